@@ -1,0 +1,68 @@
+//! Identifiers of WAMP version 2, section "IDs": whole numbers in 1..=2^53, so that they survive
+//! JavaScript. Which of them are random and which count up is the host's and the broker's affair.
+
+use std::fmt;
+
+/// The largest id, 2^53.
+pub const MAX_ID: u64 = 1 << 53;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// The id with this number, or none outside 1..=2^53.
+            pub const fn new(number: u64) -> Option<Self> {
+                if number >= 1 && number <= MAX_ID { Some(Self(number)) } else { None }
+            }
+
+            /// The number, in 1..=2^53.
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id! {
+    /// A session, unique in the process and random. Version 1 shows it as a decimal string.
+    SessionId
+}
+id! {
+    /// A publication, random; shared by all events that it causes.
+    PublicationId
+}
+id! {
+    /// A subscription of a realm: one for each URI and match policy, shared by its subscribers.
+    SubscriptionId
+}
+id! {
+    /// A registration of a realm.
+    RegistrationId
+}
+
+/// The request id that one side chose for one of its requests. Clients may start anywhere and
+/// repeat themselves: no router enforces the sequence, and old clients draw them at random.
+/// Zero is admitted, because it is met in the wild and harms nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// The request id with this number, or none above 2^53.
+    pub const fn new(number: u64) -> Option<Self> {
+        if number <= MAX_ID { Some(Self(number)) } else { None }
+    }
+
+    /// The number, in 0..=2^53.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
