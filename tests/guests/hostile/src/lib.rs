@@ -1,0 +1,231 @@
+//! A plugin whose handlers each misbehave in one way, and one that behaves.
+//!
+//! The name of a handler says what it does in `on-publish`; the list is in `describe`. Every
+//! handler but `refuse_configure` can be configured, and the plugin counts how often, so that a
+//! test sees whether an instance is fresh.
+
+wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::time::Duration;
+
+use exports::jackfield::plugin::handler::{
+    Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Request, Route,
+    SubscribeVerdict,
+};
+use jackfield::plugin::types::Event;
+use jackfield::plugin::{log, sessions, store, topics};
+
+thread_local! {
+    /// Routes configured in this instance.
+    static CONFIGURED: Cell<u32> = const { Cell::new(0) };
+    /// Hooks that this instance has begun.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+const HANDLERS: &[(&str, &str)] = &[
+    ("allocate", "takes memory until it gets no more"),
+    ("echo", "behaves: publishes what it received, and what its instance has seen so far"),
+    ("effects", "one effect of each kind, then traps if the event says so"),
+    ("exit", "ends the process"),
+    ("flood_log", "writes a hundred thousand log lines"),
+    ("long_log", "writes one log line of a megabyte"),
+    ("nonsense", "delivers the event's second argument as the text of args"),
+    ("nonsense_publish", "publishes the event's second argument as the text of args"),
+    ("print", "prints a line to stdout and one to stderr"),
+    ("publish_storm", "publishes ten thousand events from one hook"),
+    ("read", "delivers what the store holds under `key` and `count`"),
+    ("recurse", "calls itself until the stack is used up"),
+    ("refuse_configure", "refuses every route"),
+    ("shout", "delivers an event of two megabytes"),
+    ("sleep", "sleeps for a minute"),
+    ("spin", "never returns"),
+    ("trap", "panics"),
+    ("writes", "writes to the store, under `key` and `count`"),
+    ("writes_then_traps", "writes to the store, publishes, and panics"),
+    ("zero", "sends to the session with the id 0"),
+];
+
+struct Hostile;
+
+impl Guest for Hostile {
+    fn describe() -> Manifest {
+        Manifest {
+            name: "hostile".to_owned(),
+            version: "1.0.0".to_owned(),
+            handlers: HANDLERS
+                .iter()
+                .map(|(name, summary)| HandlerDescription {
+                    name: (*name).to_owned(),
+                    hooks: Hooks::SUBSCRIBE
+                        | Hooks::UNSUBSCRIBE
+                        | Hooks::PUBLISH
+                        | Hooks::CALL
+                        | Hooks::TIMER,
+                    summary: (*summary).to_owned(),
+                })
+                .collect(),
+        }
+    }
+
+    fn configure(route: Route) -> Result<(), String> {
+        if route.handler == "refuse_configure" {
+            return Err(format!("the args {} are not to my liking", route.args));
+        }
+        CONFIGURED.set(CONFIGURED.get() + 1);
+        Ok(())
+    }
+
+    fn on_subscribe(request: Request) -> SubscribeVerdict {
+        match request.handler.as_str() {
+            "echo" => SubscribeVerdict::Deny(Refusal {
+                uri: "com.example.error.denied".to_owned(),
+                message: describe_request(&request),
+            }),
+            "trap" => panic!("no subscribers here"),
+            _ => SubscribeVerdict::Allow,
+        }
+    }
+
+    fn on_unsubscribe(request: Request) {
+        if request.handler == "echo" {
+            topics::publish("left", &json(&describe_request(&request)), &[], None);
+        }
+    }
+
+    fn on_publish(request: Request, event: Event) -> PublishVerdict {
+        CALLS.set(CALLS.get() + 1);
+        match request.handler.as_str() {
+            "allocate" => loop {
+                black_box(vec![1_u8; 1 << 20].leak());
+            },
+            "echo" => {
+                topics::publish(&request.topic, &event, &[7], Some(&[8, 9]));
+                let subscribers = topics::subscribers(&request.topic);
+                return deliver(&format!(
+                    "configured {}, calls {}, subscribers {subscribers:?} of {}",
+                    CONFIGURED.get(),
+                    CALLS.get(),
+                    topics::count(&request.topic),
+                ));
+            }
+            "effects" => {
+                topics::publish("elsewhere", &event, &[], None);
+                sessions::send(3, &request.topic, &event);
+                sessions::unsubscribe(4, &request.topic);
+                sessions::close(5, "com.example.error.enough", "enough");
+                assert!(!event.args.contains("trap"), "after four effects");
+            }
+            "exit" => std::process::exit(3),
+            "flood_log" => {
+                for line in 0..100_000 {
+                    log::log(log::Level::Info, &format!("line {line}"));
+                }
+            }
+            "long_log" => log::log(log::Level::Warn, &"long ".repeat(200_000)),
+            "nonsense" => {
+                let (args, kwargs) = event.kwargs.split_once('|').unwrap_or((&event.kwargs, "{}"));
+                return PublishVerdict::Deliver(
+                    exports::jackfield::plugin::handler::Delivery {
+                        event: Some(Event { args: args.to_owned(), kwargs: kwargs.to_owned() }),
+                        exclude: vec![],
+                        eligible: None,
+                    },
+                );
+            }
+            "nonsense_publish" => {
+                let args = event.kwargs.clone();
+                topics::publish("t", &Event { args, kwargs: "{}".to_owned() }, &[], None);
+            }
+            "print" => {
+                println!("to stdout");
+                eprintln!("to stderr");
+            }
+            "publish_storm" => {
+                for _ in 0..10_000 {
+                    topics::publish(&request.topic, &event, &[], None);
+                }
+            }
+            "read" => {
+                let text = |key| {
+                    store::get(key).map_or("none".to_owned(), |v| String::from_utf8_lossy(&v).into())
+                };
+                return deliver(&format!("key {}, count {}", text("key"), text("count")));
+            }
+            "recurse" => {
+                black_box(recurse(black_box(1)));
+            }
+            "shout" => return deliver(&"a".repeat(2 << 20)),
+            "sleep" => std::thread::sleep(Duration::from_secs(60)),
+            "spin" => loop {
+                black_box(());
+            },
+            "trap" => panic!("this is what I do"),
+            "writes" => write_store(&event.args),
+            "writes_then_traps" => {
+                write_store(&event.args);
+                topics::publish(&request.topic, &event, &[], None);
+                panic!("after the writes");
+            }
+            "zero" => sessions::send(0, &request.topic, &event),
+            _ => {}
+        }
+        PublishVerdict::Broadcast
+    }
+
+    fn on_call(request: Request, event: Event) -> Result<Event, Refusal> {
+        match request.handler.as_str() {
+            "echo" => Ok(event),
+            _ => Err(Refusal {
+                uri: "com.example.error.unwilling".to_owned(),
+                message: describe_request(&request),
+            }),
+        }
+    }
+
+    fn on_timer(request: Request) {
+        topics::publish("timer", &json(&describe_request(&request)), &[], None);
+    }
+}
+
+/// Everything that the request says, so that a test sees that it all arrived.
+fn describe_request(request: &Request) -> String {
+    let session = request.session.as_ref().map_or("nobody".to_owned(), |s| {
+        format!(
+            "{} {} {} {:?} {} {}",
+            s.id, s.authid, s.authrole, s.roles, s.authmethod, s.claims
+        )
+    });
+    format!(
+        "{} {} {} {:?} {session} {}",
+        request.handler, request.route, request.topic, request.attributes, request.subscribers
+    )
+}
+
+fn write_store(value: &str) {
+    let _ = store::set("key", value.as_bytes(), None);
+    let _ = store::increment("count", 2);
+}
+
+fn deliver(text: &str) -> PublishVerdict {
+    PublishVerdict::Deliver(exports::jackfield::plugin::handler::Delivery {
+        event: Some(json(text)),
+        exclude: vec![1],
+        eligible: Some(vec![2, 3]),
+    })
+}
+
+/// An event of one string.
+fn json(text: &str) -> Event {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Event { args: format!("[\"{escaped}\"]"), kwargs: "{}".to_owned() }
+}
+
+#[expect(unconditional_recursion, reason = "that is the misbehaviour")]
+#[inline(never)]
+fn recurse(depth: u64) -> u64 {
+    black_box(depth) + recurse(black_box(depth + 1))
+}
+
+export!(Hostile);

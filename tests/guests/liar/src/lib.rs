@@ -1,0 +1,84 @@
+//! A plugin that misbehaves while it is loaded. How, says a text of nine bytes that occurs once in
+//! the component, `@@LIE-000`, which a test overwrites.
+
+wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
+
+use std::hint::black_box;
+
+use exports::jackfield::plugin::handler::{
+    Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Request, Route,
+    SubscribeVerdict,
+};
+use jackfield::plugin::types::Event;
+
+/// Read through a volatile pointer: the compiler is not to spread it over the code.
+static LIE: [u8; 9] = *b"@@LIE-000";
+
+struct Liar;
+
+impl Guest for Liar {
+    fn describe() -> Manifest {
+        let mut manifest = Manifest {
+            name: "liar".to_owned(),
+            version: "1.0.0".to_owned(),
+            handlers: vec![description("first"), description("second")],
+        };
+        match lie() {
+            1 => panic!("I will not be described"),
+            2 => manifest.handlers.push(description("first")),
+            3 => manifest.name.clear(),
+            4 => manifest.handlers.push(description("")),
+            5 => manifest.handlers.clear(),
+            6 => loop {
+                black_box(());
+            },
+            7 => loop {
+                black_box(vec![1_u8; 1 << 20].leak());
+            },
+            8 => manifest.name = "two\nlines".to_owned(),
+            9 => manifest.handlers = (0..100_000).map(|n| description(&n.to_string())).collect(),
+            10 => manifest.name = "x".repeat(1 << 20),
+            _ => {}
+        }
+        manifest
+    }
+
+    fn configure(route: Route) -> Result<(), String> {
+        match lie() {
+            20 => panic!("I will not be configured"),
+            21 => Err(format!("no room for {} at {}", route.channel, route.args)),
+            22 => loop {
+                black_box(());
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn on_subscribe(_request: Request) -> SubscribeVerdict {
+        SubscribeVerdict::Allow
+    }
+
+    fn on_unsubscribe(_request: Request) {}
+
+    fn on_publish(_request: Request, _event: Event) -> PublishVerdict {
+        PublishVerdict::Broadcast
+    }
+
+    fn on_call(_request: Request, event: Event) -> Result<Event, Refusal> {
+        Ok(event)
+    }
+
+    fn on_timer(_request: Request) {}
+}
+
+fn description(name: &str) -> HandlerDescription {
+    HandlerDescription { name: name.to_owned(), hooks: Hooks::PUBLISH, summary: String::new() }
+}
+
+fn lie() -> u32 {
+    // SAFETY: a pointer made from a reference to a static is valid and aligned.
+    let bytes = unsafe { std::ptr::read_volatile(&raw const LIE) };
+    String::from_utf8_lossy(&bytes[6..]).parse().unwrap_or_default()
+}
+
+export!(Liar);

@@ -1,0 +1,70 @@
+//! A plugin that says which version it is: its only handler, `versioned`, adds its version as one
+//! more argument to every event.
+//!
+//! The version is a text of sixteen bytes that occurs once in the component, so that a test makes
+//! another version by overwriting it, without a compiler.
+
+wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
+
+use exports::jackfield::plugin::handler::{
+    Delivery, Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Request, Route,
+    SubscribeVerdict,
+};
+use jackfield::plugin::types::Event;
+
+/// Read through a volatile pointer: the compiler is not to spread it over the code.
+static VERSION: [u8; 16] = *b"@@VERSION-000001";
+
+struct Versioned;
+
+impl Guest for Versioned {
+    fn describe() -> Manifest {
+        Manifest {
+            name: "versioned".to_owned(),
+            version: version(),
+            handlers: vec![HandlerDescription {
+                name: "versioned".to_owned(),
+                hooks: Hooks::PUBLISH,
+                summary: "adds its version to every event".to_owned(),
+            }],
+        }
+    }
+
+    fn configure(_route: Route) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn on_subscribe(_request: Request) -> SubscribeVerdict {
+        SubscribeVerdict::Allow
+    }
+
+    fn on_unsubscribe(_request: Request) {}
+
+    fn on_publish(_request: Request, event: Event) -> PublishVerdict {
+        let inside = event.args.trim().trim_start_matches('[').trim_end().strip_suffix(']');
+        let inside = inside.unwrap_or_default().trim();
+        let comma = if inside.is_empty() { "" } else { "," };
+        PublishVerdict::Deliver(Delivery {
+            event: Some(Event {
+                args: format!("[{inside}{comma}\"{}\"]", version()),
+                kwargs: event.kwargs,
+            }),
+            exclude: vec![],
+            eligible: None,
+        })
+    }
+
+    fn on_call(_request: Request, event: Event) -> Result<Event, Refusal> {
+        Ok(event)
+    }
+
+    fn on_timer(_request: Request) {}
+}
+
+fn version() -> String {
+    // SAFETY: a pointer made from a reference to a static is valid and aligned.
+    let bytes = unsafe { std::ptr::read_volatile(&raw const VERSION) };
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+export!(Versioned);
