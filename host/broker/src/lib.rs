@@ -1,0 +1,32 @@
+//! The broker: who is subscribed to what, and whose outbox an event goes into.
+//!
+//! It does no I/O, owns no clock and spawns nothing. A transport is something that can be told
+//! "frames are waiting" ([`Link`]); plugins, routes and sockets are the host's.
+//!
+//! In reading order:
+//! - [`identity`]: who a session is;
+//! - [`outbox`]: the bounded queue between the broker and one connection;
+//! - [`session`]: a session as the broker sees it, and the batch of those to be flushed;
+//! - [`subscriptions`]: exact, prefix and wildcard tables of a realm;
+//! - [`publication`]: an event on its way, encoded at most once a dialect;
+//! - [`realm`]: sessions and subscriptions under one lock, and what can be done with them.
+//!
+//! **Locks.** A realm has one lock and each outbox has one. The order is always realm, then
+//! outbox; nothing else is ever locked under either, and neither is held over an await, a wasm
+//! call or a callback of the host's.
+
+#![forbid(unsafe_code)]
+
+pub mod identity;
+pub mod outbox;
+pub mod publication;
+pub mod realm;
+pub mod session;
+pub mod subscriptions;
+
+pub use identity::Identity;
+pub use outbox::{Bounds, Closing, Outbox, Overflow};
+pub use publication::{Framing, Publication, Report};
+pub use realm::{Realm, Revoked, SubscribeError, UnsubscribeError};
+pub use session::{Batch, Link, Session};
+pub use subscriptions::Subscribed;

@@ -1,0 +1,39 @@
+//! Who a session is. Decided before it joins a realm, and unchanged until it leaves.
+
+/// Who a session is, in the words of WAMP v2's WELCOME.Details.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The authenticated identity; for an anonymous session, one that the host made up.
+    pub authid: String,
+    /// All roles; the first is the `authrole` of WAMP v2.
+    pub roles: Vec<String>,
+    /// How the session authenticated: `anonymous`, `ticket` …
+    pub authmethod: String,
+    /// What the user source knows of the user: the text of a JSON object.
+    pub claims: String,
+}
+
+impl Identity {
+    /// The role of sessions that did not authenticate.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// Nobody in particular, under an authid that the host made up.
+    pub fn anonymous(authid: String) -> Self {
+        Self {
+            authid,
+            roles: vec![Self::ANONYMOUS.to_owned()],
+            authmethod: "anonymous".to_owned(),
+            claims: "{}".to_owned(),
+        }
+    }
+
+    /// The role that WAMP v2 shows; a session without roles has the empty one.
+    pub fn authrole(&self) -> &str {
+        self.roles.first().map_or("", String::as_str)
+    }
+
+    /// Whether the session has any of the roles.
+    pub fn has_any_role(&self, roles: &[String]) -> bool {
+        self.roles.iter().any(|role| roles.contains(role))
+    }
+}

@@ -1,0 +1,366 @@
+//! The bounded queue between the broker and one connection.
+//!
+//! Whoever publishes puts frames in; the connection's link takes them out. Nobody waits: a full
+//! outbox closes its session or drops the event, as the operator chose. After an outbox has been
+//! closed nothing more is accepted, so that the farewell is the last thing a client reads.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, Bytes};
+
+/// How much an outbox holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of frames that wait.
+    pub bytes: usize,
+    /// Frames that wait; it bounds what the queue itself takes when frames are small.
+    pub frames: usize,
+    /// What happens to an event that does not fit.
+    pub overflow: Overflow,
+}
+
+/// What happens when a subscriber does not keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The session is closed: it would otherwise miss events without knowing.
+    Disconnect,
+    /// The event is dropped for this subscriber, and counted.
+    DropEvent,
+}
+
+/// Why a session ends by the router's will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// A WAMP URI for the client, such as `wamp.close.system_shutdown`.
+    pub reason: String,
+    /// One sentence for a person.
+    pub message: String,
+}
+
+impl Closing {
+    /// The subscriber does not read fast enough, and its outbox is full.
+    pub const SLOW_SUBSCRIBER: &'static str = "jackfield.close.slow_subscriber";
+
+    fn slow_subscriber(bounds: Bounds) -> Self {
+        Self {
+            reason: Self::SLOW_SUBSCRIBER.to_owned(),
+            message: format!(
+                "more than {} bytes or {} messages were waiting to be read",
+                bounds.bytes, bounds.frames
+            ),
+        }
+    }
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pushed {
+    /// The first frame since the outbox was last empty: its link has to be flushed.
+    Flush,
+    /// Somebody else is about to flush.
+    Queued,
+    /// It did not fit, and was dropped.
+    Dropped,
+    /// It did not fit, and the session has been closed for it: the link has to be interrupted.
+    Overflow,
+    /// The session is closing; nothing is accepted.
+    Closed,
+}
+
+/// How far writing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything is written.
+    Empty,
+    /// The transport takes no more now; drain again when it does.
+    Blocked,
+}
+
+/// The bounded queue between the broker and one connection.
+#[derive(Debug)]
+pub struct Outbox {
+    bounds: Bounds,
+    /// Held for a push, or for one non-blocking write: the write is under the lock because two
+    /// publishers may flush the same connection, and their bytes must not mix.
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    /// Whether the front frame has been written in part, so that it must be completed.
+    torn: bool,
+    /// Whether somebody has taken on the flushing of what waits.
+    scheduled: bool,
+    closing: Option<Closing>,
+    dropped: u64,
+}
+
+/// At most this many frames go into one vectored write; Linux takes 1024, and past a few dozen
+/// the saving is gone while the array on the stack grows.
+const SLICES: usize = 64;
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, queue: Mutex::default() }
+    }
+
+    /// Queues an event, or does with it what the bounds say.
+    pub fn push(&self, frame: Bytes) -> Pushed {
+        let mut queue = self.lock();
+        if queue.closing.is_some() {
+            return Pushed::Closed;
+        }
+        if !queue.fits(&frame, self.bounds) {
+            return match self.bounds.overflow {
+                Overflow::DropEvent => {
+                    queue.dropped += 1;
+                    Pushed::Dropped
+                }
+                Overflow::Disconnect => queue.overflow(self.bounds),
+            };
+        }
+        queue.append(frame)
+    }
+
+    /// Queues a reply: something the client waits for, that is never dropped. If it does not fit
+    /// the session is closed, whatever the operator chose for events.
+    pub fn reply(&self, frame: Bytes) -> Pushed {
+        let mut queue = self.lock();
+        if queue.closing.is_some() {
+            return Pushed::Closed;
+        }
+        if !queue.fits(&frame, self.bounds) {
+            return queue.overflow(self.bounds);
+        }
+        queue.append(frame)
+    }
+
+    /// Ends the session; the first reason stands. Returns whether this call was the first.
+    pub fn close(&self, closing: Closing) -> bool {
+        let mut queue = self.lock();
+        let first = queue.closing.is_none();
+        if first {
+            queue.closing = Some(closing);
+        }
+        first
+    }
+
+    /// Why the session is to end, if it is.
+    pub fn closing(&self) -> Option<Closing> {
+        self.lock().closing.clone()
+    }
+
+    /// Puts the last frames behind what waits, past the bounds, once the session is closing.
+    /// `instead` throws away what waits (except a frame written in part): for a client that has
+    /// not read for too long, the farewell is all that there is room for.
+    pub fn farewell(&self, frames: impl IntoIterator<Item = Bytes>, instead: bool) {
+        let mut queue = self.lock();
+        if instead {
+            let keep = usize::from(queue.torn);
+            queue.frames.truncate(keep);
+            queue.bytes = queue.frames.iter().map(Bytes::len).sum();
+        }
+        for frame in frames {
+            queue.bytes += frame.len();
+            queue.frames.push_back(frame);
+        }
+    }
+
+    /// Writes what waits, as far as the transport takes it without blocking.
+    ///
+    /// # Errors
+    /// Those of `write` other than `WouldBlock`, which is [`Drained::Blocked`].
+    pub fn drain(
+        &self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Drained> {
+        let mut queue = self.lock();
+        while !queue.frames.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            for (slice, frame) in slices.iter_mut().zip(&queue.frames) {
+                *slice = IoSlice::new(frame);
+                count += 1;
+            }
+            match write(slices.get(..count).unwrap_or_default()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => queue.consume(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Drained::Blocked);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        queue.scheduled = false;
+        queue.release();
+        Ok(Drained::Empty)
+    }
+
+    /// Bytes that wait now.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Events that were dropped because they did not fit.
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic under the lock cannot leave the queue torn: each change is one statement.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn fits(&self, frame: &Bytes, bounds: Bounds) -> bool {
+        // A single frame larger than the bound still passes when nothing waits: the bound is
+        // about readers that fall behind, and message sizes have a limit of their own.
+        self.frames.is_empty()
+            || (self.bytes + frame.len() <= bounds.bytes && self.frames.len() < bounds.frames)
+    }
+
+    fn append(&mut self, frame: Bytes) -> Pushed {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+        if std::mem::replace(&mut self.scheduled, true) { Pushed::Queued } else { Pushed::Flush }
+    }
+
+    fn overflow(&mut self, bounds: Bounds) -> Pushed {
+        self.closing = Some(Closing::slow_subscriber(bounds));
+        Pushed::Overflow
+    }
+
+    fn consume(&mut self, mut written: usize) {
+        self.bytes = self.bytes.saturating_sub(written);
+        while written > 0 {
+            let Some(front) = self.frames.front_mut() else { break };
+            if written < front.len() {
+                front.advance(written);
+                self.torn = true;
+                return;
+            }
+            written -= front.len();
+            self.frames.pop_front();
+        }
+        self.torn = false;
+    }
+
+    /// Gives back the room that a burst took, so that an idle connection is small.
+    fn release(&mut self) {
+        if self.frames.capacity() > SLICES {
+            self.frames = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(bytes: usize, frames: usize, overflow: Overflow) -> Outbox {
+        Outbox::new(Bounds { bytes, frames, overflow })
+    }
+
+    /// Drains with a transport that takes `room` bytes and then blocks.
+    fn drain(outbox: &Outbox, room: usize) -> (Vec<u8>, Drained) {
+        let mut taken = Vec::new();
+        let end = outbox
+            .drain(|slices| {
+                let mut count = 0;
+                for byte in slices.iter().flat_map(|slice| slice.iter()) {
+                    if taken.len() == room {
+                        break;
+                    }
+                    taken.push(*byte);
+                    count += 1;
+                }
+                if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+            })
+            .unwrap();
+        (taken, end)
+    }
+
+    #[test]
+    fn only_the_first_push_asks_for_a_flush() {
+        let outbox = outbox(100, 10, Overflow::Disconnect);
+        assert_eq!(outbox.push("ab".into()), Pushed::Flush);
+        assert_eq!(outbox.push("cd".into()), Pushed::Queued);
+        assert_eq!(drain(&outbox, 100), (b"abcd".to_vec(), Drained::Empty));
+        assert_eq!(outbox.push("ef".into()), Pushed::Flush);
+    }
+
+    #[test]
+    fn a_blocked_transport_goes_on_where_it_stopped() {
+        let outbox = outbox(100, 10, Overflow::Disconnect);
+        let _ = outbox.push("hello".into());
+        let _ = outbox.push("world".into());
+        assert_eq!(drain(&outbox, 7), (b"hellowo".to_vec(), Drained::Blocked));
+        assert_eq!(outbox.bytes(), 3);
+        // The flush is still somebody's duty, so a further push does not ask for another.
+        assert_eq!(outbox.push("!".into()), Pushed::Queued);
+        assert_eq!(drain(&outbox, 100), (b"rld!".to_vec(), Drained::Empty));
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn more_frames_than_one_write_takes_keep_their_order() {
+        let outbox = outbox(10_000, 1000, Overflow::Disconnect);
+        let frames: Vec<u8> = (0..200).collect();
+        for byte in &frames {
+            let _ = outbox.push(Bytes::copy_from_slice(&[*byte]));
+        }
+        assert_eq!(drain(&outbox, 10_000), (frames, Drained::Empty));
+    }
+
+    #[test]
+    fn overflow_closes_with_a_reason_or_drops() {
+        let strict = outbox(4, 10, Overflow::Disconnect);
+        assert_eq!(strict.push("abcd".into()), Pushed::Flush);
+        assert_eq!(strict.push("e".into()), Pushed::Overflow);
+        assert_eq!(strict.push("f".into()), Pushed::Closed);
+        assert_eq!(strict.closing().unwrap().reason, Closing::SLOW_SUBSCRIBER);
+
+        let lenient = outbox(4, 10, Overflow::DropEvent);
+        assert_eq!(lenient.push("abcd".into()), Pushed::Flush);
+        assert_eq!(lenient.push("e".into()), Pushed::Dropped);
+        assert_eq!(lenient.dropped(), 1);
+        // A reply is never dropped silently.
+        assert_eq!(lenient.reply("e".into()), Pushed::Overflow);
+    }
+
+    #[test]
+    fn many_small_frames_are_bounded_too() {
+        let outbox = outbox(1000, 2, Overflow::Disconnect);
+        assert_eq!(outbox.push("a".into()), Pushed::Flush);
+        assert_eq!(outbox.push("b".into()), Pushed::Queued);
+        assert_eq!(outbox.push("c".into()), Pushed::Overflow);
+    }
+
+    #[test]
+    fn a_frame_over_the_bound_passes_when_nothing_waits() {
+        let outbox = outbox(4, 10, Overflow::Disconnect);
+        assert_eq!(outbox.push("abcdefgh".into()), Pushed::Flush);
+    }
+
+    #[test]
+    fn the_farewell_completes_a_torn_frame_and_is_the_last_word() {
+        let outbox = outbox(100, 10, Overflow::Disconnect);
+        let _ = outbox.push("hello".into());
+        let _ = outbox.push("world".into());
+        let _ = drain(&outbox, 2);
+        assert!(outbox.close(Closing { reason: "a".into(), message: String::new() }));
+        assert!(!outbox.close(Closing { reason: "b".into(), message: String::new() }));
+        outbox.farewell([Bytes::from("bye")], true);
+        assert_eq!(outbox.push("late".into()), Pushed::Closed);
+        assert_eq!(drain(&outbox, 100), (b"llobye".to_vec(), Drained::Empty));
+        assert_eq!(outbox.closing().unwrap().reason, "a");
+    }
+}

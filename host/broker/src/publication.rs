@@ -1,0 +1,124 @@
+//! An event on its way to its receivers: who may have it, and its bytes, encoded at most once for
+//! each dialect of a subscription.
+
+use bytes::Bytes;
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::event::Event;
+use jackfield_wamp::id::{PublicationId, SessionId};
+use jackfield_wamp::message::ReceiverFilter;
+use jackfield_wamp::payload::Payload;
+
+use crate::session::Session;
+use crate::subscriptions::Subscription;
+
+/// How a transport wraps an encoded message, once for all receivers of a dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct Framing {
+    /// Bytes to be left free before the message.
+    pub headroom: usize,
+    /// Writes the header into the headroom; what is returned goes on the wire as it is.
+    pub finish: fn(Dialect, Vec<u8>) -> Bytes,
+}
+
+/// An event, and who may receive it.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// The concrete topic.
+    pub topic: &'a str,
+    /// Shared by all events that it causes.
+    pub id: PublicationId,
+    /// Not delivered to this session.
+    pub except: Option<SessionId>,
+    /// What the publisher allows; nothing where it said nothing.
+    pub filter: Option<&'a ReceiverFilter>,
+    /// What the topic's handler allows; both must admit a receiver.
+    pub narrowed: Option<&'a ReceiverFilter>,
+    /// Whether prefix and wildcard subscriptions receive it: not on topics whose subscribers are
+    /// checked one by one.
+    pub patterns: bool,
+    /// Args and kwargs.
+    pub payload: &'a Payload,
+}
+
+/// What a publication came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Events that were queued.
+    pub delivered: usize,
+    /// Events that were not accepted: the receiver is closing, or does not keep up.
+    pub refused: usize,
+}
+
+impl Publication<'_> {
+    /// Whether the session may have it. WAMP v2 specification, section "Subscriber Black- and
+    /// Whitelisting": in every list of eligible receivers, and in none of excluded ones.
+    pub(crate) fn admits(&self, session: &Session) -> bool {
+        self.except != Some(session.id)
+            && self.filter.is_none_or(|filter| admits(filter, session))
+            && self.narrowed.is_none_or(|filter| admits(filter, session))
+    }
+}
+
+fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
+    let ReceiverFilter {
+        exclude,
+        exclude_authid,
+        exclude_authrole,
+        eligible,
+        eligible_authid,
+        eligible_authrole,
+    } = filter;
+    let identity = &session.identity;
+    let listed = |list: &Option<Vec<String>>, of: &dyn Fn(&String) -> bool| {
+        list.as_ref().is_none_or(|list| list.iter().any(of))
+    };
+    !exclude.contains(&session.id)
+        && !exclude_authid.contains(&identity.authid)
+        && !identity.has_any_role(exclude_authrole)
+        && eligible.as_ref().is_none_or(|list| list.contains(&session.id))
+        && listed(eligible_authid, &|authid| *authid == identity.authid)
+        && listed(eligible_authrole, &|role| identity.roles.contains(role))
+}
+
+/// The frames of one publication for one subscription, each made when its first receiver is met.
+pub(crate) struct Frames<'a> {
+    event: Event<'a>,
+    framing: Framing,
+    ready: [Option<Bytes>; Dialect::COUNT],
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn new(
+        publication: &Publication<'a>,
+        subscription: &Subscription,
+        framing: Framing,
+    ) -> Self {
+        let event = Event {
+            topic: publication.topic,
+            subscription: subscription.id,
+            publication: publication.id,
+            pattern: subscription.pattern,
+            publisher: None,
+            payload: publication.payload,
+        };
+        Self { event, framing, ready: [const { None }; Dialect::COUNT] }
+    }
+
+    pub(crate) fn get(&mut self, dialect: Dialect) -> Bytes {
+        let Self { event, framing, ready } = self;
+        let make = || {
+            let room = event.topic.len() + event.payload.len() + EVENT_HEAD;
+            let mut message = Vec::with_capacity(framing.headroom + room);
+            message.resize(framing.headroom, 0);
+            event.encode(dialect, &mut message);
+            (framing.finish)(dialect, message)
+        };
+        match ready.get_mut(dialect.index()) {
+            Some(frame) => frame.get_or_insert_with(make).clone(),
+            None => make(),
+        }
+    }
+}
+
+/// About what an EVENT takes besides topic and payload; a wrong guess costs one reallocation.
+const EVENT_HEAD: usize = 64;

@@ -1,0 +1,275 @@
+//! A realm: its sessions and subscriptions under one lock, and what can be done with them.
+//!
+//! A delivery happens under the lock's read side, a change under its write side; therefore
+//! SUBSCRIBED is queued before the first event of a subscription and no event is queued after
+//! UNSUBSCRIBED, without any bookkeeping a delivery.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use indexmap::IndexSet;
+use jackfield_wamp::id::{SessionId, SubscriptionId};
+use jackfield_wamp::uri::MatchPolicy;
+
+use crate::publication::{Frames, Framing, Publication, Report};
+use crate::session::{Batch, Session};
+use crate::subscriptions::{Key, Subscribed, Subscription, Subscriptions};
+
+/// A realm: sessions that can reach each other.
+pub struct Realm {
+    name: String,
+    framing: Framing,
+    /// How many subscriptions a session may hold.
+    max_subscriptions: usize,
+    /// Reads are deliveries and look-ups, writes are joins, leaves and changes of subscriptions.
+    /// Under it only outbox locks are taken.
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    members: HashMap<SessionId, Member>,
+    subscriptions: Subscriptions,
+}
+
+struct Member {
+    session: Arc<Session>,
+    subscribed: IndexSet<SubscriptionId>,
+}
+
+/// Why a session cannot subscribe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// It is closing, or gone.
+    #[error("the session has left the realm")]
+    Gone,
+    /// It has as many subscriptions as one may hold.
+    #[error("the session already holds {0} subscriptions, as many as one may")]
+    TooMany(usize),
+}
+
+/// Why a session cannot unsubscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session has no such subscription")]
+pub struct UnsubscribeError;
+
+/// A subscription that the router took away.
+#[derive(Debug)]
+pub struct Revoked {
+    /// Whose it was.
+    pub session: Arc<Session>,
+    /// Which.
+    pub subscription: SubscriptionId,
+    /// Of what.
+    pub topic: Arc<str>,
+}
+
+impl Realm {
+    /// An empty realm.
+    pub fn new(name: String, framing: Framing, max_subscriptions: usize) -> Self {
+        Self { name, framing, max_subscriptions, state: RwLock::default() }
+    }
+
+    /// Its name, a URI.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the session a member.
+    pub fn join(&self, session: Arc<Session>) {
+        let member = Member { session: Arc::clone(&session), subscribed: IndexSet::new() };
+        self.write().members.insert(session.id, member);
+    }
+
+    /// Ends the membership. Returns the topics that the session was subscribed to by name, in
+    /// the order in which it subscribed.
+    pub fn leave(&self, session: SessionId) -> Vec<Arc<str>> {
+        let mut state = self.write();
+        let Some(member) = state.members.remove(&session) else { return Vec::new() };
+        let mut topics = Vec::new();
+        for id in member.subscribed {
+            let Some(key) = state.subscriptions.key(id).cloned() else { continue };
+            state.subscriptions.remove(session, &key);
+            if key.policy == MatchPolicy::Exact {
+                topics.push(key.uri);
+            }
+        }
+        topics
+    }
+
+    /// Makes a member a subscriber, queueing what `acknowledge` makes of the subscription's id
+    /// before any event of it.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing is queued then.
+    pub fn subscribe(
+        &self,
+        session: SessionId,
+        uri: &str,
+        policy: MatchPolicy,
+        batch: &mut Batch,
+        acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
+    ) -> Result<Subscribed, SubscribeError> {
+        let mut state = self.write();
+        let State { members, subscriptions } = &mut *state;
+        let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
+        let known = subscriptions.id(uri, policy).is_some_and(|id| member.subscribed.contains(&id));
+        if !known && member.subscribed.len() >= self.max_subscriptions {
+            return Err(SubscribeError::TooMany(self.max_subscriptions));
+        }
+        let subscribed = subscriptions.add(&member.session, uri, policy);
+        member.subscribed.insert(subscribed.id);
+        if let Some(frame) = acknowledge(subscribed.id) {
+            member.session.reply(frame, batch);
+        }
+        Ok(subscribed)
+    }
+
+    /// Ends a subscription by its id, queueing the acknowledgement behind its last event.
+    /// Returns the topic if the subscription was one by name.
+    ///
+    /// # Errors
+    /// [`UnsubscribeError`]; nothing is queued then.
+    pub fn unsubscribe(
+        &self,
+        session: SessionId,
+        subscription: SubscriptionId,
+        batch: &mut Batch,
+        acknowledgement: Option<Bytes>,
+    ) -> Result<Option<Arc<str>>, UnsubscribeError> {
+        let mut state = self.write();
+        let key = state.remove(session, subscription).ok_or(UnsubscribeError)?;
+        let member = state.members.get(&session).ok_or(UnsubscribeError)?;
+        if let Some(frame) = acknowledgement {
+            member.session.reply(frame, batch);
+        }
+        Ok((key.policy == MatchPolicy::Exact).then_some(key.uri))
+    }
+
+    /// The id of the session's subscription to a topic by name.
+    pub fn subscription(&self, session: SessionId, topic: &str) -> Option<SubscriptionId> {
+        let state = self.read();
+        let subscription = state.subscriptions.exact(topic)?;
+        subscription.get(session).map(|_| subscription.id)
+    }
+
+    /// Queues the event to everybody who may have it, encoding it at most once a dialect for
+    /// each subscription. Receivers that do not keep up are noted in the batch.
+    pub fn publish(&self, publication: &Publication<'_>, batch: &mut Batch) -> Report {
+        let state = self.read();
+        let mut report = Report::default();
+        if let Some(exact) = state.subscriptions.exact(publication.topic) {
+            self.fan_out(publication, exact, batch, &mut report);
+        }
+        if publication.patterns {
+            for subscription in state.subscriptions.patterns(publication.topic) {
+                self.fan_out(publication, subscription, batch, &mut report);
+            }
+        }
+        report
+    }
+
+    /// Queues the event to one session, if it is subscribed to the topic by name.
+    pub fn send(&self, to: SessionId, publication: &Publication<'_>, batch: &mut Batch) -> bool {
+        let state = self.read();
+        let Some(subscription) = state.subscriptions.exact(publication.topic) else { return false };
+        let Some(session) = subscription.get(to) else { return false };
+        let frame = Frames::new(publication, subscription, self.framing).get(session.dialect);
+        session.deliver(frame, batch)
+    }
+
+    /// Who is subscribed to the topic by name.
+    pub fn subscribers(&self, topic: &str) -> Vec<SessionId> {
+        let state = self.read();
+        let subscription = state.subscriptions.exact(topic);
+        subscription.map(|it| it.subscribers().map(|one| one.id).collect()).unwrap_or_default()
+    }
+
+    /// How many are subscribed to the topic by name.
+    pub fn count(&self, topic: &str) -> usize {
+        self.read().subscriptions.exact(topic).map_or(0, Subscription::len)
+    }
+
+    /// A member.
+    pub fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.read().members.get(&id).map(|member| Arc::clone(&member.session))
+    }
+
+    /// All members.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.read().members.values().map(|member| Arc::clone(&member.session)).collect()
+    }
+
+    /// Takes away the subscriptions by name whose topic is not to be kept, queueing what `notice`
+    /// makes of each behind its last event.
+    ///
+    /// `keep` is asked without the lock, once a topic; a session that subscribes meanwhile was
+    /// judged by the routes that are in force by then.
+    pub fn revoke(
+        &self,
+        keep: impl Fn(&str) -> bool,
+        batch: &mut Batch,
+        notice: impl Fn(&Session, SubscriptionId) -> Option<Bytes>,
+    ) -> Vec<Revoked> {
+        let topics: Vec<Arc<str>> = self.read().subscriptions.topics().map(Arc::clone).collect();
+        let mut revoked = Vec::new();
+        for topic in topics.into_iter().filter(|topic| !keep(topic)) {
+            let mut state = self.write();
+            let Some(subscription) = state.subscriptions.exact(&topic) else { continue };
+            let id = subscription.id;
+            let sessions: Vec<_> = subscription.subscribers().map(Arc::clone).collect();
+            for session in sessions {
+                state.remove(session.id, id);
+                if let Some(frame) = notice(&session, id) {
+                    session.reply(frame, batch);
+                }
+                revoked.push(Revoked { session, subscription: id, topic: Arc::clone(&topic) });
+            }
+        }
+        revoked
+    }
+
+    fn fan_out(
+        &self,
+        publication: &Publication<'_>,
+        subscription: &Subscription,
+        batch: &mut Batch,
+        report: &mut Report,
+    ) {
+        let mut frames = Frames::new(publication, subscription, self.framing);
+        for session in subscription.subscribers() {
+            if !publication.admits(session) {
+                continue;
+            }
+            if session.deliver(frames.get(session.dialect), batch) {
+                report.delivered += 1;
+            } else {
+                report.refused += 1;
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        // A panic under the lock would be a bug that tests have to find; serving on with
+        // consistent tables is better than refusing everybody.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Ends one subscription of one member, and says of what it was.
+    fn remove(&mut self, session: SessionId, subscription: SubscriptionId) -> Option<Key> {
+        let member = self.members.get_mut(&session)?;
+        if !member.subscribed.swap_remove(&subscription) {
+            return None;
+        }
+        let key = self.subscriptions.key(subscription)?.clone();
+        self.subscriptions.remove(session, &key);
+        Some(key)
+    }
+}

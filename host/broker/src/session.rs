@@ -1,0 +1,133 @@
+//! A session as the broker sees it, and the batch of sessions that wait to be flushed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::id::SessionId;
+
+use crate::identity::Identity;
+use crate::outbox::{Closing, Outbox, Pushed};
+
+/// The transport that empties an outbox. Called with no lock held; must neither block nor wait.
+pub trait Link: Send + Sync {
+    /// Frames wait in the outbox: write what can be written now, and see to the rest.
+    fn flush(&self);
+
+    /// The outbox has been closed: let the connection's own task say farewell and end.
+    fn interrupt(&self);
+}
+
+/// A session: who it is, what it speaks, and where its frames go.
+pub struct Session {
+    /// Unique in the process.
+    pub id: SessionId,
+    /// Who it is.
+    pub identity: Identity,
+    /// What its connection speaks.
+    pub dialect: Dialect,
+    outbox: Arc<Outbox>,
+    link: Arc<dyn Link>,
+}
+
+impl Session {
+    /// A session, not yet in a realm, on a connection that may have spoken before: the outbox is
+    /// older than the session, as a session of WAMP v2 begins with the client's HELLO.
+    pub fn new(
+        id: SessionId,
+        identity: Identity,
+        dialect: Dialect,
+        outbox: Arc<Outbox>,
+        link: Arc<dyn Link>,
+    ) -> Self {
+        Self { id, identity, dialect, outbox, link }
+    }
+
+    /// The queue of its connection.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Queues a reply to the session's own request, and has it flushed with the batch.
+    pub fn reply(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) {
+        batch.note(self, self.outbox.reply(frame));
+    }
+
+    /// Queues an event, and has it flushed with the batch. Whether it was accepted.
+    pub fn deliver(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) -> bool {
+        batch.note(self, self.outbox.push(frame))
+    }
+
+    /// Ends the session; the first reason stands.
+    pub fn close(&self, closing: Closing) {
+        if self.outbox.close(closing) {
+            self.link.interrupt();
+        }
+    }
+
+    /// Writes what waits, as far as the transport takes it.
+    pub fn flush(&self) {
+        self.link.flush();
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("authid", &self.identity.authid)
+            .field("dialect", &self.dialect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The sessions whose outboxes were filled and not yet flushed.
+///
+/// A publisher collects them while it handles what one read brought, and flushes once at the end:
+/// ten events for one subscriber are one write. Whoever holds a batch must not wait for anything
+/// before it has flushed it, because others rely on the flush that it has taken on.
+#[derive(Debug, Default)]
+pub struct Batch {
+    flush: Vec<Arc<Session>>,
+    interrupt: Vec<Arc<Session>>,
+}
+
+impl Batch {
+    /// Takes on what a push asks for. Whether the frame was accepted.
+    pub(crate) fn note(&mut self, session: &Arc<Session>, pushed: Pushed) -> bool {
+        match pushed {
+            Pushed::Flush => {
+                self.flush.push(Arc::clone(session));
+                true
+            }
+            Pushed::Queued => true,
+            Pushed::Overflow => {
+                self.interrupt.push(Arc::clone(session));
+                false
+            }
+            Pushed::Dropped | Pushed::Closed => false,
+        }
+    }
+
+    /// Whether there is nothing to flush.
+    pub fn is_empty(&self) -> bool {
+        self.flush.is_empty() && self.interrupt.is_empty()
+    }
+
+    /// Flushes everything that was taken on. Call it without a lock held.
+    pub fn flush(&mut self) {
+        for session in self.flush.drain(..) {
+            session.flush();
+        }
+        for session in self.interrupt.drain(..) {
+            session.link.interrupt();
+        }
+    }
+}
+
+impl Drop for Batch {
+    /// A batch that is dropped on an early return still owes its flush.
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
