@@ -1,0 +1,229 @@
+//! The site: the directory that is served, and one consistent reading of it.
+//!
+//! It knows which files count (routing files and components, at any depth), in which order they
+//! come, and how they are called when speaking to people. It does not know what is in them: that
+//! is `generation`'s business. Called by `reload` on each settled change, and by the commands that
+//! judge a site without serving it.
+
+mod directories;
+mod listing;
+mod names;
+mod snapshot;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use directories::Directories;
+pub(crate) use names::{is_content, is_nuisance};
+pub use snapshot::{ContentHash, PluginFile, RoutingFile, SiteProblem, Snapshot};
+
+use listing::Listing;
+
+/// How often a reading is begun anew when files vanish or change under it, before it is given up
+/// until the next change: a site that never rests for a moment is reported, not waited for.
+const ATTEMPTS: usize = 8;
+
+/// A directory of bundles, as the operator named it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    given: PathBuf,
+}
+
+/// Why a site could not be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The directory is missing, is no directory, or may not be read.
+    #[error(
+        "failed to read the site {site}: {source}; name an existing directory that the server may read"
+    )]
+    Unreadable {
+        /// The directory as it was given.
+        site: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Files came and went during every attempt.
+    #[error(
+        "failed to read the site {site}: its files kept changing during {ATTEMPTS} attempts; it is read again with the next change"
+    )]
+    Restless {
+        /// The directory as it was given.
+        site: String,
+    },
+}
+
+/// Why one attempt failed: something for good, or something that another attempt may not meet.
+#[derive(Debug)]
+enum Interruption {
+    Fatal(io::Error),
+    Moved,
+}
+
+impl Site {
+    /// The site below `directory`; a relative path stays relative in everything that is shown.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { given: directory.into() }
+    }
+
+    /// The directory as it was given.
+    pub fn path(&self) -> &Path {
+        &self.given
+    }
+
+    /// Reads everything that counts. It blocks; call it off the async workers.
+    ///
+    /// # Errors
+    /// When the directory itself cannot be read, or never rests. A single file that cannot be
+    /// read is among [`Snapshot::problems`] instead, so that it does not hide the others.
+    pub fn read(&self) -> Result<Snapshot, SiteError> {
+        self.settle(|| {
+            let listing = Listing::of(&self.given)?;
+            Snapshot::read(&self.given, listing)
+        })
+    }
+
+    /// The directories that have to be watched to learn of every change. It blocks.
+    ///
+    /// # Errors
+    /// As [`Site::read`].
+    pub fn directories(&self) -> Result<Directories, SiteError> {
+        self.settle(|| Ok(Listing::of(&self.given)?.directories))
+    }
+
+    /// A cheap fingerprint of names, sizes and times, for file systems that announce nothing.
+    /// It blocks.
+    ///
+    /// # Errors
+    /// As [`Site::read`].
+    pub fn fingerprint(&self) -> Result<ContentHash, SiteError> {
+        self.settle(|| Ok(Listing::of(&self.given)?.fingerprint()))
+    }
+
+    fn settle<T>(&self, attempt: impl Fn() -> Result<T, Interruption>) -> Result<T, SiteError> {
+        for _ in 0..ATTEMPTS {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Interruption::Moved) => {}
+                Err(Interruption::Fatal(source)) => {
+                    return Err(SiteError::Unreadable {
+                        site: self.given.display().to_string(),
+                        source,
+                    });
+                }
+            }
+        }
+        Err(SiteError::Restless { site: self.given.display().to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A site of its own: `a/b` is an empty file, `a -> b` a link.
+    fn site(entries: &[&str]) -> (tempfile::TempDir, Site) {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("site");
+        fs::create_dir(&directory).unwrap();
+        for entry in entries {
+            let (path, target) =
+                entry.split_once(" -> ").map_or((*entry, None), |(a, b)| (a, Some(b)));
+            let path = directory.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match target {
+                Some(target) => symlink(target, path).unwrap(),
+                None => fs::write(path, "").unwrap(),
+            }
+        }
+        (root, Site::new(directory))
+    }
+
+    fn check(entries: &[&str], expect: &str) {
+        let (_root, site) = site(entries);
+        let snapshot = site.read().unwrap();
+        let routing = snapshot.routing().iter().map(|file| file.path.clone());
+        let plugins = snapshot.plugins().iter().map(|file| file.path.clone());
+        let problems = snapshot.problems().iter().map(|problem| format!("!{}", problem.path));
+        let found: Vec<String> = routing.chain(plugins).chain(problems).collect();
+        let prefix = format!("{}/", site.path().display());
+        assert_eq!(found.join(" ").replace(&prefix, ""), expect, "{entries:?}");
+    }
+
+    #[test]
+    fn files_are_found_at_any_depth_in_the_order_of_their_paths() {
+        check(&[], "");
+        check(&["websocket_routing.yml"], "websocket_routing.yml");
+        check(
+            &["b/websocket_routing.yml", "a/x/websocket_routing.yaml", "a/x/p.wasm", "p.wasm"],
+            "a/x/websocket_routing.yaml b/websocket_routing.yml a/x/p.wasm p.wasm",
+        );
+        check(
+            &["a-b/websocket_routing.yml", "a/websocket_routing.yml"],
+            "a/websocket_routing.yml a-b/websocket_routing.yml",
+        );
+        check(
+            &["config/oro/websocket_routing/x.yml", "src/websocket_routing.yml"],
+            "src/websocket_routing.yml config/oro/websocket_routing/x.yml",
+        );
+    }
+
+    #[test]
+    fn nuisances_are_passed_over() {
+        check(&["a/.git/websocket_routing.yml", "a/p.wasm~", "node_modules/p.wasm"], "");
+        check(&["target/CACHEDIR.TAG", "target/release/p.wasm"], "");
+        check(&["target/p.wasm"], "target/p.wasm");
+        check(&["vendor/p.wasm"], "vendor/p.wasm");
+    }
+
+    #[test]
+    fn links_are_followed_and_loops_end() {
+        check(&["a/loop -> ..", "a/p.wasm"], "a/p.wasm");
+        check(&["a/p.wasm -> p.wasm"], "!a/p.wasm");
+        check(&["a/notes -> nowhere"], "");
+        check(&["a/p.wasm -> nowhere"], "!a/p.wasm");
+        check(&["..v1/p.wasm", "..data -> ..v1", "p.wasm -> ..data/p.wasm"], "p.wasm");
+        check(&["..v1/b/p.wasm", "..data -> ..v1", "b -> ..data/b"], "b/p.wasm");
+        check(&["a/p.wasm", "b -> a"], "a/p.wasm");
+    }
+
+    #[test]
+    fn every_swap_of_a_link_is_watched() {
+        let (_root, site) = site(&["..v1/b/p.wasm", "..data -> ..v1", "b -> ..data/b"]);
+        let real = site.path().canonicalize().unwrap();
+        let directories = site.directories().unwrap();
+        let matters = |path: &str| directories.matters(&real.join(path));
+        assert!(matters("..data") && matters("b") && matters("..v1/b/p.wasm") && matters("new"));
+        assert!(!matters(".hidden") && !matters("..v1/other") && !matters("x.swp"));
+        assert!(directories.matters(&real), "the site itself may be replaced");
+    }
+
+    #[test]
+    fn the_hash_changes_with_what_is_served_and_with_nothing_else() {
+        let (_root, site) = site(&["a/p.wasm", "a/x.yml"]);
+        let hash = || site.read().unwrap().hash();
+        let first = hash();
+        fs::write(site.path().join("a/notes.txt"), "x").unwrap();
+        fs::write(site.path().join("a/p.wasm"), "").unwrap();
+        assert_eq!(hash(), first);
+        fs::write(site.path().join("a/x.yml"), "x").unwrap();
+        assert_ne!(hash(), first);
+        fs::write(site.path().join("a/x.yml"), "").unwrap();
+        fs::rename(site.path().join("a/p.wasm"), site.path().join("a/q.wasm")).unwrap();
+        assert_ne!(hash(), first);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_problem_with_its_place() {
+        let (_root, site) = site(&["a/p.wasm"]);
+        let path = site.path().join("a/websocket_routing.yml");
+        fs::write(&path, b"a:\n  b: \xff\n").unwrap();
+        let problem = site.read().unwrap().problems().first().unwrap().to_string();
+        assert!(problem.contains("a/websocket_routing.yml:2:6: error: is not UTF-8"), "{problem}");
+        assert_eq!(site.read().unwrap().plugins().len(), 1);
+        let error = Site::new(site.path().join("none")).read().unwrap_err().to_string();
+        assert!(error.contains("failed to read the site"), "{error}");
+    }
+}

@@ -1,0 +1,144 @@
+//! The directories whose changes can change a site, and which names in them matter.
+//!
+//! A site is more than the tree below it: a visible symbolic link may lead elsewhere, through
+//! other links, and each folder that holds one of those links can change what is served by
+//! swapping it. Filled by the listing; read by `watch`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+use super::names::is_nuisance;
+
+/// As many as Linux follows before it gives up on a path.
+const MOST_LINKS: usize = 40;
+
+/// Directories by their path without links, each with what matters in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directories {
+    interests: BTreeMap<PathBuf, Interest>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Interest {
+    /// The directory is part of the site: every name that is no nuisance matters.
+    contents: bool,
+    /// Names that matter wherever they are: links, and what links lead to.
+    names: BTreeSet<OsString>,
+}
+
+impl Directories {
+    /// All directories to watch.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.interests.keys().map(PathBuf::as_path)
+    }
+
+    /// Whether a change of `path` can matter.
+    pub fn matters(&self, path: &Path) -> bool {
+        if self.interests.contains_key(path) {
+            return true;
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return true };
+        self.interests.get(parent).is_some_and(|interest| {
+            interest.names.contains(name)
+                || (interest.contents && !is_nuisance(&name.to_string_lossy()))
+        })
+    }
+
+    /// Whether `path` matters as a link or a link's target, so whatever its name looks like.
+    pub fn is_named(&self, path: &Path) -> bool {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        self.interests.get(parent).is_some_and(|interest| interest.names.contains(name))
+    }
+
+    pub(super) fn add_contents(&mut self, directory: &Path) {
+        self.interests.entry(directory.to_owned()).or_default().contents = true;
+    }
+
+    /// Adds each folder that the absolute path `start` leads through by a link, and the one that
+    /// holds what it leads to. A link that leads nowhere is followed as far as it goes, so that
+    /// its target is noticed when it appears.
+    pub(super) fn add_trail(&mut self, start: &Path) {
+        let mut rest: Vec<OsString> = reversed_names(start);
+        let mut at = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == OsStr::new("..") {
+                at.pop();
+                continue;
+            }
+            let here = at.join(&name);
+            match std::fs::read_link(&here) {
+                Ok(target) => {
+                    self.add_name(&at, name);
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return;
+                    }
+                    if target.is_absolute() {
+                        at = PathBuf::from("/");
+                    }
+                    rest.extend(reversed_names(&target));
+                }
+                Err(_) if here.exists() && !rest.is_empty() => at = here,
+                Err(_) => {
+                    self.add_name(&at, name);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add_name(&mut self, directory: &Path, name: OsString) {
+        self.interests.entry(directory.to_owned()).or_default().names.insert(name);
+    }
+}
+
+fn reversed_names(path: &Path) -> Vec<OsString> {
+    let mut names: Vec<OsString> = path
+        .components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+        })
+        .collect();
+    names.reverse();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_trail_names_every_link_on_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("site/..v1")).unwrap();
+        std::fs::write(root.join("site/..v1/a.yml"), "").unwrap();
+        symlink("..v1", root.join("site/..data")).unwrap();
+        symlink("..data/a.yml", root.join("site/a.yml")).unwrap();
+
+        let mut found = Directories::default();
+        found.add_trail(&root.join("site/a.yml"));
+
+        assert!(found.matters(&root.join("site/a.yml")));
+        assert!(found.matters(&root.join("site/..data")));
+        assert!(found.matters(&root.join("site/..v1/a.yml")));
+        assert!(!found.matters(&root.join("site/other.yml")));
+        assert!(!found.matters(&root.join("other")));
+    }
+
+    #[test]
+    fn a_trail_without_end_ends() {
+        let root = tempfile::tempdir().unwrap();
+        symlink("b", root.path().join("a")).unwrap();
+        symlink("a", root.path().join("b")).unwrap();
+        let mut found = Directories::default();
+        found.add_trail(&root.path().join("a"));
+        assert!(found.matters(&root.path().canonicalize().unwrap().join("b")));
+    }
+}

@@ -1,0 +1,219 @@
+//! One walk through a site: which files count, in which order, and what to watch.
+//!
+//! It opens no file. Called by [`super::Site`], possibly several times for one reading, because
+//! a site may change while it is walked.
+
+use std::collections::HashSet;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Interruption;
+use super::directories::Directories;
+use super::names::{Kind, is_nuisance, kind};
+use super::snapshot::{ContentHash, SiteProblem};
+
+/// Deeper than any tree that a person made. It ends walks that mounts make endless.
+const MOST_DEPTH: usize = 64;
+/// Far more than any site needs; reached only by naming `/` or a home directory by mistake.
+const MOST_FILES: usize = 20_000;
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// In reading order: by path, and the files of an application after those of its bundles, so
+    /// that the application can override them.
+    pub(super) files: Vec<Found>,
+    pub(super) directories: Directories,
+    pub(super) problems: Vec<SiteProblem>,
+}
+
+#[derive(Debug)]
+pub(super) struct Found {
+    /// As it is shown.
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    pub(super) stat: Stat,
+}
+
+/// What tells that a file is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+struct Walk {
+    listing: Listing,
+    /// Without links, so that what several links lead to is found once, and loops end.
+    seen: HashSet<PathBuf>,
+}
+
+impl Listing {
+    pub(super) fn of(given: &Path) -> Result<Self, Interruption> {
+        let real = given.canonicalize().map_err(Interruption::Fatal)?;
+        let mut walk = Walk { listing: Listing::default(), seen: HashSet::new() };
+        let absolute = std::path::absolute(given).map_err(Interruption::Fatal)?;
+        walk.listing.directories.add_trail(&absolute);
+        walk.seen.insert(real.clone());
+        walk.directory(given, &real, &mut Vec::new()).map_err(
+            |interruption| match interruption {
+                Interruption::Fatal(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Interruption::Moved
+                }
+                other => other,
+            },
+        )?;
+        let mut listing = walk.listing;
+        listing.files.sort_by(|a, b| {
+            let last = |found: &Found| found.kind == Kind::ApplicationRouting;
+            last(a).cmp(&last(b)).then_with(|| a.path.cmp(&b.path))
+        });
+        Ok(listing)
+    }
+
+    pub(super) fn fingerprint(&self) -> ContentHash {
+        let mut hasher = Sha256::new();
+        for found in &self.files {
+            hasher.update(found.path.as_os_str().as_encoded_bytes());
+            hasher.update(found.stat.bytes());
+        }
+        for problem in &self.problems {
+            hasher.update(problem.to_string());
+        }
+        ContentHash::from(hasher)
+    }
+}
+
+impl Stat {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    pub(super) fn size(self) -> u64 {
+        self.size
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let words = [self.device, self.inode, self.size];
+        let times = [self.modified.0, self.modified.1, self.changed.0, self.changed.1];
+        let words = words.iter().flat_map(|word| word.to_le_bytes());
+        words.chain(times.iter().flat_map(|time| time.to_le_bytes())).collect()
+    }
+}
+
+impl Walk {
+    fn directory(
+        &mut self,
+        shown: &Path,
+        real: &Path,
+        folders: &mut Vec<String>,
+    ) -> Result<(), Interruption> {
+        // Before it is listed: a change after the listing has to be noticed.
+        self.listing.directories.add_contents(real);
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(real).map_err(Interruption::Fatal)? {
+            entries.push(entry.map_err(|_| Interruption::Moved)?.file_name());
+        }
+        if entries.iter().any(|name| name == "CACHEDIR.TAG") && !folders.is_empty() {
+            return Ok(());
+        }
+        entries.sort();
+        for entry in entries {
+            let name = entry.to_string_lossy().into_owned();
+            if !is_nuisance(&name) {
+                self.entry(&shown.join(&entry), &real.join(&entry), &name, folders)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        shown: &Path,
+        path: &Path,
+        name: &str,
+        folders: &mut Vec<String>,
+    ) -> Result<(), Interruption> {
+        let own = path.symlink_metadata().map_err(|_| Interruption::Moved)?;
+        let is_link = own.is_symlink();
+        if is_link {
+            self.listing.directories.add_trail(path);
+        }
+        let metadata = match path.metadata() {
+            Ok(metadata) => metadata,
+            // A link into nothing, or into itself. It matters only if its name says that
+            // something was meant to be served; what it leads to is watched in any case.
+            Err(error) if is_link => {
+                if kind(folders, name).is_some() {
+                    self.problem(shown, &format!("is a link that leads nowhere: {error}"));
+                }
+                return Ok(());
+            }
+            Err(_) => return Err(Interruption::Moved),
+        };
+        if metadata.is_dir() {
+            return self.folder(shown, path, name, folders);
+        }
+        let Some(kind) = kind(folders, name) else { return Ok(()) };
+        if !metadata.is_file() {
+            self.problem(shown, "is neither a file nor a directory; remove it or rename it");
+            return Ok(());
+        }
+        let real = path.canonicalize().map_err(|_| Interruption::Moved)?;
+        if self.seen.insert(real) {
+            if self.listing.files.len() == MOST_FILES {
+                return Err(Interruption::Fatal(io::Error::other(format!(
+                    "it holds more than {MOST_FILES} YAML files and components"
+                ))));
+            }
+            let stat = Stat::of(&metadata);
+            self.listing.files.push(Found { path: shown.to_owned(), kind, stat });
+        }
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        shown: &Path,
+        path: &Path,
+        name: &str,
+        folders: &mut Vec<String>,
+    ) -> Result<(), Interruption> {
+        let real = path.canonicalize().map_err(|_| Interruption::Moved)?;
+        if !self.seen.insert(real.clone()) {
+            return Ok(());
+        }
+        if folders.len() == MOST_DEPTH {
+            self.problem(shown, &format!("lies more than {MOST_DEPTH} folders deep"));
+            return Ok(());
+        }
+        folders.push(name.to_owned());
+        let result = self.directory(shown, &real, folders);
+        folders.pop();
+        match result {
+            Err(Interruption::Fatal(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.problem(shown, "may not be read by the server: permission denied");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn problem(&mut self, shown: &Path, message: &str) {
+        let path = shown.display().to_string();
+        self.listing.problems.push(SiteProblem { path, message: message.to_owned() });
+    }
+}

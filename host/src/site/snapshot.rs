@@ -1,0 +1,237 @@
+//! One reading of a site: everything that counts, as it was at one moment.
+//!
+//! Immutable, and complete enough that a generation is prepared from it without touching the file
+//! system again. Made by [`super::Site`]; read by `generation`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::Interruption;
+use super::directories::Directories;
+use super::listing::{Found, Listing, Stat};
+use super::names::Kind;
+
+/// The longest YAML file that is read, in bytes.
+const MOST_YAML: u64 = 4 * 1024 * 1024;
+/// The longest component that is read, in bytes: those of scripting languages reach 20 MB.
+const MOST_WASM: u64 = 256 * 1024 * 1024;
+
+/// Everything that counts in a site.
+#[derive(Debug)]
+pub struct Snapshot {
+    site: String,
+    routing: Vec<RoutingFile>,
+    plugins: Vec<PluginFile>,
+    /// The texts of all YAML files by their shown path, for imports.
+    texts: HashMap<String, Arc<str>>,
+    problems: Vec<SiteProblem>,
+    directories: Directories,
+    hash: ContentHash,
+}
+
+/// A file in which routes are declared.
+#[derive(Clone, Debug)]
+pub struct RoutingFile {
+    /// As it is shown: below the site's directory as that was given.
+    pub path: String,
+    /// Its text, without a byte order mark.
+    pub text: Arc<str>,
+}
+
+/// A component.
+#[derive(Clone, Debug)]
+pub struct PluginFile {
+    /// As it is shown.
+    pub path: String,
+    /// All of it.
+    pub bytes: Arc<[u8]>,
+    /// Of the bytes alone: a renamed file has the same.
+    pub hash: ContentHash,
+}
+
+/// A file that could not be taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteProblem {
+    /// As it is shown, with line and column where there are some.
+    pub path: String,
+    /// What is wrong, as a sentence about the file, and what to do.
+    pub message: String,
+}
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl Snapshot {
+    pub(super) fn read(given: &Path, listing: Listing) -> Result<Self, Interruption> {
+        let mut snapshot = Self {
+            site: given.display().to_string(),
+            routing: Vec::new(),
+            plugins: Vec::new(),
+            texts: HashMap::new(),
+            problems: listing.problems,
+            directories: listing.directories,
+            hash: ContentHash([0; 32]),
+        };
+        let mut hasher = Sha256::new();
+        for found in &listing.files {
+            let path = found.path.display().to_string();
+            let hash = snapshot.take(found, &path)?;
+            hasher.update(path.as_bytes());
+            hasher.update([0]);
+            hasher.update(hash.map_or([0; 32], |hash| hash.0));
+        }
+        for problem in &snapshot.problems {
+            hasher.update(problem.to_string());
+        }
+        snapshot.hash = ContentHash::from(hasher);
+        Ok(snapshot)
+    }
+
+    /// The site's directory as it was given.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// The routing files, in the order in which later ones replace earlier ones.
+    pub fn routing(&self) -> &[RoutingFile] {
+        &self.routing
+    }
+
+    /// The components, by path.
+    pub fn plugins(&self) -> &[PluginFile] {
+        &self.plugins
+    }
+
+    /// What could not be taken in.
+    pub fn problems(&self) -> &[SiteProblem] {
+        &self.problems
+    }
+
+    /// What has to be watched to learn of the next change.
+    pub fn directories(&self) -> &Directories {
+        &self.directories
+    }
+
+    /// Of everything: two snapshots with the same hash are served in the same way.
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// The text of a YAML file of the site, by its shown path.
+    pub fn text(&self, path: &str) -> Option<&Arc<str>> {
+        self.texts.get(path)
+    }
+
+    /// The shown paths of all YAML files, in no order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.keys().map(String::as_str)
+    }
+
+    fn take(&mut self, found: &Found, path: &str) -> Result<Option<ContentHash>, Interruption> {
+        let most = if found.kind == Kind::Plugin { MOST_WASM } else { MOST_YAML };
+        if found.stat.size() > most {
+            let size = found.stat.size();
+            let message = format!("is {size} bytes long; at most {most} are read");
+            self.problem(path.to_owned(), message);
+            return Ok(None);
+        }
+        let bytes = match read_still(found)? {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.problem(path.to_owned(), format!("cannot be read: {error}"));
+                return Ok(None);
+            }
+        };
+        let hash = ContentHash(Sha256::digest(&bytes).into());
+        if found.kind == Kind::Plugin {
+            self.plugins.push(PluginFile { path: path.to_owned(), bytes: bytes.into(), hash });
+            return Ok(Some(hash));
+        }
+        let declares = matches!(found.kind, Kind::Routing | Kind::ApplicationRouting);
+        match decode(bytes) {
+            Ok(text) => {
+                self.texts.insert(path.to_owned(), Arc::clone(&text));
+                if declares {
+                    self.routing.push(RoutingFile { path: path.to_owned(), text });
+                }
+            }
+            // A file that nothing need ever import is nobody's problem yet.
+            Err((line, column)) if declares => self.problem(
+                format!("{path}:{line}:{column}"),
+                "is not UTF-8 from here on; save the file as UTF-8".to_owned(),
+            ),
+            Err(_) => {}
+        }
+        Ok(Some(hash))
+    }
+
+    fn problem(&mut self, path: String, message: String) {
+        self.problems.push(SiteProblem { path, message });
+    }
+}
+
+impl fmt::Display for SiteProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: error: {}", self.path, self.message)
+    }
+}
+
+impl From<Sha256> for ContentHash {
+    fn from(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The first half of it, in hexadecimal: enough to tell files apart in a log.
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Reads a file, unless it is another one, or has changed, since it was listed: then the listing
+/// is out of date, and what would be read is possibly half of something.
+fn read_still(found: &Found) -> Result<Result<Vec<u8>, std::io::Error>, Interruption> {
+    let mut file = match File::open(&found.path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Interruption::Moved);
+        }
+        Err(error) => return Ok(Err(error)),
+    };
+    let capacity = usize::try_from(found.stat.size()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(capacity);
+    // One byte more than listed is enough to see that it grew.
+    if let Err(error) = file.by_ref().take(found.stat.size() + 1).read_to_end(&mut bytes) {
+        return Ok(Err(error));
+    }
+    match file.metadata() {
+        Ok(metadata) if Stat::of(&metadata) == found.stat => Ok(Ok(bytes)),
+        _ => Err(Interruption::Moved),
+    }
+}
+
+/// The text, or line and column of the first byte that is none.
+fn decode(bytes: Vec<u8>) -> Result<Arc<str>, (usize, usize)> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let good = String::from_utf8_lossy(good);
+        let line = good.matches('\n').count() + 1;
+        let column = good.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        (line, column)
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).into())
+}
