@@ -1,1 +1,11 @@
-fn main() {}
+//! The integration tests: one binary, because every further one would link everything again.
+//! Real clients speak to a real server over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on stops here and says where"
+)]
+
+mod client;

@@ -1,0 +1,32 @@
+//! The clients that the tests are written with: WAMP v1 as AutobahnJS speaks it, WAMP v2, and the
+//! raw socket of a PHP publisher. None of them uses a crate of ours, so that a mistake of ours
+//! cannot cancel itself out. Clients of others are started by `peer`.
+
+pub(crate) mod codec;
+pub(crate) mod php;
+pub(crate) mod socket;
+pub(crate) mod v1;
+pub(crate) mod v2;
+
+use std::future::Future;
+use std::panic::Location;
+use std::time::Duration;
+
+/// How long a test waits for what must come. Far above what any machine needs, because running out
+/// is a failure, not a measurement.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Awaits `future`, and fails the test at the caller's line, saying what it waited for.
+#[track_caller]
+pub(crate) fn within<T>(
+    what: impl Into<String>,
+    future: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    let (caller, what) = (Location::caller(), what.into());
+    async move {
+        match tokio::time::timeout(PATIENCE, future).await {
+            Ok(value) => value,
+            Err(_) => panic!("{caller}: waited {PATIENCE:?} in vain for {what}"),
+        }
+    }
+}

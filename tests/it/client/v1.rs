@@ -1,0 +1,412 @@
+//! A WAMP v1 client that does what AutobahnJS 0.8.0 does in a browser, strict and lenient in the
+//! same places: the browsers of every back office run that library. Where it would throw on the
+//! page, the error is kept in `page_errors`; where it would throw at its caller, the test fails.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::socket::{Ending, Handshake, Incoming, Refused, Socket};
+use super::within;
+
+/// How the page comes to the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) handshake: Handshake,
+    /// What the page tells `ab.connect`; Oro passes 0 and retries by itself.
+    pub(crate) max_retries: u32,
+}
+
+/// The codes that AutobahnJS gives to `onclose`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// 0: closed in order. Oro's page never comes back from this one.
+    Closed = 0,
+    /// 1: what a session reports when TCP ends without a Close frame; `ab.connect` turns it into
+    /// 2 or 6.
+    Lost = 1,
+    /// 2: lost, and no retry left.
+    RetriesExceeded = 2,
+    /// 3: never connected.
+    Unreachable = 3,
+    /// 5: a reconnect failed, another follows.
+    UnreachableScheduledReconnect = 5,
+    /// 6: lost, a reconnect follows.
+    LostScheduledReconnect = 6,
+}
+
+/// A connect that failed: the code, and what was behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreachable {
+    pub(crate) hangup: Hangup,
+    pub(crate) refused: Refused,
+}
+
+/// One call of one callback.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) topic: String,
+    pub(crate) event: Value,
+    pub(crate) callback: Callback,
+}
+
+/// A function that the page gave to `subscribe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Callback(u32);
+
+/// To whom a publication goes, in the forms that AutobahnJS can send.
+#[derive(Clone, Debug)]
+pub(crate) enum Reach<'a> {
+    /// Three elements.
+    Plain,
+    /// Four elements, the last a bool.
+    ExcludeMe(bool),
+    /// Four elements, the last a list of session ids.
+    Exclude(&'a [&'a str]),
+    /// Five elements.
+    ExcludeEligible(&'a [&'a str], &'a [&'a str]),
+}
+
+/// The error side of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CallError {
+    pub(crate) uri: Value,
+    pub(crate) description: Value,
+    pub(crate) details: Option<Value>,
+}
+
+pub(crate) struct Client {
+    socket: Socket,
+    options: Options,
+    session: Option<String>,
+    server: Option<String>,
+    subscriptions: BTreeMap<String, Vec<Callback>>,
+    prefixes: Vec<(String, String)>,
+    calls: HashSet<String>,
+    answers: Vec<(String, Result<Value, CallError>)>,
+    events: VecDeque<Event>,
+    page_errors: Vec<String>,
+    ignored: Vec<Value>,
+    ending: Option<Ending>,
+    issued: u32,
+    retries: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let handshake = Handshake { protocols: vec!["wamp".to_owned()], ..Handshake::default() };
+        Self { handshake, max_retries: 0 }
+    }
+}
+
+impl Client {
+    /// Connects as a page does and waits for the session.
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        let connected = Self::connect_with(addr, Options::default()).await;
+        let mut client = connected.unwrap_or_else(|error| panic!("v1 connect: {error:?}"));
+        client.session().await;
+        client
+    }
+
+    /// Returns when the WebSocket is open, which AutobahnJS takes for connected; the session opens
+    /// later, with WELCOME (`session`).
+    pub(crate) async fn connect_with(
+        addr: SocketAddr,
+        options: Options,
+    ) -> Result<Self, Unreachable> {
+        let opened = open(addr, &options.handshake).await;
+        let socket =
+            opened.map_err(|refused| Unreachable { hangup: Hangup::Unreachable, refused })?;
+        Ok(Self {
+            socket,
+            options,
+            session: None,
+            server: None,
+            subscriptions: BTreeMap::new(),
+            prefixes: Vec::new(),
+            calls: HashSet::new(),
+            answers: Vec::new(),
+            events: VecDeque::new(),
+            page_errors: Vec::new(),
+            ignored: Vec::new(),
+            ending: None,
+            issued: 0,
+            retries: 0,
+        })
+    }
+
+    /// A retry: `ab.connect` makes a new session, without the subscriptions of the old one.
+    pub(crate) async fn reconnect(&mut self, addr: SocketAddr) -> Result<(), Unreachable> {
+        match Self::connect_with(addr, self.options.clone()).await {
+            Ok(fresh) => *self = fresh,
+            Err(mut unreachable) => {
+                self.retries += 1;
+                unreachable.hangup = if self.retries <= self.options.max_retries {
+                    Hangup::UnreachableScheduledReconnect
+                } else {
+                    Hangup::RetriesExceeded
+                };
+                return Err(unreachable);
+            }
+        }
+        Ok(())
+    }
+
+    /// The session's id, awaiting WELCOME where it has not come yet.
+    pub(crate) async fn session(&mut self) -> String {
+        self.until("WELCOME", |client| client.session.clone()).await
+    }
+
+    /// The fourth element of WELCOME.
+    pub(crate) fn server(&self) -> &str {
+        self.server.as_deref().expect("the session is open")
+    }
+
+    /// Declares `prefix:` for `uri`, here and at the server.
+    pub(crate) fn prefix(&mut self, prefix: &str, uri: &str) {
+        self.prefixes.retain(|(known, _)| known != prefix);
+        self.prefixes.push((prefix.to_owned(), uri.to_owned()));
+        self.send(&json!([1, prefix, uri]));
+    }
+
+    /// Subscribes a new callback. Only the first one of a topic is told to the server.
+    pub(crate) fn subscribe(&mut self, topic: &str) -> Callback {
+        self.issued += 1;
+        let callback = Callback(self.issued);
+        let callbacks = self.subscriptions.entry(self.resolve(topic)).or_default();
+        callbacks.push(callback);
+        if callbacks.len() == 1 {
+            self.send(&json!([5, topic]));
+        }
+        callback
+    }
+
+    /// Takes one callback away, or all with `None`. Only the last one of a topic is told to the
+    /// server.
+    pub(crate) fn unsubscribe(&mut self, topic: &str, callback: Option<Callback>) {
+        let resolved = self.resolve(topic);
+        let callbacks = self.subscriptions.get_mut(&resolved);
+        let callbacks = callbacks.unwrap_or_else(|| panic!("not subscribed to topic {resolved}"));
+        match callback {
+            Some(gone) => callbacks.retain(|callback| *callback != gone),
+            None => callbacks.clear(),
+        }
+        if callbacks.is_empty() {
+            self.subscriptions.remove(&resolved);
+            self.send(&json!([6, topic]));
+        }
+    }
+
+    pub(crate) fn publish(&mut self, topic: &str, event: &Value, reach: &Reach<'_>) {
+        let topic = self.shrink(topic);
+        self.send(&match reach {
+            Reach::Plain => json!([7, topic, event]),
+            Reach::ExcludeMe(exclude) => json!([7, topic, event, exclude]),
+            Reach::Exclude(exclude) => json!([7, topic, event, exclude]),
+            Reach::ExcludeEligible(exclude, eligible) => {
+                json!([7, topic, event, exclude, eligible])
+            }
+        });
+    }
+
+    pub(crate) async fn call(
+        &mut self,
+        procedure: &str,
+        arguments: &[Value],
+    ) -> Result<Value, CallError> {
+        self.issued += 1;
+        // AutobahnJS draws `Math.random().toString(36)`; only the form matters.
+        let id = format!("0.call{:x}", self.issued);
+        let mut message = vec![json!(2), json!(id), json!(self.shrink(procedure))];
+        message.extend_from_slice(arguments);
+        self.calls.insert(id.clone());
+        self.send(&Value::Array(message));
+        let what = format!("the answer to {procedure}");
+        self.until(&what, |client| {
+            let place = client.answers.iter().position(|(answered, _)| *answered == id)?;
+            Some(client.answers.swap_remove(place).1)
+        })
+        .await
+    }
+
+    /// Whatever was sent before has been handled, and what it caused to this client has arrived:
+    /// a call is answered in its turn, be it by an error.
+    pub(crate) async fn round_trip(&mut self) {
+        let _either = self.call("jackfield.tests.round_trip", &[]).await;
+    }
+
+    /// The next event that a callback is called with.
+    pub(crate) async fn event(&mut self) -> Event {
+        self.until("an event", |client| client.events.pop_front()).await
+    }
+
+    /// Checks that no callback was called for what was sent before. Where the publisher is another
+    /// session, let that one make a round trip first.
+    pub(crate) async fn expect_no_event(&mut self) {
+        self.round_trip().await;
+        assert!(self.events.is_empty(), "events that nobody waited for: {:?}", self.events);
+    }
+
+    /// What `onclose` of `ab.connect` is called with, when the connection has ended.
+    pub(crate) async fn hangup(&mut self) -> Hangup {
+        match self.session_hangup().await {
+            Hangup::Lost if self.options.max_retries > 0 => Hangup::LostScheduledReconnect,
+            Hangup::Lost => Hangup::RetriesExceeded,
+            other => other,
+        }
+    }
+
+    /// What the session itself reports: 0 or 1.
+    pub(crate) async fn session_hangup(&mut self) -> Hangup {
+        match self.ended().await {
+            Ending::Clean { .. } => Hangup::Closed,
+            Ending::Lost(_) => Hangup::Lost,
+        }
+    }
+
+    /// How the WebSocket ended, with the code and reason that AutobahnJS shows.
+    pub(crate) async fn ended(&mut self) -> Ending {
+        self.until("the end of the connection", |client| client.ending.clone()).await
+    }
+
+    /// The errors that the page's console shows, as the text of the frame that caused each.
+    pub(crate) fn page_errors(&self) -> &[String] {
+        &self.page_errors
+    }
+
+    /// Well-formed messages that AutobahnJS passes over in silence.
+    pub(crate) fn ignored(&self) -> &[Value] {
+        &self.ignored
+    }
+
+    /// The page is left: `Session.close`, with the browser's own code.
+    pub(crate) fn close(&self) {
+        self.socket.close(1000, "");
+    }
+
+    /// Anything, as it stands: malformed messages, and the forms that only other clients send.
+    pub(crate) fn send_text(&self, text: &str) {
+        self.socket.send_text(text);
+    }
+
+    /// The connection beneath: pings, binary frames, reading stopped, RST.
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
+    fn send(&self, message: &Value) {
+        self.send_text(&message.to_string());
+    }
+
+    /// Takes in what comes until `ready` finds what it looks for, also in what came before.
+    async fn until<T>(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> Option<T>) -> T {
+        within(format!("{what} (WAMP v1)"), async {
+            loop {
+                if let Some(found) = ready(self) {
+                    return found;
+                }
+                if let Some(ending) = &self.ending {
+                    panic!("the v1 connection ended while the test waited for {what}: {ending:?}");
+                }
+                self.take_in().await;
+            }
+        })
+        .await
+    }
+
+    async fn take_in(&mut self) {
+        match self.socket.next().await {
+            Incoming::Text(text) => match serde_json::from_str(&text) {
+                Ok(Value::Null) | Err(_) => self.page_errors.push(text),
+                Ok(message) => self.on_message(message, text),
+            },
+            // `JSON.parse` of a Blob fails too.
+            Incoming::Binary(bytes) => self.page_errors.push(format!("binary {bytes:02x?}")),
+            Incoming::Pong(_) => {}
+            Incoming::Ended(ending) => self.ending = Some(ending),
+        }
+    }
+
+    /// AutobahnJS looks for a call by element 1 before it looks at the type.
+    fn on_message(&mut self, message: Value, text: String) {
+        let kind = element(&message, 0).as_u64();
+        let subject = element(&message, 1).as_str().map(str::to_owned);
+        if let Some(id) = subject.as_ref().filter(|id| self.calls.remove(*id)) {
+            match kind {
+                Some(3) => self.answers.push((id.clone(), Ok(element(&message, 2).clone()))),
+                Some(4) => {
+                    let error = CallError {
+                        uri: element(&message, 2).clone(),
+                        description: element(&message, 3).clone(),
+                        details: message.get(4).cloned(),
+                    };
+                    self.answers.push((id.clone(), Err(error)));
+                }
+                _ => self.ignored.push(message),
+            }
+            return;
+        }
+        match (kind, subject) {
+            (Some(8), Some(topic)) => {
+                let topic = self.resolve(&topic);
+                let Some(callbacks) = self.subscriptions.get(&topic) else {
+                    self.ignored.push(message);
+                    return;
+                };
+                for callback in callbacks.clone() {
+                    let event = element(&message, 2).clone();
+                    self.events.push_back(Event { topic: topic.clone(), event, callback });
+                }
+            }
+            (Some(0), Some(session)) => {
+                if self.session.is_some() || element(&message, 2) != 1 {
+                    self.page_errors.push(text);
+                } else {
+                    self.session = Some(session);
+                    self.server = element(&message, 3).as_str().map(str::to_owned);
+                }
+            }
+            _ => self.ignored.push(message),
+        }
+    }
+
+    fn resolve(&self, curie: &str) -> String {
+        let known = curie.split_once(':').and_then(|(prefix, reference)| {
+            let (_, uri) = self.prefixes.iter().find(|(known, _)| known == prefix)?;
+            Some(format!("{uri}{reference}"))
+        });
+        known.unwrap_or_else(|| curie.to_owned())
+    }
+
+    /// The longest declared URI that `uri` begins with becomes its prefix.
+    fn shrink(&self, uri: &str) -> String {
+        let fits = |(_, known): &&(String, String)| uri.starts_with(known.as_str());
+        match self.prefixes.iter().filter(fits).max_by_key(|(_, known)| known.len()) {
+            Some((prefix, known)) => format!("{prefix}:{}", &uri[known.len()..]),
+            None => uri.to_owned(),
+        }
+    }
+}
+
+/// AutobahnJS accepts exactly `wamp`; for anything else it closes before it counts as connected.
+async fn open(addr: SocketAddr, handshake: &Handshake) -> Result<Socket, Refused> {
+    let opening = Socket::open(addr, handshake.clone());
+    let socket = within(format!("the WebSocket handshake with {addr}"), opening).await?;
+    if socket.protocol.as_deref() == Some("wamp") {
+        return Ok(socket);
+    }
+    socket.close(1000, "server does not speak WAMP");
+    let text = format!("server does not speak WAMP (but {:?})", socket.protocol);
+    Err(Refused { status: Some(101), text })
+}
+
+/// JavaScript's `o[n]`: of lists and of objects with such a key; nothing otherwise.
+fn element(message: &Value, index: usize) -> &Value {
+    let found = message.get(index).or_else(|| message.get(index.to_string()));
+    found.unwrap_or(&Value::Null)
+}

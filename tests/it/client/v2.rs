@@ -1,0 +1,350 @@
+//! A small WAMP v2 client for every codec. It helps itself to nothing: whatever it was not asked
+//! to wait for stays in its inbox, so that a test sees what came too much. Knows the messages that
+//! a subscriber and a publisher need; the rest goes through `send` and `message`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::codec::{Codec, Frame};
+use super::socket::{Ending, Handshake, Incoming, Refused, Socket};
+use super::within;
+
+/// How to connect, where the defaults do not do.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) handshake: Handshake,
+    /// `HELLO.Details`.
+    pub(crate) details: Value,
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum NoSession {
+    /// No WebSocket.
+    Refused(Refused),
+    /// ABORT: its reason and details.
+    Aborted { reason: String, details: Value },
+    /// The connection ended before an answer.
+    Ended(Ending),
+}
+
+/// An ERROR that answers a request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WampError {
+    pub(crate) uri: String,
+    pub(crate) details: Value,
+    pub(crate) args: Value,
+    pub(crate) kwargs: Value,
+}
+
+/// An EVENT. What was not sent reads as `null`, to tell it from what was sent empty.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) subscription: u64,
+    pub(crate) publication: u64,
+    pub(crate) details: Value,
+    pub(crate) args: Value,
+    pub(crate) kwargs: Value,
+}
+
+/// A session. Dropping it ends TCP without a Close frame.
+pub(crate) struct Client {
+    codec: Codec,
+    socket: Socket,
+    session: u64,
+    welcome: Value,
+    requests: u64,
+    inbox: VecDeque<Value>,
+    ending: Option<Ending>,
+}
+
+impl Options {
+    pub(crate) fn new(codec: Codec) -> Self {
+        let handshake = Handshake { protocols: vec![codec.subprotocol()], ..Handshake::default() };
+        Self { handshake, details: json!({"roles": {"publisher": {}, "subscriber": {}}}) }
+    }
+}
+
+impl Client {
+    /// Joins `realm`, or fails the test.
+    pub(crate) async fn connect(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
+        let connected = Self::connect_with(addr, codec, realm, Options::new(codec)).await;
+        connected.unwrap_or_else(|error| panic!("v2 connect with {codec:?} to {realm}: {error:?}"))
+    }
+
+    /// A subscriber whose kernel takes little, for tests that let it stop reading.
+    pub(crate) async fn connect_narrow(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
+        let mut options = Options::new(codec);
+        options.handshake.receive_buffer = Some(4096);
+        let connected = Self::connect_with(addr, codec, realm, options).await;
+        connected.unwrap_or_else(|error| panic!("v2 connect with {codec:?} to {realm}: {error:?}"))
+    }
+
+    pub(crate) async fn connect_with(
+        addr: SocketAddr,
+        codec: Codec,
+        realm: &str,
+        options: Options,
+    ) -> Result<Self, NoSession> {
+        let mut client =
+            Self::open(addr, codec, options.handshake).await.map_err(NoSession::Refused)?;
+        client.send(&json!([1, realm, options.details]));
+        let answer = client.until("WELCOME or ABORT", |client| {
+            if let Some(ending) = &client.ending {
+                return Some(Err(ending.clone()));
+            }
+            client.take(|message| [2, 3].contains(&kind(message))).map(Ok)
+        });
+        let answer = answer.await.map_err(NoSession::Ended)?;
+        if kind(&answer) == 3 {
+            let (reason, details) = (text(&answer[2]), answer[1].clone());
+            return Err(NoSession::Aborted { reason, details });
+        }
+        client.session = number(&answer[1]);
+        client.welcome = answer[2].clone();
+        Ok(client)
+    }
+
+    /// Only the WebSocket: no HELLO has been sent. For tests of what a server makes of that.
+    pub(crate) async fn open(
+        addr: SocketAddr,
+        codec: Codec,
+        handshake: Handshake,
+    ) -> Result<Self, Refused> {
+        let opening = Socket::open(addr, handshake);
+        let socket = within(format!("the WebSocket handshake with {addr}"), opening).await?;
+        Ok(Self {
+            codec,
+            socket,
+            session: 0,
+            welcome: Value::Null,
+            requests: 0,
+            inbox: VecDeque::new(),
+            ending: None,
+        })
+    }
+
+    pub(crate) const fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// `WELCOME.Details`.
+    pub(crate) const fn welcome(&self) -> &Value {
+        &self.welcome
+    }
+
+    /// The subscription's id, or the test fails.
+    pub(crate) async fn subscribe(&mut self, topic: &str, options: Value) -> u64 {
+        let subscribed = self.try_subscribe(topic, options).await;
+        subscribed.unwrap_or_else(|error| panic!("subscribe {topic}: {error:?}"))
+    }
+
+    pub(crate) async fn try_subscribe(
+        &mut self,
+        topic: &str,
+        options: Value,
+    ) -> Result<u64, WampError> {
+        let request = self.next_request();
+        self.send(&json!([32, request, options, topic]));
+        Ok(number(&self.answer(32, 33, request).await?[2]))
+    }
+
+    pub(crate) async fn unsubscribe(&mut self, subscription: u64) -> Result<(), WampError> {
+        let request = self.next_request();
+        self.send(&json!([34, request, subscription]));
+        self.answer(34, 35, request).await.map(drop)
+    }
+
+    /// Publishes and does not wait. `args` and `kwargs` are left out where they are `null`.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &str,
+        options: Value,
+        args: Value,
+        kwargs: Value,
+    ) -> u64 {
+        let request = self.next_request();
+        let mut message = vec![json!(16), json!(request), options, json!(topic)];
+        match (args, kwargs) {
+            (Value::Null, Value::Null) => {}
+            (args, Value::Null) => message.push(args),
+            (Value::Null, kwargs) => message.extend([json!([]), kwargs]),
+            (args, kwargs) => message.extend([args, kwargs]),
+        }
+        self.send(&Value::Array(message));
+        request
+    }
+
+    /// Publishes with `acknowledge`, and returns the publication's id.
+    pub(crate) async fn publish_acknowledged(
+        &mut self,
+        topic: &str,
+        mut options: Value,
+        args: Value,
+        kwargs: Value,
+    ) -> Result<u64, WampError> {
+        options["acknowledge"] = json!(true);
+        let request = self.publish(topic, options, args, kwargs);
+        Ok(number(&self.answer(16, 17, request).await?[2]))
+    }
+
+    /// Whatever was sent before has been handled, and what it caused to this client is in the
+    /// inbox: a request for what does not exist is answered in its turn.
+    pub(crate) async fn round_trip(&mut self) {
+        let unknown = 1 << 53;
+        let _error = self.unsubscribe(unknown).await;
+    }
+
+    pub(crate) async fn event(&mut self) -> Event {
+        let message = self.until("an EVENT", |client| client.take(|message| kind(message) == 36));
+        Event::from(message.await)
+    }
+
+    /// The next event if one comes within `patience`. Nothing may be concluded from its absence
+    /// but that it took longer; `expect_no_event` is sure.
+    pub(crate) async fn event_within(&mut self, patience: Duration) -> Option<Event> {
+        tokio::time::timeout(patience, self.event()).await.ok()
+    }
+
+    /// Checks that nothing came of what was sent before. Where the publisher is another session,
+    /// let that one make a round trip first.
+    pub(crate) async fn expect_no_event(&mut self) {
+        self.round_trip().await;
+        let event = self.take(|message| kind(message) == 36);
+        assert_eq!(event, None, "an event that nobody waited for");
+    }
+
+    /// The router's own UNSUBSCRIBED: the subscription it took away, and why.
+    pub(crate) async fn revoked(&mut self) -> (u64, Option<String>) {
+        let revocation = |message: &Value| kind(message) == 35 && message[1] == 0;
+        let message = self.until("a revocation", |client| client.take(revocation)).await;
+        let details = &message[2];
+        (number(&details["subscription"]), details["reason"].as_str().map(str::to_owned))
+    }
+
+    /// ABORT within a session: its reason and details.
+    pub(crate) async fn aborted(&mut self) -> (String, Value) {
+        let message = self.until("ABORT", |client| client.take(|message| kind(message) == 3)).await;
+        (text(&message[2]), message[1].clone())
+    }
+
+    /// The server's GOODBYE, whoever began: its reason.
+    pub(crate) async fn dismissed(&mut self) -> String {
+        let message = self.until("GOODBYE", |client| client.take(|message| kind(message) == 6));
+        text(&message.await[2])
+    }
+
+    /// Leaves the realm; the reason of the reply.
+    pub(crate) async fn goodbye(&mut self) -> String {
+        self.send(&json!([6, {}, "wamp.close.close_realm"]));
+        self.dismissed().await
+    }
+
+    /// How the connection ended. What came before stays in the inbox.
+    pub(crate) async fn ended(&mut self) -> Ending {
+        self.until("the end of the connection", |client| client.ending.clone()).await
+    }
+
+    /// The next message of whatever kind.
+    pub(crate) async fn message(&mut self) -> Value {
+        self.until("a message", |client| client.inbox.pop_front()).await
+    }
+
+    pub(crate) fn send(&self, message: &Value) {
+        match self.codec.encode(message) {
+            Frame::Text(text) => self.socket.send_text(text),
+            Frame::Binary(bytes) => self.socket.send_binary(bytes),
+        }
+    }
+
+    /// The connection beneath: raw frames, pings, reading stopped, Close.
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
+    pub(crate) const fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    async fn answer(&mut self, asked: u64, good: u64, request: u64) -> Result<Value, WampError> {
+        let what = format!("the answer to request {request} ({asked})");
+        let answers = |message: &Value| match kind(message) {
+            8 => message[1] == asked && message[2] == request,
+            kind => kind == good && message[1] == request,
+        };
+        let message = self.until(&what, |client| client.take(answers)).await;
+        if kind(&message) == 8 {
+            return Err(WampError {
+                uri: text(&message[4]),
+                details: message[3].clone(),
+                args: message[5].clone(),
+                kwargs: message[6].clone(),
+            });
+        }
+        Ok(message)
+    }
+
+    fn take(&mut self, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+        let place = self.inbox.iter().position(wanted)?;
+        self.inbox.remove(place)
+    }
+
+    /// Takes in what comes until `ready` finds what it looks for, also in what came before.
+    async fn until<T>(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let codec = self.codec;
+        within(format!("{what} (WAMP v2, {codec:?})"), async {
+            loop {
+                if let Some(found) = ready(self) {
+                    return found;
+                }
+                if let Some(ending) = &self.ending {
+                    let unread = &self.inbox;
+                    panic!("{codec:?} ended, waiting for {what}: {ending:?}; unread: {unread:?}");
+                }
+                match self.socket.next().await {
+                    Incoming::Text(text) => self.inbox.push_back(codec.decode(Frame::Text(text))),
+                    Incoming::Binary(bytes) => {
+                        self.inbox.push_back(codec.decode(Frame::Binary(bytes)));
+                    }
+                    Incoming::Pong(_) => {}
+                    Incoming::Ended(ending) => self.ending = Some(ending),
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl From<Value> for Event {
+    fn from(message: Value) -> Self {
+        Self {
+            subscription: number(&message[1]),
+            publication: number(&message[2]),
+            details: message[3].clone(),
+            args: message[4].clone(),
+            kwargs: message[5].clone(),
+        }
+    }
+}
+
+fn kind(message: &Value) -> u64 {
+    number(&message[0])
+}
+
+#[track_caller]
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("not an id or a message code: {value}"))
+}
+
+#[track_caller]
+fn text(value: &Value) -> String {
+    value.as_str().map(str::to_owned).unwrap_or_else(|| panic!("not a URI: {value}"))
+}
