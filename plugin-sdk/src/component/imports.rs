@@ -1,0 +1,87 @@
+//! The imports as the host gives them, in this crate's types. `topics`, `sessions`, `store` and
+//! `log` call these by way of [`crate::host`].
+
+use super::bindings::jackfield::plugin::{log as wit_log, sessions, store, topics};
+use crate::{Event, SessionId, host::StoreError, log::Level};
+
+pub(crate) fn publish(
+    topic: &str,
+    event: Event,
+    exclude: &[SessionId],
+    eligible: Option<&[SessionId]>,
+) {
+    topics::publish(topic, &event.into(), &numbers(exclude), eligible.map(numbers).as_deref());
+}
+
+pub(crate) fn subscribers(topic: &str) -> Vec<SessionId> {
+    topics::subscribers(topic).into_iter().map(SessionId::from).collect()
+}
+
+pub(crate) fn count(topic: &str) -> u32 {
+    topics::count(topic)
+}
+
+pub(crate) fn send(session: SessionId, topic: &str, event: Event) {
+    sessions::send(session.get(), topic, &event.into());
+}
+
+pub(crate) fn unsubscribe(session: SessionId, topic: &str) {
+    sessions::unsubscribe(session.get(), topic);
+}
+
+pub(crate) fn close(session: SessionId, reason: &str, message: &str) {
+    sessions::close(session.get(), reason, message);
+}
+
+pub(crate) fn store_get(key: &str) -> Option<Vec<u8>> {
+    store::get(key)
+}
+
+pub(crate) fn store_set(key: &str, value: &[u8], ttl: Option<u64>) -> Result<(), StoreError> {
+    Ok(store::set(key, value, ttl)?)
+}
+
+pub(crate) fn store_delete(key: &str) -> bool {
+    store::delete(key)
+}
+
+pub(crate) fn store_increment(key: &str, by: i64) -> Result<i64, StoreError> {
+    Ok(store::increment(key, by)?)
+}
+
+pub(crate) fn store_compare_and_set(
+    key: &str,
+    expected: Option<&[u8]>,
+    value: Option<&[u8]>,
+    ttl: Option<u64>,
+) -> Result<bool, StoreError> {
+    Ok(store::compare_and_set(key, expected, value, ttl)?)
+}
+
+pub(crate) fn store_entries(prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> {
+    store::entries(prefix, limit)
+}
+
+pub(crate) fn log(level: Level, message: String) {
+    let level = match level {
+        Level::Trace => wit_log::Level::Trace,
+        Level::Debug => wit_log::Level::Debug,
+        Level::Info => wit_log::Level::Info,
+        Level::Warn => wit_log::Level::Warn,
+        Level::Error => wit_log::Level::Error,
+    };
+    wit_log::log(level, &message);
+}
+
+impl From<store::Error> for StoreError {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Full => Self::Full,
+            store::Error::NotANumber => Self::NotANumber,
+        }
+    }
+}
+
+fn numbers(sessions: &[SessionId]) -> Vec<u64> {
+    sessions.iter().copied().map(SessionId::get).collect()
+}

@@ -1,0 +1,275 @@
+//! One handler: its name and its hooks. Which hooks it wants is whatever was registered.
+//!
+//! A handler has one state for each route that names it. [`Handler::configure`] makes it, and the
+//! hooks of that route get it. It lives as long as the instance: what has to outlive a reload or a
+//! fault belongs into [`crate::store`].
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use crate::{Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe, log};
+
+/// A handler, built up hook by hook. A hook that is not registered is never called: without
+/// `on_subscribe` everybody may subscribe, and without `on_publish` events are broadcast without
+/// entering the plugin.
+///
+/// ```
+/// use jackfield_plugin::{Handler, Publish};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Args {
+///     longest: usize,
+/// }
+///
+/// Handler::new("acme.short")
+///     .summary("refuses long texts")
+///     .args::<Args>()
+///     .on_publish(|args, _request, event| {
+///         let text: String = event.single()?;
+///         if text.len() > args.longest {
+///             return Ok(Publish::reject("Too long."));
+///         }
+///         Ok(Publish::broadcast())
+///     });
+/// ```
+pub struct Handler<S = ()> {
+    name: String,
+    summary: String,
+    configure: Configure<S>,
+    subscribe: Option<Hook<S, Subscribe>>,
+    unsubscribe: Option<Silent<S>>,
+    publish: Option<EventHook<S, Publish>>,
+    call: Option<EventHook<S, Event>>,
+    timer: Option<Silent<S>>,
+}
+
+type Configure<S> = Box<dyn Fn(&Route) -> Result<S, Error>>;
+type Hook<S, T> = Box<dyn FnMut(&mut S, &Request) -> Result<T, Refusal>>;
+type Silent<S> = Box<dyn FnMut(&mut S, &Request)>;
+type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, Event) -> Result<T, Refusal>>;
+
+/// The hooks that a handler wants, as `describe` tells the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent flags of the contract")]
+pub(crate) struct Hooks {
+    pub(crate) subscribe: bool,
+    pub(crate) unsubscribe: bool,
+    pub(crate) publish: bool,
+    pub(crate) call: bool,
+    pub(crate) timer: bool,
+}
+
+/// A handler and the states of its routes, whatever their type.
+pub(crate) trait Configured {
+    fn name(&self) -> &str;
+    fn summary(&self) -> &str;
+    fn hooks(&self) -> Hooks;
+    fn configure(&mut self, route: &Route) -> Result<(), Error>;
+    fn on_subscribe(&mut self, request: &Request) -> Subscribe;
+    fn on_unsubscribe(&mut self, request: &Request);
+    fn on_publish(&mut self, request: &Request, event: Event) -> Publish;
+    fn on_call(&mut self, request: &Request, event: Event) -> Result<Event, Refusal>;
+    fn on_timer(&mut self, request: &Request);
+}
+
+/// The only [`Configured`].
+pub(crate) struct Routes<S> {
+    handler: Handler<S>,
+    states: BTreeMap<String, S>,
+}
+
+impl Handler {
+    /// A handler without hooks and without state: a broadcast. `name` is what `handler.callback`
+    /// of a route refers to.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            summary: String::new(),
+            configure: Box::new(|_| Ok(())),
+            subscribe: None,
+            unsubscribe: None,
+            publish: None,
+            call: None,
+            timer: None,
+        }
+    }
+
+    /// Makes the state of a route. Comes before the hooks. An error refuses the route, and with it
+    /// the whole reload; the operator is shown its text. State that several routes share is an
+    /// `Rc` that the closure captures.
+    pub fn configure<S: 'static>(
+        self,
+        configure: impl Fn(&Route) -> Result<S, Error> + 'static,
+    ) -> Handler<S> {
+        Handler {
+            name: self.name,
+            summary: self.summary,
+            configure: Box::new(configure),
+            subscribe: None,
+            unsubscribe: None,
+            publish: None,
+            call: None,
+            timer: None,
+        }
+    }
+
+    /// The state of a route is its `handler.args`, read as an `A`. Comes before the hooks.
+    pub fn args<A: DeserializeOwned + 'static>(self) -> Handler<A> {
+        self.configure(Route::args)
+    }
+}
+
+impl<S: 'static> Handler<S> {
+    /// One line for the operator.
+    #[must_use]
+    pub fn summary(mut self, summary: impl Into<String>) -> Self {
+        self.summary = summary.into();
+        self
+    }
+
+    /// Before a session becomes a subscriber: may it?
+    #[must_use]
+    pub fn on_subscribe<R: Answer<Subscribe>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request) -> R + 'static,
+    ) -> Self {
+        self.subscribe = Some(Box::new(move |state, request| hook(state, request).into_answer()));
+        self
+    }
+
+    /// After a session has left the topic, by its own wish or by leaving altogether; once, and
+    /// only for topics that it was subscribed to. An error is logged, as there is nobody to tell.
+    #[must_use]
+    pub fn on_unsubscribe<R: Answer<()>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request) -> R + 'static,
+    ) -> Self {
+        // Here rather than where it is called, so that only plugins with this hook import the log.
+        self.unsubscribe = Some(Box::new(move |state, request| {
+            if let Err(refusal) = hook(state, request).into_answer() {
+                log::warn!("on_unsubscribe: {refusal}");
+            }
+        }));
+        self
+    }
+
+    /// What becomes of a published event?
+    #[must_use]
+    pub fn on_publish<R: Answer<Publish>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request, Event) -> R + 'static,
+    ) -> Self {
+        self.publish =
+            Some(Box::new(move |state, request, event| hook(state, request, event).into_answer()));
+        self
+    }
+
+    /// Answers a call of the topic as a procedure.
+    #[must_use]
+    pub fn on_call<R: Answer<Event>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request, Event) -> R + 'static,
+    ) -> Self {
+        self.call =
+            Some(Box::new(move |state, request, event| hook(state, request, event).into_answer()));
+        self
+    }
+
+    /// For each topic, while it has subscribers, as often as the route's `timer` says. An error
+    /// is logged, as there is nobody to tell.
+    #[must_use]
+    pub fn on_timer<R: Answer<()>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request) -> R + 'static,
+    ) -> Self {
+        // Here rather than where it is called, so that only plugins with this hook import the log.
+        self.timer = Some(Box::new(move |state, request| {
+            if let Err(refusal) = hook(state, request).into_answer() {
+                log::warn!("on_timer: {refusal}");
+            }
+        }));
+        self
+    }
+}
+
+impl<S> Routes<S> {
+    pub(crate) const fn new(handler: Handler<S>) -> Self {
+        Self { handler, states: BTreeMap::new() }
+    }
+}
+
+impl<S: 'static> Configured for Routes<S> {
+    fn name(&self) -> &str {
+        &self.handler.name
+    }
+
+    fn summary(&self) -> &str {
+        &self.handler.summary
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks {
+            subscribe: self.handler.subscribe.is_some(),
+            unsubscribe: self.handler.unsubscribe.is_some(),
+            publish: self.handler.publish.is_some(),
+            call: self.handler.call.is_some(),
+            timer: self.handler.timer.is_some(),
+        }
+    }
+
+    fn configure(&mut self, route: &Route) -> Result<(), Error> {
+        let state = (self.handler.configure)(route)?;
+        self.states.insert(route.name.clone(), state);
+        Ok(())
+    }
+
+    fn on_subscribe(&mut self, request: &Request) -> Subscribe {
+        let Some(hook) = &mut self.handler.subscribe else { return Subscribe::Allow };
+        let answer = state_of(&mut self.states, request).and_then(|state| hook(state, request));
+        answer.unwrap_or_else(Subscribe::Deny)
+    }
+
+    fn on_unsubscribe(&mut self, request: &Request) {
+        let Some(hook) = &mut self.handler.unsubscribe else { return };
+        if let Ok(state) = state_of(&mut self.states, request) {
+            hook(state, request);
+        }
+    }
+
+    fn on_publish(&mut self, request: &Request, event: Event) -> Publish {
+        let Some(hook) = &mut self.handler.publish else { return Publish::Broadcast };
+        let answer =
+            state_of(&mut self.states, request).and_then(|state| hook(state, request, event));
+        answer.unwrap_or_else(Publish::Reject)
+    }
+
+    fn on_call(&mut self, request: &Request, event: Event) -> Result<Event, Refusal> {
+        let Some(hook) = &mut self.handler.call else { return Err(no_procedure(request)) };
+        state_of(&mut self.states, request).and_then(|state| hook(state, request, event))
+    }
+
+    fn on_timer(&mut self, request: &Request) {
+        let Some(hook) = &mut self.handler.timer else { return };
+        if let Ok(state) = state_of(&mut self.states, request) {
+            hook(state, request);
+        }
+    }
+}
+
+/// A request about an unconfigured route breaks the contract; it is refused rather than guessed at.
+fn state_of<'a, S>(
+    states: &'a mut BTreeMap<String, S>,
+    request: &Request,
+) -> Result<&'a mut S, Refusal> {
+    states.get_mut(&request.route).ok_or_else(|| {
+        let message = format!("The route {} is not configured.", request.route);
+        Refusal::new(Refusal::RUNTIME_ERROR, message)
+    })
+}
+
+fn no_procedure(request: &Request) -> Refusal {
+    let message = format!("{} is not a procedure.", request.topic);
+    Refusal::new("wamp.error.no_such_procedure", message)
+}

@@ -1,0 +1,83 @@
+//! Lines for the operator's log; they carry the plugin's name, the handler and the topic.
+//!
+//! ```
+//! use jackfield_plugin::log;
+//!
+//! let room = "kitchen";
+//! log::info!("{room} is open");
+//! ```
+
+use std::fmt;
+
+use crate::host;
+#[doc(inline)]
+pub use crate::{
+    __debug as debug, __error as error, __info as info, __trace as trace, __warn as warn,
+};
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Every step, for whoever writes the plugin.
+    Trace,
+    /// What the plugin decides, for whoever looks for a mistake.
+    Debug,
+    /// What an operator may want to know.
+    Info,
+    /// What an operator should look into.
+    Warn,
+    /// What does not work.
+    Error,
+}
+
+/// Writes one line; the macros of this module are shorter.
+pub fn log(level: Level, message: fmt::Arguments<'_>) {
+    host::log(level, message.as_str().map_or_else(|| message.to_string(), str::to_owned));
+}
+
+// Written out, because a macro that a macro makes cannot be re-exported under a path.
+
+/// Writes one line at the level `trace`, formatted as `format!` does.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __trace {
+    ($($part:tt)+) => {
+        $crate::log::log($crate::log::Level::Trace, ::core::format_args!($($part)+))
+    };
+}
+
+/// Writes one line at the level `debug`, formatted as `format!` does.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __debug {
+    ($($part:tt)+) => {
+        $crate::log::log($crate::log::Level::Debug, ::core::format_args!($($part)+))
+    };
+}
+
+/// Writes one line at the level `info`, formatted as `format!` does.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __info {
+    ($($part:tt)+) => {
+        $crate::log::log($crate::log::Level::Info, ::core::format_args!($($part)+))
+    };
+}
+
+/// Writes one line at the level `warn`, formatted as `format!` does.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __warn {
+    ($($part:tt)+) => {
+        $crate::log::log($crate::log::Level::Warn, ::core::format_args!($($part)+))
+    };
+}
+
+/// Writes one line at the level `error`, formatted as `format!` does.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __error {
+    ($($part:tt)+) => {
+        $crate::log::log($crate::log::Level::Error, ::core::format_args!($($part)+))
+    };
+}

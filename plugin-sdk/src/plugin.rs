@@ -1,0 +1,110 @@
+//! A plugin: a name, a version, and the handlers that it offers.
+//!
+//! It is built once an instance; [`crate::export!`] hands it to the host, and
+//! the test double (`testing::Harness`) drives it natively.
+
+use std::fmt;
+
+use crate::{
+    Error, Event, Handler, Publish, Refusal, Request, Route, Subscribe,
+    handler::{Configured, Routes},
+};
+
+/// What the plugin's one function returns to [`crate::export!`].
+///
+/// ```
+/// use jackfield_plugin::{Event, Handler, Plugin, Publish, export};
+///
+/// fn plugin() -> Plugin {
+///     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).handler(
+///         Handler::new("acme.shout").on_publish(|_, _request, event| {
+///             let text: String = event.single()?;
+///             Ok(Publish::deliver(Event::new(text.to_uppercase())))
+///         }),
+///     )
+/// }
+///
+/// export!(plugin);
+/// ```
+pub struct Plugin {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) handlers: Vec<Box<dyn Configured>>,
+}
+
+impl Plugin {
+    /// `name` names the plugin's store, which its next version inherits: two plugins of a site
+    /// should not share it.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { name: name.into(), version: version.into(), handlers: Vec::new() }
+    }
+
+    /// Offers one more handler. Its name has to be the only one of its kind in the site.
+    #[must_use]
+    pub fn handler<S: 'static>(mut self, handler: Handler<S>) -> Self {
+        self.handlers.push(Box::new(Routes::new(handler)));
+        self
+    }
+
+    pub(crate) fn configure(&mut self, route: &Route) -> Result<(), Error> {
+        let Some(handler) = self.find(&route.handler) else {
+            return Err(Error::Route(format!("the plugin has no handler `{}`", route.handler)));
+        };
+        handler.configure(route)
+    }
+
+    pub(crate) fn on_subscribe(&mut self, request: &Request) -> Subscribe {
+        match self.find(&request.handler) {
+            Some(handler) => handler.on_subscribe(request),
+            None => Subscribe::Deny(no_handler(request)),
+        }
+    }
+
+    pub(crate) fn on_unsubscribe(&mut self, request: &Request) {
+        if let Some(handler) = self.find(&request.handler) {
+            handler.on_unsubscribe(request);
+        }
+    }
+
+    pub(crate) fn on_publish(&mut self, request: &Request, event: Event) -> Publish {
+        match self.find(&request.handler) {
+            Some(handler) => handler.on_publish(request, event),
+            None => Publish::Reject(no_handler(request)),
+        }
+    }
+
+    pub(crate) fn on_call(&mut self, request: &Request, event: Event) -> Result<Event, Refusal> {
+        match self.find(&request.handler) {
+            Some(handler) => handler.on_call(request, event),
+            None => Err(no_handler(request)),
+        }
+    }
+
+    pub(crate) fn on_timer(&mut self, request: &Request) {
+        if let Some(handler) = self.find(&request.handler) {
+            handler.on_timer(request);
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Option<&mut Box<dyn Configured>> {
+        self.handlers.iter_mut().find(|handler| handler.name() == name)
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let handlers: Vec<_> = self.handlers.iter().map(|handler| handler.name()).collect();
+        formatter
+            .debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("handlers", &handlers)
+            .finish()
+    }
+}
+
+/// The host only names handlers that `describe` listed; anything else is refused.
+fn no_handler(request: &Request) -> Refusal {
+    let message = format!("The plugin has no handler {}.", request.handler);
+    Refusal::new(Refusal::RUNTIME_ERROR, message)
+}

@@ -1,0 +1,45 @@
+//! A broker in a test: it drives a plugin natively, without building it, and stands in for
+//! everything that the plugin imports. A test reads as a dialogue.
+//!
+//! ```
+//! use jackfield_plugin::{Event, Handler, Plugin, Publish, testing::{Harness, User}};
+//!
+//! fn plugin() -> Plugin {
+//!     Plugin::new("acme", "1.0.0").handler(Handler::new("acme.shout").on_publish(
+//!         |_, _request, event| {
+//!             let text: String = event.single()?;
+//!             Ok(Publish::deliver(Event::new(text.to_uppercase())))
+//!         },
+//!     ))
+//! }
+//!
+//! let mut site = Harness::new(plugin);
+//! site.route("acme/shout/{room}", "acme.shout");
+//! let alice = site.join(User::named("alice"));
+//! let bob = site.join(User::named("bob"));
+//! site.subscribe(alice, "acme/shout/kitchen")?;
+//! site.publish(bob, "acme/shout/kitchen", Event::new("hello"))?;
+//! assert_eq!(site.received(alice), [("acme/shout/kitchen", Event::new("HELLO"))]);
+//!
+//! let refused = site.publish(bob, "acme/shout/kitchen", Event::new(7)).unwrap_err();
+//! assert_eq!(refused.uri(), Some("wamp.error.invalid_argument"));
+//! # Ok::<(), jackfield_plugin::testing::Failure>(())
+//! ```
+//!
+//! It is no broker: channels are split at `{` and `}` without looking at requirements, and there
+//! are no limits of time and memory. What a hook calls outside of a [`Harness`] goes to an empty
+//! world of the thread's own.
+
+mod failure;
+mod harness;
+pub(crate) mod imports;
+mod pattern;
+mod user;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+pub use failure::Failure;
+pub use harness::{Harness, Received};
+pub use user::User;

@@ -1,0 +1,146 @@
+//! One turn of the dialogue: what the plugin is asked, the call itself, and what its effects do
+//! to the sessions of the test.
+
+use std::{
+    mem,
+    panic::{self, AssertUnwindSafe},
+};
+
+use super::{Harness, Member, Received};
+use crate::{
+    Event, Plugin, Request, SessionId,
+    handler::{Configured, Hooks},
+    testing::{Failure, imports, pattern, world::Effect},
+};
+
+/// As many effects as the host takes from one hook.
+const MOST_EFFECTS: usize = 1_000;
+
+impl Harness {
+    /// What a hook about the topic is asked, and which hooks its handler wants.
+    #[track_caller]
+    pub(super) fn ask(&self, session: Option<SessionId>, topic: &str) -> (Request, Hooks) {
+        let found = self.routes.iter().find_map(|route| {
+            pattern::attributes(&route.channel, topic).map(|found| (route, found))
+        });
+        let Some((route, attributes)) = found else { panic!("no route matches {topic}") };
+        let request = Request {
+            handler: route.handler.clone(),
+            route: route.name.clone(),
+            topic: topic.to_owned(),
+            attributes,
+            session: session.map(|id| self.member(id).session.clone()),
+            subscribers: u32::try_from(self.world.subscribers(topic).len()).unwrap_or(u32::MAX),
+        };
+        (request, self.handler(&route.handler).hooks())
+    }
+
+    #[track_caller]
+    pub(super) fn handler(&self, name: &str) -> &dyn Configured {
+        match self.plugin.handlers.iter().find(|handler| handler.name() == name) {
+            Some(handler) => &**handler,
+            None => panic!("the plugin has no handler {name}"),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn present(&self, id: SessionId) {
+        assert!(self.member(id).here, "session {id} has left");
+    }
+
+    /// Somebody who has joined, and perhaps left: handlers are told who left a topic.
+    #[track_caller]
+    pub(super) fn member(&self, id: SessionId) -> &Member {
+        match self.members.get(&id) {
+            Some(member) => member,
+            None => panic!("no session {id} has joined"),
+        }
+    }
+
+    /// One call of the plugin. If it panics, everything is as before, but the instance is new.
+    pub(super) fn run<T>(&mut self, hook: impl FnOnce(&mut Plugin) -> T) -> Result<T, Failure> {
+        let before = self.world.store.clone();
+        let outside = imports::exchange(mem::take(&mut self.world));
+        let plugin = &mut self.plugin;
+        let answer = panic::catch_unwind(AssertUnwindSafe(|| hook(plugin)));
+        self.world = imports::exchange(outside);
+        let fault = match answer {
+            Ok(answer) if self.world.effects.len() <= MOST_EFFECTS => return Ok(answer),
+            Ok(_) => format!("more than {MOST_EFFECTS} effects"),
+            Err(payload) => match payload.downcast::<String>() {
+                Ok(text) => *text,
+                Err(payload) => {
+                    payload.downcast_ref::<&str>().map_or("a panic", |text| *text).to_owned()
+                }
+            },
+        };
+        self.world.store = before;
+        self.world.effects.clear();
+        self.renew();
+        Err(Failure::Fault(fault))
+    }
+
+    fn renew(&mut self) {
+        self.plugin = (self.make)();
+        for route in &self.routes {
+            if let Err(error) = self.plugin.configure(route) {
+                panic!("a fresh instance refuses the route {}: {error}", route.name);
+            }
+        }
+    }
+
+    /// Lets the effects of the last hook happen, in their order.
+    pub(super) fn settle(&mut self) -> Result<(), Failure> {
+        let mut answer = Ok(());
+        for effect in mem::take(&mut self.world.effects) {
+            match effect {
+                Effect::Publish { topic, event, exclude, eligible } => {
+                    self.deliver(&topic, &event, &exclude, eligible.as_deref());
+                }
+                Effect::Send { session, topic, event } => {
+                    self.deliver(&topic, &event, &[], Some(&[session]));
+                }
+                Effect::Unsubscribe { session, topic } => {
+                    answer = answer.and(self.unsubscribe(session, &topic));
+                }
+                Effect::Close { session, reason, message } => {
+                    if let Some(member) = self.members.get_mut(&session)
+                        && member.here
+                    {
+                        member.closed = Some((reason, message));
+                        answer = answer.and(self.end(session));
+                    }
+                }
+            }
+        }
+        answer
+    }
+
+    pub(super) fn end(&mut self, session: SessionId) -> Result<(), Failure> {
+        if let Some(member) = self.members.get_mut(&session) {
+            member.here = false;
+        }
+        let mut answer = Ok(());
+        for topic in self.world.audience.keys().cloned().collect::<Vec<_>>() {
+            answer = self.unsubscribe(session, &topic).and(answer);
+        }
+        answer
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        topic: &str,
+        event: &Event,
+        exclude: &[SessionId],
+        eligible: Option<&[SessionId]>,
+    ) {
+        for id in self.world.subscribers(topic) {
+            if exclude.contains(&id) || eligible.is_some_and(|only| !only.contains(&id)) {
+                continue;
+            }
+            if let Some(member) = self.members.get_mut(&id) {
+                member.inbox.push(Received { topic: topic.to_owned(), event: event.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The imports natively: each goes to the world of the thread that calls it. `Harness` puts its
+//! own world there for the time of a hook.
+
+use std::cell::RefCell;
+
+use super::world::{Effect, World};
+use crate::{Event, SessionId, host::StoreError, log::Level};
+
+thread_local! {
+    // Tests run in several threads; each has its own dialogue.
+    static WORLD: RefCell<World> = RefCell::default();
+}
+
+/// Puts another world in place of the thread's, and returns that one.
+pub(crate) fn exchange(world: World) -> World {
+    WORLD.replace(world)
+}
+
+pub(crate) fn publish(
+    topic: &str,
+    event: Event,
+    exclude: &[SessionId],
+    eligible: Option<&[SessionId]>,
+) {
+    effect(Effect::Publish {
+        topic: topic.to_owned(),
+        event,
+        exclude: exclude.to_vec(),
+        eligible: eligible.map(<[_]>::to_vec),
+    });
+}
+
+pub(crate) fn subscribers(topic: &str) -> Vec<SessionId> {
+    WORLD.with_borrow(|world| world.subscribers(topic))
+}
+
+pub(crate) fn count(topic: &str) -> u32 {
+    u32::try_from(subscribers(topic).len()).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn send(session: SessionId, topic: &str, event: Event) {
+    effect(Effect::Send { session, topic: topic.to_owned(), event });
+}
+
+pub(crate) fn unsubscribe(session: SessionId, topic: &str) {
+    effect(Effect::Unsubscribe { session, topic: topic.to_owned() });
+}
+
+pub(crate) fn close(session: SessionId, reason: &str, message: &str) {
+    effect(Effect::Close { session, reason: reason.to_owned(), message: message.to_owned() });
+}
+
+pub(crate) fn store_get(key: &str) -> Option<Vec<u8>> {
+    WORLD.with_borrow(|world| world.get(key))
+}
+
+pub(crate) fn store_set(key: &str, value: &[u8], ttl: Option<u64>) -> Result<(), StoreError> {
+    WORLD.with_borrow_mut(|world| world.set(key, value, ttl))
+}
+
+pub(crate) fn store_delete(key: &str) -> bool {
+    WORLD.with_borrow_mut(|world| world.delete(key))
+}
+
+pub(crate) fn store_increment(key: &str, by: i64) -> Result<i64, StoreError> {
+    WORLD.with_borrow_mut(|world| world.increment(key, by))
+}
+
+pub(crate) fn store_compare_and_set(
+    key: &str,
+    expected: Option<&[u8]>,
+    value: Option<&[u8]>,
+    ttl: Option<u64>,
+) -> Result<bool, StoreError> {
+    WORLD.with_borrow_mut(|world| world.compare_and_set(key, expected, value, ttl))
+}
+
+pub(crate) fn store_entries(prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> {
+    WORLD.with_borrow(|world| world.entries(prefix, limit))
+}
+
+pub(crate) fn log(level: Level, message: String) {
+    WORLD.with_borrow_mut(|world| world.lines.push((level, message)));
+}
+
+fn effect(effect: Effect) {
+    WORLD.with_borrow_mut(|world| world.effects.push(effect));
+}

@@ -1,0 +1,211 @@
+//! What the test double promises, with small plugins.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Failure, Harness, Received, User};
+use crate::{
+    Event, Handler, Plugin, Publish, Refusal, Subscribe, json, log, sessions, store, topics,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Args {
+    #[serde(default)]
+    greeting: String,
+}
+
+fn plugin() -> Plugin {
+    Plugin::new("t", "1")
+        .handler(Handler::new("plain"))
+        .handler(
+            Handler::new("greet")
+                .summary("greets")
+                .args::<Args>()
+                .on_subscribe(|args, request| {
+                    let caller = request.caller()?;
+                    if !caller.has_role("member") {
+                        return Err(Refusal::new("t.error.member", "Members only."));
+                    }
+                    let text = format!("{} {}", args.greeting, caller.authid());
+                    sessions::send(caller.id(), request.topic(), Event::new(text));
+                    Ok(Subscribe::allow())
+                })
+                .on_unsubscribe(|_, request| {
+                    let text = format!("{} left", request.caller()?.authid());
+                    topics::publish(request.topic(), Event::new(text));
+                    Ok(())
+                }),
+        )
+        .handler(
+            Handler::new("orders")
+                .configure(|_| Ok(0_u32))
+                .on_publish(|seen, request, event| {
+                    *seen += 1;
+                    store::increment("orders", 1)?;
+                    topics::publish(request.topic(), Event::new(*seen));
+                    match event.single::<String>()?.as_str() {
+                        "panic" => panic!("as ordered"),
+                        "storm" => {
+                            for _ in 0..2_000 {
+                                topics::publish(request.topic(), Event::empty());
+                            }
+                        }
+                        "drop" => return Ok(Publish::drop()),
+                        "close" => {
+                            for id in topics::subscribers(request.topic()) {
+                                sessions::close(id, "t.closed", "Closing time.");
+                            }
+                        }
+                        "leave" => {
+                            sessions::unsubscribe(request.caller()?.id(), request.topic());
+                        }
+                        "first" => {
+                            let only = topics::subscribers(request.topic()).into_iter().take(1);
+                            return Ok(Publish::deliver(Event::new("only you")).eligible(only));
+                        }
+                        "count" => {
+                            let count = store::count_within("lately", Duration::from_secs(10))?;
+                            log::info!("{count} lately");
+                        }
+                        _ => {}
+                    }
+                    Ok(Publish::broadcast())
+                })
+                .on_call(|seen, _, _| Event::new(*seen))
+                .on_timer(|_, request| topics::publish(request.topic(), Event::new("tick"))),
+        )
+}
+
+fn site() -> Harness {
+    let mut site = Harness::new(plugin);
+    site.route("plain", "plain");
+    site.route_with("greet/{room}", "greet", &json!({"greeting": "hello"}));
+    site.route("orders", "orders");
+    site
+}
+
+fn texts(received: Vec<Received>) -> Vec<String> {
+    received.into_iter().map(|received| received.event.args_json().to_owned()).collect()
+}
+
+#[test]
+fn hooks_are_those_that_were_registered() {
+    let site = site();
+    assert!(site.hooks("plain").is_empty());
+    assert_eq!(site.hooks("greet"), ["subscribe", "unsubscribe"]);
+    assert_eq!(site.hooks("orders"), ["publish", "call", "timer"]);
+    assert_eq!(site.summary("greet"), "greets");
+}
+
+#[test]
+fn a_handler_without_hooks_broadcasts() {
+    let mut site = site();
+    let [alice, bob] = ["alice", "bob"].map(|name| site.join(User::named(name)));
+    site.subscribe(alice, "plain").unwrap();
+    site.subscribe(bob, "plain").unwrap();
+    site.publish(alice, "plain", Event::new(1)).unwrap();
+    assert_eq!(site.received(alice), []);
+    assert_eq!(site.received(bob), [("plain", Event::new(1))]);
+    site.publish_as_host("plain", Event::new(2)).unwrap();
+    assert_eq!(site.received(alice), [("plain", Event::new(2))]);
+}
+
+#[test]
+fn subscribing_and_leaving_go_through_the_handler() {
+    let mut site = site();
+    let alice = site.join(User::named("alice").role("member"));
+    let bob = site.join(User::named("bob").role("member"));
+    let eve = site.join(User::anonymous());
+    site.subscribe(alice, "greet/a").unwrap();
+    site.subscribe(alice, "greet/a").unwrap();
+    assert_eq!(texts(site.received(alice)), [r#"["hello alice"]"#]);
+    let refused = site.subscribe(eve, "greet/a").unwrap_err();
+    assert_eq!((refused.uri(), refused.message()), (Some("t.error.member"), "Members only."));
+    assert!(!site.is_subscribed(eve, "greet/a"));
+    site.subscribe(bob, "greet/a").unwrap();
+    site.leave(bob).unwrap();
+    site.leave(eve).unwrap();
+    assert_eq!(texts(site.received(alice)), [r#"["bob left"]"#]);
+}
+
+#[test]
+fn routes_are_configured_with_their_args() {
+    let error = site().try_route("x", "greet", &json!({"greting": ""})).unwrap_err();
+    assert_eq!(error, "handler.args: unknown field `greting`, expected `greeting`");
+    let error = site().try_route("x", "nobody", &json!(null)).unwrap_err();
+    assert_eq!(error, "the plugin has no handler `nobody`");
+}
+
+#[test]
+fn a_panic_takes_everything_back() {
+    let mut site = site();
+    let [alice, bob] = ["alice", "bob"].map(|name| site.join(User::named(name)));
+    site.subscribe(bob, "orders").unwrap();
+    let mut order = |what: &str| {
+        let answer = site.publish(alice, "orders", Event::new(what));
+        (answer, texts(site.received(bob)), site.stored::<i64>("orders"))
+    };
+    assert_eq!(order("x"), (Ok(()), vec![r#"["x"]"#.into(), "[1]".into()], Some(1)));
+    let fault = |text: &str| Err(Failure::Fault(text.to_owned()));
+    assert_eq!(order("panic"), (fault("as ordered"), vec![], Some(1)));
+    assert_eq!(order("drop"), (Ok(()), vec!["[1]".into()], Some(2)), "the instance is fresh");
+    assert_eq!(order("storm"), (fault("more than 1000 effects"), vec![], Some(2)));
+}
+
+#[test]
+fn sessions_are_told_apart() {
+    let mut site = site();
+    let [alice, bob] = ["alice", "bob"].map(|name| site.join(User::named(name)));
+    site.subscribe(alice, "orders").unwrap();
+    site.subscribe(bob, "orders").unwrap();
+    site.publish(bob, "orders", Event::new("first")).unwrap();
+    assert_eq!(texts(site.received(alice)), [r#"["only you"]"#, "[1]"]);
+    assert_eq!(texts(site.received(bob)), ["[1]"]);
+    site.publish(bob, "orders", Event::new("leave")).unwrap();
+    assert!(!site.is_subscribed(bob, "orders"));
+    site.publish(bob, "orders", Event::new("close")).unwrap();
+    assert_eq!(site.closed(alice), Some(("t.closed", "Closing time.")));
+    assert_eq!(site.closed(bob), None);
+}
+
+#[test]
+fn time_is_the_tests() {
+    let mut site = site();
+    let alice = site.join(User::named("alice"));
+    let mut count = |seconds| {
+        site.advance(Duration::from_secs(seconds));
+        site.publish(alice, "orders", Event::new("count")).unwrap();
+        site.logged().remove(0).1
+    };
+    assert_eq!(count(0), "1 lately");
+    assert_eq!(count(9), "2 lately");
+    assert_eq!(count(1), "1 lately");
+    site.subscribe(alice, "orders").unwrap();
+    site.timer("orders").unwrap();
+    assert_eq!(texts(site.received(alice)), [r#"["tick"]"#]);
+}
+
+#[test]
+fn a_new_version_inherits_store_and_subscribers() {
+    let mut site = site();
+    let alice = site.join(User::named("alice"));
+    site.subscribe(alice, "orders").unwrap();
+    site.publish_as_host("orders", Event::new("x")).unwrap();
+    assert_eq!(site.call(alice, "orders", Event::empty()), Ok(Event::new(1)));
+    site.reload(plugin).unwrap();
+    assert_eq!(site.call(alice, "orders", Event::empty()), Ok(Event::new(0)));
+    assert_eq!(site.stored::<i64>("orders"), Some(1));
+    assert!(site.is_subscribed(alice, "orders"));
+    assert!(site.reload(|| Plugin::new("t", "2")).unwrap_err().contains("no handler `plain`"));
+}
+
+#[test]
+fn a_full_store_refuses_in_words() {
+    let mut site = site();
+    let alice = site.join(User::named("alice"));
+    site.set_store_full(true);
+    let refused = site.publish(alice, "orders", Event::new("x")).unwrap_err();
+    assert_eq!(refused.uri(), Some("wamp.error.runtime_error"));
+}

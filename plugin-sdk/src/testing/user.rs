@@ -1,0 +1,59 @@
+//! Who a session of a test belongs to.
+
+use serde_json::Value;
+
+use crate::{Session, SessionId};
+
+/// Somebody who joins the [`Harness`](super::Harness).
+#[derive(Debug, Clone)]
+pub struct User {
+    authid: String,
+    roles: Vec<String>,
+    authmethod: String,
+    claims: Value,
+}
+
+impl User {
+    /// Somebody who has proved their identity; without any role yet.
+    pub fn named(authid: impl Into<String>) -> Self {
+        let claims = Value::Object(serde_json::Map::new());
+        Self { authid: authid.into(), roles: Vec::new(), authmethod: "ticket".into(), claims }
+    }
+
+    /// Nobody in particular.
+    pub fn anonymous() -> Self {
+        Self { authmethod: "anonymous".into(), ..Self::named("anonymous") }.role("anonymous")
+    }
+
+    /// With one role more.
+    #[must_use]
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.roles.push(role.into());
+        self
+    }
+
+    /// With a method other than `ticket`.
+    #[must_use]
+    pub fn authmethod(mut self, method: impl Into<String>) -> Self {
+        self.authmethod = method.into();
+        self
+    }
+
+    /// With what the user source knows: `json!({"id": 7})`.
+    #[must_use]
+    pub fn claims(mut self, claims: Value) -> Self {
+        self.claims = claims;
+        self
+    }
+
+    pub(crate) fn session(self, id: SessionId) -> Session {
+        Session {
+            id,
+            authid: self.authid,
+            authrole: self.roles.first().cloned().unwrap_or_default(),
+            roles: self.roles,
+            authmethod: self.authmethod,
+            claims: self.claims.to_string(),
+        }
+    }
+}

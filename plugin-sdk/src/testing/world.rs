@@ -1,0 +1,139 @@
+//! What a plugin sees of the host: the store with its clock, who is subscribed to what, and the
+//! effects and log lines that it has caused. `imports` is the way in for the plugin, `Harness`
+//! for the test.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{Event, SessionId, host::StoreError, log::Level};
+
+/// One host, as far as one plugin sees it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct World {
+    /// Since the test began; only the test moves it.
+    pub(crate) now: Duration,
+    pub(crate) store: BTreeMap<String, Kept>,
+    /// Whether it refuses every write.
+    pub(crate) full: bool,
+    pub(crate) audience: BTreeMap<String, BTreeSet<SessionId>>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) lines: Vec<(Level, String)>,
+}
+
+/// A value of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    value: Vec<u8>,
+    until: Option<Duration>,
+}
+
+/// What happens when the hook has returned.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    Publish {
+        topic: String,
+        event: Event,
+        exclude: Vec<SessionId>,
+        eligible: Option<Vec<SessionId>>,
+    },
+    Send {
+        session: SessionId,
+        topic: String,
+        event: Event,
+    },
+    Unsubscribe {
+        session: SessionId,
+        topic: String,
+    },
+    Close {
+        session: SessionId,
+        reason: String,
+        message: String,
+    },
+}
+
+impl World {
+    pub(crate) fn subscribers(&self, topic: &str) -> Vec<SessionId> {
+        self.audience.get(topic).into_iter().flatten().copied().collect()
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.kept(key).map(|kept| kept.value.clone())
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        ttl: Option<u64>,
+    ) -> Result<(), StoreError> {
+        self.room()?;
+        let until = ttl.map(|ttl| self.now.saturating_add(Duration::from_millis(ttl)));
+        self.store.insert(key.to_owned(), Kept { value: value.to_vec(), until });
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, key: &str) -> bool {
+        let was = self.kept(key).is_some();
+        self.store.remove(key);
+        was
+    }
+
+    pub(crate) fn increment(&mut self, key: &str, by: i64) -> Result<i64, StoreError> {
+        self.room()?;
+        let (number, until) = match self.kept(key) {
+            None => (0, None),
+            Some(kept) => {
+                let text = std::str::from_utf8(&kept.value).ok();
+                let number = text.and_then(|text| text.parse::<i64>().ok());
+                (number.ok_or(StoreError::NotANumber)?, kept.until)
+            }
+        };
+        let sum = number.checked_add(by).ok_or(StoreError::NotANumber)?;
+        self.store.insert(key.to_owned(), Kept { value: sum.to_string().into_bytes(), until });
+        Ok(sum)
+    }
+
+    pub(crate) fn compare_and_set(
+        &mut self,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: Option<&[u8]>,
+        ttl: Option<u64>,
+    ) -> Result<bool, StoreError> {
+        if self.kept(key).map(|kept| kept.value.as_slice()) != expected {
+            return Ok(false);
+        }
+        match value {
+            Some(value) => self.set(key, value, ttl)?,
+            None => {
+                self.store.remove(key);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn entries(&self, prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> {
+        self.store
+            .range(prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .filter(|(_, kept)| self.lives(kept))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .map(|(key, kept)| (key.clone(), kept.value.clone()))
+            .collect()
+    }
+
+    fn room(&self) -> Result<(), StoreError> {
+        if self.full { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    fn kept(&self, key: &str) -> Option<&Kept> {
+        self.store.get(key).filter(|kept| self.lives(kept))
+    }
+
+    fn lives(&self, kept: &Kept) -> bool {
+        kept.until.is_none_or(|until| self.now < until)
+    }
+}
