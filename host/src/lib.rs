@@ -1,1 +1,41 @@
+//! Jackfield: a WAMP broker whose topic handlers are sandboxed WebAssembly components, declared
+//! in routing files and replaced while it runs.
+//!
+//! A message takes this road; [`dispatch`] is the page to read first:
+//!
+//! ```text
+//! websocket frame → codec → session → dispatch → route → handler → audience → outbox → websocket frame
+//! ```
+//!
+//! In reading order:
+//! - [`cli`]: the commands; [`config`]: what `jackfield.yml` says;
+//! - [`app`]: the composition root, which builds every part on one page;
+//! - [`listener`] accepts; [`handshake`] answers the HTTP head, and [`http`] what is not an upgrade;
+//! - [`connection`]: one connection from its first byte to its last; [`wire`]: its socket;
+//!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
+//! - [`dispatch`]: from what a client asked for to who is delivered to;
+//! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
+//!   notices changes; [`reload`] swaps generations;
+//! - [`shutdown`]: the end, in order.
+//!
+//! Protocol, routing, subscriptions and the sandbox are crates of their own, which know nothing of
+//! sockets.
+
+#![forbid(unsafe_code)]
+
+pub mod app;
+mod connection;
+mod dispatch;
+mod frame;
+mod handshake;
+mod http;
+mod ids;
+mod listener;
+mod shutdown;
 pub mod site;
+mod wire;
+
+pub use dispatch::Unrouted;
+
+/// How the server calls itself to clients.
+pub const AGENT: &str = concat!("jackfield/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,161 @@
+//! The composition root: every part of a running server, built on one page.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use jackfield_broker::{Realm, Session};
+use jackfield_sandbox::{Audience, Sandbox};
+use jackfield_wamp::id::SessionId;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::frame::FRAMING;
+use crate::generation::Generations;
+use crate::reload::{ReloadState, Reloader};
+use crate::site::Site;
+use crate::{listener, shutdown};
+
+/// A running server.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    /// By name; what the sandbox calls a realm is its place in the configuration.
+    realms: HashMap<String, Arc<Dispatch>>,
+    default_realm: Arc<Dispatch>,
+    reloader: Arc<Reloader>,
+}
+
+/// Why a server does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The site has mistakes; each is complete with its place.
+    #[error("the site has {} problems", .0.len())]
+    Site(Vec<String>),
+    /// The sandbox cannot be made.
+    #[error("failed to start the sandbox: {0}")]
+    Sandbox(#[from] jackfield_sandbox::Error),
+    /// The address cannot be listened on.
+    #[error("failed to listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The configuration names no realm.
+    #[error("the configuration names no realm")]
+    NoRealm,
+    /// The operating system refused something that a server needs.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves a site until the process is asked to end. `announce` is told the address once clients
+/// can connect.
+///
+/// # Errors
+/// [`ServeError`]: the site has mistakes, or the address is taken.
+pub async fn serve(
+    site: Site,
+    config: Config,
+    announce: &mut (dyn Write + Send),
+) -> Result<(), ServeError> {
+    let stop = shutdown::requested()?;
+    let audience = Arc::new(Subscribers::default());
+    let sandbox = Sandbox::new(config.sandbox_settings())?;
+    let services = Arc::clone(&audience) as Arc<dyn Audience>;
+    let reloader = Reloader::start(site, config.clone(), sandbox, services).await;
+    let reloader = Arc::new(reloader.map_err(ServeError::Site)?);
+
+    let realms: Vec<Arc<Realm>> = config.realms.iter().map(|name| realm(name, &config)).collect();
+    // Nobody is connected yet, so nothing has been asked of the audience.
+    let _first = audience.0.set(realms.clone());
+    let dispatch = |(token, realm): (u64, &Arc<Realm>)| {
+        let token = jackfield_sandbox::Realm(token);
+        let generations = reloader.generations();
+        Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted))
+    };
+    let dispatches: Vec<_> = (0..).zip(&realms).map(dispatch).collect();
+    let by_name = |it: &Arc<Dispatch>| (it.realm().name().to_owned(), Arc::clone(it));
+    let app = Arc::new(App {
+        realms: dispatches.iter().map(by_name).collect(),
+        default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
+        reloader: Arc::clone(&reloader),
+        config,
+    });
+
+    let listen = app.config.listen;
+    let failed = |error| ServeError::Listen(listen, error);
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr()?;
+    let watching = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { reloader.run(|old, new| revoke(Arc::clone(&app), old, new)).await }
+    });
+    info!(%address, realms = ?app.config.realms, "serving");
+    writeln!(announce, "listening on ws://{address}/")?;
+    announce.flush()?;
+
+    let connections = listener::accept(Arc::clone(&app), listener, stop).await;
+    watching.abort();
+    shutdown::drain(&app, connections, app.config.shutdown_grace).await;
+    Ok(())
+}
+
+impl App {
+    /// The realm of that name.
+    pub(crate) fn realm(&self, name: &str) -> Option<Arc<Dispatch>> {
+        self.realms.get(name).map(Arc::clone)
+    }
+
+    /// The realm of clients that cannot name one: those of WAMP v1.
+    pub(crate) fn default_realm(&self) -> Arc<Dispatch> {
+        Arc::clone(&self.default_realm)
+    }
+
+    /// All sessions of all realms.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        self.realms.values().flat_map(|dispatch| dispatch.realm().sessions()).collect()
+    }
+
+    /// What the last reload came to.
+    pub(crate) fn reload_state(&self) -> Arc<ReloadState> {
+        self.reloader.state()
+    }
+}
+
+fn realm(name: &str, config: &Config) -> Arc<Realm> {
+    Arc::new(Realm::new(name.to_owned(), FRAMING, config.limits.subscriptions))
+}
+
+/// Takes away subscriptions whose routes have gone, in every realm.
+async fn revoke(
+    app: Arc<App>,
+    old: Arc<crate::generation::Generation>,
+    new: Arc<crate::generation::Generation>,
+) {
+    for dispatch in app.realms.values() {
+        dispatch.revoke(&old, &new).await;
+    }
+}
+
+/// What hooks may ask while they run. Plugins are loaded before the realms they will ask about
+/// have anybody in them, hence the late filling.
+#[derive(Default)]
+struct Subscribers(OnceLock<Vec<Arc<Realm>>>);
+
+impl Subscribers {
+    fn realm(&self, token: jackfield_sandbox::Realm) -> Option<&Arc<Realm>> {
+        self.0.get()?.get(usize::try_from(token.0).ok()?)
+    }
+}
+
+impl Audience for Subscribers {
+    fn subscribers(&self, realm: jackfield_sandbox::Realm, topic: &str) -> Vec<u64> {
+        let subscribers = self.realm(realm).map(|realm| realm.subscribers(topic));
+        subscribers.unwrap_or_default().into_iter().map(SessionId::get).collect()
+    }
+
+    fn count(&self, realm: jackfield_sandbox::Realm, topic: &str) -> u32 {
+        let count = self.realm(realm).map_or(0, |realm| realm.count(topic));
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}

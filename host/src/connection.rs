@@ -1,0 +1,455 @@
+//! One connection from its first byte to its last: reads frames, hands requests to dispatch, and
+//! says farewell in the way that its dialect understands.
+//!
+//! Called by [`crate::listener`] for each accepted socket. What a request means is decided in
+//! [`crate::dispatch`]; how bytes reach the socket, in [`crate::wire`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use jackfield_broker::{Batch, Closing, Identity, Session};
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::error_uri;
+use jackfield_wamp::id::SessionId;
+use jackfield_wamp::message::Hello;
+use jackfield_wamp::session::{Frame, Input, Welcome};
+use jackfield_wamp::{session as wamp, uri};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tracing::{debug, info, warn};
+
+use crate::app::App;
+use crate::dispatch::Dispatch;
+use crate::handshake::{self, Opening, Upgrade};
+use crate::wire::{Duplex, LOST, Wire};
+use crate::{frame, http, ids};
+
+/// Events of one publisher are flushed after so many of its messages at the latest, so that a
+/// publisher that never pauses does not hold back what it has published.
+const BATCH_MESSAGES: usize = 32;
+
+/// … and after so many bytes, so that a batch of large events does not fill healthy outboxes.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// What tungstenite reads at once, and what an idle connection keeps. A larger message gets a
+/// buffer of its own size.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// A client has this long to read its farewell and to end its side.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves a socket until it ends.
+pub(crate) async fn serve(app: Arc<App>, mut stream: TcpStream) -> Result<(), Ended> {
+    let limits = &app.config.limits;
+    let opening = timeout(
+        app.config.handshake_timeout,
+        handshake::read(&mut stream, limits.handshake_bytes),
+    );
+    let opening = match opening.await {
+        Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
+        Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Ok(Some(opening))) => opening,
+    };
+    match opening {
+        Ok(Opening::Upgrade(upgrade)) => Connection::open(app, stream, upgrade).await?.run().await,
+        Ok(Opening::Plain { method, path }) => {
+            http::answer(&app, &mut stream, &method, &path).await;
+            Ok(())
+        }
+        Err(refusal) => {
+            http::refuse(&mut stream, &refusal).await;
+            Err(Ended::Handshake(refusal.message))
+        }
+    }
+}
+
+/// Why a connection ended, other than by the client's own wish.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// The HTTP request was refused.
+    #[error("the handshake failed: {0}")]
+    Handshake(String),
+    /// The client broke WebSocket's or WAMP's rules.
+    #[error("protocol violation: {0}")]
+    Violation(String),
+    /// The client may not open a session.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The router ended it.
+    #[error("closed by the router: {reason}: {message}", reason = .0.reason, message = .0.message)]
+    Closed(Closing),
+    /// The transport failed, or the client stopped answering.
+    #[error("connection lost: {0}")]
+    Lost(String),
+}
+
+impl Ended {
+    /// Tells the operator what is of interest: clients come and go, broken ones are worth a look.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Violation(_) | Self::Handshake(_) => info!("{self}"),
+            Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
+            Self::Refused(_) | Self::Closed(_) | Self::Lost(_) => debug!("{self}"),
+        }
+    }
+}
+
+/// An upgraded connection.
+struct Connection {
+    app: Arc<App>,
+    wire: Arc<Wire>,
+    websocket: WebSocketStream<Duplex>,
+    /// The dialogue in WAMP.
+    dialogue: wamp::Session,
+    /// Once it is welcome: who it is to the broker, and the realm that it joined.
+    member: Option<Member>,
+    keepalive: Keepalive,
+}
+
+/// A session in its realm.
+struct Member {
+    session: Arc<Session>,
+    dispatch: Arc<Dispatch>,
+}
+
+/// What one turn of the loop is about.
+enum Turn {
+    Message(Message),
+    /// The client ended it in good order.
+    End,
+    /// The router wants it to end.
+    Closing(Closing),
+    Failed(WsError),
+    Lost(String),
+}
+
+impl Connection {
+    /// Answers the handshake; a WAMP v1 client is greeted in the same write.
+    async fn open(app: Arc<App>, stream: TcpStream, upgrade: Upgrade) -> Result<Self, Ended> {
+        let mut dialogue = wamp::Session::new(upgrade.dialect);
+        let wire = Wire::new(stream, app.config.limits.outbox);
+        let mut member = None;
+        let mut greeting = Vec::new();
+        if upgrade.dialect == Dialect::V1 {
+            let dispatch = app.default_realm();
+            let joining = Member::anonymous(&wire, upgrade.dialect, dispatch)?;
+            let welcome = dialogue.welcome(&joining.welcome());
+            greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
+            member = Some(joining);
+        }
+        let lost = |error: std::io::Error| Ended::Lost(error.to_string());
+        wire.greet(&upgrade.response(&greeting)).await.map_err(lost)?;
+        if let Some(member) = &member {
+            member.join();
+        }
+        let max = Some(app.config.limits.message_bytes);
+        let settings = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_message_size(max)
+            .max_frame_size(max);
+        let websocket = WebSocketStream::from_partially_read(
+            Duplex(Arc::clone(&wire)),
+            upgrade.early,
+            Role::Server,
+            Some(settings),
+        )
+        .await;
+        let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
+        Ok(Self { app, wire, websocket, dialogue, member, keepalive })
+    }
+
+    /// Handles message after message, each to its end before the next is decoded.
+    async fn run(mut self) -> Result<(), Ended> {
+        let mut batch = Batch::default();
+        let (mut messages, mut bytes) = (0, 0);
+        let ended = loop {
+            let ready = if batch.is_empty() { None } else { self.ready() };
+            let turn = match ready {
+                Some(turn) if messages < BATCH_MESSAGES && bytes < BATCH_BYTES => turn,
+                ready => {
+                    batch.flush();
+                    (messages, bytes) = (0, 0);
+                    match ready {
+                        Some(turn) => turn,
+                        None => self.turn().await,
+                    }
+                }
+            };
+            match turn {
+                Turn::Message(message) => {
+                    messages += 1;
+                    bytes += message.len();
+                    self.keepalive.heard();
+                    let Some(frame) = wamp_frame(message) else { continue };
+                    if let Some(ended) = self.handle(frame, &mut batch).await {
+                        break ended;
+                    }
+                }
+                Turn::End => break self.part(Ok(())).await,
+                Turn::Closing(closing) => break self.farewell(closing).await,
+                Turn::Failed(error) => break self.fail(error).await,
+                Turn::Lost(why) => break Err(Ended::Lost(why)),
+            }
+        };
+        batch.flush();
+        drop(batch);
+        self.leave().await;
+        ended
+    }
+
+    /// A message that has arrived already.
+    fn ready(&mut self) -> Option<Turn> {
+        self.websocket.next().now_or_never().map(received)
+    }
+
+    /// Waits for whatever comes next.
+    async fn turn(&mut self) -> Turn {
+        loop {
+            if let Some(closing) = self.wire.outbox().closing() {
+                return Turn::Closing(closing);
+            }
+            tokio::select! {
+                message = self.websocket.next() => return received(message),
+                () = self.wire.attention() => {}
+                result = self.wire.unblocked() => if let Err(error) = result {
+                    return Turn::Lost(error.to_string());
+                },
+                alive = self.keepalive.tick() => {
+                    if !alive {
+                        return Turn::Lost("the client does not answer pings".to_owned());
+                    }
+                    self.wire.send(frame::ping());
+                }
+            }
+        }
+    }
+
+    /// One WAMP message. Returns how the connection ended, if it did.
+    async fn handle(&mut self, frame: Frame, batch: &mut Batch) -> Option<Result<(), Ended>> {
+        match self.dialogue.receive(frame) {
+            Input::Request(request) => {
+                if let Some(member) = &self.member {
+                    let Member { session, dispatch } = member;
+                    dispatch.handle(session, &self.dialogue, request, batch).await;
+                }
+                None
+            }
+            Input::Hello(hello) => match self.welcome(&hello) {
+                Ok(()) => None,
+                Err(refused) => Some(self.refuse(refused).await),
+            },
+            Input::Nothing => None,
+            Input::Goodbye { reply, .. } => {
+                batch.flush();
+                let last = reply.map(|reply| self.wrap(&reply));
+                Some(self.end(last, CloseCode::Normal, "goodbye", Ok(())).await)
+            }
+            Input::Violation { message, farewell } => {
+                batch.flush();
+                let last = farewell.map(|farewell| self.wrap(&farewell));
+                let code = self.violation_code();
+                let ended = Err(Ended::Violation(message.clone()));
+                Some(self.end(last, code, &message, ended).await)
+            }
+        }
+    }
+
+    /// Opens a session of WAMP v2.
+    fn welcome(&mut self, hello: &Hello) -> Result<(), (&'static str, String)> {
+        if !uri::is_uri(&hello.realm) {
+            let message = format!("`{}` is not a URI", hello.realm);
+            return Err((error_uri::INVALID_URI, message));
+        }
+        let Some(dispatch) = self.app.realm(&hello.realm) else {
+            let message = format!("there is no realm `{}` here", hello.realm);
+            return Err((error_uri::NO_SUCH_REALM, message));
+        };
+        if hello.authmethods().is_some_and(|mut methods| !methods.any(|it| it == "anonymous")) {
+            let message = "sessions are opened with the authmethod `anonymous`".to_owned();
+            return Err((error_uri::NO_MATCHING_AUTH_METHOD, message));
+        }
+        let member = Member::anonymous(&self.wire, self.dialogue.dialect(), dispatch)
+            .map_err(|error| (error_uri::UNAVAILABLE, error.to_string()))?;
+        let welcome = self.dialogue.welcome(&member.welcome());
+        member.join();
+        self.wire.send(self.wrap(&welcome));
+        self.member = Some(member);
+        Ok(())
+    }
+
+    async fn refuse(&mut self, (reason, message): (&str, String)) -> Result<(), Ended> {
+        let abort = self.dialogue.refuse(reason, &message).map(|abort| self.wrap(&abort));
+        let ended = Err(Ended::Refused(message.clone()));
+        self.end(abort, CloseCode::Normal, &message, ended).await
+    }
+
+    /// The router ends the session.
+    async fn farewell(&mut self, closing: Closing) -> Result<(), Ended> {
+        if closing.reason == LOST {
+            return Err(Ended::Lost(closing.message));
+        }
+        let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
+        let goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
+        let code = match closing.reason.as_str() {
+            error_uri::SYSTEM_SHUTDOWN => CloseCode::Away,
+            _ => CloseCode::Policy,
+        };
+        let text = closing.message.clone();
+        if self.dialogue.dialect() == Dialect::V1 {
+            // A complete WebSocket close tells AutobahnJS 0.8 never to come back; a bare end of
+            // the transport makes it reconnect, which is what these closings want.
+            return self.part(Err(Ended::Closed(closing))).await;
+        }
+        self.end(goodbye, code, &text, Err(Ended::Closed(closing))).await
+    }
+
+    /// The client broke the rules of WebSocket itself, or left without a word.
+    async fn fail(&mut self, error: WsError) -> Result<(), Ended> {
+        let message = error.to_string();
+        let code = match error {
+            WsError::ConnectionClosed | WsError::AlreadyClosed => return Ok(()),
+            WsError::Io(_) => return Err(Ended::Lost(message)),
+            WsError::Protocol(
+                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            ) => return Ok(()),
+            WsError::Utf8(_) => CloseCode::Invalid,
+            WsError::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
+            _ => CloseCode::Protocol,
+        };
+        let abort = self.dialogue.refuse(error_uri::PROTOCOL_VIOLATION, &message);
+        let abort = abort.map(|abort| self.wrap(&abort));
+        self.end(abort, code, &message, Err(Ended::Violation(message.clone()))).await
+    }
+
+    /// Says the last words and closes the WebSocket.
+    async fn end(
+        &mut self,
+        last: Option<bytes::Bytes>,
+        code: CloseCode,
+        reason: &str,
+        ended: Result<(), Ended>,
+    ) -> Result<(), Ended> {
+        let closing = Closing { reason: "closed".to_owned(), message: String::new() };
+        let _first = self.wire.outbox().close(closing);
+        // Whoever has not read for too long gets the farewell instead of what waits.
+        let instead = matches!(&ended, Err(Ended::Closed(closing))
+            if closing.reason == Closing::SLOW_SUBSCRIBER);
+        let close = frame::close(code, reason);
+        self.wire.outbox().farewell(last.into_iter().chain([close]), instead);
+        self.part(ended).await
+    }
+
+    /// Writes what waits, ends our side, and waits a moment for the client to end its own.
+    async fn part(&mut self, ended: Result<(), Ended>) -> Result<(), Ended> {
+        // A client that does not take its farewell in time has had its chance.
+        let _late = timeout(LINGER, self.wire.write_all()).await;
+        self.wire.shut();
+        self.leave().await;
+        let _late = timeout(LINGER, self.wire.read_out()).await;
+        ended
+    }
+
+    /// Takes the session out of its realm, and lets the handlers of its topics know.
+    async fn leave(&mut self) {
+        let closing = Closing { reason: LOST.to_owned(), message: "the session ended".to_owned() };
+        let _first = self.wire.outbox().close(closing);
+        if let Some(Member { session, dispatch }) = self.member.take() {
+            dispatch.leave(&session).await;
+        }
+    }
+
+    fn wrap(&self, message: &[u8]) -> bytes::Bytes {
+        frame::message(self.dialogue.dialect(), message)
+    }
+
+    fn violation_code(&self) -> CloseCode {
+        match self.dialogue.dialect() {
+            // What the PHP servers close with; the client is broken and is not to come back.
+            Dialect::V1 => CloseCode::Invalid,
+            Dialect::V2(_) => CloseCode::Protocol,
+        }
+    }
+}
+
+impl Member {
+    fn anonymous(
+        wire: &Arc<Wire>,
+        dialect: Dialect,
+        dispatch: Arc<Dispatch>,
+    ) -> Result<Self, Ended> {
+        let id: SessionId = ids::session().map_err(|error| Ended::Refused(error.to_string()))?;
+        let identity = Identity::anonymous(format!("anonymous-{id}"));
+        let outbox = Arc::clone(wire.outbox());
+        let session = Session::new(id, identity, dialect, outbox, Arc::clone(wire) as Arc<_>);
+        Ok(Self { session: Arc::new(session), dispatch })
+    }
+
+    fn join(&self) {
+        self.dispatch.realm().join(Arc::clone(&self.session));
+    }
+
+    fn welcome(&self) -> Welcome<'_> {
+        let Self { session, dispatch } = self;
+        Welcome {
+            session: session.id,
+            realm: dispatch.realm().name(),
+            authid: &session.identity.authid,
+            authrole: session.identity.authrole(),
+            authmethod: &session.identity.authmethod,
+            agent: crate::AGENT,
+        }
+    }
+}
+
+fn received(message: Option<Result<Message, WsError>>) -> Turn {
+    match message {
+        None => Turn::End,
+        // A close is answered by tungstenite when it is polled again, and then the stream ends.
+        Some(Ok(message)) => Turn::Message(message),
+        Some(Err(error)) => Turn::Failed(error),
+    }
+}
+
+/// The WAMP message in a WebSocket message, if it is one of data.
+fn wamp_frame(message: Message) -> Option<Frame> {
+    match message {
+        Message::Text(text) => Some(Frame::Text(text.into())),
+        Message::Binary(bytes) => Some(Frame::Binary(bytes)),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
+    }
+}
+
+/// Pings a silent client, and notices when it does not answer.
+struct Keepalive {
+    interval: Interval,
+    timeout: Duration,
+    heard: Instant,
+}
+
+impl Keepalive {
+    fn new(interval: Duration, timeout: Duration) -> Self {
+        let now = Instant::now();
+        let mut interval = tokio::time::interval_at(now + interval, interval);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { interval, timeout, heard: now }
+    }
+
+    /// Any message is a sign of life.
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// Waits until it is time for a ping. False if the client has been silent for too long.
+    async fn tick(&mut self) -> bool {
+        let now = self.interval.tick().await;
+        now.duration_since(self.heard) < self.interval.period() + self.timeout
+    }
+}

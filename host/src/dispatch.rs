@@ -1,0 +1,393 @@
+//! The road of a message, from what a client asked for to who is delivered to:
+//!
+//! ```text
+//! frame → codec → session → dispatch → route → handler → audience → outbox → frame
+//!         wamp    wamp      here       routing sandbox   broker     broker   wire
+//! ```
+//!
+//! A message uses one generation from start to end. It is handled to its end, and queued to every
+//! receiver, before [`crate::connection`] decodes the session's next one. Requests that no
+//! handler has a part in (calls, registrations) are answered in [`refusals`].
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use jackfield_broker::{Batch, Publication, Realm, Session};
+use jackfield_routing::Route;
+use jackfield_sandbox::{
+    Caller, Effect, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
+};
+use jackfield_wamp::id::PublicationId;
+use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
+use jackfield_wamp::uri::{self, MatchPolicy};
+
+use crate::generation::{Generation, Generations, Routed};
+use crate::{frame, ids};
+
+mod effects;
+mod refusals;
+
+pub(crate) use refusals::Refusal;
+
+/// Decides what requests of one realm's sessions come to.
+pub(crate) struct Dispatch {
+    realm: Arc<Realm>,
+    /// The realm as the sandbox knows it.
+    token: jackfield_sandbox::Realm,
+    generations: Arc<Generations>,
+    unrouted: Unrouted,
+}
+
+/// What becomes of topics that no route matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// Nobody may subscribe or publish.
+    Refuse,
+    /// Everybody may, as on a broker without handlers.
+    Broadcast,
+}
+
+impl Dispatch {
+    pub(crate) fn new(
+        realm: Arc<Realm>,
+        token: jackfield_sandbox::Realm,
+        generations: Arc<Generations>,
+        unrouted: Unrouted,
+    ) -> Self {
+        Self { realm, token, generations, unrouted }
+    }
+
+    pub(crate) fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// Handles one request to its end. What it queued is flushed with the batch.
+    pub(crate) async fn handle(
+        &self,
+        from: &Arc<Session>,
+        dialogue: &wamp::Session,
+        request: Request,
+        batch: &mut Batch,
+    ) {
+        let reply = |reply: &Reply<'_>, batch: &mut Batch| {
+            if let Some(message) = dialogue.reply(reply) {
+                from.reply(frame::message(from.dialect, &message), batch);
+            }
+        };
+        match request {
+            Request::Publish(publish) => {
+                let Publish { request, ref topic, .. } = publish;
+                let acknowledge = publish.options.acknowledge;
+                match self.publish(from, &publish, batch).await {
+                    Ok(publication) if acknowledge => {
+                        reply(&Reply::Published { request, publication }, batch);
+                    }
+                    Ok(_) => {}
+                    Err(refusal) => {
+                        refusal.log("publish", from, topic);
+                        // Version 2 reports errors of acknowledged publications alone; version 1
+                        // has an answer that no client takes amiss.
+                        if acknowledge || from.dialect == jackfield_wamp::dialect::Dialect::V1 {
+                            reply(&refusal.reply(ErrorTo::Publish { request, topic }), batch);
+                        }
+                    }
+                }
+            }
+            Request::Subscribe(subscribe) => {
+                let Subscribe { request, ref topic, .. } = subscribe;
+                if let Err(refusal) = self.subscribe(from, dialogue, &subscribe, batch).await {
+                    refusal.log("subscribe", from, topic);
+                    reply(&refusal.reply(ErrorTo::Subscribe { request, topic }), batch);
+                }
+            }
+            Request::Unsubscribe(unsubscribe) => {
+                if let Err(refusal) = self.unsubscribe(from, dialogue, &unsubscribe, batch).await
+                    && let Unsubscribe::ById { request, .. } = unsubscribe
+                {
+                    reply(&refusal.reply(ErrorTo::Unsubscribe { request }), batch);
+                }
+            }
+            request => {
+                if let Some((to, refusal)) = refusals::not_served(&request) {
+                    reply(&refusal.reply(to), batch);
+                }
+            }
+        }
+    }
+
+    /// ★ One event: which route it takes, what its handler makes of it, who receives it.
+    async fn publish(
+        &self,
+        from: &Arc<Session>,
+        publish: &Publish,
+        batch: &mut Batch,
+    ) -> Result<PublicationId, Refusal> {
+        let Publish { topic, options, payload, .. } = publish;
+        check_uri(from, topic, MatchPolicy::Exact)?;
+        let generation = self.generations.current();
+        let routed = self.route(&generation, topic)?;
+        let mut publication = Publication {
+            topic,
+            id: ids::publication(),
+            except: options.exclude_me.then_some(from.id),
+            filter: options.filter.as_deref(),
+            narrowed: None,
+            patterns: self.is_open(routed.as_ref()),
+            payload,
+        };
+        let Some(routed) = routed else {
+            self.realm.publish(&publication, batch);
+            return Ok(publication.id);
+        };
+        routed.allows(&routed.route.allow.publish, from)?;
+        if !routed.handler.hooks().publish {
+            self.realm.publish(&publication, batch);
+            return Ok(publication.id);
+        }
+        let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
+        let lane = routed.handler.lane(topic);
+        let request = self.hook_request(&routed, topic, from);
+        let hook = lane.on_publish(&request, &args, &kwargs);
+        let Outcome { answer, effects } = paying(batch, hook).await.map_err(Refusal::fault)?;
+        let changed;
+        let narrowed;
+        match answer {
+            PublishVerdict::Broadcast => {
+                self.realm.publish(&publication, batch);
+            }
+            PublishVerdict::Deliver(delivery) => {
+                narrowed = effects::filter(delivery.exclude, delivery.eligible);
+                publication.narrowed = Some(&narrowed);
+                if let Some(event) = delivery.event {
+                    changed = effects::payload(&event)?;
+                    publication.payload = &changed;
+                }
+                self.realm.publish(&publication, batch);
+            }
+            PublishVerdict::Drop => {}
+            PublishVerdict::Reject(refusal) => {
+                self.apply(&generation, effects, batch).await;
+                return Err(refusal.into());
+            }
+        }
+        self.apply(&generation, effects, batch).await;
+        Ok(publication.id)
+    }
+
+    /// One subscription: SUBSCRIBED is queued before anything that the handler sends.
+    async fn subscribe(
+        &self,
+        from: &Arc<Session>,
+        dialogue: &wamp::Session,
+        subscribe: &Subscribe,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let Subscribe { request, policy, topic } = subscribe;
+        check_uri(from, topic, *policy)?;
+        let acknowledge = |subscription| {
+            let reply = Reply::Subscribed { request: *request, subscription };
+            dialogue.reply(&reply).map(|message| frame::message(from.dialect, &message))
+        };
+        let generation = self.generations.current();
+        let known = *policy != MatchPolicy::Exact
+            // Pattern subscriptions see open topics alone, so there is nobody to ask.
+            || self.realm.subscription(from.id, topic).is_some();
+        let routed = if known { None } else { self.route(&generation, topic)? };
+        let mut effects = Vec::new();
+        if let Some(routed) = &routed {
+            routed.allows(&routed.route.allow.subscribe, from)?;
+            if routed.handler.hooks().subscribe {
+                let lane = routed.handler.lane(topic);
+                let hook_request = self.hook_request(routed, topic, from);
+                let hook = lane.on_subscribe(&hook_request);
+                let outcome = paying(batch, hook).await.map_err(Refusal::fault)?;
+                effects = outcome.effects;
+                if let SubscribeVerdict::Deny(refusal) = outcome.answer {
+                    self.apply(&generation, effects, batch).await;
+                    return Err(refusal.into());
+                }
+            }
+        }
+        self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
+        if routed.is_some() && !self.still_routed(&generation, topic) {
+            self.take_out(&generation, from.id, topic, batch).await;
+        }
+        self.apply(&generation, effects, batch).await;
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        from: &Arc<Session>,
+        dialogue: &wamp::Session,
+        unsubscribe: &Unsubscribe,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let (subscription, reply) = match unsubscribe {
+            Unsubscribe::ById { request, subscription } => {
+                (*subscription, dialogue.reply(&Reply::Unsubscribed { request: *request }))
+            }
+            Unsubscribe::ByTopic { topic } => match self.realm.subscription(from.id, topic) {
+                Some(subscription) => (subscription, None),
+                // Version 1 has no words for it, and its servers ignore it.
+                None => return Ok(()),
+            },
+        };
+        let reply = reply.map(|message| frame::message(from.dialect, &message));
+        let topic = self.realm.unsubscribe(from.id, subscription, batch, reply)?;
+        if let Some(topic) = topic {
+            let generation = self.generations.current();
+            self.left(&generation, [(Arc::clone(from), topic)], batch).await;
+        }
+        Ok(())
+    }
+
+    /// Ends a session's membership, and lets the handlers of its topics know.
+    pub(crate) async fn leave(&self, session: &Arc<Session>) {
+        let topics = self.realm.leave(session.id);
+        let generation = self.generations.current();
+        let mut batch = Batch::default();
+        let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
+        self.left(&generation, left, &mut batch).await;
+    }
+
+    /// Takes away the subscriptions whose routes a new generation no longer has. The handlers
+    /// that hear of it are those of the old one.
+    pub(crate) async fn revoke(&self, old: &Generation, new: &Generation) {
+        if self.unrouted == Unrouted::Broadcast {
+            return;
+        }
+        let mut batch = Batch::default();
+        let keep = |topic: &str| new.find(topic).is_some();
+        let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
+        let left: Vec<_> = revoked.into_iter().map(|it| (it.session, it.topic)).collect();
+        self.left(old, left, &mut batch).await;
+    }
+
+    /// Tells the handlers of topics that sessions have left them, and does what they want done.
+    /// That may make further sessions leave; each leaves a topic once, so it comes to an end.
+    async fn left(
+        &self,
+        generation: &Generation,
+        left: impl IntoIterator<Item = (Arc<Session>, Arc<str>)>,
+        batch: &mut Batch,
+    ) {
+        let mut left: VecDeque<_> = left.into_iter().collect();
+        while let Some((session, topic)) = left.pop_front() {
+            let Some(routed) = generation.find(&topic) else { continue };
+            if !routed.handler.hooks().unsubscribe {
+                continue;
+            }
+            let request = self.hook_request(&routed, &topic, &session);
+            let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
+            match paying(batch, hook).await {
+                Ok(Outcome { answer: (), effects }) => {
+                    left.extend(self.perform(generation, effects, batch));
+                }
+                Err(fault) => Refusal::fault(fault).log("unsubscribe", &session, &topic),
+            }
+        }
+    }
+
+    /// Does what a hook wants done.
+    async fn apply(&self, generation: &Generation, effects: Vec<Effect>, batch: &mut Batch) {
+        if !effects.is_empty() {
+            let left = self.perform(generation, effects, batch);
+            self.left(generation, left, batch).await;
+        }
+    }
+
+    /// The route of a topic; none where unrouted topics are open to everybody.
+    fn route<'g, 't>(
+        &self,
+        generation: &'g Generation,
+        topic: &'t str,
+    ) -> Result<Option<Routed<'g, 't>>, Refusal> {
+        match generation.find(topic) {
+            Some(routed) => Ok(Some(routed)),
+            None if self.unrouted == Unrouted::Broadcast => Ok(None),
+            None => Err(Refusal::no_route(topic)),
+        }
+    }
+
+    /// Whether pattern subscriptions see the topic: not where subscribers are checked one by one.
+    fn is_open(&self, routed: Option<&Routed<'_, '_>>) -> bool {
+        match routed {
+            Some(routed) => {
+                !routed.handler.hooks().subscribe && routed.route.allow.subscribe.is_none()
+            }
+            None => self.unrouted == Unrouted::Broadcast,
+        }
+    }
+
+    /// A reload may have taken the route away while the handler was asked.
+    fn still_routed(&self, judged_by: &Generation, topic: &str) -> bool {
+        let current = self.generations.current();
+        current.number() == judged_by.number() || current.find(topic).is_some()
+    }
+
+    fn hook_request<'a>(
+        &self,
+        routed: &'a Routed<'a, 'a>,
+        topic: &'a str,
+        session: &'a Session,
+    ) -> HookRequest<'a> {
+        let identity = &session.identity;
+        HookRequest {
+            realm: self.token,
+            handler: routed.handler.name(),
+            route: &routed.route.name,
+            topic,
+            attributes: &routed.attributes,
+            session: Some(Caller {
+                id: session.id.get(),
+                authid: &identity.authid,
+                authrole: identity.authrole(),
+                roles: &identity.roles,
+                authmethod: &identity.authmethod,
+                claims: &identity.claims,
+            }),
+            subscribers: u32::try_from(self.realm.count(topic)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl Routed<'_, '_> {
+    /// What a route lists, only those roles may do; what it does not list is open.
+    fn allows(&self, roles: &Option<Vec<String>>, session: &Session) -> Result<(), Refusal> {
+        match roles {
+            Some(roles) if !session.identity.has_any_role(roles) => {
+                Err(Refusal::not_allowed(&self.route.name))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Version 1 validates no URIs, and its topics are no WAMP v2 URIs at times.
+fn check_uri(from: &Session, text: &str, policy: MatchPolicy) -> Result<(), Refusal> {
+    use jackfield_wamp::dialect::Dialect;
+    match from.dialect {
+        Dialect::V2(_) if !uri::is_pattern(text, policy) => Err(Refusal::invalid_uri(text)),
+        Dialect::V1 | Dialect::V2(_) => Ok(()),
+    }
+}
+
+/// Runs a hook. Most return at once; before waiting for one that does not, what the batch owes
+/// to others is paid.
+async fn paying<T>(batch: &mut Batch, hook: impl Future<Output = T>) -> T {
+    let mut hook = pin!(hook);
+    poll_fn(|context| match hook.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => {
+            batch.flush();
+            Poll::Pending
+        }
+    })
+    .await
+}

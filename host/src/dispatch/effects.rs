@@ -1,0 +1,127 @@
+//! What hooks want done, done: events go straight to subscribers and enter no handler.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackfield_broker::{Batch, Closing, Publication, Session};
+use jackfield_sandbox::{Effect, Event};
+use jackfield_wamp::id::{SessionId, SubscriptionId};
+use jackfield_wamp::message::ReceiverFilter;
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::session::{self as wamp, Reply};
+use tracing::warn;
+
+use super::{Dispatch, Refusal};
+use crate::generation::Generation;
+use crate::{frame, ids};
+
+impl Dispatch {
+    /// Does what a hook wants done, in its order. Returns who left which topic by it.
+    pub(super) fn perform(
+        &self,
+        generation: &Generation,
+        effects: Vec<Effect>,
+        batch: &mut Batch,
+    ) -> Vec<(Arc<Session>, Arc<str>)> {
+        let mut left = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Publish { topic, event, exclude, eligible } => {
+                    let narrowed = filter(exclude, eligible);
+                    self.emit(generation, &topic, &event, |publication| {
+                        let publication = Publication { narrowed: Some(&narrowed), ..publication };
+                        self.realm.publish(&publication, batch);
+                    });
+                }
+                Effect::Send { session, topic, event } => {
+                    let Some(session) = SessionId::new(session) else { continue };
+                    self.emit(generation, &topic, &event, |publication| {
+                        self.realm.send(session, &publication, batch);
+                    });
+                }
+                Effect::Unsubscribe { session, topic } => {
+                    let session = SessionId::new(session);
+                    left.extend(session.and_then(|it| self.remove(it, &topic, batch)));
+                }
+                Effect::Close { session, reason, message } => {
+                    let session = SessionId::new(session).and_then(|id| self.realm.session(id));
+                    if let Some(session) = session {
+                        session.close(Closing { reason, message });
+                    }
+                }
+            }
+        }
+        left
+    }
+
+    /// Takes a session out of a topic by the router's will, and lets the handler know.
+    pub(super) async fn take_out(
+        &self,
+        generation: &Generation,
+        session: SessionId,
+        topic: &str,
+        batch: &mut Batch,
+    ) {
+        let left = self.remove(session, topic, batch);
+        self.left(generation, left, batch).await;
+    }
+
+    fn remove(
+        &self,
+        session: SessionId,
+        topic: &str,
+        batch: &mut Batch,
+    ) -> Option<(Arc<Session>, Arc<str>)> {
+        let session = self.realm.session(session)?;
+        let subscription = self.realm.subscription(session.id, topic)?;
+        let notice = revocation(&session, subscription);
+        let topic = self.realm.unsubscribe(session.id, subscription, batch, notice).ok()??;
+        Some((session, topic))
+    }
+
+    fn emit(
+        &self,
+        generation: &Generation,
+        topic: &str,
+        event: &Event,
+        deliver: impl FnOnce(Publication<'_>),
+    ) {
+        match payload(event) {
+            Ok(payload) => deliver(Publication {
+                topic,
+                id: ids::publication(),
+                except: None,
+                filter: None,
+                narrowed: None,
+                patterns: self.is_open(generation.find(topic).as_ref()),
+                payload: &payload,
+            }),
+            Err(refusal) => warn!(topic, "an event of a handler was dropped: {refusal}"),
+        }
+    }
+}
+
+/// The receivers that a handler names. Ids that nobody can have name nobody.
+pub(super) fn filter(exclude: Vec<u64>, eligible: Option<Vec<u64>>) -> ReceiverFilter {
+    let sessions = |ids: Vec<u64>| ids.into_iter().filter_map(SessionId::new).collect();
+    ReceiverFilter {
+        exclude: sessions(exclude),
+        eligible: eligible.map(sessions),
+        ..ReceiverFilter::default()
+    }
+}
+
+/// A handler's event as a payload.
+pub(super) fn payload(event: &Event) -> Result<Payload, Refusal> {
+    Payload::from_json(event.args(), event.kwargs()).map_err(|error| Refusal::bad_event(&error))
+}
+
+/// The notice that the router took a subscription away, where the dialect has words for it.
+pub(super) fn revocation(session: &Session, subscription: SubscriptionId) -> Option<Bytes> {
+    let reply = Reply::Revoked { subscription, reason: REVOKED };
+    let message = wamp::Session::new(session.dialect).reply(&reply)?;
+    Some(frame::message(session.dialect, &message))
+}
+
+/// Why a subscription ends by the router's will.
+const REVOKED: &str = "jackfield.close.revoked";

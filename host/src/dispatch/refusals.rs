@@ -1,0 +1,124 @@
+//! What is refused, and the words for it: an error URI for programs, a sentence for people.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jackfield_broker::{Session, SubscribeError, UnsubscribeError};
+use jackfield_sandbox::{Fault, FaultKind};
+use jackfield_wamp::error_uri;
+use jackfield_wamp::payload::PayloadError;
+use jackfield_wamp::session::{ErrorTo, Reply, Request};
+use tracing::{debug, warn};
+
+/// A topic that no route matches.
+const NO_ROUTE: &str = "jackfield.error.no_route";
+/// The topic's handler failed; nothing was delivered.
+const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
+/// The topic's handler failed too often, and is given a pause.
+const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    uri: Cow<'static, str>,
+    message: String,
+    /// Whether the operator has been told already, by the sandbox.
+    logged: bool,
+}
+
+impl Refusal {
+    fn new(uri: &'static str, message: String) -> Self {
+        Self { uri: uri.into(), message, logged: false }
+    }
+
+    pub(super) fn no_route(topic: &str) -> Self {
+        Self::new(NO_ROUTE, format!("no route matches the topic `{topic}`"))
+    }
+
+    pub(super) fn invalid_uri(text: &str) -> Self {
+        Self::new(error_uri::INVALID_URI, format!("`{text}` is not a valid URI here"))
+    }
+
+    pub(super) fn not_allowed(route: &str) -> Self {
+        let message = format!("the route `{route}` does not allow this to your roles");
+        Self::new(error_uri::NOT_AUTHORIZED, message)
+    }
+
+    pub(super) fn bad_event(error: &PayloadError) -> Self {
+        Self::new(HANDLER_FAILED, format!("the handler's event cannot be sent: {error}"))
+    }
+
+    /// A client learns that the handler failed, not how: that is in the operator's log.
+    pub(super) fn fault(fault: Fault) -> Self {
+        let handler = &fault.handler;
+        let refusal = match fault.kind {
+            FaultKind::OnHold { .. } => Self::new(
+                HANDLER_ON_HOLD,
+                format!("the handler `{handler}` has failed repeatedly; try again later"),
+            ),
+            _ => Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed")),
+        };
+        warn!(plugin = %fault.plugin, %handler, topic = %fault.topic, "{fault}");
+        Self { logged: true, ..refusal }
+    }
+
+    pub(super) fn reply<'a>(&'a self, to: ErrorTo<'a>) -> Reply<'a> {
+        Reply::Error { to, uri: &self.uri, message: &self.message }
+    }
+
+    /// Says what was refused to whom, where an operator looks for it.
+    pub(super) fn log(&self, what: &str, session: &Session, topic: &str) {
+        if !self.logged {
+            let Session { id, identity, .. } = session;
+            debug!(session = %id, authid = identity.authid, topic, "{what} refused: {self}");
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.uri, self.message)
+    }
+}
+
+impl From<jackfield_sandbox::Refusal> for Refusal {
+    fn from(refusal: jackfield_sandbox::Refusal) -> Self {
+        Self { uri: refusal.uri.into(), message: refusal.message, logged: false }
+    }
+}
+
+impl From<SubscribeError> for Refusal {
+    fn from(error: SubscribeError) -> Self {
+        Self::new(error_uri::NOT_AUTHORIZED, error.to_string())
+    }
+}
+
+impl From<UnsubscribeError> for Refusal {
+    fn from(error: UnsubscribeError) -> Self {
+        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
+    }
+}
+
+/// The answer to requests that are understood but not served yet: remote procedures.
+pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
+    match request {
+        Request::Call(call) => {
+            let message = format!("there is no procedure `{}`", call.procedure);
+            let refusal = Refusal::new(error_uri::NO_SUCH_PROCEDURE, message);
+            Some((ErrorTo::Call { call }, refusal))
+        }
+        Request::Register(register) => {
+            let message = "procedures cannot be registered here".to_owned();
+            let refusal = Refusal::new(error_uri::NOT_AUTHORIZED, message);
+            Some((ErrorTo::Register { request: register.request }, refusal))
+        }
+        Request::Unregister(unregister) => {
+            let message = "there is no such registration".to_owned();
+            let refusal = Refusal::new(error_uri::NO_SUCH_REGISTRATION, message);
+            Some((ErrorTo::Unregister { request: unregister.request }, refusal))
+        }
+        // Nothing is called and nobody invoked, so there is nothing to cancel or to answer.
+        Request::Cancel(_) | Request::Yield(_) | Request::InvocationError(_) => None,
+        Request::Publish(_) | Request::Subscribe(_) | Request::Unsubscribe(_) => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! WebSocket frames as the server writes them: whole, unmasked, and encoded once for all
+//! receivers of a dialect. RFC 6455, section 5.2.
+
+use bytes::Bytes;
+use jackfield_broker::Framing;
+use jackfield_wamp::dialect::Dialect;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+/// The longest header of a frame that is not masked.
+const HEADROOM: usize = 10;
+
+/// How the broker wraps events.
+pub(crate) const FRAMING: Framing = Framing { headroom: HEADROOM, finish };
+
+/// One WAMP message in a frame of its own.
+pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
+    frame(data(dialect), body)
+}
+
+/// A ping; what it carries is of no interest, as any sign of life will do.
+pub(crate) fn ping() -> Bytes {
+    frame(OpCode::Control(Control::Ping), b"")
+}
+
+/// A close frame; RFC 6455, section 5.5.1. The reason is cut to what a control frame holds.
+pub(crate) fn close(code: CloseCode, reason: &str) -> Bytes {
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut body = u16::from(code).to_be_bytes().to_vec();
+    body.extend_from_slice(reason.as_bytes().get(..end).unwrap_or_default());
+    frame(OpCode::Control(Control::Close), &body)
+}
+
+/// Puts the header into the headroom, right before the message.
+fn finish(dialect: Dialect, mut buffer: Vec<u8>) -> Bytes {
+    let header = header(data(dialect), buffer.len().saturating_sub(HEADROOM));
+    let start = HEADROOM.saturating_sub(header.len());
+    if let Some(room) = buffer.get_mut(start..start + header.len()) {
+        room.copy_from_slice(&header);
+    }
+    Bytes::from(buffer).slice(start..)
+}
+
+fn frame(opcode: OpCode, body: &[u8]) -> Bytes {
+    let mut frame = header(opcode, body.len());
+    frame.extend_from_slice(body);
+    frame.into()
+}
+
+fn header(opcode: OpCode, length: usize) -> Vec<u8> {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let mut bytes = Vec::with_capacity(HEADROOM + length.min(HEADROOM));
+    // Writing into a vector cannot fail.
+    let _infallible = header.format(length as u64, &mut bytes);
+    bytes
+}
+
+fn data(dialect: Dialect) -> OpCode {
+    OpCode::Data(if dialect.is_binary() { Data::Binary } else { Data::Text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackfield_wamp::dialect::Codec;
+
+    #[test]
+    fn an_event_and_a_reply_are_framed_alike() {
+        for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
+            let body = vec![b'x'; length];
+            let mut buffer = vec![0; HEADROOM];
+            buffer.extend_from_slice(&body);
+            let event = finish(Dialect::V1, buffer);
+            assert_eq!(event, message(Dialect::V1, &body), "{length}");
+        }
+    }
+
+    #[test]
+    fn headers_are_those_of_rfc_6455() {
+        assert_eq!(message(Dialect::V1, b"[]")[..], *b"\x81\x02[]");
+        assert_eq!(message(Dialect::V2(Codec::Cbor), b"[]")[..], *b"\x82\x02[]");
+        assert_eq!(message(Dialect::V1, &[b'x'; 126])[..4], *b"\x81\x7e\x00\x7e");
+        assert_eq!(ping()[..], *b"\x89\x00");
+        assert_eq!(close(CloseCode::Away, "bye")[..], *b"\x88\x05\x03\xe9bye");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let frame = close(CloseCode::Policy, &"é".repeat(100));
+        assert_eq!(frame.len(), 2 + 2 + 122);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+    }
+}

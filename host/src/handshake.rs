@@ -1,0 +1,261 @@
+//! The opening of a connection: one HTTP request head, answered.
+//!
+//! This is not left to a WebSocket library, because a WAMP v1 client of the PHP kind reads the
+//! `101` response and WELCOME in a single read and gives up otherwise: both have to leave in one
+//! write. No header of a response may contain `[` or `]`, as the same clients look for WELCOME
+//! by its brackets. RFC 6455, section 4.2.
+
+use jackfield_wamp::dialect::Dialect;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// A request to open a WebSocket that speaks WAMP.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Upgrade {
+    /// The first subprotocol of the client's that is spoken here.
+    pub(crate) dialect: Dialect,
+    /// The value of `Sec-WebSocket-Accept`.
+    accept: String,
+    /// What the client sent behind the head, before it was answered.
+    pub(crate) early: Vec<u8>,
+}
+
+/// A request head that was read to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Open a WebSocket.
+    Upgrade(Upgrade),
+    /// Something else with this path, for [`crate::http`].
+    Plain { method: String, path: String },
+}
+
+/// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// `400 Bad Request` and the like.
+    pub(crate) status: &'static str,
+    /// One sentence.
+    pub(crate) message: String,
+    /// A header that the status demands, with its line end.
+    pub(crate) header: &'static str,
+}
+
+impl Upgrade {
+    /// The `101` response, followed by what has to arrive with it.
+    pub(crate) fn response(&self, behind: &[u8]) -> Vec<u8> {
+        let mut response = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+            self.accept,
+            self.dialect.subprotocol()
+        )
+        .into_bytes();
+        response.extend_from_slice(behind);
+        response
+    }
+}
+
+/// Reads one request head of at most `limit` bytes. None if the client ends before it says
+/// anything, as port scanners and health checks do.
+pub(crate) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+) -> std::io::Result<Option<Result<Opening, Refusal>>> {
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut head).await? == 0 {
+            let cut_short = Refusal::new("400 Bad Request", "the request head is cut short");
+            return Ok((!head.is_empty()).then_some(Err(cut_short)));
+        }
+        if let Some(opening) = parse(&head) {
+            return Ok(Some(opening));
+        }
+        if head.len() >= limit {
+            let message = format!("the request head is longer than {limit} bytes");
+            let status = "431 Request Header Fields Too Large";
+            return Ok(Some(Err(Refusal::new(status, message))));
+        }
+    }
+}
+
+/// What the bytes ask for, or none while the head is not complete.
+fn parse(bytes: &[u8]) -> Option<Result<Opening, Refusal>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut headers);
+    let length = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return None,
+        Err(httparse::Error::TooManyHeaders) => {
+            let status = "431 Request Header Fields Too Large";
+            return Some(Err(Refusal::new(status, "more than 64 header fields")));
+        }
+        Err(error) => {
+            let message = format!("not an HTTP request: {error}");
+            return Some(Err(Refusal::new("400 Bad Request", message)));
+        }
+    };
+    let early = bytes.get(length..).unwrap_or_default().to_vec();
+    Some(judge(&request, early))
+}
+
+fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening, Refusal> {
+    let method = request.method.unwrap_or_default();
+    if request.version != Some(1) {
+        return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
+    }
+    let upgrade = lists(request, "Upgrade", "websocket") && lists(request, "Connection", "upgrade");
+    if !upgrade {
+        let path = path(request.path.unwrap_or_default()).to_owned();
+        return Ok(Opening::Plain { method: method.to_owned(), path });
+    }
+    if method != "GET" {
+        let refusal = Refusal::new("405 Method Not Allowed", "a WebSocket is opened with GET");
+        return Err(Refusal { header: "Allow: GET\r\n", ..refusal });
+    }
+    if header(request, "Host").is_none() {
+        return Err(Refusal::new("400 Bad Request", "the Host header is missing"));
+    }
+    if header(request, "Sec-WebSocket-Version") != Some("13") {
+        let refusal = Refusal::new("426 Upgrade Required", "Sec-WebSocket-Version has to be 13");
+        return Err(Refusal { header: "Sec-WebSocket-Version: 13\r\n", ..refusal });
+    }
+    let key = header(request, "Sec-WebSocket-Key").filter(|key| key.len() == 24);
+    let Some(key) = key else {
+        let message = "Sec-WebSocket-Key has to be 16 bytes in base64";
+        return Err(Refusal::new("400 Bad Request", message));
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let offers = || values(request, "Sec-WebSocket-Protocol");
+    let Some(dialect) = offers().find_map(Dialect::from_subprotocol) else {
+        let spoken = Dialect::ALL.map(Dialect::subprotocol).join(", ");
+        let offered = offers().collect::<Vec<_>>().join(", ");
+        let message = if offered.is_empty() {
+            format!("no subprotocol was offered; this server speaks {spoken}")
+        } else {
+            format!("none of the subprotocols `{offered}` is spoken here; offer one of {spoken}")
+        };
+        return Err(Refusal::new("400 Bad Request", message));
+    };
+    Ok(Opening::Upgrade(Upgrade { dialect, accept, early }))
+}
+
+impl Refusal {
+    fn new(status: &'static str, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), header: "" }
+    }
+}
+
+/// The path of a request target: PHP clients send an absolute URI, browsers a path.
+fn path(target: &str) -> &str {
+    let rest = target.find("://").and_then(|at| target.get(at + 3..)).unwrap_or(target);
+    let start = rest.find('/').unwrap_or(rest.len());
+    let path = rest.get(start..).unwrap_or_default();
+    path.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/")
+}
+
+fn header<'a>(request: &'a httparse::Request<'_, '_>, name: &str) -> Option<&'a str> {
+    let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(found.value).ok().map(str::trim)
+}
+
+/// The members of a header that is a list, over all its lines.
+fn values<'a>(
+    request: &'a httparse::Request<'_, '_>,
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> {
+    let lines = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    lines
+        .filter_map(|header| std::str::from_utf8(header.value).ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+}
+
+fn lists(request: &httparse::Request<'_, '_>, name: &'static str, member: &str) -> bool {
+    values(request, name).any(|value| value.eq_ignore_ascii_case(member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackfield_wamp::dialect::Codec;
+
+    const HEAD: &str = "GET /ws?ticket=x HTTP/1.1\r\nHost: localhost\r\nUpgrade: WebSocket\r\n\
+        Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n\r\n";
+
+    fn open(head: &str) -> Result<Opening, Refusal> {
+        parse(head.as_bytes()).expect("the head is complete")
+    }
+
+    #[test]
+    fn an_upgrade_takes_the_first_subprotocol_that_is_spoken() {
+        let Opening::Upgrade(upgrade) = open(HEAD).unwrap() else { panic!("not an upgrade") };
+        assert_eq!(upgrade.dialect, Dialect::V2(Codec::Cbor));
+        // The example of RFC 6455, section 1.3.
+        assert_eq!(upgrade.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn the_response_ends_with_what_has_to_arrive_with_it_and_has_no_brackets() {
+        let Opening::Upgrade(upgrade) = open(HEAD).unwrap() else { panic!("not an upgrade") };
+        let response = upgrade.response(b"[0]");
+        let text = std::str::from_utf8(&response).unwrap();
+        assert!(text.ends_with("\r\n\r\n[0]"));
+        assert_eq!(text.find('['), Some(text.len() - 3));
+        assert!(text.starts_with("HTTP/1.1 101 "));
+    }
+
+    #[test]
+    fn what_comes_behind_the_head_is_kept() {
+        let Opening::Upgrade(upgrade) = open(&format!("{HEAD}early")).unwrap() else { panic!() };
+        assert_eq!(upgrade.early, b"early");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let cases = [
+            ("HTTP/1.1", "HTTP/1.0", "505"),
+            ("GET", "POST", "405"),
+            ("Host: localhost\r\n", "", "400"),
+            ("Version: 13", "Version: 8", "426"),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "short", "400"),
+            ("soap, wamp.2.cbor, wamp", "soap", "400"),
+            ("Sec-WebSocket-Protocol: soap, wamp.2.cbor, wamp\r\n", "", "400"),
+            ("GET /ws", "GET /w\u{1}s", "400"),
+        ];
+        for (from, to, status) in cases {
+            let refusal = open(&HEAD.replace(from, to)).unwrap_err();
+            assert!(refusal.status.starts_with(status), "{from:?} → {to:?}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_every_request_target() {
+        let cases = [
+            ("/", "/"),
+            ("/ws?ticket=x", "/ws"),
+            ("ws://127.0.0.1:8080/ws?ticket=x", "/ws"),
+            ("ws://127.0.0.1:8080", "/"),
+            ("", "/"),
+        ];
+        for (target, expected) in cases {
+            assert_eq!(path(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn an_incomplete_head_is_waited_for() {
+        for end in 0..HEAD.len() {
+            assert!(parse(&HEAD.as_bytes()[..end]).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused() {
+        let endless = "GET / HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(5000);
+        let answer = read(&mut endless.as_bytes(), 4096).await.unwrap().unwrap();
+        assert!(answer.unwrap_err().status.starts_with("431"));
+        assert_eq!(read(&mut &b""[..], 4096).await.unwrap(), None);
+    }
+}

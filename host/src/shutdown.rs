@@ -1,0 +1,49 @@
+//! The end of the process, in order: no new connections, a farewell to those that are open, and
+//! what is queued gets its time to leave.
+//!
+//! Clients of WAMP v2 are told goodbye. Those of version 1 see the transport end without a
+//! WebSocket close, because AutobahnJS 0.8 reconnects then and only then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_broker::Closing;
+use jackfield_wamp::error_uri;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::app::App;
+
+/// Waits until the operator or the supervisor wants the process to end.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub(crate) fn requested() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
+        info!("{name}: shutting down");
+    })
+}
+
+/// Says farewell to every session, and waits for the connections to end, `grace` at most.
+pub(crate) async fn drain(app: &Arc<App>, mut connections: JoinSet<()>, grace: Duration) {
+    for session in app.sessions() {
+        session.close(Closing {
+            reason: error_uri::SYSTEM_SHUTDOWN.to_owned(),
+            message: "the server is shutting down".to_owned(),
+        });
+    }
+    let ended = timeout(grace, async { while connections.join_next().await.is_some() {} });
+    if ended.await.is_err() {
+        warn!(open = connections.len(), "connections were still open after the grace period");
+        connections.abort_all();
+    }
+    info!("stopped");
+}

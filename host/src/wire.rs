@@ -1,0 +1,178 @@
+//! One connection's socket, shared by its reader and by everybody who writes to it.
+//!
+//! Writing goes through the outbox alone. Whoever publishes writes to a subscriber's socket by
+//! itself ([`Link::flush`]), so that a thousand deliveries wake no thousand tasks; only when a
+//! socket takes no more does its own task ([`crate::connection`]) wait for it. tungstenite sees
+//! the socket as a [`Duplex`], whose writes (pongs, close replies) join the outbox as well.
+
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use jackfield_broker::outbox::{Drained, Pushed};
+use jackfield_broker::{Bounds, Closing, Link, Outbox};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// A socket and the outbox that is written to it.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    outbox: Arc<Outbox>,
+    /// Wakes the connection's own task: it is blocked, closing or broken.
+    attention: Notify,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: TcpStream, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            stream,
+            outbox: Arc::new(Outbox::new(bounds)),
+            attention: Notify::new(),
+        })
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Writes the answer to the handshake, in one write: a fresh socket takes it whole.
+    pub(crate) async fn greet(&self, response: &[u8]) -> io::Result<()> {
+        let mut rest = response;
+        while !rest.is_empty() {
+            self.stream.writable().await?;
+            match self.stream.try_write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a frame of the connection's own and writes it.
+    pub(crate) fn send(&self, frame: Bytes) {
+        match self.outbox.reply(frame) {
+            Pushed::Flush => self.flush(),
+            Pushed::Overflow => self.interrupt(),
+            Pushed::Queued | Pushed::Dropped | Pushed::Closed => {}
+        }
+    }
+
+    /// Waits until the connection's own task has something to do.
+    pub(crate) async fn attention(&self) {
+        self.attention.notified().await;
+    }
+
+    /// Waits until the socket takes more, and writes; for ever while it is not blocked.
+    pub(crate) async fn unblocked(&self) -> io::Result<()> {
+        if !self.outbox.is_blocked() {
+            return std::future::pending().await;
+        }
+        self.stream.writable().await?;
+        self.write().map(drop)
+    }
+
+    /// Writes everything that waits.
+    pub(crate) async fn write_all(&self) -> io::Result<()> {
+        while self.write()? == Drained::Blocked {
+            self.stream.writable().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends our side: the peer reads what is on its way, and then the end.
+    pub(crate) fn shut(&self) {
+        // A peer that is gone already needs no end.
+        let _gone = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write);
+    }
+
+    /// Reads what the peer still sends until it ends too. Dropping a socket with unread data
+    /// would reset the connection, and with it what the peer has not read yet.
+    pub(crate) async fn read_out(&self) {
+        let mut waste = [0; 512];
+        loop {
+            if self.stream.readable().await.is_err() {
+                return;
+            }
+            match self.stream.try_read(&mut waste) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn write(&self) -> io::Result<Drained> {
+        self.outbox.drain(|slices| self.stream.try_write_vectored(slices))
+    }
+}
+
+impl Link for Wire {
+    fn flush(&self) {
+        match self.write() {
+            Ok(Drained::Empty) => {}
+            Ok(Drained::Blocked) => self.attention.notify_one(),
+            Err(error) => {
+                let message = format!("the socket is broken: {error}");
+                self.outbox.close(Closing { reason: LOST.to_owned(), message });
+                self.attention.notify_one();
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        self.attention.notify_one();
+    }
+}
+
+/// The closing reason of a connection that cannot be written to. No client ever reads it.
+pub(crate) const LOST: &str = "jackfield.close.connection_lost";
+
+/// The socket as tungstenite sees it: reads from the wire, writes into the outbox.
+pub(crate) struct Duplex(pub(crate) Arc<Wire>);
+
+impl AsyncRead for Duplex {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = &self.0.stream;
+        loop {
+            ready!(stream.poll_read_ready(context))?;
+            match stream.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Duplex {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.send(Bytes::copy_from_slice(bytes));
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
