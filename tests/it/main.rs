@@ -8,4 +8,8 @@
     reason = "a test that cannot go on stops here and says where"
 )]
 
+mod build;
 mod client;
+mod server;
+mod site;
+mod tidy;

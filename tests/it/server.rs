@@ -1,0 +1,161 @@
+//! A real server: the `jackfield` command in a process of its own, on a free port.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+use crate::build;
+use crate::client::PATIENCE;
+
+/// A server that ends with the test, by its own process id.
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    process: Child,
+    log: Arc<Log>,
+}
+
+/// What the server has logged so far.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Server {
+    /// Serves a site with the default configuration.
+    pub(crate) fn start(site: &Path) -> Self {
+        Self::configured(site, "")
+    }
+
+    /// Serves a site with a configuration.
+    pub(crate) fn configured(site: &Path, config: &str) -> Self {
+        Self::launch(site, config, "127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Serves a site on an address that clients know already.
+    pub(crate) fn on(site: &Path, addr: SocketAddr) -> Self {
+        Self::launch(site, "", addr)
+    }
+
+    fn launch(site: &Path, config: &str, addr: SocketAddr) -> Self {
+        let mut command = Command::new(build::jackfield());
+        command.arg("serve").arg(site).arg("--listen").arg(addr.to_string());
+        // The file is read at start, so it may go when the server is up.
+        let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+        if !config.is_empty() {
+            std::fs::write(file.path(), config).unwrap();
+            command.arg("--config").arg(file.path());
+        }
+        let mut process = command
+            .env("RUST_LOG", "info,jackfield=debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("jackfield runs");
+        let log = Arc::new(Log::default());
+        let stderr = process.stderr.take().expect("stderr is piped");
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.follow(stderr)
+        });
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
+        let address = line.trim().strip_prefix("listening on ws://").and_then(|it| {
+            it.trim_end_matches('/').parse().ok()
+        });
+        let Some(addr) = address else {
+            let _ended = process.wait();
+            panic!("jackfield did not start: {line}{}", log.text.lock().unwrap());
+        };
+        Self { addr, process, log }
+    }
+
+    /// The process id, for signals and measurements.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Everything that was logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text.lock().unwrap().clone()
+    }
+
+    /// Waits until the log has the text; returns the log. A position to start from skips what
+    /// was logged before.
+    #[track_caller]
+    pub(crate) fn logged(&self, text: &str) -> String {
+        self.logged_after(0, text)
+    }
+
+    /// Waits until the log has the text behind its first `after` bytes.
+    #[track_caller]
+    pub(crate) fn logged_after(&self, after: usize, text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        let mut log = self.log.text.lock().unwrap();
+        while !log[after..].contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the server never logged {text:?}; it logged:\n{log}");
+            log = self.log.grown.wait_timeout(log, left).unwrap().0;
+        }
+        log[after..].to_owned()
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.process.try_wait().expect("the process can be asked").is_none()
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for the process to end by itself, and returns its exit code.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "the server does not end; it logged:\n{}", self.log());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Memory that the process holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _ended = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the server logged:\n{}---", self.log());
+        }
+    }
+}
+
+impl Log {
+    fn follow(&self, mut stderr: impl Read) {
+        let mut buffer = [0; 4096];
+        while let Ok(count) = stderr.read(&mut buffer) {
+            if count == 0 {
+                break;
+            }
+            self.text.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+            self.grown.notify_all();
+        }
+    }
+}

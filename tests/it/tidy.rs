@@ -1,0 +1,130 @@
+//! The floors of the workspace, held against its manifests: which crate may use which, and what
+//! only one of them may name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::build;
+
+/// Each of our crates, and which of ours it may use.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("jackfield", &["jackfield-broker", "jackfield-routing", "jackfield-sandbox", "jackfield-wamp"]),
+    ("jackfield-broker", &["jackfield-wamp"]),
+    ("jackfield-plugin", &[]),
+    ("jackfield-routing", &[]),
+    ("jackfield-sandbox", &[]),
+    ("jackfield-wamp", &[]),
+    // Tests see everything; this one talks to the server over sockets alone.
+    ("jackfield-tests", &[]),
+];
+
+/// What only these crates may name.
+const GUARDED: &[(&str, &[&str])] = &[
+    ("wasmtime", &["jackfield-sandbox"]),
+    ("wasmtime-wasi", &["jackfield-sandbox"]),
+    ("notify", &["jackfield"]),
+    ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
+    ("wit-bindgen", &["jackfield-plugin"]),
+    // The pure crates have no runtime to wait on.
+    ("tokio", &["jackfield", "jackfield-sandbox", "jackfield-tests"]),
+];
+
+#[test]
+fn the_crates_keep_to_their_floors() {
+    let used = dependencies();
+    let ours: BTreeMap<_, _> = FLOORS.iter().copied().collect();
+    assert_eq!(
+        used.keys().map(String::as_str).collect::<Vec<_>>(),
+        ours.keys().copied().collect::<Vec<_>>(),
+        "a crate has no floor"
+    );
+    for (name, dependencies) in &used {
+        let allowed = ours[name.as_str()];
+        for dependency in dependencies {
+            let known = ours.contains_key(dependency.as_str());
+            assert!(
+                !known || allowed.contains(&dependency.as_str()),
+                "{name} may not use {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_guarded_is_named_by_its_keepers_alone() {
+    let used = dependencies();
+    for (guarded, keepers) in GUARDED {
+        for (name, dependencies) in &used {
+            let names_it = dependencies.iter().any(|dependency| dependency == guarded);
+            assert!(!names_it || keepers.contains(&name.as_str()), "{name} may not name {guarded}");
+        }
+    }
+}
+
+#[test]
+fn source_files_stay_readable() {
+    let long: Vec<String> = sources(build::root())
+        .into_iter()
+        .filter_map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            // Tests beside the code do not make it longer to read.
+            let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+            (lines > 450).then(|| format!("{}: {lines} lines", path.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "these are probably two things each:\n{}", long.join("\n"));
+}
+
+#[test]
+fn every_source_file_says_what_it_is() {
+    for path in sources(build::root()) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+    }
+}
+
+/// Normal dependencies of each workspace member.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(build::root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let name = package["name"].as_str().unwrap().to_owned();
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let normal = dependencies
+                .filter(|it| it["kind"].is_null())
+                .map(|it| it["name"].as_str().unwrap().to_owned());
+            (name, normal.collect())
+        })
+        .collect()
+}
+
+/// The Rust files below `src/` folders, generated ones left out.
+fn sources(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = ["host", "plugin-sdk", "plugins", "routing", "tests"]
+        .map(|folder| root.join(folder))
+        .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("target") && !path.ends_with("node_modules") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
