@@ -1,0 +1,275 @@
+//! Reading and writing JSON, MessagePack and CBOR, one value at a time: the only place that knows
+//! how the three look. Messages, payloads and events are written against [`Reader`] and [`Writer`].
+//!
+//! Why not serde: a router passes most bytes on without looking. It needs exact offsets (to slice
+//! arguments out of a frame without copying), a bounded depth in every codec, "undefined" (an ext
+//! type in MessagePack, a simple value in CBOR), and integers and keys as they came. Data models
+//! that serve structs lose all of these. The tests hold this module against well-known libraries.
+//!
+//! How foreign things are read:
+//! - MessagePack ext type 0 and CBOR undefined are null; other ext types are their bytes;
+//! - CBOR tags are dropped and their content kept; big numbers become the nearest float, as do
+//!   JSON's whole numbers outside of 64 bits;
+//! - CBOR's unassigned simple values are null; half and single floats are doubles;
+//! - a lone surrogate in a JSON escape becomes U+FFFD where it has to be decoded.
+
+use std::borrow::Cow;
+
+use crate::dialect::Codec;
+
+mod cbor;
+mod json;
+mod message_pack;
+mod transcode;
+mod tree;
+mod writer;
+
+pub(crate) use transcode::{transcode, transcode_entry};
+pub(crate) use tree::dict;
+pub(crate) use writer::Writer;
+
+/// How many lists and dictionaries may lie inside each other: the arguments' own list is the first.
+pub const MAX_DEPTH: usize = 128;
+
+/// Bytes that are no value of their codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at byte {at}")]
+pub struct Malformed {
+    /// Offset in the frame, or in the payload.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+/// The beginning of a value; a whole value where it is no container.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Item<'a> {
+    Null,
+    Bool(bool),
+    UInt(u64),
+    /// Negative.
+    Int(i64),
+    Float(f64),
+    Text(Cow<'a, str>),
+    Binary(Cow<'a, [u8]>),
+    List(Container),
+    Map(Container),
+}
+
+impl Item<'_> {
+    /// What an error message calls it.
+    pub(crate) fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::UInt(_) => "a whole number",
+            Self::Int(_) => "a negative number",
+            Self::Float(_) => "a fraction",
+            Self::Text(_) => "a string",
+            Self::Binary(_) => "binary",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a dictionary",
+        }
+    }
+}
+
+/// How far the reading of one list or dictionary has come. The reader keeps no stack of them: they
+/// live in the frames of whoever reads, whose depth is bounded.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Container {
+    /// So many elements (or entries) are left.
+    Counted(u64),
+    /// Elements follow up to a byte that ends them, or to the end of the input.
+    Until { close: Option<u8>, first: bool },
+}
+
+/// Reads values of one codec from a slice.
+#[derive(Clone, Debug)]
+pub(crate) enum Reader<'a> {
+    Json(json::Json<'a>),
+    MessagePack(message_pack::MessagePack<'a>),
+    Cbor(cbor::Cbor<'a>),
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(codec: Codec, bytes: &'a [u8]) -> Self {
+        match codec {
+            Codec::Json => Self::Json(json::Json::new(bytes)),
+            Codec::MessagePack => Self::MessagePack(message_pack::MessagePack::new(bytes)),
+            Codec::Cbor => Self::Cbor(cbor::Cbor::new(bytes)),
+        }
+    }
+
+    pub(crate) const fn codec(&self) -> Codec {
+        match self {
+            Self::Json(_) => Codec::Json,
+            Self::MessagePack(_) => Codec::MessagePack,
+            Self::Cbor(_) => Codec::Cbor,
+        }
+    }
+
+    /// Where the next byte is. After [`Reader::more`] has said yes, the element begins here.
+    pub(crate) const fn position(&self) -> usize {
+        match self {
+            Self::Json(reader) => reader.position(),
+            Self::MessagePack(reader) => reader.input.at,
+            Self::Cbor(reader) => reader.input.at,
+        }
+    }
+
+    /// The next value; of a container only its beginning.
+    pub(crate) fn item(&mut self) -> Result<Item<'a>, Malformed> {
+        match self {
+            Self::Json(reader) => reader.item(),
+            Self::MessagePack(reader) => reader.item(),
+            Self::Cbor(reader) => reader.item(),
+        }
+    }
+
+    /// Whether the container has another element or entry; its end is consumed.
+    pub(crate) fn more(&mut self, container: &mut Container) -> Result<bool, Malformed> {
+        match container {
+            Container::Counted(0) => Ok(false),
+            Container::Counted(left) => {
+                *left -= 1;
+                Ok(true)
+            }
+            Container::Until { close, first } => {
+                let first = std::mem::replace(first, false);
+                let more = match self {
+                    Self::Json(reader) => reader.more(*close, first)?,
+                    Self::Cbor(reader) => reader.more()?,
+                    // All of MessagePack's containers are counted.
+                    Self::MessagePack(_) => false,
+                };
+                if !more {
+                    // Asking again must not read beyond the end.
+                    *container = Container::Counted(0);
+                }
+                Ok(more)
+            }
+        }
+    }
+
+    /// The key of a dictionary's entry, which is a text in JSON only.
+    pub(crate) fn key(&mut self) -> Result<Item<'a>, Malformed> {
+        match self {
+            Self::Json(reader) => reader.key(),
+            Self::MessagePack(reader) => reader.item(),
+            Self::Cbor(reader) => reader.item(),
+        }
+    }
+
+    /// A container without brackets around it: so many values, one behind the other.
+    pub(crate) const fn bare(&self, count: u64) -> Container {
+        match self {
+            Self::Json(_) => Container::Until { close: None, first: true },
+            Self::MessagePack(_) | Self::Cbor(_) => Container::Counted(count),
+        }
+    }
+
+    /// Passes over one value, checking all of it. `depth` is how many containers it may nest.
+    pub(crate) fn skip(&mut self, depth: usize) -> Result<(), Malformed> {
+        if let Self::Json(reader) = self {
+            return reader.skip(depth);
+        }
+        let item = self.item()?;
+        self.skip_rest(item, depth)
+    }
+
+    /// Passes over what follows an item that was read.
+    pub(crate) fn skip_rest(&mut self, item: Item<'a>, depth: usize) -> Result<(), Malformed> {
+        let (mut container, is_map) = match item {
+            Item::List(container) => (container, false),
+            Item::Map(container) => (container, true),
+            Item::Null
+            | Item::Bool(_)
+            | Item::UInt(_)
+            | Item::Int(_)
+            | Item::Float(_)
+            | Item::Text(_)
+            | Item::Binary(_) => return Ok(()),
+        };
+        let depth = self.descend(depth)?;
+        while self.more(&mut container)? {
+            if is_map {
+                let key = self.key()?;
+                self.skip_rest(key, depth)?;
+            }
+            self.skip(depth)?;
+        }
+        Ok(())
+    }
+
+    /// The depth that is left inside of one more container.
+    pub(crate) fn descend(&self, depth: usize) -> Result<usize, Malformed> {
+        depth
+            .checked_sub(1)
+            .ok_or(Malformed { at: self.position(), what: "lists or dictionaries nested too deep" })
+    }
+
+    /// Nothing may follow the value that was read.
+    pub(crate) fn finish(&mut self) -> Result<(), Malformed> {
+        let is_done = match self {
+            Self::Json(reader) => reader.is_done(),
+            Self::MessagePack(reader) => reader.input.is_done(),
+            Self::Cbor(reader) => reader.input.is_done(),
+        };
+        if is_done {
+            Ok(())
+        } else {
+            Err(Malformed { at: self.position(), what: "something after the value's end" })
+        }
+    }
+}
+
+/// A slice and how far it has been read; the binary codecs are read through it.
+#[derive(Clone, Debug)]
+pub(crate) struct Input<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Input<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    const fn is_done(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn byte(&mut self) -> Result<u8, Malformed> {
+        let byte = self.peek().ok_or(Malformed { at: self.at, what: "an early end" })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
+        let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
+        let slice = end.and_then(|end| self.bytes.get(self.at..end));
+        let slice = slice.ok_or(Malformed { at: self.at, what: "an early end" })?;
+        self.at += slice.len();
+        Ok(slice)
+    }
+
+    fn text(&mut self, len: u64) -> Result<&'a str, Malformed> {
+        let at = self.at;
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).map_err(|error| Malformed {
+            at: at + error.valid_up_to(),
+            what: "text that is not UTF-8",
+        })
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let slice = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
+        let array = *slice.ok_or(Malformed { at: self.at, what: "an early end" })?;
+        self.at += N;
+        Ok(array)
+    }
+}

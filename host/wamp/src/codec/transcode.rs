@@ -1,0 +1,110 @@
+//! From one codec to another, without a tree in between.
+//!
+//! WAMP's rule for bytes in JSON (WAMP v2 specification, section "Serializers"): a text of `\0`
+//! and Base64 is binary elsewhere, and the other way round. Keys that are no texts become texts in
+//! JSON, as it has no others.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::{Item, Malformed, Reader, Writer};
+use crate::dialect::Codec;
+
+/// Some encoders leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Copies one value from the reader to the writer.
+pub(crate) fn transcode(
+    reader: &mut Reader<'_>,
+    writer: &mut Writer<'_>,
+    depth: usize,
+) -> Result<(), Malformed> {
+    let item = reader.item()?;
+    transcode_rest(item, reader, writer, depth)
+}
+
+/// The bytes that a JSON text stands for, if it follows WAMP's rule.
+pub(crate) fn binary_of(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.strip_prefix('\0')?).ok()
+}
+
+fn transcode_rest(
+    item: Item<'_>,
+    reader: &mut Reader<'_>,
+    writer: &mut Writer<'_>,
+    depth: usize,
+) -> Result<(), Malformed> {
+    match item {
+        Item::Null => writer.null(),
+        Item::Bool(value) => writer.bool(value),
+        Item::UInt(number) => writer.uint(number),
+        Item::Int(number) => writer.int(number),
+        Item::Float(number) => writer.float(number),
+        Item::Text(text) => match binary_between(reader, writer, &text) {
+            Some(bytes) => writer.binary(&bytes),
+            None => writer.text(&text),
+        },
+        Item::Binary(bytes) => writer.binary(&bytes),
+        Item::List(mut container) => {
+            let depth = reader.descend(depth)?;
+            let open = writer.open(false);
+            let mut len = 0;
+            while reader.more(&mut container)? {
+                transcode(reader, writer, depth)?;
+                len += 1;
+            }
+            writer.close(&open, len);
+        }
+        Item::Map(mut container) => {
+            let depth = reader.descend(depth)?;
+            let open = writer.open(true);
+            let mut len = 0;
+            while reader.more(&mut container)? {
+                transcode_entry(reader, writer, depth)?;
+                len += 1;
+            }
+            writer.close(&open, len);
+        }
+    }
+    Ok(())
+}
+
+/// Copies one key and its value.
+pub(crate) fn transcode_entry(
+    reader: &mut Reader<'_>,
+    writer: &mut Writer<'_>,
+    depth: usize,
+) -> Result<(), Malformed> {
+    let key = reader.key()?;
+    match (key, writer.codec()) {
+        (Item::Text(text), _) => writer.text(&text),
+        (key, Codec::Json) => writer.text(&item_text(key, reader, depth)?),
+        (key, Codec::MessagePack | Codec::Cbor) => transcode_rest(key, reader, writer, depth)?,
+    }
+    writer.end_key();
+    transcode(reader, writer, depth)
+}
+
+/// A key as a text: texts are themselves, bytes follow the binary rule, all else is its JSON.
+fn item_text(item: Item<'_>, reader: &mut Reader<'_>, depth: usize) -> Result<String, Malformed> {
+    match item {
+        Item::Text(text) => Ok(text.into_owned()),
+        Item::Binary(bytes) => Ok(format!("\0{}", BASE64.encode(bytes))),
+        item => {
+            let mut json = Vec::new();
+            transcode_rest(item, reader, &mut Writer::new(Codec::Json, &mut json), depth)?;
+            Ok(String::from_utf8_lossy(&json).into_owned())
+        }
+    }
+}
+
+fn binary_between(reader: &Reader<'_>, writer: &Writer<'_>, text: &str) -> Option<Vec<u8>> {
+    match (reader.codec(), writer.codec()) {
+        (Codec::Json, Codec::MessagePack | Codec::Cbor) => binary_of(text),
+        (Codec::Json, Codec::Json) | (Codec::MessagePack | Codec::Cbor, _) => None,
+    }
+}

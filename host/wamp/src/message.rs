@@ -1,0 +1,310 @@
+//! Every message of version 2 (WAMP v2 specification, sections "Message Definitions" of the basic
+//! and of the advanced profile), typed. Written for both peers: the session uses one half of each
+//! of decoding and encoding, clients in tests the other.
+//!
+//! Only what a router acts on is typed; unknown options are passed over. Texts that should be URIs
+//! are taken as they are, see [`crate::uri`].
+
+use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crate::payload::Payload;
+use crate::uri::MatchPolicy;
+use crate::value::Dict;
+
+mod decode;
+mod encode;
+mod head;
+mod kind;
+mod options;
+
+pub use decode::DecodeError;
+pub(crate) use head::Head;
+pub use kind::Kind;
+pub use options::{
+    CallOptions, CancelMode, InvocationPolicy, PublishOptions, ReceiverFilter, RegisterOptions,
+};
+
+/// A message of version 2.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each is its struct's")]
+pub enum Message {
+    Hello(Hello),
+    Welcome(Welcome),
+    Abort(Abort),
+    Challenge(Challenge),
+    Authenticate(Authenticate),
+    Goodbye(Goodbye),
+    Error(Error),
+    Publish(Publish),
+    Published(Published),
+    Subscribe(Subscribe),
+    Subscribed(Subscribed),
+    Unsubscribe(Unsubscribe),
+    Unsubscribed(Unsubscribed),
+    Event(Event),
+    Call(Call),
+    Cancel(Cancel),
+    Result(CallResult),
+    Register(Register),
+    Registered(Registered),
+    Unregister(Unregister),
+    Unregistered(Unregistered),
+    Invocation(Invocation),
+    Interrupt(Interrupt),
+    Yield(Yield),
+}
+
+/// A client opens a session: `[1, Realm, Details]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// The realm to join.
+    pub realm: String,
+    /// Roles, authentication methods, authid, agent …
+    pub details: Dict,
+}
+
+/// The router accepts: `[2, Session, Details]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Welcome {
+    /// The new session.
+    pub session: SessionId,
+    /// Roles with features, and who the client is taken for.
+    pub details: Dict,
+}
+
+/// Either side ends a session that never was, or that broke the protocol:
+/// `[3, Details, Reason, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Abort {
+    /// The text for people is under `message`.
+    pub details: Dict,
+    /// A URI.
+    pub reason: String,
+    /// The text for people again.
+    pub payload: Payload,
+}
+
+/// The router asks for proof: `[4, AuthMethod, Extra]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Challenge {
+    /// The authentication method, chosen from HELLO's.
+    pub method: String,
+    /// What the method needs.
+    pub extra: Dict,
+}
+
+/// The client's proof: `[5, Signature, Extra]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authenticate {
+    /// The signature, ticket or password.
+    pub signature: String,
+    /// What the method needs besides.
+    pub extra: Dict,
+}
+
+/// Either side ends the session: `[6, Details, Reason]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Goodbye {
+    /// The text for people is under `message`.
+    pub details: Dict,
+    /// A URI.
+    pub reason: String,
+}
+
+/// A request failed: `[8, RequestType, Request, Details, Error, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Error {
+    /// What kind of message asked.
+    pub request_type: Kind,
+    /// Its id.
+    pub request: RequestId,
+    /// The router's text for people is under `message`.
+    pub details: Dict,
+    /// A URI.
+    pub uri: String,
+    /// Whatever the failing side says.
+    pub payload: Payload,
+}
+
+/// `[16, Request, Options, Topic, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publish {
+    /// Chosen by the client; 0 in version 1, which has none.
+    pub request: RequestId,
+    /// Who receives it, and whether the publisher wants an answer.
+    pub options: PublishOptions,
+    /// A URI; of version 1 after expansion of prefixes.
+    pub topic: String,
+    /// What to send.
+    pub payload: Payload,
+}
+
+/// `[17, Request, Publication]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Published {
+    pub request: RequestId,
+    pub publication: PublicationId,
+}
+
+/// `[32, Request, Options, Topic]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe {
+    /// Chosen by the client; 0 in version 1, which has none.
+    pub request: RequestId,
+    /// How the topic is matched; exactly in version 1.
+    pub policy: MatchPolicy,
+    /// Whether the client wants the last retained event at once.
+    pub get_retained: bool,
+    /// A URI or a pattern; of version 1 after expansion of prefixes.
+    pub topic: String,
+}
+
+/// `[33, Request, Subscription]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Subscribed {
+    pub request: RequestId,
+    pub subscription: SubscriptionId,
+}
+
+/// A subscription is given up.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub enum Unsubscribe {
+    /// Version 2: `[34, Request, Subscription]`.
+    ById { request: RequestId, subscription: SubscriptionId },
+    /// Version 1, which has no subscription ids. Never encoded by version 2.
+    ByTopic { topic: String },
+}
+
+/// `[35, Request]`, or `[35, 0, {"subscription": …, "reason": …}]` when the router took it away.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unsubscribed {
+    /// The answer to UNSUBSCRIBE.
+    Done(RequestId),
+    /// Nobody asked.
+    Revoked {
+        /// What was taken away.
+        subscription: SubscriptionId,
+        /// A URI or text.
+        reason: Option<String>,
+    },
+}
+
+/// `[36, Subscription, Publication, Details, Args?, Kwargs?]`. Routers write it through
+/// [`crate::event`].
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Event {
+    pub subscription: SubscriptionId,
+    pub publication: PublicationId,
+    pub details: Dict,
+    pub payload: Payload,
+}
+
+/// What a client calls one of its calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CallId {
+    /// Version 1: any text. Never encoded by version 2.
+    V1(String),
+    /// Version 2.
+    V2(RequestId),
+}
+
+/// `[48, Request, Options, Procedure, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Call {
+    pub request: CallId,
+    pub options: CallOptions,
+    pub procedure: String,
+    pub payload: Payload,
+}
+
+/// `[49, Request, Options]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Cancel {
+    pub request: RequestId,
+    pub mode: CancelMode,
+}
+
+/// `[50, Request, Details, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallResult {
+    /// The call's.
+    pub request: RequestId,
+    /// Whether more results follow.
+    pub progress: bool,
+    /// What the procedure returned.
+    pub payload: Payload,
+}
+
+/// `[64, Request, Options, Procedure]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Register {
+    pub request: RequestId,
+    pub options: RegisterOptions,
+    pub procedure: String,
+}
+
+/// `[65, Request, Registration]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Registered {
+    pub request: RequestId,
+    pub registration: RegistrationId,
+}
+
+/// `[66, Request, Registration]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Unregister {
+    pub request: RequestId,
+    pub registration: RegistrationId,
+}
+
+/// `[67, Request]`, or `[67, 0, {"registration": …, "reason": …}]` when the router took it away.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unregistered {
+    /// The answer to UNREGISTER.
+    Done(RequestId),
+    /// Nobody asked.
+    Revoked {
+        /// What was taken away.
+        registration: RegistrationId,
+        /// A URI or text.
+        reason: Option<String>,
+    },
+}
+
+/// `[68, Request, Registration, Details, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Invocation {
+    pub request: RequestId,
+    pub registration: RegistrationId,
+    pub details: Dict,
+    pub payload: Payload,
+}
+
+/// `[69, Request, Options]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interrupt {
+    /// The invocation's.
+    pub request: RequestId,
+    /// `mode`, and why under `reason`.
+    pub options: Dict,
+}
+
+/// `[70, Request, Options, Args?, Kwargs?]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Yield {
+    /// The invocation's.
+    pub request: RequestId,
+    /// Whether more results follow.
+    pub progress: bool,
+    /// What the procedure returns.
+    pub payload: Payload,
+}

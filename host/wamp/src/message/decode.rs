@@ -1,0 +1,319 @@
+//! From bytes to a [`Message`]: every element up to the payload is typed, the payload is checked
+//! and kept as it is.
+//!
+//! Lenient where the specification asks for it or old clients need it: unknown options and further
+//! elements are passed over, null options count as absent, whole floats are whole numbers. Strict
+//! in all else: an option of the wrong type or with a value that it does not have is an error.
+
+use bytes::Bytes;
+
+use super::head::Head;
+use super::{
+    Abort, Authenticate, Call, CallId, CallOptions, CallResult, Cancel, CancelMode, Challenge,
+    Error, Event, Goodbye, Hello, Interrupt, Invocation, InvocationPolicy, Kind, Message, Publish,
+    PublishOptions, Published, ReceiverFilter, Register, RegisterOptions, Registered, Subscribe,
+    Subscribed, Unregister, Unregistered, Unsubscribe, Unsubscribed, Welcome, Yield,
+};
+use crate::codec::Malformed;
+use crate::dialect::Codec;
+use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crate::uri::MatchPolicy;
+
+/// Why bytes are no message. The texts go to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the texts say what the fields are")]
+pub enum DecodeError {
+    /// The bytes are no value of the codec.
+    #[error("the message is not well-formed {codec}: {fault}")]
+    Malformed { codec: &'static str, fault: Malformed },
+    /// A value, but no list.
+    #[error("a message must be a list, found {found}")]
+    NotAList { found: &'static str },
+    /// No message has this code.
+    #[error("no message has the code {code}")]
+    UnknownCode { code: String },
+    /// The list ends too early.
+    #[error("{message} ends before its element {element}")]
+    Short { message: &'static str, element: &'static str },
+    /// An element has the wrong type.
+    #[error("{place} must be {expected}, found {found}")]
+    WrongType { place: String, expected: &'static str, found: &'static str },
+    /// An option has the wrong type or a value that it does not have.
+    #[error("{place} must be {expected}, found {found}")]
+    WrongOption { place: String, expected: &'static str, found: String },
+    /// An id is outside 1..=2^53.
+    #[error("{place} must be in 1..=2^53, found {number}")]
+    OutOfRange { place: String, number: u64 },
+    /// An ERROR that is about no request.
+    #[error("ERROR.REQUEST.Type must be the code of a request, found {code}")]
+    NotARequest { code: u64 },
+    /// Version 1: more than can be allowed of something.
+    #[error("{what}; at most {limit} are allowed")]
+    TooMuch { what: &'static str, limit: usize },
+}
+
+impl Message {
+    /// Decodes one message of that codec. JSON must have been checked to be UTF-8.
+    pub fn decode(codec: Codec, frame: &Bytes) -> Result<Self, DecodeError> {
+        let mut head = Head::enter(codec, frame)?;
+        let code = head.id("code", Some)?;
+        let kind = Kind::from_code(code)
+            .ok_or_else(|| DecodeError::UnknownCode { code: code.to_string() })?;
+        head.message = kind.name();
+        let message = decode_body(kind, &mut head)?;
+        head.finish()?;
+        Ok(message)
+    }
+}
+
+fn decode_body(kind: Kind, head: &mut Head<'_>) -> Result<Message, DecodeError> {
+    Ok(match kind {
+        Kind::Hello => {
+            Message::Hello(Hello { realm: head.text("Realm")?, details: head.dict("Details")? })
+        }
+        Kind::Welcome => Message::Welcome(Welcome {
+            session: head.id("Session", SessionId::new)?,
+            details: head.dict("Details")?,
+        }),
+        Kind::Abort => Message::Abort(Abort {
+            details: head.dict("Details")?,
+            reason: head.text("Reason")?,
+            payload: head.payload()?,
+        }),
+        Kind::Challenge => Message::Challenge(Challenge {
+            method: head.text("AuthMethod")?,
+            extra: head.dict("Extra")?,
+        }),
+        Kind::Authenticate => Message::Authenticate(Authenticate {
+            signature: head.text("Signature")?,
+            extra: head.dict("Extra")?,
+        }),
+        Kind::Goodbye => Message::Goodbye(Goodbye {
+            details: head.dict("Details")?,
+            reason: head.text("Reason")?,
+        }),
+        Kind::Error => Message::Error(decode_error(head)?),
+        Kind::Publish => Message::Publish(Publish {
+            request: request(head)?,
+            options: publish_options(head)?,
+            topic: head.text("Topic")?,
+            payload: head.payload()?,
+        }),
+        Kind::Published => Message::Published(Published {
+            request: request(head)?,
+            publication: head.id("Publication", PublicationId::new)?,
+        }),
+        Kind::Subscribe => Message::Subscribe(decode_subscribe(head)?),
+        Kind::Subscribed => Message::Subscribed(Subscribed {
+            request: request(head)?,
+            subscription: subscription(head)?,
+        }),
+        Kind::Unsubscribe => Message::Unsubscribe(Unsubscribe::ById {
+            request: request(head)?,
+            subscription: subscription(head)?,
+        }),
+        Kind::Unsubscribed => Message::Unsubscribed(decode_unsubscribed(head)?),
+        Kind::Event => Message::Event(Event {
+            subscription: subscription(head)?,
+            publication: head.id("Publication", PublicationId::new)?,
+            details: head.dict("Details")?,
+            payload: head.payload()?,
+        }),
+        Kind::Call => Message::Call(Call {
+            request: CallId::V2(request(head)?),
+            options: call_options(head)?,
+            procedure: head.text("Procedure")?,
+            payload: head.payload()?,
+        }),
+        Kind::Cancel => {
+            Message::Cancel(Cancel { request: request(head)?, mode: cancel_mode(head)? })
+        }
+        Kind::Result => Message::Result(CallResult {
+            request: request(head)?,
+            progress: progress(head, "Details")?,
+            payload: head.payload()?,
+        }),
+        Kind::Register => Message::Register(Register {
+            request: request(head)?,
+            options: register_options(head)?,
+            procedure: head.text("Procedure")?,
+        }),
+        Kind::Registered => Message::Registered(Registered {
+            request: request(head)?,
+            registration: registration(head)?,
+        }),
+        Kind::Unregister => Message::Unregister(Unregister {
+            request: request(head)?,
+            registration: registration(head)?,
+        }),
+        Kind::Unregistered => Message::Unregistered(decode_unregistered(head)?),
+        Kind::Invocation => Message::Invocation(Invocation {
+            request: request(head)?,
+            registration: registration(head)?,
+            details: head.dict("Details")?,
+            payload: head.payload()?,
+        }),
+        Kind::Interrupt => Message::Interrupt(Interrupt {
+            request: request(head)?,
+            options: head.dict("Options")?,
+        }),
+        Kind::Yield => Message::Yield(Yield {
+            request: request(head)?,
+            progress: progress(head, "Options")?,
+            payload: head.payload()?,
+        }),
+    })
+}
+
+fn request(head: &mut Head<'_>) -> Result<RequestId, DecodeError> {
+    head.id("Request", RequestId::new)
+}
+
+fn subscription(head: &mut Head<'_>) -> Result<SubscriptionId, DecodeError> {
+    head.id("Subscription", SubscriptionId::new)
+}
+
+fn registration(head: &mut Head<'_>) -> Result<RegistrationId, DecodeError> {
+    head.id("Registration", RegistrationId::new)
+}
+
+fn decode_error(head: &mut Head<'_>) -> Result<Error, DecodeError> {
+    let code = head.id("REQUEST.Type", Some)?;
+    let request_type = Kind::from_code(code)
+        .filter(|kind| kind.is_request())
+        .ok_or(DecodeError::NotARequest { code })?;
+    Ok(Error {
+        request_type,
+        request: request(head)?,
+        details: head.dict("Details")?,
+        uri: head.text("Error")?,
+        payload: head.payload()?,
+    })
+}
+
+fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
+    let mut options = PublishOptions::default();
+    let mut filter = ReceiverFilter::default();
+    head.options("Options", |option| match option.key {
+        "acknowledge" => option.flag(&mut options.acknowledge),
+        "exclude_me" => option.flag(&mut options.exclude_me),
+        "disclose_me" => option.flag(&mut options.disclose_me),
+        "retain" => option.flag(&mut options.retain),
+        "exclude" => option.sessions().map(|list| filter.exclude = list),
+        "exclude_authid" => option.texts().map(|list| filter.exclude_authid = list),
+        "exclude_authrole" => option.texts().map(|list| filter.exclude_authrole = list),
+        "eligible" => option.sessions().map(|list| filter.eligible = if_any(list)),
+        "eligible_authid" => option.texts().map(|list| filter.eligible_authid = if_any(list)),
+        "eligible_authrole" => option.texts().map(|list| filter.eligible_authrole = if_any(list)),
+        _ => option.ignore(),
+    })?;
+    options.filter = filter.into_option();
+    Ok(options)
+}
+
+fn if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
+    if list.is_empty() { None } else { Some(list) }
+}
+
+fn decode_subscribe(head: &mut Head<'_>) -> Result<Subscribe, DecodeError> {
+    let request = request(head)?;
+    let mut policy = MatchPolicy::default();
+    let mut get_retained = false;
+    head.options("Options", |option| match option.key {
+        "match" => choose_policy(option, &mut policy),
+        "get_retained" => option.flag(&mut get_retained),
+        _ => option.ignore(),
+    })?;
+    Ok(Subscribe { request, policy, get_retained, topic: head.text("Topic")? })
+}
+
+fn choose_policy(
+    option: super::head::OptionValue<'_, '_>,
+    policy: &mut MatchPolicy,
+) -> Result<(), DecodeError> {
+    option.choice(policy, "\"exact\", \"prefix\" or \"wildcard\"", MatchPolicy::from_name)
+}
+
+fn decode_unsubscribed(head: &mut Head<'_>) -> Result<Unsubscribed, DecodeError> {
+    let request = request(head)?;
+    let (id, reason) = revocation(head, "subscription")?;
+    Ok(match id.and_then(SubscriptionId::new) {
+        Some(subscription) if request.get() == 0 => Unsubscribed::Revoked { subscription, reason },
+        Some(_) | None => Unsubscribed::Done(request),
+    })
+}
+
+fn decode_unregistered(head: &mut Head<'_>) -> Result<Unregistered, DecodeError> {
+    let request = request(head)?;
+    let (id, reason) = revocation(head, "registration")?;
+    Ok(match id.and_then(RegistrationId::new) {
+        Some(registration) if request.get() == 0 => Unregistered::Revoked { registration, reason },
+        Some(_) | None => Unregistered::Done(request),
+    })
+}
+
+/// The last element of UNSUBSCRIBED and UNREGISTERED, which only revocations have.
+fn revocation(
+    head: &mut Head<'_>,
+    name: &str,
+) -> Result<(Option<u64>, Option<String>), DecodeError> {
+    let mut id = None;
+    let mut reason = None;
+    let options = head.options("Details", |option| match option.key {
+        "reason" => option.text().map(|text| reason = text),
+        key if key == name => option.number().map(|number| id = number),
+        _ => option.ignore(),
+    });
+    match options {
+        Ok(()) | Err(DecodeError::Short { .. }) => Ok((id, reason)),
+        Err(error) => Err(error),
+    }
+}
+
+fn call_options(head: &mut Head<'_>) -> Result<CallOptions, DecodeError> {
+    let mut options = CallOptions::default();
+    head.options("Options", |option| match option.key {
+        "receive_progress" => option.flag(&mut options.receive_progress),
+        "progress" => option.flag(&mut options.progress),
+        "disclose_me" => option.flag(&mut options.disclose_me),
+        "timeout" => option.number().map(|number| options.timeout = number),
+        _ => option.ignore(),
+    })?;
+    Ok(options)
+}
+
+fn register_options(head: &mut Head<'_>) -> Result<RegisterOptions, DecodeError> {
+    let mut options = RegisterOptions::default();
+    head.options("Options", |option| match option.key {
+        "match" => choose_policy(option, &mut options.policy),
+        "invoke" => option.choice(
+            &mut options.invoke,
+            "\"single\", \"roundrobin\", \"random\", \"first\" or \"last\"",
+            InvocationPolicy::from_name,
+        ),
+        "disclose_caller" => option.flag(&mut options.disclose_caller),
+        "forward_timeout" => option.flag(&mut options.forward_timeout),
+        _ => option.ignore(),
+    })?;
+    Ok(options)
+}
+
+fn cancel_mode(head: &mut Head<'_>) -> Result<CancelMode, DecodeError> {
+    let mut mode = CancelMode::default();
+    head.options("Options", |option| match option.key {
+        "mode" => {
+            option.choice(&mut mode, "\"skip\", \"kill\" or \"killnowait\"", CancelMode::from_name)
+        }
+        _ => option.ignore(),
+    })?;
+    Ok(mode)
+}
+
+fn progress(head: &mut Head<'_>, element: &'static str) -> Result<bool, DecodeError> {
+    let mut progress = false;
+    head.options(element, |option| match option.key {
+        "progress" => option.flag(&mut progress),
+        _ => option.ignore(),
+    })?;
+    Ok(progress)
+}

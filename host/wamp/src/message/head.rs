@@ -1,0 +1,325 @@
+//! Reading a message element by element, up to its payload, with errors that say which element of
+//! which message is wrong. The decoders of both protocol versions read through it.
+
+use bytes::Bytes;
+
+use crate::codec::{self, Container, Item, Malformed, Reader};
+use crate::dialect::Codec;
+use crate::id::SessionId;
+use crate::message::DecodeError;
+use crate::payload::{Elements, MAX_DEPTH, Payload};
+use crate::value::Dict;
+
+/// Details nest less deeply than payloads: the message's own list is around them.
+const DETAILS_DEPTH: usize = MAX_DEPTH - 1;
+
+/// A message whose list has been entered.
+pub(crate) struct Head<'a> {
+    pub(crate) reader: Reader<'a>,
+    pub(crate) frame: &'a Bytes,
+    pub(crate) list: Container,
+    /// What error messages call the message.
+    pub(crate) message: &'static str,
+}
+
+/// The value of one known option.
+pub(crate) struct OptionValue<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    message: &'static str,
+    element: &'static str,
+    pub(crate) key: &'r str,
+}
+
+impl<'a> Head<'a> {
+    /// Enters the list that every message is.
+    pub(crate) fn enter(codec: Codec, frame: &'a Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(codec, frame);
+        match reader.item().map_err(|fault| malformed(codec, fault))? {
+            Item::List(list) => Ok(Self { reader, frame, list, message: "a message" }),
+            item => Err(DecodeError::NotAList { found: item.describe() }),
+        }
+    }
+
+    /// Whether there is another element; it is to be read next.
+    pub(crate) fn more(&mut self) -> Result<bool, DecodeError> {
+        let codec = self.reader.codec();
+        self.reader.more(&mut self.list).map_err(|fault| malformed(codec, fault))
+    }
+
+    /// The next element, which must be there.
+    pub(crate) fn item(&mut self, element: &'static str) -> Result<Item<'a>, DecodeError> {
+        if self.more()? {
+            let codec = self.reader.codec();
+            self.reader.item().map_err(|fault| malformed(codec, fault))
+        } else {
+            Err(DecodeError::Short { message: self.message, element })
+        }
+    }
+
+    /// A whole number from zero that `make` takes.
+    pub(crate) fn id<T>(
+        &mut self,
+        element: &'static str,
+        make: impl Fn(u64) -> Option<T>,
+    ) -> Result<T, DecodeError> {
+        let item = self.item(element)?;
+        match whole(&item) {
+            Some(number) => make(number)
+                .ok_or_else(|| DecodeError::OutOfRange { place: self.place(element), number }),
+            None => Err(self.wrong(element, "an id", &item)),
+        }
+    }
+
+    pub(crate) fn text(&mut self, element: &'static str) -> Result<String, DecodeError> {
+        match self.item(element)? {
+            Item::Text(text) => Ok(text.into_owned()),
+            item => Err(self.wrong(element, "a string", &item)),
+        }
+    }
+
+    /// A dictionary, decoded as a whole.
+    pub(crate) fn dict(&mut self, element: &'static str) -> Result<Dict, DecodeError> {
+        match self.item(element)? {
+            Item::Map(container) => {
+                let codec = self.reader.codec();
+                codec::dict(container, &mut self.reader, DETAILS_DEPTH)
+                    .map_err(|fault| malformed(codec, fault))
+            }
+            item => Err(self.wrong(element, "a dictionary", &item)),
+        }
+    }
+
+    /// A dictionary of options: each goes to `take`, which reads it or passes over it.
+    pub(crate) fn options(
+        &mut self,
+        element: &'static str,
+        mut take: impl FnMut(OptionValue<'_, 'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let mut container = match self.item(element)? {
+            Item::Map(container) => container,
+            item => return Err(self.wrong(element, "a dictionary", &item)),
+        };
+        let codec = self.reader.codec();
+        let fail = |fault| malformed(codec, fault);
+        let message = self.message;
+        while self.reader.more(&mut container).map_err(fail)? {
+            let reader = &mut self.reader;
+            match reader.key().map_err(fail)? {
+                Item::Text(key) => take(OptionValue { reader, message, element, key: &key })?,
+                key => {
+                    reader.skip_rest(key, DETAILS_DEPTH).map_err(fail)?;
+                    reader.skip(DETAILS_DEPTH).map_err(fail)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The arguments at a message's end. Null counts as absent.
+    pub(crate) fn payload(&mut self) -> Result<Payload, DecodeError> {
+        let args = self.elements("Arguments", false)?;
+        let kwargs = self.elements("ArgumentsKw", true)?;
+        Ok(Payload::new(self.reader.codec(), args, kwargs))
+    }
+
+    /// Passes over elements that the message's layout does not have (extensions of others have
+    /// them) and makes sure that nothing follows the list.
+    pub(crate) fn finish(mut self) -> Result<(), DecodeError> {
+        let codec = self.reader.codec();
+        let fail = |fault| malformed(codec, fault);
+        while self.more()? {
+            self.reader.skip(MAX_DEPTH).map_err(fail)?;
+        }
+        self.reader.finish().map_err(fail)
+    }
+
+    pub(crate) fn wrong(
+        &self,
+        element: &'static str,
+        expected: &'static str,
+        found: &Item<'_>,
+    ) -> DecodeError {
+        DecodeError::WrongType { place: self.place(element), expected, found: found.describe() }
+    }
+
+    pub(crate) fn malformed(&self, fault: Malformed) -> DecodeError {
+        malformed(self.reader.codec(), fault)
+    }
+
+    fn place(&self, element: &'static str) -> String {
+        format!("{}.{element}", self.message)
+    }
+
+    fn elements(&mut self, element: &'static str, is_map: bool) -> Result<Elements, DecodeError> {
+        if !self.more()? {
+            return Ok(Elements::none());
+        }
+        let start = self.reader.position();
+        let container = match self.reader.item().map_err(|fault| self.malformed(fault))? {
+            Item::Null => return Ok(Elements::none()),
+            Item::List(container) if !is_map => container,
+            Item::Map(container) if is_map => container,
+            item => {
+                let expected = if is_map { "a dictionary" } else { "a list" };
+                return Err(self.wrong(element, expected, &item));
+            }
+        };
+        let codec = self.reader.codec();
+        Elements::take(&mut self.reader, self.frame, start, container, is_map)
+            .map_err(|fault| malformed(codec, fault))
+    }
+}
+
+impl<'a> OptionValue<'_, 'a> {
+    /// Passes over an unknown option.
+    pub(crate) fn ignore(self) -> Result<(), DecodeError> {
+        self.reader.skip(DETAILS_DEPTH).map_err(|fault| malformed(self.reader.codec(), fault))
+    }
+
+    /// Null is what was there before.
+    pub(crate) fn flag(mut self, flag: &mut bool) -> Result<(), DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(()),
+            Item::Bool(value) => {
+                *flag = value;
+                Ok(())
+            }
+            item => Err(self.wrong("a boolean", &item)),
+        }
+    }
+
+    pub(crate) fn number(mut self) -> Result<Option<u64>, DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(None),
+            item => match whole(&item) {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.wrong("a whole number", &item)),
+            },
+        }
+    }
+
+    pub(crate) fn text(mut self) -> Result<Option<String>, DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(None),
+            Item::Text(text) => Ok(Some(text.into_owned())),
+            item => Err(self.wrong("a string", &item)),
+        }
+    }
+
+    /// A text that names one of a few things.
+    pub(crate) fn choice<T>(
+        mut self,
+        choice: &mut T,
+        expected: &'static str,
+        from_name: impl Fn(&str) -> Option<T>,
+    ) -> Result<(), DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(()),
+            Item::Text(name) => match from_name(&name) {
+                Some(value) => {
+                    *choice = value;
+                    Ok(())
+                }
+                None => Err(self.wrong(expected, &Item::Text(name))),
+            },
+            item => Err(self.wrong(expected, &item)),
+        }
+    }
+
+    pub(crate) fn sessions(self) -> Result<Vec<SessionId>, DecodeError> {
+        self.list("a list of session ids", |item| whole(item).and_then(SessionId::new))
+    }
+
+    pub(crate) fn texts(self) -> Result<Vec<String>, DecodeError> {
+        self.list("a list of strings", |item| match item {
+            Item::Text(text) => Some(text.as_ref().to_owned()),
+            _ => None,
+        })
+    }
+
+    /// Null is the empty list.
+    fn list<T>(
+        self,
+        expected: &'static str,
+        make: impl Fn(&Item<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let codec = self.reader.codec();
+        let mut list = Vec::new();
+        let mut container = match self.reader.item().map_err(|fault| malformed(codec, fault))? {
+            Item::Null => return Ok(list),
+            Item::List(container) => container,
+            item => return Err(self.wrong(expected, &item)),
+        };
+        while self.reader.more(&mut container).map_err(|fault| malformed(codec, fault))? {
+            let item = self.reader.item().map_err(|fault| malformed(codec, fault))?;
+            match make(&item) {
+                Some(value) => list.push(value),
+                None => return Err(self.wrong_inside(expected, &item)),
+            }
+        }
+        Ok(list)
+    }
+
+    fn item(&mut self) -> Result<Item<'a>, DecodeError> {
+        let codec = self.reader.codec();
+        self.reader.item().map_err(|fault| malformed(codec, fault))
+    }
+
+    fn wrong(&self, expected: &'static str, found: &Item<'_>) -> DecodeError {
+        let found = match found {
+            Item::Text(text) if text.len() <= 64 => format!("{text:?}"),
+            item => item.describe().to_owned(),
+        };
+        DecodeError::WrongOption {
+            place: format!("{}.{}.{}", self.message, self.element, self.key),
+            expected,
+            found,
+        }
+    }
+
+    fn wrong_inside(&self, expected: &'static str, found: &Item<'_>) -> DecodeError {
+        DecodeError::WrongOption {
+            place: format!("{}.{}.{}", self.message, self.element, self.key),
+            expected,
+            found: format!("{} in it", found.describe()),
+        }
+    }
+}
+
+/// A whole number from zero. JavaScript's binary encoders write numbers above 2^32 as floats, ids
+/// among them: those that are whole, and exact, are taken.
+pub(crate) fn whole(item: &Item<'_>) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match item {
+        Item::UInt(number) => Some(*number),
+        Item::Float(number) if number.fract() == 0.0 && (0.0..=EXACT).contains(number) =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is whole and in 0..=2^53"
+            )]
+            Some(*number as u64)
+        }
+        Item::Null
+        | Item::Bool(_)
+        | Item::Int(_)
+        | Item::Float(_)
+        | Item::Text(_)
+        | Item::Binary(_)
+        | Item::List(_)
+        | Item::Map(_) => None,
+    }
+}
+
+const fn malformed(codec: Codec, fault: Malformed) -> DecodeError {
+    DecodeError::Malformed { codec: codec_name(codec), fault }
+}
+
+const fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Json => "JSON",
+        Codec::MessagePack => "MessagePack",
+        Codec::Cbor => "CBOR",
+    }
+}

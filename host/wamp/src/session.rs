@@ -1,0 +1,332 @@
+//! The dialogue on one connection, in both protocol versions: frames in, requests out; replies in,
+//! frames out. The host's connection task drives it; what requests do is the dispatcher's affair.
+//!
+//! A violation of the protocol ends the dialogue (WAMP v2 specification, section "Protocol
+//! Errors"): version 2 gets an ABORT that says what was wrong, version 1 has no words for it. What
+//! arrives after the end is ignored.
+
+use bytes::Bytes;
+
+use crate::dialect::{Codec, Dialect};
+use crate::error_uri;
+use crate::message::{
+    Abort, Authenticate, Call, Cancel, Challenge, Error, Goodbye, Hello, Kind, Message, Publish,
+    Register, Subscribe, Unregister, Unsubscribe, Yield,
+};
+use crate::payload::Payload;
+use crate::v1::{self, Prefixes};
+use crate::value::Dict;
+
+mod reply;
+mod welcome;
+
+pub use reply::{ErrorTo, Reply};
+pub use welcome::Welcome;
+
+/// One WebSocket message as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// A text message, UTF-8.
+    Text(Bytes),
+    /// A binary message.
+    Binary(Bytes),
+}
+
+/// What a frame asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Version 2: open a session. Answer with [`Session::welcome`], [`Session::challenge`] or
+    /// [`Session::refuse`].
+    Hello(Hello),
+    /// Version 2: the proof that a challenge asked for. Answer like a HELLO.
+    Authenticate(Authenticate),
+    /// Something for the dispatcher.
+    Request(Request),
+    /// Version 2: the client says goodbye, answers ours, or aborts. Send the reply, if there is
+    /// one, then close the transport.
+    Goodbye {
+        /// The client's reason, a URI.
+        reason: String,
+        /// GOODBYE, if the client began.
+        reply: Option<Vec<u8>>,
+    },
+    /// Understood, and nothing to do: version 1's PREFIX, or anything after the end.
+    Nothing,
+    /// The client broke the protocol: send the farewell, if there is one, then close the transport.
+    Violation {
+        /// What was wrong, for the log; the farewell says the same.
+        message: String,
+        /// Version 2: ABORT.
+        farewell: Option<Vec<u8>>,
+    },
+}
+
+/// What an open session asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Receive events of a topic.
+    Subscribe(Subscribe),
+    /// Receive them no more.
+    Unsubscribe(Unsubscribe),
+    /// Send an event.
+    Publish(Publish),
+    /// Call a procedure.
+    Call(Call),
+    /// Give up a call.
+    Cancel(Cancel),
+    /// Offer a procedure.
+    Register(Register),
+    /// Offer it no more.
+    Unregister(Unregister),
+    /// A procedure's result.
+    Yield(Yield),
+    /// A procedure's failure: an ERROR whose `request_type` is [`Kind::Invocation`].
+    InvocationError(Error),
+}
+
+/// The state of one connection's dialogue.
+#[derive(Debug)]
+pub struct Session {
+    dialect: Dialect,
+    state: State,
+    prefixes: Prefixes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Version 2: HELLO is due.
+    Fresh,
+    /// Version 2: HELLO was received, the router's answer is due.
+    Joining,
+    Open,
+    /// Version 2: our GOODBYE is sent, the client's is due.
+    Leaving,
+    Closed,
+}
+
+impl Session {
+    /// The dialogue of a fresh connection.
+    pub fn new(dialect: Dialect) -> Self {
+        let state = match dialect {
+            Dialect::V1 => State::Open,
+            Dialect::V2(_) => State::Fresh,
+        };
+        Self { dialect, state, prefixes: Prefixes::default() }
+    }
+
+    /// What the connection speaks.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Takes one frame.
+    pub fn receive(&mut self, frame: Frame) -> Input {
+        if self.state == State::Closed {
+            return Input::Nothing;
+        }
+        let result = self.bytes_of(frame).and_then(|bytes| match self.dialect {
+            Dialect::V1 => v1::decode(&bytes, &mut self.prefixes)
+                .map(|request| request.map_or(Input::Nothing, Input::Request))
+                .map_err(|error| error.to_string()),
+            Dialect::V2(codec) => Message::decode(codec, &bytes)
+                .map_err(|error| error.to_string())
+                .and_then(|message| self.take(message, codec)),
+        });
+        match result {
+            Ok(input) => input,
+            // The client may not have seen our GOODBYE; its errors no longer matter.
+            Err(_) if self.state == State::Leaving => Input::Nothing,
+            Err(message) => self.violation(message),
+        }
+    }
+
+    /// Ends an attempt to join: version 2's ABORT. The text stands in the details and in the
+    /// arguments, as old clients read three elements. None in version 1.
+    pub fn refuse(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
+        let was = std::mem::replace(&mut self.state, State::Closed);
+        match self.dialect {
+            Dialect::V2(codec) if was != State::Closed => Some(abort(codec, reason, message)),
+            Dialect::V1 | Dialect::V2(_) => None,
+        }
+    }
+
+    /// Asks for proof: version 2's CHALLENGE. None in version 1, or where no HELLO is unanswered.
+    pub fn challenge(&mut self, method: &str, extra: &Dict) -> Option<Vec<u8>> {
+        match self.dialect {
+            Dialect::V2(codec) if self.state == State::Joining => {
+                let (method, extra) = (method.to_owned(), extra.clone());
+                Some(encode(codec, &Message::Challenge(Challenge { method, extra })))
+            }
+            Dialect::V1 | Dialect::V2(_) => None,
+        }
+    }
+
+    /// Ends the session from the router's side: GOODBYE, or ABORT while it is not open yet. The
+    /// client answers with its own GOODBYE. None in version 1 and after the end.
+    pub fn goodbye(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
+        let Dialect::V2(codec) = self.dialect else {
+            self.state = State::Closed;
+            return None;
+        };
+        match self.state {
+            State::Open => {
+                self.state = State::Leaving;
+                Some(encode(codec, &goodbye(reason, message)))
+            }
+            State::Fresh | State::Joining => self.refuse(reason, message),
+            State::Leaving | State::Closed => None,
+        }
+    }
+
+    /// Encodes the answer to a request. None where the dialect has no words for it.
+    pub fn reply(&self, reply: &Reply<'_>) -> Option<Vec<u8>> {
+        reply::encode(self.dialect, reply)
+    }
+
+    fn bytes_of(&self, frame: Frame) -> Result<Bytes, String> {
+        match frame {
+            Frame::Text(bytes) if !self.dialect.is_binary() => {
+                if std::str::from_utf8(&bytes).is_err() {
+                    return Err("the text message is not UTF-8".to_owned());
+                }
+                Ok(bytes)
+            }
+            Frame::Binary(bytes) if self.dialect.is_binary() => Ok(bytes),
+            Frame::Text(_) => Err(format!(
+                "{} needs binary messages, found a text message",
+                self.dialect.subprotocol()
+            )),
+            Frame::Binary(_) => Err(format!(
+                "{} needs text messages, found a binary message",
+                self.dialect.subprotocol()
+            )),
+        }
+    }
+
+    /// Version 2: what a message means in this state.
+    fn take(&mut self, message: Message, codec: Codec) -> Result<Input, String> {
+        match self.state {
+            State::Fresh => match message {
+                Message::Hello(hello) => {
+                    check_roles(&hello)?;
+                    self.state = State::Joining;
+                    Ok(Input::Hello(hello))
+                }
+                message => {
+                    Err(format!("the first message must be HELLO, found {}", message.kind()))
+                }
+            },
+            State::Joining => match message {
+                Message::Authenticate(proof) => Ok(Input::Authenticate(proof)),
+                Message::Abort(abort) => Ok(self.left(abort.reason, None)),
+                message => Err(format!("{} came before the session was open", message.kind())),
+            },
+            State::Open => self.take_open(message, codec),
+            State::Leaving => match message {
+                Message::Goodbye(Goodbye { reason, .. }) | Message::Abort(Abort { reason, .. }) => {
+                    Ok(self.left(reason, None))
+                }
+                _ => Ok(Input::Nothing),
+            },
+            State::Closed => Ok(Input::Nothing),
+        }
+    }
+
+    fn take_open(&mut self, message: Message, codec: Codec) -> Result<Input, String> {
+        let kind = message.kind();
+        let request = match message {
+            Message::Subscribe(subscribe) => Request::Subscribe(subscribe),
+            Message::Unsubscribe(unsubscribe) => Request::Unsubscribe(unsubscribe),
+            Message::Publish(publish) => Request::Publish(publish),
+            Message::Call(call) => Request::Call(call),
+            Message::Cancel(cancel) => Request::Cancel(cancel),
+            Message::Register(register) => Request::Register(register),
+            Message::Unregister(unregister) => Request::Unregister(unregister),
+            Message::Yield(answer) => Request::Yield(answer),
+            Message::Error(error) if error.request_type == Kind::Invocation => {
+                Request::InvocationError(error)
+            }
+            Message::Error(error) => {
+                let about = error.request_type;
+                return Err(format!("a client's ERROR must be about INVOCATION, found {about}"));
+            }
+            Message::Goodbye(leave) => {
+                let reply = goodbye(error_uri::CLOSE_GOODBYE_AND_OUT, "");
+                return Ok(self.left(leave.reason, Some(encode(codec, &reply))));
+            }
+            Message::Abort(abort) => return Ok(self.left(abort.reason, None)),
+            Message::Hello(_) => return Err("HELLO came although the session is open".to_owned()),
+            Message::Authenticate(_) => return Err(format!("{kind} came without CHALLENGE")),
+            Message::Welcome(_)
+            | Message::Challenge(_)
+            | Message::Published(_)
+            | Message::Subscribed(_)
+            | Message::Unsubscribed(_)
+            | Message::Event(_)
+            | Message::Result(_)
+            | Message::Registered(_)
+            | Message::Unregistered(_)
+            | Message::Invocation(_)
+            | Message::Interrupt(_) => return Err(format!("only routers may send {kind}")),
+        };
+        Ok(Input::Request(request))
+    }
+
+    fn left(&mut self, reason: String, reply: Option<Vec<u8>>) -> Input {
+        self.state = State::Closed;
+        Input::Goodbye { reason, reply }
+    }
+
+    fn violation(&mut self, message: String) -> Input {
+        let farewell = self.refuse(error_uri::PROTOCOL_VIOLATION, &message);
+        Input::Violation { message, farewell }
+    }
+}
+
+/// "At least one role": WAMP v2 specification, section "HELLO". Unknown roles are no mistake.
+fn check_roles(hello: &Hello) -> Result<(), String> {
+    match hello.details.get("roles") {
+        None => Err("HELLO.Details.roles is missing".to_owned()),
+        Some(roles) => match roles.as_map() {
+            None => Err("HELLO.Details.roles must be a dictionary".to_owned()),
+            Some(roles) if roles.is_empty() => {
+                Err("HELLO.Details.roles must name at least one role".to_owned())
+            }
+            Some(_) => Ok(()),
+        },
+    }
+}
+
+fn abort(codec: Codec, reason: &str, message: &str) -> Vec<u8> {
+    encode(
+        codec,
+        &Message::Abort(Abort {
+            details: message_details(message),
+            reason: reason.to_owned(),
+            payload: message_payload(codec, message),
+        }),
+    )
+}
+
+fn goodbye(reason: &str, message: &str) -> Message {
+    Message::Goodbye(Goodbye { details: message_details(message), reason: reason.to_owned() })
+}
+
+/// A text for people, where clients look for it.
+fn message_details(message: &str) -> Dict {
+    let mut details = Dict::new();
+    if !message.is_empty() {
+        details.insert("message", message);
+    }
+    details
+}
+
+fn message_payload(codec: Codec, message: &str) -> Payload {
+    if message.is_empty() { Payload::empty(codec) } else { Payload::text(codec, message) }
+}
+
+fn encode(codec: Codec, message: &Message) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.encode(codec, &mut out);
+    out
+}

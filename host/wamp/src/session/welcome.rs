@@ -1,0 +1,67 @@
+//! The router's answer that opens a session, and what it says the router can do.
+
+use super::{Session, State, encode};
+use crate::dialect::Dialect;
+use crate::id::SessionId;
+use crate::message::{self, Message};
+use crate::v1;
+use crate::value::{Dict, Value};
+
+/// Exactly what is served; clients rely on what they find here. WAMP v2 specification, section
+/// "Feature Announcement".
+const ROLES: &[(&str, &[&str])] = &[(
+    "broker",
+    &[
+        "pattern_based_subscription",
+        "publisher_exclusion",
+        "publisher_identification",
+        "subscriber_blackwhite_listing",
+        "subscription_revocation",
+    ],
+)];
+
+/// Who the client is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the specification")]
+pub struct Welcome<'a> {
+    pub session: SessionId,
+    pub realm: &'a str,
+    pub authid: &'a str,
+    pub authrole: &'a str,
+    pub authmethod: &'a str,
+    /// The software's name and version, "Jackfield/0.1.0".
+    pub agent: &'a str,
+}
+
+impl Session {
+    /// WELCOME: in version 1 for a fresh connection, to be sent together with the HTTP response;
+    /// in version 2 the answer to HELLO or AUTHENTICATE. From now on requests are taken.
+    pub fn welcome(&mut self, welcome: &Welcome<'_>) -> Vec<u8> {
+        self.state = State::Open;
+        match self.dialect {
+            Dialect::V1 => v1::welcome(welcome.session, welcome.agent),
+            Dialect::V2(codec) => {
+                let message =
+                    message::Welcome { session: welcome.session, details: details(welcome) };
+                encode(codec, &Message::Welcome(message))
+            }
+        }
+    }
+}
+
+fn details(welcome: &Welcome<'_>) -> Dict {
+    Dict::from_iter([
+        ("roles", Value::Map(roles())),
+        ("agent", welcome.agent.into()),
+        ("realm", welcome.realm.into()),
+        ("authid", welcome.authid.into()),
+        ("authrole", welcome.authrole.into()),
+        ("authmethod", welcome.authmethod.into()),
+    ])
+}
+
+fn roles() -> Dict {
+    let features = |names: &[&str]| Value::Map(names.iter().map(|name| (*name, true)).collect());
+    let role = |names: &[&str]| Value::Map(Dict::from_iter([("features", features(names))]));
+    ROLES.iter().map(|(name, features)| (*name, role(features))).collect()
+}

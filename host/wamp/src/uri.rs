@@ -1,0 +1,106 @@
+//! Which texts are URIs, and which are patterns. The session passes URIs on as they came; the
+//! dispatcher asks here and answers `wamp.error.invalid_uri`. Version 1 validates nothing: its
+//! topics may hold `#` and anything else.
+//!
+//! The rules are the loose ones (WAMP v2 specification, section "URIs"): letters of any script,
+//! `/`, `*` and upper case pass, so that `acme/chat/*` and `oro/ping` are URIs of one component.
+
+/// How a subscription's or registration's URI is matched (the option `match`). WAMP v2
+/// specification, section "Pattern-based Subscription".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum MatchPolicy {
+    /// The URI itself.
+    #[default]
+    Exact,
+    /// Every URI that begins with this text, whether or not it ends at a dot.
+    Prefix,
+    /// Empty components stand for any one component.
+    Wildcard,
+}
+
+impl MatchPolicy {
+    /// The policy that an option's value names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "exact" => Some(Self::Exact),
+            "prefix" => Some(Self::Prefix),
+            "wildcard" => Some(Self::Wildcard),
+            _ => None,
+        }
+    }
+
+    /// The option's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Prefix => "prefix",
+            Self::Wildcard => "wildcard",
+        }
+    }
+}
+
+/// Whether the text is a URI: components divided by dots, none of them empty, without white space
+/// and without `#`.
+pub fn is_uri(text: &str) -> bool {
+    text.split('.').all(|component| !component.is_empty() && is_component(component))
+}
+
+/// Whether the text is a URI or a pattern of that policy. A prefix may end at a dot or be empty,
+/// which matches everything; a wildcard may have empty components anywhere.
+pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
+    match policy {
+        MatchPolicy::Exact => is_uri(text),
+        MatchPolicy::Prefix => text.is_empty() || is_uri(text.strip_suffix('.').unwrap_or(text)),
+        MatchPolicy::Wildcard => text.split('.').all(is_component),
+    }
+}
+
+fn is_component(text: &str) -> bool {
+    !text.chars().any(|letter| letter == '#' || letter.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris() {
+        let check = |text: &str, expect: bool| assert_eq!(is_uri(text), expect, "{text:?}");
+        check("com.example.topic", true);
+        check("oro/ping", true);
+        check("acme/chat/*", true);
+        check("http://example.com/simple", true);
+        check("Ünïcode.Größe", true);
+        check("", false);
+        check(".", false);
+        check("com.", false);
+        check(".com", false);
+        check("com..b", false);
+        check("com.a b", false);
+        check("com.a\u{a0}b", false);
+        check("http://example.com/simple#x", false);
+    }
+
+    #[test]
+    fn patterns() {
+        use MatchPolicy::{Exact, Prefix, Wildcard};
+        let check = |text: &str, policy: MatchPolicy, expect: bool| {
+            assert_eq!(is_pattern(text, policy), expect, "{text:?} {policy:?}");
+        };
+        check("com.a", Exact, true);
+        check("com.a.", Exact, false);
+        check("", Exact, false);
+        check("", Prefix, true);
+        check("com.a.", Prefix, true);
+        check("com.a", Prefix, true);
+        check(".", Prefix, false);
+        check("com..", Prefix, false);
+        check("com..b", Prefix, false);
+        check("com..b", Wildcard, true);
+        check("..", Wildcard, true);
+        check("", Wildcard, true);
+        check(".com", Wildcard, true);
+        check("com.a b", Wildcard, false);
+        check("com.#", Wildcard, false);
+    }
+}
