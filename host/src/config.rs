@@ -1,0 +1,185 @@
+//! The operator's settings: `jackfield.yml`, and what holds where it is silent.
+//!
+//! Everything here is valid by construction; [`file`] is the form in which it is written. It says
+//! nothing of routes. Made once at the start by the commands; the whole server reads it.
+
+mod bytes;
+mod error;
+mod file;
+mod span;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jackfield_broker::{Bounds, Overflow};
+use jackfield_sandbox::PluginPolicy;
+
+use crate::dispatch::Unrouted;
+
+pub use error::ConfigError;
+
+/// The name under which a site may hold its settings.
+pub const FILE_NAME: &str = "jackfield.yml";
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The realms that clients may join; the first is the one of WAMP v1, which has none.
+    pub realms: Vec<String>,
+    /// What becomes of topics that no route matches.
+    pub unrouted: Unrouted,
+    /// How much clients may use.
+    pub limits: Limits,
+    /// How clients that have gone are noticed.
+    pub keepalive: Keepalive,
+    /// How long a client may take from connecting to its handshake's end.
+    pub handshake_timeout: Duration,
+    /// How long a shutdown waits for clients to take what is queued for them.
+    pub shutdown_grace: Duration,
+    /// What plugins may do.
+    pub plugins: Plugins,
+    /// How changes of the site are noticed.
+    pub watch: Watch,
+    /// How the log is written.
+    pub log: Log,
+}
+
+/// How much clients may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the longest message.
+    pub message_bytes: usize,
+    /// Bytes of the longest handshake head.
+    pub handshake_bytes: usize,
+    /// What may wait for one client, and what happens beyond.
+    pub outbox: Bounds,
+    /// Subscriptions of one session.
+    pub subscriptions: usize,
+    /// Connections at one time.
+    pub connections: usize,
+}
+
+/// How clients that have gone are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Between two pings; not zero.
+    pub interval: Duration,
+    /// How long after a ping a silent client is given up.
+    pub timeout: Duration,
+}
+
+/// What plugins may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plugins {
+    /// Where compiled plugins are kept; none compiles them at each start.
+    pub cache: Option<PathBuf>,
+    /// For plugins that are not named below.
+    pub default: PluginPolicy,
+    /// By the name that the plugin's manifest gives it.
+    pub named: BTreeMap<String, PluginPolicy>,
+}
+
+/// How changes of the site are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Look every so often, instead of being told by the operating system; not zero.
+    pub poll: Option<Duration>,
+    /// How long nothing may have changed before a change counts as complete.
+    pub settle: Duration,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// One line an event, in which form.
+    pub format: LogFormat,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The settings of `file`; without one, of the site's own `jackfield.yml`; without that, the
+    /// defaults.
+    ///
+    /// # Errors
+    /// When the file that was named is missing, or the file is not valid.
+    pub fn find(file: Option<&Path>, site: &Path) -> Result<Self, ConfigError> {
+        match file {
+            Some(file) => Self::read(file),
+            None => match Self::read(&site.join(FILE_NAME)) {
+                Err(error) if error.is_missing() => Ok(Self::default()),
+                result => result,
+            },
+        }
+    }
+
+    /// The settings of one file.
+    ///
+    /// # Errors
+    /// As [`Config::find`].
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let path = file.display().to_string();
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+        Self::parse(&path, &text)
+    }
+
+    /// The settings in `text`; `path` is how errors call it.
+    ///
+    /// # Errors
+    /// When the text is not valid: with the line and column of the mistake.
+    pub fn parse(path: &str, text: &str) -> Result<Self, ConfigError> {
+        file::parse(path, text)
+    }
+}
+
+/// Documented in `docs/configuration.md`; change both together.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            realms: vec!["realm1".to_owned()],
+            unrouted: Unrouted::Refuse,
+            limits: Limits::default(),
+            keepalive: Keepalive {
+                interval: Duration::from_secs(30),
+                timeout: Duration::from_secs(10),
+            },
+            handshake_timeout: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(10),
+            plugins: Plugins::default(),
+            watch: Watch { poll: None, settle: Duration::from_millis(100) },
+            log: Log { format: LogFormat::Text },
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 1 << 20,
+            handshake_bytes: 16 << 10,
+            outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
+            subscriptions: 1_000,
+            connections: 10_000,
+        }
+    }
+}
+
+impl Plugins {
+    /// What the plugin of this name may do.
+    pub fn policy(&self, name: &str) -> &PluginPolicy {
+        self.named.get(name).unwrap_or(&self.default)
+    }
+}

@@ -1,0 +1,429 @@
+//! `jackfield.yml` as it is written, and its way into [`Config`].
+//!
+//! Each struct is one level of the file; a key that is left out keeps its default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use jackfield_broker::Overflow;
+use jackfield_sandbox::{Grant, Limits as PluginLimits, LogRate, PluginPolicy};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::dispatch::Unrouted;
+
+use super::bytes::Bytes;
+use super::error::{ConfigError, Mistake};
+use super::span::Span;
+use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
+
+pub(super) fn parse(path: &str, text: &str) -> Result<Config, ConfigError> {
+    // A file in which everything is commented out is the empty mapping.
+    let written: Option<Written> =
+        serde_saphyr::from_str(text).map_err(|error| ConfigError::yaml(path, &error))?;
+    let mut config = Config::default();
+    written.unwrap_or_default().apply(path, &mut config)?;
+    Ok(config)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    listen: Option<Spanned<String>>,
+    realms: Option<Spanned<Vec<String>>>,
+    unrouted: Option<WrittenUnrouted>,
+    limits: WrittenLimits,
+    slow_subscriber: Option<WrittenOverflow>,
+    keepalive: WrittenKeepalive,
+    handshake_timeout: Option<Span>,
+    shutdown_grace: Option<Span>,
+    plugins: WrittenPlugins,
+    watch: WrittenWatch,
+    log: WrittenLog,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenUnrouted {
+    Refuse,
+    Broadcast,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenOverflow {
+    Disconnect,
+    Drop,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenLimits {
+    message: Option<Bytes>,
+    handshake: Option<Bytes>,
+    outbox: WrittenOutbox,
+    subscriptions: Option<NonZeroUsize>,
+    connections: Option<NonZeroUsize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenOutbox {
+    bytes: Option<Bytes>,
+    messages: Option<NonZeroUsize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenKeepalive {
+    interval: Option<Span>,
+    timeout: Option<Span>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenPlugins {
+    cache: Option<PathBuf>,
+    default: WrittenPolicy,
+    named: BTreeMap<String, WrittenPolicy>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenPolicy {
+    memory: Option<Bytes>,
+    deadline: Option<Span>,
+    output: Option<Bytes>,
+    effects: Option<NonZeroUsize>,
+    table_elements: Option<NonZeroUsize>,
+    store: Option<Bytes>,
+    log: WrittenLogRate,
+    grant: Option<Vec<WrittenGrant>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenLogRate {
+    per_second: Option<NonZeroU32>,
+    burst: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum WrittenGrant {
+    Topics,
+    Sessions,
+    Store,
+    Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenWatch {
+    poll: Option<Span>,
+    settle: Option<Span>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenLog {
+    format: Option<WrittenFormat>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenFormat {
+    Text,
+    Json,
+}
+
+impl Written {
+    fn apply(self, path: &str, config: &mut Config) -> Result<(), ConfigError> {
+        if let Some(listen) = self.listen {
+            config.listen = listen_address(&listen).map_err(|mistake| mistake.at(path))?;
+        }
+        if let Some(realms) = self.realms {
+            check_realms(&realms).map_err(|mistake| mistake.at(path))?;
+            config.realms = realms.value;
+        }
+        if let Some(unrouted) = self.unrouted {
+            config.unrouted = match unrouted {
+                WrittenUnrouted::Refuse => Unrouted::Refuse,
+                WrittenUnrouted::Broadcast => Unrouted::Broadcast,
+            };
+        }
+        self.limits.apply(&mut config.limits);
+        if let Some(overflow) = self.slow_subscriber {
+            config.limits.outbox.overflow = match overflow {
+                WrittenOverflow::Disconnect => Overflow::Disconnect,
+                WrittenOverflow::Drop => Overflow::DropEvent,
+            };
+        }
+        self.keepalive.apply(&mut config.keepalive);
+        set_span(&mut config.handshake_timeout, self.handshake_timeout);
+        set_span(&mut config.shutdown_grace, self.shutdown_grace);
+        self.plugins.apply(&mut config.plugins);
+        self.watch.apply(&mut config.watch);
+        self.log.apply(&mut config.log);
+        Ok(())
+    }
+}
+
+impl WrittenLimits {
+    fn apply(self, limits: &mut Limits) {
+        set_bytes(&mut limits.message_bytes, self.message);
+        set_bytes(&mut limits.handshake_bytes, self.handshake);
+        set_bytes(&mut limits.outbox.bytes, self.outbox.bytes);
+        set_count(&mut limits.outbox.frames, self.outbox.messages);
+        set_count(&mut limits.subscriptions, self.subscriptions);
+        set_count(&mut limits.connections, self.connections);
+    }
+}
+
+impl WrittenKeepalive {
+    fn apply(self, keepalive: &mut Keepalive) {
+        set_span(&mut keepalive.interval, self.interval);
+        set_span(&mut keepalive.timeout, self.timeout);
+    }
+}
+
+impl WrittenPlugins {
+    /// What a named plugin does not say, it takes from the file's default.
+    fn apply(self, plugins: &mut Plugins) {
+        plugins.cache = self.cache;
+        self.default.apply(&mut plugins.default);
+        for (name, written) in self.named {
+            let mut policy = plugins.default.clone();
+            written.apply(&mut policy);
+            plugins.named.insert(name, policy);
+        }
+    }
+}
+
+impl WrittenPolicy {
+    fn apply(self, policy: &mut PluginPolicy) {
+        let limits: &mut PluginLimits = &mut policy.limits;
+        set_bytes(&mut limits.memory, self.memory);
+        set_span(&mut limits.deadline, self.deadline);
+        set_bytes(&mut limits.output, self.output);
+        set_count(&mut limits.effects, self.effects);
+        set_count(&mut limits.table_elements, self.table_elements);
+        set_bytes(&mut limits.store, self.store);
+        limits.log = LogRate {
+            per_second: self.log.per_second.map_or(limits.log.per_second, NonZeroU32::get),
+            burst: self.log.burst.map_or(limits.log.burst, NonZeroU32::get),
+        };
+        if let Some(grant) = self.grant {
+            let has = |what| grant.contains(&what);
+            policy.grant = Grant {
+                topics: has(WrittenGrant::Topics),
+                sessions: has(WrittenGrant::Sessions),
+                store: has(WrittenGrant::Store),
+                log: has(WrittenGrant::Log),
+            };
+        }
+    }
+}
+
+impl WrittenWatch {
+    fn apply(self, watch: &mut Watch) {
+        watch.poll = self.poll.map(|span| span.0);
+        set_span(&mut watch.settle, self.settle);
+    }
+}
+
+impl WrittenLog {
+    fn apply(self, log: &mut Log) {
+        if let Some(format) = self.format {
+            log.format = match format {
+                WrittenFormat::Text => LogFormat::Text,
+                WrittenFormat::Json => LogFormat::Json,
+            };
+        }
+    }
+}
+
+/// A value that is well-formed and yet wrong, before it is known in which file.
+struct Wrong {
+    line: u64,
+    column: u64,
+    message: String,
+    help: &'static str,
+}
+
+impl Wrong {
+    fn new<T>(place: &Spanned<T>, message: String, help: &'static str) -> Self {
+        let place = &place.referenced;
+        Self { line: place.line(), column: place.column(), message, help }
+    }
+
+    fn at(self, path: &str) -> ConfigError {
+        ConfigError::Invalid(Mistake {
+            path: path.to_owned(),
+            line: self.line,
+            column: self.column,
+            message: self.message,
+            help: Some(self.help.to_owned()),
+        })
+    }
+}
+
+fn listen_address(listen: &Spanned<String>) -> Result<SocketAddr, Wrong> {
+    listen.value.parse().map_err(|_| {
+        let message = format!("`{}` is not an address to listen on", listen.value);
+        Wrong::new(
+            listen,
+            message,
+            "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
+        )
+    })
+}
+
+/// A realm is a URI (WAMP v2 specification, section "Realms"), in the loose sense of "URIs": no
+/// white space, no `#`, no empty part.
+fn check_realms(realms: &Spanned<Vec<String>>) -> Result<(), Wrong> {
+    if realms.value.is_empty() {
+        let help = "name at least one, or leave the key out for realm1";
+        return Err(Wrong::new(realms, "there is no realm".to_owned(), help));
+    }
+    for (index, realm) in realms.value.iter().enumerate() {
+        let good = |part: &str| {
+            !part.is_empty() && !part.contains(|c: char| c == '#' || c.is_whitespace())
+        };
+        if !realm.split('.').all(good) {
+            let message = format!("`{realm}` is not a realm");
+            return Err(Wrong::new(realms, message, "write a URI such as realm1 or com.acme.shop"));
+        }
+        if realms.value.iter().skip(index + 1).any(|other| other == realm) {
+            let message = format!("the realm `{realm}` is listed twice");
+            return Err(Wrong::new(realms, message, "remove one of them"));
+        }
+    }
+    Ok(())
+}
+
+fn set_bytes(value: &mut usize, written: Option<Bytes>) {
+    *value = written.map_or(*value, |bytes| bytes.0);
+}
+
+fn set_count(value: &mut usize, written: Option<NonZeroUsize>) {
+    *value = written.map_or(*value, NonZeroUsize::get);
+}
+
+fn set_span(value: &mut std::time::Duration, written: Option<Span>) {
+    *value = written.map_or(*value, |span| span.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, expect: &str) {
+        let error = parse("j.yml", text).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
+    }
+
+    #[test]
+    fn a_silent_file_is_the_default() {
+        for text in ["", "# nothing\n", "{}", "limits: {}\nplugins:\n  named: {}\n"] {
+            assert_eq!(parse("j.yml", text).unwrap(), Config::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_taken_in() {
+        let text = "
+listen: 0.0.0.0:9000
+realms: [a, com.b]
+unrouted: broadcast
+slow_subscriber: drop
+limits:
+  message: 2 MiB
+  handshake: 8192
+  outbox: { bytes: 1 MiB, messages: 7 }
+  subscriptions: 5
+  connections: 6
+keepalive: { interval: 5s, timeout: 1m }
+handshake_timeout: 3
+shutdown_grace: 500ms
+plugins:
+  cache: /tmp/c
+  default: { memory: 1 MiB, grant: [log, store] }
+  named:
+    acme:
+      deadline: 1s
+      output: 1
+      effects: 2
+      table_elements: 3
+      store: 4
+      log: { per_second: 5 }
+      grant: []
+watch: { poll: 2s, settle: 50ms }
+log: { format: json }
+";
+        let config = parse("j.yml", text).unwrap();
+        assert_eq!(config.listen.port(), 9000);
+        assert_eq!(config.realms, ["a", "com.b"]);
+        assert_eq!(config.unrouted, Unrouted::Broadcast);
+        assert_eq!(config.limits.message_bytes, 2 << 20);
+        assert_eq!(config.limits.handshake_bytes, 8192);
+        assert_eq!(config.limits.outbox.bytes, 1 << 20);
+        assert_eq!(config.limits.outbox.frames, 7);
+        assert_eq!(config.limits.outbox.overflow, Overflow::DropEvent);
+        assert_eq!((config.limits.subscriptions, config.limits.connections), (5, 6));
+        assert_eq!(config.keepalive.timeout.as_secs(), 60);
+        assert_eq!(config.handshake_timeout.as_secs(), 3);
+        assert_eq!(config.shutdown_grace.as_millis(), 500);
+        assert_eq!(config.watch.poll.unwrap().as_secs(), 2);
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!(config.plugins.cache, Some(PathBuf::from("/tmp/c")));
+        let other = config.plugins.policy("other");
+        assert_eq!(other.limits.memory, 1 << 20);
+        let grant = Grant { topics: false, sessions: false, store: true, log: true };
+        assert_eq!(other.grant, grant);
+        let acme = config.plugins.policy("acme");
+        assert_eq!(acme.limits.memory, 1 << 20, "what it leaves out comes from the default");
+        assert_eq!(acme.limits.deadline.as_secs(), 1);
+        assert_eq!((acme.limits.output, acme.limits.effects), (1, 2));
+        assert_eq!((acme.limits.table_elements, acme.limits.store), (3, 4));
+        assert_eq!(acme.limits.log, LogRate { per_second: 5, burst: 1_000 });
+        assert!(!acme.grant.log);
+    }
+
+    #[test]
+    fn mistakes_are_shown_with_their_place() {
+        refused(
+            "lisen: x",
+            "j.yml:1:1: error: unknown key `lisen`\n  = help: did you mean `listen`?",
+        );
+        refused("limits:\n  zzz: 1", "j.yml:2:3: error: unknown key `zzz`\n  = help: known here: ");
+        refused(
+            "unrouted: refuze",
+            "j.yml:1:11: error: unknown value `refuze`\n  = help: did you mean `refuse`?",
+        );
+        refused(
+            "plugins: { default: { grant: [topic] } }",
+            "j.yml:1:31: error: unknown value `topic`\n  = help: did you mean `topics`?",
+        );
+        refused(
+            "limits:\n  message: 1 Mib",
+            "j.yml:2:3: error: string \"1 Mib\" is not what belongs here\n  = help: write a number of bytes",
+        );
+        refused(
+            "watch: { settle: 0 }",
+            "j.yml:1:10: error: integer `0` is not what belongs here\n  = help: write a span",
+        );
+        refused("keepalive:\n  interval: -1s", "j.yml:2:3: error: ");
+        refused("listen: 8080", "j.yml:1:9: error: `8080` is not an address to listen on");
+        refused("realms: []", "j.yml:1:9: error: there is no realm");
+        refused("realms: [a, a]", "j.yml:1:9: error: the realm `a` is listed twice");
+        refused("realms: ['a b']", "j.yml:1:9: error: `a b` is not a realm");
+        refused("realms: a", "j.yml:1:9: error: ");
+        refused("log: { format: json", "j.yml:");
+        refused("log: 1\nlog: 2", "j.yml:");
+        refused("- a", "j.yml:1:1: error: ");
+        refused("limits: { connections: 0 }", "j.yml:1:11: error: ");
+    }
+}
