@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod config;
 mod connection;
 mod dispatch;
 mod frame;
