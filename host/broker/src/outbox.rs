@@ -96,6 +96,8 @@ struct Queue {
     torn: bool,
     /// Whether somebody has taken on the flushing of what waits.
     scheduled: bool,
+    /// Whether the transport took no more at the last write.
+    blocked: bool,
     closing: Option<Closing>,
     dropped: u64,
 }
@@ -192,6 +194,7 @@ impl Outbox {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => queue.consume(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    queue.blocked = true;
                     return Ok(Drained::Blocked);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -199,8 +202,15 @@ impl Outbox {
             }
         }
         queue.scheduled = false;
+        queue.blocked = false;
         queue.release();
         Ok(Drained::Empty)
+    }
+
+    /// Whether the transport took no more at the last write, so that draining is to be resumed
+    /// when it does.
+    pub fn is_blocked(&self) -> bool {
+        self.lock().blocked
     }
 
     /// Bytes that wait now.

@@ -128,11 +128,8 @@ impl Subscriptions {
             .filter_map(move |&length| topic.get(..length))
             .filter_map(|head| self.prefix.get(head));
         // Splitting the topic is left out where there is nothing to compare it with.
-        let wildcards = if self.wildcard.is_empty() {
-            None
-        } else {
-            self.wildcard.get(&components(topic))
-        };
+        let wildcards =
+            if self.wildcard.is_empty() { None } else { self.wildcard.get(&components(topic)) };
         let wildcards = wildcards
             .into_iter()
             .flatten()
@@ -216,9 +213,9 @@ fn wildcard_matches(pattern: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Identity;
     use crate::outbox::{Bounds, Outbox, Overflow};
     use crate::session::Link;
-    use crate::Identity;
     use jackfield_wamp::dialect::Dialect;
 
     struct NoLink;
