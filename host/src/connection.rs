@@ -14,6 +14,7 @@ use jackfield_wamp::error_uri;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::Hello;
 use jackfield_wamp::session::{Frame, Input, Welcome};
+use jackfield_wamp::value::Value;
 use jackfield_wamp::{session as wamp, uri};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
@@ -246,7 +247,8 @@ impl Connection {
                 Ok(()) => None,
                 Err(refused) => Some(self.refuse(refused).await),
             },
-            Input::Nothing => None,
+            // Nothing challenges, so nothing can be answered.
+            Input::Nothing | Input::Authenticate(_) => None,
             Input::Goodbye { reply, .. } => {
                 batch.flush();
                 let last = reply.map(|reply| self.wrap(&reply));
@@ -272,7 +274,7 @@ impl Connection {
             let message = format!("there is no realm `{}` here", hello.realm);
             return Err((error_uri::NO_SUCH_REALM, message));
         };
-        if hello.authmethods().is_some_and(|mut methods| !methods.any(|it| it == "anonymous")) {
+        if !offers_anonymous(hello) {
             let message = "sessions are opened with the authmethod `anonymous`".to_owned();
             return Err((error_uri::NO_MATCHING_AUTH_METHOD, message));
         }
@@ -299,7 +301,7 @@ impl Connection {
         let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
         let goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
         let code = match closing.reason.as_str() {
-            error_uri::SYSTEM_SHUTDOWN => CloseCode::Away,
+            error_uri::CLOSE_SYSTEM_SHUTDOWN => CloseCode::Away,
             _ => CloseCode::Policy,
         };
         let text = closing.message.clone();
@@ -407,6 +409,13 @@ impl Member {
             agent: crate::AGENT,
         }
     }
+}
+
+/// Whether the client would open its session without proving anything. One that does not say is
+/// taken to.
+fn offers_anonymous(hello: &Hello) -> bool {
+    let methods = hello.details.get("authmethods").and_then(Value::as_list).unwrap_or_default();
+    methods.is_empty() || methods.iter().any(|method| method.as_text() == Some("anonymous"))
 }
 
 fn received(message: Option<Result<Message, WsError>>) -> Turn {

@@ -187,7 +187,7 @@ impl Dispatch {
         subscribe: &Subscribe,
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
-        let Subscribe { request, policy, topic } = subscribe;
+        let Subscribe { request, policy, topic, .. } = subscribe;
         check_uri(from, topic, *policy)?;
         let acknowledge = |subscription| {
             let reply = Reply::Subscribed { request: *request, subscription };

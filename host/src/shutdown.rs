@@ -36,7 +36,7 @@ pub(crate) fn requested() -> std::io::Result<impl Future<Output = ()>> {
 pub(crate) async fn drain(app: &Arc<App>, mut connections: JoinSet<()>, grace: Duration) {
     for session in app.sessions() {
         session.close(Closing {
-            reason: error_uri::SYSTEM_SHUTDOWN.to_owned(),
+            reason: error_uri::CLOSE_SYSTEM_SHUTDOWN.to_owned(),
             message: "the server is shutting down".to_owned(),
         });
     }

@@ -105,7 +105,7 @@ pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
         Request::Call(call) => {
             let message = format!("there is no procedure `{}`", call.procedure);
             let refusal = Refusal::new(error_uri::NO_SUCH_PROCEDURE, message);
-            Some((ErrorTo::Call { call }, refusal))
+            Some((ErrorTo::Call { call: &call.request }, refusal))
         }
         Request::Register(register) => {
             let message = "procedures cannot be registered here".to_owned();
