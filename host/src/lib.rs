@@ -34,6 +34,7 @@ mod ids;
 mod listener;
 mod shutdown;
 pub mod site;
+pub mod watch;
 mod wire;
 
 pub use dispatch::Unrouted;

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use directories::Directories;
-pub(crate) use names::{is_content, is_nuisance};
+pub(crate) use names::is_content;
 pub use snapshot::{ContentHash, PluginFile, RoutingFile, SiteProblem, Snapshot};
 
 use listing::Listing;

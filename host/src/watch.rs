@@ -1,0 +1,354 @@
+//! Notices that a site has changed, and when the change is complete.
+//!
+//! The operating system tells where it can; otherwise, or where the operator says so, the site is
+//! looked at every so often. Which directories are watched, [`crate::site`] knows; when a change
+//! counts as complete, [`settle`] decides. What a change means is `reload`'s business.
+
+mod settle;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use crate::config;
+use crate::site::{ContentHash, Directories, Site, is_content};
+
+use settle::Settle;
+
+/// How often a site is looked at where the operating system cannot tell of changes and the
+/// operator has not said: often enough to wait for, seldom enough to cost nothing.
+const POLL: Duration = Duration::from_secs(2);
+/// How soon directories that could not be watched are tried again. They usually have just been
+/// removed, in which case the next listing does not have them any more.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Watches one site.
+pub struct Watch {
+    site: Site,
+    source: Source,
+    shared: Arc<Shared>,
+}
+
+/// Where the news comes from.
+enum Source {
+    Told { watcher: RecommendedWatcher, watched: BTreeSet<PathBuf> },
+    Looking { every: Duration, last: Option<ContentHash> },
+}
+
+/// Between the watcher's thread and the task that waits.
+struct Shared {
+    /// A std mutex, not a tokio one: it is held for moments and nothing is awaited meanwhile.
+    news: Mutex<News>,
+    /// Says that `news` has changed. It holds one permit, and one is enough: who waits looks at
+    /// all of it.
+    changed: Notify,
+}
+
+struct News {
+    settle: Settle,
+    directories: Directories,
+}
+
+impl Watch {
+    /// Prepares to watch the site. It takes nothing in before [`Watch::follow`].
+    pub fn new(site: Site, settings: config::Watch) -> Self {
+        let news =
+            News { settle: Settle::new(settings.settle), directories: Directories::default() };
+        let shared = Arc::new(Shared { news: Mutex::new(news), changed: Notify::new() });
+        let source = match settings.poll {
+            Some(every) => Source::Looking { every, last: None },
+            None => told(&shared),
+        };
+        Self { site, source, shared }
+    }
+
+    /// Whether the site is looked at, instead of being told of.
+    pub fn is_polling(&self) -> bool {
+        matches!(self.source, Source::Looking { .. })
+    }
+
+    /// Watches these directories from now on, and no others. It blocks.
+    pub fn follow(&mut self, directories: &Directories) {
+        self.shared.lock().directories = directories.clone();
+        let Source::Told { watcher, watched } = &mut self.source else { return };
+        let wanted: BTreeSet<PathBuf> = directories.paths().map(Path::to_owned).collect();
+        // First what goes: a renamed directory is one watch with two names to the system, and
+        // giving up the old name after adding the new one would end it.
+        for gone in watched.difference(&wanted) {
+            // Fails where the directory is gone, and the watch with it.
+            let _ = watcher.unwatch(gone);
+        }
+        watched.clear();
+        for directory in wanted {
+            // Those that are watched, too: another directory may have taken the place of the one
+            // that was watched under this name. For the same one it changes nothing.
+            match watcher.watch(&directory, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    watched.insert(directory);
+                }
+                Err(error) if is_exhausted(&error) => {
+                    warn!(
+                        every = ?POLL,
+                        "the operating system watches no more directories, so the site is looked \
+                         at instead; raise fs.inotify.max_user_watches and restart, or set \
+                         watch.poll"
+                    );
+                    self.source = Source::Looking { every: POLL, last: None };
+                    return;
+                }
+                Err(error) => {
+                    debug!(directory = %directory.display(), %error, "cannot watch it yet");
+                    self.shared.lock().settle.changed_after(Instant::now(), RETRY);
+                }
+            }
+        }
+    }
+
+    /// Waits until something has changed and the change is complete. It may be dropped and called
+    /// again without losing anything.
+    pub async fn settled(&mut self) {
+        loop {
+            let due = {
+                let mut news = self.shared.lock();
+                let now = Instant::now();
+                if news.settle.take(now) {
+                    return;
+                }
+                news.settle.due()
+            };
+            match &mut self.source {
+                Source::Told { .. } => match due {
+                    Some(due) => {
+                        tokio::select! {
+                            () = tokio::time::sleep_until(due.into()) => {}
+                            () = self.shared.changed.notified() => {}
+                        }
+                    }
+                    None => self.shared.changed.notified().await,
+                },
+                Source::Looking { every, last } => {
+                    tokio::time::sleep(due.map_or(*every, |due| {
+                        due.saturating_duration_since(Instant::now()).min(*every)
+                    }))
+                    .await;
+                    let found = look(self.site.clone()).await;
+                    if found != *last {
+                        // The first look has nothing to compare with; whatever happened before it
+                        // may have been missed.
+                        *last = found;
+                        self.shared.lock().settle.changed(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what the operating system tells, on the watcher's thread.
+    fn tell(&self, event: notify::Result<Event>) {
+        let now = Instant::now();
+        let mut news = self.lock();
+        match event {
+            // Events were lost: anything may have changed.
+            Ok(event) if event.need_rescan() => news.settle.changed(now),
+            Ok(event) => {
+                for path in &event.paths {
+                    news.take_in(event.kind, path, now);
+                }
+            }
+            Err(error) => {
+                warn!(%error, "the file watcher reports an error; the site is read again");
+                news.settle.changed(now);
+            }
+        }
+        drop(news);
+        self.changed.notify_one();
+    }
+}
+
+impl News {
+    fn take_in(&mut self, kind: EventKind, path: &Path, now: Instant) {
+        if !self.directories.matters(path) {
+            return;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_content = is_content(&name) || self.directories.is_named(path);
+        match kind {
+            // Reading is not changing; and reading is what a reload does.
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                if is_content {
+                    self.settle.closed(path, now);
+                }
+            }
+            EventKind::Access(_) => {}
+            EventKind::Modify(ModifyKind::Data(_)) => {
+                if is_content {
+                    self.settle.written(path, now);
+                }
+            }
+            // A file that is being created by a copy is still empty; a link, or a file that was
+            // linked into place, is complete and nobody ever closes it.
+            EventKind::Create(CreateKind::File) if is_content && is_empty_file(path) => {
+                self.settle.written(path, now);
+            }
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
+                // Under this name nobody writes any more.
+                self.settle.closed(path, now);
+            }
+            EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
+                self.settle.changed(now);
+            }
+        }
+    }
+}
+
+fn told(shared: &Arc<Shared>) -> Source {
+    let told = Arc::clone(shared);
+    match notify::recommended_watcher(move |event| told.tell(event)) {
+        Ok(watcher) => Source::Told { watcher, watched: BTreeSet::new() },
+        Err(error) => {
+            warn!(
+                %error, every = ?POLL,
+                "the operating system tells of no changes, so the site is looked at instead"
+            );
+            Source::Looking { every: POLL, last: None }
+        }
+    }
+}
+
+fn is_exhausted(error: &notify::Error) -> bool {
+    matches!(error.kind, notify::ErrorKind::MaxFilesWatch)
+}
+
+fn is_empty_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+}
+
+/// A fingerprint, or nothing where the site cannot be read: its coming back is a change, too.
+async fn look(site: Site) -> Option<ContentHash> {
+    tokio::task::spawn_blocking(move || site.fingerprint().ok()).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Watches a fresh site, makes a change, and waits for it; hangs where it goes unnoticed.
+    async fn noticed(poll: Option<Duration>, before: fn(&Path), change: fn(&Path)) {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("site");
+        fs::create_dir(&directory).unwrap();
+        before(&directory);
+        let site = Site::new(&directory);
+        let settings = config::Watch { poll, settle: Duration::from_millis(10) };
+        let mut watch = Watch::new(site.clone(), settings);
+        watch.follow(&site.directories().unwrap());
+        if watch.is_polling() {
+            watch.settled().await;
+        }
+        change(&directory);
+        watch.settled().await;
+    }
+
+    #[tokio::test]
+    async fn every_ordinary_change_is_noticed() {
+        for poll in [None, Some(Duration::from_millis(20))] {
+            let nothing = |_: &Path| {};
+            let bundle = |site: &Path| {
+                fs::create_dir(site.join("a")).unwrap();
+                fs::write(site.join("a/p.wasm"), "1").unwrap();
+            };
+            noticed(poll, nothing, |site| fs::write(site.join("p.wasm"), "1").unwrap()).await;
+            noticed(poll, bundle, |site| fs::write(site.join("a/p.wasm"), "22").unwrap()).await;
+            noticed(poll, bundle, |site| fs::remove_dir_all(site.join("a")).unwrap()).await;
+            noticed(poll, bundle, |site| fs::rename(site.join("a"), site.join("b")).unwrap()).await;
+            noticed(poll, bundle, |site| {
+                fs::write(site.join(".p.new"), "22").unwrap();
+                fs::rename(site.join(".p.new"), site.join("a/p.wasm")).unwrap();
+            })
+            .await;
+            let linked = |site: &Path| {
+                for version in ["..v1", "..v2"] {
+                    fs::create_dir(site.join(version)).unwrap();
+                    fs::write(site.join(version).join("p.wasm"), version).unwrap();
+                }
+                symlink("..v1", site.join("..data")).unwrap();
+                symlink("..data/p.wasm", site.join("p.wasm")).unwrap();
+            };
+            noticed(poll, linked, |site| {
+                symlink("..v2", site.join("..new")).unwrap();
+                fs::rename(site.join("..new"), site.join("..data")).unwrap();
+            })
+            .await;
+            noticed(poll, bundle, |site| {
+                fs::rename(site, site.with_extension("old")).unwrap();
+                fs::create_dir(site).unwrap();
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_removed_and_added_directory_is_watched_again() {
+        let root = tempfile::tempdir().unwrap();
+        let site = Site::new(root.path());
+        let bundle = root.path().join("a");
+        let settings = config::Watch { poll: None, settle: Duration::from_millis(10) };
+        let mut watch = Watch::new(site.clone(), settings);
+        watch.follow(&site.directories().unwrap());
+        for round in 0..5 {
+            fs::create_dir(&bundle).unwrap();
+            watch.settled().await;
+            watch.follow(&site.directories().unwrap());
+            fs::write(bundle.join("p.wasm"), round.to_string()).unwrap();
+            watch.settled().await;
+            fs::remove_dir_all(&bundle).unwrap();
+            watch.settled().await;
+            watch.follow(&site.directories().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let site = Site::new(root.path());
+        let settings = config::Watch { poll: None, settle: Duration::from_millis(1) };
+        let mut watch = Watch::new(site.clone(), settings);
+        watch.follow(&site.directories().unwrap());
+        let mut file = File::create(root.path().join("p.wasm")).unwrap();
+        file.write_all(b"half").unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(200), watch.settled()).await;
+        assert!(early.is_err(), "it settled while the file was open");
+        drop(file);
+        watch.settled().await;
+    }
+
+    #[tokio::test]
+    async fn what_does_not_matter_is_not_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let site = Site::new(root.path());
+        fs::write(root.path().join("p.wasm"), "1").unwrap();
+        let settings = config::Watch { poll: None, settle: Duration::from_millis(1) };
+        let mut watch = Watch::new(site.clone(), settings);
+        watch.follow(&site.directories().unwrap());
+        fs::write(root.path().join(".p.swp"), "1").unwrap();
+        fs::read(root.path().join("p.wasm")).unwrap();
+        let quiet = tokio::time::timeout(Duration::from_millis(100), watch.settled()).await;
+        assert!(quiet.is_err(), "reading or an editor's file counted as a change");
+    }
+}

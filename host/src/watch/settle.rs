@@ -1,0 +1,142 @@
+//! When a change counts as complete.
+//!
+//! A change is seldom one event: a copy is many writes, a deployment many files. It is complete
+//! when nothing has happened for a while and no file that was written to is still open. Pure: time
+//! is a parameter. Kept by [`super::Watch`].
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a file that nobody closes is waited for after the last write to it. Some are never
+/// closed, such as those that a program keeps open.
+const OPEN: Duration = Duration::from_secs(3);
+/// How long a change may take altogether. A site in which something is written all the time is
+/// read now and then all the same.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The state of one change.
+#[derive(Debug)]
+pub(super) struct Settle {
+    quiet: Duration,
+    change: Option<Change>,
+}
+
+#[derive(Debug)]
+struct Change {
+    first: Instant,
+    /// When nothing more is expected, unless more happens.
+    calm: Instant,
+    /// Files that were written to and have not been closed, with their last write.
+    open: HashMap<PathBuf, Instant>,
+}
+
+impl Settle {
+    /// A change is complete `quiet` after its last event.
+    pub(super) fn new(quiet: Duration) -> Self {
+        Self { quiet, change: None }
+    }
+
+    /// Something happened.
+    pub(super) fn changed(&mut self, now: Instant) {
+        self.changed_after(now, self.quiet);
+    }
+
+    /// Something happens that is worth a look after a while.
+    pub(super) fn changed_after(&mut self, now: Instant, wait: Duration) {
+        let calm = now + wait.max(self.quiet);
+        match &mut self.change {
+            Some(change) => change.calm = change.calm.max(calm),
+            None => self.change = Some(Change { first: now, calm, open: HashMap::new() }),
+        }
+    }
+
+    /// Something was written to a file, which is open therefore.
+    pub(super) fn written(&mut self, path: &Path, now: Instant) {
+        self.changed(now);
+        if let Some(change) = &mut self.change {
+            change.open.insert(path.to_owned(), now);
+        }
+    }
+
+    /// A file was closed after writing, or nobody can write to it under this name any more.
+    pub(super) fn closed(&mut self, path: &Path, now: Instant) {
+        self.changed(now);
+        if let Some(change) = &mut self.change {
+            change.open.remove(path);
+        }
+    }
+
+    /// When the change is complete, if nothing more happens; none if nothing has happened.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let change = self.change.as_ref()?;
+        let closed = change.open.values().map(|last| *last + OPEN).max();
+        let due = closed.map_or(change.calm, |closed| closed.max(change.calm));
+        Some(due.min(change.first + LONGEST))
+    }
+
+    /// Whether a change is complete by now. It is over then.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let complete = self.due().is_some_and(|due| due <= now);
+        if complete {
+            self.change = None;
+        }
+        complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each step is a time in milliseconds and what happens then: `c`hanged, `w`ritten and
+    /// closed (`x`) with a file's name. Expects when the change is complete.
+    fn check(steps: &[(u64, &str)], expect: Option<u64>) {
+        let start = Instant::now();
+        let at = |millis: u64| start + Duration::from_millis(millis);
+        let mut settle = Settle::new(Duration::from_millis(100));
+        for &(millis, step) in steps {
+            match step.split_at(1) {
+                ("c", _) => settle.changed(at(millis)),
+                ("w", file) => settle.written(Path::new(file), at(millis)),
+                ("x", file) => settle.closed(Path::new(file), at(millis)),
+                ("l", _) => settle.changed_after(at(millis), Duration::from_secs(1)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let due = settle.due();
+        assert_eq!(due, expect.map(at), "{steps:?}");
+        if let (Some(due), Some(&(last, _))) = (due, steps.last()) {
+            if due > at(last) {
+                assert!(!settle.take(due.checked_sub(Duration::from_millis(1)).unwrap()));
+            }
+            assert!(settle.take(due.max(at(last))));
+            assert_eq!(settle.due(), None, "it is over");
+        }
+    }
+
+    #[test]
+    fn a_change_is_complete_after_a_quiet_moment() {
+        check(&[], None);
+        check(&[(0, "c")], Some(100));
+        check(&[(0, "c"), (90, "c")], Some(190));
+        check(&[(0, "w1"), (10, "x1")], Some(110));
+    }
+
+    #[test]
+    fn an_open_file_is_waited_for() {
+        check(&[(0, "w1")], Some(3_000));
+        check(&[(0, "w1"), (2_000, "w1")], Some(5_000));
+        check(&[(0, "w1"), (2_000, "x1")], Some(2_100));
+        check(&[(0, "w1"), (0, "w2"), (50, "x1")], Some(3_000));
+        check(&[(0, "w1"), (1_000, "w2"), (1_050, "x2"), (1_060, "x1")], Some(1_160));
+    }
+
+    #[test]
+    fn waiting_is_bounded() {
+        check(&[(0, "w1"), (2_900, "w1"), (5_800, "w1"), (8_700, "w1")], Some(10_000));
+        check(&[(0, "c"), (9_950, "c")], Some(10_000));
+        check(&[(0, "l")], Some(1_000));
+        check(&[(0, "l"), (10, "c")], Some(1_000));
+    }
+}
