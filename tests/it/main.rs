@@ -10,6 +10,7 @@
 
 mod build;
 mod client;
+mod peer;
 mod server;
 mod site;
 mod tidy;

@@ -1,0 +1,255 @@
+//! WAMP clients of other makes, each in a process of its own: autobahn-python, xconn, autobahn-js,
+//! wampy, and for WAMP v1 autobahn 0.8.15 and wamp.io. The scripts below `tests/peers` drive them.
+//!
+//! The dialogue is one JSON object a line. To the peer go commands:
+//! `{"do": "subscribe", "topic", "options"}`, `{"do": "unsubscribe", "topic"}`,
+//! `{"do": "publish", "topic", "args", "kwargs", "options"}`, `{"do": "leave"}`; v1 peers also know
+//! `call` (`procedure`, `args`). From it come, in this order, `{"joined", "protocol"}` or
+//! `{"refused", "message"}`; then for each command `{"done", …}` or `{"failed", "error",
+//! "message"}`; between them `{"event", "args", "kwargs", "details"}`; and at the end `{"left"}`
+//! and `{"disconnected"}`. A v1 event is `args[0]`. Binary is a string of NUL and base64.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+use crate::client::codec::Codec;
+use crate::client::within;
+
+/// Which client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Make {
+    AutobahnPython(Codec),
+    /// Messages in batches, WAMP v2's `.batched` subprotocols.
+    AutobahnPythonBatched(Codec),
+    /// Offers every serializer it has, in its own order.
+    AutobahnPythonDefault,
+    XconnPython(Codec),
+    AutobahnJs(Codec),
+    Wampy(Codec),
+    /// WAMP v1, on Python 2.7; `Make::runs` tells whether there is one.
+    AutobahnV1,
+    /// WAMP v1, on Node.
+    WampIo,
+}
+
+/// A running peer. Dropping it kills its process.
+pub(crate) struct Peer {
+    make: Make,
+    // Held so that the process ends with it.
+    _child: Child,
+    stdin: ChildStdin,
+    lines: mpsc::UnboundedReceiver<Value>,
+    unread: VecDeque<Value>,
+    complaints: Arc<Mutex<String>>,
+}
+
+impl Make {
+    /// Every v2 client with every serializer it has.
+    pub(crate) fn all_v2() -> impl Iterator<Item = Self> {
+        let makes = [Self::AutobahnPython, Self::XconnPython, Self::AutobahnJs, Self::Wampy];
+        let each = makes.into_iter().flat_map(|make| Codec::ALL.map(make));
+        each.chain([Self::AutobahnPythonDefault])
+    }
+
+    /// Whether this machine can run it. Only Python 2.7 may be missing.
+    pub(crate) fn runs(self) -> bool {
+        self != Self::AutobahnV1 || installed("python2.stamp").with_file_name("python2/python").exists()
+    }
+
+    fn command(self) -> Command {
+        let python = |client: &str, serializer: &str| {
+            let mut command = Command::new(installed("python/bin/python"));
+            command.arg(script("python/peer.py")).args(["--client", client]);
+            command.args(["--serializer", serializer]);
+            command
+        };
+        let node = |client: &str, codec: Codec| {
+            let mut command = node("peer.mjs");
+            command.args(["--client", client, "--serializer", codec.name()]);
+            command
+        };
+        match self {
+            Self::AutobahnPython(codec) => python("autobahn", codec.name()),
+            Self::AutobahnPythonBatched(codec) => {
+                python("autobahn", &format!("{}.batched", codec.name()))
+            }
+            Self::AutobahnPythonDefault => python("autobahn", "default"),
+            Self::XconnPython(codec) => python("xconn", codec.name()),
+            Self::AutobahnJs(codec) => node("autobahn", codec),
+            Self::Wampy(codec) => node("wampy", codec),
+            Self::WampIo => node("wampio", Codec::Json),
+            Self::AutobahnV1 => {
+                let mut command = Command::new(installed("python2/python"));
+                command.arg("-u").arg(script("python/wamp1.py"));
+                command.env("JACKFIELD_PYTHON2_PEERS", installed("python2"));
+                command
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Starts the client and waits until it has joined `realm1`.
+    pub(crate) async fn join(make: Make, addr: SocketAddr) -> Self {
+        let mut peer = Self::start(make, addr, "realm1", "/");
+        let answer = peer.until("to join", |line| has(line, "joined") || has(line, "refused")).await;
+        assert!(has(&answer, "joined"), "{make:?} could not join: {answer}; {}", peer.complaints());
+        peer
+    }
+
+    /// Starts the client and leaves it to the test to read how that went. `target` is path and
+    /// query; v1 clients have no realm.
+    pub(crate) fn start(make: Make, addr: SocketAddr, realm: &str, target: &str) -> Self {
+        let mut command = make.command();
+        command.args(["--url", &format!("ws://{addr}{target}")]);
+        if make != Make::AutobahnV1 {
+            command.args(["--realm", realm]);
+        }
+        let (child, stdin, lines, complaints) = spawn(command);
+        Self { make, _child: child, stdin, lines, unread: VecDeque::new(), complaints }
+    }
+
+    pub(crate) async fn subscribe(&mut self, topic: &str, options: Value) -> Value {
+        self.done(json!({"do": "subscribe", "topic": topic, "options": options})).await
+    }
+
+    pub(crate) async fn unsubscribe(&mut self, topic: &str) -> Value {
+        self.done(json!({"do": "unsubscribe", "topic": topic})).await
+    }
+
+    /// Publishes; with `{"acknowledge": true}` it is done when the router said so.
+    pub(crate) async fn publish(
+        &mut self,
+        topic: &str,
+        args: Value,
+        kwargs: Value,
+        options: Value,
+    ) -> Value {
+        self.done(json!({
+            "do": "publish", "topic": topic, "args": args, "kwargs": kwargs, "options": options,
+        }))
+        .await
+    }
+
+    /// Leaves, and returns when the connection is closed on its side.
+    pub(crate) async fn leave(&mut self) {
+        self.done(json!({"do": "leave"})).await;
+        self.until("to disconnect", |line| has(line, "disconnected")).await;
+    }
+
+    /// Gives a command that must succeed, and returns its report.
+    pub(crate) async fn done(&mut self, command: Value) -> Value {
+        let report = self.tell(command).await;
+        assert!(has(&report, "done"), "{:?}: {report}; {}", self.make, self.complaints());
+        report
+    }
+
+    /// Gives a command, and returns `{"done"}` or `{"failed"}`.
+    pub(crate) async fn tell(&mut self, command: Value) -> Value {
+        let what = format!("to answer {command}");
+        let line = format!("{command}\n");
+        self.stdin.write_all(line.as_bytes()).await.expect("the peer still reads");
+        let subject = command["do"].clone();
+        self.until(&what, |line| line["done"] == subject || line["failed"] == subject).await
+    }
+
+    /// The next event: topic, args, kwargs.
+    pub(crate) async fn event(&mut self) -> (String, Value, Value) {
+        let mut event = self.until("to report an event", |line| has(line, "event")).await;
+        let topic = event["event"].as_str().expect("a topic").to_owned();
+        (topic, event["args"].take(), event["kwargs"].take())
+    }
+
+    /// The first line, also of those passed over before, that is `wanted`.
+    pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(place) = self.unread.iter().position(&wanted) {
+            return self.unread.remove(place).unwrap();
+        }
+        within(format!("{:?} {what}", self.make), async {
+            loop {
+                let Some(line) = self.lines.recv().await else {
+                    let (make, complaints) = (self.make, self.complaints());
+                    panic!("{make:?} ended instead of {what}; unread: {:?}; {complaints}", self.unread);
+                };
+                if wanted(&line) {
+                    return line;
+                }
+                self.unread.push_back(line);
+            }
+        })
+        .await
+    }
+
+    fn complaints(&self) -> String {
+        format!("its standard error: {}", self.complaints.lock().unwrap())
+    }
+}
+
+/// A process with a JSON dialogue on its standard input and output.
+pub(crate) fn spawn(
+    mut command: Command,
+) -> (Child, ChildStdin, mpsc::UnboundedReceiver<Value>, Arc<Mutex<String>>) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn().expect("the peer starts");
+    let (deliver, lines) = mpsc::unbounded_channel();
+    let complaints = Arc::new(Mutex::new(String::new()));
+    let stdin = child.stdin.take().unwrap();
+    let (errors, noise) = (Arc::clone(&complaints), Arc::clone(&complaints));
+    each_line(child.stdout.take().unwrap(), move |line| match serde_json::from_str(&line) {
+        // Nobody may be listening any more.
+        Ok(report) => drop(deliver.send(report)),
+        // Some libraries print where they should log.
+        Err(_) => noise.lock().unwrap().push_str(&format!("(printed) {line}\n")),
+    });
+    each_line(child.stderr.take().unwrap(), move |line| {
+        errors.lock().unwrap().push_str(&format!("{line}\n"));
+    });
+    (child, stdin, lines, complaints)
+}
+
+/// Node with one of the scripts in `tests/peers/node`.
+pub(crate) fn node(name: &str) -> Command {
+    let mut command = Command::new("node");
+    command.env("JACKFIELD_NODE_PEERS", installed("node"));
+    command.arg(script(&format!("node/{name}")));
+    command
+}
+
+fn each_line(
+    output: impl AsyncRead + Send + Unpin + 'static,
+    mut take: impl FnMut(String) + Send + 'static,
+) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            take(line);
+        }
+    });
+}
+
+/// What `make peers` has put there.
+fn installed(path: &str) -> PathBuf {
+    let path = repository().join("target/peers").join(path);
+    assert!(path.exists(), "{} is missing: run `make peers` in {}", path.display(), repository().display());
+    path
+}
+
+fn script(path: &str) -> PathBuf {
+    repository().join("tests/peers").join(path)
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
+fn has(line: &Value, key: &str) -> bool {
+    line.get(key).is_some()
+}

@@ -1,0 +1,226 @@
+// A WAMP client of another make, driven line by line, as `peer.py` is: one JSON command a line on
+// standard input, one JSON report a line on standard output. `tests/it/peer.rs` holds the other end.
+//
+// Binary values are strings that begin with NUL and go on in base64, in both directions; under JSON
+// these libraries know no binary, and the strings pass as they are.
+//
+// The modules live outside the working tree's sources: JACKFIELD_NODE_PEERS names their folder.
+
+import { createRequire } from 'node:module';
+import { EventEmitter } from 'node:events';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+
+const { values: options } = parseArgs({
+  options: {
+    client: { type: 'string' },
+    url: { type: 'string' },
+    realm: { type: 'string', default: 'realm1' },
+    serializer: { type: 'string', default: 'json' },
+  },
+});
+const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
+
+// wamp.io is from 2012 and finds events here.
+process.EventEmitter = EventEmitter;
+// Node has one of its own from version 22 on.
+globalThis.WebSocket ??= class extends require('ws') {
+  constructor(...rest) {
+    super(...rest);
+    // In a browser nobody has to listen for errors; `close` follows and says enough.
+    this.addEventListener('error', () => {});
+  }
+};
+// autobahn-js logs to the console whatever surprises it, which would garble the dialogue.
+console.log = console.error;
+console.warn = console.error;
+
+const report = (line) => process.stdout.write(`${JSON.stringify(line, plain)}\n`);
+
+// Session ids are BigInt under some serializers; JSON knows only numbers, and 53 bits fit.
+const plain = (_key, value) => (typeof value === 'bigint' ? Number(value) : value);
+
+const binary = options.serializer !== 'json';
+
+/** Turns what a command holds into what the client is given. */
+function fromLine(value) {
+  if (typeof value === 'string' && value.startsWith('\0') && binary) {
+    return Buffer.from(value.slice(1), 'base64');
+  }
+  if (Array.isArray(value)) return value.map(fromLine);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fromLine(item)]));
+}
+
+/** Turns what the client was given into what a report can hold. */
+function toLine(value) {
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer) {
+    return `\0${Buffer.from(value).toString('base64')}`;
+  }
+  // msgpack5 leaves binary in a buffer list.
+  if (typeof value?.slice === 'function' && typeof value?.append === 'function') {
+    return toLine(value.slice());
+  }
+  if (value instanceof Map) return toLine(Object.fromEntries(value));
+  if (Array.isArray(value)) return value.map(toLine);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toLine(item)]));
+}
+
+function reportEvent(topic, args, kwargs, details) {
+  report({ event: topic, args: toLine(args ?? []), kwargs: toLine(kwargs ?? {}), details: toLine(details ?? {}) });
+}
+
+/** Carries out one command after the other, and reports how each went. */
+async function obey(client) {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const command = JSON.parse(line);
+    const name = command.do;
+    try {
+      if (!client[name]) throw new Error(`${options.client} cannot ${name}`);
+      report({ done: name, ...(await client[name](command)) });
+    } catch (error) {
+      const uri = error?.errorUri ?? error?.error ?? error?.name ?? String(error);
+      report({ failed: name, error: uri, message: error?.message ?? toLine(error?.args ?? []) });
+    }
+    if (name === 'leave') break;
+  }
+  process.exit(0);
+}
+
+function autobahn() {
+  const { Connection, serializer } = require('autobahn');
+  const serializers = {
+    json: () => new serializer.JSONSerializer(),
+    msgpack: () => new serializer.MsgpackSerializer(),
+    cbor: () => new serializer.CBORSerializer(),
+  };
+  const connection = new Connection({
+    transports: [{ type: 'websocket', url: options.url, serializers: [serializers[options.serializer]()] }],
+    realm: options.realm,
+    max_retries: 0,
+  });
+  const subscriptions = new Map();
+  let ended;
+  const end = new Promise((resolve) => { ended = resolve; });
+  connection.onclose = (reason, details) => {
+    if (connection.joined) report({ left: details.reason, message: details.message ?? null });
+    else report({ refused: details.reason ?? reason, message: details.message ?? null });
+    report({ disconnected: true });
+    ended();
+    if (!connection.joined) process.exit(0);
+    return true;
+  };
+  connection.onopen = (session, details) => {
+    connection.joined = true;
+    report({ joined: session.id, protocol: details.transport?.protocol });
+    obey({
+      async subscribe({ topic, options }) {
+        const handler = (args, kwargs, event) => reportEvent(
+          event.topic ?? topic, args, kwargs, { publication: event.publication, publisher: event.publisher });
+        const subscription = await session.subscribe(topic, handler, options);
+        subscriptions.set(topic, subscription);
+        return { subscription: subscription.id };
+      },
+      async unsubscribe({ topic }) {
+        await session.unsubscribe(subscriptions.get(topic));
+      },
+      async publish({ topic, args, kwargs, options }) {
+        const publication = await session.publish(topic, fromLine(args ?? []), fromLine(kwargs ?? {}), options);
+        return { publication: publication?.id };
+      },
+      async leave() {
+        connection.close();
+        await end;
+      },
+    });
+  };
+  connection.open();
+}
+
+async function wampy() {
+  const { Wampy } = require('wampy');
+  const serializers = {
+    json: () => new (require('wampy/JsonSerializer.js').JsonSerializer)(),
+    msgpack: () => new (require('wampy/MsgpackSerializer.js').MsgpackSerializer)(),
+    cbor: () => new (require('wampy/CborSerializer.js').CborSerializer)(),
+  };
+  const subscriptions = new Map();
+  let ended;
+  const end = new Promise((resolve) => { ended = resolve; });
+  const client = new Wampy(options.url, {
+    ws: require('ws'),
+    realm: options.realm,
+    serializer: serializers[options.serializer](),
+    maxRetries: 0,
+    autoReconnect: false,
+    onClose: () => { report({ disconnected: true }); ended(); },
+    onError: (error) => console.error(error),
+  });
+  let welcome;
+  try {
+    welcome = await client.connect();
+  } catch (error) {
+    report({ refused: error.errorUri ?? error.message, message: error.details?.message ?? null });
+    process.exit(0);
+  }
+  report({ joined: client.getSessionId(), protocol: `wamp.2.${options.serializer}`, roles: Object.keys(welcome.roles ?? {}) });
+  await obey({
+    async subscribe({ topic, options }) {
+      const handler = ({ argsList, argsDict, details }) => reportEvent(details.topic ?? topic, argsList, argsDict, details);
+      const subscription = await client.subscribe(topic, handler, options);
+      subscriptions.set(topic, subscription.subscriptionKey ?? topic);
+      return { subscription: subscription.subscriptionId };
+    },
+    async unsubscribe({ topic }) {
+      await client.unsubscribe(subscriptions.get(topic));
+    },
+    async publish({ topic, args, kwargs, options }) {
+      const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
+      const publication = await client.publish(topic, payload, options);
+      return { publication: publication?.publicationId };
+    },
+    async leave() {
+      await client.disconnect();
+      await end;
+    },
+  });
+}
+
+/** WAMP v1. The library's client has calls and nothing else; `raw` says the rest by hand. */
+function wampio() {
+  const WebSocket = require('ws');
+  // wamp.io passes the subprotocol as the ws of its time took it.
+  require.cache[require.resolve('ws')].exports = class extends WebSocket {
+    constructor(url, { protocol }) {
+      super(url, protocol);
+    }
+  };
+  const wamp = require('wamp.io');
+  const session = wamp.connect(options.url, opened, () => { report({ disconnected: true }); process.exit(0); });
+  const socket = session._websocket;
+  socket.addEventListener('error', (error) => { report({ refused: error.message }); process.exit(0); });
+  function opened() {
+    report({ joined: session._session_id, protocol: socket.protocol });
+    let refuse;
+    socket.addEventListener('message', ({ data }) => {
+      const [kind, subject, value, description] = JSON.parse(data);
+      if (kind === 8) reportEvent(subject, [value]);
+      // The library lets a failed call wait for ever.
+      if (kind === 4) refuse?.({ errorUri: value, message: description });
+    });
+    const raw = (...message) => { socket.send(JSON.stringify(message)); };
+    obey({
+      async subscribe({ topic }) { raw(5, topic); },
+      async unsubscribe({ topic }) { raw(6, topic); },
+      async publish({ topic, args }) { raw(7, topic, args[0]); },
+      async call({ procedure, args }) {
+        const refused = new Promise((_resolve, reject) => { refuse = reject; });
+        return { result: await Promise.race([session.call(procedure, ...args).promise, refused]) };
+      },
+      async leave() { socket.close(1000); },
+    });
+  }
+}
+
+await { autobahn, wampy, wampio }[options.client]();

@@ -1,0 +1,243 @@
+"""A WAMP v2 client of another make, driven line by line.
+
+Reads one JSON command a line from standard input and writes one JSON report a line to standard
+output. `tests/it/peer.rs` describes the dialogue and holds its other end.
+
+Binary values are strings that begin with NUL and go on in base64, in both directions.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import sys
+
+
+def report(**line):
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def from_line(value):
+    """Turns what a command holds into what the client is given."""
+    if isinstance(value, str) and value.startswith("\0"):
+        return base64.b64decode(value[1:])
+    if isinstance(value, list):
+        return [from_line(item) for item in value]
+    if isinstance(value, dict):
+        return {key: from_line(item) for key, item in value.items()}
+    return value
+
+
+def to_line(value):
+    """Turns what the client was given into what a report can hold."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "\0" + base64.b64encode(bytes(value)).decode()
+    if isinstance(value, (list, tuple)):
+        return [to_line(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_line(item) for key, item in value.items()}
+    return value
+
+
+def report_event(topic, args, kwargs, **details):
+    details = {key: value for key, value in details.items() if value is not None}
+    report(
+        event=topic,
+        args=to_line(list(args or [])),
+        kwargs=to_line(dict(kwargs or {})),
+        details=to_line(details),
+    )
+
+
+async def commands():
+    """The commands as they come; ends with standard input."""
+    reader = asyncio.StreamReader(limit=2**26)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    while line := await reader.readline():
+        yield json.loads(line)
+
+
+async def obey(client):
+    """Carries out one command after the other, and reports how each went."""
+    async for command in commands():
+        do = command["do"]
+        try:
+            report(done=do, **(await client[do](command) or {}))
+        except Exception as error:  # Whatever it is, the test wants to read it.
+            uri = getattr(error, "error", None) or getattr(error, "message", None)
+            report(failed=do, error=uri or type(error).__name__, message=str(error))
+        if do == "leave":
+            return
+
+
+async def run_autobahn(url, realm, names):
+    import txaio
+
+    txaio.use_asyncio()
+    from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
+    from autobahn.wamp import serializer
+    from autobahn.wamp.types import PublishOptions, SubscribeOptions
+
+    classes = {
+        "json": serializer.JsonSerializer,
+        "msgpack": getattr(serializer, "MsgPackSerializer", None),
+        "cbor": getattr(serializer, "CBORSerializer", None),
+        "ubjson": getattr(serializer, "UBJSONSerializer", None),
+        "flatbuffers": getattr(serializer, "FlatBuffersSerializer", None),
+    }
+
+    def make(name):
+        name, _, batched = name.partition(".")
+        return classes[name](batched=batched == "batched")
+
+    subscriptions = {}
+    ended = asyncio.Event()
+
+    def handler(topic):
+        def on_event(*args, details, **kwargs):
+            report_event(
+                details.topic or topic,
+                args,
+                kwargs,
+                publication=details.publication,
+                publisher=details.publisher,
+            )
+
+        return on_event
+
+    async def subscribe(session, command):
+        topic = command["topic"]
+        options = SubscribeOptions(details=True, **command.get("options", {}))
+        subscription = await session.subscribe(handler(topic), topic, options=options)
+        subscriptions[topic] = subscription
+        return {"subscription": subscription.id}
+
+    async def unsubscribe(session, command):
+        await subscriptions.pop(command["topic"]).unsubscribe()
+
+    async def publish(session, command):
+        acknowledged = session.publish(
+            command["topic"],
+            *from_line(command.get("args", [])),
+            options=PublishOptions(**command.get("options", {})),
+            **from_line(command.get("kwargs", {})),
+        )
+        if acknowledged is not None:
+            return {"publication": (await acknowledged).id}
+
+    async def leave(session, _command):
+        session.leave()
+        await ended.wait()
+
+    class Session(ApplicationSession):
+        def onJoin(self, details):
+            report(
+                joined=details.session, protocol=self._transport.websocket_protocol_in_use
+            )
+            client = {
+                do.__name__: lambda command, do=do: do(self, command)
+                for do in (subscribe, unsubscribe, publish, leave)
+            }
+            self.obeying = asyncio.ensure_future(obey(client))
+            self.obeying.add_done_callback(lambda _done: asyncio.get_running_loop().stop())
+
+        def onLeave(self, details):
+            if hasattr(self, "obeying"):
+                report(left=details.reason, message=details.message)
+            else:
+                report(refused=details.reason, message=details.message)
+            self.disconnect()
+
+        def onDisconnect(self):
+            report(disconnected=True)
+            ended.set()
+            if not hasattr(self, "obeying"):
+                asyncio.get_running_loop().stop()
+
+    serializers = None if names == ["default"] else [make(name) for name in names]
+    runner = ApplicationRunner(url, realm, serializers=serializers)
+    try:
+        await runner.run(Session, start_loop=False)
+    except OSError as error:
+        report(refused=str(error))
+        return
+    await asyncio.Event().wait()
+
+
+async def run_xconn(url, realm, names):
+    from wampproto import serializers
+    from wampproto.auth import AnonymousAuthenticator
+    from xconn.async_client import AsyncClient
+
+    classes = {
+        "json": serializers.JSONSerializer,
+        "msgpack": serializers.MsgPackSerializer,
+        "cbor": serializers.CBORSerializer,
+    }
+    [name] = names
+    subscriptions = {}
+
+    async def on_disconnect():
+        report(disconnected=True)
+
+    try:
+        client = AsyncClient(AnonymousAuthenticator(""), classes[name]())
+        session = await client.connect(url, realm, disconnect_callback=on_disconnect)
+    except Exception as error:  # Refusals come as several unrelated classes.
+        report(refused=str(error))
+        return
+    report(joined=session._base_session.id, protocol=f"wamp.2.{name}")
+
+    def handler(topic):
+        async def on_event(event):
+            report_event(topic, event.args, event.kwargs, **(event.details or {}))
+
+        return on_event
+
+    async def subscribe(command):
+        topic = command["topic"]
+        subscription = await session.subscribe(topic, handler(topic), command.get("options"))
+        subscriptions[topic] = subscription
+        return {"subscription": subscription.subscription_id}
+
+    async def unsubscribe(command):
+        await subscriptions.pop(command["topic"]).unsubscribe()
+
+    async def publish(command):
+        await session.publish(
+            command["topic"],
+            from_line(command.get("args")),
+            from_line(command.get("kwargs")),
+            command.get("options"),
+        )
+
+    async def leave(_command):
+        await session.leave()
+
+    await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, leave)})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--client", choices=["autobahn", "xconn"], default="autobahn")
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--realm", default="realm1")
+    parser.add_argument(
+        "--serializer",
+        default="default",
+        help="names, best first: json, msgpack, cbor, each also with .batched; default offers what"
+        " the client offers by itself",
+    )
+    options = parser.parse_args()
+    run = {"autobahn": run_autobahn, "xconn": run_xconn}[options.client]
+    try:
+        asyncio.run(run(options.url, options.realm, options.serializer.split(",")))
+    except RuntimeError as stopped:
+        # The autobahn peer ends by stopping the loop, as its sessions have no other end.
+        if "Event loop stopped" not in str(stopped):
+            raise
+
+
+main()
