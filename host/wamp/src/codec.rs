@@ -17,9 +17,13 @@ use std::borrow::Cow;
 
 use crate::dialect::Codec;
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod cbor;
 mod json;
 mod message_pack;
+#[cfg(test)]
+mod tests;
 mod transcode;
 mod tree;
 mod writer;

@@ -181,9 +181,9 @@ impl<'o> Writer<'o> {
     pub(crate) fn open(&mut self, is_map: bool) -> Open {
         let head = self.out.len();
         if is_map {
-            self.begin_map(0)
+            self.begin_map(0);
         } else {
-            self.begin_list(0)
+            self.begin_list(0);
         }
         Open { head, is_map }
     }
@@ -196,9 +196,9 @@ impl<'o> Writer<'o> {
         let mut head = Vec::new();
         let mut writer = Writer::new(self.codec, &mut head);
         if open.is_map {
-            writer.begin_map(len)
+            writer.begin_map(len);
         } else {
-            writer.begin_list(len)
+            writer.begin_list(len);
         }
         self.out.splice(open.head..=open.head, head);
     }
@@ -223,7 +223,9 @@ impl<'o> Writer<'o> {
             Value::Binary(bytes) => self.binary(bytes),
             Value::List(list) => {
                 self.begin_list(list.len());
-                list.iter().for_each(|value| self.value(value));
+                for value in list {
+                    self.value(value);
+                }
                 self.end_list();
             }
             Value::Map(dict) => self.dict(dict),
@@ -329,7 +331,7 @@ impl<'o> Writer<'o> {
         if argument < 24 {
             self.low_byte(u64::from(major) | argument);
         } else {
-            self.sized(argument, [major | 24, major | 25, major | 26, major | 27]);
+            self.sized(argument, [24, 25, 26, 27].map(|width| major + width));
         }
     }
 }

@@ -43,6 +43,7 @@ impl Message {
     }
 
     /// Appends the message to `out`.
+    #[expect(clippy::too_many_lines, reason = "one arm a message, each of a few lines")]
     pub fn encode(&self, codec: Codec, out: &mut Vec<u8>) {
         let kind = self.kind();
         let mut list = List { writer: Writer::new(codec, out), kind };
@@ -102,7 +103,8 @@ impl Message {
             }
             // Version 2 has no such form; an empty message makes the mistake visible to the peer.
             Self::Unsubscribe(Unsubscribe::ByTopic { topic }) => list.begin(1).text(topic).end(),
-            Self::Unsubscribed(Unsubscribed::Done(request)) => {
+            Self::Unsubscribed(Unsubscribed::Done(request))
+            | Self::Unregistered(Unregistered::Done(request)) => {
                 list.begin(1).request(*request).end();
             }
             Self::Unsubscribed(Unsubscribed::Revoked { subscription, reason }) => {
@@ -137,9 +139,6 @@ impl Message {
             }
             Self::Unregister(unregister) => {
                 list.begin(2).request(unregister.request).uint(unregister.registration.get()).end();
-            }
-            Self::Unregistered(Unregistered::Done(request)) => {
-                list.begin(1).request(*request).end();
             }
             Self::Unregistered(Unregistered::Revoked { registration, reason }) => {
                 list.revoked("registration", registration.get(), reason.as_deref());
