@@ -60,7 +60,7 @@ impl<T: Source> wit::Guest for T {
 
     fn on_publish(request: types::Request, event: types::Event) -> wit::PublishVerdict {
         let request = request.into();
-        match with::<T, _>(|plugin| plugin.on_publish(&request, event.into())) {
+        match with::<T, _>(|plugin| plugin.on_publish(&request, &event.into())) {
             Publish::Broadcast => wit::PublishVerdict::Broadcast,
             Publish::Deliver(delivery) => wit::PublishVerdict::Deliver(wit::Delivery {
                 event: delivery.event.map(Into::into),
@@ -77,7 +77,7 @@ impl<T: Source> wit::Guest for T {
         event: types::Event,
     ) -> Result<types::Event, types::Refusal> {
         let request = request.into();
-        with::<T, _>(|plugin| plugin.on_call(&request, event.into()))
+        with::<T, _>(|plugin| plugin.on_call(&request, &event.into()))
             .map(Into::into)
             .map_err(Into::into)
     }

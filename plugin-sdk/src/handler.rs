@@ -48,7 +48,7 @@ pub struct Handler<S = ()> {
 type Configure<S> = Box<dyn Fn(&Route) -> Result<S, Error>>;
 type Hook<S, T> = Box<dyn FnMut(&mut S, &Request) -> Result<T, Refusal>>;
 type Silent<S> = Box<dyn FnMut(&mut S, &Request)>;
-type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, Event) -> Result<T, Refusal>>;
+type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, &Event) -> Result<T, Refusal>>;
 
 /// The hooks that a handler wants, as `describe` tells the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,8 +69,8 @@ pub(crate) trait Configured {
     fn configure(&mut self, route: &Route) -> Result<(), Error>;
     fn on_subscribe(&mut self, request: &Request) -> Subscribe;
     fn on_unsubscribe(&mut self, request: &Request);
-    fn on_publish(&mut self, request: &Request, event: Event) -> Publish;
-    fn on_call(&mut self, request: &Request, event: Event) -> Result<Event, Refusal>;
+    fn on_publish(&mut self, request: &Request, event: &Event) -> Publish;
+    fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal>;
     fn on_timer(&mut self, request: &Request);
 }
 
@@ -159,7 +159,7 @@ impl<S: 'static> Handler<S> {
     #[must_use]
     pub fn on_publish<R: Answer<Publish>>(
         mut self,
-        mut hook: impl FnMut(&mut S, &Request, Event) -> R + 'static,
+        mut hook: impl FnMut(&mut S, &Request, &Event) -> R + 'static,
     ) -> Self {
         self.publish =
             Some(Box::new(move |state, request, event| hook(state, request, event).into_answer()));
@@ -170,7 +170,7 @@ impl<S: 'static> Handler<S> {
     #[must_use]
     pub fn on_call<R: Answer<Event>>(
         mut self,
-        mut hook: impl FnMut(&mut S, &Request, Event) -> R + 'static,
+        mut hook: impl FnMut(&mut S, &Request, &Event) -> R + 'static,
     ) -> Self {
         self.call =
             Some(Box::new(move |state, request, event| hook(state, request, event).into_answer()));
@@ -238,14 +238,14 @@ impl<S: 'static> Configured for Routes<S> {
         }
     }
 
-    fn on_publish(&mut self, request: &Request, event: Event) -> Publish {
+    fn on_publish(&mut self, request: &Request, event: &Event) -> Publish {
         let Some(hook) = &mut self.handler.publish else { return Publish::Broadcast };
         let answer =
             state_of(&mut self.states, request).and_then(|state| hook(state, request, event));
         answer.unwrap_or_else(Publish::Reject)
     }
 
-    fn on_call(&mut self, request: &Request, event: Event) -> Result<Event, Refusal> {
+    fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal> {
         let Some(hook) = &mut self.handler.call else { return Err(no_procedure(request)) };
         state_of(&mut self.states, request).and_then(|state| hook(state, request, event))
     }

@@ -10,7 +10,7 @@
 //! fn plugin() -> Plugin {
 //!     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).handler(
 //!         Handler::new("acme.shout").summary("passes texts on in capitals").on_publish(
-//!             |_, _request, event| {
+//!             |_state, _request, event| {
 //!                 let text: String = event.single()?;
 //!                 Ok(Publish::deliver(Event::new(text.to_uppercase())))
 //!             },

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// fn plugin() -> Plugin {
 ///     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).handler(
-///         Handler::new("acme.shout").on_publish(|_, _request, event| {
+///         Handler::new("acme.shout").on_publish(|_state, _request, event| {
 ///             let text: String = event.single()?;
 ///             Ok(Publish::deliver(Event::new(text.to_uppercase())))
 ///         }),
@@ -66,14 +66,14 @@ impl Plugin {
         }
     }
 
-    pub(crate) fn on_publish(&mut self, request: &Request, event: Event) -> Publish {
+    pub(crate) fn on_publish(&mut self, request: &Request, event: &Event) -> Publish {
         match self.find(&request.handler) {
             Some(handler) => handler.on_publish(request, event),
             None => Publish::Reject(no_handler(request)),
         }
     }
 
-    pub(crate) fn on_call(&mut self, request: &Request, event: Event) -> Result<Event, Refusal> {
+    pub(crate) fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal> {
         match self.find(&request.handler) {
             Some(handler) => handler.on_call(request, event),
             None => Err(no_handler(request)),

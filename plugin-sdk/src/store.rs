@@ -88,16 +88,22 @@ pub fn count_within(key: &str, window: Duration) -> Result<i64, Error> {
 /// As [`get`] and [`set`].
 pub fn update<T: Serialize + DeserializeOwned>(
     key: &str,
-    mut change: impl FnMut(Option<T>) -> Option<T>,
+    change: impl FnMut(Option<T>) -> Option<T>,
 ) -> Result<Option<T>, Error> {
-    loop {
-        let old = get_bytes(key);
-        let new = change(old.as_deref().map(|bytes| decode(key, bytes)).transpose()?);
-        let bytes = new.as_ref().map(encode).transpose()?;
-        if compare_and_set(key, old.as_deref(), bytes.as_deref(), None)? {
-            return Ok(new);
-        }
-    }
+    replace(key, None, change)
+}
+
+/// As [`update`], and keeps the value for some time from now.
+///
+/// # Errors
+///
+/// As [`get`] and [`set`].
+pub fn update_for<T: Serialize + DeserializeOwned>(
+    key: &str,
+    time: Duration,
+    change: impl FnMut(Option<T>) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    replace(key, Some(time), change)
 }
 
 /// Keys that begin with the prefix, in order, with their values, `limit` at most.
@@ -141,6 +147,21 @@ pub fn compare_and_set(
         .map_err(|error| refused(key, error))
 }
 
+fn replace<T: Serialize + DeserializeOwned>(
+    key: &str,
+    time: Option<Duration>,
+    mut change: impl FnMut(Option<T>) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    loop {
+        let old = get_bytes(key);
+        let new = change(old.as_deref().map(|bytes| decode(key, bytes)).transpose()?);
+        let bytes = new.as_ref().map(encode).transpose()?;
+        if compare_and_set(key, old.as_deref(), bytes.as_deref(), time)? {
+            return Ok(new);
+        }
+    }
+}
+
 fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| Error::Encode(reason(&error)))
 }
@@ -161,4 +182,59 @@ fn refused(key: &str, error: StoreError) -> Error {
 /// At least one: no time at all would be for ever in other stores, and is nothing anybody wants.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_typed() {
+        set("a", &vec![1, 2]).unwrap();
+        assert_eq!(get::<Vec<u8>>("a"), Ok(Some(vec![1, 2])));
+        assert_eq!(get::<Vec<u8>>("b"), Ok(None));
+        let reason = "invalid type: sequence, expected a string".to_owned();
+        assert_eq!(get::<String>("a"), Err(Error::Stored { key: "a".to_owned(), reason }));
+        assert!(delete("a"));
+        assert!(!delete("a"));
+    }
+
+    #[test]
+    fn numbers_count() {
+        assert_eq!(increment("n", 2), Ok(2));
+        assert_eq!(increment("n", -3), Ok(-1));
+        assert_eq!(get::<i64>("n"), Ok(Some(-1)));
+        set("n", "x").unwrap();
+        assert_eq!(increment("n", 1), Err(Error::NotANumber { key: "n".to_owned() }));
+    }
+
+    #[test]
+    fn updates_see_what_is_there() {
+        let append = |old: Option<Vec<u8>>| Some([old.unwrap_or_default(), vec![7]].concat());
+        assert_eq!(update("list", append), Ok(Some(vec![7])));
+        assert_eq!(update("list", append), Ok(Some(vec![7, 7])));
+        assert_eq!(update::<Vec<u8>>("list", |_| None), Ok(None));
+        assert_eq!(get_bytes("list"), None);
+    }
+
+    #[test]
+    fn entries_are_those_of_the_prefix_in_order() {
+        for key in ["a/2", "b/1", "a/1", "a"] {
+            set(key, key).unwrap();
+        }
+        let keys = |prefix, limit| {
+            entries::<String>(prefix, limit).unwrap().into_iter().map(|(key, _)| key).collect()
+        };
+        let all: Vec<String> = keys("a/", 10);
+        assert_eq!(all, ["a/1", "a/2"]);
+        let one: Vec<String> = keys("a/", 1);
+        assert_eq!(one, ["a/1"]);
+    }
+
+    #[test]
+    fn no_time_is_a_millisecond() {
+        assert_eq!(milliseconds(Duration::ZERO), 1);
+        assert_eq!(milliseconds(Duration::from_secs(2)), 2_000);
+        assert_eq!(milliseconds(Duration::MAX), u64::MAX);
+    }
 }

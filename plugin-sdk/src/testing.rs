@@ -6,7 +6,7 @@
 //!
 //! fn plugin() -> Plugin {
 //!     Plugin::new("acme", "1.0.0").handler(Handler::new("acme.shout").on_publish(
-//!         |_, _request, event| {
+//!         |_state, _request, event| {
 //!             let text: String = event.single()?;
 //!             Ok(Publish::deliver(Event::new(text.to_uppercase())))
 //!         },

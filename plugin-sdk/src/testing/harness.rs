@@ -5,7 +5,8 @@
 #![expect(
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "a mistake in a test has to stop the test, as the module says"
+    clippy::needless_pass_by_value,
+    reason = "a mistake in a test has to stop the test, and events are made where they are sent"
 )]
 
 use std::{collections::BTreeMap, mem, time::Duration};
@@ -200,7 +201,7 @@ impl Harness {
     ) -> Result<Event, Failure> {
         self.present(session);
         let (request, _) = self.ask(Some(session), topic);
-        let answer = self.run(|plugin| plugin.on_call(&request, event))?;
+        let answer = self.run(|plugin| plugin.on_call(&request, &event))?;
         self.settle()?;
         Ok(answer?)
     }
@@ -310,7 +311,7 @@ impl Harness {
     ) -> Result<(), Failure> {
         let (request, hooks) = self.ask(publisher, topic);
         let verdict = if hooks.publish {
-            self.run(|plugin| plugin.on_publish(&request, event.clone()))?
+            self.run(|plugin| plugin.on_publish(&request, &event))?
         } else {
             Publish::Broadcast
         };

@@ -1,0 +1,30 @@
+//! What was said in a room lately. It is in the store, and so survives a new version of the plugin.
+
+use std::time::Duration;
+
+use jackfield_plugin::{Error, store};
+
+use crate::heard::Message;
+
+/// A room in which nobody has spoken for so long is forgotten.
+const REMEMBERED: Duration = Duration::from_hours(7 * 24);
+
+/// The oldest message comes first.
+pub(crate) fn read(topic: &str) -> Result<Vec<Message>, Error> {
+    Ok(store::get(&key(topic))?.unwrap_or_default())
+}
+
+/// Adds a message, and forgets the oldest past `most`.
+pub(crate) fn add(topic: &str, message: &Message, most: usize) -> Result<(), Error> {
+    store::update_for::<Vec<Message>>(&key(topic), REMEMBERED, |messages| {
+        let mut messages = messages.unwrap_or_default();
+        messages.push(message.clone());
+        messages.drain(..messages.len().saturating_sub(most));
+        Some(messages)
+    })?;
+    Ok(())
+}
+
+fn key(topic: &str) -> String {
+    format!("history/{topic}")
+}

@@ -1,0 +1,94 @@
+//! The hooks of a room. Each gets the route's settings, the request and, where there is one, the
+//! event; each may refuse with `?`.
+
+use std::time::Duration;
+
+use jackfield_plugin::{Event, Publish, Refusal, Request, Subscribe, sessions, store, topics};
+use serde::Deserialize;
+
+use crate::{
+    heard::{Heard, Message},
+    history, names,
+    settings::Settings,
+};
+
+/// Messages are counted over this time.
+const BURST_TIME: Duration = Duration::from_secs(10);
+
+/// What members publish: `{"text": "hello"}` or `{"nick": "Alice"}`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Said {
+    Text(String),
+    Nick(String),
+}
+
+/// Gives the newcomer a name and the history, and tells the others.
+pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscribe, Refusal> {
+    let (topic, caller) = (request.topic(), request.caller()?);
+    let you = names::give(topic, caller.id(), caller.authid())?;
+    let joined = Heard::Joined { who: you.clone() };
+    topics::publish_except(topic, joined.event()?, [caller.id()]);
+    let history = Heard::History { you, messages: history::read(topic)? };
+    sessions::send(caller.id(), topic, history.event()?);
+    Ok(Subscribe::allow())
+}
+
+/// Tells those who stay.
+pub(crate) fn leave(_settings: &mut Settings, request: &Request) -> Result<(), Refusal> {
+    if let Some(who) = names::take(request.topic(), request.caller()?.id())? {
+        topics::publish(request.topic(), Heard::Left { who }.event()?);
+    }
+    Ok(())
+}
+
+/// Passes a message on with its author's name, or changes that name.
+pub(crate) fn say(
+    settings: &mut Settings,
+    request: &Request,
+    event: &Event,
+) -> Result<Publish, Refusal> {
+    let (topic, caller) = (request.topic(), request.caller()?);
+    let Some(from) = names::get(topic, caller.id())? else {
+        return Err(Refusal::not_authorized("Join the room before you speak."));
+    };
+    match event.single()? {
+        Said::Text(text) => {
+            let text = acceptable(&text, settings.longest)?;
+            let flood = format!("flood/{}", caller.id());
+            if store::count_within(&flood, BURST_TIME)? > settings.burst {
+                return Err(Refusal::new("acme.chat.error.flood", "One at a time, please."));
+            }
+            let message = Message { from, text };
+            history::add(topic, &message, settings.history)?;
+            Ok(Publish::deliver(Heard::Message(message).event()?))
+        }
+        Said::Nick(to) => {
+            names::change(topic, caller.id(), &to)?;
+            // Published rather than delivered, so that the member hears of it too.
+            topics::publish(topic, Heard::Renamed { from, to }.event()?);
+            Ok(Publish::drop())
+        }
+    }
+}
+
+/// The names of those who are here.
+pub(crate) fn who(
+    _settings: &mut Settings,
+    request: &Request,
+    _event: &Event,
+) -> Result<Event, Refusal> {
+    Ok(Event::of(&names::all(request.topic())?)?)
+}
+
+fn acceptable(text: &str, longest: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Refusal::invalid_argument("Say something."));
+    }
+    if text.chars().count() > longest {
+        let message = format!("A message has {longest} characters at most.");
+        return Err(Refusal::invalid_argument(message));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,192 @@
+//! The rule that a topic with a user id in it belongs to that user, for the handlers of `secured`
+//! and `sync`. No plugin of its own.
+
+use jackfield_plugin::{Error, Refusal, Request, Route, Session, Subscribe, Value};
+use serde::Deserialize;
+
+/// Which attributes of the topic say whose it is. As `handler.args` of a route:
+/// `{ user: owner_id, organization: company_id, wildcard: true }`, each with a default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ownership {
+    /// The attribute with the id of the user; `user_id` unless said otherwise.
+    pub user: String,
+    /// The attribute with the id of the organization, `organization_id` unless said otherwise.
+    /// The channel need not have it, and `*` in its place is every organization.
+    pub organization: String,
+    /// Whether `*` as the user stands for everybody.
+    pub wildcard: bool,
+}
+
+/// What the user source says of a user, as far as it matters here: ids as numbers or as text.
+#[derive(Debug, Default, Deserialize)]
+struct Claims {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    organization_id: Value,
+}
+
+impl Default for Ownership {
+    fn default() -> Self {
+        Self {
+            user: "user_id".to_owned(),
+            organization: "organization_id".to_owned(),
+            wildcard: false,
+        }
+    }
+}
+
+impl Ownership {
+    /// The rule under which `*` as the user stands for everybody.
+    #[must_use]
+    pub fn with_wildcard() -> Self {
+        Self { wildcard: true, ..Self::default() }
+    }
+
+    /// The rule for a route, if its channel says whose its topics are. Without that, everybody
+    /// would be refused, and nobody would know why.
+    pub fn for_route(self, route: &Route) -> Result<Self, Error> {
+        if captures(route.channel(), &self.user) {
+            return Ok(self);
+        }
+        let (user, channel) = (&self.user, route.channel());
+        Err(Error::Route(format!(
+            "the channel `{channel}` has no `{{{user}}}` that would say whose its topics are"
+        )))
+    }
+
+    /// Whether the session may subscribe to the topic.
+    pub fn may_subscribe(&self, request: &Request) -> Result<Subscribe, Refusal> {
+        if self.is_everybodys(request)
+            || request.session().is_some_and(|session| self.is_own(request, session))
+        {
+            return Ok(Subscribe::Allow);
+        }
+        let topic = request.topic();
+        let message = format!("You are not allowed to subscribe on topic \"{topic}\".");
+        Err(Refusal::not_authorized(message))
+    }
+
+    fn is_everybodys(&self, request: &Request) -> bool {
+        self.wildcard && request.attribute_text(&self.user) == Some("*")
+    }
+
+    fn is_own(&self, request: &Request, session: &Session) -> bool {
+        // Claims of another shape say nothing of the user.
+        let claims: Claims = session.claims().unwrap_or_default();
+        let user = request.attribute::<u64>(&self.user).ok().filter(|id| *id != 0);
+        user.is_some() && user == number(&claims.id) && self.is_in(request, &claims)
+    }
+
+    /// The user source need not know organizations; if it does, the topic has to agree.
+    fn is_in(&self, request: &Request, claims: &Claims) -> bool {
+        let Some(organization) = request.attribute_text(&self.organization) else { return true };
+        if organization == "*" {
+            return true;
+        }
+        let Ok(organization) = organization.parse::<u64>() else { return false };
+        claims.organization_id.is_null() || number(&claims.organization_id) == Some(organization)
+    }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Whether the channel has the variable, bare or with an inline pattern or default.
+fn captures(channel: &str, name: &str) -> bool {
+    channel.split('{').skip(1).any(|variable| {
+        let variable = variable.strip_prefix('!').unwrap_or(variable);
+        variable.strip_prefix(name).is_some_and(|rest| rest.starts_with(['}', '<', '?']))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_plugin::{
+        Handler, Plugin, json,
+        testing::{Harness, User},
+    };
+
+    use super::*;
+
+    fn plugin() -> Plugin {
+        let handler = |name, ownership: Ownership| {
+            Handler::new(name)
+                .configure(move |route| ownership.clone().for_route(route))
+                .on_subscribe(|ownership, request| ownership.may_subscribe(request))
+        };
+        Plugin::new("t", "1")
+            .handler(handler("own", Ownership::default()))
+            .handler(handler("own-or-all", Ownership::with_wildcard()))
+    }
+
+    /// May somebody with these claims subscribe to the topic?
+    #[track_caller]
+    fn check(topic: &str, claims: Value, expect: bool) {
+        let mut site = Harness::new(plugin);
+        site.route("own/{user_id}", "own");
+        site.route("own/{user_id}/{organization_id}", "own");
+        site.route("all/{user_id}", "own-or-all");
+        let somebody = site.join(User::named("somebody").claims(claims));
+        let answer = site.subscribe(somebody, topic);
+        assert_eq!(answer.is_ok(), expect, "{answer:?}");
+        if let Err(refused) = answer {
+            assert_eq!(refused.uri(), Some("wamp.error.not_authorized"));
+            let message = format!("You are not allowed to subscribe on topic \"{topic}\".");
+            assert_eq!(refused.message(), message);
+        }
+    }
+
+    #[test]
+    fn topics_belong_to_their_user() {
+        check("own/7", json!({"id": 7}), true);
+        check("own/7", json!({"id": "7"}), true);
+        check("own/07", json!({"id": 7}), true);
+        check("own/7", json!({"id": 8}), false);
+        check("own/7", json!({"id": -7}), false);
+        check("own/7", json!({"id": null}), false);
+        check("own/7", json!({}), false);
+        check("own/7", json!({"id": [7]}), false);
+        check("own/0", json!({"id": 0}), false);
+        check("own/7x", json!({"id": 7}), false);
+        check("own/99999999999999999999", json!({"id": 7}), false);
+        check("own/*", json!({"id": 7}), false);
+        check("own/*", json!({"id": "*"}), false);
+    }
+
+    #[test]
+    fn organizations_have_to_agree_where_they_are_known() {
+        check("own/7/1", json!({"id": 7, "organization_id": 1}), true);
+        check("own/7/1", json!({"id": 7, "organization_id": "1"}), true);
+        check("own/7/2", json!({"id": 7, "organization_id": 1}), false);
+        check("own/7/2", json!({"id": 7}), true);
+        check("own/7/2", json!({"id": 7, "organization_id": null}), true);
+        check("own/7/*", json!({"id": 7, "organization_id": 1}), true);
+        check("own/8/*", json!({"id": 7, "organization_id": 1}), false);
+        check("own/7/x", json!({"id": 7}), false);
+        check("own/7/1", json!({"id": 7, "organization_id": []}), false);
+    }
+
+    #[test]
+    fn the_wildcard_is_everybodys_where_the_rule_says_so() {
+        check("all/*", json!({}), true);
+        check("all/7", json!({"id": 7}), true);
+        check("all/7", json!({"id": 8}), false);
+        check("all/**", json!({}), false);
+    }
+
+    #[test]
+    fn a_channel_that_names_nobody_is_refused() {
+        let mut site = Harness::new(plugin);
+        let error = site.try_route("own/{id}", "own", &Value::Null).unwrap_err();
+        assert_eq!(
+            error,
+            "the channel `own/{id}` has no `{user_id}` that would say whose its topics are"
+        );
+        assert!(captures(r"a/{x<\d+>?1}/{user_id<\d+>}", "user_id"));
+        assert!(captures("a/{!user_id}", "user_id"));
+        assert!(!captures("a/{user_ids}", "user_id"));
+    }
+}

@@ -1,0 +1,141 @@
+//! The handlers that OroPlatform's own routing files name, so that its back office finds every
+//! topic that it knows.
+//!
+//! * Broadcast: data updates, maintenance mode, the message queue's heartbeat, outdated user pages.
+//! * To their own user only: email, attribute import, reminders, conversations, and failed mailbox
+//!   synchronization, where `*` is everybody's.
+//! * The ping, which passes nothing on and says on a timer that the connection is alive: proxies
+//!   that close silent connections depend on it.
+
+use jackfield_ownership::Ownership;
+use jackfield_plugin::{Event, Handler, Plugin, Publish, export, topics};
+
+fn plugin() -> Plugin {
+    Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .handler(ping())
+        .handler(broadcast("oro_sync.data_update"))
+        .handler(broadcast("oro_sync.maintenance"))
+        .handler(broadcast("oro_message_queue.message_queue_heartbeat"))
+        .handler(broadcast("oro_user.outdated_user_page"))
+        .handler(secured("oro_email.event", Ownership::default()))
+        .handler(secured("oro_entity_config.attribute_import", Ownership::default()))
+        .handler(secured("oro_reminder.remind", Ownership::default()))
+        .handler(secured("oro_conversation.event", Ownership::default()))
+        .handler(secured("oro_imap.sync_fail", Ownership::with_wildcard()))
+}
+
+export!(plugin);
+
+fn ping() -> Handler {
+    Handler::new("oro_sync.ping")
+        .summary("keeps silent connections alive")
+        .on_publish(|_state, _request, _event| Publish::drop())
+        .on_timer(|_state, request| {
+            topics::publish(request.topic(), Event::new("Connection keep alive"));
+        })
+}
+
+fn broadcast(name: &str) -> Handler {
+    Handler::new(name).summary("passes every event on to every subscriber")
+}
+
+/// `handler.args` mean nothing to these names elsewhere, and so neither here.
+fn secured(name: &str, ownership: Ownership) -> Handler<Ownership> {
+    Handler::new(name)
+        .summary("lets users subscribe to their own topics only")
+        .configure(move |route| ownership.clone().for_route(route))
+        .on_subscribe(|ownership, request| ownership.may_subscribe(request))
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_plugin::{
+        json,
+        testing::{Harness, User},
+    };
+
+    use super::*;
+
+    fn site() -> Harness {
+        let mut site = Harness::new(plugin);
+        for (channel, handler) in [
+            ("oro/ping", "oro_sync.ping"),
+            ("oro/data/update", "oro_sync.data_update"),
+            ("oro/maintenance", "oro_sync.maintenance"),
+            ("oro/message_queue_heartbeat", "oro_message_queue.message_queue_heartbeat"),
+            ("oro/outdated_user_page", "oro_user.outdated_user_page"),
+            ("oro/email_event/{user_id}/{organization_id}", "oro_email.event"),
+            (
+                "oro/attribute_import/{user_id}/{config_model_id}",
+                "oro_entity_config.attribute_import",
+            ),
+            ("oro/reminder_remind/{user_id}", "oro_reminder.remind"),
+            ("oro/conversation_event/{user_id}/{organization_id}", "oro_conversation.event"),
+            ("oro/imap_sync_fail/{user_id}", "oro_imap.sync_fail"),
+        ] {
+            site.route(channel, handler);
+        }
+        site
+    }
+
+    /// Alice is user 7 of organization 1: may she subscribe, and does she get what is published?
+    #[track_caller]
+    fn check(topic: &str, expect: bool) {
+        let mut site = site();
+        let claims = json!({"id": 7, "organization_id": 1});
+        let alice = site.join(User::named("alice").claims(claims));
+        assert_eq!(site.subscribe(alice, topic).is_ok(), expect, "{topic}");
+        let event = Event::new(json!({"any": ["thing", 1, null]}));
+        site.publish_as_host(topic, event.clone()).unwrap();
+        let received = site.received(alice);
+        if expect {
+            assert_eq!(received, [(topic, event)]);
+        } else {
+            assert_eq!(received, []);
+        }
+    }
+
+    #[test]
+    fn everybody_gets_what_is_broadcast() {
+        check("oro/data/update", true);
+        check("oro/maintenance", true);
+        check("oro/message_queue_heartbeat", true);
+        check("oro/outdated_user_page", true);
+    }
+
+    #[test]
+    fn users_get_what_is_theirs() {
+        check("oro/email_event/7/1", true);
+        check("oro/email_event/7/*", true);
+        check("oro/email_event/7/2", false);
+        check("oro/email_event/8/1", false);
+        check("oro/attribute_import/7/12", true);
+        check("oro/attribute_import/8/12", false);
+        check("oro/reminder_remind/7", true);
+        check("oro/reminder_remind/8", false);
+        check("oro/conversation_event/7/1", true);
+        check("oro/conversation_event/8/1", false);
+        check("oro/imap_sync_fail/7", true);
+        check("oro/imap_sync_fail/*", true);
+        check("oro/imap_sync_fail/8", false);
+    }
+
+    #[test]
+    fn the_ping_only_says_that_the_connection_lives() {
+        let mut site = site();
+        let alice = site.join(User::anonymous());
+        site.subscribe(alice, "oro/ping").unwrap();
+        site.publish_as_host("oro/ping", Event::new("anything")).unwrap();
+        assert_eq!(site.received(alice), []);
+        site.timer("oro/ping").unwrap();
+        assert_eq!(site.received(alice), [("oro/ping", Event::new("Connection keep alive"))]);
+    }
+
+    #[test]
+    fn no_topic_enters_the_plugin_without_need() {
+        let site = site();
+        assert_eq!(site.hooks("oro_sync.ping"), ["publish", "timer"]);
+        assert!(site.hooks("oro_sync.data_update").is_empty());
+        assert_eq!(site.hooks("oro_email.event"), ["subscribe"]);
+    }
+}
