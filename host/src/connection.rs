@@ -395,7 +395,7 @@ impl Member {
     }
 
     fn join(&self) {
-        self.dispatch.realm().join(Arc::clone(&self.session));
+        self.dispatch.realm().join(&self.session);
     }
 
     fn welcome(&self) -> Welcome<'_> {

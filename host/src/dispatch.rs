@@ -18,7 +18,7 @@ use std::task::Poll;
 use jackfield_broker::{Batch, Publication, Realm, Session};
 use jackfield_routing::Route;
 use jackfield_sandbox::{
-    Caller, Effect, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
+    Caller, Effect, Fault, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
 };
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
@@ -153,7 +153,7 @@ impl Dispatch {
         let lane = routed.handler.lane(topic);
         let request = self.hook_request(&routed, topic, from);
         let hook = lane.on_publish(&request, &args, &kwargs);
-        let Outcome { answer, effects } = paying(batch, hook).await.map_err(Refusal::fault)?;
+        let Outcome { answer, effects } = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
         let changed;
         let narrowed;
         match answer {
@@ -205,7 +205,7 @@ impl Dispatch {
                 let lane = routed.handler.lane(topic);
                 let hook_request = self.hook_request(routed, topic, from);
                 let hook = lane.on_subscribe(&hook_request);
-                let outcome = paying(batch, hook).await.map_err(Refusal::fault)?;
+                let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
                 effects = outcome.effects;
                 if let SubscribeVerdict::Deny(refusal) = outcome.answer {
                     self.apply(&generation, effects, batch).await;
@@ -289,7 +289,8 @@ impl Dispatch {
                 Ok(Outcome { answer: (), effects }) => {
                     left.extend(self.perform(generation, effects, batch));
                 }
-                Err(fault) => Refusal::fault(fault).log("unsubscribe", &session, &topic),
+                // There is nobody to refuse; the fault is in the log.
+                Err(fault) => drop(routed.failed(&fault)),
             }
         }
     }
@@ -366,6 +367,10 @@ impl Routed<'_, '_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn failed(&self, fault: &Fault) -> Refusal {
+        Refusal::fault(self.handler.name(), fault)
     }
 }
 

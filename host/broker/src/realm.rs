@@ -77,8 +77,8 @@ impl Realm {
     }
 
     /// Makes the session a member.
-    pub fn join(&self, session: Arc<Session>) {
-        let member = Member { session: Arc::clone(&session), subscribed: IndexSet::new() };
+    pub fn join(&self, session: &Arc<Session>) {
+        let member = Member { session: Arc::clone(session), subscribed: IndexSet::new() };
         self.write().members.insert(session.id, member);
     }
 
@@ -337,7 +337,7 @@ mod tests {
             let id = SessionId::new(id).unwrap();
             let on = Arc::clone(&link) as Arc<dyn Link>;
             let session = Arc::new(Session::new(id, identity, dialect, outbox, on));
-            realm.join(Arc::clone(&session));
+            realm.join(&session);
             Self { session, link }
         }
 
@@ -380,7 +380,8 @@ mod tests {
         old.subscribe(&realm, "t.x", MatchPolicy::Exact);
         new.subscribe(&realm, "t.x", MatchPolicy::Exact);
         new.subscribe(&realm, "t", MatchPolicy::Prefix);
-        (old.read(), new.read());
+        old.read();
+        new.read();
         let payload = Payload::from_json("[5]", "{}").unwrap();
         let report = realm.publish(&publication("t.x", &payload), &mut Batch::default());
         assert_eq!(report, Report { delivered: 3, refused: 0 });

@@ -49,16 +49,17 @@ impl Refusal {
     }
 
     /// A client learns that the handler failed, not how: that is in the operator's log.
-    pub(super) fn fault(fault: Fault) -> Self {
-        let handler = &fault.handler;
-        let refusal = match fault.kind {
-            FaultKind::OnHold { .. } => Self::new(
-                HANDLER_ON_HOLD,
-                format!("the handler `{handler}` has failed repeatedly; try again later"),
-            ),
-            _ => Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed")),
+    pub(super) fn fault(handler: &str, fault: &Fault) -> Self {
+        let refusal = if let FaultKind::OnHold { .. } = fault.kind {
+            // The faults that led here were warned of; refusals may be many.
+            debug!("{fault}");
+            let message = format!("the handler `{handler}` has failed repeatedly; try again later");
+            Self::new(HANDLER_ON_HOLD, message)
+        } else {
+            let backtrace = fault.backtrace.as_deref().unwrap_or("none");
+            warn!(kind = fault.kind.label(), backtrace, "{fault}");
+            Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed"))
         };
-        warn!(plugin = %fault.plugin, %handler, topic = %fault.topic, "{fault}");
         Self { logged: true, ..refusal }
     }
 

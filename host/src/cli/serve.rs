@@ -1,0 +1,73 @@
+//! `jackfield serve DIR`: serves a site until the process is asked to end.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{self, ServeError};
+use crate::config::{Config, LogFormat};
+use crate::site::Site;
+
+/// What `jackfield serve` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The site: a directory of bundles, each with a websocket_routing.yml and/or .wasm files.
+    #[arg(value_name = "DIR")]
+    site: PathBuf,
+    /// Where to listen, instead of what the configuration says; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// The configuration; without it, DIR/jackfield.yml where there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Serves until asked to end. Mistakes of the site go to stderr, each with its place.
+pub fn run(args: Args) -> ExitCode {
+    let Args { site, listen, config } = args;
+    let mut config = match Config::find(config.as_deref(), &site) {
+        Ok(config) => config,
+        Err(error) => return fail(&error),
+    };
+    config.listen = listen.unwrap_or(config.listen);
+    log_to_stderr(config.log.format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let served = runtime.block_on(app::serve(Site::new(site), config, &mut std::io::stdout()));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let ServeError::Site(problems) = &error {
+                for problem in problems {
+                    say(problem);
+                }
+            }
+            fail(&error)
+        }
+    }
+}
+
+/// `RUST_LOG` chooses what is logged; without it, what operators need to know.
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    say(&format!("error: {error}"));
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stderr, reason = "a command speaks to whoever typed it")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
