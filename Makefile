@@ -1,13 +1,60 @@
 # What the project can do for you. Everything that is built or fetched goes below target/.
 
+SHELL := /bin/bash
 PYTHON ?= python3
 PEERS := target/peers
+SITE := target/demo/site
+STOCK := broadcast chat secured sync
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build plugins ## Build everything, and serve a demo site on 127.0.0.1:8080
+	@cat docs/demo.txt
+	@target/release/jackfield serve $(SITE)
+
+.PHONY: build
+build: ## Build the server
+	cargo build --release --locked --package jackfield
+
+# Each file is put in place by renaming, so that a server that watches the site never meets half
+# of one; routes come last, so that it never meets them without their handlers.
+.PHONY: plugins
+plugins: toolchain ## Build the stock plugins as components, into the demo site
+	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	@for plugin in $(STOCK); do \
+		mkdir -p $(SITE)/$$plugin && \
+		place() { cmp -s $$1 $$2 || { cp $$1 $$2.tmp && mv $$2.tmp $$2; }; } && \
+		place target/plugins/wasm32-wasip2/release/jackfield_$$plugin.wasm $(SITE)/$$plugin/$$plugin.wasm && \
+		place plugins/$$plugin/websocket_routing.yml $(SITE)/$$plugin/websocket_routing.yml || exit 1; \
+	done
+	@echo "the demo site is in $(SITE)"
+
+.PHONY: test
+test: toolchain peers ## Install what the tests need, and run all of them
+	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	cargo build --release --locked --package jackfield
+	cargo test --release --locked --workspace
+
+.PHONY: lint
+lint: toolchain ## Judge format, lints and documentation, as CI does
+	cargo fmt --all --check
+	cargo fmt --all --check --manifest-path plugins/Cargo.toml
+	cargo fmt --all --check --manifest-path tests/guests/Cargo.toml
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+
+# The Rust toolchain is rustup's; what it may lack is added once.
+.PHONY: toolchain
+toolchain:
+	@command -v rustup >/dev/null || { echo "rustup is missing: it installs Rust, see rustup.rs"; exit 1; }
+	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 
 .PHONY: peers
 peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Fetch the WAMP clients of others that the tests talk to
