@@ -1,0 +1,157 @@
+//! An event that a plugin made: two texts that are known to be JSON of the right kind.
+//!
+//! The check is made here, once, so that no part of the host has to fear the text: it is well
+//! formed, nested no deeper than serde_json follows by default, its numbers fit and its strings
+//! hold no lone surrogates.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::contract::types;
+
+/// The payload of a publication, a call or a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    args: String,
+    kwargs: String,
+}
+
+impl Event {
+    /// The text of a JSON array.
+    pub fn args(&self) -> &str {
+        &self.args
+    }
+
+    /// The text of a JSON object.
+    pub fn kwargs(&self) -> &str {
+        &self.kwargs
+    }
+
+    /// Both texts, args first.
+    pub fn into_parts(self) -> (String, String) {
+        (self.args, self.kwargs)
+    }
+
+    /// Checks what a guest handed over; the error says what is wrong with it.
+    pub(crate) fn parse(event: types::EventResult) -> Result<Self, String> {
+        let types::EventResult { args, kwargs } = event;
+        serde_json::from_str::<Array>(&args)
+            .map_err(|e| format!("args is not the text of a JSON array: {e}"))?;
+        serde_json::from_str::<Object>(&kwargs)
+            .map_err(|e| format!("kwargs is not the text of a JSON object: {e}"))?;
+        Ok(Self { args, kwargs })
+    }
+
+    /// Bytes that the event counts for.
+    pub(crate) fn len(&self) -> usize {
+        self.args.len() + self.kwargs.len()
+    }
+}
+
+struct Array;
+struct Object;
+/// Any JSON value, looked at from end to end and kept nowhere.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Array {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(SoundVisitor).map(|Sound| Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SoundVisitor).map(|Sound| Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SoundVisitor)
+    }
+}
+
+struct SoundVisitor;
+
+impl<'de> Visitor<'de> for SoundVisitor {
+    type Value = Sound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of args or an object of kwargs")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Sound, A::Error> {
+        while seq.next_element::<Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sound, A::Error> {
+        while map.next_entry::<Sound, Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(args: &str, kwargs: &str, expected: Result<(), &str>) {
+        let event = types::EventResult { args: args.to_owned(), kwargs: kwargs.to_owned() };
+        let found = Event::parse(event).map(|_| ());
+        match (&found, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(text), Err(part)) if text.contains(part) => {}
+            _ => panic!("{args} and {kwargs} gave {found:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn events_are_json_of_the_right_kind() {
+        check("[]", "{}", Ok(()));
+        check(r#"[1, -2.5e3, "a\u00e9\ud83d\ude00", null, true, [], {"a": {}}]"#, " {} ", Ok(()));
+        check(r#"["\u0000AQID"]"#, r#"{"a": "\u0000AQID"}"#, Ok(()));
+        check("", "{}", Err("args is not"));
+        check("{}", "{}", Err("args is not"));
+        check("1", "{}", Err("args is not"));
+        check("null", "{}", Err("args is not"));
+        check("[", "{}", Err("args is not"));
+        check("[1,]", "{}", Err("args is not"));
+        check("[1] 2", "{}", Err("args is not"));
+        check("[nan]", "{}", Err("args is not"));
+        check("[]", "", Err("kwargs is not"));
+        check("[]", "[]", Err("kwargs is not"));
+        check("[]", "{a: 1}", Err("kwargs is not"));
+    }
+
+    #[test]
+    fn what_a_parser_would_refuse_later_is_refused_at_once() {
+        check(r#"["\ud800 a"]"#, "{}", Err("hex escape"));
+        check("[1e999]", "{}", Err("number out of range"));
+        check(&format!("{}{}", "[".repeat(1000), "]".repeat(1000)), "{}", Err("recursion"));
+    }
+}

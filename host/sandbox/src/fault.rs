@@ -1,0 +1,128 @@
+//! What went wrong in a call. A fault is the host's reason to refuse; it says nothing to clients
+//! by itself, and everything to the operator.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::manifest::Hook;
+
+/// A call that failed. Its effects are dropped, what it wrote to the store is taken back, and the
+/// next call meets a fresh instance.
+///
+/// `Display` gives one line without the backtrace.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct Fault {
+    /// The name of the plugin, or its file while it has not been described.
+    pub plugin: String,
+    /// What was called.
+    pub occasion: Occasion,
+    /// What went wrong.
+    pub kind: FaultKind,
+    /// Where in the plugin, one frame a line; only for what went wrong while its code ran.
+    pub backtrace: Option<String>,
+    /// The end of what the call wrote to stderr, which is where a panic leaves its message.
+    pub stderr: Option<String>,
+}
+
+/// Which function of the plugin was called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occasion {
+    /// `describe`, or what a component runs when it is instantiated.
+    Describe,
+    /// `configure`, for this route.
+    Configure {
+        /// The handler that the route names.
+        handler: String,
+        /// The name of the route.
+        route: String,
+    },
+    /// A hook.
+    Hook {
+        /// Which one.
+        hook: Hook,
+        /// The handler that the route names.
+        handler: String,
+        /// The topic it was about.
+        topic: String,
+    },
+}
+
+/// What went wrong in a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FaultKind {
+    /// The plugin's code failed; the text is the runtime's.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// The plugin ended its process.
+    #[error("called exit with code {0}")]
+    Exit(i32),
+    /// The call took longer than the limit.
+    #[error("did not return within {} ms", .0.as_millis())]
+    Deadline(Duration),
+    /// The plugin wanted more memory than the limit, in bytes, and failed without it.
+    #[error("needs more than its {0} bytes of memory")]
+    Memory(usize),
+    /// The answer and the effects together are larger than the limit, in bytes.
+    #[error("gave more than its {0} bytes of output")]
+    Output(usize),
+    /// There were more effects than the limit.
+    #[error("gave more than its {0} effects")]
+    Effects(usize),
+    /// The answer or an effect is not what the contract asks for; the text says how.
+    #[error("gave a bad answer: {0}")]
+    BadAnswer(String),
+    /// No fresh instance could be made after an earlier fault.
+    #[error("cannot be restarted: {0}")]
+    Restart(String),
+    /// The handler failed so often that it is not called for a while.
+    #[error("is on hold after repeated faults")]
+    OnHold {
+        /// When it is called again.
+        until: Instant,
+    },
+    /// The plugin offers no handler of this name.
+    #[error("has no such handler")]
+    UnknownHandler,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plugin {}, {}: {}", self.plugin, self.occasion, self.kind)?;
+        match &self.stderr {
+            Some(text) => write!(f, " (stderr: {})", text.trim_end().replace('\n', " / ")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Describe => f.write_str("describe"),
+            Self::Configure { handler, route } => {
+                write!(f, "configure of handler {handler} for route {route}")
+            }
+            Self::Hook { hook, handler, topic } => {
+                write!(f, "{hook} of handler {handler} for topic {topic}")
+            }
+        }
+    }
+}
+
+impl FaultKind {
+    /// A short name of the kind, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Trap(_) => "trap",
+            Self::Exit(_) => "exit",
+            Self::Deadline(_) => "deadline",
+            Self::Memory(_) => "memory",
+            Self::Output(_) => "output",
+            Self::Effects(_) => "effects",
+            Self::BadAnswer(_) => "bad_answer",
+            Self::Restart(_) => "restart",
+            Self::OnHold { .. } => "on_hold",
+            Self::UnknownHandler => "unknown_handler",
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The host's side of one instance: what the engine and the imports of the plugin reach while it
+//! runs. One is made with each instance and dies with it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use wasmtime::component::{HasData, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::audience::{Audience, Realm};
+use crate::console::Console;
+use crate::effect::Effect;
+use crate::fault::FaultKind;
+use crate::memory::Memory;
+use crate::policy::Limits;
+use crate::store::SharedSpace;
+use crate::store::journal::Journal;
+use crate::throttle::Throttle;
+use crate::wasi;
+
+/// The data of one wasmtime store.
+pub(crate) struct Guest {
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) memory: Memory,
+    pub(crate) call: Call,
+    pub(crate) journal: Journal,
+    pub(crate) stdout: Console,
+    pub(crate) stderr: Console,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+/// What all instances of one plugin share.
+pub(crate) struct Surroundings {
+    /// The name of the plugin, or its file while it has not been described.
+    pub(crate) plugin: String,
+    pub(crate) limits: Limits,
+    pub(crate) audience: Arc<dyn Audience>,
+    pub(crate) space: SharedSpace,
+    /// A std mutex: it is held for a few additions.
+    pub(crate) throttle: Mutex<Throttle>,
+}
+
+/// The call that runs, or the last one.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) realm: Realm,
+    pub(crate) handler: String,
+    pub(crate) topic: String,
+    pub(crate) deadline: Instant,
+    pub(crate) effects: Vec<Effect>,
+    /// Bytes that the effects count for.
+    pub(crate) output: usize,
+}
+
+/// Why the host stops a plugin: travels through the engine as the error of an import.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Breach(pub(crate) FaultKind);
+
+impl Guest {
+    pub(crate) fn new(surroundings: Arc<Surroundings>) -> Self {
+        let (stdout, stderr) = (Console::default(), Console::default());
+        Self {
+            memory: Memory::new(&surroundings.limits),
+            call: Call {
+                realm: Realm::default(),
+                handler: String::new(),
+                topic: String::new(),
+                deadline: Instant::now(),
+                effects: Vec::new(),
+                output: 0,
+            },
+            journal: Journal::new(Arc::clone(&surroundings.space)),
+            wasi: wasi::context(&stdout, &stderr),
+            resources: ResourceTable::new(),
+            surroundings,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Makes ready for a call that begins now.
+    pub(crate) fn begin(&mut self, realm: Realm, handler: &str, topic: &str) -> Instant {
+        let call = &mut self.call;
+        call.realm = realm;
+        call.handler.clear();
+        call.handler.push_str(handler);
+        call.topic.clear();
+        call.topic.push_str(topic);
+        call.effects.clear();
+        call.output = 0;
+        call.deadline = Instant::now() + self.surroundings.limits.deadline;
+        call.deadline
+    }
+
+    /// Collects an effect, if the call may have one more.
+    pub(crate) fn effect(&mut self, effect: Effect) -> wasmtime::Result<()> {
+        let limits = &self.surroundings.limits;
+        let call = &mut self.call;
+        call.output = call.output.saturating_add(effect.len());
+        if call.output > limits.output {
+            return Err(Breach(FaultKind::Output(limits.output)).into());
+        }
+        if call.effects.len() >= limits.effects {
+            return Err(Breach(FaultKind::Effects(limits.effects)).into());
+        }
+        call.effects.push(effect);
+        Ok(())
+    }
+
+    /// Writes what the call left on stdout and stderr to the log; the text of the latter is
+    /// returned.
+    pub(crate) fn drain_console(&mut self) -> Option<String> {
+        if let Some((text, lost)) = self.stdout.take() {
+            self.log_text(tracing::Level::DEBUG, &text, lost);
+        }
+        let (text, lost) = self.stderr.take()?;
+        self.log_text(tracing::Level::WARN, &text, lost);
+        Some(text)
+    }
+}
+
+impl Surroundings {
+    pub(crate) fn new(
+        plugin: String,
+        limits: Limits,
+        audience: Arc<dyn Audience>,
+        space: SharedSpace,
+    ) -> Self {
+        let throttle = Mutex::new(Throttle::new(limits.log, Instant::now()));
+        Self { plugin, limits, audience, space, throttle }
+    }
+
+    /// Runs `f` on the throttle.
+    pub(crate) fn throttle<T>(&self, f: impl FnOnce(&mut Throttle) -> T) -> T {
+        f(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl HasData for Guest {
+    type Data<'a> = &'a mut Guest;
+}

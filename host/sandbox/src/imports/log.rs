@@ -1,0 +1,115 @@
+//! `log`: lines for the operator, each with the plugin, the handler and the topic it came from.
+//! stdout and stderr take the same way.
+//!
+//! A plugin cannot flood the log: its lines are counted over all its instances, and what is too
+//! much is left out, with one line that says how many.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use tracing::Level;
+
+use crate::contract::log;
+use crate::guest::Guest;
+
+/// Longest message, in bytes; what is longer is cut.
+const MAX_MESSAGE: usize = 4 << 10;
+
+impl log::Host for Guest {
+    fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Trace => Level::TRACE,
+            log::Level::Debug => Level::DEBUG,
+            log::Level::Info => Level::INFO,
+            log::Level::Warn => Level::WARN,
+            log::Level::Error => Level::ERROR,
+        };
+        self.log_line(level, &message);
+        Ok(())
+    }
+}
+
+impl Guest {
+    /// Writes each line of the text, and how much of it was lost.
+    pub(crate) fn log_text(&self, level: Level, text: &str, lost: usize) {
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            self.log_line(level, line);
+        }
+        if lost > 0 {
+            self.log_line(level, &format!("({lost} more bytes left out)"));
+        }
+    }
+
+    /// Says how many lines were left out, if any were and nothing was said lately.
+    pub(crate) fn log_suppressed(&self) {
+        if let Some(lines) = self.surroundings.throttle(|t| t.report(Instant::now())) {
+            self.emit(Level::WARN, &format!("{lines} log lines were left out: too many at once"));
+        }
+    }
+
+    fn log_line(&self, level: Level, message: &str) {
+        if self.surroundings.throttle(|t| t.admit(Instant::now())) {
+            self.emit(level, &presentable(message));
+        }
+    }
+
+    fn emit(&self, level: Level, message: &str) {
+        let plugin = self.surroundings.plugin.as_str();
+        let (handler, topic) = (self.call.handler.as_str(), self.call.topic.as_str());
+        // The level of a tracing event is part of its static description.
+        macro_rules! emit {
+            ($level:ident) => {
+                tracing::event!(
+                    target: "jackfield::plugin",
+                    Level::$level,
+                    plugin,
+                    handler,
+                    topic,
+                    "{message}"
+                )
+            };
+        }
+        match level {
+            Level::TRACE => emit!(TRACE),
+            Level::DEBUG => emit!(DEBUG),
+            Level::INFO => emit!(INFO),
+            Level::WARN => emit!(WARN),
+            Level::ERROR => emit!(ERROR),
+        }
+    }
+}
+
+/// One line of bounded length: a plugin must not be able to forge lines of the log, or to send
+/// codes to the operator's terminal.
+fn presentable(message: &str) -> String {
+    let kept = message.floor_char_boundary(MAX_MESSAGE);
+    let (kept, cut) = message.split_at(kept);
+    let mut line = String::with_capacity(kept.len());
+    for c in kept.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    if !cut.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "… ({} more bytes left out)", cut.len());
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_become_one_line_of_bounded_length() {
+        assert_eq!(presentable("as it is, été"), "as it is, été");
+        assert_eq!(presentable("a\nb\t\u{1b}[31mred"), "a\\nb\\t\\u{1b}[31mred");
+        let long = presentable(&"é".repeat(4096));
+        assert_eq!(long, format!("{}… (4096 more bytes left out)", "é".repeat(2048)));
+        let odd = presentable(&format!("a{}", "é".repeat(4096)));
+        assert_eq!(odd, format!("a{}… (4098 more bytes left out)", "é".repeat(2047)));
+    }
+}

@@ -1,0 +1,33 @@
+//! `sessions`: acts on single sessions, when the hook has returned.
+
+use super::{event, sound};
+use crate::contract::sessions;
+use crate::effect::Effect;
+use crate::guest::Guest;
+use crate::verdict::{session_id, topic, uri};
+
+impl sessions::Host for Guest {
+    fn send(&mut self, to: u64, about: String, what: sessions::Event) -> wasmtime::Result<()> {
+        let effect = Effect::Send {
+            session: sound(session_id(to))?,
+            topic: sound(topic(about))?,
+            event: event(what)?,
+        };
+        self.effect(effect)
+    }
+
+    fn unsubscribe(&mut self, who: u64, from: String) -> wasmtime::Result<()> {
+        let effect =
+            Effect::Unsubscribe { session: sound(session_id(who))?, topic: sound(topic(from))? };
+        self.effect(effect)
+    }
+
+    fn close(&mut self, who: u64, reason: String, message: String) -> wasmtime::Result<()> {
+        let effect = Effect::Close {
+            session: sound(session_id(who))?,
+            reason: sound(uri(reason))?,
+            message,
+        };
+        self.effect(effect)
+    }
+}

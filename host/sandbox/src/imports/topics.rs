@@ -1,0 +1,33 @@
+//! `topics`: events, and who receives them.
+
+use super::{event, sound};
+use crate::contract::topics;
+use crate::effect::Effect;
+use crate::guest::Guest;
+use crate::verdict::{session_ids, topic};
+
+impl topics::Host for Guest {
+    fn publish(
+        &mut self,
+        to: String,
+        what: topics::Event,
+        exclude: Vec<u64>,
+        eligible: Option<Vec<u64>>,
+    ) -> wasmtime::Result<()> {
+        let effect = Effect::Publish {
+            topic: sound(topic(to))?,
+            event: event(what)?,
+            exclude: sound(session_ids(exclude))?,
+            eligible: sound(eligible.map(session_ids).transpose())?,
+        };
+        self.effect(effect)
+    }
+
+    fn subscribers(&mut self, topic: String) -> wasmtime::Result<Vec<u64>> {
+        Ok(self.surroundings.audience.subscribers(self.call.realm, &topic))
+    }
+
+    fn count(&mut self, topic: String) -> wasmtime::Result<u32> {
+        Ok(self.surroundings.audience.count(self.call.realm, &topic))
+    }
+}

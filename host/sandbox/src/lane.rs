@@ -1,0 +1,238 @@
+//! The serial place where one instance of a plugin runs: calls are taken up in the order in which
+//! they came, one at a time.
+//!
+//! What happens when a call fails is decided here: its effects are dropped, what it wrote to the
+//! store is taken back, its instance is thrown away, and the next call meets a fresh one. The same
+//! holds for a call whose future is dropped before it is done.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::contract::types::EventParam;
+use crate::effect::Outcome;
+use crate::event::Event;
+use crate::fault::{Fault, FaultKind, Occasion};
+use crate::instance::{Failure, Instance, fault, faulty, within};
+use crate::manifest::Hook;
+use crate::plugin::{Inner, RouteConfig};
+use crate::request::Request;
+use crate::ticker::Running;
+use crate::verdict::{Answer, PublishVerdict, Refusal, SubscribeVerdict};
+
+/// All lanes of one started plugin. Cheap to clone; the instances end with the last clone.
+#[derive(Debug, Clone)]
+pub struct Lanes {
+    lanes: Arc<[Lane]>,
+}
+
+/// The serial place where one instance runs.
+pub struct Lane {
+    plugin: Arc<Inner>,
+    /// What a fresh instance is configured for.
+    routes: Arc<[RouteConfig]>,
+    /// tokio's mutex, because it is held while the plugin runs, which may yield; it is fair. It
+    /// bounds nothing: a session waits for its own call, so there are no more waiters than
+    /// sessions. No instance while a call runs, and after one that failed.
+    slot: Mutex<Option<Box<Instance>>>,
+}
+
+/// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
+/// an instance, and the instance takes back what the call wrote.
+struct Turn<'a> {
+    lane: &'a Lane,
+    request: &'a Request<'a>,
+    hook: Hook,
+    deadline: Instant,
+    // Dropped in this order: the instance has to be gone before the next call takes its turn.
+    instance: Box<Instance>,
+    slot: MutexGuard<'a, Option<Box<Instance>>>,
+    _running: Running<'a>,
+}
+
+impl Lanes {
+    pub(crate) fn new(lanes: Vec<Lane>) -> Self {
+        Self { lanes: lanes.into() }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The lane that all calls about a topic take.
+    ///
+    /// # Panics
+    /// Never: a started plugin has at least one lane.
+    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the length")]
+    pub fn of(&self, topic: &str) -> &Lane {
+        if self.lanes.len() == 1 {
+            return &self.lanes[0];
+        }
+        let mut hasher = DefaultHasher::new();
+        topic.hash(&mut hasher);
+        let count = self.lanes.len() as u64;
+        // The remainder is less than a length.
+        &self.lanes[usize::try_from(hasher.finish() % count).unwrap_or_default()]
+    }
+
+    /// Every lane.
+    pub fn iter(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter()
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(plugin: Arc<Inner>, routes: Arc<[RouteConfig]>, instance: Instance) -> Self {
+        Self { plugin, routes, slot: Mutex::new(Some(Box::new(instance))) }
+    }
+
+    /// Before a session becomes a subscriber.
+    pub async fn on_subscribe(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<Outcome<SubscribeVerdict>, Fault> {
+        let mut turn = self.turn(Hook::Subscribe, request).await?;
+        let roles = request.roles();
+        let Instance { store, exports } = &mut *turn.instance;
+        let call = exports.call_on_subscribe(store, request.lower(&roles));
+        let answer = within(turn.deadline, call).await;
+        turn.finish(answer)
+    }
+
+    /// After a session has left a topic.
+    pub async fn on_unsubscribe(&self, request: &Request<'_>) -> Result<Outcome<()>, Fault> {
+        let mut turn = self.turn(Hook::Unsubscribe, request).await?;
+        let roles = request.roles();
+        let Instance { store, exports } = &mut *turn.instance;
+        let call = exports.call_on_unsubscribe(store, request.lower(&roles));
+        let answer = within(turn.deadline, call).await;
+        turn.finish(answer)
+    }
+
+    /// An event is published: `args` is the text of a JSON array, `kwargs` of a JSON object.
+    pub async fn on_publish(
+        &self,
+        request: &Request<'_>,
+        args: &str,
+        kwargs: &str,
+    ) -> Result<Outcome<PublishVerdict>, Fault> {
+        let mut turn = self.turn(Hook::Publish, request).await?;
+        let roles = request.roles();
+        let Instance { store, exports } = &mut *turn.instance;
+        let event = EventParam { args, kwargs };
+        let call = exports.call_on_publish(store, request.lower(&roles), event);
+        let answer = within(turn.deadline, call).await;
+        turn.finish(answer)
+    }
+
+    /// A procedure is called; the answer is a result, or the error that the caller is shown.
+    pub async fn on_call(
+        &self,
+        request: &Request<'_>,
+        args: &str,
+        kwargs: &str,
+    ) -> Result<Outcome<Result<Event, Refusal>>, Fault> {
+        let mut turn = self.turn(Hook::Call, request).await?;
+        let roles = request.roles();
+        let Instance { store, exports } = &mut *turn.instance;
+        let event = EventParam { args, kwargs };
+        let call = exports.call_on_call(store, request.lower(&roles), event);
+        let answer = within(turn.deadline, call).await;
+        turn.finish(answer)
+    }
+
+    /// The route's time has passed once more.
+    pub async fn on_timer(&self, request: &Request<'_>) -> Result<Outcome<()>, Fault> {
+        let mut turn = self.turn(Hook::Timer, request).await?;
+        let roles = request.roles();
+        let Instance { store, exports } = &mut *turn.instance;
+        let call = exports.call_on_timer(store, request.lower(&roles));
+        let answer = within(turn.deadline, call).await;
+        turn.finish(answer)
+    }
+
+    /// Waits for the lane, and for a fresh instance if there is none.
+    async fn turn<'a>(&'a self, hook: Hook, request: &'a Request<'a>) -> Result<Turn<'a>, Fault> {
+        let plugin = &*self.plugin;
+        let refuse = |kind| Fault {
+            plugin: plugin.manifest.name.clone(),
+            occasion: occasion(hook, request),
+            kind,
+            backtrace: None,
+            stderr: None,
+        };
+        plugin.admit(request.handler, Instant::now()).map_err(refuse)?;
+        let mut slot = match self.slot.try_lock() {
+            Ok(slot) => slot,
+            Err(_busy) => {
+                let slot = self.slot.lock().await;
+                // Those who waited while the handler failed are not to try it again, one by one.
+                plugin.admit(request.handler, Instant::now()).map_err(refuse)?;
+                slot
+            }
+        };
+        let mut instance = if let Some(instance) = slot.take() {
+            instance
+        } else {
+            match plugin.instance(&self.routes).await {
+                Ok(instance) => Box::new(instance),
+                Err(error) => {
+                    plugin.ended(request.handler, false, Instant::now());
+                    return Err(refuse(FaultKind::Restart(error.to_string())));
+                }
+            }
+        };
+        let running = plugin.ticker.run();
+        instance.store.set_epoch_deadline(1);
+        let guest = instance.store.data_mut();
+        let deadline = guest.begin(request.realm, request.handler, request.topic);
+        Ok(Turn { lane: self, request, hook, deadline, instance, slot, _running: running })
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lane").field("plugin", &self.plugin.manifest.name).finish_non_exhaustive()
+    }
+}
+
+impl Turn<'_> {
+    /// Ends the call: an answer that is sound gives the instance back to the lane.
+    fn finish<T: Answer>(mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
+        let ended = self.end(answer);
+        let plugin = &self.lane.plugin;
+        plugin.ended(self.request.handler, ended.is_ok(), Instant::now());
+        if ended.is_ok() {
+            *self.slot = Some(self.instance);
+        }
+        ended
+    }
+
+    fn end<T: Answer>(&mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
+        let guest = self.instance.store.data_mut();
+        let occasion = || occasion(self.hook, self.request);
+        let raw = answer.map_err(|failure| fault(guest, occasion(), failure))?;
+        let checked = T::parse(raw).map_err(FaultKind::BadAnswer).and_then(|answer| {
+            let limit = guest.surroundings.limits.output;
+            let output = guest.call.output.saturating_add(answer.len());
+            if output > limit { Err(FaultKind::Output(limit)) } else { Ok(answer) }
+        });
+        let answer = checked.map_err(|kind| faulty(guest, occasion(), kind, None))?;
+        guest.journal.commit();
+        guest.memory.take_refusal();
+        guest.drain_console();
+        guest.log_suppressed();
+        Ok(Outcome { answer, effects: std::mem::take(&mut guest.call.effects) })
+    }
+}
+
+fn occasion(hook: Hook, request: &Request<'_>) -> Occasion {
+    Occasion::Hook {
+        hook,
+        handler: request.handler.to_owned(),
+        topic: request.topic.to_owned(),
+    }
+}

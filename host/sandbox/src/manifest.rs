@@ -1,0 +1,208 @@
+//! What a plugin says of itself in `describe`, checked.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use crate::contract::handler;
+
+/// What a plugin is and offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Names the plugin, and its store: 1 to 128 bytes without control characters.
+    pub name: String,
+    /// As the author counts; for people.
+    pub version: String,
+    /// At least one, with different names.
+    pub handlers: Vec<HandlerDescription>,
+}
+
+/// One handler of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerDescription {
+    /// What a route refers to: 1 to 128 bytes without control characters.
+    pub name: String,
+    /// The hooks that it wants to be called for.
+    pub hooks: Hooks,
+    /// One line for the operator.
+    pub summary: String,
+}
+
+/// A set of hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hooks(u8);
+
+/// An occasion on which a handler is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// A session wants to subscribe.
+    Subscribe,
+    /// A session has left.
+    Unsubscribe,
+    /// An event is published.
+    Publish,
+    /// A procedure is called.
+    Call,
+    /// Time has passed.
+    Timer,
+}
+
+/// Longest name of a plugin or a handler, in bytes.
+const MAX_NAME: usize = 128;
+/// Longest version and summary, in characters; what is longer is cut.
+const MAX_TEXT: usize = 200;
+/// Most handlers of one plugin.
+const MAX_HANDLERS: usize = 1_000;
+
+impl Manifest {
+    /// The description of the handler, if the plugin has it.
+    pub fn handler(&self, name: &str) -> Option<&HandlerDescription> {
+        self.handlers.iter().find(|h| h.name == name)
+    }
+
+    /// Checks what `describe` returned; the error says what is wrong with it.
+    pub(crate) fn parse(raw: handler::Manifest) -> Result<Self, String> {
+        let handler::Manifest { name, version, handlers } = raw;
+        let name = self::name("the name of the plugin", name)?;
+        if handlers.is_empty() {
+            return Err("it offers no handler".to_owned());
+        }
+        if handlers.len() > MAX_HANDLERS {
+            return Err(format!(
+                "it offers {} handlers; {MAX_HANDLERS} are the most",
+                handlers.len()
+            ));
+        }
+        let handlers = handlers
+            .into_iter()
+            .map(|h| {
+                Ok(HandlerDescription {
+                    name: self::name("the name of a handler", h.name)?,
+                    hooks: Hooks::parse(h.hooks),
+                    summary: line(&h.summary),
+                })
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        let mut seen = HashSet::new();
+        if let Some(twice) = handlers.iter().find(|h| !seen.insert(h.name.as_str())) {
+            return Err(format!("it offers the handler {:?} twice", twice.name));
+        }
+        Ok(Self { name, version: line(&version), handlers })
+    }
+}
+
+impl Hooks {
+    /// Whether the hook is in the set.
+    pub fn contains(self, hook: Hook) -> bool {
+        self.0 & hook.bit() != 0
+    }
+
+    /// The hooks of the set.
+    pub fn iter(self) -> impl Iterator<Item = Hook> {
+        Hook::ALL.into_iter().filter(move |&hook| self.contains(hook))
+    }
+
+    fn parse(raw: handler::Hooks) -> Self {
+        let wanted = Hook::ALL.into_iter().filter(|hook| raw.contains(hook.flag()));
+        Self(wanted.fold(0, |set, hook| set | hook.bit()))
+    }
+}
+
+impl FromIterator<Hook> for Hooks {
+    fn from_iter<I: IntoIterator<Item = Hook>>(hooks: I) -> Self {
+        Self(hooks.into_iter().fold(0, |set, hook| set | hook.bit()))
+    }
+}
+
+impl Hook {
+    /// Every hook, in the order of the contract.
+    pub const ALL: [Self; 5] =
+        [Self::Subscribe, Self::Unsubscribe, Self::Publish, Self::Call, Self::Timer];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    fn flag(self) -> handler::Hooks {
+        match self {
+            Self::Subscribe => handler::Hooks::SUBSCRIBE,
+            Self::Unsubscribe => handler::Hooks::UNSUBSCRIBE,
+            Self::Publish => handler::Hooks::PUBLISH,
+            Self::Call => handler::Hooks::CALL,
+            Self::Timer => handler::Hooks::TIMER,
+        }
+    }
+}
+
+/// The name of the hook in the contract.
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subscribe => "on-subscribe",
+            Self::Unsubscribe => "on-unsubscribe",
+            Self::Publish => "on-publish",
+            Self::Call => "on-call",
+            Self::Timer => "on-timer",
+        })
+    }
+}
+
+fn name(what: &str, text: String) -> Result<String, String> {
+    if text.is_empty() {
+        return Err(format!("{what} is empty"));
+    }
+    if text.len() > MAX_NAME {
+        return Err(format!("{what} is {} bytes long; {MAX_NAME} are the most", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{what}, {text:?}, contains control characters"));
+    }
+    Ok(text)
+}
+
+/// One line of what may be a longer text.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, handlers: &[&str], expected: Result<(), &str>) {
+        let raw = handler::Manifest {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            handlers: handlers
+                .iter()
+                .map(|name| handler::HandlerDescription {
+                    name: (*name).to_owned(),
+                    hooks: handler::Hooks::PUBLISH | handler::Hooks::TIMER,
+                    summary: "two\nlines".to_owned(),
+                })
+                .collect(),
+        };
+        match (Manifest::parse(raw), expected) {
+            (Ok(manifest), Ok(())) => {
+                for handler in &manifest.handlers {
+                    assert_eq!(handler.summary, "two lines");
+                    assert!(handler.hooks.iter().eq([Hook::Publish, Hook::Timer]));
+                }
+            }
+            (Err(text), Err(part)) if text.contains(part) => {}
+            (found, _) => panic!("{name} {handlers:?} gave {found:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn manifests_are_checked() {
+        check("chat", &["chat"], Ok(()));
+        check("chat", &["a", "b", "été"], Ok(()));
+        check("", &["a"], Err("the name of the plugin is empty"));
+        check("a\nb", &["a"], Err("control characters"));
+        check(&"x".repeat(129), &["a"], Err("129 bytes long"));
+        check("chat", &[], Err("no handler"));
+        check("chat", &["a", ""], Err("the name of a handler is empty"));
+        check("chat", &["a", "b", "a"], Err("\"a\" twice"));
+        check("chat", &["a"; 1_001], Err("1001 handlers"));
+    }
+}

@@ -1,0 +1,133 @@
+//! A compiled plugin, and how its instances are started.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::contract::PluginPre;
+use crate::error::Error;
+use crate::fault::{Fault, FaultKind};
+use crate::guest::{Guest, Surroundings};
+use crate::hold::Hold;
+use crate::instance::Instance;
+use crate::lane::{Lane, Lanes};
+use crate::manifest::Manifest;
+use crate::ticker::Ticker;
+
+/// A plugin that is compiled, linked and described. Cheap to clone; it runs nothing until it is
+/// started.
+#[derive(Clone)]
+pub struct Plugin {
+    inner: Arc<Inner>,
+}
+
+/// A route that names one of a plugin's handlers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RouteConfig {
+    /// The handler that the route names.
+    pub handler: String,
+    /// The route's name.
+    pub name: String,
+    /// Its channel pattern.
+    pub channel: String,
+    /// `handler.args`: the text of a JSON value, `null` when absent.
+    pub args: String,
+}
+
+/// What the lanes of a plugin share.
+pub(crate) struct Inner {
+    pub(crate) manifest: Manifest,
+    pub(crate) pre: PluginPre<Guest>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    /// By handler, over all lanes. A std mutex each: it is held for a comparison.
+    holds: HashMap<String, Mutex<Hold>>,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        manifest: Manifest,
+        pre: PluginPre<Guest>,
+        ticker: Arc<Ticker>,
+        surroundings: Arc<Surroundings>,
+    ) -> Self {
+        let holds = manifest.handlers.iter().map(|h| (h.name.clone(), Mutex::default())).collect();
+        Self { inner: Arc::new(Inner { manifest, pre, ticker, surroundings, holds }) }
+    }
+
+    /// What the plugin said of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.inner.manifest
+    }
+
+    /// Rehearses: makes one instance for each of `lanes` lanes (at least one) and configures each
+    /// of them for all the routes. An error names the plugin, the route, and what the plugin says.
+    ///
+    /// # Errors
+    /// [`Error::UnknownHandler`], [`Error::Refused`] or [`Error::Start`].
+    pub async fn start(&self, lanes: usize, routes: &[RouteConfig]) -> Result<Lanes, Error> {
+        let manifest = &self.inner.manifest;
+        if let Some(route) = routes.iter().find(|r| manifest.handler(&r.handler).is_none()) {
+            return Err(Error::UnknownHandler {
+                plugin: manifest.name.clone(),
+                route: route.name.clone(),
+                handler: route.handler.clone(),
+                offered: offered(manifest),
+            });
+        }
+        let routes: Arc<[RouteConfig]> = routes.into();
+        let mut started = Vec::with_capacity(lanes.max(1));
+        for _ in 0..lanes.max(1) {
+            let instance = self.inner.instance(&routes).await?;
+            started.push(Lane::new(Arc::clone(&self.inner), Arc::clone(&routes), instance));
+        }
+        Ok(Lanes::new(started))
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("manifest", &self.inner.manifest).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// A fresh instance, configured for the routes.
+    pub(crate) async fn instance(&self, routes: &[RouteConfig]) -> Result<Instance, Error> {
+        let plugin = || self.manifest.name.clone();
+        let start = |fault: Fault| Error::Start { plugin: plugin(), fault: Box::new(fault) };
+        let mut instance =
+            Instance::new(&self.pre, &self.ticker, &self.surroundings).await.map_err(start)?;
+        for route in routes {
+            let answer = instance.configure(&self.ticker, route).await.map_err(start)?;
+            answer.map_err(|text| Error::Refused {
+                plugin: plugin(),
+                route: route.name.clone(),
+                handler: route.handler.clone(),
+                text,
+            })?;
+        }
+        Ok(instance)
+    }
+
+    /// Whether the handler exists and may be called.
+    pub(crate) fn admit(&self, handler: &str, now: Instant) -> Result<(), FaultKind> {
+        let hold = self.holds.get(handler).ok_or(FaultKind::UnknownHandler)?;
+        let hold = hold.lock().unwrap_or_else(PoisonError::into_inner);
+        hold.refused(now).map_or(Ok(()), |until| Err(FaultKind::OnHold { until }))
+    }
+
+    /// Remembers how a call of the handler ended.
+    pub(crate) fn ended(&self, handler: &str, well: bool, now: Instant) {
+        if let Some(hold) = self.holds.get(handler) {
+            let mut hold = hold.lock().unwrap_or_else(PoisonError::into_inner);
+            if well { hold.success(now) } else { hold.fault(now) }
+        }
+    }
+}
+
+fn offered(manifest: &Manifest) -> String {
+    let names: Vec<_> = manifest.handlers.iter().map(|h| format!("`{}`", h.name)).collect();
+    names.join(", ")
+}

@@ -1,0 +1,66 @@
+//! What a hook is asked about, as the host has it: everything borrowed, so that a call allocates
+//! next to nothing on its way in.
+
+use crate::audience::Realm;
+use crate::contract::types;
+
+/// The occasion of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Handed back to [`Audience`](crate::Audience); the plugin does not see it.
+    pub realm: Realm,
+    /// One of the handlers of the plugin's manifest.
+    pub handler: &'a str,
+    /// The name of the route that the topic matched.
+    pub route: &'a str,
+    /// The concrete URI.
+    pub topic: &'a str,
+    /// What the route's channel captured, in the channel's order.
+    pub attributes: &'a [(&'a str, &'a str)],
+    /// Who sent the message; nobody when the host itself acts.
+    pub session: Option<Caller<'a>>,
+    /// How many sessions are subscribed to the topic.
+    pub subscribers: u32,
+}
+
+/// The session that sent the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// In 1..2^53.
+    pub id: u64,
+    /// The authenticated identity.
+    pub authid: &'a str,
+    /// The first of the roles.
+    pub authrole: &'a str,
+    /// All roles.
+    pub roles: &'a [String],
+    /// `anonymous`, `ticket` …
+    pub authmethod: &'a str,
+    /// The text of a JSON object, `{}` when nothing is known.
+    pub claims: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// The roles in the form that the contract wants; they have to outlive the call.
+    pub(crate) fn roles(&self) -> Vec<&'a str> {
+        self.session.map_or_else(Vec::new, |s| s.roles.iter().map(String::as_str).collect())
+    }
+
+    pub(crate) fn lower<'r>(&'r self, roles: &'r [&'r str]) -> types::Request<'r> {
+        types::Request {
+            handler: self.handler,
+            route: self.route,
+            topic: self.topic,
+            attributes: self.attributes,
+            session: self.session.map(|s| types::Session {
+                id: s.id,
+                authid: s.authid,
+                authrole: s.authrole,
+                roles,
+                authmethod: s.authmethod,
+                claims: s.claims,
+            }),
+            subscribers: self.subscribers,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The engine and everything that plugins share: made once, by the host's composition root.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine};
+
+use crate::audience::Audience;
+use crate::component::{check_bytes, check_interfaces};
+use crate::contract::PluginPre;
+use crate::error::Error;
+use crate::guest::{Guest, Surroundings};
+use crate::imports;
+use crate::instance::Instance;
+use crate::manifest::Manifest;
+use crate::plugin::Plugin;
+use crate::policy::PluginPolicy;
+use crate::store::{SharedSpace, Spaces};
+use crate::ticker::Ticker;
+use crate::wasi;
+
+/// Compiles plugins, and keeps what outlives them. Its calls need a tokio runtime with time.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Arc<Linker<Guest>>,
+    ticker: Arc<Ticker>,
+    spaces: Spaces,
+}
+
+/// How a sandbox is made.
+#[derive(Debug, Clone, Default)]
+pub struct SandboxSettings {
+    /// Where compiled plugins are kept between runs; none keeps them nowhere. The directory is
+    /// made if it is missing.
+    pub cache: Option<PathBuf>,
+}
+
+impl Sandbox {
+    /// Prepares the engine. A cache directory that cannot be used is a warning in the log, not an
+    /// error: plugins are then compiled each time.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] or [`Error::Ticker`]: the machine cannot run WebAssembly, or no threads.
+    pub fn new(settings: SandboxSettings) -> Result<Self, Error> {
+        let engine_error = |error: wasmtime::Error| Error::Engine { text: format!("{error:#}") };
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        // Hooks are plain functions: what the engine keeps for concurrent ones costs a call half
+        // a microsecond.
+        config.concurrency_support(false);
+        if let Some(directory) = settings.cache {
+            match cache(&directory) {
+                Ok(cache) => drop(config.cache(Some(cache))),
+                Err(text) => tracing::warn!(
+                    directory = %directory.display(),
+                    "the cache of compiled plugins cannot be used, plugins are compiled at each \
+                     start: {text}"
+                ),
+            }
+        }
+        let engine = Engine::new(&config).map_err(engine_error)?;
+        let mut linker = Linker::new(&engine);
+        wasi::link(&mut linker).map_err(engine_error)?;
+        imports::link(&mut linker).map_err(engine_error)?;
+        let ticker = Ticker::start(&engine).map_err(|source| Error::Ticker { source })?;
+        Ok(Self {
+            engine,
+            linker: Arc::new(linker),
+            ticker: Arc::new(ticker),
+            spaces: Spaces::default(),
+        })
+    }
+
+    /// Makes a plugin of a component: compiles it, or takes it from the cache; holds its imports
+    /// against the grant; asks it to describe itself. `file` is how people know the component.
+    ///
+    /// Plugins of the same name share one store, as versions of one plugin do: the host has to see
+    /// to it that two different ones are not in use at once.
+    ///
+    /// # Errors
+    /// Everything that [`Error`] says of loading.
+    pub async fn load(
+        &self,
+        file: &str,
+        bytes: &[u8],
+        policy: PluginPolicy,
+        audience: Arc<dyn Audience>,
+    ) -> Result<Plugin, Error> {
+        check_bytes(file, bytes)?;
+        let pre = self.compile(file, bytes.to_vec(), &policy).await?;
+        let manifest = self.describe(file, &pre, &policy, &audience).await?;
+        let space = self.spaces.of(&manifest.name, policy.limits.store);
+        let surroundings =
+            Surroundings::new(manifest.name.clone(), policy.limits, audience, space);
+        Ok(Plugin::new(manifest, pre, Arc::clone(&self.ticker), Arc::new(surroundings)))
+    }
+
+    /// Compiles on a thread for blocking work: it takes a tenth of a second, or many seconds.
+    async fn compile(
+        &self,
+        file: &str,
+        bytes: Vec<u8>,
+        policy: &PluginPolicy,
+    ) -> Result<PluginPre<Guest>, Error> {
+        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
+        let (name, grant) = (file.to_owned(), policy.grant);
+        let compiled = tokio::task::spawn_blocking(move || {
+            let component = Component::new(&engine, bytes)
+                .map_err(|e| Error::Invalid { file: name.clone(), text: format!("{e:#}") })?;
+            check_interfaces(&name, &engine, &component, grant)?;
+            let mismatch =
+                |e: wasmtime::Error| Error::Mismatch { file: name.clone(), text: format!("{e:#}") };
+            let pre: InstancePre<Guest> =
+                linker.instantiate_pre(&component).map_err(mismatch)?;
+            PluginPre::new(pre).map_err(mismatch)
+        });
+        compiled.await.unwrap_or_else(|error| {
+            let text = format!("the compiler gave up: {error}");
+            Err(Error::Invalid { file: file.to_owned(), text })
+        })
+    }
+
+    /// Runs `describe` in an instance that is thrown away, with a store of its own: whose it is,
+    /// nobody knows yet.
+    async fn describe(
+        &self,
+        file: &str,
+        pre: &PluginPre<Guest>,
+        policy: &PluginPolicy,
+        audience: &Arc<dyn Audience>,
+    ) -> Result<Manifest, Error> {
+        let limits = policy.limits.clone();
+        let surroundings = Arc::new(Surroundings::new(
+            file.to_owned(),
+            limits,
+            Arc::clone(audience),
+            SharedSpace::default(),
+        ));
+        let failed = |fault| Error::Describe { file: file.to_owned(), fault: Box::new(fault) };
+        let mut instance =
+            Instance::new(pre, &self.ticker, &surroundings).await.map_err(failed)?;
+        let raw = instance.describe(&self.ticker).await.map_err(failed)?;
+        Manifest::parse(raw).map_err(|text| Error::Manifest { file: file.to_owned(), text })
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+/// The cache in that directory, once it is known that files can be written there: the cache itself
+/// would only notice in the background.
+fn cache(directory: &Path) -> Result<Cache, String> {
+    let absolute = std::path::absolute(directory).map_err(|e| e.to_string())?;
+    std::fs::create_dir_all(&absolute).map_err(|e| e.to_string())?;
+    let probe = absolute.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, b"").map_err(|e| e.to_string())?;
+    // It has served its purpose; if it stays, it is empty.
+    let _ = std::fs::remove_file(&probe);
+    let mut config = CacheConfig::new();
+    config.with_directory(absolute);
+    Cache::new(config).map_err(|e| format!("{e:#}"))
+}

@@ -1,0 +1,99 @@
+//! The clock of the engine: a thread of its own that moves the epoch on every ten milliseconds
+//! while calls run, and sleeps while none does.
+//!
+//! It is a thread and not a task, because the tasks are what a busy loop starves.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use wasmtime::{Engine, EngineWeak};
+
+/// The ticking thread; it ends when the last handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+/// While it lives, the epoch moves on.
+#[derive(Debug)]
+pub(crate) struct Running<'a> {
+    shared: &'a Shared,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Calls that run.
+    calls: AtomicUsize,
+    /// The thread sleeps, or is about to, and has to be woken.
+    parked: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// The length of a tick, which is how long a busy loop keeps a worker to itself.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How many ticks the thread stays awake without calls: under load the next call comes sooner,
+/// and waking a thread costs more than a whole call.
+const LINGER: u32 = 100;
+
+impl Ticker {
+    pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let engine = engine.weak();
+        let handle = thread::Builder::new().name("jackfield-ticker".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || tick(&shared, &engine)
+        })?;
+        Ok(Self { shared, thread: handle.thread().clone() })
+    }
+
+    /// Marks a call as running until the guard is dropped.
+    pub(crate) fn run(&self) -> Running<'_> {
+        // Sequentially consistent, as is the thread's side: either it sees the call, or the call
+        // sees that it sleeps.
+        self.shared.calls.fetch_add(1, Ordering::SeqCst);
+        if self.shared.parked.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Running { shared: &self.shared }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.shared.calls.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn tick(shared: &Shared, engine: &EngineWeak) {
+    let mut idle = 0;
+    while !shared.stop.load(Ordering::SeqCst) {
+        if shared.calls.load(Ordering::SeqCst) > 0 {
+            idle = 0;
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
+        } else {
+            idle += 1;
+        }
+        if idle < LINGER {
+            thread::park_timeout(TICK);
+        } else {
+            shared.parked.store(true, Ordering::SeqCst);
+            if shared.calls.load(Ordering::SeqCst) == 0 && !shared.stop.load(Ordering::SeqCst) {
+                thread::park();
+            }
+            shared.parked.store(false, Ordering::SeqCst);
+            idle = 0;
+        }
+    }
+}

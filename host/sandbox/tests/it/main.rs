@@ -1,0 +1,6 @@
+//! The sandbox with real components: what it promises about guests that behave and guests that do
+//! not. All in one binary, because each further one links wasmtime again.
+
+mod bench;
+mod behave;
+mod guests;
