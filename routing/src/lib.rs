@@ -1,0 +1,48 @@
+//! The routing files of a site: text in, a table of routes or a list of problems out.
+//!
+//! A routing file (`websocket_routing.yml`) names channels, the handler behind each, and what its
+//! variables may hold. This crate reads those files, follows their imports, and answers "which
+//! route takes this topic, and what did its pattern capture". It does no I/O, has no clock, and
+//! knows neither WAMP nor plugins; the host supplies texts through [`SourceFile`] and [`Files`].
+//!
+//! In reading order:
+//!
+//! | module | its one thing |
+//! |---|---|
+//! | `diagnosis` | a problem with its place, and how it is shown |
+//! | `yaml` | a YAML document as a tree in which every node knows its place |
+//! | `keys` | which keys a map may have, and which one a misspelt key meant |
+//! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
+//! | `load` | files in order, imports, what replaces what |
+//! | `channel` | the pattern of a channel, split into text and variables |
+//! | `requirement` | what a variable may hold: a regular expression made safe and linear |
+//! | `compile` | a draft becomes a [`Route`] |
+//! | `matcher` | one route against one topic |
+//! | `index` | which routes can match a topic at all |
+//! | `table` | the [`RouteTable`]: find, explain |
+//! | `generate` | a topic from a route and values |
+
+mod allow;
+mod channel;
+mod compile;
+mod diagnosis;
+mod duration;
+mod entry;
+mod explain;
+mod generate;
+mod index;
+mod keys;
+mod load;
+mod matcher;
+mod requirement;
+mod route;
+mod table;
+mod yaml;
+
+pub use allow::{Action, Allow};
+pub use diagnosis::{Diagnosis, Snippet};
+pub use explain::Outcome;
+pub use generate::GenerateError;
+pub use load::{Files, NoFiles, SourceFile, load};
+pub use route::{Handler, Origin, Part, Route};
+pub use table::{Match, RouteTable};

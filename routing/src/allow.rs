@@ -1,0 +1,70 @@
+//! Who may do what on the topics of a route: the `allow` key.
+//!
+//! Only the lists; deciding by them is the host's.
+
+/// What a session can do on a topic, and a route can restrict to some roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Subscribe to the topic.
+    Subscribe,
+    /// Publish to the topic.
+    Publish,
+    /// Call the procedure.
+    Call,
+    /// Register the procedure.
+    Register,
+}
+
+/// The roles that may do each action. An action that is not listed is open to everybody; one that
+/// is listed with no role is open to nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allow {
+    pub(crate) subscribe: Option<Vec<String>>,
+    pub(crate) publish: Option<Vec<String>>,
+    pub(crate) call: Option<Vec<String>>,
+    pub(crate) register: Option<Vec<String>>,
+}
+
+impl Action {
+    /// Every action, in the order in which the documentation lists them.
+    pub const ALL: [Self; 4] = [Self::Subscribe, Self::Publish, Self::Call, Self::Register];
+
+    /// The key under `allow`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Subscribe => "subscribe",
+            Self::Publish => "publish",
+            Self::Call => "call",
+            Self::Register => "register",
+        }
+    }
+}
+
+impl Allow {
+    /// The roles listed for an action; `None` where everybody may.
+    pub fn roles(&self, action: Action) -> Option<&[String]> {
+        match action {
+            Action::Subscribe => self.subscribe.as_deref(),
+            Action::Publish => self.publish.as_deref(),
+            Action::Call => self.call.as_deref(),
+            Action::Register => self.register.as_deref(),
+        }
+    }
+
+    /// Whether a session with these roles may do `action`.
+    pub fn permits<'a>(&self, action: Action, roles: impl IntoIterator<Item = &'a str>) -> bool {
+        match self.roles(action) {
+            None => true,
+            Some(listed) => roles.into_iter().any(|role| listed.iter().any(|l| l == role)),
+        }
+    }
+
+    pub(crate) fn set(&mut self, action: Action, roles: Vec<String>) {
+        match action {
+            Action::Subscribe => self.subscribe = Some(roles),
+            Action::Publish => self.publish = Some(roles),
+            Action::Call => self.call = Some(roles),
+            Action::Register => self.register = Some(roles),
+        }
+    }
+}

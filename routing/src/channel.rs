@@ -1,0 +1,344 @@
+//! The pattern of a channel, split into text and variables.
+//!
+//! `oro/email_event/{user_id}/{organization_id}`: a variable stands in braces, anywhere, and may
+//! carry its requirement and default, `{page<\d+>?1}`. What a variable may hold is not decided
+//! here but in `compile`; the matching is in `matcher`.
+
+use std::ops::Range;
+
+/// The characters that end a variable without a requirement, and that may go missing together with
+/// an optional variable that they stand before.
+const SEPARATORS: &str = "/,;.:-_~+*=@|";
+
+/// The longest name of a variable, in characters; the limit of the predecessors' regex library.
+const LONGEST_NAME: usize = 32;
+
+/// A channel's pattern.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) tokens: Vec<Token>,
+    /// From this token on, all are variables with a default, and may be missing at the end.
+    pub(crate) first_optional: usize,
+}
+
+/// A piece of a [`Channel`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    Text(String),
+    Variable {
+        /// The one character before the variable, if it is a separator.
+        separator: Option<char>,
+        name: String,
+        /// The separator that ends the variable if it has no requirement (besides `/`).
+        next: Option<char>,
+    },
+}
+
+/// A channel as it was written, taken apart.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The pattern without inline requirements and defaults.
+    pub(crate) text: String,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) inline: Vec<Inline>,
+}
+
+/// What a variable carries inside its braces.
+#[derive(Debug)]
+pub(crate) struct Inline {
+    pub(crate) name: String,
+    /// With its place within the channel's text.
+    pub(crate) requirement: Option<(String, Range<usize>)>,
+    /// `{x?}` is `Some(None)`.
+    pub(crate) default: Option<Option<String>>,
+}
+
+/// What is wrong with a channel, and where in its text.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) range: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) help: String,
+}
+
+impl Channel {
+    pub(crate) fn new(tokens: Vec<Token>, has_default: impl Fn(&str) -> bool) -> Self {
+        let optional_tail = tokens
+            .iter()
+            .rev()
+            .take_while(|token| match token {
+                Token::Text(_) => false,
+                Token::Variable { name, .. } => has_default(name),
+            })
+            .count();
+        let first_optional = tokens.len() - optional_tail;
+        Self { tokens, first_optional }
+    }
+
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.tokens.iter().filter_map(|token| match token {
+            Token::Text(_) => None,
+            Token::Variable { name, .. } => Some(name.as_str()),
+        })
+    }
+}
+
+/// Takes a channel apart, telling everything that is wrong with it.
+pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut inline = Vec::new();
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut at = 0;
+    if written.is_empty() {
+        faults.push(Fault::new(
+            0..0,
+            "the channel is empty",
+            "write the topic's text, such as `acme/chat/{room}`",
+        ));
+    }
+    while let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) {
+        let text_end = rest.find(['{', '}']).unwrap_or(rest.len());
+        if let Some(text) = rest.get(..text_end).filter(|text| !text.is_empty()) {
+            pieces.push(Piece::Text(text.to_owned()));
+        }
+        at += text_end;
+        let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) else { break };
+        if rest.starts_with('}') {
+            faults.push(Fault::new(
+                at..at + 1,
+                "this `}` closes nothing",
+                "write a variable as `{name}`, or remove the brace",
+            ));
+            at += 1;
+            continue;
+        }
+        match variable(rest, at) {
+            Ok((found, length)) => {
+                check_name(&found.name, at + 1, &pieces, &mut faults);
+                pieces.push(Piece::Variable(found.name.clone()));
+                inline.push(found);
+                at += length;
+            }
+            Err(fault) => {
+                at = fault.range.end.max(at + 1);
+                faults.push(fault);
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let text = pieces.iter().map(Piece::written).collect();
+    Ok(Written { text, tokens: tokens(pieces), inline })
+}
+
+enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+impl Piece {
+    fn written(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Variable(name) => format!("{{{name}}}"),
+        }
+    }
+}
+
+impl Fault {
+    fn new(range: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { range, message: message.into(), help: help.into() }
+    }
+}
+
+/// Reads `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}` at the start of
+/// `rest`, which is at `offset` of the channel. Also returns how many bytes that was.
+fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
+    let name_end = rest
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| !(c.is_ascii_alphanumeric() || *c == '_'))
+        .map_or(rest.len(), |(end, _)| end);
+    let name = rest.get(1..name_end).unwrap_or_default().to_owned();
+    let mut found = Inline { name, requirement: None, default: None };
+    let mut end = name_end;
+    if rest.get(end..).is_some_and(|tail| tail.starts_with('<')) {
+        let Some(length) = requirement_length(rest.get(end + 1..).unwrap_or_default()) else {
+            let range = offset..offset + rest.len();
+            let name = found.name;
+            return Err(Fault::new(
+                range,
+                format!("the requirement of `{{{name}<` has no end"),
+                format!("close it: `{{{name}<regex>}}`"),
+            ));
+        };
+        let pattern = rest.get(end + 1..end + 1 + length).unwrap_or_default().to_owned();
+        found.requirement = Some((pattern, offset + end + 1..offset + end + 1 + length));
+        end += length + 2;
+    }
+    let tail = rest.get(end..).unwrap_or_default();
+    let Some(close) = tail.find('}') else {
+        return Err(Fault::new(
+            offset..offset + rest.len(),
+            "this `{` is never closed",
+            "write a variable as `{name}`",
+        ));
+    };
+    let between = tail.get(..close).unwrap_or_default();
+    let length = end + close + 1;
+    if let Some(default) = between.strip_prefix('?') {
+        found.default = Some((!default.is_empty()).then(|| default.to_owned()));
+    } else if !between.is_empty() {
+        return Err(Fault::new(
+            offset..offset + length,
+            format!("`{}` is not a variable", rest.get(..length).unwrap_or_default()),
+            "a variable is `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}`; its name has ASCII letters, digits and `_` only",
+        ));
+    }
+    Ok((found, length))
+}
+
+/// How long an inline requirement is: up to the first `>` after which the variable can end.
+fn requirement_length(rest: &str) -> Option<usize> {
+    rest.match_indices('>').map(|(at, _)| at).find(|at| {
+        let after = rest.get(at + 1..).unwrap_or_default();
+        after.starts_with('}')
+            || after.strip_prefix('?').is_some_and(|default| default.contains('}'))
+    })
+}
+
+fn check_name(name: &str, offset: usize, before: &[Piece], faults: &mut Vec<Fault>) {
+    let range = offset..offset + name.len();
+    if name.is_empty() {
+        faults.push(Fault::new(
+            range,
+            "a variable has no name",
+            "write a name between the braces: `{room}`",
+        ));
+    } else if name.starts_with(|c: char| c.is_ascii_digit()) {
+        faults.push(Fault::new(
+            range,
+            format!("the variable name `{name}` starts with a digit"),
+            "start it with a letter or `_`",
+        ));
+    } else if name.len() > LONGEST_NAME {
+        let length = name.len();
+        faults.push(Fault::new(
+            range,
+            format!("the variable name `{name}` has {length} characters"),
+            format!("use at most {LONGEST_NAME}"),
+        ));
+    } else if before
+        .iter()
+        .any(|piece| matches!(piece, Piece::Variable(earlier) if earlier == name))
+    {
+        faults.push(Fault::new(
+            range,
+            format!("the variable `{name}` stands twice in the channel"),
+            "give each variable a name of its own",
+        ));
+    }
+}
+
+fn tokens(pieces: Vec<Piece>) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut text = String::new();
+    let mut rest = pieces.into_iter().peekable();
+    while let Some(piece) = rest.next() {
+        match piece {
+            Piece::Text(piece) => text.push_str(&piece),
+            Piece::Variable(name) => {
+                let separator = text.chars().next_back().filter(|last| SEPARATORS.contains(*last));
+                if separator.is_some() {
+                    text.pop();
+                }
+                if !text.is_empty() {
+                    tokens.push(Token::Text(std::mem::take(&mut text)));
+                }
+                tokens.push(Token::Variable { separator, name, next: None });
+            }
+        }
+    }
+    if !text.is_empty() {
+        tokens.push(Token::Text(text));
+    }
+    set_next(&mut tokens);
+    tokens
+}
+
+/// Tells each variable the separator that follows it: the next character that is not of a variable,
+/// if it is a separator. Going backwards, each token knows what follows it.
+fn set_next(tokens: &mut [Token]) {
+    let mut following: Option<char> = None;
+    for token in tokens.iter_mut().rev() {
+        match token {
+            Token::Text(text) => following = text.chars().next(),
+            Token::Variable { separator, next, .. } => {
+                *next = following.filter(|c| SEPARATORS.contains(*c));
+                following = separator.or(following);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(channel: &str, expect: &str) {
+        let shown = match parse(channel) {
+            Ok(written) => written
+                .tokens
+                .iter()
+                .map(|token| match token {
+                    Token::Text(text) => format!("[{text}]"),
+                    Token::Variable { separator, name, next } => {
+                        let show = |c: &Option<char>| c.map(String::from).unwrap_or_default();
+                        format!("({}{name}{})", show(separator), show(next))
+                    }
+                })
+                .collect::<String>(),
+            Err(faults) => faults
+                .iter()
+                .map(|fault| {
+                    format!("{}..{} {}", fault.range.start, fault.range.end, fault.message)
+                })
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        assert_eq!(shown, expect, "{channel:?}");
+    }
+
+    #[test]
+    fn tokens_of_channels() {
+        check("oro/ping", "[oro/ping]");
+        check("a/{x}", "[a](/x)");
+        check("a/{x}/{y}", "[a](/x/)(/y)");
+        check("x/{a}-{b}", "[x](/a-)(-b)");
+        check("{a}{b}.c", "(a.)(b.)[.c]");
+        check("{a}x", "(a)[x]");
+        check("/{a}", "(/a)");
+        check("a{b}/", "[a](b/)[/]");
+        check("a/{x<\\d{2}>?7}/b", "[a](/x/)[/b]");
+        check("a/{x<(?>a)>}", "[a](/x)");
+        check("é/{x}", "[é](/x)");
+    }
+
+    #[test]
+    fn faults_of_channels() {
+        check("", "0..0 the channel is empty");
+        check("a/{}", "3..3 a variable has no name");
+        check("a/{1x}", "3..5 the variable name `1x` starts with a digit");
+        check("{a}/{a}", "5..6 the variable `a` stands twice in the channel");
+        check("a/{x", "2..4 this `{` is never closed");
+        check("a/x}/{", "3..4 this `}` closes nothing; 5..6 this `{` is never closed");
+        check("a/{x y}", "2..7 `{x y}` is not a variable");
+        check("a/{x<\\d+}", "2..9 the requirement of `{x<` has no end");
+        let long = "v".repeat(33);
+        check(
+            &format!("{{{long}}}"),
+            &format!("1..34 the variable name `{long}` has 33 characters"),
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! A draft becomes a [`Route`]: requirements are compiled and the pattern is built.
+//!
+//! `load` calls it for the drafts that are left when all files are merged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::channel::{Channel, Token};
+use crate::diagnosis::{Diagnosis, Place};
+use crate::entry::{Draft, Pattern, no_such_variable};
+use crate::matcher::Matcher;
+use crate::requirement::Requirement;
+use crate::route::{Origin, Route};
+
+/// Compiles drafts. Requirements that are spelt the same are compiled once: sites have many
+/// variables and few patterns.
+#[derive(Default)]
+pub(crate) struct Compiler {
+    written: HashMap<(String, bool), Arc<Requirement>>,
+    unwritten: HashMap<Option<char>, Arc<Requirement>>,
+}
+
+impl Compiler {
+    /// The route, or `None` with its problems told.
+    pub(crate) fn route(&mut self, draft: Draft, problems: &mut Vec<Diagnosis>) -> Option<Route> {
+        let before = problems.len();
+        let Draft { name, channel, handler, settings, allow, timer, lanes, places } = draft;
+        let has_default =
+            |variable: &str| settings.defaults.iter().any(|(name, _)| name == variable);
+        let pattern = Channel::new(channel.tokens, has_default);
+        let variables: Vec<&str> = pattern.variables().collect();
+        let utf8 = settings.options.get("utf8") == Some(&Value::Bool(true));
+        let mut requirements = Vec::new();
+        let mut compiled = HashMap::new();
+        for (variable, written) in settings.requirements {
+            if !variables.contains(&variable.as_str()) {
+                // A misspelt name would leave the variable open to everything.
+                if let Some(place) = written.of_route {
+                    let message =
+                        format!("the channel of route `{name}` has no variable `{variable}`");
+                    let help = no_such_variable(&variable, &variables);
+                    problems.push(place.problem(message).with_help(help));
+                }
+                continue;
+            }
+            match self.requirement(&variable, &written, utf8) {
+                Ok(requirement) => {
+                    requirements.push((variable.clone(), requirement.pattern.clone()));
+                    compiled.insert(variable, requirement);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.len() > before {
+            return None;
+        }
+        let of_variables = pattern
+            .tokens
+            .iter()
+            .filter_map(|token| match token {
+                Token::Text(_) => None,
+                Token::Variable { name, next, .. } => {
+                    Some(compiled.remove(name).unwrap_or_else(|| self.unwritten(*next)))
+                }
+            })
+            .collect();
+        let matcher = match Matcher::new(&pattern, of_variables) {
+            Ok(matcher) => matcher,
+            Err(error) => {
+                let message =
+                    format!("the channel of route `{name}` is too large to match: {error}");
+                let help = "use smaller repetition counts in its requirements";
+                problems.push(places.channel.problem(message).with_help(help));
+                return None;
+            }
+        };
+        let (line, column) = places.name.position();
+        let origin = Origin { path: places.name.source.path.clone(), line, column };
+        Some(Route {
+            name,
+            channel: channel.text,
+            handler,
+            requirements,
+            defaults: settings.defaults,
+            options: settings.options,
+            allow,
+            timer,
+            lanes,
+            origin,
+            pattern,
+            matcher,
+            places,
+        })
+    }
+
+    fn requirement(
+        &mut self,
+        variable: &str,
+        written: &Pattern,
+        utf8: bool,
+    ) -> Result<Arc<Requirement>, Diagnosis> {
+        let mut pattern = written.text.clone();
+        if written.wildcard {
+            pattern.push_str("|\\*");
+        }
+        if let Some(known) = self.written.get(&(pattern.clone(), utf8)) {
+            return Ok(Arc::clone(known));
+        }
+        // Without what the wildcard adds, so that messages show what the file says.
+        let checked = Requirement::new(&written.text, utf8);
+        let requirement = checked
+            .and_then(
+                |plain| if written.wildcard { Requirement::new(&pattern, utf8) } else { Ok(plain) },
+            )
+            .map_err(|fault| {
+                let place = match written.text_start {
+                    Some(start) => {
+                        let end = start + fault.range.end.min(written.text.len());
+                        let range = start + fault.range.start.min(written.text.len())..end;
+                        Place::new(&written.place.source, range)
+                    }
+                    None => written.place.clone(),
+                };
+                let message = format!("in the requirement of `{variable}`, {}", fault.message);
+                place.problem(message).with_help(fault.help)
+            })?;
+        let requirement = Arc::new(requirement);
+        self.written.insert((pattern, utf8), Arc::clone(&requirement));
+        Ok(requirement)
+    }
+
+    fn unwritten(&mut self, next: Option<char>) -> Arc<Requirement> {
+        let made =
+            self.unwritten.entry(next).or_insert_with(|| Arc::new(Requirement::unwritten(next)));
+        Arc::clone(made)
+    }
+}

@@ -1,0 +1,299 @@
+//! One entry of a routing file, before it is compiled: a draft of a route, or an import.
+//!
+//! Both generations of spelling are read into the same shape: `channel` or `pattern`, `handler` or
+//! `callback`, text or map. Whether patterns are valid is left to `compile`, because an import may
+//! still override them. `load` calls this for each file.
+
+mod fields;
+mod own;
+
+pub(crate) use fields::no_such_variable;
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::allow::Allow;
+use crate::channel::Written;
+use crate::diagnosis::{Diagnosis, Place, Source};
+use crate::keys;
+use crate::route::{Handler, Places};
+use crate::yaml::{Kind, Node};
+
+/// The keys of a route, the predecessors' and then our own.
+const ROUTE_KEYS: [&str; 10] = [
+    "channel",
+    "pattern",
+    "handler",
+    "callback",
+    "requirements",
+    "defaults",
+    "options",
+    "allow",
+    "timer",
+    "lanes",
+];
+/// The keys of an import.
+const IMPORT_KEYS: [&str; 6] =
+    ["resource", "type", "exclude", "defaults", "requirements", "options"];
+
+pub(crate) enum Entry {
+    Route(Box<Draft>),
+    Import(Import),
+}
+
+/// A route as it is written.
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) channel: Written,
+    pub(crate) handler: Handler,
+    pub(crate) settings: Settings,
+    pub(crate) allow: Allow,
+    pub(crate) timer: Option<Duration>,
+    pub(crate) lanes: NonZeroU16,
+    pub(crate) places: Places,
+}
+
+/// What a route has and an import overrides.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) requirements: Vec<(String, Pattern)>,
+    pub(crate) defaults: Vec<(String, Option<String>)>,
+    pub(crate) options: Map<String, Value>,
+}
+
+/// A requirement without its anchors, not yet compiled.
+#[derive(Clone)]
+pub(crate) struct Pattern {
+    pub(crate) text: String,
+    pub(crate) wildcard: bool,
+    /// The whole value.
+    pub(crate) place: Place,
+    /// Where `text` begins in the file, if it stands there letter for letter.
+    pub(crate) text_start: Option<usize>,
+    /// Where the variable is named; `None` for an import's, which need not fit every route.
+    pub(crate) of_route: Option<Place>,
+}
+
+/// Other files to be read in place of this entry.
+pub(crate) struct Import {
+    pub(crate) resource: String,
+    pub(crate) resource_place: Place,
+    /// The value of `type`.
+    pub(crate) format: Option<(String, Place)>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) overrides: Settings,
+}
+
+impl Settings {
+    /// Puts the other's values over these: a name that is there keeps its position.
+    pub(crate) fn overridden_by(&mut self, other: &Self) {
+        put_all(&mut self.requirements, &other.requirements);
+        put_all(&mut self.defaults, &other.defaults);
+        for (name, value) in &other.options {
+            self.options.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Reads the entries of one document.
+pub(crate) fn entries(
+    source: &Arc<Source>,
+    document: &Node,
+    problems: &mut Vec<Diagnosis>,
+) -> Vec<Entry> {
+    let mut reader = Reader { source, problems, subject: String::new() };
+    match &document.kind {
+        // A file without routes is fine: all of them may be commented out.
+        Kind::Null => Vec::new(),
+        Kind::Map(entries) => {
+            entries.iter().filter_map(|(name, body)| reader.entry(name, body)).collect()
+        }
+        Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
+            let message =
+                format!("a routing file is a map of routes, but this is {}", document.describe());
+            reader.tell(
+                document,
+                message,
+                "write `route_name:` and, indented below it, `channel` and `handler`",
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Reads nodes into values and tells what is wrong with them.
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    problems: &'a mut Vec<Diagnosis>,
+    /// The entry that is being read, for messages: "route `x`".
+    subject: String,
+}
+
+impl Reader<'_> {
+    fn entry(&mut self, key: &Node, body: &Node) -> Option<Entry> {
+        let Some(name) = key.text().filter(|name| !name.is_empty()) else {
+            let message = format!("a route's name is text, but this is {}", key.describe());
+            self.tell(
+                key,
+                message,
+                "write a name such as `acme.chat`, in quotes if it looks like a number",
+            );
+            return None;
+        };
+        self.subject = format!("route `{name}`");
+        let entries = match &body.kind {
+            Kind::Map(entries) => entries,
+            Kind::Null => {
+                let message = format!("{} has no body", self.subject);
+                self.tell(
+                    key,
+                    message,
+                    "add `channel` and `handler` below it, indented, or delete the line",
+                );
+                return None;
+            }
+            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
+                let message = format!("{} is a map, but this is {}", self.subject, body.describe());
+                self.tell(body, message, "add `channel` and `handler` below the name, indented");
+                return None;
+            }
+        };
+        let before = self.problems.len();
+        let entry = if get(entries, "resource").is_some() {
+            self.subject = format!("import `{name}`");
+            self.import(entries).map(Entry::Import)
+        } else {
+            self.route(name, key, entries).map(|draft| Entry::Route(Box::new(draft)))
+        };
+        // An entry with any problem is not used, so that it causes no further ones.
+        entry.filter(|_| self.problems.len() == before)
+    }
+
+    fn route(&mut self, name: &str, key: &Node, entries: &[(Node, Node)]) -> Option<Draft> {
+        if let Some((key, _)) = get(entries, "type").or_else(|| get(entries, "exclude")) {
+            let message =
+                format!("`{}` of {} has no `resource` to belong to", key.spelling(), self.subject);
+            self.tell(key, message, "add `resource` to import files, or delete this key");
+        }
+        self.unknown_keys(entries, &ROUTE_KEYS, &["type", "exclude"]);
+        let channel = self.one_of(entries, key, "channel", "pattern");
+        let callback = self.one_of(entries, key, "handler", "callback");
+        let settings = self.settings(entries, true);
+        let allow = get(entries, "allow");
+        let timer = get(entries, "timer");
+        let lanes = get(entries, "lanes");
+        let allowed = allow.map(|(_, value)| self.allow(value)).unwrap_or_default();
+        let period = timer.and_then(|(_, value)| self.timer(value));
+        let lane_count = lanes.map_or(NonZeroU16::MIN, |(_, value)| self.lanes(value));
+        let channel = channel.and_then(|(_, node)| Some((self.channel(node)?, node)));
+        let callback = callback.and_then(|(_, node)| self.handler(node));
+        let (channel, node) = channel?;
+        let (handler, callback_place, args_place) = callback?;
+        let place = |entry: Option<&(Node, Node)>| entry.map(|(_, node)| node.place(self.source));
+        let places = Places {
+            name: key.place(self.source),
+            channel: node.place(self.source),
+            callback: callback_place,
+            args: args_place,
+            allow: place(allow),
+            timer: place(timer),
+            lanes: place(lanes),
+        };
+        let settings = self.with_inline(&channel, node, settings);
+        Some(Draft {
+            name: name.to_owned(),
+            channel,
+            handler,
+            settings,
+            allow: allowed,
+            timer: period,
+            lanes: lane_count,
+            places,
+        })
+    }
+
+    fn import(&mut self, entries: &[(Node, Node)]) -> Option<Import> {
+        let ours = ["allow", "timer", "lanes"];
+        for key in ["channel", "pattern", "handler", "callback"].into_iter().chain(ours) {
+            if let Some((key, _)) = get(entries, key) {
+                let message =
+                    format!("{} has both `resource` and `{}`", self.subject, key.spelling());
+                self.tell(key, message, "choose between an import and a route definition");
+            }
+        }
+        self.unknown_keys(entries, &IMPORT_KEYS, &ROUTE_KEYS);
+        let overrides = self.settings(entries, false);
+        let format = get(entries, "type").filter(|(_, node)| !matches!(node.kind, Kind::Null));
+        let format = format.and_then(|(_, node)| {
+            Some((self.text(node, "`type`")?.to_owned(), node.place(self.source)))
+        });
+        let exclude = get(entries, "exclude").map(|(_, node)| self.texts(node, "`exclude`"));
+        let (_, node) = get(entries, "resource")?;
+        let resource = self.text(node, "`resource`")?.to_owned();
+        Some(Import {
+            resource,
+            resource_place: node.place(self.source),
+            format,
+            exclude: exclude.unwrap_or_default(),
+            overrides,
+        })
+    }
+
+    /// The value under one of two spellings of the same key, of which exactly one must be there.
+    fn one_of<'n>(
+        &mut self,
+        entries: &'n [(Node, Node)],
+        owner: &Node,
+        name: &str,
+        other: &str,
+    ) -> Option<&'n (Node, Node)> {
+        match (get(entries, name), get(entries, other)) {
+            (Some(found), None) | (None, Some(found)) => Some(found),
+            (Some(_), Some((second, _))) => {
+                let message = format!("{} has both `{name}` and `{other}`", self.subject);
+                self.tell(second, message, "the two mean the same: keep one");
+                None
+            }
+            (None, None) => {
+                let message = format!("{} has no `{name}`", self.subject);
+                let help = match name {
+                    "channel" => "add the pattern of its topics: `channel: 'acme/chat/{room}'`",
+                    _ => "add the name that a plugin offers: `handler: { callback: 'acme.chat' }`",
+                };
+                self.tell(owner, message, help);
+                None
+            }
+        }
+    }
+
+    fn unknown_keys(&mut self, entries: &[(Node, Node)], allowed: &[&str], told: &[&str]) {
+        for (key, _) in entries {
+            let name = key.spelling();
+            if !allowed.contains(&name.as_str()) && !told.contains(&name.as_str()) {
+                let message = format!("unknown key `{name}` in {}", self.subject);
+                self.tell(key, message, keys::advice(&name, allowed));
+            }
+        }
+    }
+
+    fn tell(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(node.place(self.source).problem(message).with_help(help));
+    }
+}
+
+fn get<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> {
+    entries.iter().find(|(key, _)| key.text() == Some(name))
+}
+
+/// Puts `over`'s values over those of the same name, and the rest behind.
+fn put_all<T: Clone>(under: &mut Vec<(String, T)>, over: &[(String, T)]) {
+    for (name, value) in over {
+        match under.iter_mut().find(|(existing, _)| existing == name) {
+            Some((_, existing)) => *existing = value.clone(),
+            None => under.push((name.clone(), value.clone())),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The values of the keys that the predecessors don't have: `allow`, `timer`, `lanes`.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use super::Reader;
+use crate::allow::{Action, Allow};
+use crate::duration;
+use crate::keys;
+use crate::yaml::{Kind, Node};
+
+impl Reader<'_> {
+    pub(super) fn allow(&mut self, node: &Node) -> Allow {
+        let mut allow = Allow::default();
+        let Kind::Map(entries) = &node.kind else {
+            let message =
+                format!("`allow` of {} is a map, but this is {}", self.subject, node.describe());
+            self.tell(node, message, "write `allow: { subscribe: [member], publish: [backend] }`");
+            return allow;
+        };
+        for (key, value) in entries {
+            let name = key.spelling();
+            let Some(action) = Action::ALL.into_iter().find(|action| action.key() == name) else {
+                let message = format!("unknown action `{name}` in `allow` of {}", self.subject);
+                self.tell(key, message, keys::advice(&name, &Action::ALL.map(Action::key)));
+                continue;
+            };
+            // Nothing is ambiguous between "everybody" and "nobody", and one of them is unsafe.
+            if matches!(value.kind, Kind::Null) {
+                let message = format!("`{name}` of `allow` names no roles");
+                self.tell(
+                    key,
+                    message,
+                    "write `[]` to allow nobody, or remove the line to allow everybody",
+                );
+                continue;
+            }
+            let roles = self.texts(value, "a role");
+            if roles.iter().any(String::is_empty) {
+                self.tell(value, "a role is empty", "write its name, or `[]` to allow nobody");
+            }
+            allow.set(action, roles);
+        }
+        allow
+    }
+
+    pub(super) fn timer(&mut self, node: &Node) -> Option<Duration> {
+        let duration = match &node.kind {
+            Kind::Null => return None,
+            Kind::Text(text) => duration::parse(text),
+            Kind::Number(_, spelling) => duration::parse(spelling),
+            Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => None,
+        };
+        if duration.is_none() {
+            let message =
+                format!("`timer` is a length of time above zero, but this is {}", node.describe());
+            self.tell(node, message, "write `50s`, `500ms`, `2m`, `1h`, or a number of seconds");
+        }
+        duration
+    }
+
+    pub(super) fn lanes(&mut self, node: &Node) -> NonZeroU16 {
+        let lanes = match &node.kind {
+            Kind::Number(number, _) => number
+                .as_u64()
+                .and_then(|number| u16::try_from(number).ok())
+                .and_then(NonZeroU16::new),
+            Kind::Null | Kind::Bool(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => None,
+        };
+        lanes.unwrap_or_else(|| {
+            let message = format!(
+                "`lanes` is a whole number from 1 to {}, but this is {}",
+                u16::MAX,
+                node.describe()
+            );
+            self.tell(
+                node,
+                message,
+                "each lane is one more instance of the plugin; 1 is the default",
+            );
+            NonZeroU16::MIN
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Files in order, their imports, and what replaces what.
+//!
+//! All routes of a site are one list. A route whose name is already there replaces the earlier one
+//! and takes its place at the end. The host calls [`load`] with the files that it found, in the
+//! order in which they count; the file system itself is behind [`Files`].
+
+mod import;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::compile::Compiler;
+use crate::diagnosis::{Diagnosis, Source};
+use crate::entry::{self, Draft, Entry};
+use crate::table::RouteTable;
+use crate::yaml;
+
+/// One file: its path as it is shown to people and as imports are relative to, and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// With `/` between folders.
+    pub path: String,
+    /// The whole file.
+    pub text: String,
+}
+
+/// Answers the requests of imports. The host implements it over the file system.
+pub trait Files {
+    /// The text of a file. An error completes "cannot read it: ".
+    fn read(&self, path: &str) -> Result<String, String>;
+    /// The files that a pattern (`*`, `?`, `[a-z]`, `{a,b}`) names, sorted. An error completes
+    /// "cannot list them: ".
+    fn glob(&self, pattern: &str) -> Result<Vec<String>, String>;
+}
+
+/// A [`Files`] without any file, for routing files that import nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _: &str) -> Result<String, String> {
+        Err("there are no files to import here".to_owned())
+    }
+
+    fn glob(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+}
+
+/// Parses files in order, follows imports, merges, compiles. On any problem there is no table, and
+/// all problems of all files are told, in the order of the files.
+pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec<Diagnosis>> {
+    let mut loader = Loader { imports, files: Vec::new(), open: Vec::new(), problems: Vec::new() };
+    let mut merged = Drafts::default();
+    for file in files {
+        loader.file(&file.path, &file.text, &mut merged);
+    }
+    let Loader { files, mut problems, .. } = loader;
+    let mut compiler = Compiler::default();
+    let routes: Vec<_> =
+        merged.into_drafts().filter_map(|draft| compiler.route(draft, &mut problems)).collect();
+    if problems.is_empty() {
+        return Ok(RouteTable::new(routes, files));
+    }
+    // Files are parsed before anything is compiled; people read a file from its top.
+    let position = |path: &str| files.iter().position(|file| file == path);
+    problems.sort_by_key(|problem| (position(&problem.path), problem.line, problem.column));
+    Err(problems)
+}
+
+/// Routes by name, in matching order.
+#[derive(Default)]
+struct Drafts {
+    in_order: BTreeMap<usize, Draft>,
+    by_name: HashMap<String, usize>,
+    next: usize,
+}
+
+impl Drafts {
+    /// Replaces a route of the same name and moves to the end.
+    fn put(&mut self, draft: Draft) {
+        if let Some(earlier) = self.by_name.insert(draft.name.clone(), self.next) {
+            self.in_order.remove(&earlier);
+        }
+        self.in_order.insert(self.next, draft);
+        self.next += 1;
+    }
+
+    fn into_drafts(self) -> impl Iterator<Item = Draft> {
+        self.in_order.into_values()
+    }
+}
+
+struct Loader<'a> {
+    imports: &'a dyn Files,
+    /// Every file read, in order.
+    files: Vec<String>,
+    /// The files that are being read, each imported by the one before.
+    open: Vec<String>,
+    problems: Vec<Diagnosis>,
+}
+
+impl Loader<'_> {
+    fn file(&mut self, path: &str, text: &str, into: &mut Drafts) {
+        // A byte order mark is no part of the text, and would shift every column of line 1.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        let source = Arc::new(Source { path: path.to_owned(), text });
+        if !self.files.iter().any(|file| file == path) {
+            self.files.push(path.to_owned());
+        }
+        self.open.push(import::normal(path));
+        if let Some(document) = yaml::parse(&source, &mut self.problems) {
+            for entry in entry::entries(&source, &document, &mut self.problems) {
+                match entry {
+                    Entry::Route(draft) => into.put(*draft),
+                    Entry::Import(import) => self.import(&import, path, into),
+                }
+            }
+        }
+        self.open.pop();
+    }
+}

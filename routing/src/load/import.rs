@@ -1,0 +1,145 @@
+//! The files that an entry with `resource` stands for.
+
+use super::{Drafts, Loader};
+use crate::entry::Import;
+
+/// The values of `type` that are served; the second is what the predecessor's own loader is called.
+const FORMATS: [&str; 4] = ["yaml", "yml", "glob", "oro_websocket_routing_yaml"];
+
+impl Loader<'_> {
+    pub(super) fn import(&mut self, import: &Import, importer: &str, into: &mut Drafts) {
+        if let Some((format, place)) = &import.format
+            && !FORMATS.contains(&format.as_str())
+        {
+            let message = format!("imports of type `{format}` are not supported");
+            let help =
+                "supported are `yaml` and `glob`; write the routes as a YAML file and import that";
+            self.problems.push(place.problem(message).with_help(help));
+            return;
+        }
+        let globbed = import.format.as_ref().is_some_and(|(format, _)| format == "glob");
+        let resource = relative_to(importer, &import.resource);
+        let mut imported = Drafts::default();
+        for path in self.resolve(import, &resource, globbed || is_pattern(&resource)) {
+            self.imported_file(import, &path, &mut imported);
+        }
+        self.exclude_is_for_globs(import, globbed || is_pattern(&resource));
+        for mut draft in imported.into_drafts() {
+            draft.settings.overridden_by(&import.overrides);
+            into.put(draft);
+        }
+    }
+
+    /// The files to read, without those excluded.
+    fn resolve(&mut self, import: &Import, resource: &str, globbed: bool) -> Vec<String> {
+        if !globbed {
+            return vec![resource.to_owned()];
+        }
+        let importer = &import.resource_place.source.path;
+        let mut excluded = Vec::new();
+        for exclude in &import.exclude {
+            let exclude = relative_to(importer, exclude);
+            if is_pattern(&exclude) {
+                match self.imports.glob(&exclude) {
+                    Ok(paths) => excluded.extend(paths.iter().map(|path| normal(path))),
+                    Err(error) => self.cannot_list(import, &exclude, &error),
+                }
+            } else {
+                excluded.push(exclude);
+            }
+        }
+        match self.imports.glob(resource) {
+            Ok(paths) => paths
+                .into_iter()
+                .filter(|path| {
+                    let path = normal(path);
+                    // A folder excludes everything in it.
+                    !excluded.iter().any(|excluded| {
+                        path.strip_prefix(excluded.as_str())
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    })
+                })
+                .collect(),
+            Err(error) => {
+                self.cannot_list(import, resource, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    fn imported_file(&mut self, import: &Import, path: &str, into: &mut Drafts) {
+        let place = &import.resource_place;
+        if !path.ends_with(".yml") && !path.ends_with(".yaml") {
+            let problem = place.problem(format!("`{path}` is not a YAML file"));
+            let help = "import files that end in `.yml` or `.yaml`; PHP and XML definitions are not supported";
+            self.problems.push(problem.with_help(help));
+            return;
+        }
+        if self.open.contains(&normal(path)) {
+            let problem =
+                place.problem(format!("`{path}` imports itself, here or through another file"));
+            self.problems.push(problem.with_help("remove one of the imports"));
+            return;
+        }
+        match self.imports.read(path) {
+            Ok(text) => self.file(path, &text, into),
+            Err(error) => {
+                let problem =
+                    place.problem(format!("cannot import `{path}`: cannot read it: {error}"));
+                let help = "a path is relative to the folder of the file that imports it";
+                self.problems.push(problem.with_help(help));
+            }
+        }
+    }
+
+    fn exclude_is_for_globs(&mut self, import: &Import, globbed: bool) {
+        if !globbed && !import.exclude.is_empty() {
+            let problem = import
+                .resource_place
+                .problem("`exclude` needs a `resource` that names several files");
+            self.problems.push(
+                problem.with_help("write a pattern such as `routes/*.yml`, or remove `exclude`"),
+            );
+        }
+    }
+
+    fn cannot_list(&mut self, import: &Import, pattern: &str, error: &str) {
+        let message = format!("cannot import `{pattern}`: cannot list them: {error}");
+        self.problems.push(
+            import.resource_place.problem(message).with_help("check the pattern and the folder"),
+        );
+    }
+}
+
+/// A path without `.`, `..` and doubled slashes, as far as that is known without a file system.
+pub(super) fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if path.starts_with('/') => {}
+            part => parts.push(part),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
+fn relative_to(importer: &str, resource: &str) -> String {
+    if resource.starts_with('/') {
+        return normal(resource);
+    }
+    let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder_or_root = if folder.is_empty() && importer.starts_with('/') { "/" } else { folder };
+    match folder_or_root {
+        "" => normal(resource),
+        folder => normal(&format!("{folder}/{resource}")),
+    }
+}
+
+fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '[', '{'])
+}

@@ -1,0 +1,237 @@
+//! One route's pattern against one topic.
+//!
+//! A pattern is fully anchored and case-sensitive. With variables, one `/` at the end of the topic
+//! is tolerated; without, the text is exact. Most channels have each variable as a whole segment
+//! that cannot hold a `/`, so that the topic is compared segment by segment without a regex; the
+//! others are one regex. Which routes are asked at all is up to `index`.
+
+use std::sync::Arc;
+
+use regex_automata::meta::Regex;
+use regex_automata::{Anchored, Input};
+use regex_syntax::hir::{Capture, Hir, Repetition};
+
+use crate::channel::{Channel, Token};
+use crate::requirement::{Requirement, whole};
+
+/// How a route is matched.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    pub(crate) shape: Shape,
+    /// What each variable may hold, in the order of the channel.
+    pub(crate) requirements: Vec<Arc<Requirement>>,
+    /// The channel of a route with variables ends in `/`: it is matched without, and both ways fit.
+    ends_in_slash: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Literal(String),
+    Segments {
+        segments: Vec<Segment>,
+        /// How many of them must be there.
+        required: usize,
+    },
+    Regex(Regex),
+}
+
+#[derive(Debug)]
+pub(crate) enum Segment {
+    Text(String),
+    /// The next variable.
+    Variable(Arc<Requirement>),
+}
+
+/// What each variable holds; `None` for an optional one that is missing.
+pub(crate) type Captures<'t> = Vec<Option<&'t str>>;
+
+impl Matcher {
+    /// `requirements` are those of the variables, in the order of the channel.
+    pub(crate) fn new(
+        channel: &Channel,
+        requirements: Vec<Arc<Requirement>>,
+    ) -> Result<Self, String> {
+        if requirements.is_empty() {
+            let text = channel.tokens.iter().map(written).collect();
+            return Ok(Self { shape: Shape::Literal(text), requirements, ends_in_slash: false });
+        }
+        let ends_in_slash =
+            matches!(channel.tokens.last(), Some(Token::Text(text)) if text.ends_with('/'));
+        let shape = match segments(channel, &requirements) {
+            Some((segments, required)) => Shape::Segments { segments, required },
+            None => Shape::Regex(whole(vec![expression(channel, &requirements, ends_in_slash)])?),
+        };
+        Ok(Self { shape, requirements, ends_in_slash })
+    }
+
+    pub(crate) fn matches(&self, topic: &str) -> bool {
+        self.exactly(topic) || self.without_slash(topic).is_some_and(|topic| self.exactly(topic))
+    }
+
+    /// Whether the topic fits without the tolerance for a `/` at the end. This decides whether an
+    /// earlier route with variables takes a topic from a later one whose text it is exactly.
+    pub(crate) fn matches_strictly(&self, topic: &str) -> bool {
+        if self.ends_in_slash {
+            topic.strip_suffix('/').is_some_and(|topic| self.exactly(topic))
+        } else {
+            self.exactly(topic)
+        }
+    }
+
+    pub(crate) fn captures<'t>(&self, topic: &'t str) -> Option<Captures<'t>> {
+        let topic = if self.exactly(topic) {
+            topic
+        } else {
+            self.without_slash(topic).filter(|topic| self.exactly(topic))?
+        };
+        match &self.shape {
+            Shape::Literal(_) => Some(Vec::new()),
+            Shape::Segments { segments, .. } => {
+                let mut values = topic.split('/');
+                let mut captures = Vec::with_capacity(self.requirements.len());
+                for segment in segments {
+                    let value = values.next();
+                    match segment {
+                        Segment::Text(_) => {}
+                        Segment::Variable(_) => captures.push(value),
+                    }
+                }
+                Some(captures)
+            }
+            Shape::Regex(regex) => {
+                let mut found = regex.create_captures();
+                regex.captures(Input::new(topic).anchored(Anchored::Yes), &mut found);
+                let value = |index| found.get_group(index).and_then(|span| topic.get(span.range()));
+                Some((1..=self.requirements.len()).map(value).collect())
+            }
+        }
+    }
+
+    /// The topic without its last `/`, where that is tolerated.
+    pub(crate) fn without_slash<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        match self.shape {
+            Shape::Literal(_) => None,
+            Shape::Segments { .. } | Shape::Regex(_) => topic.strip_suffix('/'),
+        }
+    }
+
+    fn exactly(&self, topic: &str) -> bool {
+        match &self.shape {
+            Shape::Literal(text) => topic == text,
+            Shape::Segments { segments, required } => {
+                let mut values = topic.split('/');
+                let mut count = 0;
+                for segment in segments {
+                    let Some(value) = values.next() else { break };
+                    let fits = match segment {
+                        Segment::Text(text) => text == value,
+                        Segment::Variable(requirement) => requirement.check.holds(value),
+                    };
+                    if !fits {
+                        return false;
+                    }
+                    count += 1;
+                }
+                count >= *required && values.next().is_none()
+            }
+            Shape::Regex(regex) => regex.is_match(Input::new(topic).anchored(Anchored::Yes)),
+        }
+    }
+}
+
+fn written(token: &Token) -> &str {
+    match token {
+        Token::Text(text) => text,
+        Token::Variable { .. } => "",
+    }
+}
+
+/// The segments of a channel, if each of its variables is one whole segment.
+fn segments(channel: &Channel, requirements: &[Arc<Requirement>]) -> Option<(Vec<Segment>, usize)> {
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut required = 0;
+    let mut variables = requirements.iter();
+    for (index, token) in channel.tokens.iter().enumerate() {
+        let optional = index >= channel.first_optional;
+        match token {
+            Token::Text(text) => {
+                // The first text begins the first segment; any other comes after a variable and
+                // has to begin a new one.
+                let text = if index == 0 { text } else { text.strip_prefix('/')? };
+                let last = index + 1 == channel.tokens.len();
+                let text = if last { text.strip_suffix('/').unwrap_or(text) } else { text };
+                let ended_only = last && text.is_empty();
+                if !ended_only {
+                    segments.extend(text.split('/').map(|text| Segment::Text(text.to_owned())));
+                }
+            }
+            Token::Variable { separator, .. } => {
+                let requirement = variables.next()?;
+                let begins = match separator {
+                    Some('/') => index > 0,
+                    Some(_) => false,
+                    None => index == 0 && !optional,
+                };
+                if !begins || !requirement.is_one_segment() {
+                    return None;
+                }
+                segments.push(Segment::Variable(Arc::clone(requirement)));
+            }
+        }
+        if !optional {
+            required = segments.len();
+        }
+    }
+    Some((segments, required))
+}
+
+/// The channel as one expression, without the `/` that it may end in.
+fn expression(channel: &Channel, requirements: &[Arc<Requirement>], ends_in_slash: bool) -> Hir {
+    let mut parts = Vec::new();
+    // Optional variables nest: each is there only if the one before it is.
+    let mut optional = Vec::new();
+    let mut variables = requirements.iter().zip(1u32..);
+    for (index, token) in channel.tokens.iter().enumerate() {
+        match token {
+            Token::Text(text) => {
+                let last = index + 1 == channel.tokens.len();
+                let kept = text.strip_suffix('/').filter(|_| last && ends_in_slash);
+                parts.push(literal(kept.unwrap_or(text)));
+            }
+            Token::Variable { separator, .. } => {
+                let Some((requirement, index_of_variable)) = variables.next() else { continue };
+                let value = Hir::capture(Capture {
+                    index: index_of_variable,
+                    name: None,
+                    sub: Box::new(requirement.hir.clone()),
+                });
+                let separator = separator.map(|c| literal(&c.to_string()));
+                if index == 0 && channel.first_optional == 0 {
+                    // The separator in front of a channel that is all optional stays required,
+                    // and the first variable does not enclose the others.
+                    parts.extend(separator);
+                    parts.push(maybe(value));
+                } else if index >= channel.first_optional {
+                    optional.push(Hir::concat(separator.into_iter().chain([value]).collect()));
+                } else {
+                    parts.extend(separator);
+                    parts.push(value);
+                }
+            }
+        }
+    }
+    let tail = optional
+        .into_iter()
+        .rev()
+        .fold(Hir::empty(), |inner, outer| maybe(Hir::concat(vec![outer, inner])));
+    parts.push(tail);
+    Hir::concat(parts)
+}
+
+fn literal(text: &str) -> Hir {
+    Hir::literal(text.as_bytes().to_vec())
+}
+
+fn maybe(hir: Hir) -> Hir {
+    Hir::repetition(Repetition { min: 0, max: Some(1), greedy: true, sub: Box::new(hir) })
+}

@@ -1,0 +1,202 @@
+//! What a variable may hold: a regular expression, made safe and linear.
+//!
+//! Requirements are written for a backtracking library. This file says what of that language is
+//! taken over (see [`parse`]), names the rest as unsupported, and recognises the simple forms
+//! (`\d+`, `[a-z]+`, `\d+|\*`, the default) that need no regex engine at all.
+//! It knows nothing of channels; `compile` and `matcher` use it.
+
+mod dialect;
+
+use std::ops::Range;
+
+use regex_automata::meta::Regex;
+use regex_automata::{Anchored, Input};
+use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
+
+use dialect::parse;
+pub(crate) use dialect::strip_anchors;
+
+/// How much memory one compiled requirement may take: enough for `.{1000}`, too little for a
+/// pattern that would slow the loading of a site.
+const LARGEST_PROGRAM: usize = 1 << 20;
+
+/// A requirement, ready to be used alone or as a part of a whole channel's expression.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    /// As it is shown: without anchors, with `|\*` where the route asks for it.
+    pub(crate) pattern: String,
+    pub(crate) hir: Hir,
+    pub(crate) check: Check,
+}
+
+/// Whether a whole text fulfils a requirement.
+#[derive(Debug)]
+pub(crate) enum Check {
+    /// Every character is in the set; `star` admits the text `*` too.
+    Characters {
+        set: CharacterSet,
+        star: bool,
+    },
+    Regex(Regex),
+}
+
+/// ASCII characters, and all or none of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CharacterSet {
+    ascii: u128,
+    others: bool,
+}
+
+/// Why a pattern is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The bytes of the pattern that are meant.
+    pub(crate) range: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) help: String,
+}
+
+impl Requirement {
+    pub(crate) fn new(pattern: &str, utf8: bool) -> Result<Self, Fault> {
+        let hir = parse(pattern, utf8)?;
+        let check = Check::new(&hir).map_err(|error| Fault {
+            range: 0..pattern.len(),
+            message: format!("the pattern `{pattern}` is too large: {error}"),
+            help: "use smaller repetition counts".to_owned(),
+        })?;
+        Ok(Self { pattern: pattern.to_owned(), hir, check })
+    }
+
+    /// What a variable without a requirement holds: one or more characters that are neither `/`
+    /// nor the separator that comes next.
+    pub(crate) fn unwritten(next: Option<char>) -> Self {
+        let next = next.filter(|c| *c != '/');
+        let pattern = match next {
+            // The separators that mean something between brackets.
+            Some('-') => "[^/\\-]+".to_owned(),
+            Some('~') => "[^/\\~]+".to_owned(),
+            Some(c) => format!("[^/{c}]+"),
+            None => "[^/]+".to_owned(),
+        };
+        let set = CharacterSet::all_but(['/', next.unwrap_or('/')]);
+        Self { pattern, hir: set.one_or_more(), check: Check::Characters { set, star: false } }
+    }
+
+    /// Whether a value can contain `/` or be empty; if not, it is exactly one segment of a topic.
+    pub(crate) fn is_one_segment(&self) -> bool {
+        self.hir.properties().minimum_len().is_some_and(|shortest| shortest > 0)
+            && !self.may_hold_slash()
+    }
+
+    pub(crate) fn may_hold_slash(&self) -> bool {
+        may_hold_slash(&self.hir)
+    }
+}
+
+impl Check {
+    fn new(hir: &Hir) -> Result<Self, String> {
+        let simple = match hir.kind() {
+            HirKind::Alternation(branches) => match branches.as_slice() {
+                [characters, star] if is_star(star) => {
+                    CharacterSet::of(characters).map(|set| (set, true))
+                }
+                _ => None,
+            },
+            _ => CharacterSet::of(hir).map(|set| (set, false)),
+        };
+        match simple {
+            Some((set, star)) => Ok(Self::Characters { set, star }),
+            None => whole(vec![hir.clone()]).map(Self::Regex),
+        }
+    }
+
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        match self {
+            Self::Characters { set, star } => {
+                (!text.is_empty() && text.bytes().all(|byte| set.contains(byte)))
+                    || (*star && text == "*")
+            }
+            Self::Regex(regex) => regex.is_match(Input::new(text).anchored(Anchored::Yes)),
+        }
+    }
+}
+
+impl CharacterSet {
+    fn all_but(excluded: [char; 2]) -> Self {
+        let mut ascii = u128::MAX;
+        for c in excluded {
+            ascii &= !1u128.checked_shl(c.into()).unwrap_or(0);
+        }
+        Self { ascii, others: true }
+    }
+
+    /// The set, if the expression is one or more characters of one class and nothing else.
+    fn of(hir: &Hir) -> Option<Self> {
+        let HirKind::Repetition(Repetition { min: 1, max: None, sub, .. }) = hir.kind() else {
+            return None;
+        };
+        let HirKind::Class(Class::Unicode(class)) = sub.kind() else { return None };
+        let mut set = Self { ascii: 0, others: false };
+        for range in class.ranges() {
+            let (start, end) = (u32::from(range.start()), u32::from(range.end()));
+            if end > 127 {
+                if start > 128 || end != u32::from(char::MAX) {
+                    return None;
+                }
+                set.others = true;
+            }
+            for code in start..=end.min(127) {
+                set.ascii |= 1u128.checked_shl(code)?;
+            }
+        }
+        Some(set)
+    }
+
+    fn one_or_more(self) -> Hir {
+        use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+        let ascii = (0..128u8)
+            .filter(|byte| self.contains(*byte))
+            .map(|byte| ClassUnicodeRange::new(byte.into(), byte.into()));
+        let others = self.others.then(|| ClassUnicodeRange::new('\u{80}', char::MAX));
+        let class = Hir::class(Class::Unicode(ClassUnicode::new(ascii.chain(others))));
+        Hir::repetition(Repetition { min: 1, max: None, greedy: true, sub: Box::new(class) })
+    }
+
+    fn contains(self, byte: u8) -> bool {
+        if byte < 128 { self.ascii >> byte & 1 == 1 } else { self.others }
+    }
+}
+
+/// Compiles an expression that covers a whole text.
+pub(crate) fn whole(parts: Vec<Hir>) -> Result<Regex, String> {
+    let mut all = vec![Hir::look(Look::Start)];
+    all.extend(parts);
+    all.push(Hir::look(Look::End));
+    Regex::builder()
+        .configure(Regex::config().nfa_size_limit(Some(LARGEST_PROGRAM)))
+        .build_from_hir(&Hir::concat(all))
+        .map_err(|error| match error.size_limit() {
+            Some(limit) => format!("it needs more than {limit} bytes"),
+            None => error.to_string(),
+        })
+}
+
+fn is_star(hir: &Hir) -> bool {
+    matches!(hir.kind(), HirKind::Literal(literal) if *literal.0 == *b"*")
+}
+
+fn may_hold_slash(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(literal) => literal.0.contains(&b'/'),
+        HirKind::Class(Class::Unicode(class)) => {
+            class.ranges().iter().any(|range| range.start() <= '/' && '/' <= range.end())
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            class.ranges().iter().any(|range| range.start() <= b'/' && b'/' <= range.end())
+        }
+        HirKind::Repetition(repetition) => may_hold_slash(&repetition.sub),
+        HirKind::Capture(capture) => may_hold_slash(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(may_hold_slash),
+    }
+}

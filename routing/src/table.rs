@@ -1,0 +1,125 @@
+//! The routes of a site, ready to be asked which of them takes a topic.
+//!
+//! The first match in file order wins. A topic that is the exact text of a channel without
+//! variables is one look-up in a map: which route takes it is decided when the table is made.
+//! Any other topic is matched against the routes that `index` names. A table never changes;
+//! the host shares it behind an `Arc`.
+
+use std::collections::HashMap;
+
+use crate::explain::{Outcome, explain};
+use crate::index::Index;
+use crate::matcher::Shape;
+use crate::route::Route;
+
+/// A compiled, immutable set of routes.
+#[derive(Debug)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    by_name: HashMap<String, usize>,
+    /// For the text of every channel without variables, the route that takes it.
+    literals: HashMap<String, usize>,
+    index: Index,
+    files: Vec<String>,
+}
+
+/// The route that takes a topic, and what its pattern captured.
+#[derive(Debug, Clone)]
+pub struct Match<'a> {
+    /// The route.
+    pub route: &'a Route,
+    /// Its position in [`RouteTable::routes`].
+    pub index: usize,
+    /// Names and values: those with a default in the order of the defaults, then the others in the
+    /// order of the channel.
+    pub attributes: Vec<(&'a str, &'a str)>,
+}
+
+impl RouteTable {
+    pub(crate) fn new(routes: Vec<Route>, files: Vec<String>) -> Self {
+        let mut by_name = HashMap::with_capacity(routes.len());
+        let mut literals = HashMap::new();
+        let mut index = Index::new();
+        for (number, route) in routes.iter().enumerate() {
+            by_name.insert(route.name.clone(), number);
+            match &route.matcher.shape {
+                Shape::Literal(text) => {
+                    literals.entry(text.clone()).or_insert(number);
+                }
+                Shape::Segments { .. } | Shape::Regex(_) => {
+                    index.add(number, &route.pattern, &route.matcher.requirements);
+                }
+            }
+        }
+        // An earlier route with variables takes the text, unless only by tolerating a slash.
+        for (text, number) in &mut literals {
+            let takes = |earlier: usize| {
+                routes.get(earlier).is_some_and(|route| route.matcher.matches_strictly(text))
+            };
+            *number = index.earliest(text, *number, &takes).unwrap_or(*number);
+        }
+        Self { routes, by_name, literals, index, files }
+    }
+
+    /// Every route, in matching order.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The route of this name.
+    pub fn get(&self, name: &str) -> Option<&Route> {
+        self.routes.get(*self.by_name.get(name)?)
+    }
+
+    /// Every file that was read, imports included, in the order of reading.
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// The route that takes this topic.
+    pub fn find<'a>(&'a self, topic: &'a str) -> Option<Match<'a>> {
+        let index = self.position(topic)?;
+        let route = self.routes.get(index)?;
+        Some(Match { route, index, attributes: route.attributes(topic)? })
+    }
+
+    /// What every route says to this topic, in matching order.
+    pub fn explain<'a>(&'a self, topic: &'a str) -> Vec<(&'a Route, Outcome<'a>)> {
+        explain(&self.routes, self.position(topic), topic)
+    }
+
+    fn position(&self, topic: &str) -> Option<usize> {
+        if let Some(index) = self.literals.get(topic) {
+            return Some(*index);
+        }
+        let takes =
+            |number: usize| self.routes.get(number).is_some_and(|route| route.matches(topic));
+        self.index.earliest(topic, usize::MAX, &takes)
+    }
+}
+
+impl Route {
+    /// The defaults, overridden by what the topic carries, and the rest of what it carries.
+    pub(crate) fn attributes<'a>(&'a self, topic: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+        let captures = self.matcher.captures(topic)?;
+        let mut attributes: Vec<(&str, &str)> = Vec::with_capacity(captures.len());
+        if !self.defaults.is_empty() {
+            for (name, default) in &self.defaults {
+                let captured =
+                    self.variables().zip(&captures).find(|(variable, _)| variable == name);
+                let captured = captured.and_then(|(_, value)| *value);
+                if let Some(value) = captured.or(default.as_deref()) {
+                    attributes.push((name, value));
+                }
+            }
+        }
+        for (name, value) in self.variables().zip(captures) {
+            if let Some(value) = value
+                && !self.defaults.iter().any(|(default, _)| default == name)
+            {
+                attributes.push((name, value));
+            }
+        }
+        Some(attributes)
+    }
+}

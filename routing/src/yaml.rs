@@ -1,0 +1,399 @@
+//! A YAML document as a tree in which every node knows its place.
+//!
+//! Made for diagnoses: keys keep their order, duplicates and unknown tags are problems rather than
+//! choices, and a scalar knows where its text starts if it stands in the file letter for letter.
+//! Only `entry` and `load` read these trees.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
+use serde_json::{Number, Value};
+
+use crate::diagnosis::{Diagnosis, Place, Source};
+
+/// How many nodes aliases may copy in one file, so that nested aliases cannot multiply for ever.
+const MOST_COPIES: usize = 100_000;
+
+/// A value of the document.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// The bytes of a scalar or alias; for a list or map only where it begins.
+    pub(crate) range: Range<usize>,
+    /// Where the value of a scalar begins, if the file spells it without escapes or folding.
+    pub(crate) verbatim: Option<usize>,
+}
+
+/// What a [`Node`] is.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Null,
+    Bool(bool),
+    /// With its spelling.
+    Number(Number, String),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    pub(crate) fn place(&self, source: &Arc<Source>) -> Place {
+        Place::new(source, self.range.clone())
+    }
+
+    /// Where a part of the scalar's value stands in the file; the whole scalar if that is unknown.
+    pub(crate) fn place_within(&self, source: &Arc<Source>, part: Range<usize>) -> Place {
+        match self.verbatim {
+            Some(start) => Place::new(source, start + part.start..start + part.end),
+            None => self.place(source),
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
+    /// What the node is, in words for a message.
+    pub(crate) fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Bool(value) => format!("the boolean `{value}`"),
+            Kind::Number(_, spelling) => format!("the number `{spelling}`"),
+            Kind::Text(text) => format!("the text `{text}`"),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Map(_) => "a map".to_owned(),
+        }
+    }
+
+    /// The node as JSON. Keys become text.
+    pub(crate) fn to_json(&self) -> Value {
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            Kind::Number(number, _) => Value::Number(number.clone()),
+            Kind::Text(text) => Value::String(text.clone()),
+            Kind::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            Kind::Map(entries) => Value::Object(
+                entries.iter().map(|(key, value)| (key.spelling(), value.to_json())).collect(),
+            ),
+        }
+    }
+
+    /// A scalar's text; empty for anything else.
+    pub(crate) fn spelling(&self) -> String {
+        match &self.kind {
+            Kind::Null => "null".to_owned(),
+            Kind::Bool(value) => value.to_string(),
+            Kind::Number(_, spelling) => spelling.clone(),
+            Kind::Text(text) => text.clone(),
+            Kind::List(_) | Kind::Map(_) => String::new(),
+        }
+    }
+}
+
+/// Reads one file. An empty one is `Null`; one that is not YAML is `None`, with its problem told.
+pub(crate) fn parse(source: &Arc<Source>, problems: &mut Vec<Diagnosis>) -> Option<Node> {
+    let mut reader = Reader {
+        source,
+        events: Parser::new_from_str(&source.text),
+        anchors: HashMap::new(),
+        copies: 0,
+        problems,
+    };
+    let root = reader.document();
+    match root {
+        Ok(node) => Some(node),
+        Err(Stop) => None,
+    }
+}
+
+/// The file cannot be read on; the problem has been told.
+struct Stop;
+
+struct Reader<'a> {
+    source: &'a Arc<Source>,
+    events: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Node>,
+    copies: usize,
+    problems: &'a mut Vec<Diagnosis>,
+}
+
+impl<'a> Reader<'a> {
+    fn document(&mut self) -> Result<Node, Stop> {
+        let mut root = None;
+        while let Some((event, range, verbatim)) = self.event()? {
+            match event {
+                Event::DocumentStart(..) if root.is_some() => {
+                    self.tell(range, "a second YAML document starts here", "keep one document a file: delete this `---`, or move what follows into another file");
+                    return Err(Stop);
+                }
+                Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..)
+                | Event::Alias(_) => root = Some(self.node(event, range, verbatim)?),
+                _ => {}
+            }
+        }
+        Ok(root.unwrap_or(Node { kind: Kind::Null, range: 0..0, verbatim: None }))
+    }
+
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        range: Range<usize>,
+        verbatim: Option<usize>,
+    ) -> Result<Node, Stop> {
+        let (kind, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                (self.scalar(&text, style, tag.as_deref(), &range), anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), "seq", &range);
+                (Kind::List(self.list()?), anchor)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), "map", &range);
+                (Kind::Map(self.map()?), anchor)
+            }
+            Event::Alias(id) => return self.alias(id, range),
+            _ => (Kind::Null, 0),
+        };
+        let range = match kind {
+            Kind::List(_) | Kind::Map(_) => range.start..range.start,
+            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => range,
+        };
+        let node = Node { kind, range, verbatim };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self) -> Result<Vec<Node>, Stop> {
+        let mut items = Vec::new();
+        while let Some((event, range, verbatim)) = self.event()? {
+            match event {
+                Event::SequenceEnd => break,
+                event => items.push(self.node(event, range, verbatim)?),
+            }
+        }
+        Ok(items)
+    }
+
+    fn map(&mut self) -> Result<Vec<(Node, Node)>, Stop> {
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut merged = Vec::new();
+        let mut lines: HashMap<String, Range<usize>> = HashMap::new();
+        while let Some((event, range, verbatim)) = self.event()? {
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let merge =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
+            let key = self.node(event, range.clone(), verbatim)?;
+            let Some((event, range, verbatim)) = self.event()? else { break };
+            let value = self.node(event, range, verbatim)?;
+            if merge {
+                self.merge(&value, &mut merged);
+                continue;
+            }
+            if matches!(key.kind, Kind::List(_) | Kind::Map(_)) {
+                let message = format!("{} cannot be a key", key.describe());
+                self.tell(key.range, &message, "write a name before the colon");
+                continue;
+            }
+            let name = key.spelling();
+            if let Some(first) = lines.get(&name) {
+                let (line, _) = Place::new(self.source, first.clone()).position();
+                let message = format!("the key `{name}` appears twice, first on line {line}");
+                self.tell(key.range, &message, "keep one of the two, or rename one");
+                continue;
+            }
+            lines.insert(name, key.range.clone());
+            entries.push((key, value));
+        }
+        // What the map says itself outranks what it merges in.
+        for (key, value) in merged {
+            if lines.insert(key.spelling(), key.range.clone()).is_none() {
+                entries.push((key, value));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn merge(&mut self, value: &Node, merged: &mut Vec<(Node, Node)>) {
+        match &value.kind {
+            Kind::Map(entries) => merged.extend(entries.iter().cloned()),
+            Kind::List(maps) => maps.iter().for_each(|map| self.merge(map, merged)),
+            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => {
+                let message = format!("`<<` merges maps, but this is {}", value.describe());
+                self.tell(value.range.clone(), &message, "name an anchored map: `<<: *defaults`");
+            }
+        }
+    }
+
+    fn alias(&mut self, id: usize, range: Range<usize>) -> Result<Node, Stop> {
+        let node = self.anchors.get(&id).cloned();
+        let Some(mut node) = node else {
+            self.tell(
+                range,
+                "this alias names an anchor that is not complete yet",
+                "an anchored value cannot contain itself",
+            );
+            return Err(Stop);
+        };
+        self.copies = self.copies.saturating_add(size(&node));
+        if self.copies > MOST_COPIES {
+            let message = format!("the aliases of this file copy more than {MOST_COPIES} values");
+            self.tell(range, &message, "write the values out, or split the file");
+            return Err(Stop);
+        }
+        node.range = range;
+        node.verbatim = None;
+        Ok(node)
+    }
+
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        range: &Range<usize>,
+    ) -> Kind {
+        let as_text = tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"))
+            || (tag.is_none() && style != ScalarStyle::Plain);
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+            self.tell_tag(tag, range);
+        }
+        if as_text { Kind::Text(text.to_owned()) } else { plain(text) }
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, own: &str, range: &Range<usize>) {
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema_tag(own)) {
+            self.tell_tag(tag, range);
+        }
+    }
+
+    fn tell_tag(&mut self, tag: &Tag, range: &Range<usize>) {
+        let tag = tag.original();
+        let help = if tag.starts_with("!php/") {
+            "PHP does not run here: write the constant's value itself"
+        } else {
+            "write the value without a tag"
+        };
+        self.tell(range.clone(), &format!("the tag `{tag}` is not supported"), help);
+    }
+
+    fn event(&mut self) -> Result<Option<(Event<'a>, Range<usize>, Option<usize>)>, Stop> {
+        match self.events.next_event() {
+            None => Ok(None),
+            Some(Ok((event, span))) => {
+                let range = bytes(&self.source.text, &span);
+                let verbatim = match &event {
+                    Event::Scalar(value, ..) => verbatim(&self.source.text, &range, value),
+                    _ => None,
+                };
+                Ok(Some((event, range, verbatim)))
+            }
+            Some(Err(error)) => {
+                let text = &self.source.text;
+                let at = error.marker().byte_offset().unwrap_or_else(|| {
+                    text.char_indices().nth(error.marker().index()).map_or(text.len(), |(at, _)| at)
+                });
+                let problem = Place::new(self.source, at..at + 1)
+                    .problem(format!("not valid YAML: {}", error.info()));
+                let line = problem.snippet.as_ref().map_or("", |snippet| &snippet.text);
+                let help = syntax_advice(line, &error.info());
+                self.problems.push(problem.with_help(help));
+                Err(Stop)
+            }
+        }
+    }
+
+    fn tell(&mut self, range: Range<usize>, message: &str, help: &str) {
+        self.problems.push(Place::new(self.source, range).problem(message).with_help(help));
+    }
+}
+
+/// What most often is behind a line that is not YAML.
+fn syntax_advice(line: &str, message: &str) -> String {
+    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start();
+    if line.trim_start_matches(' ').starts_with('\t') || message.contains("tab") {
+        "indent with spaces; YAML allows no tabs there".to_owned()
+    } else if value.starts_with(['@', '`', '%']) {
+        "a value that begins with this character must be quoted: '…'".to_owned()
+    } else if value.starts_with('"') && value.contains('\\') {
+        "put patterns in single quotes: '\\d+'; in double quotes a backslash is an escape"
+            .to_owned()
+    } else {
+        "look at the indentation, quotes and brackets of this line and the one before".to_owned()
+    }
+}
+
+/// The value of an unquoted scalar (YAML 1.2, core schema).
+fn plain(text: &str) -> Kind {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
+        "true" | "True" | "TRUE" => return Kind::Bool(true),
+        "false" | "False" | "FALSE" => return Kind::Bool(false),
+        _ => {}
+    }
+    match number(text) {
+        Some(number) => Kind::Number(number, text.to_owned()),
+        None => Kind::Text(text.to_owned()),
+    }
+}
+
+fn number(text: &str) -> Option<Number> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).ok().map(Number::from);
+    }
+    if let Some(digits) = text.strip_prefix("0o") {
+        return u64::from_str_radix(digits, 8).ok().map(Number::from);
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let numeric = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && unsigned.contains(|c: char| c.is_ascii_digit())
+        && unsigned.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
+    if !numeric {
+        return None;
+    }
+    let spelled = text.strip_prefix('+').unwrap_or(text);
+    if let Ok(whole) = spelled.parse::<i64>() {
+        return Some(whole.into());
+    }
+    if let Ok(whole) = spelled.parse::<u64>() {
+        return Some(whole.into());
+    }
+    spelled.parse::<f64>().ok().and_then(Number::from_f64)
+}
+
+fn size(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => 1,
+        Kind::List(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Kind::Map(entries) => {
+            1 + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>()
+        }
+    }
+}
+
+fn bytes(text: &str, span: &Span) -> Range<usize> {
+    let range = span.byte_range().unwrap_or(0..0);
+    range.start.min(text.len())..range.end.min(text.len())
+}
+
+/// Where `value` begins, if the file has it letter for letter, bare or between quotes.
+fn verbatim(text: &str, range: &Range<usize>, value: &str) -> Option<usize> {
+    let raw = text.get(range.clone())?;
+    if raw == value {
+        return Some(range.start);
+    }
+    let inner = raw.get(1..raw.len().checked_sub(1)?)?;
+    (inner == value && raw.starts_with(['\'', '"'])).then_some(range.start + 1)
+}
