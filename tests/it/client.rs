@@ -5,10 +5,10 @@
 pub(crate) mod codec;
 pub(crate) mod php;
 pub(crate) mod socket;
+pub(crate) mod standin;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 

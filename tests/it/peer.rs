@@ -61,7 +61,8 @@ impl Make {
 
     /// Whether this machine can run it. Only Python 2.7 may be missing.
     pub(crate) fn runs(self) -> bool {
-        self != Self::AutobahnV1 || installed("python2.stamp").with_file_name("python2/python").exists()
+        self != Self::AutobahnV1
+            || installed("python2.stamp").with_file_name("python2/python").exists()
     }
 
     fn command(self) -> Command {
@@ -100,7 +101,8 @@ impl Peer {
     /// Starts the client and waits until it has joined `realm1`.
     pub(crate) async fn join(make: Make, addr: SocketAddr) -> Self {
         let mut peer = Self::start(make, addr, "realm1", "/");
-        let answer = peer.until("to join", |line| has(line, "joined") || has(line, "refused")).await;
+        let answer =
+            peer.until("to join", |line| has(line, "joined") || has(line, "refused")).await;
         assert!(has(&answer, "joined"), "{make:?} could not join: {answer}; {}", peer.complaints());
         peer
     }
@@ -177,7 +179,10 @@ impl Peer {
             loop {
                 let Some(line) = self.lines.recv().await else {
                     let (make, complaints) = (self.make, self.complaints());
-                    panic!("{make:?} ended instead of {what}; unread: {:?}; {complaints}", self.unread);
+                    panic!(
+                        "{make:?} ended instead of {what}; unread: {:?}; {complaints}",
+                        self.unread
+                    );
                 };
                 if wanted(&line) {
                     return line;
@@ -238,7 +243,12 @@ fn each_line(
 /// What `make peers` has put there.
 fn installed(path: &str) -> PathBuf {
     let path = repository().join("target/peers").join(path);
-    assert!(path.exists(), "{} is missing: run `make peers` in {}", path.display(), repository().display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `make peers` in {}",
+        path.display(),
+        repository().display()
+    );
     path
 }
 

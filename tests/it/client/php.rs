@@ -2,6 +2,8 @@
 //! answer in its own peculiar way, publishes and hangs up. A server that any WebSocket library can
 //! talk to may still be unreachable for this one.
 
+mod tests;
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io;
@@ -134,7 +136,8 @@ fn request(addr: SocketAddr, target: &str, generation: Generation) -> String {
 }
 
 async fn read(tcp: &mut TcpStream, generation: Generation) -> Result<Vec<u8>, Failure> {
-    let mut answer = Vec::new();
+    // PHP's own chunk: with no room to spare one read would not be one.
+    let mut answer = Vec::with_capacity(8192);
     let mut patience = FIRST;
     loop {
         match (timeout(patience, tcp.read_buf(&mut answer)).await, generation) {

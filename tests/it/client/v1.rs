@@ -2,10 +2,15 @@
 //! same places: the browsers of every back office run that library. Where it would throw on the
 //! page, the error is kept in `page_errors`; where it would throw at its caller, the test fails.
 
+mod prefixes;
+mod tests;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+
+use prefixes::Prefixes;
 
 use super::socket::{Ending, Handshake, Incoming, Refused, Socket};
 use super::within;
@@ -82,7 +87,7 @@ pub(crate) struct Client {
     session: Option<String>,
     server: Option<String>,
     subscriptions: BTreeMap<String, Vec<Callback>>,
-    prefixes: Vec<(String, String)>,
+    prefixes: Prefixes,
     calls: HashSet<String>,
     answers: Vec<(String, Result<Value, CallError>)>,
     events: VecDeque<Event>,
@@ -124,7 +129,7 @@ impl Client {
             session: None,
             server: None,
             subscriptions: BTreeMap::new(),
-            prefixes: Vec::new(),
+            prefixes: Prefixes::default(),
             calls: HashSet::new(),
             answers: Vec::new(),
             events: VecDeque::new(),
@@ -165,8 +170,7 @@ impl Client {
 
     /// Declares `prefix:` for `uri`, here and at the server.
     pub(crate) fn prefix(&mut self, prefix: &str, uri: &str) {
-        self.prefixes.retain(|(known, _)| known != prefix);
-        self.prefixes.push((prefix.to_owned(), uri.to_owned()));
+        self.prefixes.set(prefix, uri);
         self.send(&json!([1, prefix, uri]));
     }
 
@@ -174,7 +178,7 @@ impl Client {
     pub(crate) fn subscribe(&mut self, topic: &str) -> Callback {
         self.issued += 1;
         let callback = Callback(self.issued);
-        let callbacks = self.subscriptions.entry(self.resolve(topic)).or_default();
+        let callbacks = self.subscriptions.entry(self.prefixes.resolve(topic)).or_default();
         callbacks.push(callback);
         if callbacks.len() == 1 {
             self.send(&json!([5, topic]));
@@ -185,7 +189,7 @@ impl Client {
     /// Takes one callback away, or all with `None`. Only the last one of a topic is told to the
     /// server.
     pub(crate) fn unsubscribe(&mut self, topic: &str, callback: Option<Callback>) {
-        let resolved = self.resolve(topic);
+        let resolved = self.prefixes.resolve(topic);
         let callbacks = self.subscriptions.get_mut(&resolved);
         let callbacks = callbacks.unwrap_or_else(|| panic!("not subscribed to topic {resolved}"));
         match callback {
@@ -199,7 +203,7 @@ impl Client {
     }
 
     pub(crate) fn publish(&mut self, topic: &str, event: &Value, reach: &Reach<'_>) {
-        let topic = self.shrink(topic);
+        let topic = self.prefixes.shrink(topic);
         self.send(&match reach {
             Reach::Plain => json!([7, topic, event]),
             Reach::ExcludeMe(exclude) => json!([7, topic, event, exclude]),
@@ -218,7 +222,7 @@ impl Client {
         self.issued += 1;
         // AutobahnJS draws `Math.random().toString(36)`; only the form matters.
         let id = format!("0.call{:x}", self.issued);
-        let mut message = vec![json!(2), json!(id), json!(self.shrink(procedure))];
+        let mut message = vec![json!(2), json!(id), json!(self.prefixes.shrink(procedure))];
         message.extend_from_slice(arguments);
         self.calls.insert(id.clone());
         self.send(&Value::Array(message));
@@ -353,7 +357,7 @@ impl Client {
         }
         match (kind, subject) {
             (Some(8), Some(topic)) => {
-                let topic = self.resolve(&topic);
+                let topic = self.prefixes.resolve(&topic);
                 let Some(callbacks) = self.subscriptions.get(&topic) else {
                     self.ignored.push(message);
                     return;
@@ -372,23 +376,6 @@ impl Client {
                 }
             }
             _ => self.ignored.push(message),
-        }
-    }
-
-    fn resolve(&self, curie: &str) -> String {
-        let known = curie.split_once(':').and_then(|(prefix, reference)| {
-            let (_, uri) = self.prefixes.iter().find(|(known, _)| known == prefix)?;
-            Some(format!("{uri}{reference}"))
-        });
-        known.unwrap_or_else(|| curie.to_owned())
-    }
-
-    /// The longest declared URI that `uri` begins with becomes its prefix.
-    fn shrink(&self, uri: &str) -> String {
-        let fits = |(_, known): &&(String, String)| uri.starts_with(known.as_str());
-        match self.prefixes.iter().filter(fits).max_by_key(|(_, known)| known.len()) {
-            Some((prefix, known)) => format!("{prefix}:{}", &uri[known.len()..]),
-            None => uri.to_owned(),
         }
     }
 }
