@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use jackfield_broker::{Batch, Publication, Realm, Session};
-use jackfield_routing::Route;
+use jackfield_routing::Action;
 use jackfield_sandbox::{
     Caller, Effect, Fault, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
 };
@@ -144,7 +144,7 @@ impl Dispatch {
             self.realm.publish(&publication, batch);
             return Ok(publication.id);
         };
-        routed.allows(&routed.route.allow.publish, from)?;
+        routed.allows(Action::Publish, from)?;
         if !routed.handler.hooks().publish {
             self.realm.publish(&publication, batch);
             return Ok(publication.id);
@@ -200,7 +200,7 @@ impl Dispatch {
         let routed = if known { None } else { self.route(&generation, topic)? };
         let mut effects = Vec::new();
         if let Some(routed) = &routed {
-            routed.allows(&routed.route.allow.subscribe, from)?;
+            routed.allows(Action::Subscribe, from)?;
             if routed.handler.hooks().subscribe {
                 let lane = routed.handler.lane(topic);
                 let hook_request = self.hook_request(routed, topic, from);
@@ -304,7 +304,7 @@ impl Dispatch {
     }
 
     /// The route of a topic; none where unrouted topics are open to everybody.
-    fn route<'g, 't>(
+    fn route<'g: 't, 't>(
         &self,
         generation: &'g Generation,
         topic: &'t str,
@@ -320,7 +320,8 @@ impl Dispatch {
     fn is_open(&self, routed: Option<&Routed<'_, '_>>) -> bool {
         match routed {
             Some(routed) => {
-                !routed.handler.hooks().subscribe && routed.route.allow.subscribe.is_none()
+                let by_role = routed.route.allow.roles(Action::Subscribe).is_some();
+                !by_role && !routed.handler.hooks().subscribe
             }
             None => self.unrouted == Unrouted::Broadcast,
         }
@@ -360,12 +361,12 @@ impl Dispatch {
 
 impl Routed<'_, '_> {
     /// What a route lists, only those roles may do; what it does not list is open.
-    fn allows(&self, roles: &Option<Vec<String>>, session: &Session) -> Result<(), Refusal> {
-        match roles {
-            Some(roles) if !session.identity.has_any_role(roles) => {
-                Err(Refusal::not_allowed(&self.route.name))
-            }
-            _ => Ok(()),
+    fn allows(&self, action: Action, session: &Session) -> Result<(), Refusal> {
+        let roles = session.identity.roles.iter().map(String::as_str);
+        if self.route.allow.permits(action, roles) {
+            Ok(())
+        } else {
+            Err(Refusal::not_allowed(action, &self.route.name))
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jackfield_broker::{Session, SubscribeError, UnsubscribeError};
+use jackfield_routing::Action;
 use jackfield_sandbox::{Fault, FaultKind};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
@@ -39,8 +40,9 @@ impl Refusal {
         Self::new(error_uri::INVALID_URI, format!("`{text}` is not a valid URI here"))
     }
 
-    pub(super) fn not_allowed(route: &str) -> Self {
-        let message = format!("the route `{route}` does not allow this to your roles");
+    pub(super) fn not_allowed(action: Action, route: &str) -> Self {
+        let action = action.key();
+        let message = format!("the route `{route}` does not allow your roles to {action}");
         Self::new(error_uri::NOT_AUTHORIZED, message)
     }
 
