@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jackfield_broker::{Bounds, Overflow};
-use jackfield_sandbox::PluginPolicy;
+use jackfield_sandbox::{PluginPolicy, SandboxSettings};
 
 use crate::dispatch::Unrouted;
 
@@ -141,6 +141,11 @@ impl Config {
     /// When the text is not valid: with the line and column of the mistake.
     pub fn parse(path: &str, text: &str) -> Result<Self, ConfigError> {
         file::parse(path, text)
+    }
+
+    /// How the sandbox is made.
+    pub fn sandbox_settings(&self) -> SandboxSettings {
+        SandboxSettings { cache: self.plugins.cache.clone() }
     }
 }
 

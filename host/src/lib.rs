@@ -24,14 +24,19 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod cli;
 pub mod config;
 mod connection;
 mod dispatch;
 mod frame;
+pub mod generation;
+pub mod generation;
 mod handshake;
 mod http;
 mod ids;
 mod listener;
+pub mod reload;
+pub mod reload;
 mod shutdown;
 pub mod site;
 pub mod watch;

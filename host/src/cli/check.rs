@@ -1,0 +1,57 @@
+//! `jackfield check DIR`: every mistake of a site with its place, without serving it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use crate::generation::Generation;
+
+use super::judge::{Judgement, SiteArgs};
+
+/// What `jackfield check` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    site: SiteArgs,
+}
+
+/// Prints what is wrong, and a summary as the last line. True if nothing is wrong.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+    let judgement = Judgement::of(&args.site);
+    for problem in &judgement.problems {
+        writeln!(out, "{problem}\n")?;
+    }
+    let warnings = judgement.generation.as_ref().map(Generation::warnings).unwrap_or_default();
+    for warning in warnings {
+        writeln!(out, "{warning}\n")?;
+    }
+    let site = args.site.site.display();
+    match judgement.problems.len() {
+        0 => {}
+        1 => return writeln!(out, "{site}: 1 problem").map(|()| false),
+        count => return writeln!(out, "{site}: {count} problems").map(|()| false),
+    }
+    if judgement.files == 0 {
+        writeln!(out, "{site}: warning: there is no websocket_routing.yml below it\n")?;
+    }
+    let routes = judgement.routes().map(|table| table.routes()).unwrap_or_default();
+    let handlers: BTreeSet<&str> =
+        routes.iter().map(|route| route.handler.callback.as_str()).collect();
+    let routes = count(routes.len(), "route");
+    let handlers = count(handlers.len(), "handler");
+    match &judgement.generation {
+        Some(generation) => {
+            let plugins = count(generation.plugins().len(), "plugin");
+            writeln!(out, "{site}: {routes}, {handlers}, {plugins}: ok")?;
+        }
+        None => writeln!(out, "{site}: {routes}, {handlers} (plugins were not looked at): ok")?,
+    }
+    Ok(true)
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

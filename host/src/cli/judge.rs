@@ -1,0 +1,111 @@
+//! Looks at a site as a reload would, without serving it: the common ground of the commands that
+//! only look.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jackfield_routing::RouteTable;
+use jackfield_sandbox::{Audience, Realm, Sandbox};
+
+use crate::config::Config;
+use crate::generation::{Generation, Problem, Workshop, prepare, routes_alone};
+use crate::site::{Site, Snapshot};
+
+/// What the commands that look at a site are told.
+#[derive(Debug, clap::Args)]
+pub struct SiteArgs {
+    /// The site: a directory of bundles, each with a websocket_routing.yml and/or .wasm files.
+    #[arg(value_name = "DIR")]
+    pub(super) site: PathBuf,
+    /// The configuration; without it, DIR/jackfield.yml where there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Look at the routing files alone, not at plugins.
+    #[arg(long)]
+    pub(super) routing_only: bool,
+}
+
+/// What became of a site.
+#[derive(Default)]
+pub(super) struct Judgement {
+    /// If everything is in order, and plugins were looked at.
+    pub(super) generation: Option<Generation>,
+    /// If the routing files are in order, and there is no generation.
+    alone: Option<RouteTable>,
+    /// Each complete with its place.
+    pub(super) problems: Vec<String>,
+    /// Routing files that were read, imports not counted.
+    pub(super) files: usize,
+}
+
+impl Judgement {
+    pub(super) fn of(args: &SiteArgs) -> Self {
+        let mut judgement = Self::default();
+        match Config::find(args.config.as_deref(), &args.site) {
+            Ok(config) => judgement.read(&args.site, config, args.routing_only),
+            Err(error) => judgement.problems.push(error.to_string()),
+        }
+        judgement
+    }
+
+    /// The routes, if the routing files are in order.
+    pub(super) fn routes(&self) -> Option<&RouteTable> {
+        self.generation.as_ref().map(Generation::routes).or(self.alone.as_ref())
+    }
+
+    fn read(&mut self, site: &Path, config: Config, routing_only: bool) {
+        let snapshot = match Site::new(site).read() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return self.problems.push(format!("{}: error: {error}", site.display())),
+        };
+        self.files = snapshot.routing().len();
+        if !routing_only {
+            match rehearse(&snapshot, config) {
+                Ok(Ok(generation)) => {
+                    self.generation = Some(generation);
+                    return;
+                }
+                Ok(Err(problems)) => self.complain(&problems),
+                Err(error) => return self.problems.push(error),
+            }
+        }
+        match routes_alone(&snapshot) {
+            Ok(routes) => self.alone = Some(routes),
+            Err(problems) if routing_only => self.complain(&problems),
+            // They are among those of the rehearsal.
+            Err(_) => {}
+        }
+    }
+
+    fn complain(&mut self, problems: &[Problem]) {
+        self.problems.extend(problems.iter().map(ToString::to_string));
+    }
+}
+
+/// Prepares a generation that nobody will use.
+fn rehearse(
+    snapshot: &Snapshot,
+    config: Config,
+) -> Result<Result<Generation, Vec<Problem>>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("error: failed to start the runtime: {error}"))?;
+    let sandbox = Sandbox::new(config.sandbox_settings())
+        .map_err(|error| format!("error: failed to {error}"))?;
+    let workshop = Workshop { sandbox, plugins: config.plugins, audience: Arc::new(Nobody) };
+    Ok(runtime.block_on(prepare(snapshot, None, &workshop)))
+}
+
+/// There are no subscribers where nothing is served.
+struct Nobody;
+
+impl Audience for Nobody {
+    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: Realm, _: &str) -> u32 {
+        0
+    }
+}

@@ -1,0 +1,78 @@
+//! `jackfield match DIR TOPIC`: which route takes a topic, and why the others do not.
+
+use std::io::{self, Write};
+
+use jackfield_routing::{Outcome, Route};
+
+use super::judge::{Judgement, SiteArgs};
+use super::routes::plugin;
+
+/// What `jackfield match` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    site: SiteArgs,
+    /// The concrete topic, as a client would name it.
+    topic: String,
+}
+
+/// Prints what each route says to the topic. True if one of them takes it.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+    let judgement = Judgement::of(&args.site);
+    for problem in &judgement.problems {
+        writeln!(io::stderr(), "{problem}\n")?;
+    }
+    let Some(table) = judgement.routes() else { return Ok(false) };
+    let topic = &args.topic;
+    let mut taken = false;
+    let mut others = Vec::new();
+    for (route, outcome) in table.explain(topic) {
+        match outcome {
+            Outcome::Matched { attributes } => {
+                taken = true;
+                matched(topic, route, plugin(&judgement, route), &attributes, out)?;
+            }
+            Outcome::Shadowed { by } => {
+                others.push((route, format!("would take it, but `{by}` comes first")));
+            }
+            Outcome::Unmatched { reason } => others.push((route, reason)),
+        }
+    }
+    if !taken {
+        writeln!(out, "no route takes `{topic}`")?;
+    }
+    if !others.is_empty() {
+        writeln!(out, "\nnot:")?;
+        let width = others.iter().map(|(route, _)| route.name.chars().count()).max();
+        let width = width.unwrap_or_default();
+        for (route, reason) in others {
+            let Route { name, channel, .. } = route;
+            writeln!(out, "  {name:width$}  {channel}: {reason}")?;
+        }
+    }
+    Ok(taken)
+}
+
+fn matched(
+    topic: &str,
+    route: &Route,
+    plugin: Option<&str>,
+    attributes: &[(&str, &str)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Route { name, channel, handler, origin, .. } = route;
+    writeln!(out, "`{topic}` takes the route `{name}`")?;
+    writeln!(out, "  channel     {channel}")?;
+    match plugin {
+        Some(plugin) => writeln!(out, "  handler     {} of {plugin}", handler.callback)?,
+        None => writeln!(out, "  handler     {}", handler.callback)?,
+    }
+    writeln!(out, "  declared    {}:{}:{}", origin.path, origin.line, origin.column)?;
+    for (attribute, value) in attributes {
+        writeln!(out, "  attribute   {attribute} = {value}")?;
+    }
+    Ok(())
+}

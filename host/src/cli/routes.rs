@@ -1,0 +1,125 @@
+//! `jackfield routes DIR`: the routes of a site in the order in which they are matched.
+
+use std::io::{self, Write};
+
+use jackfield_routing::{Action, Route};
+use serde_json::{Map, Value, json};
+
+use super::judge::{Judgement, SiteArgs};
+
+/// What `jackfield routes` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    site: SiteArgs,
+    /// Print a JSON array with one object a route.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the routes; and what is wrong, if something is, on stderr. True if nothing is wrong.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+    let judgement = Judgement::of(&args.site);
+    for problem in &judgement.problems {
+        writeln!(io::stderr(), "{problem}\n")?;
+    }
+    let routes = judgement.routes().map(|table| table.routes()).unwrap_or_default();
+    let rows: Vec<Row<'_>> =
+        routes.iter().map(|route| Row { route, plugin: plugin(&judgement, route) }).collect();
+    if args.json {
+        let rows: Vec<Value> = rows.iter().map(Row::json).collect();
+        writeln!(out, "{:#}", Value::Array(rows))?;
+    } else {
+        table(&rows, out)?;
+    }
+    Ok(judgement.problems.is_empty())
+}
+
+/// The file of the plugin that serves the route, if plugins were looked at.
+pub(super) fn plugin<'a>(judgement: &'a Judgement, route: &Route) -> Option<&'a str> {
+    let generation = judgement.generation.as_ref()?;
+    let offers = |name: &str| move |plugin: &&crate::generation::PluginEntry| {
+        plugin.manifest().handler(name).is_some()
+    };
+    let callback = route.handler.callback.clone();
+    generation.plugins().iter().find(offers(&callback)).map(|plugin| plugin.file())
+}
+
+struct Row<'a> {
+    route: &'a Route,
+    plugin: Option<&'a str>,
+}
+
+impl Row<'_> {
+    fn cells(&self) -> [String; 6] {
+        let Route { name, channel, handler, origin, .. } = self.route;
+        [
+            name.clone(),
+            channel.clone(),
+            handler.callback.clone(),
+            self.plugin.unwrap_or("-").to_owned(),
+            self.allow(),
+            format!("{}:{}", origin.path, origin.line),
+        ]
+    }
+
+    /// `subscribe: member|staff; publish: nobody`, or `-` where nothing is restricted.
+    fn allow(&self) -> String {
+        let restricted: Vec<String> = Action::ALL
+            .into_iter()
+            .filter_map(|action| {
+                let roles = self.route.allow.roles(action)?;
+                let roles = if roles.is_empty() { "nobody".to_owned() } else { roles.join("|") };
+                Some(format!("{}: {roles}", action.key()))
+            })
+            .collect();
+        if restricted.is_empty() { "-".to_owned() } else { restricted.join("; ") }
+    }
+
+    fn json(&self) -> Value {
+        let Route { name, channel, handler, requirements, timer, lanes, origin, .. } = self.route;
+        let allow: Map<String, Value> = Action::ALL
+            .into_iter()
+            .filter_map(|action| {
+                Some((action.key().to_owned(), json!(self.route.allow.roles(action)?)))
+            })
+            .collect();
+        let requirements: Map<String, Value> =
+            requirements.iter().map(|(name, pattern)| (name.clone(), json!(pattern))).collect();
+        json!({
+            "name": name,
+            "channel": channel,
+            "handler": handler.callback,
+            "args": handler.args,
+            "plugin": self.plugin,
+            "requirements": requirements,
+            "allow": allow,
+            "timer_seconds": timer.map(|timer| timer.as_secs_f64()),
+            "lanes": lanes.get(),
+            "file": origin.path,
+            "line": origin.line,
+            "column": origin.column,
+        })
+    }
+}
+
+fn table(rows: &[Row<'_>], out: &mut dyn Write) -> io::Result<()> {
+    let head = ["NAME", "CHANNEL", "HANDLER", "PLUGIN", "ALLOW", "FILE"].map(str::to_owned);
+    let lines: Vec<[String; 6]> =
+        std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+    let mut widths = [0; 6];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for line in &lines {
+        let padded: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", padded.join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! One immutable set of routes, each bound to the handler that serves it.
+//!
+//! A message uses one generation from start to end. [`prepare`] makes a generation of a snapshot;
+//! it is not yet served then. `reload` commits it to [`Generations`]; `dispatch` reads it from
+//! there for every message.
+
+mod imports;
+mod offers;
+mod prepare;
+mod problem;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jackfield_routing::{Route, RouteTable};
+use jackfield_sandbox::{HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig};
+
+use crate::site::ContentHash;
+
+pub use prepare::{Workshop, prepare, routes_alone};
+pub use problem::{Problem, Warning};
+
+/// A set of routes and running plugins. Nothing in it ever changes.
+pub struct Generation {
+    number: u64,
+    hash: ContentHash,
+    routes: RouteTable,
+    /// One for each route, in the same order.
+    handlers: Vec<BoundHandler>,
+    plugins: Vec<PluginEntry>,
+    warnings: Vec<Warning>,
+}
+
+/// The route that takes a topic, and the handler that serves it.
+pub struct Routed<'g: 't, 't> {
+    /// The first route that matches.
+    pub route: &'g Route,
+    /// Names and values of what the channel captured, and of the route's defaults.
+    pub attributes: Vec<(&'t str, &'t str)>,
+    /// Whom to ask.
+    pub handler: &'g BoundHandler,
+}
+
+/// A handler of a running plugin.
+pub struct BoundHandler {
+    description: HandlerDescription,
+    lanes: Lanes,
+    plugin: Plugin,
+}
+
+/// A plugin of a generation.
+pub struct PluginEntry {
+    file: String,
+    running: Arc<Running>,
+}
+
+/// A plugin with its instances. Generations share it while neither the plugin nor its routes
+/// change, so that instances keep their memory; it ends with the last of them.
+struct Running {
+    hash: ContentHash,
+    plugin: Plugin,
+    /// What the instances were configured with.
+    routes: Vec<RouteConfig>,
+    /// None where no route names the plugin.
+    lanes: Option<Lanes>,
+}
+
+/// The generation that is served. Readers never wait, not even for a reload.
+pub struct Generations {
+    current: ArcSwap<Generation>,
+}
+
+impl Generation {
+    /// Counts the generations of this process, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Of the snapshot that it was prepared from.
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// The route and the handler of a topic.
+    pub fn find<'g: 't, 't>(&'g self, topic: &'t str) -> Option<Routed<'g, 't>> {
+        let found = self.routes.find(topic)?;
+        Some(Routed {
+            route: self.routes.routes().get(found.index)?,
+            attributes: found.attributes,
+            handler: self.handlers.get(found.index)?,
+        })
+    }
+
+    /// Every route, in matching order.
+    pub fn routes(&self) -> &RouteTable {
+        &self.routes
+    }
+
+    /// Every route with its handler, in matching order.
+    pub fn bound(&self) -> impl Iterator<Item = (&Route, &BoundHandler)> {
+        self.routes.routes().iter().zip(&self.handlers)
+    }
+
+    /// Every plugin, by path.
+    pub fn plugins(&self) -> &[PluginEntry] {
+        &self.plugins
+    }
+
+    /// The plugin that a handler of this generation belongs to.
+    pub fn plugin_of(&self, handler: &BoundHandler) -> Option<&PluginEntry> {
+        let name = &handler.manifest().name;
+        self.plugins.iter().find(|plugin| plugin.manifest().name == *name)
+    }
+
+    /// What is probably not meant, and no reason to refuse the generation.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+impl BoundHandler {
+    /// The name by which the route and the plugin call it.
+    pub fn name(&self) -> &str {
+        &self.description.name
+    }
+
+    /// What it wants to be asked about.
+    pub fn hooks(&self) -> Hooks {
+        self.description.hooks
+    }
+
+    /// What the plugin says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.plugin.manifest()
+    }
+
+    /// Where everything about this topic runs, one thing after another. A topic keeps its lane as
+    /// long as the plugin keeps their number.
+    pub fn lane(&self, topic: &str) -> &Lane {
+        self.lanes.of(topic)
+    }
+}
+
+impl PluginEntry {
+    /// The component's file, as it is shown.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What the plugin says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.running.plugin.manifest()
+    }
+
+    /// How many instances it has.
+    pub fn lanes(&self) -> usize {
+        self.running.lanes.as_ref().map_or(0, Lanes::count)
+    }
+
+    /// Whether both are the same instances with the same memory.
+    pub fn is_same_instance(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.running, &other.running)
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, hash, .. } = self;
+        f.debug_struct("Generation")
+            .field("number", number)
+            .field("hash", hash)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Generations {
+    /// Serves `first`.
+    pub fn new(first: Generation) -> Self {
+        Self { current: ArcSwap::from_pointee(first) }
+    }
+
+    /// The generation for a message that arrives now; it lives as long as it is held.
+    pub fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// Serves `next` from now on, and gives back what was served before.
+    pub(crate) fn commit(&self, next: Arc<Generation>) -> Arc<Generation> {
+        self.current.swap(next)
+    }
+}

@@ -1,0 +1,98 @@
+//! Who offers which handler: the plugins of a site by the names that routes use.
+
+use std::collections::BTreeMap;
+
+use jackfield_routing::{Part, Route};
+use jackfield_sandbox::Manifest;
+
+use super::problem::Problem;
+
+/// As unlike as a misspelt callback may be for it to be taken for the right one.
+const ALIKE: f64 = 0.8;
+
+/// The handlers of a site.
+#[derive(Default)]
+pub(super) struct Offers<'a> {
+    /// By handler: the plugin's position, and its file.
+    handlers: BTreeMap<&'a str, (usize, &'a str)>,
+    /// By plugin: its file.
+    names: BTreeMap<&'a str, &'a str>,
+    /// Files that did not load; what they would have offered is not known.
+    broken: Vec<&'a str>,
+}
+
+impl<'a> Offers<'a> {
+    /// Adds a plugin. A name that is taken already is a problem, since a route would not know
+    /// which of the two it means, and two plugins of one name would share their state.
+    pub(super) fn add(
+        &mut self,
+        position: usize,
+        file: &'a str,
+        manifest: &'a Manifest,
+        problems: &mut Vec<Problem>,
+    ) {
+        let name = &manifest.name;
+        if let Some(other) = self.names.get(name.as_str()) {
+            let message = format!(
+                "is the plugin `{name}`, and so is {other}; remove one of them, or give one \
+                 another name in its manifest"
+            );
+            problems.push(Problem::plugin(file, message));
+            return;
+        }
+        self.names.insert(name, file);
+        for handler in &manifest.handlers {
+            let name = handler.name.as_str();
+            if let Some((_, other)) = self.handlers.get(name) {
+                let message = format!(
+                    "offers the handler `{name}`, and so does {other}; remove one of them, or \
+                     give one of the handlers another name"
+                );
+                problems.push(Problem::plugin(file, message));
+            } else {
+                self.handlers.insert(name, (position, file));
+            }
+        }
+    }
+
+    /// Remembers a plugin that did not load.
+    pub(super) fn add_broken(&mut self, file: &'a str) {
+        self.broken.push(file);
+    }
+
+    /// The position of the plugin that serves the route.
+    pub(super) fn resolve(&self, route: &Route) -> Result<usize, Problem> {
+        let callback = route.handler.callback.as_str();
+        match self.handlers.get(callback) {
+            Some((position, _)) => Ok(*position),
+            None => Err(route
+                .diagnose(Part::Callback, format!("no plugin of the site offers `{callback}`"))
+                .with_help(self.advice(callback))
+                .into()),
+        }
+    }
+
+    fn advice(&self, callback: &str) -> String {
+        if !self.broken.is_empty() {
+            return format!("{} did not load; it may be what is missing", self.broken.join(", "));
+        }
+        let near = self
+            .handlers
+            .iter()
+            .map(|(name, (_, file))| (strsim::jaro_winkler(callback, name), name, file))
+            .filter(|(likeness, ..)| *likeness > ALIKE)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        match near {
+            Some((_, name, file)) => format!("did you mean `{name}` of {file}?"),
+            None if self.handlers.is_empty() => {
+                "the site has no plugins; put the .wasm that offers it beside the routing file"
+                    .to_owned()
+            }
+            None => {
+                let names: Vec<String> =
+                    self.handlers.keys().map(|name| format!("`{name}`")).collect();
+                format!("the site's plugins offer {}", names.join(", "))
+            }
+        }
+    }
+}

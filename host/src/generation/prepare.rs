@@ -1,0 +1,256 @@
+//! How a generation is made of a snapshot: parse, load, resolve, rehearse.
+//!
+//! Everything happens aside: nothing that is served changes, and what goes wrong is collected, so
+//! that an operator sees all mistakes of all files at once. Called by `reload` and by the commands
+//! that judge a site.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use jackfield_routing::{Part, Route, RouteTable, SourceFile};
+use jackfield_sandbox::{
+    Audience, Error as SandboxError, Grant, Hook, Plugin, PluginPolicy, RouteConfig, Sandbox,
+};
+
+use crate::config::Plugins;
+use crate::site::{PluginFile, Snapshot};
+
+use super::offers::Offers;
+use super::problem::{Problem, Warning};
+use super::{BoundHandler, Generation, PluginEntry, Running};
+
+/// What generations are made with, the same for all of them.
+pub struct Workshop {
+    /// Where plugins run.
+    pub sandbox: Sandbox,
+    /// What plugins may do.
+    pub plugins: Plugins,
+    /// What plugins may ask.
+    pub audience: Arc<dyn Audience>,
+}
+
+/// The routes of a snapshot, without a look at its plugins.
+///
+/// # Errors
+/// Every mistake of every routing file.
+pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
+    let (routes, mut problems) = parse(snapshot);
+    let own = snapshot.problems().iter().filter(|problem| !problem.path.ends_with(".wasm"));
+    problems.extend(own.cloned().map(Problem::Site));
+    finish(problems)?;
+    // Without routes there were problems.
+    routes.ok_or_else(Vec::new)
+}
+
+/// Makes the generation that follows `previous`.
+///
+/// A plugin whose component, policy and routes are those of the previous generation keeps its
+/// instances; one of which only the routes changed keeps its compiled code and starts afresh.
+///
+/// # Errors
+/// Every mistake of every file. The previous generation is not touched.
+pub async fn prepare(
+    snapshot: &Snapshot,
+    previous: Option<&Generation>,
+    workshop: &Workshop,
+) -> Result<Generation, Vec<Problem>> {
+    let (routes, mut problems) = parse(snapshot);
+    problems.extend(snapshot.problems().iter().cloned().map(Problem::Site));
+
+    let mut loaded = Vec::new();
+    let mut broken = Vec::new();
+    for file in snapshot.plugins() {
+        match load(file, previous, workshop).await {
+            Ok(plugin) => loaded.push((file, plugin)),
+            Err(error) => {
+                problems.push(Problem::plugin(&file.path, explain(&error)));
+                broken.push(file.path.as_str());
+            }
+        }
+    }
+    let mut offers = Offers::default();
+    for (position, (file, plugin)) in loaded.iter().enumerate() {
+        offers.add(position, &file.path, plugin.manifest(), &mut problems);
+    }
+    for file in broken {
+        offers.add_broken(file);
+    }
+
+    let Some(routes) = routes else {
+        finish(problems)?;
+        return Err(Vec::new());
+    };
+    let mut serves = Vec::with_capacity(routes.routes().len());
+    for route in routes.routes() {
+        match offers.resolve(route) {
+            Ok(position) => serves.push(position),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    // Rehearsing what cannot be served anyway would only add consequences to causes.
+    finish(problems)?;
+
+    let mut problems = Vec::new();
+    let mut plugins = Vec::with_capacity(loaded.len());
+    for (position, (file, plugin)) in loaded.into_iter().enumerate() {
+        let served = routes.routes().iter().zip(&serves);
+        let own: Vec<&Route> =
+            served.filter(|(_, serves)| **serves == position).map(|(route, _)| route).collect();
+        match start(file, plugin, &own, previous).await {
+            Ok(running) => plugins.push(PluginEntry { file: file.path.clone(), running }),
+            Err(error) => problems.push(rehearsal_problem(file, &routes, &error)),
+        }
+    }
+    finish(problems)?;
+    assemble(snapshot, previous, routes, &serves, plugins)
+}
+
+/// Puts together what has been checked.
+fn assemble(
+    snapshot: &Snapshot,
+    previous: Option<&Generation>,
+    routes: RouteTable,
+    serves: &[usize],
+    plugins: Vec<PluginEntry>,
+) -> Result<Generation, Vec<Problem>> {
+    let mut handlers = Vec::with_capacity(serves.len());
+    let mut warnings = Vec::new();
+    for (route, position) in routes.routes().iter().zip(serves) {
+        let bound = plugins.get(*position).and_then(|plugin| bind(route, &plugin.running));
+        let Some(bound) = bound else {
+            // `resolve` has found the handler and `start` has started it.
+            let message = "lost its handler while it was prepared; report this as a mistake of \
+                           the server's";
+            return Err(vec![route.diagnose(Part::Callback, message).into()]);
+        };
+        warnings.extend(odd(route, &bound));
+        handlers.push(bound);
+    }
+    Ok(Generation {
+        number: previous.map_or(0, Generation::number) + 1,
+        hash: snapshot.hash(),
+        routes,
+        handlers,
+        plugins,
+        warnings,
+    })
+}
+
+fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
+    let files: Vec<SourceFile> = snapshot
+        .routing()
+        .iter()
+        .map(|file| SourceFile { path: file.path.clone(), text: file.text.to_string() })
+        .collect();
+    match jackfield_routing::load(&files, snapshot) {
+        Ok(routes) => (Some(routes), Vec::new()),
+        Err(diagnoses) => (None, diagnoses.into_iter().map(Problem::from).collect()),
+    }
+}
+
+/// The compiled plugin: that of the previous generation, if the file still holds it.
+async fn load(
+    file: &PluginFile,
+    previous: Option<&Generation>,
+    workshop: &Workshop,
+) -> Result<Plugin, SandboxError> {
+    if let Some(running) = running(file, previous) {
+        return Ok(running.plugin.clone());
+    }
+    let Workshop { sandbox, plugins, audience } = workshop;
+    let load = |policy| sandbox.load(&file.path, &file.bytes, policy, Arc::clone(audience));
+    // Only the plugin itself knows its name, and the name decides what it may do. To say it, it
+    // may import everything: nothing of what it does then has any effect.
+    let everything = Grant { topics: true, sessions: true, store: true, log: true };
+    let limits = plugins.default.limits.clone();
+    let first = PluginPolicy { limits, grant: everything };
+    let plugin = load(first.clone()).await?;
+    let policy = plugins.policy(&plugin.manifest().name);
+    if *policy == first { Ok(plugin) } else { load(policy.clone()).await }
+}
+
+/// Instances that are configured for the routes: those of the previous generation, if nothing has
+/// changed for them.
+async fn start(
+    file: &PluginFile,
+    plugin: Plugin,
+    own: &[&Route],
+    previous: Option<&Generation>,
+) -> Result<Arc<Running>, SandboxError> {
+    let routes: Vec<RouteConfig> = own.iter().map(|route| route_config(route)).collect();
+    // All routes of a plugin share its lanes, so the most demanding one decides.
+    let count = own.iter().map(|route| route.lanes).max().map(NonZeroU16::get).map(usize::from);
+    if let Some(running) = running(file, previous)
+        && running.routes == routes
+        && running.lanes.as_ref().map(jackfield_sandbox::Lanes::count) == count
+    {
+        return Ok(Arc::clone(running));
+    }
+    let lanes = match count {
+        Some(count) => Some(plugin.start(count, &routes).await?),
+        None => None,
+    };
+    Ok(Arc::new(Running { hash: file.hash, plugin, routes, lanes }))
+}
+
+fn running<'g>(file: &PluginFile, previous: Option<&'g Generation>) -> Option<&'g Arc<Running>> {
+    let entries = previous?.plugins.iter();
+    entries.map(|entry| &entry.running).find(|running| running.hash == file.hash)
+}
+
+fn route_config(route: &Route) -> RouteConfig {
+    RouteConfig {
+        handler: route.handler.callback.clone(),
+        name: route.name.clone(),
+        channel: route.channel.clone(),
+        args: route.handler.args.to_string(),
+    }
+}
+
+fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
+    Some(BoundHandler {
+        description: running.plugin.manifest().handler(&route.handler.callback)?.clone(),
+        lanes: running.lanes.clone()?,
+        plugin: running.plugin.clone(),
+    })
+}
+
+/// What is probably not meant.
+fn odd(route: &Route, bound: &BoundHandler) -> Option<Warning> {
+    if route.timer.is_none() || bound.hooks().contains(Hook::Timer) {
+        return None;
+    }
+    let message = format!("the handler `{}` has no timer hook, so the timer does nothing", bound.name());
+    let help = "remove the timer, or name a handler that has one";
+    Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
+}
+
+/// Where a rehearsal failed: at the route that the plugin refused, if it is one.
+fn rehearsal_problem(file: &PluginFile, routes: &RouteTable, error: &SandboxError) -> Problem {
+    if let SandboxError::Refused { plugin, route, text, .. } = error
+        && let Some(route) = routes.get(route)
+    {
+        let message = format!("the plugin `{plugin}` ({}) refuses the route: {text}", file.path);
+        return route.diagnose(Part::Args, message).into();
+    }
+    Problem::plugin(&file.path, explain(error))
+}
+
+/// With the backtrace, where the plugin's own code failed.
+fn explain(error: &SandboxError) -> String {
+    let text = format!("failed to {error}");
+    if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error
+        && let Some(backtrace) = &fault.backtrace
+    {
+        return format!("{text}\n{}", backtrace.trim_end());
+    }
+    text
+}
+
+fn finish(mut problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Problem::sort(&mut problems);
+    Err(problems)
+}
