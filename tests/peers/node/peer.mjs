@@ -168,8 +168,10 @@ async function wampy() {
   await obey({
     async subscribe({ topic, options }) {
       const handler = ({ argsList, argsDict, details }) => reportEvent(details.topic ?? topic, argsList, argsDict, details);
-      const subscription = await client.subscribe(topic, handler, options);
-      subscriptions.set(topic, subscription.subscriptionKey ?? topic);
+      // After options of any kind, even empty ones, wampy 8.0.2 cannot unsubscribe.
+      const some = Object.keys(options ?? {}).length > 0 ? options : undefined;
+      const subscription = await client.subscribe(topic, handler, some);
+      subscriptions.set(topic, subscription.subscriptionId);
       return { subscription: subscription.subscriptionId };
     },
     async unsubscribe({ topic }) {

@@ -215,6 +215,8 @@ async def run_xconn(url, realm, names):
 
     async def leave(_command):
         await session.leave()
+        # The library tells of an end only where it was not asked for it.
+        report(disconnected=True)
 
     await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, leave)})
 
