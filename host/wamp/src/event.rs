@@ -88,3 +88,72 @@ impl Event<'_> {
         writer.end_map();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::arbitrary::recode;
+
+    fn event(payload: &Payload) -> Event<'_> {
+        Event {
+            topic: "acme/chat/1",
+            subscription: SubscriptionId::new(7).unwrap(),
+            publication: PublicationId::new(1 << 53).unwrap(),
+            pattern: false,
+            publisher: None,
+            payload,
+        }
+    }
+
+    /// The event as JSON, whichever the dialect.
+    fn check(event: &Event<'_>, v1: &str, v2: &str) {
+        for dialect in Dialect::ALL {
+            let mut out = b"head".to_vec();
+            event.encode(dialect, &mut out);
+            assert_eq!(&out[..4], b"head");
+            let json = recode(&out[4..], dialect.codec(), Codec::Json).unwrap();
+            let expect = if dialect == Dialect::V1 { v1 } else { v2 };
+            assert_eq!(String::from_utf8(json).unwrap(), expect, "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn in_every_dialect() {
+        let none = Payload::empty(Codec::Cbor);
+        check(&event(&none), r#"[8,"acme/chat/1",null]"#, "[36,7,9007199254740992,{}]");
+        let one = Payload::from_json(r#"[{"text":"a/b"}]"#, "").unwrap();
+        check(
+            &event(&one),
+            r#"[8,"acme/chat/1",{"text":"a/b"}]"#,
+            r#"[36,7,9007199254740992,{},[{"text":"a/b"}]]"#,
+        );
+        let both = Payload::from_json("[1,2]", r#"{"k":"v"}"#).unwrap();
+        check(
+            &event(&both),
+            r#"[8,"acme/chat/1",{"args":[1,2],"kwargs":{"k":"v"}}]"#,
+            r#"[36,7,9007199254740992,{},[1,2],{"k":"v"}]"#,
+        );
+    }
+
+    #[test]
+    fn details() {
+        let payload = Payload::empty(Codec::Json);
+        let session = SessionId::new(42).unwrap();
+        let publisher = Publisher { session, authid: Some("joe"), authrole: None };
+        check(
+            &Event { pattern: true, publisher: Some(publisher), ..event(&payload) },
+            r#"[8,"acme/chat/1",null]"#,
+            r#"[36,7,9007199254740992,{"topic":"acme/chat/1","publisher":42,"publisher_authid":"joe"}]"#,
+        );
+    }
+
+    #[test]
+    fn one_allocation() {
+        let payload = Payload::from_json(&format!("[\"{}\"]", "x".repeat(1000)), "").unwrap();
+        for dialect in [Dialect::V1, Dialect::V2(Codec::Json)] {
+            let mut out = Vec::new();
+            event(&payload).encode(dialect, &mut out);
+            assert!(out.capacity() <= payload.len() + "acme/chat/1".len() + 64, "it has not grown");
+        }
+    }
+}

@@ -66,3 +66,9 @@ impl RequestId {
         self.0
     }
 }
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

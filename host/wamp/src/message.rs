@@ -15,6 +15,8 @@ mod encode;
 mod head;
 mod kind;
 mod options;
+#[cfg(test)]
+mod tests;
 
 pub use decode::DecodeError;
 pub(crate) use head::Head;

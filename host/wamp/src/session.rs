@@ -18,6 +18,8 @@ use crate::v1::{self, Prefixes};
 use crate::value::Dict;
 
 mod reply;
+#[cfg(test)]
+mod tests;
 mod welcome;
 
 pub use reply::{ErrorTo, Reply};

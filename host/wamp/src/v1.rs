@@ -102,6 +102,9 @@ pub(crate) fn decode(
             head.message = "PUBLISH";
             Some(Request::Publish(decode_publish(&mut head, prefixes)?))
         }
+        code @ (WELCOME | CALL_RESULT | CALL_ERROR | EVENT) => {
+            return Err(DecodeError::RouterOnly { code });
+        }
         code => return Err(DecodeError::UnknownCode { code: code.to_string() }),
     };
     head.finish()?;
@@ -175,7 +178,7 @@ fn encode(len: usize, code: u64, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8>
 }
 
 fn code(head: &mut Head<'_>) -> Result<u64, DecodeError> {
-    let item = head.item("code")?;
+    let item = head.first()?;
     match &item {
         Item::UInt(code) => Ok(*code),
         Item::Bool(true) => Ok(PREFIX),
@@ -188,7 +191,7 @@ fn code(head: &mut Head<'_>) -> Result<u64, DecodeError> {
         | Item::Float(_)
         | Item::Binary(_)
         | Item::List(_)
-        | Item::Map(_) => Err(head.wrong("code", "a number", &item)),
+        | Item::Map(_) => Err(DecodeError::NoCode { found: item.describe() }),
     }
 }
 

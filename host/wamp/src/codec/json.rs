@@ -55,8 +55,10 @@ impl<'a> Json<'a> {
             return Ok(false);
         }
         if !first {
-            if byte != Some(b',') {
-                return Err(self.fault("no comma between elements"));
+            match byte {
+                Some(b',') => {}
+                Some(_) => return Err(self.fault("no comma between elements")),
+                None => return Err(self.fault("an early end")),
             }
             self.at += 1;
             self.skip_space();

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use super::head::Head;
+use super::head::{Head, OptionValue, whole};
 use super::{
     Abort, Authenticate, Call, CallId, CallOptions, CallResult, Cancel, CancelMode, Challenge,
     Error, Event, Goodbye, Hello, Interrupt, Invocation, InvocationPolicy, Kind, Message, Publish,
@@ -29,9 +29,15 @@ pub enum DecodeError {
     /// A value, but no list.
     #[error("a message must be a list, found {found}")]
     NotAList { found: &'static str },
+    /// A list that does not begin with a code.
+    #[error("a message must begin with its code, found {found}")]
+    NoCode { found: &'static str },
     /// No message has this code.
     #[error("no message has the code {code}")]
     UnknownCode { code: String },
+    /// Version 1: a message that clients have no use for.
+    #[error("only routers may send a message of the code {code}")]
+    RouterOnly { code: u64 },
     /// The list ends too early.
     #[error("{message} ends before its element {element}")]
     Short { message: &'static str, element: &'static str },
@@ -56,7 +62,8 @@ impl Message {
     /// Decodes one message of that codec. JSON must have been checked to be UTF-8.
     pub fn decode(codec: Codec, frame: &Bytes) -> Result<Self, DecodeError> {
         let mut head = Head::enter(codec, frame)?;
-        let code = head.id("code", Some)?;
+        let item = head.first()?;
+        let code = whole(&item).ok_or(DecodeError::NoCode { found: item.describe() })?;
         let kind = Kind::from_code(code)
             .ok_or_else(|| DecodeError::UnknownCode { code: code.to_string() })?;
         head.message = kind.name();
@@ -227,10 +234,7 @@ fn decode_subscribe(head: &mut Head<'_>) -> Result<Subscribe, DecodeError> {
     Ok(Subscribe { request, policy, get_retained, topic: head.text("Topic")? })
 }
 
-fn choose_policy(
-    option: super::head::OptionValue<'_, '_>,
-    policy: &mut MatchPolicy,
-) -> Result<(), DecodeError> {
+fn choose_policy(option: OptionValue<'_, '_>, policy: &mut MatchPolicy) -> Result<(), DecodeError> {
     option.choice(policy, "\"exact\", \"prefix\" or \"wildcard\"", MatchPolicy::from_name)
 }
 

@@ -40,6 +40,14 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// The message's code, whatever it is.
+    pub(crate) fn first(&mut self) -> Result<Item<'a>, DecodeError> {
+        match self.item("code") {
+            Err(DecodeError::Short { .. }) => Err(DecodeError::NoCode { found: "nothing" }),
+            result => result,
+        }
+    }
+
     /// Whether there is another element; it is to be read next.
     pub(crate) fn more(&mut self) -> Result<bool, DecodeError> {
         let codec = self.reader.codec();
