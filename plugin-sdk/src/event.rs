@@ -69,7 +69,8 @@ impl Event {
         Self { args: args.into(), kwargs: kwargs.into() }
     }
 
-    /// The same args with these named values: a struct or a map. WAMP v1 clients don't see them.
+    /// The same args with these named values: a struct or a map. WAMP v1 clients get them as the
+    /// one value, or with the args in an object of both.
     ///
     /// # Errors
     ///

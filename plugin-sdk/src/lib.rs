@@ -62,3 +62,8 @@ pub use route::Route;
 pub use serde_json::{Value, json};
 pub use session::{Session, SessionId};
 pub use verdict::{Answer, Delivery, Publish, Subscribe};
+
+/// Holds the examples of the guide against the compiler.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugins.md")]
+struct Guide;

@@ -10,3 +10,24 @@ fn plugin() -> Plugin {
 }
 
 export!(plugin);
+
+#[cfg(test)]
+mod tests {
+    use jackfield_plugin::{
+        Event,
+        testing::{Harness, User},
+    };
+
+    use super::*;
+
+    #[test]
+    fn everybody_hears_everything_without_the_plugin() {
+        let mut site = Harness::new(plugin);
+        site.route("lobby", "broadcast");
+        assert!(site.hooks("broadcast").is_empty());
+        let [alice, bob] = ["alice", "bob"].map(|name| site.join(User::named(name)));
+        site.subscribe(alice, "lobby").unwrap();
+        site.publish(bob, "lobby", Event::new("hello")).unwrap();
+        assert_eq!(site.received(alice), [("lobby", Event::new("hello"))]);
+    }
+}

@@ -56,26 +56,35 @@ mod tests {
 
     use super::*;
 
+    const ROUTES: [(&str, &str); 10] = [
+        ("oro/ping", "oro_sync.ping"),
+        ("oro/data/update", "oro_sync.data_update"),
+        ("oro/maintenance", "oro_sync.maintenance"),
+        ("oro/message_queue_heartbeat", "oro_message_queue.message_queue_heartbeat"),
+        ("oro/outdated_user_page", "oro_user.outdated_user_page"),
+        ("oro/email_event/{user_id}/{organization_id}", "oro_email.event"),
+        ("oro/attribute_import/{user_id}/{config_model_id}", "oro_entity_config.attribute_import"),
+        ("oro/reminder_remind/{user_id}", "oro_reminder.remind"),
+        ("oro/conversation_event/{user_id}/{organization_id}", "oro_conversation.event"),
+        ("oro/imap_sync_fail/{user_id}", "oro_imap.sync_fail"),
+    ];
+
     fn site() -> Harness {
         let mut site = Harness::new(plugin);
-        for (channel, handler) in [
-            ("oro/ping", "oro_sync.ping"),
-            ("oro/data/update", "oro_sync.data_update"),
-            ("oro/maintenance", "oro_sync.maintenance"),
-            ("oro/message_queue_heartbeat", "oro_message_queue.message_queue_heartbeat"),
-            ("oro/outdated_user_page", "oro_user.outdated_user_page"),
-            ("oro/email_event/{user_id}/{organization_id}", "oro_email.event"),
-            (
-                "oro/attribute_import/{user_id}/{config_model_id}",
-                "oro_entity_config.attribute_import",
-            ),
-            ("oro/reminder_remind/{user_id}", "oro_reminder.remind"),
-            ("oro/conversation_event/{user_id}/{organization_id}", "oro_conversation.event"),
-            ("oro/imap_sync_fail/{user_id}", "oro_imap.sync_fail"),
-        ] {
+        for (channel, handler) in ROUTES {
             site.route(channel, handler);
         }
         site
+    }
+
+    #[test]
+    fn the_routing_file_has_the_same_routes() {
+        let file = include_str!("../websocket_routing.yml");
+        assert_eq!(file.matches("channel:").count(), ROUTES.len());
+        for (channel, handler) in ROUTES {
+            let lines = format!("channel: '{channel}'\n    handler: {{ callback: '{handler}' }}\n");
+            assert!(file.contains(&lines), "{lines}");
+        }
     }
 
     /// Alice is user 7 of organization 1: may she subscribe, and does she get what is published?
