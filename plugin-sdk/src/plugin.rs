@@ -108,3 +108,64 @@ fn no_handler(request: &Request) -> Refusal {
     let message = format!("The plugin has no handler {}.", request.handler);
     Refusal::new(Refusal::RUNTIME_ERROR, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(handler: &str, route: &str) -> Request {
+        Request {
+            handler: handler.to_owned(),
+            route: route.to_owned(),
+            topic: "t".to_owned(),
+            attributes: Vec::new(),
+            session: None,
+            subscribers: 0,
+        }
+    }
+
+    /// What `on_publish` and `on_subscribe` say of the request: the URI of the refusal, if any.
+    #[track_caller]
+    fn check(handler: &str, route: &str, expect: Option<&str>) {
+        let mut plugin = Plugin::new("t", "1").handler(Handler::new("bare")).handler(
+            Handler::new("full")
+                .on_subscribe(|_state, _request| Subscribe::allow())
+                .on_publish(|_state, _request, _event| Publish::broadcast()),
+        );
+        for handler in ["bare", "full"] {
+            let route = Route {
+                handler: handler.to_owned(),
+                name: "known".to_owned(),
+                channel: "t".to_owned(),
+                args: "null".to_owned(),
+            };
+            plugin.configure(&route).unwrap();
+        }
+        let request = request(handler, route);
+        let published = match plugin.on_publish(&request, &Event::empty()) {
+            Publish::Broadcast => None,
+            Publish::Reject(refusal) => Some(refusal.uri),
+            other => panic!("{other:?}"),
+        };
+        let subscribed = match plugin.on_subscribe(&request) {
+            Subscribe::Allow => None,
+            Subscribe::Deny(refusal) => Some(refusal.uri),
+        };
+        assert_eq!((published.as_deref(), subscribed.as_deref()), (expect, expect));
+    }
+
+    #[test]
+    fn what_the_contract_rules_out_is_refused() {
+        check("full", "known", None);
+        check("bare", "known", None);
+        check("full", "unknown", Some("wamp.error.runtime_error"));
+        check("nobody", "known", Some("wamp.error.runtime_error"));
+    }
+
+    #[test]
+    fn what_is_no_procedure_says_so() {
+        let mut plugin = Plugin::new("t", "1").handler(Handler::new("bare"));
+        let refusal = plugin.on_call(&request("bare", "r"), &Event::empty()).unwrap_err();
+        assert_eq!(refusal.uri(), "wamp.error.no_such_procedure");
+    }
+}
