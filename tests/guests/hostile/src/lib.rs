@@ -41,8 +41,10 @@ const HANDLERS: &[(&str, &str)] = &[
     ("shout", "delivers an event of two megabytes"),
     ("sleep", "sleeps for a minute"),
     ("spin", "never returns"),
+    ("tell", "behaves: tells every subscriber what its instance has seen and what is stored"),
     ("trap", "panics"),
     ("writes", "writes to the store, under `key` and `count`"),
+    ("writes_then_spins", "writes to the store, and never returns"),
     ("writes_then_traps", "writes to the store, publishes, and panics"),
     ("zero", "sends to the session with the id 0"),
 ];
@@ -161,8 +163,23 @@ impl Guest for Hostile {
             "spin" => loop {
                 black_box(());
             },
+            "tell" => {
+                let key = store::get("key").map(|value| String::from_utf8_lossy(&value).into_owned());
+                let text = format!("calls {}, key {}", CALLS.get(), key.as_deref().unwrap_or("none"));
+                return PublishVerdict::Deliver(exports::jackfield::plugin::handler::Delivery {
+                    event: Some(json(&text)),
+                    exclude: vec![],
+                    eligible: None,
+                });
+            }
             "trap" => panic!("this is what I do"),
             "writes" => write_store(&event.args),
+            "writes_then_spins" => {
+                write_store(&event.args);
+                loop {
+                    black_box(());
+                }
+            }
             "writes_then_traps" => {
                 write_store(&event.args);
                 topics::publish(&request.topic, &event, &[], None);
