@@ -11,6 +11,7 @@
 //! - CBOR tags are dropped and their content kept; big numbers become the nearest float, as do
 //!   JSON's whole numbers outside of 64 bits;
 //! - CBOR's unassigned simple values are null; half and single floats are doubles;
+//! - keys of dictionaries may be anything but lists and dictionaries; in JSON they become texts;
 //! - a lone surrogate in a JSON escape becomes U+FFFD where it has to be decoded.
 
 use std::borrow::Cow;
@@ -155,12 +156,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The key of a dictionary's entry, which is a text in JSON only.
+    /// The key of a dictionary's entry, a text in JSON only. Lists and dictionaries are no keys:
+    /// WAMP's are texts, and as texts in JSON, nested keys would grow with every escape.
     pub(crate) fn key(&mut self) -> Result<Item<'a>, Malformed> {
-        match self {
-            Self::Json(reader) => reader.key(),
-            Self::MessagePack(reader) => reader.item(),
-            Self::Cbor(reader) => reader.item(),
+        let at = self.position();
+        let key = match self {
+            Self::Json(reader) => return reader.key(),
+            Self::MessagePack(reader) => reader.item()?,
+            Self::Cbor(reader) => reader.item()?,
+        };
+        match key {
+            Item::List(_) | Item::Map(_) => {
+                Err(Malformed { at, what: "a key that is a list or a dictionary" })
+            }
+            key => Ok(key),
         }
     }
 
@@ -197,8 +206,7 @@ impl<'a> Reader<'a> {
         let depth = self.descend(depth)?;
         while self.more(&mut container)? {
             if is_map {
-                let key = self.key()?;
-                self.skip_rest(key, depth)?;
+                self.key()?;
             }
             self.skip(depth)?;
         }

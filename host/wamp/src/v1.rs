@@ -17,7 +17,7 @@ use crate::message::{
     Call, CallId, CallOptions, DecodeError, Head, Publish, PublishOptions, ReceiverFilter,
     Subscribe, Unsubscribe,
 };
-use crate::payload::{Elements, Payload};
+use crate::payload::{Elements, MAX_DEPTH, Payload};
 use crate::session::Request;
 use crate::uri::MatchPolicy;
 use crate::value::Dict;
@@ -293,7 +293,7 @@ fn sessions(head: &mut Head<'_>, list: Item<'_>) -> Result<(Vec<SessionId>, usiz
             Item::Text(text) => text.parse().ok().and_then(SessionId::new),
             Item::UInt(number) => SessionId::new(number),
             other => {
-                head.reader.skip_rest(other, 8).map_err(codec_fault)?;
+                head.reader.skip_rest(other, MAX_DEPTH - 2).map_err(codec_fault)?;
                 None
             }
         };

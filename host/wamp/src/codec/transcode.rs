@@ -82,24 +82,22 @@ pub(crate) fn transcode_entry(
     let key = reader.key()?;
     match (key, writer.codec()) {
         (Item::Text(text), _) => writer.text(&text),
-        (key, Codec::Json) => writer.text(&item_text(key, reader, depth)?),
+        (key, Codec::Json) => writer.text(&key_text(key, reader)?),
         (key, Codec::MessagePack | Codec::Cbor) => transcode_rest(key, reader, writer, depth)?,
     }
     writer.end_key();
     transcode(reader, writer, depth)
 }
 
-/// A key as a text: texts are themselves, bytes follow the binary rule, all else is its JSON.
-fn item_text(item: Item<'_>, reader: &mut Reader<'_>, depth: usize) -> Result<String, Malformed> {
-    match item {
-        Item::Text(text) => Ok(text.into_owned()),
-        Item::Binary(bytes) => Ok(format!("\0{}", BASE64.encode(bytes))),
-        item => {
-            let mut json = Vec::new();
-            transcode_rest(item, reader, &mut Writer::new(Codec::Json, &mut json), depth)?;
-            Ok(String::from_utf8_lossy(&json).into_owned())
-        }
+/// A key as a text: bytes follow the binary rule, all else is its JSON.
+fn key_text(key: Item<'_>, reader: &mut Reader<'_>) -> Result<String, Malformed> {
+    if let Item::Binary(bytes) = key {
+        return Ok(format!("\0{}", BASE64.encode(bytes)));
     }
+    let mut json = Vec::new();
+    // No container, so that nothing more is read.
+    transcode_rest(key, reader, &mut Writer::new(Codec::Json, &mut json), 0)?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
 fn binary_between(reader: &Reader<'_>, writer: &Writer<'_>, text: &str) -> Option<Vec<u8>> {

@@ -52,10 +52,7 @@ pub(crate) fn dict(
                 let item = reader.item()?;
                 dict.push(key.into_owned(), value(item, reader, depth)?);
             }
-            key => {
-                reader.skip_rest(key, depth)?;
-                reader.skip(depth)?;
-            }
+            _ => reader.skip(depth)?,
         }
     }
     Ok(dict)

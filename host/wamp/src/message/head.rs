@@ -114,10 +114,7 @@ impl<'a> Head<'a> {
             let reader = &mut self.reader;
             match reader.key().map_err(fail)? {
                 Item::Text(key) => take(OptionValue { reader, message, element, key: &key })?,
-                key => {
-                    reader.skip_rest(key, DETAILS_DEPTH).map_err(fail)?;
-                    reader.skip(DETAILS_DEPTH).map_err(fail)?;
-                }
+                _ => reader.skip(DETAILS_DEPTH).map_err(fail)?,
             }
         }
         Ok(())

@@ -1,0 +1,90 @@
+//! Payloads there and back, their one value in version 1, and what plugins may answer.
+
+use super::*;
+use crate::codec::arbitrary::{CODECS, payload_of};
+use crate::value::{Dict, Value};
+
+/// The JSON of the arguments, the keyword arguments, and of the one value of version 1.
+fn check(args: &str, kwargs: &str, expect: [&str; 3]) {
+    let json = Payload::from_json(args, kwargs).unwrap();
+    for codec in CODECS {
+        // There and back through a message of the codec.
+        let mut frame = Vec::new();
+        let mut writer = Writer::new(codec, &mut frame);
+        writer.begin_list(3 + json.trailing_len());
+        writer.uint(70);
+        writer.uint(1);
+        writer.dict(&Dict::new());
+        json.write_trailing(&mut writer);
+        writer.end_list();
+        let Ok(crate::message::Message::Yield(answer)) =
+            crate::message::Message::decode(codec, &frame.into())
+        else {
+            panic!("{args} {kwargs}")
+        };
+        let mut single = Vec::new();
+        answer.payload.write_single(&mut Writer::new(Codec::Json, &mut single));
+        let single = String::from_utf8(single).unwrap();
+        let found = [&*answer.payload.args_json(), &*answer.payload.kwargs_json(), &*single];
+        assert_eq!(found, expect, "{args} {kwargs} {codec:?}");
+    }
+}
+
+#[test]
+fn shapes() {
+    check("", "", ["[]", "{}", "null"]);
+    check("[]", "{}", ["[]", "{}", "null"]);
+    check("[5]", "", ["[5]", "{}", "5"]);
+    check("[[5]]", "", ["[[5]]", "{}", "[5]"]);
+    check("[null]", "", ["[null]", "{}", "null"]);
+    check("[{\"a\":1}]", "{}", ["[{\"a\":1}]", "{}", "{\"a\":1}"]);
+    check("[1,\"x,y\"]", "", ["[1,\"x,y\"]", "{}", "[1,\"x,y\"]"]);
+    check("[]", "{\"b\":1,\"a\":2}", ["[]", "{\"b\":1,\"a\":2}", "{\"b\":1,\"a\":2}"]);
+    let both = "{\"args\":[1],\"kwargs\":{\"k\":[]}}";
+    check("[1]", "{\"k\":[]}", ["[1]", "{\"k\":[]}", both]);
+    check("[\"\\u0000AQI=\"]", "", ["[\"\\u0000AQI=\"]", "{}", "\"\\u0000AQI=\""]);
+    check("[18446744073709551615]", "", ["[18446744073709551615]", "{}", "18446744073709551615"]);
+}
+
+#[test]
+fn plugins_are_checked() {
+    let check = |args: &str, kwargs: &str, expect: &str| {
+        assert_eq!(Payload::from_json(args, kwargs).unwrap_err().to_string(), expect);
+    };
+    check("{}", "", "the arguments must be a list, found a dictionary");
+    check("5", "", "the arguments must be a list, found a whole number");
+    check("", "[]", "the keyword arguments must be a dictionary, found a list");
+    check("[1", "", "the arguments are not well-formed JSON: an early end at byte 2");
+    check(
+        "[1] x",
+        "",
+        "the arguments are not well-formed JSON: something after the value's end at byte 4",
+    );
+    check(
+        &"[".repeat(200),
+        "",
+        "the arguments are not well-formed JSON: lists or dictionaries nested too deep at byte 128",
+    );
+}
+
+#[test]
+fn json_is_borrowed() {
+    let payload = payload_of(
+        Codec::Json,
+        &[Value::UInt(1), Value::UInt(2)],
+        &Dict::from_iter([("k", Value::Null)]),
+    );
+    assert!(matches!(payload.args_json(), Cow::Borrowed("[1,2]")));
+    assert!(matches!(payload.kwargs_json(), Cow::Borrowed("{\"k\":null}")));
+    assert!(matches!(Payload::empty(Codec::Cbor).args_json(), Cow::Borrowed("[]")));
+}
+
+#[test]
+fn space_around_elements_is_kept() {
+    let payload = Payload::from_json(" [ 1 , 2 ] ", "{ }").unwrap();
+    assert_eq!(payload.args_json(), "[ 1 , 2 ]");
+    assert_eq!(payload.kwargs_json(), "{}");
+    assert_eq!(payload.only_text(), None);
+    assert_eq!(Payload::text(Codec::Cbor, "a\"b").only_text().as_deref(), Some("a\"b"));
+    assert_eq!(Payload::text(Codec::MessagePack, "a\"b").args_json(), "[\"a\\\"b\"]");
+}
