@@ -258,6 +258,14 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
+                // A misspelt key is told by itself.
+                let means = |(key, _): &(Node, Node)| {
+                    let meant = keys::nearest(&key.spelling(), ROUTE_KEYS);
+                    meant.is_some_and(|meant| meant == name || meant == other)
+                };
+                if entries.iter().any(means) {
+                    return None;
+                }
                 let message = format!("{} has no `{name}`", self.subject);
                 let help = match name {
                     "channel" => "add the pattern of its topics: `channel: 'acme/chat/{room}'`",

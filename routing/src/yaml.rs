@@ -103,6 +103,7 @@ pub(crate) fn parse(source: &Arc<Source>, problems: &mut Vec<Diagnosis>) -> Opti
         events: Parser::new_from_str(&source.text),
         anchors: HashMap::new(),
         copies: 0,
+        tag: None,
         problems,
     };
     let root = reader.document();
@@ -120,6 +121,8 @@ struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     copies: usize,
+    /// Where the tag of the latest event is written.
+    tag: Option<Range<usize>>,
     problems: &'a mut Vec<Diagnosis>,
 }
 
@@ -286,7 +289,8 @@ impl<'a> Reader<'a> {
         } else {
             "write the value without a tag"
         };
-        self.tell(range.clone(), &format!("the tag `{tag}` is not supported"), help);
+        let range = self.tag.clone().unwrap_or_else(|| range.clone());
+        self.tell(range, &format!("the tag `{tag}` is not supported"), help);
     }
 
     fn event(&mut self) -> Result<Option<(Event<'a>, Range<usize>, Option<usize>)>, Stop> {
@@ -294,6 +298,7 @@ impl<'a> Reader<'a> {
             None => Ok(None),
             Some(Ok((event, span))) => {
                 let range = bytes(&self.source.text, &span);
+                self.tag = span.tag_span().map(|span| bytes(&self.source.text, &span));
                 let verbatim = match &event {
                     Event::Scalar(value, ..) => verbatim(&self.source.text, &range, value),
                     _ => None,

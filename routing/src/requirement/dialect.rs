@@ -51,9 +51,8 @@ pub(crate) fn strip_anchors(pattern: &str) -> Range<usize> {
 /// Turns the tree of what was written into the tree of what it means here.
 fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), Fault> {
     match ast {
-        Ast::Empty(_) | Ast::Flags(_) | Ast::Literal(_) | Ast::Dot(_) | Ast::ClassUnicode(_) => {
-            Ok(())
-        }
+        Ast::Flags(flags) => adapt_flags(&flags.flags),
+        Ast::Empty(_) | Ast::Literal(_) | Ast::Dot(_) | Ast::ClassUnicode(_) => Ok(()),
         Ast::Assertion(assertion) => {
             use ast::AssertionKind as Kind;
             let word = match assertion.kind {
@@ -105,9 +104,12 @@ fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), Fault> {
             adapt(&mut repetition.ast, utf8)
         }
         Ast::Group(group) => {
-            if !matches!(group.kind, GroupKind::NonCapturing(_)) {
-                let flags = Flags { span: group.span, items: Vec::new() };
-                group.kind = GroupKind::NonCapturing(flags);
+            match &group.kind {
+                GroupKind::NonCapturing(flags) => adapt_flags(flags)?,
+                GroupKind::CaptureIndex(_) | GroupKind::CaptureName { .. } => {
+                    let flags = Flags { span: group.span, items: Vec::new() };
+                    group.kind = GroupKind::NonCapturing(flags);
+                }
             }
             adapt(&mut group.ast, utf8)
         }
@@ -115,6 +117,14 @@ fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), Fault> {
             alternation.asts.iter_mut().try_for_each(|branch| adapt(branch, utf8))
         }
         Ast::Concat(concat) => concat.asts.iter_mut().try_for_each(|part| adapt(part, utf8)),
+    }
+}
+
+/// Flags mean the same in both languages, but for one: `(?R)` is recursion in the other.
+fn adapt_flags(flags: &Flags) -> Result<(), Fault> {
+    match flags.flag_state(Flag::CRLF) {
+        None => Ok(()),
+        Some(_) => Err(unsupported(range(&flags.span), "recursion")),
     }
 }
 
@@ -174,7 +184,7 @@ fn without_unicode(inner: Ast, span: Span) -> Ast {
 /// Names what is not supported, in the words of the language the pattern was written for.
 fn refuse(pattern: &str, range: Range<usize>, why: &str) -> Fault {
     let rest = pattern.get(range.start..).unwrap_or_default();
-    let unsupported = [
+    let signs = [
         ("(?=", "look-ahead"),
         ("(?!", "negative look-ahead"),
         ("(?<=", "look-behind"),
@@ -199,31 +209,36 @@ fn refuse(pattern: &str, range: Range<usize>, why: &str) -> Fault {
         ("\\N", "`\\N`"),
         ("\\V", "`\\V`"),
     ];
-    let group = pattern.get(..range.end).and_then(|before| before.rfind("(?")).unwrap_or(0);
-    let group = pattern.get(group..).unwrap_or_default();
-    let named = unsupported
+    // The parser points somewhere into the sign of a group that it does not know.
+    let group = pattern.get(..range.end).and_then(|before| before.rfind("(?"));
+    let group = group.filter(|at| range.start <= at + "(?P".len());
+    let group = group.and_then(|at| pattern.get(at..)).unwrap_or_default();
+    let named = signs
         .iter()
-        .find(|(sign, _)| {
-            rest.starts_with(sign)
-                || (rest.starts_with(['?', '>', '|', '(', 'R', '&', '='])
-                    && group.starts_with(sign))
-        })
+        .find(|(sign, _)| rest.starts_with(sign) || group.starts_with(sign))
         .map(|(_, name)| (*name).to_owned());
     let digit_reference = || {
         let digit = rest.strip_prefix('\\')?.chars().next()?;
         digit.is_ascii_digit().then(|| "a back-reference".to_owned())
     };
     match named.or_else(digit_reference) {
-        Some(name) => Fault {
-            range,
-            message: format!("{name} is not supported in `{pattern}`"),
-            help: "patterns are matched in linear time, which rules out look-around, back-references and what needs backtracking; write the requirement without it".to_owned(),
-        },
+        Some(name) => unsupported(range, &name),
         None => Fault {
             range,
             message: format!("the pattern `{pattern}` is not a valid regular expression: {why}"),
-            help: "correct the pattern; a character with a special meaning is escaped by `\\`".to_owned(),
+            help: "correct the pattern; a character with a special meaning is escaped by `\\`"
+                .to_owned(),
         },
+    }
+}
+
+fn unsupported(range: Range<usize>, name: &str) -> Fault {
+    Fault {
+        range,
+        message: format!("{name} is not supported"),
+        help: "patterns are matched in linear time, which rules out look-around, back-references \
+               and what needs backtracking; write the requirement without it"
+            .to_owned(),
     }
 }
 
