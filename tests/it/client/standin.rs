@@ -108,7 +108,8 @@ pub(crate) fn close(code: Option<u16>) -> Vec<u8> {
     frame(0x8, &code.map(u16::to_be_bytes).map(Vec::from).unwrap_or_default())
 }
 
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+/// One unmasked frame, as servers send them. Only short ones are needed.
+pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126);
     let mut frame = vec![0x80 | opcode, length.expect("a short frame")];
     frame.extend_from_slice(payload);

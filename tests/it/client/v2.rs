@@ -2,6 +2,8 @@
 //! to wait for stays in its inbox, so that a test sees what came too much. Knows the messages that
 //! a subscriber and a publisher need; the rest goes through `send` and `message`.
 
+mod tests;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;

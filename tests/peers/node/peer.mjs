@@ -199,7 +199,9 @@ function wampio() {
     }
   };
   const wamp = require('wamp.io');
-  const session = wamp.connect(options.url, opened, () => { report({ disconnected: true }); process.exit(0); });
+  let ended;
+  const end = new Promise((resolve) => { ended = resolve; });
+  const session = wamp.connect(options.url, opened, () => { report({ disconnected: true }); ended(); });
   const socket = session._websocket;
   socket.addEventListener('error', (error) => { report({ refused: error.message }); process.exit(0); });
   function opened() {
@@ -220,7 +222,10 @@ function wampio() {
         const refused = new Promise((_resolve, reject) => { refuse = reject; });
         return { result: await Promise.race([session.call(procedure, ...args).promise, refused]) };
       },
-      async leave() { socket.close(1000); },
+      async leave() {
+        socket.close(1000);
+        await end;
+      },
     });
   }
 }
