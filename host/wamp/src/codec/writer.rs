@@ -193,12 +193,16 @@ impl<'o> Writer<'o> {
         if let Codec::Json = self.codec {
             return if open.is_map { self.end_map() } else { self.end_list() };
         }
-        let mut head = Vec::new();
+        let mut head = Vec::with_capacity(5);
         let mut writer = Writer::new(self.codec, &mut head);
         if open.is_map {
             writer.begin_map(len);
         } else {
             writer.begin_list(len);
+        }
+        if let ([only], Some(byte)) = (head.as_slice(), self.out.get_mut(open.head)) {
+            *byte = *only;
+            return;
         }
         self.out.splice(open.head..=open.head, head);
     }
