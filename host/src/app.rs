@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use jackfield_broker::{Realm, Session};
-use jackfield_sandbox::{Audience, Sandbox};
+use jackfield_sandbox::{Audience, Sandbox, SandboxSettings};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -14,7 +14,6 @@ use tracing::info;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
-use crate::generation::Generations;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
 use crate::{listener, shutdown};
@@ -60,7 +59,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
     let audience = Arc::new(Subscribers::default());
-    let sandbox = Sandbox::new(config.sandbox_settings())?;
+    let cache = config.plugins.cache.clone();
+    let sandbox = Sandbox::new(SandboxSettings { cache })?;
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     let reloader = Reloader::start(site, config.clone(), sandbox, services).await;
     let reloader = Arc::new(reloader.map_err(ServeError::Site)?);

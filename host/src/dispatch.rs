@@ -18,11 +18,10 @@ use std::task::Poll;
 use jackfield_broker::{Batch, Publication, Realm, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{
-    Caller, Effect, Fault, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
+    Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
 };
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
-use jackfield_wamp::payload::Payload;
 use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
@@ -145,7 +144,7 @@ impl Dispatch {
             return Ok(publication.id);
         };
         routed.allows(Action::Publish, from)?;
-        if !routed.handler.hooks().publish {
+        if !routed.handler.hooks().contains(Hook::Publish) {
             self.realm.publish(&publication, batch);
             return Ok(publication.id);
         }
@@ -201,7 +200,7 @@ impl Dispatch {
         let mut effects = Vec::new();
         if let Some(routed) = &routed {
             routed.allows(Action::Subscribe, from)?;
-            if routed.handler.hooks().subscribe {
+            if routed.handler.hooks().contains(Hook::Subscribe) {
                 let lane = routed.handler.lane(topic);
                 let hook_request = self.hook_request(routed, topic, from);
                 let hook = lane.on_subscribe(&hook_request);
@@ -280,7 +279,7 @@ impl Dispatch {
         let mut left: VecDeque<_> = left.into_iter().collect();
         while let Some((session, topic)) = left.pop_front() {
             let Some(routed) = generation.find(&topic) else { continue };
-            if !routed.handler.hooks().unsubscribe {
+            if !routed.handler.hooks().contains(Hook::Unsubscribe) {
                 continue;
             }
             let request = self.hook_request(&routed, &topic, &session);
@@ -321,7 +320,7 @@ impl Dispatch {
         match routed {
             Some(routed) => {
                 let by_role = routed.route.allow.roles(Action::Subscribe).is_some();
-                !by_role && !routed.handler.hooks().subscribe
+                !by_role && !routed.handler.hooks().contains(Hook::Subscribe)
             }
             None => self.unrouted == Unrouted::Broadcast,
         }
