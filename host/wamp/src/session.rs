@@ -100,6 +100,8 @@ enum State {
     Fresh,
     /// Version 2: HELLO was received, the router's answer is due.
     Joining,
+    /// Version 2: CHALLENGE is sent, AUTHENTICATE is due.
+    Challenged,
     Open,
     /// Version 2: our GOODBYE is sent, the client's is due.
     Leaving,
@@ -156,6 +158,7 @@ impl Session {
     pub fn challenge(&mut self, method: &str, extra: &Dict) -> Option<Vec<u8>> {
         match self.dialect {
             Dialect::V2(codec) if self.state == State::Joining => {
+                self.state = State::Challenged;
                 let (method, extra) = (method.to_owned(), extra.clone());
                 Some(encode(codec, &Message::Challenge(Challenge { method, extra })))
             }
@@ -175,7 +178,7 @@ impl Session {
                 self.state = State::Leaving;
                 Some(encode(codec, &goodbye(reason, message)))
             }
-            State::Fresh | State::Joining => self.refuse(reason, message),
+            State::Fresh | State::Joining | State::Challenged => self.refuse(reason, message),
             State::Leaving | State::Closed => None,
         }
     }
@@ -218,8 +221,11 @@ impl Session {
                     Err(format!("the first message must be HELLO, found {}", message.kind()))
                 }
             },
-            State::Joining => match message {
-                Message::Authenticate(proof) => Ok(Input::Authenticate(proof)),
+            State::Joining | State::Challenged => match message {
+                Message::Authenticate(proof) if self.state == State::Challenged => {
+                    self.state = State::Joining;
+                    Ok(Input::Authenticate(proof))
+                }
                 Message::Abort(abort) => Ok(self.left(abort.reason, None)),
                 message => Err(format!("{} came before the session was open", message.kind())),
             },

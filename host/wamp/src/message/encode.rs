@@ -101,7 +101,7 @@ impl Message {
             Self::Unsubscribe(Unsubscribe::ById { request, subscription }) => {
                 list.begin(2).request(*request).uint(subscription.get()).end();
             }
-            // Version 2 has no such form; an empty message makes the mistake visible to the peer.
+            // Version 2 has no such form: the peer refuses it.
             Self::Unsubscribe(Unsubscribe::ByTopic { topic }) => list.begin(1).text(topic).end(),
             Self::Unsubscribed(Unsubscribed::Done(request))
             | Self::Unregistered(Unregistered::Done(request)) => {

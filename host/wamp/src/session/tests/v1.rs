@@ -1,6 +1,11 @@
 //! Dialogues of version 1.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
+use crate::codec::arbitrary::{encode, value};
+use crate::value::Value;
 
 #[test]
 fn topics() {
@@ -166,4 +171,23 @@ fn prefixes_are_bounded() {
     let long = format!("[1,\"p\",\"{}\"]", "u".repeat(1024));
     let input = Session::new(Dialect::V1).receive(Frame::Text(long.into()));
     assert!(matches!(input, Input::Violation { .. }));
+}
+
+proptest! {
+    #[test]
+    fn any_list_is_taken_or_refused(code in 0u64..10, rest in vec(value(), 0..6)) {
+        let mut list = vec![Value::UInt(code)];
+        list.extend(rest);
+        let frame = Frame::Text(encode(Codec::Json, &Value::List(list)));
+        let input = Session::new(Dialect::V1).receive(frame);
+        let is_client = matches!(code, 1 | 2 | 5 | 6 | 7);
+        match input {
+            Input::Violation { farewell, .. } => prop_assert_eq!(farewell, None),
+            Input::Nothing => prop_assert_eq!(code, 1),
+            Input::Request(_) => prop_assert!(is_client),
+            Input::Hello(_) | Input::Authenticate(_) | Input::Goodbye { .. } => {
+                prop_assert!(false, "version 1 has no such thing");
+            }
+        }
+    }
 }

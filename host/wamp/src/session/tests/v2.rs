@@ -1,8 +1,12 @@
 //! Dialogues of version 2.
 
 use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::*;
+use crate::codec::arbitrary::{codec, decode, dict, encode, text, value};
+use crate::value::Value;
 
 #[test]
 fn a_session_from_hello_to_goodbye() {
@@ -215,4 +219,37 @@ fn frames_of_the_wrong_kind() {
         deep,
         "the message is not well-formed JSON: lists or dictionaries nested too deep at byte 145",
     );
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_heard_after_a_violation(frames in vec(frame(), 1..8), codec in codec()) {
+        let mut session = Session::new(Dialect::V2(codec));
+        let mut is_over = false;
+        for frame in frames {
+            let bytes = encode(codec, &Value::List(frame));
+            let frame = if codec == Codec::Json { Frame::Text(bytes) } else { Frame::Binary(bytes) };
+            match session.receive(frame) {
+                Input::Nothing => prop_assert!(is_over),
+                Input::Hello(_) => drop(session.welcome(&WELCOME)),
+                Input::Violation { .. } | Input::Goodbye { .. } => {
+                    prop_assert!(!is_over);
+                    is_over = true;
+                }
+                Input::Request(_) | Input::Authenticate(_) => prop_assert!(!is_over),
+            }
+        }
+    }
+}
+
+/// A list that may be a message.
+fn frame() -> impl Strategy<Value = Vec<Value>> {
+    let hello = r#"[1,"realm1",{"roles":{"caller":{}}}]"#;
+    let hello = decode(Codec::Json, hello.as_bytes()).unwrap().as_list().unwrap().to_vec();
+    let code = prop_oneof![Just(32u64), Just(16), Just(34), Just(48), Just(6), 0u64..80];
+    let request =
+        (code, 1u64..9, dict(), text(), value()).prop_map(|(code, id, dict, text, value)| {
+            vec![code.into(), id.into(), dict.into(), text.into(), Value::List(vec![value])]
+        });
+    prop_oneof![2 => Just(hello), 5 => request, 1 => vec(value(), 0..5)]
 }
