@@ -24,9 +24,7 @@ pub(crate) fn within<T>(
 ) -> impl Future<Output = T> {
     let (caller, what) = (Location::caller(), what.into());
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
-            Ok(value) => value,
-            Err(_) => panic!("{caller}: waited {PATIENCE:?} in vain for {what}"),
-        }
+        let waited = tokio::time::timeout(PATIENCE, future).await;
+        waited.unwrap_or_else(|_| panic!("{caller}: waited {PATIENCE:?} in vain for {what}"))
     }
 }

@@ -9,6 +9,8 @@
 //! "message"}`; between them `{"event", "args", "kwargs", "details"}`; and at the end `{"left"}`
 //! and `{"disconnected"}`. A v1 event is `args[0]`. Binary is a string of NUL and base64.
 
+mod tests;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -212,12 +214,18 @@ pub(crate) fn spawn(
         // Nobody may be listening any more.
         Ok(report) => drop(deliver.send(report)),
         // Some libraries print where they should log.
-        Err(_) => noise.lock().unwrap().push_str(&format!("(printed) {line}\n")),
+        Err(_) => note(&noise, &format!("(printed) {line}")),
     });
     each_line(child.stderr.take().unwrap(), move |line| {
-        errors.lock().unwrap().push_str(&format!("{line}\n"));
+        note(&errors, &line);
     });
     (child, stdin, lines, complaints)
+}
+
+fn note(complaints: &Mutex<String>, line: &str) {
+    let mut complaints = complaints.lock().unwrap();
+    complaints.push_str(line);
+    complaints.push('\n');
 }
 
 /// Node with one of the scripts in `tests/peers/node`.
@@ -262,43 +270,4 @@ fn repository() -> &'static Path {
 
 fn has(line: &Value, key: &str) -> bool {
     line.get(key).is_some()
-}
-
-mod tests {
-    use serde_json::json;
-
-    use super::{Codec, Make, Peer, has, node, spawn};
-    use crate::client::within;
-
-    #[tokio::test]
-    async fn every_make_runs_and_reports_a_refusal() {
-        let batched = Codec::ALL.map(Make::AutobahnPythonBatched);
-        let v1 = [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs());
-        for make in Make::all_v2().chain(batched).chain(v1) {
-            // Nobody listens on port 1.
-            let mut peer = Peer::start(make, "127.0.0.1:1".parse().unwrap(), "realm1", "/");
-            peer.until("to report a refusal", |line| has(line, "refused")).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn v1_makes_talk_to_each_other_through_wamp_io() {
-        let (_server, _stdin, mut lines, _complaints) = spawn(node("server.mjs"));
-        let line = within("wamp.io to listen", lines.recv()).await.expect("wamp.io runs");
-        let port = u16::try_from(line["port"].as_u64().unwrap()).unwrap();
-        for make in [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs()) {
-            let mut subscriber = Peer::join(make, ([127, 0, 0, 1], port).into()).await;
-            let mut publisher = Peer::join(Make::WampIo, ([127, 0, 0, 1], port).into()).await;
-            subscriber.subscribe("t/1", json!({})).await;
-            let sum = json!({"do": "call", "procedure": "sum", "args": [1, 2]});
-            assert_eq!(subscriber.done(sum).await["result"], 3, "{make:?}");
-            let nothing = json!({"do": "call", "procedure": "nothing", "args": []});
-            assert_eq!(subscriber.tell(nothing).await["failed"], "call", "{make:?}");
-            publisher.publish("t/1", json!([{"k": [1, "é"]}]), json!({}), json!({})).await;
-            let (topic, args, _kwargs) = subscriber.event().await;
-            assert_eq!((&*topic, args), ("t/1", json!([{"k": [1, "é"]}])), "{make:?}");
-            subscriber.leave().await;
-            publisher.leave().await;
-        }
-    }
 }

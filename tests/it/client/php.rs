@@ -5,6 +5,7 @@
 mod tests;
 
 use std::collections::hash_map::RandomState;
+use std::fmt::Write as _;
 use std::hash::BuildHasher as _;
 use std::io;
 use std::net::SocketAddr;
@@ -99,11 +100,11 @@ impl Publisher {
         match payload.len() {
             length @ 0..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
             length @ 126..=0xffff => {
-                frame.push(0x80 | 126);
+                frame.push(0x80 | 0x7e);
                 frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
             }
             length => {
-                frame.push(0x80 | 127);
+                frame.push(0x80 | 0x7f);
                 frame.extend_from_slice(&u64::try_from(length).unwrap().to_be_bytes());
             }
         }
@@ -174,7 +175,7 @@ fn publication(topic: &str, payload: &Value) -> String {
             ascii if ascii.is_ascii() => escaped.push(ascii),
             other => {
                 for unit in other.encode_utf16(&mut [0; 2]) {
-                    escaped.push_str(&format!("\\u{unit:04x}"));
+                    write!(escaped, "\\u{unit:04x}").expect("text takes all");
                 }
             }
         }

@@ -49,6 +49,7 @@ pub(crate) struct Unreachable {
 }
 
 /// One call of one callback.
+#[expect(clippy::struct_field_names, reason = "what AutobahnJS and the specification call it")]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     pub(crate) topic: String,

@@ -348,5 +348,5 @@ fn number(value: &Value) -> u64 {
 
 #[track_caller]
 fn text(value: &Value) -> String {
-    value.as_str().map(str::to_owned).unwrap_or_else(|| panic!("not a URI: {value}"))
+    value.as_str().map_or_else(|| panic!("not a URI: {value}"), str::to_owned)
 }
