@@ -13,7 +13,7 @@ use crate::site::{Site, Snapshot};
 
 /// What the commands that look at a site are told.
 #[derive(Debug, clap::Args)]
-pub struct SiteArgs {
+pub(super) struct SiteArgs {
     /// The site: a directory of bundles, each with a websocket_routing.yml and/or .wasm files.
     #[arg(value_name = "DIR")]
     pub(super) site: PathBuf,

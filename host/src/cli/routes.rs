@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use jackfield_routing::{Action, Route};
 use serde_json::{Map, Value, json};
 
+use crate::generation::PluginEntry;
+
 use super::judge::{Judgement, SiteArgs};
 
 /// What `jackfield routes` is told.
@@ -40,12 +42,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 
 /// The file of the plugin that serves the route, if plugins were looked at.
 pub(super) fn plugin<'a>(judgement: &'a Judgement, route: &Route) -> Option<&'a str> {
-    let generation = judgement.generation.as_ref()?;
-    let offers = |name: &str| move |plugin: &&crate::generation::PluginEntry| {
-        plugin.manifest().handler(name).is_some()
+    let plugins = judgement.generation.as_ref()?.plugins();
+    let offers = |plugin: &&PluginEntry| {
+        plugin.manifest().handler(&route.handler.callback).is_some()
     };
-    let callback = route.handler.callback.clone();
-    generation.plugins().iter().find(offers(&callback)).map(|plugin| plugin.file())
+    plugins.iter().find(offers).map(PluginEntry::file)
 }
 
 struct Row<'a> {
