@@ -13,6 +13,10 @@ const SEPARATORS: &str = "/,;.:-_~+*=@|";
 /// The longest name of a variable, in characters; the limit of the predecessors' regex library.
 const LONGEST_NAME: usize = 32;
 
+/// The longest channel, in bytes. No topic comes near it, and what walks a channel segment by
+/// segment need not think about its depth.
+const LONGEST_CHANNEL: usize = 4096;
+
 /// A channel's pattern.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -50,8 +54,11 @@ pub(crate) struct Inline {
     /// With its place within the channel's text.
     pub(crate) requirement: Option<(String, Range<usize>)>,
     /// `{x?}` is `Some(None)`.
-    pub(crate) default: Option<Option<String>>,
+    pub(crate) default: Option<DefaultValue>,
 }
+
+/// What an optional variable has where it is missing: text, or no attribute at all.
+pub(crate) type DefaultValue = Option<String>;
 
 /// What is wrong with a channel, and where in its text.
 #[derive(Debug)]
@@ -95,6 +102,14 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
             "the channel is empty",
             "write the topic's text, such as `acme/chat/{room}`",
         ));
+    }
+    if written.len() > LONGEST_CHANNEL {
+        let length = written.len();
+        return Err(vec![Fault::new(
+            0..length,
+            format!("the channel is {length} bytes long"),
+            format!("use at most {LONGEST_CHANNEL}"),
+        )]);
     }
     while let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) {
         let text_end = rest.find(['{', '}']).unwrap_or(rest.len());
@@ -244,8 +259,7 @@ fn check_name(name: &str, offset: usize, before: &[Piece], faults: &mut Vec<Faul
 fn tokens(pieces: Vec<Piece>) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut text = String::new();
-    let mut rest = pieces.into_iter().peekable();
-    while let Some(piece) = rest.next() {
+    for piece in pieces {
         match piece {
             Piece::Text(piece) => text.push_str(&piece),
             Piece::Variable(name) => {

@@ -39,6 +39,9 @@ pub struct Snippet {
 pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) text: String,
+    /// Where each line begins. A site may have ten thousand routes in one file, and each knows its
+    /// line; counting line breaks for each would take seconds.
+    lines: Vec<usize>,
 }
 
 /// A range of bytes of a [`Source`].
@@ -63,19 +66,32 @@ impl Diagnosis {
 
     /// A problem at a range of bytes of `text`. A range beyond the text means its end.
     pub fn at(path: &str, text: &str, range: Range<usize>, message: impl Into<String>) -> Self {
-        let start = floor(text, range.start);
+        let start = text.floor_char_boundary(range.start);
         let before = text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        Self::on_line(path, text, (line, line_start), start..range.end, message.into())
+    }
+
+    /// `line` is the number and the beginning of the line in which the range begins.
+    fn on_line(
+        path: &str,
+        text: &str,
+        (number, line_start): (usize, usize),
+        range: Range<usize>,
+        message: String,
+    ) -> Self {
+        let start = range.start;
         let line = text.get(line_start..).unwrap_or_default();
         let line = line.split(['\n', '\r']).next().unwrap_or_default();
         let column = text.get(line_start..start).unwrap_or_default().chars().count() + 1;
-        let end = floor(text, range.end).min(line_start + line.len());
+        let end = text.floor_char_boundary(range.end).min(line_start + line.len());
         let width = text.get(start..end).map_or(0, |meant| meant.chars().count());
         Self {
             path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
+            line: number,
             column,
-            message: message.into(),
+            message,
             help: None,
             snippet: Some(Snippet { text: line.to_owned(), width: width.max(1) }),
         }
@@ -89,13 +105,26 @@ impl Diagnosis {
     }
 }
 
+impl Source {
+    pub(crate) fn new(path: String, text: String) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        Self { path, text, lines }
+    }
+}
+
 impl Place {
     pub(crate) fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
         Self { source: Arc::clone(source), range }
     }
 
     pub(crate) fn problem(&self, message: impl Into<String>) -> Diagnosis {
-        Diagnosis::at(&self.source.path, &self.source.text, self.range.clone(), message)
+        let Source { path, text, lines } = &*self.source;
+        let start = text.floor_char_boundary(self.range.start);
+        let number = lines.partition_point(|line| *line <= start);
+        let line_start = lines.get(number.saturating_sub(1)).copied().unwrap_or(0);
+        let range = start..self.range.end;
+        Diagnosis::on_line(path, text, (number, line_start), range, message.into())
     }
 
     /// Line and column, both counted from 1.
@@ -125,8 +154,3 @@ impl fmt::Display for Diagnosis {
 }
 
 impl std::error::Error for Diagnosis {}
-
-/// The nearest start of a character at or before `at`.
-fn floor(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at)
-}

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::allow::Allow;
-use crate::channel::Written;
+use crate::channel::{DefaultValue, Written};
 use crate::diagnosis::{Diagnosis, Place, Source};
 use crate::keys;
 use crate::route::{Handler, Places};
@@ -41,7 +41,7 @@ const IMPORT_KEYS: [&str; 6] =
 
 pub(crate) enum Entry {
     Route(Box<Draft>),
-    Import(Import),
+    Import(Box<Import>),
 }
 
 /// A route as it is written.
@@ -60,7 +60,7 @@ pub(crate) struct Draft {
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) requirements: Vec<(String, Pattern)>,
-    pub(crate) defaults: Vec<(String, Option<String>)>,
+    pub(crate) defaults: Vec<(String, DefaultValue)>,
     pub(crate) options: Map<String, Value>,
 }
 
@@ -164,7 +164,7 @@ impl Reader<'_> {
         let before = self.problems.len();
         let entry = if get(entries, "resource").is_some() {
             self.subject = format!("import `{name}`");
-            self.import(entries).map(Entry::Import)
+            self.import(entries).map(|import| Entry::Import(Box::new(import)))
         } else {
             self.route(name, key, entries).map(|draft| Entry::Route(Box::new(draft)))
         };

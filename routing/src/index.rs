@@ -291,3 +291,48 @@ impl Outline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::channel;
+
+    /// How many of these routes a topic is matched against in full.
+    fn asked(channels: &[String], topic: &str) -> usize {
+        let mut index = Index::new();
+        for (number, text) in channels.iter().enumerate() {
+            let tokens = channel::parse(text).unwrap().tokens;
+            let channel = Channel::new(tokens, |_| false);
+            let requirements: Vec<_> =
+                channel.variables().map(|_| Arc::new(Requirement::unwritten(None))).collect();
+            index.add(number, &channel, &requirements);
+        }
+        let asked = Cell::new(0);
+        index.earliest(topic, usize::MAX, &|_| {
+            asked.set(asked.get() + 1);
+            false
+        });
+        asked.get()
+    }
+
+    fn check(channel: impl Fn(usize) -> String, topic: &str, expect: usize) {
+        let channels: Vec<String> = (0..1000).map(channel).collect();
+        assert_eq!(asked(&channels, topic), expect, "{} … on {topic}", channels[0]);
+    }
+
+    #[test]
+    fn routes_that_differ_in_their_text_are_not_asked() {
+        check(|n| format!("app{n}/{{x}}"), "app7/1", 1);
+        check(|n| format!("app/{{x}}/{n}"), "app/1/7", 1);
+        check(|n| format!("{{x}}/{n}/{{y}}"), "a/7/b", 1);
+        check(|n| format!("room-{n}-{{x}}"), "room-7-a", 1);
+        check(|n| format!("{{x}}-room{n}"), "a-room7", 1);
+        check(|n| format!("a/{{x}}:{{y}}.r{n}/b"), "a/1:2.r7/b", 1);
+        check(|n| format!("a/{{x}}/b{n}{{y}}/c"), "a/1/b7y/c", 1);
+        check(|n| format!("{}{{x}}", "a/".repeat(n)), "a/a/7", 1);
+        check(|n| format!("app{n}/{{x}}"), "other/1", 0);
+        check(|n| format!("app{n}/{{x}}"), "app7", 0);
+    }
+}

@@ -5,6 +5,20 @@
 //! route takes this topic, and what did its pattern capture". It does no I/O, has no clock, and
 //! knows neither WAMP nor plugins; the host supplies texts through [`SourceFile`] and [`Files`].
 //!
+//! ```
+//! use jackfield_routing::{NoFiles, SourceFile, load};
+//!
+//! let file = SourceFile {
+//!     path: "acme/websocket_routing.yml".to_owned(),
+//!     text: "acme.chat: { channel: 'acme/chat/{room}', handler: acme.chat }".to_owned(),
+//! };
+//! let table = load(&[file], &NoFiles).map_err(|problems| problems[0].to_string())?;
+//! let found = table.find("acme/chat/lobby").ok_or("no route")?;
+//! assert_eq!(found.route.handler.callback, "acme.chat");
+//! assert_eq!(found.attributes, [("room", "lobby")]);
+//! # Ok::<(), String>(())
+//! ```
+//!
 //! In reading order:
 //!
 //! | module | its one thing |

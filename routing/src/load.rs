@@ -50,7 +50,14 @@ impl Files for NoFiles {
 /// Parses files in order, follows imports, merges, compiles. On any problem there is no table, and
 /// all problems of all files are told, in the order of the files.
 pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec<Diagnosis>> {
-    let mut loader = Loader { imports, files: Vec::new(), open: Vec::new(), problems: Vec::new() };
+    let mut loader = Loader {
+        imports,
+        files: Vec::new(),
+        open: Vec::new(),
+        imported: 0,
+        too_many: false,
+        problems: Vec::new(),
+    };
     let mut merged = Drafts::default();
     for file in files {
         loader.file(&file.path, &file.text, &mut merged);
@@ -97,6 +104,10 @@ struct Loader<'a> {
     files: Vec<String>,
     /// The files that are being read, each imported by the one before.
     open: Vec<String>,
+    /// How many files imports have asked for.
+    imported: usize,
+    /// That there are too many imports has been told.
+    too_many: bool,
     problems: Vec<Diagnosis>,
 }
 
@@ -104,7 +115,7 @@ impl Loader<'_> {
     fn file(&mut self, path: &str, text: &str, into: &mut Drafts) {
         // A byte order mark is no part of the text, and would shift every column of line 1.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
-        let source = Arc::new(Source { path: path.to_owned(), text });
+        let source = Arc::new(Source::new(path.to_owned(), text));
         if !self.files.iter().any(|file| file == path) {
             self.files.push(path.to_owned());
         }

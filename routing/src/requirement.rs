@@ -16,9 +16,9 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 use dialect::parse;
 pub(crate) use dialect::strip_anchors;
 
-/// How much memory one compiled requirement may take: enough for `.{1000}`, too little for a
-/// pattern that would slow the loading of a site.
-const LARGEST_PROGRAM: usize = 1 << 20;
+/// How many bytes one compiled requirement may take: enough for `\w{1,100}` over all of Unicode,
+/// too little for a pattern that would keep a site from loading for seconds.
+const LARGEST_PROGRAM: usize = 8 << 20;
 
 /// A requirement, ready to be used alone or as a part of a whole channel's expression.
 #[derive(Debug)]

@@ -105,10 +105,9 @@ impl Route {
         let mut attributes: Vec<(&str, &str)> = Vec::with_capacity(captures.len());
         if !self.defaults.is_empty() {
             for (name, default) in &self.defaults {
-                let captured =
-                    self.variables().zip(&captures).find(|(variable, _)| variable == name);
-                let captured = captured.and_then(|(_, value)| *value);
-                if let Some(value) = captured.or(default.as_deref()) {
+                let held = self.variables().zip(&captures).find(|(variable, _)| variable == name);
+                let held = held.and_then(|(_, value)| *value);
+                if let Some(value) = held.or(default.as_deref()) {
                     attributes.push((name, value));
                 }
             }

@@ -4,6 +4,8 @@
 //! choices, and a scalar knows where its text starts if it stands in the file letter for letter.
 //! Only `entry` and `load` read these trees.
 
+mod scalar;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -106,15 +108,14 @@ pub(crate) fn parse(source: &Arc<Source>, problems: &mut Vec<Diagnosis>) -> Opti
         tag: None,
         problems,
     };
-    let root = reader.document();
-    match root {
-        Ok(node) => Some(node),
-        Err(Stop) => None,
-    }
+    reader.document().ok()
 }
 
 /// The file cannot be read on; the problem has been told.
 struct Stop;
+
+/// An event, its bytes, and where its text begins if it stands there letter for letter.
+type Placed<'a> = (Event<'a>, Range<usize>, Option<usize>);
 
 struct Reader<'a> {
     source: &'a Arc<Source>,
@@ -273,7 +274,7 @@ impl<'a> Reader<'a> {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
             self.tell_tag(tag, range);
         }
-        if as_text { Kind::Text(text.to_owned()) } else { plain(text) }
+        if as_text { Kind::Text(text.to_owned()) } else { scalar::plain(text) }
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, own: &str, range: &Range<usize>) {
@@ -293,8 +294,16 @@ impl<'a> Reader<'a> {
         self.tell(range, &format!("the tag `{tag}` is not supported"), help);
     }
 
-    fn event(&mut self) -> Result<Option<(Event<'a>, Range<usize>, Option<usize>)>, Stop> {
-        match self.events.next_event() {
+    fn event(&mut self) -> Result<Option<Placed<'a>>, Stop> {
+        // Comments are events as soon as any crate of the build asks the parser for them, so the
+        // feature is on here too, and they are passed over.
+        let next = loop {
+            match self.events.next_event() {
+                Some(Ok((Event::Comment(..), _))) => {}
+                next => break next,
+            }
+        };
+        match next {
             None => Ok(None),
             Some(Ok((event, span))) => {
                 let range = bytes(&self.source.text, &span);
@@ -325,59 +334,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What most often is behind a line that is not YAML.
-fn syntax_advice(line: &str, message: &str) -> String {
-    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start();
-    if line.trim_start_matches(' ').starts_with('\t') || message.contains("tab") {
-        "indent with spaces; YAML allows no tabs there".to_owned()
-    } else if value.starts_with(['@', '`', '%']) {
-        "a value that begins with this character must be quoted: '…'".to_owned()
-    } else if value.starts_with('"') && value.contains('\\') {
-        "put patterns in single quotes: '\\d+'; in double quotes a backslash is an escape"
-            .to_owned()
-    } else {
-        "look at the indentation, quotes and brackets of this line and the one before".to_owned()
-    }
-}
-
-/// The value of an unquoted scalar (YAML 1.2, core schema).
-fn plain(text: &str) -> Kind {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
-        "true" | "True" | "TRUE" => return Kind::Bool(true),
-        "false" | "False" | "FALSE" => return Kind::Bool(false),
-        _ => {}
-    }
-    match number(text) {
-        Some(number) => Kind::Number(number, text.to_owned()),
-        None => Kind::Text(text.to_owned()),
-    }
-}
-
-fn number(text: &str) -> Option<Number> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        return u64::from_str_radix(digits, 16).ok().map(Number::from);
-    }
-    if let Some(digits) = text.strip_prefix("0o") {
-        return u64::from_str_radix(digits, 8).ok().map(Number::from);
-    }
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let numeric = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && unsigned.contains(|c: char| c.is_ascii_digit())
-        && unsigned.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
-    if !numeric {
-        return None;
-    }
-    let spelled = text.strip_prefix('+').unwrap_or(text);
-    if let Ok(whole) = spelled.parse::<i64>() {
-        return Some(whole.into());
-    }
-    if let Ok(whole) = spelled.parse::<u64>() {
-        return Some(whole.into());
-    }
-    spelled.parse::<f64>().ok().and_then(Number::from_f64)
-}
-
 fn size(node: &Node) -> usize {
     match &node.kind {
         Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => 1,
@@ -401,4 +357,19 @@ fn verbatim(text: &str, range: &Range<usize>, value: &str) -> Option<usize> {
     }
     let inner = raw.get(1..raw.len().checked_sub(1)?)?;
     (inner == value && raw.starts_with(['\'', '"'])).then_some(range.start + 1)
+}
+
+/// What most often is behind a line that is not YAML.
+fn syntax_advice(line: &str, message: &str) -> String {
+    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start();
+    if line.trim_start_matches(' ').starts_with('\t') || message.contains("tab") {
+        "indent with spaces; YAML allows no tabs there".to_owned()
+    } else if value.starts_with(['@', '`', '%']) {
+        "a value that begins with this character must be quoted: '…'".to_owned()
+    } else if value.starts_with('"') && value.contains('\\') {
+        "put patterns in single quotes: '\\d+'; in double quotes a backslash is an escape"
+            .to_owned()
+    } else {
+        "look at the indentation, quotes and brackets of this line and the one before".to_owned()
+    }
 }

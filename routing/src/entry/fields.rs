@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Pattern, Reader, Settings, get, put_all};
-use crate::channel::{self, Written};
+use crate::channel::{self, DefaultValue, Written};
 use crate::diagnosis::Place;
 use crate::keys;
 use crate::requirement::strip_anchors;
@@ -198,7 +198,7 @@ impl Reader<'_> {
         }
     }
 
-    fn default_value(&mut self, variable: &str, node: &Node) -> Option<Option<String>> {
+    fn default_value(&mut self, variable: &str, node: &Node) -> Option<DefaultValue> {
         match &node.kind {
             Kind::Null => Some(None),
             Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => Some(Some(node.spelling())),

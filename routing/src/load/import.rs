@@ -3,7 +3,12 @@
 use super::{Drafts, Loader};
 use crate::entry::Import;
 
-/// The values of `type` that are served; the second is what the predecessor's own loader is called.
+/// How deep imports may nest, and how many there may be in all: more than any site has, few enough
+/// that files which import each other many times over end in a problem rather than in no answer.
+const DEEPEST: usize = 32;
+const MOST: usize = 10_000;
+
+/// The values of `type` that are served; the last is what the predecessor's own loader is called.
 const FORMATS: [&str; 4] = ["yaml", "yml", "glob", "oro_websocket_routing_yaml"];
 
 impl Loader<'_> {
@@ -19,12 +24,12 @@ impl Loader<'_> {
         }
         let globbed = import.format.as_ref().is_some_and(|(format, _)| format == "glob");
         let resource = relative_to(importer, &import.resource);
-        let mut imported = Drafts::default();
+        let mut brought = Drafts::default();
         for path in self.resolve(import, &resource, globbed || is_pattern(&resource)) {
-            self.imported_file(import, &path, &mut imported);
+            self.imported_file(import, &path, &mut brought);
         }
         self.exclude_is_for_globs(import, globbed || is_pattern(&resource));
-        for mut draft in imported.into_drafts() {
+        for mut draft in brought.into_drafts() {
             draft.settings.overridden_by(&import.overrides);
             into.put(draft);
         }
@@ -69,7 +74,7 @@ impl Loader<'_> {
 
     fn imported_file(&mut self, import: &Import, path: &str, into: &mut Drafts) {
         let place = &import.resource_place;
-        if !path.ends_with(".yml") && !path.ends_with(".yaml") {
+        if !matches!(path.rsplit_once('.'), Some((_, "yml" | "yaml"))) {
             let problem = place.problem(format!("`{path}` is not a YAML file"));
             let help = "import files that end in `.yml` or `.yaml`; PHP and XML definitions are not supported";
             self.problems.push(problem.with_help(help));
@@ -79,6 +84,17 @@ impl Loader<'_> {
             let problem =
                 place.problem(format!("`{path}` imports itself, here or through another file"));
             self.problems.push(problem.with_help("remove one of the imports"));
+            return;
+        }
+        self.imported += 1;
+        if self.open.len() > DEEPEST || self.imported > MOST {
+            // Told once: every further import would say the same.
+            if !self.too_many {
+                self.too_many = true;
+                let message = format!("imports nest deeper than {DEEPEST} or are more than {MOST}");
+                let help = "import each file once, from one place";
+                self.problems.push(place.problem(message).with_help(help));
+            }
             return;
         }
         match self.imports.read(path) {

@@ -127,7 +127,7 @@ fn bodies() {
 #[test]
 fn handlers() {
     let check_handler = |handler: &str, expect: &str| {
-        check(&format!("r:\n  channel: c\n  handler: {handler}\n"), expect)
+        check(&format!("r:\n  channel: c\n  handler: {handler}\n"), expect);
     };
     check_handler("5", "3:12 a handler is a name or a map, but this is the number `5`");
     check_handler("''", "3:12 the handler's name is empty");
@@ -152,7 +152,7 @@ fn handlers() {
 #[test]
 fn channels() {
     let check_channel = |channel: &str, expect: &str| {
-        check(&format!("r:\n  channel: {channel}\n  handler: h\n"), expect)
+        check(&format!("r:\n  channel: {channel}\n  handler: h\n"), expect);
     };
     check_channel("''", "2:13 the channel is empty");
     check_channel("'a/{x'", "2:15 this `{` is never closed");

@@ -187,6 +187,28 @@ fn what_is_wrong_with_an_import() {
     );
 }
 
+/// Each file imports the next twice.
+struct Doubling;
+
+impl Files for Doubling {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let number: u32 = path.trim_end_matches(".yml").parse().map_err(|_| "not a number")?;
+        let next = number + 1;
+        Ok(format!("a: {{ resource: {next}.yml }}\nb: {{ resource: {next}.yml }}\n"))
+    }
+
+    fn glob(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn imports_without_end_are_one_problem() {
+    let problems = load(&[file("r.yml", "r: { resource: 0.yml }")], &Doubling).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.starts_with("imports nest deeper than 32"), "{}", problems[0]);
+}
+
 #[test]
 fn imported_files_are_listed() {
     let table = load(&[file("site/r.yml", "i: { resource: 'nested.yml' }")], &files()).unwrap();

@@ -1,5 +1,14 @@
 //! Routing files through the public interface: text in, answers or problems out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::format_collect,
+    clippy::format_push_string,
+    reason = "tests may be blunt"
+)]
+
 mod diagnoses;
 mod explain;
 mod generate;
