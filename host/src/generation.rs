@@ -190,3 +190,6 @@ impl Generations {
         self.current.swap(next)
     }
 }
+
+#[cfg(test)]
+mod tests;

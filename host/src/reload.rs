@@ -189,8 +189,7 @@ impl Reloader {
         if before.failed_since.is_some() {
             info!(generation = current.number(), "the site is again what is served");
         }
-        let state =
-            ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
+        let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
         self.state.store(Arc::new(state));
     }
 }
@@ -240,8 +239,11 @@ fn report(generation: &Generation, began: Instant) {
     for plugin in generation.plugins() {
         let manifest = plugin.manifest();
         debug!(
-            file = plugin.file(), plugin = manifest.name, version = manifest.version,
-            lanes = plugin.lanes(), "plugin"
+            file = plugin.file(),
+            plugin = manifest.name,
+            version = manifest.version,
+            lanes = plugin.lanes(),
+            "plugin"
         );
     }
     info!(

@@ -220,7 +220,8 @@ fn odd(route: &Route, bound: &BoundHandler) -> Option<Warning> {
     if route.timer.is_none() || bound.hooks().contains(Hook::Timer) {
         return None;
     }
-    let message = format!("the handler `{}` has no timer hook, so the timer does nothing", bound.name());
+    let message =
+        format!("the handler `{}` has no timer hook, so the timer does nothing", bound.name());
     let help = "remove the timer, or name a handler that has one";
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }

@@ -1,0 +1,280 @@
+//! Generations made of real sites with real components: what is reused, what is refused, and how
+//! it is said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use jackfield_sandbox::{Audience, Realm, Sandbox, SandboxSettings};
+
+use crate::config::Plugins;
+use crate::site::Site;
+
+use super::*;
+
+struct Nobody;
+
+impl Audience for Nobody {
+    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: Realm, _: &str) -> u32 {
+        0
+    }
+}
+
+/// A site in a directory of its own, and what becomes of it.
+struct Bench {
+    root: tempfile::TempDir,
+    workshop: Workshop,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
+        let audience = Arc::new(Nobody);
+        let workshop = Workshop { sandbox, plugins: Plugins::default(), audience };
+        Self { root: tempfile::tempdir().unwrap(), workshop }
+    }
+
+    fn put(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    async fn prepare(&self, previous: Option<&Generation>) -> Result<Generation, String> {
+        let snapshot = Site::new(self.root.path()).read().unwrap();
+        let problems = match prepare(&snapshot, previous, &self.workshop).await {
+            Ok(generation) => return Ok(generation),
+            Err(problems) => problems,
+        };
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Err(texts.join("\n").replace(&format!("{}/", self.root.path().display()), ""))
+    }
+
+    /// Expects each of the texts, in this order.
+    async fn refused(&self, expect: &[&str]) {
+        let said = self.prepare(None).await.unwrap_err();
+        let mut rest = said.as_str();
+        for text in expect {
+            let place =
+                rest.find(text).unwrap_or_else(|| panic!("no {text:?} in order in:\n{said}"));
+            rest = rest.split_at(place + text.len()).1;
+        }
+        assert_eq!(said.matches(": error: ").count(), expect.len(), "{said}");
+    }
+}
+
+/// The bytes of a guest of `tests/guests`, built by cargo, once.
+fn guest(name: &str) -> Vec<u8> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let directory = BUILT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let own = std::env::current_exe().unwrap();
+        let target = own.ancestors().nth(3).unwrap().join("guests");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--target", "wasm32-wasip2", "--manifest-path"])
+            .arg(root.join("tests/guests/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", &target)
+            // Flags for the host do not suit the guests.
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .status()
+            .unwrap();
+        assert!(status.success(), "the guests do not build; is wasm32-wasip2 installed?");
+        target.join("wasm32-wasip2/release")
+    });
+    fs::read(directory.join(format!("guest_{name}.wasm"))).unwrap()
+}
+
+fn version(number: u32) -> Vec<u8> {
+    let mut bytes = guest("versioned");
+    let marker = b"@@VERSION-000001";
+    let place = bytes.windows(marker.len()).position(|window| window == marker).unwrap();
+    let text = format!("@@VERSION-{number:06}");
+    bytes[place..place + text.len()].copy_from_slice(text.as_bytes());
+    bytes
+}
+
+fn route(name: &str, channel: &str, rest: &str) -> String {
+    format!("{name}:\n    channel: '{channel}'\n    handler: versioned\n{rest}")
+}
+
+#[tokio::test]
+async fn a_topic_finds_its_handler() {
+    let bench = Bench::new();
+    bench.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
+    bench.put("a/p.wasm", version(7));
+    let generation = bench.prepare(None).await.unwrap();
+    assert_eq!(generation.number(), 1);
+    let routed = generation.find("acme/x").unwrap();
+    assert_eq!((routed.route.name.as_str(), routed.handler.name()), ("acme", "versioned"));
+    assert_eq!(routed.attributes, [("room", "x")]);
+    assert_eq!(routed.handler.manifest().version, "@@VERSION-000007");
+    assert!(generation.plugin_of(routed.handler).unwrap().file().ends_with("a/p.wasm"));
+    assert!(generation.find("other").is_none());
+}
+
+#[tokio::test]
+async fn an_unchanged_plugin_keeps_its_instances() {
+    let bench = Bench::new();
+    bench.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
+    bench.put("a/p.wasm", version(1));
+    let first = bench.prepare(None).await.unwrap();
+    let same = |a: &Generation, b: &Generation| a.plugins()[0].is_same_instance(&b.plugins()[0]);
+
+    bench.put("b/notes.yml", "x: 1");
+    let second = bench.prepare(Some(&first)).await.unwrap();
+    assert!(same(&first, &second), "nothing of it changed");
+    assert_eq!(second.number(), 2);
+
+    fs::rename(bench.root.path().join("a/p.wasm"), bench.root.path().join("q.wasm")).unwrap();
+    let moved = bench.prepare(Some(&second)).await.unwrap();
+    assert!(same(&second, &moved), "only its file has another name");
+    assert!(moved.plugins()[0].file().ends_with("q.wasm"));
+
+    bench.put(
+        "a/websocket_routing.yml",
+        route("acme", "acme/{room}", "    allow: { subscribe: [x] }\n"),
+    );
+    let allowed = bench.prepare(Some(&moved)).await.unwrap();
+    assert!(same(&moved, &allowed), "who may subscribe is not the plugin's business");
+
+    bench.put("a/websocket_routing.yml", route("acme", "acme/{other}", ""));
+    let rerouted = bench.prepare(Some(&allowed)).await.unwrap();
+    assert!(!same(&allowed, &rerouted), "it has to be configured anew");
+
+    bench.put("q.wasm", version(2));
+    let replaced = bench.prepare(Some(&rerouted)).await.unwrap();
+    assert!(!same(&rerouted, &replaced));
+    assert_eq!(replaced.plugins()[0].manifest().version, "@@VERSION-000002");
+    assert_eq!(rerouted.plugins()[0].manifest().version, "@@VERSION-000001");
+}
+
+#[tokio::test]
+async fn the_most_demanding_route_decides_how_many_lanes_there_are() {
+    let bench = Bench::new();
+    let routes = [route("a", "a/{x}", "    lanes: 2\n"), route("b", "b", "    lanes: 3\n")];
+    bench.put("websocket_routing.yml", routes.concat());
+    bench.put("p.wasm", version(1));
+    let generation = bench.prepare(None).await.unwrap();
+    assert_eq!(generation.plugins()[0].lanes(), 3);
+    let handler = generation.find("a/1").unwrap().handler;
+    assert!(std::ptr::eq(handler.lane("a/1"), handler.lane("a/1")));
+    let met: std::collections::HashSet<_> =
+        (0..100).map(|n| std::ptr::from_ref(handler.lane(&format!("a/{n}")))).collect();
+    assert_eq!(met.len(), 3);
+}
+
+#[tokio::test]
+async fn a_plugin_that_no_route_names_waits() {
+    let bench = Bench::new();
+    bench.put("p.wasm", version(1));
+    let generation = bench.prepare(None).await.unwrap();
+    assert_eq!(generation.plugins()[0].lanes(), 0);
+    bench.put("websocket_routing.yml", route("a", "a", ""));
+    let next = bench.prepare(Some(&generation)).await.unwrap();
+    assert_eq!(next.plugins()[0].lanes(), 1);
+}
+
+#[tokio::test]
+async fn a_callback_that_nobody_offers_is_shown_at_its_place() {
+    let bench = Bench::new();
+    bench.put(
+        "websocket_routing.yml",
+        "a:\n    channel: a\n    handler: { callback: 'versoined' }\n",
+    );
+    bench
+        .refused(&["websocket_routing.yml:3:26: error: no plugin of the site offers `versoined`"])
+        .await;
+    assert!(bench.prepare(None).await.unwrap_err().contains("the site has no plugins"));
+    bench.put("p.wasm", version(1));
+    let said = bench.prepare(None).await.unwrap_err();
+    assert!(said.contains("help: did you mean `versioned` of p.wasm?"), "{said}");
+}
+
+#[tokio::test]
+async fn all_problems_of_all_files_are_told_together() {
+    let bench = Bench::new();
+    bench.put("a/websocket_routing.yml", "a:\n    channel: a\n    handler: nobody\n");
+    bench.put("a/garbage.wasm", "garbage");
+    bench.put("b/half.wasm", &version(1)[..10_000]);
+    bench.put("c/p.wasm", version(1));
+    bench.put("d/p.wasm", version(2));
+    std::os::unix::fs::symlink("nowhere", bench.root.path().join("e.wasm")).unwrap();
+    bench
+        .refused(&[
+            "a/garbage.wasm: error: failed to load a/garbage.wasm: it is not WebAssembly",
+            "a/websocket_routing.yml:3:14: error: no plugin of the site offers `nobody`",
+            "b/half.wasm: error: failed to load b/half.wasm: it is incomplete",
+            "d/p.wasm: error: is the plugin `versioned`, and so is c/p.wasm;",
+            "e.wasm: error: is a link that leads nowhere",
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn a_route_that_its_plugin_refuses_is_shown_at_its_place() {
+    let bench = Bench::new();
+    let text = "a:\n    channel: a\n    handler: { callback: refuse_configure, args: [1] }\n";
+    bench.put("websocket_routing.yml", text);
+    bench.put("p.wasm", guest("hostile"));
+    bench
+        .refused(&[
+            "websocket_routing.yml:3:50: error: the plugin `hostile` (p.wasm) refuses the route: \
+                    the args [1] are not to my liking",
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn mistakes_in_routing_files_are_shown_beside_those_of_plugins() {
+    let bench = Bench::new();
+    bench.put("websocket_routing.yml", "a:\n    chanel: a\n    handler: versioned\n");
+    bench.put("x.wasm", "garbage");
+    let said = bench.prepare(None).await.unwrap_err();
+    assert!(said.contains("websocket_routing.yml:2:5: error: "), "{said}");
+    assert!(said.contains("x.wasm: error: failed to load x.wasm"), "{said}");
+}
+
+#[tokio::test]
+async fn a_timer_that_nobody_hears_is_a_warning() {
+    let bench = Bench::new();
+    bench.put("websocket_routing.yml", route("a", "a", "    timer: 5s\n"));
+    bench.put("p.wasm", version(1));
+    let generation = bench.prepare(None).await.unwrap();
+    let warning = generation.warnings()[0].to_string();
+    assert!(
+        warning.contains(":4:12: warning: the handler `versioned` has no timer hook"),
+        "{warning}"
+    );
+}
+
+#[tokio::test]
+async fn the_operator_decides_by_the_name_of_a_plugin() {
+    let mut bench = Bench::new();
+    bench.put("p.wasm", guest("hostile"));
+    let mut policy = bench.workshop.plugins.default.clone();
+    policy.grant.sessions = false;
+    bench.workshop.plugins.named.insert("hostile".to_owned(), policy.clone());
+    let said = bench.prepare(None).await.unwrap_err();
+    assert!(said.contains("jackfield:plugin/sessions"), "{said}");
+    bench.workshop.plugins.default = policy;
+    bench.workshop.plugins.named.clear();
+    assert!(bench.prepare(None).await.is_err());
+    let everything = jackfield_sandbox::PluginPolicy::default();
+    bench.workshop.plugins.named.insert("hostile".to_owned(), everything);
+    assert!(bench.prepare(None).await.is_ok(), "its own grant counts, not the default one");
+}
+
+#[tokio::test]
+async fn routing_files_can_be_judged_alone() {
+    let bench = Bench::new();
+    bench.put("websocket_routing.yml", route("a", "a", ""));
+    bench.put("x.wasm", "garbage");
+    let snapshot = Site::new(bench.root.path()).read().unwrap();
+    assert_eq!(routes_alone(&snapshot).unwrap().routes().len(), 1);
+}
