@@ -32,6 +32,11 @@ pub(crate) enum Failure {
 /// How long after its deadline a call is stopped from outside. A plugin that computes is stopped
 /// from inside at the first tick after the deadline, which gives a backtrace.
 const GRACE: Duration = TICK.saturating_mul(2);
+/// Bytes that may cross from the guest at once, over the limit of its output: values on their way
+/// to the store. What is larger than both is stopped before it is copied.
+const BESIDE_OUTPUT: usize = 4 << 20;
+/// By what the engine says then; it has no type for it.
+const TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
 /// Bytes of stderr that a fault quotes, from its end.
 const QUOTED: usize = 1 << 10;
 
@@ -45,9 +50,7 @@ impl Instance {
         let limits = &surroundings.limits;
         let mut store = Store::new(pre.engine(), Guest::new(Arc::clone(surroundings)));
         store.limiter(|guest| &mut guest.memory);
-        // A call from the guest may carry as much as all its output, and then some, for values
-        // that go to the store.
-        store.set_hostcall_fuel(limits.output.saturating_mul(4));
+        store.set_hostcall_fuel(limits.output.saturating_add(BESIDE_OUTPUT));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(overdue);
         let deadline = store.data_mut().begin(Realm::default(), "", "");
@@ -124,25 +127,31 @@ pub(crate) async fn within<T>(
 
 /// Says what a failure was, and takes back what the call did.
 pub(crate) fn fault(guest: &mut Guest, occasion: Occasion, failure: Failure) -> Fault {
-    let refused = guest.memory.take_refusal();
-    let deadline = guest.surroundings.limits.deadline;
     let (kind, backtrace) = match failure {
-        Failure::Overdue => (FaultKind::Deadline(deadline), None),
+        Failure::Overdue => (FaultKind::Deadline(guest.surroundings.limits.deadline), None),
         Failure::Wasm(error) => {
-            let kind = if let Some(Breach(kind)) = error.downcast_ref::<Breach>() {
-                kind.clone()
-            } else if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
-                FaultKind::Exit(*code)
-            } else if let Some(limit) = refused {
-                FaultKind::Memory(limit)
-            } else {
-                FaultKind::Trap(format!("{:#}", error.root_cause()))
-            };
             let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-            (kind, backtrace)
+            (kind(guest, &error), backtrace)
         }
     };
     faulty(guest, occasion, kind, backtrace)
+}
+
+fn kind(guest: &mut Guest, error: &wasmtime::Error) -> FaultKind {
+    if let Some(Breach(kind)) = error.downcast_ref::<Breach>() {
+        return kind.clone();
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return FaultKind::Exit(*code);
+    }
+    if let Some(limit) = guest.memory.take_refusal() {
+        return FaultKind::Memory(limit);
+    }
+    let text = error.root_cause().to_string();
+    if text.contains(TOO_LARGE) {
+        return FaultKind::Output(guest.surroundings.limits.output);
+    }
+    FaultKind::Trap(text)
 }
 
 /// Ends a call that failed, by its kind.

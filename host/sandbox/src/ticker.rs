@@ -37,7 +37,7 @@ struct Shared {
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How many ticks the thread stays awake without calls: under load the next call comes sooner,
 /// and waking a thread costs more than a whole call.
-const LINGER: u32 = 100;
+const LINGER: u32 = 20;
 
 impl Ticker {
     pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
@@ -95,5 +95,41 @@ fn tick(shared: &Shared, engine: &EngineWeak) {
             shared.parked.store(false, Ordering::SeqCst);
             idle = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits without a clock of its own: the condition comes, or the test hangs.
+    fn wait_until(condition: impl Fn() -> bool) {
+        while !condition() {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_thread_sleeps_while_no_call_runs() {
+        let engine = Engine::default();
+        let ticker = Ticker::start(&engine).unwrap();
+        let parked = || ticker.shared.parked.load(Ordering::SeqCst);
+        let call = ticker.run();
+        assert!(!parked(), "the thread sleeps while a call runs");
+        drop(call);
+        wait_until(parked);
+        drop(ticker.run());
+        assert!(!parked(), "a call does not wake the thread");
+        wait_until(parked);
+    }
+
+    #[test]
+    fn the_thread_ends_with_its_handle() {
+        let engine = Engine::default();
+        let ticker = Ticker::start(&engine).unwrap();
+        wait_until(|| ticker.shared.parked.load(Ordering::SeqCst));
+        let shared = Arc::downgrade(&ticker.shared);
+        drop(ticker);
+        wait_until(|| shared.strong_count() == 0);
     }
 }

@@ -1,6 +1,6 @@
 //! A plugin that behaves: what goes in arrives, and what comes out is handed on.
 
-use jackfield_sandbox::{Effect, PublishVerdict, SubscribeVerdict};
+use jackfield_sandbox::{Effect, PublishVerdict, Request, SubscribeVerdict};
 
 use crate::bench::{delivered, hostile, policy, publish, request, sandbox};
 
@@ -35,4 +35,26 @@ async fn an_instance_lives_from_call_to_call() {
     let lane = lanes.of("t/1");
     assert!(delivered(lane, "echo").await.contains("configured 2, calls 1,"));
     assert!(delivered(lane, "echo").await.contains("configured 2, calls 2,"));
+}
+
+#[tokio::test]
+async fn every_hook_has_its_way() {
+    let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
+    let lane = lanes.of("t/1");
+    let nobody = Request { session: None, ..request("echo", &[]) };
+    let topic = |effects: &[Effect]| match effects {
+        [Effect::Publish { topic, event, .. }] => format!("{topic} {}", event.args()),
+        other => panic!("{other:?}"),
+    };
+    let left = lane.on_unsubscribe(&nobody).await.unwrap();
+    let text = r#"["echo r t/1 [(\"x\", \"1\"), (\"y\", \"\")] nobody 9"]"#;
+    assert_eq!(topic(&left.effects), format!("left {text}"));
+    let passed = lane.on_timer(&nobody).await.unwrap();
+    assert_eq!(topic(&passed.effects), format!("timer {text}"));
+    let result = lane.on_call(&nobody, "[1, 2]", "{\"a\":{}}").await.unwrap().answer.unwrap();
+    assert_eq!(result.into_parts(), ("[1, 2]".to_owned(), "{\"a\":{}}".to_owned()));
+    let refused = lane.on_call(&request("spin", &[]), "[]", "{}").await.unwrap().answer;
+    assert_eq!(refused.unwrap_err().uri, "com.example.error.unwilling");
+    let allowed = lane.on_subscribe(&request("spin", &[])).await.unwrap().answer;
+    assert_eq!(allowed, SubscribeVerdict::Allow);
 }

@@ -36,3 +36,18 @@ fn build() -> PathBuf {
     assert!(status.success(), "the guests do not build; is the target wasm32-wasip2 installed?");
     target.join("wasm32-wasip2/release")
 }
+
+/// The bytes with every occurrence of a name replaced by another one of the same length.
+pub(crate) fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut renamed = bytes.to_vec();
+    let mut found = false;
+    for place in 0..=bytes.len() - from.len() {
+        if bytes[place..].starts_with(from.as_bytes()) {
+            renamed[place..place + to.len()].copy_from_slice(to.as_bytes());
+            found = true;
+        }
+    }
+    assert!(found, "the component says {from}");
+    renamed
+}

@@ -3,4 +3,9 @@
 
 mod bench;
 mod behave;
+mod contain;
 mod guests;
+mod hold;
+mod keep;
+mod load;
+mod log;

@@ -1,0 +1,65 @@
+//! What plugins keep in the store: it outlives instances, faults and reloads, and holds nothing of
+//! hooks that failed.
+
+use std::time::Duration;
+
+use crate::bench::{delivered, hostile, kind, load, policy, publish, route, sandbox};
+
+#[tokio::test]
+async fn the_store_outlives_instances_and_reloads() {
+    let sandbox = sandbox();
+    let lanes = hostile(&sandbox, policy(), &["read", "writes", "trap"]).await;
+    let lane = lanes.of("t/1");
+    assert_eq!(delivered(lane, "read").await, "[\"key none, count none\"]");
+    publish(lane, "writes", "{}").await.unwrap();
+    publish(lane, "writes", "{}").await.unwrap();
+    let written = "[\"key [\\\"hello\\\"], count 4\"]";
+    assert_eq!(delivered(lane, "read").await, written);
+    publish(lane, "trap", "{}").await.unwrap_err();
+    assert_eq!(delivered(lane, "read").await, written);
+    let again = hostile(&sandbox, policy(), &["read"]).await;
+    assert_eq!(delivered(again.of("t/1"), "read").await, written);
+    let elsewhere = hostile(&crate::bench::sandbox(), policy(), &["read"]).await;
+    assert_eq!(delivered(elsewhere.of("t/1"), "read").await, "[\"key none, count none\"]");
+}
+
+#[tokio::test]
+async fn what_a_failed_hook_wrote_is_taken_back() {
+    let lanes = hostile(&sandbox(), policy(), &["read", "writes", "writes_then_traps"]).await;
+    let lane = lanes.of("t/1");
+    assert_eq!(kind(publish(lane, "writes_then_traps", "{}").await).label(), "trap");
+    assert_eq!(delivered(lane, "read").await, "[\"key none, count none\"]");
+    publish(lane, "writes", "{}").await.unwrap();
+    let about = crate::bench::request("writes_then_traps", &[]);
+    lane.on_publish(&about, "[\"other\"]", "{}").await.unwrap_err();
+    assert_eq!(delivered(lane, "read").await, "[\"key [\\\"hello\\\"], count 2\"]");
+}
+
+#[tokio::test]
+async fn what_a_dropped_call_wrote_is_taken_back() {
+    let lanes = hostile(&sandbox(), policy(), &["read", "writes_then_spins"]).await;
+    let lane = lanes.of("t/1");
+    let patience = Duration::from_millis(50);
+    tokio::time::timeout(patience, publish(lane, "writes_then_spins", "{}")).await.unwrap_err();
+    assert_eq!(delivered(lane, "read").await, "[\"key none, count none\"]");
+    assert_eq!(kind(publish(lane, "writes_then_spins", "{}").await).label(), "deadline");
+    assert_eq!(delivered(lane, "read").await, "[\"key none, count none\"]");
+}
+
+/// Lanes share the store, and see one another's writes at once.
+#[tokio::test]
+async fn lanes_share_the_store_and_topics_keep_their_lane() {
+    let plugin = load(&sandbox(), "hostile", policy()).await;
+    let routes = ["echo", "read", "writes"].map(route);
+    let lanes = plugin.start(4, &routes).await.unwrap();
+    assert_eq!(lanes.count(), 4);
+    publish(lanes.of("a"), "writes", "{}").await.unwrap();
+    for lane in lanes.iter() {
+        assert!(delivered(lane, "read").await.contains("count 2"));
+    }
+    for topic in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        assert!(std::ptr::eq(lanes.of(topic), lanes.of(topic)));
+    }
+    let used = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|t| std::ptr::from_ref(lanes.of(t)));
+    assert!(used.iter().any(|lane| *lane != used[0]), "all topics take one lane");
+}

@@ -1,0 +1,105 @@
+//! What plugins write ends in the operator's log, with where it came from, and not too much of it.
+
+use std::fmt::{Debug, Write as _};
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::bench::{hostile, policy, publish, sandbox};
+
+/// Collects the lines of the current thread: `LEVEL message {plugin handler topic}`.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line {
+    message: String,
+    fields: Vec<String>,
+}
+
+impl Lines {
+    fn collect() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let guard = tracing::subscriber::set_default(lines.clone());
+        (lines, guard)
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "jackfield::plugin"
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line { message: String::new(), fields: Vec::new() };
+        event.record(&mut line);
+        let fields = line.fields.join(" ");
+        let text = format!("{} {} {{{fields}}}", event.metadata().level(), line.message);
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, _field: &Field, value: &str) {
+        self.fields.push(value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            write!(self.message, "{value:?}").unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn stdout_and_stderr_end_in_the_log() {
+    let lanes = hostile(&sandbox(), policy(), &["print"]).await;
+    let (lines, _guard) = Lines::collect();
+    publish(lanes.of("t/1"), "print", "{}").await.unwrap();
+    let place = "{hostile print t/1}";
+    let expected = [format!("DEBUG to stdout {place}"), format!("WARN to stderr {place}")];
+    assert_eq!(lines.take(), expected);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_flood_is_cut_and_said_to_be() {
+    let mut policy = policy();
+    policy.limits.deadline = std::time::Duration::from_secs(20);
+    let lanes = hostile(&sandbox(), policy, &["flood_log"]).await;
+    let (lines, _guard) = Lines::collect();
+    publish(lanes.of("t/1"), "flood_log", "{}").await.unwrap();
+    let lines = lines.take();
+    assert_eq!(lines[0], "INFO line 0 {hostile flood_log t/1}");
+    // A burst of 1 000, and 100 a second for as long as it took.
+    assert!((1_001..5_000).contains(&lines.len()), "{} lines", lines.len());
+    let last = lines.last().unwrap();
+    assert!(last.starts_with("WARN ") && last.contains("log lines were left out"), "{last}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_long_line_is_cut() {
+    let lanes = hostile(&sandbox(), policy(), &["long_log"]).await;
+    let (lines, _guard) = Lines::collect();
+    publish(lanes.of("t/1"), "long_log", "{}").await.unwrap();
+    let [line] = &lines.take()[..] else { panic!("one line") };
+    assert!(line.len() < 5_000, "{} bytes", line.len());
+    assert!(line.ends_with("(995904 more bytes left out) {hostile long_log t/1}"), "{line}");
+}
