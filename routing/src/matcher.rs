@@ -57,9 +57,11 @@ impl Matcher {
         }
         let ends_in_slash =
             matches!(channel.tokens.last(), Some(Token::Text(text)) if text.ends_with('/'));
-        let shape = match segments(channel, &requirements) {
-            Some((segments, required)) => Shape::Segments { segments, required },
-            None => Shape::Regex(whole(vec![expression(channel, &requirements, ends_in_slash)])?),
+        let shape = if let Some((segments, required)) = segments(channel, &requirements) {
+            Shape::Segments { segments, required }
+        } else {
+            let expression = expression(channel, &requirements, ends_in_slash);
+            Shape::Regex(whole(vec![expression, maybe(literal("/"))])?)
         };
         Ok(Self { shape, requirements, ends_in_slash })
     }
@@ -70,11 +72,21 @@ impl Matcher {
 
     /// Whether the topic fits without the tolerance for a `/` at the end. This decides whether an
     /// earlier route with variables takes a topic from a later one whose text it is exactly.
-    pub(crate) fn matches_strictly(&self, topic: &str) -> bool {
-        if self.ends_in_slash {
-            topic.strip_suffix('/').is_some_and(|topic| self.exactly(topic))
-        } else {
-            self.exactly(topic)
+    pub(crate) fn matches_strictly(&self, channel: &Channel, topic: &str) -> bool {
+        let without = topic.strip_suffix('/');
+        match &self.shape {
+            Shape::Segments { .. } if self.ends_in_slash => {
+                without.is_some_and(|topic| self.exactly(topic))
+            }
+            Shape::Literal(_) | Shape::Segments { .. } => self.exactly(topic),
+            // The tolerance is a part of the regex. Where it can matter, which is rare and only
+            // while a table is made, another regex without it decides.
+            Shape::Regex(regex) => {
+                regex.is_match(Input::new(topic).anchored(Anchored::Yes))
+                    && (without.is_none() && !self.ends_in_slash
+                        || whole(vec![expression(channel, &self.requirements, false)])
+                            .is_ok_and(|strict| strict.is_match(topic)))
+            }
         }
     }
 
@@ -107,11 +119,13 @@ impl Matcher {
         }
     }
 
-    /// The topic without its last `/`, where that is tolerated.
+    /// The topic without its last `/`, where that is tolerated and has to be tried.
     pub(crate) fn without_slash<'t>(&self, topic: &'t str) -> Option<&'t str> {
         match self.shape {
-            Shape::Literal(_) => None,
-            Shape::Segments { .. } | Shape::Regex(_) => topic.strip_suffix('/'),
+            // A regex has the tolerance built in, so that its own rules say which variable a
+            // trailing slash belongs to.
+            Shape::Literal(_) | Shape::Regex(_) => None,
+            Shape::Segments { .. } => topic.strip_suffix('/'),
         }
     }
 
@@ -157,11 +171,10 @@ fn segments(channel: &Channel, requirements: &[Arc<Requirement>]) -> Option<(Vec
             Token::Text(text) => {
                 // The first text begins the first segment; any other comes after a variable and
                 // has to begin a new one.
-                let text = if index == 0 { text } else { text.strip_prefix('/')? };
                 let last = index + 1 == channel.tokens.len();
                 let text = if last { text.strip_suffix('/').unwrap_or(text) } else { text };
-                let ended_only = last && text.is_empty();
-                if !ended_only {
+                if !text.is_empty() {
+                    let text = if index == 0 { text } else { text.strip_prefix('/')? };
                     segments.extend(text.split('/').map(|text| Segment::Text(text.to_owned())));
                 }
             }

@@ -51,12 +51,18 @@ impl RouteTable {
                 }
             }
         }
-        // An earlier route with variables takes the text, unless only by tolerating a slash.
+        // An earlier route with variables takes the text, unless it only does so by tolerating a
+        // slash. Once any does, the earliest takes it by the ordinary rules.
         for (text, number) in &mut literals {
-            let takes = |earlier: usize| {
-                routes.get(earlier).is_some_and(|route| route.matcher.matches_strictly(text))
+            let takes_strictly = |earlier: usize| {
+                let route = routes.get(earlier);
+                route.is_some_and(|route| route.matcher.matches_strictly(&route.pattern, text))
             };
-            *number = index.earliest(text, *number, &takes).unwrap_or(*number);
+            let takes =
+                |earlier: usize| routes.get(earlier).is_some_and(|route| route.matches(text));
+            if index.earliest(text, *number, &takes_strictly).is_some() {
+                *number = index.earliest(text, *number, &takes).unwrap_or(*number);
+            }
         }
         Self { routes, by_name, literals, index, files }
     }

@@ -94,6 +94,10 @@ fn variables_anywhere() {
     check("a/{b}/", "", "a/x", "b=x");
     check("a/{b}/", "", "a/x/", "b=x");
     check("a/{b}/", "", "a/x//", "-");
+    check("{a}//", "", "x//", "a=x");
+    check("{a}//", "", "x/", "a=x");
+    check("{a}//", "", "x", "-");
+    check("a/{x}", "x: 'b|c/d'", "a/c/d/", "x=c/d");
     check("/{b}", "", "/x", "b=x");
     check("/{b}", "", "x", "-");
     check("a//{b}", "", "a//x", "b=x");
@@ -124,6 +128,9 @@ fn optional_tails() {
     check("a-{x<\\d+>?1}", "", "a", "x=1");
     check("a-{x<\\d+>?1}", "", "a-7", "x=7");
     check("a-{x<\\d+>?1}", "", "a-", "-");
+    // The regex decides whom a slash at the end belongs to; the earliest variable takes most.
+    check(".{a}-{b<.+>?D}", "a: '[^/]+'", ".a-ab/", "b=D a=a-ab");
+    check("a/{x<.+?>}", "", "a/b/", "x=b");
     check("a/{x<.+>?1}", "", "a", "x=1");
     check("a/{x<.+>?1}", "", "a/b/c", "x=b/c");
     check("{x?1}", "", "", "x=1");
@@ -177,4 +184,9 @@ fn the_first_match_in_file_order_wins() {
     check_order(&["a/{x}", "a/b/"], "a/b/", "r1");
     check_order(&["a/{x}/", "a/b/"], "a/b/", "r0 x=b");
     check_order(&["a/{x}/", "a/b"], "a/b", "r1");
+    check_order(&["a/{x<.+?>}", "a/b/"], "a/b/", "r0 x=b");
+    check_order(&["a-{x}", "a-b/"], "a-b/", "r1");
+    check_order(&["a-{x}/", "a-b"], "a-b", "r1");
+    check_order(&["{x?1}", "/{y?1}", "/"], "/", "r0 x=1");
+    check_order(&["{x?1}", "/"], "/", "r1");
 }
