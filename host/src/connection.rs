@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use jackfield_broker::{Batch, Closing, Identity, Session};
+use jackfield_broker::{Batch, Closing, Features, Identity, Session};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::SessionId;
@@ -140,7 +140,8 @@ impl Connection {
         let mut greeting = Vec::new();
         if upgrade.dialect == Dialect::V1 {
             let dispatch = app.default_realm();
-            let joining = Member::anonymous(&wire, upgrade.dialect, dispatch)?;
+            let features = Features::default();
+            let joining = Member::anonymous(&wire, upgrade.dialect, features, dispatch)?;
             let welcome = dialogue.welcome(&joining.welcome());
             greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
             member = Some(joining);
@@ -278,7 +279,10 @@ impl Connection {
             let message = "sessions are opened with the authmethod `anonymous`".to_owned();
             return Err((error_uri::NO_MATCHING_AUTH_METHOD, message));
         }
-        let member = Member::anonymous(&self.wire, self.dialogue.dialect(), dispatch)
+        let features = Features {
+            subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
+        };
+        let member = Member::anonymous(&self.wire, self.dialogue.dialect(), features, dispatch)
             .map_err(|error| (error_uri::UNAVAILABLE, error.to_string()))?;
         let welcome = self.dialogue.welcome(&member.welcome());
         member.join();
@@ -385,12 +389,14 @@ impl Member {
     fn anonymous(
         wire: &Arc<Wire>,
         dialect: Dialect,
+        features: Features,
         dispatch: Arc<Dispatch>,
     ) -> Result<Self, Ended> {
         let id: SessionId = ids::session().map_err(|error| Ended::Refused(error.to_string()))?;
         let identity = Identity::anonymous(format!("anonymous-{id}"));
         let outbox = Arc::clone(wire.outbox());
-        let session = Session::new(id, identity, dialect, outbox, Arc::clone(wire) as Arc<_>);
+        let link = Arc::clone(wire) as Arc<_>;
+        let session = Session::new(id, identity, dialect, features, outbox, link);
         Ok(Self { session: Arc::new(session), dispatch })
     }
 

@@ -133,6 +133,7 @@ impl Dispatch {
         let mut publication = Publication {
             topic,
             id: ids::publication(),
+            disclosed: options.disclose_me.then_some(&**from),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
             narrowed: None,

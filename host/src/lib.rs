@@ -43,4 +43,4 @@ mod wire;
 pub use dispatch::Unrouted;
 
 /// How the server calls itself to clients.
-pub const AGENT: &str = concat!("jackfield/", env!("CARGO_PKG_VERSION"));
+pub const AGENT: &str = concat!("Jackfield/", env!("CARGO_PKG_VERSION"));

@@ -28,5 +28,5 @@ pub use identity::Identity;
 pub use outbox::{Bounds, Closing, Outbox, Overflow};
 pub use publication::{Framing, Publication, Report};
 pub use realm::{Realm, Revoked, SubscribeError, UnsubscribeError};
-pub use session::{Batch, Link, Session};
+pub use session::{Batch, Features, Link, Session};
 pub use subscriptions::Subscribed;

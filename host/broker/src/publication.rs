@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
-use jackfield_wamp::event::Event;
+use jackfield_wamp::event::{Event, Publisher};
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
@@ -27,6 +27,8 @@ pub struct Publication<'a> {
     pub topic: &'a str,
     /// Shared by all events that it causes.
     pub id: PublicationId,
+    /// Who is named to the receivers as the publisher.
+    pub disclosed: Option<&'a Session>,
     /// Not delivered to this session.
     pub except: Option<SessionId>,
     /// What the publisher allows; nothing where it said nothing.
@@ -98,7 +100,11 @@ impl<'a> Frames<'a> {
             subscription: subscription.id,
             publication: publication.id,
             pattern: subscription.pattern,
-            publisher: None,
+            publisher: publication.disclosed.map(|session| Publisher {
+                session: session.id,
+                authid: Some(&session.identity.authid),
+                authrole: Some(session.identity.authrole()),
+            }),
             payload: publication.payload,
         };
         Self { event, framing, ready: [const { None }; Dialect::COUNT] }

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::Identity;
     use crate::outbox::{Bounds, Closing, Outbox, Overflow};
-    use crate::session::Link;
+    use crate::session::{Features, Link};
 
     /// A transport that remembers what it was given, one text a frame.
     struct Recorder {
@@ -336,7 +336,7 @@ mod tests {
             let identity = Identity { roles, ..Identity::anonymous(format!("user{id}")) };
             let id = SessionId::new(id).unwrap();
             let on = Arc::clone(&link) as Arc<dyn Link>;
-            let session = Arc::new(Session::new(id, identity, dialect, outbox, on));
+            let session = Arc::new(Session::new(id, identity, dialect, Features::default(), outbox, on));
             realm.join(&session);
             Self { session, link }
         }
@@ -365,6 +365,7 @@ mod tests {
             except: None,
             filter: None,
             narrowed: None,
+            disclosed: None,
             patterns: true,
             payload,
         }

@@ -18,6 +18,13 @@ pub trait Link: Send + Sync {
     fn interrupt(&self);
 }
 
+/// What a client has announced that it can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// It understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
+    pub subscription_revocation: bool,
+}
+
 /// A session: who it is, what it speaks, and where its frames go.
 pub struct Session {
     /// Unique in the process.
@@ -26,6 +33,8 @@ pub struct Session {
     pub identity: Identity,
     /// What its connection speaks.
     pub dialect: Dialect,
+    /// What its client can do, of what depends on it.
+    pub features: Features,
     outbox: Arc<Outbox>,
     link: Arc<dyn Link>,
 }
@@ -37,10 +46,11 @@ impl Session {
         id: SessionId,
         identity: Identity,
         dialect: Dialect,
+        features: Features,
         outbox: Arc<Outbox>,
         link: Arc<dyn Link>,
     ) -> Self {
-        Self { id, identity, dialect, outbox, link }
+        Self { id, identity, dialect, features, outbox, link }
     }
 
     /// The queue of its connection.

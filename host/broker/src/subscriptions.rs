@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::Identity;
     use crate::outbox::{Bounds, Outbox, Overflow};
-    use crate::session::Link;
+    use crate::session::{Features, Link};
     use jackfield_wamp::dialect::Dialect;
 
     struct NoLink;
@@ -229,7 +229,7 @@ mod tests {
         let identity = Identity::anonymous("x".into());
         let id = SessionId::new(id).unwrap();
         let outbox = Arc::new(Outbox::new(bounds));
-        Arc::new(Session::new(id, identity, Dialect::V1, outbox, Arc::new(NoLink)))
+        Arc::new(Session::new(id, identity, Dialect::V1, Features::default(), outbox, Arc::new(NoLink)))
     }
 
     /// Which of the subscribed patterns a topic matches, exact ones included.

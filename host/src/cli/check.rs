@@ -55,3 +55,52 @@ fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// `files` is one file's text; expects the whole answer, with the site as `SITE`.
+    fn check(text: &str, flags: &[&str], expect: &str) {
+        let site = tempfile::tempdir().unwrap();
+        std::fs::write(site.path().join("websocket_routing.yml"), text).unwrap();
+        let path = site.path().display().to_string();
+        let line = ["check", &path].into_iter().chain(flags.iter().copied());
+        let mut out = Vec::new();
+        let good = run(&Line::parse_from(line).args, &mut out).unwrap();
+        let said = String::from_utf8(out).unwrap().replace(&path, "SITE");
+        assert_eq!(said, expect);
+        assert_eq!(good, expect.ends_with(": ok\n"), "what is said and the exit code agree");
+    }
+
+    const GOOD: &str = "a:\n    channel: a\n    handler: b\n";
+
+    #[test]
+    fn the_last_line_sums_up() {
+        check("", &[], "SITE: 0 routes, 0 handlers, 0 plugins: ok\n");
+        let alone = "SITE: 1 route, 1 handler (plugins were not looked at): ok\n";
+        check(GOOD, &["--routing-only"], alone);
+    }
+
+    #[test]
+    fn every_diagnosis_begins_with_its_place() {
+        let said = "\
+SITE/websocket_routing.yml:3:14: error: no plugin of the site offers `b`
+  |
+3 |     handler: b
+  |              ^
+  = help: the site has no plugins; put the .wasm that offers it beside the routing file
+
+SITE: 1 problem
+";
+        check(GOOD, &[], said);
+    }
+}

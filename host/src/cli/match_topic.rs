@@ -76,3 +76,62 @@ fn matched(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn check(topic: &str, expect: &str) {
+        let site = tempfile::tempdir().unwrap();
+        let text = "\
+user:
+    channel: 'user/{id}'
+    handler: h
+    requirements: { id: '\\d+' }
+any:
+    channel: 'user/{name}'
+    handler: h
+";
+        std::fs::write(site.path().join("websocket_routing.yml"), text).unwrap();
+        let path = site.path().display().to_string();
+        let mut out = Vec::new();
+        let line = Line::parse_from(["match", &path, topic, "--routing-only"]);
+        let found = run(&line.args, &mut out).unwrap();
+        let said = String::from_utf8(out).unwrap().replace(&path, "SITE");
+        assert_eq!(said, expect);
+        assert_eq!(found, !expect.starts_with("no route"));
+    }
+
+    #[test]
+    fn it_says_which_route_and_why_not_the_others() {
+        check(
+            "user/7",
+            "`user/7` takes the route `user`
+  channel     user/{id}
+  handler     h
+  declared    SITE/websocket_routing.yml:1:1
+  attribute   id = 7
+
+not:
+  any   user/{name}: would take it, but `user` comes first
+",
+        );
+        check(
+            "user/ann/x",
+            "no route takes `user/ann/x`
+
+not:
+  user  user/{id}: the topic has 3 segments, the channel 2
+  any   user/{name}: the topic has 3 segments, the channel 2
+",
+        );
+    }
+}

@@ -43,9 +43,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 /// The file of the plugin that serves the route, if plugins were looked at.
 pub(super) fn plugin<'a>(judgement: &'a Judgement, route: &Route) -> Option<&'a str> {
     let plugins = judgement.generation.as_ref()?.plugins();
-    let offers = |plugin: &&PluginEntry| {
-        plugin.manifest().handler(&route.handler.callback).is_some()
-    };
+    let offers =
+        |plugin: &&PluginEntry| plugin.manifest().handler(&route.handler.callback).is_some();
     plugins.iter().find(offers).map(PluginEntry::file)
 }
 
@@ -123,4 +122,61 @@ fn table(rows: &[Row<'_>], out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", padded.join("  ").trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn said(flags: &[&str]) -> String {
+        let site = tempfile::tempdir().unwrap();
+        let text = "\
+a:
+    channel: 'a/{id}'
+    handler: { callback: h, args: { n: 1 } }
+    allow: { subscribe: [member, staff], publish: [] }
+    timer: 500ms
+long.name:
+    channel: b
+    handler: h
+";
+        std::fs::write(site.path().join("websocket_routing.yml"), text).unwrap();
+        let path = site.path().display().to_string();
+        let line = ["routes", &path, "--routing-only"].into_iter().chain(flags.iter().copied());
+        let mut out = Vec::new();
+        assert!(run(&Line::parse_from(line).args, &mut out).unwrap());
+        String::from_utf8(out).unwrap().replace(&path, "SITE")
+    }
+
+    #[test]
+    fn routes_are_a_table() {
+        let table = "\
+NAME       CHANNEL  HANDLER  PLUGIN  ALLOW                                     FILE
+a          a/{id}   h        -       subscribe: member|staff; publish: nobody  \
+SITE/websocket_routing.yml:1
+long.name  b        h        -       -                                         \
+SITE/websocket_routing.yml:6
+";
+        // The width of the last column depends on the site's path alone.
+        assert_eq!(said(&[]), table);
+    }
+
+    #[test]
+    fn programs_get_json() {
+        let rows: Value = serde_json::from_str(&said(&["--json"])).unwrap();
+        let Value::Array(rows) = rows else { panic!("{rows}") };
+        assert_eq!(rows[0]["args"], json!({ "n": 1 }));
+        assert_eq!(rows[0]["timer_seconds"], json!(0.5));
+        assert_eq!(rows[0]["allow"], json!({ "subscribe": ["member", "staff"], "publish": [] }));
+        assert_eq!(rows[1]["line"], json!(6));
+        assert_eq!(rows[1]["plugin"], Value::Null);
+    }
 }

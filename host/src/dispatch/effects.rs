@@ -90,6 +90,7 @@ impl Dispatch {
             Ok(payload) => deliver(Publication {
                 topic,
                 id: ids::publication(),
+                disclosed: None,
                 except: None,
                 filter: None,
                 narrowed: None,
@@ -116,8 +117,11 @@ pub(super) fn payload(event: &Event) -> Result<Payload, Refusal> {
     Payload::from_json(event.args(), event.kwargs()).map_err(|error| Refusal::bad_event(&error))
 }
 
-/// The notice that the router took a subscription away, where the dialect has words for it.
+/// The notice that the router took a subscription away, for clients that understand it.
 pub(super) fn revocation(session: &Session, subscription: SubscriptionId) -> Option<Bytes> {
+    if !session.features.subscription_revocation {
+        return None;
+    }
     let reply = Reply::Revoked { subscription, reason: REVOKED };
     let message = wamp::Session::new(session.dialect).reply(&reply)?;
     Some(frame::message(session.dialect, &message))

@@ -8,7 +8,7 @@
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
 use crate::uri::MatchPolicy;
-use crate::value::Dict;
+use crate::value::{Dict, Value};
 
 mod decode;
 mod encode;
@@ -62,6 +62,17 @@ pub struct Hello {
     pub realm: String,
     /// Roles, authentication methods, authid, agent …
     pub details: Dict,
+}
+
+impl Hello {
+    /// Whether the client announces a feature of one of its roles. WAMP v2 specification, section
+    /// "Feature Announcement".
+    pub fn announces(&self, role: &str, feature: &str) -> bool {
+        let roles = self.details.get("roles").and_then(Value::as_map);
+        let role = roles.and_then(|roles| roles.get(role)).and_then(Value::as_map);
+        let features = role.and_then(|role| role.get("features")).and_then(Value::as_map);
+        features.and_then(|it| it.get(feature)) == Some(&Value::Bool(true))
+    }
 }
 
 /// The router accepts: `[2, Session, Details]`.
