@@ -121,7 +121,7 @@ any:
   attribute   id = 7
 
 not:
-  any   user/{name}: would take it, but `user` comes first
+  any  user/{name}: would take it, but `user` comes first
 ",
         );
         check(
