@@ -1,0 +1,212 @@
+//! Clients of other makes against the real server: each with every serializer that it has, and
+//! all against all, across serializers and both versions of the protocol.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::client::codec::{Codec, binary};
+use crate::client::{v1, v2};
+use crate::peer::{Make, Peer};
+use crate::server::Server;
+use crate::site::Site;
+
+/// How many events each publishes.
+const EVENTS: u64 = 5;
+
+fn v1_makes() -> impl Iterator<Item = Make> {
+    [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs())
+}
+
+#[tokio::test]
+async fn all_hear_all_in_order() {
+    const TOPIC: &str = "open.everybody";
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut page = v1::Client::connect(server.addr).await;
+    page.subscribe(TOPIC);
+    page.round_trip().await;
+    let mut peers = Vec::new();
+    for make in Make::all_v2().chain(v1_makes()) {
+        let mut peer = Peer::join(make, server.addr).await;
+        peer.subscribe(TOPIC, json!({})).await;
+        peers.push((make, peer));
+    }
+    // A v1 client has no answer to wait for; that it receives its own event is one.
+    let is_v1 = |make: Make| matches!(make, Make::AutobahnV1 | Make::WampIo);
+    for (make, peer) in &mut peers {
+        if is_v1(*make) {
+            peer.publish(TOPIC, json!(["ready"]), json!({}), json!({})).await;
+            peer.until("its own event", |line| line["args"] == json!(["ready"])).await;
+        }
+    }
+    for (index, (make, peer)) in peers.iter_mut().enumerate() {
+        let options = if is_v1(*make) { json!({}) } else { json!({"acknowledge": true}) };
+        for number in 0..EVENTS {
+            let event = json!({
+                "from": index, "number": number, "text": "ünï😀", "list": [1, -2, 0.5, true, null],
+                "map": {"k": [{"deep": "er"}]},
+            });
+            peer.publish(TOPIC, json!([event]), json!({}), options.clone()).await;
+        }
+    }
+    page.publish(TOPIC, &json!({"end": true}), &v1::Reach::Plain);
+    let makes: Vec<_> = peers.iter().map(|(make, _)| *make).collect();
+    for (index, (make, peer)) in peers.iter_mut().enumerate() {
+        let mut heard = BTreeMap::<u64, Vec<u64>>::new();
+        loop {
+            let (topic, args, kwargs) = peer.event().await;
+            assert_eq!(topic, TOPIC);
+            assert_eq!(kwargs, json!({}), "{make:?}");
+            let event = &args[0];
+            match event["from"].as_u64() {
+                Some(from) => {
+                    assert_eq!(event["text"], "ünï😀", "{make:?}");
+                    assert_eq!(event["list"], json!([1, -2, 0.5, true, null]), "{make:?}");
+                    assert_eq!(event["map"], json!({"k": [{"deep": "er"}]}), "{make:?}");
+                    heard.entry(from).or_default().push(event["number"].as_u64().unwrap());
+                }
+                None if event["end"] == true => break,
+                None => assert_eq!(*event, "ready", "{make:?}: {args}"),
+            }
+        }
+        let everything: Vec<_> = (0..EVENTS).collect();
+        for (from, source) in makes.iter().enumerate() {
+            // Version 1 sends its own events back, version 2 does not.
+            let due = if from == index && !is_v1(*make) { None } else { Some(&everything) };
+            let found = heard.get(&(from as u64));
+            assert_eq!(found, due, "{make:?} from {source:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_v2_client_subscribes_publishes_and_leaves() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut reference = Vec::new();
+    for codec in Codec::ALL {
+        let mut client = v2::Client::connect(server.addr, codec, "realm1").await;
+        client.subscribe("open/t", json!({})).await;
+        reference.push(client);
+    }
+    for make in Make::all_v2() {
+        let mut peer = Peer::start(make, server.addr, "realm1", "/");
+        let joined = peer.until("to join", |line| line.get("joined").is_some()).await;
+        // The others of ours need not hear what is meant for the peer.
+        let to_peer = json!({"eligible": [joined["joined"]]});
+        peer.subscribe("open/t", json!({})).await;
+        peer.subscribe("open.", json!({"match": "prefix"})).await;
+        let payloads: Vec<(Value, Value)> = vec![
+            (json!([]), json!({})),
+            (json!([1, "two", [3]]), json!({})),
+            (json!([]), json!({"k": {"n": [null]}})),
+            (json!(["a"]), json!({"k": "v"})),
+        ];
+        for (args, kwargs) in payloads {
+            // From the peer to ours, and back.
+            let options = json!({"acknowledge": true});
+            peer.publish("open/t", args.clone(), kwargs.clone(), options).await;
+            for client in &mut reference {
+                let event = client.event().await;
+                let found = (or(event.args, json!([])), or(event.kwargs, json!({})));
+                assert_eq!(found, (args.clone(), kwargs.clone()), "{make:?}");
+            }
+            for client in &mut reference {
+                for topic in ["open/t", "open.pattern"] {
+                    client.publish(topic, to_peer.clone(), args.clone(), kwargs.clone());
+                    let (_, heard_args, heard_kwargs) = peer.event().await;
+                    assert_eq!((&heard_args, &heard_kwargs), (&args, &kwargs), "{make:?}");
+                }
+            }
+        }
+        let failed = peer.tell(json!({"do": "subscribe", "topic": "nowhere", "options": {}})).await;
+        assert_eq!(failed["error"], "jackfield.error.no_route", "{make:?}: {failed}");
+        peer.unsubscribe("open/t").await;
+        reference[0].publish("open/t", json!({}), json!(["unheard"]), json!(null));
+        for client in &mut reference[1..] {
+            assert_eq!(client.event().await.args, json!(["unheard"]));
+        }
+        reference[0].publish("open.pattern", json!({}), json!(["last"]), json!(null));
+        assert_eq!(peer.event().await.1, json!(["last"]), "{make:?} is not subscribed any more");
+        peer.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn binary_crosses_all_serializers() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let makes = [
+        Make::AutobahnPython as fn(Codec) -> Make,
+        Make::XconnPython,
+        Make::AutobahnJs,
+        Make::Wampy,
+    ];
+    let value = json!([binary(&[0, 1, 127, 128, 255]), {"in": binary(b"deep")}]);
+    let mut peers = Vec::new();
+    for make in makes.into_iter().flat_map(|make| [Codec::MsgPack, Codec::Cbor].map(make)) {
+        let mut peer = Peer::join(make, server.addr).await;
+        peer.subscribe("open/binary", json!({})).await;
+        peers.push((make, peer));
+    }
+    for codec in Codec::ALL {
+        let mut client = v2::Client::connect(server.addr, codec, "realm1").await;
+        let args = json!([value]);
+        let kwargs = json!({"value": value});
+        let publish =
+            client.publish_acknowledged("open/binary", json!({}), args.clone(), kwargs.clone());
+        publish.await.unwrap();
+        for (make, peer) in &mut peers {
+            let (_, heard_args, heard_kwargs) = peer.event().await;
+            assert_eq!((&heard_args, &heard_kwargs), (&args, &kwargs), "{codec:?} to {make:?}");
+        }
+    }
+    let mut reference = Vec::new();
+    for codec in Codec::ALL {
+        let mut client = v2::Client::connect(server.addr, codec, "realm1").await;
+        client.subscribe("open/binary", json!({})).await;
+        reference.push(client);
+    }
+    for (make, peer) in &mut peers {
+        let options = json!({"acknowledge": true});
+        peer.publish("open/binary", json!([value]), json!({"value": value}), options).await;
+        for client in &mut reference {
+            let event = client.event().await;
+            let found = (event.args, event.kwargs);
+            assert_eq!(found, (json!([value]), json!({"value": value})), "from {make:?}");
+        }
+    }
+}
+
+/// autobahn-python in its own order of preference gets the first that is spoken here.
+#[tokio::test]
+async fn the_clients_preference_counts() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut peer = Peer::start(Make::AutobahnPythonDefault, server.addr, "realm1", "/");
+    let joined = peer.until("to join", |line| line.get("joined").is_some()).await;
+    let protocol = joined["protocol"].as_str().unwrap();
+    assert!(Codec::ALL.iter().any(|codec| codec.subprotocol() == protocol), "{joined}");
+    // The batched transports are not spoken, and that is said before the upgrade.
+    let batched = Make::AutobahnPythonBatched(Codec::Json);
+    let mut peer = Peer::start(batched, server.addr, "realm1", "/");
+    let ended = |line: &Value| line.get("refused").is_some() || line.get("disconnected").is_some();
+    peer.until("to be refused", ended).await;
+}
+
+#[tokio::test]
+async fn every_v2_client_understands_a_refusal_to_join() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    for make in Make::all_v2() {
+        let mut peer = Peer::start(make, server.addr, "no.such.realm", "/");
+        let answer =
+            peer.until("to be refused", |line| line.get("refused").is_some()).await.to_string();
+        assert!(answer.contains("no_such_realm"), "{make:?}: {answer}");
+    }
+}
+
+fn or(value: Value, default: Value) -> Value {
+    if value.is_null() { default } else { value }
+}
