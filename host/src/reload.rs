@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use jackfield_sandbox::{Audience, Sandbox};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
 
@@ -98,7 +99,7 @@ impl Reloader {
         self.forced.notify_one();
     }
 
-    /// Reloads with every change, for ever. `committed` is called after each new generation has
+    /// Reloads with every change, and when the process receives SIGHUP, for ever. `committed` is called after each new generation has
     /// begun to serve, with the one before and the new one; the next reload waits for it.
     pub async fn run<F, Fut>(&self, committed: F)
     where
@@ -106,9 +107,13 @@ impl Reloader {
         Fut: Future<Output = ()>,
     {
         let mut tried = Some(self.generations.current().hash());
+        let mut hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| warn!(%error, "SIGHUP forces no reload, it cannot be received"))
+            .ok();
         loop {
             let cause = tokio::select! {
                 () = self.forced.notified() => Cause::Forced,
+                () = received(&mut hangup) => Cause::Forced,
                 () = self.settled() => Cause::Change,
             };
             if let Some((old, new)) = self.reload(cause, &mut tried).await {
@@ -225,6 +230,15 @@ async fn read(site: &Site, watch: &Arc<Mutex<Watch>>) -> Result<Snapshot, String
     match reading.await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(error) => Err(format!("failed to read the site: the reading ended early: {error}")),
+    }
+}
+
+/// Waits for the signal; for ever if it cannot be received.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        // The stream of a signal ends only with the runtime.
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

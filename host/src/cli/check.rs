@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use jackfield_routing::RouteTable;
+
 use crate::generation::Generation;
 
 use super::judge::{Judgement, SiteArgs};
@@ -36,7 +38,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     if judgement.files == 0 {
         writeln!(out, "{site}: warning: there is no websocket_routing.yml below it\n")?;
     }
-    let routes = judgement.routes().map(|table| table.routes()).unwrap_or_default();
+    let routes = judgement.routes().map(RouteTable::routes).unwrap_or_default();
     let handlers: BTreeSet<&str> =
         routes.iter().map(|route| route.handler.callback.as_str()).collect();
     let routes = count(routes.len(), "route");

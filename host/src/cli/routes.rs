@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use jackfield_routing::{Action, Route};
+use jackfield_routing::{Action, Route, RouteTable};
 use serde_json::{Map, Value, json};
 
 use crate::generation::PluginEntry;
@@ -28,7 +28,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     for problem in &judgement.problems {
         writeln!(io::stderr(), "{problem}\n")?;
     }
-    let routes = judgement.routes().map(|table| table.routes()).unwrap_or_default();
+    let routes = judgement.routes().map(RouteTable::routes).unwrap_or_default();
     let rows: Vec<Row<'_>> =
         routes.iter().map(|route| Row { route, plugin: plugin(&judgement, route) }).collect();
     if args.json {

@@ -5,6 +5,7 @@
 //! that judge a site.
 
 use std::num::NonZeroU16;
+use std::path::Path;
 use std::sync::Arc;
 
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
@@ -35,7 +36,8 @@ pub struct Workshop {
 /// Every mistake of every routing file.
 pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
     let (routes, mut problems) = parse(snapshot);
-    let own = snapshot.problems().iter().filter(|problem| !problem.path.ends_with(".wasm"));
+    let is_plugin = |path: &str| Path::new(path).extension().is_some_and(|it| it == "wasm");
+    let own = snapshot.problems().iter().filter(|problem| !is_plugin(&problem.path));
     problems.extend(own.cloned().map(Problem::Site));
     finish(problems)?;
     // Without routes there were problems.
@@ -93,9 +95,11 @@ pub async fn prepare(
     let mut problems = Vec::new();
     let mut plugins = Vec::with_capacity(loaded.len());
     for (position, (file, plugin)) in loaded.into_iter().enumerate() {
-        let served = routes.routes().iter().zip(&serves);
-        let own: Vec<&Route> =
-            served.filter(|(_, serves)| **serves == position).map(|(route, _)| route).collect();
+        let bound = routes.routes().iter().zip(&serves);
+        let own: Vec<&Route> = bound
+            .filter(|(_, served_by)| **served_by == position)
+            .map(|(route, _)| route)
+            .collect();
         match start(file, plugin, &own, previous).await {
             Ok(running) => plugins.push(PluginEntry { file: file.path.clone(), running }),
             Err(error) => problems.push(rehearsal_problem(file, &routes, &error)),
