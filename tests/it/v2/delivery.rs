@@ -120,6 +120,29 @@ async fn only_who_asks_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn publishers_are_named_if_they_wish() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut subscriber = join(&server, Codec::Json).await;
+    subscriber.subscribe("open/t", json!({})).await;
+    for codec in Codec::ALL {
+        let publisher = join(&server, codec).await;
+        let named = json!({
+            "publisher": publisher.session(),
+            "publisher_authid": publisher.welcome()["authid"],
+            "publisher_authrole": "anonymous",
+        });
+        for (wish, due) in
+            [(json!(true), &named), (json!(false), &json!({})), (json!(null), &json!({}))]
+        {
+            let message = json!([16, 1, {"disclose_me": wish}, "open/t", [1]]);
+            publisher.send(&message);
+            assert_eq!(subscriber.event().await.details, *due, "{codec:?} {wish}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn patterns_match_as_the_specification_says() {
     let site = Site::open();
     let server = Server::configured(site.path(), "unrouted: broadcast");
