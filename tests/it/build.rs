@@ -29,7 +29,7 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
 /// A guest of the tests' own, such as `hostile`.
 pub(crate) fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    component(&BUILT, "tests/guests", &format!("{name}.wasm"))
+    component(&BUILT, "tests/guests", &format!("guest_{name}.wasm"))
 }
 
 fn component(built: &OnceLock<PathBuf>, workspace: &str, file: &str) -> PathBuf {

@@ -1,11 +1,13 @@
 //! A real server: the `jackfield` command in a process of its own, on a free port.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use serde_json::Value;
 
 use crate::build;
 use crate::client::PATIENCE;
@@ -70,7 +72,7 @@ impl Server {
         });
         let Some(addr) = address else {
             let _ended = process.wait();
-            panic!("jackfield did not start: {line}{}", log.text.lock().unwrap());
+            panic!("jackfield did not start: {line}{}", log.text());
         };
         Self { addr, process, log }
     }
@@ -82,7 +84,7 @@ impl Server {
 
     /// Everything that was logged so far.
     pub(crate) fn log(&self) -> String {
-        self.log.text.lock().unwrap().clone()
+        self.log.text().clone()
     }
 
     /// Waits until the log has the text; returns the log. A position to start from skips what
@@ -96,13 +98,25 @@ impl Server {
     #[track_caller]
     pub(crate) fn logged_after(&self, after: usize, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
-        let mut log = self.log.text.lock().unwrap();
+        let mut log = self.log.text();
         while !log[after..].contains(text) {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the server never logged {text:?}; it logged:\n{log}");
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
         }
         log[after..].to_owned()
+    }
+
+    /// What `/health` says.
+    pub(crate) fn health(&self) -> Value {
+        let mut tcp = TcpStream::connect(self.addr).expect("the server listens");
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).expect("/health is answered");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP response");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        serde_json::from_str(body).expect("/health is JSON")
     }
 
     /// Whether the process still runs.
@@ -148,13 +162,18 @@ impl Drop for Server {
 }
 
 impl Log {
+    /// Also where a test has failed while it held the text: it is shown then.
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn follow(&self, mut stderr: impl Read) {
         let mut buffer = [0; 4096];
         while let Ok(count) = stderr.read(&mut buffer) {
             if count == 0 {
                 break;
             }
-            self.text.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+            self.text().push_str(&String::from_utf8_lossy(&buffer[..count]));
             self.grown.notify_all();
         }
     }

@@ -1,0 +1,230 @@
+//! The commands that judge a site and answer questions about it, and a server that refuses to
+//! start: what they print, where they point, and how they exit.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::build;
+use crate::site::{OPEN_ROUTES, Site};
+
+const CHAT_ROUTES: &str = "\
+acme.chat:
+    channel: 'acme/chat/{room}'
+    handler: { callback: 'chat' }
+    requirements:
+        room: '[a-z]+'
+acme.any:
+    channel: 'acme/{kind}/{room}'
+    handler: { callback: 'broadcast' }
+    allow: { publish: [member, staff] }
+";
+
+/// What a command came to.
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Runs `jackfield COMMAND SITE…`, which ends by itself.
+fn jackfield(command: &str, site: &Path, more: &[&str]) -> Answer {
+    let output = Command::new(build::jackfield())
+        .arg(command)
+        .arg(site)
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .expect("jackfield runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn good() -> Site {
+    let site = Site::open();
+    site.bundle("chat", CHAT_ROUTES, &[build::plugin("chat")]);
+    site
+}
+
+#[test]
+fn check_finds_nothing_in_a_good_site() {
+    let site = good();
+    let Answer { code, out, err } = jackfield("check", site.path(), &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.ends_with(": 4 routes, 2 handlers, 2 plugins: ok\n"), "{out}");
+
+    // Without the components, the routes are still in order.
+    site.remove("chat/jackfield_chat.wasm");
+    let Answer { code, out, .. } = jackfield("check", site.path(), &["--routing-only"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("4 routes, 2 handlers"), "{out}");
+    let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
+    assert_eq!(code, Some(1), "{out}");
+    begins(&out, &site, "chat/websocket_routing.yml:3:26: error: ");
+}
+
+#[test]
+fn check_prints_every_mistake_with_its_place() {
+    let site = good();
+    site.write("a/websocket_routing.yml", "a: { channel: 'a' }\nb: 1\n");
+    site.write("c/websocket_routing.yml", "c:\n    channel: c: {x}\n");
+    site.write("d/broken.wasm", "not a component");
+    site.write("e/websocket_routing.yml", b"e:\n    # \xff\n");
+    let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
+    assert_eq!(code, Some(1));
+    for place in [
+        "a/websocket_routing.yml:1:1: error: ",
+        "a/websocket_routing.yml:2:4: error: ",
+        "c/websocket_routing.yml:2:15: error: ",
+        "d/broken.wasm: error: failed to ",
+        "e/websocket_routing.yml:2:7: error: ",
+    ] {
+        begins(&out, &site, place);
+    }
+    assert!(out.ends_with(" problems\n"), "{out}");
+
+    let Answer { code, out, .. } = jackfield("check", site.path(), &["--routing-only"]);
+    assert_eq!(code, Some(1));
+    begins(&out, &site, "c/websocket_routing.yml:2:15: error: ");
+    assert!(!out.contains("broken.wasm"), "{out}");
+}
+
+#[test]
+fn check_suggests_the_handler_that_was_meant() {
+    let site = good();
+    let routes = OPEN_ROUTES.replace("broadcast", "brodcast").replace("test.", "other.");
+    site.write("b/websocket_routing.yml", routes);
+    let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
+    assert_eq!(code, Some(1));
+    begins(&out, &site, "b/websocket_routing.yml:3:26: error: ");
+    begins(&out, &site, "b/websocket_routing.yml:6:26: error: ");
+    assert!(out.contains("broadcast`"), "{out}");
+}
+
+#[test]
+fn check_rehearses() {
+    let site = good();
+    let args = CHAT_ROUTES.replace("'chat' }", "'chat', args: { history: 500 } }");
+    site.write("chat/websocket_routing.yml", args);
+    let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
+    assert_eq!(code, Some(1));
+    begins(&out, &site, "chat/websocket_routing.yml:3:");
+    assert!(out.contains("history can be 200 at most"), "{out}");
+    let Answer { code, out, .. } = jackfield("check", site.path(), &["--routing-only"]);
+    assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
+fn a_site_that_is_not_there_is_named() {
+    for command in ["check", "routes", "serve"] {
+        let Answer { code, out, err } = jackfield(command, Path::new("/nowhere/at/all"), &[]);
+        assert_eq!(code, Some(1), "{command}");
+        assert!(format!("{out}{err}").contains("/nowhere/at/all"), "{command}: {out}{err}");
+    }
+}
+
+#[test]
+fn routes_lists_them_in_matching_order() {
+    let site = good();
+    let Answer { code, out, err } = jackfield("routes", site.path(), &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let lines: Vec<Vec<&str>> =
+        out.lines().map(|line| line.split_whitespace().collect()).collect();
+    let names: Vec<&str> = lines.iter().map(|line| line[0]).collect();
+    assert_eq!(names, ["NAME", "acme.chat", "acme.any", "test.open", "test.dotted"]);
+    let chat = &lines[1];
+    assert_eq!(chat[1..3], ["acme/chat/{room}", "chat"]);
+    assert!(chat.last().unwrap().ends_with("chat/websocket_routing.yml:1"), "{chat:?}");
+    assert!(out.contains("publish: member|staff"), "{out}");
+
+    let Answer { out, .. } = jackfield("routes", site.path(), &["--json"]);
+    let routes: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(routes[0]["name"], "acme.chat");
+    assert_eq!(routes[0]["requirements"]["room"], "[a-z]+");
+    assert_eq!(routes[1]["allow"]["publish"][1], "staff");
+    assert_eq!((&routes[1]["line"], &routes[1]["column"]), (&Value::from(6), &Value::from(1)));
+}
+
+#[test]
+fn match_tells_which_route_and_why_not_the_others() {
+    let site = good();
+    let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/kitchen"]);
+    assert_eq!(code, Some(0), "{out}");
+    for part in [
+        "`acme/chat/kitchen` takes the route `acme.chat`",
+        "chat of ",
+        "websocket_routing.yml:1:1",
+        "room = kitchen",
+        "would take it, but `acme.chat` comes first",
+        "segment 1 is `acme`, not `open`",
+    ] {
+        assert!(out.contains(part), "{part} is missing in:\n{out}");
+    }
+
+    let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/Kitchen"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("takes the route `acme.any`"), "{out}");
+    assert!(out.contains("segment 3 `Kitchen` does not match `[a-z]+` of {room}"), "{out}");
+    assert!(out.contains("kind = chat") && out.contains("room = Kitchen"), "{out}");
+
+    let Answer { code, out, .. } = jackfield("match", site.path(), &["elsewhere"]);
+    assert_eq!(code, Some(1));
+    assert!(out.contains("no route takes `elsewhere`"), "{out}");
+}
+
+#[test]
+fn serve_refuses_a_broken_site_and_says_why() {
+    let site = good();
+    site.write("c/websocket_routing.yml", "c:\n    channel: c: {x}\n");
+    let Answer { code, out, err } = jackfield("serve", site.path(), &["--listen", "127.0.0.1:0"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    begins(&err, &site, "c/websocket_routing.yml:2:15: error: ");
+}
+
+#[test]
+fn bad_settings_are_refused_with_their_place() {
+    let site = good();
+    let config = site.file("settings.conf");
+    for (text, place) in [
+        ("listen: 8080\n", ":1:9: error: `8080` is not an address"),
+        ("limits:\n    mesage: 1 MiB\n", ":2:5: error: unknown key `mesage`"),
+        ("realms: [a\n", ":"),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let path = config.to_str().unwrap();
+        for command in ["serve", "check"] {
+            let Answer { code, out, err } = jackfield(command, site.path(), &["--config", path]);
+            assert_eq!(code, Some(1), "{command} with {text}");
+            assert!(format!("{out}{err}").contains(&format!("{path}{place}")), "{out}{err}");
+        }
+    }
+    let missing = ["--config", "/nowhere.yml"];
+    let Answer { code, err, .. } = jackfield("serve", site.path(), &missing);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("/nowhere.yml"), "{err}");
+
+    // The site's own settings are found without being named.
+    site.write("jackfield.yml", "realms: []\n");
+    let Answer { code, err, .. } = jackfield("serve", site.path(), &[]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("jackfield.yml:1:9: error: there is no realm"), "{err}");
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let site = good();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let Answer { code, out, err } = jackfield("serve", site.path(), &["--listen", &address]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains(&format!("error: failed to listen on {address}: ")), "{err}");
+}
+
+/// A line of the text begins with this path of the site.
+#[track_caller]
+fn begins(text: &str, site: &Site, place: &str) {
+    let place = format!("{}/{place}", site.path().display());
+    assert!(text.lines().any(|line| line.starts_with(&place)), "{place} is missing in:\n{text}");
+}

@@ -1,0 +1,233 @@
+//! Handlers that misbehave, each in its own way: the publisher is told, nobody receives anything,
+//! everybody else is served meanwhile, and the plugin comes back.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::build;
+use crate::client::codec::Codec;
+use crate::client::v1::{self, Reach};
+use crate::client::v2::{Client, WampError};
+use crate::client::within;
+use crate::server::Server;
+use crate::site::Site;
+
+const FAILED: &str = "jackfield.error.handler_failed";
+const ON_HOLD: &str = "jackfield.error.handler_on_hold";
+
+/// Every handler that the tests here publish to, at `h/` and its name.
+const HANDLERS: &[&str] = &[
+    "allocate", "effects", "exit", "flood_log", "long_log", "nonsense", "nonsense_publish",
+    "publish_storm", "recurse", "shout", "sleep", "spin", "tell", "trap", "writes_then_spins",
+    "writes_then_traps",
+];
+
+/// What each misbehaviour is called in the log.
+const FAULTS: &[(&str, &str, &str)] = &[
+    ("spin", "deadline", "did not return within 250 ms"),
+    ("sleep", "deadline", "did not return within 250 ms"),
+    ("allocate", "memory", "needs more than its 67108864 bytes of memory"),
+    ("trap", "trap", "this is what I do"),
+    ("recurse", "trap", "trapped: "),
+    ("exit", "exit", "called exit with code 3"),
+    ("nonsense", "bad_answer", "gave a bad answer: "),
+    ("nonsense_publish", "bad_answer", "gave a bad answer: "),
+    ("publish_storm", "effects", "gave more than its 1000 effects"),
+    ("shout", "output", "gave more than its 1048576 bytes of output"),
+    ("writes_then_traps", "trap", "after the writes"),
+    ("writes_then_spins", "deadline", "did not return within 250 ms"),
+];
+
+/// A plugin whose code was running when it failed: the log says where.
+const WITH_BACKTRACE: &[&str] = &["spin", "allocate", "trap", "recurse", "writes_then_traps"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_handler_fails_closed_and_comes_back() {
+    let (_site, mut server) = hostile();
+    let mut publisher = joined(&server).await;
+    let mut subscriber = joined(&server).await;
+    let mut old = v1::Client::connect(server.addr).await;
+    subscriber.subscribe("h/tell", json!({})).await;
+    for (handler, kind, message) in FAULTS {
+        let topic = format!("h/{handler}");
+        if *handler != "trap" {
+            subscriber.subscribe(&topic, json!({})).await;
+            old.subscribe(&topic);
+            old.round_trip().await;
+        }
+        let logged = server.log().len();
+        let error = publish(&mut publisher, &topic, json!(["x"])).await.unwrap_err();
+        assert_eq!(error.uri, FAILED, "{handler}");
+        let told = error.args.to_string();
+        assert!(!told.contains(message), "clients are not told how {handler} failed: {told}");
+
+        // Nobody heard of it: not the subscribers, and not the store.
+        subscriber.expect_no_event().await;
+        old.expect_no_event().await;
+        publish(&mut publisher, "h/tell", json!([])).await.unwrap();
+        let answer = subscriber.event().await.args;
+        assert_eq!(answer, json!(["calls 1, key none"]), "after {handler}, an instance is fresh");
+
+        let log = server.logged_after(logged, message);
+        let who = format!("plugin hostile, on-publish of handler {handler} for topic {topic}: ");
+        for part in [who.as_str(), &format!("kind=\"{kind}\""), "backtrace="] {
+            assert!(log.contains(part), "{handler}: {part} is missing in:\n{log}");
+        }
+        let shown = log.contains("guest_hostile");
+        assert!(shown || !WITH_BACKTRACE.contains(handler), "{handler} has no backtrace:\n{log}");
+    }
+    assert!(server.is_alive());
+    assert_eq!(old.page_errors(), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_of_version_1_and_those_who_want_no_answer_go_on() {
+    let (_site, server) = hostile();
+    let mut subscriber = joined(&server).await;
+    subscriber.subscribe("h/tell", json!({})).await;
+    let mut old = v1::Client::connect(server.addr).await;
+    old.publish("h/trap", &json!("x"), &Reach::Plain);
+    old.publish("h/tell", &json!("x"), &Reach::Plain);
+    old.round_trip().await;
+    assert_eq!(subscriber.event().await.args, json!(["calls 1, key none"]));
+    let mut publisher = joined(&server).await;
+    publisher.publish("h/trap", json!({}), json!(["x"]), Value::Null);
+    publish(&mut publisher, "h/tell", json!([])).await.unwrap();
+    assert_eq!(subscriber.event().await.args, json!(["calls 1, key none"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_traps_refuses_the_subscription() {
+    let (_site, server) = hostile();
+    let mut client = joined(&server).await;
+    let error = client.try_subscribe("h/trap", json!({})).await.unwrap_err();
+    assert_eq!(error.uri, FAILED);
+    server.logged("on-subscribe of handler trap for topic h/trap: ");
+    client.subscribe("h/tell", json!({})).await;
+    publish(&mut client, "h/tell", json!([])).await.unwrap();
+    assert_eq!(client.event().await.args, json!(["calls 1, key none"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_are_served_while_handlers_spin() {
+    let site = Site::open();
+    // More of them than there are threads to spin on.
+    let routes = "spin:\n    channel: 'spin/{n}'\n    handler: { callback: 'spin' }\n    lanes: 8\n";
+    site.bundle("hostile", routes, &[build::guest("hostile")]);
+    let deadline = "plugins: { named: { hostile: { deadline: 3s } } }\n";
+    let server = Server::configured(site.path(), deadline);
+    let (mut ping, mut pong) = (joined(&server).await, joined(&server).await);
+    ping.subscribe("open/pong", json!({})).await;
+    pong.subscribe("open/ping", json!({})).await;
+    let mut spinning = Vec::new();
+    for n in 0..16 {
+        let mut publisher = joined(&server).await;
+        let (done, outcome) = oneshot::channel();
+        tokio::spawn(async move {
+            done.send(publish(&mut publisher, &format!("spin/{n}"), json!([])).await).unwrap();
+        });
+        spinning.push(outcome);
+    }
+    let mut round_trips = 0;
+    while spinning.iter_mut().all(|outcome| outcome.try_recv().is_err()) {
+        publish(&mut ping, "open/ping", json!([round_trips])).await.unwrap();
+        assert_eq!(pong.event().await.args, json!([round_trips]));
+        publish(&mut pong, "open/pong", json!([round_trips])).await.unwrap();
+        assert_eq!(ping.event().await.args, json!([round_trips]));
+        round_trips += 1;
+    }
+    assert!(round_trips >= 100, "only {round_trips} round trips while handlers spun for 3 s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_faults_put_the_handler_on_hold_and_it_comes_back() {
+    let (_site, server) = hostile();
+    let mut client = joined(&server).await;
+    let fail = json!(["trap"]);
+    let mut failures = 0;
+    let held = within("the hold", async {
+        loop {
+            let error = publish(&mut client, "h/effects", fail.clone()).await.unwrap_err();
+            if error.uri != FAILED {
+                return error;
+            }
+            failures += 1;
+        }
+    });
+    assert_eq!(held.await.uri, ON_HOLD);
+    assert_eq!(failures, 5);
+    // The handler, not the plugin.
+    client.subscribe("h/tell", json!({})).await;
+    publish(&mut client, "h/tell", json!([])).await.unwrap();
+    client.event().await;
+    // It need not fail to be refused now, nor to be tried again later.
+    let back = within("the end of the hold", async {
+        let mut refusals = 0;
+        while let Err(error) = publish(&mut client, "h/effects", json!(["fine"])).await {
+            assert_eq!(error.uri, ON_HOLD);
+            refusals += 1;
+        }
+        refusals
+    });
+    assert_ne!(back.await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_cannot_flood_the_log() {
+    let (_site, server) = hostile();
+    let mut client = joined(&server).await;
+    // A hundred thousand lines may take longer than a call may; both are fine.
+    let _either = publish(&mut client, "h/flood_log", json!([])).await;
+    let log = server.logged("log lines were left out");
+    let lines = log.lines().filter(|line| line.contains("jackfield::plugin")).count();
+    assert!((1..5_000).contains(&lines), "{lines} lines");
+    assert!(log.contains("plugin=\"hostile\" handler=\"flood_log\" topic=\"h/flood_log\""), "{log}");
+
+    let (_site, server) = hostile();
+    let mut client = joined(&server).await;
+    publish(&mut client, "h/long_log", json!([])).await.unwrap();
+    let log = server.logged("more bytes left out");
+    let longest = log.lines().map(str::len).max();
+    assert!(longest < Some(10_000), "a line of {longest:?} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_bounded_whatever_fails() {
+    let (_site, server) = hostile();
+    let mut client = joined(&server).await;
+    publish(&mut client, "h/tell", json!([])).await.unwrap();
+    let before = server.memory();
+    let mut faults = HashSet::new();
+    for _ in 0..4 {
+        for handler in ["allocate", "recurse", "shout", "publish_storm"] {
+            let error = publish(&mut client, &format!("h/{handler}"), json!([])).await.unwrap_err();
+            faults.insert((handler, error.uri));
+        }
+    }
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    let growth = server.memory().saturating_sub(before) >> 20;
+    assert!(growth < 160, "{growth} MiB more after four instances of 64 MiB each");
+}
+
+/// A server with a route to each handler of the hostile guest.
+fn hostile() -> (Site, Server) {
+    let site = Site::open();
+    let route = |handler: &&str| {
+        format!("h.{handler}:\n    channel: 'h/{handler}'\n    handler: {{ callback: '{handler}' }}\n")
+    };
+    let routes: String = HANDLERS.iter().map(route).collect();
+    site.bundle("hostile", &routes, &[PathBuf::from(build::guest("hostile"))]);
+    let server = Server::start(site.path());
+    (site, server)
+}
+
+async fn joined(server: &Server) -> Client {
+    Client::connect(server.addr, Codec::Json, "realm1").await
+}
+
+async fn publish(client: &mut Client, topic: &str, args: Value) -> Result<u64, WampError> {
+    client.publish_acknowledged(topic, json!({"exclude_me": false}), args, Value::Null).await
+}

@@ -1,0 +1,175 @@
+//! The life of connections as the operator bounds it: who is silent, who is gone, who never
+//! begins, how many there may be, and how the server says farewell.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::client::codec::Codec;
+use crate::client::socket::Ending;
+use crate::client::v1::{self, Hangup};
+use crate::client::v2::{Client, NoSession, Options};
+use crate::client::within;
+use crate::server::Server;
+use crate::site::Site;
+
+const SHORT: &str = "keepalive: { interval: 100ms, timeout: 400ms }\n";
+/// What a subscriber is sent in the tests of a shutdown.
+const EVENTS: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_silent_but_alive_stays_and_who_is_dead_goes() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), SHORT);
+    // Both answer pings, and do nothing else.
+    let mut silent = joined(&server).await;
+    silent.subscribe("open/a", json!({})).await;
+    let mut old = v1::Client::connect(server.addr).await;
+    // Several in a row, so that the silent ones have been silent for several time-outs.
+    for _ in 0..4 {
+        let logged = server.log().len();
+        let dead = joined(&server).await;
+        dead.socket().stop_reading();
+        server.logged_after(logged, "the client does not answer pings");
+    }
+    let logged = server.log().len();
+    let mut dead = v1::Client::connect(server.addr).await;
+    dead.socket().stop_reading();
+    server.logged_after(logged, "connection lost: the client does not answer pings");
+    dead.socket().resume_reading();
+    assert_eq!(dead.session_hangup().await, Hangup::Lost);
+    silent.round_trip().await;
+    old.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_begins_is_let_go() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
+    for begun in ["", "GET /ws HT", "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"] {
+        let (logged, mut answer) = (server.log().len(), String::new());
+        let mut tcp = TcpStream::connect(server.addr).await.unwrap();
+        tcp.write_all(begun.as_bytes()).await.unwrap();
+        // An end or a reset, and in no case an answer.
+        let _ended = within("the end", tcp.read_to_string(&mut answer)).await;
+        assert_eq!(answer, "", "{begun:?}");
+        server.logged_after(logged, "the handshake failed: it took too long");
+    }
+    joined(&server).await.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_without_end_are_refused() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { handshake: 2 KiB }\n");
+    let long = "x".repeat(2100);
+    for (head, status) in [
+        (format!("GET /?ticket={long}"), "HTTP/1.1 431 "),
+        (format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}"), "HTTP/1.1 431 "),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(100)), "HTTP/1.1 431 "),
+        ("garbage\r\n\r\n".to_owned(), "HTTP/1.1 400 "),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), "HTTP/1.1 505 "),
+    ] {
+        let answer = ask(server.addr, &head).await;
+        assert!(answer.starts_with(status), "{head:.40} … was answered by {answer}");
+    }
+    joined(&server).await.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_connect_as_may() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { connections: 2 }\n");
+    let (_first, second) = (joined(&server).await, joined(&server).await);
+    let third = try_join(&server).await;
+    assert!(matches!(&third, Err(NoSession::Refused(refused)) if refused.status.is_none()));
+    server.logged("connection refused: as many are open as may be");
+    drop(second);
+    within("a free place", async { while try_join(&server).await.is_err() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_is_in_good_order() {
+    for signal in ["TERM", "INT"] {
+        let site = Site::open();
+        let mut server = Server::start(site.path());
+        let mut busy = Client::connect_narrow(server.addr, Codec::Cbor, "realm1").await;
+        busy.subscribe("open/a", json!({})).await;
+        busy.round_trip().await;
+        let mut old = v1::Client::connect(server.addr).await;
+        old.subscribe("open/a");
+        old.round_trip().await;
+        let mut idle = joined(&server).await;
+
+        // What is queued before the signal is delivered after it.
+        busy.socket().stop_reading();
+        let filling = "x".repeat(20 * 1024);
+        for number in 0..EVENTS {
+            let args = json!([{"number": number, "filling": filling}]);
+            idle.publish_acknowledged("open/a", json!({}), args, Value::Null).await.unwrap();
+        }
+        server.signal(signal);
+        server.logged("shutting down");
+        busy.socket().resume_reading();
+
+        assert_eq!(idle.dismissed().await, "wamp.close.system_shutdown");
+        assert_eq!(away(&idle.ended().await), Some(1001));
+        for number in 0..EVENTS {
+            assert_eq!(busy.event().await.args[0]["number"], number, "SIG{signal}");
+            assert_eq!(old.event().await.event["number"], number, "SIG{signal}");
+        }
+        assert_eq!(busy.dismissed().await, "wamp.close.system_shutdown");
+        assert_eq!(away(&busy.ended().await), Some(1001));
+        // AutobahnJS comes back from this one alone.
+        assert_eq!(old.session_hangup().await, Hangup::Lost);
+        assert_eq!(server.exit_code(), Some(0), "SIG{signal}");
+        assert!(TcpStream::connect(server.addr).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let site = Site::open();
+    let mut server = Server::configured(site.path(), "shutdown_grace: 200ms\n");
+    let mut stuck = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
+    stuck.subscribe("open/a", json!({})).await;
+    stuck.socket().stop_reading();
+    let half = TcpStream::connect(server.addr).await.unwrap();
+    let mut publisher = joined(&server).await;
+    let large = "x".repeat(900 * 1024);
+    for _ in 0..8 {
+        let args = json!([large]);
+        publisher.publish_acknowledged("open/a", json!({}), args, Value::Null).await.unwrap();
+    }
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    drop(half);
+}
+
+async fn joined(server: &Server) -> Client {
+    Client::connect(server.addr, Codec::Json, "realm1").await
+}
+
+async fn try_join(server: &Server) -> Result<Client, NoSession> {
+    Client::connect_with(server.addr, Codec::Json, "realm1", Options::new(Codec::Json)).await
+}
+
+/// Sends something that is not a WebSocket handshake, and returns the answer.
+async fn ask(addr: SocketAddr, head: &str) -> String {
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // What was sent beyond the limit is not read, so the answer may be followed by a reset.
+    let _ended = within("an answer", tcp.read_to_end(&mut answer)).await;
+    String::from_utf8(answer).unwrap()
+}
+
+/// The code of an orderly end.
+fn away(ending: &Ending) -> Option<u16> {
+    match ending {
+        Ending::Clean { code, .. } => *code,
+        Ending::Lost(_) => None,
+    }
+}

@@ -1,0 +1,190 @@
+//! Files of a site change while clients publish and receive: what serves then, and what is lost,
+//! which is nothing. `load` has the fifty clients, `broken` what a site must not become, `ways`
+//! how people and their tools replace files.
+
+mod broken;
+mod load;
+mod state;
+mod ways;
+
+use serde_json::{Value, json};
+
+use crate::build;
+use crate::client::codec::Codec;
+use crate::client::v1::{self, Reach};
+use crate::client::v2::{Client, Options, WampError};
+use crate::client::within;
+use crate::server::Server;
+use crate::site::Site;
+
+/// Topics of the guest that adds its version to every event.
+const VERSIONED_ROUTES: &str = "\
+test.versioned:
+    channel: 'v/{name}'
+    handler: { callback: 'versioned' }
+";
+const VERSIONED_WASM: &str = "v/versioned.wasm";
+
+/// Files settle at once here; slow ones are slower than this.
+const SETTLE: &str = "watch: { settle: 20ms }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_dropped_into_a_running_site_serves() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut client = joined(&server).await;
+    let refused = client.try_subscribe("v/ask", json!({})).await.unwrap_err();
+    assert_eq!(refused.uri, "jackfield.error.no_route");
+
+    reloading(&server, || add_versioned(&site, 1));
+
+    client.subscribe("v/ask", json!({})).await;
+    assert_eq!(ask(&mut client).await, version(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_may_begin_empty() {
+    let site = Site::new();
+    let server = Server::start(site.path());
+    reloading(&server, || add_versioned(&site, 1));
+    let mut client = asker(&server).await;
+    assert_eq!(ask(&mut client).await, version(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_deleted_takes_its_subscriptions_along() {
+    let site = versioned_site();
+    let server = Server::start(site.path());
+    let mut options = Options::new(Codec::Json);
+    options.details["roles"]["subscriber"] = json!({"features": {"subscription_revocation": true}});
+    let gone = Client::connect_with(server.addr, Codec::Json, "realm1", options).await;
+    let mut gone = gone.unwrap();
+    let subscription = gone.subscribe("v/ask", json!({})).await;
+    let open = gone.subscribe("open/a", json!({})).await;
+    let mut old = v1::Client::connect(server.addr).await;
+    old.subscribe("v/ask");
+    old.subscribe("open/a");
+    old.round_trip().await;
+    let mut unaware = joined(&server).await;
+    unaware.subscribe("v/ask", json!({})).await;
+
+    reloading(&server, || site.remove("v"));
+
+    assert_eq!(gone.revoked().await, (subscription, Some("jackfield.close.revoked".to_owned())));
+    let unknown = gone.unsubscribe(subscription).await.unwrap_err();
+    assert_eq!(unknown.uri, "wamp.error.no_such_subscription");
+    let refused = publish(&mut gone, "v/ask", json!(["late"])).await.unwrap_err();
+    assert_eq!(refused.uri, "jackfield.error.no_route");
+    // Who does not know of revocations is not told; version 1 has no words for it anyway.
+    unaware.send(&json!([34, 100, 1]));
+    assert_eq!(unaware.message().await[0], 8);
+    old.publish("v/ask", &json!("late"), &Reach::Plain);
+    old.expect_no_event().await;
+    assert_eq!(old.page_errors(), [] as [&str; 0]);
+
+    publish(&mut gone, "open/a", json!(["still here"])).await.unwrap();
+    let event = gone.event().await;
+    assert_eq!((event.subscription, event.args), (open, json!(["still here"])));
+    assert_eq!(old.event().await.event, json!("still here"));
+
+    reloading(&server, || add_versioned(&site, 2));
+    gone.subscribe("v/ask", json!({})).await;
+    assert_eq!(ask(&mut gone).await, version(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reloads_although_nothing_has_changed() {
+    let site = versioned_site();
+    let mut server = Server::start(site.path());
+    let mut client = asker(&server).await;
+    reloading(&server, || server.signal("HUP"));
+    assert_eq!(ask(&mut client).await, version(1));
+    assert!(server.is_alive());
+}
+
+/// A site with open topics and version 1 of the versioned guest.
+fn versioned_site() -> Site {
+    let site = Site::open();
+    add_versioned(&site, 1);
+    site
+}
+
+/// Adds the bundle as one, so that it makes one reload.
+fn add_versioned(site: &Site, number: u32) {
+    site.write(".v/versioned.wasm", component(number));
+    site.write(".v/websocket_routing.yml", VERSIONED_ROUTES);
+    std::fs::rename(site.file(".v"), site.file("v")).unwrap();
+}
+
+/// What version `number` adds to events.
+fn version(number: u32) -> String {
+    format!("@@VERSION-{number:06}")
+}
+
+/// Version `number` of the versioned guest.
+fn component(number: u32) -> Vec<u8> {
+    patched("versioned", &version(1), &version(number))
+}
+
+/// A guest in which one text is replaced by another of the same length.
+fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = std::fs::read(build::guest(guest)).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len()).filter(|place| bytes[*place..].starts_with(from.as_bytes())).collect();
+    let [place] = places[..] else { panic!("{guest} has {from} at {places:?}") };
+    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
+/// Makes a change, and waits until the generation that comes of it serves.
+#[track_caller]
+fn reloading(server: &Server, change: impl FnOnce()) {
+    let (logged, before) = (server.log().len(), generation(server));
+    change();
+    server.logged_after(logged, "a generation is ready");
+    // It is ready a moment before it serves.
+    while generation(server) == before {}
+}
+
+fn generation(server: &Server) -> Value {
+    server.health()["generation"].clone()
+}
+
+async fn joined(server: &Server) -> Client {
+    Client::connect(server.addr, Codec::Json, "realm1").await
+}
+
+/// A client that can `ask`.
+async fn asker(server: &Server) -> Client {
+    let mut client = joined(server).await;
+    client.subscribe("v/ask", json!({})).await;
+    client
+}
+
+/// Which version answers. The client is subscribed to `v/ask`.
+async fn ask(client: &mut Client) -> String {
+    publish(client, "v/ask", json!(["which"])).await.unwrap();
+    let args = client.event().await.args;
+    assert_eq!(args[0], "which");
+    args[1].as_str().unwrap().to_owned()
+}
+
+/// Asks until the new version answers; until then only the old one may.
+async fn ask_until(client: &mut Client, old: u32, new: u32) {
+    within(format!("version {new}"), async {
+        loop {
+            let answer = ask(client).await;
+            if answer == version(new) {
+                return;
+            }
+            assert_eq!(answer, version(old), "waiting for version {new}");
+        }
+    })
+    .await;
+}
+
+/// Publishes, own events included.
+async fn publish(client: &mut Client, topic: &str, args: Value) -> Result<u64, WampError> {
+    client.publish_acknowledged(topic, json!({"exclude_me": false}), args, Value::Null).await
+}

@@ -1,0 +1,150 @@
+//! What a site must not become: each mistake leaves the old version serving, is reported with its
+//! place, and is forgotten when it is mended.
+
+use serde_json::json;
+
+use super::{
+    SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, ask, ask_until, asker, component, patched, reloading,
+    version, versioned_site,
+};
+use crate::build;
+use crate::server::Server;
+
+const ROUTING: &str = "v/websocket_routing.yml";
+
+/// The mistake, the file that it is in, and what the log says of it behind the file's path.
+struct Mistake {
+    what: &'static str,
+    file: &'static str,
+    contents: Vec<u8>,
+    log: &'static str,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_reported_and_the_old_version_serves_on() {
+    let site = versioned_site();
+    let server = Server::configured(site.path(), SETTLE);
+    let mut client = asker(&server).await;
+    for (mistake, number) in mistakes().into_iter().zip(1..) {
+        let Mistake { what, file, contents, log } = mistake;
+        eprintln!("— {what}");
+        let logged = server.log().len();
+        site.write(file, contents);
+        let refusal = server.logged_after(logged, "the reload is refused");
+        let place = format!("{}{log}", site.file(file).display());
+        assert!(refusal.contains(&place), "{what}: the log does not say {place}:\n{refusal}");
+        while server.health()["reload"] == "ok" {}
+        assert_eq!(server.health()["status"], "ok", "{what}");
+
+        assert_eq!(ask(&mut client).await, version(number), "{what}");
+        // Not only those who came before: the old version serves newcomers, too.
+        assert_eq!(ask(&mut asker(&server).await).await, version(number), "{what}");
+        client.event().await;
+
+        if file == ROUTING {
+            site.write(ROUTING, VERSIONED_ROUTES);
+        }
+        site.write(VERSIONED_WASM, component(number + 1));
+        ask_until(&mut client, number, number + 1).await;
+        while server.health()["reload"] != "ok" {}
+    }
+}
+
+fn mistakes() -> Vec<Mistake> {
+    let plugin = |what, contents, log| Mistake { what, file: VERSIONED_WASM, contents, log };
+    let routing = |what, text: &str, log| {
+        Mistake { what, file: ROUTING, contents: text.as_bytes().to_vec(), log }
+    };
+    let whole = component(99);
+    vec![
+        plugin("garbage", b"this is not WebAssembly".to_vec(), ": error: failed to "),
+        plugin("an empty file", vec![], ": error: failed to "),
+        plugin("half a file", whole[..whole.len() / 2].to_vec(), ": error: failed to "),
+        plugin("all but a byte", whole[..whole.len() - 1].to_vec(), ": error: failed to "),
+        plugin("a core module", b"\0asm\x01\0\0\0".to_vec(), ": error: failed to "),
+        plugin("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), ": error: failed to "),
+        plugin(
+            "a component of another contract",
+            other_contract(),
+            ": error: failed to ",
+        ),
+        plugin("a panic in describe", liar(1), ": error: failed to "),
+        routing("a broken line", "test.versioned:\n    channel: 'v/{name}\n", ":3:1: error: "),
+        routing("a tab", "test.versioned:\n\tchannel: 'v/{name}'\n", ":2:1: error: "),
+        routing(
+            "an unknown handler",
+            &VERSIONED_ROUTES.replace("'versioned'", "'versoined'"),
+            ":3:26: error: ",
+        ),
+        routing(
+            "a bad pattern",
+            &format!("{VERSIONED_ROUTES}    requirements: {{ name: '[a-' }}\n"),
+            ":4:27: error: ",
+        ),
+        routing(
+            "a misspelt key",
+            &VERSIONED_ROUTES.replace("channel", "chanel"),
+            ":2:5: error: ",
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_mistakes_of_all_files_are_reported_together() {
+    let site = versioned_site();
+    site.write(VERSIONED_WASM, component(1));
+    let server = Server::start(site.path());
+    let logged = server.log().len();
+    // Renamed as one, so that the server meets both mistakes at once.
+    site.write(".new/plugin.wasm", b"garbage");
+    site.write(".new/websocket_routing.yml", "a: { channel: 'a' }\nb: 1\n");
+    std::fs::rename(site.file(".new"), site.file("new")).unwrap();
+    let log = server.logged_after(logged, "the reload is refused");
+    for place in ["plugin.wasm: error:", "websocket_routing.yml:1:", "websocket_routing.yml:2:"] {
+        let place = format!("{}/{place}", site.file("new").display());
+        assert!(log.contains(&place), "{place} is missing in:\n{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_its_handler_refuses_is_reported_at_its_place() {
+    let site = versioned_site();
+    let hostile = std::fs::read(build::guest("hostile")).unwrap();
+    let server = Server::start(site.path());
+    let mut client = asker(&server).await;
+    let logged = server.log().len();
+    site.write(".h/hostile.wasm", hostile);
+    let routes = "a.b:\n    channel: 'h/x'\n    \
+        handler: { callback: 'refuse_configure', args: { taste: sour } }\n";
+    site.write(".h/websocket_routing.yml", routes);
+    std::fs::rename(site.file(".h"), site.file("h")).unwrap();
+    let log = server.logged_after(logged, "the reload is refused");
+    let place = format!("{}:3:", site.file("h/websocket_routing.yml").display());
+    assert!(log.contains(&place), "{place} is missing in:\n{log}");
+    assert!(log.contains(r#"the args {"taste":"sour"} are not to my liking"#), "{log}");
+    assert_eq!(ask(&mut client).await, version(1));
+
+    reloading(&server, || {
+        site.rename_over("h/websocket_routing.yml", routes.replace("refuse_configure", "tell"));
+    });
+    let id = client.subscribe("h/x", json!({})).await;
+    assert_ne!(id, 0);
+}
+
+/// The guest that misbehaves while it is loaded.
+fn liar(lie: u32) -> Vec<u8> {
+    patched("liar", "@@LIE-000", &format!("@@LIE-{lie:03}"))
+}
+
+/// The versioned guest, as if it were made for a contract of another name.
+fn other_contract() -> Vec<u8> {
+    let mut bytes = component(99);
+    let (from, to) = (b"jackfield:plugin/", b"jackfield:plugon/");
+    for place in 0..bytes.len() - from.len() {
+        if bytes[place..].starts_with(from) {
+            bytes[place..place + to.len()].copy_from_slice(to);
+        }
+    }
+    assert_ne!(bytes, component(99));
+    bytes
+}

@@ -1,0 +1,166 @@
+//! The ways in which people and their tools replace files. Whichever it is, the new version
+//! serves in the end, only the old one does until then, and nothing is ever served or judged half.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use super::{
+    SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, add_versioned, ask, ask_until, asker, component,
+    version, versioned_site,
+};
+use crate::server::Server;
+use crate::site::Site;
+
+/// Longer than files take to settle here: whoever reads in between reads half a file.
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// Replaces version 1 of a bundle by version 2.
+async fn check(what: &str, site: Site, replace: impl FnOnce(&Site) + Send + 'static) {
+    let server = Server::configured(site.path(), SETTLE);
+    let mut client = asker(&server).await;
+    assert_eq!(ask(&mut client).await, version(1), "{what}");
+    let replaced = tokio::task::spawn_blocking(move || {
+        replace(&site);
+        site
+    });
+    ask_until(&mut client, 1, 2).await;
+    let _site = replaced.await.unwrap();
+    assert_eq!(ask(&mut client).await, version(2), "{what}");
+    let log = server.log();
+    assert!(!log.contains("the reload is refused"), "{what}: something half was judged:\n{log}");
+    assert_eq!(server.health()["reload"], "ok", "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn written_in_place() {
+    check("in place", versioned_site(), |site| site.write(VERSIONED_WASM, component(2))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renamed_over() {
+    check("rename", versioned_site(), |site| site.rename_over(VERSIONED_WASM, component(2))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_and_written_anew() {
+    // As an editor does that keeps the old file under another name.
+    check("backup", versioned_site(), |site| {
+        fs::rename(site.file(VERSIONED_WASM), site.file("v/versioned.wasm~")).unwrap();
+        site.write(VERSIONED_WASM, component(2));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copied_slowly() {
+    check("slow copy", versioned_site(), |site| copy_slowly(site, VERSIONED_WASM)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copied_slowly_under_a_temporary_name() {
+    check("slow copy aside", versioned_site(), |site| {
+        copy_slowly(site, "v/.versioned.wasm.Ab12Cd");
+        fs::rename(site.file("v/.versioned.wasm.Ab12Cd"), site.file(VERSIONED_WASM)).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_an_editors_files() {
+    check("editor", versioned_site(), |site| {
+        let half = &component(2)[..1000];
+        for name in ["v/4913", "v/.websocket_routing.yml.swp", "v/.#websocket_routing.yml"] {
+            site.write(name, half);
+        }
+        site.write("v/websocket_routing.yml~", "half: [");
+        site.write("v/versioned.wasm.part", half);
+        site.write("v/README.md", "Not served.");
+        std::thread::sleep(PAUSE);
+        site.write(VERSIONED_WASM, component(2));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_symlink_that_is_swapped() {
+    // As Kubernetes mounts a ConfigMap.
+    let site = Site::open();
+    for number in [1, 2] {
+        site.write(&format!("v/..v{number}/versioned.wasm"), component(number));
+        site.write(&format!("v/..v{number}/websocket_routing.yml"), VERSIONED_ROUTES);
+    }
+    symlink("..v1", site.file("v/..data")).unwrap();
+    for name in ["versioned.wasm", "websocket_routing.yml"] {
+        symlink(format!("..data/{name}"), site.file(&format!("v/{name}"))).unwrap();
+    }
+    check("..data", site, |site| {
+        symlink("..v2", site.file("v/..data_tmp")).unwrap();
+        fs::rename(site.file("v/..data_tmp"), site.file("v/..data")).unwrap();
+        fs::remove_dir_all(site.file("v/..v1")).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_bundle_that_is_a_symlink() {
+    let site = versioned_site();
+    fs::rename(site.file("v"), site.file(".release-1")).unwrap();
+    symlink(".release-1", site.file("v")).unwrap();
+    check("release", site, |site| {
+        site.write(".release-2/versioned.wasm", component(2));
+        site.write(".release-2/websocket_routing.yml", VERSIONED_ROUTES);
+        symlink(".release-2", site.file(".next")).unwrap();
+        fs::rename(site.file(".next"), site.file("v")).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_folder_exchanged() {
+    check("exchange", versioned_site(), |site| {
+        site.write(".new/versioned.wasm", component(2));
+        site.write(".new/websocket_routing.yml", VERSIONED_ROUTES);
+        fs::rename(site.file("v"), site.file(".old")).unwrap();
+        fs::rename(site.file(".new"), site.file("v")).unwrap();
+        // What is left behind is not of the site any more.
+        site.write(".old/websocket_routing.yml", "half: [");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_folder_deleted_and_added_again() {
+    let site = versioned_site();
+    let server = Server::configured(site.path(), SETTLE);
+    for number in 2..5 {
+        super::reloading(&server, || site.remove("v"));
+        super::reloading(&server, || add_versioned(&site, number));
+        let mut client = asker(&server).await;
+        assert_eq!(ask(&mut client).await, version(number));
+        // The folder is another one now, and is watched all the same.
+        site.write(VERSIONED_WASM, component(number + 10));
+        ask_until(&mut client, number, number + 10).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_system_tells_of_nothing() {
+    let site = versioned_site();
+    let server = Server::configured(site.path(), "watch: { poll: 50ms, settle: 20ms }\n");
+    let mut client = asker(&server).await;
+    site.rename_over(VERSIONED_WASM, component(2));
+    ask_until(&mut client, 1, 2).await;
+}
+
+/// Version 2, in parts.
+fn copy_slowly(site: &Site, name: &str) {
+    let mut file = File::create(site.file(name)).unwrap();
+    let whole = component(2);
+    for part in whole.chunks(whole.len().div_ceil(6)) {
+        // The pause is what is tested: somebody else's slowness.
+        std::thread::sleep(PAUSE);
+        file.write_all(part).unwrap();
+    }
+}

@@ -1,0 +1,181 @@
+//! Subscribers that do not read: they cost nobody anything but themselves, and not much of that.
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::client::codec::Codec;
+use crate::client::socket::Ending;
+use crate::client::v1::{self, Hangup};
+use crate::client::v2::{Client, WampError};
+use crate::client::within;
+use crate::server::Server;
+use crate::site::Site;
+
+/// A small bound, so that what the kernel holds is most of what a slow subscriber gets.
+const BOUND: &str = "limits: { outbox: { bytes: 256 KiB } }\n";
+/// What the log says of a slow subscriber, and GOODBYE, too.
+const REASON: &str = "jackfield.close.slow_subscriber";
+/// As large as an event may be, nearly: the sooner are the kernel's buffers full.
+const LARGE: usize = 900 * 1024;
+/// So many large events are more than the bound and any kernel's buffers together.
+const TOO_MANY: usize = 16;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_subscriber_delays_nobody_and_memory_stays_bounded() {
+    const EVENTS: usize = 2_000;
+    const SIZE: usize = 100 * 1024;
+    let site = Site::open();
+    let server = Server::configured(site.path(), BOUND);
+    let mut slow = Vec::new();
+    for codec in Codec::ALL {
+        let mut client = Client::connect_narrow(server.addr, codec, "realm1").await;
+        client.subscribe("open/a", json!({})).await;
+        client.socket().stop_reading();
+        slow.push(client);
+    }
+    let mut quick = joined(&server).await;
+    quick.subscribe("open/a", json!({})).await;
+    let mut publisher = joined(&server).await;
+    let before = server.memory();
+    let filling = "x".repeat(SIZE);
+    let mut most = before;
+    for number in 0..EVENTS {
+        publish(&mut publisher, json!([number, filling])).await.unwrap();
+        assert_eq!(quick.event().await.args[0], number);
+        if number % 50 == 0 {
+            most = most.max(server.memory());
+        }
+    }
+    let growth = most.saturating_sub(before) >> 20;
+    assert!(growth < 48, "{growth} MiB more while 200 MB were published");
+    server.logged(REASON);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_subscriber_is_told_why_if_it_reads_again() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), BOUND);
+    let mut slow = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
+    slow.subscribe("open/a", json!({})).await;
+    slow.round_trip().await;
+    slow.socket().stop_reading();
+    flood(&server, TOO_MANY).await;
+    slow.socket().resume_reading();
+    // What it does receive is whole, and the beginning of what was sent.
+    let mut expected = 0;
+    let goodbye = loop {
+        let message = slow.message().await;
+        if message[0] != 36 {
+            break message;
+        }
+        assert_eq!(message[4][0], expected);
+        assert_eq!(message[4][1].as_str().unwrap().len(), LARGE);
+        expected += 1;
+    };
+    assert_eq!((&goodbye[0], &goodbye[2]), (&json!(6), &json!(REASON)), "{goodbye}");
+    let ended = slow.ended().await;
+    assert!(matches!(&ended, Ending::Clean { code: Some(1008), .. }), "{ended:?}");
+    server.logged(REASON);
+    assert!(expected < TOO_MANY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_subscriber_of_version_1_sees_a_bare_end() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), BOUND);
+    let mut options = v1::Options::default();
+    options.handshake.receive_buffer = Some(4096);
+    let mut slow = v1::Client::connect_with(server.addr, options).await.unwrap();
+    slow.session().await;
+    slow.subscribe("open/a");
+    slow.round_trip().await;
+    slow.socket().stop_reading();
+    flood(&server, TOO_MANY).await;
+    server.logged(REASON);
+    slow.socket().resume_reading();
+    // A Close frame would keep AutobahnJS from ever coming back.
+    assert_eq!(slow.session_hangup().await, Hangup::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_events_instead_keeps_the_subscriber() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), &format!("{BOUND}slow_subscriber: drop\n"));
+    let mut slow = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
+    slow.subscribe("open/a", json!({})).await;
+    slow.round_trip().await;
+    slow.socket().stop_reading();
+    flood(&server, TOO_MANY).await;
+    slow.socket().resume_reading();
+
+    // Somebody publishes until it has caught up.
+    let (caught_up, mut stop) = oneshot::channel();
+    let mut publisher = joined(&server).await;
+    let publishing = tokio::spawn(async move {
+        while stop.try_recv().is_err() {
+            publish(&mut publisher, json!(["now"])).await.unwrap();
+        }
+    });
+    let mut seen = Vec::new();
+    loop {
+        let event = slow.event().await;
+        if event.args[0] == "now" {
+            break;
+        }
+        seen.push(event.args[0].clone());
+    }
+    caught_up.send(()).unwrap();
+    publishing.await.unwrap();
+    assert!(!seen.is_empty() && seen.len() < TOO_MANY, "{seen:?}");
+    assert!(seen.iter().zip(0..).all(|(seen, expected)| *seen == expected), "{seen:?}");
+    slow.round_trip().await;
+    assert!(!server.log().contains(REASON));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_floods_and_never_reads_is_bounded_as_well() {
+    // Each answer is small, so there have to be many: more than the kernel holds.
+    const REQUESTS: u64 = 300_000;
+    let site = Site::open();
+    let server = Server::configured(site.path(), BOUND);
+    for pings in [false, true] {
+        let logged = server.log().len();
+        let before = server.memory();
+        let client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
+        client.socket().stop_reading();
+        for request in 1..=REQUESTS {
+            if pings {
+                client.socket().ping(&[7; 125]);
+            } else {
+                client.send(&json!([32, request, {}, "open/a"]));
+            }
+        }
+        server.logged_after(logged, REASON);
+        let growth = server.memory().saturating_sub(before) >> 20;
+        assert!(growth < 32, "{growth} MiB more, pings: {pings}");
+    }
+    let mut quick = joined(&server).await;
+    quick.subscribe("open/a", json!({})).await;
+    publish(&mut quick, json!(["fine"])).await.unwrap();
+    assert_eq!(quick.event().await.args, json!(["fine"]));
+}
+
+/// Publishes large, numbered events; all have been queued when it returns.
+async fn flood(server: &Server, events: usize) {
+    let mut publisher = joined(server).await;
+    let filling = "x".repeat(LARGE);
+    within("the flood to be taken", async {
+        for number in 0..events {
+            publish(&mut publisher, json!([number, filling])).await.unwrap();
+        }
+    })
+    .await;
+}
+
+async fn joined(server: &Server) -> Client {
+    Client::connect(server.addr, Codec::Json, "realm1").await
+}
+
+async fn publish(client: &mut Client, args: Value) -> Result<u64, WampError> {
+    client.publish_acknowledged("open/a", json!({"exclude_me": false}), args, Value::Null).await
+}
