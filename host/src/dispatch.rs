@@ -128,6 +128,7 @@ impl Dispatch {
     ) -> Result<PublicationId, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         check_uri(from, topic, MatchPolicy::Exact)?;
+        refusals::check_reserved(topic)?;
         let generation = self.generations.current();
         let routed = self.route(&generation, topic)?;
         let mut publication = Publication {
@@ -153,7 +154,8 @@ impl Dispatch {
         let lane = routed.handler.lane(topic);
         let request = self.hook_request(&routed, topic, from);
         let hook = lane.on_publish(&request, &args, &kwargs);
-        let Outcome { answer, effects } = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
+        let Outcome { answer, effects } =
+            paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
         let changed;
         let narrowed;
         match answer {

@@ -9,6 +9,7 @@ use jackfield_sandbox::{Fault, FaultKind};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
 use jackfield_wamp::session::{ErrorTo, Reply, Request};
+use jackfield_wamp::uri;
 use tracing::{debug, warn};
 
 /// A topic that no route matches.
@@ -100,6 +101,16 @@ impl From<UnsubscribeError> for Refusal {
     fn from(error: UnsubscribeError) -> Self {
         Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
     }
+}
+
+/// Nobody publishes in the router's name, in either version: a page could else forge what sessions
+/// of version 2 believe.
+pub(super) fn check_reserved(topic: &str) -> Result<(), Refusal> {
+    if uri::is_reserved(topic) {
+        let message = format!("`{topic}` is the router's own; clients may only listen there");
+        return Err(Refusal::new(error_uri::INVALID_URI, message));
+    }
+    Ok(())
 }
 
 /// The answer to requests that are understood but not served yet: remote procedures.

@@ -55,6 +55,12 @@ pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
     }
 }
 
+/// Whether the URI is one of the router's own, where clients believe what they read: its first
+/// component is `wamp` (WAMP v2 specification, section "Reserved URIs").
+pub fn is_reserved(text: &str) -> bool {
+    text.split('.').next() == Some("wamp")
+}
+
 fn is_component(text: &str) -> bool {
     !text.chars().any(|letter| letter == '#' || letter.is_whitespace())
 }
@@ -62,6 +68,18 @@ fn is_component(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reserved() {
+        let check = |text: &str, expect: bool| assert_eq!(is_reserved(text), expect, "{text:?}");
+        check("wamp", true);
+        check("wamp.session.on_join", true);
+        check("wamp.", true);
+        check("wampum.x", false);
+        check("com.wamp.x", false);
+        check("WAMP.x", false);
+        check("", false);
+    }
 
     #[test]
     fn uris() {
