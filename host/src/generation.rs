@@ -113,6 +113,11 @@ impl Generation {
         self.plugins.iter().find(|plugin| plugin.manifest().name == *name)
     }
 
+    /// The plugin of this file, by its shown path.
+    pub fn plugin_in(&self, file: &str) -> Option<&PluginEntry> {
+        self.plugins.iter().find(|plugin| plugin.file == file)
+    }
+
     /// What is probably not meant, and no reason to refuse the generation.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

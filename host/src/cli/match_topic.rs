@@ -129,7 +129,7 @@ not:
             "no route takes `user/ann/x`
 
 not:
-  user  user/{id}: the topic has 3 segments, the channel 2
+  user  user/{id}: segment 2 `ann` does not match `\\d+` of {id}
   any   user/{name}: the topic has 3 segments, the channel 2
 ",
         );

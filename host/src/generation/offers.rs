@@ -17,8 +17,9 @@ pub(super) struct Offers<'a> {
     handlers: BTreeMap<&'a str, (usize, &'a str)>,
     /// By plugin: its file.
     names: BTreeMap<&'a str, &'a str>,
-    /// Files that did not load; what they would have offered is not known.
-    broken: Vec<&'a str>,
+    /// Files that did not load, each with what it offered in the previous generation, if it was
+    /// there.
+    broken: Vec<(&'a str, Option<&'a Manifest>)>,
 }
 
 impl<'a> Offers<'a> {
@@ -56,25 +57,29 @@ impl<'a> Offers<'a> {
     }
 
     /// Remembers a plugin that did not load.
-    pub(super) fn add_broken(&mut self, file: &'a str) {
-        self.broken.push(file);
+    pub(super) fn add_broken(&mut self, file: &'a str, before: Option<&'a Manifest>) {
+        self.broken.push((file, before));
     }
 
-    /// The position of the plugin that serves the route.
-    pub(super) fn resolve(&self, route: &Route) -> Result<usize, Problem> {
+    /// The position of the plugin that serves the route. No position and no problem if the plugin
+    /// that served it so far did not load, which has been told already.
+    pub(super) fn resolve(&self, route: &Route) -> Result<Option<usize>, Problem> {
         let callback = route.handler.callback.as_str();
-        match self.handlers.get(callback) {
-            Some((position, _)) => Ok(*position),
-            None => Err(route
-                .diagnose(Part::Callback, format!("no plugin of the site offers `{callback}`"))
-                .with_help(self.advice(callback))
-                .into()),
+        if let Some((position, _)) = self.handlers.get(callback) {
+            return Ok(Some(*position));
         }
+        let mut before = self.broken.iter().filter_map(|(_, manifest)| *manifest);
+        if before.any(|manifest| manifest.handler(callback).is_some()) {
+            return Ok(None);
+        }
+        let message = format!("no plugin of the site offers `{callback}`");
+        Err(route.diagnose(Part::Callback, message).with_help(self.advice(callback)).into())
     }
 
     fn advice(&self, callback: &str) -> String {
         if !self.broken.is_empty() {
-            return format!("{} did not load; it may be what is missing", self.broken.join(", "));
+            let files: Vec<&str> = self.broken.iter().map(|(file, _)| *file).collect();
+            return format!("{} did not load; it may be what is missing", files.join(", "));
         }
         let near = self
             .handlers

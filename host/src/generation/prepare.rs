@@ -75,7 +75,8 @@ pub async fn prepare(
         offers.add(position, &file.path, plugin.manifest(), &mut problems);
     }
     for file in broken {
-        offers.add_broken(file);
+        let before = previous.and_then(|previous| previous.plugin_in(file));
+        offers.add_broken(file, before.map(PluginEntry::manifest));
     }
 
     let Some(routes) = routes else {
@@ -85,7 +86,7 @@ pub async fn prepare(
     let mut serves = Vec::with_capacity(routes.routes().len());
     for route in routes.routes() {
         match offers.resolve(route) {
-            Ok(position) => serves.push(position),
+            Ok(position) => serves.extend(position),
             Err(problem) => problems.push(problem),
         }
     }

@@ -217,6 +217,18 @@ async fn all_problems_of_all_files_are_told_together() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_broke_is_told_once_and_not_for_each_of_its_routes() {
+    let bench = Bench::new();
+    bench.put("websocket_routing.yml", [route("a", "a", ""), route("b", "b", "")].concat());
+    bench.put("p.wasm", version(1));
+    let generation = bench.prepare(None).await.unwrap();
+    bench.put("p.wasm", "garbage");
+    let said = bench.prepare(Some(&generation)).await.unwrap_err();
+    assert_eq!(said.matches(": error: ").count(), 1, "{said}");
+    assert!(said.starts_with("p.wasm: error: failed to load p.wasm"), "{said}");
+}
+
+#[tokio::test]
 async fn a_route_that_its_plugin_refuses_is_shown_at_its_place() {
     let bench = Bench::new();
     let text = "a:\n    channel: a\n    handler: { callback: refuse_configure, args: [1] }\n";

@@ -1,0 +1,132 @@
+//! Reloads of real sites, without plugins: those are among the tests of `generation`.
+
+use std::fs;
+use std::path::Path;
+
+use jackfield_sandbox::{Realm, SandboxSettings};
+use tokio::sync::mpsc;
+
+use super::*;
+
+struct Nobody;
+
+impl Audience for Nobody {
+    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: Realm, _: &str) -> u32 {
+        0
+    }
+}
+
+/// A reloader whose task runs, and the numbers of the generations it commits.
+struct Bench {
+    reloader: Arc<Reloader>,
+    commits: mpsc::UnboundedReceiver<(u64, u64)>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Bench {
+    async fn start(directory: &Path) -> Self {
+        let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
+        let mut config = Config::default();
+        config.watch.settle = std::time::Duration::from_millis(5);
+        let site = Site::new(directory);
+        let reloader = Reloader::start(site, config, sandbox, Arc::new(Nobody)).await.unwrap();
+        let reloader = Arc::new(reloader);
+        let (sender, commits) = mpsc::unbounded_channel();
+        let running = Arc::clone(&reloader);
+        let task = tokio::spawn(async move {
+            running
+                .run(move |old, new| {
+                    sender.send((old.number(), new.number())).unwrap();
+                    std::future::ready(())
+                })
+                .await;
+        });
+        Self { reloader, commits, task }
+    }
+
+    /// Waits until the problems are such; hangs if they never are.
+    async fn until(&self, expect: impl Fn(&[String]) -> bool) {
+        while !expect(&self.reloader.state().problems) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A site without routes needs no plugins: imported files alone make it differ.
+fn change(directory: &Path, text: &str) {
+    fs::write(directory.join("imported.yml"), text).unwrap();
+}
+
+#[tokio::test]
+async fn every_change_makes_a_generation() {
+    let site = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(site.path()).await;
+    change(site.path(), "1");
+    assert_eq!(bench.commits.recv().await, Some((1, 2)));
+    change(site.path(), "2");
+    assert_eq!(bench.commits.recv().await, Some((2, 3)));
+    assert_eq!(bench.reloader.state().generation, 3);
+    assert_eq!(bench.reloader.generations().current().number(), 3);
+}
+
+#[tokio::test]
+async fn a_reload_can_be_forced() {
+    let site = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(site.path()).await;
+    bench.reloader.trigger();
+    assert_eq!(bench.commits.recv().await, Some((1, 2)));
+}
+
+#[tokio::test]
+async fn invariant_8_a_mistake_leaves_the_running_generation_and_is_shown() {
+    let site = tempfile::tempdir().unwrap();
+    let mut bench = Bench::start(site.path()).await;
+    let before = bench.reloader.generations().current();
+
+    let routing = site.path().join("websocket_routing.yml");
+    fs::write(&routing, "a:\n    chanel: x\n").unwrap();
+    bench.until(|problems| problems.iter().any(|it| it.contains("routing.yml:2:5: "))).await;
+    fs::write(site.path().join("x.wasm"), "garbage").unwrap();
+    bench.until(|problems| problems.iter().any(|it| it.contains("x.wasm: error: "))).await;
+    assert!(bench.reloader.state().failed_since.is_some());
+    assert!(Arc::ptr_eq(&before, &bench.reloader.generations().current()));
+
+    fs::remove_file(&routing).unwrap();
+    fs::remove_file(site.path().join("x.wasm")).unwrap();
+    bench.until(<[String]>::is_empty).await;
+    assert_eq!(bench.reloader.state().failed_since, None);
+    assert!(Arc::ptr_eq(&before, &bench.reloader.generations().current()));
+
+    change(site.path(), "1");
+    assert_eq!(bench.commits.recv().await, Some((1, 2)), "nothing was committed meanwhile");
+}
+
+#[tokio::test]
+async fn a_site_that_vanishes_is_missed_and_found_again() {
+    let root = tempfile::tempdir().unwrap();
+    let site = root.path().join("site");
+    fs::create_dir(&site).unwrap();
+    change(&site, "1");
+    let mut bench = Bench::start(&site).await;
+    fs::remove_dir_all(&site).unwrap();
+    bench.until(|problems| problems.iter().any(|it| it.contains("read the site"))).await;
+    fs::create_dir(&site).unwrap();
+    change(&site, "2");
+    while bench.reloader.generations().current().number() == 1
+        || !bench.reloader.state().problems.is_empty()
+    {
+        bench.commits.recv().await.unwrap();
+    }
+    change(&site, "3");
+    bench.commits.recv().await.unwrap();
+}

@@ -1,0 +1,129 @@
+//! What real file systems tell of ordinary changes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// Watches a fresh site, makes a change, and waits for it; hangs where it goes unnoticed.
+async fn noticed(poll: Option<Duration>, before: fn(&Path), change: fn(&Path)) {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("site");
+    fs::create_dir(&directory).unwrap();
+    before(&directory);
+    let site = Site::new(&directory);
+    let settings = config::Watch { poll, settle: Duration::from_millis(10) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    if watch.is_polling() {
+        watch.settled().await;
+    }
+    change(&directory);
+    watch.settled().await;
+}
+
+#[tokio::test]
+async fn every_ordinary_change_is_noticed() {
+    for poll in [None, Some(Duration::from_millis(20))] {
+        let nothing = |_: &Path| {};
+        let bundle = |site: &Path| {
+            fs::create_dir(site.join("a")).unwrap();
+            fs::write(site.join("a/p.wasm"), "1").unwrap();
+        };
+        noticed(poll, nothing, |site| fs::write(site.join("p.wasm"), "1").unwrap()).await;
+        noticed(poll, bundle, |site| fs::write(site.join("a/p.wasm"), "22").unwrap()).await;
+        noticed(poll, bundle, |site| fs::remove_dir_all(site.join("a")).unwrap()).await;
+        noticed(poll, bundle, |site| fs::rename(site.join("a"), site.join("b")).unwrap()).await;
+        noticed(poll, bundle, |site| {
+            fs::write(site.join(".p.new"), "22").unwrap();
+            fs::rename(site.join(".p.new"), site.join("a/p.wasm")).unwrap();
+        })
+        .await;
+        let linked = |site: &Path| {
+            for version in ["..v1", "..v2"] {
+                fs::create_dir(site.join(version)).unwrap();
+                fs::write(site.join(version).join("p.wasm"), version).unwrap();
+            }
+            symlink("..v1", site.join("..data")).unwrap();
+            symlink("..data/p.wasm", site.join("p.wasm")).unwrap();
+        };
+        noticed(poll, linked, |site| {
+            symlink("..v2", site.join("..new")).unwrap();
+            fs::rename(site.join("..new"), site.join("..data")).unwrap();
+        })
+        .await;
+        noticed(poll, bundle, |site| {
+            fs::rename(site, site.with_extension("old")).unwrap();
+            fs::create_dir(site).unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_removed_and_added_directory_is_watched_again() {
+    let root = tempfile::tempdir().unwrap();
+    let site = Site::new(root.path());
+    let bundle = root.path().join("a");
+    let settings = config::Watch { poll: None, settle: Duration::from_millis(10) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    for round in 0..5 {
+        fs::create_dir(&bundle).unwrap();
+        watch.settled().await;
+        watch.follow(&site.directories().unwrap());
+        fs::write(bundle.join("p.wasm"), round.to_string()).unwrap();
+        watch.settled().await;
+        fs::remove_dir_all(&bundle).unwrap();
+        watch.settled().await;
+        watch.follow(&site.directories().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_written_is_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let site = Site::new(root.path());
+    let settings = config::Watch { poll: None, settle: Duration::from_millis(1) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    let mut file = File::create(root.path().join("p.wasm")).unwrap();
+    file.write_all(b"half").unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), watch.settled()).await;
+    assert!(early.is_err(), "it settled while the file was open");
+    drop(file);
+    watch.settled().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_being_copied_is_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let site = Site::new(root.path());
+    let settings = config::Watch { poll: None, settle: Duration::from_millis(300) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    fs::create_dir(root.path().join("a")).unwrap();
+    let mut file = File::create(root.path().join("a/p.wasm")).unwrap();
+    for _ in 0..40 {
+        file.write_all(b"some").unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(20), watch.settled()).await;
+        assert!(early.is_err(), "it settled while the file was being copied");
+    }
+    drop(file);
+    watch.settled().await;
+}
+
+#[tokio::test]
+async fn what_does_not_matter_is_not_noticed() {
+    let root = tempfile::tempdir().unwrap();
+    let site = Site::new(root.path());
+    fs::write(root.path().join("p.wasm"), "1").unwrap();
+    let settings = config::Watch { poll: None, settle: Duration::from_millis(1) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    fs::write(root.path().join(".p.swp"), "1").unwrap();
+    fs::read(root.path().join("p.wasm")).unwrap();
+    let quiet = tokio::time::timeout(Duration::from_millis(100), watch.settled()).await;
+    assert!(quiet.is_err(), "reading or an editor's file counted as a change");
+}
