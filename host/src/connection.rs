@@ -5,7 +5,6 @@
 //! [`crate::dispatch`]; how bytes reach the socket, in [`crate::wire`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use jackfield_broker::{Batch, Closing, Features, Identity, Session};
@@ -17,9 +16,8 @@ use jackfield_wamp::session::{Frame, Input, Welcome};
 use jackfield_wamp::value::Value;
 use jackfield_wamp::{session as wamp, uri};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
@@ -30,6 +28,11 @@ use crate::dispatch::Dispatch;
 use crate::handshake::{self, Opening, Upgrade};
 use crate::wire::{Duplex, LOST, Wire};
 use crate::{frame, http, ids};
+
+mod farewell;
+mod keepalive;
+
+use keepalive::Keepalive;
 
 /// Events of one publisher are flushed after so many of its messages at the latest, so that a
 /// publisher that never pauses does not hold back what it has published.
@@ -42,16 +45,11 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// buffer of its own size.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// A client has this long to read its farewell and to end its side.
-const LINGER: Duration = Duration::from_secs(1);
-
 /// Serves a socket until it ends.
 pub(crate) async fn serve(app: Arc<App>, mut stream: TcpStream) -> Result<(), Ended> {
     let limits = &app.config.limits;
-    let opening = timeout(
-        app.config.handshake_timeout,
-        handshake::read(&mut stream, limits.handshake_bytes),
-    );
+    let opening =
+        timeout(app.config.handshake_timeout, handshake::read(&mut stream, limits.handshake_bytes));
     let opening = match opening.await {
         Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
         Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
@@ -291,78 +289,6 @@ impl Connection {
         Ok(())
     }
 
-    async fn refuse(&mut self, (reason, message): (&str, String)) -> Result<(), Ended> {
-        let abort = self.dialogue.refuse(reason, &message).map(|abort| self.wrap(&abort));
-        let ended = Err(Ended::Refused(message.clone()));
-        self.end(abort, CloseCode::Normal, &message, ended).await
-    }
-
-    /// The router ends the session.
-    async fn farewell(&mut self, closing: Closing) -> Result<(), Ended> {
-        if closing.reason == LOST {
-            return Err(Ended::Lost(closing.message));
-        }
-        let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
-        let goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
-        let code = match closing.reason.as_str() {
-            error_uri::CLOSE_SYSTEM_SHUTDOWN => CloseCode::Away,
-            _ => CloseCode::Policy,
-        };
-        let text = closing.message.clone();
-        if self.dialogue.dialect() == Dialect::V1 {
-            // A complete WebSocket close tells AutobahnJS 0.8 never to come back; a bare end of
-            // the transport makes it reconnect, which is what these closings want.
-            return self.part(Err(Ended::Closed(closing))).await;
-        }
-        self.end(goodbye, code, &text, Err(Ended::Closed(closing))).await
-    }
-
-    /// The client broke the rules of WebSocket itself, or left without a word.
-    async fn fail(&mut self, error: WsError) -> Result<(), Ended> {
-        let message = error.to_string();
-        let code = match error {
-            WsError::ConnectionClosed | WsError::AlreadyClosed => return Ok(()),
-            WsError::Io(_) => return Err(Ended::Lost(message)),
-            WsError::Protocol(
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            ) => return Ok(()),
-            WsError::Utf8(_) => CloseCode::Invalid,
-            WsError::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
-            _ => CloseCode::Protocol,
-        };
-        let abort = self.dialogue.refuse(error_uri::PROTOCOL_VIOLATION, &message);
-        let abort = abort.map(|abort| self.wrap(&abort));
-        self.end(abort, code, &message, Err(Ended::Violation(message.clone()))).await
-    }
-
-    /// Says the last words and closes the WebSocket.
-    async fn end(
-        &mut self,
-        last: Option<bytes::Bytes>,
-        code: CloseCode,
-        reason: &str,
-        ended: Result<(), Ended>,
-    ) -> Result<(), Ended> {
-        let closing = Closing { reason: "closed".to_owned(), message: String::new() };
-        let _first = self.wire.outbox().close(closing);
-        // Whoever has not read for too long gets the farewell instead of what waits.
-        let instead = matches!(&ended, Err(Ended::Closed(closing))
-            if closing.reason == Closing::SLOW_SUBSCRIBER);
-        let close = frame::close(code, reason);
-        self.wire.outbox().farewell(last.into_iter().chain([close]), instead);
-        self.part(ended).await
-    }
-
-    /// Writes what waits, ends our side, and waits a moment for the client to end its own.
-    async fn part(&mut self, ended: Result<(), Ended>) -> Result<(), Ended> {
-        // A client that does not take its farewell in time has had its chance.
-        let _late = timeout(LINGER, self.wire.write_all()).await;
-        self.wire.shut();
-        self.leave().await;
-        let _late = timeout(LINGER, self.wire.read_out()).await;
-        ended
-    }
-
     /// Takes the session out of its realm, and lets the handlers of its topics know.
     async fn leave(&mut self) {
         let closing = Closing { reason: LOST.to_owned(), message: "the session ended".to_owned() };
@@ -374,14 +300,6 @@ impl Connection {
 
     fn wrap(&self, message: &[u8]) -> bytes::Bytes {
         frame::message(self.dialogue.dialect(), message)
-    }
-
-    fn violation_code(&self) -> CloseCode {
-        match self.dialogue.dialect() {
-            // What the PHP servers close with; the client is broken and is not to come back.
-            Dialect::V1 => CloseCode::Invalid,
-            Dialect::V2(_) => CloseCode::Protocol,
-        }
     }
 }
 
@@ -439,32 +357,5 @@ fn wamp_frame(message: Message) -> Option<Frame> {
         Message::Text(text) => Some(Frame::Text(text.into())),
         Message::Binary(bytes) => Some(Frame::Binary(bytes)),
         Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
-    }
-}
-
-/// Pings a silent client, and notices when it does not answer.
-struct Keepalive {
-    interval: Interval,
-    timeout: Duration,
-    heard: Instant,
-}
-
-impl Keepalive {
-    fn new(interval: Duration, timeout: Duration) -> Self {
-        let now = Instant::now();
-        let mut interval = tokio::time::interval_at(now + interval, interval);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { interval, timeout, heard: now }
-    }
-
-    /// Any message is a sign of life.
-    fn heard(&mut self) {
-        self.heard = Instant::now();
-    }
-
-    /// Waits until it is time for a ping. False if the client has been silent for too long.
-    async fn tick(&mut self) -> bool {
-        let now = self.interval.tick().await;
-        now.duration_since(self.heard) < self.interval.period() + self.timeout
     }
 }

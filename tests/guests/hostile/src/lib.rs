@@ -30,6 +30,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ("effects", "one effect of each kind, then traps if the event says so"),
     ("exit", "ends the process"),
     ("flood_log", "writes a hundred thousand log lines"),
+    ("hookless", "wants no hook, and panics if it is asked all the same"),
     ("long_log", "writes one log line of a megabyte"),
     ("nonsense", "delivers the event's second argument as the text of args"),
     ("nonsense_publish", "publishes the event's second argument as the text of args"),
@@ -60,11 +61,7 @@ impl Guest for Hostile {
                 .iter()
                 .map(|(name, summary)| HandlerDescription {
                     name: (*name).to_owned(),
-                    hooks: Hooks::SUBSCRIBE
-                        | Hooks::UNSUBSCRIBE
-                        | Hooks::PUBLISH
-                        | Hooks::CALL
-                        | Hooks::TIMER,
+                    hooks: if *name == "hookless" { Hooks::empty() } else { every_hook() },
                     summary: (*summary).to_owned(),
                 })
                 .collect(),
@@ -85,7 +82,7 @@ impl Guest for Hostile {
                 uri: "com.example.error.denied".to_owned(),
                 message: describe_request(&request),
             }),
-            "trap" => panic!("no subscribers here"),
+            "trap" | "hookless" => panic!("no subscribers here"),
             _ => SubscribeVerdict::Allow,
         }
     }
@@ -128,13 +125,11 @@ impl Guest for Hostile {
             "long_log" => log::log(log::Level::Warn, &"long ".repeat(200_000)),
             "nonsense" => {
                 let (args, kwargs) = event.kwargs.split_once('|').unwrap_or((&event.kwargs, "{}"));
-                return PublishVerdict::Deliver(
-                    exports::jackfield::plugin::handler::Delivery {
-                        event: Some(Event { args: args.to_owned(), kwargs: kwargs.to_owned() }),
-                        exclude: vec![],
-                        eligible: None,
-                    },
-                );
+                return PublishVerdict::Deliver(exports::jackfield::plugin::handler::Delivery {
+                    event: Some(Event { args: args.to_owned(), kwargs: kwargs.to_owned() }),
+                    exclude: vec![],
+                    eligible: None,
+                });
             }
             "nonsense_publish" => {
                 let args = event.kwargs.clone();
@@ -151,7 +146,8 @@ impl Guest for Hostile {
             }
             "read" => {
                 let text = |key| {
-                    store::get(key).map_or("none".to_owned(), |v| String::from_utf8_lossy(&v).into())
+                    store::get(key)
+                        .map_or("none".to_owned(), |v| String::from_utf8_lossy(&v).into())
                 };
                 return deliver(&format!("key {}, count {}", text("key"), text("count")));
             }
@@ -164,15 +160,17 @@ impl Guest for Hostile {
                 black_box(());
             },
             "tell" => {
-                let key = store::get("key").map(|value| String::from_utf8_lossy(&value).into_owned());
-                let text = format!("calls {}, key {}", CALLS.get(), key.as_deref().unwrap_or("none"));
+                let key =
+                    store::get("key").map(|value| String::from_utf8_lossy(&value).into_owned());
+                let text =
+                    format!("calls {}, key {}", CALLS.get(), key.as_deref().unwrap_or("none"));
                 return PublishVerdict::Deliver(exports::jackfield::plugin::handler::Delivery {
                     event: Some(json(&text)),
                     exclude: vec![],
                     eligible: None,
                 });
             }
-            "trap" => panic!("this is what I do"),
+            "trap" | "hookless" => panic!("this is what I do"),
             "writes" => write_store(&event.args),
             "writes_then_spins" => {
                 write_store(&event.args);
@@ -206,13 +204,14 @@ impl Guest for Hostile {
     }
 }
 
+fn every_hook() -> Hooks {
+    Hooks::SUBSCRIBE | Hooks::UNSUBSCRIBE | Hooks::PUBLISH | Hooks::CALL | Hooks::TIMER
+}
+
 /// Everything that the request says, so that a test sees that it all arrived.
 fn describe_request(request: &Request) -> String {
     let session = request.session.as_ref().map_or("nobody".to_owned(), |s| {
-        format!(
-            "{} {} {} {:?} {} {}",
-            s.id, s.authid, s.authrole, s.roles, s.authmethod, s.claims
-        )
+        format!("{} {} {} {:?} {} {}", s.id, s.authid, s.authrole, s.roles, s.authmethod, s.claims)
     });
     format!(
         "{} {} {} {:?} {session} {}",
