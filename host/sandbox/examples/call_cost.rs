@@ -8,9 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use jackfield_sandbox::{
-    Audience, Caller, PluginPolicy, Realm, Request, Sandbox, SandboxSettings,
-};
+use jackfield_sandbox::{Audience, Caller, PluginPolicy, Realm, Request, Sandbox, SandboxSettings};
 
 struct Nobody;
 

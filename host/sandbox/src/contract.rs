@@ -3,7 +3,6 @@
 //! Parameters of hooks borrow (`Request<'_>`, `EventParam<'_>`), so that a call copies each string
 //! once, into the guest. Nothing else of the crate's public face comes from here: the types that
 //! callers see are our own, and valid by construction.
-#![expect(clippy::pedantic, reason = "generated code")]
 
 wasmtime::component::bindgen!({
     path: "../../plugin-sdk/wit",

@@ -7,7 +7,10 @@ use crate::fault::Fault;
 
 /// Why a sandbox cannot be made or a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "fields are named after what they hold, and the text explains them")]
+#[expect(
+    missing_docs,
+    reason = "fields are named after what they hold, and the text explains them"
+)]
 pub enum Error {
     #[error("prepare the WebAssembly engine: {text}")]
     Engine { text: String },
@@ -47,7 +50,9 @@ pub enum Error {
          it with the plugin SDK"
     )]
     NotAPlugin { file: String, expected: String },
-    #[error("load {file}: it does not fit the plugin contract; build it with the plugin SDK: {text}")]
+    #[error(
+        "load {file}: it does not fit the plugin contract; build it with the plugin SDK: {text}"
+    )]
     Mismatch { file: String, text: String },
     #[error("load {file}: {fault}")]
     Describe { file: String, fault: Box<Fault> },

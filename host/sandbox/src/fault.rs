@@ -14,8 +14,8 @@ use crate::manifest::Hook;
 pub struct Fault {
     /// The name of the plugin, or its file while it has not been described.
     pub plugin: String,
-    /// What was called.
-    pub occasion: Occasion,
+    /// What was called. Boxed, so that results stay small.
+    pub occasion: Box<Occasion>,
     /// What went wrong.
     pub kind: FaultKind,
     /// Where in the plugin, one frame a line; only for what went wrong while its code ran.

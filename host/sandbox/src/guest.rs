@@ -58,9 +58,15 @@ pub(crate) struct Call {
 #[error("{0}")]
 pub(crate) struct Breach(pub(crate) FaultKind);
 
+/// Things of the host that an instance may hold on to at once, timers mostly. They take the host's
+/// memory, not the guest's.
+pub(crate) const MAX_RESOURCES: usize = 1_000;
+
 impl Guest {
     pub(crate) fn new(surroundings: Arc<Surroundings>) -> Self {
         let (stdout, stderr) = (Console::default(), Console::default());
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MAX_RESOURCES);
         Self {
             memory: Memory::new(&surroundings.limits),
             call: Call {
@@ -73,7 +79,7 @@ impl Guest {
             },
             journal: Journal::new(Arc::clone(&surroundings.space)),
             wasi: wasi::context(&stdout, &stderr),
-            resources: ResourceTable::new(),
+            resources,
             surroundings,
             stdout,
             stderr,

@@ -28,7 +28,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The first pause; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 impl Hold {
     /// Until when the handler must not be called; none if it may be.

@@ -11,7 +11,7 @@ use wasmtime_wasi::I32Exit;
 use crate::audience::Realm;
 use crate::contract::{PluginPre, handler};
 use crate::fault::{Fault, FaultKind, Occasion};
-use crate::guest::{Breach, Guest, Surroundings};
+use crate::guest::{Breach, Guest, MAX_RESOURCES, Surroundings};
 use crate::plugin::RouteConfig;
 use crate::ticker::{TICK, Ticker};
 
@@ -51,6 +51,7 @@ impl Instance {
         let mut store = Store::new(pre.engine(), Guest::new(Arc::clone(surroundings)));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(limits.output.saturating_add(BESIDE_OUTPUT));
+        store.set_max_component_handles(MAX_RESOURCES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(overdue);
         let deadline = store.data_mut().begin(Realm::default(), "", "");
@@ -167,10 +168,12 @@ pub(crate) fn faulty(
         text.get(start..).unwrap_or_default().to_owned()
     });
     guest.log_suppressed();
-    Fault { plugin: guest.surroundings.plugin.clone(), occasion, kind, backtrace, stderr }
+    let plugin = guest.surroundings.plugin.clone();
+    Fault { plugin, occasion: Box::new(occasion), kind, backtrace, stderr }
 }
 
 /// Called by the engine at the first tick after a call began, and at each one after that.
+#[expect(clippy::needless_pass_by_value, reason = "the engine passes it so")]
 fn overdue(store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data();
     if Instant::now() >= guest.call.deadline {

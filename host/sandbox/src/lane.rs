@@ -159,7 +159,7 @@ impl Lane {
         let plugin = &*self.plugin;
         let refuse = |kind| Fault {
             plugin: plugin.manifest.name.clone(),
-            occasion: occasion(hook, request),
+            occasion: Box::new(occasion(hook, request)),
             kind,
             backtrace: None,
             stderr: None,
@@ -230,9 +230,5 @@ impl Turn<'_> {
 }
 
 fn occasion(hook: Hook, request: &Request<'_>) -> Occasion {
-    Occasion::Hook {
-        hook,
-        handler: request.handler.to_owned(),
-        topic: request.topic.to_owned(),
-    }
+    Occasion::Hook { hook, handler: request.handler.to_owned(), topic: request.topic.to_owned() }
 }

@@ -92,8 +92,7 @@ impl Sandbox {
         let pre = self.compile(file, bytes.to_vec(), &policy).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
         let space = self.spaces.of(&manifest.name, policy.limits.store);
-        let surroundings =
-            Surroundings::new(manifest.name.clone(), policy.limits, audience, space);
+        let surroundings = Surroundings::new(manifest.name.clone(), policy.limits, audience, space);
         Ok(Plugin::new(manifest, pre, Arc::clone(&self.ticker), Arc::new(surroundings)))
     }
 
@@ -112,8 +111,7 @@ impl Sandbox {
             check_interfaces(&name, &engine, &component, grant)?;
             let mismatch =
                 |e: wasmtime::Error| Error::Mismatch { file: name.clone(), text: format!("{e:#}") };
-            let pre: InstancePre<Guest> =
-                linker.instantiate_pre(&component).map_err(mismatch)?;
+            let pre: InstancePre<Guest> = linker.instantiate_pre(&component).map_err(mismatch)?;
             PluginPre::new(pre).map_err(mismatch)
         });
         compiled.await.unwrap_or_else(|error| {
@@ -139,8 +137,7 @@ impl Sandbox {
             SharedSpace::default(),
         ));
         let failed = |fault| Error::Describe { file: file.to_owned(), fault: Box::new(fault) };
-        let mut instance =
-            Instance::new(pre, &self.ticker, &surroundings).await.map_err(failed)?;
+        let mut instance = Instance::new(pre, &self.ticker, &surroundings).await.map_err(failed)?;
         let raw = instance.describe(&self.ticker).await.map_err(failed)?;
         Manifest::parse(raw).map_err(|text| Error::Manifest { file: file.to_owned(), text })
     }

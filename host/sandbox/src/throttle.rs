@@ -81,13 +81,19 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
-        check((10, 20), &[(0, 30, 20, Some(10)), (1000, 30, 10, Some(20)), (9000, 30, 20, Some(10))]);
+        check(
+            (10, 20),
+            &[(0, 30, 20, Some(10)), (1000, 30, 10, Some(20)), (9000, 30, 20, Some(10))],
+        );
         check((10, 20), &[(0, 20, 20, None), (99, 1, 0, Some(1)), (100, 1, 1, None)]);
     }
 
     #[test]
     fn suppressed_lines_are_reported_once_a_second() {
-        check((1, 1), &[(0, 5, 1, Some(4)), (10, 5, 0, None), (999, 5, 0, None), (1000, 1, 1, Some(10))]);
+        check(
+            (1, 1),
+            &[(0, 5, 1, Some(4)), (10, 5, 0, None), (999, 5, 0, None), (1000, 1, 1, Some(10))],
+        );
     }
 
     #[test]

@@ -37,18 +37,15 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Undo {
     key: Arc<str>,
-    change: Change,
+    /// The version that the write gave to the key.
+    version: u64,
+    /// What the key held before.
+    earlier: Option<Entry>,
     /// The deletion that this write covered up, if its hook was still under way: perhaps the same
     /// hook, which deletes and writes again.
     deletion: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Change {
-    /// The key was written or deleted by write `version`; before, it held `earlier`.
-    Replaced { version: u64, earlier: Option<Entry> },
-    /// `by` was added by write `version`, to what write `base` had put there.
-    Added { by: i64, version: u64, earlier_version: u64, base: u64, created: bool },
+    /// What an increment added.
+    added: Option<i64>,
 }
 
 /// Why a write is refused.
@@ -98,7 +95,7 @@ impl Space {
         let entry = Entry { value: value.into_boxed_slice(), expires, version, base: version };
         let deletion = self.deleted.get(key).copied();
         let (key, earlier) = self.put(key, entry);
-        Ok(Undo { key, change: Change::Replaced { version, earlier }, deletion })
+        Ok(Undo { key, version, earlier, deletion, added: None })
     }
 
     /// None if there was nothing to delete.
@@ -107,8 +104,7 @@ impl Space {
         let (key, earlier) = self.remove(key)?;
         let version = self.next_version();
         self.deleted.insert(Arc::clone(&key), version);
-        let change = Change::Replaced { version, earlier: Some(earlier) };
-        Some(Undo { key, change, deletion: None })
+        Some(Undo { key, version, earlier: Some(earlier), deletion: None, added: None })
     }
 
     /// Adds, and returns the sum.
@@ -120,21 +116,15 @@ impl Space {
     ) -> Result<(i64, Undo), Refused> {
         self.expire(now);
         let Some(entry) = self.entries.get(key) else {
-            let mut undo = self.set(key, by.to_string().into_bytes(), None, now)?;
-            if let Change::Replaced { version, earlier: None } = undo.change {
-                undo.change =
-                    Change::Added { by, version, earlier_version: 0, base: version, created: true };
-            }
-            return Ok((by, undo));
+            let undo = self.set(key, decimal(by).into(), None, now)?;
+            return Ok((by, Undo { added: Some(by), ..undo }));
         };
         let sum = number(&entry.value).and_then(|n| n.checked_add(by));
         let sum = sum.ok_or(Refused::NotANumber)?;
-        let (base, earlier_version, expires) = (entry.base, entry.version, entry.expires);
+        let (base, expires) = (entry.base, entry.expires);
         let version = self.next_version();
-        let value = sum.to_string().into_bytes().into_boxed_slice();
-        let (key, _) = self.put(key, Entry { value, expires, version, base });
-        let change = Change::Added { by, version, earlier_version, base, created: false };
-        Ok((sum, Undo { key, change, deletion: None }))
+        let (key, earlier) = self.put(key, Entry { value: decimal(sum), expires, version, base });
+        Ok((sum, Undo { key, version, earlier, deletion: None, added: Some(by) }))
     }
 
     /// Writes `value`, or deletes, if the key holds `expected`; none if it does not.
@@ -174,43 +164,32 @@ impl Space {
     /// Takes a write back. Several of one hook are taken back in reverse order.
     pub(crate) fn undo(&mut self, undo: Undo, now: Instant) {
         self.expire(now);
-        let Undo { key, change, deletion } = undo;
-        match change {
-            Change::Replaced { version, earlier } => {
-                let present = self.entries.get(&key).map(|e| e.version);
-                if present.or_else(|| self.deleted.get(&key).copied()) != Some(version) {
-                    return;
-                }
-                self.remove(&key);
-                self.deleted.remove(&key);
-                match earlier.filter(|e| e.expires.is_none_or(|at| now < at)) {
-                    Some(earlier) => drop(self.put(&key, earlier)),
-                    None => self.uncover(key, deletion),
-                }
+        let Undo { key, version, earlier, deletion, added } = undo;
+        let present = self.entries.get(&key);
+        let holds = present.map(|e| e.version).or_else(|| self.deleted.get(&key).copied());
+        if holds == Some(version) {
+            self.remove(&key);
+            self.deleted.remove(&key);
+            match earlier.filter(|e| e.expires.is_none_or(|at| now < at)) {
+                Some(earlier) => drop(self.put(&key, earlier)),
+                None => self.uncover(key, deletion),
             }
-            Change::Added { by, version, earlier_version, base, created } => {
-                let Some(entry) = self.entries.get(&key).filter(|e| e.base == base) else { return };
-                let sum = number(&entry.value).and_then(|n| n.checked_sub(by));
-                let Some(sum) = sum else { return };
-                let (seen, expires) = (entry.version, entry.expires);
-                if created && sum == 0 {
-                    self.remove(&key);
-                    self.uncover(key, deletion);
-                    return;
-                }
-                let version = if seen == version { earlier_version } else { self.next_version() };
-                let value = sum.to_string().into_bytes().into_boxed_slice();
-                self.put(&key, Entry { value, expires, version, base });
-            }
+            return;
         }
+        // Somebody else wrote since. If they only added, what this write added goes, and theirs
+        // stays; if they replaced the value, nothing of this write is left.
+        let (Some(by), Some(entry)) = (added, present) else { return };
+        let base = earlier.map_or(version, |e| e.base);
+        let sum = number(&entry.value).and_then(|n| n.checked_sub(by));
+        let (Some(sum), true) = (sum, entry.base == base) else { return };
+        let expires = entry.expires;
+        let version = self.next_version();
+        self.put(&key, Entry { value: decimal(sum), expires, version, base });
     }
 
     /// Bytes that it takes to remember how to take the write back.
     pub(crate) fn weight(undo: &Undo) -> usize {
-        match &undo.change {
-            Change::Replaced { earlier: Some(earlier), .. } => cost(&undo.key, &earlier.value),
-            Change::Replaced { earlier: None, .. } | Change::Added { .. } => OVERHEAD,
-        }
+        undo.earlier.as_ref().map_or(OVERHEAD, |earlier| cost(&undo.key, &earlier.value))
     }
 
     pub(crate) fn quota(&self) -> usize {
@@ -219,9 +198,7 @@ impl Space {
 
     /// The write stays: nothing needs to be remembered of it.
     pub(crate) fn keep(&mut self, undo: &Undo) {
-        if let Change::Replaced { version, .. } = undo.change
-            && self.deleted.get(&undo.key) == Some(&version)
-        {
+        if self.deleted.get(&undo.key) == Some(&undo.version) {
             self.deleted.remove(&undo.key);
         }
     }
@@ -281,6 +258,13 @@ fn cost(key: &str, value: &[u8]) -> usize {
     key.len() + value.len() + OVERHEAD
 }
 
+fn decimal(number: i64) -> Box<[u8]> {
+    number.to_string().into_bytes().into_boxed_slice()
+}
+
 fn number(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

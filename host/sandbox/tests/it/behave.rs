@@ -2,7 +2,7 @@
 
 use jackfield_sandbox::{Effect, PublishVerdict, Request, SubscribeVerdict};
 
-use crate::bench::{delivered, hostile, policy, publish, request, sandbox};
+use crate::stage::{delivered, hostile, policy, publish, request, sandbox};
 
 #[tokio::test]
 async fn a_hook_sees_the_request_and_its_answer_arrives() {
@@ -25,7 +25,10 @@ async fn a_hook_sees_the_request_and_its_answer_arrives() {
     let [Effect::Publish { topic, event, exclude, eligible }] = &outcome.effects[..] else {
         panic!("{:?}", outcome.effects)
     };
-    assert_eq!((topic.as_str(), event.args(), event.kwargs()), ("t/1", "[\"hello\"]", "{\"k\":[1]}"));
+    assert_eq!(
+        (topic.as_str(), event.args(), event.kwargs()),
+        ("t/1", "[\"hello\"]", "{\"k\":[1]}")
+    );
     assert_eq!((&exclude[..], eligible.as_deref()), (&[7][..], Some(&[8, 9][..])));
 }
 

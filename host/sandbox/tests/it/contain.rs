@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jackfield_sandbox::{Effect, FaultKind, PluginPolicy};
 
-use crate::bench::{delivered, hostile, kind, policy, publish, request, sandbox};
+use crate::stage::{delivered, hostile, kind, policy, publish, request, sandbox};
 
 /// What `echo` says in an instance that was configured for two routes and not called before.
 const FRESH: &str = "configured 2, calls 1,";
@@ -29,10 +29,10 @@ async fn check_under(
     delivered(lane, "echo").await;
     let fault = publish(lane, handler, kwargs).await.unwrap_err();
     assert_eq!(fault.kind.label(), label, "{handler} gave {fault}");
-    let line = fault.to_string();
+    let said = fault.to_string();
     let place = format!("plugin hostile, on-publish of handler {handler} for topic t/1: ");
-    assert!(line.starts_with(&place), "{line}");
-    assert!(line.contains(text), "{handler} gave {line}");
+    assert!(said.starts_with(&place), "{said}");
+    assert!(said.contains(text), "{handler} gave {said}");
     assert_eq!(fault.backtrace.is_some(), backtrace, "{handler} gave {:?}", fault.backtrace);
     let after = delivered(lane, "echo").await;
     assert!(after.contains(FRESH), "after {handler}: {after}");

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jackfield_sandbox::FaultKind;
 
-use crate::bench::{delivered, hostile, kind, policy, publish, sandbox};
+use crate::stage::{delivered, hostile, kind, policy, publish, sandbox};
 
 #[tokio::test]
 async fn repeated_faults_put_a_handler_on_hold() {

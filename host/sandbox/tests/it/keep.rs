@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::bench::{delivered, hostile, kind, load, policy, publish, route, sandbox};
+use crate::stage::{delivered, hostile, kind, load, policy, publish, route, sandbox};
 
 #[tokio::test]
 async fn the_store_outlives_instances_and_reloads() {
@@ -19,7 +19,7 @@ async fn the_store_outlives_instances_and_reloads() {
     assert_eq!(delivered(lane, "read").await, written);
     let again = hostile(&sandbox, policy(), &["read"]).await;
     assert_eq!(delivered(again.of("t/1"), "read").await, written);
-    let elsewhere = hostile(&crate::bench::sandbox(), policy(), &["read"]).await;
+    let elsewhere = hostile(&crate::stage::sandbox(), policy(), &["read"]).await;
     assert_eq!(delivered(elsewhere.of("t/1"), "read").await, "[\"key none, count none\"]");
 }
 
@@ -30,7 +30,7 @@ async fn what_a_failed_hook_wrote_is_taken_back() {
     assert_eq!(kind(publish(lane, "writes_then_traps", "{}").await).label(), "trap");
     assert_eq!(delivered(lane, "read").await, "[\"key none, count none\"]");
     publish(lane, "writes", "{}").await.unwrap();
-    let about = crate::bench::request("writes_then_traps", &[]);
+    let about = crate::stage::request("writes_then_traps", &[]);
     lane.on_publish(&about, "[\"other\"]", "{}").await.unwrap_err();
     assert_eq!(delivered(lane, "read").await, "[\"key [\\\"hello\\\"], count 2\"]");
 }

@@ -1,12 +1,13 @@
 //! Files that cannot be loaded, and plugins that cannot be started: each error names the file, says
 //! what is wrong, and what to do.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jackfield_sandbox::{Grant, Hook, PluginPolicy, Sandbox, SandboxSettings};
 
-use crate::bench::{audience, delivered, load, policy, publish, route, sandbox, text};
 use crate::guests::{guest, patched, renamed};
+use crate::stage::{audience, delivered, load, policy, publish, route, sandbox, text};
 
 /// Loads the bytes, which fails with an error that contains all the parts.
 async fn check(bytes: &[u8], parts: &[&str]) {
@@ -86,7 +87,8 @@ async fn imports_are_held_against_the_grant() {
     sandbox().load("plain.wasm", &plain, under(nothing), audience()).await.unwrap();
 
     let unknown = renamed(&whole, "jackfield:plugin/topics", "jackfield:plugin/tropes");
-    check(&unknown, &["imports `jackfield:plugin/tropes@0.1.0`, which plugins are not offered"]).await;
+    check(&unknown, &["imports `jackfield:plugin/tropes@0.1.0`, which plugins are not offered"])
+        .await;
     let unknown = renamed(&whole, "wasi:cli/stderr", "wasi:abc/stderr");
     check(&unknown, &["imports `wasi:abc/stderr@0.2", "which plugins are not offered"]).await;
 }
@@ -136,7 +138,10 @@ async fn routes_that_are_refused() {
 async fn a_manifest_says_what_the_plugin_offers() {
     let plugin = load(&sandbox(), "versioned", policy()).await;
     let manifest = plugin.manifest();
-    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("versioned", "@@VERSION-000001"));
+    assert_eq!(
+        (manifest.name.as_str(), manifest.version.as_str()),
+        ("versioned", "@@VERSION-000001")
+    );
     let handler = manifest.handler("versioned").unwrap();
     assert!(handler.hooks.iter().eq([Hook::Publish]));
     assert!(!handler.hooks.contains(Hook::Subscribe));
@@ -166,4 +171,34 @@ async fn a_cache_that_cannot_be_used_is_no_error() {
         let lanes = load(&sandbox, "versioned", policy()).await.start(1, &[]).await.unwrap();
         publish(lanes.of("t/1"), "versioned", "{}").await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn compiled_plugins_are_kept_and_a_spoilt_cache_is_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || SandboxSettings { cache: Some(directory.path().to_owned()) };
+    load(&Sandbox::new(settings()).unwrap(), "versioned", policy()).await;
+    let kept = compiled(directory.path());
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    for spoilt in [&b"spoilt"[..], b""] {
+        std::fs::write(&kept[0], spoilt).unwrap();
+        let plugin = load(&Sandbox::new(settings()).unwrap(), "versioned", policy()).await;
+        let lanes = plugin.start(1, &[]).await.unwrap();
+        publish(lanes.of("t/1"), "versioned", "{}").await.unwrap();
+    }
+}
+
+/// The files of a cache that are large enough to hold code.
+fn compiled(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let mut found = Vec::new();
+    for entry in entries {
+        let kind = entry.metadata().unwrap();
+        if kind.is_dir() {
+            found.extend(compiled(&entry.path()));
+        } else if kind.len() > 10_000 {
+            found.push(entry.path());
+        }
+    }
+    found
 }

@@ -8,7 +8,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::bench::{hostile, policy, publish, sandbox};
+use crate::stage::{hostile, policy, publish, sandbox};
 
 /// Collects the lines of the current thread: `LEVEL message {plugin handler topic}`.
 #[derive(Clone, Default)]
@@ -72,11 +72,11 @@ impl Visit for Line {
 #[tokio::test(flavor = "current_thread")]
 async fn stdout_and_stderr_end_in_the_log() {
     let lanes = hostile(&sandbox(), policy(), &["print"]).await;
-    let (lines, _guard) = Lines::collect();
+    let (log, _guard) = Lines::collect();
     publish(lanes.of("t/1"), "print", "{}").await.unwrap();
     let place = "{hostile print t/1}";
     let expected = [format!("DEBUG to stdout {place}"), format!("WARN to stderr {place}")];
-    assert_eq!(lines.take(), expected);
+    assert_eq!(log.take(), expected);
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -84,22 +84,22 @@ async fn a_flood_is_cut_and_said_to_be() {
     let mut policy = policy();
     policy.limits.deadline = std::time::Duration::from_secs(20);
     let lanes = hostile(&sandbox(), policy, &["flood_log"]).await;
-    let (lines, _guard) = Lines::collect();
+    let (log, _guard) = Lines::collect();
     publish(lanes.of("t/1"), "flood_log", "{}").await.unwrap();
-    let lines = lines.take();
-    assert_eq!(lines[0], "INFO line 0 {hostile flood_log t/1}");
+    let found = log.take();
+    assert_eq!(found[0], "INFO line 0 {hostile flood_log t/1}");
     // A burst of 1 000, and 100 a second for as long as it took.
-    assert!((1_001..5_000).contains(&lines.len()), "{} lines", lines.len());
-    let last = lines.last().unwrap();
+    assert!((1_001..5_000).contains(&found.len()), "{} lines", found.len());
+    let last = found.last().unwrap();
     assert!(last.starts_with("WARN ") && last.contains("log lines were left out"), "{last}");
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_long_line_is_cut() {
     let lanes = hostile(&sandbox(), policy(), &["long_log"]).await;
-    let (lines, _guard) = Lines::collect();
+    let (log, _guard) = Lines::collect();
     publish(lanes.of("t/1"), "long_log", "{}").await.unwrap();
-    let [line] = &lines.take()[..] else { panic!("one line") };
+    let [line] = &log.take()[..] else { panic!("one line") };
     assert!(line.len() < 5_000, "{} bytes", line.len());
     assert!(line.ends_with("(995904 more bytes left out) {hostile long_log t/1}"), "{line}");
 }

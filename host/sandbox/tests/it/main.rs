@@ -1,7 +1,13 @@
 //! The sandbox with real components: what it promises about guests that behave and guests that do
 //! not. All in one binary, because each further one links wasmtime again.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests may be blunt"
+)]
 
-mod bench;
 mod behave;
 mod contain;
 mod guests;
@@ -9,3 +15,4 @@ mod hold;
 mod keep;
 mod load;
 mod log;
+mod stage;
