@@ -130,8 +130,7 @@ fn routes_lists_them_in_matching_order() {
     let site = good();
     let Answer { code, out, err } = jackfield("routes", site.path(), &[]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    let lines: Vec<Vec<&str>> =
-        out.lines().map(|line| line.split_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
     let names: Vec<&str> = lines.iter().map(|line| line[0]).collect();
     assert_eq!(names, ["NAME", "acme.chat", "acme.any", "test.open", "test.dotted"]);
     let chat = &lines[1];

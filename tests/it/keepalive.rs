@@ -48,7 +48,8 @@ async fn who_is_silent_but_alive_stays_and_who_is_dead_goes() {
 async fn who_never_begins_is_let_go() {
     let site = Site::open();
     let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
-    for begun in ["", "GET /ws HT", "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"] {
+    for begun in ["", "GET /ws HT", "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"]
+    {
         let (logged, mut answer) = (server.log().len(), String::new());
         let mut tcp = TcpStream::connect(server.addr).await.unwrap();
         tcp.write_all(begun.as_bytes()).await.unwrap();

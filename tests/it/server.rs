@@ -67,9 +67,10 @@ impl Server {
         let mut line = String::new();
         let stdout = process.stdout.take().expect("stdout is piped");
         BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
-        let address = line.trim().strip_prefix("listening on ws://").and_then(|it| {
-            it.trim_end_matches('/').parse().ok()
-        });
+        let address = line
+            .trim()
+            .strip_prefix("listening on ws://")
+            .and_then(|it| it.trim_end_matches('/').parse().ok());
         let Some(addr) = address else {
             let _ended = process.wait();
             panic!("jackfield did not start: {line}{}", log.text());

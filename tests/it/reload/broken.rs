@@ -12,11 +12,14 @@ use crate::server::Server;
 
 const ROUTING: &str = "v/websocket_routing.yml";
 
-/// The mistake, the file that it is in, and what the log says of it behind the file's path.
 struct Mistake {
     what: &'static str,
+    /// In which file.
     file: &'static str,
     contents: Vec<u8>,
+    /// What the log says right behind the file's path.
+    place: &'static str,
+    /// What it says after that.
     log: &'static str,
 }
 
@@ -26,13 +29,13 @@ async fn what_is_wrong_is_reported_and_the_old_version_serves_on() {
     let server = Server::configured(site.path(), SETTLE);
     let mut client = asker(&server).await;
     for (mistake, number) in mistakes().into_iter().zip(1..) {
-        let Mistake { what, file, contents, log } = mistake;
-        eprintln!("— {what}");
+        let Mistake { what, file, contents, place, log } = mistake;
         let logged = server.log().len();
         site.write(file, contents);
         let refusal = server.logged_after(logged, "the reload is refused");
-        let place = format!("{}{log}", site.file(file).display());
-        assert!(refusal.contains(&place), "{what}: the log does not say {place}:\n{refusal}");
+        let place = format!("{}{place}", site.file(file).display());
+        let said = refusal.split_once(&place).is_some_and(|(_, behind)| behind.contains(log));
+        assert!(said, "{what}: the log does not say {place} and then {log}:\n{refusal}");
         while server.health()["reload"] == "ok" {}
         assert_eq!(server.health()["status"], "ok", "{what}");
 
@@ -51,42 +54,72 @@ async fn what_is_wrong_is_reported_and_the_old_version_serves_on() {
 }
 
 fn mistakes() -> Vec<Mistake> {
-    let plugin = |what, contents, log| Mistake { what, file: VERSIONED_WASM, contents, log };
-    let routing = |what, text: &str, log| {
-        Mistake { what, file: ROUTING, contents: text.as_bytes().to_vec(), log }
+    let plugin = |what, contents, log| Mistake {
+        what,
+        file: VERSIONED_WASM,
+        contents,
+        place: ": error: failed to load ",
+        log,
     };
-    let whole = component(99);
+    let routing = |what, text: &str, place, log| Mistake {
+        what,
+        file: ROUTING,
+        contents: text.as_bytes().to_vec(),
+        place,
+        log,
+    };
+    let half = |length| component(99)[..length].to_vec();
+    let whole = component(99).len();
+    let pattern = format!("{VERSIONED_ROUTES}    requirements: {{ name: '[a-' }}\n");
     vec![
-        plugin("garbage", b"this is not WebAssembly".to_vec(), ": error: failed to "),
-        plugin("an empty file", vec![], ": error: failed to "),
-        plugin("half a file", whole[..whole.len() / 2].to_vec(), ": error: failed to "),
-        plugin("all but a byte", whole[..whole.len() - 1].to_vec(), ": error: failed to "),
-        plugin("a core module", b"\0asm\x01\0\0\0".to_vec(), ": error: failed to "),
-        plugin("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), ": error: failed to "),
-        plugin(
-            "a component of another contract",
-            other_contract(),
-            ": error: failed to ",
+        plugin("garbage", b"this is not WebAssembly".to_vec(), "it is not WebAssembly"),
+        plugin("an empty file", vec![], "it is incomplete, 0 bytes"),
+        plugin("half a file", half(whole / 2), "it is incomplete, "),
+        plugin("all but a byte", half(whole - 1), "it is incomplete, "),
+        plugin("a core module", b"\0asm\x01\0\0\0".to_vec(), "it is a core module"),
+        plugin("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), "but not a plugin"),
+        plugin("another contract", other_contract(), "jackfield:plugon/"),
+        plugin("a panic in describe", liar(1), "I will not be described"),
+        routing(
+            "a quote that does not end",
+            "test.versioned:\n    channel: 'v/{name}\n",
+            ":3:1: error: ",
+            "not valid YAML",
         ),
-        plugin("a panic in describe", liar(1), ": error: failed to "),
-        routing("a broken line", "test.versioned:\n    channel: 'v/{name}\n", ":3:1: error: "),
-        routing("a tab", "test.versioned:\n\tchannel: 'v/{name}'\n", ":2:1: error: "),
+        routing(
+            "a tab",
+            "test.versioned:\n\tchannel: 'v/{name}'\n",
+            ":2:2: error: ",
+            "not valid YAML: tabs",
+        ),
         routing(
             "an unknown handler",
             &VERSIONED_ROUTES.replace("'versioned'", "'versoined'"),
             ":3:26: error: ",
+            "did you mean `versioned`",
         ),
-        routing(
-            "a bad pattern",
-            &format!("{VERSIONED_ROUTES}    requirements: {{ name: '[a-' }}\n"),
-            ":4:27: error: ",
-        ),
+        routing("a bad pattern", &pattern, ":4:28: error: ", "unclosed character class"),
         routing(
             "a misspelt key",
             &VERSIONED_ROUTES.replace("channel", "chanel"),
             ":2:5: error: ",
+            "`chanel`",
         ),
     ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_that_is_taken_back_is_forgotten() {
+    let site = versioned_site();
+    let server = Server::configured(site.path(), SETTLE);
+    let before = server.health();
+    let logged = server.log().len();
+    site.write(VERSIONED_WASM, b"garbage");
+    server.logged_after(logged, "the reload is refused");
+    site.write(VERSIONED_WASM, component(1));
+    server.logged_after(logged, "the site is again what is served");
+    while server.health()["reload"] != "ok" {}
+    assert_eq!(server.health(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,7 +132,8 @@ impl Tally {
 
     /// The next event of its publisher, by the same version as the one before or a newer one.
     fn take(&mut self, (event, version): (Value, String)) {
-        let (from, sequence) = (event["from"].as_u64().unwrap(), event["sequence"].as_u64().unwrap());
+        let (from, sequence) =
+            (event["from"].as_u64().unwrap(), event["sequence"].as_u64().unwrap());
         let (count, last) = self.publishers.entry(from).or_default();
         assert_eq!(sequence, *count, "an event of client {from} is lost, doubled or out of order");
         assert!(version >= *last, "client {from}, event {sequence}: {last} came back as {version}");
