@@ -149,7 +149,7 @@ impl Config {
     }
 }
 
-/// Documented in `docs/configuration.md`; change both together.
+/// Stated in `docs/configuration.md` too; a test holds the two together.
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -105,3 +105,13 @@ fn mistakes_are_shown_with_their_place() {
     refused("- a", "j.yml:1:1: error: ");
     refused("limits: { connections: 0 }", "j.yml:1:11: error: ");
 }
+
+#[test]
+fn the_documentation_states_the_defaults() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (sample, _) = rest.split_once("```").unwrap();
+    assert_eq!(parse("docs/configuration.md", sample).unwrap(), Config::default());
+    let keys = ["listen", "realms", "outbox", "messages", "grant", "settle", "shutdown_grace"];
+    assert!(keys.iter().all(|key| sample.contains(&format!("{key}:"))), "the sample is whole");
+}
