@@ -144,8 +144,9 @@ impl Session {
         }
     }
 
-    /// Ends an attempt to join: version 2's ABORT. The text stands in the details and in the
-    /// arguments, as old clients read three elements. None in version 1.
+    /// Ends an attempt to join: version 2's ABORT. The text stands in the details alone: there are
+    /// clients in use that take an ABORT of more than three elements for a violation. None in
+    /// version 1.
     pub fn refuse(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
         let was = std::mem::replace(&mut self.state, State::Closed);
         match self.dialect {
@@ -311,7 +312,7 @@ fn abort(codec: Codec, reason: &str, message: &str) -> Vec<u8> {
         &Message::Abort(Abort {
             details: message_details(message),
             reason: reason.to_owned(),
-            payload: message_payload(codec, message),
+            payload: Payload::empty(codec),
         }),
     )
 }
