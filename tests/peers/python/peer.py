@@ -192,7 +192,8 @@ async def run_xconn(url, realm, names):
 
     def handler(topic):
         async def on_event(event):
-            report_event(topic, event.args, event.kwargs, **(event.details or {}))
+            details = dict(event.details or {})
+            report_event(details.pop("topic", topic), event.args, event.kwargs, **details)
 
         return on_event
 
