@@ -12,7 +12,7 @@ use crate::server::Server;
 use crate::site::Site;
 
 /// How many events each publishes.
-const EVENTS: u64 = 5;
+const EVENTS: u64 = 20;
 
 fn v1_makes() -> impl Iterator<Item = Make> {
     [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs())
@@ -34,20 +34,24 @@ async fn all_hear_all_in_order() {
     }
     // A v1 client has no answer to wait for; that it receives its own event is one.
     let is_v1 = |make: Make| matches!(make, Make::AutobahnV1 | Make::WampIo);
-    for (make, peer) in &mut peers {
+    for (index, (make, peer)) in peers.iter_mut().enumerate() {
         if is_v1(*make) {
-            peer.publish(TOPIC, json!(["ready"]), json!({}), json!({})).await;
-            peer.until("its own event", |line| line["args"] == json!(["ready"])).await;
+            mark(peer, TOPIC, &format!("{index} is subscribed")).await;
         }
     }
     for (index, (make, peer)) in peers.iter_mut().enumerate() {
-        let options = if is_v1(*make) { json!({}) } else { json!({"acknowledge": true}) };
         for number in 0..EVENTS {
+            // Without a pause between them; the last one's acknowledgement speaks for all.
+            let last = number == EVENTS - 1 && !is_v1(*make);
+            let options = if last { json!({"acknowledge": true}) } else { json!({}) };
             let event = json!({
                 "from": index, "number": number, "text": "ünï😀", "list": [1, -2, 0.5, true, null],
                 "map": {"k": [{"deep": "er"}]},
             });
-            peer.publish(TOPIC, json!([event]), json!({}), options.clone()).await;
+            peer.publish(TOPIC, json!([event]), json!({}), options).await;
+        }
+        if is_v1(*make) {
+            mark(peer, TOPIC, &format!("{index} has published")).await;
         }
     }
     page.publish(TOPIC, &json!({"end": true}), &v1::Reach::Plain);
@@ -67,7 +71,7 @@ async fn all_hear_all_in_order() {
                     heard.entry(from).or_default().push(event["number"].as_u64().unwrap());
                 }
                 None if event["end"] == true => break,
-                None => assert_eq!(*event, "ready", "{make:?}: {args}"),
+                None => assert!(event.is_string(), "{make:?}: {args}"),
             }
         }
         let everything: Vec<_> = (0..EVENTS).collect();
@@ -200,6 +204,12 @@ async fn every_v2_client_understands_a_refusal_to_join() {
             peer.until("to be refused", |line| line.get("refused").is_some()).await.to_string();
         assert!(answer.contains("no_such_realm"), "{make:?}: {answer}");
     }
+}
+
+/// What a v1 client has sent before is handled when it hears this.
+async fn mark(peer: &mut Peer, topic: &str, text: &str) {
+    peer.publish(topic, json!([text]), json!({}), json!({})).await;
+    peer.until("its own event", |line| line["args"] == json!([text])).await;
 }
 
 fn or(value: Value, default: Value) -> Value {
