@@ -2,10 +2,9 @@
 //! everybody else is served meanwhile, and the plugin comes back.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::build;
 use crate::client::codec::Codec;
@@ -143,30 +142,26 @@ async fn served_while_spinning(lanes: usize, least: usize) {
     site.bundle("hostile", &format!("{routes}{lanes}\n"), &[build::guest("hostile")]);
     let deadline = "plugins: { named: { hostile: { deadline: 3s } } }\n";
     let server = Server::configured(site.path(), deadline);
-    let (mut ping, mut pong) = (joined(&server).await, joined(&server).await);
-    ping.subscribe("open/pong", json!({})).await;
-    pong.subscribe("open/ping", json!({})).await;
-    let mut spinning = Vec::new();
+    let (mut caller, mut responder) = (joined(&server).await, joined(&server).await);
+    caller.subscribe("open/pong", json!({})).await;
+    responder.subscribe("open/ping", json!({})).await;
+    // Whoever still waits when the test is over is not waited for.
+    let mut spinning = JoinSet::new();
     // More topics than lanes, so that no lane is idle.
     for n in 0..lanes * 4 {
         let mut publisher = joined(&server).await;
-        let (done, outcome) = oneshot::channel();
-        tokio::spawn(async move {
-            // The test is over when the first of them is told; the others are not waited for.
-            let _over = done.send(publish(&mut publisher, &format!("spin/{n}"), json!([])).await);
-        });
-        spinning.push(outcome);
+        let topic = format!("spin/{n}");
+        spinning.spawn(async move { publish(&mut publisher, &topic, json!([])).await });
     }
     let mut round_trips = 0;
     let error = loop {
-        let ended = spinning.iter_mut().find_map(|outcome| outcome.try_recv().ok());
-        if let Some(outcome) = ended {
-            break outcome.unwrap_err();
+        if let Some(ended) = spinning.try_join_next() {
+            break ended.unwrap().unwrap_err();
         }
-        publish(&mut ping, "open/ping", json!([round_trips])).await.unwrap();
-        assert_eq!(pong.event().await.args, json!([round_trips]));
-        publish(&mut pong, "open/pong", json!([round_trips])).await.unwrap();
-        assert_eq!(ping.event().await.args, json!([round_trips]));
+        publish(&mut caller, "open/ping", json!([round_trips])).await.unwrap();
+        assert_eq!(responder.event().await.args, json!([round_trips]));
+        publish(&mut responder, "open/pong", json!([round_trips])).await.unwrap();
+        assert_eq!(caller.event().await.args, json!([round_trips]));
         round_trips += 1;
     };
     assert_eq!(error.uri, FAILED);
@@ -255,7 +250,7 @@ fn hostile() -> (Site, Server) {
         )
     };
     let routes: String = HANDLERS.iter().map(route).collect();
-    site.bundle("hostile", &routes, &[PathBuf::from(build::guest("hostile"))]);
+    site.bundle("hostile", &routes, &[build::guest("hostile")]);
     // Long enough for everything but endless loops on a busy machine.
     let limits = "plugins: { named: { hostile: { deadline: 1s, memory: 16 MiB } } }\n";
     let server = Server::configured(site.path(), limits);

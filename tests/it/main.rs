@@ -10,7 +10,17 @@
 
 mod build;
 mod client;
+mod commands;
+mod faults;
+mod interop;
+mod invariants;
+mod keepalive;
 mod peer;
+mod php;
+mod reload;
 mod server;
 mod site;
+mod slow;
 mod tidy;
+mod v1;
+mod v2;

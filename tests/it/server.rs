@@ -152,6 +152,7 @@ impl Server {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the test's output is where a failure is explained")]
 impl Drop for Server {
     fn drop(&mut self) {
         let _gone = self.process.kill();

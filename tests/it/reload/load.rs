@@ -72,7 +72,7 @@ struct Ground {
 
 /// A client of either protocol.
 enum Peer {
-    V1(v1::Client),
+    V1(Box<v1::Client>),
     V2(v2::Client),
 }
 
@@ -95,7 +95,7 @@ async fn play(
     loop {
         // Decided before publishing, so that the last event is younger than the last version.
         let last = *stopping.borrow();
-        peer.publish(&topic, json!({"from": me, "sequence": sequence}));
+        peer.publish(&topic, &json!({"from": me, "sequence": sequence}));
         while received.of(me) <= sequence {
             received.take(peer.event().await);
         }
@@ -147,7 +147,7 @@ impl Peer {
     /// Every protocol and codec has its part.
     async fn connect(server: &Server, me: usize) -> Self {
         let codec = match me % 4 {
-            0 => return Self::V1(v1::Client::connect(server.addr).await),
+            0 => return Self::V1(Box::new(v1::Client::connect(server.addr).await)),
             1 => Codec::Json,
             2 => Codec::MsgPack,
             _ => Codec::Cbor,
@@ -165,9 +165,9 @@ impl Peer {
         }
     }
 
-    fn publish(&mut self, topic: &str, event: Value) {
+    fn publish(&mut self, topic: &str, event: &Value) {
         match self {
-            Self::V1(client) => client.publish(topic, &event, &Reach::Plain),
+            Self::V1(client) => client.publish(topic, event, &Reach::Plain),
             Self::V2(client) => {
                 client.publish(topic, json!({"exclude_me": false}), json!([event]), Value::Null);
             }
