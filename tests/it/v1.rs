@@ -164,7 +164,7 @@ async fn a_refusal_disturbs_nothing() {
         (r#"[7,"nowhere",1]"#, "onPublish", "jackfield.error.no_route"),
         (r#"[7,"nowhere",1,[],[]]"#, "onPublish", "jackfield.error.no_route"),
         (r#"[5,"inbox/x"]"#, "onSubscribe", "jackfield.error.no_route"),
-        (r#"[5,7]"#, "onSubscribe", "jackfield.error.no_route"),
+        ("[5,7]", "onSubscribe", "jackfield.error.no_route"),
         (r#"[5,""]"#, "onSubscribe", "jackfield.error.no_route"),
         (r#"[6,"nowhere"]"#, "", ""),
         (r#"[6,"inbox/7"]"#, "", ""),

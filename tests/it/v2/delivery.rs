@@ -99,9 +99,9 @@ async fn only_who_asks_is_acknowledged() {
         let mut publisher = join(&server, codec).await;
         let mut subscriber = join(&server, codec).await;
         subscriber.subscribe("open/t", json!({})).await;
-        let published =
+        let answer =
             publisher.publish_acknowledged("open/t", json!({}), json!([1]), json!(null)).await;
-        let publication = published.unwrap();
+        let publication = answer.unwrap();
         assert!((1..=1 << 53).contains(&publication), "{publication}");
         assert_eq!(subscriber.event().await.publication, publication);
         for options in [json!({}), json!({"acknowledge": false}), json!({"acknowledge": null})] {
@@ -195,9 +195,9 @@ async fn every_matching_subscription_gets_the_same_publication() {
         let exact = client.subscribe("open.a.b", json!({"match": null})).await;
         let prefix = client.subscribe("open.", json!({"match": "prefix"})).await;
         let wildcard = client.subscribe("open..b", json!({"match": "wildcard"})).await;
-        let published =
+        let answer =
             publisher.publish_acknowledged("open.a.b", json!({}), json!([1]), json!(null)).await;
-        let publication = published.unwrap();
+        let publication = answer.unwrap();
         let mut seen = Vec::new();
         for _ in 0..3 {
             let event = client.event().await;

@@ -158,9 +158,9 @@ async fn frames_that_hold_no_message() {
     let bytes = |bytes: &[u8]| Frame::Binary(bytes.to_vec());
     let hello = |codec: Codec| codec.encode(&json!([1, REALM, {"roles": {"publisher": {}}}]));
     let mut nested_msgpack = vec![0x95, 16, 1, 0x80, 0xa1, b't'];
-    nested_msgpack.extend([0x91; 100_000]);
+    nested_msgpack.extend(vec![0x91; 100_000]);
     let mut nested_cbor = vec![0x85, 16, 1, 0xa0, 0x61, b't'];
-    nested_cbor.extend([0x81; 100_000]);
+    nested_cbor.extend(vec![0x81; 100_000]);
     let nested_json = format!("[16,1,{{}},\"t\",{}", "[".repeat(100_000));
     let cases = [
         (Codec::Json, text(""), "JSON"),
