@@ -40,6 +40,11 @@ test: toolchain peers ## Install what the tests need, and run all of them
 	cargo build --release --locked --package jackfield
 	cargo test --release --locked --workspace
 
+.PHONY: bars
+bars: toolchain ## Measure the quality bars: latency, reload, start, memory
+	cargo build --release --locked --package jackfield
+	cargo run --release --locked --package jackfield-tests --example bars
+
 .PHONY: lint
 lint: toolchain ## Judge format, lints and documentation, as CI does
 	cargo fmt --all --check

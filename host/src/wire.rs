@@ -28,11 +28,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self {
-            stream,
-            outbox: Arc::new(Outbox::new(bounds)),
-            attention: Notify::new(),
-        })
+        Arc::new(Self { stream, outbox: Arc::new(Outbox::new(bounds)), attention: Notify::new() })
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {

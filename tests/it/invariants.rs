@@ -225,4 +225,3 @@ async fn text(socket: &mut Socket) -> String {
         other => panic!("expected a text message: {other:?}"),
     }
 }
-

@@ -9,6 +9,7 @@
 //! "message"}`; between them `{"event", "args", "kwargs", "details"}`; and at the end `{"left"}`
 //! and `{"disconnected"}`. A v1 event is `args[0]`. Binary is a string of NUL and base64.
 
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;

@@ -11,7 +11,10 @@ use crate::build;
 
 /// Each of our crates, and which of ours it may use.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("jackfield", &["jackfield-broker", "jackfield-routing", "jackfield-sandbox", "jackfield-wamp"]),
+    (
+        "jackfield",
+        &["jackfield-broker", "jackfield-routing", "jackfield-sandbox", "jackfield-wamp"],
+    ),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &[]),

@@ -336,7 +336,8 @@ mod tests {
             let identity = Identity { roles, ..Identity::anonymous(format!("user{id}")) };
             let id = SessionId::new(id).unwrap();
             let on = Arc::clone(&link) as Arc<dyn Link>;
-            let session = Arc::new(Session::new(id, identity, dialect, Features::default(), outbox, on));
+            let session =
+                Arc::new(Session::new(id, identity, dialect, Features::default(), outbox, on));
             realm.join(&session);
             Self { session, link }
         }

@@ -229,7 +229,14 @@ mod tests {
         let identity = Identity::anonymous("x".into());
         let id = SessionId::new(id).unwrap();
         let outbox = Arc::new(Outbox::new(bounds));
-        Arc::new(Session::new(id, identity, Dialect::V1, Features::default(), outbox, Arc::new(NoLink)))
+        Arc::new(Session::new(
+            id,
+            identity,
+            Dialect::V1,
+            Features::default(),
+            outbox,
+            Arc::new(NoLink),
+        ))
     }
 
     /// Which of the subscribed patterns a topic matches, exact ones included.

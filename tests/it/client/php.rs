@@ -2,6 +2,7 @@
 //! answer in its own peculiar way, publishes and hangs up. A server that any WebSocket library can
 //! talk to may still be unreachable for this one.
 
+#[cfg(test)]
 mod tests;
 
 use std::collections::hash_map::RandomState;

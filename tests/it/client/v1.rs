@@ -3,6 +3,7 @@
 //! page, the error is kept in `page_errors`; where it would throw at its caller, the test fails.
 
 mod prefixes;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};

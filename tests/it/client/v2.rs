@@ -2,6 +2,7 @@
 //! to wait for stays in its inbox, so that a test sees what came too much. Knows the messages that
 //! a subscriber and a publisher need; the rest goes through `send` and `message`.
 
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;

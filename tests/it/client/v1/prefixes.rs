@@ -29,6 +29,7 @@ impl Prefixes {
     }
 }
 
+#[cfg(test)]
 mod tests {
     use super::Prefixes;
 

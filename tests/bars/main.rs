@@ -1,0 +1,149 @@
+//! The quality bars, measured: `make bars`. Prints figures and judges nothing: what a busy machine
+//! shows is no test. The bars themselves are in `docs/performance.md`.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on stops; it shares the tests' clients and prints"
+)]
+
+/// What the tests are written with.
+#[path = "../it"]
+mod it {
+    pub(crate) mod build;
+    pub(crate) mod client;
+    pub(crate) mod server;
+    pub(crate) mod site;
+}
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use it::client::codec::Codec;
+use it::client::v2::Client;
+use it::server::Server;
+use it::site::Site;
+pub(crate) use it::{build, client, server, site};
+
+const ROUTES: &str = "\
+bars.versioned:
+    channel: 'v/{name}'
+    handler: { callback: 'versioned' }
+";
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        round_trip().await;
+        reload().await;
+        start();
+        idle().await;
+    });
+}
+
+/// From publish to event through a handler in Rust, while a thousand subscribers are idle.
+async fn round_trip() {
+    let (_site, server) = serve();
+    let mut crowd = Vec::new();
+    for number in 0..1_000 {
+        let mut client = join(&server).await;
+        client.subscribe(&format!("open/{number}"), json!({})).await;
+        crowd.push(client);
+    }
+    let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
+    subscriber.subscribe("v/a", json!({})).await;
+    let mut times = Vec::new();
+    for _ in 0..3_000 {
+        let began = Instant::now();
+        publisher.publish("v/a", json!({}), json!(["x"]), json!({}));
+        subscriber.event().await;
+        times.push(began.elapsed());
+    }
+    show("publish to event through a handler, 1 000 subscribers idle", &mut times[1_000..]);
+}
+
+/// From the closing of a changed component's file to the first answer of the new version.
+async fn reload() {
+    let (site, server) = serve();
+    let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
+    subscriber.subscribe("v/a", json!({})).await;
+    let old = std::fs::read(build::guest("versioned")).unwrap();
+    let at = old.windows(10).position(|bytes| bytes == b"@@VERSION-").expect("a version");
+    let mut times = Vec::new();
+    for version in 2..12 {
+        let text = format!("@@VERSION-{version:06}");
+        let mut new = old.clone();
+        new[at..at + text.len()].copy_from_slice(text.as_bytes());
+        site.write("v/versioned.wasm", new);
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < client::PATIENCE, "{}", server.log());
+            publisher.publish("v/a", json!({}), json!([]), json!({}));
+            if subscriber.event().await.args == json!([text]) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        times.push(began.elapsed());
+    }
+    show(&format!("a changed plugin of {} KB serves", old.len() / 1_000), &mut times);
+}
+
+/// From the start of the process with the stock plugins to the first connection.
+fn start() {
+    let site = Site::new();
+    for plugin in ["broadcast", "chat", "secured", "sync"] {
+        let routes = build::root().join(format!("plugins/{plugin}/websocket_routing.yml"));
+        let routes = std::fs::read_to_string(routes).unwrap();
+        site.bundle(plugin, &routes, &[build::plugin(plugin)]);
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let config = format!("plugins: {{ cache: {} }}\n", cache.path().display());
+    let mut times = Vec::new();
+    for _ in 0..6 {
+        let began = Instant::now();
+        drop(Server::configured(site.path(), &config));
+        times.push(began.elapsed());
+    }
+    println!("start with the stock plugins, nothing compiled yet: {:?}", times[0]);
+    show("start with the stock plugins, from the cache", &mut times[1..]);
+}
+
+/// What an idle connection with one subscription costs.
+async fn idle() {
+    let (_site, server) = serve();
+    let mut crowd = vec![join(&server).await];
+    let before = server.memory();
+    for number in 0..4_000 {
+        let mut client = join(&server).await;
+        client.subscribe(&format!("open/{number}"), json!({})).await;
+        crowd.push(client);
+    }
+    let each = (server.memory() - before) / 4_000;
+    println!("an idle connection with a subscription: {each} bytes");
+}
+
+fn serve() -> (Site, Server) {
+    let site = Site::open();
+    site.write("v/versioned.wasm", std::fs::read(build::guest("versioned")).unwrap());
+    site.write("v/websocket_routing.yml", ROUTES);
+    let server = Server::start(site.path());
+    (site, server)
+}
+
+async fn join(server: &Server) -> Client {
+    Client::connect(server.addr, Codec::Json, "realm1").await
+}
+
+fn show(what: &str, times: &mut [Duration]) {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    println!("{what}: median {:?}, p99 {:?}", at(50), at(99));
+}
