@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use jackfield_broker::{Realm, Session};
-use jackfield_sandbox::{Audience, Sandbox, SandboxSettings};
+use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -31,7 +31,7 @@ pub(crate) struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The site has mistakes; each is complete with its place.
-    #[error("the site has {} problems", .0.len())]
+    #[error("the site is not served: {} to be mended first", count(.0.len()))]
     Site(Vec<String>),
     /// The sandbox cannot be made.
     #[error("failed to start the sandbox: {0}")]
@@ -59,8 +59,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
     let audience = Arc::new(Subscribers::default());
-    let cache = config.plugins.cache.clone();
-    let sandbox = Sandbox::new(SandboxSettings { cache })?;
+    let sandbox = Sandbox::new(config.sandbox_settings())?;
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     let reloader = Reloader::start(site, config.clone(), sandbox, services).await;
     let reloader = Arc::new(reloader.map_err(ServeError::Site)?);
@@ -120,6 +119,10 @@ impl App {
     pub(crate) fn reload_state(&self) -> Arc<ReloadState> {
         self.reloader.state()
     }
+}
+
+fn count(problems: usize) -> String {
+    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
 }
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {

@@ -75,7 +75,7 @@ pub struct Keepalive {
 /// What plugins may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plugins {
-    /// Where compiled plugins are kept; none compiles them at each start.
+    /// Where compiled plugins are kept; none is a place of the user's.
     pub cache: Option<PathBuf>,
     /// For plugins that are not named below.
     pub default: PluginPolicy,
@@ -145,8 +145,15 @@ impl Config {
 
     /// How the sandbox is made.
     pub fn sandbox_settings(&self) -> SandboxSettings {
-        SandboxSettings { cache: self.plugins.cache.clone() }
+        SandboxSettings { cache: self.plugins.cache.clone().or_else(user_cache) }
     }
+}
+
+/// Where the user of the process keeps what can be made again; XDG Base Directory Specification.
+fn user_cache() -> Option<PathBuf> {
+    let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let caches = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")))?;
+    Some(caches.join("jackfield"))
 }
 
 /// Stated in `docs/configuration.md` too; a test holds the two together.

@@ -294,7 +294,8 @@ impl Connection {
         let closing = Closing { reason: LOST.to_owned(), message: "the session ended".to_owned() };
         let _first = self.wire.outbox().close(closing);
         if let Some(Member { session, dispatch }) = self.member.take() {
-            dispatch.leave(&session).await;
+            // Boxed for the size of the task, see `listener`.
+            Box::pin(dispatch.leave(&session)).await;
         }
     }
 

@@ -11,7 +11,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -387,9 +386,10 @@ fn check_uri(from: &Session, text: &str, policy: MatchPolicy) -> Result<(), Refu
 }
 
 /// Runs a hook. Most return at once; before waiting for one that does not, what the batch owes
-/// to others is paid.
+/// to others is paid. Boxed, because a connection's task is as large as its largest state for as
+/// long as it lives, and a call into wasm is by far the largest.
 async fn paying<T>(batch: &mut Batch, hook: impl Future<Output = T>) -> T {
-    let mut hook = pin!(hook);
+    let mut hook = Box::pin(hook);
     poll_fn(|context| match hook.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(done),
         Poll::Pending => {

@@ -54,7 +54,7 @@ async fn connection(app: Arc<App>, stream: TcpStream, place: OwnedSemaphorePermi
         debug!("failed to set TCP_NODELAY: {error}");
     }
     // The task of a connection is as large as its largest state, for as long as it lives: the
-    // deep ones are boxed where they begin.
+    // deep ones (calls into wasm, leaving) are boxed where they begin.
     match connection::serve(app, stream).await {
         Ok(()) => debug!("closed by the client"),
         Err(ended) => ended.log(),

@@ -47,6 +47,11 @@ fn component(built: &OnceLock<PathBuf>, workspace: &str, file: &str) -> PathBuf 
     path
 }
 
+/// Where servers under test keep what they compile: not in the home of whoever runs the tests.
+pub(crate) fn cache() -> PathBuf {
+    target().join("cache")
+}
+
 /// Where the tests' own build went: the directory that holds `release/deps/it-…`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("the test has a path");

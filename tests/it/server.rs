@@ -53,6 +53,7 @@ impl Server {
         }
         let mut process = command
             .env("RUST_LOG", "info,jackfield=debug")
+            .env("XDG_CACHE_HOME", build::cache())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
