@@ -109,6 +109,8 @@ struct Connection {
     dialogue: wamp::Session,
     /// Once it is welcome: who it is to the broker, and the realm that it joined.
     member: Option<Member>,
+    /// Whom its messages have reached and who is not flushed yet.
+    batch: Batch,
     keepalive: Keepalive,
 }
 
@@ -163,19 +165,19 @@ impl Connection {
         )
         .await;
         let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
-        Ok(Self { app, wire, websocket, dialogue, member, keepalive })
+        let batch = Batch::default();
+        Ok(Self { app, wire, websocket, dialogue, member, batch, keepalive })
     }
 
     /// Handles message after message, each to its end before the next is decoded.
     async fn run(mut self) -> Result<(), Ended> {
-        let mut batch = Batch::default();
         let (mut messages, mut bytes) = (0, 0);
         let ended = loop {
-            let ready = if batch.is_empty() { None } else { self.ready() };
+            let ready = if self.batch.is_empty() { None } else { self.ready() };
             let turn = match ready {
                 Some(turn) if messages < BATCH_MESSAGES && bytes < BATCH_BYTES => turn,
                 ready => {
-                    batch.flush();
+                    self.batch.flush();
                     (messages, bytes) = (0, 0);
                     match ready {
                         Some(turn) => turn,
@@ -189,7 +191,7 @@ impl Connection {
                     bytes += message.len();
                     self.keepalive.heard();
                     let Some(frame) = wamp_frame(message) else { continue };
-                    if let Some(ended) = self.handle(frame, &mut batch).await {
+                    if let Some(ended) = self.handle(frame).await {
                         break ended;
                     }
                 }
@@ -199,8 +201,6 @@ impl Connection {
                 Turn::Lost(why) => break Err(Ended::Lost(why)),
             }
         };
-        batch.flush();
-        drop(batch);
         self.leave().await;
         ended
     }
@@ -233,12 +233,12 @@ impl Connection {
     }
 
     /// One WAMP message. Returns how the connection ended, if it did.
-    async fn handle(&mut self, frame: Frame, batch: &mut Batch) -> Option<Result<(), Ended>> {
+    async fn handle(&mut self, frame: Frame) -> Option<Result<(), Ended>> {
         match self.dialogue.receive(frame) {
             Input::Request(request) => {
                 if let Some(member) = &self.member {
                     let Member { session, dispatch } = member;
-                    dispatch.handle(session, &self.dialogue, request, batch).await;
+                    dispatch.handle(session, &self.dialogue, request, &mut self.batch).await;
                 }
                 None
             }
@@ -249,12 +249,10 @@ impl Connection {
             // Nothing challenges, so nothing can be answered.
             Input::Nothing | Input::Authenticate(_) => None,
             Input::Goodbye { reply, .. } => {
-                batch.flush();
                 let last = reply.map(|reply| self.wrap(&reply));
                 Some(self.end(last, CloseCode::Normal, "goodbye", Ok(())).await)
             }
             Input::Violation { message, farewell } => {
-                batch.flush();
                 let last = farewell.map(|farewell| self.wrap(&farewell));
                 let code = self.violation_code();
                 let ended = Err(Ended::Violation(message.clone()));
@@ -291,6 +289,7 @@ impl Connection {
 
     /// Takes the session out of its realm, and lets the handlers of its topics know.
     async fn leave(&mut self) {
+        self.batch.flush();
         let closing = Closing { reason: LOST.to_owned(), message: "the session ended".to_owned() };
         let _first = self.wire.outbox().close(closing);
         if let Some(Member { session, dispatch }) = self.member.take() {

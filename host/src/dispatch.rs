@@ -19,16 +19,18 @@ use jackfield_routing::Action;
 use jackfield_sandbox::{
     Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
 };
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
 use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
-use jackfield_wamp::uri::{self, MatchPolicy};
+use jackfield_wamp::uri::MatchPolicy;
 
 use crate::generation::{Generation, Generations, Routed};
 use crate::{frame, ids};
 
 mod effects;
 mod refusals;
+mod uris;
 
 pub(crate) use refusals::Refusal;
 
@@ -87,10 +89,11 @@ impl Dispatch {
                     }
                     Ok(_) => {}
                     Err(refusal) => {
+                        let topic = uris::shown(topic);
                         refusal.log("publish", from, topic);
                         // Version 2 reports errors of acknowledged publications alone; version 1
                         // has an answer that no client takes amiss.
-                        if acknowledge || from.dialect == jackfield_wamp::dialect::Dialect::V1 {
+                        if acknowledge || from.dialect == Dialect::V1 {
                             reply(&refusal.reply(ErrorTo::Publish { request, topic }), batch);
                         }
                     }
@@ -99,6 +102,7 @@ impl Dispatch {
             Request::Subscribe(subscribe) => {
                 let Subscribe { request, ref topic, .. } = subscribe;
                 if let Err(refusal) = self.subscribe(from, dialogue, &subscribe, batch).await {
+                    let topic = uris::shown(topic);
                     refusal.log("subscribe", from, topic);
                     reply(&refusal.reply(ErrorTo::Subscribe { request, topic }), batch);
                 }
@@ -126,8 +130,8 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<PublicationId, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
-        check_uri(from, topic, MatchPolicy::Exact)?;
-        refusals::check_reserved(topic)?;
+        uris::check(from, topic, MatchPolicy::Exact)?;
+        uris::check_reserved(topic)?;
         let generation = self.generations.current();
         let routed = self.route(&generation, topic)?;
         let mut publication = Publication {
@@ -189,7 +193,7 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
         let Subscribe { request, policy, topic, .. } = subscribe;
-        check_uri(from, topic, *policy)?;
+        uris::check(from, topic, *policy)?;
         let acknowledge = |subscription| {
             let reply = Reply::Subscribed { request: *request, subscription };
             dialogue.reply(&reply).map(|message| frame::message(from.dialect, &message))
@@ -373,15 +377,6 @@ impl Routed<'_, '_> {
 
     fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
-    }
-}
-
-/// Version 1 validates no URIs, and its topics are no WAMP v2 URIs at times.
-fn check_uri(from: &Session, text: &str, policy: MatchPolicy) -> Result<(), Refusal> {
-    use jackfield_wamp::dialect::Dialect;
-    match from.dialect {
-        Dialect::V2(_) if !uri::is_pattern(text, policy) => Err(Refusal::invalid_uri(text)),
-        Dialect::V1 | Dialect::V2(_) => Ok(()),
     }
 }
 

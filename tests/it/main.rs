@@ -8,6 +8,7 @@
     reason = "a test that cannot go on stops here and says where"
 )]
 
+mod abuse;
 mod build;
 mod client;
 mod commands;

@@ -53,9 +53,10 @@ impl Connection {
     pub(super) async fn fail(&mut self, error: WsError) -> Result<(), Ended> {
         let message = error.to_string();
         let code = match error {
-            WsError::ConnectionClosed | WsError::AlreadyClosed => return Ok(()),
+            WsError::ConnectionClosed
+            | WsError::AlreadyClosed
+            | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Ok(()),
             WsError::Io(_) => return Err(Ended::Lost(message)),
-            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Ok(()),
             WsError::Utf8(_) => CloseCode::Invalid,
             WsError::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
             _ => CloseCode::Protocol,
@@ -83,8 +84,10 @@ impl Connection {
         self.part(ended).await
     }
 
-    /// Writes what waits, ends our side, and waits a moment for the client to end its own.
+    /// Writes what waits, ends our side, and waits a moment for the client to end its own. Others
+    /// rely on this connection's flush, and come first.
     pub(super) async fn part(&mut self, ended: Result<(), Ended>) -> Result<(), Ended> {
+        self.batch.flush();
         // A client that does not take its farewell in time has had its chance.
         let _late = timeout(LINGER, self.wire.write_all()).await;
         self.wire.shut();

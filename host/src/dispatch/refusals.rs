@@ -9,7 +9,6 @@ use jackfield_sandbox::{Fault, FaultKind};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
 use jackfield_wamp::session::{ErrorTo, Reply, Request};
-use jackfield_wamp::uri;
 use tracing::{debug, warn};
 
 /// A topic that no route matches.
@@ -37,8 +36,8 @@ impl Refusal {
         Self::new(NO_ROUTE, format!("no route matches the topic `{topic}`"))
     }
 
-    pub(super) fn invalid_uri(text: &str) -> Self {
-        Self::new(error_uri::INVALID_URI, format!("`{text}` is not a valid URI here"))
+    pub(super) fn invalid_uri(message: String) -> Self {
+        Self::new(error_uri::INVALID_URI, message)
     }
 
     pub(super) fn not_allowed(action: Action, route: &str) -> Self {
@@ -103,16 +102,6 @@ impl From<UnsubscribeError> for Refusal {
     }
 }
 
-/// Nobody publishes in the router's name, in either version: a page could else forge what sessions
-/// of version 2 believe.
-pub(super) fn check_reserved(topic: &str) -> Result<(), Refusal> {
-    if uri::is_reserved(topic) {
-        let message = format!("`{topic}` is the router's own; clients may only listen there");
-        return Err(Refusal::new(error_uri::INVALID_URI, message));
-    }
-    Ok(())
-}
-
 /// The answer to requests that are understood but not served yet: remote procedures.
 pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
     match request {
@@ -132,7 +121,12 @@ pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
             Some((ErrorTo::Unregister { request: unregister.request }, refusal))
         }
         // Nothing is called and nobody invoked, so there is nothing to cancel or to answer.
-        Request::Cancel(_) | Request::Yield(_) | Request::InvocationError(_) => None,
-        Request::Publish(_) | Request::Subscribe(_) | Request::Unsubscribe(_) => None,
+        Request::Cancel(_)
+        | Request::Yield(_)
+        | Request::InvocationError(_)
+        // Served by `dispatch` itself.
+        | Request::Publish(_)
+        | Request::Subscribe(_)
+        | Request::Unsubscribe(_) => None,
     }
 }

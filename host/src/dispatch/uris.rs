@@ -1,0 +1,41 @@
+//! Which topics and patterns clients may name at all, before any route is looked for.
+
+use jackfield_broker::Session;
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::uri::{self, MatchPolicy};
+
+use super::Refusal;
+
+/// Bytes of the longest topic or pattern. The broker keeps each for as long as somebody is
+/// subscribed, so that a client which may subscribe a thousand times must not choose their size.
+const MAX_BYTES: usize = 1024;
+
+/// Checks a topic or a pattern. Version 1 has no rules for the text, and its topics are no URIs of
+/// version 2 at times; what is too long is too long in both.
+pub(super) fn check(from: &Session, text: &str, policy: MatchPolicy) -> Result<(), Refusal> {
+    if text.len() > MAX_BYTES {
+        let message = format!("a topic has at most {MAX_BYTES} bytes, this one {}", text.len());
+        return Err(Refusal::invalid_uri(message));
+    }
+    match from.dialect {
+        Dialect::V2(_) if !uri::is_pattern(text, policy) => {
+            Err(Refusal::invalid_uri(format!("`{text}` is not a valid URI here")))
+        }
+        Dialect::V1 | Dialect::V2(_) => Ok(()),
+    }
+}
+
+/// Nobody publishes in the router's name, in either version: a page could else forge what sessions
+/// of version 2 believe.
+pub(super) fn check_reserved(topic: &str) -> Result<(), Refusal> {
+    if uri::is_reserved(topic) {
+        let message = format!("`{topic}` is the router's own; clients may only listen there");
+        return Err(Refusal::invalid_uri(message));
+    }
+    Ok(())
+}
+
+/// A topic as it is repeated in an answer or in the log: what is too long is not sent back.
+pub(super) fn shown(topic: &str) -> &str {
+    if topic.len() > MAX_BYTES { "(too long)" } else { topic }
+}
