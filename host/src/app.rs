@@ -5,15 +5,17 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use jackfield_broker::{Realm, Session};
+use jackfield_broker::Realm;
 use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
+use crate::generation::Generation;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
 use crate::{listener, shutdown};
@@ -25,6 +27,7 @@ pub(crate) struct App {
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
     reloader: Arc<Reloader>,
+    stopping: watch::Sender<bool>,
 }
 
 /// Why a server does not start, or stops.
@@ -78,6 +81,7 @@ pub async fn serve(
         realms: dispatches.iter().map(by_name).collect(),
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
         reloader: Arc::clone(&reloader),
+        stopping: watch::Sender::new(false),
         config,
     });
 
@@ -87,7 +91,7 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let watching = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { reloader.run(|old, new| revoke(Arc::clone(&app), old, new)).await }
+        async move { reloader.run(|old, new| app.revoke(&old, &new)).await }
     });
     info!(%address, realms = ?app.config.realms, "serving");
     writeln!(announce, "listening on ws://{address}/")?;
@@ -110,9 +114,31 @@ impl App {
         Arc::clone(&self.default_realm)
     }
 
-    /// All sessions of all realms.
-    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
-        self.realms.values().flat_map(|dispatch| dispatch.realm().sessions()).collect()
+    /// Has every connection end, those that have no session yet among them.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+        let realms = self.realms.values().map(|dispatch| dispatch.realm());
+        for session in realms.flat_map(jackfield_broker::Realm::sessions) {
+            session.close(shutdown::closing());
+        }
+    }
+
+    /// Whether the server is to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the server is to end.
+    pub(crate) async fn stopping(&self) {
+        // The sender is `self`, so it cannot be gone.
+        let _stopping = self.stopping.subscribe().wait_for(|&stopping| stopping).await.is_ok();
+    }
+
+    /// Takes away subscriptions whose routes have gone, in every realm.
+    fn revoke(&self, old: &Arc<Generation>, new: &Generation) {
+        for dispatch in self.realms.values() {
+            dispatch.revoke(Arc::clone(old), new);
+        }
     }
 
     /// What the last reload came to.
@@ -127,17 +153,6 @@ fn count(problems: usize) -> String {
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {
     Arc::new(Realm::new(name.to_owned(), FRAMING, config.limits.subscriptions))
-}
-
-/// Takes away subscriptions whose routes have gone, in every realm.
-async fn revoke(
-    app: Arc<App>,
-    old: Arc<crate::generation::Generation>,
-    new: Arc<crate::generation::Generation>,
-) {
-    for dispatch in app.realms.values() {
-        dispatch.revoke(&old, &new).await;
-    }
 }
 
 /// What hooks may ask while they run. Plugins are loaded before the realms they will ask about

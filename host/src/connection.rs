@@ -16,7 +16,7 @@ use jackfield_wamp::session::{Frame, Input, Welcome};
 use jackfield_wamp::value::Value;
 use jackfield_wamp::{session as wamp, uri};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -27,7 +27,7 @@ use crate::app::App;
 use crate::dispatch::Dispatch;
 use crate::handshake::{self, Opening, Upgrade};
 use crate::wire::{Duplex, LOST, Wire};
-use crate::{frame, http, ids};
+use crate::{frame, http, ids, shutdown};
 
 mod farewell;
 mod keepalive;
@@ -50,14 +50,21 @@ pub(crate) async fn serve(app: Arc<App>, mut stream: TcpStream) -> Result<(), En
     let limits = &app.config.limits;
     let opening =
         timeout(app.config.handshake_timeout, handshake::read(&mut stream, limits.handshake_bytes));
-    let opening = match opening.await {
+    let opened_by = Instant::now() + app.config.handshake_timeout;
+    let opening = tokio::select! {
+        () = app.stopping() => return Ok(()),
+        opening = opening => opening,
+    };
+    let opening = match opening {
         Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
         Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
         Ok(Ok(None)) => return Ok(()),
         Ok(Ok(Some(opening))) => opening,
     };
     match opening {
-        Ok(Opening::Upgrade(upgrade)) => Connection::open(app, stream, upgrade).await?.run().await,
+        Ok(Opening::Upgrade(upgrade)) => {
+            Connection::open(app, stream, upgrade, opened_by).await?.run().await
+        }
         Ok(Opening::Plain { method, path }) => {
             http::answer(&app, &mut stream, &method, &path).await;
             Ok(())
@@ -109,6 +116,8 @@ struct Connection {
     dialogue: wamp::Session,
     /// Once it is welcome: who it is to the broker, and the realm that it joined.
     member: Option<Member>,
+    /// Until when it has to be welcome.
+    opened_by: Instant,
     /// Whom its messages have reached and who is not flushed yet.
     batch: Batch,
     keepalive: Keepalive,
@@ -133,7 +142,12 @@ enum Turn {
 
 impl Connection {
     /// Answers the handshake; a WAMP v1 client is greeted in the same write.
-    async fn open(app: Arc<App>, stream: TcpStream, upgrade: Upgrade) -> Result<Self, Ended> {
+    async fn open(
+        app: Arc<App>,
+        stream: TcpStream,
+        upgrade: Upgrade,
+        opened_by: Instant,
+    ) -> Result<Self, Ended> {
         let mut dialogue = wamp::Session::new(upgrade.dialect);
         let wire = Wire::new(stream, app.config.limits.outbox);
         let mut member = None;
@@ -149,7 +163,7 @@ impl Connection {
         let lost = |error: std::io::Error| Ended::Lost(error.to_string());
         wire.greet(&upgrade.response(&greeting)).await.map_err(lost)?;
         if let Some(member) = &member {
-            member.join();
+            member.join(&app);
         }
         let max = Some(app.config.limits.message_bytes);
         let settings = WebSocketConfig::default()
@@ -166,7 +180,7 @@ impl Connection {
         .await;
         let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
         let batch = Batch::default();
-        Ok(Self { app, wire, websocket, dialogue, member, batch, keepalive })
+        Ok(Self { app, wire, websocket, dialogue, member, opened_by, batch, keepalive })
     }
 
     /// Handles message after message, each to its end before the next is decoded.
@@ -219,6 +233,10 @@ impl Connection {
             tokio::select! {
                 message = self.websocket.next() => return received(message),
                 () = self.wire.attention() => {}
+                // A member is told through its session; see `shutdown`.
+                closing = unopened(&self.app, self.opened_by), if self.member.is_none() => {
+                    return Turn::Closing(closing);
+                }
                 result = self.wire.unblocked() => if let Err(error) = result {
                     return Turn::Lost(error.to_string());
                 },
@@ -281,7 +299,7 @@ impl Connection {
         let member = Member::anonymous(&self.wire, self.dialogue.dialect(), features, dispatch)
             .map_err(|error| (error_uri::UNAVAILABLE, error.to_string()))?;
         let welcome = self.dialogue.welcome(&member.welcome());
-        member.join();
+        member.join(&self.app);
         self.wire.send(self.wrap(&welcome));
         self.member = Some(member);
         Ok(())
@@ -318,8 +336,12 @@ impl Member {
         Ok(Self { session: Arc::new(session), dispatch })
     }
 
-    fn join(&self) {
+    fn join(&self, app: &App) {
         self.dispatch.realm().join(&self.session);
+        // Whoever joins behind the back of a shutdown is not overlooked.
+        if app.is_stopping() {
+            self.session.close(shutdown::closing());
+        }
     }
 
     fn welcome(&self) -> Welcome<'_> {
@@ -332,6 +354,17 @@ impl Member {
             authmethod: &session.identity.authmethod,
             agent: crate::AGENT,
         }
+    }
+}
+
+/// Waits until a connection that has no session yet has to end.
+async fn unopened(app: &App, opened_by: Instant) -> Closing {
+    tokio::select! {
+        () = app.stopping() => shutdown::closing(),
+        () = sleep_until(opened_by) => Closing {
+            reason: error_uri::CLOSE_NORMAL.to_owned(),
+            message: "no session was opened in time".to_owned(),
+        },
     }
 }
 

@@ -261,17 +261,21 @@ impl Dispatch {
         self.left(&generation, left, &mut batch).await;
     }
 
-    /// Takes away the subscriptions whose routes a new generation no longer has. The handlers
-    /// that hear of it are those of the old one.
-    pub(crate) async fn revoke(&self, old: &Generation, new: &Generation) {
+    /// Takes away the subscriptions whose routes a new generation no longer has. The handlers of
+    /// the old one hear of it, which may take its time: nothing waits for them.
+    pub(crate) fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         if self.unrouted == Unrouted::Broadcast {
             return;
         }
         let mut batch = Batch::default();
         let keep = |topic: &str| new.find(topic).is_some();
         let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
-        let left: Vec<_> = revoked.into_iter().map(|it| (it.session, it.topic)).collect();
-        self.left(old, left, &mut batch).await;
+        batch.flush();
+        let dispatch = Arc::clone(self);
+        tokio::spawn(async move {
+            let left = revoked.into_iter().map(|it| (it.session, it.topic));
+            dispatch.left(&old, left, &mut batch).await;
+        });
     }
 
     /// Tells the handlers of topics that sessions have left them, and does what they want done.

@@ -99,12 +99,11 @@ impl Reloader {
         self.forced.notify_one();
     }
 
-    /// Reloads with every change, and when the process receives SIGHUP, for ever. `committed` is called after each new generation has
-    /// begun to serve, with the one before and the new one; the next reload waits for it.
-    pub async fn run<F, Fut>(&self, committed: F)
+    /// Reloads with every change, and when the process receives SIGHUP, for ever. `committed` is
+    /// called after each new generation has begun to serve, with the one before and the new one.
+    pub async fn run<F>(&self, committed: F)
     where
-        F: Fn(Arc<Generation>, Arc<Generation>) -> Fut,
-        Fut: Future<Output = ()>,
+        F: Fn(Arc<Generation>, Arc<Generation>),
     {
         let mut tried = Some(self.generations.current().hash());
         let mut hangup = signal(SignalKind::hangup())
@@ -117,7 +116,7 @@ impl Reloader {
                 () = self.settled() => Cause::Change,
             };
             if let Some((old, new)) = self.reload(cause, &mut tried).await {
-                committed(old, new).await;
+                committed(old, new);
             }
         }
     }

@@ -4,7 +4,6 @@
 //! Clients of WAMP v2 are told goodbye. Those of version 1 see the transport end without a
 //! WebSocket close, because AutobahnJS 0.8 reconnects then and only then.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_broker::Closing;
@@ -32,18 +31,21 @@ pub(crate) fn requested() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Says farewell to every session, and waits for the connections to end, `grace` at most.
-pub(crate) async fn drain(app: &Arc<App>, mut connections: JoinSet<()>, grace: Duration) {
-    for session in app.sessions() {
-        session.close(Closing {
-            reason: error_uri::CLOSE_SYSTEM_SHUTDOWN.to_owned(),
-            message: "the server is shutting down".to_owned(),
-        });
-    }
+/// Tells every connection to end, and waits for that, `grace` at most.
+pub(crate) async fn drain(app: &App, mut connections: JoinSet<()>, grace: Duration) {
+    app.stop();
     let ended = timeout(grace, async { while connections.join_next().await.is_some() {} });
     if ended.await.is_err() {
         warn!(open = connections.len(), "connections were still open after the grace period");
         connections.abort_all();
     }
     info!("stopped");
+}
+
+/// Why sessions end then.
+pub(crate) fn closing() -> Closing {
+    Closing {
+        reason: error_uri::CLOSE_SYSTEM_SHUTDOWN.to_owned(),
+        message: "the server is shutting down".to_owned(),
+    }
 }

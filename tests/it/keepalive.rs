@@ -62,6 +62,25 @@ async fn who_never_begins_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_opens_no_session_is_let_go_and_holds_no_shutdown_up() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
+    let mut fresh = opened(&server).await;
+    let (reason, details) = fresh.aborted().await;
+    assert_eq!(reason, "wamp.close.normal");
+    assert_eq!(details["message"], "no session was opened in time");
+
+    // Grace and time-outs are far longer than anybody waits here.
+    let config = "shutdown_grace: 1h\nhandshake_timeout: 1h\n";
+    let mut server = Server::configured(site.path(), config);
+    let mut fresh = opened(&server).await;
+    let _silent = TcpStream::connect(server.addr).await.unwrap();
+    server.signal("TERM");
+    assert_eq!(fresh.aborted().await.0, "wamp.close.system_shutdown");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn heads_without_end_are_refused() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { handshake: 2 KiB }\n");
@@ -147,6 +166,12 @@ async fn a_shutdown_does_not_wait_for_ever() {
     server.signal("TERM");
     assert_eq!(server.exit_code(), Some(0));
     drop(half);
+}
+
+/// A WebSocket on which no session is opened.
+async fn opened(server: &Server) -> Client {
+    let Options { handshake, .. } = Options::new(Codec::Json);
+    Client::open(server.addr, Codec::Json, handshake).await.expect("an open WebSocket")
 }
 
 async fn joined(server: &Server) -> Client {

@@ -38,12 +38,10 @@ impl Bench {
         let (sender, commits) = mpsc::unbounded_channel();
         let running = Arc::clone(&reloader);
         let task = tokio::spawn(async move {
-            running
-                .run(move |old, new| {
-                    sender.send((old.number(), new.number())).unwrap();
-                    std::future::ready(())
-                })
-                .await;
+            let commit = move |old: Arc<Generation>, new: Arc<Generation>| {
+                sender.send((old.number(), new.number())).unwrap();
+            };
+            running.run(commit).await;
         });
         Self { reloader, commits, task }
     }
