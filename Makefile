@@ -52,7 +52,7 @@ lint: toolchain ## Judge format, lints and documentation, as CI does
 	cargo fmt --all --check --manifest-path tests/guests/Cargo.toml
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace --no-deps --document-private-items
 
 # The Rust toolchain is rustup's; what it may lack is added once.
 .PHONY: toolchain

@@ -199,10 +199,12 @@ impl Dispatch {
             dialogue.reply(&reply).map(|message| frame::message(from.dialect, &message))
         };
         let generation = self.generations.current();
-        let known = *policy != MatchPolicy::Exact
-            // Pattern subscriptions see open topics alone, so there is nobody to ask.
-            || self.realm.subscription(from.id, topic).is_some();
-        let routed = if known { None } else { self.route(&generation, topic)? };
+        // Pattern subscriptions see open topics alone, so there is nobody to ask.
+        let by_name = *policy == MatchPolicy::Exact;
+        if by_name && self.realm.acknowledge(from.id, topic, batch, acknowledge) {
+            return Ok(());
+        }
+        let routed = if by_name { self.route(&generation, topic)? } else { None };
         let mut effects = Vec::new();
         if let Some(routed) = &routed {
             routed.allows(Action::Subscribe, from)?;

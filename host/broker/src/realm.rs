@@ -126,6 +126,26 @@ impl Realm {
         Ok(subscribed)
     }
 
+    /// Acknowledges once more the subscription by name that a session has, and says whether it has
+    /// one: who may subscribe was asked when it began, and to subscribe again changes nothing.
+    pub fn acknowledge(
+        &self,
+        session: SessionId,
+        topic: &str,
+        batch: &mut Batch,
+        acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
+    ) -> bool {
+        let state = self.read();
+        let subscription = state.subscriptions.exact(topic);
+        let known = subscription.and_then(|it| Some((it.id, it.get(session)?)));
+        if let Some((id, session)) = known
+            && let Some(frame) = acknowledge(id)
+        {
+            session.reply(frame, batch);
+        }
+        known.is_some()
+    }
+
     /// Ends a subscription by its id, queueing the acknowledgement behind its last event.
     /// Returns the topic if the subscription was one by name.
     ///

@@ -1,4 +1,4 @@
-//! The state that plugins keep: one [`Space`](space::Space) a plugin, in memory, which outlives
+//! The state that plugins keep: one [`Space`] a plugin, in memory, which outlives
 //! instances, reloads and faults.
 //!
 //! The sandbox owns the spaces; a hook under way reaches its plugin's through a

@@ -7,7 +7,6 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -206,12 +205,6 @@ impl Client {
         Event::from(message.await)
     }
 
-    /// The next event if one comes within `patience`. Nothing may be concluded from its absence
-    /// but that it took longer; `expect_no_event` is sure.
-    pub(crate) async fn event_within(&mut self, patience: Duration) -> Option<Event> {
-        tokio::time::timeout(patience, self.event()).await.ok()
-    }
-
     /// Checks that nothing came of what was sent before. Where the publisher is another session,
     /// let that one make a round trip first.
     pub(crate) async fn expect_no_event(&mut self) {
@@ -266,10 +259,6 @@ impl Client {
     /// The connection beneath: raw frames, pings, reading stopped, Close.
     pub(crate) const fn socket(&self) -> &Socket {
         &self.socket
-    }
-
-    pub(crate) fn into_socket(self) -> Socket {
-        self.socket
     }
 
     pub(crate) const fn next_request(&mut self) -> u64 {
