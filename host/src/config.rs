@@ -1,6 +1,6 @@
 //! The operator's settings: `jackfield.yml`, and what holds where it is silent.
 //!
-//! Everything here is valid by construction; [`file`] is the form in which it is written. It says
+//! Everything here is valid by construction; [`mod@file`] is the form in which it is written. It says
 //! nothing of routes. Made once at the start by the commands; the whole server reads it.
 
 mod bytes;

@@ -1,6 +1,6 @@
 //! One immutable set of routes, each bound to the handler that serves it.
 //!
-//! A message uses one generation from start to end. [`prepare`] makes a generation of a snapshot;
+//! A message uses one generation from start to end. [`prepare()`] makes a generation of a snapshot;
 //! it is not yet served then. `reload` commits it to [`Generations`]; `dispatch` reads it from
 //! there for every message.
 
