@@ -12,7 +12,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use jackfield_broker::{Batch, Publication, Realm, Session};
 use jackfield_routing::Action;
@@ -387,16 +386,15 @@ impl Routed<'_, '_> {
 }
 
 /// Runs a hook. Most return at once; before waiting for one that does not, what the batch owes
-/// to others is paid. Boxed, because a connection's task is as large as its largest state for as
-/// long as it lives, and a call into wasm is by far the largest.
-async fn paying<T>(batch: &mut Batch, hook: impl Future<Output = T>) -> T {
+/// to others is paid. Boxed before anything is awaited, because a connection's task is as large as
+/// its largest state for as long as it lives, and a call into wasm is by far the largest.
+fn paying<T>(batch: &mut Batch, hook: impl Future<Output = T>) -> impl Future<Output = T> {
     let mut hook = Box::pin(hook);
-    poll_fn(|context| match hook.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(done),
-        Poll::Pending => {
+    poll_fn(move |context| {
+        let polled = hook.as_mut().poll(context);
+        if polled.is_pending() {
             batch.flush();
-            Poll::Pending
         }
+        polled
     })
-    .await
 }

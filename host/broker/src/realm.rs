@@ -414,6 +414,24 @@ mod tests {
     }
 
     #[test]
+    fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static ENCODED: AtomicUsize = AtomicUsize::new(0);
+        let finish = |_, message: Vec<u8>| {
+            ENCODED.fetch_add(1, Ordering::Relaxed);
+            Bytes::from(message)
+        };
+        let realm = Realm::new("realm1".into(), Framing { headroom: 0, finish }, 3);
+        for id in 1..=40 {
+            let dialect = if id % 2 == 0 { Dialect::V1 } else { V2 };
+            Peer::join(&realm, id, dialect, &[]).subscribe(&realm, "t", MatchPolicy::Exact);
+        }
+        let payload = Payload::from_json("[1]", "{}").unwrap();
+        let report = realm.publish(&publication("t", &payload), &mut Batch::default());
+        assert_eq!((report.delivered, ENCODED.load(Ordering::Relaxed)), (40, 2));
+    }
+
+    #[test]
     fn subscribed_comes_before_events_and_nothing_after_unsubscribed() {
         let realm = realm();
         let peer = Peer::join(&realm, 1, V2, &[]);
