@@ -138,6 +138,9 @@ impl Reloader {
             Err(problem) => {
                 *tried = None;
                 self.failed(vec![problem]);
+                // Nobody tells when what cannot be read now can be read again: its directories may
+                // have gone, and the watches with them.
+                self.watch.lock().await.look_again();
                 return None;
             }
         };
@@ -157,10 +160,10 @@ impl Reloader {
         *tried = Some(hash);
         match prepare(&snapshot, Some(&current), &self.workshop).await {
             Ok(next) => {
-                report(&next, began);
                 let next = Arc::new(next);
                 let old = self.generations.commit(Arc::clone(&next));
                 self.state.store(Arc::new(ReloadState::serving(&next)));
+                report(&next, began);
                 Some((old, next))
             }
             Err(problems) => {
@@ -172,6 +175,10 @@ impl Reloader {
 
     fn failed(&self, problems: Vec<String>) {
         let before = self.state();
+        if before.problems == problems {
+            debug!("the site has the same problems still");
+            return;
+        }
         for problem in &problems {
             error!("{problem}");
         }

@@ -117,6 +117,11 @@ impl Watch {
         }
     }
 
+    /// Takes it that something changes a little later, although nobody may tell of it.
+    pub fn look_again(&self) {
+        self.shared.lock().settle.changed_after(Instant::now(), POLL);
+    }
+
     /// Waits until something has changed and the change is complete. It may be dropped and called
     /// again without losing anything.
     pub async fn settled(&mut self) {

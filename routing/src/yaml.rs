@@ -15,8 +15,10 @@ use serde_json::{Number, Value};
 
 use crate::diagnosis::{Diagnosis, Place, Source};
 
-/// How many nodes aliases may copy in one file, so that nested aliases cannot multiply for ever.
-const MOST_COPIES: usize = 100_000;
+/// Bytes that the aliases of one file may copy: a file of a few lines could else fill the memory.
+const MOST_COPIES: usize = 16 << 20;
+/// Bytes that a node takes beside its text.
+const NODE: usize = size_of::<Node>();
 
 /// A value of the document.
 #[derive(Debug, Clone)]
@@ -253,7 +255,7 @@ impl<'a> Reader<'a> {
         };
         self.copies = self.copies.saturating_add(size(&node));
         if self.copies > MOST_COPIES {
-            let message = format!("the aliases of this file copy more than {MOST_COPIES} values");
+            let message = format!("the aliases of this file copy more than {MOST_COPIES} bytes");
             self.tell(range, &message, "write the values out, or split the file");
             return Err(Stop);
         }
@@ -334,12 +336,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a copy of the node costs: about a byte for each byte of text, and a node's own size.
 fn size(node: &Node) -> usize {
     match &node.kind {
-        Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => 1,
-        Kind::List(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Kind::Null | Kind::Bool(_) | Kind::Number(..) => NODE,
+        Kind::Text(text) => NODE + text.len(),
+        Kind::List(items) => NODE + items.iter().map(size).sum::<usize>(),
         Kind::Map(entries) => {
-            1 + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>()
+            NODE + entries.iter().map(|(key, value)| size(key) + size(value)).sum::<usize>()
         }
     }
 }

@@ -188,3 +188,19 @@ async fn ask_until(client: &mut Client, old: u32, new: u32) {
 async fn publish(client: &mut Client, topic: &str, args: Value) -> Result<u64, WampError> {
     client.publish_acknowledged(topic, json!({"exclude_me": false}), args, Value::Null).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_goes_with_its_parent_and_comes_back_is_served_again() {
+    let site = Site::new();
+    let deploy = |version: u32| {
+        site.write("app/site/v/versioned.wasm", component(version));
+        site.write("app/site/v/websocket_routing.yml", VERSIONED_ROUTES);
+    };
+    deploy(1);
+    let server = Server::start(&site.file("app/site"));
+    site.remove("app");
+    server.logged("failed to read the site");
+    let logged = server.log().len();
+    deploy(2);
+    server.logged_after(logged, "a generation is ready generation=2");
+}

@@ -1,5 +1,7 @@
 //! Every mistake has a place, says what is wrong and what to do, and hides no other.
 
+use jackfield_routing::{NoFiles, SourceFile, load};
+
 use crate::try_table;
 
 /// All problems of a file, each as `LINE:COLUMN message | help`.
@@ -364,4 +366,17 @@ fn the_host_points_at_parts() {
     assert_eq!(place(Part::Timer), (4, 10));
     assert_eq!(place(Part::Lanes), (1, 1));
     assert_eq!(place(Part::Allow), (1, 1));
+}
+
+#[test]
+fn aliases_cannot_fill_the_memory() {
+    let text = format!(
+        "r: {{ channel: a, handler: {{ callback: h, args: &a ['{}'] }} }}\n\
+         s: {{ channel: b, handler: {{ callback: h, args: [{}] }} }}\n",
+        "y".repeat(40_000),
+        "*a, ".repeat(40_000),
+    );
+    let file = SourceFile { path: "bomb.yml".to_owned(), text };
+    let problems = load(&[file], &NoFiles).unwrap_err();
+    assert!(problems[0].message.contains("copy more than"), "{}", problems[0].message);
 }
