@@ -9,9 +9,12 @@ use crate::client::within;
 async fn every_make_runs_and_reports_a_refusal() {
     let batched = Codec::ALL.map(Make::AutobahnPythonBatched);
     let v1 = [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs());
+    // Bound, so that nobody else takes the port, and not listened on.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = closed.local_addr().unwrap();
     for make in Make::all_v2().chain(batched).chain(v1) {
-        // Nobody listens on port 1.
-        let mut peer = Peer::start(make, "127.0.0.1:1".parse().unwrap(), "realm1", "/");
+        let mut peer = Peer::start(make, addr, "realm1", "/");
         peer.until("to report a refusal", |line| has(line, "refused")).await;
     }
 }
