@@ -21,7 +21,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::dispatch::Dispatch;
@@ -97,12 +97,16 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// Tells the operator what is of interest: clients come and go, broken ones are worth a look.
+    /// Tells the operator. What any stranger can bring about, as often as they please, is no news
+    /// unless somebody asks for it.
     pub(crate) fn log(&self) {
         match self {
-            Self::Violation(_) | Self::Handshake(_) => info!("{self}"),
             Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
-            Self::Refused(_) | Self::Closed(_) | Self::Lost(_) => debug!("{self}"),
+            Self::Handshake(_)
+            | Self::Violation(_)
+            | Self::Refused(_)
+            | Self::Closed(_)
+            | Self::Lost(_) => debug!("{self}"),
         }
     }
 }

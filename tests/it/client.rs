@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// How long a test waits for what must come. Far above what any machine needs, because running out
 /// is a failure, not a measurement.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Awaits `future`, and fails the test at the caller's line, saying what it waited for.
 #[track_caller]

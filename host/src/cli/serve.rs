@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{self, ServeError};
@@ -33,7 +34,8 @@ pub fn run(args: Args) -> ExitCode {
         Err(error) => return fail(&error),
     };
     config.listen = listen.unwrap_or(config.listen);
-    log_to_stderr(config.log.format);
+    // Lines that wait are written when the guard is dropped, at the end.
+    let _log = log_to_stderr(config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -52,14 +54,17 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// `RUST_LOG` chooses what is logged; without it, what operators need to know.
-fn log_to_stderr(format: LogFormat) {
+/// `RUST_LOG` chooses what is logged; without it, what operators need to know. A thread of its own
+/// writes, and lines are dropped when too many wait: a log that nobody reads stops no connection.
+fn log_to_stderr(format: LogFormat) -> WorkerGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
     }
+    guard
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

@@ -125,6 +125,7 @@ impl Walk {
         self.listing.directories.add_contents(real);
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(real).map_err(Interruption::Fatal)? {
+            // A directory that ends in the middle of its listing has gone.
             entries.push(entry.map_err(|_| Interruption::Moved)?.file_name());
         }
         if entries.iter().any(|name| name == "CACHEDIR.TAG") && !folders.is_empty() {
@@ -147,7 +148,10 @@ impl Walk {
         name: &str,
         folders: &mut Vec<String>,
     ) -> Result<(), Interruption> {
-        let own = path.symlink_metadata().map_err(|_| Interruption::Moved)?;
+        let own = match path.symlink_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return self.failed(shown, &error),
+        };
         let is_link = own.is_symlink();
         if is_link {
             self.listing.directories.add_trail(path);
@@ -162,7 +166,7 @@ impl Walk {
                 }
                 return Ok(());
             }
-            Err(_) => return Err(Interruption::Moved),
+            Err(error) => return self.failed(shown, &error),
         };
         if metadata.is_dir() {
             return self.folder(shown, path, name, folders);
@@ -172,7 +176,10 @@ impl Walk {
             self.problem(shown, "is neither a file nor a directory; remove it or rename it");
             return Ok(());
         }
-        let real = path.canonicalize().map_err(|_| Interruption::Moved)?;
+        let real = match path.canonicalize() {
+            Ok(real) => real,
+            Err(error) => return self.failed(shown, &error),
+        };
         if self.seen.insert(real) {
             if self.listing.files.len() == MOST_FILES {
                 return Err(Interruption::Fatal(io::Error::other(format!(
@@ -192,7 +199,10 @@ impl Walk {
         name: &str,
         folders: &mut Vec<String>,
     ) -> Result<(), Interruption> {
-        let real = path.canonicalize().map_err(|_| Interruption::Moved)?;
+        let real = match path.canonicalize() {
+            Ok(real) => real,
+            Err(error) => return self.failed(shown, &error),
+        };
         if !self.seen.insert(real.clone()) {
             return Ok(());
         }
@@ -209,6 +219,20 @@ impl Walk {
                 Ok(())
             }
             other => other,
+        }
+    }
+
+    /// What vanishes while it is looked at makes another attempt; what stays and cannot be read is
+    /// a problem of its own, and hides no other.
+    fn failed(&mut self, shown: &Path, error: &io::Error) -> Result<(), Interruption> {
+        match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::StaleNetworkFileHandle => Err(Interruption::Moved),
+            _ => {
+                self.problem(shown, &format!("cannot be read by the server: {error}"));
+                Ok(())
+            }
         }
     }
 
