@@ -33,6 +33,9 @@ mod uris;
 
 pub(crate) use refusals::Refusal;
 
+/// So many unsubscriptions may come of unsubscriptions before handlers are not heeded any more.
+const MOST_CONSEQUENCES: usize = 1_000;
+
 /// Decides what requests of one realm's sessions come to.
 pub(crate) struct Dispatch {
     realm: Arc<Realm>,
@@ -280,7 +283,8 @@ impl Dispatch {
     }
 
     /// Tells the handlers of topics that sessions have left them, and does what they want done.
-    /// That may make further sessions leave; each leaves a topic once, so it comes to an end.
+    /// That may make further sessions leave, and these may subscribe again meanwhile: what hooks
+    /// of such consequences want is bounded, lest it never ends.
     async fn left(
         &self,
         generation: &Generation,
@@ -288,6 +292,7 @@ impl Dispatch {
         batch: &mut Batch,
     ) {
         let mut left: VecDeque<_> = left.into_iter().collect();
+        let mut consequences = 0;
         while let Some((session, topic)) = left.pop_front() {
             let Some(routed) = generation.find(&topic) else { continue };
             if !routed.handler.hooks().contains(Hook::Unsubscribe) {
@@ -296,8 +301,13 @@ impl Dispatch {
             let request = self.hook_request(&routed, &topic, &session);
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
             match paying(batch, hook).await {
-                Ok(Outcome { answer: (), effects }) => {
-                    left.extend(self.perform(generation, effects, batch));
+                Ok(Outcome { answer: (), mut effects }) => {
+                    if consequences >= MOST_CONSEQUENCES {
+                        effects::spare_subscriptions(&mut effects, &topic);
+                    }
+                    let further = self.perform(generation, effects, batch);
+                    consequences += further.len();
+                    left.extend(further);
                 }
                 // There is nobody to refuse; the fault is in the log.
                 Err(fault) => drop(routed.failed(&fault)),
@@ -340,7 +350,7 @@ impl Dispatch {
     /// A reload may have taken the route away while the handler was asked.
     fn still_routed(&self, judged_by: &Generation, topic: &str) -> bool {
         let current = self.generations.current();
-        current.number() == judged_by.number() || current.find(topic).is_some()
+        current.number() == judged_by.number() || self.route(&current, topic).is_ok()
     }
 
     fn hook_request<'a>(

@@ -41,7 +41,7 @@ struct Member {
 /// Why a session cannot subscribe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// It is closing, or gone.
+    /// It is gone.
     #[error("the session has left the realm")]
     Gone,
     /// It has as many subscriptions as one may hold.
@@ -82,8 +82,7 @@ impl Realm {
         self.write().members.insert(session.id, member);
     }
 
-    /// Ends the membership. Returns the topics that the session was subscribed to by name, in
-    /// the order in which it subscribed.
+    /// Ends the membership. Returns the topics that the session was subscribed to by name.
     pub fn leave(&self, session: SessionId) -> Vec<Arc<str>> {
         let mut state = self.write();
         let Some(member) = state.members.remove(&session) else { return Vec::new() };

@@ -1,8 +1,8 @@
 //! The subscriptions of one realm: one for each URI and match policy, shared by its subscribers.
 //!
 //! A topic finds its exact subscription by one look-up, its prefix subscriptions by one look-up
-//! for each prefix length in use, and its wildcard subscriptions among those with as many
-//! components. WAMP v2 specification, section "Pattern-based Subscriptions".
+//! for each prefix length in use, and its wildcard subscriptions by one for each set of components
+//! that is left open by some pattern with as many components. WAMP v2 specification, section "Pattern-based Subscriptions".
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,11 +29,14 @@ pub(crate) struct Subscriptions {
     prefix: HashMap<Arc<str>, Subscription>,
     /// How many prefix subscriptions there are of each length in bytes.
     prefix_lengths: BTreeMap<usize, usize>,
-    /// By the number of components.
-    wildcard: HashMap<usize, IndexMap<Arc<str>, Subscription>>,
+    /// By the number of components, then by which of them are open.
+    wildcard: HashMap<usize, HashMap<Mask, HashMap<Arc<str>, Subscription>>>,
     by_id: HashMap<SubscriptionId, Key>,
     last_id: u64,
 }
+
+/// Which components of a wildcard pattern are empty, and so meet any.
+type Mask = Box<[bool]>;
 
 /// One subscription and those who share it.
 pub(crate) struct Subscription {
@@ -94,7 +97,8 @@ impl Subscriptions {
                 self.prefix.insert(uri, subscription);
             }
             MatchPolicy::Wildcard => {
-                self.wildcard.entry(components(&uri)).or_default().insert(uri, subscription);
+                let tables = self.wildcard.entry(components(&uri)).or_default();
+                tables.entry(mask(&uri)).or_default().insert(uri, subscription);
             }
         }
         Subscribed { id, new: true }
@@ -128,13 +132,12 @@ impl Subscriptions {
             .filter_map(move |&length| topic.get(..length))
             .filter_map(|head| self.prefix.get(head));
         // Splitting the topic is left out where there is nothing to compare it with.
-        let wildcards =
+        let tables =
             if self.wildcard.is_empty() { None } else { self.wildcard.get(&components(topic)) };
-        let wildcards = wildcards
+        let wildcards = tables
             .into_iter()
             .flatten()
-            .filter(move |(pattern, _)| wildcard_matches(pattern, topic))
-            .map(|(_, subscription)| subscription);
+            .filter_map(move |(mask, table)| table.get(opened(topic, mask).as_str()));
         prefixes.chain(wildcards)
     }
 
@@ -148,7 +151,7 @@ impl Subscriptions {
         match policy {
             MatchPolicy::Exact => self.exact.get(uri),
             MatchPolicy::Prefix => self.prefix.get(uri),
-            MatchPolicy::Wildcard => self.wildcard.get(&components(uri))?.get(uri),
+            MatchPolicy::Wildcard => self.wildcard.get(&components(uri))?.get(&mask(uri))?.get(uri),
         }
         .map(|subscription| subscription.id)
     }
@@ -157,7 +160,9 @@ impl Subscriptions {
         match policy {
             MatchPolicy::Exact => self.exact.get_mut(uri),
             MatchPolicy::Prefix => self.prefix.get_mut(uri),
-            MatchPolicy::Wildcard => self.wildcard.get_mut(&components(uri))?.get_mut(uri),
+            MatchPolicy::Wildcard => {
+                self.wildcard.get_mut(&components(uri))?.get_mut(&mask(uri))?.get_mut(uri)
+            }
         }
     }
 
@@ -174,10 +179,17 @@ impl Subscriptions {
                 self.prefix.remove(&key.uri)
             }
             MatchPolicy::Wildcard => {
-                let length = components(&key.uri);
-                let table = self.wildcard.get_mut(&length);
-                let gone = table.and_then(|table| table.swap_remove(&key.uri));
-                if self.wildcard.get(&length).is_some_and(IndexMap::is_empty) {
+                let (length, mask) = (components(&key.uri), mask(&key.uri));
+                let tables = self.wildcard.get_mut(&length);
+                let gone = tables.and_then(|tables| {
+                    let table = tables.get_mut(&mask)?;
+                    let gone = table.remove(&key.uri);
+                    if table.is_empty() {
+                        tables.remove(&mask);
+                    }
+                    gone
+                });
+                if self.wildcard.get(&length).is_some_and(HashMap::is_empty) {
                     self.wildcard.remove(&length);
                 }
                 gone
@@ -205,9 +217,22 @@ fn components(uri: &str) -> usize {
     uri.bytes().filter(|&byte| byte == b'.').count() + 1
 }
 
-/// Whether each component equals the pattern's or meets an empty one. Both have as many.
-fn wildcard_matches(pattern: &str, topic: &str) -> bool {
-    pattern.split('.').zip(topic.split('.')).all(|(want, have)| want.is_empty() || want == have)
+fn mask(pattern: &str) -> Mask {
+    pattern.split('.').map(str::is_empty).collect()
+}
+
+/// The pattern of that mask which the topic matches: the topic with those components left empty.
+fn opened(topic: &str, mask: &[bool]) -> String {
+    let mut pattern = String::with_capacity(topic.len());
+    for (number, (component, &open)) in topic.split('.').zip(mask).enumerate() {
+        if number > 0 {
+            pattern.push('.');
+        }
+        if !open {
+            pattern.push_str(component);
+        }
+    }
+    pattern
 }
 
 #[cfg(test)]
@@ -277,6 +302,7 @@ mod tests {
         check(&[("a..c", Wildcard)], "a.b.d", &[]);
         check(&[("a..c", Wildcard)], "a.b.c.d", &[]);
         check(&[("", Wildcard)], "oro/ping", &[""]);
+        check(&[(".b", Wildcard), ("a.", Wildcard), (".c", Wildcard)], "a.b", &[".b", "a."]);
         check(&[("a.b", Exact), ("a.", Prefix), ("a.", Wildcard)], "a.b", &["a.", "a.", "a.b"]);
     }
 

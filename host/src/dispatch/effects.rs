@@ -102,6 +102,15 @@ impl Dispatch {
     }
 }
 
+/// Leaves out what would make further sessions leave, and tells the operator.
+pub(super) fn spare_subscriptions(effects: &mut Vec<Effect>, topic: &str) {
+    let all = effects.len();
+    effects.retain(|effect| !matches!(effect, Effect::Unsubscribe { .. }));
+    if effects.len() < all {
+        warn!(topic, "on_unsubscribe keeps unsubscribing others; it is not heeded any more");
+    }
+}
+
 /// The receivers that a handler names. Ids that nobody can have name nobody.
 pub(super) fn filter(exclude: Vec<u64>, eligible: Option<Vec<u64>>) -> ReceiverFilter {
     let sessions = |ids: Vec<u64>| ids.into_iter().filter_map(SessionId::new).collect();

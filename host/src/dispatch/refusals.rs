@@ -11,6 +11,8 @@ use jackfield_wamp::payload::PayloadError;
 use jackfield_wamp::session::{ErrorTo, Reply, Request};
 use tracing::{debug, warn};
 
+use super::uris;
+
 /// A topic that no route matches.
 const NO_ROUTE: &str = "jackfield.error.no_route";
 /// The topic's handler failed; nothing was delivered.
@@ -106,7 +108,7 @@ impl From<UnsubscribeError> for Refusal {
 pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
     match request {
         Request::Call(call) => {
-            let message = format!("there is no procedure `{}`", call.procedure);
+            let message = format!("there is no procedure `{}`", uris::shown(&call.procedure));
             let refusal = Refusal::new(error_uri::NO_SUCH_PROCEDURE, message);
             Some((ErrorTo::Call { call: &call.request }, refusal))
         }
