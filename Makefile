@@ -38,7 +38,7 @@ plugins: toolchain ## Build the stock plugins as components, into the demo site
 test: toolchain peers ## Install what the tests need, and run all of them
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins
 	cargo build --release --locked --package jackfield
-	cargo test --release --locked --workspace
+	cargo test --release --locked --workspace --no-fail-fast
 
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory

@@ -67,3 +67,8 @@ pub use verdict::{Answer, Delivery, Publish, Subscribe};
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/plugins.md")]
 struct Guide;
+
+/// And the one of the first page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FirstPage;
