@@ -32,7 +32,7 @@ use crate::{frame, http, ids, shutdown};
 mod farewell;
 mod keepalive;
 
-use keepalive::Keepalive;
+use keepalive::{Due, Keepalive};
 
 /// Events of one publisher are flushed after so many of its messages at the latest, so that a
 /// publisher that never pauses does not hold back what it has published.
@@ -207,7 +207,6 @@ impl Connection {
                 Turn::Message(message) => {
                     messages += 1;
                     bytes += message.len();
-                    self.keepalive.heard();
                     let Some(frame) = wamp_frame(message) else { continue };
                     if let Some(ended) = self.handle(frame).await {
                         break ended;
@@ -244,12 +243,12 @@ impl Connection {
                 result = self.wire.unblocked() => if let Err(error) = result {
                     return Turn::Lost(error.to_string());
                 },
-                alive = self.keepalive.tick() => {
-                    if !alive {
+                due = self.keepalive.due(&self.wire) => match due {
+                    Due::Ping => self.wire.send(frame::ping()),
+                    Due::Silence => {
                         return Turn::Lost("the client does not answer pings".to_owned());
                     }
-                    self.wire.send(frame::ping());
-                }
+                },
             }
         }
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -24,11 +25,18 @@ pub(crate) struct Wire {
     outbox: Arc<Outbox>,
     /// Wakes the connection's own task: it is blocked, closing or broken.
     attention: Notify,
+    /// Whether anything has been read since it was last asked for.
+    heard: AtomicBool,
 }
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { stream, outbox: Arc::new(Outbox::new(bounds)), attention: Notify::new() })
+        Arc::new(Self {
+            stream,
+            outbox: Arc::new(Outbox::new(bounds)),
+            attention: Notify::new(),
+            heard: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
@@ -57,6 +65,12 @@ impl Wire {
             Pushed::Overflow => self.interrupt(),
             Pushed::Queued | Pushed::Dropped | Pushed::Closed => {}
         }
+    }
+
+    /// Whether anything has been read since this was last called: a part of a long message is a
+    /// sign of life as well.
+    pub(crate) fn take_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
     }
 
     /// Waits until the connection's own task has something to do.
@@ -144,6 +158,7 @@ impl AsyncRead for Duplex {
             ready!(stream.poll_read_ready(context))?;
             match stream.try_read(buffer.initialize_unfilled()) {
                 Ok(count) => {
+                    self.0.heard.store(true, Ordering::Relaxed);
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }
