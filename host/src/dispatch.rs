@@ -9,7 +9,6 @@
 //! receiver, before [`crate::connection`] decodes the session's next one. Requests that no
 //! handler has a part in (calls, registrations) are answered in [`refusals`].
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
@@ -28,13 +27,11 @@ use crate::generation::{Generation, Generations, Routed};
 use crate::{frame, ids};
 
 mod effects;
+mod leaving;
 mod refusals;
 mod uris;
 
 pub(crate) use refusals::Refusal;
-
-/// So many unsubscriptions may come of unsubscriptions before handlers are not heeded any more.
-const MOST_CONSEQUENCES: usize = 1_000;
 
 /// Decides what requests of one realm's sessions come to.
 pub(crate) struct Dispatch {
@@ -254,65 +251,6 @@ impl Dispatch {
             self.left(&generation, [(Arc::clone(from), topic)], batch).await;
         }
         Ok(())
-    }
-
-    /// Ends a session's membership, and lets the handlers of its topics know.
-    pub(crate) async fn leave(&self, session: &Arc<Session>) {
-        let topics = self.realm.leave(session.id);
-        let generation = self.generations.current();
-        let mut batch = Batch::default();
-        let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
-        self.left(&generation, left, &mut batch).await;
-    }
-
-    /// Takes away the subscriptions whose routes a new generation no longer has. The handlers of
-    /// the old one hear of it, which may take its time: nothing waits for them.
-    pub(crate) fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
-        if self.unrouted == Unrouted::Broadcast {
-            return;
-        }
-        let mut batch = Batch::default();
-        let keep = |topic: &str| new.find(topic).is_some();
-        let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
-        batch.flush();
-        let dispatch = Arc::clone(self);
-        tokio::spawn(async move {
-            let left = revoked.into_iter().map(|it| (it.session, it.topic));
-            dispatch.left(&old, left, &mut batch).await;
-        });
-    }
-
-    /// Tells the handlers of topics that sessions have left them, and does what they want done.
-    /// That may make further sessions leave, and these may subscribe again meanwhile: what hooks
-    /// of such consequences want is bounded, lest it never ends.
-    async fn left(
-        &self,
-        generation: &Generation,
-        left: impl IntoIterator<Item = (Arc<Session>, Arc<str>)>,
-        batch: &mut Batch,
-    ) {
-        let mut left: VecDeque<_> = left.into_iter().collect();
-        let mut consequences = 0;
-        while let Some((session, topic)) = left.pop_front() {
-            let Some(routed) = generation.find(&topic) else { continue };
-            if !routed.handler.hooks().contains(Hook::Unsubscribe) {
-                continue;
-            }
-            let request = self.hook_request(&routed, &topic, &session);
-            let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
-            match paying(batch, hook).await {
-                Ok(Outcome { answer: (), mut effects }) => {
-                    if consequences >= MOST_CONSEQUENCES {
-                        effects::spare_subscriptions(&mut effects, &topic);
-                    }
-                    let further = self.perform(generation, effects, batch);
-                    consequences += further.len();
-                    left.extend(further);
-                }
-                // There is nobody to refuse; the fault is in the log.
-                Err(fault) => drop(routed.failed(&fault)),
-            }
-        }
     }
 
     /// Does what a hook wants done.

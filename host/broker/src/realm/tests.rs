@@ -1,0 +1,255 @@
+//! What sessions of a realm receive, through transports that remember.
+
+use std::sync::Mutex;
+
+use jackfield_wamp::dialect::{Codec, Dialect};
+use jackfield_wamp::id::PublicationId;
+use jackfield_wamp::message::ReceiverFilter;
+use jackfield_wamp::payload::Payload;
+
+use super::*;
+use crate::Identity;
+use crate::outbox::{Bounds, Closing, Outbox, Overflow};
+use crate::session::{Features, Link};
+
+/// A transport that remembers what it was given, one text a frame.
+struct Recorder {
+    outbox: Arc<Outbox>,
+    read: Mutex<Vec<String>>,
+    blocked: bool,
+}
+
+impl Link for Recorder {
+    fn flush(&self) {
+        if self.blocked {
+            return;
+        }
+        let taken = self.outbox.drain(|slices| {
+            let texts = slices.iter().map(|it| String::from_utf8_lossy(it).into_owned());
+            self.read.lock().unwrap().extend(texts);
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        });
+        taken.unwrap();
+    }
+
+    fn interrupt(&self) {}
+}
+
+struct Peer {
+    session: Arc<Session>,
+    link: Arc<Recorder>,
+}
+
+impl Peer {
+    fn join(realm: &Realm, id: u64, dialect: Dialect, roles: &[&str]) -> Self {
+        Self::join_on(realm, id, dialect, roles, false)
+    }
+
+    fn join_on(realm: &Realm, id: u64, dialect: Dialect, roles: &[&str], blocked: bool) -> Self {
+        let bounds = Bounds { bytes: 200, frames: 100, overflow: Overflow::Disconnect };
+        let outbox = Arc::new(Outbox::new(bounds));
+        let link = Recorder { outbox: Arc::clone(&outbox), read: Mutex::default(), blocked };
+        let link = Arc::new(link);
+        let roles = roles.iter().map(ToString::to_string).collect();
+        let identity = Identity { roles, ..Identity::anonymous(format!("user{id}")) };
+        let id = SessionId::new(id).unwrap();
+        let on = Arc::clone(&link) as Arc<dyn Link>;
+        let session =
+            Arc::new(Session::new(id, identity, dialect, Features::default(), outbox, on));
+        realm.join(&session);
+        Self { session, link }
+    }
+
+    fn subscribe(&self, realm: &Realm, uri: &str, policy: MatchPolicy) -> SubscriptionId {
+        let mut batch = Batch::default();
+        let acknowledge = |id| Some(format!("subscribed {id}").into());
+        realm.subscribe(self.session.id, uri, policy, &mut batch, acknowledge).unwrap().id
+    }
+
+    fn read(&self) -> Vec<String> {
+        std::mem::take(&mut self.link.read.lock().unwrap())
+    }
+}
+
+fn realm() -> Realm {
+    let finish = |_, message: Vec<u8>| Bytes::from(message);
+    Realm::new("realm1".into(), Framing { headroom: 0, finish }, 3)
+}
+
+fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
+    let id = PublicationId::new(9).unwrap();
+    Publication {
+        topic,
+        id,
+        except: None,
+        filter: None,
+        narrowed: None,
+        disclosed: None,
+        patterns: true,
+        payload,
+    }
+}
+
+const V2: Dialect = Dialect::V2(Codec::Json);
+
+#[test]
+fn an_event_reaches_each_subscription_in_its_dialect() {
+    let realm = realm();
+    let old = Peer::join(&realm, 1, Dialect::V1, &["a"]);
+    let new = Peer::join(&realm, 2, V2, &["a"]);
+    old.subscribe(&realm, "t.x", MatchPolicy::Exact);
+    new.subscribe(&realm, "t.x", MatchPolicy::Exact);
+    new.subscribe(&realm, "t", MatchPolicy::Prefix);
+    old.read();
+    new.read();
+    let payload = Payload::from_json("[5]", "{}").unwrap();
+    let report = realm.publish(&publication("t.x", &payload), &mut Batch::default());
+    assert_eq!(report, Report { delivered: 3, refused: 0 });
+    assert_eq!(old.read(), [r#"[8,"t.x",5]"#]);
+    assert_eq!(new.read(), ["[36,1,9,{},[5]]", r#"[36,2,9,{"topic":"t.x"},[5]]"#]);
+    let guarded = Publication { patterns: false, ..publication("t.x", &payload) };
+    assert_eq!(realm.publish(&guarded, &mut Batch::default()).delivered, 2);
+}
+
+#[test]
+fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static ENCODED: AtomicUsize = AtomicUsize::new(0);
+    let finish = |_, message: Vec<u8>| {
+        ENCODED.fetch_add(1, Ordering::Relaxed);
+        Bytes::from(message)
+    };
+    let realm = Realm::new("realm1".into(), Framing { headroom: 0, finish }, 3);
+    for id in 1..=40 {
+        let dialect = if id % 2 == 0 { Dialect::V1 } else { V2 };
+        Peer::join(&realm, id, dialect, &[]).subscribe(&realm, "t", MatchPolicy::Exact);
+    }
+    let payload = Payload::from_json("[1]", "{}").unwrap();
+    let report = realm.publish(&publication("t", &payload), &mut Batch::default());
+    assert_eq!((report.delivered, ENCODED.load(Ordering::Relaxed)), (40, 2));
+}
+
+#[test]
+fn subscribed_comes_before_events_and_nothing_after_unsubscribed() {
+    let realm = realm();
+    let peer = Peer::join(&realm, 1, V2, &[]);
+    let payload = Payload::from_json("[]", "{}").unwrap();
+    let id = peer.subscribe(&realm, "t", MatchPolicy::Exact);
+    let mut batch = Batch::default();
+    realm.publish(&publication("t", &payload), &mut batch);
+    let topic = realm.unsubscribe(peer.session.id, id, &mut batch, Some("left".into()));
+    assert_eq!(topic.unwrap().as_deref(), Some("t"));
+    realm.publish(&publication("t", &payload), &mut batch);
+    let again = realm.unsubscribe(peer.session.id, id, &mut batch, Some("left".into()));
+    assert_eq!(again, Err(UnsubscribeError));
+    batch.flush();
+    assert_eq!(peer.read(), ["subscribed 1", "[36,1,9,{}]", "left"]);
+}
+
+/// Who of three sessions (roles a, b, and a with b) receives what these lists allow.
+fn check(filter: &ReceiverFilter, except: Option<u64>, expect: &[u64]) {
+    let realm = realm();
+    let roles: [&[&str]; 3] = [&["a"], &["b"], &["a", "b"]];
+    let peers: Vec<_> =
+        (1..).zip(roles).map(|(id, roles)| Peer::join(&realm, id, V2, roles)).collect();
+    for peer in &peers {
+        peer.subscribe(&realm, "t", MatchPolicy::Exact);
+        peer.read();
+    }
+    let payload = Payload::from_json("[]", "{}").unwrap();
+    let publication = Publication {
+        filter: Some(filter),
+        except: except.and_then(SessionId::new),
+        ..publication("t", &payload)
+    };
+    realm.publish(&publication, &mut Batch::default());
+    let received: Vec<_> = peers.iter().filter(|peer| !peer.read().is_empty()).collect();
+    let received: Vec<_> = received.iter().map(|peer| peer.session.id.get()).collect();
+    assert_eq!(received, expect, "{filter:?} except {except:?}");
+}
+
+#[test]
+fn who_receives_by_black_and_white_lists() {
+    let ids = |list: &[u64]| list.iter().filter_map(|&id| SessionId::new(id)).collect::<Vec<_>>();
+    let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let none = ReceiverFilter::default;
+    check(&none(), None, &[1, 2, 3]);
+    check(&none(), Some(2), &[1, 3]);
+    check(&ReceiverFilter { exclude: ids(&[1, 99]), ..none() }, None, &[2, 3]);
+    check(&ReceiverFilter { eligible: Some(ids(&[1, 3])), ..none() }, None, &[1, 3]);
+    check(&ReceiverFilter { eligible: Some(ids(&[])), ..none() }, None, &[]);
+    // To be eligible does not outweigh being excluded.
+    check(&ReceiverFilter { eligible: Some(ids(&[1])), ..none() }, Some(1), &[]);
+    check(&ReceiverFilter { exclude_authid: texts(&["user1"]), ..none() }, None, &[2, 3]);
+    check(&ReceiverFilter { eligible_authid: Some(texts(&["user3"])), ..none() }, None, &[3]);
+    check(&ReceiverFilter { exclude_authrole: texts(&["b"]), ..none() }, None, &[1]);
+    check(&ReceiverFilter { eligible_authrole: Some(texts(&["b"])), ..none() }, None, &[2, 3]);
+    let both = ReceiverFilter {
+        eligible_authrole: Some(texts(&["a"])),
+        eligible: Some(ids(&[2, 3])),
+        ..none()
+    };
+    check(&both, None, &[3]);
+}
+
+#[test]
+fn leaving_takes_every_subscription_along() {
+    let realm = realm();
+    let peer = Peer::join(&realm, 1, V2, &[]);
+    peer.subscribe(&realm, "one", MatchPolicy::Exact);
+    peer.subscribe(&realm, "tw", MatchPolicy::Prefix);
+    peer.subscribe(&realm, "three", MatchPolicy::Exact);
+    let left = realm.leave(peer.session.id);
+    assert_eq!(left.iter().map(|topic| &**topic).collect::<Vec<_>>(), ["one", "three"]);
+    assert_eq!((realm.count("one"), realm.sessions().len()), (0, 0));
+    assert!(realm.leave(peer.session.id).is_empty());
+}
+
+#[test]
+fn subscriptions_are_bounded() {
+    let realm = realm();
+    let peer = Peer::join(&realm, 1, V2, &[]);
+    for uri in ["a", "b", "c"] {
+        peer.subscribe(&realm, uri, MatchPolicy::Exact);
+    }
+    let again =
+        realm.subscribe(peer.session.id, "a", MatchPolicy::Exact, &mut Batch::default(), |_| None);
+    assert!(again.is_ok_and(|again| !again.new));
+    let more =
+        realm.subscribe(peer.session.id, "d", MatchPolicy::Exact, &mut Batch::default(), |_| None);
+    assert_eq!(more, Err(SubscribeError::TooMany(3)));
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_closed_at_its_bound_and_harms_nobody() {
+    let realm = realm();
+    let slow = Peer::join_on(&realm, 1, V2, &[], true);
+    let quick = Peer::join(&realm, 2, V2, &[]);
+    for peer in [&slow, &quick] {
+        peer.subscribe(&realm, "t", MatchPolicy::Exact);
+    }
+    let payload = Payload::from_json("[1]", "{}").unwrap();
+    let refused: usize = (0..20)
+        .map(|_| realm.publish(&publication("t", &payload), &mut Batch::default()).refused)
+        .sum();
+    assert!(refused > 0);
+    assert_eq!(slow.session.outbox().closing().unwrap().reason, Closing::SLOW_SUBSCRIBER);
+    assert!(slow.session.outbox().bytes() <= 200);
+    assert_eq!(quick.read().len(), 21);
+}
+
+#[test]
+fn revoking_tells_each_subscriber_behind_its_last_event() {
+    let realm = realm();
+    let peer = Peer::join(&realm, 1, V2, &[]);
+    peer.subscribe(&realm, "gone", MatchPolicy::Exact);
+    peer.subscribe(&realm, "kept", MatchPolicy::Exact);
+    peer.read();
+    let mut batch = Batch::default();
+    let notice = |_: &Session, id| Some(format!("revoked {id}").into());
+    let revoked = realm.revoke(|topic| topic == "kept", &mut batch, notice);
+    assert_eq!(revoked.len(), 1);
+    batch.flush();
+    assert_eq!(peer.read(), ["revoked 1"]);
+    assert_eq!((realm.count("gone"), realm.count("kept")), (0, 1));
+}

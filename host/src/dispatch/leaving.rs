@@ -1,0 +1,75 @@
+//! Sessions that leave topics: by their own wish, with their connection, or because a reload took
+//! the route away. Their handlers hear of it, once for each topic.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jackfield_broker::{Batch, Session};
+use jackfield_sandbox::{Hook, Outcome};
+
+use super::{Dispatch, Unrouted, effects, paying};
+use crate::generation::Generation;
+
+/// So many unsubscriptions may come of unsubscriptions before handlers are not heeded any more.
+const MOST_CONSEQUENCES: usize = 1_000;
+
+impl Dispatch {
+    /// Ends a session's membership, and lets the handlers of its topics know.
+    pub(crate) async fn leave(&self, session: &Arc<Session>) {
+        let topics = self.realm.leave(session.id);
+        let generation = self.generations.current();
+        let mut batch = Batch::default();
+        let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
+        self.left(&generation, left, &mut batch).await;
+    }
+
+    /// Takes away the subscriptions whose routes a new generation no longer has. The handlers of
+    /// the old one hear of it, which may take its time: nothing waits for them.
+    pub(crate) fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
+        if self.unrouted == Unrouted::Broadcast {
+            return;
+        }
+        let mut batch = Batch::default();
+        let keep = |topic: &str| new.find(topic).is_some();
+        let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
+        batch.flush();
+        let dispatch = Arc::clone(self);
+        tokio::spawn(async move {
+            let left = revoked.into_iter().map(|it| (it.session, it.topic));
+            dispatch.left(&old, left, &mut batch).await;
+        });
+    }
+
+    /// Tells the handlers of topics that sessions have left them, and does what they want done.
+    /// That may make further sessions leave, and these may subscribe again meanwhile: what hooks
+    /// of such consequences want is bounded, lest it never ends.
+    pub(super) async fn left(
+        &self,
+        generation: &Generation,
+        left: impl IntoIterator<Item = (Arc<Session>, Arc<str>)>,
+        batch: &mut Batch,
+    ) {
+        let mut left: VecDeque<_> = left.into_iter().collect();
+        let mut consequences = 0;
+        while let Some((session, topic)) = left.pop_front() {
+            let Some(routed) = generation.find(&topic) else { continue };
+            if !routed.handler.hooks().contains(Hook::Unsubscribe) {
+                continue;
+            }
+            let request = self.hook_request(&routed, &topic, &session);
+            let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
+            match paying(batch, hook).await {
+                Ok(Outcome { answer: (), mut effects }) => {
+                    if consequences >= MOST_CONSEQUENCES {
+                        effects::spare_subscriptions(&mut effects, &topic);
+                    }
+                    let further = self.perform(generation, effects, batch);
+                    consequences += further.len();
+                    left.extend(further);
+                }
+                // There is nobody to refuse; the fault is in the log.
+                Err(fault) => drop(routed.failed(&fault)),
+            }
+        }
+    }
+}
