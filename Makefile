@@ -38,7 +38,9 @@ plugins: toolchain ## Build the stock plugins as components, into the demo site
 test: toolchain peers ## Install what the tests need, and run all of them
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins
 	cargo build --release --locked --package jackfield
-	cargo test --release --locked --workspace --no-fail-fast
+	cargo test --release --locked --workspace --doc --no-fail-fast
+	cargo test --release --locked --workspace --exclude jackfield-tests --lib --bins --tests --no-fail-fast
+	cargo test --release --locked --package jackfield-tests --test it
 
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory

@@ -321,4 +321,41 @@ mod tests {
         assert!(table.remove(two.id, &key));
         assert!(table.exact("a").is_none() && table.key(first.id).is_none());
     }
+
+    /// WAMP v2 specification, section "Pattern-based Subscriptions", word for word.
+    fn matches(pattern: &str, policy: MatchPolicy, topic: &str) -> bool {
+        let (want, have): (Vec<_>, Vec<_>) =
+            (pattern.split('.').collect(), topic.split('.').collect());
+        match policy {
+            MatchPolicy::Exact => pattern == topic,
+            MatchPolicy::Prefix => topic.starts_with(pattern),
+            MatchPolicy::Wildcard => {
+                let meets = |(want, have): (&&str, &&str)| want.is_empty() || want == have;
+                want.len() == have.len() && want.iter().zip(&have).all(meets)
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_tables_find_what_one_by_one_comparison_finds(
+            patterns in proptest::collection::btree_set(("[ab.]{0,5}", 0..3_usize), 0..20),
+            topic in "[ab](\\.[ab]){0,3}",
+        ) {
+            let policies = [MatchPolicy::Exact, MatchPolicy::Prefix, MatchPolicy::Wildcard];
+            let mut table = Subscriptions::default();
+            let one = session(1);
+            for (uri, policy) in &patterns {
+                table.add(&one, uri, policies[*policy]);
+            }
+            let found = table.exact(&topic).into_iter().chain(table.patterns(&topic));
+            let mut found: Vec<_> =
+                found.map(|it| table.key(it.id).unwrap().uri.to_string()).collect();
+            let expected = patterns.iter().filter(|(uri, it)| matches(uri, policies[*it], &topic));
+            let mut expected: Vec<_> = expected.map(|(uri, _)| uri.clone()).collect();
+            found.sort_unstable();
+            expected.sort_unstable();
+            proptest::prop_assert_eq!(found, expected);
+        }
+    }
 }
