@@ -18,7 +18,7 @@ demo: build plugins ## Build everything, and serve a demo site on 127.0.0.1:8080
 	@target/release/jackfield serve $(SITE)
 
 .PHONY: build
-build: ## Build the server
+build: toolchain ## Build the server
 	cargo build --release --locked --package jackfield
 
 # Each file is put in place by renaming, so that a server that watches the site never meets half
@@ -59,6 +59,7 @@ lint: toolchain ## Judge format, lints and documentation, as CI does
 # The Rust toolchain is rustup's; what it may lack is added once.
 .PHONY: toolchain
 toolchain:
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
 	@command -v rustup >/dev/null || { echo "rustup is missing: it installs Rust, see rustup.rs"; exit 1; }
 	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
@@ -69,6 +70,10 @@ peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Fetch
 # A stamp says that its folder is whole: it is written last, and older than what it was made from
 # means to begin again.
 $(PEERS)/python.stamp: tests/peers/python/requirements.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }; \
+		apt-get update -qq && apt-get install -qq -y python3-venv; \
+	}
 	rm -rf $(PEERS)/python
 	$(PYTHON) -m venv $(PEERS)/python
 	$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
