@@ -101,7 +101,8 @@ impl Server {
     pub(crate) fn logged_after(&self, after: usize, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut log = self.log.text();
-        while !log[after..].contains(text) {
+        // The line with the text has to be whole as well.
+        while !(log[after..].contains(text) && log.ends_with('\n')) {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the server never logged {text:?}; it logged:\n{log}");
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
@@ -171,7 +172,7 @@ impl Log {
     }
 
     fn follow(&self, mut stderr: impl Read) {
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 64 * 1024];
         while let Ok(count) = stderr.read(&mut buffer) {
             if count == 0 {
                 break;
