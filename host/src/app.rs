@@ -34,10 +34,10 @@ pub(crate) struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The site has mistakes; each is complete with its place.
-    #[error("the site is not served: {} to be mended first", count(.0.len()))]
+    #[error("the site is not served before its problems are mended")]
     Site(Vec<String>),
     /// The sandbox cannot be made.
-    #[error("failed to start the sandbox: {0}")]
+    #[error("failed to {0}")]
     Sandbox(#[from] jackfield_sandbox::Error),
     /// The address cannot be listened on.
     #[error("failed to listen on {0}: {1}")]
@@ -145,10 +145,6 @@ impl App {
     pub(crate) fn reload_state(&self) -> Arc<ReloadState> {
         self.reloader.state()
     }
-}
-
-fn count(problems: usize) -> String {
-    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
 }
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {

@@ -168,11 +168,11 @@ impl Walk {
             }
             Err(error) => return self.failed(shown, &error),
         };
-        if metadata.is_dir() {
-            return self.folder(shown, path, name, folders);
+        let kind = kind(folders, name);
+        if !metadata.is_dir() && kind.is_none() {
+            return Ok(());
         }
-        let Some(kind) = kind(folders, name) else { return Ok(()) };
-        if !metadata.is_file() {
+        if !metadata.is_dir() && !metadata.is_file() {
             self.problem(shown, "is neither a file nor a directory; remove it or rename it");
             return Ok(());
         }
@@ -180,7 +180,14 @@ impl Walk {
             Ok(real) => real,
             Err(error) => return self.failed(shown, &error),
         };
-        if self.seen.insert(real) {
+        // What several links lead to counts once.
+        if !self.seen.insert(real.clone()) {
+            return Ok(());
+        }
+        if metadata.is_dir() {
+            return self.folder(shown, &real, name, folders);
+        }
+        if let Some(kind) = kind {
             if self.listing.files.len() == MOST_FILES {
                 return Err(Interruption::Fatal(io::Error::other(format!(
                     "it holds more than {MOST_FILES} YAML files and components"
@@ -195,23 +202,16 @@ impl Walk {
     fn folder(
         &mut self,
         shown: &Path,
-        path: &Path,
+        real: &Path,
         name: &str,
         folders: &mut Vec<String>,
     ) -> Result<(), Interruption> {
-        let real = match path.canonicalize() {
-            Ok(real) => real,
-            Err(error) => return self.failed(shown, &error),
-        };
-        if !self.seen.insert(real.clone()) {
-            return Ok(());
-        }
         if folders.len() == MOST_DEPTH {
             self.problem(shown, &format!("lies more than {MOST_DEPTH} folders deep"));
             return Ok(());
         }
         folders.push(name.to_owned());
-        let result = self.directory(shown, &real, folders);
+        let result = self.directory(shown, real, folders);
         folders.pop();
         match result {
             Err(Interruption::Fatal(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
