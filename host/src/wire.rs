@@ -193,12 +193,19 @@ pub(crate) struct Duplex {
     wire: Arc<Wire>,
     /// What was read and did not fit into tungstenite's buffer.
     ahead: Bytes,
+    /// How many bytes tungstenite has taken.
+    taken: usize,
 }
 
 impl Duplex {
     /// The socket of a wire, behind what was read from it already.
     pub(crate) fn new(wire: Arc<Wire>, ahead: Vec<u8>) -> Self {
-        Self { wire, ahead: ahead.into() }
+        Self { wire, ahead: ahead.into(), taken: 0 }
+    }
+
+    /// How many bytes were read from here.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
     }
 
     /// Moves as much as fits.
@@ -206,6 +213,7 @@ impl Duplex {
         let count = self.ahead.len().min(buffer.remaining());
         buffer.put_slice(self.ahead.get(..count).unwrap_or_default());
         self.ahead.advance(count);
+        self.taken += count;
         if self.ahead.is_empty() {
             self.ahead = Bytes::new();
         }
@@ -224,6 +232,7 @@ impl AsyncRead for Duplex {
                 let incoming = incoming.get(..count).unwrap_or_default();
                 let (now, later) = incoming.split_at(count.min(buffer.remaining()));
                 buffer.put_slice(now);
+                self.taken += now.len();
                 self.ahead = Bytes::copy_from_slice(later);
                 Poll::Ready(Ok(()))
             })
