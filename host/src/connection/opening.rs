@@ -23,7 +23,7 @@ use crate::{frame, http};
 pub(super) async fn open(
     app: Arc<App>,
     mut stream: TcpStream,
-) -> Result<Option<Connection>, Ended> {
+) -> Result<Option<Box<Connection>>, Ended> {
     let limits = &app.config.limits;
     let opening =
         timeout(app.config.handshake_timeout, handshake::read(&mut stream, limits.handshake_bytes));
@@ -57,7 +57,7 @@ async fn greet(
     stream: TcpStream,
     upgrade: Upgrade,
     opened_by: Instant,
-) -> Result<Connection, Ended> {
+) -> Result<Box<Connection>, Ended> {
     let mut dialogue = wamp::Session::new(upgrade.dialect);
     let wire = Wire::new(stream, app.config.limits.outbox);
     let mut member = None;
@@ -78,5 +78,7 @@ async fn greet(
     let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit).await;
     let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
     let batch = Batch::default();
-    Ok(Connection { app, wire, reader, dialogue, member, opened_by, batch, keepalive })
+    let connection =
+        Connection { app, wire, reader, dialogue, member, opened_by, batch, keepalive };
+    Ok(Box::new(connection))
 }
