@@ -149,6 +149,11 @@ impl Config {
     }
 }
 
+/// A span of time as the settings have it, for options that are written the same way.
+pub(crate) fn span(text: &str) -> Option<Duration> {
+    span::parse(text).map(|span| span.0)
+}
+
 /// Where the user of the process keeps what can be made again; XDG Base Directory Specification.
 fn user_cache() -> Option<PathBuf> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());

@@ -19,6 +19,7 @@ mod keepalive;
 mod peer;
 mod php;
 mod reload;
+mod remote;
 mod server;
 mod site;
 mod slow;

@@ -13,9 +13,16 @@ use crate::build;
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
-        &["jackfield-broker", "jackfield-routing", "jackfield-sandbox", "jackfield-wamp"],
+        &[
+            "jackfield-broker",
+            "jackfield-client",
+            "jackfield-routing",
+            "jackfield-sandbox",
+            "jackfield-wamp",
+        ],
     ),
     ("jackfield-broker", &["jackfield-wamp"]),
+    ("jackfield-client", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &[]),
     ("jackfield-sandbox", &[]),
@@ -29,10 +36,12 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
     ("notify", &["jackfield"]),
-    ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
+    ("hyper", &["jackfield"]),
+    ("rustls", &["jackfield-client"]),
+    ("tokio-tungstenite", &["jackfield", "jackfield-client", "jackfield-tests"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // The pure crates have no runtime to wait on.
-    ("tokio", &["jackfield", "jackfield-sandbox", "jackfield-tests"]),
+    ("tokio", &["jackfield", "jackfield-client", "jackfield-sandbox", "jackfield-tests"]),
 ];
 
 #[test]
