@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::config::Config;
+use crate::api::Api;
+use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
 use crate::generation::Generation;
@@ -23,6 +24,8 @@ use crate::{listener, shutdown};
 /// A running server.
 pub(crate) struct App {
     pub(crate) config: Config,
+    /// Publishing over HTTP, where somebody may.
+    pub(crate) api: Option<Api>,
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
@@ -45,6 +48,9 @@ pub enum ServeError {
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
+    /// A secret is not where the configuration says.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The operating system refused something that a server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -61,6 +67,7 @@ pub async fn serve(
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
+    let api = Api::new(&config)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
@@ -82,6 +89,7 @@ pub async fn serve(
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
+        api,
         config,
     });
 
@@ -94,6 +102,10 @@ pub async fn serve(
         async move { reloader.run(|old, new| app.revoke(&old, &new)).await }
     });
     info!(%address, realms = ?app.config.realms, "serving");
+    match &app.api {
+        Some(api) => info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish"),
+        None => info!("the HTTP API is off: the configuration names no token under `api`"),
+    }
     writeln!(announce, "listening on ws://{address}/")?;
     announce.flush()?;
 
@@ -132,6 +144,11 @@ impl App {
     pub(crate) async fn stopping(&self) {
         // The sender is `self`, so it cannot be gone.
         let _stopping = self.stopping.subscribe().wait_for(|&stopping| stopping).await.is_ok();
+    }
+
+    /// How many sessions there are, in all realms.
+    pub(crate) fn session_count(&self) -> usize {
+        self.realms.values().map(|dispatch| dispatch.realm().session_count()).sum()
     }
 
     /// Takes away subscriptions whose routes have gone, in every realm.

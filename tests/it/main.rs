@@ -9,6 +9,7 @@
 )]
 
 mod abuse;
+mod api;
 mod build;
 mod client;
 mod commands;
