@@ -19,6 +19,7 @@ mod invariants;
 mod keepalive;
 mod peer;
 mod php;
+mod publishing;
 mod reload;
 mod remote;
 mod server;
