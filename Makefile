@@ -47,6 +47,11 @@ bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 	cargo build --release --locked --package jackfield
 	cargo run --release --locked --package jackfield-tests --example bars
 
+# A benchmark that a change may have moved is run alone with ONLY=text.
+.PHONY: micro
+micro: toolchain ## Time the parts alone: codecs, routing, fan-out, a hook's call (ONLY=text picks some)
+	cargo bench --locked --workspace --bench '*' -- $(ONLY)
+
 .PHONY: lint
 lint: toolchain ## Judge format, lints and documentation, as CI does
 	cargo fmt --all --check
