@@ -22,6 +22,7 @@ mod reload;
 mod server;
 mod site;
 mod slow;
+mod soak;
 mod tidy;
 mod v1;
 mod v2;
