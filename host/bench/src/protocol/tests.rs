@@ -1,0 +1,1 @@
+//! The messages, as both sides of a connection see them.
