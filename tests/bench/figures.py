@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Callable, Iterable
 
 import servers
 from peers import Peer
@@ -37,7 +37,10 @@ class Settings:
 
 
 FULL = Settings(
-    "full", rounds=3, seconds=2.0, warm_up=0.5,
+    "full",
+    rounds=3,
+    seconds=2.0,
+    warm_up=0.5,
     subscribers=(1, 10, 100, 1_000, 10_000),
     topics=(1, 10, 100, 1_000, 10_000, 100_000),
     routes=(1, 10, 100, 1_000, 10_000),
@@ -46,14 +49,28 @@ FULL = Settings(
     fetch=True,
 )
 QUICK = Settings(
-    "quick", rounds=1, seconds=0.6, warm_up=0.2,
-    subscribers=(1, 100, 1_000), topics=(1, 1_000, 10_000), routes=(1, 100, 10_000),
-    connections=(1_000, 5_000), rates=(500, 2_000),
+    "quick",
+    rounds=1,
+    seconds=0.6,
+    warm_up=0.2,
+    subscribers=(1, 100, 1_000),
+    topics=(1, 1_000, 10_000),
+    routes=(1, 100, 10_000),
+    connections=(1_000, 5_000),
+    rates=(500, 2_000),
 )
 # Only whether everything fits together; the figures mean nothing.
 SMOKE = Settings(
-    "smoke", rounds=1, seconds=0.1, warm_up=0.0,
-    subscribers=(1, 2), topics=(1, 4), routes=(1, 2), connections=(2,), rates=(100,), topics_rate=100,
+    "smoke",
+    rounds=1,
+    seconds=0.1,
+    warm_up=0.0,
+    subscribers=(1, 2),
+    topics=(1, 4),
+    routes=(1, 2),
+    connections=(2,),
+    rates=(100,),
+    topics_rate=100,
 )
 
 
@@ -120,7 +137,9 @@ def fan_out(present: list[Peer], settings: Settings) -> Figure:
             options = timed(settings, topics=1, subscribers=subscribers)
             if subscribers > MANY:
                 options["source"] = SOURCES
-            figure.points.append(point(peer, subscribers, "fan-out", options, extra=subscribers / 100))
+            figure.points.append(
+                point(peer, subscribers, "fan-out", options, extra=subscribers / 100)
+            )
     return figure
 
 
@@ -130,7 +149,11 @@ def topics(present: list[Peer], settings: Settings) -> Figure:
     for count in settings.topics:
         for peer in named(present, servers.JACKFIELD, servers.NATS):
             options = timed(
-                settings, topics=count, subscribers=1, publishers=1, rate=settings.topics_rate,
+                settings,
+                topics=count,
+                subscribers=1,
+                publishers=1,
+                rate=settings.topics_rate,
                 # At most a thousand connections hold them.
                 subscriptions_per_connection=max(1, count // 1_000),
             )
@@ -147,12 +170,16 @@ def routes(places: Places, settings: Settings) -> Figure:
             offset += 1
             series = "with variables" if variables else "literal"
 
-            def start(count: int = count, variables: bool = variables, offset: int = offset) -> Server:
+            def start(
+                count: int = count, variables: bool = variables, offset: int = offset
+            ) -> Server:
                 site = servers.routes_site(places, count, variables)
                 return servers.jackfield(places, site, offset=offset)
 
             options = timed(settings, publishers=1, topics=1)
-            figure.points.append(Point(series, count, f"{series} {count}", start, "publish", options))
+            figure.points.append(
+                Point(series, count, f"{series} {count}", start, "publish", options)
+            )
     return figure
 
 
@@ -163,7 +190,11 @@ def connections(present: list[Peer], settings: Settings) -> Figure:
         for peer in present:
             if count > 5 * MOST_FOR_INTERPRETERS and not is_compiled(peer):
                 continue
-            options = {"connections": count, "seconds": min(settings.seconds, 1.0), "source": SOURCES}
+            options = {
+                "connections": count,
+                "seconds": min(settings.seconds, 1.0),
+                "source": SOURCES,
+            }
             figure.points.append(
                 point(peer, count, "connect", options, extra=count / 100, fresh=True)
             )

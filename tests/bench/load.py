@@ -13,13 +13,16 @@ GRACE = 60.0
 
 
 def run(places: Places, server: Server, work: str, options: dict, seconds: float) -> dict:
-    """What the run measured, and under `command` how to repeat it."""
+    """What the run measured, and under `repeat` how to repeat it."""
     pids = server.pids()
     command = [places.jackfield, "bench", work, server.url, *arguments(server, options)]
     measured = [*command, *(part for pid in pids for part in ("--pid", str(pid))), "--json"]
     try:
         done = subprocess.run(
-            [str(part) for part in measured], capture_output=True, text=True, timeout=seconds + GRACE
+            [str(part) for part in measured],
+            capture_output=True,
+            text=True,
+            timeout=seconds + GRACE,
         )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"jackfield bench {work} did not end within {error.timeout:.0f} s") from error
@@ -30,7 +33,7 @@ def run(places: Places, server: Server, work: str, options: dict, seconds: float
         values = json.loads(done.stdout)
     except json.JSONDecodeError as error:
         raise Failed(f"jackfield bench {work} printed no JSON: {error}") from error
-    values["command"] = {
+    values["repeat"] = {
         "server": server.shown,
         "bench": shlex.join([places.shown(places.jackfield), *(str(part) for part in command[1:])]),
     }

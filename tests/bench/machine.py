@@ -31,7 +31,11 @@ def raise_descriptors() -> int:
 
 
 def cpu() -> str:
-    names = [line.split(":", 1)[1].strip() for line in proc("cpuinfo").splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in proc("cpuinfo").splitlines()
+        if line.startswith("model name")
+    ]
     return names[0] if names else platform.machine()
 
 

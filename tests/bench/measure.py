@@ -35,7 +35,8 @@ class Store:
     def has(self, figure: str, point: Point, turn: int) -> bool:
         """Whether that was measured before; what failed before is tried again."""
         return any(
-            (run["figure"], run["series"], run["x"], run["round"]) == (figure, point.series, point.x, turn)
+            (run["figure"], run["series"], run["x"], run["round"])
+            == (figure, point.series, point.x, turn)
             and "values" in run
             for run in self.runs
         )
@@ -91,13 +92,20 @@ def show(run: dict, seconds: float) -> None:
         what = f"failed: {run['error']}"
     else:
         values = run["values"]
-        known = ("server_cpu_us_per_delivery", "server_cpu_us_per_publish", "server_cpu_us_per_connect")
-        main = next((f"{values[key]:.2f} µs CPU {key.rsplit('_', 1)[1]}" for key in known if key in values), "")
+        known = (
+            "server_cpu_us_per_delivery",
+            "server_cpu_us_per_publish",
+            "server_cpu_us_per_connect",
+        )
+        main = next(
+            (f"{values[key]:.2f} µs CPU {key.rsplit('_', 1)[1]}" for key in known if key in values),
+            "",
+        )
         tail = f", p99 {values['latency_us']['p99']:.0f} µs" if "latency_us" in values else ""
         bound = ", the generator was the limit" if values.get("generator_bound") else ""
         what = main + tail + bound
-    line = f"{run['figure']} {run['series']} {run['x']} (round {run['round'] + 1}, {seconds:.0f} s): {what}"
-    print(f"  {line}", file=sys.stderr, flush=True)
+    which = f"{run['series']} {run['x']}, round {run['round'] + 1}"
+    print(f"  {seconds:4.0f} s  {which}: {what}", file=sys.stderr, flush=True)
 
 
 def summary(figure: Figure, store: Store) -> list[dict]:
@@ -105,14 +113,15 @@ def summary(figure: Figure, store: Store) -> list[dict]:
     points = []
     for point in figure.points:
         runs = [
-            run for run in store.runs
+            run
+            for run in store.runs
             if (run["figure"], run["series"], run["x"]) == (figure.name, point.series, point.x)
         ]
         good = [run["values"] for run in runs if "values" in run]
         entry = {"series": point.series, "x": point.x, "rounds": len(good)}
         if good:
             entry["median"] = median(good)
-            entry["command"] = good[-1]["command"]
+            entry["repeat"] = good[-1]["repeat"]
             entry["each"] = {
                 key: [values[key] for values in good if key in values]
                 for key in good[-1]
@@ -134,6 +143,6 @@ def median(runs: list[dict]) -> dict:
             result[key] = any(values)
         elif isinstance(first, (int, float)):
             result[key] = round(statistics.median(values), 4)
-        elif isinstance(first, dict) and key != "command":
+        elif isinstance(first, dict) and key != "repeat":
             result[key] = median(values)
     return result

@@ -9,9 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import servers
 from servers import HERE, ROOT, Places, Server
@@ -57,7 +57,10 @@ def nats(places: Places, fetch: bool) -> Peer:
     binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
     if not binary and fetch and os.geteuid() == 0:
         run(["apt-get", "update", "-qq"], {"DEBIAN_FRONTEND": "noninteractive"})
-        run(["apt-get", "install", "-qq", "-y", "nats-server"], {"DEBIAN_FRONTEND": "noninteractive"})
+        run(
+            ["apt-get", "install", "-qq", "-y", "nats-server"],
+            {"DEBIAN_FRONTEND": "noninteractive"},
+        )
         binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
     if not binary:
         peer.missing = "not installed: apt-get install nats-server"
@@ -74,13 +77,23 @@ def crossbar(places: Places, fetch: bool) -> Peer:
     if not fresh(stamp, pins) and fetch:
         shutil.rmtree(folder, ignore_errors=True)
         made = run([sys.executable, "-m", "venv", folder]) and run(
-            [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-             "--requirement", pins]
+            [
+                folder / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+                pins,
+            ]
         )
         if made:
             stamp.touch()
     if not fresh(stamp, pins):
-        peer.missing = "not installed: make bench-peers (it builds some of its parts with a C compiler)"
+        peer.missing = (
+            "not installed: make bench-peers (it builds some of its parts with a C compiler)"
+        )
         return peer
     peer.version = pinned(pins.read_text(), "crossbar==")
     peer.start = lambda: servers.crossbar(places, folder / "bin/crossbar")
@@ -136,7 +149,11 @@ def run(command: list, environment: dict | None = None, cwd: Path | None = None)
     print(f"  {' '.join(command)}", file=sys.stderr, flush=True)
     try:
         done = subprocess.run(
-            command, cwd=cwd, env={**os.environ, **(environment or {})}, stdout=sys.stderr, timeout=900
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            stdout=sys.stderr,
+            timeout=900,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"  {error}", file=sys.stderr)
@@ -147,7 +164,9 @@ def run(command: list, environment: dict | None = None, cwd: Path | None = None)
 def say(command: list) -> str:
     """The first line that a command prints, or nothing."""
     try:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     lines = (done.stdout or done.stderr).strip().splitlines()

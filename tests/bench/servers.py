@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,13 +30,12 @@ class Failed(Exception):
 
 @dataclass
 class Places:
-    """Where things are: everything that is made lies below `target/bench`."""
+    """Where things are: what cargo has built, and where everything goes that is made here."""
 
     target: Path
-    work: Path = field(init=False)
+    work: Path
 
     def __post_init__(self) -> None:
-        self.work = self.target / "bench"
         self.work.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -63,16 +62,27 @@ class Kind:
 class Server:
     """A running server."""
 
-    def __init__(self, places: Places, kind: Kind, command: list[str], port: int, **options) -> None:
+    def __init__(
+        self, places: Places, kind: Kind, command: list[str], port: int, **options
+    ) -> None:
         self.kind = kind
         self.url = f"ws://127.0.0.1:{port}/"
         self.command = [str(part) for part in command]
-        self.log = places.work / "logs" / f"{re.sub('[^a-z0-9]+', '-', kind.name.lower())}-{port}.log"
+        self.log = (
+            places.work / "logs" / f"{re.sub('[^a-z0-9]+', '-', kind.name.lower())}-{port}.log"
+        )
         self.log.parent.mkdir(exist_ok=True)
-        self.shown = shlex.join(places.shown(Path(part)) if part.startswith("/") else part for part in self.command)
+        self.shown = shlex.join(
+            places.shown(Path(part)) if part.startswith("/") else part for part in self.command
+        )
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, **options
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                **options,
             )
         try:
             self._wait_for(port)
@@ -121,7 +131,9 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.02)
-        raise Failed(f"{self.kind.name} did not listen within {PATIENCE:.0f} s: {self._last_words()}")
+        raise Failed(
+            f"{self.kind.name} did not listen within {PATIENCE:.0f} s: {self._last_words()}"
+        )
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -168,9 +180,13 @@ hook:
 """
 
 
-def jackfield(places: Places, site: Path, config: str = LIMITS, name: str = "jackfield", offset: int = 0) -> Server:
+def jackfield(
+    places: Places, site: Path, config: str = LIMITS, name: str = "jackfield", offset: int = 0
+) -> Server:
     port = free_port(FIRST_PORT + offset)
-    file = write(places.work / f"{name}.yml", config + f"plugins: {{ cache: {places.work / 'cache'} }}\n")
+    file = write(
+        places.work / f"{name}.yml", config + f"plugins: {{ cache: {places.work / 'cache'} }}\n"
+    )
     command = [places.jackfield, "serve", site, "--config", file, "--listen", f"127.0.0.1:{port}"]
     return Server(places, JACKFIELD, command, port)
 
@@ -189,8 +205,14 @@ def routes_site(places: Places, count: int, variables: bool) -> Path:
     routes = []
     for number in range(count - 1):
         channel = f"area{number}/{{user}}/{{room}}" if variables else f"area/{number}/news"
-        routes.append(f"r{number}: {{ channel: '{channel}', handler: {{ callback: broadcast }} }}\n")
-    last = BENCH_ROUTE if variables else "bench: { channel: 'bench.t0', handler: { callback: broadcast } }\n"
+        routes.append(
+            f"r{number}: {{ channel: '{channel}', handler: {{ callback: broadcast }} }}\n"
+        )
+    last = (
+        BENCH_ROUTE
+        if variables
+        else "bench: { channel: 'bench.t0', handler: { callback: broadcast } }\n"
+    )
     bundle(site / "bench", "".join(routes) + last, component(places, "broadcast"))
     return site
 
@@ -260,7 +282,10 @@ def crossbar(places: Places, binary: Path, offset: int = 3) -> Server:
                     {
                         "type": "websocket",
                         "endpoint": {
-                            "type": "tcp", "port": port, "interface": "127.0.0.1", "backlog": 4096
+                            "type": "tcp",
+                            "port": port,
+                            "interface": "127.0.0.1",
+                            "backlog": 4096,
                         },
                         "auth": {"anonymous": {"type": "static", "role": "anonymous"}},
                     }
@@ -285,4 +310,6 @@ def fox_wamp(places: Places, modules: Path, offset: int = 4) -> Server:
 def wamp_io(places: Places, modules: Path, offset: int = 5) -> Server:
     port = free_port(FIRST_PORT + offset)
     environment = {**os.environ, "JACKFIELD_NODE_PEERS": str(modules)}
-    return Server(places, WAMP_IO, ["node", HERE / "peers/wamp-io.mjs", str(port)], port, env=environment)
+    return Server(
+        places, WAMP_IO, ["node", HERE / "peers/wamp-io.mjs", str(port)], port, env=environment
+    )

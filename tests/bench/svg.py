@@ -1,6 +1,6 @@
 """Charts as SVG: lines over a logarithmic or linear axis, and bars. Knows nothing of what is drawn;
-`plots` does. Colours follow the reader's scheme, light or dark, and the ground is painted, so that a
-chart is readable wherever it is shown."""
+`plots` does. Colours follow the reader's scheme, light or dark, and the ground is painted, so that
+a chart is readable wherever it is shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ MARKS = ["circle", "square", "diamond", "triangle", "circle", "square"]
 
 def style() -> str:
     light = "".join(f".s{i}{{--c:{c}}}" for i, c in enumerate(COLOURS)) + f".sm{{--c:{MUTED}}}"
-    dark = "".join(f".s{i}{{--c:{c}}}" for i, c in enumerate(DARK_COLOURS)) + f".sm{{--c:{DARK_MUTED}}}"
+    dark = (
+        "".join(f".s{i}{{--c:{c}}}" for i, c in enumerate(DARK_COLOURS))
+        + f".sm{{--c:{DARK_MUTED}}}"
+    )
     return (
         "<style>"
         ":root{--ground:#fff;--ink:#1f2328;--soft:#59636e;--grid:#e4e8ec;--axis:#8b949e}"
@@ -35,7 +38,8 @@ def style() -> str:
         ".ground{fill:var(--ground)}.ink{fill:var(--ink)}.soft{fill:var(--soft)}"
         ".grid{stroke:var(--grid);stroke-width:1}.axis{stroke:var(--axis);stroke-width:1}"
         ".line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}"
-        ".dash{stroke-dasharray:5 4}.mark{fill:var(--c)}.hollow{fill:var(--ground);stroke:var(--c);stroke-width:2}"
+        ".dash{stroke-dasharray:5 4}.mark{fill:var(--c)}"
+        ".hollow{fill:var(--ground);stroke:var(--c);stroke-width:2}"
         ".name{fill:var(--c);font-weight:600}"
         "</style>"
     )
@@ -100,7 +104,9 @@ class LineChart:
             parts.append(text(x, bottom + 20, self.x.write(value), "soft", 12, "middle"))
         parts.append(segment("axis", left, bottom, x_scale.end, bottom))
         parts.append(text(left - 48, top - 16, self.y.title, "soft", 12))
-        parts.append(text((left + x_scale.end) / 2, bottom + 42, self.x.title, "soft", 12, "middle"))
+        parts.append(
+            text((left + x_scale.end) / 2, bottom + 42, self.x.title, "soft", 12, "middle")
+        )
         ends = []
         for order, line in enumerate(shown):
             parts.extend(draw_line(line, order, x_scale, y_scale))
@@ -155,7 +161,9 @@ class BarChart:
                 value, at = self.write(bar.value), left + width + 8
                 parts.append(text(at, y + 16, value, "ink", 12))
                 if bar.note:
-                    parts.append(text(at + text_width(value + "  ", 12), y + 16, bar.note, "soft", 12))
+                    parts.append(
+                        text(at + text_width(value + "  ", 12), y + 16, bar.note, "soft", 12)
+                    )
                 y += 26
         return close(parts)
 
@@ -166,7 +174,9 @@ class BarChart:
 class Scale:
     """From values to pixels, with ticks at round values."""
 
-    def __init__(self, axis: Axis, least: float, most: float, start: float, end: float, tight=False):
+    def __init__(
+        self, axis: Axis, least: float, most: float, start: float, end: float, tight=False
+    ):
         self.log, self.start, self.end = axis.log, start, end
         if axis.log:
             self.low, self.high = (least, most) if tight else log_bounds(least, most)
@@ -185,7 +195,8 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         place = (
-            (math.log(max(value, 1e-12)) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+            (math.log(max(value, 1e-12)) - math.log(self.low))
+            / (math.log(self.high) - math.log(self.low))
             if self.log
             else (value - self.low) / (self.high - self.low)
         )
@@ -220,14 +231,14 @@ def number(value: float) -> str:
 
 
 def draw_line(line: Line, order: int, x_scale: Scale, y_scale: Scale) -> list[str]:
-    runs, run = [], []
+    runs, points = [], []
     for x, y in line.points:
         if y is None:
-            runs, run = runs + [run], []
+            runs, points = runs + [points], []
         else:
-            run.append((x_scale(x), y_scale(y)))
+            points.append((x_scale(x), y_scale(y)))
     parts = []
-    for run in runs + [run]:
+    for run in [*runs, points]:
         if len(run) > 1:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
             dash = " dash" if line.dashed else ""
@@ -263,7 +274,7 @@ def name_ends(ends: list[tuple[float, float, Line]], top: float, bottom: float) 
         for index in range(len(places) - 2, -1, -1):
             places[index] = min(places[index], places[index + 1] - 16)
     parts = []
-    for place, (_, x, line) in zip(places, ends):
+    for place, (_, x, line) in zip(places, ends, strict=True):
         parts.append(
             f"<text class='name {line.css}' x='{x + 11:.1f}' y='{max(place, top) + 4.5:.1f}' "
             f"font-size='13'>{escape(line.name)}</text>"
@@ -281,7 +292,9 @@ def head(title: str, subtitle: str, height: int) -> str:
     )
 
 
-def text(x: float, y: float, what: str, css: str, size: int, anchor: str = "start", weight: int = 400) -> str:
+def text(
+    x: float, y: float, what: str, css: str, size: int, anchor: str = "start", weight: int = 400
+) -> str:
     return (
         f"<text class='{css}' x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' "
         f"font-weight='{weight}'>{escape(what)}</text>"

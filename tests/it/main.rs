@@ -16,6 +16,7 @@ mod faults;
 mod interop;
 mod invariants;
 mod keepalive;
+mod measuring;
 mod peer;
 mod php;
 mod reload;
