@@ -31,6 +31,8 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("notify", &["jackfield"]),
     ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
     ("wit-bindgen", &["jackfield-plugin"]),
+    // Benchmarks are measured with it; nothing that is shipped needs it.
+    ("criterion", &[]),
     // The pure crates have no runtime to wait on.
     ("tokio", &["jackfield", "jackfield-sandbox", "jackfield-tests"]),
 ];
