@@ -10,7 +10,9 @@ instead of docs."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,14 +29,17 @@ from servers import ROOT, Failed, Places
 
 def main() -> int:
     options = parse()
+    # Whoever ends this ends the servers that it has started as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     target = options.target.resolve()
     places = Places(target, (options.work or target / "bench").resolve())
     if options.draw_soak:
         return draw_soak(options.draw_soak, options.out)
-    settings = figures.SMOKE if options.smoke else figures.QUICK if options.quick else figures.FULL
-    out = options.out or (
-        ROOT / "docs" if settings is figures.FULL else places.work / settings.name
-    )
+    full = not options.smoke and not options.quick
+    settings = figures.FULL if full else figures.QUICK if options.quick else figures.SMOKE
+    if options.rounds:
+        settings = dataclasses.replace(settings, rounds=options.rounds)
+    out = options.out or (ROOT / "docs" if full else places.work / settings.name)
     if options.fetch_only:
         return report_missing(peers.find(places, fetch=True))
 
@@ -99,6 +104,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="FIGURE", help="only this figure; may be repeated"
     )
+    parser.add_argument("--rounds", type=int, help="how often each point is measured")
     parser.add_argument(
         "--resume", action="store_true", help="keep the runs that were done before an interruption"
     )

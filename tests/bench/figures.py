@@ -11,7 +11,7 @@ from peers import Peer
 from servers import Places, Server
 
 # A source address has 28 000 ports, of which some linger from the run before.
-SOURCES = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+SOURCES = [f"127.0.0.{number}" for number in range(1, 9)]
 MANY = 4_000
 # One thread in an interpreter: more subscribers than this only take longer to connect.
 MOST_FOR_INTERPRETERS = 1_000
