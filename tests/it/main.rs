@@ -9,6 +9,7 @@
 )]
 
 mod abuse;
+mod bench;
 mod build;
 mod client;
 mod commands;
