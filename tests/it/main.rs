@@ -12,6 +12,7 @@ mod abuse;
 #[path = "../callgrind/baseline.rs"]
 #[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
 mod baseline;
+mod bench;
 mod build;
 mod client;
 mod commands;

@@ -55,18 +55,20 @@ fn bars(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
 
 /// A bar of that share of the longest; a trace of one where there is something at all.
 fn drawn(share: f64) -> String {
-    const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let mut eighths = (share * WIDTH * 8.0).round();
-    if share > 0.0 {
-        eighths = eighths.max(1.0);
-    }
+    const EIGHTHS: [char; 8] = ['█', '▉', '▊', '▋', '▌', '▍', '▎', '▏'];
+    let mut left = share * WIDTH;
     let mut bar = String::new();
-    while eighths >= 8.0 {
+    while left >= 1.0 {
         bar.push('█');
-        eighths -= 8.0;
+        left -= 1.0;
     }
-    let part = EIGHTHS.iter().zip(1_u8..).find(|(_, number)| f64::from(*number) == eighths);
+    // The first that is not longer than what is left, rounded.
+    let lengths = EIGHTHS.iter().zip((1_u8..=8).rev());
+    let part = lengths.into_iter().find(|(_, eighths)| f64::from(*eighths) <= left * 8.0 + 0.5);
     bar.extend(part.map(|(part, _)| *part));
+    if bar.is_empty() && share > 0.0 {
+        bar.push('▏');
+    }
     bar
 }
 

@@ -197,8 +197,11 @@ impl Hand {
         let failed = |error| Failure::System("start a thread", error);
         // Sockets are asked for news after so many tasks: with thousands of connections, asking
         // more often would be half of the work.
-        let runtime =
-            Builder::new_current_thread().enable_all().event_interval(256).build().map_err(failed)?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .event_interval(256)
+            .build()
+            .map_err(failed)?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let desk = Arc::clone(&lane);

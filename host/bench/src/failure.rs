@@ -61,7 +61,9 @@ pub enum Failure {
     #[error("failed to {0}: {1}")]
     System(&'static str, std::io::Error),
     /// A process that is to be watched is not there, or not to be read.
-    #[error("there is no process {0} whose /proc/{0} could be read\n  = help: --pid is for a server on this machine")]
+    #[error(
+        "there is no process {0} whose /proc/{0} could be read\n  = help: --pid is for a server on this machine"
+    )]
     NoProcess(u32),
     /// It was ended before there was anything to tell.
     #[error("ended before anything was measured")]
@@ -100,12 +102,10 @@ impl Failure {
     /// the same for all of them.
     pub(crate) fn is_everyones(&self) -> bool {
         match self {
-            Self::Unreachable { error, .. } => {
-                !matches!(
-                    error.kind(),
-                    std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::TimedOut
-                )
-            }
+            Self::Unreachable { error, .. } => !matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::TimedOut
+            ),
             Self::Handshake { .. } | Self::Ended(_) => false,
             Self::Unresolved { .. }
             | Self::Session(_)

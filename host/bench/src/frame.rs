@@ -61,19 +61,20 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static 
         return Err("a masked frame");
     }
     let opcode = Opcode::from_code(first & 0x0f).ok_or("a frame of an unknown kind")?;
-    let (length, header) = match (second & 0x7f, rest) {
-        (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
-        (127, [a, b, c, d, e, f, g, h, ..]) => {
-            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10)
-        }
-        (126 | 127, _) => return Ok(None),
-        (short, _) => (u64::from(short), 2),
+    let (length, header) = match second & 0x7f {
+        126 => (rest.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))), 4),
+        127 => (rest.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)), 10),
+        short => (Some(u64::from(short)), 2),
     };
+    let Some(length) = length else { return Ok(None) };
     let length = usize::try_from(length).ok().filter(|length| *length < MAX_FRAME);
     let length = length.ok_or("a frame of more than 1 GiB")?;
     let Some(payload) = bytes.get(header..header + length) else { return Ok(None) };
     Ok(Some((Frame { last: first & 0x80 != 0, opcode, payload }, header + length)))
 }
+
+/// Added to the length.
+const MASKED: u8 = 0x80;
 
 /// Nothing that is measured comes near it; it keeps lengths from overflowing.
 const MAX_FRAME: usize = 1 << 30;
@@ -84,12 +85,12 @@ pub(crate) fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.push(0x80 | opcode.code());
     let length = payload.len();
     if let Some(short) = u8::try_from(length).ok().filter(|length| *length < 126) {
-        out.push(0x80 | short);
+        out.push(MASKED + short);
     } else if let Ok(middle) = u16::try_from(length) {
-        out.push(0x80 | 126);
+        out.push(MASKED + 126);
         out.extend_from_slice(&middle.to_be_bytes());
     } else {
-        out.push(0x80 | 127);
+        out.push(MASKED + 127);
         out.extend_from_slice(&(length as u64).to_be_bytes());
     }
     let mask = fastrand::u32(1..);
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn what_a_server_may_not_send() {
-        for bytes in [&[0xc1, 0][..], &[0x81, 0x80], &[0x83, 0], &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]]
+        for bytes in
+            [&[0xc1, 0][..], &[0x81, 0x80], &[0x83, 0], &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]]
         {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }

@@ -6,18 +6,24 @@
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::plan::Dialect;
+
 /// A request that was made.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// What `Sec-WebSocket-Accept` has to be.
-    accept: String,
+    /// What `Sec-WebSocket-Accept` has to be; none where nobody cares.
+    accept: Option<String>,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Request {
-    pub(crate) fn new(authority: &str, path: &str, subprotocol: Option<&str>) -> Self {
+    pub(crate) fn new(authority: &str, path: &str, dialect: Dialect) -> Self {
         let key = generate_key();
-        let subprotocol = subprotocol
+        // A bare broadcaster answers with the least that opens a connection.
+        let cares = dialect != Dialect::Raw;
+        let accept = cares.then(|| derive_accept_key(key.as_bytes()));
+        let subprotocol = dialect
+            .subprotocol()
             .map(|subprotocol| format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"))
             .unwrap_or_default();
         let bytes = format!(
@@ -25,7 +31,7 @@ impl Request {
              Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
              {subprotocol}\r\n"
         );
-        Self { accept: derive_accept_key(key.as_bytes()), bytes: bytes.into_bytes() }
+        Self { accept, bytes: bytes.into_bytes() }
     }
 
     /// Judges the response. None while its head is not complete; the head's length if the
@@ -54,7 +60,8 @@ impl Request {
             .headers
             .iter()
             .find(|header| header.name.eq_ignore_ascii_case("Sec-WebSocket-Accept"));
-        if accept.is_none_or(|accept| accept.value.trim_ascii() != self.accept.as_bytes()) {
+        let accept = accept.map(|header| header.value.trim_ascii());
+        if self.accept.as_ref().is_some_and(|expected| accept != Some(expected.as_bytes())) {
             return Err("its Sec-WebSocket-Accept does not fit the key".to_owned());
         }
         Ok(Some(length))
@@ -67,7 +74,7 @@ mod tests {
 
     fn request() -> Request {
         // The example of RFC 6455, section 1.3.
-        Request { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), bytes: Vec::new() }
+        Request { accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()), bytes: Vec::new() }
     }
 
     const OPEN: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
@@ -75,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_comes_behind_the_head_is_left() {
-        assert_eq!(request().answered(OPEN[..40].as_bytes()), Ok(None));
+        assert_eq!(request().answered(&OPEN.as_bytes()[..40]), Ok(None));
         assert_eq!(request().answered(format!("{OPEN}[0]").as_bytes()), Ok(Some(OPEN.len())));
     }
 
@@ -94,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_request_names_what_it_wants() {
-        let request = Request::new("h:1", "/p", Some("wamp"));
+        let request = Request::new("h:1", "/p", Dialect::Wamp1);
         let text = String::from_utf8(request.bytes).unwrap();
         assert!(text.starts_with("GET /p HTTP/1.1\r\nHost: h:1\r\n"), "{text}");
         assert!(text.ends_with("Sec-WebSocket-Protocol: wamp\r\n\r\n"), "{text}");

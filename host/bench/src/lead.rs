@@ -219,7 +219,8 @@ impl<'p> Lead<'p> {
         let before = self.before.as_ref().unwrap_or(&after);
         let seconds = float(after.time.saturating_sub(before.time)) / 1e9;
         let server = before.server.zip(after.server);
-        let busiest = before.threads.iter().zip(&after.threads).map(|(before, after)| after - before);
+        let busiest =
+            before.threads.iter().zip(&after.threads).map(|(before, after)| after - before);
         let busiest = busiest.reduce(f64::max).filter(|_| seconds > 0.0);
         let machine = before.machine.zip(after.machine);
         Cost {

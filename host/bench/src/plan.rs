@@ -18,8 +18,7 @@ pub struct Plan {
     pub topic: String,
     /// The length of a published text, in bytes.
     pub payload: usize,
-    /// How much may be in flight: events a topic, publications a publisher, connections being
-    /// opened.
+    /// How much may be in flight: events a publisher, connections being opened.
     pub window: usize,
     /// A fixed rate a second instead of the window, all publishers together.
     pub rate: Option<f64>,

@@ -67,13 +67,7 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) const fn new(dialect: Dialect, acknowledged: bool) -> Self {
-        Self {
-            dialect,
-            acknowledged,
-            partial: Vec::new(),
-            message: Vec::new(),
-            draft: Vec::new(),
-        }
+        Self { dialect, acknowledged, partial: Vec::new(), message: Vec::new(), draft: Vec::new() }
     }
 
     /// Opens a session; [`Said::Welcome`] is the answer. False if nothing has to be said for it.

@@ -143,7 +143,9 @@ impl Report {
 
     /// What limited the run, as far as it is seen from here.
     pub(crate) fn generator(&mut self, cost: &Cost) {
-        let limited = cost.busiest.is_some_and(|share| share >= BUSY);
+        // CPU time is counted in hundredths of a second.
+        let long_enough = cost.seconds >= 0.2;
+        let bound = long_enough && cost.busiest.is_some_and(|share| share >= BUSY);
         if let Some(share) = cost.busiest {
             let row = format!("{:.0} %", share * 100.0);
             let label = "busiest thread of the generator";
@@ -153,15 +155,15 @@ impl Report {
             let row = format!("{:.0} %", share * 100.0);
             self.figure("machine_cpu_percent", "CPU of this machine", rounded(share * 100.0), row);
         }
-        self.settings.insert("generator_limited".to_owned(), limited.into());
-        if limited {
+        self.settings.insert("generator_bound".to_owned(), bound.into());
+        if bound {
             self.note(
                 "a thread of this generator computed all the time, so that it may be what limits \
                  these figures rather than the server: take more --threads, or a lower --rate"
                     .to_owned(),
             );
         }
-        if cost.machine.is_some_and(|share| share >= BUSY) {
+        if long_enough && cost.machine.is_some_and(|share| share >= BUSY) {
             self.note(
                 "this machine had no CPU time to spare: the generator and what else runs here \
                  took it from the server, if that is here as well"

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -34,6 +34,9 @@ pub(crate) struct Writer {
     pending: Mutex<Vec<u8>>,
 }
 
+/// Why servers end connections without a word.
+const FULL: &str = "is the server's limit of connections reached (`limits.connections`)?";
+
 /// An answer's listener gets the tally, the time at which the answer was read, and the answer.
 pub(crate) trait Listen: FnMut(&mut Tally, u64, Said<'_>) -> Result<(), Failure> {}
 
@@ -44,16 +47,15 @@ impl Socket {
     pub(crate) async fn open(shared: &Shared, path: &str, talk: Talk) -> Result<Self, Failure> {
         let mut stream = connect(shared).await?;
         let plan = &shared.plan;
-        let request = Request::new(&plan.target.authority, path, plan.dialect.subprotocol());
-        let failed = |error: std::io::Error| Failure::Ended(error.to_string());
-        tokio::io::AsyncWriteExt::write_all(&mut stream, &request.bytes).await.map_err(failed)?;
+        let request = Request::new(&plan.target.authority, path, plan.dialect);
+        let refused =
+            |said| Failure::Handshake { url: format!("{}{path}", plan.target.authority), said };
+        let failed = |error: std::io::Error| refused(format!("{error}; {FULL}"));
+        stream.write_all(&request.bytes).await.map_err(failed)?;
         let mut head = Vec::with_capacity(512);
         let length = loop {
-            let refused =
-                |said| Failure::Handshake { url: format!("{}{path}", plan.target.authority), said };
             if stream.read_buf(&mut head).await.map_err(failed)? == 0 {
-                let said = "it closed the connection (is its limit of connections reached?)";
-                return Err(refused(said.to_owned()));
+                return Err(refused(format!("it closed the connection; {FULL}")));
             }
             if let Some(length) = request.answered(&head).map_err(refused)? {
                 break length;

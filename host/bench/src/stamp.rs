@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     const STAMP: Stamp =
-        Stamp { time: 0x0123_4567_89ab, topic: 0xfffff, sequence: 0xabcdef, measured: true };
+        Stamp { time: 0x0123_4567_89ab, topic: 0xf_ffff, sequence: 0xab_cdef, measured: true };
 
     #[test]
     fn what_is_written_is_read() {

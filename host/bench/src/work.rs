@@ -21,8 +21,9 @@ pub(crate) async fn run(lead: &mut Lead<'_>) -> Result<Report, Failure> {
         Work::Publish { publishers, topics } => publish::run(lead, publishers, topics).await,
         Work::Subscribe { connections, topics } => subscribe::run(lead, connections, topics).await,
         Work::FanOut { topics, subscribers, publishers, subscriptions_per_connection } => {
-            let cast = fan_out::Cast { topics, subscribers, publishers, subscriptions_per_connection };
-            fan_out::run(lead, cast).await
+            let who =
+                fan_out::Cast { topics, subscribers, publishers, subscriptions_per_connection };
+            fan_out::run(lead, who).await
         }
     }
 }

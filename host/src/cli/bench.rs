@@ -93,8 +93,8 @@ struct Common {
     /// Bytes of the published text.
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     payload: usize,
-    /// What may be in flight: events a topic (one is in flight until every subscriber has it),
-    /// publications a publisher, connections being opened.
+    /// What may be in flight: events of each publisher (one is in flight until every subscriber
+    /// has it, or until it is acknowledged), or connections that are being opened.
     #[arg(long, default_value_t = 32)]
     window: usize,
     /// So many publications (connections) a second, all together, instead of --window. Latency is

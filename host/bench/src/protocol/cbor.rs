@@ -42,20 +42,25 @@ impl<'a> Cbor<'a> {
         Some(bytes)
     }
 
+    /// Tags say nothing that matters here, and are passed over.
     fn head(&mut self) -> Option<Head> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        let (major, info) = (first >> 5, first & 0x1f);
-        let argument = match info {
-            0..24 => Some(u64::from(info)),
-            24..28 => {
-                let bytes = self.bytes(1 << (info - 24))?;
-                Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        loop {
+            let (first, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            let (major, info) = (first >> 5, first & 0x1f);
+            let argument = match info {
+                0..24 => Some(u64::from(info)),
+                24..28 => {
+                    let bytes = self.bytes(1 << (info - 24))?;
+                    Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+                }
+                31 => None,
+                _ => return None,
+            };
+            if major != TAG {
+                return Some(Head { major, info, argument });
             }
-            31 => None,
-            _ => return None,
-        };
-        if major == TAG { self.head() } else { Some(Head { major, info, argument }) }
+        }
     }
 
     /// Takes a break, if one comes.

@@ -64,9 +64,7 @@ impl<'a> MessagePack<'a> {
                 self.bytes(length)?;
                 Head::Binary
             }
-            0xca => {
-                Head::Float(f32::from_bits(u32::try_from(self.big_endian(4)?).ok()?).into())
-            }
+            0xca => Head::Float(f32::from_bits(u32::try_from(self.big_endian(4)?).ok()?).into()),
             0xcb => Head::Float(f64::from_bits(self.big_endian(8)?)),
             0xcc..=0xcf => Head::Number(self.big_endian(1 << (code - 0xcc))?),
             0xd0..=0xd3 => self.signed(1 << (code - 0xd0))?,

@@ -72,7 +72,9 @@ impl<'o> Writer<'o> {
         self.separate();
         match self.serializer {
             Serializer::Json => decimal(self.out, number),
-            Serializer::MessagePack if number < 0x80 => self.out.extend(number.to_be_bytes().last()),
+            Serializer::MessagePack if number < 0x80 => {
+                self.out.extend(number.to_be_bytes().last());
+            }
             Serializer::MessagePack => {
                 self.out.push(0xcf);
                 self.out.extend_from_slice(&number.to_be_bytes());
@@ -143,16 +145,16 @@ impl<'o> Writer<'o> {
             if small < 24 {
                 self.out.push(major | small);
             } else {
-                self.out.extend_from_slice(&[major | 24, small]);
+                self.out.extend_from_slice(&[major + 24, small]);
             }
         } else if let Ok(argument) = u16::try_from(argument) {
-            self.out.push(major | 25);
+            self.out.push(major + 25);
             self.out.extend_from_slice(&argument.to_be_bytes());
         } else if let Ok(argument) = u32::try_from(argument) {
-            self.out.push(major | 26);
+            self.out.push(major + 26);
             self.out.extend_from_slice(&argument.to_be_bytes());
         } else {
-            self.out.push(major | 27);
+            self.out.push(major + 27);
             self.out.extend_from_slice(&argument.to_be_bytes());
         }
     }

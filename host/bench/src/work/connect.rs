@@ -33,25 +33,10 @@ pub(crate) async fn run(
     let start = shared.course.clock.now();
     shared.course.set(start, u64::MAX);
     lead.begin();
-    let spawner = lead.crew.spawner.clone();
-    match shared.plan.rate {
-        Some(rate) => at_rate(lead, Schedule::new(start, rate), connections, bare)?,
-        None => {
-            let window = Arc::new(Semaphore::new(shared.plan.window));
-            for number in 0..connections {
-                let window = Arc::clone(&window);
-                spawner.spawn(move |lane, shared| async move {
-                    let place = window.acquire_owned().await;
-                    if shared.course.clock.now() >= shared.course.end() {
-                        return Ok(());
-                    }
-                    let due = shared.course.clock.now();
-                    let socket = open(&lane, &shared, number, bare, due).await;
-                    drop(place);
-                    keep(&lane, &shared, socket).await
-                });
-            }
-        }
+    if let Some(rate) = shared.plan.rate {
+        at_rate(lead, Schedule::new(start, rate), connections, bare)?;
+    } else {
+        at_once(lead, connections, bare);
     }
     let attempts = all_tried(lead, connections).await?;
     let cost = lead.cost();
@@ -76,6 +61,24 @@ pub(crate) async fn run(
     }
     report.ended(lead);
     Ok(report)
+}
+
+/// So many at a time as the window is wide.
+fn at_once(lead: &Lead<'_>, connections: usize, bare: bool) {
+    let window = Arc::new(Semaphore::new(lead.shared().plan.window));
+    for number in 0..connections {
+        let window = Arc::clone(&window);
+        lead.crew.spawner.spawn(move |lane, shared| async move {
+            let place = window.acquire_owned().await;
+            let due = shared.course.clock.now();
+            if due >= shared.course.end() {
+                return Ok(());
+            }
+            let socket = open(&lane, &shared, number, bare, due).await;
+            drop(place);
+            keep(&lane, &shared, socket).await
+        });
+    }
 }
 
 /// A thread that begins one after the other when it is due.

@@ -1,7 +1,8 @@
 //! Publishes to topics with subscribers: how quickly events go out, and how long each is on its way.
 
-use std::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
@@ -32,55 +33,53 @@ struct Stage {
     /// rate, which does not wait for anybody.
     windows: Vec<Window>,
     posts: Vec<Post>,
+    /// Subscribers of each topic.
+    receivers: u32,
 }
 
-/// The events of a topic that are in flight: the number of an event chooses its slot.
+/// The events of a topic that are in flight: the number of an event chooses its slot. There are none
+/// where the first who has an event is the last.
 struct Window(Box<[AtomicU32]>);
 
 /// A publisher's.
 #[derive(Default)]
 struct Post {
-    /// Topics to which one more event may be published, as often as they are in here.
-    credits: Mutex<Vec<u32>>,
+    /// How many more events may be published.
+    credits: AtomicUsize,
     wake: Notify,
     /// For the thread that publishes at a fixed rate.
     writer: OnceLock<Arc<Writer>>,
 }
 
-/// Written at once at most, in bytes: enough for the events that one read of a subscriber's makes
-/// room for, and no more than a socket takes.
-const AT_ONCE: usize = 64 * 1024;
-
 /// What may wait for a publisher's socket at a fixed rate before the rate is not kept: 4 MiB.
 const BACKLOG: usize = 4 * 1024 * 1024;
 
-pub(crate) async fn run(lead: &mut Lead<'_>, cast: Cast) -> Result<Report, Failure> {
+pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failure> {
     let shared = Arc::clone(lead.shared());
-    let stage = Arc::new(Stage::new(&shared, cast));
-    let Cast { topics, subscribers, publishers, subscriptions_per_connection: each } = cast;
+    let stage = Arc::new(Stage::new(&shared, who));
+    let Cast { topics, subscribers, publishers, subscriptions_per_connection: each } = who;
     let subscribing = topics.div_ceil(each) * subscribers;
     for number in 0..subscribing {
         let first = number / subscribers * each;
         let last = (first + each).min(topics);
         let stage = Arc::clone(&stage);
         lead.crew.spawner.spawn(move |lane, shared| async move {
-            let receivers = u32::try_from(subscribers).unwrap_or(u32::MAX);
-            subscriber(&lane, &shared, &stage, first..last, receivers).await
+            subscriber(&lane, &shared, &stage, first..last).await
         });
     }
     lead.all_ready(subscribing, "subscribers").await?;
     for number in 0..publishers {
         let stage = Arc::clone(&stage);
-        lead.crew
-            .spawner
-            .spawn(move |lane, shared| async move { publisher(&lane, &shared, &stage, number).await });
+        lead.crew.spawner.spawn(move |lane, shared| async move {
+            publisher(&lane, &shared, &stage, number).await
+        });
     }
     lead.all_ready(publishers, "publishers").await?;
     lead.all_open().await;
 
     lead.set_course();
     match shared.plan.rate {
-        Some(rate) => at_rate(lead, &stage, cast, rate)?,
+        Some(rate) => at_rate(lead, &stage, who, rate)?,
         None => stage.posts.iter().for_each(|post| post.wake.notify_one()),
     }
     lead.course("deliveries").await?;
@@ -112,46 +111,38 @@ pub(crate) async fn run(lead: &mut Lead<'_>, cast: Cast) -> Result<Report, Failu
 }
 
 impl Stage {
-    fn new(shared: &Shared, cast: Cast) -> Self {
-        let windows = if shared.plan.rate.is_none() { cast.topics } else { 0 };
+    fn new(shared: &Shared, who: Cast) -> Self {
+        let windows = if shared.plan.rate.is_none() { who.topics } else { 0 };
         // A power of two divides the numbers of events also where they wrap.
-        let slots = shared.plan.window.next_power_of_two();
-        let posts: Vec<Post> = (0..cast.publishers).map(|_| Post::default()).collect();
-        // All topics get their first event, then all their second …
-        for topic in (0..windows).cycle().take(windows * shared.plan.window) {
-            if let Some(post) = posts.get(topic % posts.len().max(1)) {
-                post.credits().extend(u32::try_from(topic));
-            }
-        }
+        let slots = if who.subscribers == 1 { 0 } else { shared.plan.window.next_power_of_two() };
         let window = || Window((0..slots).map(|_| AtomicU32::new(0)).collect());
-        Self { windows: (0..windows).map(|_| window()).collect(), posts }
+        let credits = || AtomicUsize::new(shared.plan.window);
+        let post = || Post { credits: credits(), ..Post::default() };
+        Self {
+            windows: (0..windows).map(|_| window()).collect(),
+            posts: (0..who.publishers).map(|_| post()).collect(),
+            receivers: u32::try_from(who.subscribers).unwrap_or(u32::MAX),
+        }
     }
 
     fn writer(&self, post: usize) -> Option<Arc<Writer>> {
         self.posts.get(post)?.writer.get().cloned()
     }
 
-    /// A subscriber of the topic has that event. If it was the last of them, another event may go.
-    fn received(&self, topic: u32, event: u32, receivers: u32) {
-        let topic_index = topic as usize;
-        let Some(Window(slots)) = self.windows.get(topic_index) else { return };
-        let Some(slot) = slots.get(event as usize & (slots.len() - 1)) else { return };
-        if slot.fetch_add(1, AcqRel) + 1 < receivers {
-            return;
+    /// A subscriber of the topic has that event. If it was the last of them, another may go.
+    fn received(&self, topic: usize, event: u32) {
+        let Some(Window(slots)) = self.windows.get(topic) else { return };
+        if let Some(slot) = slots.get(event as usize & slots.len().saturating_sub(1)) {
+            if slot.fetch_add(1, AcqRel) + 1 < self.receivers {
+                return;
+            }
+            slot.store(0, Relaxed);
         }
-        slot.store(0, Relaxed);
-        if let Some(post) = self.posts.get(topic_index % self.posts.len().max(1)) {
-            post.credits().push(topic);
+        if let Some(post) = self.posts.get(topic % self.posts.len().max(1)) {
+            post.credits.fetch_add(1, AcqRel);
             post.wake.notify_one();
         }
     }
-}
-
-impl Post {
-    fn credits(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.credits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
 }
 
 async fn subscriber(
@@ -159,7 +150,6 @@ async fn subscriber(
     shared: &Shared,
     stage: &Stage,
     topics: std::ops::Range<usize>,
-    receivers: u32,
 ) -> Result<(), Failure> {
     let permit = shared.opening.acquire().await;
     let mut socket = session::open(lane, shared, Role::Subscriber).await?;
@@ -173,8 +163,8 @@ async fn subscriber(
         let Said::Event(text) = said else { return Ok(()) };
         // What others publish to the same topics is none of ours.
         let Some(stamp) = Stamp::read(text) else { return Ok(()) };
-        let index = (stamp.topic as usize).wrapping_sub(first);
-        let Some(expected) = next.get_mut(index) else { return Ok(()) };
+        let topic = stamp.topic as usize;
+        let Some(expected) = next.get_mut(topic.wrapping_sub(first)) else { return Ok(()) };
         let Some(ahead) = stamp.ahead_of(*expected) else { return Ok(()) };
         tally.counts.seen += 1;
         if stamp.measured {
@@ -182,7 +172,7 @@ async fn subscriber(
         }
         // Those between are lost; nobody waits for them.
         for _ in 0..=ahead {
-            stage.received(stamp.topic, *expected, receivers);
+            stage.received(topic, *expected);
             *expected = expected.wrapping_add(1);
         }
         Ok(())
@@ -222,80 +212,72 @@ async fn publisher(
         }
     }
     let mut pen = Pen::new(shared, number, publishers);
-    let mut credits = Vec::new();
     loop {
         tokio::select! {
             turn = socket.turn(lane, shared, &mut listen) => turn?,
             () = post.wake.notified() => {}
         }
-        while socket.pending() == 0 {
-            if credits.is_empty() {
-                credits.append(&mut post.credits());
-                credits.reverse();
-            }
-            if credits.is_empty() || shared.course.clock.now() >= shared.course.end() {
-                break;
-            }
-            publish(&mut socket, lane, shared, &mut pen, &mut credits)?;
-        }
+        publish(&mut socket, lane, shared, &mut pen, &post.credits)?;
     }
 }
 
-/// Publishes one event for each credit, as far as they go into one write.
+/// Publishes as many events as may be in flight and the socket takes. Each is a write of its own, as
+/// it is with most clients.
 fn publish(
     socket: &mut Socket,
     lane: &Lane,
     shared: &Shared,
     pen: &mut Pen,
-    credits: &mut Vec<u32>,
+    credits: &AtomicUsize,
 ) -> Result<(), Failure> {
-    let mut published = 0;
-    socket.send(|talk, out| {
-        while out.len() < AT_ONCE
-            && let Some(topic) = credits.pop()
-        {
-            let now = shared.course.clock.now();
-            published += u64::from(pen.write(shared, talk, out, topic, now));
+    let (mut published, mut measured) = (0, 0);
+    let may = credits.load(Acquire);
+    while published < may && socket.pending() == 0 {
+        let now = shared.course.clock.now();
+        if now >= shared.course.end() {
+            break;
         }
-    })?;
-    lane.desk().tally.counts.asked += published;
+        socket.send(|talk, out| measured += u64::from(pen.write(shared, talk, out, now)))?;
+        published += 1;
+    }
+    credits.fetch_sub(published, AcqRel);
+    lane.desk().tally.counts.asked += measured;
     Ok(())
 }
 
-/// Writes a publisher's events: knows the number of the next in each of its topics, which are every
-/// so manieth one.
+/// Writes a publisher's events, to its topics in turn, which are every so manieth one.
 struct Pen {
     text: Vec<u8>,
     lines: Vec<Line>,
-    step: usize,
+    turn: usize,
     requests: u64,
 }
 
 /// A topic.
 struct Line {
+    topic: usize,
     name: String,
+    /// The number of its next event.
     next: u32,
 }
 
 impl Pen {
     fn new(shared: &Shared, number: usize, step: usize) -> Self {
         let topics = (number..shared.plan.work.topics()).step_by(step.max(1));
-        let lines = topics.map(|topic| Line { name: shared.topic(topic), next: 0 }).collect();
-        Self { text: text(shared.plan.payload), lines, step: step.max(1), requests: 0 }
+        let line = |topic| Line { topic, name: shared.topic(topic), next: 0 };
+        let lines = topics.map(line).collect();
+        Self { text: text(shared.plan.payload), lines, turn: 0, requests: 0 }
     }
 
     /// Whether the event counts.
-    fn write(
-        &mut self,
-        shared: &Shared,
-        talk: &mut Talk,
-        out: &mut Vec<u8>,
-        topic: u32,
-        time: u64,
-    ) -> bool {
-        let Some(line) = self.lines.get_mut(topic as usize / self.step) else { return false };
+    fn write(&mut self, shared: &Shared, talk: &mut Talk, out: &mut Vec<u8>, time: u64) -> bool {
+        let lines = self.lines.len();
+        let Some(line) = self.lines.get_mut(self.turn) else { return false };
+        self.turn = (self.turn + 1) % lines;
         self.requests += 1;
         let measured = shared.course.measures(time);
+        // There are fewer topics than that.
+        let topic = u32::try_from(line.topic).unwrap_or(u32::MAX);
         Stamp { time, topic, sequence: line.next, measured }.write(&mut self.text);
         talk.publish(out, self.requests, &line.name, &self.text, line.next == 0);
         line.next = line.next.wrapping_add(1);
@@ -308,23 +290,21 @@ struct Pacer {
     shared: Arc<Shared>,
     stage: Arc<Stage>,
     lane: Arc<Lane>,
-    topics: usize,
     pens: Vec<Pen>,
     talk: Talk,
     /// Publishers whose socket may have something to write.
     dirty: Vec<usize>,
 }
 
-fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, cast: Cast, rate: f64) -> Result<(), Failure> {
+fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, who: Cast, rate: f64) -> Result<(), Failure> {
     let shared = Arc::clone(lead.shared());
     let schedule = Schedule::new(shared.course.clock.now(), rate);
-    let pens = (0..cast.publishers).map(|number| Pen::new(&shared, number, cast.publishers));
+    let pens = (0..who.publishers).map(|number| Pen::new(&shared, number, who.publishers));
     let mut pacer = Pacer {
         pens: pens.collect(),
         talk: Talk::new(shared.plan.dialect, false),
         stage: Arc::clone(stage),
         lane: Arc::clone(&lead.crew.pacer),
-        topics: cast.topics,
         dirty: Vec::new(),
         shared: Arc::clone(&shared),
     };
@@ -348,29 +328,26 @@ fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, cast: Cast, rate: f64) -> Result
 
 impl Pacer {
     fn publish(&mut self, number: u64, due: u64) -> Result<(), Failure> {
-        // The remainder is smaller than the number of topics.
-        let topic = (number % self.topics as u64) as usize;
-        let post = topic % self.pens.len().max(1);
-        let (Some(pen), Some(writer)) = (self.pens.get_mut(post), self.stage.writer(post)) else {
+        let turn = usize::try_from(number % (self.pens.len() as u64).max(1)).unwrap_or_default();
+        let (Some(pen), Some(writer)) = (self.pens.get_mut(turn), self.stage.writer(turn)) else {
             return Ok(());
         };
         let mut pending = writer.pending();
-        let topic = u32::try_from(topic).unwrap_or(u32::MAX);
-        let measured = pen.write(&self.shared, &mut self.talk, &mut pending, topic, due);
-        if !self.dirty.contains(&post) {
-            self.dirty.push(post);
-        }
-        let lag = self.shared.course.clock.now().saturating_sub(due);
-        let mut desk = self.lane.desk();
+        let measured = pen.write(&self.shared, &mut self.talk, &mut pending, due);
+        writer.flush(&mut pending)?;
         if measured {
+            let lag = self.shared.course.clock.now().saturating_sub(due);
+            let mut desk = self.lane.desk();
             desk.tally.counts.asked += 1;
             desk.tally.lag.saturating_record(lag);
         }
-        drop(desk);
         // The server does not keep up: what is due waits here, and its latency grows.
         while pending.len() > BACKLOG && self.shared.course.clock.now() < self.shared.course.end() {
-            writer.flush(&mut pending)?;
             std::thread::sleep(pace::BREATH);
+            writer.flush(&mut pending)?;
+        }
+        if !pending.is_empty() && !self.dirty.contains(&turn) {
+            self.dirty.push(turn);
         }
         Ok(())
     }

@@ -139,23 +139,17 @@ impl Pen {
     }
 }
 
-async fn publisher(
-    lane: &Lane,
-    shared: &Shared,
-    post: &Post,
-    mut pen: Pen,
-) -> Result<(), Failure> {
+async fn publisher(lane: &Lane, shared: &Shared, post: &Post, mut pen: Pen) -> Result<(), Failure> {
     let permit = shared.opening.acquire().await;
     let mut socket = session::open(lane, shared, Role::Acknowledged).await?;
     drop(permit);
     let _first = post.writer.set(Arc::clone(&socket.writer));
     shared.tell(News::Ready);
     let names = Pen { text: Vec::new(), names: pen.names.clone(), turn: 0 };
-    let mut answered = 0;
+    let mut started = false;
     let mut listen = |tally: &mut Tally, now: u64, said: Said<'_>| match said {
         Said::Done { request, .. } => {
             if let Some((time, measured)) = post.asked().answered(request) {
-                answered += 1;
                 tally.counts.seen += 1;
                 if measured {
                     tally.done(now, now.saturating_sub(time));
@@ -173,40 +167,28 @@ async fn publisher(
             socket.turn(lane, shared, &mut listen).await?;
         }
     }
-    tokio::select! {
-        () = post.go.notified() => {}
-        failed = async { loop { if let Err(failure) = socket.turn(lane, shared, &mut listen).await { break failure } } } => {
-            return Err(failed);
-        }
-    }
     loop {
-        let mut measured = 0;
-        socket.send(|talk, out| {
-            let mut asked = post.asked();
-            while asked.times.len() < shared.plan.window {
-                let time = shared.course.clock.now();
-                if time >= shared.course.end() {
-                    break;
-                }
-                let counts = shared.course.measures(time);
-                measured += u64::from(counts);
-                let request = asked.ask(time, counts);
-                let stamp = Stamp { time, topic: 0, sequence: 0, measured: counts };
-                pen.write(talk, out, request, stamp);
+        tokio::select! {
+            turn = socket.turn(lane, shared, &mut listen) => turn?,
+            () = post.go.notified() => started = true,
+        }
+        while started && socket.pending() == 0 && post.asked().times.len() < shared.plan.window {
+            let time = shared.course.clock.now();
+            if time >= shared.course.end() {
+                break;
             }
-        })?;
-        lane.desk().tally.counts.asked += measured;
-        socket.turn(lane, shared, &mut listen).await?;
+            let measured = shared.course.measures(time);
+            let request = post.asked().ask(time, measured);
+            let stamp = Stamp { time, topic: 0, sequence: 0, measured };
+            lane.desk().tally.counts.asked += u64::from(measured);
+            // Each is a write of its own, as it is with most clients.
+            socket.send(|talk, out| pen.write(talk, out, request, stamp))?;
+        }
     }
 }
 
 /// A thread that publishes what is due.
-fn at_rate(
-    lead: &Lead<'_>,
-    posts: &Arc<[Post]>,
-    topics: usize,
-    rate: f64,
-) -> Result<(), Failure> {
+fn at_rate(lead: &Lead<'_>, posts: &Arc<[Post]>, topics: usize, rate: f64) -> Result<(), Failure> {
     let shared = Arc::clone(lead.shared());
     let lane = Arc::clone(&lead.crew.pacer);
     let posts = Arc::clone(posts);
@@ -222,8 +204,7 @@ fn at_rate(
             writer.flush(&mut pending).map(|()| pending.is_empty())
         };
         let publish = |number: u64, due| {
-            // The remainder is smaller than the number of publishers.
-            let turn = (number % count as u64) as usize;
+            let turn = usize::try_from(number % (count as u64).max(1)).unwrap_or_default();
             let (Some(post), Some(pen)) = (posts.get(turn), pens.get_mut(turn)) else {
                 return Ok(false);
             };

@@ -50,11 +50,7 @@ pub(crate) async fn run(
     report.cpu(name, "server CPU a subscribe and its unsubscribe", &cost, answered / 2);
     report.memory(lead, connections as u64);
     report.latency("latency_us", "SUBSCRIBE to SUBSCRIBED", &tally.latency);
-    report.latency(
-        "unsubscribe_latency_us",
-        "UNSUBSCRIBE to UNSUBSCRIBED",
-        &tally.other_latency,
-    );
+    report.latency("unsubscribe_latency_us", "UNSUBSCRIBE to UNSUBSCRIBED", &tally.other_latency);
     report.generator(&cost);
     report.waited(waited);
     report.ended(lead);
