@@ -60,8 +60,8 @@ def machine(data: dict) -> str:
         f"Measured on {facts['date']} on a {kind} with {facts['cores']} cores ({facts['cpu']}, "
         f"{facts['memory_gib']:.0f} GiB, {facts['system']}, Linux {facts['kernel']}); load "
         f"before it began: {facts['load_before']}. Each point is the median of "
-        f"{settings['rounds']} runs of "
-        f"{settings['seconds']:g} s after {settings['warm_up']:g} s of warm-up, all servers in turn. "
+        f"{settings['rounds']} runs of {settings['seconds']:g} s after {settings['warm_up']:g} s "
+        f"of warm-up, all servers in turn. "
         f"Versions: {versions}.{missing}\n"
     )
 

@@ -19,6 +19,7 @@ pub(crate) struct Trend {
 
 impl Trend {
     /// Of samples in bytes, taken at equal distances. None where there are too few for a line.
+    #[expect(clippy::cast_precision_loss, reason = "memory is far below 2 to the 53rd bytes")]
     pub(crate) fn of(samples: &[u64]) -> Option<Self> {
         let samples = &samples[samples.len() / WARM_UP..];
         let count = f64::from(u32::try_from(samples.len()).ok()?);
