@@ -57,11 +57,19 @@ impl Course {
         self.end.load(Relaxed)
     }
 
+    /// What was due before the end may be sent until then, if it is late.
+    pub(crate) fn deadline(&self) -> u64 {
+        self.end().saturating_add(GRACE)
+    }
+
     /// Whether what is done at that time counts.
     pub(crate) fn measures(&self, time: u64) -> bool {
         time >= self.begin()
     }
 }
+
+/// Two seconds: who is later than that does not keep the rate.
+const GRACE: u64 = 2_000_000_000;
 
 /// When each of a row of things is due at a fixed rate.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +96,17 @@ impl Schedule {
     pub(crate) fn due(self, number: u64) -> u64 {
         self.start.saturating_add((number as f64 * 1e9 / self.rate).round() as u64)
     }
+
+    /// How many are due before a time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "as above"
+    )]
+    pub(crate) fn before(self, time: u64) -> u64 {
+        (time.saturating_sub(self.start) as f64 * self.rate / 1e9).ceil() as u64
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +123,8 @@ mod tests {
             "each is rounded by itself"
         );
         assert_eq!(Schedule::new(0, 2e6).due(7), 3_500);
+        let before = [0, 1_000, 1_001, 500_001_000].map(|time| schedule.before(time));
+        assert_eq!(before, [0, 0, 1, 2]);
         assert_eq!(Schedule::new(5, 1e-12).due(u64::MAX), u64::MAX, "and it never overflows");
     }
 

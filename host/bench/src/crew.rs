@@ -1,7 +1,7 @@
 //! The threads that do the work. Each has a runtime of its own, one buffer that all its connections
 //! read into, and one tally, so that nothing is shared on the way of an event.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     /// For [`crate::socket`]: the addresses of the server, and whose turn it is among the sources.
     pub(crate) address: std::net::SocketAddr,
     pub(crate) turn: AtomicUsize,
+    /// Whether the thread that keeps the time has something to send.
+    pub(crate) pacing: AtomicBool,
     news: mpsc::UnboundedSender<News>,
 }
 
@@ -133,6 +135,7 @@ impl Crew {
             opening: Semaphore::new(OPENING),
             address,
             turn: AtomicUsize::new(0),
+            pacing: AtomicBool::new(false),
             news: sender,
         });
         // Threads inherit it from here.

@@ -49,7 +49,7 @@ pub enum Failure {
         said: String,
     },
     /// A connection ended.
-    #[error("the server ended a connection: {0}")]
+    #[error("the server ended a connection: {0}{help}", help = relief(.0))]
     Ended(String),
     /// Something arrived that is not understood.
     #[error("{0}\n  = help: see --protocol and --serializer")]
@@ -89,6 +89,16 @@ fn advice(error: &std::io::Error) -> &'static str {
             "\n  = help: this process may not open more files: raise the limit with `ulimit -n`"
         }
         _ => "",
+    }
+}
+
+/// What to do about the server's reason.
+fn relief(words: &str) -> &'static str {
+    if words.contains("slow") || words.contains("Slow") {
+        "\n  = help: more arrived than was read in time: give a lower --rate, fewer --subscribers, or \
+         more --threads to read with"
+    } else {
+        ""
     }
 }
 

@@ -1,7 +1,8 @@
 //! Leads a run: waits for connections, watches what is measured, and samples what it costs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use crate::clock::nanoseconds;
@@ -26,7 +27,7 @@ pub(crate) struct Lead<'p> {
     /// How much had been seen at the last one, and when that was.
     last_line: (u64, u64),
     /// Why connections have ended while it was measured: how many, and the first reason.
-    pub(crate) ended: Option<(u64, String)>,
+    pub(crate) ended: Option<(u64, Failure)>,
     before: Option<Sample>,
     /// What the server held before anything was opened.
     empty: Option<Usage>,
@@ -165,7 +166,7 @@ impl<'p> Lead<'p> {
                     if !measuring || !matches!(failure, Failure::Ended(_)) {
                         return Err(failure);
                     }
-                    self.has_ended(&failure);
+                    self.has_ended(failure);
                     course.cut();
                 }
                 Some(News::Ready) | None => {}
@@ -179,8 +180,9 @@ impl<'p> Lead<'p> {
     pub(crate) async fn rest(&mut self, is_done: impl Fn(&Counts) -> bool) -> Waited {
         let mut seen = (self.crew.counts(), self.now());
         loop {
+            let pacing = self.shared().pacing.load(Acquire);
             let counts = self.crew.counts();
-            if is_done(&counts) {
+            if !pacing && is_done(&counts) {
                 return Waited::Done;
             }
             let now = self.now();
@@ -191,16 +193,24 @@ impl<'p> Lead<'p> {
                 return Waited::InVain;
             }
             if let Some(News::Failed(failure)) = self.news().await {
-                self.has_ended(&failure);
+                self.has_ended(failure);
             }
             self.line(|_| "waiting for what is still on its way".to_owned());
         }
     }
 
     /// A connection has ended that should not have.
-    pub(crate) fn has_ended(&mut self, failure: &Failure) {
-        let ended = self.ended.get_or_insert_with(|| (0, failure.to_string()));
-        ended.0 += 1;
+    pub(crate) fn has_ended(&mut self, failure: Failure) {
+        self.ended.get_or_insert((0, failure)).0 += 1;
+    }
+
+    /// Whether there is anything to tell about. If not, why.
+    pub(crate) fn judge(&mut self, done: u64) -> Result<(), Failure> {
+        match self.ended.take_if(|_| done == 0) {
+            Some((_, failure)) => Err(failure),
+            None if done == 0 && self.interrupted() => Err(Failure::Interrupted),
+            None => Ok(()),
+        }
     }
 
     /// What the server holds when everything is open, in bytes.

@@ -126,7 +126,11 @@ impl Report {
     }
 
     /// At a fixed rate, how late this process was itself.
-    pub(crate) fn lag(&mut self, histogram: &Histogram<u64>) {
+    pub(crate) fn lag(&mut self, histogram: &Histogram<u64>, unsent: u64) {
+        if unsent > 0 {
+            self.count("unsent", "due and not sent", unsent);
+            self.note("the rate was not kept: publishers could not send as quickly".to_owned());
+        }
         if histogram.is_empty() {
             return;
         }
@@ -183,7 +187,8 @@ impl Report {
     pub(crate) fn ended(&mut self, lead: &Lead<'_>) {
         if let Some((count, why)) = &lead.ended {
             self.settings.insert("disconnected".to_owned(), (*count).into());
-            self.note(format!("{count} connections were ended while it was measured: {why}"));
+            let what = connections(*count);
+            self.note(format!("{what} ended while it was measured: {why}"));
         }
         if lead.interrupted() {
             self.note("ended early: these are the figures until then".to_owned());
@@ -224,6 +229,15 @@ impl Report {
             let _infallible = write!(text, "\nnote: {note}\n");
         }
         text
+    }
+}
+
+/// So many of them were, as the subject of a sentence. If they were several, the reason that follows
+/// is the first's.
+pub(crate) fn connections(count: u64) -> String {
+    match count {
+        1 => "1 connection was".to_owned(),
+        count => format!("{} connections were", grouped(count)),
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
 pub(crate) struct Counts {
     /// Asked for: publications; subscriptions and unsubscriptions together.
     pub(crate) asked: u64,
+    /// Due at a fixed rate, and not sent, as it was too late.
+    pub(crate) unsent: u64,
     /// Done: connections, acknowledgements, subscriptions, deliveries.
     pub(crate) done: u64,
     /// Unsubscriptions done.
@@ -67,6 +69,7 @@ impl Tally {
 impl Counts {
     pub(crate) fn add(&mut self, other: &Self) {
         self.asked += other.asked;
+        self.unsent += other.unsent;
         self.done += other.done;
         self.other += other.other;
         self.seen += other.seen;

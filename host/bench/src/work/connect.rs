@@ -10,7 +10,7 @@ use crate::crew::{Lane, News, Shared};
 use crate::failure::Failure;
 use crate::lead::{Lead, float};
 use crate::protocol::Said;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::session::{self, Role};
 use crate::socket::Socket;
 use crate::tally::Tally;
@@ -54,10 +54,10 @@ pub(crate) async fn run(
     report.cpu("server_cpu_us_per_connect", "server CPU a connect", &cost, tally.counts.done);
     report.memory(lead, attempts.opened.saturating_sub(lost));
     report.latency("latency_us", "opening", &tally.latency);
-    report.lag(&tally.lag);
     report.generator(&cost);
     if let Some(why) = attempts.why {
-        report.note(format!("{} connections were refused, the first: {why}", attempts.refused));
+        let what = report::connections(attempts.refused);
+        report.note(format!("{what} refused: {why}"));
     }
     report.ended(lead);
     Ok(report)
@@ -101,7 +101,7 @@ fn at_rate(
             }
             Ok(index + 1 < connections)
         };
-        pace::pace(&shared.course, schedule, connect, || Ok(()))
+        pace::pace(&shared.course, schedule, connect, || Ok(())).map(|_| ())
     })
 }
 
@@ -155,7 +155,7 @@ async fn all_tried(lead: &mut Lead<'_>, connections: usize) -> Result<Attempts, 
                 attempts.refused += 1;
                 attempts.why.get_or_insert(failure);
             }
-            Some(News::Failed(failure)) => lead.has_ended(&failure),
+            Some(News::Failed(failure)) => lead.has_ended(failure),
             None => {}
         }
         let opened = attempts.opened;
@@ -177,7 +177,7 @@ async fn hold(lead: &mut Lead<'_>) {
     let until = shared.course.clock.now().saturating_add(nanoseconds(shared.plan.seconds));
     while shared.course.clock.now() < until && !lead.interrupted() {
         if let Some(News::Failed(failure)) = lead.news().await {
-            lead.has_ended(&failure);
+            lead.has_ended(failure);
         }
         lead.line(|_| "keeping the connections".to_owned());
     }

@@ -89,6 +89,7 @@ pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failur
 
     let tally = lead.crew.tally()?;
     let counts = tally.counts;
+    lead.judge(counts.done)?;
     let expected = counts.asked.saturating_mul(receivers);
     let course = &shared.course;
     let published = float(course.end().saturating_sub(course.begin())) / 1e9;
@@ -103,7 +104,7 @@ pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failur
     report.cpu("server_cpu_us_per_publish", "server CPU a publish", &cost, counts.asked);
     report.memory(lead, (subscribing + publishers) as u64);
     report.latency("latency_us", "publish to delivery", &tally.latency);
-    report.lag(&tally.lag);
+    report.lag(&tally.lag, counts.unsent);
     report.generator(&cost);
     report.waited(waited);
     report.ended(lead);
@@ -311,12 +312,13 @@ fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, who: Cast, rate: f64) -> Result<
     pace::thread(shared, Arc::clone(&lead.crew.pacer), move || {
         let shared = Arc::clone(&pacer.shared);
         let pacer = std::cell::RefCell::new(&mut pacer);
-        pace::pace(
+        let unsent = pace::pace(
             &shared.course,
             schedule,
             |number, due| pacer.borrow_mut().publish(number, due).map(|()| true),
             || pacer.borrow_mut().flush(),
         )?;
+        pacer.borrow().lane.desk().tally.counts.unsent = unsent;
         // What the sockets did not take at the end of the course.
         while !pacer.borrow().dirty.is_empty() {
             std::thread::sleep(pace::BREATH);
@@ -342,7 +344,8 @@ impl Pacer {
             desk.tally.lag.saturating_record(lag);
         }
         // The server does not keep up: what is due waits here, and its latency grows.
-        while pending.len() > BACKLOG && self.shared.course.clock.now() < self.shared.course.end() {
+        let course = &self.shared.course;
+        while pending.len() > BACKLOG && course.clock.now() < course.deadline() {
             std::thread::sleep(pace::BREATH);
             writer.flush(&mut pending)?;
         }

@@ -2,6 +2,7 @@
 //! runtime are a millisecond coarse, which would be most of what is measured.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
 use crate::clock::{Course, Schedule};
@@ -23,18 +24,21 @@ pub(crate) fn thread(
     lane: Arc<Lane>,
     pace: impl FnOnce() -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
+    shared.pacing.store(true, Release);
     let keep_time = move || {
         lane.sit_down();
         if let Err(failure) = pace() {
             shared.tell(News::Failed(failure));
         }
+        shared.pacing.store(false, Release);
     };
     let thread = std::thread::Builder::new().name("bench-pace".to_owned()).spawn(keep_time);
     thread.map(|_| ()).map_err(|error| Failure::System("start a thread", error))
 }
 
 /// Does what is due until the course ends or `act` says that there is no more. `rest` is called
-/// whenever nothing else is due for a moment.
+/// whenever nothing else is due for a moment. Returns how much that was due was not done, because
+/// it was far too late.
 ///
 /// # Errors
 /// Those of `act` and `rest`.
@@ -43,14 +47,15 @@ pub(crate) fn pace(
     schedule: Schedule,
     mut act: impl FnMut(u64, u64) -> Result<bool, Failure>,
     mut rest: impl FnMut() -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut number = 0;
     let mut at_once = 0;
     loop {
         let due = schedule.due(number);
         let now = course.clock.now();
-        if due >= course.end() || now >= course.end() {
-            return rest();
+        if due >= course.end() || now >= course.deadline() {
+            let missed = schedule.before(course.end()).saturating_sub(number);
+            return rest().map(|()| missed);
         }
         if due > now {
             rest()?;
@@ -59,7 +64,7 @@ pub(crate) fn pace(
             continue;
         }
         if !act(number, due)? {
-            return rest();
+            return rest().map(|()| 0);
         }
         number += 1;
         at_once += 1;
@@ -86,7 +91,7 @@ mod tests {
             done.push(number);
             Ok(number < 99)
         };
-        pace(&course, schedule, act, || Ok(())).unwrap();
+        assert_eq!(pace(&course, schedule, act, || Ok(())).unwrap(), 0);
         assert_eq!(done, (0..100).collect::<Vec<u64>>());
     }
 
@@ -99,7 +104,22 @@ mod tests {
             rested += 1;
             Ok(())
         };
-        pace(&course, Schedule::new(0, 1.0), |_, _| panic!("too late"), rest).unwrap();
+        let nothing = |_, _| panic!("too late");
+        assert_eq!(pace(&course, Schedule::new(0, 1.0), nothing, rest).unwrap(), 0);
         assert_eq!(rested, 1, "what is pending is still sent");
+    }
+
+    #[test]
+    fn what_is_late_is_done_and_counted() {
+        let course = Course::new(Clock::start());
+        course.set(0, 1_000_000);
+        std::thread::sleep(Duration::from_millis(2));
+        let mut done = 0;
+        let act = |_, _| {
+            done += 1;
+            Ok(true)
+        };
+        assert_eq!(pace(&course, Schedule::new(0, 1e6), act, || Ok(())).unwrap(), 0);
+        assert_eq!(done, 1_000, "all that was due before the end");
     }
 }

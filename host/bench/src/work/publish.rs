@@ -93,6 +93,7 @@ pub(crate) async fn run(
 
     let tally = lead.crew.tally()?;
     let counts = tally.counts;
+    lead.judge(counts.done)?;
     let course = &shared.course;
     let seconds = float(course.end().saturating_sub(course.begin())) / 1e9;
     let answered = float(course.end().max(counts.last).saturating_sub(course.begin())) / 1e9;
@@ -103,7 +104,7 @@ pub(crate) async fn run(
     report.cpu("server_cpu_us_per_publish", "server CPU a publish", &cost, counts.done);
     report.memory(lead, publishers as u64);
     report.latency("latency_us", "publish to acknowledgement", &tally.latency);
-    report.lag(&tally.lag);
+    report.lag(&tally.lag, counts.unsent);
     report.generator(&cost);
     report.waited(waited);
     report.ended(lead);
@@ -221,14 +222,15 @@ fn at_rate(lead: &Lead<'_>, posts: &Arc<[Post]>, topics: usize, rate: f64) -> Re
                 desk.tally.lag.saturating_record(lag);
             }
             // The server does not keep up: what is due waits here, and its latency grows.
-            while pending.len() > BACKLOG && shared.course.clock.now() < shared.course.end() {
+            while pending.len() > BACKLOG && shared.course.clock.now() < shared.course.deadline() {
                 writer.flush(&mut pending)?;
                 std::thread::sleep(pace::BREATH);
             }
             writer.flush(&mut pending)?;
             Ok(true)
         };
-        pace::pace(&shared.course, schedule, publish, || Ok(()))?;
+        let unsent = pace::pace(&shared.course, schedule, publish, || Ok(()))?;
+        lane.desk().tally.counts.unsent = unsent;
         for post in &*posts {
             while !flush(post)? {
                 std::thread::sleep(pace::BREATH);
