@@ -2,8 +2,10 @@
 //!
 //! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
 //! [`match_topic`] look at one without serving it, by way of [`judge`]; [`publish`], [`subscribe`],
-//! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`].
+//! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@bench`]
+//! measures one.
 
+pub mod bench;
 pub mod call;
 pub mod check;
 mod judge;
@@ -46,6 +48,8 @@ enum Command {
     Call(call::Args),
     /// Tell the back offices of OroPlatform that maintenance begins or ends.
     Maintenance(maintenance::Args),
+    /// Measure a running server from its clients' side.
+    Bench(Box<bench::Args>),
 }
 
 /// Runs the command that the process was started with.
@@ -60,6 +64,10 @@ pub fn run() -> ExitCode {
         Command::Check(args) => ended(check::run(&args, out)),
         Command::Routes(args) => ended(routes::run(&args, out)),
         Command::Match(args) => ended(match_topic::run(&args, out)),
+        Command::Bench(args) => match bench::run(*args, out) {
+            Ok(code) => code,
+            Err(error) => ended(Err(error)),
+        },
     }
 }
 

@@ -10,6 +10,10 @@
 
 mod abuse;
 mod api;
+#[path = "../callgrind/baseline.rs"]
+#[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
+mod baseline;
+mod bench;
 mod build;
 mod client;
 mod commands;
@@ -17,6 +21,7 @@ mod faults;
 mod interop;
 mod invariants;
 mod keepalive;
+mod measuring;
 mod peer;
 mod php;
 mod publishing;
@@ -25,6 +30,7 @@ mod remote;
 mod server;
 mod site;
 mod slow;
+mod soak;
 mod tidy;
 mod v1;
 mod v2;

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
         &[
+            "jackfield-bench",
             "jackfield-broker",
             "jackfield-client",
             "jackfield-routing",
@@ -21,6 +22,8 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-wamp",
         ],
     ),
+    // What measures a server shares no code with it.
+    ("jackfield-bench", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-client", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
@@ -38,10 +41,22 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("notify", &["jackfield"]),
     ("hyper", &["jackfield"]),
     ("rustls", &["jackfield-client"]),
-    ("tokio-tungstenite", &["jackfield", "jackfield-client", "jackfield-tests"]),
+    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-client", "jackfield-tests"]),
+    ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
+    // Benchmarks are measured with it; nothing that is shipped needs it.
+    ("criterion", &[]),
     // The pure crates have no runtime to wait on.
-    ("tokio", &["jackfield", "jackfield-client", "jackfield-sandbox", "jackfield-tests"]),
+    (
+        "tokio",
+        &[
+            "jackfield",
+            "jackfield-bench",
+            "jackfield-client",
+            "jackfield-sandbox",
+            "jackfield-tests",
+        ],
+    ),
 ];
 
 #[test]
