@@ -10,7 +10,7 @@ STOCK := broadcast chat secured sync
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build plugins ## Build everything, and serve a demo site on 127.0.0.1:8080
@@ -47,6 +47,43 @@ bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 	cargo build --release --locked --package jackfield
 	cargo run --release --locked --package jackfield-tests --example bars
 
+# Everything that is measured is written below target/bench first. QUICK=1 is a look of two minutes
+# that leaves docs alone, ONLY="fan-out latency" measures single figures, RESUME=1 goes on where an
+# interrupted run ended.
+.PHONY: bench
+bench: bench-built $(PEERS)/node.stamp ## Measure beside other servers, and write docs/performance.md (QUICK=1)
+	@mkdir -p target/bench
+	$(if $(QUICK)$(ONLY),,cargo run --release --locked --package jackfield-tests --example bars -- $(CURDIR)/target/bench/bars.json)
+	$(PYTHON) tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
+
+.PHONY: bench-peers
+bench-peers: $(PEERS)/node.stamp ## Fetch the servers of others that `make bench` measures beside
+	$(PYTHON) tests/bench --fetch-only
+
+.PHONY: bench-built
+bench-built: toolchain
+	cargo build --release --locked --package jackfield
+	cargo build --release --locked --package jackfield-tests --example floor
+	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
+
+.PHONY: soak
+soak: toolchain ## Soak the server for ten minutes, and see whether its memory grows (MINUTES=1)
+	cargo build --release --locked --package jackfield-tests --example soak
+	@mkdir -p target/bench
+	@target/release/examples/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
+		$(PYTHON) tests/bench --draw-soak target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
+
+# A benchmark that a change may have moved is run alone with ONLY=text.
+.PHONY: micro
+micro: toolchain ## Time the parts alone: codecs, routing, fan-out, a hook's call (ONLY=text picks some)
+	cargo bench --locked --workspace --bench '*' -- $(ONLY)
+
+.PHONY: instructions
+instructions: toolchain valgrind ## Count the hot path's instructions; a tenth more fails (ACCEPT=1 accepts it)
+	cargo build --release --locked --package jackfield
+	cargo run --release --locked --package jackfield-tests --example instructions $(if $(ACCEPT),-- --accept)
+
 .PHONY: lint
 lint: toolchain ## Judge format, lints and documentation, as CI does
 	cargo fmt --all --check
@@ -63,6 +100,13 @@ toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is missing: it installs Rust, see rustup.rs"; exit 1; }
 	@rustup target list --installed | grep -qx wasm32-wasip2 || rustup target add wasm32-wasip2
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+
+.PHONY: valgrind
+valgrind:
+	@command -v valgrind >/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind; \
+	}
 
 .PHONY: peers
 peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Fetch the WAMP clients of others that the tests talk to

@@ -100,14 +100,16 @@ impl Dispatch {
             }
             Request::Subscribe(subscribe) => {
                 let Subscribe { request, ref topic, .. } = subscribe;
-                if let Err(refusal) = self.subscribe(from, dialogue, &subscribe, batch).await {
+                let subscribed = Box::pin(self.subscribe(from, dialogue, &subscribe, batch));
+                if let Err(refusal) = subscribed.await {
                     let topic = uris::shown(topic);
                     refusal.log("subscribe", from, topic);
                     reply(&refusal.reply(ErrorTo::Subscribe { request, topic }), batch);
                 }
             }
             Request::Unsubscribe(unsubscribe) => {
-                if let Err(refusal) = self.unsubscribe(from, dialogue, &unsubscribe, batch).await
+                let unsubscribed = Box::pin(self.unsubscribe(from, dialogue, &unsubscribe, batch));
+                if let Err(refusal) = unsubscribed.await
                     && let Unsubscribe::ById { request, .. } = unsubscribe
                 {
                     reply(&refusal.reply(ErrorTo::Unsubscribe { request }), batch);
@@ -154,7 +156,8 @@ impl Dispatch {
         }
         let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
         let lane = routed.handler.lane(topic);
-        let request = self.hook_request(&routed, topic, from);
+        let attributes = routed.attributes();
+        let request = self.hook_request(&routed, &attributes, from);
         let hook = lane.on_publish(&request, &args, &kwargs);
         let Outcome { answer, effects } =
             paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
@@ -209,7 +212,8 @@ impl Dispatch {
             routed.allows(Action::Subscribe, from)?;
             if routed.handler.hooks().contains(Hook::Subscribe) {
                 let lane = routed.handler.lane(topic);
-                let hook_request = self.hook_request(routed, topic, from);
+                let attributes = routed.attributes();
+                let hook_request = self.hook_request(routed, &attributes, from);
                 let hook = lane.on_subscribe(&hook_request);
                 let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
                 effects = outcome.effects;
@@ -257,12 +261,13 @@ impl Dispatch {
     async fn apply(&self, generation: &Generation, effects: Vec<Effect>, batch: &mut Batch) {
         if !effects.is_empty() {
             let left = self.perform(generation, effects, batch);
-            self.left(generation, left, batch).await;
+            // Boxed for the size of a connection's task.
+            Box::pin(self.left(generation, left, batch)).await;
         }
     }
 
     /// The route of a topic; none where unrouted topics are open to everybody.
-    fn route<'g: 't, 't>(
+    fn route<'g, 't>(
         &self,
         generation: &'g Generation,
         topic: &'t str,
@@ -293,8 +298,8 @@ impl Dispatch {
 
     fn hook_request<'a>(
         &self,
-        routed: &'a Routed<'a, 'a>,
-        topic: &'a str,
+        routed: &'a Routed<'_, '_>,
+        attributes: &'a [(&'a str, &'a str)],
         session: &'a Session,
     ) -> HookRequest<'a> {
         let identity = &session.identity;
@@ -302,8 +307,8 @@ impl Dispatch {
             realm: self.token,
             handler: routed.handler.name(),
             route: &routed.route.name,
-            topic,
-            attributes: &routed.attributes,
+            topic: routed.topic,
+            attributes,
             session: Some(Caller {
                 id: session.id.get(),
                 authid: &identity.authid,
@@ -312,7 +317,7 @@ impl Dispatch {
                 authmethod: &identity.authmethod,
                 claims: &identity.claims,
             }),
-            subscribers: u32::try_from(self.realm.count(topic)).unwrap_or(u32::MAX),
+            subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
         }
     }
 }

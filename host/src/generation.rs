@@ -12,7 +12,7 @@ mod problem;
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use jackfield_routing::{Route, RouteTable};
 use jackfield_sandbox::{HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig};
 
@@ -33,11 +33,12 @@ pub struct Generation {
 }
 
 /// The route that takes a topic, and the handler that serves it.
-pub struct Routed<'g: 't, 't> {
+#[derive(Clone, Copy)]
+pub struct Routed<'g, 't> {
     /// The first route that matches.
     pub route: &'g Route,
-    /// Names and values of what the channel captured, and of the route's defaults.
-    pub attributes: Vec<(&'t str, &'t str)>,
+    /// The topic that it takes.
+    pub topic: &'t str,
     /// Whom to ask.
     pub handler: &'g BoundHandler,
 }
@@ -83,13 +84,10 @@ impl Generation {
     }
 
     /// The route and the handler of a topic.
-    pub fn find<'g: 't, 't>(&'g self, topic: &'t str) -> Option<Routed<'g, 't>> {
-        let found = self.routes.find(topic)?;
-        Some(Routed {
-            route: self.routes.routes().get(found.index)?,
-            attributes: found.attributes,
-            handler: self.handlers.get(found.index)?,
-        })
+    pub fn find<'g, 't>(&'g self, topic: &'t str) -> Option<Routed<'g, 't>> {
+        let position = self.routes.position(topic)?;
+        let route = self.routes.routes().get(position)?;
+        Some(Routed { route, topic, handler: self.handlers.get(position)? })
     }
 
     /// Every route, in matching order.
@@ -121,6 +119,14 @@ impl Generation {
     /// What is probably not meant, and no reason to refuse the generation.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+}
+
+impl Routed<'_, '_> {
+    /// Names and values of what the channel captured, and of the route's defaults: for hooks, which
+    /// most messages meet none of.
+    pub fn attributes(&self) -> Vec<(&str, &str)> {
+        self.route.attributes(self.topic).unwrap_or_default()
     }
 }
 
@@ -185,9 +191,10 @@ impl Generations {
         Self { current: ArcSwap::from_pointee(first) }
     }
 
-    /// The generation for a message that arrives now; it lives as long as it is held.
-    pub fn current(&self) -> Arc<Generation> {
-        self.current.load_full()
+    /// The generation for a message that arrives now; it lives as long as it is held, which is
+    /// meant to be short: a few holders a thread cost nothing, more a reference count each.
+    pub fn current(&self) -> Guard<Arc<Generation>> {
+        self.current.load()
     }
 
     /// Serves `next` from now on, and gives back what was served before.

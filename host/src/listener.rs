@@ -53,8 +53,6 @@ async fn connection(app: Arc<App>, stream: TcpStream, place: OwnedSemaphorePermi
     if let Err(error) = stream.set_nodelay(true) {
         debug!("failed to set TCP_NODELAY: {error}");
     }
-    // The task of a connection is as large as its largest state, for as long as it lives: the
-    // deep ones (calls into wasm, leaving) are boxed where they begin.
     match connection::serve(app, stream).await {
         Ok(()) => debug!("closed by the client"),
         Err(ended) => ended.log(),

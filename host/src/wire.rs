@@ -5,17 +5,19 @@
 //! socket takes no more does its own task ([`crate::connection`]) wait for it. tungstenite sees
 //! the socket as a [`Duplex`], whose writes (pongs, close replies) join the outbox as well.
 
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, Read};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use jackfield_broker::outbox::{Drained, Pushed};
 use jackfield_broker::{Bounds, Closing, Link, Outbox};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -98,7 +100,7 @@ impl Wire {
     /// Ends our side: the peer reads what is on its way, and then the end.
     pub(crate) fn shut(&self) {
         // A peer that is gone already needs no end.
-        let _gone = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
     /// Reads what the peer still sends until it ends too. Dropping a socket with unread data
@@ -119,7 +121,40 @@ impl Wire {
     }
 
     fn write(&self) -> io::Result<Drained> {
-        self.outbox.drain(|slices| self.stream.try_write_vectored(slices))
+        self.outbox.drain(|slices| match slices {
+            // The kernel has less to look at.
+            [slice] => self.stream.try_write(slice),
+            slices => self.stream.try_write_vectored(slices),
+        })
+    }
+
+    /// Reads what has arrived, or says that the task will be woken when something has.
+    ///
+    /// A read that does not fill the buffer has emptied the socket, and the runtime is told so in
+    /// the same step, which saves the read that would only find that out.
+    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            let mut read = Err(io::ErrorKind::WouldBlock.into());
+            let _emptied = self.stream.try_io(Interest::READABLE, || {
+                read = (&*SockRef::from(&self.stream)).read(buffer);
+                match read {
+                    Ok(count) if count > 0 && count < buffer.len() => {
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                    _ => read.as_ref().map(drop).map_err(|error| error.kind().into()),
+                }
+            });
+            match read {
+                Ok(count) => {
+                    self.heard.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 
@@ -144,27 +179,66 @@ impl Link for Wire {
 /// The closing reason of a connection that cannot be written to. No client ever reads it.
 pub(crate) const LOST: &str = "jackfield.close.connection_lost";
 
+/// What is read from a socket at once.
+const READ: usize = 16 * 1024;
+
+thread_local! {
+    /// Where reads go first. A connection of its own has no more buffer than what waits in it, and
+    /// an idle one has none.
+    static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
 /// The socket as tungstenite sees it: reads from the wire, writes into the outbox.
-pub(crate) struct Duplex(pub(crate) Arc<Wire>);
+pub(crate) struct Duplex {
+    wire: Arc<Wire>,
+    /// What was read and did not fit into tungstenite's buffer.
+    ahead: Bytes,
+    /// How many bytes tungstenite has taken.
+    taken: usize,
+}
+
+impl Duplex {
+    /// The socket of a wire, behind what was read from it already.
+    pub(crate) fn new(wire: Arc<Wire>, ahead: Vec<u8>) -> Self {
+        Self { wire, ahead: ahead.into(), taken: 0 }
+    }
+
+    /// How many bytes were read from here.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Moves as much as fits.
+    fn take_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(self.ahead.get(..count).unwrap_or_default());
+        self.ahead.advance(count);
+        self.taken += count;
+        if self.ahead.is_empty() {
+            self.ahead = Bytes::new();
+        }
+    }
+}
 
 impl AsyncRead for Duplex {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = &self.0.stream;
-        loop {
-            ready!(stream.poll_read_ready(context))?;
-            match stream.try_read(buffer.initialize_unfilled()) {
-                Ok(count) => {
-                    self.0.heard.store(true, Ordering::Relaxed);
-                    buffer.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        if self.ahead.is_empty() {
+            INCOMING.with_borrow_mut(|incoming| {
+                let count = ready!(self.wire.poll_read(context, incoming))?;
+                let incoming = incoming.get(..count).unwrap_or_default();
+                let (now, later) = incoming.split_at(count.min(buffer.remaining()));
+                buffer.put_slice(now);
+                self.taken += now.len();
+                self.ahead = Bytes::copy_from_slice(later);
+                Poll::Ready(Ok(()))
+            })
+        } else {
+            self.take_ahead(buffer);
+            Poll::Ready(Ok(()))
         }
     }
 }
@@ -175,7 +249,7 @@ impl AsyncWrite for Duplex {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.send(Bytes::copy_from_slice(bytes));
+        self.wire.send(Bytes::copy_from_slice(bytes));
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -94,7 +94,9 @@ impl RouteTable {
         explain(&self.routes, self.position(topic), topic)
     }
 
-    fn position(&self, topic: &str) -> Option<usize> {
+    /// The position in [`RouteTable::routes`] of the route that takes this topic. It allocates
+    /// nothing, which is why those who want no attributes ask here.
+    pub fn position(&self, topic: &str) -> Option<usize> {
         if let Some(index) = self.literals.get(topic) {
             return Some(*index);
         }
@@ -105,8 +107,9 @@ impl RouteTable {
 }
 
 impl Route {
-    /// The defaults, overridden by what the topic carries, and the rest of what it carries.
-    pub(crate) fn attributes<'a>(&'a self, topic: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+    /// What a topic of this route carries: the defaults, overridden by what the topic has for them,
+    /// and the rest of what it has. None if the topic is none of this route's.
+    pub fn attributes<'a>(&'a self, topic: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
         let captures = self.matcher.captures(topic)?;
         let mut attributes: Vec<(&str, &str)> = Vec::with_capacity(captures.len());
         if !self.defaults.is_empty() {

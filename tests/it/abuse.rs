@@ -51,6 +51,28 @@ async fn whoever_publishes_and_then_misbehaves_holds_no_event_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_leaves_no_large_buffer_behind() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let large = "x".repeat(1_000_000);
+    let mut crowd = Vec::new();
+    let mut before = 0;
+    for number in 0..101 {
+        let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
+        let published =
+            client.publish_acknowledged("open/a", json!({}), json!([large]), json!({})).await;
+        published.expect("PUBLISHED");
+        // What a large message costs at all is no concern of this test.
+        if number == 0 {
+            before = server.memory();
+        }
+        crowd.push(client);
+    }
+    let growth = server.memory().saturating_sub(before) >> 20;
+    assert!(growth < 25, "{growth} MiB stay for 100 connections that once sent 1 MB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn long_topics_are_refused_before_they_are_kept() {
     let site = Site::open();
     let server = Server::configured(site.path(), "unrouted: broadcast\n");

@@ -34,16 +34,27 @@ impl Server {
 
     /// Serves a site with a configuration.
     pub(crate) fn configured(site: &Path, config: &str) -> Self {
-        Self::launch(site, config, "127.0.0.1:0".parse().unwrap())
+        Self::launch(Self::command(), site, config, "127.0.0.1:0".parse().unwrap())
     }
 
     /// Serves a site on an address that clients know already.
     pub(crate) fn on(site: &Path, addr: SocketAddr) -> Self {
-        Self::launch(site, "", addr)
+        Self::launch(Self::command(), site, "", addr)
     }
 
-    fn launch(site: &Path, config: &str, addr: SocketAddr) -> Self {
+    fn command() -> Command {
         let mut command = Command::new(build::jackfield());
+        command.env("RUST_LOG", "info,jackfield=debug");
+        command
+    }
+
+    /// Serves a site by a command that becomes the server: `jackfield`, or what runs it.
+    pub(crate) fn launch(
+        mut command: Command,
+        site: &Path,
+        config: &str,
+        addr: SocketAddr,
+    ) -> Self {
         command.arg("serve").arg(site).arg("--listen").arg(addr.to_string());
         // The file is read at start, so it may go when the server is up.
         let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
@@ -52,7 +63,6 @@ impl Server {
             command.arg("--config").arg(file.path());
         }
         let mut process = command
-            .env("RUST_LOG", "info,jackfield=debug")
             .env("XDG_CACHE_HOME", build::cache())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -40,6 +40,8 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-tests"]),
     ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
+    // Benchmarks are measured with it; nothing that is shipped needs it.
+    ("criterion", &[]),
     // The pure crates have no runtime to wait on.
     ("tokio", &["jackfield", "jackfield-bench", "jackfield-sandbox", "jackfield-tests"]),
 ];

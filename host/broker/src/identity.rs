@@ -1,5 +1,7 @@
 //! Who a session is. Decided before it joins a realm, and unchanged until it leaves.
 
+use std::collections::BTreeSet;
+
 /// Who a session is, in the words of WAMP v2's WELCOME.Details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -33,7 +35,7 @@ impl Identity {
     }
 
     /// Whether the session has any of the roles.
-    pub fn has_any_role(&self, roles: &[String]) -> bool {
+    pub fn has_any_role(&self, roles: &BTreeSet<String>) -> bool {
         self.roles.iter().any(|role| roles.contains(role))
     }
 }

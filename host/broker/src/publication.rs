@@ -71,15 +71,12 @@ fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
         eligible_authrole,
     } = filter;
     let identity = &session.identity;
-    let listed = |list: &Option<Vec<String>>, of: &dyn Fn(&String) -> bool| {
-        list.as_ref().is_none_or(|list| list.iter().any(of))
-    };
     !exclude.contains(&session.id)
         && !exclude_authid.contains(&identity.authid)
         && !identity.has_any_role(exclude_authrole)
         && eligible.as_ref().is_none_or(|list| list.contains(&session.id))
-        && listed(eligible_authid, &|authid| *authid == identity.authid)
-        && listed(eligible_authrole, &|role| identity.roles.contains(role))
+        && eligible_authid.as_ref().is_none_or(|list| list.contains(&identity.authid))
+        && eligible_authrole.as_ref().is_none_or(|list| identity.has_any_role(list))
 }
 
 /// The frames of one publication for one subscription, each made when its first receiver is met.

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::member::Member;
 use super::{Connection, Ended};
 use crate::frame;
 use crate::wire::LOST;
@@ -22,17 +23,56 @@ use crate::wire::LOST;
 /// A client has this long to read its farewell and to end its side.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How a connection is to end.
+pub(super) enum Ending {
+    /// The client ended it in good order.
+    Parted,
+    /// The session's end was agreed upon; what is still to be said, if anything is.
+    Goodbye(Option<Bytes>),
+    /// The client may not open a session.
+    Refused { reason: &'static str, message: String },
+    /// The client broke WAMP's rules; what it is told, if it can be told.
+    Violation { message: String, farewell: Option<Bytes> },
+    /// The router wants it to end.
+    Closing(Closing),
+    /// The client broke the rules of WebSocket itself, or left without a word.
+    Failed(WsError),
+    /// The transport failed, or the client stopped answering.
+    Lost(String),
+}
+
 impl Connection {
-    pub(super) async fn refuse(&mut self, (reason, message): (&str, String)) -> Result<(), Ended> {
-        let abort = self.dialogue.refuse(reason, &message).map(|abort| self.wrap(&abort));
-        let ended = Err(Ended::Refused(message.clone()));
-        self.end(abort, CloseCode::Normal, &message, ended).await
+    /// Ends it, and takes the session out of its realm.
+    pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Ended> {
+        let ended = match ending {
+            Ending::Parted => self.part(Ok(())).await,
+            Ending::Goodbye(last) => self.close(last, CloseCode::Normal, "goodbye", Ok(())).await,
+            Ending::Refused { reason, message } => {
+                let abort = self.dialogue.refuse(reason, &message).map(|abort| self.wrap(&abort));
+                let ended = Err(Ended::Refused(message.clone()));
+                self.close(abort, CloseCode::Normal, &message, ended).await
+            }
+            Ending::Violation { message, farewell } => {
+                let ended = Err(Ended::Violation(message.clone()));
+                self.close(farewell, self.violation_code(), &message, ended).await
+            }
+            Ending::Closing(closing) => self.dismiss(closing).await,
+            Ending::Failed(error) => self.fail(error).await,
+            Ending::Lost(why) => Err(Ended::Lost(why)),
+        };
+        self.leave().await;
+        ended
     }
 
     /// The router ends the session.
-    pub(super) async fn farewell(&mut self, closing: Closing) -> Result<(), Ended> {
+    async fn dismiss(&mut self, closing: Closing) -> Result<(), Ended> {
         if closing.reason == LOST {
             return Err(Ended::Lost(closing.message));
+        }
+        if self.dialogue.dialect() == Dialect::V1 {
+            // A complete WebSocket close tells AutobahnJS 0.8 never to come back; a bare end of
+            // the transport makes it reconnect, which is what these closings want.
+            return self.part(Err(Ended::Closed(closing))).await;
         }
         let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
         let goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
@@ -41,16 +81,11 @@ impl Connection {
             _ => CloseCode::Policy,
         };
         let text = closing.message.clone();
-        if self.dialogue.dialect() == Dialect::V1 {
-            // A complete WebSocket close tells AutobahnJS 0.8 never to come back; a bare end of
-            // the transport makes it reconnect, which is what these closings want.
-            return self.part(Err(Ended::Closed(closing))).await;
-        }
-        self.end(goodbye, code, &text, Err(Ended::Closed(closing))).await
+        self.close(goodbye, code, &text, Err(Ended::Closed(closing))).await
     }
 
     /// The client broke the rules of WebSocket itself, or left without a word.
-    pub(super) async fn fail(&mut self, error: WsError) -> Result<(), Ended> {
+    async fn fail(&mut self, error: WsError) -> Result<(), Ended> {
         let message = error.to_string();
         let code = match error {
             WsError::ConnectionClosed
@@ -63,11 +98,11 @@ impl Connection {
         };
         let abort = self.dialogue.refuse(error_uri::PROTOCOL_VIOLATION, &message);
         let abort = abort.map(|abort| self.wrap(&abort));
-        self.end(abort, code, &message, Err(Ended::Violation(message.clone()))).await
+        self.close(abort, code, &message, Err(Ended::Violation(message.clone()))).await
     }
 
     /// Says the last words and closes the WebSocket.
-    pub(super) async fn end(
+    async fn close(
         &mut self,
         last: Option<Bytes>,
         code: CloseCode,
@@ -86,7 +121,7 @@ impl Connection {
 
     /// Writes what waits, ends our side, and waits a moment for the client to end its own. Others
     /// rely on this connection's flush, and come first.
-    pub(super) async fn part(&mut self, ended: Result<(), Ended>) -> Result<(), Ended> {
+    async fn part(&mut self, ended: Result<(), Ended>) -> Result<(), Ended> {
         self.batch.flush();
         // A client that does not take its farewell in time has had its chance.
         let _late = timeout(LINGER, self.wire.write_all()).await;
@@ -96,7 +131,17 @@ impl Connection {
         ended
     }
 
-    pub(super) fn violation_code(&self) -> CloseCode {
+    /// Takes the session out of its realm, once, and lets the handlers of its topics know.
+    async fn leave(&mut self) {
+        self.batch.flush();
+        let closing = Closing { reason: LOST.to_owned(), message: "the session ended".to_owned() };
+        let _first = self.wire.outbox().close(closing);
+        if let Some(Member { session, dispatch }) = self.member.take() {
+            dispatch.leave(&session).await;
+        }
+    }
+
+    fn violation_code(&self) -> CloseCode {
         match self.dialogue.dialect() {
             // What the PHP servers close with; the client is broken and is not to come back.
             Dialect::V1 => CloseCode::Invalid,

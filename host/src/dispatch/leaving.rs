@@ -56,7 +56,8 @@ impl Dispatch {
             if !routed.handler.hooks().contains(Hook::Unsubscribe) {
                 continue;
             }
-            let request = self.hook_request(&routed, &topic, &session);
+            let attributes = routed.attributes();
+            let request = self.hook_request(&routed, &attributes, &session);
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
             match paying(batch, hook).await {
                 Ok(Outcome { answer: (), mut effects }) => {

@@ -112,7 +112,7 @@ async fn a_topic_finds_its_handler() {
     assert_eq!(generation.number(), 1);
     let routed = generation.find("acme/x").unwrap();
     assert_eq!((routed.route.name.as_str(), routed.handler.name()), ("acme", "versioned"));
-    assert_eq!(routed.attributes, [("room", "x")]);
+    assert_eq!(routed.attributes(), [("room", "x")]);
     assert_eq!(routed.handler.manifest().version, "@@VERSION-000007");
     assert!(generation.plugin_of(routed.handler).unwrap().file().ends_with("a/p.wasm"));
     assert!(generation.find("other").is_none());

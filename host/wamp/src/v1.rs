@@ -6,7 +6,7 @@
 //! an empty list of eligible sessions means everybody. What that server refuses by closing the
 //! connection is an error here too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -263,7 +263,7 @@ fn decode_exclude(
 }
 
 /// The only sessions that receive; none where everybody does.
-fn decode_eligible(head: &mut Head<'_>) -> Result<Option<Vec<SessionId>>, DecodeError> {
+fn decode_eligible(head: &mut Head<'_>) -> Result<Option<BTreeSet<SessionId>>, DecodeError> {
     let item = head.reader.item().map_err(|fault| head.malformed(fault))?;
     match item {
         Item::Null => Ok(None),
@@ -282,10 +282,13 @@ fn decode_eligible(head: &mut Head<'_>) -> Result<Option<Vec<SessionId>>, Decode
 }
 
 /// The sessions that a list names, and its length. What cannot be a session id names nobody.
-fn sessions(head: &mut Head<'_>, list: Item<'_>) -> Result<(Vec<SessionId>, usize), DecodeError> {
-    let Item::List(mut list) = list else { return Ok((Vec::new(), 0)) };
+fn sessions(
+    head: &mut Head<'_>,
+    list: Item<'_>,
+) -> Result<(BTreeSet<SessionId>, usize), DecodeError> {
+    let Item::List(mut list) = list else { return Ok((BTreeSet::new(), 0)) };
     let codec_fault = |fault| DecodeError::Malformed { codec: "JSON", fault };
-    let mut sessions = Vec::new();
+    let mut sessions = BTreeSet::new();
     let mut len = 0;
     while head.reader.more(&mut list).map_err(codec_fault)? {
         len += 1;

@@ -1,5 +1,6 @@
 //! What sessions of a realm receive, through transports that remember.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use jackfield_wamp::dialect::{Codec, Dialect};
@@ -170,8 +171,9 @@ fn check(filter: &ReceiverFilter, except: Option<u64>, expect: &[u64]) {
 
 #[test]
 fn who_receives_by_black_and_white_lists() {
-    let ids = |list: &[u64]| list.iter().filter_map(|&id| SessionId::new(id)).collect::<Vec<_>>();
-    let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let ids =
+        |list: &[u64]| list.iter().filter_map(|&id| SessionId::new(id)).collect::<BTreeSet<_>>();
+    let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     let none = ReceiverFilter::default;
     check(&none(), None, &[1, 2, 3]);
     check(&none(), Some(2), &[1, 3]);

@@ -5,6 +5,8 @@
 //! elements are passed over, null options count as absent, whole floats are whole numbers. Strict
 //! in all else: an option of the wrong type or with a value that it does not have is an error.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::head::{Head, OptionValue, whole};
@@ -206,9 +208,9 @@ fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
         "exclude_me" => option.flag(&mut options.exclude_me),
         "disclose_me" => option.flag(&mut options.disclose_me),
         "retain" => option.flag(&mut options.retain),
-        "exclude" => option.sessions().map(|list| filter.exclude = list),
-        "exclude_authid" => option.texts().map(|list| filter.exclude_authid = list),
-        "exclude_authrole" => option.texts().map(|list| filter.exclude_authrole = list),
+        "exclude" => option.sessions().map(|list| filter.exclude = set(list)),
+        "exclude_authid" => option.texts().map(|list| filter.exclude_authid = set(list)),
+        "exclude_authrole" => option.texts().map(|list| filter.exclude_authrole = set(list)),
         "eligible" => option.sessions().map(|list| filter.eligible = if_any(list)),
         "eligible_authid" => option.texts().map(|list| filter.eligible_authid = if_any(list)),
         "eligible_authrole" => option.texts().map(|list| filter.eligible_authrole = if_any(list)),
@@ -218,8 +220,12 @@ fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
     Ok(options)
 }
 
-fn if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
-    if list.is_empty() { None } else { Some(list) }
+fn set<T: Ord>(list: Vec<T>) -> BTreeSet<T> {
+    list.into_iter().collect()
+}
+
+fn if_any<T: Ord>(list: Vec<T>) -> Option<BTreeSet<T>> {
+    if list.is_empty() { None } else { Some(set(list)) }
 }
 
 fn decode_subscribe(head: &mut Head<'_>) -> Result<Subscribe, DecodeError> {

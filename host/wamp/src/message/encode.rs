@@ -1,5 +1,7 @@
 //! From a [`Message`] to bytes. Options are written only where they differ from their defaults.
 
+use std::collections::BTreeSet;
+
 use super::{
     Call, CallId, CallOptions, Kind, Message, PublishOptions, ReceiverFilter, RegisterOptions,
     Unregistered, Unsubscribe, Unsubscribed,
@@ -256,8 +258,10 @@ fn publish_options(options: &PublishOptions) -> Dict {
 }
 
 fn insert_filter(dict: &mut Dict, filter: &ReceiverFilter) {
-    let sessions = |list: &[SessionId]| list.iter().map(|id| Value::UInt(id.get())).collect();
-    let texts = |list: &[String]| list.iter().map(|text| Value::Text(text.clone())).collect();
+    let sessions =
+        |list: &BTreeSet<SessionId>| list.iter().map(|id| Value::UInt(id.get())).collect();
+    let texts =
+        |list: &BTreeSet<String>| list.iter().map(|text| Value::Text(text.clone())).collect();
     let mut insert = |key, list: Vec<Value>| {
         if !list.is_empty() {
             dict.insert(key, Value::List(list));
@@ -266,9 +270,9 @@ fn insert_filter(dict: &mut Dict, filter: &ReceiverFilter) {
     insert("exclude", sessions(&filter.exclude));
     insert("exclude_authid", texts(&filter.exclude_authid));
     insert("exclude_authrole", texts(&filter.exclude_authrole));
-    insert("eligible", sessions(filter.eligible.as_deref().unwrap_or_default()));
-    insert("eligible_authid", texts(filter.eligible_authid.as_deref().unwrap_or_default()));
-    insert("eligible_authrole", texts(filter.eligible_authrole.as_deref().unwrap_or_default()));
+    insert("eligible", filter.eligible.as_ref().map(sessions).unwrap_or_default());
+    insert("eligible_authid", filter.eligible_authid.as_ref().map(texts).unwrap_or_default());
+    insert("eligible_authrole", filter.eligible_authrole.as_ref().map(texts).unwrap_or_default());
 }
 
 fn call_options(options: &CallOptions) -> Dict {

@@ -1,6 +1,8 @@
 //! Options of client requests, typed. Reading and writing them is beside the messages' own, in
 //! `decode` and `encode`.
 
+use std::collections::BTreeSet;
+
 use crate::id::SessionId;
 use crate::uri::MatchPolicy;
 
@@ -40,20 +42,22 @@ impl Default for PublishOptions {
 ///
 /// A list that was not empty, but held no name that can exist (version 1, where session ids are
 /// texts), is there and empty: nobody is on it.
+///
+/// They are sets, because each receiver is looked up in them, and a list may be long.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReceiverFilter {
     /// Sessions that do not receive.
-    pub exclude: Vec<SessionId>,
+    pub exclude: BTreeSet<SessionId>,
     /// Users that do not.
-    pub exclude_authid: Vec<String>,
+    pub exclude_authid: BTreeSet<String>,
     /// Roles that do not.
-    pub exclude_authrole: Vec<String>,
+    pub exclude_authrole: BTreeSet<String>,
     /// Only these sessions receive.
-    pub eligible: Option<Vec<SessionId>>,
+    pub eligible: Option<BTreeSet<SessionId>>,
     /// Only these users.
-    pub eligible_authid: Option<Vec<String>>,
+    pub eligible_authid: Option<BTreeSet<String>>,
     /// Only these roles.
-    pub eligible_authrole: Option<Vec<String>>,
+    pub eligible_authrole: Option<BTreeSet<String>>,
 }
 
 impl ReceiverFilter {

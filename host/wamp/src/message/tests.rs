@@ -1,7 +1,7 @@
 //! Every message in every codec, there and back; and bytes that are no messages.
 
 use bytes::Bytes;
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -36,13 +36,13 @@ fn policy() -> impl Strategy<Value = MatchPolicy> {
 }
 
 fn publish_options() -> impl Strategy<Value = PublishOptions> {
-    let names = || vec(text(), 0..3);
-    let eligible = || option::of(vec(text(), 1..3));
+    let names = || btree_set(text(), 0..3);
+    let eligible = || option::of(btree_set(text(), 1..3));
     let filter = (
-        vec(session(), 0..3),
+        btree_set(session(), 0..3),
         names(),
         names(),
-        option::of(vec(session(), 1..3)),
+        option::of(btree_set(session(), 1..3)),
         eligible(),
         eligible(),
     );

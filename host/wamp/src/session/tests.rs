@@ -226,8 +226,10 @@ fn describe(request: &Request) -> String {
                 line.push_str(" +me");
             }
             if let Some(filter) = &options.filter {
-                let ids = |ids: &[SessionId]| ids.iter().map(|id| id.get()).collect::<Vec<_>>();
-                let eligible = filter.eligible.as_deref().map(ids);
+                let ids = |ids: &std::collections::BTreeSet<SessionId>| {
+                    ids.iter().map(|id| id.get()).collect::<Vec<_>>()
+                };
+                let eligible = filter.eligible.as_ref().map(ids);
                 write!(line, " exclude {:?} eligible {eligible:?}", ids(&filter.exclude)).unwrap();
             }
             line

@@ -52,7 +52,7 @@ fn publish() {
         > [7,"t",1,null,null]
         = publish t [1] {} +me
         > [7,"t",1,["4711",12]]
-        = publish t [1] {} +me exclude [4711, 12] eligible None
+        = publish t [1] {} +me exclude [12, 4711] eligible None
         > [7,"t",1,true,["4711"]]
         = publish t [1] {} exclude [] eligible Some([4711])
         > [7,"t",1,["nobody"],["nobody",{},[[]]]]

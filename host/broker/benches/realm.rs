@@ -1,0 +1,134 @@
+//! What the broker costs without sockets: one publication to many sessions, and how subscriptions
+//! begin and end. `make micro`.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
+
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use jackfield_broker::{
+    Batch, Bounds, Features, Framing, Identity, Link, Outbox, Overflow, Publication, Realm, Session,
+};
+use jackfield_wamp::dialect::{Codec, Dialect};
+use jackfield_wamp::id::{PublicationId, SessionId};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::uri::MatchPolicy;
+
+const TOPIC: &str = "acme/chat/lobby";
+
+/// A transport that takes everything and keeps nothing.
+struct Nowhere(Arc<Outbox>);
+
+impl Link for Nowhere {
+    fn flush(&self) {
+        self.0
+            .drain(|slices| Ok(slices.iter().map(|slice: &IoSlice<'_>| slice.len()).sum()))
+            .unwrap();
+    }
+
+    fn interrupt(&self) {}
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    publish(&mut criterion);
+    subscribe(&mut criterion);
+    criterion.final_summary();
+}
+
+/// With the flush, as one publication that came alone has it.
+fn publish(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("publish");
+    let argument = format!("[\"{}\"]", "x".repeat(128));
+    let payload = Payload::from_json(&argument, "{}").unwrap();
+    for count in [1, 100, 1000] {
+        let realm = realm();
+        for id in 1..=count {
+            join(&realm, id);
+            let subscribed = realm.subscribe(
+                SessionId::new(id).unwrap(),
+                TOPIC,
+                MatchPolicy::Exact,
+                &mut Batch::default(),
+                |_| None,
+            );
+            subscribed.unwrap();
+        }
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            let mut batch = Batch::default();
+            bencher.iter(|| {
+                let report = realm.publish(black_box(&publication(&payload)), &mut batch);
+                batch.flush();
+                assert_eq!(report.refused, 0, "every event is accepted");
+                report
+            });
+        });
+    }
+}
+
+/// A session among a thousand subscribes and unsubscribes, both acknowledged.
+fn subscribe(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("subscribe and unsubscribe");
+    for policy in [MatchPolicy::Exact, MatchPolicy::Prefix, MatchPolicy::Wildcard] {
+        let realm = realm();
+        for id in 1..=1000 {
+            join(&realm, id);
+            let topic = format!("acme.chat.{id}");
+            let mut batch = Batch::default();
+            let id = SessionId::new(id).unwrap();
+            realm.subscribe(id, &topic, policy, &mut batch, |_| None).unwrap();
+        }
+        let id = SessionId::new(500).unwrap();
+        group.bench_function(format!("{policy:?}"), |bencher| {
+            let mut batch = Batch::default();
+            let frame = || Some(Bytes::from_static(b"acknowledged"));
+            bencher.iter(|| {
+                let topic = black_box("acme.room.lobby");
+                let subscribed = realm.subscribe(id, topic, policy, &mut batch, |_| frame());
+                let subscription = subscribed.unwrap().id;
+                batch.flush();
+                let topic = realm.unsubscribe(id, subscription, &mut batch, frame()).unwrap();
+                batch.flush();
+                topic
+            });
+        });
+    }
+}
+
+/// A realm whose transport has a header of some bytes, as WebSocket's has.
+fn realm() -> Realm {
+    let finish = |_, message: Vec<u8>| Bytes::from(message).slice(6..);
+    Realm::new("realm1".to_owned(), Framing { headroom: 10, finish }, 1000)
+}
+
+fn join(realm: &Realm, id: u64) {
+    let bounds = Bounds { bytes: 1 << 20, frames: 4096, overflow: Overflow::Disconnect };
+    let outbox = Arc::new(Outbox::new(bounds));
+    let link = Arc::new(Nowhere(Arc::clone(&outbox)));
+    let identity = Identity::anonymous(format!("user{id}"));
+    let dialect = Dialect::V2(Codec::Json);
+    let id = SessionId::new(id).unwrap();
+    let session = Session::new(id, identity, dialect, Features::default(), outbox, link);
+    realm.join(&Arc::new(session));
+}
+
+fn publication(payload: &Payload) -> Publication<'_> {
+    Publication {
+        topic: TOPIC,
+        id: PublicationId::new(1 << 50).unwrap(),
+        disclosed: None,
+        except: None,
+        filter: None,
+        narrowed: None,
+        patterns: true,
+        payload,
+    }
+}

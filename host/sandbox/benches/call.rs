@@ -1,0 +1,115 @@
+//! What it costs to call a small hook in Rust, through its lane, and to start an instance.
+//! `make micro`.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use jackfield_sandbox::{
+    Audience, Caller, Plugin, PluginPolicy, Realm, Request, RouteConfig, Sandbox, SandboxSettings,
+};
+use tokio::runtime::Runtime;
+
+#[allow(
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "the tests' own, and they use more of it"
+)]
+#[path = "../tests/it/guests.rs"]
+mod guests;
+
+/// Hooks of the plugin at hand ask nobody anything.
+struct Nobody;
+
+impl Audience for Nobody {
+    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: Realm, _: &str) -> u32 {
+        0
+    }
+}
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    let runtime = Runtime::new().unwrap();
+    let plugin = runtime.block_on(load());
+    on_publish(&mut criterion, &runtime, &plugin);
+    start(&mut criterion, &runtime, &plugin);
+    criterion.final_summary();
+}
+
+/// The hook `versioned`, which adds a text to the event's arguments.
+fn on_publish(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
+    let mut group = criterion.benchmark_group("on_publish");
+    let lanes = runtime.block_on(plugin.start(1, &[route()])).unwrap();
+    let roles = ["member".to_owned()];
+    let request = request(&roles);
+    for size in [128, 4096] {
+        let args = format!("[\"{}\"]", "x".repeat(size));
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            // In one task, as a connection calls: entering the runtime is not what is measured.
+            bencher.iter_custom(|calls| {
+                runtime.block_on(async {
+                    let began = Instant::now();
+                    for _ in 0..calls {
+                        let lane = lanes.of(request.topic);
+                        black_box(lane.on_publish(&request, &args, "{}").await.unwrap());
+                    }
+                    began.elapsed()
+                })
+            });
+        });
+    }
+}
+
+/// A plugin's instance, configured for one route: what a reload pays for each lane, and what a
+/// handler that has failed pays.
+fn start(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
+    criterion.bench_function("start an instance", |bencher| {
+        bencher.iter(|| runtime.block_on(plugin.start(1, &[route()])).unwrap());
+    });
+}
+
+async fn load() -> Plugin {
+    let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
+    let (bytes, policy) = (guests::guest("versioned"), PluginPolicy::default());
+    sandbox.load("versioned.wasm", &bytes, policy, Arc::new(Nobody)).await.unwrap()
+}
+
+fn route() -> RouteConfig {
+    RouteConfig {
+        handler: "versioned".to_owned(),
+        name: "acme.chat".to_owned(),
+        channel: "acme/chat/{room}".to_owned(),
+        args: "null".to_owned(),
+    }
+}
+
+fn request(roles: &[String]) -> Request<'_> {
+    Request {
+        realm: Realm(1),
+        handler: "versioned",
+        route: "acme.chat",
+        topic: "acme/chat/lobby",
+        attributes: &[("room", "lobby")],
+        session: Some(Caller {
+            id: 1,
+            authid: "ann",
+            authrole: "member",
+            roles,
+            authmethod: "ticket",
+            claims: "{\"id\":7}",
+        }),
+        subscribers: 10,
+    }
+}

@@ -1,0 +1,84 @@
+//! How a connection opens: one HTTP request, answered, and WAMP's greeting where the server speaks
+//! first.
+
+use std::sync::Arc;
+
+use jackfield_broker::{Batch, Features};
+use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::session as wamp;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::keepalive::Keepalive;
+use super::member::Member;
+use super::reader::Reader;
+use super::{Connection, Ended};
+use crate::app::App;
+use crate::handshake::{self, Opening, Upgrade};
+use crate::wire::Wire;
+use crate::{frame, http};
+
+/// Reads the request of a socket and answers it. None where it asked for something else than a
+/// connection, and got it.
+pub(super) async fn open(
+    app: Arc<App>,
+    mut stream: TcpStream,
+) -> Result<Option<Box<Connection>>, Ended> {
+    let limits = &app.config.limits;
+    let opening =
+        timeout(app.config.handshake_timeout, handshake::read(&mut stream, limits.handshake_bytes));
+    let opened_by = Instant::now() + app.config.handshake_timeout;
+    let opening = tokio::select! {
+        () = app.stopping() => return Ok(None),
+        opening = opening => opening,
+    };
+    let opening = match opening {
+        Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
+        Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
+        Ok(Ok(None)) => return Ok(None),
+        Ok(Ok(Some(opening))) => opening,
+    };
+    match opening {
+        Ok(Opening::Upgrade(upgrade)) => greet(app, stream, upgrade, opened_by).await.map(Some),
+        Ok(Opening::Plain { method, path }) => {
+            http::answer(&app, &mut stream, &method, &path).await;
+            Ok(None)
+        }
+        Err(refusal) => {
+            http::refuse(&mut stream, &refusal).await;
+            Err(Ended::Handshake(refusal.message))
+        }
+    }
+}
+
+/// Answers the handshake; a WAMP v1 client is greeted in the same write.
+async fn greet(
+    app: Arc<App>,
+    stream: TcpStream,
+    upgrade: Upgrade,
+    opened_by: Instant,
+) -> Result<Box<Connection>, Ended> {
+    let mut dialogue = wamp::Session::new(upgrade.dialect);
+    let wire = Wire::new(stream, app.config.limits.outbox);
+    let mut member = None;
+    let mut greeting = Vec::new();
+    if upgrade.dialect == Dialect::V1 {
+        let dispatch = app.default_realm();
+        let joining = Member::anonymous(&wire, upgrade.dialect, Features::default(), dispatch)?;
+        let welcome = dialogue.welcome(&joining.welcome());
+        greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
+        member = Some(joining);
+    }
+    let response = upgrade.response(&greeting);
+    wire.greet(&response).await.map_err(|error| Ended::Lost(error.to_string()))?;
+    if let Some(member) = &member {
+        member.join(&app);
+    }
+    let limit = app.config.limits.message_bytes;
+    let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit).await;
+    let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
+    let batch = Batch::default();
+    let connection =
+        Connection { app, wire, reader, dialogue, member, opened_by, batch, keepalive };
+    Ok(Box::new(connection))
+}

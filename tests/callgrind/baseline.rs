@@ -1,0 +1,196 @@
+//! The committed instruction counts, and what a measured one is compared with them: a tenth more
+//! fails, a tenth less asks to be kept. Counts differ between processors' families, because
+//! compilers do, so each has counts of its own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::build;
+
+/// The file, for people.
+pub(crate) const FILE: &str = "tests/callgrind/baseline.json";
+
+const ACCEPT: &str = "make instructions ACCEPT=1";
+
+/// Per cent above or below the baseline that pass without a word. Counts repeat within one or two;
+/// another version of the compiler or of the C library moves them by a few.
+const TOLERANCE: u64 = 10;
+
+/// Instructions by scenario.
+#[derive(Debug, Default)]
+pub(crate) struct Baseline(BTreeMap<String, u64>);
+
+/// What a scenario's count is worth.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Within {
+        scenario: String,
+        baseline: u64,
+        measured: u64,
+    },
+    Worse {
+        scenario: String,
+        baseline: u64,
+        measured: u64,
+    },
+    Better {
+        scenario: String,
+        baseline: u64,
+        measured: u64,
+    },
+    /// Measured, and not in the baseline.
+    New {
+        scenario: String,
+        measured: u64,
+    },
+    /// In the baseline, and not measured.
+    Gone {
+        scenario: String,
+    },
+}
+
+impl Baseline {
+    /// The committed one, for this processor's family; empty if there is none.
+    pub(crate) fn read() -> Result<Self, String> {
+        Ok(Self(read()?.remove(std::env::consts::ARCH).unwrap_or_default()))
+    }
+
+    /// Makes what was measured the baseline of this processor's family.
+    pub(crate) fn accept(measured: &[(&str, u64)]) -> Result<(), String> {
+        let mut all = read()?;
+        let counts = measured.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+        all.insert(std::env::consts::ARCH.to_owned(), counts);
+        let text = serde_json::to_string_pretty(&all).map_err(|error| error.to_string())? + "\n";
+        std::fs::write(path(), text).map_err(|error| format!("failed to write {FILE}: {error}"))
+    }
+
+    /// A verdict on every scenario that is measured or ought to be.
+    pub(crate) fn judge(&self, measured: &[(&str, u64)]) -> Vec<Verdict> {
+        let gone = self.0.keys().filter(|name| measured.iter().all(|(it, _)| it != name));
+        let gone = gone.map(|name| Verdict::Gone { scenario: name.clone() });
+        measured.iter().map(|&(name, count)| self.compare(name, count)).chain(gone).collect()
+    }
+
+    fn compare(&self, scenario: &str, measured: u64) -> Verdict {
+        let baseline = self.0.get(scenario).copied();
+        let scenario = scenario.to_owned();
+        match baseline {
+            None => Verdict::New { scenario, measured },
+            Some(baseline) if measured * 100 > baseline * (100 + TOLERANCE) => {
+                Verdict::Worse { scenario, baseline, measured }
+            }
+            Some(baseline) if measured * 100 < baseline * (100 - TOLERANCE) => {
+                Verdict::Better { scenario, baseline, measured }
+            }
+            Some(baseline) => Verdict::Within { scenario, baseline, measured },
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether it fails the check.
+    pub(crate) const fn fails(&self) -> bool {
+        match self {
+            Self::Worse { .. } | Self::New { .. } | Self::Gone { .. } => true,
+            Self::Within { .. } | Self::Better { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Within { scenario, baseline, measured } => {
+                let change = Change(*baseline, *measured);
+                write!(f, "{scenario}: {change} than its baseline of {baseline}")
+            }
+            Self::Worse { scenario, baseline, measured } => {
+                let change = Change(*baseline, *measured);
+                write!(
+                    f,
+                    "{scenario}: {measured} instructions are {change} than its baseline of \
+                     {baseline}, and {TOLERANCE} % are tolerated. Where the change is worth it, \
+                     accept it with `{ACCEPT}`, and commit {FILE}"
+                )
+            }
+            Self::Better { scenario, baseline, measured } => {
+                let change = Change(*baseline, *measured);
+                write!(
+                    f,
+                    "{scenario}: {measured} instructions are {change} than its baseline of \
+                     {baseline}. Keep it so: accept it with `{ACCEPT}`, and commit {FILE}"
+                )
+            }
+            Self::New { scenario, measured } => write!(
+                f,
+                "{scenario}: {measured} instructions, and no baseline for {}. Accept it with \
+                 `{ACCEPT}`, and commit {FILE}",
+                std::env::consts::ARCH
+            ),
+            Self::Gone { scenario } => write!(
+                f,
+                "{scenario}: it has a baseline, but is not measured. Take it out with `{ACCEPT}`, \
+                 and commit {FILE}"
+            ),
+        }
+    }
+}
+
+/// From the first count to the second, in per cent of the first.
+struct Change(u64, u64);
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(from, to) = *self;
+        let thousandths = from.abs_diff(to) * 1000 / from.max(1);
+        let (whole, tenths) = (thousandths / 10, thousandths % 10);
+        write!(f, "{whole}.{tenths} % {}", if to < from { "fewer" } else { "more" })
+    }
+}
+
+fn path() -> PathBuf {
+    build::root().join(FILE)
+}
+
+fn read() -> Result<BTreeMap<String, BTreeMap<String, u64>>, String> {
+    let text = match std::fs::read_to_string(path()) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(format!("failed to read {FILE}: {error}")),
+    };
+    serde_json::from_str(&text).map_err(|error| format!("{FILE}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether `measured` fails against a baseline of 1000, and what is said of it.
+    fn check(measured: u64, fails: bool, says: &str) {
+        let baseline = Baseline([("a".to_owned(), 1000)].into());
+        let verdicts = baseline.judge(&[("a", measured)]);
+        assert_eq!(verdicts.len(), 1);
+        assert_eq!(verdicts[0].fails(), fails, "{}", verdicts[0]);
+        assert!(verdicts[0].to_string().contains(says), "{}", verdicts[0]);
+    }
+
+    #[test]
+    fn a_tenth_more_fails_and_a_tenth_less_asks_to_be_kept() {
+        check(1000, false, "a: 0.0 % more than its baseline of 1000");
+        check(1100, false, "10.0 % more");
+        check(1101, true, "a: 1101 instructions are 10.1 % more than its baseline of 1000");
+        check(1500, true, "accept it with `make instructions ACCEPT=1`");
+        check(900, false, "10.0 % fewer");
+        check(899, false, "Keep it so: accept it with `make instructions ACCEPT=1`");
+    }
+
+    #[test]
+    fn a_baseline_without_its_scenario_and_a_scenario_without_its_baseline_fail() {
+        let baseline = Baseline([("old".to_owned(), 7)].into());
+        let verdicts = baseline.judge(&[("new", 5)]);
+        let new = Verdict::New { scenario: "new".to_owned(), measured: 5 };
+        assert_eq!(verdicts, [new, Verdict::Gone { scenario: "old".to_owned() }]);
+        assert!(verdicts.iter().all(Verdict::fails));
+    }
+}

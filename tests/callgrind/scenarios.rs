@@ -1,0 +1,127 @@
+//! What is counted: clients that publish, join and leave, each step to its end before the next.
+//! Each scenario is run for two amounts of steps, and the difference taken, so that what is done
+//! once cancels out.
+
+use serde_json::{Value, json};
+
+use crate::build;
+use crate::client::codec::Codec;
+use crate::client::v1::{self, Reach};
+use crate::client::v2::Client;
+use crate::site::Site;
+use crate::valgrind::Counted;
+use crate::visit::visit;
+
+/// Instructions of one unit of each scenario, in the order in which they were counted.
+pub(crate) type Measured = Vec<(&'static str, u64)>;
+
+const HOOK_ROUTES: &str = "\
+callgrind.versioned:
+    channel: 'v/{name}'
+    handler: { callback: 'versioned' }
+";
+
+/// How often a step is done: to warm up, and the two amounts whose difference counts.
+#[derive(Clone, Copy)]
+struct Steps {
+    warm: u64,
+    few: u64,
+    many: u64,
+}
+
+const STEPS: Steps = Steps { warm: 50, few: 100, many: 400 };
+/// For steps that take as long as a hundred others.
+const LONG_STEPS: Steps = Steps { warm: 3, few: 4, many: 16 };
+const CROWD: u64 = 100;
+
+/// A topic that is broadcast without a hook, and one with a hook in Rust.
+pub(crate) fn site() -> Site {
+    let site = Site::open();
+    site.bundle("v", HOOK_ROUTES, &[build::guest("versioned")]);
+    site
+}
+
+/// Counts every scenario.
+pub(crate) async fn measure(server: &Counted) -> Measured {
+    let mut measured = Measured::new();
+    let mut add = |scenario, instructions| {
+        println!("{scenario:36} {instructions:>9} instructions");
+        measured.push((scenario, instructions));
+    };
+    add("publish to 1, v2 JSON", publish(server, Codec::Json, "open/json", 1).await);
+    let each = publish(server, Codec::Json, "open/crowd", CROWD).await / CROWD;
+    add("publish to 100, v2 JSON, a delivery", each);
+    add("publish to 1, v2 MessagePack", publish(server, Codec::MsgPack, "open/msgpack", 1).await);
+    add("publish to 1, v2 CBOR", publish(server, Codec::Cbor, "open/cbor", 1).await);
+    add("publish to 1, v1", publish_v1(server).await);
+    add("publish to 1, hook in Rust", publish(server, Codec::Json, "v/hook", 1).await);
+    add("connect, subscribe and leave", join(server).await);
+    measured
+}
+
+/// About 128 bytes, of the kinds that applications send.
+fn event() -> Value {
+    json!({
+        "type": "message",
+        "id": 81_273,
+        "from": "Alice",
+        "text": "The parcel has arrived, and somebody has to sign for it.",
+        "tags": ["a", "b"],
+        "urgent": false
+    })
+}
+
+/// Instructions of one acknowledged publication, its deliveries and PUBLISHED.
+async fn publish(server: &Counted, codec: Codec, topic: &str, subscribers: u64) -> u64 {
+    let mut publisher = Client::connect(server.server.addr, codec, "realm1").await;
+    let mut crowd = Vec::new();
+    for _ in 0..subscribers {
+        let mut subscriber = Client::connect(server.server.addr, codec, "realm1").await;
+        subscriber.subscribe(topic, json!({})).await;
+        crowd.push(subscriber);
+    }
+    let steps = if subscribers == 1 { STEPS } else { LONG_STEPS };
+    each(server, steps, async |_| {
+        let args = json!([event()]);
+        publisher.publish_acknowledged(topic, json!({}), args, Value::Null).await.unwrap();
+        for subscriber in &mut crowd {
+            subscriber.event().await;
+        }
+    })
+    .await
+}
+
+/// WAMP v1 knows no acknowledgement.
+async fn publish_v1(server: &Counted) -> u64 {
+    let mut publisher = v1::Client::connect(server.server.addr).await;
+    let mut subscriber = v1::Client::connect(server.server.addr).await;
+    subscriber.subscribe("open/old");
+    subscriber.round_trip().await;
+    each(server, STEPS, async |_| {
+        publisher.publish("open/old", &event(), &Reach::Plain);
+        subscriber.event().await;
+    })
+    .await
+}
+
+/// Instructions of a connection from its first byte to its last, with one subscription.
+async fn join(server: &Counted) -> u64 {
+    let steps = Steps { warm: 5, few: 10, many: 50 };
+    each(server, steps, async |step| visit(server, &format!("open/join-{step:04}")).await).await
+}
+
+/// Instructions of one step: what many take more than few.
+async fn each(server: &Counted, steps: Steps, mut step: impl AsyncFnMut(u64)) -> u64 {
+    let mut counts = Vec::new();
+    let mut done = 0;
+    for amount in [steps.warm, steps.few, steps.many] {
+        for _ in 0..amount {
+            server.idle().await;
+            step(done).await;
+            done += 1;
+        }
+        server.idle().await;
+        counts.push(server.count());
+    }
+    (counts[2] - counts[1]) / (steps.many - steps.few)
+}
