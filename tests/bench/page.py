@@ -225,7 +225,8 @@ def repeat(figure: str, pick: Callable[[list[dict]], list[dict]]) -> Callable[[d
         lines = []
         for point in pick(points):
             commands = point["repeat"]
-            lines += [f"{commands['server']} &", f"{commands['bench']} --pid $!", "kill $!"]
+            lines += [f"{commands['server']} &", "sleep 1", f"{commands['bench']} --pid $!"]
+            lines.append("kill $!")
         return "```sh\n" + "\n".join(lines) + "\n```\n"
 
     return write
