@@ -82,7 +82,7 @@ pub(crate) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer
         "/api/publish" => api.publish(app, request).await,
         path => Err(Problem::not_found(path)),
     };
-    answer.unwrap_or_else(|problem| problem.answer())
+    answer.unwrap_or_else(Problem::answer)
 }
 
 impl Api {
@@ -158,7 +158,7 @@ impl Task {
         let Self { app, token, body, batch, place } = self;
         let answer = publish::publish(&app, &token, &body, batch).await;
         drop(place);
-        answer.unwrap_or_else(|problem| problem.answer())
+        answer.unwrap_or_else(Problem::answer)
     }
 }
 

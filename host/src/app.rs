@@ -102,9 +102,10 @@ pub async fn serve(
         async move { reloader.run(|old, new| app.revoke(&old, &new)).await }
     });
     info!(%address, realms = ?app.config.realms, "serving");
-    match &app.api {
-        Some(api) => info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish"),
-        None => info!("the HTTP API is off: the configuration names no token under `api`"),
+    if let Some(api) = &app.api {
+        info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish");
+    } else {
+        info!("the HTTP API is off: the configuration names no token under `api`");
     }
     writeln!(announce, "listening on ws://{address}/")?;
     announce.flush()?;

@@ -147,7 +147,7 @@ fn same_shape(answer: &Value, shown: &Value) {
 }
 
 /// Makes sure that a program is there: where it is not, Debian's package is installed.
-fn installed(program: &str, package: &str) {
+pub(crate) fn installed(program: &str, package: &str) {
     static ONE_AT_A_TIME: OnceLock<std::sync::Mutex<()>> = OnceLock::new();
     let _alone = ONE_AT_A_TIME.get_or_init(Default::default).lock();
     let found = || {

@@ -59,7 +59,9 @@ impl Client {
         let stream = stream.map_err(|error| cannot(error.to_string()))?;
         // A command waits for each answer before it goes on.
         stream.set_nodelay(true).map_err(|error| cannot(error.to_string()))?;
-        let (socket, _) = client_async_tls(request, stream).await.map_err(|error| match error {
+        // Boxed, as TLS takes much room and only for a moment.
+        let opened = Box::pin(client_async_tls(request, stream)).await;
+        let (socket, _) = opened.map_err(|error| match error {
             WsError::Http(answer) => {
                 let body = answer.body().as_deref().unwrap_or_default();
                 let message = String::from_utf8_lossy(body).trim().to_owned();
@@ -124,19 +126,17 @@ impl Client {
     /// # Errors
     /// When the server ends the session, or is gone.
     pub async fn event(&mut self) -> Result<Event, Failure> {
-        loop {
-            if let Some(event) = self.early.pop_front() {
-                return Ok(self.named(event));
+        if let Some(event) = self.early.pop_front() {
+            return Ok(self.named(event));
+        }
+        match self.receive().await? {
+            Message::Event(event) => Ok(self.named(event)),
+            Message::Unsubscribed(_) => {
+                let message = "the server ended a subscription".to_owned();
+                let uri = error_uri::NO_SUCH_SUBSCRIPTION.to_owned();
+                Err(Failure::Refused { uri, message })
             }
-            match self.receive().await? {
-                Message::Event(event) => return Ok(self.named(event)),
-                Message::Unsubscribed(_) => {
-                    let message = "the server ended a subscription".to_owned();
-                    let uri = error_uri::NO_SUCH_SUBSCRIPTION.to_owned();
-                    return Err(Failure::Refused { uri, message });
-                }
-                other => return Err(unexpected(&other)),
-            }
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -238,10 +238,13 @@ impl Client {
             let bytes: Bytes = match self.socket.next().await {
                 Some(Ok(tungstenite::Message::Text(text))) => text.into(),
                 Some(Ok(tungstenite::Message::Binary(bytes))) => bytes,
-                Some(Ok(tungstenite::Message::Close(_))) | None => return Ok(None),
+                None
+                | Some(
+                    Ok(tungstenite::Message::Close(_))
+                    | Err(WsError::ConnectionClosed | WsError::AlreadyClosed),
+                ) => return Ok(None),
                 // Pings are answered by tungstenite.
                 Some(Ok(_)) => continue,
-                Some(Err(WsError::ConnectionClosed | WsError::AlreadyClosed)) => return Ok(None),
                 Some(Err(error)) => return Err(Failure::lost(error)),
             };
             return Message::decode(self.codec, &bytes).map(Some).map_err(Failure::garbled);

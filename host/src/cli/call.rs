@@ -18,7 +18,7 @@ pub struct Args {
     procedure: String,
     /// What to call it with: each that is JSON is taken for JSON, anything else for text.
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
-    args: Vec<String>,
+    arguments: Vec<String>,
     /// Keyword arguments: a JSON object.
     #[arg(long, value_name = "JSON", default_value = "")]
     kwargs: String,
@@ -43,7 +43,7 @@ struct Line {
 /// Calls.
 pub fn run(args: Args) -> ExitCode {
     remote::run(async move {
-        let payload = remote::payload(&args.args, &args.kwargs, args.text)?;
+        let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
         let called = call(args.remote, &args.procedure, payload);
         let result = remote::within(args.timeout, called).await?;
         let line = Line {

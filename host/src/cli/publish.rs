@@ -12,6 +12,7 @@ use super::remote::{self, Ended, Remote};
 
 /// What `jackfield publish` is told.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,
@@ -19,7 +20,7 @@ pub struct Args {
     topic: String,
     /// What to publish: each that is JSON is taken for JSON, anything else for text.
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
-    args: Vec<String>,
+    arguments: Vec<String>,
     /// Keyword arguments: a JSON object.
     #[arg(long, value_name = "JSON", default_value = "")]
     kwargs: String,
@@ -54,7 +55,7 @@ pub fn run(args: Args) -> ExitCode {
         ..PublishOptions::default()
     };
     remote::run(async move {
-        let payload = remote::payload(&args.args, &args.kwargs, args.text)?;
+        let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
         let published = publish(args.remote, &args.topic, options, payload);
         let published = remote::within(args.timeout, published).await?;
         if args.json {

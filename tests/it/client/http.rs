@@ -49,15 +49,14 @@ impl Http {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut head = format!(
+        let more: String =
+            headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
+        self.send(format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n",
+             Content-Length: {}\r\n{more}\r\n{body}",
             body.len()
-        );
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        self.send(format!("{head}\r\n{body}")).await;
+        ))
+        .await;
         self.answer().await
     }
 
