@@ -10,6 +10,7 @@ use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::config::Config;
@@ -91,8 +92,11 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let watching = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { reloader.run(|old, new| app.revoke(&old, &new)).await }
+        async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
     });
+    // They end with this function.
+    let _timers: JoinSet<()> =
+        dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     info!(%address, realms = ?app.config.realms, "serving");
     writeln!(announce, "listening on ws://{address}/")?;
     announce.flush()?;
@@ -134,10 +138,10 @@ impl App {
         let _stopping = self.stopping.subscribe().wait_for(|&stopping| stopping).await.is_ok();
     }
 
-    /// Takes away subscriptions whose routes have gone, in every realm.
-    fn revoke(&self, old: &Arc<Generation>, new: &Generation) {
+    /// Brings every realm in line with a new generation.
+    fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
         for dispatch in self.realms.values() {
-            dispatch.revoke(Arc::clone(old), new);
+            dispatch.reloaded(Arc::clone(old), new);
         }
     }
 
