@@ -86,8 +86,14 @@ impl Guest {
         }
     }
 
-    /// Makes ready for a call that begins now.
-    pub(crate) fn begin(&mut self, realm: Realm, handler: &str, topic: &str) -> Instant {
+    /// Makes ready for a call that begins now, and says until when it may take.
+    pub(crate) fn begin(
+        &mut self,
+        realm: Realm,
+        handler: &str,
+        topic: &str,
+        now: Instant,
+    ) -> Instant {
         let call = &mut self.call;
         call.realm = realm;
         call.handler.clear();
@@ -96,7 +102,7 @@ impl Guest {
         call.topic.push_str(topic);
         call.effects.clear();
         call.output = 0;
-        call.deadline = Instant::now() + self.surroundings.limits.deadline;
+        call.deadline = now + self.surroundings.limits.deadline;
         call.deadline
     }
 

@@ -1,15 +1,18 @@
-//! When a handler that keeps failing is called again. A pure state machine: the time is a
-//! parameter, and nothing waits here.
+//! When a handler that keeps failing is called again. Nothing waits here.
 //!
 //! A few faults are forgiven: a client must not be able to switch a handler off with one bad
 //! event. More of them within a short time put the handler on hold. After the pause calls go
 //! through again; the first fault then means a longer pause, the first success a clean slate.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::fault::FaultKind;
 
 /// What one handler of a plugin has been up to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Hold {
+struct Hold {
     state: State,
 }
 
@@ -31,8 +34,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 impl Hold {
+    fn is_held(&self) -> bool {
+        matches!(self.state, State::Held { .. })
+    }
+
     /// Until when the handler must not be called; none if it may be.
-    pub(crate) fn refused(&self, now: Instant) -> Option<Instant> {
+    fn refused(&self, now: Instant) -> Option<Instant> {
         match self.state {
             State::Called { .. } => None,
             State::Held { until, .. } => (now < until).then_some(until),
@@ -40,7 +47,7 @@ impl Hold {
     }
 
     /// A call has failed.
-    pub(crate) fn fault(&mut self, now: Instant) {
+    fn fault(&mut self, now: Instant) {
         self.state = match self.state {
             State::Called { faults, since } => {
                 let recent = since.filter(|&s| now.saturating_duration_since(s) < WINDOW);
@@ -62,11 +69,51 @@ impl Hold {
 
     /// A call has succeeded. Only one after a pause counts: otherwise a handler that fails every
     /// second time would never be held.
-    pub(crate) fn success(&mut self, now: Instant) {
+    fn success(&mut self, now: Instant) {
         match self.state {
             State::Held { until, .. } if now >= until => self.state = State::default(),
             State::Held { .. } | State::Called { .. } => {}
         }
+    }
+}
+
+/// One for all lanes of a plugin.
+#[derive(Debug, Default)]
+pub(crate) struct SharedHold {
+    /// A std mutex: it is held for a comparison.
+    hold: Mutex<Hold>,
+    /// Whether the handler is on hold or on probation. Nearly never, so that nearly no call has to
+    /// take the lock.
+    suspect: AtomicBool,
+}
+
+impl SharedHold {
+    /// Whether the handler may be called now.
+    pub(crate) fn admit(&self, now: Instant) -> Result<(), FaultKind> {
+        if !self.suspect.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.lock().refused(now).map_or(Ok(()), |until| Err(FaultKind::OnHold { until }))
+    }
+
+    /// A call has failed.
+    pub(crate) fn failed(&self, now: Instant) {
+        let mut hold = self.lock();
+        hold.fault(now);
+        self.suspect.store(hold.is_held(), Ordering::Release);
+    }
+
+    /// A call has succeeded.
+    pub(crate) fn succeeded(&self) {
+        if self.suspect.load(Ordering::Acquire) {
+            let mut hold = self.lock();
+            hold.success(Instant::now());
+            self.suspect.store(hold.is_held(), Ordering::Release);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hold> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The serial place where one instance of a plugin runs: calls are taken up in the order in which
-//! they came, one at a time.
+//! The serial place where one instance of a plugin runs: one call at a time, in about the order in
+//! which they came; those of one session come one after another anyway.
 //!
 //! What happens when a call fails is decided here: its effects are dropped, what it wrote to the
 //! store is taken back, its instance is thrown away, and the next call meets a fresh one. The same
@@ -9,16 +9,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Mutex, MutexGuard};
-
 use crate::contract::types::EventParam;
 use crate::effect::Outcome;
 use crate::event::Event;
 use crate::fault::{Fault, FaultKind, Occasion};
+use crate::hold::SharedHold;
 use crate::instance::{Failure, Instance, fault, faulty, within};
 use crate::manifest::Hook;
 use crate::plugin::{Inner, RouteConfig};
 use crate::request::Request;
+use crate::slot::{Held, Slot};
 use crate::ticker::Running;
 use crate::verdict::{Answer, PublishVerdict, Refusal, SubscribeVerdict};
 
@@ -33,22 +33,20 @@ pub struct Lane {
     plugin: Arc<Inner>,
     /// What a fresh instance is configured for.
     routes: Arc<[RouteConfig]>,
-    /// tokio's mutex, because it is held while the plugin runs, which may yield; it is fair. It
-    /// bounds nothing: a session waits for its own call, so there are no more waiters than
-    /// sessions. No instance while a call runs, and after one that failed.
-    slot: Mutex<Option<Box<Instance>>>,
+    /// No instance while a call runs, and after one that failed.
+    slot: Slot<Option<Box<Instance>>>,
 }
 
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
 struct Turn<'a> {
-    lane: &'a Lane,
     request: &'a Request<'a>,
     hook: Hook,
+    hold: &'a SharedHold,
     deadline: Instant,
     // Dropped in this order: the instance has to be gone before the next call takes its turn.
     instance: Box<Instance>,
-    slot: MutexGuard<'a, Option<Box<Instance>>>,
+    slot: Held<'a, Option<Box<Instance>>>,
     _running: Running<'a>,
 }
 
@@ -91,7 +89,7 @@ impl Lanes {
 
 impl Lane {
     pub(crate) fn new(plugin: Arc<Inner>, routes: Arc<[RouteConfig]>, instance: Instance) -> Self {
-        Self { plugin, routes, slot: Mutex::new(Some(Box::new(instance))) }
+        Self { plugin, routes, slot: Slot::new(Some(Box::new(instance))) }
     }
 
     /// Before a session becomes a subscriber.
@@ -169,13 +167,16 @@ impl Lane {
             backtrace: None,
             stderr: None,
         };
-        plugin.admit(request.handler, Instant::now()).map_err(refuse)?;
-        let mut slot = match self.slot.try_lock() {
-            Ok(slot) => slot,
-            Err(_busy) => {
-                let slot = self.slot.lock().await;
+        let mut now = Instant::now();
+        let hold = plugin.hold(request.handler).map_err(refuse)?;
+        hold.admit(now).map_err(refuse)?;
+        let mut slot = match self.slot.try_take() {
+            Some(slot) => slot,
+            None => {
+                let slot = self.slot.take().await;
                 // Those who waited while the handler failed are not to try it again, one by one.
-                plugin.admit(request.handler, Instant::now()).map_err(refuse)?;
+                now = Instant::now();
+                hold.admit(now).map_err(refuse)?;
                 slot
             }
         };
@@ -185,7 +186,7 @@ impl Lane {
             match plugin.instance(&self.routes).await {
                 Ok(instance) => Box::new(instance),
                 Err(error) => {
-                    plugin.ended(request.handler, false, Instant::now());
+                    hold.failed(Instant::now());
                     return Err(refuse(FaultKind::Restart(error.to_string())));
                 }
             }
@@ -193,8 +194,8 @@ impl Lane {
         let running = plugin.ticker.run();
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
-        let deadline = guest.begin(request.realm, request.handler, request.topic);
-        Ok(Turn { lane: self, request, hook, deadline, instance, slot, _running: running })
+        let deadline = guest.begin(request.realm, request.handler, request.topic, now);
+        Ok(Turn { request, hook, hold, deadline, instance, slot, _running: running })
     }
 }
 
@@ -208,10 +209,11 @@ impl Turn<'_> {
     /// Ends the call: an answer that is sound gives the instance back to the lane.
     fn finish<T: Answer>(mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
         let ended = self.end(answer);
-        let plugin = &self.lane.plugin;
-        plugin.ended(self.request.handler, ended.is_ok(), Instant::now());
         if ended.is_ok() {
+            self.hold.succeeded();
             *self.slot = Some(self.instance);
+        } else {
+            self.hold.failed(Instant::now());
         }
         ended
     }

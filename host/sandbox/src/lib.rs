@@ -37,6 +37,7 @@ mod plugin;
 mod policy;
 mod request;
 mod sandbox;
+mod slot;
 mod store;
 mod throttle;
 mod ticker;

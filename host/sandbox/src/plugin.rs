@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use crate::contract::PluginPre;
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::guest::{Guest, Surroundings};
-use crate::hold::Hold;
+use crate::hold::SharedHold;
 use crate::instance::Instance;
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
@@ -41,8 +40,8 @@ pub(crate) struct Inner {
     pub(crate) pre: PluginPre<Guest>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) surroundings: Arc<Surroundings>,
-    /// By handler, over all lanes. A std mutex each: it is held for a comparison.
-    holds: HashMap<String, Mutex<Hold>>,
+    /// By handler, over all lanes.
+    holds: HashMap<String, SharedHold>,
 }
 
 impl Plugin {
@@ -52,7 +51,8 @@ impl Plugin {
         ticker: Arc<Ticker>,
         surroundings: Arc<Surroundings>,
     ) -> Self {
-        let holds = manifest.handlers.iter().map(|h| (h.name.clone(), Mutex::default())).collect();
+        let holds =
+            manifest.handlers.iter().map(|h| (h.name.clone(), SharedHold::default())).collect();
         Self { inner: Arc::new(Inner { manifest, pre, ticker, surroundings, holds }) }
     }
 
@@ -111,19 +111,9 @@ impl Inner {
         Ok(instance)
     }
 
-    /// Whether the handler exists and may be called.
-    pub(crate) fn admit(&self, handler: &str, now: Instant) -> Result<(), FaultKind> {
-        let hold = self.holds.get(handler).ok_or(FaultKind::UnknownHandler)?;
-        let hold = hold.lock().unwrap_or_else(PoisonError::into_inner);
-        hold.refused(now).map_or(Ok(()), |until| Err(FaultKind::OnHold { until }))
-    }
-
-    /// Remembers how a call of the handler ended.
-    pub(crate) fn ended(&self, handler: &str, well: bool, now: Instant) {
-        if let Some(hold) = self.holds.get(handler) {
-            let mut hold = hold.lock().unwrap_or_else(PoisonError::into_inner);
-            if well { hold.success(now) } else { hold.fault(now) }
-        }
+    /// What the handler has been up to, if it exists.
+    pub(crate) fn hold(&self, handler: &str) -> Result<&SharedHold, FaultKind> {
+        self.holds.get(handler).ok_or(FaultKind::UnknownHandler)
     }
 }
 
