@@ -10,6 +10,7 @@ use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::api::Api;
@@ -99,8 +100,11 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let watching = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { reloader.run(|old, new| app.revoke(&old, &new)).await }
+        async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
     });
+    // They end with this function.
+    let _timers: JoinSet<()> =
+        dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     info!(%address, realms = ?app.config.realms, "serving");
     if let Some(api) = &app.api {
         info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish");
@@ -152,10 +156,10 @@ impl App {
         self.realms.values().map(|dispatch| dispatch.realm().session_count()).sum()
     }
 
-    /// Takes away subscriptions whose routes have gone, in every realm.
-    fn revoke(&self, old: &Arc<Generation>, new: &Generation) {
+    /// Brings every realm in line with a new generation.
+    fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
         for dispatch in self.realms.values() {
-            dispatch.revoke(Arc::clone(old), new);
+            dispatch.reloaded(Arc::clone(old), new);
         }
     }
 

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A message uses one generation from start to end. It is handled to its end, and queued to every
-//! receiver, before [`crate::connection`] decodes the session's next one. Requests that no
-//! handler has a part in (calls, registrations) are answered in [`refusals`].
+//! receiver, before [`crate::connection`] decodes the session's next one. Procedures are called in
+//! [`calls`]; requests that no handler has a part in (registrations) are answered in [`refusals`].
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -24,11 +24,14 @@ use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::generation::{Generation, Generations, Routed};
+use crate::timers::{Start, Timers};
 use crate::{frame, ids};
 
+mod calls;
 mod effects;
 mod leaving;
 mod refusals;
+mod ticks;
 mod uris;
 
 pub(crate) use refusals::{HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
@@ -40,6 +43,7 @@ pub(crate) struct Dispatch {
     token: jackfield_sandbox::Realm,
     generations: Arc<Generations>,
     unrouted: Unrouted,
+    timers: Timers,
 }
 
 /// What becomes of topics that no route matches.
@@ -66,7 +70,7 @@ impl Dispatch {
         generations: Arc<Generations>,
         unrouted: Unrouted,
     ) -> Self {
-        Self { realm, token, generations, unrouted }
+        Self { realm, token, generations, unrouted, timers: Timers::default() }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -122,6 +126,7 @@ impl Dispatch {
                     reply(&refusal.reply(ErrorTo::Unsubscribe { request }), batch);
                 }
             }
+            Request::Call(call) => Box::pin(self.call(from, dialogue, &call, batch)).await,
             request => {
                 if let Some((to, refusal)) = refusals::not_served(&request) {
                     reply(&refusal.reply(to), batch);
@@ -177,7 +182,7 @@ impl Dispatch {
         let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
         let lane = routed.handler.lane(topic);
         let attributes = routed.attributes();
-        let request = self.hook_request(&routed, &attributes, from);
+        let request = self.hook_request(&routed, &attributes, Some(from));
         let hook = lane.on_publish(&request, &args, &kwargs);
         let Outcome { answer, effects } =
             paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
@@ -231,7 +236,7 @@ impl Dispatch {
             if routed.handler.hooks().contains(Hook::Subscribe) {
                 let lane = routed.handler.lane(topic);
                 let attributes = routed.attributes();
-                let hook_request = self.hook_request(routed, &attributes, from);
+                let hook_request = self.hook_request(routed, &attributes, Some(from));
                 let hook = lane.on_subscribe(&hook_request);
                 let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
                 effects = outcome.effects;
@@ -242,8 +247,16 @@ impl Dispatch {
             }
         }
         self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
-        if routed.is_some() && !self.still_routed(&generation, topic) {
-            self.take_out(&generation, from.id, topic, batch).await;
+        if let Some(routed) = &routed {
+            // A reload may have taken place while the handler was asked.
+            let current = self.generations.current();
+            let replaced = current.number() != generation.number();
+            if replaced && self.route(&current, topic).is_err() {
+                self.take_out(&generation, from.id, topic, batch).await;
+            }
+            if replaced || routed.handler.timer().is_some() {
+                self.follow(topic, Start::Whole);
+            }
         }
         self.apply(&generation, effects, batch).await;
         Ok(())
@@ -308,33 +321,19 @@ impl Dispatch {
         }
     }
 
-    /// A reload may have taken the route away while the handler was asked.
-    fn still_routed(&self, judged_by: &Generation, topic: &str) -> bool {
-        let current = self.generations.current();
-        current.number() == judged_by.number() || self.route(&current, topic).is_ok()
-    }
-
     fn hook_request<'a>(
         &self,
         routed: &'a Routed<'_, '_>,
         attributes: &'a [(&'a str, &'a str)],
-        session: &'a Session,
+        session: Option<&'a Session>,
     ) -> HookRequest<'a> {
-        let identity = &session.identity;
         HookRequest {
             realm: self.token,
             handler: routed.handler.name(),
             route: &routed.route.name,
             topic: routed.topic,
             attributes,
-            session: Some(Caller {
-                id: session.id.get(),
-                authid: &identity.authid,
-                authrole: identity.authrole(),
-                roles: &identity.roles,
-                authmethod: &identity.authmethod,
-                claims: &identity.claims,
-            }),
+            session: session.map(caller),
             subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
         }
     }
@@ -353,6 +352,19 @@ impl Routed<'_, '_> {
 
     fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
+    }
+}
+
+/// A session as hooks see it.
+fn caller(session: &Session) -> Caller<'_> {
+    let identity = &session.identity;
+    Caller {
+        id: session.id.get(),
+        authid: &identity.authid,
+        authrole: identity.authrole(),
+        roles: &identity.roles,
+        authmethod: &identity.authmethod,
+        claims: &identity.claims,
     }
 }
 

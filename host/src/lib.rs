@@ -14,7 +14,8 @@
 //! - [`api`]: publishing over HTTP;
 //! - [`connection`]: one connection from its first byte to its last; [`wire`]: its socket;
 //!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
-//! - [`dispatch`]: from what a client asked for to who is delivered to;
+//! - [`dispatch`]: from what a client asked for to who is delivered to; [`timers`]: whose timer is
+//!   due when;
 //! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
 //!   notices changes; [`reload`] swaps generations;
 //! - [`shutdown`]: the end, in order.
@@ -39,6 +40,7 @@ mod listener;
 pub mod reload;
 mod shutdown;
 pub mod site;
+mod timers;
 pub mod watch;
 mod wire;
 

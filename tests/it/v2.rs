@@ -290,7 +290,7 @@ test.members:
 }
 
 #[tokio::test]
-async fn procedures_are_not_served_and_say_so() {
+async fn procedures_of_clients_are_not_served_and_say_so() {
     let site = Site::open();
     let server = Server::start(site.path());
     for codec in Codec::ALL {

@@ -210,6 +210,11 @@ impl Realm {
         self.read().subscriptions.exact(topic).map_or(0, Subscription::len)
     }
 
+    /// Every topic that somebody is subscribed to by name.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.read().subscriptions.topics().map(Arc::clone).collect()
+    }
+
     /// A member.
     pub fn session(&self, id: SessionId) -> Option<Arc<Session>> {
         self.read().members.get(&id).map(|member| Arc::clone(&member.session))
@@ -236,9 +241,8 @@ impl Realm {
         batch: &mut Batch,
         notice: impl Fn(&Session, SubscriptionId) -> Option<Bytes>,
     ) -> Vec<Revoked> {
-        let topics: Vec<Arc<str>> = self.read().subscriptions.topics().map(Arc::clone).collect();
         let mut revoked = Vec::new();
-        for topic in topics.into_iter().filter(|topic| !keep(topic)) {
+        for topic in self.topics().into_iter().filter(|topic| !keep(topic)) {
             let mut state = self.write();
             let Some(subscription) = state.subscriptions.exact(&topic) else { continue };
             let id = subscription.id;

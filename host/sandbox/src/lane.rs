@@ -64,16 +64,21 @@ impl Lanes {
     ///
     /// # Panics
     /// Never: a started plugin has at least one lane.
-    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the length")]
+    #[expect(clippy::indexing_slicing, reason = "the number is taken modulo the length")]
     pub fn of(&self, topic: &str) -> &Lane {
+        &self.lanes[self.number_of(topic)]
+    }
+
+    /// Which of the lanes that is, counted from 0.
+    pub fn number_of(&self, topic: &str) -> usize {
         if self.lanes.len() == 1 {
-            return &self.lanes[0];
+            return 0;
         }
         let mut hasher = DefaultHasher::new();
         topic.hash(&mut hasher);
         let count = self.lanes.len() as u64;
         // The remainder is less than a length.
-        &self.lanes[usize::try_from(hasher.finish() % count).unwrap_or_default()]
+        usize::try_from(hasher.finish() % count).unwrap_or_default()
     }
 
     /// Every lane.

@@ -6,12 +6,11 @@ use std::fmt;
 use jackfield_broker::{Session, SubscribeError, UnsubscribeError};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Fault, FaultKind};
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
 use jackfield_wamp::session::{ErrorTo, Reply, Request};
 use tracing::{debug, warn};
-
-use super::uris;
 
 /// A topic that no route matches.
 pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
@@ -46,6 +45,30 @@ impl Refusal {
 
     pub(super) fn no_route(topic: &str) -> Self {
         Self::new(NO_ROUTE, format!("no route matches the topic `{topic}`"))
+    }
+
+    /// A procedure that no route matches.
+    pub(super) fn no_procedure(procedure: &str) -> Self {
+        let message = format!("there is no procedure `{procedure}`");
+        Self::new(error_uri::NO_SUCH_PROCEDURE, message)
+    }
+
+    /// A procedure whose handler answers no calls. Version 1 is told in the words that its pages
+    /// may know.
+    pub(super) fn not_callable(dialect: Dialect, route: &str) -> Self {
+        let message = match dialect {
+            Dialect::V1 => {
+                format!("A RPC handler for the \"{route}\" route has not been registered.")
+            }
+            Dialect::V2(_) => format!("the handler of the route `{route}` answers no calls"),
+        };
+        Self::new(error_uri::NO_SUCH_PROCEDURE, message)
+    }
+
+    /// A call whose arguments are to come in several messages.
+    pub(super) fn no_progress() -> Self {
+        let message = "send the arguments at once: calls with the option `progress` are not served";
+        Self::new(error_uri::FEATURE_NOT_SUPPORTED, message.to_owned())
     }
 
     pub(super) fn invalid_uri(message: String) -> Self {
@@ -114,14 +137,9 @@ impl From<UnsubscribeError> for Refusal {
     }
 }
 
-/// The answer to requests that are understood but not served yet: remote procedures.
+/// The answer to requests that are understood but not served yet: procedures of clients.
 pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
     match request {
-        Request::Call(call) => {
-            let message = format!("there is no procedure `{}`", uris::shown(&call.procedure));
-            let refusal = Refusal::new(error_uri::NO_SUCH_PROCEDURE, message);
-            Some((ErrorTo::Call { call: &call.request }, refusal))
-        }
         Request::Register(register) => {
             let message = "procedures cannot be registered here".to_owned();
             let refusal = Refusal::new(error_uri::NOT_AUTHORIZED, message);
@@ -132,13 +150,15 @@ pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
             let refusal = Refusal::new(error_uri::NO_SUCH_REGISTRATION, message);
             Some((ErrorTo::Unregister { request: unregister.request }, refusal))
         }
-        // Nothing is called and nobody invoked, so there is nothing to cancel or to answer.
+        // A call is over before the next request is looked at, and nobody is invoked, so there is
+        // nothing to cancel or to answer.
         Request::Cancel(_)
         | Request::Yield(_)
         | Request::InvocationError(_)
         // Served by `dispatch` itself.
         | Request::Publish(_)
         | Request::Subscribe(_)
-        | Request::Unsubscribe(_) => None,
+        | Request::Unsubscribe(_)
+        | Request::Call(_) => None,
     }
 }

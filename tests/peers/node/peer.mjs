@@ -129,6 +129,13 @@ function autobahn() {
         const publication = await session.publish(topic, fromLine(args ?? []), fromLine(kwargs ?? {}), options);
         return { publication: publication?.id };
       },
+      async call({ procedure, args, kwargs }) {
+        const result = await session.call(procedure, fromLine(args ?? []), fromLine(kwargs ?? {}));
+        // The library gives a result of one value as that value, and any other as an object.
+        const { Result } = require('autobahn');
+        const { args: list, kwargs: dict } = result instanceof Result ? result : { args: [result], kwargs: {} };
+        return { args: toLine(list), kwargs: toLine(dict) };
+      },
       async leave() {
         connection.close();
         await end;
@@ -181,6 +188,11 @@ async function wampy() {
       const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
       const publication = await client.publish(topic, payload, options);
       return { publication: publication?.publicationId };
+    },
+    async call({ procedure, args, kwargs }) {
+      const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
+      const { argsList, argsDict } = await client.call(procedure, payload);
+      return { args: toLine(argsList ?? []), kwargs: toLine(argsDict ?? {}) };
     },
     async leave() {
       await client.disconnect();

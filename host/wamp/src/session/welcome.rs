@@ -9,16 +9,20 @@ use crate::value::{Dict, Value};
 
 /// Exactly what is served; clients rely on what they find here. WAMP v2 specification, section
 /// "Feature Announcement".
-const ROLES: &[(&str, &[&str])] = &[(
-    "broker",
-    &[
-        "pattern_based_subscription",
-        "publisher_exclusion",
-        "publisher_identification",
-        "subscriber_blackwhite_listing",
-        "subscription_revocation",
-    ],
-)];
+const ROLES: &[(&str, &[&str])] = &[
+    (
+        "broker",
+        &[
+            "pattern_based_subscription",
+            "publisher_exclusion",
+            "publisher_identification",
+            "subscriber_blackwhite_listing",
+            "subscription_revocation",
+        ],
+    ),
+    // Handlers know their callers.
+    ("dealer", &["caller_identification"]),
+];
 
 /// Who the client is from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,6 +63,7 @@ impl Guest for Hostile {
                 .map(|(name, summary)| HandlerDescription {
                     name: (*name).to_owned(),
                     hooks: if *name == "hookless" { Hooks::empty() } else { every_hook() },
+                    timer: None,
                     summary: (*summary).to_owned(),
                 })
                 .collect(),

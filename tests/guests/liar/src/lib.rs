@@ -72,7 +72,12 @@ impl Guest for Liar {
 }
 
 fn description(name: &str) -> HandlerDescription {
-    HandlerDescription { name: name.to_owned(), hooks: Hooks::PUBLISH, summary: String::new() }
+    HandlerDescription {
+        name: name.to_owned(),
+        hooks: Hooks::PUBLISH,
+        timer: None,
+        summary: String::new(),
+    }
 }
 
 fn lie() -> u32 {
