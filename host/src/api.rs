@@ -1,9 +1,10 @@
-//! Publishing over HTTP, for backends that have no WebSocket: `POST /api/publish`.
+//! Publishing and calling over HTTP, for backends that have no WebSocket: `POST /api/publish` and
+//! `POST /api/call`.
 //!
-//! A publication takes the road of a client's PUBLISH ([`crate::dispatch`]): route, `allow`, the
-//! handler's hook. Called by [`crate::http`]. [`tokens`] knows who may; [`publish`] reads what is
-//! to be published; [`repeats`] answers a repeated request without doing it again; [`problem`] has
-//! the words for what is refused.
+//! Both take the road of a client's PUBLISH and CALL ([`crate::dispatch`]): route, `allow`, the
+//! handler's hook. Called by [`crate::http`]. [`tokens`] knows who may; [`publish`] and [`call`]
+//! read what is asked for, in JSON ([`body`]); [`repeats`] answers a repeated request without doing
+//! it again; [`problem`] has the words for what is refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ use crate::app::App;
 use crate::config;
 use crate::http::Answer;
 
+mod body;
+mod call;
 mod problem;
 mod publish;
 mod repeats;
@@ -79,14 +82,20 @@ impl Api {
 pub(crate) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
     let Some(api) = &app.api else { return Problem::switched_off().answer() };
     let answer = match request.uri().path() {
-        "/api/publish" => api.publish(app, request).await,
+        "/api/publish" => api.serve(app, Work::Publish, request).await,
+        "/api/call" => api.serve(app, Work::Call, request).await,
         path => Err(Problem::not_found(path)),
     };
     answer.unwrap_or_else(Problem::answer)
 }
 
 impl Api {
-    async fn publish(&self, app: &Arc<App>, request: Request<Incoming>) -> Result<Answer, Problem> {
+    async fn serve(
+        &self,
+        app: &Arc<App>,
+        work: Work,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
         if request.method() != Method::POST {
             return Err(Problem::method_not_allowed());
         }
@@ -99,7 +108,7 @@ impl Api {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| Problem::too_many())?;
         let body = self.read(request).await?;
-        let task = Task { app: Arc::clone(app), token, body, batch: self.batch, place };
+        let task = Task { app: Arc::clone(app), token, work, body, batch: self.batch, place };
         match key {
             Some(key) => self.once(key, task).await,
             // A task of its own ends what it began, whether or not its client waits for it.
@@ -110,7 +119,8 @@ impl Api {
     /// Does it, unless it has been done: then the first answer is given again.
     async fn once(&self, key: String, task: Task) -> Result<Answer, Problem> {
         let key = (task.token.name.clone(), key);
-        let digest = Sha256::digest(&task.body).into();
+        let digest = Sha256::new_with_prefix([task.work as u8]).chain_update(&task.body);
+        let digest = digest.finalize().into();
         match self.repeats.claim(&key, digest, Instant::now()) {
             Claim::New(answered) => {
                 let repeats = Arc::clone(&self.repeats);
@@ -144,10 +154,18 @@ impl Api {
     }
 }
 
+/// What can be asked for.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Publish,
+    Call,
+}
+
 /// What was asked for, on its way.
 struct Task {
     app: Arc<App>,
     token: Arc<Token>,
+    work: Work,
     body: Bytes,
     batch: usize,
     place: OwnedSemaphorePermit,
@@ -155,8 +173,11 @@ struct Task {
 
 impl Task {
     async fn run(self) -> Answer {
-        let Self { app, token, body, batch, place } = self;
-        let answer = publish::publish(&app, &token, &body, batch).await;
+        let Self { app, token, work, body, batch, place } = self;
+        let answer = match work {
+            Work::Publish => publish::publish(&app, &token, &body, batch).await,
+            Work::Call => call::call(&app, &token, &body).await,
+        };
         drop(place);
         answer.unwrap_or_else(Problem::answer)
     }

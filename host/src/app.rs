@@ -107,7 +107,7 @@ pub async fn serve(
         dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     info!(%address, realms = ?app.config.realms, "serving");
     if let Some(api) = &app.api {
-        info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish");
+        info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish, /api/call");
     } else {
         info!("the HTTP API is off: the configuration names no token under `api`");
     }

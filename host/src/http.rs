@@ -51,8 +51,8 @@ where a proxy encrypts), any path, and one of these subprotocols:
     wamp.2.msgpack   WAMP v2 in MessagePack
     wamp.2.cbor      WAMP v2 in CBOR
 
-GET /health tells whether the server is well. POST /api/publish publishes without a WebSocket, if
-the server is configured for it. `jackfield help` lists what the command can do, and the
+GET /health tells whether the server is well. POST /api/publish and /api/call publish and call
+without a WebSocket, if the server is configured for it. `jackfield help` lists what the command can do, and the
 documentation is in the folder docs of Jackfield's source: configuration.md, publishing.md and more.
 ";
 

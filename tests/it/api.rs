@@ -22,13 +22,15 @@ test.staff: { channel: 'staff/{name}', handler: { callback: 'echo' }, allow: { p
 test.backend: { channel: 'backend', handler: { callback: 'tell' }, allow: { publish: [backend] } }
 test.refuse: { channel: 'refuse', handler: { callback: 'refuse' } }
 test.trap: { channel: 'trap', handler: { callback: 'trap' } }
+sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }
+members: { channel: 'members/{method}', handler: { callback: 'methods' }, allow: { call: [staff] } }
 test.nowhere: { channel: 'nowhere', handler: { callback: 'echo' } }
 ";
 
 /// A server with two realms and two tokens, one of them good for one realm alone.
 fn served(more: &str) -> (Site, Server) {
     let site = Site::open();
-    site.bundle("hostile", ROUTES, &[build::guest("hostile")]);
+    site.bundle("hostile", ROUTES, &[build::guest("hostile"), build::guest("methods")]);
     let config = format!(
         "realms: [realm1, shop]\napi:\n  tokens:\n    - {{ name: deploy, token: {TOKEN} }}\n    \
          - {{ name: shop, token: {SHOP}, roles: [staff, backend], realm: shop }}\n{more}"
@@ -252,6 +254,41 @@ async fn a_batch_is_published_in_order_and_each_has_its_answer() {
     refused(&answer, 413, "wamp.error.payload_size_exceeded");
     assert_eq!(publish(&server, &json!({"publish": []})).await.json()["failed"], 0);
     subscriber.expect_no_event().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_take_the_road_of_a_clients() {
+    let (_site, server) = served("");
+    let call = async |token: &str, body: Value| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        Http::connect(server.addr).await.post("/api/call", &headers, &body.to_string()).await
+    };
+    let answer = call(TOKEN, json!({"procedure": "sample/sum", "args": [2, 5]})).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"args": [7], "kwargs": {}})));
+    let named = json!({"procedure": "sample/add", "kwargs": {"a": 1, "b": 2}, "realm": "shop"});
+    assert_eq!(call(SHOP, named.clone()).await.json()["args"], json!([{"result": 3}]));
+    assert_eq!(call(TOKEN, named).await.status, 200);
+    let sum = json!({"procedure": "members/sum", "args": [1]});
+    refused(&call(TOKEN, sum.clone()).await, 403, "wamp.error.not_authorized");
+    assert_eq!(call(SHOP, sum).await.json()["args"], json!([1]));
+    for (body, status, uri) in [
+        (json!({"procedure": "nowhere/at/all"}), 404, "wamp.error.no_such_procedure"),
+        (json!({"procedure": "open/a"}), 404, "wamp.error.no_such_procedure"),
+        (json!({"procedure": "a b"}), 422, "wamp.error.invalid_uri"),
+        (json!({"procedure": "staff/a"}), 200, ""),
+        (json!({"procedure": "refuse"}), 422, "com.example.error.unwilling"),
+        (json!({"procedure": "sample/sum", "args": 1}), 422, "wamp.error.invalid_argument"),
+        (json!({"topic": "sample/sum"}), 422, "wamp.error.invalid_argument"),
+        (json!({"procedure": "sample/sum", "realm": "x"}), 404, "wamp.error.no_such_realm"),
+    ] {
+        let answer = call(TOKEN, body.clone()).await;
+        if status == 200 {
+            assert_eq!(answer.json(), json!({"args": [], "kwargs": {}}), "{body}");
+        } else {
+            refused(&answer, status, uri);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::build;
+use crate::client::codec::Codec;
+use crate::client::v2::Client;
 use crate::client::{v1, within};
 use crate::server::Server;
 use crate::site::Site;
@@ -27,9 +29,11 @@ fn blocks(language: &str) -> Vec<&'static str> {
 /// listens to them.
 async fn served() -> (Site, Server, v1::Client) {
     let site = Site::new();
-    let routes = build::root().join("plugins/sync/websocket_routing.yml");
-    let routes = std::fs::read_to_string(routes).unwrap();
-    site.bundle("sync", &routes, &[build::plugin("sync")]);
+    for name in ["sync", "chat"] {
+        let routes = build::root().join("plugins").join(name).join("websocket_routing.yml");
+        let routes = std::fs::read_to_string(routes).unwrap();
+        site.bundle(name, &routes, &[build::plugin(name)]);
+    }
     let [config] = blocks("yaml")[..] else { panic!("one configuration") };
     let server =
         Server::configured(site.path(), &config.replace("{ env: JACKFIELD_TOKEN }", TOKEN));
@@ -103,13 +107,13 @@ async fn node() {
 async fn curl_and_the_commands() {
     installed("curl", "curl");
     let (_site, server, mut page) = served().await;
-    let [one, several, command, ping, maintenance] = blocks("sh")[..] else { panic!("five") };
+    let [one, several, call, command, ping, maintenance] = blocks("sh")[..] else { panic!("six") };
     let sh = async |example: &str| run(&server, "sh", &["-eu"], example).await;
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
 
     let answer = parse(&sh(one).await);
     assert_eq!(answer["delivered"], 1);
-    let [shown_one, shown_several] = blocks("json")[..] else { panic!("two answers") };
+    let [shown_one, shown_several, shown_result] = blocks("json")[..] else { panic!("three") };
     same_shape(&answer, &parse(shown_one));
     heard(&mut page, TOPICS[0], json!({"isOn": true, "userId": 7})).await;
 
@@ -119,6 +123,12 @@ async fn curl_and_the_commands() {
     assert_eq!(answer, parse(&sh(several).await), "the key stands for the first answer");
     heard(&mut page, TOPICS[2], json!({"role": "ROLE_ADMIN"})).await;
     heard(&mut page, TOPICS[0], json!({"isOn": false, "userId": null})).await;
+
+    let mut guest = Client::connect(server.addr, Codec::Cbor, "realm1").await;
+    guest.subscribe("acme/chat/lobby", json!({})).await;
+    let answer = parse(&sh(call).await);
+    same_shape(&answer, &parse(shown_result));
+    assert_eq!(answer["args"][0].as_array().map(Vec::len), Some(1), "{answer}");
 
     assert_eq!(sh(command).await, "");
     heard(&mut page, TOPICS[0], json!({"isOn": true, "userId": 7})).await;

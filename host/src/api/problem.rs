@@ -55,7 +55,7 @@ impl Problem {
     }
 
     pub(super) fn not_found(path: &str) -> Self {
-        let message = format!("there is no {path}; there is /api/publish");
+        let message = format!("there is no {path}; there are /api/publish and /api/call");
         Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
     }
 
@@ -153,11 +153,11 @@ impl Problem {
 
 const NOT_FOUND: &str = "jackfield.error.not_found";
 
-/// What a client's PUBLISH would have been refused with.
+/// What a client's PUBLISH or CALL would have been refused with.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, retry) = match refusal.uri() {
-            dispatch::NO_ROUTE => (StatusCode::NOT_FOUND, None),
+            dispatch::NO_ROUTE | error_uri::NO_SUCH_PROCEDURE => (StatusCode::NOT_FOUND, None),
             error_uri::NOT_AUTHORIZED => (StatusCode::FORBIDDEN, None),
             dispatch::HANDLER_FAILED => (StatusCode::INTERNAL_SERVER_ERROR, None),
             dispatch::HANDLER_ON_HOLD => (StatusCode::SERVICE_UNAVAILABLE, Some("1")),

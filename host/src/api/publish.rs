@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 
 use hyper::StatusCode;
 use jackfield_broker::Batch;
-use jackfield_wamp::error_uri;
 use jackfield_wamp::id::{RequestId, SessionId};
 use jackfield_wamp::message::{Publish, PublishOptions, ReceiverFilter};
-use jackfield_wamp::payload::Payload;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::body;
 use super::problem::Problem;
 use super::tokens::Token;
 use crate::app::App;
@@ -22,6 +21,9 @@ use crate::http::Answer;
 /// Events are flushed after so many publications at the latest, so that a long batch does not hold
 /// back what it has published.
 const FLUSH_AFTER: usize = 32;
+
+/// How a refusal calls it.
+const WHAT: &str = "publication";
 
 /// One publication as it is written. An unknown key is refused: a misspelt `eligible` would reach
 /// everybody.
@@ -76,18 +78,15 @@ pub(super) async fn publish(
     body: &[u8],
     most: usize,
 ) -> Result<Answer, Problem> {
-    let body: &RawValue = serde_json::from_slice(body).map_err(|error| {
-        let message = format!("the body is not JSON: {error}");
-        Problem::bad_request(error_uri::INVALID_ARGUMENT, message)
-    })?;
-    let shape: Shape = read(body)?;
+    let body = body::parse(body)?;
+    let shape: Shape = body::read(body, WHAT)?;
     let mut batch = Batch::default();
     if shape.publish.is_none() {
         let published = one(app, token, body, &mut batch).await?;
         batch.flush();
         return Ok(Answer::json(StatusCode::OK, &published));
     }
-    let Items { publish: items } = read(body)?;
+    let Items { publish: items } = body::read(body, WHAT)?;
     if items.len() > most {
         return Err(Problem::too_many_items(most));
     }
@@ -111,34 +110,15 @@ async fn one(
     item: &RawValue,
     batch: &mut Batch,
 ) -> Result<Value, Problem> {
-    let item: Item<'_> = read(item)?;
-    let dispatch = match (&item.realm, &token.realm) {
-        (Some(asked), Some(own)) if asked != own => {
-            return Err(Problem::other_realm(&token.name, asked));
-        }
-        (Some(realm), _) | (None, Some(realm)) => {
-            app.realm(realm).ok_or_else(|| Problem::no_such_realm(realm))?
-        }
-        (None, None) => app.default_realm(),
-    };
+    let item: Item<'_> = body::read(item, WHAT)?;
+    let dispatch = token.dispatch(app, item.realm.as_deref())?;
     let accepted = dispatch.publish(&token.session, &item.publish()?, batch).await?;
     Ok(json!({ "publication": accepted.publication.get(), "delivered": accepted.delivered }))
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Result<T, Problem> {
-    serde_json::from_str(text.get()).map_err(|error| {
-        // Its place is one in a part of the body, which the client does not see as such.
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or_default();
-        Problem::invalid(format!("this is not a publication: {what}"))
-    })
-}
-
 impl Item<'_> {
     fn publish(self) -> Result<Publish, Problem> {
-        let json = |text: Option<&RawValue>| text.map_or("", RawValue::get).to_owned();
-        let payload = Payload::from_json(&json(self.args), &json(self.kwargs))
-            .map_err(|error| Problem::invalid(error.to_string()))?;
+        let payload = body::payload(self.args, self.kwargs)?;
         let filter = ReceiverFilter {
             exclude: self.exclude.map(sessions).transpose()?.unwrap_or_default(),
             exclude_authid: self.exclude_authid.unwrap_or_default(),

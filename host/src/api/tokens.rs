@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
+use crate::app::App;
 use crate::config::ConfigError;
 use crate::config::api::ApiToken;
+use crate::dispatch::Dispatch;
 use crate::ids;
 
 /// All tokens of a server.
@@ -75,6 +77,25 @@ impl Tokens {
             }
         }
         found.map(Arc::clone).ok_or_else(Problem::wrong_token)
+    }
+}
+
+impl Token {
+    /// The realm that a request names, or the token's own, or the server's first.
+    pub(super) fn dispatch(
+        &self,
+        app: &App,
+        asked: Option<&str>,
+    ) -> Result<Arc<Dispatch>, Problem> {
+        match (asked, self.realm.as_deref()) {
+            (Some(asked), Some(own)) if asked != own => {
+                Err(Problem::other_realm(&self.name, asked))
+            }
+            (Some(realm), _) | (None, Some(realm)) => {
+                app.realm(realm).ok_or_else(|| Problem::no_such_realm(realm))
+            }
+            (None, None) => Ok(app.default_realm()),
+        }
     }
 }
 

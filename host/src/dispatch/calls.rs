@@ -46,6 +46,20 @@ impl Dispatch {
         self.apply(&generation, effects, batch).await;
     }
 
+    /// One call of a backend, which has no connection here to be answered on.
+    pub(crate) async fn call_for(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        batch: &mut Batch,
+    ) -> Result<Payload, Refusal> {
+        let generation = self.generations.current();
+        let mut effects = Vec::new();
+        let answer = self.answer(&generation, from, call, &mut effects, batch).await;
+        self.apply(&generation, effects, batch).await;
+        answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
+    }
+
     /// What the caller is told; what the handler wants done is left in `effects`.
     async fn answer(
         &self,

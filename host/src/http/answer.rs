@@ -24,8 +24,11 @@ impl Answer {
     }
 
     /// Something for programs; it ends with a line end, for those who read it in a terminal.
-    pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Self {
-        let body = Bytes::from(format!("{body}\n"));
+    pub(crate) fn json(status: StatusCode, body: &impl serde::Serialize) -> Self {
+        // Maps whose keys are texts cannot fail to be written.
+        let mut body = serde_json::to_vec(body).unwrap_or_default();
+        body.push(b'\n');
+        let body = Bytes::from(body);
         Self { status, kind: "application/json", headers: Vec::new(), body }
     }
 
