@@ -65,6 +65,12 @@ pub enum Failure {
         "there is no process {0} whose /proc/{0} could be read\n  = help: --pid is for a server on this machine"
     )]
     NoProcess(u32),
+    /// Everything was open, and nothing was done.
+    #[error(
+        "nothing was done in the time that was measured\n  = help: with a --rate that is not kept, \
+         the time goes by before what was due in the warm-up is sent: give a lower --rate"
+    )]
+    Nothing,
     /// It was ended before there was anything to tell.
     #[error("ended before anything was measured")]
     Interrupted,
@@ -124,6 +130,7 @@ impl Failure {
             | Self::Silent(..)
             | Self::System(..)
             | Self::NoProcess(_)
+            | Self::Nothing
             | Self::Interrupted => true,
         }
     }

@@ -209,6 +209,7 @@ impl<'p> Lead<'p> {
         match self.ended.take_if(|_| done == 0) {
             Some((_, failure)) => Err(failure),
             None if done == 0 && self.interrupted() => Err(Failure::Interrupted),
+            None if done == 0 => Err(Failure::Nothing),
             None => Ok(()),
         }
     }

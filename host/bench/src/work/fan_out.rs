@@ -163,7 +163,8 @@ async fn subscriber(
     let mut listen = |tally: &mut Tally, now, said: Said<'_>| {
         let Said::Event(text) = said else { return Ok(()) };
         // What others publish to the same topics is none of ours.
-        let Some(stamp) = Stamp::read(text) else { return Ok(()) };
+        let stamp = Stamp::read(text).filter(|stamp| stamp.run == shared.run);
+        let Some(stamp) = stamp else { return Ok(()) };
         let topic = stamp.topic as usize;
         let Some(expected) = next.get_mut(topic.wrapping_sub(first)) else { return Ok(()) };
         let Some(ahead) = stamp.ahead_of(*expected) else { return Ok(()) };
@@ -279,7 +280,8 @@ impl Pen {
         let measured = shared.course.measures(time);
         // There are fewer topics than that.
         let topic = u32::try_from(line.topic).unwrap_or(u32::MAX);
-        Stamp { time, topic, sequence: line.next, measured }.write(&mut self.text);
+        let (run, sequence) = (shared.run, line.next);
+        Stamp { run, time, topic, sequence, measured }.write(&mut self.text);
         talk.publish(out, self.requests, &line.name, &self.text, line.next == 0);
         line.next = line.next.wrapping_add(1);
         measured

@@ -180,7 +180,7 @@ async fn publisher(lane: &Lane, shared: &Shared, post: &Post, mut pen: Pen) -> R
             }
             let measured = shared.course.measures(time);
             let request = post.asked().ask(time, measured);
-            let stamp = Stamp { time, topic: 0, sequence: 0, measured };
+            let stamp = Stamp { run: shared.run, time, topic: 0, sequence: 0, measured };
             lane.desk().tally.counts.asked += u64::from(measured);
             // Each is a write of its own, as it is with most clients.
             socket.send(|talk, out| pen.write(talk, out, request, stamp))?;
@@ -213,7 +213,7 @@ fn at_rate(lead: &Lead<'_>, posts: &Arc<[Post]>, topics: usize, rate: f64) -> Re
             let mut pending = writer.pending();
             let measured = shared.course.measures(due);
             let request = post.asked().ask(due, measured);
-            let stamp = Stamp { time: due, topic: 0, sequence: 0, measured };
+            let stamp = Stamp { run: shared.run, time: due, topic: 0, sequence: 0, measured };
             pen.write(&mut talk, &mut pending, request, stamp);
             if measured {
                 let lag = shared.course.clock.now().saturating_sub(due);
