@@ -78,18 +78,21 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(answer(&app, request).await.response())
         })
     });
+    let idle = app.config.api.idle_timeout;
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // An idle connection and one whose head does not end cost the same.
-        .header_read_timeout(app.config.api.idle_timeout)
+        .header_read_timeout(idle)
         .max_buf_size(app.config.limits.handshake_bytes.max(LEAST_BUFFER))
         // Whoever ends its side once it has asked still wants the answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(Rewound::new(stream, head)), service);
+        .serve_connection(TokioIo::new(Rewound::new(stream, head, idle)), service);
     let mut stopping = false;
     let served = loop {
         tokio::select! {
             served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
+            // hyper has flushed what it had to say, unless the client asks for a WebSocket while it
+            // does not read its last answer, and has itself to blame.
             Some(head) = upgrade.recv() => {
                 let parts = connection.into_parts();
                 let (stream, ahead) = parts.io.into_inner().into_parts();

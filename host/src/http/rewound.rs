@@ -1,22 +1,43 @@
-//! A socket with the bytes put back that were read from it already: what [`super`] lets hyper read.
+//! A socket with the bytes put back that were read from it already, and whose other end has to take
+//! what it asked for: what [`super`] lets hyper read and write.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 /// A socket, behind bytes that come first.
 pub(super) struct Rewound {
     stream: TcpStream,
     ahead: Bytes,
+    /// How long the other end may take nothing. hyper would wait for ever.
+    patience: Duration,
+    /// Until when it has to, while it takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Rewound {
-    pub(super) fn new(stream: TcpStream, ahead: Vec<u8>) -> Self {
-        Self { stream, ahead: ahead.into() }
+    pub(super) fn new(stream: TcpStream, ahead: Vec<u8>, patience: Duration) -> Self {
+        Self { stream, ahead: ahead.into(), patience, stalled: None }
+    }
+
+    fn judge(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The socket, and what was not read of the bytes.
@@ -47,7 +68,8 @@ impl AsyncWrite for Rewound {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, written)
     }
 
     fn poll_write_vectored(
@@ -55,7 +77,8 @@ impl AsyncWrite for Rewound {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.judge(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -165,6 +165,15 @@ async fn who_says_nothing_or_nonsense_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_let_go() {
+    let (_site, server) = served("  idle_timeout: 300ms\n");
+    let mut http = Http::connect(server.addr).await;
+    let many = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    // Until every buffer between the two is full, and the server has had enough.
+    within("the end", async { while http.push(&many).await.is_ok() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_of_both_kinds_are_counted_together() {
     let (_site, server) = served("limits: { connections: 2 }\n");
     let mut http = Http::connect(server.addr).await;
