@@ -148,6 +148,8 @@ def beside(data: dict) -> str | None:
                 f"{number(theirs / divisor)} {unit} ({own / theirs:.2f} ×)" if theirs else "–"
             )
         rows.append(row)
+    if not rows:
+        return None
     return table(
         ["", "Jackfield", "nats-server (Jackfield takes)", "the floor (Jackfield takes)"], rows
     )
