@@ -183,7 +183,11 @@ impl Lane {
             instance
         } else {
             match plugin.instance(&self.routes).await {
-                Ok(instance) => Box::new(instance),
+                Ok(instance) => {
+                    // What it took to start is not taken from the call's time.
+                    now = Instant::now();
+                    Box::new(instance)
+                }
                 Err(error) => {
                     hold.failed(Instant::now());
                     return Err(refuse(FaultKind::Restart(error.to_string())));
