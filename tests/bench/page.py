@@ -10,7 +10,7 @@ import servers
 from plots import value
 from svg import number
 
-BLOCK = re.compile(r"(<!-- measured: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- measured: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 # What is promised, and which figure of `make bars` shows it: in milliseconds, or bytes.
 PROMISES = (
@@ -309,6 +309,12 @@ BLOCKS: dict[str, Callable[[dict], str | None]] = {
     "handlers-repeat": repeat("handlers", of_series("an on_publish hook in Rust", x=0)),
     "latency": by_x("latency", "publishes a second", "latency_us", "p50", unit="µs, p50"),
     "latency-p99": by_x("latency", "publishes a second", "latency_us", "p99", unit="µs, p99"),
+    "latency-cpu": by_x(
+        "latency",
+        "publishes a second",
+        "server_cpu_us_per_delivery",
+        unit="µs of server CPU per delivery",
+    ),
     "latency-repeat": repeat("latency", of_series("Jackfield", x=1_000)),
     "soak": soak,
 }

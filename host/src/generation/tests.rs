@@ -298,7 +298,7 @@ g: { channel: g, handler: unhurried, timer: { from: start } }
     let [warning] = generation.warnings() else { panic!("{:?}", generation.warnings()) };
     let warning = warning.to_string();
     assert!(
-        warning.contains(":7:44: warning: neither this nor the handler `unhurried`"),
+        warning.contains(":7:45: warning: neither this nor the handler `unhurried`"),
         "{warning}"
     );
 }
