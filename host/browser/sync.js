@@ -1,0 +1,446 @@
+// Live updates in a page: a client of WAMP v2 in JSON over one WebSocket, without dependencies.
+//
+// It is always on its way to being connected. What a page subscribes to is kept here and is
+// subscribed to again after each reconnect; each attempt fetches a ticket of its own; attempts are
+// spread by chance, so that a restarted server is not met by everybody at once. The states:
+//
+//     connecting ─► connected ─► waiting ─► connecting …        paused, closed
+//
+// What each method does is said in sync.d.ts. content.js, maintenance.js and model.js build on it.
+
+// The codes of WAMP's messages, as its specification has them.
+const HELLO = 1, WELCOME = 2, ABORT = 3, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32,
+  UNSUBSCRIBE = 34, UNSUBSCRIBED = 35, EVENT = 36, CALL = 48, RESULT = 50;
+
+/** A subscription that nobody has: to ask about it is to ask whether the server is there. */
+const NOBODYS = Number.MAX_SAFE_INTEGER;
+
+/** Why something was refused, or did not happen: `uri` is for programs, `message` for people. */
+export class SyncError extends Error {
+  constructor(uri, message, args = [], kwargs = {}) {
+    super(message || uri);
+    Object.assign(this, { name: 'SyncError', uri, args, kwargs });
+  }
+}
+
+const unreachable = (message) => new SyncError('jackfield.client.disconnected', message);
+
+/** What an event or a result comes to as one value, by the rule of WAMP v1 clients. */
+function single(args, kwargs) {
+  const named = Object.keys(kwargs).length > 0;
+  if (named) return args.length > 0 ? { args, kwargs } : kwargs;
+  return args.length > 1 ? args : args.length ? args[0] : null;
+}
+
+/** A message without the payload that there is not. */
+function withPayload(message, args = [], kwargs = {}) {
+  if (Object.keys(kwargs).length > 0) return [...message, args, kwargs];
+  return args.length > 0 ? [...message, args] : message;
+}
+
+/** Calls what a page has given us. Its mistakes are its own, and end nothing here. */
+function run(callback, ...values) {
+  try {
+    callback(...values);
+  } catch (error) {
+    (globalThis.reportError ?? console.error)(error);
+  }
+}
+
+export class Sync extends EventTarget {
+  /** `connecting`, `connected`, `waiting` (for the next attempt), `paused` or `closed`. */
+  state = 'waiting';
+  /** The id of the session, while connected. */
+  session = null;
+
+  #options;
+  #socket = null;
+  /** Changes with each attempt, so that what belongs to an older one is passed over. */
+  #attempt = 0;
+  /** Attempts since the last connection that held. */
+  #failures = 0;
+  #opened = 0;
+  /** Whether there was a connection before, and whether its loss was told. */
+  #was = false;
+  #told = false;
+  #requests = new Map();
+  #lastRequest = 0;
+  /** What the page wants, by match and topic, and what the server calls it. */
+  #topics = new Map();
+  #byId = new Map();
+  #waiting = new Set();
+  #timers = {};
+  #quiet = false;
+  #listening = new AbortController();
+
+  constructor(options = {}) {
+    super();
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    this.#options = {
+      url: '/', realm: 'realm1', timeout: 10_000, heartbeat: 25_000, pauseAfter: 300_000,
+      WebSocket: globalThis.WebSocket, ...Object.fromEntries(given),
+      retry: { first: 1_000, most: 60_000, ...options.retry },
+    };
+    this.#followPage();
+    if (globalThis.document?.prerendering) this.state = 'paused';
+    else this.#open();
+  }
+
+  subscribe(topic, handler, { match = 'exact' } = {}) {
+    const key = `${match} ${topic}`;
+    let entry = this.#topics.get(key);
+    if (!entry) {
+      entry = { key, topic, match, handlers: new Set(), id: 0, asked: false, lost: 0 };
+      this.#topics.set(key, entry);
+    }
+    if (!entry.ready) {
+      entry.ready = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+      // Whoever wants to know listens to it, or to `refused`.
+      entry.ready.catch(() => {});
+      if (entry.id) entry.resolve();
+    }
+    entry.handlers.add(handler);
+    if (this.session !== null && !entry.asked) this.#ask(entry);
+    return { topic, ready: entry.ready, unsubscribe: () => this.unsubscribe(topic, handler, { match }) };
+  }
+
+  unsubscribe(topic, handler, { match = 'exact' } = {}) {
+    const entry = this.#topics.get(`${match} ${topic}`);
+    if (!entry) return;
+    if (handler) entry.handlers.delete(handler);
+    else entry.handlers.clear();
+    if (entry.handlers.size > 0) return;
+    this.#topics.delete(entry.key);
+    clearTimeout(entry.timer);
+    if (entry.id) this.#leave(entry.id);
+  }
+
+  async publish(topic, value, { args, kwargs, excludeMe, exclude, eligible, wamp } = {}) {
+    await this.#connected();
+    const options = { acknowledge: true, exclude_me: excludeMe, exclude, eligible, ...wamp };
+    const list = args ?? (value === undefined ? [] : [value]);
+    const [, , publication] = await this.#request((id) => withPayload([PUBLISH, id, options, topic], list, kwargs));
+    return publication;
+  }
+
+  async call(procedure, args = [], { kwargs, timeout } = {}) {
+    await this.#connected();
+    const [, , , list = [], dict = {}] =
+      await this.#request((id) => withPayload([CALL, id, {}, procedure], args, kwargs), timeout);
+    return single(list ?? [], dict ?? {});
+  }
+
+  reconnect() {
+    const error = unreachable('the page reconnects');
+    this.#drop(error);
+    this.#lost(error);
+    this.#failures = 0;
+    this.#listening.signal.aborted ? this.#revive() : this.#open();
+  }
+
+  close() {
+    if (this.state === 'closed') return;
+    this.#listening.abort();
+    this.#rest('closed', new SyncError('jackfield.client.closed', 'the connection was closed by the page'));
+  }
+
+  // --- The connection ----------------------------------------------------------------------------
+
+  async #open() {
+    this.#stop('retry');
+    const attempt = ++this.#attempt;
+    const current = () => attempt === this.#attempt;
+    this.state = 'connecting';
+    const { url, ticket, timeout, WebSocket } = this.#options;
+    this.#start('opening', timeout, () => this.#lose(unreachable('the server did not answer in time')));
+    try {
+      // Awaited in any case: the page has to be able to listen before anything is told.
+      const proof = await (typeof ticket === 'function' ? ticket() : ticket);
+      if (!current()) return;
+      const target = new URL(typeof url === 'function' ? url() : url, globalThis.location?.href);
+      target.protocol = target.protocol.replace('http', 'ws');
+      if (proof != null) target.searchParams.set('ticket', proof);
+      const socket = this.#socket = new WebSocket(target.href, 'wamp.2.json');
+      socket.onopen = () => this.#send([HELLO, this.#options.realm, {
+        agent: 'Jackfield sync.js',
+        roles: { subscriber: { features: { pattern_based_subscription: true, subscription_revocation: true } }, publisher: {}, caller: {} },
+      }]);
+      socket.onmessage = ({ data }) => this.#receive(data);
+      // A browser does not say why it could not connect, nor what was answered instead.
+      socket.onclose = ({ code, reason }) => this.#lose(unreachable(
+        `the connection ${this.session === null ? 'was refused' : 'was lost'} (${code}${reason && ' '}${reason})`));
+    } catch (error) {
+      if (current()) this.#lose(error);
+    }
+  }
+
+  /** Opens what the page had closed. */
+  #revive() {
+    this.#listening = new AbortController();
+    this.#followPage();
+    this.#open();
+  }
+
+  #receive(data) {
+    this.#quiet = false;
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return this.#lose(new SyncError('wamp.error.protocol_violation', 'the server sent what is no JSON'));
+    }
+    switch (message[0]) {
+      case WELCOME: return this.#welcome(message[1]);
+      case EVENT: return this.#event(...message.slice(1));
+      case ERROR: {
+        const [, , id, details, uri, args = [], kwargs = {}] = message;
+        return this.#answer(id, new SyncError(uri, details?.message ?? args?.[0], args, kwargs));
+      }
+      case ABORT:
+        return this.#lose(new SyncError(message[2], message[1]?.message));
+      case GOODBYE:
+        this.#send([GOODBYE, {}, 'wamp.close.goodbye_and_out']);
+        // The server's socket ends next; if it does not, ours does.
+        return this.#lose(new SyncError(message[2], message[1]?.message));
+      case UNSUBSCRIBED:
+        if (message[1] === 0) return this.#revoked(message[2] ?? {});
+    }
+    // What is left answers a request, whose id stands second.
+    this.#answer(message[1], null, message);
+  }
+
+  #welcome(session) {
+    this.#stop('opening');
+    this.session = session;
+    this.state = 'connected';
+    this.#opened = Date.now();
+    const { heartbeat } = this.#options;
+    if (heartbeat > 0) this.#timers.beat = setInterval(() => this.#quiet ? this.#probe() : (this.#quiet = true), heartbeat);
+    for (const entry of this.#topics.values()) this.#ask(entry);
+    for (const waiter of [...this.#waiting]) waiter();
+    this.#settled();
+  }
+
+  /** Tells that we are connected, once every topic of before is answered for: what a page fetches
+   * then is whole, and nothing happens that it does not hear of. */
+  #settled() {
+    if (this.session === null || this.#told === this.#attempt) return;
+    for (const { asked, id, refused } of this.#topics.values()) if (asked && !id && !refused) return;
+    const resumed = this.#was;
+    this.#was = true;
+    this.#told = this.#attempt;
+    this.#tell('connected', { session: this.session, resumed });
+  }
+
+  /** Gives the connection up, and comes back. */
+  #lose(error) {
+    const held = this.session !== null && Date.now() - this.#opened > 5_000;
+    this.#drop(error);
+    this.#failures = held ? 1 : this.#failures + 1;
+    const { first, most } = this.#options.retry;
+    // By chance over the whole time: those who were connected to one server come back one by one.
+    const delay = Math.random() * Math.min(most, first * 2 ** (this.#failures - 1));
+    this.state = 'waiting';
+    this.#start('retry', delay, () => this.#open());
+    this.#lost(error);
+    this.#tell('retrying', { attempt: this.#failures, delay, error });
+  }
+
+  /** Tells of an outage, once. */
+  #lost(error) {
+    if (this.#told === 'lost') return;
+    this.#told = 'lost';
+    this.#tell('disconnected', { error });
+  }
+
+  /** Ends the connection for a while, or for good. */
+  #rest(state, error) {
+    if (this.session !== null) this.#send([GOODBYE, {}, 'wamp.close.close_realm']);
+    this.#stop('pause');
+    this.#drop(error);
+    this.state = state;
+    this.#lost(error);
+    if (state === 'closed') for (const waiter of [...this.#waiting]) waiter(error);
+  }
+
+  /** Forgets the socket and all that was asked over it. */
+  #drop(error) {
+    this.#attempt++;
+    for (const name of Object.keys(this.#timers)) if (name !== 'pause') this.#stop(name);
+    const socket = this.#socket;
+    this.#socket = this.session = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    this.#byId.clear();
+    for (const entry of this.#topics.values()) {
+      clearTimeout(entry.timer);
+      Object.assign(entry, { id: 0, asked: false, lost: 0 });
+    }
+    for (const id of [...this.#requests.keys()]) this.#answer(id, error);
+    this.#lastRequest = 0;
+  }
+
+  /** Asks the server for anything: no answer is one, too. */
+  #probe(timeout = this.#options.timeout) {
+    if (this.session === null || this.#timers.probe) return;
+    const lost = () => this.#lose(unreachable('the server does not answer any more'));
+    this.#start('probe', timeout, lost);
+    this.#send([UNSUBSCRIBE, this.#expect(() => this.#stop('probe')), NOBODYS]);
+  }
+
+  // --- The page ----------------------------------------------------------------------------------
+
+  #followPage() {
+    const { signal } = this.#listening;
+    const { document } = globalThis;
+    const on = (target, name, does) => target?.addEventListener?.(name, does, { signal });
+    const { pauseAfter, timeout, retry } = this.#options;
+    const wake = () => {
+      if (this.state === 'paused' || this.state === 'waiting') this.#open();
+      // The machine may have slept, and the connection with it.
+      else this.#probe(Math.min(5_000, timeout));
+    };
+    const rest = () => {
+      const pause = () => this.#rest('paused', unreachable('the page is hidden'));
+      if (pauseAfter < Infinity) this.#start('pause', pauseAfter, pause);
+    };
+    if (document?.visibilityState === 'hidden') rest();
+    on(document, 'prerenderingchange', wake);
+    on(document, 'visibilitychange', () => {
+      this.#stop('pause');
+      document.visibilityState === 'hidden' ? rest() : wake();
+    });
+    // A page with an open connection is not kept for the way back.
+    on(globalThis, 'pagehide', () => this.#rest('paused', unreachable('the page was left')));
+    on(globalThis, 'pageshow', ({ persisted }) => persisted && wake());
+    on(globalThis, 'online', () => {
+      if (this.state === 'waiting') this.#start('retry', Math.random() * retry.first, () => this.#open());
+      else this.#probe(Math.min(5_000, timeout));
+    });
+  }
+
+  // --- Requests and topics -----------------------------------------------------------------------
+
+  /** Waits for a connection, but not for ever. */
+  #connected() {
+    if (this.session !== null) return;
+    if (this.state === 'closed') throw new SyncError('jackfield.client.closed', 'the connection was closed by the page');
+    return new Promise((resolve, reject) => {
+      const done = (error) => {
+        clearTimeout(timer);
+        this.#waiting.delete(done);
+        error ? reject(error) : resolve();
+      };
+      const timer = setTimeout(() => done(unreachable('there is no connection')), this.#options.timeout);
+      this.#waiting.add(done);
+    });
+  }
+
+  /** An id whose answer is given to `done` at once when it comes, before the next message is. */
+  #expect(done) {
+    this.#requests.set(++this.#lastRequest, done);
+    return this.#lastRequest;
+  }
+
+  #answer(id, error, message) {
+    const done = this.#requests.get(id);
+    this.#requests.delete(id);
+    done?.(error, message);
+  }
+
+  #request(message, timeout = this.#options.timeout) {
+    return new Promise((resolve, reject) => {
+      if (this.session === null) return reject(unreachable('the connection was lost'));
+      const id = this.#expect((error, answer) => {
+        clearTimeout(timer);
+        error ? reject(error) : resolve(answer);
+      });
+      const late = () => this.#answer(id, new SyncError('wamp.error.timeout', `no answer within ${timeout} ms`));
+      const timer = setTimeout(late, timeout);
+      this.#send(message(id));
+    });
+  }
+
+  #send(message) {
+    // 1 is OPEN. What is lost with a closing socket is answered for when it has closed.
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #ask(entry) {
+    Object.assign(entry, { asked: true, refused: false });
+    const options = entry.match === 'exact' ? {} : { match: entry.match };
+    this.#send([SUBSCRIBE, this.#expect((error, message) => this.#asked(entry, error, message?.[2])), options, entry.topic]);
+  }
+
+  #asked(entry, error, id) {
+    const wanted = this.#topics.get(entry.key);
+    // A lost connection refuses nothing: the topic is asked for again with the next one.
+    if (this.session === null) return;
+    if (error) {
+      if (wanted !== entry) return;
+      entry.reject?.(error);
+      Object.assign(entry, { asked: false, refused: true, ready: null });
+      // A route that was taken away may be on its way back; it was told that it is gone.
+      if (entry.lost) this.#askLater(entry);
+      else this.#tell('refused', { topic: entry.topic, match: entry.match, error });
+    } else if (wanted) {
+      // Given up and wanted again meanwhile, it is one subscription to the server.
+      this.#byId.set(id, wanted);
+      Object.assign(wanted, { id, asked: true, lost: 0 });
+      entry.resolve?.();
+      wanted.resolve?.();
+    } else {
+      this.#leave(id);
+    }
+    this.#settled();
+  }
+
+  #leave(id) {
+    this.#byId.delete(id);
+    this.#send([UNSUBSCRIBE, this.#expect(() => {}), id]);
+  }
+
+  /** The server has taken a subscription back, as it does where a route is gone. */
+  #revoked({ subscription, reason = 'wamp.error.no_such_subscription' }) {
+    const entry = this.#byId.get(subscription);
+    if (!entry) return;
+    this.#byId.delete(subscription);
+    Object.assign(entry, { id: 0, asked: false });
+    const error = new SyncError(reason, 'the server has ended the subscription');
+    this.#tell('refused', { topic: entry.topic, match: entry.match, error });
+    this.#askLater(entry);
+  }
+
+  #askLater(entry) {
+    const { first, most } = this.#options.retry;
+    const delay = Math.random() * Math.min(most, first * 2 ** entry.lost++);
+    entry.timer = setTimeout(() => this.session !== null && !entry.asked && this.#ask(entry), delay);
+  }
+
+  #event(subscription, publication, details, args, kwargs) {
+    const entry = this.#byId.get(subscription);
+    if (!entry) return;
+    const event = { topic: details?.topic ?? entry.topic, publication, details, args: args ?? [], kwargs: kwargs ?? {} };
+    const value = single(event.args, event.kwargs);
+    for (const handler of [...entry.handlers]) run(handler, value, event);
+  }
+
+  // --- Small things ------------------------------------------------------------------------------
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #start(name, delay, does) {
+    this.#stop(name);
+    this.#timers[name] = setTimeout(does, delay);
+  }
+
+  #stop(name) {
+    // An interval is cleared by this, too (HTML standard, section "Timers").
+    clearTimeout(this.#timers[name]);
+    delete this.#timers[name];
+  }
+}

@@ -1,0 +1,150 @@
+// The optional modules, each with a connection that is only a list of handlers.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ContentManager, contentTag } from '../content.js';
+import { maintenanceNotice } from '../maintenance.js';
+import { keepRelevant, stopTracking } from '../model.js';
+
+class Bus extends EventTarget {
+  handlers = [];
+  published = [];
+
+  subscribe(topic, handler) {
+    this.handlers.push([topic, handler]);
+    return { topic, unsubscribe: () => this.unsubscribe(topic, handler) };
+  }
+
+  unsubscribe(topic, handler) {
+    this.handlers = this.handlers.filter(([itsTopic, it]) => itsTopic !== topic || it !== handler);
+  }
+
+  async publish(...rest) { this.published.push(rest); }
+
+  says(topic, value) {
+    for (const [itsTopic, handler] of this.handlers) if (itsTopic === topic) handler(value);
+  }
+
+  get topics() { return this.handlers.map(([topic]) => topic); }
+}
+
+const change = (username, tagname) => ({ username, tagname });
+
+test('others change what a page shows, and it says so once', () => {
+  const bus = new Bus();
+  const told = [];
+  const content = new ContentManager(bus, { user: 'ann', notify: (text) => told.push(text) });
+  const page = content.open({ title: '$& Order 7', tags: ['Order_7', 'Order_type_collection'] });
+  bus.says('oro/data/update', [change('ben', 'Order_8')]);
+  assert.deepEqual([told, page.isOutdated], [[], false]);
+  bus.says('oro/data/update', [change('ben', 'Order_7'), change('ben', 'Order_type_collection')]);
+  bus.says('oro/data/update', [change(null, 'Order_7')]);
+  assert.deepEqual(told, ['Content of $& Order 7 page is outdated, please refresh']);
+  page.refreshed();
+  bus.says('oro/data/update', [change(null, 'Order_7')]);
+  assert.deepEqual([told.length, page.isOutdated], [2, true]);
+  page.refreshed();
+  page.close();
+  bus.says('oro/data/update', [change('ben', 'Order_7')]);
+  assert.equal(told.length, 2);
+  content.close();
+  assert.deepEqual(bus.topics, []);
+});
+
+test('own changes are silent', () => {
+  const bus = new Bus();
+  const content = new ContentManager(bus, { user: 'ann', notify: assert.fail });
+  const own = [];
+  const page = content.open({ tags: ['a'], own: (_page, changes) => own.push(changes) });
+  bus.says('oro/data/update', [change('ann', 'a'), change('ben', 'b')]);
+  assert.deepEqual([own, page.isOutdated], [[[change('ann', 'a')]], false]);
+  // Who is nobody in particular has no changes of their own.
+  const told = [];
+  const anybody = new ContentManager(bus, { notify: (text) => told.push(text), message: 'old: {{title}}, {{title}}' });
+  anybody.open({ title: 'T', tags: ['a'] });
+  bus.says('oro/data/update', [change(null, 'a')]);
+  assert.deepEqual(told, ['old: T, T']);
+});
+
+test('a page may have words of its own, and others then say nothing', () => {
+  const bus = new Bus();
+  const content = new ContentManager(bus, { notify: assert.fail, topic: 'changes' });
+  const told = [];
+  const page = content.open({ tags: ['a'], outdated: (_text, which, changes) => told.push([which, changes]) });
+  for (const nonsense of [null, 'a', {}, [null], [7], [{}]]) bus.says('changes', nonsense);
+  assert.deepEqual(told, []);
+  bus.says('changes', [change('ben', 'a')]);
+  assert.deepEqual(told, [[page, [change('ben', 'a')]]]);
+});
+
+test('own changes are published with their author', async () => {
+  const bus = new Bus();
+  await new ContentManager(bus, { user: 'ann' }).publish('a', 'b');
+  assert.deepEqual(bus.published, [
+    ['oro/data/update', [change('ann', 'a'), change('ann', 'b')], { excludeMe: false }],
+  ]);
+});
+
+test('tags are written as OroPlatform writes them', () => {
+  const check = (values, expect) => assert.equal(contentTag(...values), expect);
+  check(['Oro\\Bundle\\UserBundle\\Entity\\User', 7], 'Oro_Bundle_UserBundle_Entity_User_7');
+  check(['\\Oro\\Bundle\\UserBundle\\Entity\\User'], 'Oro_Bundle_UserBundle_Entity_User_type_collection');
+  check(['A1B', 1, 'x'], 'A_B_1_x');
+});
+
+test('the maintenance notice is shown to all but its author', async () => {
+  const bus = new Bus();
+  const shown = [];
+  const notice = (options) => maintenanceNotice(bus, {
+    show: ({ userId }) => shown.push(`on ${userId}`), hide: () => shown.push('off'), ...options,
+  });
+  const check = (state, ...expect) => {
+    bus.says('oro/maintenance', state);
+    assert.deepEqual(shown.splice(0), expect);
+  };
+  const stop = notice({ user: 8 });
+  check({ isOn: false, userId: 7 });
+  check({ isOn: true, userId: 7 }, 'on 7');
+  check({ isOn: true, userId: 7 });
+  check({ isOn: false, userId: null }, 'off');
+  check({ isOn: true, userId: 8 });
+  check({ isOn: true, userId: '8' });
+  check({ isOn: true, userId: null }, 'on null');
+  check('nonsense', 'off');
+  check({ isOn: true, userId: null }, 'on null');
+  stop();
+  assert.deepEqual([shown.splice(0), bus.topics], [['off'], []]);
+
+  notice({ topic: 'm', user: null, current: async () => ({ isOn: true, userId: 1 }) });
+  bus.dispatchEvent(new Event('connected'));
+  await new Promise(setImmediate);
+  assert.deepEqual(shown.splice(0), ['on 1']);
+});
+
+test('models follow their topics', () => {
+  const bus = new Bus();
+  const backbone = { url: () => 'orders/7', attributes: {}, set(values) { Object.assign(this.attributes, values); } };
+  const plain = { url: 'orders/8', total: 1 };
+  const stop = keepRelevant(bus, backbone);
+  keepRelevant(bus, plain);
+  bus.says('orders/7', { total: 2 });
+  bus.says('orders/8', { total: 3 });
+  bus.says('orders/8', null);
+  bus.says('orders/8', 'nonsense');
+  assert.deepEqual([backbone.attributes, plain.total], [{ total: 2 }, 3]);
+  stop();
+  stopTracking(bus, plain);
+  stopTracking(bus, plain);
+  assert.deepEqual(bus.topics, []);
+
+  // Elsewhere, otherwise, and only once.
+  const seen = [];
+  keepRelevant(bus, plain, { topic: 'there' });
+  const second = keepRelevant(bus, plain, { topic: 'here', apply: (model, values) => seen.push([model, values]) });
+  assert.deepEqual(bus.topics, ['here']);
+  bus.says('here', { total: 9 });
+  assert.deepEqual([seen, plain.total], [[[plain, { total: 9 }]], 3]);
+  second();
+  assert.throws(() => keepRelevant(bus, {}), /`url`/);
+});

@@ -1,0 +1,104 @@
+// A router that does what a test tells it, and the page around sync.js: one WebSocket class whose
+// sockets are kept, and timers, chance and visibility that stand still until they are moved.
+
+import { mock } from 'node:test';
+
+import { Sync } from '../sync.js';
+
+/** The sockets that were opened, the last one last. */
+export let sockets = [];
+
+class Socket {
+  constructor(url, protocol) {
+    Object.assign(this, { url, protocol, readyState: 0, sent: [], closed: false });
+    sockets.push(this);
+  }
+
+  send(text) { this.sent.push(JSON.parse(text)); }
+
+  close() { this.closed = true; this.readyState = 3; }
+
+  // --- The router's side ---
+
+  /** Accepts the connection, and reads HELLO. */
+  accept(session = 7) {
+    this.readyState = 1;
+    this.onopen();
+    this.says([2, session, { roles: { broker: {}, dealer: {} } }]);
+    return this;
+  }
+
+  says(message) { this.onmessage?.({ data: JSON.stringify(message) }); }
+
+  /** TCP ends, or the handshake was refused. */
+  breaks(code = 1006) { this.readyState = 3; this.onclose?.({ code, reason: '' }); }
+
+  /** The requests of a kind that have come. */
+  asked(code) { return this.sent.filter(([kind]) => kind === code); }
+
+  /** Confirms every SUBSCRIBE that waits: the n-th gets the id 100 + n. */
+  confirms() {
+    for (const message of this.asked(32).slice(this.confirmed ?? 0)) {
+      this.confirmed = (this.confirmed ?? 0) + 1;
+      this.says([33, message[1], 100 + this.confirmed]);
+    }
+    return this;
+  }
+}
+
+export class Page extends EventTarget {
+  visibilityState = 'visible';
+
+  becomes(state) {
+    this.visibilityState = state;
+    this.dispatchEvent(new Event('visibilitychange'));
+  }
+}
+
+let made = [];
+let chance = 0.5;
+
+/** A connection to the router; what it tells is in `heard`. */
+export function connect(options = {}) {
+  const sync = new Sync({ url: 'ws://router/', WebSocket: Socket, ...options });
+  made.push(sync);
+  const heard = [];
+  for (const name of ['connected', 'disconnected', 'retrying', 'refused']) {
+    sync.addEventListener(name, ({ detail }) => heard.push([name, detail]));
+  }
+  return { sync, heard };
+}
+
+export const socket = () => sockets.at(-1);
+
+/** Lets promises go on that have nothing to wait for. */
+export async function settle() {
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+}
+
+export async function pass(milliseconds) {
+  mock.timers.tick(milliseconds);
+  await settle();
+}
+
+/** The share of the time within which an attempt falls that it waits. */
+export function chanceIs(share) { chance = share; }
+
+export function begin() {
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  mock.method(Math, 'random', () => chance);
+  chance = 0.5;
+  sockets = [];
+  globalThis.document = new Page();
+  globalThis.window = new Page();
+  globalThis.addEventListener = (...rest) => globalThis.window.addEventListener(...rest);
+}
+
+export function end() {
+  for (const sync of made) sync.close();
+  made = [];
+  mock.reset();
+  mock.timers.reset();
+  delete globalThis.document;
+  delete globalThis.addEventListener;
+}

@@ -1,0 +1,554 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { SyncError } from '../sync.js';
+import { begin, chanceIs, connect, end, pass, settle, socket, sockets } from './router.mjs';
+
+beforeEach(begin);
+afterEach(end);
+
+const names = (heard) => heard.map(([name]) => name);
+
+/** A connection that has a session. */
+async function connected(options) {
+  const it = connect(options);
+  await settle();
+  socket().accept();
+  await settle();
+  return it;
+}
+
+test('it says hello, and tells of the session', async () => {
+  const { sync, heard } = connect({ realm: 'shop' });
+  assert.equal(sync.state, 'connecting');
+  await settle();
+  assert.equal(socket().url, 'ws://router/');
+  assert.equal(socket().protocol, 'wamp.2.json');
+  socket().accept(42);
+  const [code, realm, details] = socket().sent[0];
+  assert.deepEqual([code, realm, Object.keys(details.roles)], [1, 'shop', ['subscriber', 'publisher', 'caller']]);
+  assert.deepEqual([sync.state, sync.session], ['connected', 42]);
+  assert.deepEqual(heard, [['connected', { session: 42, resumed: false }]]);
+});
+
+test('addresses are those of the page', async () => {
+  globalThis.location = { href: 'https://shop.example/orders/7?x=1' };
+  const check = async (url, expect) => {
+    connect({ url });
+    await settle();
+    assert.equal(socket().url, expect);
+  };
+  await check(undefined, 'wss://shop.example/');
+  await check('/', 'wss://shop.example/');
+  await check('/ws', 'wss://shop.example/ws');
+  await check('http://127.0.0.1:8080', 'ws://127.0.0.1:8080/');
+  await check('wss://live.example/a?b=c', 'wss://live.example/a?b=c');
+  await check(new URL('https://live.example/'), 'wss://live.example/');
+  await check(() => '/there', 'wss://shop.example/there');
+  delete globalThis.location;
+});
+
+test('a page is told of its mistakes in an address, and goes on trying', async () => {
+  const { heard } = connect({ url: 'http://' });
+  await settle();
+  assert.deepEqual(names(heard), ['disconnected', 'retrying']);
+  assert.match(heard[0][1].error.message, /Invalid URL/);
+});
+
+test('each attempt has a ticket of its own', async () => {
+  let count = 0;
+  connect({ ticket: async () => `t/${++count}` });
+  await settle();
+  assert.equal(socket().url, 'ws://router/?ticket=t%2F1');
+  socket().breaks();
+  await pass(1_000);
+  assert.equal(socket().url, 'ws://router/?ticket=t%2F2');
+  socket().accept();
+  socket().breaks();
+  await pass(2_000);
+  assert.equal(socket().url, 'ws://router/?ticket=t%2F3');
+});
+
+test('a ticket may be a text, or nothing', async () => {
+  const check = async (ticket, expect) => {
+    connect({ url: 'ws://router/?a=b', ticket });
+    await settle();
+    assert.equal(socket().url, expect);
+  };
+  await check('x', 'ws://router/?a=b&ticket=x');
+  await check(null, 'ws://router/?a=b');
+  await check(() => null, 'ws://router/?a=b');
+});
+
+test('a ticket that cannot be fetched is a failed attempt', async () => {
+  let works = false;
+  const { sync, heard } = connect({
+    ticket: async () => {
+      if (!works) throw new Error('no session');
+      return 'good';
+    },
+  });
+  await settle();
+  assert.deepEqual([sync.state, sockets.length], ['waiting', 0]);
+  assert.deepEqual(names(heard), ['disconnected', 'retrying']);
+  assert.equal(heard[0][1].error.message, 'no session');
+  works = true;
+  await pass(500);
+  assert.equal(socket().url, 'ws://router/?ticket=good');
+});
+
+test('a ticket that comes too late opens nothing', async () => {
+  let give;
+  connect({ timeout: 1_000, ticket: () => new Promise((resolve) => { give = resolve; }) });
+  await pass(1_000);
+  give('late');
+  await settle();
+  assert.equal(sockets.length, 0);
+});
+
+test('one subscription serves all handlers of a topic', async () => {
+  const { sync } = await connected();
+  const heard = [];
+  const first = sync.subscribe('a', (value) => heard.push(['first', value]));
+  const second = sync.subscribe('a', (value) => heard.push(['second', value]));
+  assert.deepEqual(socket().asked(32), [[32, 1, {}, 'a']]);
+  socket().confirms();
+  await Promise.all([first.ready, second.ready]);
+  socket().says([36, 101, 1, {}, ['x']]);
+  first.unsubscribe();
+  assert.deepEqual(socket().asked(34), []);
+  socket().says([36, 101, 2, {}, ['y']]);
+  second.unsubscribe();
+  assert.deepEqual(socket().asked(34), [[34, 2, 101]]);
+  socket().says([36, 101, 3, {}, ['z']]);
+  assert.deepEqual(heard, [['first', 'x'], ['second', 'x'], ['second', 'y']]);
+});
+
+test('without a handler, a topic is given up with all of them', async () => {
+  const { sync } = await connected();
+  sync.subscribe('a', assert.fail);
+  sync.subscribe('a', assert.fail);
+  socket().confirms();
+  sync.unsubscribe('a');
+  sync.unsubscribe('a');
+  sync.unsubscribe('b', assert.fail);
+  assert.deepEqual(socket().asked(34), [[34, 2, 101]]);
+});
+
+test('an event comes to one value', async () => {
+  const { sync } = await connected();
+  const heard = [];
+  sync.subscribe('a', (value, event) => heard.push([value, event.args, event.kwargs]));
+  socket().confirms();
+  const check = (payload, ...expect) => {
+    socket().says([36, 101, 1, {}, ...payload]);
+    assert.deepEqual(heard.pop(), expect);
+  };
+  check([], null, [], {});
+  check([[]], null, [], {});
+  check([[0]], 0, [0], {});
+  check([[[1]]], [1], [[1]], {});
+  check([[1, 2]], [1, 2], [1, 2], {});
+  check([[], { k: 1 }], { k: 1 }, [], { k: 1 });
+  check([[1], { k: 1 }], { args: [1], kwargs: { k: 1 } }, [1], { k: 1 });
+  check([[1], {}], 1, [1], {});
+  check([null, null], null, [], {});
+});
+
+test('patterns say which topic it was', async () => {
+  const { sync } = await connected();
+  const heard = [];
+  sync.subscribe('a.', (_value, event) => heard.push(event.topic), { match: 'prefix' });
+  sync.subscribe('a.', assert.fail);
+  assert.deepEqual(socket().asked(32), [[32, 1, { match: 'prefix' }, 'a.'], [32, 2, {}, 'a.']]);
+  socket().confirms();
+  socket().says([36, 101, 1, { topic: 'a.b' }]);
+  assert.deepEqual(heard, ['a.b']);
+  sync.unsubscribe('a.', undefined, { match: 'prefix' });
+  assert.deepEqual(socket().asked(34), [[34, 3, 101]]);
+});
+
+test('a handler that throws stops nobody else', async () => {
+  const { sync } = await connected();
+  const errors = [];
+  globalThis.reportError = (error) => errors.push(error.message);
+  const heard = [];
+  sync.subscribe('a', () => { throw new Error('mine'); });
+  sync.subscribe('a', (value) => heard.push(value));
+  socket().confirms();
+  socket().says([36, 101, 1, {}, ['x']]);
+  delete globalThis.reportError;
+  assert.deepEqual([errors, heard], [['mine'], ['x']]);
+});
+
+test('a refused topic is told of, and asked for with the next connection', async () => {
+  const { sync, heard } = await connected();
+  const refused = sync.subscribe('secret', assert.fail);
+  socket().says([8, 32, 1, { message: 'Not yours.' }, 'wamp.error.not_authorized', ['Not yours.']]);
+  await assert.rejects(refused.ready, { name: 'SyncError', uri: 'wamp.error.not_authorized', message: 'Not yours.' });
+  const [name, { topic, error }] = heard.at(-1);
+  assert.deepEqual([name, topic, error.uri], ['refused', 'secret', 'wamp.error.not_authorized']);
+  assert.equal(sync.state, 'connected');
+  // Who asks anew, asks anew.
+  const again = sync.subscribe('secret', () => {});
+  assert.equal(socket().asked(32).length, 2);
+  socket().says([8, 32, 2, {}, 'wamp.error.not_authorized']);
+  await assert.rejects(again.ready);
+  socket().breaks();
+  await pass(1_000);
+  socket().accept().confirms();
+  assert.deepEqual(names(heard).slice(-3), ['disconnected', 'retrying', 'connected']);
+  await sync.subscribe('secret', () => {}).ready;
+});
+
+test('what was subscribed to before there was a connection is subscribed to then', async () => {
+  const { sync, heard } = connect();
+  const ready = ['a', 'b'].map((topic) => sync.subscribe(topic, () => {}).ready);
+  sync.subscribe('c', () => {}).unsubscribe();
+  await settle();
+  socket().accept();
+  assert.deepEqual(socket().asked(32).map(([, , , topic]) => topic), ['a', 'b']);
+  // Not before the topics are: what a page fetches now misses nothing.
+  assert.deepEqual(names(heard), []);
+  socket().confirms();
+  await Promise.all(ready);
+  assert.deepEqual(names(heard), ['connected']);
+});
+
+test('topics come back with the connection, and old ids mean nothing then', async () => {
+  const { sync, heard } = await connected();
+  const values = [];
+  sync.subscribe('a', (value) => values.push(`a ${value}`));
+  sync.subscribe('b', (value) => values.push(`b ${value}`));
+  sync.subscribe('c', assert.fail);
+  socket().confirms();
+  const old = socket();
+  old.breaks();
+  sync.unsubscribe('c');
+  await pass(1_000);
+  old.says([36, 101, 1, {}, ['from the dead']]);
+  const now = socket().accept(8);
+  assert.deepEqual(now.asked(32).map(([, , , topic]) => topic), ['a', 'b']);
+  now.says([33, 1, 202]);
+  now.says([36, 202, 1, {}, ['new']]);
+  now.says([36, 101, 1, {}, ['nobody']]);
+  assert.equal(heard.at(-1)[0], 'retrying');
+  now.says([33, 2, 201]);
+  now.says([36, 201, 1, {}, ['new']]);
+  assert.deepEqual(values, ['a new', 'b new']);
+  assert.deepEqual(heard.at(-1), ['connected', { session: 8, resumed: true }]);
+});
+
+test('a topic given up before it was confirmed is left', async () => {
+  const { sync } = await connected();
+  sync.subscribe('a', assert.fail).unsubscribe();
+  socket().confirms();
+  assert.deepEqual(socket().asked(34), [[34, 2, 101]]);
+  // Unless somebody wants it again: to the server, it is the same subscription.
+  const heard = [];
+  sync.subscribe('b', assert.fail).unsubscribe();
+  const ready = sync.subscribe('b', (value) => heard.push(value)).ready;
+  for (const [, request] of socket().asked(32).slice(1)) socket().says([33, request, 102]);
+  await ready;
+  assert.equal(socket().asked(34).length, 1);
+  socket().says([36, 102, 1, {}, ['x']]);
+  assert.deepEqual(heard, ['x']);
+});
+
+test('a topic whose route was taken away is asked for until it is back', async () => {
+  const { sync, heard } = await connected();
+  const values = [];
+  sync.subscribe('a', (value) => values.push(value));
+  socket().confirms();
+  socket().says([35, 0, { subscription: 101, reason: 'jackfield.error.no_route' }]);
+  assert.equal(heard.at(-1)[1].error.uri, 'jackfield.error.no_route');
+  await pass(500);
+  assert.equal(socket().asked(32).length, 2);
+  socket().says([8, 32, 2, {}, 'jackfield.error.no_route']);
+  await pass(999);
+  assert.equal(socket().asked(32).length, 2);
+  await pass(1);
+  socket().confirms();
+  socket().says([36, 103, 1, {}, ['back']]);
+  assert.deepEqual(values, ['back']);
+  assert.deepEqual(names(heard), ['connected', 'refused']);
+});
+
+test('publishing answers with the publication', async () => {
+  const { sync } = await connected();
+  const check = async (values, ...expect) => {
+    const published = sync.publish('a', ...values);
+    await settle();
+    const [, request, ...rest] = socket().asked(16).at(-1);
+    socket().says([17, request, 4711]);
+    assert.deepEqual(rest, expect);
+    assert.equal(await published, 4711);
+  };
+  await check(['x'], { acknowledge: true }, 'a', ['x']);
+  await check([], { acknowledge: true }, 'a');
+  await check([null], { acknowledge: true }, 'a', [null]);
+  await check([undefined, { args: [1, 2] }], { acknowledge: true }, 'a', [1, 2]);
+  await check([undefined, { kwargs: { k: 1 } }], { acknowledge: true }, 'a', [], { k: 1 });
+  await check(['x', { excludeMe: false, eligible: [7], exclude: [8], wamp: { exclude_authid: ['eve'] } }],
+    { acknowledge: true, exclude_me: false, eligible: [7], exclude: [8], exclude_authid: ['eve'] }, 'a', ['x']);
+  const refused = sync.publish('a', 'x');
+  await settle();
+  socket().says([8, 16, socket().asked(16).at(-1)[1], {}, 'acme.error.flood', ['Slowly.']]);
+  await assert.rejects(refused, { uri: 'acme.error.flood', message: 'Slowly.', args: ['Slowly.'] });
+});
+
+test('calls answer with one value', async () => {
+  const { sync } = await connected();
+  const check = async (values, sent, answer, expect) => {
+    const called = sync.call('sum', ...values);
+    await settle();
+    const [, request, , ...rest] = socket().asked(48).at(-1);
+    assert.deepEqual(rest, sent);
+    socket().says([50, request, {}, ...answer]);
+    assert.deepEqual(await called, expect);
+  };
+  await check([], ['sum'], [], null);
+  await check([[1, 2]], ['sum', [1, 2]], [[3]], 3);
+  await check([[], { kwargs: { a: 1 } }], ['sum', [], { a: 1 }], [[], { b: 2 }], { b: 2 });
+  const refused = sync.call('none');
+  await settle();
+  socket().says([8, 48, socket().asked(48).at(-1)[1], {}, 'wamp.error.no_such_procedure']);
+  await assert.rejects(refused, SyncError);
+});
+
+test('an answer that does not come is an error', async () => {
+  const { sync } = await connected();
+  const slow = sync.call('slow', [], { timeout: 50 });
+  const lost = sync.call('lost');
+  await settle();
+  await Promise.all([assert.rejects(slow, { uri: 'wamp.error.timeout' }), pass(50)]);
+  socket().breaks();
+  await assert.rejects(lost, { uri: 'jackfield.client.disconnected' });
+});
+
+test('what is asked for without a connection waits for one, but not for ever', async () => {
+  const { sync } = connect({ timeout: 5_000 });
+  const call = sync.call('a');
+  await settle();
+  socket().accept();
+  await settle();
+  socket().says([50, socket().asked(48)[0][1], {}, ['here']]);
+  assert.equal(await call, 'here');
+  socket().breaks();
+  const late = sync.publish('a', 1);
+  await Promise.all([assert.rejects(late, { uri: 'jackfield.client.disconnected' }), pass(5_000)]);
+});
+
+test('attempts are spread by chance, over times that double', async () => {
+  const { heard } = connect({ retry: { first: 1_000, most: 8_000 } });
+  const delays = [];
+  for (const share of [0.999, 0, 0.5, 0.5, 0.5, 0.5]) {
+    await settle();
+    chanceIs(share);
+    socket().breaks();
+    const { delay, attempt } = heard.at(-1)[1];
+    delays.push(delay);
+    assert.equal(attempt, delays.length);
+    const before = sockets.length;
+    if (delay > 0) {
+      await pass(delay - 1);
+      assert.equal(sockets.length, before);
+    }
+    await pass(1);
+    assert.equal(sockets.length, before + 1);
+  }
+  assert.deepEqual(delays, [999, 0, 2_000, 4_000, 4_000, 4_000]);
+  assert.deepEqual(names(heard).filter((name) => name === 'disconnected').length, 1);
+});
+
+test('only a connection that has held begins anew', async () => {
+  const { heard } = await connected();
+  const after = async (time) => {
+    await pass(time);
+    socket().breaks();
+    const { attempt, delay } = heard.at(-1)[1];
+    await pass(delay);
+    socket().accept();
+    return attempt;
+  };
+  assert.deepEqual([await after(0), await after(10), await after(6_000), await after(10)], [1, 2, 1, 2]);
+});
+
+test('a server that says goodbye, or no, is come back to', async () => {
+  const { sync, heard } = await connected();
+  socket().says([6, { message: 'shutting down' }, 'wamp.close.system_shutdown']);
+  assert.deepEqual(socket().sent.at(-1), [6, {}, 'wamp.close.goodbye_and_out']);
+  assert.ok(socket().closed);
+  assert.equal(heard.at(-1)[1].error.uri, 'wamp.close.system_shutdown');
+  await pass(500);
+  socket().readyState = 1;
+  socket().says([3, { message: 'no such realm' }, 'wamp.error.no_such_realm']);
+  assert.equal(heard.at(-1)[1].error.message, 'no such realm');
+  assert.equal(sync.state, 'waiting');
+  await pass(1_000);
+  assert.equal(sockets.length, 3);
+  socket().accept();
+  socket().onmessage({ data: 'HTTP/1.0 200 OK' });
+  assert.equal(heard.at(-1)[1].error.uri, 'wamp.error.protocol_violation');
+});
+
+test('a server that accepts and says nothing is given up', async () => {
+  connect({ timeout: 3_000 });
+  await settle();
+  socket().readyState = 1;
+  socket().onopen();
+  await pass(2_999);
+  assert.ok(!socket().closed);
+  await pass(1);
+  assert.ok(socket().closed);
+  await pass(500);
+  assert.equal(sockets.length, 2);
+});
+
+test('a silent connection is asked whether it lives', async () => {
+  const { sync, heard } = await connected({ heartbeat: 1_000, timeout: 500 });
+  const first = socket();
+  await pass(1_000);
+  assert.deepEqual(first.asked(34), []);
+  await pass(1_000);
+  const [[, request, nobodys]] = first.asked(34);
+  assert.equal(nobodys, Number.MAX_SAFE_INTEGER);
+  first.says([8, 34, request, {}, 'wamp.error.no_such_subscription']);
+  await pass(500);
+  assert.equal(sync.state, 'connected');
+  await pass(2_000);
+  assert.equal(first.asked(34).length, 2);
+  await pass(500);
+  assert.ok(first.closed);
+  assert.match(heard.at(-1)[1].error.message, /does not answer any more/);
+});
+
+test('a connection that hears something is not asked', async () => {
+  const { sync } = await connected({ heartbeat: 1_000 });
+  for (let beat = 0; beat < 5; beat++) {
+    socket().says([36, 9, 9, {}]);
+    await pass(1_000);
+  }
+  assert.deepEqual([socket().asked(34), sync.state], [[], 'connected']);
+});
+
+test('a hidden page gives its connection up after a while, until it is seen', async () => {
+  const { sync, heard } = await connected({ pauseAfter: 5_000, heartbeat: 0 });
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  document.becomes('hidden');
+  await pass(4_999);
+  document.becomes('visible');
+  socket().says([8, 34, socket().asked(34)[0][1], {}, 'wamp.error.no_such_subscription']);
+  await pass(10_000);
+  assert.equal(sync.state, 'connected');
+  document.becomes('hidden');
+  await pass(5_000);
+  assert.deepEqual([sync.state, socket().sent.at(-1)], ['paused', [6, {}, 'wamp.close.close_realm']]);
+  assert.ok(socket().closed);
+  assert.equal(heard.at(-1)[0], 'disconnected');
+  await pass(100_000);
+  assert.equal(sockets.length, 1);
+  document.becomes('visible');
+  await settle();
+  socket().accept().confirms();
+  assert.deepEqual(heard.at(-1), ['connected', { session: 7, resumed: true }]);
+});
+
+test('a page that is hidden for as long as it likes keeps its connection', async () => {
+  const { sync } = await connected({ pauseAfter: Infinity, heartbeat: 0 });
+  document.becomes('hidden');
+  await pass(1_000_000);
+  assert.equal(sync.state, 'connected');
+});
+
+test('a hidden page that has lost its connection pauses as well', async () => {
+  const { sync } = await connected({ pauseAfter: 60_000, retry: { first: 1_000, most: 1_000 } });
+  document.becomes('hidden');
+  for (let lost = 0; sync.state !== 'paused'; lost++) {
+    assert.ok(lost < 200);
+    socket().breaks();
+    await pass(500);
+  }
+  const count = sockets.length;
+  await pass(100_000);
+  assert.equal(sockets.length, count);
+});
+
+test('a page that was never seen pauses', async () => {
+  document.visibilityState = 'hidden';
+  const { sync } = await connected({ pauseAfter: 1_000 });
+  await pass(1_000);
+  assert.equal(sync.state, 'paused');
+});
+
+test('a page that is seen again finds out whether its connection lives', async () => {
+  await connected({ heartbeat: 0 });
+  document.becomes('hidden');
+  document.becomes('visible');
+  assert.equal(socket().asked(34).length, 1);
+  await pass(5_000);
+  assert.ok(socket().closed);
+});
+
+test('a page that is seen, or online, does not wait for its next attempt', async () => {
+  const { sync } = connect({ retry: { first: 10_000, most: 60_000 } });
+  await settle();
+  socket().breaks();
+  document.becomes('visible');
+  await settle();
+  assert.equal(sockets.length, 2);
+  socket().breaks();
+  assert.equal(sync.state, 'waiting');
+  chanceIs(0.1);
+  window.dispatchEvent(new Event('online'));
+  await pass(1_000);
+  assert.equal(sockets.length, 3);
+});
+
+test('a page that is left lets go, and goes on when it is back', async () => {
+  const { sync } = await connected();
+  window.dispatchEvent(new Event('pagehide'));
+  assert.deepEqual([sync.state, socket().closed], ['paused', true]);
+  window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: false }));
+  assert.equal(sync.state, 'paused');
+  window.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: true }));
+  await settle();
+  assert.equal(sockets.length, 2);
+});
+
+test('closed is closed, until it is opened again', async () => {
+  const { sync, heard } = await connected();
+  sync.subscribe('a', () => {});
+  const call = sync.call('x');
+  await settle();
+  sync.close();
+  sync.close();
+  await assert.rejects(call, { uri: 'jackfield.client.closed' });
+  await assert.rejects(sync.call('x'), { uri: 'jackfield.client.closed' });
+  assert.deepEqual(socket().sent.at(-1), [6, {}, 'wamp.close.close_realm']);
+  document.becomes('visible');
+  window.dispatchEvent(new Event('online'));
+  await pass(1_000_000);
+  assert.deepEqual([sync.state, sockets.length], ['closed', 1]);
+  assert.deepEqual(names(heard), ['connected', 'disconnected']);
+  sync.reconnect();
+  await settle();
+  socket().accept().confirms();
+  assert.equal(heard.at(-1)[0], 'connected');
+  document.becomes('hidden');
+  await pass(300_000);
+  assert.equal(sync.state, 'paused');
+});
+
+test('a page may connect anew at once', async () => {
+  const { sync, heard } = await connected();
+  sync.reconnect();
+  await settle();
+  assert.ok(sockets[0].closed);
+  socket().accept(9);
+  assert.deepEqual(names(heard), ['connected', 'disconnected', 'connected']);
+  assert.equal(sync.session, 9);
+  await pass(1_000);
+  assert.equal(sockets.length, 2);
+});
