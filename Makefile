@@ -5,6 +5,7 @@ PYTHON ?= python3
 PEERS := target/peers
 SITE := target/demo/site
 STOCK := broadcast chat secured sync
+SHOWN := demo greeting
 
 .DEFAULT_GOAL := help
 
@@ -13,9 +14,9 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build plugins ## Build everything, and serve a demo site on 127.0.0.1:8080
+demo: build plugins ## Build everything, and serve a demo site: http://127.0.0.1:8080/demo/
 	@cat docs/demo.txt
-	@target/release/jackfield serve $(SITE)
+	@target/release/jackfield serve --demo $(SITE)
 
 .PHONY: build
 build: toolchain ## Build the server
@@ -23,16 +24,30 @@ build: toolchain ## Build the server
 
 # Each file is put in place by renaming, so that a server that watches the site never meets half
 # of one; routes come last, so that it never meets them without their handlers.
-.PHONY: plugins
-plugins: toolchain ## Build the stock plugins as components, into the demo site
-	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins
-	@for plugin in $(STOCK); do \
+define place
+	@for plugin in $(1); do \
 		mkdir -p $(SITE)/$$plugin && \
 		place() { cmp -s $$1 $$2 || { cp $$1 $$2.tmp && mv $$2.tmp $$2; }; } && \
 		place target/plugins/wasm32-wasip2/release/jackfield_$$plugin.wasm $(SITE)/$$plugin/$$plugin.wasm && \
 		place plugins/$$plugin/websocket_routing.yml $(SITE)/$$plugin/websocket_routing.yml || exit 1; \
 	done
+endef
+
+.PHONY: plugins
+plugins: toolchain ## Build the stock plugins as components, into the demo site
+	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	$(call place,$(STOCK) $(SHOWN))
 	@echo "the demo site is in $(SITE)"
+
+# The demo's page shows this line. Another text is another component, as it is compiled in; the
+# text reaches the compiler as it was written, quotes and all.
+.PHONY: greeting
+greeting: export JACKFIELD_GREETING = $(or $(TEXT),Good morning)
+greeting: export JACKFIELD_GREETING_BUILT = $(shell date +%H:%M:%S)
+greeting: ## Replace the demo's greeting while it is served (TEXT='Good evening')
+	@cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins --package jackfield-greeting
+	$(call place,greeting)
+	@echo "the demo's greeting is replaced; whoever is watching has seen it"
 
 .PHONY: test
 test: toolchain peers ## Install what the tests need, and run all of them

@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
 use crate::generation::Generation;
+use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
 use crate::{listener, shutdown};
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     /// Publishing over HTTP, where somebody may.
     pub(crate) api: Option<Api>,
+    /// Whether the demo's page is served.
+    pub(crate) demo: Demo,
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
@@ -65,6 +68,7 @@ pub enum ServeError {
 pub async fn serve(
     site: Site,
     config: Config,
+    demo: Demo,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
@@ -91,6 +95,7 @@ pub async fn serve(
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
         api,
+        demo,
         config,
     });
 
@@ -112,6 +117,9 @@ pub async fn serve(
         info!("the HTTP API is off: the configuration names no token under `api`");
     }
     writeln!(announce, "listening on ws://{address}/")?;
+    if app.demo == Demo::On {
+        writeln!(announce, "the demo is at http://{address}/demo/")?;
+    }
     announce.flush()?;
 
     let connections = listener::accept(Arc::clone(&app), listener, stop).await;

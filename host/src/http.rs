@@ -1,5 +1,5 @@
 //! Plain HTTP on the WebSocket port: a page for people who open it in a browser, a health check,
-//! and the way to [`crate::api`].
+//! the page client and the demo, and the way to [`crate::api`].
 //!
 //! [`crate::handshake`] reads the head of a connection's first request, as a WebSocket's has to be
 //! answered by hand; what asks for no WebSocket is put back and served here by hyper, with
@@ -27,9 +27,11 @@ use crate::connection::Ended;
 use crate::handshake::Refusal;
 
 mod answer;
+mod assets;
 mod rewound;
 
 pub(crate) use answer::Answer;
+pub use assets::Demo;
 use rewound::Rewound;
 
 /// The least that hyper can read heads with.
@@ -51,9 +53,10 @@ where a proxy encrypts), any path, and one of these subprotocols:
     wamp.2.msgpack   WAMP v2 in MessagePack
     wamp.2.cbor      WAMP v2 in CBOR
 
-GET /health tells whether the server is well. POST /api/publish and /api/call publish and call
-without a WebSocket, if the server is configured for it. `jackfield help` lists what the command can do, and the
-documentation is in the folder docs of Jackfield's source: configuration.md, publishing.md and more.
+GET /sync.js is a client for pages. GET /health tells whether the server is well. POST /api/publish
+and /api/call publish and call without a WebSocket, if the server is configured for it.
+`jackfield help` lists what the command can do, and the documentation is in the folder docs of
+Jackfield's source: browser.md, configuration.md, publishing.md and more.
 ";
 
 /// Serves requests until the client or the server has had enough. Returns the stream, and what was
@@ -130,6 +133,9 @@ async fn part(mut stream: TcpStream) {
 }
 
 async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
+    if let Some(file) = asset(app, &request) {
+        return file;
+    }
     let asked = (request.method().clone(), request.uri().path().to_owned());
     match (asked.0, asked.1.as_str()) {
         (_, path) if path.starts_with("/api/") => api::answer(app, request).await,
@@ -140,6 +146,12 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
             .with(CONNECTION, "upgrade"),
         _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n").allowing("GET, HEAD"),
     }
+}
+
+/// One of the files for browsers, if it is asked for.
+fn asset(app: &App, request: &Request<Incoming>) -> Option<Answer> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    reads.then(|| assets::answer(request.uri().path(), request.headers(), app.demo)).flatten()
 }
 
 /// The state of the server, without anything that is not everybody's business: this port is open

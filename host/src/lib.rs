@@ -34,7 +34,7 @@ mod dispatch;
 mod frame;
 pub mod generation;
 mod handshake;
-mod http;
+pub mod http;
 mod ids;
 mod listener;
 pub mod reload;

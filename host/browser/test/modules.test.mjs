@@ -61,9 +61,10 @@ test('own changes are silent', () => {
   assert.deepEqual([own, page.isOutdated], [[[change('ann', 'a')]], false]);
   // Who is nobody in particular has no changes of their own.
   const told = [];
-  const anybody = new ContentManager(bus, { notify: (text) => told.push(text), message: 'old: {{title}}, {{title}}' });
+  const elsewhere = new Bus();
+  const anybody = new ContentManager(elsewhere, { notify: (text) => told.push(text), message: 'old: {{title}}, {{title}}' });
   anybody.open({ title: 'T', tags: ['a'] });
-  bus.says('oro/data/update', [change(null, 'a')]);
+  elsewhere.says('oro/data/update', [change(null, 'a')]);
   assert.deepEqual(told, ['old: T, T']);
 });
 

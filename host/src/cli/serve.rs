@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::{self, ServeError};
 use crate::config::{Config, LogFormat};
+use crate::http::Demo;
 use crate::site::Site;
 
 /// What `jackfield serve` is told.
@@ -24,23 +25,27 @@ pub struct Args {
     /// The configuration; without it, DIR/jackfield.yml where there is one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serve the page of the demo at /demo/. Not for production: whoever opens it publishes.
+    #[arg(long)]
+    demo: bool,
 }
 
 /// Serves until asked to end. Mistakes of the site go to stderr, each with its place.
 pub fn run(args: Args) -> ExitCode {
-    let Args { site, listen, config } = args;
+    let Args { site, listen, config, demo } = args;
     let mut config = match Config::find(config.as_deref(), &site) {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
     config.listen = listen.unwrap_or(config.listen);
+    let demo = if demo { Demo::On } else { Demo::Off };
     // Lines that wait are written when the guard is dropped, at the end.
     let _log = log_to_stderr(config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let served = runtime.block_on(app::serve(Site::new(site), config, &mut std::io::stdout()));
+    let served = runtime.block_on(app::serve(Site::new(site), config, demo, &mut std::io::stdout()));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

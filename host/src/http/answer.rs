@@ -1,4 +1,5 @@
-//! What is answered over HTTP, before it is bytes: small, whole, and never to be cached.
+//! What is answered over HTTP, before it is bytes: small, whole, and not to be cached, unless it is
+//! a file.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,15 +13,16 @@ use hyper::{Response, StatusCode};
 pub(crate) struct Answer {
     status: StatusCode,
     kind: &'static str,
-    headers: Vec<(HeaderName, &'static str)>,
+    caching: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 }
 
 impl Answer {
     /// A text for people.
     pub(crate) fn text(status: StatusCode, text: &'static str) -> Self {
-        let kind = "text/plain; charset=utf-8";
-        Self { status, kind, headers: Vec::new(), body: Bytes::from_static(text.as_bytes()) }
+        let body = Bytes::from_static(text.as_bytes());
+        Self::new(status, "text/plain; charset=utf-8", body)
     }
 
     /// Something for programs; it ends with a line end, for those who read it in a terminal.
@@ -28,14 +30,37 @@ impl Answer {
         // Maps whose keys are texts cannot fail to be written.
         let mut body = serde_json::to_vec(body).unwrap_or_default();
         body.push(b'\n');
-        let body = Bytes::from(body);
-        Self { status, kind: "application/json", headers: Vec::new(), body }
+        Self::new(status, "application/json", Bytes::from(body))
+    }
+
+    /// A file of the binary's own.
+    pub(super) fn file(kind: &'static str, bytes: &'static [u8]) -> Self {
+        Self::new(StatusCode::OK, kind, Bytes::from_static(bytes))
+    }
+
+    /// Nothing but a status and headers.
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self::new(status, "", Bytes::new())
+    }
+
+    fn new(status: StatusCode, kind: &'static str, body: Bytes) -> Self {
+        Self { status, kind, caching: "no-store", headers: Vec::new(), body }
     }
 
     /// With another header.
-    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub(crate) fn with(self, name: HeaderName, value: &'static str) -> Self {
+        self.with_value(name, HeaderValue::from_static(value))
+    }
+
+    /// With another header that is not the same each time.
+    pub(super) fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// May be kept, if the server is asked each time whether it still is what is kept.
+    pub(super) fn revalidated(self) -> Self {
+        Self { caching: "no-cache", ..self }
     }
 
     /// With the methods that would have been right.
@@ -58,11 +83,13 @@ impl Answer {
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if !self.kind.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.caching));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         for (name, value) in self.headers {
-            headers.append(name, HeaderValue::from_static(value));
+            headers.append(name, value);
         }
         response
     }

@@ -1,0 +1,96 @@
+// The handler that is replaced while the page watches, and the command that replaces it.
+
+const part = (id) => document.getElementById(id);
+
+/** How many of the former versions stay on the card. */
+const REMEMBERED = 3;
+
+export function showGreeting(sync) {
+  let current = null;
+  let versions = 0;
+  let since = null;
+  let reconnects = 0;
+
+  const show = (greeting) => {
+    part('greeting-number').textContent = greeting.number.toLocaleString('en');
+    beat();
+    const version = `${greeting.built} ${greeting.text}`;
+    if (version === current?.version) return;
+    if (current) {
+      remember(current.text);
+      restart(part('live'), 'is-new');
+    }
+    current = { version, text: greeting.text };
+    part('greeting').textContent = greeting.text;
+    part('greeting-versions').textContent = String(++versions);
+  };
+  sync.subscribe('demo/greeting', show);
+  sync.addEventListener('connected', async ({ detail }) => {
+    since = Date.now();
+    if (detail.resumed) reconnects++;
+    part('greeting-reconnects').textContent = String(reconnects);
+    show(await sync.call('demo/greeting'));
+  });
+  sync.addEventListener('disconnected', () => { since = null; });
+  setInterval(() => {
+    part('greeting-connection').textContent = since === null ? 'none' : duration(Date.now() - since);
+  }, 500);
+  writeCommand();
+}
+
+/** A line that a shell and make read as it is meant. */
+export function command(text) {
+  const quoted = text.replaceAll('$', '$$$$').replaceAll("'", "'\\''");
+  return `make greeting TEXT='${quoted}'`;
+}
+
+function writeCommand() {
+  const words = part('words');
+  const line = part('command');
+  const copy = part('copy');
+  const write = () => { line.textContent = command(words.value.trim() || words.defaultValue); };
+  words.addEventListener('input', write);
+  write();
+  copy.addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(line.textContent);
+      copy.textContent = 'Copied';
+    } catch {
+      // Without permission, the line is there to be copied by hand.
+      getSelection().selectAllChildren(line);
+      copy.textContent = 'Selected';
+    }
+    setTimeout(() => { copy.textContent = 'Copy'; }, 2_000);
+  });
+}
+
+function remember(text) {
+  const list = part('greeting-history');
+  const item = document.createElement('li');
+  const before = item.appendChild(document.createElement('s'));
+  before.textContent = text;
+  const when = item.appendChild(document.createElement('time'));
+  when.textContent = `until ${new Date().toLocaleTimeString('en-GB')}`;
+  list.prepend(item);
+  while (list.children.length > REMEMBERED) list.lastElementChild.remove();
+  list.hidden = false;
+}
+
+function beat() {
+  restart(document.querySelector('.beat'), 'now-beating');
+}
+
+/** Has the animation of a class begin anew. */
+function restart(element, name) {
+  element.classList.remove(name);
+  void element.offsetWidth;
+  element.classList.add(name);
+}
+
+function duration(milliseconds) {
+  const seconds = Math.floor(milliseconds / 1_000);
+  const two = (number) => String(number).padStart(2, '0');
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  return hours > 0 ? `${hours}:${two(minutes % 60)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}

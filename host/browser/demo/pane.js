@@ -1,0 +1,153 @@
+// A pane: one of two people with a connection of their own, who edit the same order and talk.
+
+import { ContentManager } from '/sync/content.js';
+import { maintenanceNotice } from '/sync/maintenance.js';
+
+import { connect, follow } from './connection.js';
+
+const RECORD = 'demo/record/7';
+const ROOM = 'acme/chat/demo';
+const TAG = 'Demo_Order_7';
+
+/** Lines of the chat that stay. */
+const LINES = 50;
+
+export function openPane({ name, id }) {
+  const element = document.getElementById('pane').content.cloneNode(true).querySelector('.pane');
+  const part = (which) => element.querySelector(`[data-part="${which}"]`);
+  element.id = `pane-${name.toLowerCase()}`;
+  element.querySelector('h3').textContent = name;
+  element.querySelector('.avatar').textContent = name[0];
+  document.getElementById('panes').append(element);
+
+  const sync = connect();
+  follow(sync, (state, words) => {
+    element.dataset.state = state;
+    part('session').textContent = state === 'connected' ? 'connected' : words.split(';')[0];
+  });
+  editRecord({ sync, name, part });
+  talk({ sync, name, part });
+  // It covers this pane alone, and not the whole page.
+  const curtain = part('maintenance');
+  const inside = [...element.children].filter((child) => child !== curtain);
+  const cover = (covered) => {
+    curtain.hidden = !covered;
+    for (const child of inside) child.inert = covered;
+  };
+  maintenanceNotice(sync, { user: id, show: () => cover(true), hide: () => cover(false) });
+  return { sync, id };
+}
+
+function editRecord({ sync, name, part }) {
+  const form = part('record');
+  const fields = form.elements;
+  const content = new ContentManager(sync, { user: name });
+  let version = null;
+
+  const say = (text, bad = false) => {
+    part('saved').textContent = text;
+    part('saved').toggleAttribute('data-bad', bad);
+  };
+  const show = (record) => {
+    version = record.version;
+    for (const field of ['title', 'status', 'note']) fields[field].value = record[field];
+    say(record.saved_by ? `Version ${record.version}, saved by ${record.saved_by}` : 'Nobody has changed it yet');
+    part('outdated').replaceChildren();
+    page.refreshed();
+  };
+  const load = async () => show(await sync.call(`${RECORD}/read`));
+  const warn = (text) => {
+    const words = document.createElement('p');
+    words.textContent = text;
+    const refresh = document.createElement('button');
+    Object.assign(refresh, { type: 'button', className: 'quiet', textContent: 'Refresh' });
+    refresh.addEventListener('click', () => load().catch(({ message }) => say(message, true)));
+    part('outdated').replaceChildren(words, refresh);
+  };
+  const page = content.open({
+    title: 'Order 7', tags: [TAG], outdated: warn,
+    // Saved by the same person elsewhere: their own changes are silent.
+    own: () => {},
+  });
+  // What was missed while there was no connection is found out by asking.
+  sync.addEventListener('connected', async () => {
+    const record = await sync.call(`${RECORD}/read`);
+    if (version === null) show(record);
+    else if (record.version !== version) warn('This order has changed while you were away.');
+  });
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const { title, status, note } = fields;
+    try {
+      show(await sync.call(`${RECORD}/save`, [], {
+        kwargs: { title: title.value, status: status.value, note: note.value, by: name },
+      }));
+      await content.publish(TAG);
+    } catch (error) {
+      say(error.message, true);
+    }
+  });
+}
+
+function talk({ sync, name, part }) {
+  const log = part('log');
+  const line = (text, from) => {
+    const item = document.createElement('li');
+    if (from) item.appendChild(document.createElement('b')).textContent = from;
+    else item.className = 'aside';
+    item.append(from ? ` ${text}` : text);
+    log.append(item);
+    while (log.children.length > LINES) log.firstElementChild.remove();
+    log.scrollTop = log.scrollHeight;
+  };
+  sync.subscribe(ROOM, (heard) => {
+    switch (heard.type) {
+      case 'history':
+        log.replaceChildren();
+        for (const { from, text } of heard.messages) line(text, from);
+        rename(sync, name);
+        break;
+      case 'message':
+        line(heard.text, heard.from);
+        break;
+      case 'renamed':
+        line(`${heard.to} is here`);
+        break;
+    }
+  });
+  part('say').addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const { text } = event.target.elements;
+    if (text.value.trim() === '') return;
+    try {
+      await sync.publish(ROOM, { text: text.value }, { excludeMe: false });
+      text.value = '';
+    } catch (error) {
+      line(error.message);
+    }
+  });
+}
+
+/** Takes a name in the room; somebody on another page may have it. */
+async function rename(sync, name) {
+  for (let number = 1; number < 50; number++) {
+    try {
+      return await sync.publish(ROOM, { nick: number > 1 ? `${name} ${number}` : name });
+    } catch (error) {
+      if (error.uri !== 'acme.chat.error.name_taken') return;
+    }
+  }
+}
+
+/** Ann's switch: the others have to wait. */
+export function switchMaintenance({ sync, id }) {
+  const input = document.getElementById('maintenance');
+  sync.subscribe('oro/maintenance', ({ isOn, userId }) => { input.checked = isOn && userId === id; });
+  input.addEventListener('change', async () => {
+    try {
+      await sync.publish('oro/maintenance', { isOn: input.checked, userId: id });
+    } catch {
+      input.checked = !input.checked;
+    }
+  });
+}

@@ -1,0 +1,44 @@
+// A value that changes every second, in an object that is kept relevant, and a line through the
+// last ones.
+
+import { keepRelevant } from '/sync/model.js';
+
+const KEPT = 60;
+const [WIDTH, HEIGHT] = [590, 120];
+
+export function showTicker(sync) {
+  let values = [];
+  const model = { url: 'demo/ticker', value: null };
+  const draw = () => {
+    if (values.length === 0) return;
+    const [last, before = last] = values.slice(-2).reverse();
+    const change = last - before;
+    document.getElementById('ticker-value').textContent = (last / 10).toFixed(1);
+    const sign = document.getElementById('ticker-change');
+    sign.textContent = `${change < 0 ? '▼' : '▲'} ${(Math.abs(change) / 10).toFixed(1)}`;
+    sign.dataset.sign = change < 0 ? 'down' : 'up';
+    const least = Math.min(...values);
+    const span = Math.max(Math.max(...values) - least, 40);
+    const point = (value, index) => {
+      const x = WIDTH - (values.length - 1 - index) * (WIDTH / (KEPT - 1));
+      const y = HEIGHT - 14 - ((value - least) / span) * (HEIGHT - 28);
+      return `${x.toFixed(1)},${y.toFixed(1)}`;
+    };
+    const points = values.map(point);
+    const path = (which, d) => document.querySelector(`#ticker-chart ${which}`).setAttribute('d', d);
+    path('.line', `M${points.join('L')}`);
+    const start = points[0].split(',')[0];
+    path('.area', `M${start},${HEIGHT}L${points.join('L')}L${WIDTH},${HEIGHT}Z`);
+  };
+  keepRelevant(sync, model, {
+    apply: (ticker, attributes) => {
+      Object.assign(ticker, attributes);
+      values = [...values, ticker.value].slice(-KEPT);
+      draw();
+    },
+  });
+  sync.addEventListener('connected', async () => {
+    values = await sync.call('demo/ticker') ?? [];
+    draw();
+  });
+}

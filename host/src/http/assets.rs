@@ -1,0 +1,135 @@
+//! The files that browsers get: the page client `sync.js` with its modules, and the demo. They are
+//! embedded, so that the binary is all there is to install; `host/browser` has their sources, which
+//! are what is shipped.
+//!
+//! Clients may keep a file, but ask each time whether it is still the same: its address does not
+//! say which version it is, and pages must not mix two of them. Called by [`crate::http`].
+
+use std::sync::OnceLock;
+
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue,
+    IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
+};
+use hyper::{HeaderMap, StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::Answer;
+
+/// Whether `/demo/` is served. It publishes what anybody types, which production does not want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demo {
+    /// There is no such page.
+    Off,
+    /// It is served.
+    On,
+}
+
+/// One file.
+struct Asset {
+    /// The path of its URL.
+    path: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+    tag: OnceLock<HeaderValue>,
+}
+
+/// Everything comes from here and nothing is inline; the connection goes back to here.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// Reading across origins is all that a file of these can be had for.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+macro_rules! asset {
+    ($path:literal, $file:literal) => {
+        Asset {
+            path: $path,
+            kind: kind($file),
+            bytes: include_bytes!(concat!("../../browser/", $file)),
+            tag: OnceLock::new(),
+        }
+    };
+}
+
+static CLIENT: [Asset; 8] = [
+    asset!("/sync.js", "sync.js"),
+    asset!("/sync.classic.js", "sync.classic.js"),
+    asset!("/sync/content.js", "content.js"),
+    asset!("/sync/content.classic.js", "content.classic.js"),
+    asset!("/sync/maintenance.js", "maintenance.js"),
+    asset!("/sync/maintenance.classic.js", "maintenance.classic.js"),
+    asset!("/sync/model.js", "model.js"),
+    asset!("/sync/model.classic.js", "model.classic.js"),
+];
+
+static DEMO: [Asset; 8] = [
+    asset!("/demo/", "demo/index.html"),
+    asset!("/demo/demo.css", "demo/demo.css"),
+    asset!("/demo/demo.js", "demo/demo.js"),
+    asset!("/demo/connection.js", "demo/connection.js"),
+    asset!("/demo/greeting.js", "demo/greeting.js"),
+    asset!("/demo/pane.js", "demo/pane.js"),
+    asset!("/demo/ticker.js", "demo/ticker.js"),
+    asset!("/demo/icon.svg", "demo/icon.svg"),
+];
+
+/// The answer to a GET or HEAD of a path, if there is a file for it.
+pub(super) fn answer(path: &str, headers: &HeaderMap, demo: Demo) -> Option<Answer> {
+    let find = |assets: &'static [Asset]| assets.iter().find(|asset| asset.path == path);
+    if let Some(asset) = find(&CLIENT) {
+        // A page of any origin may take its client from here: `import` asks by CORS.
+        let answer = asset.answer(headers);
+        return Some(
+            answer.with(ACCESS_CONTROL_ALLOW_ORIGIN, "*").with(RESOURCE_POLICY, "cross-origin"),
+        );
+    }
+    if demo == Demo::Off {
+        return None;
+    }
+    if path == "/demo" {
+        let there = Answer::text(StatusCode::PERMANENT_REDIRECT, "the demo is at /demo/\n");
+        return Some(there.with(LOCATION, "/demo/"));
+    }
+    let answer = find(&DEMO)?.answer(headers);
+    Some(answer.with(CONTENT_SECURITY_POLICY, POLICY).with(REFERRER_POLICY, "no-referrer"))
+}
+
+impl Asset {
+    fn answer(&self, headers: &HeaderMap) -> Answer {
+        let tag = self.tag.get_or_init(|| tag(self.bytes));
+        let answer = if is_known(headers, tag) {
+            Answer::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            Answer::file(self.kind, self.bytes)
+        };
+        answer.with_value(ETAG, tag.clone()).revalidated()
+    }
+}
+
+/// What names the bytes: the beginning of their hash, in quotes.
+fn tag(bytes: &[u8]) -> HeaderValue {
+    let hash = Sha256::digest(bytes);
+    let digits: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    // Hexadecimal digits in quotes are a header.
+    HeaderValue::from_str(&format!("\"{digits}\""))
+        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// Whether the client has these bytes already. Weak tags count here (RFC 9110, section 13.1.2).
+fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let lines = headers.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).any(|known| {
+        known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == tag.as_bytes()
+    })
+}
+
+const fn kind(file: &str) -> &'static str {
+    match file.as_bytes() {
+        [.., b'.', b'j', b's'] => "text/javascript; charset=utf-8",
+        [.., b'.', b'c', b's', b's'] => "text/css; charset=utf-8",
+        [.., b'.', b's', b'v', b'g'] => "image/svg+xml",
+        _ => "text/html; charset=utf-8",
+    }
+}

@@ -1,0 +1,15 @@
+//! What the demo page shows: a record that two people edit, in `record`, and a value that changes
+//! every second, in `ticker`. A site of one's own needs neither.
+
+use jackfield_plugin::{Plugin, export};
+
+mod record;
+mod ticker;
+
+fn plugin() -> Plugin {
+    Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .handler(record::handler())
+        .handler(ticker::handler())
+}
+
+export!(plugin);

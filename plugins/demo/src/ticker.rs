@@ -1,0 +1,92 @@
+//! The handler `demo.ticker`: a value that wanders by chance, published every second while somebody
+//! watches. Called, it answers with the last ones, so that a page has something to draw at once.
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::Duration,
+};
+
+use jackfield_plugin::{Error, Event, Handler, log, store, topics};
+use serde::Serialize;
+
+/// How many values are kept.
+const KEPT: usize = 60;
+
+/// Where it begins, and what it never leaves.
+const MIDDLE: i64 = 500;
+const REACH: i64 = 400;
+
+/// The greatest step in one second.
+const STEP: i64 = 25;
+
+/// What is published.
+#[derive(Serialize)]
+struct Tick {
+    value: i64,
+}
+
+pub(crate) fn handler() -> Handler {
+    Handler::new("demo.ticker")
+        .summary("publishes a value that wanders")
+        .every(Duration::from_secs(1))
+        .on_call(|_state, _request, _event| {
+            Ok(Event::of(&store::get::<Vec<i64>>("ticker")?.unwrap_or_default())?)
+        })
+        .on_timer(|_state, request| match tick() {
+            Ok(event) => topics::publish(request.topic(), event),
+            Err(error) => log::error!("{error}"),
+        })
+}
+
+fn tick() -> Result<Event, Error> {
+    let mut values: Vec<i64> = store::get("ticker")?.unwrap_or_default();
+    let last = values.last().copied().unwrap_or(MIDDLE);
+    // The further out it is, the more it is drawn back.
+    let step = chance(2 * STEP + 1) - STEP - (last - MIDDLE) / 40;
+    let value = (last + step).clamp(MIDDLE - REACH, MIDDLE + REACH);
+    values.push(value);
+    values.drain(..values.len().saturating_sub(KEPT));
+    store::set("ticker", &values)?;
+    Event::of(&Tick { value })
+}
+
+/// 0 to one less than `below`, by chance: every `RandomState` has keys of its own.
+fn chance(below: i64) -> i64 {
+    let number = RandomState::new().build_hasher().finish();
+    i64::try_from(number % below.unsigned_abs()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_plugin::{
+        Value,
+        testing::{Harness, User},
+    };
+
+    use crate::plugin;
+
+    use super::*;
+
+    #[test]
+    fn it_wanders_within_its_reach_and_remembers_where_it_was() {
+        let mut site = Harness::new(plugin);
+        site.route("demo/ticker", "demo.ticker");
+        let visitor = site.join(User::anonymous());
+        let empty: Vec<i64> =
+            site.call(visitor, "demo/ticker", Event::empty()).unwrap().single().unwrap();
+        assert!(empty.is_empty(), "{empty:?}");
+        site.subscribe(visitor, "demo/ticker").unwrap();
+        for _ in 0..KEPT + 5 {
+            site.timer("demo/ticker").unwrap();
+        }
+        let values: Vec<i64> = site
+            .received(visitor)
+            .iter()
+            .map(|heard| heard.event.single::<Value>().unwrap()["value"].as_i64().unwrap())
+            .collect();
+        assert!(values.iter().all(|value| (100..=900).contains(value)), "{values:?}");
+        let kept: Vec<i64> =
+            site.call(visitor, "demo/ticker", Event::empty()).unwrap().single().unwrap();
+        assert_eq!(kept, values[5..]);
+    }
+}

@@ -1,0 +1,76 @@
+//! The handler `demo.greeting`: it says the same every second, until another version of it says
+//! something else. The demo page shows that nobody has to reconnect for that.
+//!
+//! What it says is compiled in, so that a new text is a new component: `make greeting TEXT=…`. How
+//! often it has spoken is in the store, and goes on from version to version.
+
+use std::time::Duration;
+
+use jackfield_plugin::{Error, Event, Handler, Plugin, export, store, topics};
+use serde::Serialize;
+
+const TEXT: &str = match option_env!("JACKFIELD_GREETING") {
+    Some(text) => text,
+    None => "Good morning",
+};
+
+/// When it was compiled, if whoever did that says so.
+const BUILT: Option<&str> = option_env!("JACKFIELD_GREETING_BUILT");
+
+/// What is published, and what is answered to a call.
+#[derive(Serialize)]
+struct Greeting {
+    text: &'static str,
+    built: Option<&'static str>,
+    /// How often it was said, by any version.
+    number: i64,
+}
+
+fn plugin() -> Plugin {
+    Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).handler(
+        Handler::new("demo.greeting")
+            .summary("says what it was compiled with")
+            .every(Duration::from_secs(1))
+            .on_call(|_state, _request, _event| Ok(next()?))
+            .on_timer(|_state, request| match next() {
+                Ok(event) => topics::publish(request.topic(), event),
+                Err(error) => jackfield_plugin::log::error!("{error}"),
+            }),
+    )
+}
+
+export!(plugin);
+
+fn next() -> Result<Event, Error> {
+    let number = store::increment("number", 1)?;
+    Event::of(&Greeting { text: TEXT, built: BUILT, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_plugin::{
+        Value,
+        testing::{Harness, User},
+    };
+
+    use super::*;
+
+    const TOPIC: &str = "demo/greeting";
+
+    #[test]
+    fn it_speaks_when_it_is_asked_and_in_time_and_counts_on() {
+        let mut site = Harness::new(plugin);
+        site.route(TOPIC, "demo.greeting");
+        let visitor = site.join(User::anonymous());
+        site.subscribe(visitor, TOPIC).unwrap();
+        let answer: Value = site.call(visitor, TOPIC, Event::empty()).unwrap().single().unwrap();
+        assert_eq!((&answer["text"], &answer["number"]), (&TEXT.into(), &1.into()));
+        site.timer(TOPIC).unwrap();
+        site.reload(plugin).unwrap();
+        site.timer(TOPIC).unwrap();
+        let heard: Vec<Value> =
+            site.received(visitor).iter().map(|heard| heard.event.single().unwrap()).collect();
+        assert_eq!(heard.iter().map(|it| it["number"].clone()).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(site.every("demo.greeting"), Some(Duration::from_secs(1)));
+    }
+}
