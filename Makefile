@@ -50,7 +50,8 @@ greeting: ## Replace the demo's greeting while it is served (TEXT='Good evening'
 	@echo "the demo's greeting is replaced; whoever is watching has seen it"
 
 .PHONY: test
-test: toolchain peers ## Install what the tests need, and run all of them
+test: toolchain peers chromium ## Install what the tests need, and run all of them
+	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins
 	cargo build --release --locked --package jackfield
 	cargo test --release --locked --workspace --doc --no-fail-fast
@@ -121,6 +122,13 @@ valgrind:
 	@command -v valgrind >/dev/null || { \
 		test "$$(id -u)" = 0 || { echo "valgrind is missing: apt-get install valgrind"; exit 1; }; \
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind; \
+	}
+
+.PHONY: chromium
+chromium:
+	@test -x "$${JACKFIELD_CHROMIUM:-/usr/bin/chromium}" || { \
+		test "$$(id -u)" = 0 || { echo "chromium is missing: apt-get install chromium"; exit 1; }; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; \
 	}
 
 .PHONY: peers

@@ -116,10 +116,10 @@ pub async fn serve(
     } else {
         info!("the HTTP API is off: the configuration names no token under `api`");
     }
-    writeln!(announce, "listening on ws://{address}/")?;
     if app.demo == Demo::On {
-        writeln!(announce, "the demo is at http://{address}/demo/")?;
+        info!("the demo is at http://{address}/demo/");
     }
+    writeln!(announce, "listening on ws://{address}/")?;
     announce.flush()?;
 
     let connections = listener::accept(Arc::clone(&app), listener, stop).await;

@@ -10,10 +10,12 @@
 
 mod abuse;
 mod api;
+mod assets;
 #[path = "../callgrind/baseline.rs"]
 #[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
 mod baseline;
 mod bench;
+mod browser;
 mod build;
 mod client;
 mod commands;

@@ -256,7 +256,7 @@ fn each_line(
 }
 
 /// What `make peers` has put there.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let path = repository().join("target/peers").join(path);
     assert!(
         path.exists(),

@@ -42,6 +42,12 @@ impl Server {
         Self::launch(Self::command(), site, "", addr)
     }
 
+    /// Serves a site, and the demo's page.
+    pub(crate) fn demo(site: &Path) -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Self::launch_with(Self::command(), site, "", any, &["--demo"])
+    }
+
     fn command() -> Command {
         let mut command = Command::new(build::jackfield());
         command.env("RUST_LOG", "info,jackfield=debug");
@@ -49,13 +55,18 @@ impl Server {
     }
 
     /// Serves a site by a command that becomes the server: `jackfield`, or what runs it.
-    pub(crate) fn launch(
+    pub(crate) fn launch(command: Command, site: &Path, config: &str, addr: SocketAddr) -> Self {
+        Self::launch_with(command, site, config, addr, &[])
+    }
+
+    fn launch_with(
         mut command: Command,
         site: &Path,
         config: &str,
         addr: SocketAddr,
+        flags: &[&str],
     ) -> Self {
-        command.arg("serve").arg(site).arg("--listen").arg(addr.to_string());
+        command.arg("serve").arg(site).arg("--listen").arg(addr.to_string()).args(flags);
         // The file is read at start, so it may go when the server is up.
         let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
         if !config.is_empty() {

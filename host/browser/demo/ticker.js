@@ -15,8 +15,9 @@ export function showTicker(sync) {
     const change = last - before;
     document.getElementById('ticker-value').textContent = (last / 10).toFixed(1);
     const sign = document.getElementById('ticker-change');
-    sign.textContent = `${change < 0 ? '▼' : '▲'} ${(Math.abs(change) / 10).toFixed(1)}`;
-    sign.dataset.sign = change < 0 ? 'down' : 'up';
+    const [arrow, name] = change < 0 ? ['▼', 'down'] : change > 0 ? ['▲', 'up'] : ['±', 'none'];
+    sign.textContent = `${arrow} ${(Math.abs(change) / 10).toFixed(1)}`;
+    sign.dataset.sign = name;
     const least = Math.min(...values);
     const span = Math.max(Math.max(...values) - least, 40);
     const point = (value, index) => {
@@ -38,7 +39,7 @@ export function showTicker(sync) {
     },
   });
   sync.addEventListener('connected', async () => {
-    values = await sync.call('demo/ticker') ?? [];
+    values = await sync.call('demo/ticker');
     draw();
   });
 }

@@ -45,7 +45,8 @@ pub fn run(args: Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let served = runtime.block_on(app::serve(Site::new(site), config, demo, &mut std::io::stdout()));
+    let served =
+        runtime.block_on(app::serve(Site::new(site), config, demo, &mut std::io::stdout()));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -29,25 +29,40 @@ pub(crate) fn handler() -> Handler {
     Handler::new("demo.ticker")
         .summary("publishes a value that wanders")
         .every(Duration::from_secs(1))
-        .on_call(|_state, _request, _event| {
-            Ok(Event::of(&store::get::<Vec<i64>>("ticker")?.unwrap_or_default())?)
-        })
+        .on_call(|_state, _request, _event| Ok(Event::of(&values()?)?))
         .on_timer(|_state, request| match tick() {
             Ok(event) => topics::publish(request.topic(), event),
             Err(error) => log::error!("{error}"),
         })
 }
 
+/// The last values. The first who asks finds some already: a page is not to begin empty.
+fn values() -> Result<Vec<i64>, Error> {
+    if let Some(values) = store::get("ticker")? {
+        return Ok(values);
+    }
+    let mut values = vec![MIDDLE];
+    while values.len() < KEPT {
+        values.push(after(&values));
+    }
+    store::set("ticker", &values)?;
+    Ok(values)
+}
+
 fn tick() -> Result<Event, Error> {
-    let mut values: Vec<i64> = store::get("ticker")?.unwrap_or_default();
-    let last = values.last().copied().unwrap_or(MIDDLE);
-    // The further out it is, the more it is drawn back.
-    let step = chance(2 * STEP + 1) - STEP - (last - MIDDLE) / 40;
-    let value = (last + step).clamp(MIDDLE - REACH, MIDDLE + REACH);
+    let mut values = values()?;
+    let value = after(&values);
     values.push(value);
     values.drain(..values.len().saturating_sub(KEPT));
     store::set("ticker", &values)?;
     Event::of(&Tick { value })
+}
+
+/// What may come next. The further out the last value is, the more it is drawn back.
+fn after(values: &[i64]) -> i64 {
+    let last = values.last().copied().unwrap_or(MIDDLE);
+    let step = chance(2 * STEP + 1) - STEP - (last - MIDDLE) / 40;
+    (last + step).clamp(MIDDLE - REACH, MIDDLE + REACH)
 }
 
 /// 0 to one less than `below`, by chance: every `RandomState` has keys of its own.
@@ -72,9 +87,9 @@ mod tests {
         let mut site = Harness::new(plugin);
         site.route("demo/ticker", "demo.ticker");
         let visitor = site.join(User::anonymous());
-        let empty: Vec<i64> =
+        let first: Vec<i64> =
             site.call(visitor, "demo/ticker", Event::empty()).unwrap().single().unwrap();
-        assert!(empty.is_empty(), "{empty:?}");
+        assert_eq!(first.len(), KEPT);
         site.subscribe(visitor, "demo/ticker").unwrap();
         for _ in 0..KEPT + 5 {
             site.timer("demo/ticker").unwrap();
@@ -88,5 +103,9 @@ mod tests {
         let kept: Vec<i64> =
             site.call(visitor, "demo/ticker", Event::empty()).unwrap().single().unwrap();
         assert_eq!(kept, values[5..]);
+        site.reload(plugin).unwrap();
+        let again: Vec<i64> =
+            site.call(visitor, "demo/ticker", Event::empty()).unwrap().single().unwrap();
+        assert_eq!(again, kept);
     }
 }

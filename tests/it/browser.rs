@@ -1,0 +1,162 @@
+//! Pages in Chromium against the real server: `sync.js` as the server serves it, and a page client
+//! of WAMP v1 that behaves as AutobahnJS 0.8 does. `tests/browser` has the pages and what drives
+//! the browser.
+//!
+//! `pages` is what a page does while all is well, `outages` what it lives through, `demo` the page
+//! of `make demo`, `types` what the guide's examples are held against.
+
+mod demo;
+mod network;
+mod outages;
+mod pages;
+mod types;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+use crate::build;
+use crate::client::within;
+use crate::peer;
+use crate::site::Site;
+
+/// A browser with as many pages as are opened. It ends with the test.
+struct Browser {
+    // Held so that the process ends with it.
+    _driver: Child,
+    stdin: ChildStdin,
+    lines: mpsc::UnboundedReceiver<Value>,
+    complaints: Arc<Mutex<String>>,
+    /// Where the test's own page is.
+    home: String,
+}
+
+impl Browser {
+    async fn start() -> Self {
+        let (driver, stdin, mut lines, complaints) = peer::spawn(script("driver.mjs"));
+        let first = within("Chromium to start", lines.recv()).await;
+        let home = first.as_ref().and_then(|line| line["ready"].as_str()).map(str::to_owned);
+        let Some(home) = home else {
+            panic!(
+                "Chromium does not start (`make chromium` installs it): {first:?} {}",
+                complaints.lock().unwrap()
+            );
+        };
+        Self { _driver: driver, stdin, lines, complaints, home }
+    }
+
+    /// Opens the test's own page in a window of its own.
+    async fn page(&mut self, page: &str) {
+        let url = format!("{}/page.html", self.home);
+        self.tell(json!({"do": "open", "page": page, "url": url})).await;
+    }
+
+    /// Opens it with `sync`, a connection to the server; `options` are more of its options, in
+    /// JavaScript.
+    async fn v2(&mut self, page: &str, server: SocketAddr, options: &str) {
+        self.page(page).await;
+        self.connect_v2(page, server, options).await;
+    }
+
+    async fn connect_v2(&mut self, page: &str, server: SocketAddr, options: &str) {
+        let code = format!(
+            "const {{ Sync }} = await import(`http://{server}/sync.js`);
+             let count = 0;
+             globalThis.sync = new Sync({{
+                 url: 'http://{server}', ticket: async () => `ticket-${{++count}}`,
+                 retry: {{ first: 200 }}, {options}
+             }});
+             for (const name of ['connected', 'disconnected', 'retrying', 'refused']) {{
+                 sync.addEventListener(name, ({{ detail }}) => told.push([name, detail]));
+             }}"
+        );
+        self.run(page, &code).await;
+        self.until(page, "sync.state === 'connected'").await;
+    }
+
+    /// Opens it with `oro`, a connection of WAMP v1.
+    async fn v1(&mut self, page: &str, server: SocketAddr) {
+        self.page(page).await;
+        self.run(page, &format!("globalThis.oro = new OroSync('ws://{server}/');")).await;
+        self.until(page, "oro.session").await;
+    }
+
+    /// Runs the body of an asynchronous function in a page, and returns what it returns.
+    async fn run(&mut self, page: &str, code: &str) -> Value {
+        self.tell(json!({"do": "run", "page": page, "code": code})).await
+    }
+
+    /// Waits until an expression is true in a page.
+    async fn until(&mut self, page: &str, code: &str) {
+        self.tell(json!({"do": "until", "page": page, "code": code})).await;
+    }
+
+    async fn click(&mut self, page: &str, at: &str) {
+        self.tell(json!({"do": "click", "page": page, "at": at})).await;
+    }
+
+    async fn fill(&mut self, page: &str, at: &str, text: &str) {
+        self.tell(json!({"do": "fill", "page": page, "at": at, "text": text})).await;
+    }
+
+    /// Nothing has gone wrong in the page that it would show in its console.
+    #[track_caller]
+    fn quiet(&mut self, page: &str) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let complaints = self.tell(json!({"do": "complaints", "page": page})).await;
+            assert_eq!(complaints, json!([]), "{caller}");
+        }
+    }
+
+    /// The addresses to which a page has opened WebSockets.
+    async fn sockets(&mut self, page: &str) -> Vec<String> {
+        let sockets = self.tell(json!({"do": "sockets", "page": page})).await;
+        serde_json::from_value(sockets).unwrap()
+    }
+
+    async fn tell(&mut self, command: Value) -> Value {
+        let line = format!("{command}\n");
+        self.stdin.write_all(line.as_bytes()).await.expect("the driver reads");
+        let answer = within(format!("{command}"), self.lines.recv()).await;
+        let answer = answer.unwrap_or_else(|| {
+            panic!("the driver ended at {command}: {}", self.complaints.lock().unwrap())
+        });
+        assert!(answer.get("done").is_some(), "{command}: {answer}");
+        answer["done"].clone()
+    }
+}
+
+/// Node with one of the scripts in `tests/browser`.
+fn script(name: &str) -> Command {
+    let mut command = Command::new("node");
+    command.env("JACKFIELD_NODE_PEERS", peer::installed("node"));
+    command.arg(build::root().join("tests/browser").join(name));
+    command
+}
+
+/// A site with open topics and these stock plugins, each with its own routes.
+fn stock(plugins: &[&str]) -> Site {
+    let site = Site::open();
+    for plugin in plugins {
+        let routes = build::root().join("plugins").join(plugin).join("websocket_routing.yml");
+        let routes = std::fs::read_to_string(routes).unwrap();
+        site.bundle(plugin, &routes, &[build::plugin(plugin)]);
+    }
+    site
+}
+
+/// Where screenshots are put, for people to look at.
+fn pictures() -> &'static Path {
+    static FOLDER: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = build::root().join("target/browser");
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    })
+}

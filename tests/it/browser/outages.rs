@@ -1,0 +1,179 @@
+//! What pages live through: a server that is killed, or stopped in order, and started again; a
+//! network that is away for five seconds; and twenty tabs that come back at once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Browser;
+use super::network::Network;
+use crate::client::codec::Codec;
+use crate::client::v2::Client;
+use crate::server::Server;
+use crate::site::Site;
+
+const TOPICS: [&str; 3] = ["open/a", "open/b", "open/c"];
+
+/// Subscribes a page to all topics.
+async fn listen(browser: &mut Browser, page: &str) {
+    let topics = json!(TOPICS);
+    let code = match page {
+        "old" => format!(
+            "for (const topic of {topics}) oro.subscribe(topic, (value) => heard.push(value));
+             oro.session.publish('open/a', 'ready');"
+        ),
+        _ => format!(
+            "for (const topic of {topics}) await sync.subscribe(topic, (value) => heard.push(value)).ready;
+             await sync.publish('open/a', 'ready', {{ excludeMe: false }});"
+        ),
+    };
+    browser.run(page, &code).await;
+    browser.until(page, "heard.includes('ready')").await;
+}
+
+/// Publishes one event to each topic.
+async fn publish(server: &Server, text: &str) {
+    let mut backend = Client::connect(server.addr, Codec::Json, "realm1").await;
+    for topic in TOPICS {
+        let event = json!([format!("{text} {topic}")]);
+        backend.publish_acknowledged(topic, json!({}), event, Value::Null).await.unwrap();
+    }
+}
+
+async fn hear(browser: &mut Browser, page: &str, text: &str) {
+    for topic in TOPICS {
+        let code = format!("heard.filter((it) => it === '{text} {topic}').length === 1");
+        browser.until(page, &code).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_come_back_to_a_server_that_was_killed_or_stopped() {
+    let site = Site::open();
+    let mut server = Server::start(site.path());
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    browser.v2("new", addr, "").await;
+    browser.v1("old", addr).await;
+    for page in ["new", "old"] {
+        listen(&mut browser, page).await;
+    }
+    publish(&server, "before").await;
+    for (time, signal) in (1..).zip(["KILL", "TERM"]) {
+        server.signal(signal);
+        server.exit_code();
+        browser.until("new", "sync.state === 'waiting'").await;
+        browser.until("old", "oro.session === null").await;
+        server = Server::on(site.path(), addr);
+        // Told once everything is subscribed to again.
+        let connected =
+            format!("told.filter(([name]) => name === 'connected').length === {time} + 1");
+        browser.until("new", &connected).await;
+        browser.until("old", "oro.session").await;
+        // Its topics are on their way behind this; version 1 confirms none.
+        let text = format!("again {time}");
+        browser.run("old", &format!("oro.session.publish('open/c', '{text}');")).await;
+        browser.until("old", &format!("heard.includes('{text}')")).await;
+        publish(&server, signal).await;
+        for page in ["new", "old"] {
+            hear(&mut browser, page, signal).await;
+        }
+    }
+    for page in ["new", "old"] {
+        hear(&mut browser, page, "before").await;
+        // Each attempt had a ticket of its own.
+        let sockets = browser.sockets(page).await;
+        let tickets: BTreeSet<_> =
+            sockets.iter().filter_map(|url| url.split_once("?ticket=")).collect();
+        assert!(tickets.len() >= 3 && tickets.len() == sockets.len(), "{page}: {sockets:?}");
+    }
+    let told = browser
+        .run("new", "return told.filter(([name]) => name !== 'retrying').map(([name]) => name);")
+        .await;
+    assert_eq!(
+        told,
+        json!(["connected", "disconnected", "connected", "disconnected", "connected"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_away_for_five_seconds_loses_nothing() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let network = Network::to(server.addr).await;
+    let mut browser = Browser::start().await;
+    browser.v2("new", network.addr, "").await;
+    browser.v1("old", network.addr).await;
+    // This one asks often whether the server is there, and does not wait for it.
+    let impatient = "heartbeat: 200, timeout: 800";
+    browser.v2("impatient", network.addr, impatient).await;
+    for page in ["new", "old", "impatient"] {
+        listen(&mut browser, page).await;
+    }
+    let sent = tokio::time::Instant::now();
+    network.cut();
+    publish(&server, "meanwhile").await;
+    browser.until("impatient", "sync.state !== 'connected'").await;
+    tokio::time::sleep_until(sent + Duration::from_secs(5)).await;
+    network.mend();
+    for page in ["new", "old"] {
+        hear(&mut browser, page, "meanwhile").await;
+    }
+    // Who has given up knows that it may have missed something, and is there again.
+    let again = "told.filter(([name]) => name === 'connected').length === 2";
+    browser.until("impatient", again).await;
+    let resumed = browser
+        .run("impatient", "return told.findLast(([name]) => name === 'connected')[1].resumed;");
+    assert_eq!(resumed.await, true);
+    publish(&server, "after").await;
+    for page in ["new", "old", "impatient"] {
+        hear(&mut browser, page, "after").await;
+    }
+    assert_eq!(browser.run("old", "return oro.states;").await, json!(["open"]));
+    assert_eq!(
+        browser.run("new", "return told.map(([name]) => name);").await,
+        json!(["connected"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_tabs_come_back_one_by_one() {
+    const TABS: usize = 20;
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    let tabs: Vec<String> = (0..TABS).map(|number| format!("tab {number}")).collect();
+    browser.v2(&tabs[0], addr, "").await;
+    let url = format!("{}/page.html", browser.home);
+    for tab in &tabs[1..] {
+        browser.tell(json!({"do": "open", "page": tab, "url": url, "beside": tabs[0]})).await;
+        browser.connect_v2(tab, addr, "").await;
+    }
+    for tab in &tabs {
+        listen(&mut browser, tab).await;
+    }
+    assert_eq!(server.health()["sessions"], TABS);
+    publish(&server, "one").await;
+    for tab in &tabs {
+        hear(&mut browser, tab, "one").await;
+    }
+    drop(server);
+    let mut delays = BTreeSet::new();
+    for tab in &tabs {
+        browser.until(tab, "told.some(([name]) => name === 'retrying')").await;
+        let first = "return String(told.find(([name]) => name === 'retrying')[1].delay);";
+        delays.insert(browser.run(tab, first).await.to_string());
+    }
+    assert_eq!(delays.len(), TABS, "they did not choose for themselves: {delays:?}");
+    let server = Server::on(site.path(), addr);
+    for tab in &tabs {
+        let again = "told.filter(([name]) => name === 'connected').length === 2";
+        browser.until(tab, again).await;
+    }
+    publish(&server, "two").await;
+    for tab in &tabs {
+        hear(&mut browser, tab, "two").await;
+    }
+}

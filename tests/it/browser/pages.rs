@@ -1,0 +1,176 @@
+//! What pages do while all is well: subscribe, publish, call, be refused, be told of changes and of
+//! maintenance, be hidden.
+
+use serde_json::{Value, json};
+
+use super::{Browser, script, stock};
+use crate::client::codec::Codec;
+use crate::client::v2::Client;
+use crate::client::within;
+use crate::server::Server;
+use crate::site::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_both_versions_hear_each_other() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut browser = Browser::start().await;
+    browser.v2("new", server.addr, "").await;
+    browser.v1("old", server.addr).await;
+    let subscribe = "await sync.subscribe('open/a', (value) => heard.push(value)).ready;";
+    browser.run("new", subscribe).await;
+    // Version 1 confirms nothing, but does one thing after the other: hearing oneself is proof.
+    browser.run("old", "oro.subscribe('open/a', (value) => heard.push(value)); oro.session.publish('open/a', 'old');").await;
+    for page in ["old", "new"] {
+        browser.until(page, "heard.length === 1").await;
+    }
+    let published = browser
+        .run("new", "return await sync.publish('open/a', { text: 'ünï😀', list: [1, 0.5, null] });")
+        .await;
+    assert!(published.is_u64(), "{published}");
+    browser.run("new", "await sync.publish('open/a', 'to all', { excludeMe: false });").await;
+    browser.until("old", "heard.length === 3").await;
+    browser.until("new", "heard.length === 2").await;
+    let event = json!({"text": "ünï😀", "list": [1, 0.5, null]});
+    assert_eq!(browser.run("old", "return heard;").await, json!(["old", event, "to all"]));
+    assert_eq!(browser.run("new", "return heard;").await, json!(["old", "to all"]));
+
+    // Whoever has left hears nothing more; what was published before that is heard first.
+    browser.run("new", "sync.unsubscribe('open/a'); await sync.publish('open/a', 'gone', { excludeMe: false });").await;
+    browser.until("old", "heard.length === 4").await;
+    assert_eq!(browser.run("new", "return heard.length;").await, 2);
+    for page in ["new", "old"] {
+        browser.quiet(page).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_classic_script_does_what_the_module_does() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut browser = Browser::start().await;
+    browser.page("page").await;
+    let code = format!(
+        "const add = (path) => new Promise((resolve, reject) => {{
+             const script = document.createElement('script');
+             Object.assign(script, {{ src: 'http://{0}' + path, onload: resolve, onerror: reject }});
+             document.head.append(script);
+         }});
+         for (const path of ['/sync.classic.js', '/sync/content.classic.js',
+             '/sync/maintenance.classic.js', '/sync/model.classic.js']) await add(path);
+         const sync = new Jackfield.Sync({{ url: 'ws://{0}/' }});
+         const model = {{ url: 'open/model', a: 1 }};
+         Jackfield.keepRelevant(sync, model);
+         await new Promise((resolve) => sync.addEventListener('connected', resolve));
+         await sync.publish('open/model', {{ b: 2 }}, {{ excludeMe: false }});
+         await sync.publish('open/model', {{ a: 3 }}, {{ excludeMe: false }});
+         return [model, Object.keys(Jackfield).length];",
+        server.addr
+    );
+    let expected = json!([{"url": "open/model", "a": 3, "b": 2}, 7]);
+    assert_eq!(browser.run("page", &code).await, expected);
+    browser.quiet("page").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_costs_its_topic_and_nothing_else() {
+    let site = stock(&["sync"]);
+    let server = Server::start(site.path());
+    let mut browser = Browser::start().await;
+    browser.v2("new", server.addr, "").await;
+    browser.v1("old", server.addr).await;
+    for (topic, uri) in [
+        ("nowhere", "jackfield.error.no_route"),
+        ("oro/email_event/7/1", "wamp.error.not_authorized"),
+    ] {
+        let code = format!(
+            "try {{ await sync.subscribe('{topic}', () => {{}}).ready; }} catch ({{ uri, message }}) \
+             {{ return [uri, message.length > 10, told.at(-1)[0], told.at(-1)[1].topic]; }}"
+        );
+        assert_eq!(browser.run("new", &code).await, json!([uri, true, "refused", topic]));
+        browser.run("old", &format!("oro.subscribe('{topic}', () => heard.push('never'));")).await;
+    }
+    let code = "return await sync.publish('nowhere', 1).catch(({ uri }) => uri);";
+    assert_eq!(browser.run("new", code).await, "jackfield.error.no_route");
+    let code = "return await sync.call('nowhere').catch(({ uri }) => uri);";
+    assert_eq!(browser.run("new", code).await, "wamp.error.no_such_procedure");
+    let code = "return await oro.session.call('nowhere').catch(({ uri }) => uri);";
+    assert_eq!(browser.run("old", code).await, "wamp.error.no_such_procedure");
+
+    // Both go on as if nothing had been.
+    browser.run("new", "await sync.subscribe('open/a', (value) => heard.push(value)).ready;").await;
+    browser.run("old", "oro.subscribe('open/a', (value) => heard.push(value)); oro.session.publish('open/a', 'here');").await;
+    for page in ["new", "old"] {
+        browser.until(page, "heard.length === 1").await;
+        browser.quiet(page).await;
+    }
+    assert_eq!(browser.run("old", "return oro.states;").await, json!(["open"]));
+    assert_eq!(
+        browser.run("new", "return told.map(([name]) => name);").await,
+        json!(["connected", "refused", "refused"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_is_shown_and_taken_away() {
+    let site = stock(&["sync"]);
+    let server = Server::start(site.path());
+    let mut browser = Browser::start().await;
+    browser.v1("old", server.addr).await;
+    browser.run("old", "oro.subscribe('oro/maintenance', (value) => heard.push(value)); oro.session.publish('oro/maintenance', { isOn: false, userId: null });").await;
+    browser.until("old", "heard.length === 1").await;
+    for (page, user) in [("mine", "7"), ("other", "8")] {
+        browser.v2(page, server.addr, "").await;
+        let code = format!(
+            "const {{ maintenanceNotice }} = await import('http://{}/sync/maintenance.js');
+             maintenanceNotice(sync, {{ user: {user} }});
+             await sync.subscribe('oro/maintenance', (value) => heard.push(value)).ready;",
+            server.addr
+        );
+        browser.run(page, &code).await;
+    }
+    let mut backend = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let mut say = async |is_on: bool| {
+        let event = json!([{"isOn": is_on, "userId": 7}]);
+        backend
+            .publish_acknowledged("oro/maintenance", json!({}), event, Value::Null)
+            .await
+            .unwrap();
+    };
+    let shown = "document.querySelector('dialog.jackfield-maintenance[open]') !== null";
+    say(true).await;
+    browser.until("other", shown).await;
+    browser.until("mine", "heard.length === 1").await;
+    assert_eq!(browser.run("mine", &format!("return {shown};")).await, false);
+    // There is no way around it: neither Escape, pressed twice, nor a click.
+    let escape = "for (let time = 0; time < 2; time++) {
+        document.querySelector('dialog').requestClose?.();
+        await new Promise((resolve) => setTimeout(resolve));
+    }";
+    browser.run("other", escape).await;
+    browser.until("other", shown).await;
+    say(false).await;
+    browser.until("other", &format!("!({shown})")).await;
+    browser.until("old", "heard.length === 3 && heard[1].isOn && !heard[2].isOn").await;
+    for page in ["mine", "other", "old"] {
+        browser.quiet(page).await;
+    }
+}
+
+/// In front of a real tab that is really hidden, which has no server to talk to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_tab_lets_go_and_comes_back() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut command = script("hidden.mjs");
+    command.arg(server.addr.to_string()).kill_on_drop(true);
+    let output = within("the tab", command.output()).await.unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{errors}"));
+    assert_eq!(seen["sessions"], 0);
+    assert_eq!(
+        seen["states"],
+        json!(["connected visible", "disconnected hidden", "connected visible"])
+    );
+    assert_eq!(seen["heard"], json!(["back"]));
+}
