@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::config::Config;
+use crate::api::Api;
+use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
 use crate::generation::Generation;
@@ -24,6 +25,8 @@ use crate::{listener, shutdown};
 /// A running server.
 pub(crate) struct App {
     pub(crate) config: Config,
+    /// Publishing over HTTP, where somebody may.
+    pub(crate) api: Option<Api>,
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
@@ -46,6 +49,9 @@ pub enum ServeError {
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
+    /// A secret is not where the configuration says.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The operating system refused something that a server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -62,6 +68,7 @@ pub async fn serve(
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
+    let api = Api::new(&config)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
@@ -83,6 +90,7 @@ pub async fn serve(
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
+        api,
         config,
     });
 
@@ -98,6 +106,11 @@ pub async fn serve(
     let _timers: JoinSet<()> =
         dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     info!(%address, realms = ?app.config.realms, "serving");
+    if let Some(api) = &app.api {
+        info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish, /api/call");
+    } else {
+        info!("the HTTP API is off: the configuration names no token under `api`");
+    }
     writeln!(announce, "listening on ws://{address}/")?;
     announce.flush()?;
 
@@ -136,6 +149,11 @@ impl App {
     pub(crate) async fn stopping(&self) {
         // The sender is `self`, so it cannot be gone.
         let _stopping = self.stopping.subscribe().wait_for(|&stopping| stopping).await.is_ok();
+    }
+
+    /// How many sessions there are, in all realms.
+    pub(crate) fn session_count(&self) -> usize {
+        self.realms.values().map(|dispatch| dispatch.realm().session_count()).sum()
     }
 
     /// Brings every realm in line with a new generation.

@@ -35,7 +35,7 @@ mod refusals;
 mod ticks;
 mod uris;
 
-pub(crate) use refusals::Refusal;
+pub(crate) use refusals::{HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
 
 /// Decides what requests of one realm's sessions come to.
 pub(crate) struct Dispatch {
@@ -56,6 +56,14 @@ pub enum Unrouted {
     Refuse,
     /// Everybody may, as on a broker without handlers.
     Broadcast,
+}
+
+/// A publication that was not refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) publication: PublicationId,
+    /// To how many it was queued.
+    pub(crate) delivered: usize,
 }
 
 impl Dispatch {
@@ -91,13 +99,12 @@ impl Dispatch {
                 let Publish { request, ref topic, .. } = publish;
                 let acknowledge = publish.options.acknowledge;
                 match self.publish(from, &publish, batch).await {
-                    Ok(publication) if acknowledge => {
+                    Ok(Accepted { publication, .. }) if acknowledge => {
                         reply(&Reply::Published { request, publication }, batch);
                     }
                     Ok(_) => {}
                     Err(refusal) => {
                         let topic = uris::shown(topic);
-                        refusal.log("publish", from, topic);
                         // Version 2 reports errors of acknowledged publications alone; version 1
                         // has an answer that no client takes amiss.
                         if acknowledge || from.dialect == Dialect::V1 {
@@ -128,13 +135,28 @@ impl Dispatch {
         }
     }
 
-    /// ★ One event: which route it takes, what its handler makes of it, who receives it.
-    async fn publish(
+    /// One event, of a session or of a backend that has none: what it comes to.
+    pub(crate) async fn publish(
         &self,
         from: &Arc<Session>,
         publish: &Publish,
         batch: &mut Batch,
-    ) -> Result<PublicationId, Refusal> {
+    ) -> Result<Accepted, Refusal> {
+        let id = ids::publication();
+        let accepted = self.deliver(from, publish, id, batch).await;
+        accepted
+            .map(|delivered| Accepted { publication: id, delivered })
+            .inspect_err(|refusal| refusal.log("publish", from, uris::shown(&publish.topic)))
+    }
+
+    /// ★ Which route it takes, what its handler makes of it, who receives it: how many.
+    async fn deliver(
+        &self,
+        from: &Arc<Session>,
+        publish: &Publish,
+        id: PublicationId,
+        batch: &mut Batch,
+    ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         uris::check(from, topic, MatchPolicy::Exact)?;
         uris::check_reserved(topic)?;
@@ -142,7 +164,7 @@ impl Dispatch {
         let routed = self.route(&generation, topic)?;
         let mut publication = Publication {
             topic,
-            id: ids::publication(),
+            id,
             disclosed: options.disclose_me.then_some(&**from),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
@@ -151,13 +173,11 @@ impl Dispatch {
             payload,
         };
         let Some(routed) = routed else {
-            self.realm.publish(&publication, batch);
-            return Ok(publication.id);
+            return Ok(self.realm.publish(&publication, batch).delivered);
         };
         routed.allows(Action::Publish, from)?;
         if !routed.handler.hooks().contains(Hook::Publish) {
-            self.realm.publish(&publication, batch);
-            return Ok(publication.id);
+            return Ok(self.realm.publish(&publication, batch).delivered);
         }
         let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
         let lane = routed.handler.lane(topic);
@@ -168,10 +188,8 @@ impl Dispatch {
             paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
         let changed;
         let narrowed;
-        match answer {
-            PublishVerdict::Broadcast => {
-                self.realm.publish(&publication, batch);
-            }
+        let delivered = match answer {
+            PublishVerdict::Broadcast => self.realm.publish(&publication, batch).delivered,
             PublishVerdict::Deliver(delivery) => {
                 narrowed = effects::filter(delivery.exclude, delivery.eligible);
                 publication.narrowed = Some(&narrowed);
@@ -179,16 +197,16 @@ impl Dispatch {
                     changed = effects::payload(&event)?;
                     publication.payload = &changed;
                 }
-                self.realm.publish(&publication, batch);
+                self.realm.publish(&publication, batch).delivered
             }
-            PublishVerdict::Drop => {}
+            PublishVerdict::Drop => 0,
             PublishVerdict::Reject(refusal) => {
                 self.apply(&generation, effects, batch).await;
                 return Err(refusal.into());
             }
-        }
+        };
         self.apply(&generation, effects, batch).await;
-        Ok(publication.id)
+        Ok(delivered)
     }
 
     /// One subscription: SUBSCRIBED is queued before anything that the handler sends.

@@ -11,6 +11,7 @@
 //! - [`cli`]: the commands; [`config`]: what `jackfield.yml` says;
 //! - [`app`]: the composition root, which builds every part on one page;
 //! - [`listener`] accepts; [`handshake`] answers the HTTP head, and [`http`] what is not an upgrade;
+//! - [`api`]: publishing over HTTP;
 //! - [`connection`]: one connection from its first byte to its last; [`wire`]: its socket;
 //!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
 //! - [`dispatch`]: from what a client asked for to who is delivered to; [`timers`]: whose timer is
@@ -24,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 pub mod app;
 pub mod cli;
 pub mod config;

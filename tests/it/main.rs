@@ -9,6 +9,7 @@
 )]
 
 mod abuse;
+mod api;
 #[path = "../callgrind/baseline.rs"]
 #[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
 mod baseline;
@@ -23,7 +24,9 @@ mod keepalive;
 mod measuring;
 mod peer;
 mod php;
+mod publishing;
 mod reload;
+mod remote;
 mod rpc;
 mod server;
 mod site;

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &[
             "jackfield-bench",
             "jackfield-broker",
+            "jackfield-client",
             "jackfield-routing",
             "jackfield-sandbox",
             "jackfield-wamp",
@@ -24,6 +25,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // What measures a server shares no code with it.
     ("jackfield-bench", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
+    ("jackfield-client", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &[]),
     ("jackfield-sandbox", &[]),
@@ -37,13 +39,24 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
     ("notify", &["jackfield"]),
-    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-tests"]),
+    ("hyper", &["jackfield"]),
+    ("rustls", &["jackfield-client"]),
+    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-client", "jackfield-tests"]),
     ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks are measured with it; nothing that is shipped needs it.
     ("criterion", &[]),
     // The pure crates have no runtime to wait on.
-    ("tokio", &["jackfield", "jackfield-bench", "jackfield-sandbox", "jackfield-tests"]),
+    (
+        "tokio",
+        &[
+            "jackfield",
+            "jackfield-bench",
+            "jackfield-client",
+            "jackfield-sandbox",
+            "jackfield-tests",
+        ],
+    ),
 ];
 
 #[test]

@@ -226,6 +226,11 @@ impl Realm {
         self.read().members.get(&id).map(|member| Arc::clone(&member.session))
     }
 
+    /// How many members there are.
+    pub fn session_count(&self) -> usize {
+        self.read().members.len()
+    }
+
     /// All members.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.read().members.values().map(|member| Arc::clone(&member.session)).collect()

@@ -59,6 +59,28 @@ impl Dispatch {
         self.apply(&generation, effects, batch).await;
     }
 
+    /// One call of a backend, which has no connection here to be answered on: only handlers answer
+    /// it, because what a client answers comes when it comes.
+    pub(crate) async fn call_for(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        batch: &mut Batch,
+    ) -> Result<Payload, Refusal> {
+        let generation = self.generations.current();
+        let mut effects = Vec::new();
+        let answer = match self.procedure(&generation, from, call) {
+            Ok(Some(routed)) if routed.handler.hooks().contains(Hook::Call) => {
+                self.ask(&routed, from, call, &mut effects, batch).await
+            }
+            Ok(Some(routed)) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
+            Ok(None) => Err(Refusal::no_procedure(&call.procedure)),
+            Err(refusal) => Err(refusal),
+        };
+        self.apply(&generation, effects, batch).await;
+        answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
+    }
+
     /// The route of the procedure, if the session may call it at all.
     fn procedure<'g, 'c>(
         &self,

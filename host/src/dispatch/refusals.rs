@@ -15,11 +15,11 @@ use jackfield_wamp::session::{ErrorTo, Reply};
 use tracing::{debug, warn};
 
 /// A topic that no route matches.
-const NO_ROUTE: &str = "jackfield.error.no_route";
+pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
 /// The topic's handler failed; nothing was delivered.
-const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
+pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and is given a pause.
-const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
+pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -33,6 +33,16 @@ pub(crate) struct Refusal {
 impl Refusal {
     fn new(uri: &'static str, message: String) -> Self {
         Self { uri: uri.into(), message, logged: false }
+    }
+
+    /// For programs.
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// URI and sentence.
+    pub(crate) fn into_parts(self) -> (Cow<'static, str>, String) {
+        (self.uri, self.message)
     }
 
     pub(super) fn no_route(topic: &str) -> Self {
