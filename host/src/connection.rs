@@ -213,9 +213,7 @@ impl Connection {
             let message = "sessions are opened with the authmethod `anonymous`".to_owned();
             return Err(refused(error_uri::NO_MATCHING_AUTH_METHOD, message));
         }
-        let features = Features {
-            subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
-        };
+        let features = Features::announced(hello);
         let member = Member::anonymous(&self.wire, self.dialogue.dialect(), features, dispatch)
             .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
         let welcome = self.dialogue.welcome(&member.welcome());

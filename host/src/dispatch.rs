@@ -7,12 +7,12 @@
 //!
 //! A message uses one generation from start to end. It is handled to its end, and queued to every
 //! receiver, before [`crate::connection`] decodes the session's next one. Procedures are called in
-//! [`calls`]; requests that no handler has a part in (registrations) are answered in [`refusals`].
+//! [`calls`]; what clients offer to be called is in [`procedures`].
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, Publication, Realm, Session};
+use jackfield_broker::{Batch, Dealer, Publication, Realm, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{
     Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
@@ -30,6 +30,7 @@ use crate::{frame, ids};
 mod calls;
 mod effects;
 mod leaving;
+mod procedures;
 mod refusals;
 mod ticks;
 mod uris;
@@ -44,6 +45,8 @@ pub(crate) struct Dispatch {
     generations: Arc<Generations>,
     unrouted: Unrouted,
     timers: Timers,
+    /// Procedures of clients.
+    dealer: Dealer,
 }
 
 /// What becomes of topics that no route matches.
@@ -70,7 +73,8 @@ impl Dispatch {
         generations: Arc<Generations>,
         unrouted: Unrouted,
     ) -> Self {
-        Self { realm, token, generations, unrouted, timers: Timers::default() }
+        let dealer = Dealer::new(frame::reply, realm.max_subscriptions());
+        Self { realm, token, generations, unrouted, timers: Timers::default(), dealer }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -127,11 +131,7 @@ impl Dispatch {
                 }
             }
             Request::Call(call) => Box::pin(self.call(from, dialogue, &call, batch)).await,
-            request => {
-                if let Some((to, refusal)) = refusals::not_served(&request) {
-                    reply(&refusal.reply(to), batch);
-                }
-            }
+            request => self.deal(from, &request, batch),
         }
     }
 

@@ -4,7 +4,8 @@
 //! The dialogue is one JSON object a line. To the peer go commands:
 //! `{"do": "subscribe", "topic", "options"}`, `{"do": "unsubscribe", "topic"}`,
 //! `{"do": "publish", "topic", "args", "kwargs", "options"}`, `{"do": "call", "procedure", "args",
-//! "kwargs"}`, `{"do": "leave"}`. From it come, in this order, `{"joined", "protocol"}` or
+//! "kwargs"}`, `{"do": "register", "procedure"}` (of a procedure that answers what it is given),
+//! `{"do": "leave"}`. From it come, in this order, `{"joined", "protocol"}` or
 //! `{"refused", "message"}`; then for each command `{"done", …}` or `{"failed", "error",
 //! "message"}`; between them `{"event", "args", "kwargs", "details"}`; and at the end `{"left"}`
 //! and `{"disconnected"}`. A v1 event is `args[0]`. Binary is a string of NUL and base64.

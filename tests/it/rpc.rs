@@ -1,5 +1,8 @@
 //! Procedures that handlers answer, over real sockets: what callers of both versions are told, in
-//! which order things happen, and what a handler that fails costs.
+//! which order things happen, and what a handler that fails costs. Those of clients are in
+//! `rpc/clients.rs`.
+
+mod clients;
 
 use serde_json::{Value, json};
 
@@ -76,8 +79,8 @@ async fn what_cannot_be_called_is_refused_in_words() {
             ("nowhere", UNKNOWN, "there is no procedure `nowhere`"),
             ("sample/UPPER", UNKNOWN, "there is no procedure `sample/UPPER`"),
             ("sample/unknown", UNKNOWN, "There is no procedure sample/unknown."),
-            ("open/t", UNKNOWN, "the handler of the route `test.open` answers no calls"),
-            ("mute", UNKNOWN, "the handler of the route `mute` answers no calls"),
+            ("open/t", UNKNOWN, "neither the handler of the route `test.open` nor a client"),
+            ("mute", UNKNOWN, "neither the handler of the route `mute` nor a client"),
             ("wamp.session.count", UNKNOWN, "there is no procedure"),
             ("a b", "wamp.error.invalid_uri", "`a b` is not a valid URI here"),
             (&long, "wamp.error.invalid_uri", "at most 1024 bytes"),

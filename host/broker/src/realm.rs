@@ -14,7 +14,8 @@ use jackfield_wamp::uri::MatchPolicy;
 
 use crate::publication::{Frames, Framing, Publication, Report};
 use crate::session::{Batch, Session};
-use crate::subscriptions::{Key, Subscribed, Subscription, Subscriptions};
+use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
+use crate::uris::Key;
 
 /// A realm: sessions that can reach each other.
 pub struct Realm {
@@ -74,6 +75,11 @@ impl Realm {
     /// Its name, a URI.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many subscriptions a session may hold.
+    pub fn max_subscriptions(&self) -> usize {
+        self.max_subscriptions
     }
 
     /// Makes the session a member.

@@ -17,9 +17,10 @@ const MOST_CONSEQUENCES: usize = 1_000;
 impl Dispatch {
     /// Ends a session's membership, and lets the handlers of its topics know.
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
+        let mut batch = Batch::default();
+        self.dealer.leave(session.id, &mut batch);
         let topics = self.realm.leave(session.id);
         let generation = self.generations.current();
-        let mut batch = Batch::default();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
         self.left(&generation, left, &mut batch).await;
     }
@@ -27,6 +28,7 @@ impl Dispatch {
     /// Takes away what a new generation no longer has, and begins what it has.
     pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         self.revoke(old, new);
+        self.revoke_registrations(new, &mut Batch::default());
         self.follow_all();
     }
 

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jackfield_broker::{Session, SubscribeError, UnsubscribeError};
+use jackfield_broker::{
+    CallError, RegisterError, Session, SubscribeError, UnregisterError, UnsubscribeError,
+};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
-use jackfield_wamp::session::{ErrorTo, Reply, Request};
+use jackfield_wamp::session::{ErrorTo, Reply};
 use tracing::{debug, warn};
 
 /// A topic that no route matches.
@@ -53,16 +55,29 @@ impl Refusal {
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
     }
 
-    /// A procedure whose handler answers no calls. Version 1 is told in the words that its pages
+    /// A procedure whose handler answers no calls, and that no client has registered. Version 1 is told in the words that its pages
     /// may know.
     pub(super) fn not_callable(dialect: Dialect, route: &str) -> Self {
         let message = match dialect {
             Dialect::V1 => {
                 format!("A RPC handler for the \"{route}\" route has not been registered.")
             }
-            Dialect::V2(_) => format!("the handler of the route `{route}` answers no calls"),
+            Dialect::V2(_) => {
+                format!("neither the handler of the route `{route}` nor a client answers this call")
+            }
         };
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
+    }
+
+    /// A call that no callee is asked to answer.
+    pub(super) fn unavailable(error: CallError) -> Self {
+        Self::new(error_uri::UNAVAILABLE, error.to_string())
+    }
+
+    /// A procedure that a client may not offer, because a handler does.
+    pub(super) fn handlers_own(route: &str) -> Self {
+        let message = format!("calls are answered by the handler of the route `{route}`");
+        Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
     }
 
     /// A call whose arguments are to come in several messages.
@@ -131,34 +146,26 @@ impl From<SubscribeError> for Refusal {
     }
 }
 
-impl From<UnsubscribeError> for Refusal {
-    fn from(error: UnsubscribeError) -> Self {
-        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
+impl From<RegisterError> for Refusal {
+    fn from(error: RegisterError) -> Self {
+        let uri = match error {
+            RegisterError::Again | RegisterError::Taken | RegisterError::SharedOtherwise(_) => {
+                error_uri::PROCEDURE_ALREADY_EXISTS
+            }
+            RegisterError::TooMany(_) => error_uri::NOT_AUTHORIZED,
+        };
+        Self::new(uri, error.to_string())
     }
 }
 
-/// The answer to requests that are understood but not served yet: procedures of clients.
-pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
-    match request {
-        Request::Register(register) => {
-            let message = "procedures cannot be registered here".to_owned();
-            let refusal = Refusal::new(error_uri::NOT_AUTHORIZED, message);
-            Some((ErrorTo::Register { request: register.request }, refusal))
-        }
-        Request::Unregister(unregister) => {
-            let message = "there is no such registration".to_owned();
-            let refusal = Refusal::new(error_uri::NO_SUCH_REGISTRATION, message);
-            Some((ErrorTo::Unregister { request: unregister.request }, refusal))
-        }
-        // A call is over before the next request is looked at, and nobody is invoked, so there is
-        // nothing to cancel or to answer.
-        Request::Cancel(_)
-        | Request::Yield(_)
-        | Request::InvocationError(_)
-        // Served by `dispatch` itself.
-        | Request::Publish(_)
-        | Request::Subscribe(_)
-        | Request::Unsubscribe(_)
-        | Request::Call(_) => None,
+impl From<UnregisterError> for Refusal {
+    fn from(error: UnregisterError) -> Self {
+        Self::new(error_uri::NO_SUCH_REGISTRATION, error.to_string())
+    }
+}
+
+impl From<UnsubscribeError> for Refusal {
+    fn from(error: UnsubscribeError) -> Self {
+        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
     }
 }

@@ -205,6 +205,22 @@ impl Client {
         Ok((result[3].clone(), result[4].clone()))
     }
 
+    /// Offers a procedure: the registration's id.
+    pub(crate) async fn register(
+        &mut self,
+        procedure: &str,
+        options: Value,
+    ) -> Result<u64, WampError> {
+        let request = self.next_request();
+        self.send(&json!([64, request, options, procedure]));
+        Ok(number(&self.answer(64, 65, request).await?[2]))
+    }
+
+    /// The next call of a procedure that it offers, the whole message.
+    pub(crate) async fn invocation(&mut self) -> Value {
+        self.until("an INVOCATION", |client| client.take(|message| kind(message) == 68)).await
+    }
+
     /// Whatever was sent before has been handled, and what it caused to this client is in the
     /// inbox: a request for what does not exist is answered in its turn.
     pub(crate) async fn round_trip(&mut self) {

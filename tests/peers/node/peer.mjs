@@ -136,6 +136,11 @@ function autobahn() {
         const { args: list, kwargs: dict } = result instanceof Result ? result : { args: [result], kwargs: {} };
         return { args: toLine(list), kwargs: toLine(dict) };
       },
+      async register({ procedure }) {
+        const { Result } = require('autobahn');
+        const registration = await session.register(procedure, (args, kwargs) => new Result(args, kwargs));
+        return { registration: registration.id };
+      },
       async leave() {
         connection.close();
         await end;
@@ -193,6 +198,11 @@ async function wampy() {
       const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
       const { argsList, argsDict } = await client.call(procedure, payload);
       return { args: toLine(argsList ?? []), kwargs: toLine(argsDict ?? {}) };
+    },
+    async register({ procedure }) {
+      const echo = ({ argsList, argsDict }) => ({ argsList, argsDict });
+      const { registrationId } = await client.register(procedure, echo);
+      return { registration: registrationId };
     },
     async leave() {
       await client.disconnect();

@@ -78,7 +78,7 @@ async def run_autobahn(url, realm, names):
     txaio.use_asyncio()
     from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
     from autobahn.wamp import serializer
-    from autobahn.wamp.types import CallOptions, PublishOptions, SubscribeOptions
+    from autobahn.wamp.types import CallOptions, CallResult, PublishOptions, SubscribeOptions
 
     classes = {
         "json": serializer.JsonSerializer,
@@ -137,6 +137,13 @@ async def run_autobahn(url, realm, names):
         )
         return {"args": to_line(result.results), "kwargs": to_line(result.kwresults)}
 
+    async def register(session, command):
+        async def echo(*args, **kwargs):
+            return CallResult(*args, **kwargs)
+
+        registration = await session.register(echo, command["procedure"])
+        return {"registration": registration.id}
+
     async def leave(session, _command):
         session.leave()
         await ended.wait()
@@ -148,7 +155,7 @@ async def run_autobahn(url, realm, names):
             )
             client = {
                 do.__name__: lambda command, do=do: do(self, command)
-                for do in (subscribe, unsubscribe, publish, call, leave)
+                for do in (subscribe, unsubscribe, publish, call, register, leave)
             }
             self.obeying = asyncio.ensure_future(obey(client))
             self.obeying.add_done_callback(lambda _done: asyncio.get_running_loop().stop())
@@ -180,6 +187,7 @@ async def run_xconn(url, realm, names):
     from wampproto import serializers
     from wampproto.auth import AnonymousAuthenticator
     from xconn.async_client import AsyncClient
+    from xconn.types import Result
 
     classes = {
         "json": serializers.JSONSerializer,
@@ -232,12 +240,18 @@ async def run_xconn(url, realm, names):
         )
         return {"args": to_line(result.args or []), "kwargs": to_line(result.kwargs or {})}
 
+    async def register(command):
+        async def echo(invocation):
+            return Result(invocation.args, invocation.kwargs)
+
+        await session.register(command["procedure"], echo)
+
     async def leave(_command):
         await session.leave()
         # The library tells of an end only where it was not asked for it.
         report(disconnected=True)
 
-    await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, call, leave)})
+    await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, call, register, leave)})
 
 
 def main():

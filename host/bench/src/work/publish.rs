@@ -93,7 +93,7 @@ pub(crate) async fn run(
 
     let tally = lead.crew.tally()?;
     let counts = tally.counts;
-    lead.judge(counts.done)?;
+    lead.judge(&counts)?;
     let course = &shared.course;
     let seconds = float(course.end().saturating_sub(course.begin())) / 1e9;
     let answered = float(course.end().max(counts.last).saturating_sub(course.begin())) / 1e9;
@@ -104,7 +104,7 @@ pub(crate) async fn run(
     report.cpu("server_cpu_us_per_publish", "server CPU a publish", &cost, counts.done);
     report.memory(lead, publishers as u64);
     report.latency("latency_us", "publish to acknowledgement", &tally.latency);
-    report.lag(&tally.lag, counts.unsent);
+    report.lag(&tally.lag, counts.unsent, 0);
     report.generator(&cost);
     report.waited(waited);
     report.ended(lead);

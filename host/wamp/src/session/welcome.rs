@@ -20,8 +20,17 @@ const ROLES: &[(&str, &[&str])] = &[
             "subscription_revocation",
         ],
     ),
-    // Handlers know their callers.
-    ("dealer", &["caller_identification"]),
+    (
+        "dealer",
+        &[
+            "call_canceling",
+            "caller_identification",
+            "pattern_based_registration",
+            "progressive_call_results",
+            "registration_revocation",
+            "shared_registration",
+        ],
+    ),
 ];
 
 /// Who the client is from now on.
