@@ -5,6 +5,7 @@
 //! Clients may keep a file, but ask each time whether it is still the same: its address does not
 //! say which version it is, and pages must not mix two of them. Called by [`crate::http`].
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use hyper::header::{
@@ -110,11 +111,14 @@ impl Asset {
 
 /// What names the bytes: the beginning of their hash, in quotes.
 fn tag(bytes: &[u8]) -> HeaderValue {
-    let hash = Sha256::digest(bytes);
-    let digits: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let mut name = "\"".to_owned();
+    for byte in Sha256::digest(bytes).iter().take(12) {
+        // Writing to a string cannot fail.
+        let _written = write!(name, "{byte:02x}");
+    }
+    name.push('"');
     // Hexadecimal digits in quotes are a header.
-    HeaderValue::from_str(&format!("\"{digits}\""))
-        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    HeaderValue::from_str(&name).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// Whether the client has these bytes already. Weak tags count here (RFC 9110, section 13.1.2).
