@@ -1,8 +1,10 @@
 //! The command line: which commands there are, and what they are told.
 //!
 //! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
-//! [`match_topic`] look at one without serving it, by way of [`judge`].
+//! [`match_topic`] look at one without serving it, by way of [`judge`]; [`mod@bench`] measures one
+//! that is served.
 
+pub mod bench;
 pub mod check;
 mod judge;
 pub mod match_topic;
@@ -32,6 +34,8 @@ enum Command {
     Routes(routes::Args),
     /// Tell which route takes a topic, and why the others do not.
     Match(match_topic::Args),
+    /// Measure a running server from its clients' side.
+    Bench(Box<bench::Args>),
 }
 
 /// Runs the command that the process was started with.
@@ -42,6 +46,10 @@ pub fn run() -> ExitCode {
         Command::Check(args) => ended(check::run(&args, out)),
         Command::Routes(args) => ended(routes::run(&args, out)),
         Command::Match(args) => ended(match_topic::run(&args, out)),
+        Command::Bench(args) => match bench::run(*args, out) {
+            Ok(code) => code,
+            Err(error) => ended(Err(error)),
+        },
     }
 }
 

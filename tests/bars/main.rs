@@ -1,5 +1,6 @@
 //! The quality bars, measured: `make bars`. Prints figures and judges nothing: what a busy machine
-//! shows is no test. The bars themselves are in `docs/performance.md`.
+//! shows is no test. The bars themselves are in `docs/performance.md`. `bars FILE` writes the medians
+//! to FILE as well, as JSON, for the tables of that page.
 
 #![allow(
     dead_code,
@@ -40,16 +41,21 @@ bars.versioned:
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        round_trip().await;
-        reload().await;
-        start();
-        idle().await;
+    let measured = runtime.block_on(async {
+        json!({
+            "round_trip_ms": round_trip().await,
+            "reload_ms": reload().await,
+            "start_ms": start(),
+            "idle_connection_bytes": idle().await,
+        })
     });
+    if let Some(file) = std::env::args().nth(1) {
+        std::fs::write(file, format!("{measured:#}\n")).expect("the file can be written");
+    }
 }
 
 /// From publish to event through a handler in Rust, while a thousand subscribers are idle.
-async fn round_trip() {
+async fn round_trip() -> f64 {
     let (_site, server) = serve();
     let mut crowd = Vec::new();
     for number in 0..1_000 {
@@ -66,11 +72,11 @@ async fn round_trip() {
         subscriber.event().await;
         times.push(began.elapsed());
     }
-    show("publish to event through a handler, 1 000 subscribers idle", &mut times[1_000..]);
+    show("publish to event through a handler, 1 000 subscribers idle", &mut times[1_000..])
 }
 
 /// From the closing of a changed component's file to the first answer of the new version.
-async fn reload() {
+async fn reload() -> f64 {
     let (site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
     subscriber.subscribe("v/a", json!({})).await;
@@ -93,11 +99,11 @@ async fn reload() {
         }
         times.push(began.elapsed());
     }
-    show(&format!("a changed plugin of {} KB serves", old.len() / 1_000), &mut times);
+    show(&format!("a changed plugin of {} KB serves", old.len() / 1_000), &mut times)
 }
 
 /// From the start of the process with the stock plugins to the first connection.
-fn start() {
+fn start() -> f64 {
     let site = Site::new();
     for plugin in ["broadcast", "chat", "secured", "sync"] {
         let routes = build::root().join(format!("plugins/{plugin}/websocket_routing.yml"));
@@ -113,11 +119,11 @@ fn start() {
         times.push(began.elapsed());
     }
     println!("start with the stock plugins, nothing compiled yet: {:?}", times[0]);
-    show("start with the stock plugins, from the cache", &mut times[1..]);
+    show("start with the stock plugins, from the cache", &mut times[1..])
 }
 
 /// What an idle connection with one subscription costs.
-async fn idle() {
+async fn idle() -> u64 {
     let (_site, server) = serve();
     let mut crowd = vec![join(&server).await];
     let before = server.memory();
@@ -128,6 +134,7 @@ async fn idle() {
     }
     let each = (server.memory() - before) / 4_000;
     println!("an idle connection with a subscription: {each} bytes");
+    each
 }
 
 fn serve() -> (Site, Server) {
@@ -142,8 +149,10 @@ async fn join(server: &Server) -> Client {
     Client::connect(server.addr, Codec::Json, "realm1").await
 }
 
-fn show(what: &str, times: &mut [Duration]) {
+/// Returns the median, in milliseconds.
+fn show(what: &str, times: &mut [Duration]) -> f64 {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];
     println!("{what}: median {:?}, p99 {:?}", at(50), at(99));
+    at(50).as_secs_f64() * 1e3
 }

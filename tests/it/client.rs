@@ -3,6 +3,7 @@
 //! cannot cancel itself out. Clients of others are started by `peer`.
 
 pub(crate) mod codec;
+pub(crate) mod counted;
 pub(crate) mod php;
 pub(crate) mod socket;
 pub(crate) mod standin;

@@ -12,6 +12,7 @@ mod abuse;
 #[path = "../callgrind/baseline.rs"]
 #[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
 mod baseline;
+mod bench;
 mod build;
 mod client;
 mod commands;
@@ -19,12 +20,14 @@ mod faults;
 mod interop;
 mod invariants;
 mod keepalive;
+mod measuring;
 mod peer;
 mod php;
 mod reload;
 mod server;
 mod site;
 mod slow;
+mod soak;
 mod tidy;
 mod v1;
 mod v2;

@@ -13,8 +13,16 @@ use crate::build;
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
-        &["jackfield-broker", "jackfield-routing", "jackfield-sandbox", "jackfield-wamp"],
+        &[
+            "jackfield-bench",
+            "jackfield-broker",
+            "jackfield-routing",
+            "jackfield-sandbox",
+            "jackfield-wamp",
+        ],
     ),
+    // What measures a server shares no code with it.
+    ("jackfield-bench", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &[]),
@@ -29,12 +37,13 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
     ("notify", &["jackfield"]),
-    ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
+    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-tests"]),
+    ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks are measured with it; nothing that is shipped needs it.
     ("criterion", &[]),
     // The pure crates have no runtime to wait on.
-    ("tokio", &["jackfield", "jackfield-sandbox", "jackfield-tests"]),
+    ("tokio", &["jackfield", "jackfield-bench", "jackfield-sandbox", "jackfield-tests"]),
 ];
 
 #[test]

@@ -1,0 +1,109 @@
+//! The opening of a WebSocket from a client's side. RFC 6455, section 4.1.
+//!
+//! By hand, because what a server sends right behind the head belongs to the connection: WELCOME of
+//! WAMP v1 arrives with it.
+
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::plan::Dialect;
+
+/// A request that was made.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// What `Sec-WebSocket-Accept` has to be; none where nobody cares.
+    accept: Option<String>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn new(authority: &str, path: &str, dialect: Dialect) -> Self {
+        let key = generate_key();
+        // A bare broadcaster answers with the least that opens a connection.
+        let cares = dialect != Dialect::Raw;
+        let accept = cares.then(|| derive_accept_key(key.as_bytes()));
+        let subprotocol = dialect
+            .subprotocol()
+            .map(|subprotocol| format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"))
+            .unwrap_or_default();
+        let bytes = format!(
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
+             {subprotocol}\r\n"
+        );
+        Self { accept, bytes: bytes.into_bytes() }
+    }
+
+    /// Judges the response. None while its head is not complete; the head's length if the
+    /// WebSocket is open.
+    ///
+    /// # Errors
+    /// The status and what was said, if it is not.
+    pub(crate) fn answered(&self, response: &[u8]) -> Result<Option<usize>, String> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Response::new(&mut headers);
+        let length = match head.parse(response) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(error) => return Err(format!("it answered something else than HTTP: {error}")),
+        };
+        let code = head.code.unwrap_or_default();
+        if code != 101 {
+            let body = String::from_utf8_lossy(response.get(length..).unwrap_or_default());
+            let status = format!("{code} {}", head.reason.unwrap_or_default());
+            let body = body.lines().next().unwrap_or_default().trim();
+            let body: String = body.chars().take(200).collect();
+            let end = if body.is_empty() { "" } else { ": " };
+            return Err(format!("{}{end}{body}", status.trim()));
+        }
+        let accept = head
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("Sec-WebSocket-Accept"));
+        let accept = accept.map(|header| header.value.trim_ascii());
+        if self.accept.as_ref().is_some_and(|expected| accept != Some(expected.as_bytes())) {
+            return Err("its Sec-WebSocket-Accept does not fit the key".to_owned());
+        }
+        Ok(Some(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        // The example of RFC 6455, section 1.3.
+        Request { accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()), bytes: Vec::new() }
+    }
+
+    const OPEN: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+    #[test]
+    fn what_comes_behind_the_head_is_left() {
+        assert_eq!(request().answered(&OPEN.as_bytes()[..40]), Ok(None));
+        assert_eq!(request().answered(format!("{OPEN}[0]").as_bytes()), Ok(Some(OPEN.len())));
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_servers_words() {
+        for (response, said) in [
+            ("HTTP/1.1 400 Bad Request\r\n\r\nspeak wamp\n", "400 Bad Request: speak wamp"),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found"),
+            ("HTTP/1.1 101 X\r\nSec-WebSocket-Accept: other\r\n\r\n", "its Sec-WebSocket-Accept"),
+            ("SSH-2.0-OpenSSH\r\n\r\n", "it answered something else than HTTP"),
+        ] {
+            let error = request().answered(response.as_bytes()).unwrap_err();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_what_it_wants() {
+        let request = Request::new("h:1", "/p", Dialect::Wamp1);
+        let text = String::from_utf8(request.bytes).unwrap();
+        assert!(text.starts_with("GET /p HTTP/1.1\r\nHost: h:1\r\n"), "{text}");
+        assert!(text.ends_with("Sec-WebSocket-Protocol: wamp\r\n\r\n"), "{text}");
+    }
+}

@@ -1,0 +1,316 @@
+//! The messages, as both sides of a connection see them.
+
+use serde_json::Value;
+
+use super::scan::Scan;
+use super::*;
+use crate::failure::Failure;
+use crate::plan::Serializer::{self, Cbor, Json, MessagePack};
+
+/// A server's frame.
+fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    if payload.len() < 126 {
+        frame.push(u8::try_from(payload.len()).unwrap());
+    } else {
+        frame.push(126);
+        frame.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+    }
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// What is said, in words that can be compared after the bytes are gone.
+fn hear(talk: &mut Talk, bytes: &[u8], replies: &mut Vec<u8>) -> Vec<String> {
+    let mut heard = Vec::new();
+    talk.hear(bytes, replies, |said| {
+        heard.push(match said {
+            Said::Event(text) => format!("event {}", text.escape_ascii()),
+            other => format!("{other:?}"),
+        });
+        Ok::<(), Failure>(())
+    })
+    .unwrap();
+    heard
+}
+
+/// What is sent, unmasked: the opcode and the payload of each frame.
+fn sent(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let mut rest = bytes;
+    while let [first, second, ..] = rest {
+        let (length, header) = match second & 0x7f {
+            126 => (usize::from(u16::from_be_bytes([rest[2], rest[3]])), 4),
+            short => (usize::from(short), 2),
+        };
+        let mask = &rest[header..header + 4];
+        let body = &rest[header + 4..header + 4 + length];
+        let plain = body.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        frames.push((first & 0x0f, plain));
+        rest = &rest[header + 4 + length..];
+    }
+    frames
+}
+
+fn requests(dialect: Dialect) -> Vec<(u8, Vec<u8>)> {
+    let mut talk = Talk::new(dialect, true);
+    let mut out = Vec::new();
+    talk.hello(&mut out, "realm1");
+    talk.subscribe(&mut out, 1, "t0");
+    talk.unsubscribe(&mut out, 2, "t0", 1, 777);
+    talk.publish(&mut out, 3, "t0", b"text", true);
+    talk.publish(&mut out, 4, "t0", b"text", false);
+    sent(&out)
+}
+
+fn texts(frames: &[(u8, Vec<u8>)]) -> Vec<(u8, String)> {
+    let text = |body: &Vec<u8>| String::from_utf8_lossy(body).into_owned();
+    frames.iter().map(|(opcode, body)| (*opcode, text(body))).collect()
+}
+
+const V2: [&str; 5] = [
+    r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{}}}]"#,
+    r#"[32,1,{},"t0"]"#,
+    "[34,2,777]",
+    r#"[16,3,{"acknowledge":true},"t0",["text"]]"#,
+    r#"[16,4,{},"t0",["text"]]"#,
+];
+
+#[test]
+fn requests_of_wamp_v2() {
+    let expected: Vec<(u8, String)> = V2.iter().map(|text| (1, (*text).to_owned())).collect();
+    assert_eq!(texts(&requests(Dialect::Wamp2(Json))), expected);
+    for serializer in [MessagePack, Cbor] {
+        for ((opcode, body), expected) in requests(Dialect::Wamp2(serializer)).iter().zip(V2) {
+            assert_eq!(*opcode, 2);
+            let value = match serializer {
+                MessagePack => message_pack::MessagePack::new(body).value(),
+                _ => cbor::Cbor::new(body).value(),
+            };
+            let expected: Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(value, Some(expected));
+        }
+    }
+}
+
+#[test]
+fn requests_of_wamp_v1_are_followed_by_pings() {
+    let ping = |request: u64| (9, String::from_utf8(request.to_be_bytes().to_vec()).unwrap());
+    let text = |text: &str| (1, text.to_owned());
+    assert_eq!(
+        texts(&requests(Dialect::Wamp1)),
+        [
+            text(r#"[5,"t0"]"#),
+            ping(1),
+            text(r#"[6,"t0"]"#),
+            ping(2),
+            text(r#"[7,"t0","text"]"#),
+            ping(3),
+            text(r#"[7,"t0","text"]"#),
+        ]
+    );
+}
+
+#[test]
+fn requests_of_nats() {
+    let requests = texts(&requests(Dialect::Nats));
+    assert!(requests[0].1.starts_with("CONNECT {\"verbose\":true,"), "{requests:?}");
+    assert!(requests[0].1.ends_with("}\r\nPING\r\n"), "{requests:?}");
+    let rest: Vec<&str> = requests[1..].iter().map(|request| request.1.as_str()).collect();
+    assert_eq!(
+        rest,
+        ["SUB t0 1\r\n", "UNSUB 1\r\n", "PUB t0 4\r\ntext\r\n", "PUB t0 4\r\ntext\r\n"]
+    );
+}
+
+#[test]
+fn lengths_of_texts_in_binary() {
+    for length in [0_usize, 23, 24, 31, 32, 255, 256, 65_535, 65_536] {
+        let text = "x".repeat(length);
+        for serializer in [Json, MessagePack, Cbor] {
+            let mut message = Vec::new();
+            wamp2::publish(serializer, &mut message, 1 << 40, "t", text.as_bytes(), false);
+            let value = value(serializer, &message);
+            assert_eq!(value[1], Value::from(1_u64 << 40));
+            assert_eq!(value[4][0].as_str(), Some(text.as_str()), "{serializer:?} {length}");
+        }
+    }
+}
+
+fn value(serializer: Serializer, message: &[u8]) -> Value {
+    match serializer {
+        Json => json::Json::new(message).value(),
+        MessagePack => message_pack::MessagePack::new(message).value(),
+        Cbor => cbor::Cbor::new(message).value(),
+    }
+    .unwrap()
+}
+
+/// A message in JSON, read in it and in the binary codecs.
+#[track_caller]
+fn check(message: &str, expected: &Said<'_>) {
+    let value: Value = serde_json::from_str(message).unwrap();
+    let in_message_pack = pack(&value, MessagePack);
+    let in_cbor = pack(&value, Cbor);
+    assert_eq!(wamp2::read(Json, message.as_bytes()).as_ref(), Ok(expected));
+    assert_eq!(wamp2::read(MessagePack, &in_message_pack).as_ref(), Ok(expected));
+    assert_eq!(wamp2::read(Cbor, &in_cbor).as_ref(), Ok(expected));
+}
+
+/// As a server might write it: what our own writer does not know is written here.
+fn pack(value: &Value, serializer: Serializer) -> Vec<u8> {
+    let mut out = Vec::new();
+    match value {
+        Value::Array(list) => {
+            let count = u16::try_from(list.len()).unwrap().to_be_bytes();
+            out.push(if serializer == Cbor { 0x99 } else { 0xdc });
+            out.extend(count);
+            out.extend(list.iter().flat_map(|it| pack(it, serializer)));
+        }
+        Value::Object(map) => {
+            let count = u16::try_from(map.len()).unwrap().to_be_bytes();
+            out.push(if serializer == Cbor { 0xb9 } else { 0xde });
+            out.extend(count);
+            for (key, value) in map {
+                out.extend(pack(&Value::from(key.as_str()), serializer));
+                out.extend(pack(value, serializer));
+            }
+        }
+        Value::String(text) => writer::Writer::new(serializer, &mut out).text(text),
+        Value::Number(number) => {
+            writer::Writer::new(serializer, &mut out).number(number.as_u64().unwrap());
+        }
+        Value::Null => out.push(if serializer == Cbor { 0xf6 } else { 0xc0 }),
+        Value::Bool(yes) => out.push(if serializer == Cbor { 0xf4 } else { 0xc2 } + u8::from(*yes)),
+    }
+    out
+}
+
+#[test]
+fn what_a_router_says() {
+    let done = |request, id| Said::Done { request: Some(request), id };
+    check(r#"[36,7,9007199254740992,{},["text"]]"#, &Said::Event(b"text"));
+    let details = r#"{"topic":"a\"]","publisher":7,"x":[null,{"y":[true,"\\"]}]}"#;
+    check(&format!(r#"[36, 7, 8, {details}, ["text"], {{}}]"#), &Said::Event(b"text"));
+    check("[17,3,88]", &done(3, None));
+    check("[33,4,99]", &done(4, Some(99)));
+    check("[35,5]", &done(5, None));
+    check(r#"[2,12,{"roles":{}}]"#, &Said::Welcome);
+    check(r#"[3,{"message":"no such"},"wamp.error.no_such_realm"]"#, &{
+        Said::Ended("wamp.error.no_such_realm: no such".to_owned())
+    });
+    check(r#"[6,{},"wamp.close.system_shutdown"]"#, &{
+        Said::Ended("wamp.close.system_shutdown".to_owned())
+    });
+    for (details, arguments) in [("{}", r#",["no route"]"#), (r#"{"message":"no route"}"#, "")] {
+        let refusal = Refusal { request: Some(6), topic: None, words: "a.b: no route".to_owned() };
+        check(&format!(r#"[8,32,6,{details},"a.b"{arguments}]"#), &Said::Refused(refusal));
+    }
+    check("[68,1,2,{}]", &Said::Nothing);
+}
+
+#[test]
+fn cbor_of_indefinite_length_and_with_tags_is_understood() {
+    let tags = [&[0xd9, 0xd9, 0xf7, 0x85, 0x18, 0x24, 7, 8, 0xa0, 0x81][..], &vec![0xc1; 100_000]];
+    let message = [&tags.concat()[..], b"\x64text"].concat();
+    assert_eq!(wamp2::read(Cbor, &message), Ok(Said::Event(b"text")));
+    let message = b"\x9f\x18\x24\x07\x08\xbf\x61a\x9f\x01\xff\xff\x81\x64text\xff";
+    assert_eq!(wamp2::read(Cbor, message), Ok(Said::Event(b"text")));
+}
+
+#[test]
+fn what_is_broken_is_told_and_never_panics() {
+    let whole = r#"[36,7,8,{"a":["b"]},["text"]]"#;
+    let value: Value = serde_json::from_str(whole).unwrap();
+    for (serializer, message) in [
+        (Json, whole.as_bytes().to_vec()),
+        (MessagePack, pack(&value, MessagePack)),
+        (Cbor, pack(&value, Cbor)),
+    ] {
+        // JSON's last bracket is not looked at.
+        for end in 0..message.len() - 2 {
+            assert!(wamp2::read(serializer, &message[..end]).is_err(), "{serializer:?} {end}");
+        }
+    }
+    let deep = format!("[36,1,2,{}", "[".repeat(100_000));
+    assert!(wamp2::read(Json, deep.as_bytes()).is_err());
+    assert!(
+        wamp2::read(Cbor, &[&b"\x85\x18\x24\x01\x02"[..], &vec![0x81; 100_000]].concat()).is_err()
+    );
+    let error = said(Dialect::Wamp2(Json), b"\xff[").unwrap_err().to_string();
+    assert_eq!(error, "the server sent a message that is not understood: \\xff[");
+}
+
+#[test]
+fn what_a_router_of_version_1_says() {
+    let event = r#"[8,"a/\"b\"",  "text"]"#;
+    assert_eq!(wamp1::read(event.as_bytes()), Ok(Said::Event(b"text")));
+    assert_eq!(wamp1::read(br#"[0,"1234",1,"x"]"#), Ok(Said::Welcome));
+    let refusal = Refusal {
+        request: None,
+        topic: Some("t0".to_owned()),
+        words: "jackfield.error.no_route: no route".to_owned(),
+    };
+    let error = br#"[4,"t0","jackfield.error.no_route","no route",{"topic":"t0"}]"#;
+    assert_eq!(wamp1::read(error), Ok(Said::Refused(refusal)));
+}
+
+#[test]
+fn frames_in_any_pieces_say_the_same() {
+    let message = br#"[36,1,2,{},["text"]]"#;
+    let mut bytes = framed(0x81, message);
+    // One message in three frames, with a ping between them.
+    bytes.extend(framed(0x01, &message[..5]));
+    bytes.extend(framed(0x89, b"alive?"));
+    bytes.extend(framed(0x00, &message[5..9]));
+    bytes.extend(framed(0x80, &message[9..]));
+    bytes.extend(framed(0x8a, &7_u64.to_be_bytes()));
+    bytes.extend(framed(0x88, b"\x03\xe9bye"));
+    for size in [1, 2, 3, 7, 50, bytes.len()] {
+        let mut talk = Talk::new(Dialect::Wamp2(Json), false);
+        let mut replies = Vec::new();
+        let heard: Vec<String> =
+            bytes.chunks(size).flat_map(|piece| hear(&mut talk, piece, &mut replies)).collect();
+        assert_eq!(
+            heard,
+            [
+                "event text",
+                "event text",
+                "Done { request: Some(7), id: None }",
+                "Ended(\"1001 bye\")"
+            ],
+            "{size}"
+        );
+        assert_eq!(sent(&replies), [(10, b"alive?".to_vec())], "{size}");
+    }
+}
+
+#[test]
+fn the_stream_of_nats_in_any_pieces_says_the_same() {
+    let stream = b"INFO {\"x\":1}\r\n+OK\r\nPONG\r\nMSG t0 1 4\r\nte\r\n\r\nPING\r\n\
+        MSG t0 1 reply 4\r\ntext\r\n-ERR 'Permissions Violation for Subscription to \"t0\"'\r\n\
+        -ERR 'Slow Consumer'\r\n";
+    for size in [1, 2, 5, 33, stream.len()] {
+        let mut talk = Talk::new(Dialect::Nats, true);
+        let mut replies = Vec::new();
+        let mut heard = Vec::new();
+        for piece in stream.chunks(size) {
+            heard.extend(hear(&mut talk, &framed(0x82, piece), &mut replies));
+        }
+        assert_eq!(
+            heard,
+            [
+                "Nothing",
+                "Done { request: None, id: None }",
+                "Welcome",
+                "event te\\r\\n",
+                "event text",
+                "Refused(Refusal { request: None, topic: Some(\"t0\"), words: \
+                 \"Permissions Violation for Subscription to \\\"t0\\\"\" })",
+                "Ended(\"Slow Consumer\")",
+            ],
+            "{size}"
+        );
+        assert_eq!(texts(&sent(&replies)), [(2, "PONG\r\n".to_owned())]);
+    }
+}

@@ -1,0 +1,169 @@
+//! WAMP version 2 as a client speaks it. WAMP v2 specification, section "Messages".
+
+use serde_json::Value;
+
+use super::cbor::Cbor;
+use super::json::Json;
+use super::message_pack::MessagePack;
+use super::scan::Scan;
+use super::writer::Writer;
+use super::{Refusal, Said, Unreadable};
+use crate::plan::Serializer;
+
+const HELLO: u64 = 1;
+const WELCOME: u64 = 2;
+const ABORT: u64 = 3;
+const GOODBYE: u64 = 6;
+const ERROR: u64 = 8;
+const PUBLISH: u64 = 16;
+const PUBLISHED: u64 = 17;
+const SUBSCRIBE: u64 = 32;
+const SUBSCRIBED: u64 = 33;
+const UNSUBSCRIBE: u64 = 34;
+const UNSUBSCRIBED: u64 = 35;
+const EVENT: u64 = 36;
+
+/// `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}}}]`
+pub(crate) fn hello(serializer: Serializer, out: &mut Vec<u8>, realm: &str) {
+    let mut writer = Writer::new(serializer, out);
+    writer.list(3);
+    writer.number(HELLO);
+    writer.text(realm);
+    writer.map(1);
+    writer.key("roles");
+    writer.map(2);
+    for role in ["publisher", "subscriber"] {
+        writer.key(role);
+        writer.map(0);
+        writer.end_map();
+    }
+    writer.end_map();
+    writer.end_map();
+    writer.end_list();
+}
+
+/// `[SUBSCRIBE, request, {}, topic]`
+pub(crate) fn subscribe(serializer: Serializer, out: &mut Vec<u8>, request: u64, topic: &str) {
+    let mut writer = Writer::new(serializer, out);
+    writer.list(4);
+    writer.number(SUBSCRIBE);
+    writer.number(request);
+    writer.map(0);
+    writer.end_map();
+    writer.text(topic);
+    writer.end_list();
+}
+
+/// `[UNSUBSCRIBE, request, subscription]`
+pub(crate) fn unsubscribe(serializer: Serializer, out: &mut Vec<u8>, request: u64, id: u64) {
+    let mut writer = Writer::new(serializer, out);
+    writer.list(3);
+    writer.number(UNSUBSCRIBE);
+    writer.number(request);
+    writer.number(id);
+    writer.end_list();
+}
+
+/// `[PUBLISH, request, options, topic, [text]]`
+pub(crate) fn publish(
+    serializer: Serializer,
+    out: &mut Vec<u8>,
+    request: u64,
+    topic: &str,
+    text: &[u8],
+    acknowledged: bool,
+) {
+    let mut writer = Writer::new(serializer, out);
+    writer.list(5);
+    writer.number(PUBLISH);
+    writer.number(request);
+    writer.map(u8::from(acknowledged));
+    if acknowledged {
+        writer.key("acknowledge");
+        writer.yes();
+    }
+    writer.end_map();
+    writer.text(topic);
+    writer.list(1);
+    writer.plain(text);
+    writer.end_list();
+    writer.end_list();
+}
+
+/// What a message says.
+pub(crate) fn read(serializer: Serializer, message: &[u8]) -> Result<Said<'_>, Unreadable> {
+    match serializer {
+        Serializer::Json => scan(Json::new(message)),
+        Serializer::MessagePack => scan(MessagePack::new(message)),
+        Serializer::Cbor => scan(Cbor::new(message)),
+    }
+}
+
+fn scan<'a>(mut from: impl Scan<'a>) -> Result<Said<'a>, Unreadable> {
+    let code = from.list().and_then(|()| from.next()).and_then(|()| from.number());
+    match code.ok_or("a message")? {
+        EVENT => event(&mut from).map(Said::Event).ok_or("an EVENT"),
+        PUBLISHED | UNSUBSCRIBED => {
+            let request = id(&mut from).ok_or("an answer")?;
+            Ok(Said::Done { request: Some(request), id: None })
+        }
+        SUBSCRIBED => {
+            let request = id(&mut from).ok_or("a SUBSCRIBED")?;
+            let id = id(&mut from).ok_or("a SUBSCRIBED")?;
+            Ok(Said::Done { request: Some(request), id: Some(id) })
+        }
+        WELCOME => Ok(Said::Welcome),
+        ERROR => error(&mut from).map(Said::Refused).ok_or("an ERROR"),
+        ABORT | GOODBYE => ended(&mut from).map(Said::Ended).ok_or("a farewell"),
+        _ => Ok(Said::Nothing),
+    }
+}
+
+/// `[EVENT, subscription, publication, details, [text]]`, of which only the text is wanted.
+fn event<'a>(from: &mut impl Scan<'a>) -> Option<&'a [u8]> {
+    id(from)?;
+    id(from)?;
+    from.next()?;
+    from.skip()?;
+    from.next()?;
+    from.list()?;
+    from.next()?;
+    from.text()
+}
+
+fn id<'a>(from: &mut impl Scan<'a>) -> Option<u64> {
+    from.next()?;
+    from.number()
+}
+
+/// `[ERROR, type, request, details, uri, arguments]`
+fn error<'a>(from: &mut impl Scan<'a>) -> Option<Refusal> {
+    id(from)?;
+    let request = Some(id(from)?);
+    from.next()?;
+    let details = from.value()?;
+    let uri = from.next_words()?;
+    let arguments = from.next().and_then(|()| from.value());
+    let message = arguments.as_ref().and_then(|arguments| arguments.get(0)).and_then(Value::as_str);
+    Some(Refusal { request, topic: None, words: words(&uri, message.or(message_of(&details))) })
+}
+
+/// `[ABORT, details, reason]` and `[GOODBYE, details, reason]`
+fn ended<'a>(from: &mut impl Scan<'a>) -> Option<String> {
+    from.next()?;
+    let details = from.value()?;
+    let uri = from.next_words()?;
+    Some(words(&uri, message_of(&details)))
+}
+
+fn message_of(details: &Value) -> Option<&str> {
+    details.get("message").and_then(Value::as_str)
+}
+
+/// An error's URI with what is told people about it.
+pub(super) fn words(uri: &str, message: Option<&str>) -> String {
+    match message {
+        Some(message) if !message.is_empty() && message != uri => format!("{uri}: {message}"),
+        _ => uri.to_owned(),
+    }
+}

@@ -1,0 +1,34 @@
+//! The kinds of work, one file each. Each opens what it needs, sets the course, waits for its end and
+//! says what came of it.
+//!
+//! A further kind is a variant of [`crate::plan::Work`], a file here, and a subcommand.
+
+pub(crate) mod connect;
+pub(crate) mod fan_out;
+pub(crate) mod pace;
+pub(crate) mod publish;
+pub(crate) mod subscribe;
+
+use crate::failure::Failure;
+use crate::lead::Lead;
+use crate::plan::Work;
+use crate::report::Report;
+
+/// Does the work of the plan.
+pub(crate) async fn run(lead: &mut Lead<'_>) -> Result<Report, Failure> {
+    match lead.shared().plan.work {
+        Work::Connect { connections, bare } => connect::run(lead, connections, bare).await,
+        Work::Publish { publishers, topics } => publish::run(lead, publishers, topics).await,
+        Work::Subscribe { connections, topics } => subscribe::run(lead, connections, topics).await,
+        Work::FanOut { topics, subscribers, publishers, subscriptions_per_connection } => {
+            let who =
+                fan_out::Cast { topics, subscribers, publishers, subscriptions_per_connection };
+            fan_out::run(lead, who).await
+        }
+    }
+}
+
+/// The published text, stamp and all; what is behind the stamp is of no interest.
+pub(crate) fn text(length: usize) -> Vec<u8> {
+    vec![b'.'; length]
+}

@@ -1,0 +1,173 @@
+"""Measures Jackfield beside its peers on this machine: `make bench`, or `python3 tests/bench`.
+
+Writes the data, the charts and the measured parts of docs/performance.md. In the order of reading:
+`figures` says what is measured, `servers` and `peers` what is started, `measure` and `load` run it,
+`plots` (with `svg`) draws it, `page` writes it down.
+
+With --quick there are fewer points and shorter runs, and everything is written below target/bench
+instead of docs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import figures
+import machine
+import measure
+import page
+import peers
+import plots
+from servers import ROOT, Failed, Places
+
+
+def main() -> int:
+    options = parse()
+    # Whoever ends this ends the servers that it has started as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    target = options.target.resolve()
+    places = Places(target, (options.work or target / "bench").resolve())
+    if options.draw_soak:
+        return draw_soak(options.draw_soak, options.out)
+    full = not options.smoke and not options.quick
+    settings = figures.FULL if full else figures.QUICK if options.quick else figures.SMOKE
+    if options.rounds:
+        settings = dataclasses.replace(settings, rounds=options.rounds)
+    out = options.out or (ROOT / "docs" if full else places.work / settings.name)
+    if options.fetch_only:
+        return report_missing(peers.find(places, fetch=True))
+
+    machine.raise_descriptors()
+    facts = machine.facts()
+    others = (
+        [peers.floor(places)]
+        if options.smoke
+        else [*peers.find(places, settings.fetch), peers.floor(places)]
+    )
+    report_missing(others)
+    try:
+        own = peers.jackfield(places)
+    except Failed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    planned = figures.all_figures(places, own, others, settings)
+    chosen = [figure for figure in planned if not options.only or figure.name in options.only]
+    if not chosen:
+        print(
+            f"error: --only knows {', '.join(figure.name for figure in planned)}", file=sys.stderr
+        )
+        return 2
+    store = measure.Store(places.work / f"{settings.name}.jsonl", options.resume)
+    data = load_data(out)
+    began = time.monotonic()
+    for figure in chosen:
+        print(f"{figure.name}:", file=sys.stderr, flush=True)
+        measure.measure(places, figure, settings, store)
+        # After each one, so that an interruption leaves what there is.
+        data.setdefault("figures", {})[figure.name] = measure.summary(figure, store)
+        data["machine"] = facts
+        data["settings"] = {
+            key: getattr(settings, key) for key in ("name", "rounds", "seconds", "warm_up")
+        }
+        data["versions"] = {peer.kind.name: peer.version for peer in [own, *others] if peer.start}
+        data["missing"] = {peer.kind.name: peer.missing for peer in others if peer.missing}
+        if options.bars and options.bars.exists():
+            data["bars"] = json.loads(options.bars.read_text())
+        write(out, data)
+    failed = sum("errors" in point for figure in chosen for point in data["figures"][figure.name])
+    took = time.monotonic() - began
+    written = out / "performance.md"
+    print(f"measured in {took:.0f} s; {failed} points failed; see {written}", file=sys.stderr)
+    # Jackfield itself has to be measured; a peer that fails is a remark on the page.
+    names = {peer.kind.name for peer in others}
+    measured = [point for figure in chosen for point in data["figures"][figure.name]]
+    return 0 if all("median" in it for it in measured if it["series"] not in names) else 1
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tests/bench", description="Measures Jackfield beside its peers."
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--quick", action="store_true", help="fewer points and shorter runs, written below target/"
+    )
+    length.add_argument(
+        "--smoke", action="store_true", help="whether everything fits together; measures nothing"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="FIGURE", help="only this figure; may be repeated"
+    )
+    parser.add_argument("--rounds", type=int, help="how often each point is measured")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the runs that were done before an interruption"
+    )
+    parser.add_argument(
+        "--fetch-only", action="store_true", help="fetch the peers, and measure nothing"
+    )
+    parser.add_argument("--bars", type=Path, help="what `make bars` measured, as JSON")
+    parser.add_argument("--target", type=Path, default=ROOT / "target", help="where cargo builds")
+    parser.add_argument(
+        "--work", type=Path, help="instead of TARGET/bench: where sites, logs and peers go"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="instead of docs: where performance.md and performance/ go"
+    )
+    parser.add_argument(
+        "--draw-soak",
+        type=Path,
+        metavar="JSON",
+        help="draw what `make soak` saw, and measure nothing",
+    )
+    return parser.parse_args()
+
+
+def report_missing(found: list[peers.Peer]) -> int:
+    missing = [peer for peer in found if peer.missing]
+    for peer in missing:
+        print(f"{peer.kind.name} is left out: {peer.missing}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def load_data(out: Path) -> dict:
+    """What was measured before: figures that are not measured now stay."""
+    file = out / "performance/data.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def write(out: Path, data: dict) -> None:
+    files = plots.charts(data)
+    files["data.json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    place(out, files, data)
+
+
+def draw_soak(file: Path, out: Path | None) -> int:
+    """The soak's chart and its sentences on the page."""
+    report = json.loads(file.read_text())
+    files = {"soak.svg": plots.soak(report), "soak.json": json.dumps(report) + "\n"}
+    place(out or ROOT / "docs", files, {"soak": report}, only={"soak"})
+    return 0
+
+
+def place(out: Path, files: dict[str, str], data: dict, only: set[str] | None = None) -> None:
+    """Writes the files beside the page, and the data into the page."""
+    folder = out / "performance"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        if name.endswith(".svg"):
+            # A picture that no browser shows would be noticed last of all.
+            ElementTree.fromstring(text)
+        (folder / name).write_text(text)
+    written = out / "performance.md"
+    text = (written if written.exists() else ROOT / "docs/performance.md").read_text()
+    written.write_text(page.fill(text, data, only))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""What is measured: for each figure its points, in the order of one round. Neither runs anything
+(`measure` does) nor draws anything (`plots` does)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import servers
+from peers import Peer
+from servers import Places, Server
+
+# A source address has 28 000 ports, of which some linger from the run before.
+SOURCES = [f"127.0.0.{number}" for number in range(1, 9)]
+MANY = 4_000
+# One thread in an interpreter: more subscribers than this only take longer to connect.
+MOST_FOR_INTERPRETERS = 1_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how often, and at which points."""
+
+    name: str
+    rounds: int
+    seconds: float
+    warm_up: float
+    subscribers: tuple[int, ...]
+    topics: tuple[int, ...]
+    routes: tuple[int, ...]
+    connections: tuple[int, ...]
+    rates: tuple[int, ...]
+    # Publishes a second, all topics together, where the number of topics is what changes.
+    topics_rate: int = 20_000
+    # Whether peers that are not here are fetched.
+    fetch: bool = False
+
+
+FULL = Settings(
+    "full",
+    rounds=3,
+    seconds=2.0,
+    warm_up=0.5,
+    subscribers=(1, 10, 100, 1_000, 10_000),
+    topics=(1, 10, 100, 1_000, 10_000, 100_000),
+    routes=(1, 10, 100, 1_000, 10_000),
+    connections=(1_000, 5_000, 10_000, 19_900),
+    rates=(250, 500, 1_000, 2_000, 3_000),
+    fetch=True,
+)
+QUICK = Settings(
+    "quick",
+    rounds=1,
+    seconds=0.6,
+    warm_up=0.2,
+    subscribers=(1, 100, 1_000),
+    topics=(1, 1_000, 10_000),
+    routes=(1, 100, 10_000),
+    connections=(1_000, 5_000),
+    rates=(500, 2_000),
+)
+# Only whether everything fits together; the figures mean nothing.
+SMOKE = Settings(
+    "smoke",
+    rounds=1,
+    seconds=0.1,
+    warm_up=0.0,
+    subscribers=(1, 2),
+    topics=(1, 4),
+    routes=(1, 2),
+    connections=(2,),
+    rates=(100,),
+    topics_rate=100,
+)
+
+
+@dataclass
+class Point:
+    """One short run, done once a round."""
+
+    # The line or bar that it belongs to, and where on it.
+    series: str
+    x: float | str
+    # The server: those of one key share one process, but for `fresh`.
+    key: str
+    start: Callable[[], Server]
+    work: str
+    options: dict
+    # Beside what it is told to measure, in seconds.
+    extra: float = 5.0
+    fresh: bool = False
+
+
+@dataclass
+class Figure:
+    name: str
+    points: list[Point] = field(default_factory=list)
+
+
+def all_figures(places: Places, own: Peer, others: list[Peer], settings: Settings) -> list[Figure]:
+    present = [peer for peer in [own, *others] if peer.start]
+    return [
+        fan_out(present, settings),
+        topics(present, settings),
+        routes(places, settings),
+        connections(present, settings),
+        serializers(own, settings),
+        handlers(places, own, settings),
+        latency(present, settings),
+    ]
+
+
+def is_compiled(peer: Peer) -> bool:
+    return peer.kind in (servers.JACKFIELD, servers.NATS, servers.FLOOR)
+
+
+def named(present: Iterable[Peer], *kinds: servers.Kind) -> list[Peer]:
+    return [peer for peer in present if peer.kind in kinds]
+
+
+def timed(settings: Settings, **options) -> dict:
+    return {**options, "seconds": settings.seconds, "warm_up": settings.warm_up}
+
+
+def point(peer: Peer, x: float | str, work: str, options: dict, series: str = "", **more) -> Point:
+    name = peer.kind.name
+    return Point(series or name, x, name, peer.start, work, options, **more)
+
+
+def fan_out(present: list[Peer], settings: Settings) -> Figure:
+    """One topic, more and more subscribers."""
+    figure = Figure("fan-out")
+    for subscribers in settings.subscribers:
+        for peer in present:
+            if subscribers > MOST_FOR_INTERPRETERS and not is_compiled(peer):
+                continue
+            options = timed(settings, topics=1, subscribers=subscribers)
+            if subscribers > MANY:
+                options["source"] = SOURCES
+            figure.points.append(
+                point(peer, subscribers, "fan-out", options, extra=subscribers / 100)
+            )
+    return figure
+
+
+def topics(present: list[Peer], settings: Settings) -> Figure:
+    """One subscriber a topic, more and more topics, the same number of publishes a second."""
+    figure = Figure("topics")
+    for count in settings.topics:
+        for peer in named(present, servers.JACKFIELD, servers.NATS):
+            options = timed(
+                settings,
+                topics=count,
+                subscribers=1,
+                publishers=1,
+                rate=settings.topics_rate,
+                # At most a thousand connections hold them.
+                subscriptions_per_connection=max(1, count // 1_000),
+            )
+            figure.points.append(point(peer, count, "fan-out", options, extra=count / 1_000))
+    return figure
+
+
+def routes(places: Places, settings: Settings) -> Figure:
+    """More and more routes in the site; nobody is subscribed."""
+    figure = Figure("routes")
+    offset = 10
+    for count in settings.routes:
+        for variables in (False, True):
+            offset += 1
+            series = "with variables" if variables else "literal"
+
+            def start(
+                count: int = count, variables: bool = variables, offset: int = offset
+            ) -> Server:
+                site = servers.routes_site(places, count, variables)
+                return servers.jackfield(places, site, offset=offset)
+
+            options = timed(settings, publishers=1, topics=1)
+            figure.points.append(
+                Point(series, count, f"{series} {count}", start, "publish", options)
+            )
+    return figure
+
+
+def connections(present: list[Peer], settings: Settings) -> Figure:
+    """More and more connections with one subscription each, to a server that has just started."""
+    figure = Figure("connections")
+    for count in settings.connections:
+        for peer in present:
+            if count > 5 * MOST_FOR_INTERPRETERS and not is_compiled(peer):
+                continue
+            options = {
+                "connections": count,
+                "seconds": min(settings.seconds, 1.0),
+                "source": SOURCES,
+            }
+            figure.points.append(
+                point(peer, count, "connect", options, extra=count / 100, fresh=True)
+            )
+    return figure
+
+
+DIALECTS = (
+    ("v1 JSON", {"protocol": "wamp1"}),
+    ("v2 JSON", {"serializer": "json"}),
+    ("v2 MessagePack", {"serializer": "msgpack"}),
+    ("v2 CBOR", {"serializer": "cbor"}),
+)
+
+
+def serializers(own: Peer, settings: Settings) -> Figure:
+    """What clients may speak, side by side."""
+    figure = Figure("serializers")
+    for subscribers in (1, 100):
+        for name, dialect in DIALECTS:
+            options = timed(settings, topics=1, subscribers=subscribers, **dialect)
+            figure.points.append(point(own, subscribers, "fan-out", options, series=name))
+    return figure
+
+
+def handlers(places: Places, own: Peer, settings: Settings) -> Figure:
+    """The same publication with and without a plugin and a hook."""
+    figure = Figure("handlers")
+
+    def unrouted() -> Server:
+        site = places.work / "sites/empty"
+        site.mkdir(parents=True, exist_ok=True)
+        config = servers.LIMITS + "unrouted: broadcast\n"
+        return servers.jackfield(places, site, config, name="unrouted", offset=6)
+
+    ways = (
+        ("no route (unrouted: broadcast)", "unrouted", unrouted, "bench.t"),
+        ("the plugin broadcast, no hook", own.kind.name, own.start, "bench.t"),
+        ("an on_publish hook in Rust", own.kind.name, own.start, "hook.t"),
+    )
+    for subscribers in (0, 100):
+        for series, key, start, topic in ways:
+            if subscribers:
+                options = timed(settings, topics=1, subscribers=subscribers, topic=topic)
+                work = "fan-out"
+            else:
+                options = timed(settings, publishers=1, topics=1, topic=topic)
+                work = "publish"
+            figure.points.append(Point(series, subscribers, key, start, work, options))
+    return figure
+
+
+def latency(present: list[Peer], settings: Settings) -> Figure:
+    """A hundred subscribers, more and more publishes a second."""
+    figure = Figure("latency")
+    for rate in settings.rates:
+        for peer in named(present, servers.JACKFIELD, servers.NATS):
+            options = timed(settings, topics=1, subscribers=100, rate=rate)
+            figure.points.append(point(peer, rate, "fan-out", options))
+    return figure

@@ -1,0 +1,56 @@
+"""One run of `jackfield bench` against a server, and what it measured."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+
+from servers import Failed, Places, Server
+
+# Beyond what a run is told to take: opening thousands of connections, and ending them.
+GRACE = 60.0
+
+
+def run(places: Places, server: Server, work: str, options: dict, seconds: float) -> dict:
+    """What the run measured, and under `repeat` how to repeat it."""
+    pids = server.pids()
+    command = [places.jackfield, "bench", work, server.url, *arguments(server, options)]
+    measured = [*command, *(part for pid in pids for part in ("--pid", str(pid))), "--json"]
+    try:
+        done = subprocess.run(
+            [str(part) for part in measured],
+            capture_output=True,
+            text=True,
+            timeout=seconds + GRACE,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"jackfield bench {work} did not end within {error.timeout:.0f} s") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        raise Failed(lines[-1] if lines else f"jackfield bench {work} ended with {done.returncode}")
+    try:
+        values = json.loads(done.stdout)
+    except json.JSONDecodeError as error:
+        raise Failed(f"jackfield bench {work} printed no JSON: {error}") from error
+    values["repeat"] = {
+        "server": server.shown,
+        "bench": shlex.join([places.shown(places.jackfield), *(str(part) for part in command[1:])]),
+    }
+    return values
+
+
+def arguments(server: Server, options: dict) -> list[str]:
+    """`{"warm_up": 1, "bare": True}` as `--warm-up 1 --bare`."""
+    given = []
+    if server.kind.protocol != "wamp2":
+        given += ["--protocol", server.kind.protocol]
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            given.append(option)
+        elif isinstance(value, (list, tuple)):
+            given += [part for item in value for part in (option, str(item))]
+        elif value is not None and value is not False:
+            given += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return given

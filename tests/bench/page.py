@@ -1,0 +1,307 @@
+"""The measured parts of docs/performance.md: what stands between `<!-- measured: NAME -->` and
+`<!-- end -->` is written anew from the data; everything else is left as people wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import servers
+from plots import value
+from svg import number
+
+BLOCK = re.compile(r"(<!-- measured: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+# What is promised, and which figure of `make bars` shows it: in milliseconds, or bytes.
+PROMISES = (
+    (
+        "publish → event through a handler in Rust, 1 000 subscribers idle, median",
+        "under 1 ms",
+        "round_trip_ms",
+    ),
+    (
+        "a changed plugin of 68 KB serves after its file was closed, median",
+        "under 500 ms",
+        "reload_ms",
+    ),
+    ("start with the stock plugins from a warm compile cache, median", "under 1 s", "start_ms"),
+    ("memory of an idle connection with one subscription", "under 16 KiB", "idle_connection_bytes"),
+)
+
+
+def fill(page: str, data: dict, only: set[str] | None = None) -> str:
+    """The page with every block written anew, or `only` those; blocks without data stay."""
+
+    def block(found: re.Match) -> str:
+        name = found.group(2)
+        wanted = name in BLOCKS and (only is None or name in only)
+        written = BLOCKS[name](data) if wanted else None
+        return (
+            found.group(0)
+            if written is None
+            else found.group(1) + written.strip("\n") + "\n" + found.group(3)
+        )
+
+    return BLOCK.sub(block, page)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def machine(data: dict) -> str:
+    facts = data["machine"]
+    kind = "virtual machine" if facts["virtual"] else "machine"
+    settings = data["settings"]
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    missing = "".join(f" {name} was left out: {why}." for name, why in data["missing"].items())
+    return (
+        f"Measured on {facts['date']} on a {kind} with {facts['cores']} cores ({facts['cpu']}, "
+        f"{facts['memory_gib']:.0f} GiB, {facts['system']}, Linux {facts['kernel']}); load "
+        f"before it began: {facts['load_before']}. Each point is the median of "
+        f"{settings['rounds']} runs of {settings['seconds']:g} s after {settings['warm_up']:g} s "
+        f"of warm-up, all servers in turn. "
+        f"Versions: {versions}.{missing}\n"
+    )
+
+
+def promises(data: dict) -> str | None:
+    bars = data.get("bars")
+    if not bars:
+        return None
+    rows = []
+    for what, promise, key in PROMISES:
+        measured = bars.get(key)
+        if measured is not None:
+            text = f"{measured / 1024:.1f} KiB" if key.endswith("_bytes") else f"{measured:.3g} ms"
+            rows.append([what, promise, text])
+    return table(["bar", "promise", "measured"], rows)
+
+
+# What is compared: which figure, at which x, which value, in which unit.
+COMPARED = (
+    ("server CPU per delivery, 1 → 1", "fan-out", 1, ("server_cpu_us_per_delivery",), 1, "µs"),
+    ("server CPU per delivery, 1 → 100", "fan-out", 100, ("server_cpu_us_per_delivery",), 1, "µs"),
+    (
+        "server CPU per delivery, 1 → 1 000",
+        "fan-out",
+        1_000,
+        ("server_cpu_us_per_delivery",),
+        1,
+        "µs",
+    ),
+    (
+        "server CPU per delivery, 1 → 10 000",
+        "fan-out",
+        10_000,
+        ("server_cpu_us_per_delivery",),
+        1,
+        "µs",
+    ),
+    (
+        "server CPU per delivery, 100 000 topics",
+        "topics",
+        100_000,
+        ("server_cpu_us_per_delivery",),
+        1,
+        "µs",
+    ),
+    (
+        "memory per connection, 10 000 open",
+        "connections",
+        10_000,
+        ("server_bytes_per_connection",),
+        1024,
+        "KiB",
+    ),
+    (
+        "server CPU per connect, 10 000 opened",
+        "connections",
+        10_000,
+        ("server_cpu_us_per_connect",),
+        1,
+        "µs",
+    ),
+    ("latency p50, 1 → 100 at 1 000 a second", "latency", 1_000, ("latency_us", "p50"), 1, "µs"),
+    ("latency p99, 1 → 100 at 1 000 a second", "latency", 1_000, ("latency_us", "p99"), 1, "µs"),
+)
+
+
+def beside(data: dict) -> str:
+    """Ratios to nats-server and to the floor: above 1, Jackfield takes more."""
+    rows = []
+    for what, figure, x, path, divisor, unit in COMPARED:
+        points = {
+            p["series"]: value(p, *path) for p in data["figures"].get(figure, []) if p["x"] == x
+        }
+        own = points.get(servers.JACKFIELD.name)
+        if own is None:
+            continue
+        row = [what, f"{number(own / divisor)} {unit}"]
+        for other in (servers.NATS, servers.FLOOR):
+            theirs = points.get(other.name)
+            row.append(
+                f"{number(theirs / divisor)} {unit} ({own / theirs:.2f} ×)" if theirs else "–"
+            )
+        rows.append(row)
+    return table(
+        ["", "Jackfield", "nats-server (Jackfield takes)", "the floor (Jackfield takes)"], rows
+    )
+
+
+def by_x(
+    figure: str, first: str, *path: str, unit: str, divisor: float = 1.0
+) -> Callable[[dict], str | None]:
+    """A table with a row for each x, and a column for each series."""
+
+    def write(data: dict) -> str | None:
+        points = data["figures"].get(figure)
+        if not points:
+            return None
+        names = list(dict.fromkeys(point["series"] for point in points))
+        rows = []
+        for x in dict.fromkeys(point["x"] for point in points):
+            here = {point["series"]: point for point in points if point["x"] == x}
+            rows.append([number(x), *(cell(here.get(name), path, divisor) for name in names)])
+        text = table([f"{first}; {unit}", *names], rows) + errors(points)
+        return text + (GENERATOR if "†" in text else "")
+
+    return write
+
+
+# Rates that say more of the load generator than of the server.
+GENERATOR = "\n† The load generator took all it could get of a core: the server had more to give.\n"
+
+
+def cell(point: dict | None, path: tuple[str, ...], divisor: float) -> str:
+    if point is None:
+        return "–"
+    found = value(point, *path)
+    if found is None:
+        return "failed" if point.get("errors") else "–"
+    lost = value(point, "lost")
+    bound = path[-1].endswith("_per_second") and value(point, "generator_bound")
+    return (
+        number(found / divisor)
+        + (f" ({number(lost)} lost)" if lost else "")
+        + ("†" if bound else "")
+    )
+
+
+def errors(points: list[dict]) -> str:
+    """What failed, in the words of who noticed."""
+    seen = dict.fromkeys(
+        f"\n{point['series']} at {number(point['x'])}: {error}\n"
+        for point in points
+        for error in point.get("errors", [])
+    )
+    return "".join(seen)
+
+
+def topmost(data: dict) -> str | None:
+    points = data["figures"].get("connections")
+    if not points:
+        return None
+    most = max(point["x"] for point in points)
+    descriptors = data["machine"]["file_descriptors"]
+    return (
+        f"{number(most)} is as many as were tried: a process may have {number(descriptors)} files "
+        "open here, and the server as well as the load generator needs one for each connection.\n"
+    )
+
+
+def repeat(figure: str, pick: Callable[[list[dict]], list[dict]]) -> Callable[[dict], str | None]:
+    """How single points are measured by hand."""
+
+    def write(data: dict) -> str | None:
+        points = [point for point in data["figures"].get(figure, []) if "repeat" in point]
+        if not points:
+            return None
+        lines = []
+        for point in pick(points):
+            commands = point["repeat"]
+            lines += [f"{commands['server']} &", f"{commands['bench']} --pid $!", "kill $!"]
+        return "```sh\n" + "\n".join(lines) + "\n```\n"
+
+    return write
+
+
+def of_series(*names: str, x: float | None = None) -> Callable[[list[dict]], list[dict]]:
+    def pick(points: list[dict]) -> list[dict]:
+        chosen = []
+        for name in names:
+            own = [point for point in points if point["series"] == name]
+            chosen += [point for point in own if point["x"] == x][:1] or own[-1:]
+        return chosen
+
+    return pick
+
+
+def mib(bytes_: float) -> str:
+    return f"{bytes_ / 2**20:.1f} MiB"
+
+
+def soak(data: dict) -> str | None:
+    report = data.get("soak")
+    if not report:
+        return None
+    trend = report.get("trend") or {}
+    verdict = (
+        "It passed."
+        if not report["complaints"]
+        else "It failed: " + "; ".join(report["complaints"][:3])
+    )
+    return (
+        f"The last run took {report['seconds'] / 60:.0f} minutes: {number(report['visits'])} "
+        f"connections came and went, {number(report['publications'])} publications, "
+        f"{number(report['counted_deliveries'])} deliveries counted one by one, "
+        f"{number(report['reloads'])} reloads and {number(report['refused_reloads'])} that were "
+        f"refused, {number(report['cut_off'])} slow readers cut off, "
+        f"{number(report['handler_faults'])} calls of a handler that panics. After the first "
+        f"third, the line through memory went from {mib(trend.get('from_bytes', 0))} to "
+        f"{mib(trend.get('to_bytes', 0))}. {verdict}\n"
+    )
+
+
+CPU_DELIVERY, CPU_PUBLISH = ("server_cpu_us_per_delivery",), ("server_cpu_us_per_publish",)
+
+BLOCKS: dict[str, Callable[[dict], str | None]] = {
+    "machine": machine,
+    "promises": promises,
+    "beside": beside,
+    "fan-out": by_x("fan-out", "subscribers", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
+    "fan-out-rate": by_x(
+        "fan-out", "subscribers", "deliveries_per_second", unit="deliveries a second"
+    ),
+    "fan-out-repeat": repeat("fan-out", of_series("Jackfield", "nats-server", "the floor", x=100)),
+    "topics": by_x("topics", "topics", *CPU_DELIVERY, unit="µs of server CPU per delivery"),
+    "topics-repeat": repeat("topics", of_series("Jackfield", x=100_000)),
+    "routes": by_x("routes", "routes", *CPU_PUBLISH, unit="µs of server CPU per publish"),
+    "routes-repeat": repeat("routes", of_series("with variables")),
+    "connections": by_x(
+        "connections",
+        "connections",
+        "server_bytes_per_connection",
+        unit="KiB per connection",
+        divisor=1024,
+    ),
+    "connects": by_x(
+        "connections",
+        "connections",
+        "server_cpu_us_per_connect",
+        unit="µs of server CPU per connect",
+    ),
+    "connections-most": topmost,
+    "connections-repeat": repeat("connections", of_series("Jackfield")),
+    "serializers": by_x(
+        "serializers", "subscribers", *CPU_DELIVERY, unit="µs of server CPU per delivery"
+    ),
+    "serializers-repeat": repeat("serializers", of_series("v2 CBOR", x=100)),
+    "handlers": by_x("handlers", "subscribers", *CPU_PUBLISH, unit="µs of server CPU per publish"),
+    "handlers-repeat": repeat("handlers", of_series("an on_publish hook in Rust", x=0)),
+    "latency": by_x("latency", "publishes a second", "latency_us", "p50", unit="µs, p50"),
+    "latency-p99": by_x("latency", "publishes a second", "latency_us", "p99", unit="µs, p99"),
+    "latency-repeat": repeat("latency", of_series("Jackfield", x=1_000)),
+    "soak": soak,
+}

@@ -1,0 +1,173 @@
+"""The servers of others beside which Jackfield is measured: whether each is here, how it is
+fetched, and which version it is. What is missing is named with the command that gets it; it is
+never left out silently."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import servers
+from servers import HERE, ROOT, Places, Server
+
+
+@dataclass
+class Peer:
+    """A server that can be started, or the reason why not."""
+
+    kind: servers.Kind
+    version: str = ""
+    start: Callable[[], Server] | None = None
+    missing: str = ""
+
+
+def find(places: Places, fetch: bool) -> list[Peer]:
+    """All peers; those that have to be fetched are only if that is allowed."""
+    return [
+        nats(places, fetch),
+        crossbar(places, fetch),
+        fox_wamp(places, fetch),
+        wamp_io(places),
+    ]
+
+
+def jackfield(places: Places) -> Peer:
+    version = say([places.jackfield, "--version"]).removeprefix("jackfield ")
+    revision = say(["git", "-C", ROOT, "describe", "--always", "--dirty", "--exclude=*"])
+    site = servers.bench_site(places)
+    return Peer(
+        servers.JACKFIELD,
+        f"{version} ({revision})" if revision else version,
+        lambda: servers.jackfield(places, site),
+    )
+
+
+def floor(places: Places) -> Peer:
+    return Peer(servers.FLOOR, "of this repository", lambda: servers.floor(places))
+
+
+def nats(places: Places, fetch: bool) -> Peer:
+    peer = Peer(servers.NATS)
+    binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+    if not binary and fetch and os.geteuid() == 0:
+        run(["apt-get", "update", "-qq"], {"DEBIAN_FRONTEND": "noninteractive"})
+        run(
+            ["apt-get", "install", "-qq", "-y", "nats-server"],
+            {"DEBIAN_FRONTEND": "noninteractive"},
+        )
+        binary = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+    if not binary:
+        peer.missing = "not installed: apt-get install nats-server"
+        return peer
+    peer.version = say([binary, "--version"]).removeprefix("nats-server:").strip()
+    peer.start = lambda: servers.nats(places, binary)
+    return peer
+
+
+def crossbar(places: Places, fetch: bool) -> Peer:
+    peer = Peer(servers.CROSSBAR)
+    folder, pins = places.work / "peers/crossbar", HERE / "peers/crossbar.txt"
+    stamp = folder / "stamp"
+    if not fresh(stamp, pins) and fetch:
+        shutil.rmtree(folder, ignore_errors=True)
+        made = run([sys.executable, "-m", "venv", folder]) and run(
+            [
+                folder / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+                pins,
+            ]
+        )
+        if made:
+            stamp.touch()
+    if not fresh(stamp, pins):
+        peer.missing = (
+            "not installed: make bench-peers (it builds some of its parts with a C compiler)"
+        )
+        return peer
+    peer.version = pinned(pins.read_text(), "crossbar==")
+    peer.start = lambda: servers.crossbar(places, folder / "bin/crossbar")
+    return peer
+
+
+def fox_wamp(places: Places, fetch: bool) -> Peer:
+    peer = Peer(servers.FOX_WAMP)
+    folder, source = places.work / "peers/fox-wamp", HERE / "peers/fox-wamp"
+    stamp, lock = folder / "stamp", source / "package-lock.json"
+    if not shutil.which("npm"):
+        peer.missing = "not installed: it needs Node 20 with npm"
+        return peer
+    if not fresh(stamp, lock) and fetch:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(source, folder)
+        if run(["npm", "ci", "--silent", "--prefer-offline"], cwd=folder):
+            stamp.touch()
+    if not fresh(stamp, lock):
+        peer.missing = "not installed: make bench-peers"
+        return peer
+    peer.version = pinned((source / "package.json").read_text(), '"fox-wamp": "')
+    shutil.copyfile(source / "router.cjs", folder / "router.cjs")
+    peer.start = lambda: servers.fox_wamp(places, folder / "node_modules")
+    return peer
+
+
+def wamp_io(places: Places) -> Peer:
+    peer = Peer(servers.WAMP_IO)
+    modules = places.target / "peers/node/node_modules"
+    if not (modules / "wamp.io").is_dir() or not shutil.which("node"):
+        peer.missing = "not installed: make peers"
+        return peer
+    pins = (ROOT / "tests/peers/node/package.json").read_text()
+    peer.version = pinned(pins, '"wamp.io": "')
+    peer.start = lambda: servers.wamp_io(places, modules)
+    return peer
+
+
+def fresh(stamp: Path, source: Path) -> bool:
+    """A stamp is written last: its folder is whole, and of the present pins."""
+    return stamp.exists() and stamp.stat().st_mtime >= source.stat().st_mtime
+
+
+def pinned(text: str, before: str) -> str:
+    found = re.search(re.escape(before) + r"([0-9][0-9A-Za-z.]*)", text)
+    return found.group(1) if found else ""
+
+
+def run(command: list, environment: dict | None = None, cwd: Path | None = None) -> bool:
+    """Whether the command went well; what it says is shown to who waits for it."""
+    command = [str(part) for part in command]
+    print(f"  {' '.join(command)}", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            stdout=sys.stderr,
+            timeout=900,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"  {error}", file=sys.stderr)
+        return False
+    return done.returncode == 0
+
+
+def say(command: list) -> str:
+    """The first line that a command prints, or nothing."""
+    try:
+        done = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = (done.stdout or done.stderr).strip().splitlines()
+    return lines[0].strip() if done.returncode == 0 and lines else ""

@@ -1,0 +1,315 @@
+"""The servers that are measured: how each is started with a configuration of its own, which
+processes it consists of, and how it is ended, by its own process ids. Knows nothing of load."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+
+# How long a server may take to listen: Crossbar imports for some seconds.
+PATIENCE = 60.0
+# Where servers listen, if nobody does already: so the commands can be repeated as they stand.
+FIRST_PORT = 19080
+
+
+class Failed(Exception):
+    """Something could not be measured; the text says why, for the page."""
+
+
+@dataclass
+class Places:
+    """Where things are: what cargo has built, and where everything goes that is made here."""
+
+    target: Path
+    work: Path
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def jackfield(self) -> Path:
+        return self.target / "release/jackfield"
+
+    def shown(self, path: Path) -> str:
+        """A path as somebody in the repository's directory writes it."""
+        for base, name in ((self.target, "target"), (ROOT, "")):
+            if path.is_relative_to(base):
+                return str(Path(name) / path.relative_to(base))
+        return str(path)
+
+
+@dataclass
+class Kind:
+    """What `jackfield bench` has to know to speak to a server."""
+
+    name: str
+    protocol: str = "wamp2"
+    serializers: tuple[str, ...] = ("json",)
+
+
+class Server:
+    """A running server."""
+
+    def __init__(
+        self, places: Places, kind: Kind, command: list[str], port: int, **options
+    ) -> None:
+        self.kind = kind
+        self.url = f"ws://127.0.0.1:{port}/"
+        self.command = [str(part) for part in command]
+        self.log = (
+            places.work / "logs" / f"{re.sub('[^a-z0-9]+', '-', kind.name.lower())}-{port}.log"
+        )
+        self.log.parent.mkdir(exist_ok=True)
+        self.shown = shlex.join(
+            places.shown(Path(part)) if part.startswith("/") else part for part in self.command
+        )
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                **options,
+            )
+        try:
+            self._wait_for(port)
+        except Failed:
+            self.stop()
+            raise
+
+    def pids(self) -> list[int]:
+        """The process and everything that it has started."""
+        parents = {}
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    stat = Path(f"/proc/{entry}/stat").read_text()
+                except OSError:
+                    continue
+                parents[int(entry)] = int(stat.rsplit(")", 1)[1].split()[1])
+        family = [self.process.pid]
+        for member in family:
+            family.extend(pid for pid, parent in parents.items() if parent == member)
+        return family
+
+    def stop(self) -> None:
+        family = self.pids() if self.process.poll() is None else []
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pid in family[1:]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if self.process.stdin:
+            self.process.stdin.close()
+
+    def _wait_for(self, port: int) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise Failed(f"{self.kind.name} did not start: {self._last_words()}")
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise Failed(
+            f"{self.kind.name} did not listen within {PATIENCE:.0f} s: {self._last_words()}"
+        )
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or any other where somebody listens there already."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise Failed("no port is free")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+# --- Jackfield ------------------------------------------------------------------------------------
+
+JACKFIELD = Kind("Jackfield", serializers=("json", "msgpack", "cbor"))
+
+# The bounds are raised to what is measured; everything else is the default.
+LIMITS = "limits: { connections: 30000, subscriptions: 200000 }\n"
+
+BENCH_ROUTE = """\
+bench:
+    channel: 'bench.t{n}'
+    handler: { callback: 'broadcast' }
+    requirements: { n: '\\d+' }
+"""
+HOOK_ROUTE = """\
+hook:
+    channel: 'hook.t{n}'
+    handler: { callback: 'versioned' }
+    requirements: { n: '\\d+' }
+"""
+
+
+def jackfield(
+    places: Places, site: Path, config: str = LIMITS, name: str = "jackfield", offset: int = 0
+) -> Server:
+    port = free_port(FIRST_PORT + offset)
+    file = write(
+        places.work / f"{name}.yml", config + f"plugins: {{ cache: {places.work / 'cache'} }}\n"
+    )
+    command = [places.jackfield, "serve", site, "--config", file, "--listen", f"127.0.0.1:{port}"]
+    return Server(places, JACKFIELD, command, port)
+
+
+def bench_site(places: Places) -> Path:
+    """The topics `bench.t0`, `bench.t1` … for everybody, without a hook; `hook.t0` … with one."""
+    site = places.work / "sites/bench"
+    bundle(site / "bench", BENCH_ROUTE, component(places, "broadcast"))
+    bundle(site / "hook", HOOK_ROUTE, component(places, "versioned"))
+    return site
+
+
+def routes_site(places: Places, count: int, variables: bool) -> Path:
+    """`count` routes, of which the last one has the topics that are published to."""
+    site = places.work / f"sites/routes-{'variables' if variables else 'literal'}-{count}"
+    routes = []
+    for number in range(count - 1):
+        channel = f"area{number}/{{user}}/{{room}}" if variables else f"area/{number}/news"
+        routes.append(
+            f"r{number}: {{ channel: '{channel}', handler: {{ callback: broadcast }} }}\n"
+        )
+    last = (
+        BENCH_ROUTE
+        if variables
+        else "bench: { channel: 'bench.t0', handler: { callback: broadcast } }\n"
+    )
+    bundle(site / "bench", "".join(routes) + last, component(places, "broadcast"))
+    return site
+
+
+def component(places: Places, name: str) -> Path:
+    places_of = {
+        "broadcast": "plugins/wasm32-wasip2/release/jackfield_broadcast.wasm",
+        "versioned": "guests/wasm32-wasip2/release/guest_versioned.wasm",
+    }
+    path = places.target / places_of[name]
+    if not path.exists():
+        raise Failed(f"{places.shown(path)} is not built: `make bench` does it")
+    return path
+
+
+def bundle(folder: Path, routes: str, plugin: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(plugin, folder / plugin.name)
+    write(folder / "websocket_routing.yml", routes)
+
+
+# --- The floor ------------------------------------------------------------------------------------
+
+FLOOR = Kind("the floor", protocol="raw", serializers=())
+
+
+def floor(places: Places, offset: int = 1) -> Server:
+    binary = places.target / "release/examples/floor"
+    if not binary.exists():
+        raise Failed(f"{places.shown(binary)} is not built: `make bench` does it")
+    port = free_port(FIRST_PORT + offset)
+    return Server(places, FLOOR, [binary, f"127.0.0.1:{port}"], port)
+
+
+# --- Others ---------------------------------------------------------------------------------------
+
+NATS = Kind("nats-server", protocol="nats", serializers=())
+CROSSBAR = Kind("Crossbar", serializers=("json", "msgpack", "cbor"))
+FOX_WAMP = Kind("fox-wamp")
+WAMP_IO = Kind("wamp.io (WAMP v1)", protocol="wamp1", serializers=())
+
+
+def nats(places: Places, binary: str, offset: int = 2) -> Server:
+    port, plain = free_port(FIRST_PORT + offset), free_port(FIRST_PORT + offset + 100)
+    config = (
+        f'listen: "127.0.0.1:{plain}"\n'
+        f'websocket {{ listen: "127.0.0.1:{port}", no_tls: true, compression: false }}\n'
+        "max_connections: 30000\n"
+    )
+    file = write(places.work / "nats.conf", config)
+    return Server(places, NATS, [binary, "-c", file], port)
+
+
+def crossbar(places: Places, binary: Path, offset: int = 3) -> Server:
+    port = free_port(FIRST_PORT + offset)
+    everything = {"call": True, "register": True, "publish": True, "subscribe": True}
+    permissions = [{"uri": "", "match": "prefix", "allow": everything}]
+    config = {
+        "version": 2,
+        "workers": [
+            {
+                "type": "router",
+                "realms": [
+                    {"name": "realm1", "roles": [{"name": "anonymous", "permissions": permissions}]}
+                ],
+                "transports": [
+                    {
+                        "type": "websocket",
+                        "endpoint": {
+                            "type": "tcp",
+                            "port": port,
+                            "interface": "127.0.0.1",
+                            "backlog": 4096,
+                        },
+                        "auth": {"anonymous": {"type": "static", "role": "anonymous"}},
+                    }
+                ],
+            }
+        ],
+    }
+    folder = places.work / "crossbar"
+    write(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    # What a run before left behind.
+    (folder / "node.pid").unlink(missing_ok=True)
+    command = [binary, "start", "--cbdir", folder, "--loglevel", "warn"]
+    return Server(places, CROSSBAR, command, port, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+
+
+def fox_wamp(places: Places, modules: Path, offset: int = 4) -> Server:
+    port = free_port(FIRST_PORT + offset)
+    command = ["node", modules.parent / "router.cjs", str(port)]
+    return Server(places, FOX_WAMP, command, port)
+
+
+def wamp_io(places: Places, modules: Path, offset: int = 5) -> Server:
+    port = free_port(FIRST_PORT + offset)
+    environment = {**os.environ, "JACKFIELD_NODE_PEERS": str(modules)}
+    return Server(
+        places, WAMP_IO, ["node", HERE / "peers/wamp-io.mjs", str(port)], port, env=environment
+    )

@@ -1,0 +1,172 @@
+//! Clients of either protocol that publish and receive without pause, and count what they receive
+//! from each: nothing may be lost, doubled, out of order, or handled by an older version after a
+//! newer one. For tests under which something changes meanwhile; `reload::load` is one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{Barrier, watch};
+
+use super::codec::Codec;
+use super::v1::{self, Reach};
+use super::v2;
+
+/// What the clients share.
+pub(crate) struct Ground {
+    /// Client `n` plays on topic `n` modulo their number. Those that the versioned guest handles
+    /// bring versions along; those without a hook bring none.
+    pub(crate) topics: Vec<String>,
+    /// Between two events of one client; `None` is as quickly as its own come back.
+    pub(crate) pace: Option<Duration>,
+    everybody: Barrier,
+    /// How many events each has published: while it plays, and in the end.
+    published: Vec<AtomicU64>,
+}
+
+/// A client of either protocol.
+pub(crate) enum Peer {
+    V1(Box<v1::Client>),
+    V2(v2::Client),
+}
+
+/// One event: who published it, which of theirs it is, and the version that handled it.
+pub(crate) type Received = ((u64, u64), String);
+
+/// What one client has received, by publisher: how many events, and the version that handled the
+/// last one.
+#[derive(Default)]
+struct Tally(BTreeMap<u64, (u64, String)>);
+
+impl Ground {
+    pub(crate) fn new(clients: usize, topics: Vec<String>, pace: Option<Duration>) -> Arc<Self> {
+        let published = (0..clients).map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self { topics, pace, everybody: Barrier::new(clients), published })
+    }
+
+    /// How many events each client has published so far.
+    pub(crate) fn published(&self) -> impl Iterator<Item = u64> {
+        self.published.iter().map(|count| count.load(Ordering::SeqCst))
+    }
+
+    /// Who plays on the same topic, oneself included.
+    fn company(&self, me: usize) -> impl Iterator<Item = usize> {
+        (0..self.published.len()).filter(move |it| it % self.topics.len() == me % self.topics.len())
+    }
+}
+
+/// Publishes and receives until told to stop; then receives what is still to come, and checks
+/// that it was everything, once and in order.
+pub(crate) async fn play(
+    mut peer: Peer,
+    me: usize,
+    ground: Arc<Ground>,
+    stopping: watch::Receiver<bool>,
+    mut received: impl FnMut(Received),
+) {
+    let topic = &ground.topics[me % ground.topics.len()];
+    peer.subscribe(topic).await;
+    ground.everybody.wait().await;
+    let mut tally = Tally::default();
+    let mut sequence = 0;
+    loop {
+        // Decided before publishing, so that the last event is younger than the last version.
+        let last = *stopping.borrow();
+        peer.publish(topic, &json!({"from": me, "sequence": sequence}));
+        while tally.of(me) <= sequence {
+            received(tally.take(peer.event().await));
+        }
+        sequence += 1;
+        ground.published[me].store(sequence, Ordering::SeqCst);
+        if last {
+            break;
+        }
+        if let Some(pace) = ground.pace {
+            tokio::time::sleep(pace).await;
+        }
+    }
+    ground.everybody.wait().await;
+    for other in ground.company(me) {
+        let published = ground.published[other].load(Ordering::SeqCst);
+        while tally.of(other) < published {
+            received(tally.take(peer.event().await));
+        }
+        assert_eq!(tally.of(other), published, "events of client {other} at client {me}");
+    }
+    peer.expect_no_event().await;
+}
+
+impl Tally {
+    fn of(&self, publisher: usize) -> u64 {
+        self.0.get(&(publisher as u64)).map_or(0, |(count, _)| *count)
+    }
+
+    /// The next event of its publisher, by the same version as the one before or a newer one.
+    fn take(&mut self, (event, version): (Value, String)) -> Received {
+        let (from, sequence) =
+            (event["from"].as_u64().unwrap(), event["sequence"].as_u64().unwrap());
+        let (count, last) = self.0.entry(from).or_default();
+        assert_eq!(sequence, *count, "an event of client {from} is lost, doubled or out of order");
+        assert!(version >= *last, "client {from}, event {sequence}: {last} came back as {version}");
+        *count += 1;
+        last.clone_from(&version);
+        ((from, sequence), version)
+    }
+}
+
+impl Peer {
+    /// Every protocol and codec has its part.
+    pub(crate) async fn connect(addr: SocketAddr, me: usize) -> Self {
+        let codec = match me % 4 {
+            0 => return Self::V1(Box::new(v1::Client::connect(addr).await)),
+            1 => Codec::Json,
+            2 => Codec::MsgPack,
+            _ => Codec::Cbor,
+        };
+        Self::V2(v2::Client::connect(addr, codec, "realm1").await)
+    }
+
+    pub(crate) async fn subscribe(&mut self, topic: &str) {
+        match self {
+            Self::V1(client) => {
+                client.subscribe(topic);
+                client.round_trip().await;
+            }
+            Self::V2(client) => drop(client.subscribe(topic, json!({})).await),
+        }
+    }
+
+    /// Publishes, to itself as well.
+    pub(crate) fn publish(&mut self, topic: &str, event: &Value) {
+        match self {
+            Self::V1(client) => client.publish(topic, event, &Reach::Plain),
+            Self::V2(client) => {
+                client.publish(topic, json!({"exclude_me": false}), json!([event]), Value::Null);
+            }
+        }
+    }
+
+    /// The event, and the version that handled it, or nothing where no hook did.
+    pub(crate) async fn event(&mut self) -> (Value, String) {
+        let args = match self {
+            Self::V1(client) => client.event().await.event,
+            Self::V2(client) => client.event().await.args,
+        };
+        match &args {
+            // In version 1, one argument stands by itself.
+            Value::Object(_) => (args, String::new()),
+            args if args.get(1).is_none() => (args[0].clone(), String::new()),
+            args => (args[0].clone(), args[1].as_str().expect("a version").to_owned()),
+        }
+    }
+
+    async fn expect_no_event(&mut self) {
+        match self {
+            Self::V1(client) => client.expect_no_event().await,
+            Self::V2(client) => client.expect_no_event().await,
+        }
+    }
+}

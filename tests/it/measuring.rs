@@ -1,0 +1,44 @@
+//! Whether the measurements of `make bench` fit together: all figures at their smallest points, of
+//! this server alone. No figure is judged; they mean nothing here.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::build;
+
+#[test]
+fn every_figure_is_measured_drawn_and_written_down() {
+    let target = build::jackfield().ancestors().nth(2).unwrap();
+    // What the sites are made of.
+    build::plugin("broadcast");
+    build::guest("versioned");
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("python3")
+        .arg(build::root().join("tests/bench"))
+        .args(["--smoke", "--target", target.to_str().unwrap()])
+        .arg("--work")
+        .arg(folder.path().join("work"))
+        .arg("--out")
+        .arg(folder.path())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("python3 runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    let data = std::fs::read_to_string(folder.path().join("performance/data.json")).unwrap();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    for (name, points) in data["figures"].as_object().unwrap() {
+        for point in points.as_array().unwrap() {
+            let own = point["series"] != "the floor";
+            assert!(!own || point["median"].is_object(), "{name}: {point}\n{said}");
+        }
+    }
+    let page = std::fs::read_to_string(folder.path().join("performance.md")).unwrap();
+    let pictures = page.split("](performance/").skip(1).map(|it| it.split(')').next().unwrap());
+    for picture in pictures.filter(|it| *it != "soak.svg") {
+        let path = folder.path().join("performance").join(picture);
+        assert!(path.exists(), "the page shows {picture}, which is not drawn\n{said}");
+    }
+}

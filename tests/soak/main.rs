@@ -1,0 +1,203 @@
+//! A soak: `make soak`. The real server under everything that its users do, for minutes, with its
+//! memory looked at every second: clients of all protocols come and go, readers do not read, a
+//! handler panics, plugins and routes are replaced, and others count that they lose nothing.
+//!
+//! `soak MINUTES FILE` writes what it saw to FILE, as JSON, and fails if memory keeps growing, if
+//! anything is lost, or if the log complains of what nobody provoked. `crowd` has who comes,
+//! `trend` the judgement of memory.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a soak that cannot go on stops; it shares the tests' clients and prints"
+)]
+
+mod crowd;
+/// What the tests are written with.
+#[path = "../it"]
+mod it {
+    pub(crate) mod build;
+    pub(crate) mod client;
+    pub(crate) mod server;
+    pub(crate) mod site;
+}
+mod trend;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crowd::{Done, World};
+use it::client::counted::{Ground, Peer, play};
+use it::server::Server;
+use it::site::Site;
+pub(crate) use it::{build, client, server, site};
+use trend::Trend;
+
+/// How many count, on how many topics; half of the topics have a hook.
+const COUNTING: usize = 24;
+const TOPICS: [&str; 4] = ["v/0", "open/0", "v/1", "open/1"];
+/// Between two events of each of them.
+const PACE: Duration = Duration::from_millis(40);
+const COMING_AND_GOING: usize = 4;
+const SLOW: usize = 3;
+
+/// What goes wrong once often goes wrong a thousand times.
+const SHOWN: usize = 20;
+
+/// Slow readers are noticed soon; new versions are compiled each time.
+fn configuration(cache: &std::path::Path) -> String {
+    format!(
+        "limits: {{ outbox: {{ bytes: 256 KiB }} }}\nplugins: {{ cache: {} }}\n",
+        cache.display()
+    )
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let minutes = arguments.next().map_or(Ok(10.0), |text| text.parse::<f64>());
+    let (Ok(minutes), Some(file)) = (minutes, arguments.next()) else {
+        println!("soak MINUTES FILE");
+        return ExitCode::from(2);
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (report, complaints) = runtime.block_on(soak(Duration::from_secs_f64(minutes * 60.0)));
+    std::fs::write(&file, format!("{report:#}\n")).expect("the file can be written");
+    for complaint in complaints.iter().take(SHOWN) {
+        println!("failed: {complaint}");
+    }
+    if complaints.len() > SHOWN {
+        println!("failed: and {} more, see {file}", complaints.len() - SHOWN);
+    }
+    if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What was seen, and what is wrong with it.
+async fn soak(length: Duration) -> (Value, Vec<String>) {
+    let site = Arc::new(soaked_site());
+    let cache = tempfile::tempdir().unwrap();
+    let server = Arc::new(Server::configured(site.path(), &configuration(cache.path())));
+    let (stop, stopping) = watch::channel(false);
+    let done = Arc::new(Done::default());
+    let world = World { server: Arc::clone(&server), done: Arc::clone(&done), stopping };
+    let ground = Ground::new(COUNTING, TOPICS.map(str::to_owned).to_vec(), Some(PACE));
+    let mut crowd = JoinSet::new();
+    for me in 0..COUNTING {
+        // Two topics of each protocol and codec would not meet otherwise.
+        let peer = Peer::connect(server.addr, me / TOPICS.len()).await;
+        crowd.spawn(play(peer, me, Arc::clone(&ground), world.stopping.clone(), drop));
+    }
+    for me in 0..COMING_AND_GOING {
+        crowd.spawn(crowd::come_and_go(world.clone(), me));
+    }
+    for me in 0..SLOW {
+        crowd.spawn(crowd::read_nothing(world.clone(), me));
+    }
+    crowd.spawn(crowd::provoke(world.clone()));
+    crowd.spawn(crowd::replace(world.clone(), Arc::clone(&site)));
+    crowd.spawn(crowd::publish_much(world));
+
+    let mut complaints = Vec::new();
+    let samples = watch_memory(&server, length, &mut crowd, &mut complaints).await;
+    stop.send(true).unwrap();
+    while let Some(ended) = crowd.join_next().await {
+        complaints.extend(ended.err().map(|error| format!("a client failed: {error}")));
+    }
+    complaints.extend(unprovoked(&server.log()));
+    let trend = Trend::of(&samples);
+    if let Some(trend) = trend.filter(|trend| trend.is_a_leak()) {
+        let grown = trend.growth() / 1024.0;
+        complaints.push(format!("memory grew by {grown:.0} KiB after the first third"));
+    }
+    let counted: u64 = ground.published().sum();
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let report = json!({
+        "seconds": samples.len(),
+        "rss_anon_bytes": samples,
+        "trend": trend.map(|trend| json!({"from_bytes": trend.from.round(), "to_bytes": trend.to.round()})),
+        "publications": counted + count(&done.publications),
+        "counted_deliveries": counted * (COUNTING / TOPICS.len()) as u64,
+        "visits": count(&done.visits),
+        "cut_off": count(&done.cut_off),
+        "handler_faults": count(&done.faults),
+        "reloads": count(&done.reloads),
+        "refused_reloads": count(&done.refused_reloads),
+        "complaints": complaints,
+    });
+    complaints.extend(end(server));
+    (report, complaints)
+}
+
+/// A topic without hooks, a plugin that is replaced, one that keeps state, and one that panics.
+fn soaked_site() -> Site {
+    let site = Site::open();
+    site.bundle("v", crowd::ROUTING[0], &[build::guest("versioned")]);
+    let chat = build::root().join("plugins/chat/websocket_routing.yml");
+    site.bundle("chat", &std::fs::read_to_string(chat).unwrap(), &[build::plugin("chat")]);
+    let hostile = "soak.trap: { channel: 'h/trap', handler: { callback: 'trap' } }\n";
+    site.bundle("hostile", hostile, &[build::guest("hostile")]);
+    site
+}
+
+/// The server's memory at each second, until the time is over or a client has failed.
+async fn watch_memory(
+    server: &Server,
+    length: Duration,
+    crowd: &mut JoinSet<()>,
+    complaints: &mut Vec<String>,
+) -> Vec<u64> {
+    let mut samples = Vec::new();
+    let until = Instant::now() + length;
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    while Instant::now() < until {
+        tokio::select! {
+            _ = seconds.tick() => {
+                samples.push(anonymous_memory(server.pid()));
+                if samples.len() % 30 == 1 {
+                    let mib = *samples.last().unwrap() as f64 / 1024.0 / 1024.0;
+                    println!("{:4} s: {mib:.1} MiB", samples.len() - 1);
+                }
+            }
+            Some(early) = crowd.join_next() => {
+                let why = early.err().map_or("it ended early".to_owned(), |error| error.to_string());
+                complaints.push(format!("a client failed: {why}"));
+                break;
+            }
+        }
+    }
+    samples
+}
+
+/// Memory that is nobody's file, in bytes: the heap, the stacks, and what was compiled.
+fn anonymous_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Lines of the log that tell of trouble, beside that which was asked for.
+fn unprovoked(log: &str) -> Vec<String> {
+    let trouble = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+    let trouble = trouble.filter(|line| !crowd::is_provoked(line));
+    trouble.map(|line| format!("the log says: {line}")).collect()
+}
+
+/// Ends the server as an operator does.
+fn end(server: Arc<Server>) -> Option<String> {
+    let mut server = Arc::into_inner(server).expect("the crowd is gone");
+    server.signal("TERM");
+    let code = server.exit_code();
+    (code != Some(0)).then(|| format!("the server ended with {code:?}"))
+}

@@ -1,0 +1,47 @@
+//! Whether memory grows: a straight line through what was measured after the warm-up. Knows
+//! nothing of servers; `soak` asks it, and `tests/it/soak.rs` tests it.
+
+/// The first third is the warm-up: caches fill, and allocators take what they will keep.
+const WARM_UP: usize = 3;
+
+/// Growth below either of these is what allocators do.
+const SHARE: f64 = 0.05;
+const BYTES: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// The line of least squares through the samples after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Trend {
+    /// The line's value at the end of the warm-up, in bytes.
+    pub(crate) from: f64,
+    /// The line's value at the end, in bytes.
+    pub(crate) to: f64,
+}
+
+impl Trend {
+    /// Of samples in bytes, taken at equal distances. None where there are too few for a line.
+    #[expect(clippy::cast_precision_loss, reason = "memory is far below 2 to the 53rd bytes")]
+    pub(crate) fn of(samples: &[u64]) -> Option<Self> {
+        let samples = &samples[samples.len() / WARM_UP..];
+        let count = f64::from(u32::try_from(samples.len()).ok()?);
+        if samples.len() < 3 {
+            return None;
+        }
+        let points = || (0_u32..).map(f64::from).zip(samples.iter().map(|bytes| *bytes as f64));
+        let middle = (count - 1.0) / 2.0;
+        let mean = points().map(|(_, y)| y).sum::<f64>() / count;
+        let covariance: f64 = points().map(|(x, y)| (x - middle) * (y - mean)).sum();
+        let variance: f64 = points().map(|(x, _)| (x - middle) * (x - middle)).sum();
+        let slope = covariance / variance;
+        Some(Self { from: mean - slope * middle, to: mean + slope * middle })
+    }
+
+    /// In bytes; negative where memory shrinks.
+    pub(crate) fn growth(self) -> f64 {
+        self.to - self.from
+    }
+
+    /// Whether it is more than allocators do by themselves.
+    pub(crate) fn is_a_leak(self) -> bool {
+        self.growth() > BYTES && self.growth() > SHARE * self.from
+    }
+}
