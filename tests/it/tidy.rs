@@ -13,8 +13,15 @@ use crate::build;
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
-        &["jackfield-broker", "jackfield-routing", "jackfield-sandbox", "jackfield-wamp"],
+        &[
+            "jackfield-auth",
+            "jackfield-broker",
+            "jackfield-routing",
+            "jackfield-sandbox",
+            "jackfield-wamp",
+        ],
     ),
+    ("jackfield-auth", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &[]),
@@ -31,8 +38,10 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("notify", &["jackfield"]),
     ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
     ("wit-bindgen", &["jackfield-plugin"]),
+    // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
+    ("subtle", &["jackfield-auth"]),
     // The pure crates have no runtime to wait on.
-    ("tokio", &["jackfield", "jackfield-sandbox", "jackfield-tests"]),
+    ("tokio", &["jackfield", "jackfield-auth", "jackfield-sandbox", "jackfield-tests"]),
 ];
 
 #[test]

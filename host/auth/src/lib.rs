@@ -1,0 +1,34 @@
+//! Who a client is: tickets of the application's, JSON Web Tokens, and the users behind them.
+//!
+//! This crate knows neither WAMP nor sockets nor files that change: the host hands it what a
+//! client sent, the time, and the texts of files, and gets an [`Authenticated`] or a reason for
+//! its log. It fails closed: what cannot be looked up or verified lets nobody in.
+//!
+//! The modules, in reading order:
+//!
+//! - [`identity`]: what comes out, whichever way a client came in
+//! - [`mod@user`]: a user as the application knows them
+//! - [`mod@ticket`]: tickets, read, verified and made
+//! - [`tickets`]: from a ticket to who came in
+//! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
+//! - [`users`]: where users come from
+//! - [`span`], [`secret`], [`problem`]: how settings are written, and their mistakes
+
+pub mod identity;
+pub mod problem;
+pub mod secret;
+pub mod span;
+pub mod ticket;
+pub mod tickets;
+pub mod user;
+pub mod users;
+pub mod verifiers;
+
+pub use identity::{Authenticated, Method};
+pub use problem::Problem;
+pub use secret::{Secret, SecretError};
+pub use span::Span;
+pub use tickets::{TicketRefusal, TicketRules, Tickets};
+pub use user::{PasswordHash, User};
+pub use users::{FileUsers, Users, UsersError};
+pub use verifiers::{Verifiers, VerifiersError};
