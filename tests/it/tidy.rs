@@ -39,6 +39,8 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
+    ("jsonwebtoken", &["jackfield-auth"]),
+    ("ring", &["jackfield-auth"]),
     ("subtle", &["jackfield-auth"]),
     // The pure crates have no runtime to wait on.
     ("tokio", &["jackfield", "jackfield-auth", "jackfield-sandbox", "jackfield-tests"]),

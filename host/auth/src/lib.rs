@@ -10,11 +10,13 @@
 //! - [`mod@user`]: a user as the application knows them
 //! - [`mod@ticket`]: tickets, read, verified and made
 //! - [`tickets`]: from a ticket to who came in
+//! - [`mod@jwt`]: from a JSON Web Token to who came in
 //! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
 //! - [`users`]: where users come from
 //! - [`span`], [`secret`], [`problem`]: how settings are written, and their mistakes
 
 pub mod identity;
+pub mod jwt;
 pub mod problem;
 pub mod secret;
 pub mod span;
@@ -25,6 +27,7 @@ pub mod users;
 pub mod verifiers;
 
 pub use identity::{Authenticated, Method};
+pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use problem::Problem;
 pub use secret::{Secret, SecretError};
 pub use span::Span;

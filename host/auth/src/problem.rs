@@ -53,6 +53,17 @@ impl Problem {
             other => problem(other.to_string()),
         }
     }
+
+    pub(crate) fn json(path: &str, error: &serde_json::Error) -> Self {
+        let message = match error.classify() {
+            serde_json::error::Category::Data => "this is not what belongs here",
+            _ => "this is not JSON",
+        };
+        let mut problem = Self::new(path, None, message);
+        problem.line = u64::try_from(error.line()).unwrap_or(0);
+        problem.column = u64::try_from(error.column()).unwrap_or(0);
+        problem
+    }
 }
 
 impl fmt::Display for Problem {

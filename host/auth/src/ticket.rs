@@ -219,7 +219,8 @@ impl Ticket {
 /// # Errors
 /// When the operating system has none to give.
 pub fn nonce() -> std::io::Result<String> {
-    Ok(format!("{:016x}", getrandom::u64()?))
+    let random = getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(format!("{random:016x}"))
 }
 
 fn in_alphabet(c: char) -> bool {
