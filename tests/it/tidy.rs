@@ -39,8 +39,11 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("tokio-tungstenite", &["jackfield", "jackfield-tests"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
+    ("hyper", &["jackfield-auth"]),
     ("jsonwebtoken", &["jackfield-auth"]),
     ("ring", &["jackfield-auth"]),
+    ("rustls", &["jackfield-auth"]),
+    ("sqlx", &["jackfield-auth"]),
     ("subtle", &["jackfield-auth"]),
     // The pure crates have no runtime to wait on.
     ("tokio", &["jackfield", "jackfield-auth", "jackfield-sandbox", "jackfield-tests"]),

@@ -4,6 +4,9 @@
 //! client sent, the time, and the texts of files, and gets an [`Authenticated`] or a reason for
 //! its log. It fails closed: what cannot be looked up or verified lets nobody in.
 //!
+//! The features `http` and `sql`, both on by default, are the sources of users that need a client
+//! of their own.
+//!
 //! The modules, in reading order:
 //!
 //! - [`identity`]: what comes out, whichever way a client came in
@@ -13,8 +16,10 @@
 //! - [`mod@jwt`]: from a JSON Web Token to who came in
 //! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
 //! - [`users`]: where users come from
+//! - [`config`]: the settings of all this, and how they are put to work
 //! - [`span`], [`secret`], [`problem`]: how settings are written, and their mistakes
 
+pub mod config;
 pub mod identity;
 pub mod jwt;
 pub mod problem;
@@ -26,6 +31,7 @@ pub mod user;
 pub mod users;
 pub mod verifiers;
 
+pub use config::{Auth, AuthSettings, SetupError};
 pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use problem::Problem;

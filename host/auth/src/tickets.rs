@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crate::identity::{Authenticated, Method};
 use crate::ticket::{AppSecret, Replays, ReplaysError, Ticket, TicketError, Validity};
 use crate::user::PasswordHash;
-use crate::users::{Users, UsersError};
+use crate::users::{Anew, Users, UsersError};
 use crate::verifiers::{Verifiers, VerifiersError};
 
 /// Characters of a stranger's name that are shown in a log.
@@ -174,11 +174,11 @@ impl Tickets {
                 return Err(refusal);
             }
             match users.find_anew(name).await.map_err(unanswered)? {
-                Some(Some(newer)) if newer.password != user.password => {
+                Anew::Now(Some(newer)) if newer.password != user.password => {
                     self.verify(ticket, newer.password.clone()).await?;
                     user = newer;
                 }
-                _ => return Err(refusal),
+                Anew::Now(_) | Anew::Same => return Err(refusal),
             }
         }
         if user.enabled {

@@ -4,12 +4,22 @@
 //! asks refuses the client and lets it try again.
 
 mod file;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "sql")]
+mod roles;
+#[cfg(feature = "sql")]
+mod sql;
 
 use std::sync::Arc;
 
 use crate::user::User;
 
 pub use file::FileUsers;
+#[cfg(feature = "http")]
+pub use http::HttpUsers;
+#[cfg(feature = "sql")]
+pub use sql::SqlUsers;
 
 /// Bytes of the longest name that is looked up.
 const LONGEST_NAME: usize = 255;
@@ -19,6 +29,21 @@ const LONGEST_NAME: usize = 255;
 pub enum Users {
     /// A file that names them all.
     File(FileUsers),
+    /// An address of the application's.
+    #[cfg(feature = "http")]
+    Http(HttpUsers),
+    /// The application's database.
+    #[cfg(feature = "sql")]
+    Sql(SqlUsers),
+}
+
+/// What a source says when it is asked once more.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Anew {
+    /// What [`Users::find`] gave is as new as it gets.
+    Same,
+    /// What there is now.
+    Now(Option<Arc<User>>),
 }
 
 /// Why a source did not say whether there is such a user.
@@ -58,29 +83,42 @@ impl Users {
     ///
     /// # Errors
     /// When the source does not say.
-    #[expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")]
+    #[cfg_attr(
+        not(any(feature = "http", feature = "sql")),
+        expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
+    )]
     pub async fn find(&self, username: &str) -> Result<Option<Arc<User>>, UsersError> {
         if !is_name(username) {
             return Ok(None);
         }
         match self {
             Self::File(users) => Ok(users.find(username)),
+            #[cfg(feature = "http")]
+            Self::Http(users) => users.find(username).await,
+            #[cfg(feature = "sql")]
+            Self::Sql(users) => users.find(username).await,
         }
     }
 
     /// What the source says of this user now, if what it said before may be out of date: asked
-    /// when a digest did not fit, as the password may have been changed. None if what
-    /// [`Users::find`] gave is as new as it gets.
+    /// when a digest did not fit, as the password may have been changed.
     ///
     /// # Errors
     /// As [`Users::find`].
-    #[expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")]
-    pub async fn find_anew(&self, username: &str) -> Result<Option<Option<Arc<User>>>, UsersError> {
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
+    )]
+    pub async fn find_anew(&self, username: &str) -> Result<Anew, UsersError> {
         if !is_name(username) {
-            return Ok(None);
+            return Ok(Anew::Same);
         }
         match self {
-            Self::File(_) => Ok(None),
+            Self::File(_) => Ok(Anew::Same),
+            #[cfg(feature = "http")]
+            Self::Http(users) => users.find_anew(username).await,
+            #[cfg(feature = "sql")]
+            Self::Sql(_) => Ok(Anew::Same),
         }
     }
 }
