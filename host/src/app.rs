@@ -15,6 +15,7 @@ use tracing::info;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
+use crate::gate::Gate;
 use crate::generation::Generation;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
@@ -26,6 +27,7 @@ pub(crate) struct App {
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
+    pub(crate) gate: Gate,
     reloader: Arc<Reloader>,
     stopping: watch::Sender<bool>,
 }
@@ -45,6 +47,9 @@ pub enum ServeError {
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
+    /// Clients could not prove who they are.
+    #[error("failed to set `auth` up: {0}")]
+    Auth(#[from] jackfield_auth::SetupError),
     /// The operating system refused something that a server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -61,6 +66,7 @@ pub async fn serve(
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
+    let gate = Gate::open(config.entrance.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
@@ -73,13 +79,15 @@ pub async fn serve(
     let dispatch = |(token, realm): (u64, &Arc<Realm>)| {
         let token = jackfield_sandbox::Realm(token);
         let generations = reloader.generations();
-        Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted))
+        let allow = config.allow.clone();
+        Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted, allow))
     };
     let dispatches: Vec<_> = (0..).zip(&realms).map(dispatch).collect();
     let by_name = |it: &Arc<Dispatch>| (it.realm().name().to_owned(), Arc::clone(it));
     let app = Arc::new(App {
         realms: dispatches.iter().map(by_name).collect(),
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
+        gate,
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
         config,

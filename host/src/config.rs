@@ -4,6 +4,7 @@
 //! nothing of routes. Made once at the start by the commands; the whole server reads it.
 
 mod bytes;
+mod entrance;
 mod error;
 mod file;
 mod span;
@@ -13,11 +14,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jackfield_auth::AuthSettings;
 use jackfield_broker::{Bounds, Overflow};
+use jackfield_routing::Allow;
 use jackfield_sandbox::{PluginPolicy, SandboxSettings};
 
 use crate::dispatch::Unrouted;
 
+pub(crate) use entrance::Entrance;
 pub use error::ConfigError;
 
 /// The name under which a site may hold its settings.
@@ -32,6 +36,12 @@ pub struct Config {
     pub realms: Vec<String>,
     /// What becomes of topics that no route matches.
     pub unrouted: Unrouted,
+    /// Who is let in.
+    pub(crate) entrance: Entrance,
+    /// How clients prove who they are.
+    pub auth: AuthSettings,
+    /// Who may do what on routes that do not say.
+    pub allow: Allow,
     /// How much clients may use.
     pub limits: Limits,
     /// How clients that have gone are noticed.
@@ -109,6 +119,9 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// The role of those who publish for the application itself.
+    pub const BACKEND: &'static str = "backend";
+
     /// The settings of `file`; without one, of the site's own `jackfield.yml`; without that, the
     /// defaults.
     ///
@@ -163,6 +176,9 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             realms: vec!["realm1".to_owned()],
             unrouted: Unrouted::Refuse,
+            entrance: Entrance::default(),
+            auth: AuthSettings::default(),
+            allow: Allow::default(),
             limits: Limits::default(),
             keepalive: Keepalive {
                 interval: Duration::from_secs(30),

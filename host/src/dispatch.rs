@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use jackfield_broker::{Batch, Publication, Realm, Session};
-use jackfield_routing::Action;
+use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{
     Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Dispatch {
     token: jackfield_sandbox::Realm,
     generations: Arc<Generations>,
     unrouted: Unrouted,
+    /// Who may do what on routes that do not say.
+    allow: Allow,
 }
 
 /// What becomes of topics that no route matches.
@@ -57,8 +59,9 @@ impl Dispatch {
         token: jackfield_sandbox::Realm,
         generations: Arc<Generations>,
         unrouted: Unrouted,
+        allow: Allow,
     ) -> Self {
-        Self { realm, token, generations, unrouted }
+        Self { realm, token, generations, unrouted, allow }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -149,7 +152,7 @@ impl Dispatch {
             self.realm.publish(&publication, batch);
             return Ok(publication.id);
         };
-        routed.allows(Action::Publish, from)?;
+        self.check_allowed(&routed, Action::Publish, from)?;
         if !routed.handler.hooks().contains(Hook::Publish) {
             self.realm.publish(&publication, batch);
             return Ok(publication.id);
@@ -209,7 +212,7 @@ impl Dispatch {
         let routed = if by_name { self.route(&generation, topic)? } else { None };
         let mut effects = Vec::new();
         if let Some(routed) = &routed {
-            routed.allows(Action::Subscribe, from)?;
+            self.check_allowed(routed, Action::Subscribe, from)?;
             if routed.handler.hooks().contains(Hook::Subscribe) {
                 let lane = routed.handler.lane(topic);
                 let attributes = routed.attributes();
@@ -283,10 +286,26 @@ impl Dispatch {
     fn is_open(&self, routed: Option<&Routed<'_, '_>>) -> bool {
         match routed {
             Some(routed) => {
-                let by_role = routed.route.allow.roles(Action::Subscribe).is_some();
+                let by_role = routed.route.allow.roles_or(&self.allow, Action::Subscribe).is_some();
                 !by_role && !routed.handler.hooks().contains(Hook::Subscribe)
             }
             None => self.unrouted == Unrouted::Broadcast,
+        }
+    }
+
+    /// What a route lists, or else the operator, only those roles may do; what neither lists is
+    /// open.
+    fn check_allowed(
+        &self,
+        routed: &Routed<'_, '_>,
+        action: Action,
+        session: &Session,
+    ) -> Result<(), Refusal> {
+        let listed = routed.route.allow.roles_or(&self.allow, action);
+        if listed.is_none_or(|roles| roles.iter().any(|it| session.identity.roles.contains(it))) {
+            Ok(())
+        } else {
+            Err(Refusal::not_allowed(action, &routed.route.name))
         }
     }
 
@@ -323,16 +342,6 @@ impl Dispatch {
 }
 
 impl Routed<'_, '_> {
-    /// What a route lists, only those roles may do; what it does not list is open.
-    fn allows(&self, action: Action, session: &Session) -> Result<(), Refusal> {
-        let roles = session.identity.roles.iter().map(String::as_str);
-        if self.route.allow.permits(action, roles) {
-            Ok(())
-        } else {
-            Err(Refusal::not_allowed(action, &self.route.name))
-        }
-    }
-
     fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
     }

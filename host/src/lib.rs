@@ -29,6 +29,7 @@ pub mod config;
 mod connection;
 mod dispatch;
 mod frame;
+mod gate;
 pub mod generation;
 mod handshake;
 mod http;

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
+use jackfield_routing::Action;
 use jackfield_sandbox::{Grant, Limits as PluginLimits, LogRate, PluginPolicy};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -15,6 +17,7 @@ use serde_saphyr::Spanned;
 use crate::dispatch::Unrouted;
 
 use super::bytes::Bytes;
+use super::entrance::{WrittenAllow, WrittenEntrance};
 use super::error::{ConfigError, Mistake};
 use super::span::Span;
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
@@ -34,6 +37,9 @@ struct Written {
     listen: Option<Spanned<String>>,
     realms: Option<Spanned<Vec<String>>>,
     unrouted: Option<WrittenUnrouted>,
+    entrance: WrittenEntrance,
+    auth: AuthSettings,
+    allow: WrittenAllow,
     limits: WrittenLimits,
     slow_subscriber: Option<WrittenOverflow>,
     keepalive: WrittenKeepalive,
@@ -154,6 +160,15 @@ impl Written {
                 WrittenUnrouted::Broadcast => Unrouted::Broadcast,
             };
         }
+        self.entrance.apply(&mut config.entrance).map_err(|mistake| mistake.at(path))?;
+        if self.auth.tickets.is_some() {
+            // Browsers come with tickets as well, and are not to publish what they like.
+            config.allow.set(Action::Publish, vec![Config::BACKEND.to_owned()]);
+        }
+        config.auth = self.auth;
+        for (action, roles) in self.allow {
+            config.allow.set(action.into(), roles);
+        }
         self.limits.apply(&mut config.limits);
         if let Some(overflow) = self.slow_subscriber {
             config.limits.outbox.overflow = match overflow {
@@ -246,7 +261,7 @@ impl WrittenLog {
 }
 
 /// A value that is well-formed and yet wrong, before it is known in which file.
-struct Wrong {
+pub(super) struct Wrong {
     line: u64,
     column: u64,
     message: String,
@@ -254,7 +269,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn new<T>(place: &Spanned<T>, message: String, help: &'static str) -> Self {
+    pub(super) fn new<T>(place: &Spanned<T>, message: String, help: &'static str) -> Self {
         let place = &place.referenced;
         Self { line: place.line(), column: place.column(), message, help }
     }

@@ -1,0 +1,389 @@
+//! The settings of all this as an operator writes them, and how they are put to work.
+//!
+//! ```yaml
+//! tickets:
+//!     secret: { env: ORO_SECRET }
+//! users:
+//!     sql: { url: { file: /run/secrets/database-url } }
+//! jwt:
+//!     keys: { jwks: keys.json }
+//!     issuers: [https://id.example.com]
+//!     audiences: [jackfield]
+//! ```
+//!
+//! They are a part of the server's own file, whose rules they follow: no key is unknown, spans of
+//! time are text such as `5s`, and what is left out keeps its default.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::jwt::{ClaimNames, Jwt, JwtRules, Keys};
+use crate::problem::Problem;
+use crate::secret::{Secret, SecretError};
+use crate::span::Span;
+use crate::ticket::{AppSecret, AppSecretError, Validity};
+use crate::tickets::{TicketRules, Tickets};
+use crate::users::{FileUsers, Users};
+use crate::verifiers::Verifiers;
+
+/// How clients may prove who they are; what is none is no way in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSettings {
+    /// Tickets of an OroPlatform application.
+    pub tickets: Option<TicketSettings>,
+    /// Where the users of tickets come from.
+    pub users: Option<UsersSettings>,
+    /// JSON Web Tokens.
+    pub jwt: Option<JwtSettings>,
+}
+
+/// How tickets are judged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketSettings {
+    /// The application's secret: `secret` in the parameters of Symfony, `ORO_SECRET` in the
+    /// environment of newer versions.
+    pub secret: Secret,
+    /// How old a ticket may be. 5 minutes, as in the application.
+    #[serde(default = "ttl")]
+    pub ttl: Span,
+    /// How far in the future it may have been made. 30 seconds, as in the application.
+    #[serde(default = "skew")]
+    pub skew: Span,
+    /// Whether a ticket is good for one connection only. The application does not demand it, but
+    /// its clients take a new ticket for each connection.
+    #[serde(default)]
+    pub once: bool,
+    /// How many used tickets are remembered, if they are good only once. 100 000.
+    #[serde(default = "replays")]
+    pub replays: NonZeroUsize,
+    /// Whether anonymous tickets are good. The application's backend comes with one.
+    #[serde(default = "yes")]
+    pub anonymous: bool,
+    /// The roles of those who come with one.
+    #[serde(default = "anonymous_roles")]
+    pub anonymous_roles: Vec<String>,
+    /// How many threads verify tickets at a time. Half of the processors, if nothing is said.
+    #[serde(default)]
+    pub threads: Option<NonZeroUsize>,
+    /// How many tickets may wait to be verified. 512, which is some seconds' work of one thread.
+    #[serde(default = "queue")]
+    pub queue: usize,
+}
+
+/// Where users come from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsersSettings {
+    /// A file that names them all.
+    File(PathBuf),
+    /// An address of the application's.
+    Http(HttpSettings),
+    /// The application's database.
+    Sql(SqlSettings),
+}
+
+/// How the application is asked for users.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// `https://app.example.com/api/users/{username}`.
+    pub url: String,
+    /// What is sent as `Authorization: Bearer …`.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// A file with the certificates, in PEM, of those who may vouch for the application; those of
+    /// the operating system, if nothing is said.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// How long a connection may take to be opened.
+    #[serde(default = "connect_timeout")]
+    pub connect_timeout: Span,
+    /// How long an answer may take altogether.
+    #[serde(default = "timeout")]
+    pub timeout: Span,
+    /// How long a user is remembered. As long as that, somebody who was disabled comes in.
+    #[serde(default = "cache")]
+    pub cache: Span,
+    /// How long it is remembered that there is no such user.
+    #[serde(default = "unknown_cache")]
+    pub unknown_cache: Span,
+    /// How much longer users are remembered while the application cannot be asked.
+    #[serde(default = "grace")]
+    pub grace: Span,
+    /// How many users are remembered; as many again who do not exist.
+    #[serde(default = "capacity")]
+    pub capacity: NonZeroUsize,
+    /// How many requests are made at a time.
+    #[serde(default = "parallel")]
+    pub parallel: NonZeroUsize,
+}
+
+/// How the database is asked for users.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlSettings {
+    /// `postgres://user:password@host/database` or `mysql://…`, which is MariaDB too.
+    pub url: Secret,
+    /// One statement with one parameter, the username: `$1` in PostgreSQL, `?` in MySQL. What it
+    /// has to return is said at [`SqlUsers`](crate::users::SqlUsers). The tables of OroPlatform,
+    /// if nothing is said.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// How the column with the roles is written.
+    #[serde(default)]
+    pub roles: RolesForm,
+    /// How many connections are open at most.
+    #[serde(default = "connections")]
+    pub connections: NonZeroUsize,
+    /// How long to wait for a connection, be it a new one.
+    #[serde(default = "connect_timeout")]
+    pub connect_timeout: Span,
+    /// How long an answer may take altogether.
+    #[serde(default = "timeout")]
+    pub timeout: Span,
+}
+
+/// How a list of roles is written in one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RolesForm {
+    /// `["ROLE_USER"]`
+    #[default]
+    Json,
+    /// `ROLE_USER,ROLE_ADMIN`
+    Comma,
+    /// `a:1:{i:0;s:9:"ROLE_USER";}`, as Doctrine's type `array` writes it.
+    Php,
+}
+
+/// How JSON Web Tokens are judged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtSettings {
+    /// Who may sign them.
+    pub keys: KeySettings,
+    /// Who may issue them; anybody with a key, if there is none.
+    #[serde(default)]
+    pub issuers: Vec<String>,
+    /// For whom they have to be.
+    #[serde(default)]
+    pub audiences: Vec<String>,
+    /// How far clocks may differ.
+    #[serde(default = "leeway")]
+    pub leeway: Span,
+    /// Which claims say who it is.
+    #[serde(default)]
+    pub claims: ClaimNames,
+}
+
+/// Where keys come from, and by that which algorithms they are for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeySettings {
+    /// A secret of 32 bytes or more, for HS256.
+    Secret(Secret),
+    /// A file with public keys in PEM.
+    Pem(PathBuf),
+    /// A file with a JWKS.
+    Jwks(PathBuf),
+}
+
+/// All ways in, ready to be used.
+#[derive(Debug)]
+pub struct Auth {
+    /// By ticket, with where users come from.
+    pub tickets: Option<(Tickets, Users)>,
+    /// By token.
+    pub jwt: Option<Jwt>,
+}
+
+/// Why settings cannot be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A secret is missing.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The application's secret is none.
+    #[error(transparent)]
+    AppSecret(#[from] AppSecretError),
+    /// A file cannot be read.
+    #[error("{}: error: the file cannot be read: {source}", .path.display())]
+    Unreadable {
+        /// The file as it was named.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file is not valid.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// A setting is not valid.
+    #[error("`{key}` {wrong}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        wrong: String,
+    },
+    /// There are tickets and no users.
+    #[error("there are `tickets` and no `users`: say where the users of tickets come from")]
+    NoUsers,
+    /// This program was built without it.
+    #[error("this program was built without `users.{0}`: build it with the feature `{0}`")]
+    NotBuilt(&'static str),
+}
+
+impl AuthSettings {
+    /// Reads secrets and files, and makes what they are for. Connects to nothing yet, so that the
+    /// server starts while the application is down. Has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When a secret or a file is missing, or is not what it has to be.
+    pub fn open(&self) -> Result<Auth, SetupError> {
+        let tickets = match (&self.tickets, &self.users) {
+            (Some(tickets), Some(users)) => Some((tickets.open()?, users.open()?)),
+            (Some(_), None) => return Err(SetupError::NoUsers),
+            (None, _) => None,
+        };
+        Ok(Auth { tickets, jwt: self.jwt.as_ref().map(JwtSettings::open).transpose()? })
+    }
+}
+
+impl TicketSettings {
+    /// Fetches the secret, and makes what judges tickets.
+    ///
+    /// # Errors
+    /// When the secret is missing or is none.
+    pub fn open(&self) -> Result<Tickets, SetupError> {
+        let threads = self.threads.unwrap_or_else(|| {
+            let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
+        });
+        Ok(Tickets::new(TicketRules {
+            secret: AppSecret::new(self.secret.fetch()?)?,
+            validity: Validity { ttl: self.ttl.get(), skew: self.skew.get() },
+            replays: self.once.then_some(self.replays),
+            anonymous: self.anonymous.then(|| self.anonymous_roles.clone()),
+            verifiers: Verifiers::new(threads, self.queue),
+        }))
+    }
+}
+
+impl UsersSettings {
+    /// Makes what finds users.
+    ///
+    /// # Errors
+    /// When a file, an address or a secret is not what it has to be.
+    pub fn open(&self) -> Result<Users, SetupError> {
+        match self {
+            Self::File(path) => {
+                let users = FileUsers::parse(&path.display().to_string(), &read(path)?)?;
+                Ok(Users::File(users))
+            }
+            #[cfg(feature = "http")]
+            Self::Http(settings) => Ok(Users::Http(crate::users::HttpUsers::new(settings)?)),
+            #[cfg(not(feature = "http"))]
+            Self::Http(_) => Err(SetupError::NotBuilt("http")),
+            #[cfg(feature = "sql")]
+            Self::Sql(settings) => Ok(Users::Sql(crate::users::SqlUsers::new(settings)?)),
+            #[cfg(not(feature = "sql"))]
+            Self::Sql(_) => Err(SetupError::NotBuilt("sql")),
+        }
+    }
+}
+
+impl JwtSettings {
+    /// Reads the keys, and makes what judges tokens.
+    ///
+    /// # Errors
+    /// When the keys are missing or are none.
+    pub fn open(&self) -> Result<Jwt, SetupError> {
+        let keys = match &self.keys {
+            KeySettings::Secret(secret) => {
+                Keys::secret("jwt.keys.secret", secret.fetch()?.as_bytes())?
+            }
+            KeySettings::Pem(path) => Keys::pem(&path.display().to_string(), &read(path)?)?,
+            KeySettings::Jwks(path) => Keys::jwks(&path.display().to_string(), &read(path)?)?,
+        };
+        let rules = JwtRules {
+            issuers: self.issuers.clone(),
+            audiences: self.audiences.clone(),
+            leeway: self.leeway.get(),
+            names: self.claims.clone(),
+        };
+        Ok(Jwt::new(keys, rules))
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, SetupError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| SetupError::Unreadable { path: path.to_owned(), source })
+}
+
+const fn ttl() -> Span {
+    Span::seconds(300)
+}
+
+const fn skew() -> Span {
+    Span::seconds(30)
+}
+
+fn replays() -> NonZeroUsize {
+    NonZeroUsize::new(100_000).unwrap_or(NonZeroUsize::MIN)
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn anonymous_roles() -> Vec<String> {
+    // The application's backend is who comes with such tickets, and it has to publish.
+    ["anonymous", "backend"].map(str::to_owned).to_vec()
+}
+
+const fn queue() -> usize {
+    512
+}
+
+const fn connect_timeout() -> Span {
+    Span::seconds(2)
+}
+
+const fn timeout() -> Span {
+    Span::seconds(5)
+}
+
+const fn cache() -> Span {
+    Span::seconds(60)
+}
+
+const fn unknown_cache() -> Span {
+    Span::seconds(10)
+}
+
+const fn grace() -> Span {
+    Span::seconds(300)
+}
+
+fn capacity() -> NonZeroUsize {
+    NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn parallel() -> NonZeroUsize {
+    NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn connections() -> NonZeroUsize {
+    NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN)
+}
+
+const fn leeway() -> Span {
+    Span::seconds(30)
+}
+
+#[cfg(test)]
+mod tests;
