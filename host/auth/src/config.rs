@@ -69,7 +69,7 @@ pub struct TicketSettings {
     /// How many threads verify tickets at a time. Half of the processors, if nothing is said.
     #[serde(default)]
     pub threads: Option<NonZeroUsize>,
-    /// How many tickets may wait to be verified. 512, which is some seconds' work of one thread.
+    /// How many tickets may wait to be verified. 512, which is about a second's work of one thread.
     #[serde(default = "queue")]
     pub queue: usize,
 }

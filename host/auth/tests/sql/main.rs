@@ -198,16 +198,11 @@ async fn who_asks_is_told_what_is_wrong(instance: &Instance) {
 }
 
 async fn a_slow_answer_is_none(instance: &Instance, sleep: &str) {
-    let query = format!("SELECT {sleep}");
-    let users = users(&instance.url(), &format!("query: '{query}'\ntimeout: 100ms"));
-    // A parameter that the statement does not have is refused; nothing else may be.
-    let error = users.find("admin").await.unwrap_err().to_string();
-    assert!(!error.is_empty());
     let query = match instance.database() {
         Database::Postgres => format!("SELECT {sleep} WHERE $1 IS NOT NULL"),
         Database::MariaDb => format!("SELECT {sleep} WHERE ? IS NOT NULL"),
     };
-    let users = self::users(&instance.url(), &format!("query: '{query}'\ntimeout: 100ms"));
+    let users = users(&instance.url(), &format!("query: '{query}'\ntimeout: 100ms"));
     let error = users.find("admin").await.unwrap_err().to_string();
     assert!(error.contains("longer than 100ms"), "{error}");
 }

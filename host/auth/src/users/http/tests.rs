@@ -253,6 +253,36 @@ async fn a_changed_password_is_asked_for_but_not_too_often() {
     assert_eq!(app.count(), 2);
 }
 
+/// What is remembered of a user does not keep them out after they changed their password.
+#[tokio::test]
+async fn a_ticket_of_a_new_password_is_good_at_once() {
+    use crate::ticket::{AppSecret, Holder, Ticket};
+
+    let app = Application::start().await.answering("200 OK", ADMIN);
+    let users = users(app.addr);
+    let settings: crate::config::TicketSettings =
+        serde_saphyr::from_str("secret: kernel-secret").unwrap();
+    let tickets = settings.open().unwrap();
+    let now = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let secret = AppSecret::new("kernel-secret".to_owned().into()).unwrap();
+    let ticket = |hash: &str| {
+        let password = crate::PasswordHash::new(hash.to_owned()).unwrap();
+        let holder = Holder::User { username: "admin", password: &password };
+        Ticket::mint(&secret, holder, "0123456789abcdef", now).unwrap()
+    };
+    let (old, new) = (ticket("hash-1"), ticket("hash-2"));
+    assert!(tickets.authenticate(&old, now, &users).await.is_ok());
+    app.say("200 OK", &ADMIN.replace("hash-1", "hash-2"));
+    later(6).await;
+    assert!(tickets.authenticate(&new, now, &users).await.is_ok());
+    assert_eq!(app.count(), 2);
+    // The old one is worthless from now on, and made-up ones do not become questions.
+    for _ in 0..5 {
+        assert!(tickets.authenticate(&old, now, &users).await.is_err());
+    }
+    assert_eq!(app.count(), 2);
+}
+
 #[tokio::test]
 async fn whoever_is_not_there_or_silent_is_an_error() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
