@@ -10,9 +10,11 @@ use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::config::Config;
+use crate::api::Api;
+use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
 use crate::gate::Gate;
@@ -24,6 +26,8 @@ use crate::{listener, shutdown};
 /// A running server.
 pub(crate) struct App {
     pub(crate) config: Config,
+    /// Publishing over HTTP, where somebody may.
+    pub(crate) api: Option<Api>,
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
@@ -47,6 +51,9 @@ pub enum ServeError {
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
+    /// A secret is not where the configuration says.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Clients could not prove who they are.
     #[error("failed to set `auth` up: {0}")]
     Auth(#[from] jackfield_auth::SetupError),
@@ -66,6 +73,7 @@ pub async fn serve(
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
+    let api = Api::new(&config)?;
     let gate = Gate::open(config.entrance.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
@@ -90,6 +98,7 @@ pub async fn serve(
         gate,
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
+        api,
         config,
     });
 
@@ -99,9 +108,17 @@ pub async fn serve(
     let address = listener.local_addr()?;
     let watching = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { reloader.run(|old, new| app.revoke(&old, &new)).await }
+        async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
     });
+    // They end with this function.
+    let _timers: JoinSet<()> =
+        dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     info!(%address, realms = ?app.config.realms, "serving");
+    if let Some(api) = &app.api {
+        info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish, /api/call");
+    } else {
+        info!("the HTTP API is off: the configuration names no token under `api`");
+    }
     writeln!(announce, "listening on ws://{address}/")?;
     announce.flush()?;
 
@@ -142,10 +159,15 @@ impl App {
         let _stopping = self.stopping.subscribe().wait_for(|&stopping| stopping).await.is_ok();
     }
 
-    /// Takes away subscriptions whose routes have gone, in every realm.
-    fn revoke(&self, old: &Arc<Generation>, new: &Generation) {
+    /// How many sessions there are, in all realms.
+    pub(crate) fn session_count(&self) -> usize {
+        self.realms.values().map(|dispatch| dispatch.realm().session_count()).sum()
+    }
+
+    /// Brings every realm in line with a new generation.
+    fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
         for dispatch in self.realms.values() {
-            dispatch.revoke(Arc::clone(old), new);
+            dispatch.reloaded(Arc::clone(old), new);
         }
     }
 

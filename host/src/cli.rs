@@ -1,15 +1,21 @@
 //! The command line: which commands there are, and what they are told.
 //!
 //! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
-//! [`match_topic`] look at one without serving it, by way of [`judge`]; [`mod@bench`] measures one
-//! that is served.
+//! [`match_topic`] look at one without serving it, by way of [`judge`]; [`publish`], [`subscribe`],
+//! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@bench`]
+//! measures one.
 
 pub mod bench;
+pub mod call;
 pub mod check;
 mod judge;
+pub mod maintenance;
 pub mod match_topic;
+pub mod publish;
+mod remote;
 pub mod routes;
 pub mod serve;
+pub mod subscribe;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,6 +40,14 @@ enum Command {
     Routes(routes::Args),
     /// Tell which route takes a topic, and why the others do not.
     Match(match_topic::Args),
+    /// Publish an event to a server that runs.
+    Publish(publish::Args),
+    /// Print the events of topics, one line of JSON each.
+    Subscribe(subscribe::Args),
+    /// Call a procedure, and print its result.
+    Call(call::Args),
+    /// Tell the back offices of OroPlatform that maintenance begins or ends.
+    Maintenance(maintenance::Args),
     /// Measure a running server from its clients' side.
     Bench(Box<bench::Args>),
 }
@@ -43,6 +57,10 @@ pub fn run() -> ExitCode {
     let out = &mut io::stdout().lock();
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Publish(args) => publish::run(args),
+        Command::Subscribe(args) => subscribe::run(args),
+        Command::Call(args) => call::run(args),
+        Command::Maintenance(args) => maintenance::run(args),
         Command::Check(args) => ended(check::run(&args, out)),
         Command::Routes(args) => ended(routes::run(&args, out)),
         Command::Match(args) => ended(match_topic::run(&args, out)),

@@ -3,6 +3,7 @@
 //! Everything here is valid by construction; [`mod@file`] is the form in which it is written. It says
 //! nothing of routes. Made once at the start by the commands; the whole server reads it.
 
+pub mod api;
 mod bytes;
 mod entrance;
 mod error;
@@ -21,6 +22,7 @@ use jackfield_sandbox::{PluginPolicy, SandboxSettings};
 
 use crate::dispatch::Unrouted;
 
+pub use api::Api;
 pub(crate) use entrance::Entrance;
 pub use error::ConfigError;
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub watch: Watch,
     /// How the log is written.
     pub log: Log,
+    /// Who may publish over HTTP.
+    pub api: Api,
 }
 
 /// How much clients may use.
@@ -162,6 +166,11 @@ impl Config {
     }
 }
 
+/// A span of time as the settings have it, for options that are written the same way.
+pub(crate) fn span(text: &str) -> Option<Duration> {
+    span::parse(text).map(|span| span.0)
+}
+
 /// Where the user of the process keeps what can be made again; XDG Base Directory Specification.
 fn user_cache() -> Option<PathBuf> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
@@ -189,6 +198,7 @@ impl Default for Config {
             plugins: Plugins::default(),
             watch: Watch { poll: None, settle: Duration::from_millis(100) },
             log: Log { format: LogFormat::Text },
+            api: Api::default(),
         }
     }
 }

@@ -6,13 +6,13 @@
 //! ```
 //!
 //! A message uses one generation from start to end. It is handled to its end, and queued to every
-//! receiver, before [`crate::connection`] decodes the session's next one. Requests that no
-//! handler has a part in (calls, registrations) are answered in [`refusals`].
+//! receiver, before [`crate::connection`] decodes the session's next one. Procedures are called in
+//! [`calls`]; what clients offer to be called is in [`procedures`].
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, Publication, Realm, Session};
+use jackfield_broker::{Batch, Dealer, Publication, Realm, Session};
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{
     Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
@@ -24,14 +24,19 @@ use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::generation::{Generation, Generations, Routed};
+use crate::timers::{Start, Timers};
 use crate::{frame, ids};
 
+mod calls;
 mod effects;
 mod leaving;
+mod permission;
+mod procedures;
 mod refusals;
+mod ticks;
 mod uris;
 
-pub(crate) use refusals::Refusal;
+pub(crate) use refusals::{HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
 
 /// Decides what requests of one realm's sessions come to.
 pub(crate) struct Dispatch {
@@ -40,8 +45,11 @@ pub(crate) struct Dispatch {
     token: jackfield_sandbox::Realm,
     generations: Arc<Generations>,
     unrouted: Unrouted,
-    /// Who may do what on routes that do not say.
+    /// Who may do what where no route says so.
     allow: Allow,
+    timers: Timers,
+    /// Procedures of clients.
+    dealer: Dealer,
 }
 
 /// What becomes of topics that no route matches.
@@ -53,6 +61,14 @@ pub enum Unrouted {
     Broadcast,
 }
 
+/// A publication that was not refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) publication: PublicationId,
+    /// To how many it was queued.
+    pub(crate) delivered: usize,
+}
+
 impl Dispatch {
     pub(crate) fn new(
         realm: Arc<Realm>,
@@ -61,7 +77,9 @@ impl Dispatch {
         unrouted: Unrouted,
         allow: Allow,
     ) -> Self {
-        Self { realm, token, generations, unrouted, allow }
+        let timers = Timers::default();
+        let dealer = Dealer::new(frame::reply, realm.max_subscriptions());
+        Self { realm, token, generations, unrouted, allow, timers, dealer }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -86,13 +104,12 @@ impl Dispatch {
                 let Publish { request, ref topic, .. } = publish;
                 let acknowledge = publish.options.acknowledge;
                 match self.publish(from, &publish, batch).await {
-                    Ok(publication) if acknowledge => {
+                    Ok(Accepted { publication, .. }) if acknowledge => {
                         reply(&Reply::Published { request, publication }, batch);
                     }
                     Ok(_) => {}
                     Err(refusal) => {
                         let topic = uris::shown(topic);
-                        refusal.log("publish", from, topic);
                         // Version 2 reports errors of acknowledged publications alone; version 1
                         // has an answer that no client takes amiss.
                         if acknowledge || from.dialect == Dialect::V1 {
@@ -118,21 +135,33 @@ impl Dispatch {
                     reply(&refusal.reply(ErrorTo::Unsubscribe { request }), batch);
                 }
             }
-            request => {
-                if let Some((to, refusal)) = refusals::not_served(&request) {
-                    reply(&refusal.reply(to), batch);
-                }
-            }
+            Request::Call(call) => Box::pin(self.call(from, dialogue, &call, batch)).await,
+            request => self.deal(from, &request, batch),
         }
     }
 
-    /// ★ One event: which route it takes, what its handler makes of it, who receives it.
-    async fn publish(
+    /// One event, of a session or of a backend that has none: what it comes to.
+    pub(crate) async fn publish(
         &self,
         from: &Arc<Session>,
         publish: &Publish,
         batch: &mut Batch,
-    ) -> Result<PublicationId, Refusal> {
+    ) -> Result<Accepted, Refusal> {
+        let id = ids::publication();
+        let accepted = self.deliver(from, publish, id, batch).await;
+        accepted
+            .map(|delivered| Accepted { publication: id, delivered })
+            .inspect_err(|refusal| refusal.log("publish", from, uris::shown(&publish.topic)))
+    }
+
+    /// ★ Which route it takes, what its handler makes of it, who receives it: how many.
+    async fn deliver(
+        &self,
+        from: &Arc<Session>,
+        publish: &Publish,
+        id: PublicationId,
+        batch: &mut Batch,
+    ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         uris::check(from, topic, MatchPolicy::Exact)?;
         uris::check_reserved(topic)?;
@@ -140,7 +169,7 @@ impl Dispatch {
         let routed = self.route(&generation, topic)?;
         let mut publication = Publication {
             topic,
-            id: ids::publication(),
+            id,
             disclosed: options.disclose_me.then_some(&**from),
             except: options.exclude_me.then_some(from.id),
             filter: options.filter.as_deref(),
@@ -148,28 +177,24 @@ impl Dispatch {
             patterns: self.is_open(routed.as_ref()),
             payload,
         };
+        self.check_allowed(routed.as_ref(), Action::Publish, from)?;
         let Some(routed) = routed else {
-            self.realm.publish(&publication, batch);
-            return Ok(publication.id);
+            return Ok(self.realm.publish(&publication, batch).delivered);
         };
-        self.check_allowed(&routed, Action::Publish, from)?;
         if !routed.handler.hooks().contains(Hook::Publish) {
-            self.realm.publish(&publication, batch);
-            return Ok(publication.id);
+            return Ok(self.realm.publish(&publication, batch).delivered);
         }
         let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
         let lane = routed.handler.lane(topic);
         let attributes = routed.attributes();
-        let request = self.hook_request(&routed, &attributes, from);
+        let request = self.hook_request(&routed, &attributes, Some(from));
         let hook = lane.on_publish(&request, &args, &kwargs);
         let Outcome { answer, effects } =
             paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
         let changed;
         let narrowed;
-        match answer {
-            PublishVerdict::Broadcast => {
-                self.realm.publish(&publication, batch);
-            }
+        let delivered = match answer {
+            PublishVerdict::Broadcast => self.realm.publish(&publication, batch).delivered,
             PublishVerdict::Deliver(delivery) => {
                 narrowed = effects::filter(delivery.exclude, delivery.eligible);
                 publication.narrowed = Some(&narrowed);
@@ -177,16 +202,16 @@ impl Dispatch {
                     changed = effects::payload(&event)?;
                     publication.payload = &changed;
                 }
-                self.realm.publish(&publication, batch);
+                self.realm.publish(&publication, batch).delivered
             }
-            PublishVerdict::Drop => {}
+            PublishVerdict::Drop => 0,
             PublishVerdict::Reject(refusal) => {
                 self.apply(&generation, effects, batch).await;
                 return Err(refusal.into());
             }
-        }
+        };
         self.apply(&generation, effects, batch).await;
-        Ok(publication.id)
+        Ok(delivered)
     }
 
     /// One subscription: SUBSCRIBED is queued before anything that the handler sends.
@@ -210,13 +235,15 @@ impl Dispatch {
             return Ok(());
         }
         let routed = if by_name { self.route(&generation, topic)? } else { None };
+        if by_name {
+            self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
+        }
         let mut effects = Vec::new();
         if let Some(routed) = &routed {
-            self.check_allowed(routed, Action::Subscribe, from)?;
             if routed.handler.hooks().contains(Hook::Subscribe) {
                 let lane = routed.handler.lane(topic);
                 let attributes = routed.attributes();
-                let hook_request = self.hook_request(routed, &attributes, from);
+                let hook_request = self.hook_request(routed, &attributes, Some(from));
                 let hook = lane.on_subscribe(&hook_request);
                 let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
                 effects = outcome.effects;
@@ -227,8 +254,16 @@ impl Dispatch {
             }
         }
         self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
-        if routed.is_some() && !self.still_routed(&generation, topic) {
-            self.take_out(&generation, from.id, topic, batch).await;
+        if let Some(routed) = &routed {
+            // A reload may have taken place while the handler was asked.
+            let current = self.generations.current();
+            let replaced = current.number() != generation.number();
+            if replaced && self.route(&current, topic).is_err() {
+                self.take_out(&generation, from.id, topic, batch).await;
+            }
+            if replaced || routed.handler.timer().is_some() {
+                self.follow(topic, Start::Whole);
+            }
         }
         self.apply(&generation, effects, batch).await;
         Ok(())
@@ -282,60 +317,19 @@ impl Dispatch {
         }
     }
 
-    /// Whether pattern subscriptions see the topic: not where subscribers are checked one by one.
-    fn is_open(&self, routed: Option<&Routed<'_, '_>>) -> bool {
-        match routed {
-            Some(routed) => {
-                let by_role = routed.route.allow.roles_or(&self.allow, Action::Subscribe).is_some();
-                !by_role && !routed.handler.hooks().contains(Hook::Subscribe)
-            }
-            None => self.unrouted == Unrouted::Broadcast,
-        }
-    }
-
-    /// What a route lists, or else the operator, only those roles may do; what neither lists is
-    /// open.
-    fn check_allowed(
-        &self,
-        routed: &Routed<'_, '_>,
-        action: Action,
-        session: &Session,
-    ) -> Result<(), Refusal> {
-        let listed = routed.route.allow.roles_or(&self.allow, action);
-        if listed.is_none_or(|roles| roles.iter().any(|it| session.identity.roles.contains(it))) {
-            Ok(())
-        } else {
-            Err(Refusal::not_allowed(action, &routed.route.name))
-        }
-    }
-
-    /// A reload may have taken the route away while the handler was asked.
-    fn still_routed(&self, judged_by: &Generation, topic: &str) -> bool {
-        let current = self.generations.current();
-        current.number() == judged_by.number() || self.route(&current, topic).is_ok()
-    }
-
     fn hook_request<'a>(
         &self,
         routed: &'a Routed<'_, '_>,
         attributes: &'a [(&'a str, &'a str)],
-        session: &'a Session,
+        session: Option<&'a Session>,
     ) -> HookRequest<'a> {
-        let identity = &session.identity;
         HookRequest {
             realm: self.token,
             handler: routed.handler.name(),
             route: &routed.route.name,
             topic: routed.topic,
             attributes,
-            session: Some(Caller {
-                id: session.id.get(),
-                authid: &identity.authid,
-                authrole: identity.authrole(),
-                roles: &identity.roles,
-                authmethod: &identity.authmethod,
-                claims: &identity.claims,
-            }),
+            session: session.map(caller),
             subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
         }
     }
@@ -344,6 +338,19 @@ impl Dispatch {
 impl Routed<'_, '_> {
     fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
+    }
+}
+
+/// A session as hooks see it.
+fn caller(session: &Session) -> Caller<'_> {
+    let identity = &session.identity;
+    Caller {
+        id: session.id.get(),
+        authid: &identity.authid,
+        authrole: identity.authrole(),
+        roles: &identity.roles,
+        authmethod: &identity.authmethod,
+        claims: &identity.claims,
     }
 }
 

@@ -2,8 +2,9 @@
 //! receivers of a dialect. RFC 6455, section 5.2.
 
 use bytes::Bytes;
-use jackfield_broker::Framing;
+use jackfield_broker::{Framing, Session};
 use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::session::{self as wamp, Reply};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -16,6 +17,12 @@ pub(crate) const FRAMING: Framing = Framing { headroom: HEADROOM, finish };
 /// One WAMP message in a frame of its own.
 pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
     frame(data(dialect), body)
+}
+
+/// What a session is told, in a frame of its own; none where its dialect has no words for it.
+pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
+    let body = wamp::Session::new(session.dialect).reply(reply)?;
+    Some(message(session.dialect, &body))
 }
 
 /// A ping; what it carries is of no interest, as any sign of life will do.

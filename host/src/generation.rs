@@ -11,9 +11,10 @@ mod problem;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use jackfield_routing::{Route, RouteTable};
+use jackfield_routing::{Route, RouteTable, TimerFrom};
 use jackfield_sandbox::{HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig};
 
 use crate::site::ContentHash;
@@ -30,6 +31,7 @@ pub struct Generation {
     handlers: Vec<BoundHandler>,
     plugins: Vec<PluginEntry>,
     warnings: Vec<Warning>,
+    has_timers: bool,
 }
 
 /// The route that takes a topic, and the handler that serves it.
@@ -46,8 +48,18 @@ pub struct Routed<'g, 't> {
 /// A handler of a running plugin.
 pub struct BoundHandler {
     description: HandlerDescription,
+    timer: Option<BoundTimer>,
     lanes: Lanes,
     plugin: Plugin,
+}
+
+/// When the timer hook of a handler runs for the topics of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundTimer {
+    /// How often, as the route says, or else the handler.
+    pub every: Duration,
+    /// Since when, and for what.
+    pub from: TimerFrom,
 }
 
 /// A plugin of a generation.
@@ -100,6 +112,11 @@ impl Generation {
         self.routes.routes().iter().zip(&self.handlers)
     }
 
+    /// Whether any topic may have a timer.
+    pub fn has_timers(&self) -> bool {
+        self.has_timers
+    }
+
     /// Every plugin, by path.
     pub fn plugins(&self) -> &[PluginEntry] {
         &self.plugins
@@ -141,6 +158,11 @@ impl BoundHandler {
         self.description.hooks
     }
 
+    /// When its timer hook runs; none if it has no such hook, or nobody says how often.
+    pub fn timer(&self) -> Option<BoundTimer> {
+        self.timer
+    }
+
     /// What the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         self.plugin.manifest()
@@ -150,6 +172,11 @@ impl BoundHandler {
     /// long as the plugin keeps their number.
     pub fn lane(&self, topic: &str) -> &Lane {
         self.lanes.of(topic)
+    }
+
+    /// Which of the plugin's lanes that is.
+    pub fn lane_number(&self, topic: &str) -> usize {
+        self.lanes.number_of(topic)
     }
 }
 

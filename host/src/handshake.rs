@@ -31,8 +31,8 @@ pub(crate) struct Upgrade {
 pub(crate) enum Opening {
     /// Open a WebSocket.
     Upgrade(Upgrade),
-    /// Something else with this path, for [`crate::http`].
-    Plain { method: String, path: String },
+    /// Something else, for [`crate::http`]: all that was read.
+    Plain(Vec<u8>),
 }
 
 /// Why a request was not understood or not accepted: an HTTP status and what to tell the client.
@@ -61,20 +61,21 @@ impl Upgrade {
     }
 }
 
-/// Reads one request head of at most `limit` bytes. None if the client ends before it says
-/// anything, as port scanners and health checks do.
+/// Reads one request head of at most `limit` bytes, of which `head` has been read already. None if
+/// the client ends before it says anything, as port scanners and health checks do.
 pub(crate) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
+    mut head: Vec<u8>,
     limit: usize,
 ) -> std::io::Result<Option<Result<Opening, Refusal>>> {
-    let mut head = Vec::with_capacity(1024);
+    head.reserve(1024);
     loop {
+        if let Some(opening) = parse(&head) {
+            return Ok(Some(opening));
+        }
         if stream.read_buf(&mut head).await? == 0 {
             let cut_short = Refusal::new("400 Bad Request", "the request head is cut short");
             return Ok((!head.is_empty()).then_some(Err(cut_short)));
-        }
-        if let Some(opening) = parse(&head) {
-            return Ok(Some(opening));
         }
         if head.len() >= limit {
             let message = format!("the request head is longer than {limit} bytes");
@@ -100,21 +101,20 @@ fn parse(bytes: &[u8]) -> Option<Result<Opening, Refusal>> {
             return Some(Err(Refusal::new("400 Bad Request", message)));
         }
     };
+    let upgrade =
+        lists(&request, "Upgrade", "websocket") && lists(&request, "Connection", "upgrade");
+    if !upgrade {
+        return Some(Ok(Opening::Plain(bytes.to_vec())));
+    }
     let early = bytes.get(length..).unwrap_or_default().to_vec();
     Some(judge(&request, early))
 }
 
 fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening, Refusal> {
-    let method = request.method.unwrap_or_default();
     if request.version != Some(1) {
         return Err(Refusal::new("505 HTTP Version Not Supported", "speak HTTP/1.1"));
     }
-    let upgrade = lists(request, "Upgrade", "websocket") && lists(request, "Connection", "upgrade");
-    if !upgrade {
-        let path = path(request.path.unwrap_or_default()).to_owned();
-        return Ok(Opening::Plain { method: method.to_owned(), path });
-    }
-    if method != "GET" {
+    if request.method != Some("GET") {
         let refusal = Refusal::new("405 Method Not Allowed", "a WebSocket is opened with GET");
         return Err(Refusal { header: "Allow: GET\r\n", ..refusal });
     }
@@ -155,14 +155,6 @@ fn is_key(text: &str) -> bool {
     let digits = text.strip_suffix("==").unwrap_or_default();
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     digits.len() == 22 && digits.bytes().all(is_digit)
-}
-
-/// The path of a request target: PHP clients send an absolute URI, browsers a path.
-fn path(target: &str) -> &str {
-    let rest = target.find("://").and_then(|at| target.get(at + 3..)).unwrap_or(target);
-    let start = rest.find('/').unwrap_or(rest.len());
-    let path = rest.get(start..).unwrap_or_default();
-    path.split('?').next().filter(|path| !path.is_empty()).unwrap_or("/")
 }
 
 fn header<'a>(request: &'a httparse::Request<'_, '_>, name: &str) -> Option<&'a str> {
@@ -244,17 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_every_request_target() {
-        let cases = [
-            ("/", "/"),
-            ("/ws?ticket=x", "/ws"),
-            ("ws://127.0.0.1:8080/ws?ticket=x", "/ws"),
-            ("ws://127.0.0.1:8080", "/"),
-            ("", "/"),
-        ];
-        for (target, expected) in cases {
-            assert_eq!(path(target), expected, "{target}");
-        }
+    fn what_is_no_upgrade_is_passed_on_whole() {
+        let head = "POST /api/publish HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(open(head), Ok(Opening::Plain(head.as_bytes().to_vec())));
     }
 
     #[test]
@@ -267,8 +251,11 @@ mod tests {
     #[tokio::test]
     async fn a_head_without_end_is_refused() {
         let endless = "GET / HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(5000);
-        let answer = read(&mut endless.as_bytes(), 4096).await.unwrap().unwrap();
+        let answer = read(&mut endless.as_bytes(), Vec::new(), 4096).await.unwrap().unwrap();
         assert!(answer.unwrap_err().status.starts_with("431"));
-        assert_eq!(read(&mut &b""[..], 4096).await.unwrap(), None);
+        assert_eq!(read(&mut &b""[..], Vec::new(), 4096).await.unwrap(), None);
+        let (start, end) = HEAD.as_bytes().split_at(100);
+        let answer = read(&mut &*end, start.to_vec(), 4096).await.unwrap().unwrap();
+        assert!(matches!(answer, Ok(Opening::Upgrade(_))));
     }
 }

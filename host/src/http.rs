@@ -1,65 +1,185 @@
-//! Answers to plain HTTP requests on the WebSocket port: a health check for operators, and a page
-//! for people who open it in a browser.
+//! Plain HTTP on the WebSocket port: a page for people who open it in a browser, a health check,
+//! and the way to [`crate::api`].
+//!
+//! [`crate::handshake`] reads the head of a connection's first request, as a WebSocket's has to be
+//! answered by hand; what asks for no WebSocket is put back and served here by hyper, with
+//! keep-alive. A proxy may reuse such a connection for a WebSocket later on: its head is then
+//! handed back to the handshake.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
+use crate::api;
 use crate::app::App;
+use crate::connection::Ended;
 use crate::handshake::Refusal;
 
-/// What a person sees who opens the port in a browser.
-const PAGE: &str = "This is Jackfield, a WebSocket server that speaks WAMP.\n\
-    It is working: a browser's address bar just is not a WebSocket client.\n\
-    Connect with the subprotocol wamp, wamp.2.json, wamp.2.msgpack or wamp.2.cbor.\n";
+mod answer;
+mod rewound;
 
-/// Answers a request that does not ask for a WebSocket.
-pub(crate) async fn answer(app: &App, stream: &mut TcpStream, method: &str, path: &str) {
-    let (status, kind, body) = match (method, path) {
-        ("GET" | "HEAD", "/health") => ("200 OK", "application/json", health(app)),
-        ("GET" | "HEAD", _) => ("426 Upgrade Required", "text/plain", PAGE.to_owned()),
-        _ => ("405 Method Not Allowed", "text/plain", "use GET\n".to_owned()),
+pub(crate) use answer::Answer;
+use rewound::Rewound;
+
+/// The least that hyper can read heads with.
+const LEAST_BUFFER: usize = 8 * 1024;
+
+/// How long a client has to read the last answer and to end its side. Ending ours while it still
+/// sends would take the answer from it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a person sees who opens the port in a browser.
+const PAGE: &str = "\
+This is Jackfield, a WebSocket server that speaks WAMP. It is working.
+
+A browser's address bar is not a WebSocket client. Connect to this address with ws:// (or wss://
+where a proxy encrypts), any path, and one of these subprotocols:
+
+    wamp             WAMP v1, as AutobahnJS 0.8 and PHP clients speak it
+    wamp.2.json      WAMP v2 in JSON
+    wamp.2.msgpack   WAMP v2 in MessagePack
+    wamp.2.cbor      WAMP v2 in CBOR
+
+GET /health tells whether the server is well. POST /api/publish and /api/call publish and call
+without a WebSocket, if the server is configured for it. `jackfield help` lists what the command can do, and the
+documentation is in the folder docs of Jackfield's source: configuration.md, publishing.md and more.
+";
+
+/// Serves requests until the client or the server has had enough. Returns the stream, and what was
+/// read of it, where a request asks for a WebSocket.
+///
+/// # Errors
+/// When the connection broke, or was not HTTP.
+pub(crate) async fn serve(
+    app: &Arc<App>,
+    stream: TcpStream,
+    head: Vec<u8>,
+) -> Result<Option<(TcpStream, Vec<u8>)>, Ended> {
+    let (hand_back, mut upgrade) = mpsc::channel(1);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (app, hand_back) = (Arc::clone(app), hand_back.clone());
+        Box::pin(async move {
+            if wants_websocket(request.headers()) {
+                // The receiver is beside this future, and drops it.
+                let _gone = hand_back.send(head_of(&request)).await;
+                return std::future::pending().await;
+            }
+            Ok::<_, Infallible>(answer(&app, request).await.response())
+        })
+    });
+    let idle = app.config.api.idle_timeout;
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // An idle connection and one whose head does not end cost the same.
+        .header_read_timeout(idle)
+        .max_buf_size(app.config.limits.handshake_bytes.max(LEAST_BUFFER))
+        // Whoever ends its side once it has asked still wants the answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Rewound::new(stream, head, idle)), service);
+    let mut stopping = false;
+    let served = loop {
+        tokio::select! {
+            served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
+            // hyper has flushed what it had to say, unless the client asks for a WebSocket while it
+            // does not read its last answer, and has itself to blame.
+            Some(head) = upgrade.recv() => {
+                let parts = connection.into_parts();
+                let (stream, ahead) = parts.io.into_inner().into_parts();
+                return Ok(Some((stream, [&head, &parts.read_buf[..], &ahead[..]].concat())));
+            }
+            () = app.stopping(), if !stopping => {
+                stopping = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
     };
-    let header = match status {
-        "426 Upgrade Required" => "Upgrade: websocket\r\n",
-        "405 Method Not Allowed" => "Allow: GET, HEAD\r\n",
-        _ => "",
-    };
-    respond(stream, status, header, kind, &body, method == "HEAD").await;
+    let (stream, _) = connection.into_parts().io.into_inner().into_parts();
+    part(stream).await;
+    served.map(|()| None).map_err(|error| Ended::Lost(error.to_string()))
 }
 
-/// Answers a request that was refused.
-pub(crate) async fn refuse(stream: &mut TcpStream, refusal: &Refusal) {
-    let body = format!("{}\n", refusal.message);
-    respond(stream, refusal.status, refusal.header, "text/plain", &body, false).await;
+/// Answers a request that was refused before it could be served.
+pub(crate) async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
+    let Refusal { status, message, header } = refusal;
+    let length = message.len() + 1;
+    let response = format!(
+        "HTTP/1.1 {status}\r\n{header}Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{message}\n"
+    );
+    // Whoever asked and does not wait for the answer does not get one.
+    let _gone = stream.write_all(response.as_bytes()).await;
+    part(stream).await;
+}
+
+/// Ends our side, and reads what is still sent for a moment.
+async fn part(mut stream: TcpStream) {
+    let _gone = stream.shutdown().await;
+    let mut nothing = tokio::io::sink();
+    let _late = tokio::time::timeout(LINGER, tokio::io::copy(&mut stream, &mut nothing)).await;
+}
+
+async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
+    let asked = (request.method().clone(), request.uri().path().to_owned());
+    match (asked.0, asked.1.as_str()) {
+        (_, path) if path.starts_with("/api/") => api::answer(app, request).await,
+        (Method::GET | Method::HEAD, "/health") => health(app),
+        (Method::GET | Method::HEAD, "/") => Answer::text(StatusCode::OK, PAGE),
+        (Method::GET | Method::HEAD, _) => Answer::text(StatusCode::UPGRADE_REQUIRED, PAGE)
+            .with(UPGRADE, "websocket")
+            .with(CONNECTION, "upgrade"),
+        _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n").allowing("GET, HEAD"),
+    }
 }
 
 /// The state of the server, without anything that is not everybody's business: this port is open
 /// to browsers.
-fn health(app: &App) -> String {
+fn health(app: &App) -> Answer {
     let state = app.reload_state();
-    serde_json::json!({
-        "status": "ok",
+    let ok = !app.is_stopping();
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({
+        "ok": ok,
         "generation": state.generation,
         "reload": if state.problems.is_empty() { "ok" } else { "failed" },
-    })
-    .to_string()
+        "sessions": app.session_count(),
+    });
+    Answer::json(status, &body)
 }
 
-async fn respond(
-    stream: &mut TcpStream,
-    status: &str,
-    header: &str,
-    kind: &str,
-    body: &str,
-    head_only: bool,
-) {
-    let length = body.len();
-    let body = if head_only { "" } else { body };
-    let response = format!(
-        "HTTP/1.1 {status}\r\n{header}Content-Type: {kind}; charset=utf-8\r\n\
-         Content-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{body}"
-    );
-    // Whoever asked and does not wait for the answer does not get one.
-    let _gone = stream.write_all(response.as_bytes()).await;
-    let _gone = stream.shutdown().await;
+/// Whether a request is the handshake's affair. One with a body is none: its body would be taken
+/// for the beginning of the WebSocket.
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let lists = |name, member: &str| {
+        let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).any(|it| it.trim().eq_ignore_ascii_case(member))
+    };
+    lists(UPGRADE, "websocket")
+        && lists(CONNECTION, "upgrade")
+        && !headers.contains_key(TRANSFER_ENCODING)
+        && headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0")
+}
+
+/// A head that was read, as it may have been written.
+fn head_of(request: &Request<Incoming>) -> Vec<u8> {
+    let line = format!("{} {} {:?}\r\n", request.method(), request.uri(), request.version());
+    let mut head = line.into_bytes();
+    for (name, value) in request.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }

@@ -11,9 +11,11 @@
 //! - [`cli`]: the commands; [`config`]: what `jackfield.yml` says;
 //! - [`app`]: the composition root, which builds every part on one page;
 //! - [`listener`] accepts; [`handshake`] answers the HTTP head, and [`http`] what is not an upgrade;
+//! - [`api`]: publishing over HTTP;
 //! - [`connection`]: one connection from its first byte to its last; [`wire`]: its socket;
 //!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
-//! - [`dispatch`]: from what a client asked for to who is delivered to;
+//! - [`dispatch`]: from what a client asked for to who is delivered to; [`timers`]: whose timer is
+//!   due when;
 //! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
 //!   notices changes; [`reload`] swaps generations;
 //! - [`shutdown`]: the end, in order.
@@ -23,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -38,6 +41,7 @@ mod listener;
 pub mod reload;
 mod shutdown;
 pub mod site;
+mod timers;
 pub mod watch;
 mod wire;
 

@@ -13,13 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use jackfield_broker::outbox::{Drained, Pushed};
 use jackfield_broker::{Bounds, Closing, Link, Outbox};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+mod boundary;
+
+use boundary::Boundary;
 
 /// A socket and the outbox that is written to it.
 pub(crate) struct Wire {
@@ -193,27 +197,27 @@ pub(crate) struct Duplex {
     wire: Arc<Wire>,
     /// What was read and did not fit into tungstenite's buffer.
     ahead: Bytes,
-    /// How many bytes tungstenite has taken.
-    taken: usize,
+    /// Where what tungstenite has taken ends.
+    boundary: Boundary,
 }
 
 impl Duplex {
     /// The socket of a wire, behind what was read from it already.
     pub(crate) fn new(wire: Arc<Wire>, ahead: Vec<u8>) -> Self {
-        Self { wire, ahead: ahead.into(), taken: 0 }
+        Self { wire, ahead: ahead.into(), boundary: Boundary::default() }
     }
 
-    /// How many bytes were read from here.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken
+    /// Whether all that tungstenite has taken is whole messages.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.boundary.is_between_messages()
     }
 
     /// Moves as much as fits.
     fn take_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
         let count = self.ahead.len().min(buffer.remaining());
-        buffer.put_slice(self.ahead.get(..count).unwrap_or_default());
-        self.ahead.advance(count);
-        self.taken += count;
+        let now = self.ahead.split_to(count);
+        buffer.put_slice(&now);
+        self.boundary.pass(&now);
         if self.ahead.is_empty() {
             self.ahead = Bytes::new();
         }
@@ -232,7 +236,7 @@ impl AsyncRead for Duplex {
                 let incoming = incoming.get(..count).unwrap_or_default();
                 let (now, later) = incoming.split_at(count.min(buffer.remaining()));
                 buffer.put_slice(now);
-                self.taken += now.len();
+                self.boundary.pass(now);
                 self.ahead = Bytes::copy_from_slice(later);
                 Poll::Ready(Ok(()))
             })

@@ -3,7 +3,7 @@
 //!
 //! Public for [`crate::export!`] alone.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, time::Duration};
 
 use crate::{Event, Plugin, Publish, Refusal, Request, Route, Session, Subscribe, handler::Hooks};
 use bindings::{exports::jackfield::plugin::handler as wit, jackfield::plugin::types};
@@ -33,6 +33,7 @@ impl<T: Source> wit::Guest for T {
                 .map(|handler| wit::HandlerDescription {
                     name: handler.name().to_owned(),
                     hooks: handler.hooks().into(),
+                    timer: handler.every().map(milliseconds),
                     summary: handler.summary().to_owned(),
                 })
                 .collect(),
@@ -137,6 +138,11 @@ impl From<Hooks> for wit::Hooks {
         }
         flags
     }
+}
+
+/// As the contract counts time; what is too long for it, the host refuses as it is.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The plugin of this instance, built by the first call.

@@ -4,7 +4,7 @@
 //! hooks of that route get it. It lives as long as the instance: what has to outlive a reload or a
 //! fault belongs into [`crate::store`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::de::DeserializeOwned;
 
@@ -43,6 +43,7 @@ pub struct Handler<S = ()> {
     publish: Option<EventHook<S, Publish>>,
     call: Option<EventHook<S, Event>>,
     timer: Option<Silent<S>>,
+    every: Option<Duration>,
 }
 
 type Configure<S> = Box<dyn Fn(&Route) -> Result<S, Error>>;
@@ -66,6 +67,7 @@ pub(crate) trait Configured {
     fn name(&self) -> &str;
     fn summary(&self) -> &str;
     fn hooks(&self) -> Hooks;
+    fn every(&self) -> Option<Duration>;
     fn configure(&mut self, route: &Route) -> Result<(), Error>;
     fn on_subscribe(&mut self, request: &Request) -> Subscribe;
     fn on_unsubscribe(&mut self, request: &Request);
@@ -93,6 +95,7 @@ impl Handler {
             publish: None,
             call: None,
             timer: None,
+            every: None,
         }
     }
 
@@ -112,6 +115,7 @@ impl Handler {
             publish: None,
             call: None,
             timer: None,
+            every: None,
         }
     }
 
@@ -166,7 +170,19 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// Answers a call of the topic as a procedure.
+    /// Answers a call of the topic as a procedure. With `{method}` in the channel, the attribute
+    /// `method` says which.
+    ///
+    /// ```
+    /// use jackfield_plugin::{Event, Handler, Refusal};
+    ///
+    /// Handler::new("acme.sample").on_call(|_state, request, event| {
+    ///     match request.attribute_text("method") {
+    ///         Some("sum") => Ok(Event::new(event.args::<Vec<i64>>()?.iter().sum::<i64>())),
+    ///         _ => Err(Refusal::no_such_procedure(request.topic())),
+    ///     }
+    /// });
+    /// ```
     #[must_use]
     pub fn on_call<R: Answer<Event>>(
         mut self,
@@ -177,8 +193,8 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// For each topic, while it has subscribers, as often as the route's `timer` says. An error
-    /// is logged, as there is nobody to tell.
+    /// For each topic, while it has subscribers, as often as the route's `timer` says, or
+    /// [`Handler::every`] where it says nothing. An error is logged, as there is nobody to tell.
     #[must_use]
     pub fn on_timer<R: Answer<()>>(
         mut self,
@@ -190,6 +206,14 @@ impl<S: 'static> Handler<S> {
                 log::warn!("on_timer: {refusal}");
             }
         }));
+        self
+    }
+
+    /// How often `on_timer` is called where the route does not say; from ten milliseconds to a
+    /// year.
+    #[must_use]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.every = Some(interval);
         self
     }
 }
@@ -219,6 +243,10 @@ impl<S: 'static> Configured for Routes<S> {
         }
     }
 
+    fn every(&self) -> Option<Duration> {
+        self.handler.every
+    }
+
     fn configure(&mut self, route: &Route) -> Result<(), Error> {
         let state = (self.handler.configure)(route)?;
         self.states.insert(route.name.clone(), state);
@@ -246,7 +274,9 @@ impl<S: 'static> Configured for Routes<S> {
     }
 
     fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal> {
-        let Some(hook) = &mut self.handler.call else { return Err(no_procedure(request)) };
+        let Some(hook) = &mut self.handler.call else {
+            return Err(Refusal::no_such_procedure(&request.topic));
+        };
         state_of(&mut self.states, request).and_then(|state| hook(state, request, event))
     }
 
@@ -267,9 +297,4 @@ fn state_of<'a, S>(
         let message = format!("The route {} is not configured.", request.route);
         Refusal::new(Refusal::RUNTIME_ERROR, message)
     })
-}
-
-fn no_procedure(request: &Request) -> Refusal {
-    let message = format!("{} is not a procedure.", request.topic);
-    Refusal::new("wamp.error.no_such_procedure", message)
 }

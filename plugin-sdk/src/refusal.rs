@@ -22,6 +22,8 @@ impl Refusal {
     pub const NOT_AUTHORIZED: &'static str = "wamp.error.not_authorized";
     /// What the client sent does not have the right shape.
     pub const INVALID_ARGUMENT: &'static str = "wamp.error.invalid_argument";
+    /// There is nothing of this name to call.
+    pub const NO_SUCH_PROCEDURE: &'static str = "wamp.error.no_such_procedure";
     /// The handler failed through no fault of the client.
     pub const RUNTIME_ERROR: &'static str = "wamp.error.runtime_error";
 
@@ -38,6 +40,11 @@ impl Refusal {
     /// `wamp.error.invalid_argument`: what the client sent does not have the right shape.
     pub fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(Self::INVALID_ARGUMENT, message)
+    }
+
+    /// `wamp.error.no_such_procedure`: the handler answers other methods, and not this one.
+    pub fn no_such_procedure(procedure: &str) -> Self {
+        Self::new(Self::NO_SUCH_PROCEDURE, format!("There is no procedure {procedure}."))
     }
 
     /// The error URI.

@@ -13,6 +13,7 @@ use crate::entry::{Draft, Pattern, no_such_variable};
 use crate::matcher::Matcher;
 use crate::requirement::Requirement;
 use crate::route::{Origin, Route};
+use crate::timer::TimerFrom;
 
 /// Compiles drafts. Requirements that are spelt the same are compiled once: sites have many
 /// variables and few patterns.
@@ -52,6 +53,17 @@ impl Compiler {
                 }
                 Err(problem) => problems.push(problem),
             }
+        }
+        if let Some(variable) = variables.first()
+            && timer.is_some_and(|timer| timer.from == TimerFrom::Start)
+        {
+            let message = format!(
+                "the timer of route `{name}` runs from the start, for which topics is not known: \
+                 its channel has the variable `{variable}`"
+            );
+            let place = places.timer.as_ref().unwrap_or(&places.name);
+            let help = "leave `from` out: each topic has a timer while it has subscribers";
+            problems.push(place.problem(message).with_help(help));
         }
         if problems.len() > before {
             return None;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+/// Shorter than anybody needs a timer, long enough that one costs next to nothing.
+const SHORTEST: Duration = Duration::from_millis(10);
 /// Longer than anybody waits for a timer, short enough that adding it to a clock cannot overflow.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
-/// Reads a duration; `None` if it is not one, is not above zero, or is longer than a year.
+/// Reads a duration; `None` if it is not one, is shorter than ten milliseconds, or is longer than
+/// a year.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -22,7 +25,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     }
     let amount: f64 = digits.parse().ok()?;
     let duration = Duration::try_from_secs_f64(amount * seconds_per_unit).ok()?;
-    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+    (SHORTEST..=LONGEST).contains(&duration).then_some(duration)
 }
 
 #[cfg(test)]
@@ -37,6 +40,8 @@ mod tests {
     fn durations() {
         check("50s", Some(50_000));
         check("500ms", Some(500));
+        check("10ms", Some(10));
+        check("9.9ms", None);
         check("2m", Some(120_000));
         check("1h", Some(3_600_000));
         check("50", Some(50_000));

@@ -11,7 +11,6 @@ pub(crate) use fields::no_such_variable;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -20,6 +19,7 @@ use crate::channel::{DefaultValue, Written};
 use crate::diagnosis::{Diagnosis, Place, Source};
 use crate::keys;
 use crate::route::{Handler, Places};
+use crate::timer::Timer;
 use crate::yaml::{Kind, Node};
 
 /// The keys of a route, the predecessors' and then our own.
@@ -51,7 +51,7 @@ pub(crate) struct Draft {
     pub(crate) handler: Handler,
     pub(crate) settings: Settings,
     pub(crate) allow: Allow,
-    pub(crate) timer: Option<Duration>,
+    pub(crate) timer: Option<Timer>,
     pub(crate) lanes: NonZeroU16,
     pub(crate) places: Places,
 }

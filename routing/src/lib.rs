@@ -27,6 +27,7 @@
 //! | `yaml` | a YAML document as a tree in which every node knows its place |
 //! | `keys` | which keys a map may have, and which one a misspelt key meant |
 //! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
+//! | `timer` | when a handler's timer hook runs |
 //! | `load` | files in order, imports, what replaces what |
 //! | `channel` | the pattern of a channel, split into text and variables |
 //! | `requirement` | what a variable may hold: a regular expression made safe and linear |
@@ -51,6 +52,7 @@ mod matcher;
 mod requirement;
 mod route;
 mod table;
+mod timer;
 mod yaml;
 
 pub use allow::{Action, Allow};
@@ -60,3 +62,4 @@ pub use generate::GenerateError;
 pub use load::{Files, NoFiles, SourceFile, load};
 pub use route::{Handler, Origin, Part, Route};
 pub use table::{Match, RouteTable};
+pub use timer::{Timer, TimerFrom};

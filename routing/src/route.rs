@@ -3,7 +3,6 @@
 //! `compile` makes it; `matcher` holds how it is matched.
 
 use std::num::NonZeroU16;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -11,6 +10,7 @@ use crate::allow::Allow;
 use crate::channel::Channel;
 use crate::diagnosis::{Diagnosis, Place};
 use crate::matcher::Matcher;
+use crate::timer::Timer;
 
 /// One entry of a routing file, compiled.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub struct Route {
     pub options: Map<String, Value>,
     /// Who may do what.
     pub allow: Allow,
-    /// How often the handler's timer hook runs.
-    pub timer: Option<Duration>,
+    /// When the handler's timer hook runs; none where that is the handler's own affair.
+    pub timer: Option<Timer>,
     /// Over how many instances of the plugin the route's topics are spread.
     pub lanes: NonZeroU16,
     /// Where the route is written.

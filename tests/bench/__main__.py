@@ -34,7 +34,7 @@ def main() -> int:
     target = options.target.resolve()
     places = Places(target, (options.work or target / "bench").resolve())
     if options.draw_soak:
-        return draw_soak(options.draw_soak, options.out)
+        return draw_soak(options.draw_soak, options.out or ROOT / "docs")
     full = not options.smoke and not options.quick
     settings = figures.FULL if full else figures.QUICK if options.quick else figures.SMOKE
     if options.rounds:
@@ -64,7 +64,7 @@ def main() -> int:
         )
         return 2
     store = measure.Store(places.work / f"{settings.name}.jsonl", options.resume)
-    data = load_data(out)
+    data = load(out, "data.json") or {}
     began = time.monotonic()
     for figure in chosen:
         print(f"{figure.name}:", file=sys.stderr, flush=True)
@@ -135,28 +135,27 @@ def report_missing(found: list[peers.Peer]) -> int:
     return 1 if missing else 0
 
 
-def load_data(out: Path) -> dict:
-    """What was measured before: figures that are not measured now stay."""
-    file = out / "performance/data.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+def load(out: Path, name: str) -> dict | None:
+    """What was measured before: figures that are not measured now stay on the page."""
+    file = out / "performance" / name
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 def write(out: Path, data: dict) -> None:
     files = plots.charts(data)
     files["data.json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-    place(out, files, data)
+    place(out, files)
 
 
-def draw_soak(file: Path, out: Path | None) -> int:
+def draw_soak(report: Path, out: Path) -> int:
     """The soak's chart and its sentences on the page."""
-    report = json.loads(file.read_text())
-    files = {"soak.svg": plots.soak(report), "soak.json": json.dumps(report) + "\n"}
-    place(out or ROOT / "docs", files, {"soak": report}, only={"soak"})
+    seen = json.loads(report.read_text())
+    place(out, {"soak.svg": plots.soak(seen), "soak.json": json.dumps(seen) + "\n"})
     return 0
 
 
-def place(out: Path, files: dict[str, str], data: dict, only: set[str] | None = None) -> None:
-    """Writes the files beside the page, and the data into the page."""
+def place(out: Path, files: dict[str, str]) -> None:
+    """Writes the files beside the page, and fills the page from all data that are there."""
     folder = out / "performance"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -164,9 +163,9 @@ def place(out: Path, files: dict[str, str], data: dict, only: set[str] | None = 
             # A picture that no browser shows would be noticed last of all.
             ElementTree.fromstring(text)
         (folder / name).write_text(text)
-    written = out / "performance.md"
-    text = (written if written.exists() else ROOT / "docs/performance.md").read_text()
-    written.write_text(page.fill(text, data, only))
+    data = {**(load(out, "data.json") or {}), "soak": load(out, "soak.json")}
+    text = (ROOT / "docs/performance.md").read_text()
+    (out / "performance.md").write_text(page.fill(text, data))
 
 
 if __name__ == "__main__":

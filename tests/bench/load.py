@@ -27,8 +27,8 @@ def run(places: Places, server: Server, work: str, options: dict, seconds: float
     except subprocess.TimeoutExpired as error:
         raise Failed(f"jackfield bench {work} did not end within {error.timeout:.0f} s") from error
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        raise Failed(lines[-1] if lines else f"jackfield bench {work} ended with {done.returncode}")
+        said = " ".join(done.stderr.split()).removeprefix("error: ")[:300]
+        raise Failed(said or f"jackfield bench {work} ended with {done.returncode}")
     try:
         values = json.loads(done.stdout)
     except json.JSONDecodeError as error:

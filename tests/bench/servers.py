@@ -105,6 +105,11 @@ class Server:
             family.extend(pid for pid, parent in parents.items() if parent == member)
         return family
 
+    def check(self) -> None:
+        """Fails where the server has ended by itself."""
+        if self.process.poll() is not None:
+            raise Failed(f"{self.kind.name} had ended: {self._last_words()}")
+
     def stop(self) -> None:
         family = self.pids() if self.process.poll() is None else []
         self.process.terminate()

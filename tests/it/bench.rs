@@ -151,6 +151,36 @@ fn subscribe() {
 }
 
 #[test]
+fn two_runs_on_the_same_topic_count_their_own() {
+    let (_site, server) = serve("");
+    let url = format!("ws://{}/", server.addr);
+    std::thread::scope(|scope| {
+        for subscribers in ["2", "3"] {
+            let options = ["--rate", "50", "--subscribers", subscribers];
+            let url = &url;
+            scope.spawn(move || {
+                let json = measured("fan-out", url, &options);
+                let each: u64 = subscribers.parse().unwrap();
+                assert_eq!(count(&json, "deliveries"), count(&json, "publishes") * each, "{json}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_rate_that_is_not_kept_is_told() {
+    let (_site, server) = serve("");
+    let url = format!("ws://{}/", server.addr);
+    let options = ["--rate", "1e9", "--seconds", "0.5", "--warm-up", "0.1"];
+    // Whether anything was measured in time depends on the machine.
+    let (code, out, err) = bench("publish", &url, &options);
+    assert!(
+        out.contains("the rate was not kept") || err.contains("give a lower --rate"),
+        "{code:?} {out} {err}"
+    );
+}
+
+#[test]
 fn what_is_compared_with_is_spoken_as_well() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for protocol in ["raw", "nats"] {

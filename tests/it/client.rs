@@ -4,6 +4,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod counted;
+pub(crate) mod http;
 pub(crate) mod php;
 pub(crate) mod socket;
 pub(crate) mod standin;

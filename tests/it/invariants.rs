@@ -80,6 +80,47 @@ async fn invariant_2_subscribed_comes_before_events_and_none_after_unsubscribed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn invariant_2_registered_comes_before_invocations_and_none_after_unregistered() {
+    let (_site, server) = serve();
+    let (mut caller, mut offering) = (join(&server).await, join(&server).await);
+    let mut call = 0;
+    for request in 1..=200_u64 {
+        // Nothing is waited for, so that the two sessions race as they please.
+        let mut send_call = || {
+            call += 1;
+            caller.send(&json!([48, call, {}, "open/race", [request]]));
+        };
+        send_call();
+        offering.send(&json!([64, 2 * request, {}, "open/race"]));
+        send_call();
+        let (mut registration, mut unregistered) = (None, false);
+        while !unregistered {
+            let message = offering.message().await;
+            match message[0].as_u64() {
+                Some(65) => {
+                    registration = message[2].as_u64();
+                    offering.send(&json!([66, 2 * request + 1, registration]));
+                }
+                Some(68) => {
+                    assert_eq!(message[2].as_u64(), registration, "{message}");
+                    offering.send(&json!([70, message[1], {}]));
+                }
+                Some(67) => unregistered = true,
+                _ => panic!("unexpected: {message}"),
+            }
+        }
+    }
+    // Each call is answered once.
+    let mut answers = std::collections::BTreeSet::new();
+    while answers.len() < 400 {
+        let message = caller.message().await;
+        let answered = if message[0] == 50 { &message[1] } else { &message[2] };
+        assert!(answers.insert(answered.as_u64().unwrap()), "{message}");
+    }
+    caller.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invariant_3_at_most_one_wasm_call_a_publish_and_none_without_a_hook() {
     let (_site, server) = serve();
     let mut publisher = join(&server).await;

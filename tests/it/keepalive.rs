@@ -90,7 +90,10 @@ async fn heads_without_end_are_refused() {
         (format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}"), "HTTP/1.1 431 "),
         (format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(100)), "HTTP/1.1 431 "),
         ("garbage\r\n\r\n".to_owned(), "HTTP/1.1 400 "),
-        ("GET / HTTP/1.0\r\n\r\n".to_owned(), "HTTP/1.1 505 "),
+        (
+            "GET / HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n".to_owned(),
+            "HTTP/1.1 505 ",
+        ),
     ] {
         let answer = ask(server.addr, &head).await;
         assert!(answer.starts_with(status), "{head:.40} … was answered by {answer}");

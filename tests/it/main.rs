@@ -9,6 +9,7 @@
 )]
 
 mod abuse;
+mod api;
 #[path = "../callgrind/baseline.rs"]
 #[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
 mod baseline;
@@ -23,11 +24,15 @@ mod keepalive;
 mod measuring;
 mod peer;
 mod php;
+mod publishing;
 mod reload;
+mod remote;
+mod rpc;
 mod server;
 mod site;
 mod slow;
 mod soak;
 mod tidy;
+mod timers;
 mod v1;
 mod v2;

@@ -3,8 +3,9 @@
 //!
 //! The dialogue is one JSON object a line. To the peer go commands:
 //! `{"do": "subscribe", "topic", "options"}`, `{"do": "unsubscribe", "topic"}`,
-//! `{"do": "publish", "topic", "args", "kwargs", "options"}`, `{"do": "leave"}`; v1 peers also know
-//! `call` (`procedure`, `args`). From it come, in this order, `{"joined", "protocol"}` or
+//! `{"do": "publish", "topic", "args", "kwargs", "options"}`, `{"do": "call", "procedure", "args",
+//! "kwargs"}`, `{"do": "register", "procedure"}` (of a procedure that answers what it is given),
+//! `{"do": "leave"}`. From it come, in this order, `{"joined", "protocol"}` or
 //! `{"refused", "message"}`; then for each command `{"done", …}` or `{"failed", "error",
 //! "message"}`; between them `{"event", "args", "kwargs", "details"}`; and at the end `{"left"}`
 //! and `{"disconnected"}`. A v1 event is `args[0]`. Binary is a string of NUL and base64.
@@ -142,6 +143,12 @@ impl Peer {
             "do": "publish", "topic": topic, "args": args, "kwargs": kwargs, "options": options,
         }))
         .await
+    }
+
+    /// Calls a procedure that answers: `args` and `kwargs` of the result.
+    pub(crate) async fn call(&mut self, procedure: &str, args: Value, kwargs: Value) -> Value {
+        self.done(json!({"do": "call", "procedure": procedure, "args": args, "kwargs": kwargs}))
+            .await
     }
 
     /// Leaves, and returns when the connection is closed on its side.

@@ -139,7 +139,7 @@ fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
 
 /// Makes a change, and waits until the generation that comes of it serves.
 #[track_caller]
-fn reloading(server: &Server, change: impl FnOnce()) {
+pub(crate) fn reloading(server: &Server, change: impl FnOnce()) {
     let (logged, before) = (server.log().len(), generation(server));
     change();
     server.logged_after(logged, "a generation is ready");

@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-auth",
             "jackfield-bench",
             "jackfield-broker",
+            "jackfield-client",
             "jackfield-routing",
             "jackfield-sandbox",
             "jackfield-wamp",
@@ -26,6 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // What measures a server shares no code with it.
     ("jackfield-bench", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
+    ("jackfield-client", &["jackfield-wamp"]),
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &[]),
     ("jackfield-sandbox", &[]),
@@ -39,22 +41,29 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
     ("notify", &["jackfield"]),
-    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-tests"]),
+    ("hyper", &["jackfield", "jackfield-auth"]),
+    ("rustls", &["jackfield-auth", "jackfield-client"]),
+    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-client", "jackfield-tests"]),
     ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks are measured with it; nothing that is shipped needs it.
     ("criterion", &[]),
     // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
-    ("hyper", &["jackfield-auth"]),
     ("jsonwebtoken", &["jackfield-auth"]),
     ("ring", &["jackfield-auth"]),
-    ("rustls", &["jackfield-auth"]),
     ("sqlx", &["jackfield-auth"]),
-    ("subtle", &["jackfield-auth"]),
+    ("subtle", &["jackfield", "jackfield-auth"]),
     // The pure crates have no runtime to wait on.
     (
         "tokio",
-        &["jackfield", "jackfield-auth", "jackfield-bench", "jackfield-sandbox", "jackfield-tests"],
+        &[
+            "jackfield",
+            "jackfield-auth",
+            "jackfield-bench",
+            "jackfield-client",
+            "jackfield-sandbox",
+            "jackfield-tests",
+        ],
     ),
 ];
 

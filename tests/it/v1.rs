@@ -269,17 +269,23 @@ async fn a_page_that_leaves_is_closed_in_order_and_gets_nothing_more() {
     assert_eq!(staying.event().await.event, 2);
 }
 
+/// What is there to be called is in `rpc`.
 #[tokio::test]
-async fn calls_are_answered_by_an_error() {
+async fn calls_of_what_is_not_there_are_answered_by_an_error() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut client = Client::connect(server.addr).await;
-    for procedure in [TOPIC, "sample/sum", "http://api.wamp.ws/procedure#authreq"] {
+    for (procedure, words) in [
+        (TOPIC, "A RPC handler for the \"test.open\" route has not been registered."),
+        ("sample/sum", "there is no procedure `sample/sum`"),
+        ("http://api.wamp.ws/procedure#authreq", "http://api.wamp.ws/procedure#authreq"),
+    ] {
         for arguments in [vec![], vec![json!({"a": 1})], vec![json!(1), json!([]), json!(null)]] {
             let error = client.call(procedure, &arguments).await.unwrap_err();
             assert_eq!(error.uri, "wamp.error.no_such_procedure", "{procedure}");
+            assert_eq!(error.details, Some(json!({"code": 404})), "{procedure}");
             let description = error.description.as_str().unwrap();
-            assert!(description.contains(procedure), "{description}");
+            assert!(description.contains(words), "{description}");
         }
     }
     assert!(client.ignored().is_empty(), "{:?}", client.ignored());

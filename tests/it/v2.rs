@@ -290,7 +290,7 @@ test.members:
 }
 
 #[tokio::test]
-async fn procedures_are_not_served_and_say_so() {
+async fn procedures_that_are_not_there_are_refused() {
     let site = Site::open();
     let server = Server::start(site.path());
     for codec in Codec::ALL {
@@ -298,7 +298,7 @@ async fn procedures_are_not_served_and_say_so() {
         for (request, code, uri) in [
             (json!([48, 1, {}, "com.acme.sum", [1, 2]]), 48, "wamp.error.no_such_procedure"),
             (json!([48, 2, {}, "open/t"]), 48, "wamp.error.no_such_procedure"),
-            (json!([64, 3, {}, "com.acme.sum"]), 64, "wamp.error.not_authorized"),
+            (json!([64, 3, {}, "com.acme.sum"]), 64, "jackfield.error.no_route"),
             (json!([66, 4, 77]), 66, "wamp.error.no_such_registration"),
         ] {
             client.send(&request);

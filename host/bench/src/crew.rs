@@ -73,6 +73,8 @@ pub(crate) enum News {
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
     pub(crate) course: Course,
+    /// Tells this run's events from those of others.
+    pub(crate) run: u16,
     pub(crate) opening: Semaphore,
     /// For [`crate::socket`]: the addresses of the server, and whose turn it is among the sources.
     pub(crate) address: std::net::SocketAddr,
@@ -132,6 +134,7 @@ impl Crew {
         let shared = Arc::new(Shared {
             plan: plan.clone(),
             course: Course::new(Clock::start()),
+            run: fastrand::u16(..),
             opening: Semaphore::new(OPENING),
             address,
             turn: AtomicUsize::new(0),
@@ -208,15 +211,19 @@ impl Hand {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let desk = Arc::clone(&lane);
+        let (seated, is_seated) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("bench".to_owned())
             .spawn(move || {
                 desk.sit_down();
+                let _asked = seated.send(());
                 let _stopped = runtime.block_on(stopped);
                 // Thousands of sockets are closed by the end of the process more quickly.
                 runtime.shutdown_background();
             })
             .map_err(failed)?;
+        // What it computes is counted from the beginning.
+        let _seated = is_seated.recv();
         let seat = Seat { lane, runtime: handle };
         Ok((Self { stop: Some(stop), thread: Some(thread) }, seat))
     }

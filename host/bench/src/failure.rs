@@ -65,6 +65,14 @@ pub enum Failure {
         "there is no process {0} whose /proc/{0} could be read\n  = help: --pid is for a server on this machine"
     )]
     NoProcess(u32),
+    /// Everything was open, and nothing was done.
+    #[error("{}", nothing(*asked, *at_rate))]
+    Nothing {
+        /// How much was asked for in the time that was measured.
+        asked: u64,
+        /// Whether it was to be at a fixed rate.
+        at_rate: bool,
+    },
     /// It was ended before there was anything to tell.
     #[error("ended before anything was measured")]
     Interrupted,
@@ -74,6 +82,22 @@ impl From<Garbled> for Failure {
     fn from(garbled: Garbled) -> Self {
         Self::Garbled(garbled.to_string())
     }
+}
+
+/// Whether it was the server that did nothing, or this side; and what to do then.
+fn nothing(asked: u64, at_rate: bool) -> String {
+    if asked > 0 {
+        let help =
+            if at_rate { "\n  = help: if it cannot keep up, give a lower --rate" } else { "" };
+        return format!("the server answered none of {asked} in the time that was measured{help}");
+    }
+    let help = if at_rate {
+        "with a --rate that is not kept, the time goes by before what was due in the warm-up is \
+         sent: give a lower --rate. With one that is very low, nothing is due: give more --seconds"
+    } else {
+        "what was sent in the warm-up was not answered, or there was no time: give more --seconds"
+    };
+    format!("nothing was sent in the time that was measured\n  = help: {help}")
 }
 
 /// What to do about an error of the system's.
@@ -116,15 +140,36 @@ impl Failure {
                 error.kind(),
                 std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::TimedOut
             ),
-            Self::Handshake { .. } | Self::Ended(_) => false,
+            Self::Handshake { .. } | Self::Ended(_) | Self::Silent(..) => false,
             Self::Unresolved { .. }
             | Self::Session(_)
             | Self::Topic { .. }
             | Self::Garbled(_)
-            | Self::Silent(..)
             | Self::System(..)
             | Self::NoProcess(_)
+            | Self::Nothing { .. }
             | Self::Interrupted => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_says_whose_it_was() {
+        let said = |asked, at_rate| Failure::Nothing { asked, at_rate }.to_string();
+        assert!(said(7, true).starts_with("the server answered none of 7"));
+        assert!(said(7, true).contains("--rate"));
+        assert!(!said(7, false).contains("--rate"));
+        assert!(said(0, true).contains("--rate"));
+        assert!(!said(0, false).contains("--rate"));
+    }
+
+    #[test]
+    fn silence_is_one_connections_own() {
+        assert!(!Failure::Silent(30, "a connection was being opened").is_everyones());
+        assert!(Failure::Session("no".to_owned()).is_everyones());
     }
 }

@@ -13,6 +13,8 @@ use crate::plan::Dialect;
 pub(crate) struct Request {
     /// What `Sec-WebSocket-Accept` has to be; none where nobody cares.
     accept: Option<String>,
+    /// What was asked for.
+    subprotocol: Option<&'static str>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -22,16 +24,16 @@ impl Request {
         // A bare broadcaster answers with the least that opens a connection.
         let cares = dialect != Dialect::Raw;
         let accept = cares.then(|| derive_accept_key(key.as_bytes()));
-        let subprotocol = dialect
-            .subprotocol()
+        let subprotocol = dialect.subprotocol();
+        let header = subprotocol
             .map(|subprotocol| format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"))
             .unwrap_or_default();
         let bytes = format!(
             "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
-             {subprotocol}\r\n"
+             {header}\r\n"
         );
-        Self { accept, bytes: bytes.into_bytes() }
+        Self { accept, subprotocol, bytes: bytes.into_bytes() }
     }
 
     /// Judges the response. None while its head is not complete; the head's length if the
@@ -56,13 +58,23 @@ impl Request {
             let end = if body.is_empty() { "" } else { ": " };
             return Err(format!("{}{end}{body}", status.trim()));
         }
-        let accept = head
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case("Sec-WebSocket-Accept"));
-        let accept = accept.map(|header| header.value.trim_ascii());
+        let value = |name: &str| {
+            let header = head.headers.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+            header.map(|header| header.value.trim_ascii())
+        };
+        let accept = value("Sec-WebSocket-Accept");
         if self.accept.as_ref().is_some_and(|expected| accept != Some(expected.as_bytes())) {
             return Err("its Sec-WebSocket-Accept does not fit the key".to_owned());
+        }
+        let chosen = value("Sec-WebSocket-Protocol");
+        // As browsers do, it also fails if a protocol was asked for and none is chosen.
+        if self.accept.is_some() && chosen != self.subprotocol.map(str::as_bytes) {
+            let name = |name: Option<&[u8]>| {
+                name.map_or("none".to_owned(), |name| format!("`{}`", name.escape_ascii()))
+            };
+            let asked = name(self.subprotocol.map(str::as_bytes));
+            let chosen = name(chosen);
+            return Err(format!("it chose the subprotocol {chosen}, and {asked} was asked for"));
         }
         Ok(Some(length))
     }
@@ -74,7 +86,11 @@ mod tests {
 
     fn request() -> Request {
         // The example of RFC 6455, section 1.3.
-        Request { accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()), bytes: Vec::new() }
+        Request {
+            accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()),
+            subprotocol: None,
+            bytes: Vec::new(),
+        }
     }
 
     const OPEN: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
@@ -96,6 +112,24 @@ mod tests {
         ] {
             let error = request().answered(response.as_bytes()).unwrap_err();
             assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_server_has_to_choose_what_was_asked_for() {
+        let answer = |subprotocol, chosen: &str| {
+            let response = OPEN.replace("\r\n\r\n", &format!("\r\n{chosen}\r\n"));
+            Request { subprotocol, ..request() }.answered(response.as_bytes()).map(|_| ())
+        };
+        let json = "Sec-WebSocket-Protocol: wamp.2.json\r\n";
+        assert_eq!(answer(Some("wamp.2.json"), json), Ok(()));
+        for (asked, chosen, said) in [
+            (Some("wamp"), json, "`wamp.2.json`, and `wamp` was"),
+            (Some("wamp"), "", "none, and `wamp` was"),
+            (None, json, "`wamp.2.json`, and none was"),
+        ] {
+            let error = answer(asked, chosen).unwrap_err();
+            assert!(error.contains(said), "{error}");
         }
     }
 

@@ -139,7 +139,7 @@ impl<'p> Lead<'p> {
     /// Sets the course: warm-up from now, then what is measured.
     pub(crate) fn set_course(&self) {
         let plan = &self.crew.shared.plan;
-        let begin = self.now() + nanoseconds(plan.warm_up);
+        let begin = self.now().saturating_add(nanoseconds(plan.warm_up));
         self.crew.shared.course.set(begin, begin.saturating_add(nanoseconds(plan.seconds)));
     }
 
@@ -205,10 +205,14 @@ impl<'p> Lead<'p> {
     }
 
     /// Whether there is anything to tell about. If not, why.
-    pub(crate) fn judge(&mut self, done: u64) -> Result<(), Failure> {
+    pub(crate) fn judge(&mut self, counts: &Counts) -> Result<(), Failure> {
+        let &Counts { done, asked, .. } = counts;
         match self.ended.take_if(|_| done == 0) {
             Some((_, failure)) => Err(failure),
             None if done == 0 && self.interrupted() => Err(Failure::Interrupted),
+            None if done == 0 => {
+                Err(Failure::Nothing { asked, at_rate: self.shared().plan.rate.is_some() })
+            }
             None => Ok(()),
         }
     }

@@ -95,7 +95,7 @@ impl Work {
                 } else {
                     subscriptions_per_connection
                 };
-                topics.div_ceil(each) * subscribers + publishers
+                topics.div_ceil(each).saturating_mul(subscribers).saturating_add(publishers)
             }
         }
     }
@@ -251,11 +251,52 @@ impl Plan {
         if self.work.topics() > Stamp::TOPICS {
             return Err(format!("there can be {} topics at most", Stamp::TOPICS));
         }
+        self.check_size()?;
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             return Err("--rate has to be above zero".to_owned());
         }
         if self.seconds.is_zero() {
             return Err("--seconds has to be above zero".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The longest text that is published, in bytes.
+    pub(crate) const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
+
+    /// What no machine has the memory for, or nobody the time, is a slip of the fingers.
+    fn check_size(&self) -> Result<(), String> {
+        let bounds = [
+            ("--window", self.window, 1_048_576),
+            ("--payload", self.payload, Self::MAX_PAYLOAD),
+            ("--threads", self.threads, 1024),
+        ];
+        for (name, number, most) in bounds {
+            if number > most {
+                return Err(format!("{name} has to be {most} at most"));
+            }
+        }
+        if self.work.connections() > 1_000_000 {
+            return Err("there can be 1000000 connections at most: see --topics, --subscribers, \
+                        --publishers, --connections"
+                .to_owned());
+        }
+        for (name, span) in [("--seconds", self.seconds), ("--warm-up", self.warm_up)] {
+            if span > Duration::from_hours(24) {
+                return Err(format!("{name} has to be a day at most, which is 86400"));
+            }
+        }
+        // In bytes: each publisher has a text, and each topic a window of numbers.
+        let (texts, windows) = match self.work {
+            Work::FanOut { publishers, topics, .. } => (publishers, topics),
+            Work::Publish { publishers, .. } => (publishers, 0),
+            Work::Connect { .. } | Work::Subscribe { .. } => (0, 0),
+        };
+        if texts.saturating_mul(self.payload) > 1 << 32 {
+            return Err("--payload is too much for so many --publishers".to_owned());
+        }
+        if self.rate.is_none() && windows.saturating_mul(self.window) > 1 << 28 {
+            return Err("--window is too much for so many --topics".to_owned());
         }
         Ok(())
     }
@@ -362,7 +403,15 @@ mod tests {
             (Plan { rate: Some(0.0), ..good.clone() }, "--rate"),
             (Plan { seconds: Duration::ZERO, ..good.clone() }, "--seconds"),
             (Plan { dialect: Dialect::Raw, ..good.clone() }, "raw"),
+            (Plan { window: 1_048_577, ..good.clone() }, "--window"),
+            (Plan { payload: usize::MAX, ..good.clone() }, "--payload"),
+            (Plan { threads: usize::MAX, ..good.clone() }, "--threads"),
+            (Plan { seconds: Duration::from_secs(86_401), ..good.clone() }, "--seconds"),
+            (Plan { warm_up: Duration::MAX, ..good.clone() }, "--warm-up"),
+            (plan(Work::Connect { connections: 1_000_001, bare: true }), "1000000 connections"),
             (plan(fan_out(1, 2)), "--publishers"),
+            (Plan { window: 1_048_576, ..plan(fan_out(1000, 1)) }, "--window"),
+            (Plan { payload: 1 << 26, ..plan(fan_out(100, 100)) }, "--payload"),
             (plan(fan_out(2_000_000, 1)), "topics at most"),
             (
                 Plan { rate: Some(1.0), ..plan(Work::Subscribe { connections: 1, topics: 1 }) },
@@ -378,5 +427,6 @@ mod tests {
     fn a_fan_out_counts_its_connections() {
         // 10 topics in groups of 4 are three groups of 10 subscribers each.
         assert_eq!(fan_out(10, 2).connections(), 32);
+        assert_eq!(fan_out(usize::MAX, usize::MAX).connections(), usize::MAX);
     }
 }

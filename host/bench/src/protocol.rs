@@ -18,7 +18,7 @@ pub(crate) mod wamp2;
 pub(crate) mod writer;
 
 use crate::frame::{self, Opcode};
-use crate::plan::Dialect;
+use crate::plan::{Dialect, Plan};
 
 /// What the server said.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +49,18 @@ pub(crate) struct Refusal {
     pub(crate) topic: Option<String>,
     /// The error's URI and message.
     pub(crate) words: String,
+}
+
+/// Longer than any message that is measured: the longest text, and what is around it.
+const MAX_MESSAGE: usize = Plan::MAX_PAYLOAD + 64 * 1024;
+
+/// Keeps a further part of a message until its end has arrived.
+fn hold(held: &mut Vec<u8>, part: &[u8]) -> Result<(), Garbled> {
+    if held.len().saturating_add(part.len()) > MAX_MESSAGE {
+        return Err(Garbled("a message of more than 64 MiB".to_owned()));
+    }
+    held.extend_from_slice(part);
+    Ok(())
 }
 
 /// What one end of a connection says and hears.
@@ -200,12 +212,14 @@ impl Talk {
                     self.data(frame.last, frame.payload, replies, listen)?;
                 }
                 Opcode::Ping => frame::write(replies, Opcode::Pong, frame.payload),
-                Opcode::Pong => {
+                // Others than of WAMP v1 were never asked for.
+                Opcode::Pong if self.dialect == Dialect::Wamp1 => {
                     let request = frame.payload.try_into().ok().map(u64::from_be_bytes);
                     if request.is_some() {
                         listen(Said::Done { request, id: None })?;
                     }
                 }
+                Opcode::Pong => {}
                 Opcode::Close => listen(Said::Ended(frame::close_reason(frame.payload)))?,
             }
         }
@@ -225,7 +239,7 @@ impl Talk {
         if last && self.message.is_empty() {
             return listen(said(self.dialect, payload)?);
         }
-        self.message.extend_from_slice(payload);
+        hold(&mut self.message, payload)?;
         if last {
             let message = std::mem::take(&mut self.message);
             listen(said(self.dialect, &message)?)?;
@@ -244,7 +258,7 @@ impl Talk {
         let bytes = if held.is_empty() {
             payload
         } else {
-            held.extend_from_slice(payload);
+            hold(&mut held, payload)?;
             &held
         };
         let mut used = 0;

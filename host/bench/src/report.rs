@@ -13,6 +13,10 @@ use crate::plan::{Plan, Work};
 /// A thread that computes for so much of its time has nothing to spare.
 const BUSY: f64 = 0.95;
 
+/// Who sends so much later than it is due, in nanoseconds, does not keep the rate: 50 ms, which is
+/// more than a moment without CPU time.
+const LATE: u64 = 50_000_000;
+
 /// The result of a run.
 #[derive(Debug)]
 pub struct Report {
@@ -125,10 +129,14 @@ impl Report {
         }
     }
 
-    /// At a fixed rate, how late this process was itself.
-    pub(crate) fn lag(&mut self, histogram: &Histogram<u64>, unsent: u64) {
+    /// At a fixed rate, how late this process was itself; and how long after the end of the course
+    /// the last was sent.
+    pub(crate) fn lag(&mut self, histogram: &Histogram<u64>, unsent: u64, after_end: u64) {
         if unsent > 0 {
             self.count("unsent", "due and not sent", unsent);
+        }
+        let late = !histogram.is_empty() && histogram.value_at_quantile(0.99) > LATE;
+        if unsent > 0 || late || (!histogram.is_empty() && after_end > LATE) {
             self.note("the rate was not kept: publishers could not send as quickly".to_owned());
         }
         if histogram.is_empty() {

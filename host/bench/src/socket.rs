@@ -34,6 +34,9 @@ pub(crate) struct Writer {
     pending: Mutex<Vec<u8>>,
 }
 
+/// No server answers a handshake with more than that.
+const MAX_HEAD: usize = 64 * 1024;
+
 /// Why servers end connections without a word.
 const FULL: &str = "is the server's limit of connections reached (`limits.connections`)?";
 
@@ -59,6 +62,9 @@ impl Socket {
             }
             if let Some(length) = request.answered(&head).map_err(refused)? {
                 break length;
+            }
+            if head.len() > MAX_HEAD {
+                return Err(refused("the head of its response exceeds 64 KiB".to_owned()));
             }
         };
         let early = head.split_off(length);

@@ -1,11 +1,14 @@
-//! What travels in front of every published text: when it was published, to which topic, and the
-//! how manieth it is there. So each delivery's latency is known without a table.
+//! What travels in front of every published text: which run it belongs to, when it was published,
+//! to which topic, and the how manieth it is there. So each delivery's latency is known without a
+//! table, and what other runs publish at the same time, or have left in the server, is not counted.
 //!
 //! Fixed width, hexadecimal, and no character that any of the protocols would escape.
 
 /// When and where something was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
+    /// Whose it is.
+    pub(crate) run: u16,
     /// Nanoseconds on the run's clock, modulo 2⁴⁸ (78 hours).
     pub(crate) time: u64,
     /// The topic's index.
@@ -16,6 +19,7 @@ pub(crate) struct Stamp {
     pub(crate) measured: bool,
 }
 
+const RUN_DIGITS: usize = 4;
 const TIME_DIGITS: usize = 12;
 const TOPIC_DIGITS: usize = 5;
 const SEQUENCE_DIGITS: usize = 6;
@@ -25,7 +29,7 @@ const SEQUENCE_MASK: u32 = (1 << (4 * SEQUENCE_DIGITS)) - 1;
 
 impl Stamp {
     /// Its length.
-    pub(crate) const BYTES: usize = 1 + TIME_DIGITS + TOPIC_DIGITS + SEQUENCE_DIGITS;
+    pub(crate) const BYTES: usize = 1 + RUN_DIGITS + TIME_DIGITS + TOPIC_DIGITS + SEQUENCE_DIGITS;
 
     /// How many topics can be told apart.
     pub(crate) const TOPICS: usize = 1 << (4 * TOPIC_DIGITS);
@@ -38,6 +42,7 @@ impl Stamp {
             *first = flag;
         }
         let digits = [
+            (u64::from(self.run), RUN_DIGITS),
             (self.time, TIME_DIGITS),
             (u64::from(self.topic), TOPIC_DIGITS),
             (u64::from(self.sequence), SEQUENCE_DIGITS),
@@ -54,10 +59,12 @@ impl Stamp {
     /// Reads it from the beginning of a text. None if there is no such thing.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let (flag, rest) = text.split_first()?;
+        let (run, rest) = rest.split_at_checked(RUN_DIGITS)?;
         let (time, rest) = rest.split_at_checked(TIME_DIGITS)?;
         let (topic, rest) = rest.split_at_checked(TOPIC_DIGITS)?;
         let sequence = rest.get(..SEQUENCE_DIGITS)?;
         Some(Self {
+            run: u16::try_from(number(run)?).ok()?,
             time: number(time)?,
             topic: u32::try_from(number(topic)?).ok()?,
             sequence: u32::try_from(number(sequence)?).ok()?,
@@ -103,17 +110,22 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const STAMP: Stamp =
-        Stamp { time: 0x0123_4567_89ab, topic: 0xf_ffff, sequence: 0xab_cdef, measured: true };
+    const STAMP: Stamp = Stamp {
+        run: 0x1234,
+        time: 0x0123_4567_89ab,
+        topic: 0xf_ffff,
+        sequence: 0xab_cdef,
+        measured: true,
+    };
 
     #[test]
     fn what_is_written_is_read() {
-        let mut text = [b'.'; 30];
+        let mut text = [b'.'; 34];
         STAMP.write(&mut text);
-        assert_eq!(&text, b"m0123456789abfffffabcdef......");
+        assert_eq!(&text, b"m12340123456789abfffffabcdef......");
         assert_eq!(Stamp::read(&text), Some(STAMP));
         assert_eq!(Stamp::read(&text[..Stamp::BYTES]), Some(STAMP));
-        for broken in [&text[..Stamp::BYTES - 1], b"", b"x0123456789abfffffabcdef"] {
+        for broken in [&text[..Stamp::BYTES - 1], b"", b"x12340123456789abfffffabcdef"] {
             assert_eq!(Stamp::read(broken), None);
         }
     }

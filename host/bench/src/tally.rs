@@ -31,6 +31,8 @@ pub(crate) struct Counts {
     pub(crate) seen: u64,
     /// When the last of `done` was, in nanoseconds of the run.
     pub(crate) last: u64,
+    /// When the last of what is due at a fixed rate was sent, in nanoseconds of the run.
+    pub(crate) sent: u64,
 }
 
 /// The longest time that is told apart from longer ones: an hour, in nanoseconds.
@@ -74,5 +76,6 @@ impl Counts {
         self.other += other.other;
         self.seen += other.seen;
         self.last = self.last.max(other.last);
+        self.sent = self.sent.max(other.sent);
     }
 }

@@ -7,26 +7,34 @@
 //! - [`identity`]: who a session is;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
 //! - [`session`]: a session as the broker sees it, and the batch of those to be flushed;
-//! - [`subscriptions`]: exact, prefix and wildcard tables of a realm;
+//! - `uris`: values by URI, prefix and wildcard;
+//! - [`subscriptions`]: who receives what in a realm;
 //! - [`publication`]: an event on its way, encoded at most once a dialect;
-//! - [`realm`]: sessions and subscriptions under one lock, and what can be done with them.
+//! - [`realm`]: sessions and subscriptions under one lock, and what can be done with them;
+//! - `registrations`: who offers which procedure;
+//! - [`dealer`]: procedures and pending calls under one lock, and what can be done with them.
 //!
-//! **Locks.** A realm has one lock and each outbox has one. The order is always realm, then
-//! outbox; nothing else is ever locked under either, and neither is held over an await, a wasm
-//! call or a callback of the host's.
+//! **Locks.** A realm has one lock, a dealer has one, and each outbox has one. The order is always
+//! realm or dealer, then outbox; nothing else is ever locked under any of them, and none is held
+//! over an await, a wasm call or a callback of the host's.
 
 #![forbid(unsafe_code)]
 
+pub mod dealer;
 pub mod identity;
 pub mod outbox;
 pub mod publication;
 pub mod realm;
+mod registrations;
 pub mod session;
 pub mod subscriptions;
+mod uris;
 
+pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
 pub use outbox::{Bounds, Closing, Outbox, Overflow};
 pub use publication::{Framing, Publication, Report};
 pub use realm::{Realm, Revoked, SubscribeError, UnsubscribeError};
+pub use registrations::RegisterError;
 pub use session::{Batch, Features, Link, Session};
 pub use subscriptions::Subscribed;

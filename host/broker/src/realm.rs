@@ -14,7 +14,8 @@ use jackfield_wamp::uri::MatchPolicy;
 
 use crate::publication::{Frames, Framing, Publication, Report};
 use crate::session::{Batch, Session};
-use crate::subscriptions::{Key, Subscribed, Subscription, Subscriptions};
+use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
+use crate::uris::Key;
 
 /// A realm: sessions that can reach each other.
 pub struct Realm {
@@ -74,6 +75,11 @@ impl Realm {
     /// Its name, a URI.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many subscriptions a session may hold.
+    pub fn max_subscriptions(&self) -> usize {
+        self.max_subscriptions
     }
 
     /// Makes the session a member.
@@ -210,9 +216,19 @@ impl Realm {
         self.read().subscriptions.exact(topic).map_or(0, Subscription::len)
     }
 
+    /// Every topic that somebody is subscribed to by name.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.read().subscriptions.topics().map(Arc::clone).collect()
+    }
+
     /// A member.
     pub fn session(&self, id: SessionId) -> Option<Arc<Session>> {
         self.read().members.get(&id).map(|member| Arc::clone(&member.session))
+    }
+
+    /// How many members there are.
+    pub fn session_count(&self) -> usize {
+        self.read().members.len()
     }
 
     /// All members.
@@ -231,9 +247,8 @@ impl Realm {
         batch: &mut Batch,
         notice: impl Fn(&Session, SubscriptionId) -> Option<Bytes>,
     ) -> Vec<Revoked> {
-        let topics: Vec<Arc<str>> = self.read().subscriptions.topics().map(Arc::clone).collect();
         let mut revoked = Vec::new();
-        for topic in topics.into_iter().filter(|topic| !keep(topic)) {
+        for topic in self.topics().into_iter().filter(|topic| !keep(topic)) {
             let mut state = self.write();
             let Some(subscription) = state.subscriptions.exact(&topic) else { continue };
             let id = subscription.id;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
+use jackfield_wamp::message::Hello;
 
 use crate::identity::Identity;
 use crate::outbox::{Closing, Outbox, Pushed};
@@ -20,9 +21,28 @@ pub trait Link: Send + Sync {
 
 /// What a client has announced that it can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are features of the specification")]
 pub struct Features {
     /// It understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
     pub subscription_revocation: bool,
+    /// As a callee, it understands UNREGISTERED without a request.
+    pub registration_revocation: bool,
+    /// As a callee, it understands INTERRUPT.
+    pub call_canceling: bool,
+    /// As a callee, it gives results before the last.
+    pub progressive_call_results: bool,
+}
+
+impl Features {
+    /// What a client of WAMP v2 announces.
+    pub fn announced(hello: &Hello) -> Self {
+        Self {
+            subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
+            registration_revocation: hello.announces("callee", "registration_revocation"),
+            call_canceling: hello.announces("callee", "call_canceling"),
+            progressive_call_results: hello.announces("callee", "progressive_call_results"),
+        }
+    }
 }
 
 /// A session: who it is, what it speaks, and where its frames go.

@@ -64,16 +64,21 @@ impl Lanes {
     ///
     /// # Panics
     /// Never: a started plugin has at least one lane.
-    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the length")]
+    #[expect(clippy::indexing_slicing, reason = "the number is taken modulo the length")]
     pub fn of(&self, topic: &str) -> &Lane {
+        &self.lanes[self.number_of(topic)]
+    }
+
+    /// Which of the lanes that is, counted from 0.
+    pub fn number_of(&self, topic: &str) -> usize {
         if self.lanes.len() == 1 {
-            return &self.lanes[0];
+            return 0;
         }
         let mut hasher = DefaultHasher::new();
         topic.hash(&mut hasher);
         let count = self.lanes.len() as u64;
         // The remainder is less than a length.
-        &self.lanes[usize::try_from(hasher.finish() % count).unwrap_or_default()]
+        usize::try_from(hasher.finish() % count).unwrap_or_default()
     }
 
     /// Every lane.
@@ -165,21 +170,24 @@ impl Lane {
         let mut now = Instant::now();
         let hold = plugin.hold(request.handler).map_err(refuse)?;
         hold.admit(now).map_err(refuse)?;
-        let mut slot = match self.slot.try_take() {
-            Some(slot) => slot,
-            None => {
-                let slot = self.slot.take().await;
-                // Those who waited while the handler failed are not to try it again, one by one.
-                now = Instant::now();
-                hold.admit(now).map_err(refuse)?;
-                slot
-            }
+        let mut slot = if let Some(slot) = self.slot.try_take() {
+            slot
+        } else {
+            let slot = self.slot.take().await;
+            // Those who waited while the handler failed are not to try it again, one by one.
+            now = Instant::now();
+            hold.admit(now).map_err(refuse)?;
+            slot
         };
         let mut instance = if let Some(instance) = slot.take() {
             instance
         } else {
             match plugin.instance(&self.routes).await {
-                Ok(instance) => Box::new(instance),
+                Ok(instance) => {
+                    // What it took to start is not taken from the call's time.
+                    now = Instant::now();
+                    Box::new(instance)
+                }
                 Err(error) => {
                     hold.failed(Instant::now());
                     return Err(refuse(FaultKind::Restart(error.to_string())));

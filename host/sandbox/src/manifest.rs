@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::contract::handler;
 
@@ -23,6 +25,8 @@ pub struct HandlerDescription {
     pub name: String,
     /// The hooks that it wants to be called for.
     pub hooks: Hooks,
+    /// How often it wants its timer hook to be called where the route does not say.
+    pub timer: Option<Duration>,
     /// One line for the operator.
     pub summary: String,
 }
@@ -52,6 +56,8 @@ const MAX_NAME: usize = 128;
 const MAX_TEXT: usize = 200;
 /// Most handlers of one plugin.
 const MAX_HANDLERS: usize = 1_000;
+/// Shortest and longest timer of a handler: those that a routing file may ask for.
+const TIMER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24 * 365);
 
 impl Manifest {
     /// The description of the handler, if the plugin has it.
@@ -75,8 +81,10 @@ impl Manifest {
         let handlers = handlers
             .into_iter()
             .map(|h| {
+                let name = self::name("the name of a handler", h.name)?;
                 Ok(HandlerDescription {
-                    name: self::name("the name of a handler", h.name)?,
+                    timer: h.timer.map(|timer| interval(&name, timer)).transpose()?,
+                    name,
                     hooks: Hooks::parse(h.hooks),
                     summary: line(&h.summary),
                 })
@@ -159,6 +167,18 @@ fn name(what: &str, text: String) -> Result<String, String> {
     Ok(text)
 }
 
+fn interval(handler: &str, milliseconds: u64) -> Result<Duration, String> {
+    let timer = Duration::from_millis(milliseconds);
+    if TIMER.contains(&timer) {
+        Ok(timer)
+    } else {
+        Err(format!(
+            "the handler {handler:?} wants its timer every {milliseconds} ms; it may be from 10 ms \
+             to a year"
+        ))
+    }
+}
+
 /// One line of what may be a longer text.
 fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
@@ -177,6 +197,7 @@ mod tests {
                 .map(|name| handler::HandlerDescription {
                     name: (*name).to_owned(),
                     hooks: handler::Hooks::PUBLISH | handler::Hooks::TIMER,
+                    timer: None,
                     summary: "two\nlines".to_owned(),
                 })
                 .collect(),
@@ -204,5 +225,21 @@ mod tests {
         check("chat", &["a", ""], Err("the name of a handler is empty"));
         check("chat", &["a", "b", "a"], Err("\"a\" twice"));
         check("chat", &["a"; 1_001], Err("1001 handlers"));
+    }
+
+    #[test]
+    fn timers_are_of_a_length_that_makes_sense() {
+        let check = |milliseconds, expected: Option<Duration>| {
+            assert_eq!(interval("a", milliseconds).ok(), expected, "{milliseconds}");
+        };
+        check(0, None);
+        check(9, None);
+        check(10, Some(Duration::from_millis(10)));
+        check(50_000, Some(Duration::from_secs(50)));
+        check(31_536_000_000, Some(Duration::from_hours(24 * 365)));
+        check(31_536_000_001, None);
+        check(u64::MAX, None);
+        let text = interval("acme.clock", 5).unwrap_err();
+        assert!(text.contains("\"acme.clock\" wants its timer every 5 ms"), "{text}");
     }
 }

@@ -65,8 +65,10 @@ impl<T> Slot<T> {
             }
             released.await;
         }
+        // Made before the wait: whoever gives up while it has been chosen passes the chance on.
+        let release = Release(&self.released);
         let value = self.value.lock().await;
-        self.held(value)
+        Held { value, _release: release }
     }
 
     fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
@@ -101,7 +103,9 @@ impl Drop for Release<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::{Future, poll_fn};
     use std::sync::Arc;
+    use std::task::Poll;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn nobody_shares_it_and_nobody_is_forgotten() {
@@ -129,14 +133,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_gives_up_in_its_turn_passes_the_chance_on() {
+        async fn poll(waiting: &mut (impl Future + Unpin)) -> bool {
+            let mut waiting = std::pin::Pin::new(waiting);
+            poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_ready())).await
+        }
+        let slot = Slot::new(());
+        let mut insisting = Box::pin(slot.take());
+        // It misses it so often that it insists.
+        for _ in 0..=PATIENCE {
+            let held = slot.try_take().unwrap();
+            assert!(!poll(&mut insisting).await);
+            drop(held);
+        }
+        let mut waiting = Box::pin(slot.take());
+        assert!(!poll(&mut waiting).await);
+        drop(insisting);
+        waiting.await;
+    }
+
+    #[tokio::test]
     async fn whoever_gives_up_passes_the_chance_on() {
         let slot = Slot::new(());
         let held = slot.take().await;
         let mut first = Box::pin(slot.take());
         let mut second = Box::pin(slot.take());
         for waiting in [&mut first, &mut second] {
-            let poll = futures_util::FutureExt::now_or_never(waiting.as_mut());
-            assert!(poll.is_none());
+            let polled = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
+            assert!(polled.is_pending());
         }
         drop(held);
         drop(first);

@@ -313,7 +313,7 @@ mod tests {
     fn what_makes_no_sense_is_named() {
         for (line, said) in [
             ("fan-out http://h", "ws://127.0.0.1:8080/"),
-            ("fan-out ws://h --seconds -1", "number of seconds"),
+            ("fan-out ws://h --seconds five", "number of seconds"),
             ("publish ws://h --protocol raw", "raw"),
             ("publish ws://h --payload 3", "--payload"),
             ("fan-out ws://h --subscriptions-per-connection 0", "--subscriptions-per-connection"),

@@ -97,7 +97,8 @@ impl Row<'_> {
             "plugin": self.plugin,
             "requirements": requirements,
             "allow": allow,
-            "timer_seconds": timer.map(|timer| timer.as_secs_f64()),
+            "timer_seconds": timer.and_then(|it| it.every).map(|every| every.as_secs_f64()),
+            "timer_from": timer.map(|it| it.from.key()),
             "lanes": lanes.get(),
             "file": origin.path,
             "line": origin.line,
@@ -175,6 +176,8 @@ SITE/websocket_routing.yml:6
         let Value::Array(rows) = rows else { panic!("{rows}") };
         assert_eq!(rows[0]["args"], json!({ "n": 1 }));
         assert_eq!(rows[0]["timer_seconds"], json!(0.5));
+        assert_eq!(rows[0]["timer_from"], json!("subscribe"));
+        assert_eq!(rows[1]["timer_from"], Value::Null);
         assert_eq!(rows[0]["allow"], json!({ "subscribe": ["member", "staff"], "publish": [] }));
         assert_eq!(rows[1]["line"], json!(6));
         assert_eq!(rows[1]["plugin"], Value::Null);

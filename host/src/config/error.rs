@@ -24,6 +24,12 @@ pub enum ConfigError {
     /// The file is not valid.
     #[error("{0}")]
     Invalid(Mistake),
+    /// A secret is not where the file says.
+    #[error("{message}")]
+    Secret {
+        /// With the place of its entry, and what to do.
+        message: String,
+    },
 }
 
 /// One mistake in a file.

@@ -16,6 +16,7 @@ use serde_saphyr::Spanned;
 
 use crate::dispatch::Unrouted;
 
+use super::api::WrittenApi;
 use super::bytes::Bytes;
 use super::entrance::{WrittenAllow, WrittenEntrance};
 use super::error::{ConfigError, Mistake};
@@ -48,6 +49,7 @@ struct Written {
     plugins: WrittenPlugins,
     watch: WrittenWatch,
     log: WrittenLog,
+    api: WrittenApi,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -182,6 +184,7 @@ impl Written {
         self.plugins.apply(&mut config.plugins);
         self.watch.apply(&mut config.watch);
         self.log.apply(&mut config.log);
+        self.api.apply(path, &config.realms, &mut config.api)?;
         Ok(())
     }
 }
@@ -319,15 +322,15 @@ fn check_realms(realms: &Spanned<Vec<String>>) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn set_bytes(value: &mut usize, written: Option<Bytes>) {
+pub(super) fn set_bytes(value: &mut usize, written: Option<Bytes>) {
     *value = written.map_or(*value, |bytes| bytes.0);
 }
 
-fn set_count(value: &mut usize, written: Option<NonZeroUsize>) {
+pub(super) fn set_count(value: &mut usize, written: Option<NonZeroUsize>) {
     *value = written.map_or(*value, NonZeroUsize::get);
 }
 
-fn set_span(value: &mut std::time::Duration, written: Option<Span>) {
+pub(super) fn set_span(value: &mut std::time::Duration, written: Option<Span>) {
     *value = written.map_or(*value, |span| span.0);
 }
 

@@ -45,7 +45,7 @@ impl Visitor<'_> for SpanVisitor {
     }
 }
 
-fn parse(text: &str) -> Option<Span> {
+pub(super) fn parse(text: &str) -> Option<Span> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;

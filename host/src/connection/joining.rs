@@ -34,9 +34,7 @@ impl Connection {
             let message = format!("there is no realm `{}` here", hello.realm);
             return Err(refused(error_uri::NO_SUCH_REALM, message));
         };
-        let features = Features {
-            subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
-        };
+        let features = Features::announced(hello);
         let asked = Asked { dispatch, features };
         if let Some(proven) = self.proven.take() {
             return self.welcome(asked, Some(&proven));

@@ -8,7 +8,7 @@ use jackfield_broker::{Batch, Features};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::session as wamp;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::keepalive::Keepalive;
 use super::member::Member;
@@ -26,35 +26,39 @@ pub(super) async fn open(
     app: Arc<App>,
     mut stream: TcpStream,
 ) -> Result<Option<Box<Connection>>, Ended> {
-    let limits = &app.config.limits;
-    let opening =
-        timeout(app.config.handshake_timeout, handshake::read(&mut stream, limits.handshake_bytes));
-    let opened_by = Instant::now() + app.config.handshake_timeout;
-    let opening = tokio::select! {
-        () = app.stopping() => return Ok(None),
-        opening = opening => opening,
-    };
-    let opening = match opening {
-        Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
-        Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
-        Ok(Ok(None)) => return Ok(None),
-        Ok(Ok(Some(opening))) => opening,
-    };
-    match opening {
-        Ok(Opening::Upgrade(upgrade)) => match admit(&app, &stream, &upgrade, opened_by).await? {
-            Ok(proven) => greet(app, stream, upgrade, proven, opened_by).await.map(Some),
-            Err(denial) => {
-                http::refuse(&mut stream, &denial.refusal).await;
-                Err(Ended::Denied(denial.reason))
+    let mut read = Vec::new();
+    loop {
+        let limit = app.config.limits.handshake_bytes;
+        let opened_by = Instant::now() + app.config.handshake_timeout;
+        let opening = timeout_at(opened_by, handshake::read(&mut stream, read, limit));
+        let opening = tokio::select! {
+            () = app.stopping() => return Ok(None),
+            opening = opening => opening,
+        };
+        let opening = match opening {
+            Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
+            Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Ok(Some(opening))) => opening,
+        };
+        match opening {
+            Ok(Opening::Upgrade(upgrade)) => {
+                return match admit(&app, &stream, &upgrade, opened_by).await? {
+                    Ok(proven) => greet(app, stream, upgrade, proven, opened_by).await.map(Some),
+                    Err(denial) => {
+                        http::refuse(stream, &denial.refusal).await;
+                        Err(Ended::Denied(denial.reason))
+                    }
+                };
             }
-        },
-        Ok(Opening::Plain { method, path }) => {
-            http::answer(&app, &mut stream, &method, &path).await;
-            Ok(None)
-        }
-        Err(refusal) => {
-            http::refuse(&mut stream, &refusal).await;
-            Err(Ended::Handshake(refusal.message))
+            Ok(Opening::Plain(head)) => match http::serve(&app, stream, head).await? {
+                Some(upgrade) => (stream, read) = upgrade,
+                None => return Ok(None),
+            },
+            Err(refusal) => {
+                http::refuse(stream, &refusal).await;
+                return Err(Ended::Handshake(refusal.message));
+            }
         }
     }
 }

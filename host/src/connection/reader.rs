@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 
 use futures_util::{FutureExt, StreamExt};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -22,8 +21,6 @@ pub(super) struct Reader {
     wire: Arc<Wire>,
     settings: WebSocketConfig,
     websocket: WebSocketStream<Duplex>,
-    /// Bytes of the messages that `websocket` has returned, on the wire.
-    returned: usize,
     /// A message was larger than what is to be kept, and tungstenite keeps its buffer: it has no
     /// way to give it back but to be made anew.
     bloated: bool,
@@ -41,7 +38,7 @@ impl Reader {
             .max_message_size(Some(message_bytes))
             .max_frame_size(Some(message_bytes));
         let websocket = open(Duplex::new(Arc::clone(&wire), early), settings).await;
-        Self { wire, settings, websocket, returned: 0, bloated: false }
+        Self { wire, settings, websocket, bloated: false }
     }
 
     /// Waits for the next message. It may be dropped and called again.
@@ -58,14 +55,13 @@ impl Reader {
         let polled = self.websocket.poll_next_unpin(context);
         match &polled {
             Poll::Ready(Some(Ok(message))) => {
-                self.returned += on_the_wire(message);
                 self.bloated |= message.len() > BUFFER;
                 polled
             }
-            // Nothing is lost with the old one if it holds no byte that it has not returned. One
-            // that returned a message in fragments is never known not to, and is kept.
-            Poll::Pending if self.bloated && self.websocket.get_ref().taken() == self.returned => {
-                (self.returned, self.bloated) = (0, false);
+            // Nothing is lost with the old one: it waits, so it has returned every message that
+            // it has taken whole, and it has taken no part of another.
+            Poll::Pending if self.bloated && self.websocket.get_ref().is_between_messages() => {
+                self.bloated = false;
                 let duplex = Duplex::new(Arc::clone(&self.wire), Vec::new());
                 match open(duplex, self.settings).now_or_never() {
                     Some(fresh) => self.websocket = fresh,
@@ -80,29 +76,4 @@ impl Reader {
 
 async fn open(duplex: Duplex, settings: WebSocketConfig) -> WebSocketStream<Duplex> {
     WebSocketStream::from_raw_socket(duplex, Role::Server, Some(settings)).await
-}
-
-/// How long a message was on the wire, if it came in one frame. RFC 6455, section 5.2.
-fn on_the_wire(message: &Message) -> usize {
-    let length = match message {
-        // The code is part of the body.
-        Message::Close(Some(close)) => 2 + close.reason.len(),
-        message => message.len(),
-    };
-    let header = FrameHeader { mask: Some([0; 4]), ..FrameHeader::default() };
-    header.len(length as u64) + length
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_length_of_a_masked_frame() {
-        for (body, expected) in [(0, 6), (125, 131), (126, 134), (65_535, 65_543), (65_536, 65_550)]
-        {
-            assert_eq!(on_the_wire(&Message::binary(vec![0; body])), expected);
-        }
-        assert_eq!(on_the_wire(&Message::Ping("abc".into())), 9);
-    }
 }

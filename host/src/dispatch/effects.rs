@@ -8,7 +8,7 @@ use jackfield_sandbox::{Effect, Event};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session::{self as wamp, Reply};
+use jackfield_wamp::session::Reply;
 use tracing::warn;
 
 use super::{Dispatch, Refusal};
@@ -131,10 +131,8 @@ pub(super) fn revocation(session: &Session, subscription: SubscriptionId) -> Opt
     if !session.features.subscription_revocation {
         return None;
     }
-    let reply = Reply::Revoked { subscription, reason: REVOKED };
-    let message = wamp::Session::new(session.dialect).reply(&reply)?;
-    Some(frame::message(session.dialect, &message))
+    frame::reply(session, &Reply::Revoked { subscription, reason: REVOKED })
 }
 
-/// Why a subscription ends by the router's will.
-const REVOKED: &str = "jackfield.close.revoked";
+/// Why a subscription or a registration ends by the router's will.
+pub(super) const REVOKED: &str = "jackfield.close.revoked";

@@ -9,6 +9,7 @@ use jackfield_sandbox::{Hook, Outcome};
 
 use super::{Dispatch, Unrouted, effects, paying};
 use crate::generation::Generation;
+use crate::timers::Start;
 
 /// So many unsubscriptions may come of unsubscriptions before handlers are not heeded any more.
 const MOST_CONSEQUENCES: usize = 1_000;
@@ -16,16 +17,24 @@ const MOST_CONSEQUENCES: usize = 1_000;
 impl Dispatch {
     /// Ends a session's membership, and lets the handlers of its topics know.
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
+        let mut batch = Batch::default();
+        self.dealer.leave(session.id, &mut batch);
         let topics = self.realm.leave(session.id);
         let generation = self.generations.current();
-        let mut batch = Batch::default();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
         self.left(&generation, left, &mut batch).await;
     }
 
+    /// Takes away what a new generation no longer has, and begins what it has.
+    pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
+        self.revoke(old, new);
+        self.revoke_registrations(new, &mut Batch::default());
+        self.follow_all();
+    }
+
     /// Takes away the subscriptions whose routes a new generation no longer has. The handlers of
     /// the old one hear of it, which may take its time: nothing waits for them.
-    pub(crate) fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
+    fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         if self.unrouted == Unrouted::Broadcast {
             return;
         }
@@ -52,12 +61,15 @@ impl Dispatch {
         let mut left: VecDeque<_> = left.into_iter().collect();
         let mut consequences = 0;
         while let Some((session, topic)) = left.pop_front() {
+            if self.timers.has(&topic) {
+                self.follow(&topic, Start::Whole);
+            }
             let Some(routed) = generation.find(&topic) else { continue };
             if !routed.handler.hooks().contains(Hook::Unsubscribe) {
                 continue;
             }
             let attributes = routed.attributes();
-            let request = self.hook_request(&routed, &attributes, &session);
+            let request = self.hook_request(&routed, &attributes, Some(&session));
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
             match paying(batch, hook).await {
                 Ok(Outcome { answer: (), mut effects }) => {

@@ -3,22 +3,23 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jackfield_broker::{Session, SubscribeError, UnsubscribeError};
+use jackfield_broker::{
+    CallError, RegisterError, Session, SubscribeError, UnregisterError, UnsubscribeError,
+};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Fault, FaultKind};
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
-use jackfield_wamp::session::{ErrorTo, Reply, Request};
+use jackfield_wamp::session::{ErrorTo, Reply};
 use tracing::{debug, warn};
 
-use super::uris;
-
 /// A topic that no route matches.
-const NO_ROUTE: &str = "jackfield.error.no_route";
+pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
 /// The topic's handler failed; nothing was delivered.
-const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
+pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and is given a pause.
-const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
+pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -34,17 +35,68 @@ impl Refusal {
         Self { uri: uri.into(), message, logged: false }
     }
 
+    /// For programs.
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// URI and sentence.
+    pub(crate) fn into_parts(self) -> (Cow<'static, str>, String) {
+        (self.uri, self.message)
+    }
+
     pub(super) fn no_route(topic: &str) -> Self {
         Self::new(NO_ROUTE, format!("no route matches the topic `{topic}`"))
+    }
+
+    /// A procedure that no route matches.
+    pub(super) fn no_procedure(procedure: &str) -> Self {
+        let message = format!("there is no procedure `{procedure}`");
+        Self::new(error_uri::NO_SUCH_PROCEDURE, message)
+    }
+
+    /// A procedure whose handler answers no calls, and that no client has registered. Version 1 is told in the words that its pages
+    /// may know.
+    pub(super) fn not_callable(dialect: Dialect, route: &str) -> Self {
+        let message = match dialect {
+            Dialect::V1 => {
+                format!("A RPC handler for the \"{route}\" route has not been registered.")
+            }
+            Dialect::V2(_) => {
+                format!("neither the handler of the route `{route}` nor a client answers this call")
+            }
+        };
+        Self::new(error_uri::NO_SUCH_PROCEDURE, message)
+    }
+
+    /// A call that no callee is asked to answer.
+    pub(super) fn unavailable(error: CallError) -> Self {
+        Self::new(error_uri::UNAVAILABLE, error.to_string())
+    }
+
+    /// A procedure that a client may not offer, because a handler does.
+    pub(super) fn handlers_own(route: &str) -> Self {
+        let message = format!("calls are answered by the handler of the route `{route}`");
+        Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
+    }
+
+    /// A call whose arguments are to come in several messages.
+    pub(super) fn no_progress() -> Self {
+        let message = "send the arguments at once: calls with the option `progress` are not served";
+        Self::new(error_uri::FEATURE_NOT_SUPPORTED, message.to_owned())
     }
 
     pub(super) fn invalid_uri(message: String) -> Self {
         Self::new(error_uri::INVALID_URI, message)
     }
 
-    pub(super) fn not_allowed(action: Action, route: &str) -> Self {
+    /// Something that a route, or the operator where no route says so, leaves to other roles.
+    pub(super) fn not_allowed(action: Action, route: Option<&str>) -> Self {
         let action = action.key();
-        let message = format!("the route `{route}` does not allow your roles to {action}");
+        let message = match route {
+            Some(route) => format!("the route `{route}` does not allow your roles to {action}"),
+            None => format!("your roles may not {action} here"),
+        };
         Self::new(error_uri::NOT_AUTHORIZED, message)
     }
 
@@ -98,37 +150,26 @@ impl From<SubscribeError> for Refusal {
     }
 }
 
-impl From<UnsubscribeError> for Refusal {
-    fn from(error: UnsubscribeError) -> Self {
-        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
+impl From<RegisterError> for Refusal {
+    fn from(error: RegisterError) -> Self {
+        let uri = match error {
+            RegisterError::Again | RegisterError::Taken | RegisterError::SharedOtherwise(_) => {
+                error_uri::PROCEDURE_ALREADY_EXISTS
+            }
+            RegisterError::TooMany(_) => error_uri::NOT_AUTHORIZED,
+        };
+        Self::new(uri, error.to_string())
     }
 }
 
-/// The answer to requests that are understood but not served yet: remote procedures.
-pub(super) fn not_served(request: &Request) -> Option<(ErrorTo<'_>, Refusal)> {
-    match request {
-        Request::Call(call) => {
-            let message = format!("there is no procedure `{}`", uris::shown(&call.procedure));
-            let refusal = Refusal::new(error_uri::NO_SUCH_PROCEDURE, message);
-            Some((ErrorTo::Call { call: &call.request }, refusal))
-        }
-        Request::Register(register) => {
-            let message = "procedures cannot be registered here".to_owned();
-            let refusal = Refusal::new(error_uri::NOT_AUTHORIZED, message);
-            Some((ErrorTo::Register { request: register.request }, refusal))
-        }
-        Request::Unregister(unregister) => {
-            let message = "there is no such registration".to_owned();
-            let refusal = Refusal::new(error_uri::NO_SUCH_REGISTRATION, message);
-            Some((ErrorTo::Unregister { request: unregister.request }, refusal))
-        }
-        // Nothing is called and nobody invoked, so there is nothing to cancel or to answer.
-        Request::Cancel(_)
-        | Request::Yield(_)
-        | Request::InvocationError(_)
-        // Served by `dispatch` itself.
-        | Request::Publish(_)
-        | Request::Subscribe(_)
-        | Request::Unsubscribe(_) => None,
+impl From<UnregisterError> for Refusal {
+    fn from(error: UnregisterError) -> Self {
+        Self::new(error_uri::NO_SUCH_REGISTRATION, error.to_string())
+    }
+}
+
+impl From<UnsubscribeError> for Refusal {
+    fn from(error: UnsubscribeError) -> Self {
+        Self::new(error_uri::NO_SUCH_SUBSCRIPTION, error.to_string())
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
 use jackfield_sandbox::{
-    Audience, Error as SandboxError, Grant, Hook, Plugin, PluginPolicy, RouteConfig, Sandbox,
+    Audience, Error as SandboxError, Grant, HandlerDescription, Hook, Plugin, PluginPolicy,
+    RouteConfig, Sandbox,
 };
 
 use crate::config::Plugins;
@@ -18,7 +19,7 @@ use crate::site::{PluginFile, Snapshot};
 
 use super::offers::Offers;
 use super::problem::{Problem, Warning};
-use super::{BoundHandler, Generation, PluginEntry, Running};
+use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
 /// What generations are made with, the same for all of them.
 pub struct Workshop {
@@ -135,6 +136,7 @@ fn assemble(
         number: previous.map_or(0, Generation::number) + 1,
         hash: snapshot.hash(),
         routes,
+        has_timers: handlers.iter().any(|handler| handler.timer.is_some()),
         handlers,
         plugins,
         warnings,
@@ -213,21 +215,37 @@ fn route_config(route: &Route) -> RouteConfig {
 }
 
 fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
+    let description = running.plugin.manifest().handler(&route.handler.callback)?.clone();
     Some(BoundHandler {
-        description: running.plugin.manifest().handler(&route.handler.callback)?.clone(),
+        timer: timer(route, &description),
+        description,
         lanes: running.lanes.clone()?,
         plugin: running.plugin.clone(),
     })
 }
 
-/// What is probably not meant.
-fn odd(route: &Route, bound: &BoundHandler) -> Option<Warning> {
-    if route.timer.is_none() || bound.hooks().contains(Hook::Timer) {
+fn timer(route: &Route, description: &HandlerDescription) -> Option<BoundTimer> {
+    if !description.hooks.contains(Hook::Timer) {
         return None;
     }
-    let message =
-        format!("the handler `{}` has no timer hook, so the timer does nothing", bound.name());
-    let help = "remove the timer, or name a handler that has one";
+    let timer = route.timer.unwrap_or_default();
+    Some(BoundTimer { every: timer.every.or(description.timer)?, from: timer.from })
+}
+
+/// What is probably not meant.
+fn odd(route: &Route, bound: &BoundHandler) -> Option<Warning> {
+    if route.timer.is_none() || bound.timer.is_some() {
+        return None;
+    }
+    let (name, has_hook) = (bound.name(), bound.hooks().contains(Hook::Timer));
+    let (message, help) = if has_hook {
+        let message =
+            format!("neither this nor the handler `{name}` says how often the timer runs");
+        (message, "add how often: `every: 50s`")
+    } else {
+        let message = format!("the handler `{name}` has no timer hook, so the timer does nothing");
+        (message, "remove the timer, or name a handler that has one")
+    };
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }
 

@@ -266,6 +266,44 @@ async fn a_timer_that_nobody_hears_is_a_warning() {
 }
 
 #[tokio::test]
+async fn a_timer_is_the_routes_or_else_the_handlers() {
+    let bench = Bench::new();
+    bench.put("p.wasm", guest("methods"));
+    // The handler `clock` asks for 100 ms, `unhurried` for nothing, and `mute` has no hook.
+    let routes = "\
+a: { channel: a, handler: clock }
+b: { channel: b, handler: clock, timer: 5s }
+c: { channel: c, handler: clock, timer: { from: start } }
+d: { channel: d, handler: unhurried, timer: 2m }
+e: { channel: e, handler: unhurried }
+f: { channel: f, handler: mute }
+g: { channel: g, handler: unhurried, timer: { from: start } }
+";
+    bench.put("websocket_routing.yml", routes);
+    let generation = bench.prepare(None).await.unwrap();
+    let check = |topic, expect: Option<(u64, TimerFrom)>| {
+        let found = generation.find(topic).unwrap().handler.timer();
+        let expect =
+            expect.map(|(millis, from)| BoundTimer { every: Duration::from_millis(millis), from });
+        assert_eq!(found, expect, "{topic}");
+    };
+    check("a", Some((100, TimerFrom::Subscribe)));
+    check("b", Some((5_000, TimerFrom::Subscribe)));
+    check("c", Some((100, TimerFrom::Start)));
+    check("d", Some((120_000, TimerFrom::Subscribe)));
+    for without in ["e", "f", "g"] {
+        check(without, None);
+    }
+    assert!(generation.has_timers());
+    let [warning] = generation.warnings() else { panic!("{:?}", generation.warnings()) };
+    let warning = warning.to_string();
+    assert!(
+        warning.contains(":7:45: warning: neither this nor the handler `unhurried`"),
+        "{warning}"
+    );
+}
+
+#[tokio::test]
 async fn the_operator_decides_by_the_name_of_a_plugin() {
     let mut bench = Bench::new();
     bench.put("p.wasm", guest("hostile"));

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{header, path, values};
+use super::{header, values};
 
 /// Whoever asks to be connected.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,6 +77,20 @@ impl fmt::Debug for Proof {
     }
 }
 
+/// The path of a request's target, which may be a whole URI: some PHP clients write one. RFC 9112,
+/// section 3.2.
+fn path(target: &str) -> &str {
+    let origin_form = match target.split_once("://") {
+        // A path may hold those characters too.
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find(['/', '?']).and_then(|start| rest.get(start..)).unwrap_or("/")
+        }
+        _ => target,
+    };
+    let path = origin_form.split(['?', '#']).next().unwrap_or_default();
+    if path.is_empty() { "/" } else { path }
+}
+
 /// `Authorization: Bearer …`; RFC 6750, section 2.1.
 fn bearer(request: &httparse::Request<'_, '_>) -> Option<String> {
     let (scheme, token) = header(request, "Authorization")?.split_once(' ')?;
@@ -105,6 +119,23 @@ mod tests {
         check("/?a=b&ticket=x#y", ticket("x"));
         check("/?ticket=a.b.c", token("a.b.c"));
         check("/?ticket=x&access_token=y", token("y"));
+    }
+
+    #[test]
+    fn the_path_of_either_form() {
+        let cases = [
+            ("/", "/"),
+            ("/ws?ticket=x", "/ws"),
+            ("ws://127.0.0.1:8080/ws?ticket=x%3D", "/ws"),
+            ("ws://127.0.0.1:8080", "/"),
+            ("ws://127.0.0.1:8080?ticket=x", "/"),
+            ("/a://b", "/a://b"),
+            ("?ticket=x", "/"),
+            ("", "/"),
+        ];
+        for (target, expect) in cases {
+            assert_eq!(path(target), expect, "{target}");
+        }
     }
 
     #[test]

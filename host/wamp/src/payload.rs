@@ -29,6 +29,17 @@ pub struct Payload {
     kwargs: Elements,
 }
 
+/// What the one value is like that stands for all arguments in version 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Single {
+    /// Null, false, or no arguments at all.
+    Nothing,
+    /// A text, a number, true.
+    Plain,
+    /// A list or a dictionary.
+    Structured,
+}
+
 /// Why a plugin's answer is no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
@@ -145,6 +156,19 @@ impl Payload {
                 self.write_kwargs(writer);
                 writer.end_map();
             }
+        }
+    }
+
+    /// What [`Payload::write_single`] writes.
+    pub(crate) fn kind_of_single(&self) -> Single {
+        match (self.args.count, self.kwargs.count) {
+            (0, 0) => Single::Nothing,
+            (1, 0) => match Reader::new(self.codec, self.args.body()).item() {
+                Ok(Item::Null | Item::Bool(false)) => Single::Nothing,
+                Ok(Item::List(_) | Item::Map(_)) => Single::Structured,
+                Ok(_) | Err(_) => Single::Plain,
+            },
+            _ => Single::Structured,
         }
     }
 

@@ -12,12 +12,13 @@ use bytes::Bytes;
 
 use crate::codec::{Item, Writer};
 use crate::dialect::Codec;
+use crate::error_uri;
 use crate::id::{RequestId, SessionId};
 use crate::message::{
     Call, CallId, CallOptions, DecodeError, Head, Publish, PublishOptions, ReceiverFilter,
     Subscribe, Unsubscribe,
 };
-use crate::payload::{Elements, MAX_DEPTH, Payload};
+use crate::payload::{Elements, MAX_DEPTH, Payload, Single};
 use crate::session::Request;
 use crate::uri::MatchPolicy;
 use crate::value::Dict;
@@ -120,12 +121,36 @@ pub(crate) fn welcome(session: SessionId, agent: &str) -> Vec<u8> {
     })
 }
 
-/// `[3, "call", result]`.
+/// `[3, "call", result]`, in which the result is a list or a dictionary, as the best known server
+/// gives it: a value that is neither is the only element of one. To that server, null and false
+/// are no results, and so the call has failed.
 pub(crate) fn call_result(call: &str, payload: &Payload) -> Vec<u8> {
+    let wrap = match payload.kind_of_single() {
+        Single::Nothing => return refused_call(call, error_uri::RUNTIME_ERROR, "RPC Error"),
+        Single::Plain => true,
+        Single::Structured => false,
+    };
     encode(3, CALL_RESULT, |writer| {
         writer.text(call);
+        if wrap {
+            writer.begin_list(1);
+        }
         payload.write_single(writer);
+        if wrap {
+            writer.end_list();
+        }
     })
+}
+
+/// `[4, "call", uri, "description", {"code": 404}]`: pages look for the code, which is HTTP's.
+pub(crate) fn refused_call(call: &str, uri: &str, description: &str) -> Vec<u8> {
+    let code: u64 = match uri {
+        error_uri::INVALID_ARGUMENT | error_uri::INVALID_URI => 400,
+        error_uri::NOT_AUTHORIZED => 401,
+        error_uri::NO_SUCH_PROCEDURE => 404,
+        _ => 500,
+    };
+    call_error(call, uri, description, &Dict::from_iter([("code", code)]))
 }
 
 /// `[4, "call", uri, "description", {"topic": …, "event": …}]`; without details where there are none.

@@ -281,6 +281,12 @@ impl Harness {
         named.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
     }
 
+    /// How often the handler's timer runs where the route does not say, if the handler does.
+    #[track_caller]
+    pub fn every(&self, handler: &str) -> Option<Duration> {
+        self.handler(handler).every()
+    }
+
     /// The line that the operator sees of the handler.
     #[track_caller]
     pub fn summary(&self, handler: &str) -> &str {

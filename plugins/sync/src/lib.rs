@@ -7,6 +7,8 @@
 //! * The ping, which passes nothing on and says on a timer that the connection is alive: proxies
 //!   that close silent connections depend on it.
 
+use std::time::Duration;
+
 use jackfield_ownership::Ownership;
 use jackfield_plugin::{Event, Handler, Plugin, Publish, export, topics};
 
@@ -30,6 +32,7 @@ fn ping() -> Handler {
     Handler::new("oro_sync.ping")
         .summary("keeps silent connections alive")
         .on_publish(|_state, _request, _event| Publish::drop())
+        .every(Duration::from_secs(50))
         .on_timer(|_state, request| {
             topics::publish(request.topic(), Event::new("Connection keep alive"));
         })
@@ -136,6 +139,8 @@ mod tests {
         site.subscribe(alice, "oro/ping").unwrap();
         site.publish_as_host("oro/ping", Event::new("anything")).unwrap();
         assert_eq!(site.received(alice), []);
+        // The platform's own routes have no `timer`.
+        assert_eq!(site.every("oro_sync.ping"), Some(Duration::from_secs(50)));
         site.timer("oro/ping").unwrap();
         assert_eq!(site.received(alice), [("oro/ping", Event::new("Connection keep alive"))]);
     }

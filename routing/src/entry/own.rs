@@ -3,10 +3,11 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::Reader;
+use super::{Reader, get};
 use crate::allow::{Action, Allow};
 use crate::duration;
 use crate::keys;
+use crate::timer::{Timer, TimerFrom};
 use crate::yaml::{Kind, Node};
 
 impl Reader<'_> {
@@ -44,16 +45,49 @@ impl Reader<'_> {
         allow
     }
 
-    pub(super) fn timer(&mut self, node: &Node) -> Option<Duration> {
-        let duration = match &node.kind {
+    pub(super) fn timer(&mut self, node: &Node) -> Option<Timer> {
+        let entries = match &node.kind {
             Kind::Null => return None,
+            Kind::Map(entries) => entries,
+            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
+                let every = Some(self.duration(node, "`timer`")?);
+                return Some(Timer { every, ..Timer::default() });
+            }
+        };
+        self.unknown_keys(entries, &["every", "from"], &[]);
+        let every = get(entries, "every").filter(|(_, value)| !matches!(value.kind, Kind::Null));
+        let every = match every {
+            Some((_, value)) => Some(self.duration(value, "`every`")?),
+            None => None,
+        };
+        let from = match get(entries, "from") {
+            Some((_, value)) => self.timer_from(value)?,
+            None => TimerFrom::default(),
+        };
+        Some(Timer { every, from })
+    }
+
+    fn timer_from(&mut self, node: &Node) -> Option<TimerFrom> {
+        let text = self.text(node, "`from`")?;
+        let from = TimerFrom::ALL.into_iter().find(|from| from.key() == text);
+        if from.is_none() {
+            let message = format!("`from` of `timer` is `subscribe` or `start`, not `{text}`");
+            self.tell(node, message, keys::advice(text, &TimerFrom::ALL.map(TimerFrom::key)));
+        }
+        from
+    }
+
+    fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+        let duration = match &node.kind {
             Kind::Text(text) => duration::parse(text),
             Kind::Number(_, spelling) => duration::parse(spelling),
-            Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => None,
+            Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => None,
         };
         if duration.is_none() {
-            let message =
-                format!("`timer` is a length of time above zero, but this is {}", node.describe());
+            let message = format!(
+                "{what} is a length of time from 10 ms to a year, but this is {}",
+                node.describe()
+            );
             self.tell(node, message, "write `50s`, `500ms`, `2m`, `1h`, or a number of seconds");
         }
         duration

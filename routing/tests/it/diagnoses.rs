@@ -261,13 +261,27 @@ fn own_keys() {
     check_line("allow: { publish: [''] }", "a role is empty");
     check_line(
         "timer: 5 days",
-        "5:10 `timer` is a length of time above zero, but this is the text `5 days` | write `50s`",
+        "5:10 `timer` is a length of time from 10 ms to a year, but this is the text `5 days` | write `50s`",
     );
     check_line(
         "timer: 0",
-        "5:10 `timer` is a length of time above zero, but this is the number `0`",
+        "5:10 `timer` is a length of time from 10 ms to a year, but this is the number `0`",
     );
-    check_line("timer: -5", "5:10 `timer` is a length of time above zero");
+    check_line("timer: -5", "5:10 `timer` is a length of time from 10 ms to a year");
+    check_line("timer: 9ms", "5:10 `timer` is a length of time from 10 ms to a year");
+    check_line("timer: { every: soon }", "5:19 `every` is a length of time from 10 ms to a year");
+    check_line(
+        "timer: { evry: 5s }",
+        "5:12 unknown key `evry` in route `r` | did you mean `every`?",
+    );
+    check_line(
+        "timer: { every: 5s, from: star }",
+        "5:29 `from` of `timer` is `subscribe` or `start`, not `star` | did you mean `start`?",
+    );
+    check_line(
+        "timer: { every: 5s, from: start }",
+        "5:10 the timer of route `r` runs from the start, for which topics is not known: its channel has the variable `x` | leave `from` out",
+    );
     check_line(
         "lanes: 0",
         "5:10 `lanes` is a whole number from 1 to 65535, but this is the number `0`",
@@ -301,7 +315,7 @@ five: { channel: '{1}{', handler: [a], timer: x, lanes: 0, allow: 5 }
     5:20 the variable name `1` starts with a digit
     5:22 this `{` is never closed
     5:35 route `five` lists several handlers; a route has one
-    5:47 `timer` is a length of time above zero, but this is the text `x`
+    5:47 `timer` is a length of time from 10 ms to a year, but this is the text `x`
     5:57 `lanes` is a whole number from 1 to 65535, but this is the number `0`
     5:67 `allow` of route `five` is a map, but this is the number `5`
     ");

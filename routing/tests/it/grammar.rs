@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jackfield_routing::{Action, NoFiles, Route, load};
+use jackfield_routing::{Action, NoFiles, Route, Timer, TimerFrom, load};
 
 use crate::{file, table};
 
@@ -111,13 +111,10 @@ fn anchors_and_merged_maps() {
 #[test]
 fn own_keys() {
     let table = table(
-        "r: { channel: c, handler: h, timer: 50s, lanes: 4, allow: { subscribe: [a, b], publish: [], call: c } }\n\
-         s: { channel: d, handler: h, timer: 2.5 }\n\
-         t: { channel: e, handler: h, timer: 500ms }\n\
-         u: { channel: f, handler: h }\n",
+        "r: { channel: c, handler: h, lanes: 4, allow: { subscribe: [a, b], publish: [], call: c } }\n\
+         s: { channel: d, handler: h }\n",
     );
-    let [r, s, t, u] = table.routes() else { panic!("four routes") };
-    assert_eq!(r.timer, Some(Duration::from_secs(50)));
+    let [r, s] = table.routes() else { panic!("two routes") };
     assert_eq!(r.lanes.get(), 4);
     assert_eq!(r.allow.roles(Action::Subscribe), Some(&["a".to_owned(), "b".to_owned()][..]));
     assert!(r.allow.permits(Action::Subscribe, ["x", "b"]));
@@ -125,9 +122,27 @@ fn own_keys() {
     assert!(!r.allow.permits(Action::Publish, ["a"]));
     assert!(r.allow.permits(Action::Call, ["c"]));
     assert!(r.allow.permits(Action::Register, []));
-    assert_eq!(s.timer, Some(Duration::from_millis(2500)));
-    assert_eq!(t.timer, Some(Duration::from_millis(500)));
-    assert_eq!((u.timer, u.lanes.get()), (None, 1));
+    assert_eq!(s.lanes.get(), 1);
+}
+
+#[test]
+fn timers() {
+    let check = |channel: &str, timer: &str, expect: Option<Timer>| {
+        let table = table(&format!("r: {{ channel: '{channel}', handler: h{timer} }}"));
+        assert_eq!(table.routes()[0].timer, expect, "{timer}");
+    };
+    let of = |milliseconds, from| {
+        Some(Timer { every: Option::map(milliseconds, Duration::from_millis), from })
+    };
+    check("c", "", None);
+    check("c", ", timer: ~", None);
+    check("c/{x}", ", timer: 50s", of(Some(50_000), TimerFrom::Subscribe));
+    check("c", ", timer: 2.5", of(Some(2_500), TimerFrom::Subscribe));
+    check("c", ", timer: 500ms", of(Some(500), TimerFrom::Subscribe));
+    check("c", ", timer: { every: 5s, from: start }", of(Some(5_000), TimerFrom::Start));
+    check("{x}", ", timer: { every: 5, from: subscribe }", of(Some(5_000), TimerFrom::Subscribe));
+    check("c", ", timer: { from: start }", of(None, TimerFrom::Start));
+    check("c", ", timer: {}", of(None, TimerFrom::Subscribe));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A small WAMP v2 client for every codec. It helps itself to nothing: whatever it was not asked
 //! to wait for stays in its inbox, so that a test sees what came too much. Knows the messages that
-//! a subscriber and a publisher need; the rest goes through `send` and `message`.
+//! a subscriber, a publisher and a caller need; the rest goes through `send` and `message`.
 
 #[cfg(test)]
 mod tests;
@@ -170,12 +170,7 @@ impl Client {
     ) -> u64 {
         let request = self.next_request();
         let mut message = vec![json!(16), json!(request), options, json!(topic)];
-        match (args, kwargs) {
-            (Value::Null, Value::Null) => {}
-            (args, Value::Null) => message.push(args),
-            (Value::Null, kwargs) => message.extend([json!([]), kwargs]),
-            (args, kwargs) => message.extend([args, kwargs]),
-        }
+        push_payload(&mut message, args, kwargs);
         self.send(&Value::Array(message));
         request
     }
@@ -191,6 +186,39 @@ impl Client {
         options["acknowledge"] = json!(true);
         let request = self.publish(topic, options, args, kwargs);
         Ok(number(&self.answer(16, 17, request).await?[2]))
+    }
+
+    /// Calls, and returns the result's args and kwargs. `args` and `kwargs` are left out where they
+    /// are `null`, and `null` where they were.
+    pub(crate) async fn call(
+        &mut self,
+        procedure: &str,
+        options: Value,
+        args: Value,
+        kwargs: Value,
+    ) -> Result<(Value, Value), WampError> {
+        let request = self.next_request();
+        let mut message = vec![json!(48), json!(request), options, json!(procedure)];
+        push_payload(&mut message, args, kwargs);
+        self.send(&Value::Array(message));
+        let result = self.answer(48, 50, request).await?;
+        Ok((result[3].clone(), result[4].clone()))
+    }
+
+    /// Offers a procedure: the registration's id.
+    pub(crate) async fn register(
+        &mut self,
+        procedure: &str,
+        options: Value,
+    ) -> Result<u64, WampError> {
+        let request = self.next_request();
+        self.send(&json!([64, request, options, procedure]));
+        Ok(number(&self.answer(64, 65, request).await?[2]))
+    }
+
+    /// The next call of a procedure that it offers, the whole message.
+    pub(crate) async fn invocation(&mut self) -> Value {
+        self.until("an INVOCATION", |client| client.take(|message| kind(message) == 68)).await
     }
 
     /// Whatever was sent before has been handled, and what it caused to this client is in the
@@ -324,6 +352,15 @@ impl From<Value> for Event {
             args: message[4].clone(),
             kwargs: message[5].clone(),
         }
+    }
+}
+
+fn push_payload(message: &mut Vec<Value>, args: Value, kwargs: Value) {
+    match (args, kwargs) {
+        (Value::Null, Value::Null) => {}
+        (args, Value::Null) => message.push(args),
+        (Value::Null, kwargs) => message.extend([json!([]), kwargs]),
+        (args, kwargs) => message.extend([args, kwargs]),
     }
 }
 

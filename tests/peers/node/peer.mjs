@@ -129,6 +129,18 @@ function autobahn() {
         const publication = await session.publish(topic, fromLine(args ?? []), fromLine(kwargs ?? {}), options);
         return { publication: publication?.id };
       },
+      async call({ procedure, args, kwargs }) {
+        const result = await session.call(procedure, fromLine(args ?? []), fromLine(kwargs ?? {}));
+        // The library gives a result of one value as that value, and any other as an object.
+        const { Result } = require('autobahn');
+        const { args: list, kwargs: dict } = result instanceof Result ? result : { args: [result], kwargs: {} };
+        return { args: toLine(list), kwargs: toLine(dict) };
+      },
+      async register({ procedure }) {
+        const { Result } = require('autobahn');
+        const registration = await session.register(procedure, (args, kwargs) => new Result(args, kwargs));
+        return { registration: registration.id };
+      },
       async leave() {
         connection.close();
         await end;
@@ -181,6 +193,16 @@ async function wampy() {
       const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
       const publication = await client.publish(topic, payload, options);
       return { publication: publication?.publicationId };
+    },
+    async call({ procedure, args, kwargs }) {
+      const payload = { argsList: fromLine(args ?? []), argsDict: fromLine(kwargs ?? {}) };
+      const { argsList, argsDict } = await client.call(procedure, payload);
+      return { args: toLine(argsList ?? []), kwargs: toLine(argsDict ?? {}) };
+    },
+    async register({ procedure }) {
+      const echo = ({ argsList, argsDict }) => ({ argsList, argsDict });
+      const { registrationId } = await client.register(procedure, echo);
+      return { registration: registrationId };
     },
     async leave() {
       await client.disconnect();

@@ -78,7 +78,7 @@ async def run_autobahn(url, realm, names):
     txaio.use_asyncio()
     from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
     from autobahn.wamp import serializer
-    from autobahn.wamp.types import PublishOptions, SubscribeOptions
+    from autobahn.wamp.types import CallOptions, CallResult, PublishOptions, SubscribeOptions
 
     classes = {
         "json": serializer.JsonSerializer,
@@ -127,6 +127,23 @@ async def run_autobahn(url, realm, names):
         if acknowledged is not None:
             return {"publication": (await acknowledged).id}
 
+    async def call(session, command):
+        # With options of this kind a result is an object of args and kwargs, whatever is in it.
+        result = await session.call(
+            command["procedure"],
+            *from_line(command.get("args", [])),
+            options=CallOptions(details=True),
+            **from_line(command.get("kwargs", {})),
+        )
+        return {"args": to_line(result.results), "kwargs": to_line(result.kwresults)}
+
+    async def register(session, command):
+        async def echo(*args, **kwargs):
+            return CallResult(*args, **kwargs)
+
+        registration = await session.register(echo, command["procedure"])
+        return {"registration": registration.id}
+
     async def leave(session, _command):
         session.leave()
         await ended.wait()
@@ -138,7 +155,7 @@ async def run_autobahn(url, realm, names):
             )
             client = {
                 do.__name__: lambda command, do=do: do(self, command)
-                for do in (subscribe, unsubscribe, publish, leave)
+                for do in (subscribe, unsubscribe, publish, call, register, leave)
             }
             self.obeying = asyncio.ensure_future(obey(client))
             self.obeying.add_done_callback(lambda _done: asyncio.get_running_loop().stop())
@@ -170,6 +187,7 @@ async def run_xconn(url, realm, names):
     from wampproto import serializers
     from wampproto.auth import AnonymousAuthenticator
     from xconn.async_client import AsyncClient
+    from xconn.types import Result
 
     classes = {
         "json": serializers.JSONSerializer,
@@ -214,12 +232,26 @@ async def run_xconn(url, realm, names):
             command.get("options"),
         )
 
+    async def call(command):
+        result = await session.call(
+            command["procedure"],
+            from_line(command.get("args")),
+            from_line(command.get("kwargs")),
+        )
+        return {"args": to_line(result.args or []), "kwargs": to_line(result.kwargs or {})}
+
+    async def register(command):
+        async def echo(invocation):
+            return Result(invocation.args, invocation.kwargs)
+
+        await session.register(command["procedure"], echo)
+
     async def leave(_command):
         await session.leave()
         # The library tells of an end only where it was not asked for it.
         report(disconnected=True)
 
-    await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, leave)})
+    await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, call, register, leave)})
 
 
 def main():

@@ -273,13 +273,8 @@ fn frames_in_any_pieces_say_the_same() {
             bytes.chunks(size).flat_map(|piece| hear(&mut talk, piece, &mut replies)).collect();
         assert_eq!(
             heard,
-            [
-                "event text",
-                "event text",
-                "Done { request: Some(7), id: None }",
-                "Ended(\"1001 bye\")"
-            ],
-            "{size}"
+            ["event text", "event text", "Ended(\"1001 bye\")"],
+            "{size}: the pong was never asked for"
         );
         assert_eq!(sent(&replies), [(10, b"alive?".to_vec())], "{size}");
     }
@@ -313,4 +308,20 @@ fn the_stream_of_nats_in_any_pieces_says_the_same() {
         );
         assert_eq!(texts(&sent(&replies)), [(2, "PONG\r\n".to_owned())]);
     }
+}
+
+#[test]
+fn a_pong_answers_in_wamp_v1_alone() {
+    let pong = framed(0x8a, &7_u64.to_be_bytes());
+    let heard = |dialect| hear(&mut Talk::new(dialect, true), &pong, &mut Vec::new());
+    assert_eq!(heard(Dialect::Wamp1), ["Done { request: Some(7), id: None }"]);
+    assert!(heard(Dialect::Wamp2(Json)).is_empty());
+    assert!(heard(Dialect::Nats).is_empty());
+}
+
+#[test]
+fn what_is_held_of_a_message_is_bounded() {
+    let mut held = vec![0; MAX_MESSAGE - 1];
+    assert_eq!(hold(&mut held, b"x"), Ok(()));
+    assert!(hold(&mut held, b"x").unwrap_err().to_string().contains("64 MiB"));
 }

@@ -89,11 +89,13 @@ pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failur
 
     let tally = lead.crew.tally()?;
     let counts = tally.counts;
-    lead.judge(counts.done)?;
+    lead.judge(&counts)?;
     let expected = counts.asked.saturating_mul(receivers);
     let course = &shared.course;
-    let published = float(course.end().saturating_sub(course.begin())) / 1e9;
-    let delivered = float(course.end().max(counts.last).saturating_sub(course.begin())) / 1e9;
+    // At a rate that is not kept, sending goes on for a while after the end.
+    let sent = course.end().max(counts.sent);
+    let published = float(sent.saturating_sub(course.begin())) / 1e9;
+    let delivered = float(sent.max(counts.last).saturating_sub(course.begin())) / 1e9;
     let mut report = Report::new(&shared.plan, published);
     report.count("publishes", "events published", counts.asked);
     report.count("deliveries", "deliveries", counts.done);
@@ -104,7 +106,7 @@ pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failur
     report.cpu("server_cpu_us_per_publish", "server CPU a publish", &cost, counts.asked);
     report.memory(lead, (subscribing + publishers) as u64);
     report.latency("latency_us", "publish to delivery", &tally.latency);
-    report.lag(&tally.lag, counts.unsent);
+    report.lag(&tally.lag, counts.unsent, sent.saturating_sub(course.end()));
     report.generator(&cost);
     report.waited(waited);
     report.ended(lead);
@@ -163,7 +165,8 @@ async fn subscriber(
     let mut listen = |tally: &mut Tally, now, said: Said<'_>| {
         let Said::Event(text) = said else { return Ok(()) };
         // What others publish to the same topics is none of ours.
-        let Some(stamp) = Stamp::read(text) else { return Ok(()) };
+        let stamp = Stamp::read(text).filter(|stamp| stamp.run == shared.run);
+        let Some(stamp) = stamp else { return Ok(()) };
         let topic = stamp.topic as usize;
         let Some(expected) = next.get_mut(topic.wrapping_sub(first)) else { return Ok(()) };
         let Some(ahead) = stamp.ahead_of(*expected) else { return Ok(()) };
@@ -279,7 +282,8 @@ impl Pen {
         let measured = shared.course.measures(time);
         // There are fewer topics than that.
         let topic = u32::try_from(line.topic).unwrap_or(u32::MAX);
-        Stamp { time, topic, sequence: line.next, measured }.write(&mut self.text);
+        let (run, sequence) = (shared.run, line.next);
+        Stamp { run, time, topic, sequence, measured }.write(&mut self.text);
         talk.publish(out, self.requests, &line.name, &self.text, line.next == 0);
         line.next = line.next.wrapping_add(1);
         measured
@@ -323,6 +327,7 @@ fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, who: Cast, rate: f64) -> Result<
         while !pacer.borrow().dirty.is_empty() {
             std::thread::sleep(pace::BREATH);
             pacer.borrow_mut().flush()?;
+            pacer.borrow().has_sent();
         }
         Ok(())
     })
@@ -352,7 +357,15 @@ impl Pacer {
         if !pending.is_empty() && !self.dirty.contains(&turn) {
             self.dirty.push(turn);
         }
+        drop(pending);
+        if measured {
+            self.has_sent();
+        }
         Ok(())
+    }
+
+    fn has_sent(&self) {
+        self.lane.desk().tally.counts.sent = self.shared.course.clock.now();
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

@@ -93,7 +93,7 @@ pub(crate) async fn run(
 
     let tally = lead.crew.tally()?;
     let counts = tally.counts;
-    lead.judge(counts.done)?;
+    lead.judge(&counts)?;
     let course = &shared.course;
     let seconds = float(course.end().saturating_sub(course.begin())) / 1e9;
     let answered = float(course.end().max(counts.last).saturating_sub(course.begin())) / 1e9;
@@ -104,7 +104,7 @@ pub(crate) async fn run(
     report.cpu("server_cpu_us_per_publish", "server CPU a publish", &cost, counts.done);
     report.memory(lead, publishers as u64);
     report.latency("latency_us", "publish to acknowledgement", &tally.latency);
-    report.lag(&tally.lag, counts.unsent);
+    report.lag(&tally.lag, counts.unsent, 0);
     report.generator(&cost);
     report.waited(waited);
     report.ended(lead);
@@ -180,7 +180,7 @@ async fn publisher(lane: &Lane, shared: &Shared, post: &Post, mut pen: Pen) -> R
             }
             let measured = shared.course.measures(time);
             let request = post.asked().ask(time, measured);
-            let stamp = Stamp { time, topic: 0, sequence: 0, measured };
+            let stamp = Stamp { run: shared.run, time, topic: 0, sequence: 0, measured };
             lane.desk().tally.counts.asked += u64::from(measured);
             // Each is a write of its own, as it is with most clients.
             socket.send(|talk, out| pen.write(talk, out, request, stamp))?;
@@ -213,7 +213,7 @@ fn at_rate(lead: &Lead<'_>, posts: &Arc<[Post]>, topics: usize, rate: f64) -> Re
             let mut pending = writer.pending();
             let measured = shared.course.measures(due);
             let request = post.asked().ask(due, measured);
-            let stamp = Stamp { time: due, topic: 0, sequence: 0, measured };
+            let stamp = Stamp { run: shared.run, time: due, topic: 0, sequence: 0, measured };
             pen.write(&mut talk, &mut pending, request, stamp);
             if measured {
                 let lag = shared.course.clock.now().saturating_sub(due);

@@ -37,7 +37,7 @@ pub(crate) async fn run(
 
     let tally = lead.crew.tally()?;
     let counts = tally.counts;
-    lead.judge(counts.done)?;
+    lead.judge(&counts)?;
     let course = &shared.course;
     let seconds = float(course.end().saturating_sub(course.begin())) / 1e9;
     let mut report = Report::new(&shared.plan, seconds);

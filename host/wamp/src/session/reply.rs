@@ -132,9 +132,7 @@ fn encode_v1(reply: &Reply<'_>) -> Option<Vec<u8>> {
         Reply::Error { to, uri, message } => match to {
             ErrorTo::Subscribe { topic, .. } => Some(refused(topic, "onSubscribe", uri, message)),
             ErrorTo::Publish { topic, .. } => Some(refused(topic, "onPublish", uri, message)),
-            ErrorTo::Call { call: CallId::V1(call) } => {
-                Some(v1::call_error(call, uri, message, &Dict::new()))
-            }
+            ErrorTo::Call { call: CallId::V1(call) } => Some(v1::refused_call(call, uri, message)),
             ErrorTo::Call { call: CallId::V2(_) }
             | ErrorTo::Unsubscribe { .. }
             | ErrorTo::Cancel { .. }

@@ -9,16 +9,29 @@ use crate::value::{Dict, Value};
 
 /// Exactly what is served; clients rely on what they find here. WAMP v2 specification, section
 /// "Feature Announcement".
-const ROLES: &[(&str, &[&str])] = &[(
-    "broker",
-    &[
-        "pattern_based_subscription",
-        "publisher_exclusion",
-        "publisher_identification",
-        "subscriber_blackwhite_listing",
-        "subscription_revocation",
-    ],
-)];
+const ROLES: &[(&str, &[&str])] = &[
+    (
+        "broker",
+        &[
+            "pattern_based_subscription",
+            "publisher_exclusion",
+            "publisher_identification",
+            "subscriber_blackwhite_listing",
+            "subscription_revocation",
+        ],
+    ),
+    (
+        "dealer",
+        &[
+            "call_canceling",
+            "caller_identification",
+            "pattern_based_registration",
+            "progressive_call_results",
+            "registration_revocation",
+            "shared_registration",
+        ],
+    ),
+];
 
 /// Who the client is from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

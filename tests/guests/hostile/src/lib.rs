@@ -38,6 +38,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ("publish_storm", "publishes ten thousand events from one hook"),
     ("read", "delivers what the store holds under `key` and `count`"),
     ("recurse", "calls itself until the stack is used up"),
+    ("refuse", "behaves: rejects every event, and says whose it was"),
     ("refuse_configure", "refuses every route"),
     ("shout", "delivers an event of two megabytes"),
     ("sleep", "sleeps for a minute"),
@@ -62,6 +63,7 @@ impl Guest for Hostile {
                 .map(|(name, summary)| HandlerDescription {
                     name: (*name).to_owned(),
                     hooks: if *name == "hookless" { Hooks::empty() } else { every_hook() },
+                    timer: None,
                     summary: (*summary).to_owned(),
                 })
                 .collect(),
@@ -153,6 +155,12 @@ impl Guest for Hostile {
             }
             "recurse" => {
                 black_box(recurse(black_box(1)));
+            }
+            "refuse" => {
+                return PublishVerdict::Reject(Refusal {
+                    uri: "com.example.error.refused".to_owned(),
+                    message: describe_request(&request),
+                });
             }
             "shout" => return deliver(&"a".repeat(2 << 20)),
             "sleep" => std::thread::sleep(Duration::from_secs(60)),

@@ -36,7 +36,7 @@ impl Guest for Liar {
                 black_box(vec![1_u8; 1 << 20].leak());
             },
             8 => manifest.name = "two\nlines".to_owned(),
-            9 => manifest.handlers = (0..100_000).map(|n| description(&n.to_string())).collect(),
+            9 => manifest.version = "9".repeat(6 << 20),
             10 => manifest.name = "x".repeat(1 << 20),
             _ => {}
         }
@@ -72,7 +72,12 @@ impl Guest for Liar {
 }
 
 fn description(name: &str) -> HandlerDescription {
-    HandlerDescription { name: name.to_owned(), hooks: Hooks::PUBLISH, summary: String::new() }
+    HandlerDescription {
+        name: name.to_owned(),
+        hooks: Hooks::PUBLISH,
+        timer: None,
+        summary: String::new(),
+    }
 }
 
 fn lie() -> u32 {

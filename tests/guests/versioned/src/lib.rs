@@ -25,6 +25,7 @@ impl Guest for Versioned {
             handlers: vec![HandlerDescription {
                 name: "versioned".to_owned(),
                 hooks: Hooks::PUBLISH,
+                timer: None,
                 summary: "adds its version to every event".to_owned(),
             }],
         }

@@ -77,7 +77,7 @@ fn prefixes() {
         = publish http://example.com/simple/calc#a:b [1] {} +me
         > [2,"x","p:/run"]
         = call x test/z/run [] {}
-        < [3,"x",null]
+        < [4,"x","wamp.error.runtime_error","RPC Error",{"code":500}]
         > [1,"calc","other:"]
         = nothing
         > [6,"calc:add"]
@@ -96,10 +96,22 @@ fn calls() {
         r#"
         > [2,"x1","sum"]
         = call x1 sum [] {}
-        < [3,"x1",null]
+        < [4,"x1","wamp.error.runtime_error","RPC Error",{"code":500}]
         > [2,"x1","sum",1]
         = call x1 sum [1] {}
-        < [3,"x1",1]
+        < [3,"x1",[1]]
+        > [2,"x1","sum",false]
+        = call x1 sum [false] {}
+        < [4,"x1","wamp.error.runtime_error","RPC Error",{"code":500}]
+        > [2,"x1","sum","0"]
+        = call x1 sum ["0"] {}
+        < [3,"x1",["0"]]
+        > [2,"x1","sum",[[1,2]]]
+        = call x1 sum [[1,2]] {}
+        < [3,"x1",[1,2]]
+        > [2,"x1","sum",[{"a":[]}]]
+        = call x1 sum [{"a":[]}] {}
+        < [3,"x1",{"a":[]}]
         > [2,"x1","sum",1,"a"]
         = call x1 sum [1,"a"] {}
         < [3,"x1",[1,"a"]]
@@ -111,10 +123,10 @@ fn calls() {
         < [3,"x1",{"a":1}]
         > [2,"x1","sum",[]]
         = call x1 sum [] {}
-        < [3,"x1",null]
+        < [4,"x1","wamp.error.runtime_error","RPC Error",{"code":500}]
         > [2,"x1","no"]
         = call x1 no [] {}
-        < [4,"x1","wamp.error.not_authorized","not for you"]
+        < [4,"x1","wamp.error.not_authorized","not for you",{"code":401}]
         > [2,"x1","fail","why"]
         = call x1 fail ["why"] {}
         < [4,"x1","com.fail","why"]

@@ -1,0 +1,344 @@
+//! Procedures of clients: who offers which, and which calls wait for an answer.
+//!
+//! Everything that a session is told here is queued under the dealer's one lock, and each call is
+//! taken out of its table by whoever answers it first. Therefore REGISTERED comes before the first
+//! INVOCATION of a registration and none comes after UNREGISTERED, a call is answered exactly once,
+//! and no result follows its cancelling. The lock is never held together with a realm's.
+
+#![expect(clippy::similar_names, reason = "callers and callees are the specification's words")]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use jackfield_wamp::error_uri;
+use jackfield_wamp::id::{RegistrationId, RequestId, SessionId};
+use jackfield_wamp::message::{
+    Call, CallId, Cancel, CancelMode, Error, Register, Unregister, Yield,
+};
+use jackfield_wamp::session::{ErrorTo, Reply};
+use jackfield_wamp::value::{Dict, Value};
+
+use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
+use crate::session::{Batch, Session};
+
+/// How many calls of one session may wait for an answer: callees need not be quick.
+const MOST_CALLS: usize = 1_000;
+
+/// Makes a frame of what a session is told; none where its dialect has no words for it.
+pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
+
+/// The procedures of one realm's clients.
+pub struct Dealer {
+    encode: Encode,
+    /// How many registrations a session may hold.
+    max_registrations: usize,
+    /// Under it only outbox locks are taken.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    registrations: Registrations,
+    parties: HashMap<SessionId, Party>,
+}
+
+/// What a session has to do with procedures.
+#[derive(Default)]
+struct Party {
+    registered: HashSet<RegistrationId>,
+    /// The id of its last INVOCATION; those are of session scope.
+    last_invocation: u64,
+    /// Calls that it is to answer.
+    handling: HashMap<RequestId, Pending>,
+    /// Calls that it waits for.
+    waiting: HashMap<CallId, Handled>,
+}
+
+/// A call that waits for an answer, as its callee's party knows it.
+struct Pending {
+    caller: Arc<Session>,
+    call: CallId,
+    /// Whether the caller takes results before the last.
+    progress: bool,
+}
+
+/// A call that waits for an answer, as its caller's party knows it.
+struct Handled {
+    callee: Arc<Session>,
+    request: RequestId,
+    interrupted: bool,
+}
+
+/// Why a session cannot give up a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session has no such registration")]
+pub struct UnregisterError;
+
+/// Why a call reaches nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Nobody has registered the procedure.
+    #[error("nobody has registered the procedure")]
+    NoSuchProcedure,
+    /// The caller has given the call the id of one that it waits for.
+    #[error("another call of the same request id waits for its answer")]
+    Repeated,
+    /// The caller waits for as many calls as one may.
+    #[error("{MOST_CALLS} calls of the session wait for an answer, as many as may")]
+    TooMany,
+}
+
+impl Dealer {
+    /// A dealer without procedures.
+    pub fn new(encode: Encode, max_registrations: usize) -> Self {
+        Self { encode, max_registrations, state: Mutex::default() }
+    }
+
+    /// Makes a session a callee, and tells it so before any call.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; nothing is queued then.
+    pub fn register(
+        &self,
+        callee: &Arc<Session>,
+        register: &Register,
+        batch: &mut Batch,
+    ) -> Result<(), RegisterError> {
+        let mut state = self.lock();
+        let State { registrations, parties } = &mut *state;
+        let party = parties.entry(callee.id).or_default();
+        if party.registered.len() >= self.max_registrations {
+            return Err(RegisterError::TooMany(self.max_registrations));
+        }
+        let Register { request, options, procedure } = register;
+        let registration = registrations.add(callee, procedure, options)?;
+        party.registered.insert(registration);
+        self.tell(callee, &Reply::Registered { request: *request, registration }, batch);
+        Ok(())
+    }
+
+    /// Ends a registration. Calls that the callee has begun may be answered still.
+    ///
+    /// # Errors
+    /// [`UnregisterError`]; nothing is queued then.
+    pub fn unregister(
+        &self,
+        callee: &Arc<Session>,
+        unregister: &Unregister,
+        batch: &mut Batch,
+    ) -> Result<(), UnregisterError> {
+        let mut state = self.lock();
+        let State { registrations, parties } = &mut *state;
+        let party = parties.get_mut(&callee.id).ok_or(UnregisterError)?;
+        if !party.registered.remove(&unregister.registration) {
+            return Err(UnregisterError);
+        }
+        registrations.remove(callee.id, unregister.registration);
+        self.tell(callee, &Reply::Unregistered { request: unregister.request }, batch);
+        Ok(())
+    }
+
+    /// Passes a call on to a callee. Pattern registrations count where `patterns` says so;
+    /// `chance` is any number, another one each time.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing is queued then, and the caller is to be told.
+    pub fn call(
+        &self,
+        caller: &Arc<Session>,
+        call: &Call,
+        patterns: bool,
+        chance: u64,
+        batch: &mut Batch,
+    ) -> Result<(), CallError> {
+        let mut state = self.lock();
+        let State { registrations, parties } = &mut *state;
+        let chosen = registrations.choose(&call.procedure, patterns, chance);
+        let Chosen { registration, pattern, callee } = chosen.ok_or(CallError::NoSuchProcedure)?;
+        let waiting = &parties.entry(caller.id).or_default().waiting;
+        if waiting.contains_key(&call.request) {
+            return Err(CallError::Repeated);
+        }
+        if waiting.len() >= MOST_CALLS {
+            return Err(CallError::TooMany);
+        }
+        let progress =
+            call.options.receive_progress && callee.session.features.progressive_call_results;
+        let handling = parties.entry(callee.session.id).or_default();
+        let request = handling.next_invocation();
+        let pending = Pending { caller: Arc::clone(caller), call: call.request.clone(), progress };
+        handling.handling.insert(request, pending);
+        let callee_session = Arc::clone(&callee.session);
+        let handled = Handled { callee: callee_session, request, interrupted: false };
+        parties.entry(caller.id).or_default().waiting.insert(call.request.clone(), handled);
+        let details = details(caller, call, &callee, pattern, progress);
+        let (details, payload) = (&details, &call.payload);
+        let invocation = Reply::Invocation { request, registration, details, payload };
+        self.tell(&callee.session, &invocation, batch);
+        Ok(())
+    }
+
+    /// A callee's result, on its way to the caller. One that nobody waits for any more is none.
+    pub fn answer(&self, callee: &Session, answer: &Yield, batch: &mut Batch) {
+        let mut state = self.lock();
+        let Yield { request, progress, payload } = answer;
+        if *progress {
+            let party = state.parties.get(&callee.id);
+            let pending = party.and_then(|party| party.handling.get(request));
+            if let Some(Pending { caller, call, progress: true }) = pending {
+                self.tell(caller, &Reply::Result { call, progress: true, payload }, batch);
+            }
+        } else if let Some(Pending { caller, call, .. }) = state.take(callee.id, *request) {
+            let reply = Reply::Result { call: &call, progress: false, payload };
+            self.tell(&caller, &reply, batch);
+        }
+    }
+
+    /// A callee's failure, on its way to the caller.
+    pub fn fail(&self, callee: &Session, error: &Error, batch: &mut Batch) {
+        let mut state = self.lock();
+        if let Some(Pending { caller, call, .. }) = state.take(callee.id, error.request) {
+            let reply = Reply::CallError { call: &call, uri: &error.uri, payload: &error.payload };
+            self.tell(&caller, &reply, batch);
+        }
+    }
+
+    /// A caller gives up a call. A callee that cannot be interrupted goes on for nothing.
+    pub fn cancel(&self, caller: &Arc<Session>, cancel: &Cancel, batch: &mut Batch) {
+        let mut state = self.lock();
+        let call = CallId::V2(cancel.request);
+        let party = state.parties.get_mut(&caller.id);
+        let Some(handled) = party.and_then(|party| party.waiting.get_mut(&call)) else { return };
+        let Handled { callee, request, interrupted } = handled;
+        let (callee, request) = (Arc::clone(callee), *request);
+        let interrupt = cancel.mode != CancelMode::Skip && callee.features.call_canceling;
+        if interrupt && !std::mem::replace(interrupted, true) {
+            self.interrupt(&callee, request, cancel.mode, batch);
+        }
+        if interrupt && cancel.mode == CancelMode::Kill {
+            // The callee answers, and that is the caller's answer.
+            return;
+        }
+        if state.take(callee.id, request).is_some() {
+            self.tell_failed(caller, &call, "the call was cancelled", batch);
+        }
+    }
+
+    /// A session has left: its procedures are gone, whoever waits for it is told, and whoever works
+    /// for it may stop.
+    pub fn leave(&self, session: SessionId, batch: &mut Batch) {
+        let mut state = self.lock();
+        let State { registrations, parties } = &mut *state;
+        let Some(party) = parties.remove(&session) else { return };
+        for registration in party.registered {
+            registrations.remove(session, registration);
+        }
+        for Pending { caller, call, .. } in party.handling.into_values() {
+            if let Some(party) = parties.get_mut(&caller.id) {
+                party.waiting.remove(&call);
+            }
+            self.tell_failed(&caller, &call, "the callee has left", batch);
+        }
+        for Handled { callee, request, interrupted } in party.waiting.into_values() {
+            if let Some(party) = parties.get_mut(&callee.id) {
+                party.handling.remove(&request);
+            }
+            if callee.features.call_canceling && !interrupted {
+                self.interrupt(&callee, request, CancelMode::KillNoWait, batch);
+            }
+        }
+    }
+
+    /// Takes away the registrations by name that are not to be kept. `keep` is asked without the
+    /// lock, once a procedure.
+    pub fn revoke(&self, keep: impl Fn(&str) -> bool, reason: &str, batch: &mut Batch) {
+        let procedures: Vec<Arc<str>> =
+            self.lock().registrations.procedures().map(Arc::clone).collect();
+        for procedure in procedures.into_iter().filter(|procedure| !keep(procedure)) {
+            let mut state = self.lock();
+            let State { registrations, parties } = &mut *state;
+            let Some((registration, callees)) = registrations.of(&procedure) else { continue };
+            for callee in callees {
+                registrations.remove(callee.id, registration);
+                if let Some(party) = parties.get_mut(&callee.id) {
+                    party.registered.remove(&registration);
+                }
+                if callee.features.registration_revocation {
+                    let revoked = Reply::RegistrationRevoked { registration, reason };
+                    self.tell(&callee, &revoked, batch);
+                }
+            }
+        }
+    }
+
+    fn interrupt(
+        &self,
+        callee: &Arc<Session>,
+        request: RequestId,
+        mode: CancelMode,
+        batch: &mut Batch,
+    ) {
+        self.tell(callee, &Reply::Interrupt { request, mode, reason: error_uri::CANCELED }, batch);
+    }
+
+    fn tell_failed(&self, caller: &Arc<Session>, call: &CallId, message: &str, batch: &mut Batch) {
+        let to = ErrorTo::Call { call };
+        self.tell(caller, &Reply::Error { to, uri: error_uri::CANCELED, message }, batch);
+    }
+
+    fn tell(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
+        if let Some(frame) = (self.encode)(session, reply) {
+            session.reply(frame, batch);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // As with a realm's: serving on is better than refusing everybody.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes a call out of both its parties, so that nobody else answers it.
+    fn take(&mut self, callee: SessionId, request: RequestId) -> Option<Pending> {
+        let pending = self.parties.get_mut(&callee)?.handling.remove(&request)?;
+        if let Some(caller) = self.parties.get_mut(&pending.caller.id) {
+            caller.waiting.remove(&pending.call);
+        }
+        Some(pending)
+    }
+}
+
+impl Party {
+    fn next_invocation(&mut self) -> RequestId {
+        loop {
+            self.last_invocation += 1;
+            match RequestId::new(self.last_invocation) {
+                Some(id) if !self.handling.contains_key(&id) => return id,
+                Some(_) => {}
+                None => self.last_invocation = 0,
+            }
+        }
+    }
+}
+
+/// INVOCATION.Details: what the callee has to know of the call.
+fn details(caller: &Session, call: &Call, callee: &Callee, pattern: bool, progress: bool) -> Dict {
+    let mut details = Dict::new();
+    if pattern {
+        details.insert("procedure", call.procedure.as_str());
+    }
+    if call.options.disclose_me || callee.disclose_caller {
+        details.insert("caller", Value::UInt(caller.id.get()));
+        details.insert("caller_authid", caller.identity.authid.as_str());
+        details.insert("caller_authrole", caller.identity.authrole());
+    }
+    if progress {
+        details.insert("receive_progress", true);
+    }
+    details
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,409 @@
+//! What callers and callees are told, as texts of WAMP v2.
+
+use jackfield_wamp::dialect::{Codec, Dialect};
+use jackfield_wamp::message::{CallOptions, InvocationPolicy, RegisterOptions};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::session as wamp;
+use jackfield_wamp::uri::MatchPolicy;
+
+use super::*;
+use crate::Identity;
+use crate::outbox::{Bounds, Outbox, Overflow};
+use crate::session::{Features, Link};
+
+const V2: Dialect = Dialect::V2(Codec::Json);
+
+struct NoLink;
+
+impl Link for NoLink {
+    fn flush(&self) {}
+    fn interrupt(&self) {}
+}
+
+fn encode(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
+    wamp::Session::new(session.dialect).reply(reply).map(Bytes::from)
+}
+
+/// A dealer, and sessions 1 to 4: the first two understand everything, the third nothing that is
+/// optional, and the fourth speaks version 1.
+struct Bench {
+    dealer: Dealer,
+    sessions: Vec<Arc<Session>>,
+    requests: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let everything = Features {
+            subscription_revocation: true,
+            registration_revocation: true,
+            call_canceling: true,
+            progressive_call_results: true,
+        };
+        let session = |(id, features, dialect)| {
+            let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
+            let identity = Identity::anonymous(format!("user{id}"));
+            let (id, outbox) = (SessionId::new(id).unwrap(), Arc::new(Outbox::new(bounds)));
+            Arc::new(Session::new(id, identity, dialect, features, outbox, Arc::new(NoLink)))
+        };
+        let nothing = Features::default();
+        let sessions =
+            [(1, everything, V2), (2, everything, V2), (3, nothing, V2), (4, nothing, Dialect::V1)];
+        let sessions = sessions.into_iter().map(session).collect();
+        Self { dealer: Dealer::new(encode, 3), sessions, requests: 0 }
+    }
+
+    fn session(&self, number: usize) -> &Arc<Session> {
+        &self.sessions[number - 1]
+    }
+
+    fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId::new(self.requests).unwrap()
+    }
+
+    /// Registers, and returns the registration's number.
+    fn register(
+        &mut self,
+        session: usize,
+        procedure: &str,
+        options: RegisterOptions,
+    ) -> Result<u64, RegisterError> {
+        let request = self.request();
+        let register = Register { request, options, procedure: procedure.to_owned() };
+        self.dealer.register(self.session(session), &register, &mut Batch::default())?;
+        let told = self.told(session);
+        let prefix = format!("[65,{request},");
+        let id = told[0].strip_prefix(&prefix).unwrap().trim_end_matches(']').parse().unwrap();
+        Ok(id)
+    }
+
+    /// Offers a procedure by name, to nobody else.
+    fn offer(&mut self, session: usize, procedure: &str) -> u64 {
+        self.register(session, procedure, RegisterOptions::default()).unwrap()
+    }
+
+    /// Calls with the argument 7, and returns the call's number.
+    fn call_with(
+        &mut self,
+        session: usize,
+        procedure: &str,
+        options: CallOptions,
+    ) -> Result<u64, CallError> {
+        let request = self.request();
+        let id = match self.session(session).dialect {
+            Dialect::V1 => CallId::V1(request.to_string()),
+            Dialect::V2(_) => CallId::V2(request),
+        };
+        let payload = Payload::from_json("[7]", "").unwrap();
+        let call = Call { request: id, options, procedure: procedure.to_owned(), payload };
+        self.dealer.call(self.session(session), &call, true, 5, &mut Batch::default())?;
+        Ok(request.get())
+    }
+
+    fn call(&mut self, session: usize, procedure: &str) -> Result<u64, CallError> {
+        self.call_with(session, procedure, CallOptions::default())
+    }
+
+    fn answer(&self, session: usize, invocation: u64, progress: bool) {
+        let payload = Payload::from_json("[\"done\"]", "").unwrap();
+        let request = RequestId::new(invocation).unwrap();
+        let answer = Yield { request, progress, payload };
+        self.dealer.answer(self.session(session), &answer, &mut Batch::default());
+    }
+
+    fn fail(&self, session: usize, invocation: u64) {
+        let error = Error {
+            request_type: jackfield_wamp::message::Kind::Invocation,
+            request: RequestId::new(invocation).unwrap(),
+            details: Dict::new(),
+            uri: "com.sorry".to_owned(),
+            payload: Payload::from_json("[\"no\"]", "").unwrap(),
+        };
+        self.dealer.fail(self.session(session), &error, &mut Batch::default());
+    }
+
+    fn cancel(&self, session: usize, call: u64, mode: CancelMode) {
+        let cancel = Cancel { request: RequestId::new(call).unwrap(), mode };
+        self.dealer.cancel(self.session(session), &cancel, &mut Batch::default());
+    }
+
+    fn unregister(&mut self, session: usize, registration: u64) -> Result<(), UnregisterError> {
+        let registration = RegistrationId::new(registration).unwrap();
+        let unregister = Unregister { request: self.request(), registration };
+        self.dealer.unregister(self.session(session), &unregister, &mut Batch::default())
+    }
+
+    fn leave(&self, session: usize) {
+        self.dealer.leave(self.session(session).id, &mut Batch::default());
+    }
+
+    /// What a session has been told since this was last asked.
+    fn told(&self, session: usize) -> Vec<String> {
+        let mut told = Vec::new();
+        let drained = self.session(session).outbox().drain(|slices| {
+            told.extend(slices.iter().map(|it| String::from_utf8_lossy(it).into_owned()));
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        });
+        drained.unwrap();
+        told
+    }
+
+    #[track_caller]
+    fn check(&self, session: usize, expect: &[&str]) {
+        assert_eq!(self.told(session), expect, "session {session}");
+    }
+
+    /// Nothing is kept of what is over.
+    #[track_caller]
+    fn check_empty(self) {
+        for session in 1..=4 {
+            self.leave(session);
+        }
+        let State { registrations, parties } = self.dealer.state.into_inner().unwrap();
+        assert!(parties.is_empty() && registrations.procedures().next().is_none());
+    }
+}
+
+fn shared(invoke: InvocationPolicy) -> RegisterOptions {
+    RegisterOptions { invoke, ..RegisterOptions::default() }
+}
+
+#[test]
+fn a_call_goes_to_its_callee_and_the_answer_back() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.offer(1, "sum"), 1);
+    assert_eq!(bench.call(2, "sum"), Ok(2));
+    bench.check(1, &["[68,1,1,{},[7]]"]);
+    assert_eq!(bench.call(3, "sum"), Ok(3));
+    assert_eq!(bench.call(4, "sum"), Ok(4));
+    bench.check(1, &["[68,2,1,{},[7]]", "[68,3,1,{},[7]]"]);
+    // In whatever order they are answered.
+    bench.answer(1, 2, false);
+    bench.check(3, &["[50,3,{},[\"done\"]]"]);
+    bench.answer(1, 3, false);
+    bench.check(4, &["[3,\"4\",[\"done\"]]"]);
+    bench.fail(1, 1);
+    bench.check(2, &["[8,48,2,{},\"com.sorry\",[\"no\"]]"]);
+    // Once answered is answered, and nobody answers for another.
+    bench.answer(1, 1, false);
+    bench.fail(1, 1);
+    assert_eq!(bench.call(2, "sum"), Ok(5));
+    bench.check(1, &["[68,4,1,{},[7]]"]);
+    bench.answer(2, 4, false);
+    bench.check(2, &[]);
+    bench.fail(1, 4);
+    bench.check(2, &["[8,48,5,{},\"com.sorry\",[\"no\"]]"]);
+    assert_eq!(bench.call(2, "nothing"), Err(CallError::NoSuchProcedure));
+    bench.check_empty();
+}
+
+#[test]
+fn a_procedure_is_one_sessions_unless_it_is_shared() {
+    use InvocationPolicy::{First, Last, Random, RoundRobin, Single};
+    let mut bench = Bench::new();
+    bench.offer(1, "mine");
+    assert_eq!(bench.register(2, "mine", shared(Single)), Err(RegisterError::Taken));
+    assert_eq!(bench.register(1, "mine", shared(Single)), Err(RegisterError::Again));
+    let otherwise = Err(RegisterError::SharedOtherwise(Single));
+    assert_eq!(bench.register(2, "mine", shared(RoundRobin)), otherwise);
+    bench.check_empty();
+
+    // Of three calls, who gets them; the chance is always 5.
+    for (invoke, expect) in
+        [(First, [1, 1, 1]), (Last, [3, 3, 3]), (Random, [3, 3, 3]), (RoundRobin, [1, 2, 3])]
+    {
+        let mut bench = Bench::new();
+        for session in 1..=3 {
+            assert_eq!(bench.register(session, "ours", shared(invoke)), Ok(1));
+        }
+        for callee in expect {
+            bench.call(4, "ours").unwrap();
+            let told = [1, 2, 3].map(|session| bench.told(session).len());
+            let mut only = [0, 0, 0];
+            only[callee - 1] = 1;
+            assert_eq!(told, only, "{invoke:?}");
+        }
+        // Who leaves is not called any more.
+        bench.leave(3);
+        bench.leave(1);
+        bench.told(4);
+        bench.call(4, "ours").unwrap();
+        assert_eq!(bench.told(2).len(), 1, "{invoke:?}");
+        bench.check_empty();
+    }
+}
+
+#[test]
+fn the_most_specific_registration_is_called() {
+    let mut bench = Bench::new();
+    let policy = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
+    let disclosed = RegisterOptions { disclose_caller: true, ..policy(MatchPolicy::Wildcard) };
+    bench.register(1, "a.b", policy(MatchPolicy::Exact)).unwrap();
+    bench.register(1, "a.", policy(MatchPolicy::Prefix)).unwrap();
+    bench.register(1, "..", disclosed).unwrap();
+    bench.call(2, "a.b").unwrap();
+    bench.call(2, "a.b.c").unwrap();
+    bench.call(2, "b.b.c").unwrap();
+    let caller = r#""caller":2,"caller_authid":"user2","caller_authrole":"anonymous""#;
+    bench.check(
+        1,
+        &[
+            "[68,1,1,{},[7]]",
+            "[68,2,2,{\"procedure\":\"a.b.c\"},[7]]",
+            &format!("[68,3,3,{{\"procedure\":\"b.b.c\",{caller}}},[7]]"),
+        ],
+    );
+    let disclose = CallOptions { disclose_me: true, ..CallOptions::default() };
+    bench.call_with(2, "a.b", disclose).unwrap();
+    bench.check(1, &[&format!("[68,4,1,{{{caller}}},[7]]")]);
+    // The host may say that patterns do not count.
+    let payload = Payload::empty(Codec::Json);
+    let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
+    let mut call = Call { request, options, procedure: "a.b.c".to_owned(), payload };
+    let (dealer, caller, mut batch) = (&bench.dealer, bench.session(2), Batch::default());
+    let refused = dealer.call(caller, &call, false, 0, &mut batch);
+    assert_eq!(refused, Err(CallError::NoSuchProcedure));
+    "a.b".clone_into(&mut call.procedure);
+    assert_eq!(dealer.call(caller, &call, false, 0, &mut batch), Ok(()));
+    assert_eq!(dealer.call(caller, &call, false, 0, &mut batch), Err(CallError::Repeated));
+    bench.check_empty();
+}
+
+#[test]
+fn results_before_the_last_reach_those_who_want_them() {
+    let mut bench = Bench::new();
+    bench.offer(1, "slow");
+    bench.offer(3, "plain");
+    let progress = || CallOptions { receive_progress: true, ..CallOptions::default() };
+    bench.call_with(2, "slow", progress()).unwrap();
+    bench.check(1, &["[68,1,1,{\"receive_progress\":true},[7]]"]);
+    bench.answer(1, 1, true);
+    bench.answer(1, 1, true);
+    bench.answer(1, 1, false);
+    bench.answer(1, 1, true);
+    let part = "[50,3,{\"progress\":true},[\"done\"]]";
+    bench.check(2, &[part, part, "[50,3,{},[\"done\"]]"]);
+    // Neither is anybody given parts who did not ask, nor asked for them who does not know them.
+    bench.call(2, "slow").unwrap();
+    bench.answer(1, 2, true);
+    bench.check(2, &[]);
+    bench.call_with(2, "plain", progress()).unwrap();
+    bench.check(3, &["[68,1,2,{},[7]]"]);
+    bench.check_empty();
+}
+
+#[test]
+fn a_call_can_be_given_up() {
+    let canceled = |call: u64| {
+        let message = "the call was cancelled";
+        format!(
+            "[8,48,{call},{{\"message\":\"{message}\"}},\"wamp.error.canceled\",[\"{message}\"]]"
+        )
+    };
+    let interrupt = |request: u64, mode: &str| {
+        format!("[69,{request},{{\"mode\":\"{mode}\",\"reason\":\"wamp.error.canceled\"}}]")
+    };
+    for (callee, mode, interrupted, answered_at_once) in [
+        (1, CancelMode::Skip, None, true),
+        (1, CancelMode::Kill, Some("kill"), false),
+        (1, CancelMode::KillNoWait, Some("killnowait"), true),
+        // One that cannot be interrupted works on for nothing.
+        (3, CancelMode::Skip, None, true),
+        (3, CancelMode::Kill, None, true),
+        (3, CancelMode::KillNoWait, None, true),
+    ] {
+        let mut bench = Bench::new();
+        bench.offer(callee, "slow");
+        let call = bench.call(2, "slow").unwrap();
+        bench.told(callee);
+        bench.cancel(2, call, mode);
+        bench.cancel(2, call, mode);
+        let told: Vec<String> = interrupted.map(|mode| interrupt(1, mode)).into_iter().collect();
+        assert_eq!(bench.told(callee), told, "{mode:?}");
+        let told: Vec<String> = answered_at_once.then(|| canceled(call)).into_iter().collect();
+        assert_eq!(bench.told(2), told, "{mode:?}");
+        bench.fail(callee, 1);
+        let late = usize::from(!answered_at_once);
+        assert_eq!(bench.told(2).len(), late, "{mode:?}");
+        // Nobody gives up the calls of others, nor one that is over.
+        bench.cancel(1, call, mode);
+        bench.cancel(2, call, mode);
+        assert!(bench.told(2).is_empty() && bench.told(callee).is_empty());
+        bench.check_empty();
+    }
+}
+
+#[test]
+fn whoever_leaves_keeps_nobody_waiting() {
+    let mut bench = Bench::new();
+    bench.offer(1, "one");
+    bench.offer(2, "two");
+    bench.call(3, "one").unwrap();
+    bench.call(4, "one").unwrap();
+    bench.call(1, "one").unwrap();
+    bench.call(1, "two").unwrap();
+    bench.told(1);
+    bench.told(2);
+    bench.leave(1);
+    let message = "the callee has left";
+    let uri = "wamp.error.canceled";
+    bench.check(3, &[&format!("[8,48,3,{{\"message\":\"{message}\"}},\"{uri}\",[\"{message}\"]]")]);
+    bench.check(4, &[&format!("[4,\"4\",\"{uri}\",\"{message}\",{{\"code\":500}}]")]);
+    bench.check(2, &["[69,1,{\"mode\":\"killnowait\",\"reason\":\"wamp.error.canceled\"}]"]);
+    // Its answer comes too late.
+    bench.answer(2, 1, false);
+    assert_eq!(bench.call(3, "one"), Err(CallError::NoSuchProcedure));
+    bench.check_empty();
+}
+
+#[test]
+fn a_registration_that_is_given_up_is_called_no_more() {
+    let mut bench = Bench::new();
+    let id = bench.offer(1, "sum");
+    bench.call(2, "sum").unwrap();
+    assert_eq!(bench.unregister(2, id), Err(UnregisterError));
+    assert_eq!(bench.unregister(1, id), Ok(()));
+    assert_eq!(bench.unregister(1, id), Err(UnregisterError));
+    bench.check(1, &["[68,1,1,{},[7]]", "[67,4]"]);
+    assert_eq!(bench.call(2, "sum"), Err(CallError::NoSuchProcedure));
+    bench.answer(1, 1, false);
+    bench.check(2, &["[50,2,{},[\"done\"]]"]);
+    bench.check_empty();
+}
+
+#[test]
+fn the_host_can_take_registrations_away() {
+    let mut bench = Bench::new();
+    let gone = bench.register(1, "gone", shared(InvocationPolicy::First)).unwrap();
+    bench.register(3, "gone", shared(InvocationPolicy::First)).unwrap();
+    bench.offer(1, "kept");
+    bench.dealer.revoke(|procedure| procedure == "kept", "com.revoked", &mut Batch::default());
+    bench.check(1, &[&format!("[67,0,{{\"registration\":{gone},\"reason\":\"com.revoked\"}}]")]);
+    // Who does not know of it is not told.
+    bench.check(3, &[]);
+    assert_eq!(bench.call(2, "gone"), Err(CallError::NoSuchProcedure));
+    assert_eq!(bench.unregister(1, gone), Err(UnregisterError));
+    bench.call(2, "kept").unwrap();
+    bench.check_empty();
+}
+
+#[test]
+fn nobody_holds_more_than_a_session_may() {
+    let mut bench = Bench::new();
+    for procedure in ["a", "b", "c"] {
+        bench.offer(1, procedure);
+    }
+    let more = bench.register(1, "d", RegisterOptions::default());
+    assert_eq!(more, Err(RegisterError::TooMany(3)));
+    for _ in 0..MOST_CALLS {
+        bench.call(2, "a").unwrap();
+        bench.told(1);
+    }
+    assert_eq!(bench.call(2, "a"), Err(CallError::TooMany));
+    bench.call(3, "a").unwrap();
+    bench.told(1);
+    bench.answer(1, 1, false);
+    bench.call(2, "a").unwrap();
+    bench.check_empty();
+}

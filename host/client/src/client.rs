@@ -1,0 +1,295 @@
+//! A session of WAMP v2 from the client's side: one request at a time, and events.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use jackfield_wamp::dialect::{Codec, Dialect};
+use jackfield_wamp::error_uri;
+use jackfield_wamp::id::{PublicationId, RequestId, SubscriptionId};
+use jackfield_wamp::message::{
+    Authenticate, Call, CallId, CallOptions, Event as WampEvent, Goodbye, Hello, Message, Publish,
+    PublishOptions, Subscribe,
+};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::uri::MatchPolicy;
+use jackfield_wamp::value::{Dict, Value};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::{self, Error as WsError};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls};
+
+use crate::failure::Failure;
+use crate::target::Target;
+
+/// An open session.
+pub struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    codec: Codec,
+    requests: u64,
+    /// By subscription: what was asked for.
+    topics: Vec<(SubscriptionId, String)>,
+    /// Events that came before the answer to a request.
+    early: VecDeque<WampEvent>,
+}
+
+/// Something that was published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Of a subscription to a pattern, the topic that it came by.
+    pub topic: String,
+    /// Shared by all who receive it.
+    pub publication: PublicationId,
+    /// `publisher` and the like, where the publisher wants to be known.
+    pub details: Dict,
+    /// Args and kwargs.
+    pub payload: Payload,
+}
+
+impl Client {
+    /// Connects and joins the realm.
+    ///
+    /// # Errors
+    /// When there is no connection, or no session on it.
+    pub async fn connect(target: &Target) -> Result<Self, Failure> {
+        let cannot = |message: String| Failure::Connect { url: target.shown(), message };
+        let request = target.request()?;
+        let (host, port) = target.address();
+        let stream = TcpStream::connect((host.as_str(), port)).await;
+        let stream = stream.map_err(|error| cannot(error.to_string()))?;
+        // A command waits for each answer before it goes on.
+        stream.set_nodelay(true).map_err(|error| cannot(error.to_string()))?;
+        // Boxed, as TLS takes much room and only for a moment.
+        let opened = Box::pin(client_async_tls(request, stream)).await;
+        let (socket, _) = opened.map_err(|error| match error {
+            WsError::Http(answer) => {
+                let body = answer.body().as_deref().unwrap_or_default();
+                let message = String::from_utf8_lossy(body).trim().to_owned();
+                match answer.status() {
+                    status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                        Failure::Refused { uri: status.to_string(), message }
+                    }
+                    status => cannot(format!("the server answered {status}: {message}")),
+                }
+            }
+            error => cannot(error.to_string()),
+        })?;
+        let (codec, topics, early) = (target.codec, Vec::new(), VecDeque::new());
+        let mut client = Self { socket, codec, requests: 0, topics, early };
+        client.join(target).await?;
+        Ok(client)
+    }
+
+    /// Publishes; whoever wants no acknowledgement gets no id.
+    ///
+    /// # Errors
+    /// When the server refuses it, or is gone.
+    pub async fn publish(
+        &mut self,
+        topic: &str,
+        options: PublishOptions,
+        payload: Payload,
+    ) -> Result<Option<PublicationId>, Failure> {
+        let request = self.request()?;
+        let acknowledge = options.acknowledge;
+        let topic = topic.to_owned();
+        self.send(&Message::Publish(Publish { request, options, topic, payload })).await?;
+        if !acknowledge {
+            return Ok(None);
+        }
+        match self.answer(request).await? {
+            Message::Published(published) => Ok(Some(published.publication)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Subscribes to a topic, or to all that match a pattern.
+    ///
+    /// # Errors
+    /// When the server refuses it, or is gone.
+    pub async fn subscribe(&mut self, topic: &str, policy: MatchPolicy) -> Result<(), Failure> {
+        let request = self.request()?;
+        let topic = topic.to_owned();
+        let subscribe = Subscribe { request, policy, get_retained: false, topic: topic.clone() };
+        self.send(&Message::Subscribe(subscribe)).await?;
+        match self.answer(request).await? {
+            Message::Subscribed(subscribed) => {
+                self.topics.push((subscribed.subscription, topic));
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits for the next event. It may be dropped and called again.
+    ///
+    /// # Errors
+    /// When the server ends the session, or is gone.
+    pub async fn event(&mut self) -> Result<Event, Failure> {
+        if let Some(event) = self.early.pop_front() {
+            return Ok(self.named(event));
+        }
+        match self.receive().await? {
+            Message::Event(event) => Ok(self.named(event)),
+            Message::Unsubscribed(_) => {
+                let message = "the server ended a subscription".to_owned();
+                let uri = error_uri::NO_SUCH_SUBSCRIPTION.to_owned();
+                Err(Failure::Refused { uri, message })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Calls a procedure, and waits for its result.
+    ///
+    /// # Errors
+    /// When the server or the procedure refuses, or the server is gone.
+    pub async fn call(&mut self, procedure: &str, payload: Payload) -> Result<Payload, Failure> {
+        let request = self.request()?;
+        let (options, procedure) = (CallOptions::default(), procedure.to_owned());
+        let call = Call { request: CallId::V2(request), options, procedure, payload };
+        self.send(&Message::Call(call)).await?;
+        match self.answer(request).await? {
+            Message::Result(result) => Ok(result.payload),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Says goodbye, and waits until the server has said so too: everything before it has arrived.
+    ///
+    /// # Errors
+    /// When the server is gone.
+    pub async fn leave(mut self) -> Result<(), Failure> {
+        let reason = error_uri::CLOSE_REALM.to_owned();
+        self.send(&Message::Goodbye(Goodbye { details: Dict::new(), reason })).await?;
+        while let Some(message) = self.read().await? {
+            if let Message::Goodbye(_) = message {
+                break;
+            }
+        }
+        // What was to be said is said; how the transport ends is of no interest.
+        let _gone = self.socket.close(None).await;
+        Ok(())
+    }
+
+    async fn join(&mut self, target: &Target) -> Result<(), Failure> {
+        let role = |name: &str| (name.to_owned(), Value::Map(Dict::new()));
+        let roles: Dict = ["publisher", "subscriber", "caller"].map(role).into_iter().collect();
+        let mut details: Dict = [("roles", roles)].into_iter().collect();
+        details.insert("agent", crate::AGENT);
+        if let Some(authid) = &target.authid {
+            details.insert("authid", authid.as_str());
+        }
+        if target.proof().is_some() {
+            details.insert("authmethods", Value::List(vec!["ticket".into(), "anonymous".into()]));
+        }
+        self.send(&Message::Hello(Hello { realm: target.realm.clone(), details })).await?;
+        loop {
+            match (self.receive().await?, target.proof()) {
+                (Message::Welcome(_), _) => return Ok(()),
+                (Message::Challenge(challenge), Some(proof)) if challenge.method == "ticket" => {
+                    let (signature, extra) = (proof.to_owned(), Dict::new());
+                    self.send(&Message::Authenticate(Authenticate { signature, extra })).await?;
+                }
+                (Message::Challenge(challenge), _) => {
+                    let message = format!("the server asks for a proof by {}", challenge.method);
+                    let uri = error_uri::NO_MATCHING_AUTH_METHOD.to_owned();
+                    return Err(Failure::Refused { uri, message });
+                }
+                (other, _) => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// The answer to a request; events that come before it are kept.
+    async fn answer(&mut self, request: RequestId) -> Result<Message, Failure> {
+        loop {
+            match self.receive().await? {
+                Message::Event(event) => self.early.push_back(event),
+                Message::Error(error) if error.request == request => {
+                    let message = said(&error.details, &error.payload);
+                    return Err(Failure::Refused { uri: error.uri, message });
+                }
+                Message::Result(result) if result.progress => {}
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// The next message; the end of the session is a failure.
+    async fn receive(&mut self) -> Result<Message, Failure> {
+        let ended = || Failure::Lost("the server closed the connection".to_owned());
+        match self.read().await?.ok_or_else(ended)? {
+            Message::Abort(abort) => {
+                let message = said(&abort.details, &abort.payload);
+                Err(Failure::Refused { uri: abort.reason, message })
+            }
+            Message::Goodbye(goodbye) => {
+                let message = said(&goodbye.details, &Payload::empty(self.codec));
+                Err(Failure::Refused { uri: goodbye.reason, message })
+            }
+            message => Ok(message),
+        }
+    }
+
+    /// The next message, or none where the connection ended in good order.
+    async fn read(&mut self) -> Result<Option<Message>, Failure> {
+        loop {
+            let bytes: Bytes = match self.socket.next().await {
+                Some(Ok(tungstenite::Message::Text(text))) => text.into(),
+                Some(Ok(tungstenite::Message::Binary(bytes))) => bytes,
+                None
+                | Some(
+                    Ok(tungstenite::Message::Close(_))
+                    | Err(WsError::ConnectionClosed | WsError::AlreadyClosed),
+                ) => return Ok(None),
+                // Pings are answered by tungstenite.
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => return Err(Failure::lost(error)),
+            };
+            return Message::decode(self.codec, &bytes).map(Some).map_err(Failure::garbled);
+        }
+    }
+
+    async fn send(&mut self, message: &Message) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        message.encode(self.codec, &mut bytes);
+        let frame = if Dialect::V2(self.codec).is_binary() {
+            tungstenite::Message::binary(bytes)
+        } else {
+            let text = String::from_utf8(bytes).map_err(Failure::garbled)?;
+            tungstenite::Message::text(text)
+        };
+        self.socket.send(frame).await.map_err(Failure::lost)
+    }
+
+    fn request(&mut self) -> Result<RequestId, Failure> {
+        self.requests += 1;
+        let request = RequestId::new(self.requests);
+        request.ok_or_else(|| Failure::garbled("more requests than there are numbers"))
+    }
+
+    fn named(&self, event: WampEvent) -> Event {
+        let WampEvent { subscription, publication, details, payload } = event;
+        let asked = self.topics.iter().find(|(id, _)| *id == subscription);
+        let topic = match details.get("topic").and_then(Value::as_text) {
+            Some(topic) => topic.to_owned(),
+            None => asked.map(|(_, topic)| topic.clone()).unwrap_or_default(),
+        };
+        Event { topic, publication, details, payload }
+    }
+}
+
+fn unexpected(message: &Message) -> Failure {
+    let text = format!("{message:?}");
+    let name = text.split(['(', ' ']).next().unwrap_or_default();
+    Failure::Garbled(format!("it sent {} out of turn", name.to_uppercase()))
+}
+
+/// What a refusal tells people: in `details.message`, or as the first argument.
+fn said(details: &Dict, payload: &Payload) -> String {
+    if let Some(text) = details.get("message").and_then(Value::as_text) {
+        return text.to_owned();
+    }
+    if payload.is_empty() { String::new() } else { payload.args_json().into_owned() }
+}

@@ -1,0 +1,39 @@
+//! Why a command did not come to its end: where it failed, in the server's own words where there
+//! are any.
+
+/// Why a command did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// There is no WebSocket to be had, or not any more.
+    #[error("cannot connect to {url}: {message}")]
+    Connect {
+        /// The server's, without what is secret in it.
+        url: String,
+        /// What the system or the server said.
+        message: String,
+    },
+    /// The connection ended before its time.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// The server said no.
+    #[error("{uri}: {message}")]
+    Refused {
+        /// WAMP's error URI; of a handshake, the HTTP status.
+        uri: String,
+        /// For people.
+        message: String,
+    },
+    /// The server said something that is not understood.
+    #[error("the server does not speak WAMP v2 as it should: {0}")]
+    Garbled(String),
+}
+
+impl Failure {
+    pub(crate) fn lost(error: impl std::fmt::Display) -> Self {
+        Self::Lost(error.to_string())
+    }
+
+    pub(crate) fn garbled(error: impl std::fmt::Display) -> Self {
+        Self::Garbled(error.to_string())
+    }
+}

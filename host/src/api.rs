@@ -1,0 +1,212 @@
+//! Publishing and calling over HTTP, for backends that have no WebSocket: `POST /api/publish` and
+//! `POST /api/call`.
+//!
+//! Both take the road of a client's PUBLISH and CALL ([`crate::dispatch`]): route, `allow`, the
+//! handler's hook. Called by [`crate::http`]. [`tokens`] knows who may; [`publish`] and [`call`]
+//! read what is asked for, in JSON ([`body`]); [`repeats`] answers a repeated request without doing
+//! it again; [`problem`] has the words for what is refused.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use hyper::{HeaderMap, Method, Request};
+use jackfield_wamp::error_uri;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::config;
+use crate::http::Answer;
+
+mod body;
+mod call;
+mod problem;
+mod publish;
+mod repeats;
+mod tokens;
+
+use problem::Problem;
+use repeats::{Claim, Repeats};
+use tokens::{Token, Tokens};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// On an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Bytes of the longest key that tells repeated requests.
+const LONGEST_KEY: usize = 255;
+
+/// The API of a server that has one.
+pub(crate) struct Api {
+    tokens: Tokens,
+    repeats: Arc<Repeats>,
+    /// Each request that is handled has one; it bounds the memory of bodies.
+    places: Arc<Semaphore>,
+    body: usize,
+    batch: usize,
+    body_timeout: Duration,
+}
+
+impl Api {
+    /// None without tokens.
+    ///
+    /// # Errors
+    /// When a token is not where the configuration says.
+    pub(crate) fn new(config: &config::Config) -> Result<Option<Self>, config::ConfigError> {
+        let config::Api { tokens, body, batch, requests, body_timeout, .. } = &config.api;
+        if tokens.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            tokens: Tokens::fetch(tokens, config.limits.outbox)?,
+            repeats: Arc::default(),
+            places: Arc::new(Semaphore::new(*requests)),
+            body: *body,
+            batch: *batch,
+            body_timeout: *body_timeout,
+        }))
+    }
+
+    /// The names of those who may use it.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.tokens.names().collect()
+    }
+}
+
+/// Answers a request below `/api/`.
+pub(crate) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
+    let Some(api) = &app.api else { return Problem::switched_off().answer() };
+    let answer = match request.uri().path() {
+        "/api/publish" => api.serve(app, Work::Publish, request).await,
+        "/api/call" => api.serve(app, Work::Call, request).await,
+        path => Err(Problem::not_found(path)),
+    };
+    answer.unwrap_or_else(Problem::answer)
+}
+
+impl Api {
+    async fn serve(
+        &self,
+        app: &Arc<App>,
+        work: Work,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Problem> {
+        if request.method() != Method::POST {
+            return Err(Problem::method_not_allowed());
+        }
+        let token = self.tokens.find(request.headers().get(AUTHORIZATION))?;
+        check_kind(request.headers())?;
+        let key = repeat_key(request.headers())?;
+        if app.is_stopping() {
+            return Err(Problem::stopping());
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_full| Problem::too_many())?;
+        let body = self.read(request).await?;
+        let task = Task { app: Arc::clone(app), token, work, body, batch: self.batch, place };
+        match key {
+            Some(key) => self.once(key, task).await,
+            // A task of its own ends what it began, whether or not its client waits for it.
+            None => tokio::spawn(task.run()).await.map_err(|_panic| Problem::failed()),
+        }
+    }
+
+    /// Does it, unless it has been done: then the first answer is given again.
+    async fn once(&self, key: String, task: Task) -> Result<Answer, Problem> {
+        let key = (task.token.name.clone(), key);
+        let digest = Sha256::new_with_prefix([task.work as u8]).chain_update(&task.body);
+        let digest = digest.finalize().into();
+        match self.repeats.claim(&key, digest, Instant::now()) {
+            Claim::New(answered) => {
+                let repeats = Arc::clone(&self.repeats);
+                let waiting = answered.subscribe();
+                tokio::spawn(async move {
+                    let answer = task.run().await;
+                    repeats.settle(&key, &answer);
+                    answered.send_replace(Some(answer));
+                });
+                wait(waiting).await
+            }
+            Claim::Again(answered) => Ok(wait(answered).await?.with(REPLAYED, "true")),
+            Claim::Other => Err(Problem::key_reused()),
+        }
+    }
+
+    /// The body, whole.
+    async fn read(&self, request: Request<Incoming>) -> Result<Bytes, Problem> {
+        let limit = self.body;
+        let announced = request.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+        if announced.and_then(|it| it.parse().ok()).is_some_and(|length: usize| length > limit) {
+            return Err(Problem::too_large(limit));
+        }
+        let body = timeout(self.body_timeout, Limited::new(request, limit).collect()).await;
+        match body {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limit)),
+            Ok(Err(error)) => Err(Problem::unreadable(&error.to_string())),
+            Err(_elapsed) => Err(Problem::too_slow(self.body_timeout)),
+        }
+    }
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Publish,
+    Call,
+}
+
+/// What was asked for, on its way.
+struct Task {
+    app: Arc<App>,
+    token: Arc<Token>,
+    work: Work,
+    body: Bytes,
+    batch: usize,
+    place: OwnedSemaphorePermit,
+}
+
+impl Task {
+    async fn run(self) -> Answer {
+        let Self { app, token, work, body, batch, place } = self;
+        let answer = match work {
+            Work::Publish => publish::publish(&app, &token, &body, batch).await,
+            Work::Call => call::call(&app, &token, &body).await,
+        };
+        drop(place);
+        answer.unwrap_or_else(Problem::answer)
+    }
+}
+
+async fn wait(mut answered: watch::Receiver<Option<Answer>>) -> Result<Answer, Problem> {
+    let answer = answered.wait_for(Option::is_some).await.map_err(|_gone| Problem::failed())?;
+    answer.clone().ok_or_else(Problem::failed)
+}
+
+/// JSON, and not packed.
+fn check_kind(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") && !headers.contains_key(CONTENT_ENCODING) {
+        Ok(())
+    } else {
+        Err(Problem::unsupported(kind))
+    }
+}
+
+/// What tells a repeated request, if the client wants that.
+fn repeat_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match key.to_str() {
+        Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => {
+            let message = format!("an Idempotency-Key has 1 to {LONGEST_KEY} ASCII characters");
+            Err(Problem::bad_request(error_uri::INVALID_ARGUMENT, message))
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Bodies of requests: JSON, whose parts that are passed on keep the form in which they came.
+
+use jackfield_wamp::error_uri;
+use jackfield_wamp::payload::Payload;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::problem::Problem;
+
+/// A body that is JSON.
+pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let message = format!("the body is not JSON: {error}");
+        Problem::bad_request(error_uri::INVALID_ARGUMENT, message)
+    })
+}
+
+/// A part of a body as what it should be.
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a RawValue, what: &str) -> Result<T, Problem> {
+    serde_json::from_str(text.get()).map_err(|error| {
+        // Its place is one in a part of the body, which the client does not see as such.
+        let text = error.to_string();
+        let why = text.split(" at line ").next().unwrap_or_default();
+        Problem::invalid(format!("this is not a {what}: {why}"))
+    })
+}
+
+/// The arguments of a publication or a call.
+pub(super) fn payload(
+    args: Option<&RawValue>,
+    kwargs: Option<&RawValue>,
+) -> Result<Payload, Problem> {
+    let [args, kwargs] = [args, kwargs].map(|text| text.map_or("", RawValue::get));
+    Payload::from_json(args, kwargs).map_err(|error| Problem::invalid(error.to_string()))
+}

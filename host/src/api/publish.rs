@@ -1,0 +1,154 @@
+//! `POST /api/publish`: one publication or several, each on the road of a client's PUBLISH.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use hyper::StatusCode;
+use jackfield_broker::Batch;
+use jackfield_wamp::id::{RequestId, SessionId};
+use jackfield_wamp::message::{Publish, PublishOptions, ReceiverFilter};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::body;
+use super::problem::Problem;
+use super::tokens::Token;
+use crate::app::App;
+use crate::http::Answer;
+
+/// Events are flushed after so many publications at the latest, so that a long batch does not hold
+/// back what it has published.
+const FLUSH_AFTER: usize = 32;
+
+/// How a refusal calls it.
+const WHAT: &str = "publication";
+
+/// One publication as it is written. An unknown key is refused: a misspelt `eligible` would reach
+/// everybody.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    kwargs: Option<&'a RawValue>,
+    #[serde(default)]
+    realm: Option<String>,
+    #[serde(default)]
+    disclose_me: bool,
+    #[serde(default)]
+    exclude: Option<BTreeSet<u64>>,
+    #[serde(default)]
+    exclude_authid: Option<BTreeSet<String>>,
+    #[serde(default)]
+    exclude_authrole: Option<BTreeSet<String>>,
+    #[serde(default)]
+    eligible: Option<BTreeSet<u64>>,
+    #[serde(default)]
+    eligible_authid: Option<BTreeSet<String>>,
+    #[serde(default)]
+    eligible_authrole: Option<BTreeSet<String>>,
+}
+
+/// Several of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Items<'a> {
+    #[serde(borrow)]
+    publish: Vec<&'a RawValue>,
+}
+
+/// What tells the two apart.
+#[derive(Deserialize)]
+struct Shape {
+    publish: Option<IgnoredAny>,
+}
+
+/// Publishes what a body asks for.
+///
+/// # Errors
+/// When nothing was published; a batch of which some were refused is an answer.
+pub(super) async fn publish(
+    app: &App,
+    token: &Token,
+    body: &[u8],
+    most: usize,
+) -> Result<Answer, Problem> {
+    let body = body::parse(body)?;
+    let shape: Shape = body::read(body, WHAT)?;
+    let mut batch = Batch::default();
+    if shape.publish.is_none() {
+        let published = one(app, token, body, &mut batch).await?;
+        batch.flush();
+        return Ok(Answer::json(StatusCode::OK, &published));
+    }
+    let Items { publish: items } = body::read(body, WHAT)?;
+    if items.len() > most {
+        return Err(Problem::too_many_items(most));
+    }
+    let mut failed = 0;
+    let mut published = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let result = one(app, token, item, &mut batch).await;
+        failed += usize::from(result.is_err());
+        published.push(result.unwrap_or_else(|problem| problem.of_item(index)));
+        if (index + 1) % FLUSH_AFTER == 0 {
+            batch.flush();
+        }
+    }
+    batch.flush();
+    Ok(Answer::json(StatusCode::OK, &json!({ "published": published, "failed": failed })))
+}
+
+async fn one(
+    app: &App,
+    token: &Token,
+    item: &RawValue,
+    batch: &mut Batch,
+) -> Result<Value, Problem> {
+    let item: Item<'_> = body::read(item, WHAT)?;
+    let dispatch = token.dispatch(app, item.realm.as_deref())?;
+    let accepted = dispatch.publish(&token.session, &item.publish()?, batch).await?;
+    Ok(json!({ "publication": accepted.publication.get(), "delivered": accepted.delivered }))
+}
+
+impl Item<'_> {
+    fn publish(self) -> Result<Publish, Problem> {
+        let payload = body::payload(self.args, self.kwargs)?;
+        let filter = ReceiverFilter {
+            exclude: self.exclude.map(sessions).transpose()?.unwrap_or_default(),
+            exclude_authid: self.exclude_authid.unwrap_or_default(),
+            exclude_authrole: self.exclude_authrole.unwrap_or_default(),
+            eligible: some("eligible", self.eligible)?.map(sessions).transpose()?,
+            eligible_authid: some("eligible_authid", self.eligible_authid)?,
+            eligible_authrole: some("eligible_authrole", self.eligible_authrole)?,
+        };
+        let options = PublishOptions {
+            disclose_me: self.disclose_me,
+            filter: (filter != ReceiverFilter::default()).then(|| Box::new(filter)),
+            ..PublishOptions::default()
+        };
+        let topic = self.topic.into_owned();
+        Ok(Publish { request: RequestId::default(), options, topic, payload })
+    }
+}
+
+/// A list of those who may receive it is not empty. To WAMP an empty one is everybody; whoever
+/// computed it and found nobody means the opposite.
+fn some<T>(key: &str, list: Option<BTreeSet<T>>) -> Result<Option<BTreeSet<T>>, Problem> {
+    if list.as_ref().is_some_and(BTreeSet::is_empty) {
+        let message = format!("`{key}` names nobody: leave it out to reach everybody");
+        return Err(Problem::invalid(message));
+    }
+    Ok(list)
+}
+
+fn sessions(ids: BTreeSet<u64>) -> Result<BTreeSet<SessionId>, Problem> {
+    let session =
+        |id| SessionId::new(id).ok_or_else(|| Problem::invalid(format!("{id} is no session's id")));
+    ids.into_iter().map(session).collect()
+}

@@ -1,0 +1,179 @@
+//! Who may use the API: a request's token, and the identity that routes and handlers see for it.
+
+use std::sync::Arc;
+
+use hyper::header::HeaderValue;
+use jackfield_broker::{Bounds, Features, Identity, Link, Outbox, Session};
+use jackfield_wamp::dialect::{Codec, Dialect};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::config::ConfigError;
+use crate::config::api::ApiToken;
+use crate::dispatch::Dispatch;
+use crate::ids;
+
+/// All tokens of a server.
+pub(super) struct Tokens(Vec<Arc<Token>>);
+
+/// One who may use the API.
+pub(super) struct Token {
+    /// For the log and for handlers.
+    pub(super) name: String,
+    /// The only realm that it is good for, if it is not for all.
+    pub(super) realm: Option<String>,
+    /// What dispatch takes its publications for: a session that is in no realm, so that nobody
+    /// meets it and nothing is delivered to it.
+    pub(super) session: Arc<Session>,
+    /// Of the token: the text itself is not kept.
+    digest: [u8; 32],
+}
+
+impl Tokens {
+    /// Fetches them from where the configuration says.
+    pub(super) fn fetch(config: &[ApiToken], bounds: Bounds) -> Result<Self, ConfigError> {
+        let mut tokens: Vec<Arc<Token>> = Vec::new();
+        for entry in config {
+            let digest = Sha256::digest(entry.fetch()?.as_bytes()).into();
+            if let Some(other) = tokens.iter().find(|other| other.digest == digest) {
+                let ApiToken { place, name, .. } = entry;
+                let message = format!(
+                    "{place}: error: the token `{name}` is the same as `{}`\n  = help: give each \
+                     its own, or nobody can tell who it was",
+                    other.name
+                );
+                return Err(ConfigError::Secret { message });
+            }
+            let session = session(entry, bounds).map_err(|error| ConfigError::Secret {
+                message: format!("error: the system has no randomness to give: {error}"),
+            })?;
+            let (name, realm) = (entry.name.clone(), entry.realm.clone());
+            tokens.push(Arc::new(Token { name, realm, session, digest }));
+        }
+        Ok(Self(tokens))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|token| token.name.as_str())
+    }
+
+    /// Whose token it is. RFC 6750, section 2.1.
+    ///
+    /// Digests of one length are compared, each to its end, and all of them: how long it takes
+    /// tells nothing of any token.
+    pub(super) fn find(&self, authorization: Option<&HeaderValue>) -> Result<Arc<Token>, Problem> {
+        let credentials = authorization.and_then(|it| it.as_bytes().split_first_chunk::<7>());
+        let Some((_, token)) = credentials.filter(|it| it.0.eq_ignore_ascii_case(b"bearer "))
+        else {
+            return Err(Problem::unauthenticated());
+        };
+        let digest: [u8; 32] = Sha256::digest(token.trim_ascii()).into();
+        let mut found = None;
+        for known in &self.0 {
+            if bool::from(known.digest.ct_eq(&digest)) {
+                found = Some(known);
+            }
+        }
+        found.map(Arc::clone).ok_or_else(Problem::wrong_token)
+    }
+}
+
+impl Token {
+    /// The realm that a request names, or the token's own, or the server's first.
+    pub(super) fn dispatch(
+        &self,
+        app: &App,
+        asked: Option<&str>,
+    ) -> Result<Arc<Dispatch>, Problem> {
+        match (asked, self.realm.as_deref()) {
+            (Some(asked), Some(own)) if asked != own => {
+                Err(Problem::other_realm(&self.name, asked))
+            }
+            (Some(realm), _) | (None, Some(realm)) => {
+                app.realm(realm).ok_or_else(|| Problem::no_such_realm(realm))
+            }
+            (None, None) => Ok(app.default_realm()),
+        }
+    }
+}
+
+fn session(token: &ApiToken, bounds: Bounds) -> Result<Arc<Session>, getrandom::Error> {
+    let identity = Identity {
+        authid: token.name.clone(),
+        roles: token.roles.clone(),
+        authmethod: "token".to_owned(),
+        claims: "{}".to_owned(),
+    };
+    let outbox = Arc::new(Outbox::new(bounds));
+    let dialect = Dialect::V2(Codec::Json);
+    let features = Features::default();
+    let session =
+        Session::new(ids::session()?, identity, dialect, features, outbox, Arc::new(Nobody));
+    Ok(Arc::new(session))
+}
+
+/// The connection of a session that has none.
+struct Nobody;
+
+impl Link for Nobody {
+    fn flush(&self) {}
+
+    fn interrupt(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_broker::Overflow;
+
+    use super::*;
+    use crate::config::api::Secret;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn fetch(tokens: &[(&str, &str)]) -> Result<Tokens, ConfigError> {
+        let token = |(name, text): &(&str, &str)| ApiToken {
+            name: (*name).to_owned(),
+            secret: Secret::Text((*text).to_owned()),
+            roles: vec!["backend".to_owned()],
+            realm: None,
+            place: "j.yml:1:1".to_owned(),
+        };
+        let tokens: Vec<_> = tokens.iter().map(token).collect();
+        Tokens::fetch(&tokens, Bounds { bytes: 1, frames: 1, overflow: Overflow::DropEvent })
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_whole_text() {
+        let tokens = fetch(&[("a", A), ("b", B)]).unwrap();
+        let check = |header: Option<&str>, expect: Option<&str>| {
+            let value = header.map(|it| HeaderValue::from_str(it).unwrap());
+            let found = tokens.find(value.as_ref()).ok();
+            assert_eq!(found.as_ref().map(|it| it.name.as_str()), expect, "{header:?}");
+        };
+        check(Some(&format!("Bearer {A}")), Some("a"));
+        check(Some(&format!("bearer  {B}")), Some("b"));
+        check(Some(&format!("Bearer {A}a")), None);
+        check(Some(&format!("Bearer {}", &A[1..])), None);
+        check(Some("Bearer"), None);
+        check(Some("Bearer "), None);
+        check(Some(&format!("Basic {A}")), None);
+        check(Some(A), None);
+        check(None, None);
+        let session = &tokens.0[0].session;
+        assert_eq!(session.identity.authmethod, "token");
+        assert_eq!(
+            (session.identity.authid.as_str(), session.identity.authrole()),
+            ("a", "backend")
+        );
+    }
+
+    #[test]
+    fn two_names_for_one_token_are_refused() {
+        let error = fetch(&[("a", A), ("b", A)]).err().unwrap().to_string();
+        assert!(error.starts_with("j.yml:1:1: error: the token `b` is the same as `a`"), "{error}");
+        assert!(!error.contains(A), "{error}");
+    }
+}

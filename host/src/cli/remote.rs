@@ -1,0 +1,187 @@
+//! What the commands that talk to a running server have in common: how it is named, how long it may
+//! take, and how they end. The client itself is the crate `jackfield-client`.
+//!
+//! Exit codes: 0 done; 1 refused by the server; 2 usage; 3 cannot connect, or the connection was
+//! lost; 4 timed out. They are documented in `docs/publishing.md`.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jackfield_client::{Client, Failure, Target};
+use jackfield_wamp::dialect::Codec;
+use jackfield_wamp::payload::Payload;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::http::Uri;
+
+/// How a server is named, and who wants something of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Remote {
+    /// The server, such as ws://127.0.0.1:8080/ or wss://example.com/ws.
+    #[arg(value_name = "URL", value_parser = Target::parse_url)]
+    url: Uri,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// The realm to join.
+    #[arg(long, default_value = "realm1")]
+    realm: String,
+    /// How messages are written.
+    #[arg(long, value_enum, default_value_t = Serializer::Json)]
+    serializer: Serializer,
+    /// Who to be, where the server asks for a proof.
+    #[arg(long)]
+    authid: Option<String>,
+    /// A ticket; better in the environment variable JACKFIELD_TICKET, which nobody else can see.
+    #[arg(long)]
+    ticket: Option<String>,
+    /// A token, sent as `Authorization: Bearer`; better in JACKFIELD_TOKEN.
+    #[arg(long, conflicts_with = "ticket")]
+    token: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Serializer {
+    Json,
+    Msgpack,
+    Cbor,
+}
+
+/// How a command ended, other than well.
+pub(super) enum Ended {
+    /// The server's affair, or the network's.
+    Failed(Failure),
+    /// What was asked for makes no sense.
+    Usage(String),
+    /// It did not happen in this time.
+    TimedOut(Duration),
+    /// What was learnt cannot be written.
+    Output(io::Error),
+}
+
+impl Remote {
+    /// Opens a session.
+    pub(super) async fn connect(self) -> Result<Client, Ended> {
+        let Options { realm, serializer, authid, ticket, token } = self.options;
+        let from = |name| std::env::var(name).ok().filter(|it: &String| !it.is_empty());
+        // Whichever was given by hand stands alone.
+        let by_hand = ticket.is_some() || token.is_some();
+        let ticket = ticket.or_else(|| from("JACKFIELD_TICKET").filter(|_| !by_hand));
+        let token = token.or_else(|| from("JACKFIELD_TOKEN").filter(|_| !by_hand));
+        let codec = match serializer {
+            Serializer::Json => Codec::Json,
+            Serializer::Msgpack => Codec::MessagePack,
+            Serializer::Cbor => Codec::Cbor,
+        };
+        let target = Target { url: self.url, realm, codec, authid, ticket, token };
+        Ok(Client::connect(&target).await?)
+    }
+}
+
+/// Runs a command to its end, and says on stderr what went wrong.
+pub(super) fn run(command: impl Future<Output = Result<(), Ended>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => Err(Ended::Output(error)),
+    };
+    let (code, message) = match ended {
+        Ok(()) => return ExitCode::SUCCESS,
+        // That nobody reads on is no failure.
+        Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return ExitCode::SUCCESS;
+        }
+        Err(Ended::Output(error)) => (1, error.to_string()),
+        Err(Ended::Usage(message)) => (2, message),
+        Err(Ended::TimedOut(limit)) => (4, format!("timed out after {limit:?}")),
+        Err(Ended::Failed(failure)) => match &failure {
+            Failure::Refused { .. } => (1, failure.to_string()),
+            Failure::Connect { .. } | Failure::Lost(_) | Failure::Garbled(_) => {
+                (3, failure.to_string())
+            }
+        },
+    };
+    // There is nowhere left to report that stderr fails as well.
+    let _ = writeln!(io::stderr(), "error: {message}");
+    ExitCode::from(code)
+}
+
+/// Gives a command so long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    command: impl Future<Output = Result<T, Ended>>,
+) -> Result<T, Ended> {
+    tokio::time::timeout(limit, command).await.unwrap_or(Err(Ended::TimedOut(limit)))
+}
+
+/// A span of time as an option: `500ms`, `10s`, `2m`, or a number of seconds.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    crate::config::span(text).ok_or_else(|| "write 500ms, 10s, 2m or a number of seconds".into())
+}
+
+/// Arguments as they are typed: what is JSON is meant as JSON, and anything else as text.
+pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Payload, Ended> {
+    let value = |arg: &String| match serde_json::from_str::<&RawValue>(arg) {
+        Ok(value) if !text => value.get().to_owned(),
+        _ => serde_json::Value::from(arg.as_str()).to_string(),
+    };
+    let args = format!("[{}]", args.iter().map(value).collect::<Vec<_>>().join(","));
+    Payload::from_json(&args, kwargs).map_err(|error| Ended::Usage(error.to_string()))
+}
+
+/// Writes one JSON value and a line end, and does not keep it back.
+pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), Ended> {
+    let text =
+        if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    let text = text.map_err(|error| Ended::Output(error.into()))?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Ended::Output)
+}
+
+/// A part of a payload, which is JSON already.
+pub(super) fn raw(text: &str) -> Result<Box<RawValue>, Ended> {
+    RawValue::from_string(text.to_owned()).map_err(|error| Ended::Output(error.into()))
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_that_is_json_is_json() {
+        let check = |args: &[&str], text: bool, expect: &str| {
+            let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
+            let Ok(payload) = payload(&args, "", text) else { panic!("{args:?}") };
+            assert_eq!(payload.args_json(), expect, "{args:?}");
+        };
+        check(&[], false, "[]");
+        check(&["1", "-2.50", "true", "null"], false, "[1,-2.50,true,null]");
+        check(&["hello", "\"hello\"", ""], false, r#"["hello","hello",""]"#);
+        check(
+            &[r#"{"b":1,"a":[]}"#, "18446744073709551615"],
+            false,
+            r#"[{"b":1,"a":[]},18446744073709551615]"#,
+        );
+        check(&["1", "{", "say \"hi\""], true, r#"["1","{","say \"hi\""]"#);
+        check(&["1 2", "{"], false, r#"["1 2","{"]"#);
+    }
+
+    #[test]
+    fn keyword_arguments_are_an_object() {
+        assert!(payload(&[], r#"{"a":1}"#, false).is_ok());
+        for wrong in ["[1]", "x", "{\"a\":1} 2"] {
+            assert!(matches!(payload(&[], wrong, false), Err(Ended::Usage(_))), "{wrong}");
+        }
+    }
+}

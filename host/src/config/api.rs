@@ -1,0 +1,415 @@
+//! The HTTP API's settings: who may publish without a WebSocket, and how much at a time.
+//!
+//! A token is named by where it is found (a file, a variable of the environment, or the text
+//! itself) and is fetched only by a server that starts: `jackfield check` runs where secrets are
+//! not. Nothing here prints one, not even the errors of a file that is not understood.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use super::bytes::Bytes;
+use super::error::{ConfigError, Mistake};
+use super::file::{set_bytes, set_count, set_span};
+use super::span::Span;
+
+/// The role of a token that is given none.
+const BACKEND: &str = "backend";
+
+/// Characters of the shortest token: shorter ones can be guessed.
+const SHORTEST: usize = 16;
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Who may use it; without any it is not there.
+    pub tokens: Vec<ApiToken>,
+    /// Bytes of the longest request body.
+    pub body: usize,
+    /// Publications of one request.
+    pub batch: usize,
+    /// Requests that are handled at one time.
+    pub requests: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// How long a connection is kept that asks for nothing.
+    pub idle_timeout: Duration,
+}
+
+/// One who may use the HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    /// For the log, and the `authid` that handlers see.
+    pub name: String,
+    /// The token itself, or where it is.
+    pub secret: Secret,
+    /// What routes and handlers go by.
+    pub roles: Vec<String>,
+    /// The only realm that it is good for; without one it is good for all.
+    pub realm: Option<String>,
+    /// `path:LINE:COLUMN` of its entry.
+    pub place: String,
+}
+
+/// A secret of the settings, or where it is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The text itself.
+    Text(String),
+    /// A file that holds it; line ends at its end are not part of it.
+    File(PathBuf),
+    /// A variable of the environment.
+    Env(String),
+}
+
+/// Stated in `docs/configuration.md` too; a test holds the two together.
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            tokens: Vec::new(),
+            body: 1 << 20,
+            batch: 1_000,
+            requests: 64,
+            body_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+        }
+    }
+}
+
+impl ApiToken {
+    /// The token itself, fetched now. Relative paths start at the working directory.
+    ///
+    /// # Errors
+    /// When it is not where it should be, or no token; with the place of its entry.
+    pub fn fetch(&self) -> Result<String, ConfigError> {
+        let Self { name, place, .. } = self;
+        let wrong = |what: String| ConfigError::Secret {
+            message: format!("{place}: error: the token `{name}` {what}"),
+        };
+        let token = match &self.secret {
+            Secret::Text(text) => text.clone(),
+            Secret::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| wrong(format!("is not in {}: {error}", path.display())))?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+            Secret::Env(variable) => std::env::var(variable).map_err(|_| {
+                wrong(format!("is not in the environment: set {variable}, or name another"))
+            })?,
+        };
+        acceptable(&token).map_err(|what| wrong(format!("{what}\n  = help: {HELP}")))?;
+        Ok(token)
+    }
+}
+
+const HELP: &str = "`openssl rand -hex 32` makes a good one";
+
+/// What a header of HTTP can hold (RFC 6750, section 2.1), and nobody guesses.
+fn acceptable(token: &str) -> Result<(), String> {
+    if token.len() < SHORTEST {
+        return Err(format!("is shorter than {SHORTEST} characters"));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("has white space or other characters that no header can hold".to_owned());
+    }
+    Ok(())
+}
+
+/// The place, never the secret.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Secret"),
+            Self::File(path) => write!(f, "Secret({})", path.display()),
+            Self::Env(name) => write!(f, "Secret(${name})"),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WrittenApi {
+    tokens: Quiet<Vec<Spanned<Quiet<WrittenToken>>>>,
+    body: Option<Bytes>,
+    batch: Option<NonZeroUsize>,
+    requests: Option<NonZeroUsize>,
+    body_timeout: Option<Span>,
+    idle_timeout: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenToken {
+    name: String,
+    token: WrittenSecret,
+    roles: Option<Vec<String>>,
+    realm: Option<String>,
+}
+
+impl WrittenApi {
+    pub(super) fn apply(
+        self,
+        path: &str,
+        realms: &[String],
+        api: &mut Api,
+    ) -> Result<(), ConfigError> {
+        set_bytes(&mut api.body, self.body);
+        set_count(&mut api.batch, self.batch);
+        set_count(&mut api.requests, self.requests);
+        set_span(&mut api.body_timeout, self.body_timeout);
+        set_span(&mut api.idle_timeout, self.idle_timeout);
+        for written in self.tokens.0 {
+            let place = written.referenced;
+            let (line, column) = (place.line(), place.column());
+            let entry = format!("{path}:{line}:{column}");
+            let token = written.value.0.token(entry, realms, &api.tokens);
+            api.tokens.push(token.map_err(|(message, help)| {
+                ConfigError::Invalid(Mistake {
+                    path: path.to_owned(),
+                    line,
+                    column,
+                    message,
+                    help: Some(help.to_owned()),
+                })
+            })?);
+        }
+        Ok(())
+    }
+}
+
+impl WrittenToken {
+    fn token(
+        self,
+        place: String,
+        realms: &[String],
+        others: &[ApiToken],
+    ) -> Result<ApiToken, (String, &'static str)> {
+        let Self { name, token: WrittenSecret(secret), roles, realm } = self;
+        if name.is_empty() || others.iter().any(|other| other.name == name) {
+            let message = format!("`{name}` is not a name that tells this token from the others");
+            return Err((message, "give each token a name of its own; logs and handlers see it"));
+        }
+        if let Some(realm) = realm.as_ref().filter(|realm| !realms.contains(realm)) {
+            let message = format!("the token `{name}` is for a realm `{realm}` that there is not");
+            return Err((message, "name one that `realms` lists, or leave the key out for all"));
+        }
+        if let Secret::Text(text) = &secret {
+            acceptable(text).map_err(|what| (format!("the token `{name}` {what}"), HELP))?;
+        }
+        let roles = roles.unwrap_or_else(|| vec![BACKEND.to_owned()]);
+        Ok(ApiToken { name, secret, roles, realm, place })
+    }
+}
+
+/// A list or a map. Of anything else that stands in its place, serde's own errors repeat the text,
+/// which may be a secret that has slipped.
+#[derive(Default)]
+struct Quiet<T>(T);
+
+struct QuietVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Quiet<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(QuietVisitor(std::marker::PhantomData)).map(Self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for QuietVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tokens, each { name: NAME, token: … }")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
+        T::deserialize(SeqAccessDeserializer::new(seq))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<T, E> {
+        Err(E::custom("`tokens` is a list, each entry { name: NAME, token: … }"))
+    }
+}
+
+struct WrittenSecret(Secret);
+
+impl<'de> Deserialize<'de> for WrittenSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor).map(Self)
+    }
+}
+
+struct SecretVisitor;
+
+impl SecretVisitor {
+    const WRONG: &'static str =
+        "a token is text in quotes, or { file: PATH }, or { env: NAME }, and nothing else";
+}
+
+/// Each wrong kind is refused here, as serde's own errors repeat the value.
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text in quotes, { file: PATH } or { env: NAME }")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Secret, E> {
+        Ok(Secret::Text(value.to_owned()))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
+        let key: Option<String> = map.next_key()?;
+        let secret = match key.as_deref() {
+            Some("file") => Secret::File(Path::new(&map.next_value::<String>()?).to_owned()),
+            Some("env") => Secret::Env(map.next_value()?),
+            _ => return Err(A::Error::custom(Self::WRONG)),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(secret),
+            Some(_) => Err(A::Error::custom(Self::WRONG)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const LONG: &str = "0123456789abcdef0123456789abcdef";
+
+    fn parse(text: &str) -> Result<Api, ConfigError> {
+        Config::parse("j.yml", text).map(|config| config.api)
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expect: &str) {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
+        assert!(!error.contains("0123") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn every_key_is_taken_in() {
+        let text = format!(
+            "
+realms: [realm1, shop]
+api:
+  tokens:
+    - {{ name: deploy, token: {LONG} }}
+    - {{ name: shop, token: {{ file: /run/secrets/x }}, roles: [a, b], realm: shop }}
+    - {{ name: cron, token: {{ env: CRON_TOKEN }} }}
+  body: 2 MiB
+  batch: 3
+  requests: 4
+  body_timeout: 5s
+  idle_timeout: 6s
+"
+        );
+        let api = parse(&text).unwrap();
+        assert_eq!((api.body, api.batch, api.requests), (2 << 20, 3, 4));
+        assert_eq!((api.body_timeout.as_secs(), api.idle_timeout.as_secs()), (5, 6));
+        let [deploy, shop, cron] = api.tokens.as_slice() else { panic!("three tokens") };
+        assert_eq!((deploy.name.as_str(), deploy.roles.join(",")), ("deploy", "backend".into()));
+        assert_eq!(deploy.fetch().unwrap(), LONG);
+        assert_eq!((shop.realm.as_deref(), shop.roles.join(",")), (Some("shop"), "a,b".into()));
+        assert_eq!(shop.secret, Secret::File("/run/secrets/x".into()));
+        assert_eq!(cron.secret, Secret::Env("CRON_TOKEN".to_owned()));
+        let printed = format!("{api:?}");
+        assert!(!printed.contains("0123") && printed.contains("/run/secrets/x"), "{printed}");
+    }
+
+    #[test]
+    fn mistakes_are_shown_with_their_place_and_without_the_secret() {
+        refused("api: { tokens: [{ name: a, token: 0123456 }] }", "j.yml:1:");
+        refused(
+            "api: { tokens: [{ name: a, token: '0123456' }] }",
+            "j.yml:1:17: error: the token `a` is shorter",
+        );
+        refused(
+            "api:\n  tokens:\n    - { name: a, token: 'hunter2 hunter2 hunter2' }",
+            "j.yml:3:7: error: the token `a` has white space",
+        );
+        refused(
+            "api: { tokens: ['hunter2hunter2hunter2'] }",
+            "j.yml:1:17: error: `tokens` is a list",
+        );
+        refused("api: { tokens: hunter2hunter2hunter2 }", "j.yml:1:16: error: `tokens` is a list");
+        refused(
+            "api: { tokens: [{ nam: a, token: hunter2 }] }",
+            "j.yml:1:19: error: unknown key `nam`",
+        );
+        refused("api: { tokens: [{ token: hunter2hunter2hunter2 }] }", "j.yml:1:");
+        refused("api: { tokens: [{ name: a, token: { fil: hunter2 } }] }", "j.yml:1:");
+        refused(
+            &format!(
+                "api: {{ tokens: [{{ name: a, token: {LONG} }}, {{ name: a, token: x{LONG} }}] }}"
+            ),
+            "j.yml:1:",
+        );
+        refused(
+            &format!("api: {{ tokens: [{{ name: a, realm: b, token: {LONG} }}] }}"),
+            "j.yml:1:17: error: the token `a` is for a realm `b` that there is not",
+        );
+        refused("api: { bodi: 1 }", "j.yml:1:8: error: unknown key `bodi`");
+    }
+
+    #[test]
+    fn a_token_is_fetched_from_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, format!("{LONG}\r\n")).unwrap();
+        let token = |secret| ApiToken {
+            name: "a".to_owned(),
+            secret,
+            roles: Vec::new(),
+            realm: None,
+            place: "j.yml:3:7".to_owned(),
+        };
+        assert_eq!(token(Secret::File(path.clone())).fetch().unwrap(), LONG);
+        std::fs::write(&path, "hunter2").unwrap();
+        let check = |secret, expect: &str| {
+            let error = token(secret).fetch().unwrap_err().to_string();
+            let expect = format!("j.yml:3:7: error: the token `a` {expect}");
+            assert!(error.starts_with(&expect), "{error}\n{expect}");
+            assert!(!error.contains("hunter2"), "{error}");
+        };
+        check(Secret::File(path), "is shorter than 16 characters");
+        check(Secret::File("/no/such".into()), "is not in /no/such: ");
+        check(Secret::Env("JACKFIELD_NO_SUCH".to_owned()), "is not in the environment: set JACK");
+    }
+}

@@ -1,0 +1,99 @@
+//! Procedures of clients: who may offer them, and what comes back from those who do. Calls of them
+//! are in [`super::calls`].
+//!
+//! A procedure that a handler answers is nobody else's. Elsewhere the route decides who may
+//! register a procedure, and where no route is, whether clients may use what has none. A pattern
+//! is always accepted and is called only for procedures that anybody may register, as patterns of
+//! subscribers see open topics only.
+
+use std::sync::Arc;
+
+use jackfield_broker::{Batch, Session};
+use jackfield_routing::Action;
+use jackfield_sandbox::Hook;
+use jackfield_wamp::message::{Register, Unregister};
+use jackfield_wamp::session::{ErrorTo, Request};
+use jackfield_wamp::uri::MatchPolicy;
+
+use super::{Dispatch, Refusal, Unrouted, effects, uris};
+use crate::frame;
+use crate::generation::Generation;
+
+impl Dispatch {
+    /// What clients ask of the dealer, calls aside.
+    pub(super) fn deal(&self, from: &Arc<Session>, request: &Request, batch: &mut Batch) {
+        let refused = match request {
+            Request::Register(register) => self.register(from, register, batch).map_err(|it| {
+                it.log("register", from, uris::shown(&register.procedure));
+                (ErrorTo::Register { request: register.request }, it)
+            }),
+            Request::Unregister(unregister) => self
+                .unregister(from, unregister, batch)
+                .map_err(|it| (ErrorTo::Unregister { request: unregister.request }, it)),
+            // A call that is over, or a handler's, is nothing that could be cancelled or answered.
+            Request::Cancel(cancel) => {
+                self.dealer.cancel(from, cancel, batch);
+                Ok(())
+            }
+            Request::Yield(answer) => {
+                self.dealer.answer(from, answer, batch);
+                Ok(())
+            }
+            Request::InvocationError(error) => {
+                self.dealer.fail(from, error, batch);
+                Ok(())
+            }
+            // Served by `dispatch` itself.
+            Request::Publish(_)
+            | Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::Call(_) => Ok(()),
+        };
+        if let Err((to, refusal)) = refused
+            && let Some(frame) = frame::reply(from, &refusal.reply(to))
+        {
+            from.reply(frame, batch);
+        }
+    }
+
+    fn register(
+        &self,
+        from: &Arc<Session>,
+        register: &Register,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let Register { options, procedure, .. } = register;
+        uris::check(from, procedure, options.policy)?;
+        uris::check_reserved(procedure)?;
+        if options.policy == MatchPolicy::Exact {
+            let generation = self.generations.current();
+            let routed = self.route(&generation, procedure)?;
+            if let Some(routed) = &routed
+                && routed.handler.hooks().contains(Hook::Call)
+            {
+                return Err(Refusal::handlers_own(&routed.route.name));
+            }
+            self.check_allowed(routed.as_ref(), Action::Register, from)?;
+        }
+        Ok(self.dealer.register(from, register, batch)?)
+    }
+
+    fn unregister(
+        &self,
+        from: &Arc<Session>,
+        unregister: &Unregister,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
+        Ok(self.dealer.unregister(from, unregister, batch)?)
+    }
+
+    /// Takes away the registrations that a new generation has no place for: their routes have
+    /// gone, or have a handler that answers calls by now.
+    pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut Batch) {
+        let keep = |procedure: &str| match new.find(procedure) {
+            Some(routed) => !routed.handler.hooks().contains(Hook::Call),
+            None => self.unrouted == Unrouted::Broadcast,
+        };
+        self.dealer.revoke(keep, effects::REVOKED, batch);
+    }
+}

@@ -1,0 +1,116 @@
+//! Timers: which topics have one, and what happens when it is due. When that is, and in which
+//! order, is [`crate::timers`]' affair.
+//!
+//! A topic has a timer while its route's handler wants one and somebody is subscribed to it by
+//! name, or from the start where the route says so. Whether that holds can change in several
+//! places at once (somebody comes, the last one leaves, a generation is replaced), and none of them
+//! decides it: each has [`Dispatch::follow`] look at how things are.
+
+use std::sync::Arc;
+
+use jackfield_broker::Batch;
+use jackfield_routing::TimerFrom;
+use jackfield_sandbox::Outcome;
+
+use super::{Dispatch, paying};
+use crate::generation::BoundTimer;
+use crate::timers::{LaneKey, Start};
+
+/// So many ticks of a lane share their writes, and then others have a turn on the thread.
+const BATCH_TICKS: usize = 32;
+
+impl Dispatch {
+    /// Runs the realm's timers, for ever.
+    pub(crate) async fn run_timers(self: Arc<Self>) {
+        self.follow_all();
+        loop {
+            for topic in self.timers.due().await {
+                match self.timer_lane(&topic) {
+                    Some(lane) => {
+                        if self.timers.queue(&lane, topic) {
+                            tokio::spawn(Arc::clone(&self).work(lane));
+                        }
+                    }
+                    None => self.timers.done(&topic),
+                }
+            }
+        }
+    }
+
+    /// Gives the topic a timer if it should have one, and takes it away if not. If that changes
+    /// meanwhile, whoever changed it may have been overtaken by this, so this looks again.
+    pub(super) fn follow(&self, topic: &str, start: Start) {
+        let mut wanted = self.wanted_timer(topic);
+        loop {
+            let start = match wanted {
+                Some(BoundTimer { from: TimerFrom::Start, .. }) => Start::Whole,
+                _ => start,
+            };
+            self.timers.set(topic, wanted.map(|timer| timer.every), start);
+            let now = self.wanted_timer(topic);
+            if now == wanted {
+                return;
+            }
+            wanted = now;
+        }
+    }
+
+    /// Brings every timer in line with a new generation.
+    pub(super) fn follow_all(&self) {
+        let generation = self.generations.current();
+        let running = self.timers.topics();
+        if !generation.has_timers() && running.is_empty() {
+            return;
+        }
+        let from_start = generation.bound().filter_map(|(route, handler)| {
+            let from_start = handler.timer().is_some_and(|it| it.from == TimerFrom::Start);
+            from_start.then(|| Arc::from(route.channel.as_str()))
+        });
+        for topic in self.realm.topics().into_iter().chain(running).chain(from_start) {
+            self.follow(&topic, Start::Spread);
+        }
+    }
+
+    /// The timer that the topic should have, as things are.
+    fn wanted_timer(&self, topic: &str) -> Option<BoundTimer> {
+        let timer = self.generations.current().find(topic)?.handler.timer()?;
+        (timer.from == TimerFrom::Start || self.realm.count(topic) > 0).then_some(timer)
+    }
+
+    fn timer_lane(&self, topic: &str) -> Option<LaneKey> {
+        let generation = self.generations.current();
+        let handler = generation.find(topic)?.handler;
+        Some((handler.manifest().name.clone(), handler.lane_number(topic)))
+    }
+
+    /// Calls the timer hooks of a lane whose turn it is, one after another, until none is left.
+    async fn work(self: Arc<Self>, lane: LaneKey) {
+        let mut batch = Batch::default();
+        let mut ticks = 0;
+        while let Some(topic) = self.timers.next_of(&lane) {
+            self.tick(&topic, &mut batch).await;
+            self.timers.done(&topic);
+            ticks += 1;
+            if ticks % BATCH_TICKS == 0 {
+                batch.flush();
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// One tick. A fault is in the log, and the next tick comes all the same.
+    async fn tick(&self, topic: &str, batch: &mut Batch) {
+        if self.wanted_timer(topic).is_none() {
+            return self.follow(topic, Start::Whole);
+        }
+        let generation = self.generations.current();
+        let Some(routed) = generation.find(topic) else { return };
+        let attributes = routed.attributes();
+        let request = self.hook_request(&routed, &attributes, None);
+        let hook = routed.handler.lane(topic).on_timer(&request);
+        match paying(batch, hook).await {
+            Ok(Outcome { answer: (), effects }) => self.apply(&generation, effects, batch).await,
+            Err(fault) => drop(routed.failed(&fault)),
+        }
+    }
+}

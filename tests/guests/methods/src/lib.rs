@@ -1,0 +1,81 @@
+//! A plugin that answers calls and runs on timers, written with the SDK, as plugins are. Unlike the
+//! other guests it behaves, but for the methods that are there to fail.
+//!
+//! Clocks count their ticks in the store, by topic, and publish the count to their topic; called as
+//! a procedure, they answer it.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use jackfield_plugin::{
+    Error, Event, Handler, Plugin, Refusal, Request, Subscribe, export, json, sessions, store,
+    topics,
+};
+
+fn plugin() -> Plugin {
+    let clock = || clock("clock", |_request| {}).every(Duration::from_millis(100));
+    Plugin::new("methods", "1.0.0")
+        .handler(Handler::new("methods").on_call(|_state, request, event| call(request, event)))
+        .handler(clock())
+        .handler(self::clock("unhurried", |_request| {}))
+        .handler(self::clock("slow", |_request| sleep(Duration::from_millis(120))))
+        .handler(self::clock("faulty", |_request| panic!("this clock is broken")))
+        .handler(Handler::new("mute").on_subscribe(|_state, _request| Subscribe::allow()))
+}
+
+export!(plugin);
+
+fn call(request: &Request, event: &Event) -> Result<Event, Refusal> {
+    Ok(match request.attribute_text("method") {
+        Some("echo") => event.clone(),
+        Some("sum") => Event::new(event.args::<Vec<i64>>()?.iter().sum::<i64>()),
+        Some("add") => {
+            let terms: std::collections::BTreeMap<String, i64> = event.kwargs()?;
+            Event::new(json!({ "result": terms.values().sum::<i64>() }))
+        }
+        Some("who") => {
+            let caller = request.caller()?;
+            let attributes: Vec<_> = request.attributes().collect();
+            Event::from_args(&(caller.authrole(), request.topic(), attributes))?
+        }
+        Some("refuse") => return Err(Refusal::new("acme.error.busy", "Not now.")),
+        // Both the result and what else is to happen: the caller is told first.
+        Some("announce") => {
+            topics::publish("open/news", event.clone());
+            Event::new("announced")
+        }
+        Some("leave") => {
+            sessions::close(request.caller()?.id(), "acme.close.asked", "as you wished");
+            Event::new("goodbye")
+        }
+        Some("count") => Event::new(store::increment("count", 1)?),
+        Some("count_and_trap") => {
+            topics::publish("open/news", Event::new("never heard"));
+            store::increment("count", 100)?;
+            panic!("after the count");
+        }
+        Some("nonsense") => Event::from_json("no JSON", "{}"),
+        Some("sleep") => {
+            sleep(Duration::from_millis(100));
+            Event::new("awake")
+        }
+        _ => return Err(Refusal::no_such_procedure(request.topic())),
+    })
+}
+
+fn clock(name: &str, before: impl Fn(&Request) + 'static) -> Handler {
+    Handler::new(name)
+        .on_timer(move |_state, request| -> Result<(), Refusal> {
+            before(request);
+            let count = store::increment(request.topic(), 1)?;
+            let host = request.session().is_none();
+            let attributes: Vec<_> = request.attributes().collect();
+            let event = json!([count, request.subscribers(), host, attributes]);
+            topics::publish(request.topic(), Event::new(event));
+            Ok(())
+        })
+        .on_call(|_state, request, _event| {
+            let count: Result<i64, Error> = store::increment(request.topic(), 0);
+            Ok(Event::new(count?))
+        })
+}

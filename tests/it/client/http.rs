@@ -1,0 +1,120 @@
+//! A client of HTTP/1.1 that does what it is told and no more: one connection, and what is read off
+//! it.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::within;
+
+/// A connection.
+pub(crate) struct Http {
+    tcp: TcpStream,
+    /// What was read and belongs to the next answer.
+    ahead: Vec<u8>,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Http {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(addr).await.expect("the server listens");
+        tcp.set_nodelay(true).unwrap();
+        Self { tcp, ahead: Vec::new() }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.tcp.write_all(bytes.as_ref()).await.expect("the server reads");
+    }
+
+    /// Sends what a server may refuse to read.
+    pub(crate) async fn push(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.tcp.write_all(bytes.as_ref()).await
+    }
+
+    /// Sends a POST of JSON with these headers besides the usual ones.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let more: String =
+            headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n{more}\r\n{body}",
+            body.len()
+        ))
+        .await;
+        self.answer().await
+    }
+
+    /// The next answer, whole.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        within("an answer", async {
+            let (head, mut body) = loop {
+                let end = self.ahead.windows(4).position(|it| it == b"\r\n\r\n");
+                if let Some(end) = end {
+                    let body = self.ahead.split_off(end + 4);
+                    break (std::mem::take(&mut self.ahead), body);
+                }
+                let count = self.tcp.read_buf(&mut self.ahead).await.expect("an answer");
+                assert!(count > 0, "ended: {:?}", String::from_utf8_lossy(&self.ahead));
+            };
+            let head = String::from_utf8(head).expect("a head of text");
+            let mut lines = head.trim_end().split("\r\n");
+            let status = lines.next().unwrap();
+            assert!(status.starts_with("HTTP/1."), "{head}");
+            let status: u16 = status.split(' ').nth(1).unwrap().parse().unwrap();
+            let header = |line: &str| {
+                let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
+                (name.to_ascii_lowercase(), value.trim().to_owned())
+            };
+            let headers: Vec<_> = lines.map(header).collect();
+            let length = headers.iter().find(|(name, _)| name == "content-length");
+            let length: usize = length.map_or(0, |(_, length)| length.parse().unwrap());
+            while body.len() < length {
+                let count = self.tcp.read_buf(&mut body).await.expect("a body");
+                assert!(count > 0, "{head} ended within its body");
+            }
+            self.ahead = body.split_off(length);
+            let body = String::from_utf8(body).expect("a body of text");
+            Answer { status, headers, body }
+        })
+        .await
+    }
+
+    /// Waits until the server ends the connection, and asserts that it says nothing more.
+    pub(crate) async fn ended(&mut self) {
+        let mut rest = std::mem::take(&mut self.ahead);
+        let ended = within("the end", self.tcp.read_to_end(&mut rest)).await;
+        assert!(rest.is_empty(), "{ended:?} {:?}", String::from_utf8_lossy(&rest));
+    }
+
+    /// The socket, for what is no HTTP.
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        self.tcp
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}

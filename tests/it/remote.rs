@@ -1,0 +1,280 @@
+//! The commands that talk to a running server: what they do, what they print, and how they exit.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::build;
+use crate::client::codec::Codec;
+use crate::client::v1;
+use crate::client::v2::Client;
+use crate::client::within;
+use crate::publishing::installed;
+use crate::server::Server;
+use crate::site::Site;
+
+/// What a command came to.
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn jackfield(arguments: &[&str]) -> Command {
+    let mut command = Command::new(build::jackfield());
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.env_remove("JACKFIELD_TICKET").env_remove("JACKFIELD_TOKEN");
+    command
+}
+
+async fn run(arguments: &[&str]) -> Answer {
+    let output = jackfield(arguments).output();
+    let output = within(format!("jackfield {arguments:?}"), output).await.expect("jackfield runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn url(server: &Server) -> String {
+    format!("ws://{}/", server.addr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publish_speaks_every_serializer() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let url = url(&server);
+    let mut subscriber = Client::connect(server.addr, Codec::Json, "realm1").await;
+    subscriber.subscribe("open/a", json!({})).await;
+    let mut old = v1::Client::connect(server.addr).await;
+    old.subscribe("open/a");
+    old.round_trip().await;
+    for serializer in ["json", "msgpack", "cbor"] {
+        let Answer { code, out, err } = run(&[
+            "publish",
+            &url,
+            "open/a",
+            "hello",
+            "-17",
+            r#"{"b":1,"a":[null,1.5]}"#,
+            "\"x\"",
+            "--kwargs",
+            r#"{"k":"é"}"#,
+            "--serializer",
+            serializer,
+            "--json",
+        ])
+        .await;
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{serializer}");
+        let event = subscriber.event().await;
+        assert_eq!(event.args, json!(["hello", -17, {"b": 1, "a": [null, 1.5]}, "x"]));
+        assert_eq!(event.kwargs, json!({"k": "é"}));
+        let printed: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(printed, json!({"publication": event.publication}), "{serializer}");
+        old.event().await;
+    }
+    let Answer { code, out, err } =
+        run(&["publish", &url, "open/a", "1", "{", "--text", "--acknowledge=false"]).await;
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", ""));
+    assert_eq!(subscriber.event().await.args, json!(["1", "{"]));
+    assert_eq!(old.event().await.event, json!(["1", "{"]));
+    assert_eq!(run(&["publish", &url, "open/a", "--disclose-me"]).await.code, Some(0));
+    let event = subscriber.event().await;
+    assert_eq!((&event.args, event.details["publisher"].is_u64()), (&Value::Null, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribe_prints_events_as_lines() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let url = url(&server);
+    let mut publisher = Client::connect(server.addr, Codec::Json, "realm1").await;
+    for serializer in ["json", "msgpack", "cbor"] {
+        let mut listening = listen(&[
+            "subscribe",
+            &url,
+            "open.",
+            "--match",
+            "prefix",
+            "--count",
+            "2",
+            "--serializer",
+            serializer,
+        ])
+        .await;
+        for number in [1, 2] {
+            let (topic, args) = (
+                format!("open.t{number}"),
+                json!([{"n": number, "big": 9_007_199_254_740_993_u64}]),
+            );
+            publisher.publish_acknowledged(&topic, json!({}), args, json!({"k": 1})).await.unwrap();
+        }
+        let mut lines = Vec::new();
+        while let Some(line) = within("a line", listening.1.next_line()).await.unwrap() {
+            lines.push(serde_json::from_str::<Value>(&line).expect("a line of JSON"));
+        }
+        assert_eq!(lines.len(), 2, "{serializer}");
+        for (line, number) in lines.iter().zip([1, 2]) {
+            assert_eq!(line["topic"], format!("open.t{number}"));
+            assert_eq!(line["args"], json!([{"n": number, "big": 9_007_199_254_740_993_u64}]));
+            assert_eq!((&line["kwargs"], line["publication"].is_u64()), (&json!({"k": 1}), true));
+        }
+        let ended = within("the end", listening.0.wait()).await.unwrap();
+        assert_eq!(ended.code(), Some(0));
+    }
+    // Several topics, and time that runs out.
+    let Answer { code, out, .. } =
+        run(&["subscribe", &url, "open/a", "open/b", "--timeout", "50ms"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+    let Answer { code, err, .. } =
+        run(&["subscribe", &url, "open/a", "--count", "1", "--timeout", "50ms"]).await;
+    assert_eq!(code, Some(4));
+    assert!(err.ends_with("error: timed out after 50ms\n"), "{err}");
+}
+
+/// A command that listens, from when it does.
+async fn listen(
+    arguments: &[&str],
+) -> (tokio::process::Child, tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) {
+    let mut command = jackfield(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = within("to subscribe", said.next_line()).await.unwrap();
+    assert!(line.as_ref().is_some_and(|it| it.starts_with("subscribed to ")), "{line:?}");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_is_what_the_pages_know() {
+    let site = Site::new();
+    let routes = std::fs::read_to_string(build::root().join("plugins/sync/websocket_routing.yml"));
+    site.bundle("sync", &routes.unwrap(), &[build::plugin("sync")]);
+    let server = Server::start(site.path());
+    let mut page = v1::Client::connect(server.addr).await;
+    page.subscribe("oro/maintenance");
+    page.round_trip().await;
+    let url = url(&server);
+    for (arguments, expected) in [
+        (vec!["on"], json!({"isOn": true, "userId": null})),
+        (vec!["off", "--user", "7"], json!({"isOn": false, "userId": 7})),
+        (vec!["on", "--user", "some-uuid"], json!({"isOn": true, "userId": "some-uuid"})),
+    ] {
+        let arguments = [&["maintenance"], &arguments[..], &[url.as_str()]].concat();
+        let Answer { code, out, err } = run(&arguments).await;
+        assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", ""), "{arguments:?}");
+        assert_eq!(page.event().await.event, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_fail_has_its_exit_code() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let url = url(&server);
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("ws://{}/", listener.local_addr().unwrap())
+    };
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!(
+        "ws://{}/",
+        silent.local_addr().map(|it| (it, Box::leak(Box::new(silent)))).unwrap().0
+    );
+    let check = async |arguments: &[&str], code: i32, expected: &str| {
+        let Answer { code: found, out, err } = run(arguments).await;
+        assert_eq!((found, out.as_str()), (Some(code), ""), "{arguments:?}: {err}");
+        assert!(err.contains(expected), "{arguments:?}: {expected} is missing in {err}");
+    };
+    // Refused by the server, in its words.
+    check(&["publish", &url, "nowhere"], 1, "error: jackfield.error.no_route: no route matches")
+        .await;
+    check(&["publish", &url, "a b"], 1, "error: wamp.error.invalid_uri: ").await;
+    check(&["subscribe", &url, "nowhere"], 1, "error: jackfield.error.no_route: ").await;
+    check(
+        &["subscribe", &url, "open/a", "--realm", "other"],
+        1,
+        "error: wamp.error.no_such_realm: ",
+    )
+    .await;
+    check(&["call", &url, "nothing"], 1, "error: ").await;
+    check(&["maintenance", "on", &url], 1, "error: jackfield.error.no_route: ").await;
+    // The command line.
+    check(&["publish", &url], 2, "TOPIC").await;
+    check(&["publish", "http://x/", "t"], 2, "ws://HOST:PORT/").await;
+    check(
+        &["publish", &url, "t", "--kwargs", "[1]"],
+        2,
+        "the keyword arguments must be a dictionary",
+    )
+    .await;
+    check(&["publish", &url, "t", "--serializer", "xml"], 2, "msgpack").await;
+    check(&["publish", &url, "t", "--timeout", "soon"], 2, "write 500ms").await;
+    check(&["subscribe", &url], 2, "TOPIC").await;
+    check(&["subscribe", &url, "t", "--count", "0"], 2, "--count").await;
+    check(&["maintenance", "perhaps", &url], 2, "on, off").await;
+    // Nobody there.
+    for command in ["publish", "subscribe", "call"] {
+        let expected = format!("error: cannot connect to {closed}: ");
+        check(&[command, &closed, "t"], 3, &expected).await;
+    }
+    check(&["publish", "ws://no-such-host.invalid/", "t"], 3, "cannot connect to ws://no-such")
+        .await;
+    let page = format!("wss://{}/", server.addr);
+    check(&["publish", &page, "t"], 3, "error: cannot connect to wss://").await;
+    // Nobody answers.
+    check(&["publish", &silent, "t", "--timeout", "100ms"], 4, "timed out after 100ms").await;
+    check(&["call", &silent, "t", "--timeout", "200ms"], 4, "timed out after 200ms").await;
+
+    // The server ends while somebody listens.
+    let mut listening = listen(&["subscribe", &url, "open/a"]).await;
+    server.signal("TERM");
+    let ended = within("the end", listening.0.wait()).await.unwrap();
+    assert_eq!(ended.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_behind_tls_is_known_by_its_certificate() {
+    installed("openssl", "openssl");
+    installed("python3", "python3");
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut subscriber = Client::connect(server.addr, Codec::Json, "realm1").await;
+    subscriber.subscribe("open/a", json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (file("certificate.pem"), file("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-days", "2"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output();
+    let made = made.await.unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let script = build::root().join("tests/peers/python/tls.py");
+    let mut proxy = Command::new("python3")
+        .arg(script)
+        .args([&certificate, &key, &server.addr.port().to_string()])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(proxy.stdout.take().unwrap()).lines();
+    let port = within("a port", lines.next_line()).await.unwrap().expect("the proxy listens");
+    let url = format!("wss://localhost:{port}/ws");
+
+    let arguments = ["publish", &url, "open/a", "17"];
+    let output = jackfield(&arguments).env("SSL_CERT_FILE", &certificate).output();
+    let output = within("the command", output).await.unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*err), (Some(0), ""));
+    assert_eq!(subscriber.event().await.args, json!([17]));
+
+    let Answer { code, err, .. } = run(&arguments).await;
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.to_lowercase().contains("certificate"), "{err}");
+}

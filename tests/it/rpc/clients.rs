@@ -1,0 +1,265 @@
+//! Procedures that clients offer: calls between sessions of every codec and both versions, what may
+//! be registered, and what becomes of calls whose callers or callees change their minds. The finer
+//! points are in the broker's own tests.
+
+use serde_json::{Value, json};
+
+use super::{UNKNOWN, call, join, serve};
+use crate::build;
+use crate::client::codec::{Codec, binary};
+use crate::client::v1;
+use crate::client::v2::{Client, Options, WampError};
+use crate::client::within;
+use crate::peer::{Make, Peer};
+use crate::reload::reloading;
+use crate::server::Server;
+use crate::site::Site;
+
+/// A client that announces everything that a callee may know.
+async fn callee(server: &Server, codec: Codec) -> Client {
+    let mut options = Options::new(codec);
+    options.details["roles"]["callee"] = json!({"features": {
+        "call_canceling": true, "progressive_call_results": true, "registration_revocation": true,
+    }});
+    Client::connect_with(server.addr, codec, "realm1", options).await.unwrap()
+}
+
+/// Sends a CALL, and returns its id.
+fn send_call(client: &mut Client, procedure: &str, options: &Value, args: &Value) -> u64 {
+    let request = client.next_request();
+    client.send(&json!([48, request, options, procedure, args]));
+    request
+}
+
+/// The URI of the error.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(answer: Result<T, WampError>) -> String {
+    answer.unwrap_err().uri
+}
+
+#[tokio::test]
+async fn every_codec_calls_every_codec() {
+    let (_site, server) = serve();
+    for codec in Codec::ALL {
+        let mut offering = callee(&server, codec).await;
+        let registration = offering.register("open/echo", json!({})).await.unwrap();
+        for other in Codec::ALL {
+            let mut caller = join(&server, other).await;
+            let values = json!([1, "ü", [null, 0.5], {"deep": binary(&[0, 255])}]);
+            let request = caller.next_request();
+            caller.send(&json!([48, request, {}, "open/echo", values, {"k": values}]));
+            let invocation = offering.invocation().await;
+            let expect = json!([68, invocation[1], registration, {}, values, {"k": values}]);
+            assert_eq!(invocation, expect, "{other:?} to {codec:?}");
+            offering.send(&json!([70, invocation[1], {}, invocation[4], invocation[5]]));
+            let result = caller.message().await;
+            assert_eq!(result, json!([50, request, {}, values, {"k": values}]));
+            // And a failure.
+            let request = send_call(&mut caller, "open/echo", &json!({}), &json!([]));
+            let invocation = offering.invocation().await;
+            offering.send(&json!([8, 68, invocation[1], {}, "com.sorry", ["no"], {"why": 1}]));
+            let error = caller.message().await;
+            assert_eq!(error, json!([8, 48, request, {}, "com.sorry", ["no"], {"why": 1}]));
+        }
+        let mut page = v1::Client::connect(server.addr).await;
+        let answering = async {
+            let invocation = offering.invocation().await;
+            assert_eq!(invocation[5], json!({"term": 2}));
+            offering.send(&json!([70, invocation[1], {}, [7]]));
+        };
+        let arguments = [json!({"term": 2})];
+        let (answer, ()) = tokio::join!(page.call("open/echo", &arguments), answering);
+        assert_eq!(answer, Ok(json!([7])));
+    }
+}
+
+#[tokio::test]
+async fn who_may_offer_what() {
+    let site = Site::open();
+    let routes = "\
+sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }
+guarded: { channel: 'guarded.{name}', handler: { callback: 'mute' }, allow: { register: [staff] } }
+";
+    site.bundle("methods", routes, &[build::guest("methods")]);
+    let server = Server::start(site.path());
+    let mut client = callee(&server, Codec::Json).await;
+    for (procedure, options, uri) in [
+        // A handler's procedures are its own, and what has no route has no procedures either.
+        ("sample/sum", json!({}), "wamp.error.procedure_already_exists"),
+        ("guarded.x", json!({}), "wamp.error.not_authorized"),
+        ("nowhere", json!({}), "jackfield.error.no_route"),
+        ("wamp.session.count", json!({}), "wamp.error.invalid_uri"),
+        ("wamp.", json!({"match": "prefix"}), "wamp.error.invalid_uri"),
+        ("a b", json!({}), "wamp.error.invalid_uri"),
+        ("open..x", json!({}), "wamp.error.invalid_uri"),
+    ] {
+        assert_eq!(refused(client.register(procedure, options).await), uri, "{procedure}");
+    }
+    client.register("open/a", json!({})).await.unwrap();
+    let mut other = callee(&server, Codec::Cbor).await;
+    let taken = "wamp.error.procedure_already_exists";
+    assert_eq!(refused(other.register("open/a", json!({})).await), taken);
+    assert_eq!(refused(client.register("open/a", json!({})).await), taken);
+
+    // A pattern is accepted, and called only for what anybody may register.
+    client.register("", json!({"match": "prefix"})).await.unwrap();
+    client.register("open.", json!({"match": "wildcard"})).await.unwrap();
+    for procedure in ["guarded.x", "nowhere", "wamp.session.count"] {
+        assert_eq!(call(&mut other, procedure, json!([])).await, Err(UNKNOWN.to_owned()));
+    }
+    assert_eq!(call(&mut other, "sample/sum", json!([1])).await, Ok(json!([1])));
+    send_call(&mut other, "open/b", &json!({"disclose_me": true}), &json!([]));
+    let details = &client.invocation().await[3];
+    assert_eq!(details["procedure"], "open/b");
+    assert_eq!(details["caller"], other.session());
+    assert_eq!(details["caller_authrole"], "anonymous");
+}
+
+#[tokio::test]
+async fn where_no_route_is_needed_anything_may_be_offered() {
+    let site = Site::new();
+    let server = Server::configured(site.path(), "unrouted: broadcast\n");
+    let mut offering = callee(&server, Codec::MsgPack).await;
+    let mut caller = join(&server, Codec::Json).await;
+    assert_eq!(call(&mut caller, "com.acme.sum", json!([])).await, Err(UNKNOWN.to_owned()));
+    offering.register("com.acme.sum", json!({})).await.unwrap();
+    send_call(&mut caller, "com.acme.sum", &json!({}), &json!([1, 2]));
+    let invocation = offering.invocation().await;
+    offering.send(&json!([70, invocation[1], {}, [3]]));
+    assert_eq!(caller.message().await[3], json!([3]));
+}
+
+#[tokio::test]
+async fn calls_are_given_up_and_results_come_in_parts() {
+    let (_site, server) = serve();
+    let (mut offering, mut caller) =
+        (callee(&server, Codec::Json).await, join(&server, Codec::Json).await);
+    offering.register("open/slow", json!({})).await.unwrap();
+    let request =
+        send_call(&mut caller, "open/slow", &json!({"receive_progress": true}), &json!([]));
+    let invocation = offering.invocation().await;
+    assert_eq!(invocation[3], json!({"receive_progress": true}));
+    offering.send(&json!([70, invocation[1], {"progress": true}, [1]]));
+    assert_eq!(caller.message().await, json!([50, request, {"progress": true}, [1]]));
+    caller.send(&json!([49, request, {"mode": "kill"}]));
+    let interrupt = offering.message().await;
+    assert_eq!((&interrupt[0], &interrupt[1]), (&json!(69), &invocation[1]));
+    offering.send(&json!([8, 68, invocation[1], {}, "wamp.error.canceled"]));
+    assert_eq!(caller.message().await, json!([8, 48, request, {}, "wamp.error.canceled"]));
+
+    // Without a mode, the caller does not wait, and what comes later is for nobody.
+    let request = send_call(&mut caller, "open/slow", &json!({}), &json!([]));
+    let invocation = offering.invocation().await;
+    caller.send(&json!([49, request, {}]));
+    assert_eq!(caller.message().await[4], "wamp.error.canceled");
+    assert_eq!(offering.message().await[0], 69);
+    offering.send(&json!([70, invocation[1], {}, ["late"]]));
+    offering.round_trip().await;
+    caller.round_trip().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_callee_that_has_gone() {
+    let (_site, server) = serve();
+    let mut offering = callee(&server, Codec::Json).await;
+    let (mut caller, mut page) =
+        (join(&server, Codec::Cbor).await, v1::Client::connect(server.addr).await);
+    offering.register("open/slow", json!({})).await.unwrap();
+    let request = send_call(&mut caller, "open/slow", &json!({}), &json!([]));
+    let gone = async {
+        // Both calls have arrived.
+        offering.invocation().await;
+        offering.invocation().await;
+        drop(offering);
+    };
+    let (answer, ()) = tokio::join!(page.call("open/slow", &[]), gone);
+    assert_eq!(answer.unwrap_err().uri, "wamp.error.canceled");
+    let error = caller.message().await;
+    assert_eq!((&error[2], &error[4]), (&json!(request), &json!("wamp.error.canceled")));
+    assert_eq!(call(&mut caller, "open/slow", json!([])).await, Err(UNKNOWN.to_owned()));
+
+    // A caller that has gone is not worked for.
+    let mut offering = callee(&server, Codec::Json).await;
+    offering.register("open/slow", json!({})).await.unwrap();
+    send_call(&mut caller, "open/slow", &json!({}), &json!([]));
+    let invocation = offering.invocation().await;
+    drop(caller);
+    let interrupt = offering.message().await;
+    assert_eq!((&interrupt[0], &interrupt[1]), (&json!(69), &invocation[1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_shared_in_turn() {
+    let (_site, server) = serve();
+    let mut callees = Vec::new();
+    for codec in Codec::ALL {
+        let mut one = callee(&server, codec).await;
+        one.register("open/shared", json!({"invoke": "roundrobin"})).await.unwrap();
+        callees.push(one);
+    }
+    let mut caller = join(&server, Codec::Json).await;
+    for number in 0..30_usize {
+        send_call(&mut caller, "open/shared", &json!({}), &json!([number]));
+    }
+    for number in 0..30_usize {
+        let one = &mut callees[number % 3];
+        let invocation = one.invocation().await;
+        assert_eq!(invocation[4], json!([number]));
+        one.send(&json!([70, invocation[1], {}, [number]]));
+        assert_eq!(caller.message().await[3], json!([number]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_registrations_away_that_have_no_place_any_more() {
+    let (site, server) = serve();
+    let mut offering = callee(&server, Codec::Json).await;
+    let mut caller = join(&server, Codec::Json).await;
+    let first = offering.register("open/first", json!({})).await.unwrap();
+    let second = offering.register("open.second", json!({})).await.unwrap();
+    // One loses its route, and for the other a handler answers from now on.
+    let routes = "\
+dotted: { channel: 'open.{method}', handler: { callback: 'methods' } }
+";
+    reloading(&server, || {
+        site.remove("open");
+        site.write("methods/websocket_routing.yml", routes);
+    });
+    let mut revoked = Vec::new();
+    while revoked.len() < 2 {
+        let message = offering.message().await;
+        assert_eq!((&message[0], &message[1]), (&json!(67), &json!(0)), "{message}");
+        revoked.push(message[2]["registration"].as_u64().unwrap());
+    }
+    revoked.sort_unstable();
+    assert_eq!(revoked, [first, second]);
+    assert_eq!(call(&mut caller, "open/first", json!([])).await, Err(UNKNOWN.to_owned()));
+    assert_eq!(call(&mut caller, "open.sum", json!([2, 5])).await, Ok(json!([7])));
+}
+
+#[tokio::test]
+async fn clients_of_others_are_called() {
+    let (_site, server) = serve();
+    let mut callers = Vec::new();
+    for codec in Codec::ALL {
+        callers.push(join(&server, codec).await);
+    }
+    for (number, make) in Make::all_v2().enumerate() {
+        let mut peer = Peer::join(make, server.addr).await;
+        let procedure = format!("open.peer{number}");
+        peer.done(json!({"do": "register", "procedure": procedure})).await;
+        for caller in &mut callers {
+            let (args, kwargs) = (json!(["é", [1, null]]), json!({"k": {"n": 1}}));
+            let answer = caller.call(&procedure, json!({}), args.clone(), kwargs.clone());
+            let answer = within(format!("{make:?} to answer"), answer).await.unwrap();
+            assert_eq!(answer, (args, kwargs), "{make:?}");
+        }
+        // It calls itself, too.
+        let own = peer.call(&procedure, json!([1, 2]), json!({"k": 1})).await;
+        assert_eq!((&own["args"], &own["kwargs"]), (&json!([1, 2]), &json!({"k": 1})), "{make:?}");
+        peer.leave().await;
+        for caller in &mut callers {
+            assert_eq!(call(caller, &procedure, json!([])).await, Err(UNKNOWN.to_owned()));
+        }
+    }
+}
