@@ -111,8 +111,12 @@ pub async fn serve(
         async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
     });
     // They end with this function.
-    let _timers: JoinSet<()> =
+    let mut beside: JoinSet<()> =
         dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
+    beside.spawn({
+        let app = Arc::clone(&app);
+        async move { app.gate.follow().await }
+    });
     info!(%address, realms = ?app.config.realms, "serving");
     if let Some(api) = &app.api {
         info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish, /api/call");

@@ -239,18 +239,18 @@ impl Dispatch {
             self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
         }
         let mut effects = Vec::new();
-        if let Some(routed) = &routed {
-            if routed.handler.hooks().contains(Hook::Subscribe) {
-                let lane = routed.handler.lane(topic);
-                let attributes = routed.attributes();
-                let hook_request = self.hook_request(routed, &attributes, Some(from));
-                let hook = lane.on_subscribe(&hook_request);
-                let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
-                effects = outcome.effects;
-                if let SubscribeVerdict::Deny(refusal) = outcome.answer {
-                    self.apply(&generation, effects, batch).await;
-                    return Err(refusal.into());
-                }
+        if let Some(routed) = &routed
+            && routed.handler.hooks().contains(Hook::Subscribe)
+        {
+            let lane = routed.handler.lane(topic);
+            let attributes = routed.attributes();
+            let hook_request = self.hook_request(routed, &attributes, Some(from));
+            let hook = lane.on_subscribe(&hook_request);
+            let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
+            effects = outcome.effects;
+            if let SubscribeVerdict::Deny(refusal) = outcome.answer {
+                self.apply(&generation, effects, batch).await;
+                return Err(refusal.into());
             }
         }
         self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;

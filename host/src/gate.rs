@@ -14,9 +14,11 @@ use serde_json::{Map, Value};
 use crate::config::Entrance;
 use crate::handshake::{Proof, Refusal, Visitor};
 
+mod files;
 mod origins;
 mod proxies;
 
+use files::Files;
 pub(crate) use origins::Origins;
 pub(crate) use proxies::Networks;
 
@@ -24,6 +26,7 @@ pub(crate) use proxies::Networks;
 pub(crate) struct Gate {
     rules: Entrance,
     auth: Auth,
+    files: Files,
 }
 
 /// Why somebody is not let in: what the client is told, and what the operator is.
@@ -39,7 +42,13 @@ impl Gate {
     /// # Errors
     /// When one is missing, or is not what it has to be.
     pub(crate) fn open(rules: Entrance, auth: &AuthSettings) -> Result<Self, SetupError> {
-        Ok(Self { rules, auth: auth.open()? })
+        let files = Files::new(auth);
+        Ok(Self { rules, auth: auth.open()?, files })
+    }
+
+    /// Takes in the users and keys whose files change, for as long as it is polled.
+    pub(crate) async fn follow(&self) {
+        self.files.clone().follow(&self.auth).await;
     }
 
     /// Who comes from `peer`, if they are let in; nobody in particular where nothing is proven.

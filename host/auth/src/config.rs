@@ -201,6 +201,15 @@ pub struct Auth {
     pub jwt: Option<Jwt>,
 }
 
+/// What is in a file that may change while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileOf {
+    /// The users of tickets.
+    Users,
+    /// The keys of tokens.
+    Keys,
+}
+
 /// Why settings cannot be put to work.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -238,6 +247,63 @@ pub enum SetupError {
 }
 
 impl AuthSettings {
+    /// What is wrong with the settings, as far as it can be told without secrets, which are not
+    /// everywhere where settings are judged. Looks into the files that are there.
+    pub fn problems(&self) -> Vec<SetupError> {
+        let no_users = self.tickets.is_some() && self.users.is_none();
+        let users = match &self.users {
+            Some(UsersSettings::File(path)) => {
+                judge(path, |name, text| FileUsers::parse(name, text).map(drop))
+            }
+            #[cfg(feature = "http")]
+            Some(UsersSettings::Http(http)) => crate::users::HttpUsers::judge(http).err(),
+            _ => None,
+        };
+        let keys = match self.jwt.as_ref().map(|jwt| &jwt.keys) {
+            Some(KeySettings::Pem(path)) => {
+                judge(path, |name, text| Keys::pem(name, text).map(drop))
+            }
+            Some(KeySettings::Jwks(path)) => {
+                judge(path, |name, text| Keys::jwks(name, text).map(drop))
+            }
+            Some(KeySettings::Secret(_)) | None => None,
+        };
+        no_users.then_some(SetupError::NoUsers).into_iter().chain(users).chain(keys).collect()
+    }
+
+    /// The files that may change while the server runs; [`Auth::replace`] takes in what they say
+    /// then.
+    pub fn files(&self) -> Vec<(FileOf, &Path)> {
+        let users = match &self.users {
+            Some(UsersSettings::File(path)) => Some((FileOf::Users, path.as_path())),
+            Some(UsersSettings::Http(_) | UsersSettings::Sql(_)) | None => None,
+        };
+        let keys = match self.jwt.as_ref().map(|jwt| &jwt.keys) {
+            Some(KeySettings::Pem(path) | KeySettings::Jwks(path)) => {
+                Some((FileOf::Keys, path.as_path()))
+            }
+            Some(KeySettings::Secret(_)) | None => None,
+        };
+        users.into_iter().chain(keys).collect()
+    }
+
+    /// Every path that is named, for whoever knows where relative ones start.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let secret = self.tickets.as_mut().and_then(|tickets| tickets.secret.path_mut());
+        let users = self.users.iter_mut().flat_map(|users| match users {
+            UsersSettings::File(path) => [Some(path), None],
+            UsersSettings::Http(http) => {
+                [http.token.as_mut().and_then(Secret::path_mut), http.ca.as_mut()]
+            }
+            UsersSettings::Sql(sql) => [sql.url.path_mut(), None],
+        });
+        let keys = self.jwt.as_mut().and_then(|jwt| match &mut jwt.keys {
+            KeySettings::Secret(secret) => secret.path_mut(),
+            KeySettings::Pem(path) | KeySettings::Jwks(path) => Some(path),
+        });
+        secret.into_iter().chain(users.flatten()).chain(keys)
+    }
+
     /// Reads secrets and files, and makes what they are for. Connects to nothing yet, so that the
     /// server starts while the application is down. Has to be called within a tokio runtime.
     ///
@@ -250,6 +316,25 @@ impl AuthSettings {
             (None, _) => None,
         };
         Ok(Auth { tickets, jwt: self.jwt.as_ref().map(JwtSettings::open).transpose()? })
+    }
+}
+
+impl Auth {
+    /// Takes in a file that says something else now, and tells how many users or keys it has.
+    ///
+    /// # Errors
+    /// The first mistake in it; what it said before stays.
+    pub fn replace(&self, file: FileOf, path: &str, text: &str) -> Result<usize, Problem> {
+        match file {
+            FileOf::Users => match &self.tickets {
+                Some((_, Users::File(users))) => users.replace(path, text).map(|()| users.count()),
+                _ => Ok(0),
+            },
+            FileOf::Keys => match &self.jwt {
+                Some(jwt) => jwt.replace(path, text),
+                None => Ok(0),
+            },
+        }
     }
 }
 
@@ -317,6 +402,12 @@ impl JwtSettings {
         };
         Ok(Jwt::new(keys, rules))
     }
+}
+
+/// What is wrong with a file.
+fn judge(path: &Path, parse: impl FnOnce(&str, &str) -> Result<(), Problem>) -> Option<SetupError> {
+    let judged = read(path).and_then(|text| Ok(parse(&path.display().to_string(), &text)?));
+    judged.err()
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SetupError> {

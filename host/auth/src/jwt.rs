@@ -116,14 +116,15 @@ impl Jwt {
     }
 
     /// Puts the keys of a file in the place of those before, as the issuer has others now: a JWKS
-    /// for a JWKS, PEM for PEM.
+    /// for a JWKS, PEM for PEM. Tells how many there are.
     ///
     /// # Errors
     /// The first mistake; the keys before stay.
-    pub fn replace(&self, path: &str, text: &str) -> Result<(), Problem> {
+    pub fn replace(&self, path: &str, text: &str) -> Result<usize, Problem> {
         let keys = self.keys.load().like(path, text)?;
+        let count = keys.count();
         self.keys.store(keys.into());
-        Ok(())
+        Ok(count)
     }
 
     /// Who comes with this token.

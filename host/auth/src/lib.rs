@@ -31,7 +31,7 @@ pub mod user;
 pub mod users;
 pub mod verifiers;
 
-pub use config::{Auth, AuthSettings, SetupError};
+pub use config::{Auth, AuthSettings, FileOf, SetupError};
 pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use problem::Problem;

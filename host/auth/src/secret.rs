@@ -36,7 +36,7 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// The text itself, fetched now. Relative paths start at the working directory.
+    /// The text itself, fetched now.
     ///
     /// # Errors
     /// When the file or the variable is missing or is not text.
@@ -48,6 +48,14 @@ impl Secret {
                 Ok(text) => Ok(Zeroizing::new(text)),
                 Err(_) => Err(SecretError::Env(name.clone())),
             },
+        }
+    }
+
+    /// The path of the file that holds it, if one does.
+    pub const fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Value(_) | Self::Env(_) => None,
         }
     }
 

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
-use jackfield_routing::Action;
 use jackfield_sandbox::{Grant, Limits as PluginLimits, LogRate, PluginPolicy};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -23,13 +22,23 @@ use super::error::{ConfigError, Mistake};
 use super::span::Span;
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
 
-pub(super) fn parse(path: &str, text: &str) -> Result<Config, ConfigError> {
+/// Takes in what the text says; what it leaves out stays as it is.
+pub(super) fn apply(path: &str, text: &str, config: &mut Config) -> Result<(), ConfigError> {
     // A file in which everything is commented out is the empty mapping.
     let written: Option<Written> =
         serde_saphyr::from_str(text).map_err(|error| ConfigError::yaml(path, &error))?;
-    let mut config = Config::default();
-    written.unwrap_or_default().apply(path, &mut config)?;
-    Ok(config)
+    written.unwrap_or_default().apply(path, config)
+}
+
+/// What a text that is valid says below `auth`, as it is written.
+pub(super) fn auth(text: &str) -> serde_json::Value {
+    #[derive(Deserialize)]
+    struct Auth {
+        #[serde(default)]
+        auth: serde_json::Value,
+    }
+    let written: Option<Auth> = serde_saphyr::from_str(text).unwrap_or_default();
+    written.map(|written| written.auth).unwrap_or_default()
 }
 
 #[derive(Default, Deserialize)]
@@ -39,7 +48,7 @@ struct Written {
     realms: Option<Spanned<Vec<String>>>,
     unrouted: Option<WrittenUnrouted>,
     entrance: WrittenEntrance,
-    auth: AuthSettings,
+    auth: Option<AuthSettings>,
     allow: WrittenAllow,
     limits: WrittenLimits,
     slow_subscriber: Option<WrittenOverflow>,
@@ -163,11 +172,9 @@ impl Written {
             };
         }
         self.entrance.apply(&mut config.entrance).map_err(|mistake| mistake.at(path))?;
-        if self.auth.tickets.is_some() {
-            // Browsers come with tickets as well, and are not to publish what they like.
-            config.allow.set(Action::Publish, vec![Config::BACKEND.to_owned()]);
+        if let Some(auth) = self.auth {
+            config.auth = auth;
         }
-        config.auth = self.auth;
         for (action, roles) in self.allow {
             config.allow.set(action.into(), roles);
         }
@@ -210,10 +217,12 @@ impl WrittenKeepalive {
 impl WrittenPlugins {
     /// What a named plugin does not say, it takes from the file's default.
     fn apply(self, plugins: &mut Plugins) {
-        plugins.cache = self.cache;
+        if let Some(cache) = self.cache {
+            plugins.cache = Some(cache);
+        }
         self.default.apply(&mut plugins.default);
         for (name, written) in self.named {
-            let mut policy = plugins.default.clone();
+            let mut policy = plugins.policy(&name).clone();
             written.apply(&mut policy);
             plugins.named.insert(name, policy);
         }

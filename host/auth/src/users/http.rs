@@ -94,6 +94,11 @@ impl HttpUsers {
         })))
     }
 
+    /// Whether it could be asked with these settings, as far as that can be told without its token.
+    pub(crate) fn judge(settings: &HttpSettings) -> Result<(), SetupError> {
+        Self::new(&HttpSettings { token: None, ..settings.clone() }).map(drop)
+    }
+
     pub(super) async fn find(&self, username: &str) -> Outcome {
         if let Some(remembered) = self.0.remembered(username) {
             return remembered;
