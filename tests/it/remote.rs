@@ -210,7 +210,7 @@ async fn every_way_to_fail_has_its_exit_code() {
     check(&["maintenance", "on", "--url", &url], 1, "error: jackfield.error.no_route: ").await;
     // The command line.
     check(&["publish", "--url", &url], 2, "TOPIC").await;
-    check(&["publish", "http://x/", "t"], 2, "ws://HOST:PORT/").await;
+    check(&["publish", "--url", "http://x/", "t"], 2, "ws://HOST:PORT/").await;
     check(
         &["publish", "--url", &url, "t", "--kwargs", "[1]"],
         2,

@@ -200,7 +200,7 @@ mod tests {
         };
         let dsn = ("ORO_WEBSOCKET_BACKEND_DSN", "ssl://app.example:443/ws");
         check(&[], Ok("ws://127.0.0.1:8080/"));
-        check(&[dsn], Ok("wss://app.example/ws"));
+        check(&[dsn], Ok("wss://app.example:443/ws"));
         check(&[dsn, ("JACKFIELD_URL", "ws://x:1/")], Ok("ws://x:1/"));
         check(&[("JACKFIELD_URL", "x")], Err("JACKFIELD_URL: write ws://"));
         check(&[("ORO_WEBSOCKET_BACKEND_DSN", "x")], Err("ORO_WEBSOCKET_BACKEND_DSN: error: "));

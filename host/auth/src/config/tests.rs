@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Authenticated;
+use crate::problem::Problem;
 
 fn read(yaml: &str) -> Result<AuthSettings, String> {
     serde_saphyr::from_str(yaml).map_err(|error| Problem::yaml("jackfield.yml", &error).to_string())
@@ -21,7 +22,7 @@ jwt: { keys: { jwks: keys.json } }
     let tickets = settings.tickets.unwrap();
     assert_eq!((tickets.ttl, tickets.skew), (Span::seconds(300), Span::seconds(30)));
     assert_eq!((tickets.once, tickets.anonymous), (false, true));
-    assert_eq!(tickets.anonymous_roles, ["anonymous"]);
+    assert_eq!(tickets.anonymous_roles, ["anonymous", "backend"]);
     assert_eq!((tickets.replays.get(), tickets.threads, tickets.queue), (100_000, None, 512));
     let Some(UsersSettings::Sql(sql)) = settings.users else { panic!() };
     assert_eq!((sql.query, sql.roles, sql.connections.get()), (None, RolesForm::Json, 4));
