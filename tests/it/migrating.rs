@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::build;
 use crate::client::v1::{Client, Options, Reach};
 use crate::client::within;
-use crate::php::script::{Back, SECRET, php, ticket};
+use crate::php::script::{Back, SECRET, php};
 use crate::publishing::installed;
 use crate::server::Server;
 use crate::site::Site;
@@ -22,7 +23,6 @@ const GUIDE: &str = include_str!("../../docs/migrating-from-oro.md");
 #[track_caller]
 pub(crate) fn block(language: &str, text: &str) -> &'static str {
     let fence = format!("```{language}\n");
-    // Blocks in lists are indented; none of those is asked for.
     let rest = GUIDE.split(fence.as_str()).skip(1);
     let blocks = rest.map(|rest| rest.split("```").next().expect("a fence at the end"));
     let found: Vec<_> = blocks.filter(|block| block.contains(text)).collect();
@@ -130,18 +130,27 @@ async fn configurations_are_understood() {
     }
 }
 
-/// The command with which a reader listens.
+/// The commands with which a reader listens.
 #[tokio::test(flavor = "multi_thread")]
 async fn maintenance_is_heard_with_a_ticket() {
     let back = Back::office();
-    let ticket = ticket(&[]).await;
-    let url = format!("ws://{}/", back.server.addr);
-    let mut command = jackfield(&["subscribe", &url, "oro/maintenance", "--count", "1"]);
-    command.env("JACKFIELD_TICKET", ticket).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut listening = command.spawn().unwrap();
-    let mut said = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(
-        listening.stderr.take().unwrap(),
-    ));
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let environment = format!("ORO_SECRET='{SECRET}'\nORO_DB_DSN='mysql://x/y?a=b&c=d'\n");
+    write(folder.path(), "environment", &environment);
+    write(folder.path(), "jackfield.yml", block("yaml", "tickets:"));
+    let commands = block("sh", "jackfield subscribe");
+    let commands = exchanged(commands, "/etc/jackfield/environment", &at("environment"));
+    let commands = exchanged(&commands, "/etc/jackfield/jackfield.yml", &at("jackfield.yml"));
+    let commands = exchanged(&commands, "/srv/jackfield/site", &at(""));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut shell = Command::new("sh");
+    shell.args(["-eu", "-c", &commands]).kill_on_drop(true);
+    shell.env("PATH", format!("{}:{path}", build::jackfield().parent().unwrap().display()));
+    shell.env("JACKFIELD_URL", format!("ws://{}/", back.server.addr));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut listening = shell.spawn().unwrap();
+    let mut said = BufReader::new(listening.stderr.take().unwrap()).lines();
     let line = within("to subscribe", said.next_line()).await.unwrap();
     assert_eq!(line.as_deref(), Some("subscribed to oro/maintenance"));
     let event = json!({"isOn": true, "userId": null});

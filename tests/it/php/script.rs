@@ -88,7 +88,7 @@ pub(crate) async fn php(script: &str, arguments: &[&str]) -> (Option<i32>, Strin
 }
 
 /// A ticket as the application makes it.
-pub(crate) async fn ticket(holder: &[&str]) -> String {
+async fn ticket(holder: &[&str]) -> String {
     let (code, out) = php("ticket.php", &[&[SECRET], holder].concat()).await;
     assert_eq!(code, Some(0), "{out}");
     out.trim_end().to_owned()
