@@ -22,6 +22,8 @@ mod interop;
 mod invariants;
 mod keepalive;
 mod measuring;
+mod migrating;
+mod nginx;
 mod peer;
 mod php;
 mod publishing;
