@@ -17,6 +17,7 @@ mod bench;
 mod build;
 mod client;
 mod commands;
+mod entrance;
 mod faults;
 mod interop;
 mod invariants;

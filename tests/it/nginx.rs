@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::build;
 use crate::client::codec::Codec;
 use crate::client::http::{Answer, Http};
 use crate::client::tls::Tunnel;
@@ -145,7 +144,7 @@ fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
 /// A page of this origin, and how its connection went.
 async fn page(tunnel: &Tunnel, origin: Option<&str>) -> Result<v1::Client, Unreachable> {
     let mut options = v1::Options::default();
-    options.handshake.path = "/ws".to_owned();
+    "/ws".clone_into(&mut options.handshake.path);
     options.handshake.origin = origin.map(str::to_owned);
     v1::Client::connect_with(tunnel.addr, options).await
 }

@@ -51,7 +51,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
     ("jsonwebtoken", &["jackfield-auth"]),
     ("ring", &["jackfield-auth"]),
-    ("sqlx", &["jackfield-auth"]),
+    ("sqlx", &["jackfield-auth", "jackfield-tests"]),
     ("subtle", &["jackfield", "jackfield-auth"]),
     // The pure crates have no runtime to wait on.
     (

@@ -10,9 +10,10 @@ use std::process::{Child, Command, Output, Stdio};
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
+use super::TLS;
+
 /// Neither server runs as root, and this user is on every machine.
 const NOBODY: u32 = 65_534;
-const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
 
 #[derive(Clone, Copy)]
 pub(crate) enum Database {
@@ -253,7 +254,7 @@ impl Instance {
             log.push('\n');
             if line.contains(ready) {
                 // What it says later has to be read by somebody, or it waits until it is.
-                #[expect(clippy::disallowed_methods, reason = "it ends with the server")]
+                #[allow(clippy::disallowed_methods, reason = "it ends with the server")]
                 std::thread::spawn(move || lines.for_each(drop));
                 let _ = std::fs::remove_file(self.path("own/first"));
                 return (process, true, log);

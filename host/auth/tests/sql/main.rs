@@ -18,6 +18,9 @@ use jackfield_auth::{PasswordHash, Users, UsersError};
 
 use instance::{Database, Instance};
 
+/// The certificates that databases show.
+const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
+
 /// The columns that matter of OroPlatform's tables.
 const ORO: &[&str] = &[
     "CREATE TABLE oro_user (id INT PRIMARY KEY, username VARCHAR(255) NOT NULL UNIQUE, \
