@@ -193,7 +193,7 @@ async fn a_ticket_for_one_connection_is_good_for_one() {
     let ticket = guarded.ticket(Some("ann")).await;
     guarded.page(&in_query(&ticket)).await.unwrap();
     assert_eq!(guarded.page(&in_query(&ticket)).await.err().unwrap().0, Some(403));
-    guarded.server.logged("of `ann`");
+    guarded.server.logged("the ticket of \"ann\" is refused: it was used before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,15 +225,20 @@ async fn every_way_to_fail_has_its_exit_code() {
     // Nobody there.
     for command in ["publish", "subscribe", "call"] {
         let expected = format!("error: cannot connect to {closed}: ");
-        check(&[command, &closed, "t"], 3, &expected).await;
+        check(&[command, "--url", &closed, "t"], 3, &expected).await;
     }
-    check(&["publish", "ws://no-such-host.invalid/", "t"], 3, "cannot connect to ws://no-such")
-        .await;
+    check(
+        &["publish", "--url", "ws://no-such-host.invalid/", "t"],
+        3,
+        "cannot connect to ws://no-such",
+    )
+    .await;
     let page = format!("wss://{}/", server.addr);
-    check(&["publish", &page, "t"], 3, "error: cannot connect to wss://").await;
+    check(&["publish", "--url", &page, "t"], 3, "error: cannot connect to wss://").await;
     // Nobody answers.
-    check(&["publish", &silent, "t", "--timeout", "100ms"], 4, "timed out after 100ms").await;
-    check(&["call", &silent, "t", "--timeout", "200ms"], 4, "timed out after 200ms").await;
+    check(&["publish", "--url", &silent, "t", "--timeout", "100ms"], 4, "timed out after 100ms")
+        .await;
+    check(&["call", "--url", &silent, "t", "--timeout", "200ms"], 4, "timed out after 200ms").await;
 
     // The server ends while somebody listens.
     let mut listening = listen(&["subscribe", "--url", &url, "open/a"]).await;

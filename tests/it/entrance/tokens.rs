@@ -66,7 +66,7 @@ async fn keys_are_exchanged_while_it_runs() {
     let mut ann = enters(&olds).await.unwrap();
     assert!(owns(&mut ann, 7).await && !owns(&mut ann, 8).await);
     assert_eq!(enters(&news).await.err(), Some(Some(403)));
-    guarded.server.logged("\"2026\", which is not among the keys");
+    guarded.server.logged("signed by ES256, for which there is no key here");
 
     let logged = guarded.server.log().len();
     guarded.site.rename_over("keys.json", jwks(&[&old, &new, &other]));
