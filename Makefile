@@ -56,6 +56,7 @@ test: toolchain peers chromium ## Install what the tests need, and run all of th
 	cargo build --release --locked --package jackfield
 	cargo test --release --locked --workspace --doc --no-fail-fast
 	cargo test --release --locked --workspace --exclude jackfield-tests --lib --bins --tests --no-fail-fast
+	cargo test --release --locked --package jackfield-auth --no-default-features --lib
 	cargo test --release --locked --package jackfield-tests --test it
 
 .PHONY: bars
@@ -106,6 +107,10 @@ lint: toolchain ## Judge format, lints and documentation, as CI does
 	cargo fmt --all --check --manifest-path plugins/Cargo.toml
 	cargo fmt --all --check --manifest-path tests/guests/Cargo.toml
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	for features in '' http sql; do \
+		cargo clippy --release --locked --package jackfield-auth --all-targets \
+			--no-default-features --features "$$features" -- -D warnings || exit 1; \
+	done
 	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace --no-deps --document-private-items
 

@@ -17,6 +17,7 @@ use crate::api::Api;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
 use crate::frame::FRAMING;
+use crate::gate::Gate;
 use crate::generation::Generation;
 use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
@@ -33,6 +34,7 @@ pub(crate) struct App {
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
+    pub(crate) gate: Gate,
     reloader: Arc<Reloader>,
     stopping: watch::Sender<bool>,
 }
@@ -55,6 +57,9 @@ pub enum ServeError {
     /// A secret is not where the configuration says.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Clients could not prove who they are.
+    #[error("failed to set `auth` up: {0}")]
+    Auth(#[from] jackfield_auth::SetupError),
     /// The operating system refused something that a server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -73,6 +78,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let stop = shutdown::requested()?;
     let api = Api::new(&config)?;
+    let gate = Gate::open(config.entrance.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
@@ -85,13 +91,15 @@ pub async fn serve(
     let dispatch = |(token, realm): (u64, &Arc<Realm>)| {
         let token = jackfield_sandbox::Realm(token);
         let generations = reloader.generations();
-        Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted))
+        let allow = config.allow.clone();
+        Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted, allow))
     };
     let dispatches: Vec<_> = (0..).zip(&realms).map(dispatch).collect();
     let by_name = |it: &Arc<Dispatch>| (it.realm().name().to_owned(), Arc::clone(it));
     let app = Arc::new(App {
         realms: dispatches.iter().map(by_name).collect(),
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
+        gate,
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
         api,
@@ -108,8 +116,12 @@ pub async fn serve(
         async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
     });
     // They end with this function.
-    let _timers: JoinSet<()> =
+    let mut beside: JoinSet<()> =
         dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
+    beside.spawn({
+        let app = Arc::clone(&app);
+        async move { app.gate.follow().await }
+    });
     info!(%address, realms = ?app.config.realms, "serving");
     if let Some(api) = &app.api {
         info!(tokens = ?api.names(), "the HTTP API is on: POST /api/publish, /api/call");

@@ -2,8 +2,8 @@
 //!
 //! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
 //! [`match_topic`] look at one without serving it, by way of [`judge`]; [`publish`], [`subscribe`],
-//! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@bench`]
-//! measures one.
+//! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@ticket`]
+//! makes what lets them in; [`mod@bench`] measures one. [`settings`] is how a site's are found.
 
 pub mod bench;
 pub mod call;
@@ -15,7 +15,9 @@ pub mod publish;
 mod remote;
 pub mod routes;
 pub mod serve;
+mod settings;
 pub mod subscribe;
+pub mod ticket;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -48,6 +50,8 @@ enum Command {
     Call(call::Args),
     /// Tell the back offices of OroPlatform that maintenance begins or ends.
     Maintenance(maintenance::Args),
+    /// Make a ticket as OroPlatform would, for trying a server that asks for one.
+    Ticket(ticket::Args),
     /// Measure a running server from its clients' side.
     Bench(Box<bench::Args>),
 }
@@ -64,6 +68,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => ended(check::run(&args, out)),
         Command::Routes(args) => ended(routes::run(&args, out)),
         Command::Match(args) => ended(match_topic::run(&args, out)),
+        Command::Ticket(args) => ended(ticket::run(&args, out)),
         Command::Bench(args) => match bench::run(*args, out) {
             Ok(code) => code,
             Err(error) => ended(Err(error)),

@@ -1,12 +1,16 @@
-//! The operator's settings: `jackfield.yml`, and what holds where it is silent.
+//! The operator's settings: `jackfield.yml`, what is set elsewhere, and what holds where nothing is.
 //!
-//! Everything here is valid by construction; [`mod@file`] is the form in which it is written. It says
-//! nothing of routes. Made once at the start by the commands; the whole server reads it.
+//! Everything here is valid by construction; [`mod@file`] is the form in which it is written, and
+//! [`sources`] says what wins. It says nothing of routes. Made once at the start by the commands; the whole server reads it.
 
 pub mod api;
 mod bytes;
+mod entrance;
 mod error;
 mod file;
+pub(crate) mod oro;
+mod overrides;
+mod sources;
 mod span;
 
 use std::collections::BTreeMap;
@@ -14,13 +18,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jackfield_auth::AuthSettings;
 use jackfield_broker::{Bounds, Overflow};
+use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{PluginPolicy, SandboxSettings};
 
 use crate::dispatch::Unrouted;
 
 pub use api::Api;
+pub(crate) use entrance::Entrance;
 pub use error::ConfigError;
+pub use overrides::Override;
+pub use sources::Sources;
 
 /// The name under which a site may hold its settings.
 pub const FILE_NAME: &str = "jackfield.yml";
@@ -34,6 +43,12 @@ pub struct Config {
     pub realms: Vec<String>,
     /// What becomes of topics that no route matches.
     pub unrouted: Unrouted,
+    /// Who is let in.
+    pub(crate) entrance: Entrance,
+    /// How clients prove who they are.
+    pub auth: AuthSettings,
+    /// Who may do what on routes that do not say.
+    pub allow: Allow,
     /// How much clients may use.
     pub limits: Limits,
     /// How clients that have gone are noticed.
@@ -113,38 +128,36 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The settings of `file`; without one, of the site's own `jackfield.yml`; without that, the
-    /// defaults.
+    /// The role of those who publish for the application itself.
+    pub const BACKEND: &'static str = "backend";
+
+    /// The settings for a site, put together from all sources.
     ///
     /// # Errors
-    /// When the file that was named is missing, or the file is not valid.
-    pub fn find(file: Option<&Path>, site: &Path) -> Result<Self, ConfigError> {
-        match file {
-            Some(file) => Self::read(file),
-            None => match Self::read(&site.join(FILE_NAME)) {
-                Err(error) if error.is_missing() => Ok(Self::default()),
-                result => result,
-            },
+    /// When the file that was named is missing, or something is not valid.
+    pub fn find(sources: &Sources, site: &Path) -> Result<Self, ConfigError> {
+        sources.config(site)
+    }
+
+    /// What follows from several settings together, once all are known. Relative paths start at
+    /// `base`, the folder of the file.
+    fn settled(mut self, base: &Path) -> Self {
+        if self.auth.tickets.is_some() && self.allow.roles(Action::Publish).is_none() {
+            // Browsers come with tickets as well, and are not to publish what they like.
+            self.allow.set(Action::Publish, vec![Self::BACKEND.to_owned()]);
         }
-    }
-
-    /// The settings of one file.
-    ///
-    /// # Errors
-    /// As [`Config::find`].
-    pub fn read(file: &Path) -> Result<Self, ConfigError> {
-        let path = file.display().to_string();
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-        Self::parse(&path, &text)
-    }
-
-    /// The settings in `text`; `path` is how errors call it.
-    ///
-    /// # Errors
-    /// When the text is not valid: with the line and column of the mistake.
-    pub fn parse(path: &str, text: &str) -> Result<Self, ConfigError> {
-        file::parse(path, text)
+        for path in self.auth.paths_mut() {
+            *path = base.join(&*path);
+        }
+        for token in &mut self.api.tokens {
+            if let Some(path) = token.secret.path_mut() {
+                *path = base.join(&*path);
+            }
+        }
+        if let Some(cache) = &mut self.plugins.cache {
+            *cache = base.join(&*cache);
+        }
+        self
     }
 
     /// How the sandbox is made.
@@ -172,6 +185,9 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             realms: vec!["realm1".to_owned()],
             unrouted: Unrouted::Refuse,
+            entrance: Entrance::default(),
+            auth: AuthSettings::default(),
+            allow: Allow::default(),
             limits: Limits::default(),
             keepalive: Keepalive {
                 interval: Duration::from_secs(30),

@@ -8,22 +8,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jackfield_auth::Authenticated;
 use jackfield_broker::{Batch, Closing, Features};
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::Hello;
-use jackfield_wamp::session::{Frame, Input};
-use jackfield_wamp::value::Value;
-use jackfield_wamp::{session as wamp, uri};
+use jackfield_wamp::session::{self as wamp, Frame, Input};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, warn};
 
 use crate::app::App;
+use crate::dispatch::Dispatch;
 use crate::wire::Wire;
 use crate::{frame, shutdown};
 
 mod farewell;
+mod joining;
 mod keepalive;
 mod member;
 mod opening;
@@ -62,6 +62,9 @@ pub(crate) enum Ended {
     /// The client broke WebSocket's or WAMP's rules.
     #[error("protocol violation: {0}")]
     Violation(String),
+    /// The client was not let in.
+    #[error("not let in: {0}")]
+    Denied(String),
     /// The client may not open a session.
     #[error("refused: {0}")]
     Refused(String),
@@ -79,6 +82,8 @@ impl Ended {
     pub(crate) fn log(&self) {
         match self {
             Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
+            // Whoever was refused asks why, and nobody but the operator can tell.
+            Self::Denied(_) => warn!("{self}"),
             Self::Handshake(_)
             | Self::Violation(_)
             | Self::Refused(_)
@@ -95,6 +100,10 @@ struct Connection {
     reader: Reader,
     /// The dialogue in WAMP.
     dialogue: wamp::Session,
+    /// Whom the handshake has proven the client to be, until it opens a session.
+    proven: Option<Box<Authenticated>>,
+    /// A session that is opened as soon as it is proven whose it is.
+    asked: Option<Box<Asked>>,
     /// Once it is welcome: who it is to the broker, and the realm that it joined.
     member: Option<Member>,
     /// Until when it has to be welcome.
@@ -102,6 +111,12 @@ struct Connection {
     /// Whom its messages have reached and who is not flushed yet.
     batch: Batch,
     keepalive: Keepalive,
+}
+
+/// What a client of WAMP v2 has said of the session that it wants.
+struct Asked {
+    dispatch: Arc<Dispatch>,
+    features: Features,
 }
 
 /// What one turn of the loop is about.
@@ -185,9 +200,9 @@ impl Connection {
                 }
                 None
             }
-            Input::Hello(hello) => self.welcome(&hello).err(),
-            // Nothing challenges, so nothing can be answered.
-            Input::Nothing | Input::Authenticate(_) => None,
+            Input::Hello(hello) => self.hello(&hello).err(),
+            Input::Authenticate(proof) => Box::pin(self.authenticate(proof)).await.err(),
+            Input::Nothing => None,
             Input::Goodbye { reply, .. } => {
                 Some(Ending::Goodbye(reply.map(|reply| self.wrap(&reply))))
             }
@@ -196,31 +211,6 @@ impl Connection {
                 Some(Ending::Violation { message, farewell })
             }
         }
-    }
-
-    /// Opens a session of WAMP v2.
-    fn welcome(&mut self, hello: &Hello) -> Result<(), Ending> {
-        let refused = |reason, message| Ending::Refused { reason, message };
-        if !uri::is_uri(&hello.realm) {
-            let message = format!("`{}` is not a URI", hello.realm);
-            return Err(refused(error_uri::INVALID_URI, message));
-        }
-        let Some(dispatch) = self.app.realm(&hello.realm) else {
-            let message = format!("there is no realm `{}` here", hello.realm);
-            return Err(refused(error_uri::NO_SUCH_REALM, message));
-        };
-        if !offers_anonymous(hello) {
-            let message = "sessions are opened with the authmethod `anonymous`".to_owned();
-            return Err(refused(error_uri::NO_MATCHING_AUTH_METHOD, message));
-        }
-        let features = Features::announced(hello);
-        let member = Member::anonymous(&self.wire, self.dialogue.dialect(), features, dispatch)
-            .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
-        let welcome = self.dialogue.welcome(&member.welcome());
-        member.join(&self.app);
-        self.wire.send(self.wrap(&welcome));
-        self.member = Some(member);
-        Ok(())
     }
 
     fn wrap(&self, message: &[u8]) -> Bytes {
@@ -248,13 +238,6 @@ async fn unopened(app: &App, opened_by: Instant) -> Closing {
             message: "no session was opened in time".to_owned(),
         },
     }
-}
-
-/// Whether the client would open its session without proving anything. One that does not say is
-/// taken to.
-fn offers_anonymous(hello: &Hello) -> bool {
-    let methods = hello.details.get("authmethods").and_then(Value::as_list).unwrap_or_default();
-    methods.is_empty() || methods.iter().any(|method| method.as_text() == Some("anonymous"))
 }
 
 /// The WAMP message in a WebSocket message, if it is one of data.

@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use jackfield_broker::{Batch, Dealer, Publication, Realm, Session};
-use jackfield_routing::Action;
+use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{
     Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
 };
@@ -30,6 +30,7 @@ use crate::{frame, ids};
 mod calls;
 mod effects;
 mod leaving;
+mod permission;
 mod procedures;
 mod refusals;
 mod ticks;
@@ -44,6 +45,8 @@ pub(crate) struct Dispatch {
     token: jackfield_sandbox::Realm,
     generations: Arc<Generations>,
     unrouted: Unrouted,
+    /// Who may do what where no route says so.
+    allow: Allow,
     timers: Timers,
     /// Procedures of clients.
     dealer: Dealer,
@@ -72,9 +75,11 @@ impl Dispatch {
         token: jackfield_sandbox::Realm,
         generations: Arc<Generations>,
         unrouted: Unrouted,
+        allow: Allow,
     ) -> Self {
+        let timers = Timers::default();
         let dealer = Dealer::new(frame::reply, realm.max_subscriptions());
-        Self { realm, token, generations, unrouted, timers: Timers::default(), dealer }
+        Self { realm, token, generations, unrouted, allow, timers, dealer }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -172,10 +177,10 @@ impl Dispatch {
             patterns: self.is_open(routed.as_ref()),
             payload,
         };
+        self.check_allowed(routed.as_ref(), Action::Publish, from)?;
         let Some(routed) = routed else {
             return Ok(self.realm.publish(&publication, batch).delivered);
         };
-        routed.allows(Action::Publish, from)?;
         if !routed.handler.hooks().contains(Hook::Publish) {
             return Ok(self.realm.publish(&publication, batch).delivered);
         }
@@ -230,20 +235,22 @@ impl Dispatch {
             return Ok(());
         }
         let routed = if by_name { self.route(&generation, topic)? } else { None };
+        if by_name {
+            self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
+        }
         let mut effects = Vec::new();
-        if let Some(routed) = &routed {
-            routed.allows(Action::Subscribe, from)?;
-            if routed.handler.hooks().contains(Hook::Subscribe) {
-                let lane = routed.handler.lane(topic);
-                let attributes = routed.attributes();
-                let hook_request = self.hook_request(routed, &attributes, Some(from));
-                let hook = lane.on_subscribe(&hook_request);
-                let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
-                effects = outcome.effects;
-                if let SubscribeVerdict::Deny(refusal) = outcome.answer {
-                    self.apply(&generation, effects, batch).await;
-                    return Err(refusal.into());
-                }
+        if let Some(routed) = &routed
+            && routed.handler.hooks().contains(Hook::Subscribe)
+        {
+            let lane = routed.handler.lane(topic);
+            let attributes = routed.attributes();
+            let hook_request = self.hook_request(routed, &attributes, Some(from));
+            let hook = lane.on_subscribe(&hook_request);
+            let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
+            effects = outcome.effects;
+            if let SubscribeVerdict::Deny(refusal) = outcome.answer {
+                self.apply(&generation, effects, batch).await;
+                return Err(refusal.into());
             }
         }
         self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
@@ -310,17 +317,6 @@ impl Dispatch {
         }
     }
 
-    /// Whether pattern subscriptions see the topic: not where subscribers are checked one by one.
-    fn is_open(&self, routed: Option<&Routed<'_, '_>>) -> bool {
-        match routed {
-            Some(routed) => {
-                let by_role = routed.route.allow.roles(Action::Subscribe).is_some();
-                !by_role && !routed.handler.hooks().contains(Hook::Subscribe)
-            }
-            None => self.unrouted == Unrouted::Broadcast,
-        }
-    }
-
     fn hook_request<'a>(
         &self,
         routed: &'a Routed<'_, '_>,
@@ -340,16 +336,6 @@ impl Dispatch {
 }
 
 impl Routed<'_, '_> {
-    /// What a route lists, only those roles may do; what it does not list is open.
-    fn allows(&self, action: Action, session: &Session) -> Result<(), Refusal> {
-        let roles = session.identity.roles.iter().map(String::as_str);
-        if self.route.allow.permits(action, roles) {
-            Ok(())
-        } else {
-            Err(Refusal::not_allowed(action, &self.route.name))
-        }
-    }
-
     fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
     }

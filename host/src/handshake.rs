@@ -9,11 +9,17 @@ use jackfield_wamp::dialect::Dialect;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+mod visitor;
+
+pub(crate) use visitor::{Proof, Visitor};
+
 /// A request to open a WebSocket that speaks WAMP.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upgrade {
     /// The first subprotocol of the client's that is spoken here.
     pub(crate) dialect: Dialect,
+    /// Who wants it.
+    pub(crate) visitor: Visitor,
     /// The value of `Sec-WebSocket-Accept`.
     accept: String,
     /// What the client sent behind the head, before it was answered.
@@ -135,11 +141,11 @@ fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening,
         };
         return Err(Refusal::new("400 Bad Request", message));
     };
-    Ok(Opening::Upgrade(Upgrade { dialect, accept, early }))
+    Ok(Opening::Upgrade(Upgrade { dialect, visitor: Visitor::of(request), accept, early }))
 }
 
 impl Refusal {
-    fn new(status: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: &'static str, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), header: "" }
     }
 }

@@ -32,6 +32,7 @@ pub mod config;
 mod connection;
 mod dispatch;
 mod frame;
+mod gate;
 pub mod generation;
 mod handshake;
 pub mod http;

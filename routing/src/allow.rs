@@ -51,6 +51,11 @@ impl Allow {
         }
     }
 
+    /// The roles listed for an action, here or else in `default`; `None` where everybody may.
+    pub fn roles_or<'a>(&'a self, default: &'a Self, action: Action) -> Option<&'a [String]> {
+        self.roles(action).or_else(|| default.roles(action))
+    }
+
     /// Whether a session with these roles may do `action`.
     pub fn permits<'a>(&self, action: Action, roles: impl IntoIterator<Item = &'a str>) -> bool {
         match self.roles(action) {
@@ -59,7 +64,8 @@ impl Allow {
         }
     }
 
-    pub(crate) fn set(&mut self, action: Action, roles: Vec<String>) {
+    /// Lists the roles for an action, instead of what was listed.
+    pub fn set(&mut self, action: Action, roles: Vec<String>) {
         match action {
             Action::Subscribe => self.subscribe = Some(roles),
             Action::Publish => self.publish = Some(roles),

@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod php;
 pub(crate) mod socket;
 pub(crate) mod standin;
+pub(crate) mod tls;
 pub(crate) mod v1;
 pub(crate) mod v2;
 

@@ -1,5 +1,8 @@
 //! The back end's PHP publishers against the real server: they connect only if the answer to their
-//! handshake comes in one piece and alone, and hang up without ceremony.
+//! handshake comes in one piece and alone, and hang up without ceremony. Here they are written down
+//! byte for byte; in `php/script.rs` PHP itself speaks.
+
+pub(crate) mod script;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

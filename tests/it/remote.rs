@@ -54,6 +54,7 @@ async fn publish_speaks_every_serializer() {
     for serializer in ["json", "msgpack", "cbor"] {
         let Answer { code, out, err } = run(&[
             "publish",
+            "--url",
             &url,
             "open/a",
             "hello",
@@ -76,11 +77,11 @@ async fn publish_speaks_every_serializer() {
         old.event().await;
     }
     let Answer { code, out, err } =
-        run(&["publish", &url, "open/a", "1", "{", "--text", "--acknowledge=false"]).await;
+        run(&["publish", "--url", &url, "open/a", "1", "{", "--text", "--acknowledge=false"]).await;
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", ""));
     assert_eq!(subscriber.event().await.args, json!(["1", "{"]));
     assert_eq!(old.event().await.event, json!(["1", "{"]));
-    assert_eq!(run(&["publish", &url, "open/a", "--disclose-me"]).await.code, Some(0));
+    assert_eq!(run(&["publish", "--url", &url, "open/a", "--disclose-me"]).await.code, Some(0));
     let event = subscriber.event().await;
     assert_eq!((&event.args, event.details["publisher"].is_u64()), (&Value::Null, true));
 }
@@ -94,6 +95,7 @@ async fn subscribe_prints_events_as_lines() {
     for serializer in ["json", "msgpack", "cbor"] {
         let mut listening = listen(&[
             "subscribe",
+            "--url",
             &url,
             "open.",
             "--match",
@@ -126,10 +128,10 @@ async fn subscribe_prints_events_as_lines() {
     }
     // Several topics, and time that runs out.
     let Answer { code, out, .. } =
-        run(&["subscribe", &url, "open/a", "open/b", "--timeout", "50ms"]).await;
+        run(&["subscribe", "--url", &url, "open/a", "open/b", "--timeout", "50ms"]).await;
     assert_eq!((code, out.as_str()), (Some(0), ""));
     let Answer { code, err, .. } =
-        run(&["subscribe", &url, "open/a", "--count", "1", "--timeout", "50ms"]).await;
+        run(&["subscribe", "--url", &url, "open/a", "--count", "1", "--timeout", "50ms"]).await;
     assert_eq!(code, Some(4));
     assert!(err.ends_with("error: timed out after 50ms\n"), "{err}");
 }
@@ -162,7 +164,7 @@ async fn maintenance_is_what_the_pages_know() {
         (vec!["off", "--user", "7"], json!({"isOn": false, "userId": 7})),
         (vec!["on", "--user", "some-uuid"], json!({"isOn": true, "userId": "some-uuid"})),
     ] {
-        let arguments = [&["maintenance"], &arguments[..], &[url.as_str()]].concat();
+        let arguments = [&["maintenance"], &arguments[..], &["--url", url.as_str()]].concat();
         let Answer { code, out, err } = run(&arguments).await;
         assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", ""), "{arguments:?}");
         assert_eq!(page.event().await.event, expected);
@@ -190,47 +192,56 @@ async fn every_way_to_fail_has_its_exit_code() {
         assert!(err.contains(expected), "{arguments:?}: {expected} is missing in {err}");
     };
     // Refused by the server, in its words.
-    check(&["publish", &url, "nowhere"], 1, "error: jackfield.error.no_route: no route matches")
-        .await;
-    check(&["publish", &url, "a b"], 1, "error: wamp.error.invalid_uri: ").await;
-    check(&["subscribe", &url, "nowhere"], 1, "error: jackfield.error.no_route: ").await;
     check(
-        &["subscribe", &url, "open/a", "--realm", "other"],
+        &["publish", "--url", &url, "nowhere"],
+        1,
+        "error: jackfield.error.no_route: no route matches",
+    )
+    .await;
+    check(&["publish", "--url", &url, "a b"], 1, "error: wamp.error.invalid_uri: ").await;
+    check(&["subscribe", "--url", &url, "nowhere"], 1, "error: jackfield.error.no_route: ").await;
+    check(
+        &["subscribe", "--url", &url, "open/a", "--realm", "other"],
         1,
         "error: wamp.error.no_such_realm: ",
     )
     .await;
-    check(&["call", &url, "nothing"], 1, "error: ").await;
-    check(&["maintenance", "on", &url], 1, "error: jackfield.error.no_route: ").await;
+    check(&["call", "--url", &url, "nothing"], 1, "error: ").await;
+    check(&["maintenance", "on", "--url", &url], 1, "error: jackfield.error.no_route: ").await;
     // The command line.
-    check(&["publish", &url], 2, "TOPIC").await;
-    check(&["publish", "http://x/", "t"], 2, "ws://HOST:PORT/").await;
+    check(&["publish", "--url", &url], 2, "TOPIC").await;
+    check(&["publish", "--url", "http://x/", "t"], 2, "ws://HOST:PORT/").await;
     check(
-        &["publish", &url, "t", "--kwargs", "[1]"],
+        &["publish", "--url", &url, "t", "--kwargs", "[1]"],
         2,
         "the keyword arguments must be a dictionary",
     )
     .await;
-    check(&["publish", &url, "t", "--serializer", "xml"], 2, "msgpack").await;
-    check(&["publish", &url, "t", "--timeout", "soon"], 2, "write 500ms").await;
-    check(&["subscribe", &url], 2, "TOPIC").await;
-    check(&["subscribe", &url, "t", "--count", "0"], 2, "--count").await;
-    check(&["maintenance", "perhaps", &url], 2, "on, off").await;
+    check(&["publish", "--url", &url, "t", "--serializer", "xml"], 2, "msgpack").await;
+    check(&["publish", "--url", &url, "t", "--timeout", "soon"], 2, "write 500ms").await;
+    check(&["subscribe", "--url", &url], 2, "TOPIC").await;
+    check(&["subscribe", "--url", &url, "t", "--count", "0"], 2, "--count").await;
+    check(&["maintenance", "perhaps", "--url", &url], 2, "on, off").await;
     // Nobody there.
     for command in ["publish", "subscribe", "call"] {
         let expected = format!("error: cannot connect to {closed}: ");
-        check(&[command, &closed, "t"], 3, &expected).await;
+        check(&[command, "--url", &closed, "t"], 3, &expected).await;
     }
-    check(&["publish", "ws://no-such-host.invalid/", "t"], 3, "cannot connect to ws://no-such")
-        .await;
+    check(
+        &["publish", "--url", "ws://no-such-host.invalid/", "t"],
+        3,
+        "cannot connect to ws://no-such",
+    )
+    .await;
     let page = format!("wss://{}/", server.addr);
-    check(&["publish", &page, "t"], 3, "error: cannot connect to wss://").await;
+    check(&["publish", "--url", &page, "t"], 3, "error: cannot connect to wss://").await;
     // Nobody answers.
-    check(&["publish", &silent, "t", "--timeout", "100ms"], 4, "timed out after 100ms").await;
-    check(&["call", &silent, "t", "--timeout", "200ms"], 4, "timed out after 200ms").await;
+    check(&["publish", "--url", &silent, "t", "--timeout", "100ms"], 4, "timed out after 100ms")
+        .await;
+    check(&["call", "--url", &silent, "t", "--timeout", "200ms"], 4, "timed out after 200ms").await;
 
     // The server ends while somebody listens.
-    let mut listening = listen(&["subscribe", &url, "open/a"]).await;
+    let mut listening = listen(&["subscribe", "--url", &url, "open/a"]).await;
     server.signal("TERM");
     let ended = within("the end", listening.0.wait()).await.unwrap();
     assert_eq!(ended.code(), Some(1));
@@ -267,7 +278,7 @@ async fn a_server_behind_tls_is_known_by_its_certificate() {
     let port = within("a port", lines.next_line()).await.unwrap().expect("the proxy listens");
     let url = format!("wss://localhost:{port}/ws");
 
-    let arguments = ["publish", &url, "open/a", "17"];
+    let arguments = ["publish", "--url", &url, "open/a", "17"];
     let output = jackfield(&arguments).env("SSL_CERT_FILE", &certificate).output();
     let output = within("the command", output).await.unwrap();
     let err = String::from_utf8_lossy(&output.stderr);

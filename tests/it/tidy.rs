@@ -14,6 +14,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
         &[
+            "jackfield-auth",
             "jackfield-bench",
             "jackfield-broker",
             "jackfield-client",
@@ -22,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-wamp",
         ],
     ),
+    ("jackfield-auth", &[]),
     // What measures a server shares no code with it.
     ("jackfield-bench", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
@@ -39,18 +41,24 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
     ("notify", &["jackfield"]),
-    ("hyper", &["jackfield"]),
-    ("rustls", &["jackfield-client"]),
+    ("hyper", &["jackfield", "jackfield-auth"]),
+    ("rustls", &["jackfield-auth", "jackfield-client"]),
     ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-client", "jackfield-tests"]),
     ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks are measured with it; nothing that is shipped needs it.
     ("criterion", &[]),
+    // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
+    ("jsonwebtoken", &["jackfield-auth"]),
+    ("ring", &["jackfield-auth"]),
+    ("sqlx", &["jackfield-auth", "jackfield-tests"]),
+    ("subtle", &["jackfield", "jackfield-auth"]),
     // The pure crates have no runtime to wait on.
     (
         "tokio",
         &[
             "jackfield",
+            "jackfield-auth",
             "jackfield-bench",
             "jackfield-client",
             "jackfield-sandbox",

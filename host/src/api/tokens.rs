@@ -128,7 +128,7 @@ mod tests {
     use jackfield_broker::Overflow;
 
     use super::*;
-    use crate::config::api::Secret;
+    use jackfield_auth::Secret;
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
@@ -136,7 +136,7 @@ mod tests {
     fn fetch(tokens: &[(&str, &str)]) -> Result<Tokens, ConfigError> {
         let token = |(name, text): &(&str, &str)| ApiToken {
             name: (*name).to_owned(),
-            secret: Secret::Text((*text).to_owned()),
+            secret: Secret::Value((*text).to_owned().into()),
             roles: vec!["backend".to_owned()],
             realm: None,
             place: "j.yml:1:1".to_owned(),

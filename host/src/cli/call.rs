@@ -1,4 +1,4 @@
-//! `jackfield call URL PROCEDURE [ARGS…]`: calls a procedure and prints its result.
+//! `jackfield call PROCEDURE [ARGS…]`: calls a procedure and prints its result.
 
 use std::process::ExitCode;
 use std::time::Duration;

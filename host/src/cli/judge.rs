@@ -11,15 +11,16 @@ use crate::config::Config;
 use crate::generation::{Generation, Problem, Workshop, prepare, routes_alone};
 use crate::site::{Site, Snapshot};
 
+use super::settings::SettingsArgs;
+
 /// What the commands that look at a site are told.
 #[derive(Debug, clap::Args)]
 pub(super) struct SiteArgs {
     /// The site: a directory of bundles, each with a websocket_routing.yml and/or .wasm files.
     #[arg(value_name = "DIR")]
     pub(super) site: PathBuf,
-    /// The configuration; without it, DIR/jackfield.yml where there is one.
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Look at the routing files alone, not at plugins.
     #[arg(long)]
     pub(super) routing_only: bool,
@@ -41,8 +42,11 @@ pub(super) struct Judgement {
 impl Judgement {
     pub(super) fn of(args: &SiteArgs) -> Self {
         let mut judgement = Self::default();
-        match Config::find(args.config.as_deref(), &args.site) {
-            Ok(config) => judgement.read(&args.site, config, args.routing_only),
+        match args.settings.find(&args.site) {
+            Ok(config) => {
+                judgement.problems.extend(config.auth.problems().iter().map(ToString::to_string));
+                judgement.read(&args.site, config, args.routing_only);
+            }
             Err(error) => judgement.problems.push(error.to_string()),
         }
         judgement

@@ -1,4 +1,4 @@
-//! `jackfield maintenance on|off URL`: tells every open back office of OroPlatform that maintenance
+//! `jackfield maintenance on|off`: tells every open back office of OroPlatform that maintenance
 //! begins or ends, as the application itself does: `{"isOn", "userId"}` on `oro/maintenance`.
 
 use std::process::ExitCode;

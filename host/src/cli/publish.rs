@@ -1,4 +1,4 @@
-//! `jackfield publish URL TOPIC [ARGS…]`: publishes one event as a WAMP client.
+//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -16,12 +16,20 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::config::oro::{self, Dsn};
+
+/// The variable that names the server.
+const URL: &str = "JACKFIELD_URL";
+/// Where a server is that nobody has configured otherwise.
+const USUAL: &str = "ws://127.0.0.1:8080/";
+
 /// How a server is named, and who wants something of it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Remote {
-    /// The server, such as ws://127.0.0.1:8080/ or wss://example.com/ws.
-    #[arg(value_name = "URL", value_parser = Target::parse_url)]
-    url: Uri,
+    /// The server, such as wss://example.com/ws. Without it, what JACKFIELD_URL says or else
+    /// ORO_WEBSOCKET_BACKEND_DSN, and without those ws://127.0.0.1:8080/.
+    #[arg(long, value_parser = Target::parse_url)]
+    url: Option<Uri>,
     #[command(flatten)]
     options: Options,
 }
@@ -78,9 +86,27 @@ impl Remote {
             Serializer::Msgpack => Codec::MessagePack,
             Serializer::Cbor => Codec::Cbor,
         };
-        let target = Target { url: self.url, realm, codec, authid, ticket, token };
+        let url = match self.url {
+            Some(url) => url,
+            None => usual_url(from).map_err(Ended::Usage)?,
+        };
+        let target = Target { url, realm, codec, authid, ticket, token };
         Ok(Client::connect(&target).await?)
     }
+}
+
+/// The server that is meant when none is named; `variable` is the environment.
+fn usual_url(variable: impl Fn(&'static str) -> Option<String>) -> Result<Uri, String> {
+    if let Some(url) = variable(URL) {
+        return Target::parse_url(&url).map_err(|error| format!("{URL}: {error}"));
+    }
+    let url = match variable(oro::BACKEND) {
+        None => USUAL.to_owned(),
+        Some(text) => Dsn::parse(oro::BACKEND, &text)
+            .and_then(|dsn| dsn.url(oro::BACKEND))
+            .map_err(|error| error.to_string())?,
+    };
+    Target::parse_url(&url)
 }
 
 /// Runs a command to its end, and says on stderr what went wrong.
@@ -157,6 +183,28 @@ impl From<Failure> for Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn which_server_is_meant() {
+        let check = |variables: &[(&str, &str)], expect: Result<&str, &str>| {
+            let variable = |name| {
+                let found = variables.iter().find(|(other, _)| *other == name);
+                found.map(|(_, text)| (*text).to_owned())
+            };
+            let url = usual_url(variable).map(|url| url.to_string());
+            match (&url, expect) {
+                (Ok(url), Ok(expect)) => assert_eq!(url, expect),
+                (Err(error), Err(expect)) => assert!(error.starts_with(expect), "{error}"),
+                _ => panic!("{url:?} is not {expect:?}"),
+            }
+        };
+        let dsn = ("ORO_WEBSOCKET_BACKEND_DSN", "ssl://app.example:443/ws");
+        check(&[], Ok("ws://127.0.0.1:8080/"));
+        check(&[dsn], Ok("wss://app.example:443/ws"));
+        check(&[dsn, ("JACKFIELD_URL", "ws://x:1/")], Ok("ws://x:1/"));
+        check(&[("JACKFIELD_URL", "x")], Err("JACKFIELD_URL: write ws://"));
+        check(&[("ORO_WEBSOCKET_BACKEND_DSN", "x")], Err("ORO_WEBSOCKET_BACKEND_DSN: error: "));
+    }
 
     #[test]
     fn an_argument_that_is_json_is_json() {

@@ -9,9 +9,11 @@ use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::{self, ServeError};
-use crate::config::{Config, LogFormat};
+use crate::config::LogFormat;
 use crate::http::Demo;
 use crate::site::Site;
+
+use super::settings::SettingsArgs;
 
 /// What `jackfield serve` is told.
 #[derive(Debug, clap::Args)]
@@ -22,9 +24,8 @@ pub struct Args {
     /// Where to listen, instead of what the configuration says; port 0 takes any free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// The configuration; without it, DIR/jackfield.yml where there is one.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Serve the page of the demo at /demo/. Not for production: whoever opens it publishes.
     #[arg(long)]
     demo: bool,
@@ -32,8 +33,8 @@ pub struct Args {
 
 /// Serves until asked to end. Mistakes of the site go to stderr, each with its place.
 pub fn run(args: Args) -> ExitCode {
-    let Args { site, listen, config, demo } = args;
-    let mut config = match Config::find(config.as_deref(), &site) {
+    let Args { site, listen, settings, demo } = args;
+    let mut config = match settings.find(&site) {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };

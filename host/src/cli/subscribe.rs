@@ -1,4 +1,4 @@
-//! `jackfield subscribe URL TOPIC…`: prints every event as a line of JSON.
+//! `jackfield subscribe TOPIC…`: prints every event as a line of JSON.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

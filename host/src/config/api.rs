@@ -6,13 +6,14 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jackfield_auth::Secret;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use zeroize::Zeroizing;
 
 use super::bytes::Bytes;
 use super::error::{ConfigError, Mistake};
@@ -57,17 +58,6 @@ pub struct ApiToken {
     pub place: String,
 }
 
-/// A secret of the settings, or where it is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// The text itself.
-    Text(String),
-    /// A file that holds it; line ends at its end are not part of it.
-    File(PathBuf),
-    /// A variable of the environment.
-    Env(String),
-}
-
 /// Stated in `docs/configuration.md` too; a test holds the two together.
 impl Default for Api {
     fn default() -> Self {
@@ -83,26 +73,16 @@ impl Default for Api {
 }
 
 impl ApiToken {
-    /// The token itself, fetched now. Relative paths start at the working directory.
+    /// The token itself, fetched now.
     ///
     /// # Errors
     /// When it is not where it should be, or no token; with the place of its entry.
-    pub fn fetch(&self) -> Result<String, ConfigError> {
+    pub fn fetch(&self) -> Result<Zeroizing<String>, ConfigError> {
         let Self { name, place, .. } = self;
         let wrong = |what: String| ConfigError::Secret {
             message: format!("{place}: error: the token `{name}` {what}"),
         };
-        let token = match &self.secret {
-            Secret::Text(text) => text.clone(),
-            Secret::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| wrong(format!("is not in {}: {error}", path.display())))?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            }
-            Secret::Env(variable) => std::env::var(variable).map_err(|_| {
-                wrong(format!("is not in the environment: set {variable}, or name another"))
-            })?,
-        };
+        let token = self.secret.fetch().map_err(|error| wrong(format!("is missing: {error}")))?;
         acceptable(&token).map_err(|what| wrong(format!("{what}\n  = help: {HELP}")))?;
         Ok(token)
     }
@@ -121,17 +101,6 @@ fn acceptable(token: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The place, never the secret.
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(_) => f.write_str("Secret"),
-            Self::File(path) => write!(f, "Secret({})", path.display()),
-            Self::Env(name) => write!(f, "Secret(${name})"),
-        }
-    }
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenApi {
@@ -147,7 +116,7 @@ pub(super) struct WrittenApi {
 #[serde(deny_unknown_fields)]
 struct WrittenToken {
     name: String,
-    token: WrittenSecret,
+    token: Secret,
     roles: Option<Vec<String>>,
     realm: Option<String>,
 }
@@ -164,6 +133,9 @@ impl WrittenApi {
         set_count(&mut api.requests, self.requests);
         set_span(&mut api.body_timeout, self.body_timeout);
         set_span(&mut api.idle_timeout, self.idle_timeout);
+        if !self.tokens.0.is_empty() {
+            api.tokens.clear();
+        }
         for written in self.tokens.0 {
             let place = written.referenced;
             let (line, column) = (place.line(), place.column());
@@ -190,7 +162,7 @@ impl WrittenToken {
         realms: &[String],
         others: &[ApiToken],
     ) -> Result<ApiToken, (String, &'static str)> {
-        let Self { name, token: WrittenSecret(secret), roles, realm } = self;
+        let Self { name, token: secret, roles, realm } = self;
         if name.is_empty() || others.iter().any(|other| other.name == name) {
             let message = format!("`{name}` is not a name that tells this token from the others");
             return Err((message, "give each token a name of its own; logs and handlers see it"));
@@ -199,7 +171,7 @@ impl WrittenToken {
             let message = format!("the token `{name}` is for a realm `{realm}` that there is not");
             return Err((message, "name one that `realms` lists, or leave the key out for all"));
         }
-        if let Secret::Text(text) = &secret {
+        if let Secret::Value(text) = &secret {
             acceptable(text).map_err(|what| (format!("the token `{name}` {what}"), HELP))?;
         }
         let roles = roles.unwrap_or_else(|| vec![BACKEND.to_owned()]);
@@ -240,71 +212,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for QuietVisitor<T> {
     }
 }
 
-struct WrittenSecret(Secret);
-
-impl<'de> Deserialize<'de> for WrittenSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SecretVisitor).map(Self)
-    }
-}
-
-struct SecretVisitor;
-
-impl SecretVisitor {
-    const WRONG: &'static str =
-        "a token is text in quotes, or { file: PATH }, or { env: NAME }, and nothing else";
-}
-
-/// Each wrong kind is refused here, as serde's own errors repeat the value.
-impl<'de> Visitor<'de> for SecretVisitor {
-    type Value = Secret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text in quotes, { file: PATH } or { env: NAME }")
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Secret, E> {
-        Ok(Secret::Text(value.to_owned()))
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
-        Err(E::custom(Self::WRONG))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
-        let key: Option<String> = map.next_key()?;
-        let secret = match key.as_deref() {
-            Some("file") => Secret::File(Path::new(&map.next_value::<String>()?).to_owned()),
-            Some("env") => Secret::Env(map.next_value()?),
-            _ => return Err(A::Error::custom(Self::WRONG)),
-        };
-        match map.next_key::<String>()? {
-            None => Ok(secret),
-            Some(_) => Err(A::Error::custom(Self::WRONG)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,7 +220,8 @@ mod tests {
     const LONG: &str = "0123456789abcdef0123456789abcdef";
 
     fn parse(text: &str) -> Result<Api, ConfigError> {
-        Config::parse("j.yml", text).map(|config| config.api)
+        let mut config = Config::default();
+        crate::config::file::apply("j.yml", text, &mut config).map(|()| config.api)
     }
 
     #[track_caller]
@@ -345,7 +253,7 @@ api:
         assert_eq!((api.body_timeout.as_secs(), api.idle_timeout.as_secs()), (5, 6));
         let [deploy, shop, cron] = api.tokens.as_slice() else { panic!("three tokens") };
         assert_eq!((deploy.name.as_str(), deploy.roles.join(",")), ("deploy", "backend".into()));
-        assert_eq!(deploy.fetch().unwrap(), LONG);
+        assert_eq!(*deploy.fetch().unwrap(), LONG);
         assert_eq!((shop.realm.as_deref(), shop.roles.join(",")), (Some("shop"), "a,b".into()));
         assert_eq!(shop.secret, Secret::File("/run/secrets/x".into()));
         assert_eq!(cron.secret, Secret::Env("CRON_TOKEN".to_owned()));
@@ -400,7 +308,7 @@ api:
             realm: None,
             place: "j.yml:3:7".to_owned(),
         };
-        assert_eq!(token(Secret::File(path.clone())).fetch().unwrap(), LONG);
+        assert_eq!(*token(Secret::File(path.clone())).fetch().unwrap(), LONG);
         std::fs::write(&path, "hunter2").unwrap();
         let check = |secret, expect: &str| {
             let error = token(secret).fetch().unwrap_err().to_string();
@@ -409,7 +317,13 @@ api:
             assert!(!error.contains("hunter2"), "{error}");
         };
         check(Secret::File(path), "is shorter than 16 characters");
-        check(Secret::File("/no/such".into()), "is not in /no/such: ");
-        check(Secret::Env("JACKFIELD_NO_SUCH".to_owned()), "is not in the environment: set JACK");
+        check(
+            Secret::File("/no/such".into()),
+            "is missing: the secret in /no/such cannot be read: ",
+        );
+        check(
+            Secret::Env("JACKFIELD_NO_SUCH".to_owned()),
+            "is missing: the environment has no variable JACKFIELD_NO_SUCH",
+        );
     }
 }

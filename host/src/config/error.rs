@@ -48,6 +48,23 @@ pub struct Mistake {
 }
 
 impl ConfigError {
+    /// A variable of the environment whose text is of no use.
+    pub(super) fn variable(name: &str, message: String, help: &str) -> Self {
+        let (path, help) = (name.to_owned(), Some(help.to_owned()));
+        Self::Invalid(Mistake { path, line: 0, column: 0, message, help })
+    }
+
+    /// The same, of a text that nobody has seen as a file.
+    pub(super) fn without_place(self, source: &str) -> Self {
+        match self {
+            Self::Invalid(mistake) => {
+                let path = source.to_owned();
+                Self::Invalid(Mistake { path, line: 0, column: 0, ..mistake })
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
@@ -61,7 +78,7 @@ impl ConfigError {
             }
             YamlError::SerdeInvalidValue { unexpected, expected, .. }
             | YamlError::SerdeInvalidType { unexpected, expected, .. } => (
-                format!("{unexpected} is not what belongs here"),
+                format!("{} is not what belongs here", kind(unexpected)),
                 Some(format!("write {expected}")),
             ),
             other => (other.to_string(), None),
@@ -78,12 +95,23 @@ impl ConfigError {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: error: {}", self.path, self.line, self.column, self.message)?;
+        let Self { path, line, column, message, .. } = self;
+        if *line == 0 {
+            write!(f, "{path}: error: {message}")?;
+        } else {
+            write!(f, "{path}:{line}:{column}: error: {message}")?;
+        }
         match &self.help {
             Some(help) => write!(f, "\n  = help: {help}"),
             None => Ok(()),
         }
     }
+}
+
+/// Of `string "hunter2"`, the kind alone: the text may be a secret that has slipped into another
+/// place.
+fn kind(unexpected: &str) -> &str {
+    unexpected.split(['"', '`']).next().unwrap_or_default().trim()
 }
 
 fn unknown(what: &str, found: &str, expected: &[&str]) -> (String, Option<String>) {

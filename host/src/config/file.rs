@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
 use jackfield_sandbox::{Grant, Limits as PluginLimits, LogRate, PluginPolicy};
 use serde::Deserialize;
@@ -16,17 +17,28 @@ use crate::dispatch::Unrouted;
 
 use super::api::WrittenApi;
 use super::bytes::Bytes;
+use super::entrance::{WrittenAllow, WrittenEntrance};
 use super::error::{ConfigError, Mistake};
 use super::span::Span;
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
 
-pub(super) fn parse(path: &str, text: &str) -> Result<Config, ConfigError> {
+/// Takes in what the text says; what it leaves out stays as it is.
+pub(super) fn apply(path: &str, text: &str, config: &mut Config) -> Result<(), ConfigError> {
     // A file in which everything is commented out is the empty mapping.
     let written: Option<Written> =
         serde_saphyr::from_str(text).map_err(|error| ConfigError::yaml(path, &error))?;
-    let mut config = Config::default();
-    written.unwrap_or_default().apply(path, &mut config)?;
-    Ok(config)
+    written.unwrap_or_default().apply(path, config)
+}
+
+/// What a text that is valid says below `auth`, as it is written.
+pub(super) fn auth(text: &str) -> serde_json::Value {
+    #[derive(Deserialize)]
+    struct Auth {
+        #[serde(default)]
+        auth: serde_json::Value,
+    }
+    let written: Option<Auth> = serde_saphyr::from_str(text).unwrap_or_default();
+    written.map(|written| written.auth).unwrap_or_default()
 }
 
 #[derive(Default, Deserialize)]
@@ -35,6 +47,9 @@ struct Written {
     listen: Option<Spanned<String>>,
     realms: Option<Spanned<Vec<String>>>,
     unrouted: Option<WrittenUnrouted>,
+    entrance: WrittenEntrance,
+    auth: Option<AuthSettings>,
+    allow: WrittenAllow,
     limits: WrittenLimits,
     slow_subscriber: Option<WrittenOverflow>,
     keepalive: WrittenKeepalive,
@@ -156,6 +171,13 @@ impl Written {
                 WrittenUnrouted::Broadcast => Unrouted::Broadcast,
             };
         }
+        self.entrance.apply(&mut config.entrance).map_err(|mistake| mistake.at(path))?;
+        if let Some(auth) = self.auth {
+            config.auth = auth;
+        }
+        for (action, roles) in self.allow {
+            config.allow.set(action.into(), roles);
+        }
         self.limits.apply(&mut config.limits);
         if let Some(overflow) = self.slow_subscriber {
             config.limits.outbox.overflow = match overflow {
@@ -195,10 +217,12 @@ impl WrittenKeepalive {
 impl WrittenPlugins {
     /// What a named plugin does not say, it takes from the file's default.
     fn apply(self, plugins: &mut Plugins) {
-        plugins.cache = self.cache;
+        if let Some(cache) = self.cache {
+            plugins.cache = Some(cache);
+        }
         self.default.apply(&mut plugins.default);
         for (name, written) in self.named {
-            let mut policy = plugins.default.clone();
+            let mut policy = plugins.policy(&name).clone();
             written.apply(&mut policy);
             plugins.named.insert(name, policy);
         }
@@ -249,7 +273,7 @@ impl WrittenLog {
 }
 
 /// A value that is well-formed and yet wrong, before it is known in which file.
-struct Wrong {
+pub(super) struct Wrong {
     line: u64,
     column: u64,
     message: String,
@@ -257,7 +281,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn new<T>(place: &Spanned<T>, message: String, help: &'static str) -> Self {
+    pub(super) fn new<T>(place: &Spanned<T>, message: String, help: &'static str) -> Self {
         let place = &place.referenced;
         Self { line: place.line(), column: place.column(), message, help }
     }

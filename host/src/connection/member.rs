@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jackfield_auth::Authenticated;
 use jackfield_broker::{Features, Identity, Session};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
@@ -11,7 +12,7 @@ use super::Ended;
 use crate::app::App;
 use crate::dispatch::Dispatch;
 use crate::wire::Wire;
-use crate::{ids, shutdown};
+use crate::{gate, ids, shutdown};
 
 /// A session, and what decides about its requests.
 pub(super) struct Member {
@@ -20,14 +21,25 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn anonymous(
+    /// A session of whoever was proven, or of nobody in particular.
+    pub(super) fn new(
         wire: &Arc<Wire>,
         dialect: Dialect,
         features: Features,
         dispatch: Arc<Dispatch>,
+        who: Option<&Authenticated>,
     ) -> Result<Self, Ended> {
         let id: SessionId = ids::session().map_err(|error| Ended::Refused(error.to_string()))?;
-        let identity = Identity::anonymous(format!("anonymous-{id}"));
+        let nobody = || format!("anonymous-{id}");
+        let identity = match who {
+            None => Identity::anonymous(nobody()),
+            Some(who) => Identity {
+                authid: if who.is_anonymous() { nobody() } else { who.username.clone() },
+                roles: who.roles.clone(),
+                authmethod: who.method.as_str().to_owned(),
+                claims: gate::claims(who),
+            },
+        };
         let outbox = Arc::clone(wire.outbox());
         let link = Arc::clone(wire) as Arc<_>;
         let session = Session::new(id, identity, dialect, features, outbox, link);

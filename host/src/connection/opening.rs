@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jackfield_auth::Authenticated;
 use jackfield_broker::{Batch, Features};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::session as wamp;
@@ -14,6 +15,7 @@ use super::member::Member;
 use super::reader::Reader;
 use super::{Connection, Ended};
 use crate::app::App;
+use crate::gate::Denial;
 use crate::handshake::{self, Opening, Upgrade};
 use crate::wire::Wire;
 use crate::{frame, http};
@@ -41,7 +43,13 @@ pub(super) async fn open(
         };
         match opening {
             Ok(Opening::Upgrade(upgrade)) => {
-                return greet(app, stream, upgrade, opened_by).await.map(Some);
+                return match admit(&app, &stream, &upgrade, opened_by).await? {
+                    Ok(proven) => greet(app, stream, upgrade, proven, opened_by).await.map(Some),
+                    Err(denial) => {
+                        http::refuse(stream, &denial.refusal).await;
+                        Err(Ended::Denied(denial.reason))
+                    }
+                };
             }
             Ok(Opening::Plain(head)) => match http::serve(&app, stream, head).await? {
                 Some(upgrade) => (stream, read) = upgrade,
@@ -55,11 +63,30 @@ pub(super) async fn open(
     }
 }
 
+/// Who is let in, if they are.
+async fn admit(
+    app: &App,
+    stream: &TcpStream,
+    upgrade: &Upgrade,
+    opened_by: Instant,
+) -> Result<Result<Option<Authenticated>, Denial>, Ended> {
+    let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
+    let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer)).await;
+    let verdict = verdict.map_err(|_| Ended::Denied("it was not proven in time".to_owned()))?;
+    // Version 2 may prove it in the dialogue; version 1 has no words for it.
+    let may_follow = upgrade.dialect != Dialect::V1 && app.gate.takes_proofs();
+    Ok(match verdict {
+        Ok(None) if !app.gate.admits_anybody() && !may_follow => Err(Denial::unproven()),
+        verdict => verdict,
+    })
+}
+
 /// Answers the handshake; a WAMP v1 client is greeted in the same write.
 async fn greet(
     app: Arc<App>,
     stream: TcpStream,
     upgrade: Upgrade,
+    proven: Option<Authenticated>,
     opened_by: Instant,
 ) -> Result<Box<Connection>, Ended> {
     let mut dialogue = wamp::Session::new(upgrade.dialect);
@@ -68,7 +95,8 @@ async fn greet(
     let mut greeting = Vec::new();
     if upgrade.dialect == Dialect::V1 {
         let dispatch = app.default_realm();
-        let joining = Member::anonymous(&wire, upgrade.dialect, Features::default(), dispatch)?;
+        let features = Features::default();
+        let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven.as_ref())?;
         let welcome = dialogue.welcome(&joining.welcome());
         greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
         member = Some(joining);
@@ -82,7 +110,18 @@ async fn greet(
     let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit).await;
     let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
     let batch = Batch::default();
-    let connection =
-        Connection { app, wire, reader, dialogue, member, opened_by, batch, keepalive };
+    let proven = proven.filter(|_| member.is_none()).map(Box::new);
+    let connection = Connection {
+        app,
+        wire,
+        reader,
+        dialogue,
+        proven,
+        asked: None,
+        member,
+        opened_by,
+        batch,
+        keepalive,
+    };
     Ok(Box::new(connection))
 }

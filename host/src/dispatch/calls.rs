@@ -92,9 +92,7 @@ impl Dispatch {
         uris::check(from, procedure, MatchPolicy::Exact)?;
         let routed =
             self.route(generation, procedure).map_err(|_| Refusal::no_procedure(procedure))?;
-        if let Some(routed) = &routed {
-            routed.allows(Action::Call, from)?;
-        }
+        self.check_allowed(routed.as_ref(), Action::Call, from)?;
         if options.progress {
             return Err(Refusal::no_progress());
         }
@@ -129,7 +127,7 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
         // Who registers a pattern is not asked what for, and nobody answers in the router's name.
-        let guarded = routed.is_some_and(|it| it.route.allow.roles(Action::Register).is_some());
+        let guarded = self.listed(routed, Action::Register).is_some();
         let patterns = !guarded && !uri::is_reserved(&call.procedure);
         let chance = fastrand::u64(..);
         let passed = self.dealer.call(from, call, patterns, chance, batch);

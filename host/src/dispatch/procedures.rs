@@ -67,12 +67,13 @@ impl Dispatch {
         uris::check_reserved(procedure)?;
         if options.policy == MatchPolicy::Exact {
             let generation = self.generations.current();
-            if let Some(routed) = self.route(&generation, procedure)? {
-                if routed.handler.hooks().contains(Hook::Call) {
-                    return Err(Refusal::handlers_own(&routed.route.name));
-                }
-                routed.allows(Action::Register, from)?;
+            let routed = self.route(&generation, procedure)?;
+            if let Some(routed) = &routed
+                && routed.handler.hooks().contains(Hook::Call)
+            {
+                return Err(Refusal::handlers_own(&routed.route.name));
             }
+            self.check_allowed(routed.as_ref(), Action::Register, from)?;
         }
         Ok(self.dealer.register(from, register, batch)?)
     }

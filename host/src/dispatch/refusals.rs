@@ -90,9 +90,13 @@ impl Refusal {
         Self::new(error_uri::INVALID_URI, message)
     }
 
-    pub(super) fn not_allowed(action: Action, route: &str) -> Self {
+    /// Something that a route, or the operator where no route says so, leaves to other roles.
+    pub(super) fn not_allowed(action: Action, route: Option<&str>) -> Self {
         let action = action.key();
-        let message = format!("the route `{route}` does not allow your roles to {action}");
+        let message = match route {
+            Some(route) => format!("the route `{route}` does not allow your roles to {action}"),
+            None => format!("your roles may not {action} here"),
+        };
         Self::new(error_uri::NOT_AUTHORIZED, message)
     }
 

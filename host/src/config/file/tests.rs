@@ -2,6 +2,11 @@
 
 use super::*;
 
+fn parse(path: &str, text: &str) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    apply(path, text, &mut config).map(|()| config)
+}
+
 fn refused(text: &str, expect: &str) {
     let error = parse("j.yml", text).unwrap_err().to_string();
     assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
@@ -88,11 +93,11 @@ fn mistakes_are_shown_with_their_place() {
     );
     refused(
         "limits:\n  message: 1 Mib",
-        "j.yml:2:3: error: string \"1 Mib\" is not what belongs here\n  = help: write a number of bytes",
+        "j.yml:2:3: error: string is not what belongs here\n  = help: write a number of bytes",
     );
     refused(
         "watch: { settle: 0 }",
-        "j.yml:1:10: error: integer `0` is not what belongs here\n  = help: write a span",
+        "j.yml:1:10: error: integer is not what belongs here\n  = help: write a span",
     );
     refused("keepalive:\n  interval: -1s", "j.yml:2:3: error: ");
     refused("listen: 8080", "j.yml:1:9: error: `8080` is not an address to listen on");
@@ -114,4 +119,21 @@ fn the_documentation_states_the_defaults() {
     assert_eq!(parse("docs/configuration.md", sample).unwrap(), Config::default());
     let keys = ["listen", "realms", "outbox", "messages", "grant", "settle", "shutdown_grace"];
     assert!(keys.iter().all(|key| sample.contains(&format!("{key}:"))), "the sample is whole");
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let blocks = page.split("```yaml\n").skip(2).filter_map(|rest| rest.split_once("```"));
+    let mut ways = 0;
+    for (block, _) in blocks {
+        if block.starts_with("# users.yml") {
+            jackfield_auth::FileUsers::parse("users.yml", block).unwrap();
+        } else {
+            let config = parse("docs/configuration.md", block).unwrap();
+            assert_ne!(config.auth, AuthSettings::default(), "{block}");
+            ways += 1;
+        }
+    }
+    assert_eq!(ways, 5);
 }

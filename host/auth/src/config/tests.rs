@@ -1,0 +1,169 @@
+//! Settings as operators write them, right and wrong.
+
+use super::*;
+use crate::Authenticated;
+use crate::problem::Problem;
+
+fn read(yaml: &str) -> Result<AuthSettings, String> {
+    serde_saphyr::from_str(yaml).map_err(|error| Problem::yaml("jackfield.yml", &error).to_string())
+}
+
+#[test]
+fn what_is_left_out_keeps_its_default() {
+    assert_eq!(read("{}").unwrap(), AuthSettings::default());
+    let settings = read(
+        "
+tickets: { secret: s3cret }
+users: { sql: { url: { env: DATABASE_URL } } }
+jwt: { keys: { jwks: keys.json } }
+",
+    )
+    .unwrap();
+    let tickets = settings.tickets.unwrap();
+    assert_eq!((tickets.ttl, tickets.skew), (Span::seconds(300), Span::seconds(30)));
+    assert_eq!((tickets.once, tickets.anonymous), (false, true));
+    assert_eq!(tickets.anonymous_roles, ["anonymous", "backend"]);
+    assert_eq!((tickets.replays.get(), tickets.threads, tickets.queue), (100_000, None, 512));
+    let Some(UsersSettings::Sql(sql)) = settings.users else { panic!() };
+    assert_eq!((sql.query, sql.roles, sql.connections.get()), (None, RolesForm::Json, 4));
+    assert_eq!((sql.connect_timeout, sql.timeout), (Span::seconds(2), Span::seconds(5)));
+    let jwt = settings.jwt.unwrap();
+    assert_eq!((jwt.leeway, jwt.claims), (Span::seconds(30), ClaimNames::default()));
+}
+
+#[test]
+fn everything_can_be_written() {
+    let settings = read(
+        "
+tickets:
+    secret: { file: /run/secrets/app }
+    ttl: 2m
+    skew: 0s
+    once: true
+    replays: 10
+    anonymous: false
+    anonymous_roles: [backend]
+    threads: 2
+    queue: 0
+users:
+    http:
+        url: 'https://app.example.com/users/{username}'
+        token: { env: APP_TOKEN }
+        ca: ca.pem
+        connect_timeout: 500ms
+        timeout: 1s
+        cache: 0s
+        unknown_cache: 1s
+        grace: 1h
+        capacity: 5
+        parallel: 1
+jwt:
+    keys: { secret: { env: JWT_SECRET } }
+    issuers: [joe]
+    audiences: [jackfield]
+    leeway: 5s
+    claims: { id: uid, username: name, roles: realm_access.roles, organization: org }
+",
+    )
+    .unwrap();
+    let tickets = settings.tickets.as_ref().unwrap();
+    assert_eq!((tickets.ttl, tickets.once), (Span::seconds(120), true));
+    let Some(UsersSettings::Http(http)) = &settings.users else { panic!() };
+    assert_eq!(http.connect_timeout, Span::millis(500));
+    // What is written is read again, as it is when a command prints the settings.
+    let written = serde_json::to_string(&settings).unwrap();
+    assert_eq!(read(&written).unwrap(), settings);
+}
+
+#[test]
+fn mistakes_are_located() {
+    let check = |yaml: &str, expect: &str| {
+        let problem = read(yaml).unwrap_err();
+        assert!(problem.contains(expect), "{problem}");
+        assert!(!problem.contains("4711"), "{problem}");
+    };
+    check("ticket: {}", "jackfield.yml:1:1: error: unknown key `ticket`");
+    check("ticket: {}", "did you mean `tickets`?");
+    check("tickets: { secret: x, onec: true }", "did you mean `once`?");
+    check("tickets: { secret: 4711 }", "a secret is text in quotes");
+    check("tickets: { ttl: 5s }", "missing field `secret`");
+    check("tickets: { secret: x, ttl: 5d }", "write a span of time");
+    check("tickets: { secret: x, replays: 0 }", "jackfield.yml:1:");
+    check("users: { file: a.yml, sql: { url: '4711' } }", "jackfield.yml:1:");
+    check("users: { ldap: {} }", "jackfield.yml:1:");
+    check("users: { sql: { url: '4711', roles: xml } }", "jackfield.yml:1:");
+    check("jwt: { keys: {} }", "jackfield.yml:1:");
+    check("jwt: { keys: { secret: '4711', pem: x } }", "jackfield.yml:1:");
+}
+
+#[test]
+fn settings_print_no_secrets() {
+    let settings = read(
+        "
+tickets: { secret: hunter2 }
+users: { sql: { url: 'postgres://u:hunter2@h/d' } }
+jwt: { keys: { secret: hunter2hunter2hunter2hunter2hunter2 } }
+",
+    )
+    .unwrap();
+    let printed = format!("{settings:?} {}", serde_json::to_string(&settings).unwrap());
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[tokio::test]
+async fn settings_are_put_to_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users.yml");
+    std::fs::write(&users, "users: { admin: { id: 1, password: hash } }").unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "kernel-secret\n").unwrap();
+    let keys = "a secret of at least thirty-two bytes";
+    let yaml = format!(
+        "
+tickets: {{ secret: {{ file: '{}' }}, anonymous_roles: [backend] }}
+users: {{ file: '{}' }}
+jwt: {{ keys: {{ secret: '{keys}' }} }}
+",
+        secret.display(),
+        users.display()
+    );
+    let auth = read(&yaml).unwrap().open().unwrap();
+    let (tickets, users) = auth.tickets.unwrap();
+    // The application's own ticket, of its own secret.
+    let ticket = "SWRwUG85UVF0dGhTcFM0aFMrc3FCT1ArQWcxMDk4c01JOWsrc2pNZTFzcEhiZ2pYVGJ2YllYM08ycHAvK0RaTUpyb0hSdnJPTGtrbUpPZWJzVDRhcXc9PTs7MDEyMzQ1Njc4OWFiY2RlZjsyMDI0LTAxLTAyVDAzOjA0OjA1KzAwOjAw";
+    let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_704_164_645);
+    let who: Authenticated = tickets.authenticate(ticket, now, &users).await.unwrap();
+    assert_eq!(who.roles, ["backend"]);
+    assert!(auth.jwt.is_some());
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_put_to_work_say_why() {
+    let check = |yaml: &str, expect: &str| {
+        let error = read(yaml).unwrap().open().unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    };
+    check("tickets: { secret: x }", "there are `tickets` and no `users`");
+    let file = "users: { file: /nonexistent/users.yml }";
+    check(&format!("tickets: {{ secret: '' }}\n{file}"), "is empty");
+    check(&format!("tickets: {{ secret: 'a{{b' }}\n{file}"), "brace");
+    check(&format!("tickets: {{ secret: x }}\n{file}"), "/nonexistent/users.yml: error");
+    check(&format!("tickets: {{ secret: {{ env: JACKFIELD_NONE }} }}\n{file}"), "JACKFIELD_NONE");
+    check("jwt: { keys: { secret: hunter2 } }", "too short");
+    check("jwt: { keys: { jwks: /nonexistent/keys.json } }", "/nonexistent/keys.json");
+    let sql = |url: &str| format!("tickets: {{ secret: x }}\nusers: {{ sql: {{ url: '{url}' }} }}");
+    let http = "tickets: { secret: x }\nusers: { http: { url: 'http://h/users' } }";
+    if cfg!(feature = "sql") {
+        check(&sql("sqlite://u:hunter2@h"), "has to begin with postgres://");
+        check(&sql("postgres://u:hunter2@h:port/d"), "is not an address");
+        check(&sql("hunter2"), "has to begin with postgres://");
+    } else {
+        check(&sql("postgres://h/d"), "built without `users.sql`");
+    }
+    if cfg!(feature = "http") {
+        check(http, "has no {username}");
+    } else {
+        check(http, "built without `users.http`");
+    }
+}

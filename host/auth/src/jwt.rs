@@ -1,0 +1,226 @@
+//! JSON Web Tokens: from a token that somebody signed to who came in. RFC 7519, RFC 8725.
+//!
+//! A key says which algorithm it is for; a token only chooses among keys. So no token can have a
+//! public key taken for a secret, nor go unsigned. A token has to say until when it is good.
+
+mod claims;
+mod keys;
+mod provider;
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Validation, decode, decode_header};
+use serde_json::{Map, Value};
+
+use crate::identity::Authenticated;
+use crate::problem::Problem;
+
+pub use claims::ClaimNames;
+pub use keys::Keys;
+
+/// Bytes of the longest token that is looked at.
+const LONGEST: usize = 16 << 10;
+/// Characters of a stranger's text that are shown in a log.
+const SHOWN: usize = 64;
+
+/// What tokens have to be like. Who may read them is decided by keys that can be exchanged while
+/// clients come in.
+#[derive(Debug)]
+pub struct Jwt {
+    keys: ArcSwap<Keys>,
+    rules: JwtRules,
+}
+
+/// How tokens are judged, apart from who signed them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JwtRules {
+    /// Who may have issued a token (`iss`); empty for anybody.
+    pub issuers: Vec<String>,
+    /// For whom a token has to be (`aud`): one of these. Empty if tokens are for nobody special;
+    /// one that is for somebody is refused then.
+    pub audiences: Vec<String>,
+    /// How far the clocks of this machine and the issuer's may differ.
+    pub leeway: Duration,
+    /// Which claims say who it is.
+    pub names: ClaimNames,
+}
+
+/// Why a token let nobody in; for the log. None of it repeats the token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// It cannot be read.
+    #[error("the token cannot be read: it is not three parts of base64 with JSON in them")]
+    Malformed,
+    /// It demands what is not understood here.
+    #[error("the token demands extensions (`crit`) that are not known here")]
+    Critical,
+    /// No key is for its algorithm.
+    #[error("the token is signed by {algorithm}, for which there is no key here")]
+    Algorithm {
+        /// What it says it is signed by.
+        algorithm: String,
+    },
+    /// No key has its name.
+    #[error(
+        "the token is signed by the key {kid:?}, which is not among the keys here: if the issuer \
+         has a new one, put it into the file of keys"
+    )]
+    UnknownKey {
+        /// What it says its key is called, cut to a length for logs.
+        kid: String,
+    },
+    /// The signature is not that of a key here.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// It does not say until when it is good.
+    #[error("the token does not say until when it is good: it has no `exp`")]
+    NoExpiry,
+    /// It was good until some time ago.
+    #[error("the token was good until {ago} s ago")]
+    Expired {
+        /// So many seconds ago.
+        ago: u64,
+    },
+    /// It is not good yet.
+    #[error(
+        "the token is good from {ahead} s from now on: compare this machine's clock with the \
+         issuer's"
+    )]
+    NotYet {
+        /// In so many seconds.
+        ahead: u64,
+    },
+    /// It is of another issuer, or of none.
+    #[error("the token is not of an issuer (`iss`) that is named in the settings")]
+    Issuer,
+    /// It is for somebody else.
+    #[error("the token is not for an audience (`aud`) that is named in the settings")]
+    Audience,
+    /// A claim is missing or not what it should be.
+    #[error("the token's claim `{claim}` {wrong}")]
+    Claim {
+        /// What the settings call it.
+        claim: String,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+}
+
+impl Jwt {
+    /// Tokens that are signed by one of these keys and are judged by these rules.
+    pub fn new(keys: Keys, rules: JwtRules) -> Self {
+        Self { keys: ArcSwap::from_pointee(keys), rules }
+    }
+
+    /// Puts the keys of a file in the place of those before, as the issuer has others now: a JWKS
+    /// for a JWKS, PEM for PEM. Tells how many there are.
+    ///
+    /// # Errors
+    /// The first mistake; the keys before stay.
+    pub fn replace(&self, path: &str, text: &str) -> Result<usize, Problem> {
+        let keys = self.keys.load().like(path, text)?;
+        let count = keys.count();
+        self.keys.store(keys.into());
+        Ok(count)
+    }
+
+    /// Who comes with this token.
+    ///
+    /// # Errors
+    /// When it lets nobody in.
+    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
+        let claims = self.verify(token)?;
+        self.check_time(&claims, now)?;
+        self.rules.names.identity(claims)
+    }
+
+    /// The claims of a token that was signed by a key here and is meant for us.
+    fn verify(&self, token: &str) -> Result<Map<String, Value>, JwtError> {
+        if token.len() > LONGEST {
+            return Err(JwtError::Malformed);
+        }
+        let header = decode_header(token).map_err(|_| JwtError::Malformed)?;
+        if header.crit.is_some() {
+            return Err(JwtError::Critical);
+        }
+        let keys = self.keys.load();
+        let candidates = keys.candidates(header.alg, header.kid.as_deref())?;
+        let mut refusal = JwtError::Signature;
+        for key in candidates {
+            match decode::<Map<String, Value>>(
+                token,
+                &key.material,
+                &self.validation(key.algorithm),
+            ) {
+                Ok(data) => return Ok(data.claims),
+                Err(error) => match explain(error.kind()) {
+                    JwtError::Signature => {}
+                    other => refusal = other,
+                },
+            }
+        }
+        Err(refusal)
+    }
+
+    /// What the library is to look at. It would ask its own clock for the time, so that is left to
+    /// [`Jwt::check_time`].
+    fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.required_spec_claims = HashSet::new();
+        if !self.rules.issuers.is_empty() {
+            validation.set_issuer(&self.rules.issuers);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
+        if !self.rules.audiences.is_empty() {
+            validation.set_audience(&self.rules.audiences);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        validation
+    }
+
+    fn check_time(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<(), JwtError> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let leeway = self.rules.leeway;
+        let until = time(claims, "exp")?.ok_or(JwtError::NoExpiry)?;
+        if until.saturating_add(leeway) <= now {
+            return Err(JwtError::Expired { ago: now.saturating_sub(until).as_secs() });
+        }
+        match time(claims, "nbf")? {
+            Some(from) if from > now.saturating_add(leeway) => {
+                Err(JwtError::NotYet { ahead: from.saturating_sub(now).as_secs() })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn explain(kind: &ErrorKind) -> JwtError {
+    match kind {
+        ErrorKind::InvalidIssuer => JwtError::Issuer,
+        ErrorKind::InvalidAudience => JwtError::Audience,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => JwtError::Issuer,
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => JwtError::Audience,
+        ErrorKind::InvalidSignature => JwtError::Signature,
+        // The library's list grows; whatever else it says, the token is of no use.
+        _ => JwtError::Malformed,
+    }
+}
+
+/// Seconds since 1970, whole or not; RFC 7519, "NumericDate".
+fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, JwtError> {
+    let Some(value) = claims.get(claim) else { return Ok(None) };
+    let time = match value.as_u64() {
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None => value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+    };
+    let wrong = "is not a time in seconds since 1970";
+    time.map(Some).ok_or_else(|| JwtError::Claim { claim: claim.to_owned(), wrong })
+}
+
+#[cfg(test)]
+mod tests;

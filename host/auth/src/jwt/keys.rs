@@ -1,0 +1,262 @@
+//! The keys that tokens may be signed with, each for one algorithm: a secret, public keys in PEM,
+//! or a JWKS (RFC 7517).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{KeyAlgorithm, KeyOperations};
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+use crate::problem::Problem;
+
+use super::{JwtError, SHOWN, provider};
+
+/// A secret has at least as many bytes as what it signs with makes of it; RFC 7518, section 3.2.
+const SHORTEST_SECRET: usize = 32;
+/// Bytes of the shortest modulus of an RSA key: 2048 bits; RFC 7518, section 3.3.
+const SHORTEST_MODULUS: usize = 256;
+/// More keys than any issuer has at a time. A token that names none is tried with each.
+const MOST_KEYS: usize = 100;
+
+/// The keys that tokens may be signed with; at least one.
+#[derive(Debug)]
+pub struct Keys {
+    form: Form,
+    keys: Vec<Key>,
+}
+
+/// In which form they came.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Secret,
+    Pem,
+    Jwks,
+}
+
+/// A key, and the one algorithm that it is for.
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) material: DecodingKey,
+}
+
+/// Says nothing of the key itself, which may be a secret.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:?}, {:?})", self.id, self.algorithm)
+    }
+}
+
+impl Keys {
+    /// A secret that the issuer shares with us, for HS256. `path` is how problems call it.
+    ///
+    /// # Errors
+    /// When it is shorter than 32 bytes.
+    pub fn secret(path: &str, secret: &[u8]) -> Result<Self, Problem> {
+        let key = Key {
+            id: None,
+            algorithm: Algorithm::HS256,
+            material: hmac(secret).map_err(|wrong| wrong.at(path))?,
+        };
+        Ok(Self::new(Form::Secret, vec![key]))
+    }
+
+    /// Public keys in PEM, one or more: RSA is for RS256, P-256 for ES256, Ed25519 for `EdDSA`.
+    ///
+    /// # Errors
+    /// When there is none, or one of another kind, or a private one.
+    pub fn pem(path: &str, text: &str) -> Result<Self, Problem> {
+        const BEGIN: &str = "-----BEGIN ";
+        let mut keys = Vec::new();
+        for (start, _) in text.match_indices(BEGIN) {
+            let (before, block) = text.split_at_checked(start).unwrap_or_default();
+            let rest = block.get(BEGIN.len()..).unwrap_or_default();
+            let end = rest.find(BEGIN).map_or(block.len(), |end| end + BEGIN.len());
+            let line = before.matches('\n').count() + 1;
+            let key = pem(block.get(..end).unwrap_or(block)).map_err(|wrong| {
+                let mut problem = wrong.at(path);
+                (problem.line, problem.column) = (u64::try_from(line).unwrap_or(0), 1);
+                problem
+            })?;
+            keys.push(key);
+        }
+        if keys.is_empty() {
+            let problem = Problem::new(path, None, "there is no key in PEM in this file");
+            return Err(problem.help("it begins with -----BEGIN PUBLIC KEY-----"));
+        }
+        Ok(Self::new(Form::Pem, keys))
+    }
+
+    /// A JWKS. Keys that are not for signatures, or for algorithms that are not spoken here, are
+    /// left aside.
+    ///
+    /// # Errors
+    /// When it is none, when a key of it is broken, or when no key of it is of use.
+    pub fn jwks(path: &str, text: &str) -> Result<Self, Problem> {
+        let set: JwkSet =
+            serde_json::from_str(text).map_err(|error| Problem::json(path, &error))?;
+        let mut keys = Vec::new();
+        for (index, jwk) in set.keys.iter().enumerate() {
+            let key = self::jwk(jwk).map_err(|wrong| {
+                let mut problem = wrong.at(path);
+                let name = match &jwk.common.key_id {
+                    Some(kid) => format!("{kid:?}"),
+                    None => format!("number {}", index + 1),
+                };
+                problem.message = format!("the key {name} {}", problem.message);
+                problem
+            })?;
+            keys.extend(key);
+        }
+        if keys.is_empty() || keys.len() > MOST_KEYS {
+            let count = keys.len();
+            let message = format!("{count} of its {} keys are of use here", set.keys.len());
+            let help = format!("it takes 1 to {MOST_KEYS} for HS256, RS256, ES256 or EdDSA");
+            return Err(Problem::new(path, None, message).help(help));
+        }
+        Ok(Self::new(Form::Jwks, keys))
+    }
+
+    /// Keys from a text of the same form as these.
+    pub(super) fn like(&self, path: &str, text: &str) -> Result<Self, Problem> {
+        match self.form {
+            Form::Secret => Self::secret(path, text.trim_end_matches(['\r', '\n']).as_bytes()),
+            Form::Pem => Self::pem(path, text),
+            Form::Jwks => Self::jwks(path, text),
+        }
+    }
+
+    fn new(form: Form, keys: Vec<Key>) -> Self {
+        provider::install();
+        Self { form, keys }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The keys that a token with such a header may be signed with: those of its name and
+    /// algorithm, or those of its algorithm that have no name.
+    pub(super) fn candidates(
+        &self,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+    ) -> Result<Vec<&Key>, JwtError> {
+        let fit: Vec<&Key> = self.keys.iter().filter(|key| key.algorithm == algorithm).collect();
+        if fit.is_empty() {
+            return Err(JwtError::Algorithm { algorithm: format!("{algorithm:?}") });
+        }
+        let Some(kid) = kid else { return Ok(fit) };
+        let named: Vec<&Key> =
+            fit.iter().copied().filter(|key| key.id.as_deref() == Some(kid)).collect();
+        if !named.is_empty() {
+            return Ok(named);
+        }
+        let nameless: Vec<&Key> = fit.into_iter().filter(|key| key.id.is_none()).collect();
+        if nameless.is_empty() {
+            return Err(JwtError::UnknownKey { kid: kid.chars().take(SHOWN).collect() });
+        }
+        Ok(nameless)
+    }
+}
+
+/// What is wrong with a key, before it is known where it is.
+struct Wrong(&'static str, &'static str);
+
+impl Wrong {
+    fn at(self, path: &str) -> Problem {
+        Problem::new(path, None, self.0).help(self.1)
+    }
+}
+
+fn hmac(secret: &[u8]) -> Result<DecodingKey, Wrong> {
+    if secret.len() < SHORTEST_SECRET {
+        let help = "use 32 bytes or more, at random: openssl rand -base64 48";
+        return Err(Wrong("is a secret that is too short to sign tokens with", help));
+    }
+    Ok(DecodingKey::from_secret(secret))
+}
+
+fn pem(block: &str) -> Result<Key, Wrong> {
+    const PUBLIC: &str =
+        "give an RSA, P-256 or Ed25519 public key: openssl pkey -in PRIVATE -pubout";
+    let is = |label: &str| block.starts_with(&format!("-----BEGIN {label}-----"));
+    if !is("PUBLIC KEY") && !is("RSA PUBLIC KEY") {
+        return Err(Wrong("is not a public key", PUBLIC));
+    }
+    let unsupported = Wrong("is not a public key that can be read", PUBLIC);
+    let key = |algorithm, material| Key { id: None, algorithm, material };
+    let bytes = |key: &DecodingKey| key.try_get_as_bytes().map_or(0, <[u8]>::len);
+    if let Ok(ec) = DecodingKey::from_ec_pem(block.as_bytes()) {
+        // The uncompressed point of P-256; other curves have longer ones.
+        return if bytes(&ec) == 65 { Ok(key(Algorithm::ES256, ec)) } else { Err(unsupported) };
+    }
+    if let Ok(ed) = DecodingKey::from_ed_pem(block.as_bytes()) {
+        return if bytes(&ed) == 32 { Ok(key(Algorithm::EdDSA, ed)) } else { Err(unsupported) };
+    }
+    let rsa = DecodingKey::from_rsa_pem(block.as_bytes()).map_err(|_| unsupported)?;
+    if bytes(&rsa) < SHORTEST_MODULUS {
+        return Err(Wrong("is an RSA key of fewer than 2048 bits", PUBLIC));
+    }
+    Ok(key(Algorithm::RS256, rsa))
+}
+
+/// None for keys that are for something else than what is done here.
+fn jwk(jwk: &Jwk) -> Result<Option<Key>, Wrong> {
+    let common = &jwk.common;
+    let for_signatures = match &common.public_key_use {
+        None => true,
+        Some(what) => *what == PublicKeyUse::Signature,
+    };
+    let verifies = common.key_operations.as_ref().is_none_or(|what| {
+        what.contains(&KeyOperations::Verify) || what.contains(&KeyOperations::Sign)
+    });
+    if !for_signatures || !verifies {
+        return Ok(None);
+    }
+    let broken = Wrong("has a parameter that is not base64", "take the file from the issuer anew");
+    let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
+    let (algorithm, material) = match &jwk.algorithm {
+        AlgorithmParameters::OctetKey(key) => {
+            let secret = decode(&key.value).map_err(|_| broken)?;
+            (Algorithm::HS256, hmac(&secret)?)
+        }
+        AlgorithmParameters::RSA(key) => {
+            let (Ok(n), Ok(e)) = (decode(&key.n), decode(&key.e)) else { return Err(broken) };
+            // Some issuers write a zero in front, as ASN.1 does, which JWKs do not have.
+            let modulus = significant(&n);
+            if modulus.len() < SHORTEST_MODULUS {
+                let help = "the issuer has to make a longer one";
+                return Err(Wrong("is an RSA key of fewer than 2048 bits", help));
+            }
+            let key = DecodingKey::from_rsa_raw_components(modulus, significant(&e));
+            (Algorithm::RS256, key)
+        }
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            let (Ok(x), Ok(y)) = (decode(&key.x), decode(&key.y)) else { return Err(broken) };
+            if (x.len(), y.len()) != (32, 32) {
+                return Err(broken);
+            }
+            let point = [&[4][..], &x, &y].concat();
+            (Algorithm::ES256, DecodingKey::from_ec_der(&point))
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            let x = decode(&key.x).ok().filter(|x| x.len() == 32).ok_or(broken)?;
+            (Algorithm::EdDSA, DecodingKey::from_ed_der(&x))
+        }
+        // Other curves, other kinds, and what the library may learn to tell apart later.
+        _ => return Ok(None),
+    };
+    let meant = common.key_algorithm.unwrap_or_else(|| KeyAlgorithm::from(algorithm));
+    let id = common.key_id.clone();
+    Ok((meant == KeyAlgorithm::from(algorithm)).then_some(Key { id, algorithm, material }))
+}
+
+/// Without the zeros in front.
+fn significant(number: &[u8]) -> &[u8] {
+    let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+    number.get(start..).unwrap_or_default()
+}

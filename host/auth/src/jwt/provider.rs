@@ -1,0 +1,80 @@
+//! The arithmetic of signatures for the token library, from ring: verification only.
+//!
+//! The library's own choices are a set of crates that would double what is built here, and one
+//! that has to be built in C. ring is here anyway, for TLS.
+
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{ErrorKind, Result};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use ring::{hmac, signature as public};
+use signature::Verifier;
+
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
+    verifier_factory: verifier,
+    // For making JWKs and their thumbprints, which nobody here does.
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
+/// Has to be called before the library verifies anything; calling it again changes nothing.
+pub(super) fn install() {
+    // Fails when there is a provider already, which is this one.
+    let _ = PROVIDER.install_default();
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the library's own signature")]
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+    let wanted = match algorithm {
+        Algorithm::HS256 => AlgorithmFamily::Hmac,
+        Algorithm::RS256 => AlgorithmFamily::Rsa,
+        Algorithm::ES256 => AlgorithmFamily::Ec,
+        Algorithm::EdDSA => AlgorithmFamily::Ed,
+        // Whatever else the library knows of.
+        _ => return Err(ErrorKind::UnsupportedAlgorithm.into()),
+    };
+    if key.family() != wanted {
+        return Err(ErrorKind::InvalidKeyFormat.into());
+    }
+    Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() }))
+}
+
+struct RingVerifier {
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+impl JwtVerifier for RingVerifier {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+impl Verifier<Vec<u8>> for RingVerifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> signature::Result<()> {
+        let asymmetric = |algorithm: &'static dyn public::VerificationAlgorithm, key: &[u8]| {
+            public::UnparsedPublicKey::new(algorithm, key).verify(message, signature)
+        };
+        let verdict = match (self.algorithm, self.key.kind()) {
+            (Algorithm::HS256, DecodingKeyKind::SecretOrDer(secret)) => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+                hmac::verify(&key, message, signature)
+            }
+            (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
+                asymmetric(&public::RSA_PKCS1_2048_8192_SHA256, der)
+            }
+            (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+                let key = public::RsaPublicKeyComponents { n, e };
+                key.verify(&public::RSA_PKCS1_2048_8192_SHA256, message, signature)
+            }
+            (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
+                asymmetric(&public::ECDSA_P256_SHA256_FIXED, point)
+            }
+            (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(key)) => {
+                asymmetric(&public::ED25519, key)
+            }
+            // Kept out by `verifier`.
+            _ => Err(ring::error::Unspecified),
+        };
+        verdict.map_err(|_| signature::Error::new())
+    }
+}

@@ -1,0 +1,373 @@
+//! Tokens of every kind that is spoken here, and those that try to be what they are not.
+
+mod issuer;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use serde_json::json;
+
+use issuer::Issuer;
+
+use super::*;
+
+const NOW: u64 = 1_700_000_000;
+const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn rules() -> JwtRules {
+    JwtRules { leeway: Duration::from_secs(10), ..JwtRules::default() }
+}
+
+fn jwks(keys: &[Value]) -> String {
+    json!({ "keys": keys }).to_string()
+}
+
+fn shared() -> Jwt {
+    Jwt::new(Keys::secret("secret", SECRET).unwrap(), rules())
+}
+
+fn good() -> Value {
+    json!({ "sub": "7", "exp": NOW + 60 })
+}
+
+#[test]
+fn every_algorithm_by_every_form_of_its_key() {
+    for issuer in [Issuer::rs(), Issuer::es(), Issuer::ed()] {
+        let other = match &issuer {
+            Issuer::Es(_) => Issuer::es(),
+            Issuer::Hs(_) | Issuer::Rs(_) | Issuer::Ed(_) => Issuer::ed(),
+        };
+        let pem = Keys::pem("keys.pem", &issuer.pem()).unwrap();
+        let set = Keys::jwks("keys.json", &jwks(&[issuer.jwk("a")])).unwrap();
+        for keys in [pem, set] {
+            let jwt = Jwt::new(keys, rules());
+            let who = jwt.authenticate(&issuer.token(&good()), at(NOW)).unwrap();
+            assert_eq!((who.id.as_deref(), who.method.as_str()), (Some("7"), "jwt"));
+            assert!(jwt.authenticate(&other.token(&good()), at(NOW)).is_err());
+        }
+    }
+    let shared_set = Keys::jwks("keys.json", &jwks(&[Issuer::hs().jwk("a")])).unwrap();
+    for jwt in [shared(), Jwt::new(shared_set, rules())] {
+        assert!(jwt.authenticate(&Issuer::hs().token(&good()), at(NOW)).is_ok());
+        let other = Issuer::Hs(b"another secret of thirty-two bytes".to_vec());
+        assert_eq!(jwt.authenticate(&other.token(&good()), at(NOW)), Err(JwtError::Signature));
+    }
+}
+
+/// RFC 7515, appendix A.1: somebody else's token, whose claims have no `sub`.
+#[test]
+fn the_token_of_the_rfc() {
+    let key = json!({
+        "kty": "oct",
+        "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+    });
+    let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let names = ClaimNames { id: "iss".to_owned(), ..ClaimNames::default() };
+    let rules = JwtRules { issuers: vec!["joe".to_owned()], names, ..JwtRules::default() };
+    let jwt = Jwt::new(Keys::jwks("keys.json", &jwks(&[key])).unwrap(), rules);
+    let joe = jwt.authenticate(token, at(1_300_819_379)).unwrap();
+    assert_eq!(joe.id.as_deref(), Some("joe"));
+    assert_eq!(joe.claims["http://example.com/is_root"], true);
+    let late = jwt.authenticate(token, at(1_300_819_380));
+    assert_eq!(late, Err(JwtError::Expired { ago: 0 }));
+}
+
+#[test]
+fn a_token_cannot_choose_how_it_is_verified() {
+    let rs = Issuer::rs();
+    let jwt = Jwt::new(Keys::pem("keys.pem", &rs.pem()).unwrap(), rules());
+    // A public key taken for a secret, in each form in which it may be lying about.
+    for secret in [rs.pem().into_bytes(), rs.public_key()] {
+        let forged = Issuer::Hs(secret).token(&good());
+        let refused = jwt.authenticate(&forged, at(NOW));
+        assert_eq!(refused, Err(JwtError::Algorithm { algorithm: "HS256".to_owned() }));
+    }
+    // No signature at all, and one that is left out.
+    let encode = |json: Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
+    for algorithm in ["none", "None", "NONE", ""] {
+        let unsigned = format!("{}.{}.", encode(json!({ "alg": algorithm })), encode(good()));
+        assert_eq!(jwt.authenticate(&unsigned, at(NOW)), Err(JwtError::Malformed));
+    }
+    let bare = format!("{}.{}.", encode(json!({ "alg": "RS256" })), encode(good()));
+    assert_eq!(jwt.authenticate(&bare, at(NOW)), Err(JwtError::Signature));
+    // An algorithm of the same family that is not the key's.
+    for algorithm in ["RS384", "RS512", "PS256", "ES256", "EdDSA"] {
+        let token = rs.signed(&json!({ "alg": algorithm }), &good());
+        let refused = jwt.authenticate(&token, at(NOW));
+        assert_eq!(refused, Err(JwtError::Algorithm { algorithm: algorithm.to_owned() }));
+    }
+    // A token that brings its own key along.
+    let own = Issuer::ed();
+    let header = json!({ "alg": "EdDSA", "jwk": own.jwk("own"), "jku": "https://example.com" });
+    assert!(jwt.authenticate(&own.signed(&header, &good()), at(NOW)).is_err());
+    // In a set of mixed keys, each is for its own algorithm only, whatever name a token gives.
+    let set = jwks(&[rs.jwk("public"), Issuer::hs().jwk("shared")]);
+    let jwt = Jwt::new(Keys::jwks("keys.json", &set).unwrap(), rules());
+    let header = json!({ "alg": "HS256", "kid": "public" });
+    let forged = Issuer::Hs(rs.pem().into_bytes()).signed(&header, &good());
+    let refused = jwt.authenticate(&forged, at(NOW));
+    assert_eq!(refused, Err(JwtError::UnknownKey { kid: "public".to_owned() }));
+    // What would have to be understood and is not.
+    let header = json!({ "alg": "RS256", "crit": ["exp"] });
+    assert_eq!(jwt.authenticate(&rs.signed(&header, &good()), at(NOW)), Err(JwtError::Critical));
+}
+
+#[test]
+fn no_part_can_be_exchanged() {
+    let token = Issuer::hs().token(&good());
+    let other = Issuer::hs().token(&json!({ "sub": "1", "exp": NOW + 60 }));
+    let (token, other): (Vec<_>, Vec<_>) = (token.split('.').collect(), other.split('.').collect());
+    let mixed = [token[0], other[1], token[2]].join(".");
+    assert_eq!(shared().authenticate(&mixed, at(NOW)), Err(JwtError::Signature));
+    for text in ["", ".", "..", "a.b.c", &token[..2].join("."), &"x".repeat(LONGEST + 1)] {
+        assert_eq!(shared().authenticate(text, at(NOW)), Err(JwtError::Malformed), "{text}");
+    }
+}
+
+#[test]
+fn a_token_is_good_for_its_time() {
+    let check = |claims: Value, expect: Result<(), JwtError>| {
+        let verdict = shared().authenticate(&Issuer::hs().token(&claims), at(NOW)).map(drop);
+        assert_eq!(verdict, expect, "{claims}");
+    };
+    let no_time = || {
+        let wrong = "is not a time in seconds since 1970";
+        Err(JwtError::Claim { claim: "exp".to_owned(), wrong })
+    };
+    check(json!({ "sub": "7", "exp": NOW + 1 }), Ok(()));
+    check(json!({ "sub": "7", "exp": NOW - 9 }), Ok(()));
+    check(json!({ "sub": "7", "exp": NOW - 10 }), Err(JwtError::Expired { ago: 10 }));
+    check(json!({ "sub": "7", "exp": 1 }), Err(JwtError::Expired { ago: NOW - 1 }));
+    check(json!({ "sub": "7", "exp": 1_700_000_000.5 }), Ok(()));
+    check(json!({ "sub": "7", "exp": u64::MAX }), Ok(()));
+    check(json!({ "sub": "7" }), Err(JwtError::NoExpiry));
+    check(json!({ "sub": "7", "exp": null }), no_time());
+    check(json!({ "sub": "7", "exp": "9999999999" }), no_time());
+    check(json!({ "sub": "7", "exp": -1 }), no_time());
+    check(json!({ "sub": "7", "exp": 1e300 }), no_time());
+    check(json!({ "sub": "7", "exp": NOW + 60, "nbf": NOW + 10 }), Ok(()));
+    check(
+        json!({ "sub": "7", "exp": NOW + 60, "nbf": NOW + 11 }),
+        Err(JwtError::NotYet { ahead: 11 }),
+    );
+    let claim = || "nbf".to_owned();
+    let wrong = "is not a time in seconds since 1970";
+    check(
+        json!({ "sub": "7", "exp": NOW + 60, "nbf": "x" }),
+        Err(JwtError::Claim { claim: claim(), wrong }),
+    );
+}
+
+#[test]
+fn a_token_has_to_be_of_an_issuer_and_for_us() {
+    let some = |text: &str| vec![text.to_owned(), "other".to_owned()];
+    let rules = JwtRules { issuers: some("joe"), audiences: some("jackfield"), ..rules() };
+    let strict = Jwt::new(Keys::secret("secret", SECRET).unwrap(), rules);
+    let check = |jwt: &Jwt, more: Value, expect: Result<(), JwtError>| {
+        let mut claims = good();
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let verdict = jwt.authenticate(&Issuer::hs().token(&claims), at(NOW)).map(drop);
+        assert_eq!(verdict, expect, "{claims}");
+    };
+    check(&strict, json!({ "iss": "joe", "aud": "jackfield" }), Ok(()));
+    check(&strict, json!({ "iss": "other", "aud": ["x", "jackfield"] }), Ok(()));
+    check(&strict, json!({ "iss": "jim", "aud": "jackfield" }), Err(JwtError::Issuer));
+    check(&strict, json!({ "aud": "jackfield" }), Err(JwtError::Issuer));
+    check(&strict, json!({ "iss": 7, "aud": "jackfield" }), Err(JwtError::Issuer));
+    check(&strict, json!({ "iss": "joe", "aud": "elsewhere" }), Err(JwtError::Audience));
+    check(&strict, json!({ "iss": "joe", "aud": [] }), Err(JwtError::Audience));
+    check(&strict, json!({ "iss": "joe" }), Err(JwtError::Audience));
+    check(&strict, json!({ "iss": "joe", "aud": 7 }), Err(JwtError::Audience));
+    check(&shared(), json!({ "iss": "jim" }), Ok(()));
+    check(&shared(), json!({ "aud": "elsewhere" }), Err(JwtError::Audience));
+}
+
+/// An id, a username, roles and an organization.
+type Expected<'a> = (&'a str, &'a str, &'a [&'a str], Option<&'a str>);
+
+#[test]
+fn claims_become_an_identity() {
+    let names = ClaimNames {
+        id: "uid".to_owned(),
+        username: "name".to_owned(),
+        roles: "realm_access.roles".to_owned(),
+        organization: "https://acme.example/org".to_owned(),
+    };
+    let jwt = Jwt::new(Keys::secret("secret", SECRET).unwrap(), JwtRules { names, ..rules() });
+    let check = |claims: Value, expect: Result<Expected<'_>, &str>| {
+        let mut claims = claims;
+        claims["exp"] = (NOW + 60).into();
+        let who = jwt.authenticate(&Issuer::hs().token(&claims), at(NOW));
+        let who = who.map_err(|error| error.to_string());
+        let (id, username, roles, organization) = match expect {
+            Ok(expect) => expect,
+            Err(expect) => {
+                let error = who.unwrap_err();
+                assert!(error.contains(expect), "{error}");
+                return;
+            }
+        };
+        let who = who.unwrap();
+        assert_eq!(who.id.as_deref(), Some(id));
+        assert_eq!(who.username, username);
+        assert_eq!(who.roles, roles);
+        assert_eq!(who.organization.as_deref(), organization);
+    };
+    let full = json!({
+        "uid": 7, "name": "ann", "realm_access": { "roles": ["a", "b"] },
+        "https://acme.example/org": 3,
+    });
+    check(full, Ok(("7", "ann", &["a", "b"], Some("3"))));
+    check(json!({ "uid": "7" }), Ok(("7", "7", &[], None)));
+    check(
+        json!({ "uid": -7, "realm_access": { "roles": "a, b c" } }),
+        Ok(("-7", "-7", &["a", "b", "c"], None)),
+    );
+    check(json!({ "uid": "7", "realm_access.roles": ["x"] }), Ok(("7", "7", &["x"], None)));
+    check(json!({ "sub": "7" }), Err("`uid` is missing"));
+    check(json!({ "uid": "" }), Err("`uid` is neither"));
+    check(json!({ "uid": 1.5 }), Err("`uid` is neither"));
+    check(json!({ "uid": "7", "name": ["ann"] }), Err("`name` is neither"));
+    check(json!({ "uid": "7", "realm_access": { "roles": [7] } }), Err("`realm_access.roles`"));
+    check(
+        json!({ "uid": "7", "realm_access": { "roles": { "a": 1 } } }),
+        Err("`realm_access.roles`"),
+    );
+
+    let claims = json!({ "uid": "7", "name": "ann", "locale": "en", "exp": NOW + 60 });
+    let who = jwt.authenticate(&Issuer::hs().token(&claims), at(NOW)).unwrap();
+    assert_eq!(Value::Object(who.claims), json!({ "locale": "en", "exp": NOW + 60 }));
+}
+
+#[test]
+fn keys_rotate() {
+    let (old, new) = (Issuer::es(), Issuer::ed());
+    let token = |issuer: &Issuer, kid: &str| {
+        issuer.signed(&json!({ "alg": issuer.algorithm(), "kid": kid }), &good())
+    };
+    let (by_old, by_new) = (token(&old, "2024"), token(&new, "2025"));
+    let jwt = Jwt::new(Keys::jwks("keys.json", &jwks(&[old.jwk("2024")])).unwrap(), rules());
+    assert!(jwt.authenticate(&by_old, at(NOW)).is_ok());
+    let early = jwt.authenticate(&by_new, at(NOW)).unwrap_err();
+    assert_eq!(early, JwtError::Algorithm { algorithm: "EdDSA".to_owned() });
+    // For a while both are good.
+    jwt.replace("keys.json", &jwks(&[old.jwk("2024"), new.jwk("2025")])).unwrap();
+    assert!(jwt.authenticate(&by_old, at(NOW)).is_ok());
+    assert!(jwt.authenticate(&by_new, at(NOW)).is_ok());
+    // A file that is half written changes nothing.
+    jwt.replace("keys.json", "{ \"keys\": [").unwrap_err();
+    jwt.replace("keys.json", &new.pem()).unwrap_err();
+    assert!(jwt.authenticate(&by_old, at(NOW)).is_ok());
+    // The same algorithm, and another key of another name.
+    let newest = Issuer::ed();
+    jwt.replace("keys.json", &jwks(&[newest.jwk("2026")])).unwrap();
+    assert!(jwt.authenticate(&by_old, at(NOW)).is_err());
+    let late = jwt.authenticate(&by_new, at(NOW)).unwrap_err();
+    assert_eq!(late, JwtError::UnknownKey { kid: "2025".to_owned() });
+    assert!(jwt.authenticate(&token(&newest, "2026"), at(NOW)).is_ok());
+}
+
+#[test]
+fn nameless_tokens_are_tried_with_every_key_of_their_algorithm() {
+    let (first, second) = (Issuer::ed(), Issuer::ed());
+    let set = jwks(&[first.jwk("a"), second.jwk("b")]);
+    let jwt = Jwt::new(Keys::jwks("keys.json", &set).unwrap(), rules());
+    assert!(jwt.authenticate(&second.token(&good()), at(NOW)).is_ok());
+    let expired = jwt.authenticate(&second.token(&json!({ "sub": "7", "exp": 1 })), at(NOW));
+    assert_eq!(expired, Err(JwtError::Expired { ago: NOW - 1 }));
+    assert_eq!(jwt.authenticate(&Issuer::ed().token(&good()), at(NOW)), Err(JwtError::Signature));
+    let pems = Keys::pem("keys.pem", &format!("{}\n{}", first.pem(), second.pem())).unwrap();
+    assert_eq!(pems.count(), 2);
+    let jwt = Jwt::new(pems, rules());
+    let named = second.signed(&json!({ "alg": "EdDSA", "kid": "b" }), &good());
+    assert!(jwt.authenticate(&named, at(NOW)).is_ok());
+}
+
+#[test]
+fn keys_that_are_of_no_use_are_refused_or_left_aside() {
+    let pem = |text: &str, expect: &str| {
+        let problem = Keys::pem("keys.pem", text).unwrap_err().to_string();
+        assert!(problem.contains(expect), "{problem}");
+    };
+    pem("", "there is no key in PEM");
+    pem(
+        "\n-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
+        "keys.pem:2:1: error: is not a public key",
+    );
+    pem("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "is not a public key");
+    pem("-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n", "that can be read");
+    // secp384r1, and RSA of 1024 bits.
+    pem(P384, "that can be read");
+    pem(RSA_1024, "fewer than 2048 bits");
+
+    let short = Keys::secret("secret", b"short").unwrap_err().to_string();
+    assert!(short.contains("too short"), "{short}");
+
+    let ed = Issuer::ed();
+    let set = |key: Value| Keys::jwks("keys.json", &jwks(&[ed.jwk("good"), key]));
+    let mut encrypts = ed.jwk("x");
+    encrypts["use"] = "enc".into();
+    let mut other = Issuer::rs().jwk("x");
+    other["alg"] = "RS512".into();
+    let mut signs_not = ed.jwk("x");
+    signs_not["key_ops"] = json!(["encrypt"]);
+    let curve = json!({ "kty": "OKP", "crv": "Ed448", "x": "AA" });
+    for aside in [encrypts, other, signs_not, curve, json!({ "kty": "new" })] {
+        assert_eq!(set(aside.clone()).unwrap().count(), 1, "{aside}");
+        Keys::jwks("keys.json", &jwks(&[aside])).unwrap_err();
+    }
+    let weak = set(json!({ "kty": "oct", "k": "c2hvcnQ", "kid": "weak" })).unwrap_err();
+    assert!(weak.to_string().contains(r#"the key "weak" is a secret that is too short"#), "{weak}");
+    assert!(!weak.to_string().contains("c2hvcnQ"), "{weak}");
+    set(json!({ "kty": "OKP", "crv": "Ed25519", "x": "AA" })).unwrap_err();
+    set(json!({ "kty": "EC", "crv": "P-256", "x": "AA", "y": "!" })).unwrap_err();
+    set(json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" })).unwrap_err();
+}
+
+#[test]
+fn nothing_prints_a_key() {
+    let printed = format!("{:?}", shared());
+    assert!(!printed.contains("97, 32, 115") && !printed.contains("a secret"), "{printed}");
+}
+
+proptest! {
+    #[test]
+    fn reading_never_fails_otherwise(header in any::<String>(), token in any::<String>()) {
+        let encoded = BASE64_URL_SAFE_NO_PAD.encode(&header);
+        let _ = shared().authenticate(&token, at(NOW));
+        let odd = [encoded.as_str(); 3].join(".");
+        prop_assert!(shared().authenticate(&odd, at(NOW)).is_err());
+    }
+
+    /// No change of one character makes another token that is good.
+    #[test]
+    fn no_character_can_be_exchanged(index in 0usize..200, to in "[A-Za-z0-9_.-]") {
+        let token = Issuer::hs().token(&json!({ "sub": "7", "exp": NOW + 60 }));
+        let index = index % token.len();
+        let mut changed = token.clone();
+        changed.replace_range(index..=index, &to);
+        // The last character has bits that stand for nothing, and it is strict about them.
+        prop_assume!(changed != token);
+        prop_assert!(shared().authenticate(&changed, at(NOW)).is_err());
+    }
+}
+
+const P384: &str = "\
+-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE8LHJwgolzAhgJ+/8bT7KuTb1sG9nJMre
+jhgjQgezVKWdoa6dk8ba0o6RbMf3HBtDya0mG+JXC5owxAbQ0Zbu9GLP5D6qlZT+
+UEAcEdd1I4keM7vmqDuj5NUZ2JurNy5S
+-----END PUBLIC KEY-----
+";
+const RSA_1024: &str = "\
+-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCzKSfxi3vnv+n3XFHN5pMbCayx
+Ba3/0XWKRiwttsOjTDzH0Fn1pjlnwqNLgp8YM2uywpz4+8F2xnXyVqL77oprqwQe
+UKK9yI+pzqky/3G+9pgkoNUwGcxpESs3s8ORTQbDcCnoaZ+JQRkEqL77L4J5XB7w
+Xb2NiVy+egCvuGE05wIDAQAB
+-----END PUBLIC KEY-----
+";

@@ -1,0 +1,43 @@
+//! Who a client is: tickets of the application's, JSON Web Tokens, and the users behind them.
+//!
+//! This crate knows neither WAMP nor sockets nor files that change: the host hands it what a
+//! client sent, the time, and the texts of files, and gets an [`Authenticated`] or a reason for
+//! its log. It fails closed: what cannot be looked up or verified lets nobody in.
+//!
+//! The features `http` and `sql`, both on by default, are the sources of users that need a client
+//! of their own.
+//!
+//! The modules, in reading order:
+//!
+//! - [`identity`]: what comes out, whichever way a client came in
+//! - [`mod@user`]: a user as the application knows them
+//! - [`mod@ticket`]: tickets, read, verified and made
+//! - [`tickets`]: from a ticket to who came in
+//! - [`mod@jwt`]: from a JSON Web Token to who came in
+//! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
+//! - [`users`]: where users come from
+//! - [`config`]: the settings of all this, and how they are put to work
+//! - [`span`], [`secret`], [`problem`]: how settings are written, and their mistakes
+
+pub mod config;
+pub mod identity;
+pub mod jwt;
+pub mod problem;
+pub mod secret;
+pub mod span;
+pub mod ticket;
+pub mod tickets;
+pub mod user;
+pub mod users;
+pub mod verifiers;
+
+pub use config::{Auth, AuthSettings, FileOf, SetupError};
+pub use identity::{Authenticated, Method};
+pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
+pub use problem::Problem;
+pub use secret::{Secret, SecretError};
+pub use span::Span;
+pub use tickets::{TicketRefusal, TicketRules, Tickets};
+pub use user::{PasswordHash, User};
+pub use users::{FileUsers, Users, UsersError};
+pub use verifiers::{Verifiers, VerifiersError};

@@ -1,0 +1,92 @@
+//! One mistake in a text that an operator wrote, in the form in which routing files' mistakes are:
+//! `path:LINE:COLUMN: error: …`. It repeats keys, never values, because values are secret here.
+
+use std::fmt;
+
+use serde_saphyr::{Error as YamlError, Location};
+
+/// As unlike as a misspelt key may be for it to be taken for the right one.
+const ALIKE: f64 = 0.7;
+
+/// One mistake in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What the text is called.
+    pub path: String,
+    /// From 1; 0 where nothing is known.
+    pub line: u64,
+    /// From 1; 0 where nothing is known.
+    pub column: u64,
+    /// What is wrong.
+    pub message: String,
+    /// What to do, if that is not plain from the message.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(path: &str, place: Option<Location>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            line: place.map_or(0, |place| place.line()),
+            column: place.map_or(0, |place| place.column()),
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn yaml(path: &str, error: &YamlError) -> Self {
+        let problem = |message: String| Self::new(path, error.location(), message);
+        match error.without_snippet() {
+            YamlError::SerdeUnknownField { field, expected, .. } => {
+                problem(format!("unknown key `{field}`")).help(known(field, expected))
+            }
+            YamlError::SerdeInvalidValue { expected, .. }
+            | YamlError::SerdeInvalidType { expected, .. } => {
+                problem("this is not what belongs here".to_owned())
+                    .help(format!("write {expected}"))
+            }
+            other => problem(other.to_string()),
+        }
+    }
+
+    pub(crate) fn json(path: &str, error: &serde_json::Error) -> Self {
+        let message = match error.classify() {
+            serde_json::error::Category::Data => "this is not what belongs here",
+            _ => "this is not JSON",
+        };
+        let mut problem = Self::new(path, None, message);
+        problem.line = u64::try_from(error.line()).unwrap_or(0);
+        problem.column = u64::try_from(error.column()).unwrap_or(0);
+        problem
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: error: {}", self.path, self.line, self.column, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  = help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+fn known(found: &str, expected: &[&str]) -> String {
+    let near = expected
+        .iter()
+        .map(|name| (strsim::jaro_winkler(found, name), *name))
+        .filter(|(likeness, _)| *likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let known = expected.join(", ");
+    match near {
+        Some((_, name)) => format!("did you mean `{name}`? Known here: {known}"),
+        None => format!("known here: {known}"),
+    }
+}

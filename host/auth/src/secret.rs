@@ -1,0 +1,201 @@
+//! A secret in the settings: the text itself, a file that holds it, or a variable of the
+//! environment. Neither `Debug` nor `Serialize` shows it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use zeroize::Zeroizing;
+
+/// Where a secret comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The text itself.
+    Value(Zeroizing<String>),
+    /// A file that holds it; a line end at its end does not belong to it.
+    File(PathBuf),
+    /// A variable of the environment of this name.
+    Env(String),
+}
+
+/// Why a secret is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("the secret in {} cannot be read: {source}", .path.display())]
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The environment has no such variable, or it is not text.
+    #[error("the environment has no variable {0} that is text: set it, or name another")]
+    Env(String),
+}
+
+impl Secret {
+    /// The text itself, fetched now.
+    ///
+    /// # Errors
+    /// When the file or the variable is missing or is not text.
+    pub fn fetch(&self) -> Result<Zeroizing<String>, SecretError> {
+        match self {
+            Self::Value(text) => Ok(text.clone()),
+            Self::File(path) => Self::read(path),
+            Self::Env(name) => match std::env::var(name) {
+                Ok(text) => Ok(Zeroizing::new(text)),
+                Err(_) => Err(SecretError::Env(name.clone())),
+            },
+        }
+    }
+
+    /// The path of the file that holds it, if one does.
+    pub const fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Value(_) | Self::Env(_) => None,
+        }
+    }
+
+    fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SecretError::File { path: path.to_owned(), source })?;
+        let mut text = Zeroizing::new(text);
+        let end = text.trim_end_matches(['\r', '\n']).len();
+        text.truncate(end);
+        Ok(text)
+    }
+}
+
+/// The place, never the secret.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Secret"),
+            Self::File(path) => write!(f, "Secret({})", path.display()),
+            Self::Env(name) => write!(f, "Secret(${name})"),
+        }
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = match self {
+            Self::Value(_) => return serializer.serialize_str("(secret)"),
+            Self::File(_) | Self::Env(_) => serializer.serialize_map(Some(1))?,
+        };
+        match self {
+            Self::Value(_) => {}
+            Self::File(path) => map.serialize_entry("file", path)?,
+            Self::Env(name) => map.serialize_entry("env", name)?,
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretVisitor)
+    }
+}
+
+struct SecretVisitor;
+
+impl SecretVisitor {
+    const WRONG: &'static str =
+        "a secret is text in quotes, or { file: PATH }, or { env: NAME }, and nothing else";
+}
+
+/// What serde says by itself of a value of another kind repeats the value, so each is refused here.
+impl<'de> Visitor<'de> for SecretVisitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text in quotes, { file: PATH } or { env: NAME }")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Secret, E> {
+        Ok(Secret::Value(Zeroizing::new(value.to_owned())))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
+        let key: Option<String> = map.next_key()?;
+        let secret = match key.as_deref() {
+            Some("file") => Secret::File(map.next_value()?),
+            Some("env") => Secret::Env(map.next_value()?),
+            _ => return Err(A::Error::custom(Self::WRONG)),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(secret),
+            Some(_) => Err(A::Error::custom(Self::WRONG)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_a_text_a_file_or_a_variable() {
+        let check = |yaml: &str, expect: &Secret| {
+            let secret: Secret = serde_saphyr::from_str(yaml).unwrap();
+            assert_eq!(&secret, expect, "{yaml}");
+        };
+        check("'hunter2'", &Secret::Value(Zeroizing::new("hunter2".to_owned())));
+        check("{ file: /run/secrets/app }", &Secret::File("/run/secrets/app".into()));
+        check("{ env: APP_SECRET }", &Secret::Env("APP_SECRET".to_owned()));
+        for wrong in ["12345", "[12345]", "{ file: 12345, env: B }", "{ fil: '12345' }", "true"] {
+            let error =
+                serde_saphyr::from_str::<Secret>(wrong).unwrap_err().without_snippet().to_string();
+            assert!(!error.contains("12345"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let secret = Secret::Value(Zeroizing::new("hunter2".to_owned()));
+        let printed = format!("{secret:?} {}", serde_json::to_string(&secret).unwrap());
+        assert!(!printed.contains("hunter2"), "{printed}");
+        let file = serde_json::to_string(&Secret::File("a/b".into())).unwrap();
+        assert_eq!(file, r#"{"file":"a/b"}"#);
+    }
+
+    #[test]
+    fn a_file_ends_where_its_text_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        std::fs::write(&path, "  hunter2 \r\n").unwrap();
+        assert_eq!(*Secret::File(path).fetch().unwrap(), "  hunter2 ");
+        let missing = Secret::File(directory.path().join("none")).fetch().unwrap_err();
+        assert!(missing.to_string().contains("none"), "{missing}");
+        let unset = Secret::Env("JACKFIELD_NO_SUCH_VARIABLE".to_owned()).fetch().unwrap_err();
+        assert!(unset.to_string().contains("JACKFIELD_NO_SUCH_VARIABLE"), "{unset}");
+    }
+}

@@ -1,0 +1,154 @@
+//! Which tickets were used already: a memory that forgets what has expired anyway.
+//!
+//! It is bounded. When it is full it refuses rather than forgets: forgetting a ticket that is
+//! still good would let whoever floods it use a stolen one again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+/// What a ticket is known by: enough of its digest's digest.
+pub(crate) type Mark = [u8; 32];
+
+/// The tickets that were used and are still good.
+#[derive(Debug)]
+pub struct Replays {
+    capacity: NonZeroUsize,
+    /// A std mutex: nothing is awaited and nothing else is locked while it is held.
+    used: Mutex<Used>,
+}
+
+/// Why a ticket is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplaysError {
+    /// It was used before.
+    #[error("it was used before, and tickets are good for one connection")]
+    Used,
+    /// There is no room to remember it.
+    #[error(
+        "{capacity} used tickets are remembered, which is all there is room for: raise \
+         `tickets.replays`, or find out who opens so many connections"
+    )]
+    Full {
+        /// How many are remembered.
+        capacity: NonZeroUsize,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    until: HashMap<Mark, SystemTime>,
+    /// The same, by time.
+    soonest: BTreeSet<(SystemTime, Mark)>,
+}
+
+impl Replays {
+    /// Remembers at most so many tickets. Each takes some 150 bytes.
+    pub fn new(capacity: NonZeroUsize) -> Self {
+        Self { capacity, used: Mutex::default() }
+    }
+
+    /// Takes note of a ticket that proved good, until `expires`.
+    pub(crate) fn admit(
+        &self,
+        mark: Mark,
+        expires: SystemTime,
+        now: SystemTime,
+    ) -> Result<(), ReplaysError> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.forget(now);
+        if used.until.contains_key(&mark) {
+            return Err(ReplaysError::Used);
+        }
+        if used.until.len() >= self.capacity.get() {
+            return Err(ReplaysError::Full { capacity: self.capacity });
+        }
+        used.until.insert(mark, expires);
+        used.soonest.insert((expires, mark));
+        Ok(())
+    }
+}
+
+impl Used {
+    fn forget(&mut self, now: SystemTime) {
+        while let Some((expires, mark)) = self.soonest.first().copied() {
+            if expires > now {
+                return;
+            }
+            self.soonest.remove(&(expires, mark));
+            self.until.remove(&mark);
+        }
+    }
+}
+
+/// The digest itself is as good as the ticket, so it is not what is kept.
+pub(super) fn mark(digest: &str) -> Mark {
+    Sha256::digest(digest).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn replays(capacity: usize) -> Replays {
+        Replays::new(NonZeroUsize::new(capacity).unwrap())
+    }
+
+    #[test]
+    fn a_ticket_is_admitted_once_while_it_is_good() {
+        let replays = replays(10);
+        assert_eq!(replays.admit(mark("a"), at(300), at(0)), Ok(()));
+        assert_eq!(replays.admit(mark("a"), at(300), at(299)), Err(ReplaysError::Used));
+        assert_eq!(replays.admit(mark("b"), at(300), at(299)), Ok(()));
+    }
+
+    #[test]
+    fn what_has_expired_makes_room_and_a_full_memory_refuses() {
+        let replays = replays(2);
+        assert_eq!(replays.admit(mark("a"), at(300), at(0)), Ok(()));
+        assert_eq!(replays.admit(mark("b"), at(310), at(0)), Ok(()));
+        let full = ReplaysError::Full { capacity: NonZeroUsize::new(2).unwrap() };
+        assert_eq!(replays.admit(mark("c"), at(320), at(299)), Err(full));
+        assert_eq!(replays.admit(mark("a"), at(300), at(299)), Err(ReplaysError::Used));
+        assert_eq!(replays.admit(mark("c"), at(320), at(300)), Ok(()));
+    }
+
+    proptest! {
+        /// Whatever comes in whichever order: nothing is admitted twice while it is good, and the
+        /// memory keeps its bound.
+        #[test]
+        fn nothing_is_admitted_twice(steps in prop::collection::vec((0u64..20, 0u64..8), 1..200)) {
+            let replays = replays(5);
+            let mut now = 0;
+            let mut admitted: HashMap<u64, u64> = HashMap::new();
+            for (ticket, pause) in steps {
+                now += pause;
+                let expires = now + 30 + ticket;
+                let key = mark(&ticket.to_string());
+                let good = admitted.get(&ticket).is_some_and(|until| *until > now);
+                match replays.admit(key, at(expires), at(now)) {
+                    Ok(()) => {
+                        prop_assert!(!good);
+                        admitted.insert(ticket, expires);
+                    }
+                    Err(ReplaysError::Used) => prop_assert!(good),
+                    Err(ReplaysError::Full { .. }) => prop_assert!(!good),
+                }
+                let used = replays.used.lock().unwrap();
+                prop_assert!(used.until.len() <= 5);
+                prop_assert_eq!(used.until.len(), used.soonest.len());
+            }
+        }
+    }
+}

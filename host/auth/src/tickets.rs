@@ -1,0 +1,241 @@
+//! From the text of a ticket to who came in: reading, age, user, digest, and whether it was used.
+//!
+//! The cheap tests come first and the digest, which costs milliseconds, behind them. Used by the
+//! handshake.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::identity::{Authenticated, Method};
+use crate::ticket::{AppSecret, Replays, ReplaysError, Ticket, TicketError, Validity};
+use crate::user::PasswordHash;
+use crate::users::{Anew, Users, UsersError};
+use crate::verifiers::{Verifiers, VerifiersError};
+
+/// Characters of a stranger's name that are shown in a log.
+const SHOWN: usize = 64;
+/// What the digest of somebody unknown is compared with, so that the time it takes does not tell
+/// who is known. Nobody gets in by it: the verdict is thrown away.
+const DECOY: &str = "$2y$13$.............................................................";
+
+/// What tickets have to be like.
+#[derive(Debug)]
+pub struct Tickets {
+    secret: AppSecret,
+    validity: Validity,
+    /// None if tickets may be used again while they are good, as the application itself has it.
+    replays: Option<Replays>,
+    /// What those who come with an anonymous ticket are; none if they are refused.
+    anonymous: Option<Vec<String>>,
+    verifiers: Verifiers,
+}
+
+/// How [`Tickets`] are judged.
+#[derive(Debug)]
+pub struct TicketRules {
+    /// The application's secret.
+    pub secret: AppSecret,
+    /// For how long a ticket is good.
+    pub validity: Validity,
+    /// How many used tickets are remembered; none to let tickets be used again.
+    pub replays: Option<NonZeroUsize>,
+    /// The roles of those who come with an anonymous ticket; none to refuse them.
+    pub anonymous: Option<Vec<String>>,
+    /// Where digests are computed.
+    pub verifiers: Verifiers,
+}
+
+/// Why a ticket let nobody in; for the log, as clients are told no more than that they were
+/// refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketRefusal {
+    /// The ticket is worthless.
+    #[error("the ticket{} is refused: {error}", Of(.username))]
+    Ticket {
+        /// Whom it claims to be of, cut to a length for logs.
+        username: Option<String>,
+        /// Why.
+        error: TicketError,
+    },
+    /// The source of users knows no such name.
+    #[error("the ticket{} is refused: there is no such user", Of(.username))]
+    Unknown {
+        /// Whom it claims to be of.
+        username: Option<String>,
+    },
+    /// The user may not come in.
+    #[error("the ticket{} is refused: the user is disabled", Of(.username))]
+    Disabled {
+        /// Whose ticket it is.
+        username: Option<String>,
+    },
+    /// It is anonymous, and such tickets are not wanted here.
+    #[error("the ticket is refused: it is anonymous, and `tickets.anonymous` is false")]
+    Anonymous,
+    /// It is used, or cannot be remembered.
+    #[error("the ticket{} is refused: {error}", Of(.username))]
+    Replay {
+        /// Whose ticket it is.
+        username: Option<String>,
+        /// Why.
+        error: ReplaysError,
+    },
+    /// Too much is being verified.
+    #[error("the ticket{} is refused: {error}", Of(.username))]
+    Busy {
+        /// Whom it claims to be of.
+        username: Option<String>,
+        /// Why.
+        error: VerifiersError,
+    },
+    /// Users cannot be looked up.
+    #[error("the ticket{} is refused: {error}", Of(.username))]
+    Users {
+        /// Whom it claims to be of.
+        username: Option<String>,
+        /// Why.
+        error: UsersError,
+    },
+}
+
+impl Tickets {
+    /// Tickets that are judged by these rules.
+    pub fn new(rules: TicketRules) -> Self {
+        Self {
+            secret: rules.secret,
+            validity: rules.validity,
+            replays: rules.replays.map(Replays::new),
+            anonymous: rules.anonymous,
+            verifiers: rules.verifiers,
+        }
+    }
+
+    /// Who comes with this ticket. `text` is what the query had, its percent signs resolved.
+    ///
+    /// # Errors
+    /// When it lets nobody in: [`TicketRefusal::is_temporary`] says whether the same client may be
+    /// let in a moment later.
+    pub async fn authenticate(
+        &self,
+        text: &str,
+        now: SystemTime,
+        users: &Users,
+    ) -> Result<Authenticated, TicketRefusal> {
+        let ticket = match Ticket::parse(text) {
+            Ok(ticket) => Arc::new(ticket),
+            Err(error) => return Err(TicketRefusal::Ticket { username: None, error }),
+        };
+        let username = ticket.username().map(shown);
+        let refused = |error| TicketRefusal::Ticket { username: username.clone(), error };
+        ticket.check_time(now, self.validity).map_err(refused)?;
+        let identity = match ticket.username() {
+            None => self.anonymous(&ticket).await?,
+            Some(name) => self.user(&ticket, name, users).await?,
+        };
+        if let Some(replays) = &self.replays {
+            let (mark, expires) = ticket.mark(self.validity);
+            replays
+                .admit(mark, expires, now)
+                .map_err(|error| TicketRefusal::Replay { username, error })?;
+        }
+        Ok(identity)
+    }
+
+    async fn anonymous(&self, ticket: &Arc<Ticket>) -> Result<Authenticated, TicketRefusal> {
+        let roles = self.anonymous.as_ref().ok_or(TicketRefusal::Anonymous)?;
+        self.verify(ticket, None).await?;
+        Ok(Authenticated::anonymous(roles.clone(), Method::Ticket))
+    }
+
+    async fn user(
+        &self,
+        ticket: &Arc<Ticket>,
+        name: &str,
+        users: &Users,
+    ) -> Result<Authenticated, TicketRefusal> {
+        let username = || Some(shown(name));
+        let unanswered = |error| TicketRefusal::Users { username: username(), error };
+        let Some(mut user) = users.find(name).await.map_err(unanswered)? else {
+            let decoy = PasswordHash::new(DECOY.to_owned());
+            return match self.verify(ticket, decoy).await {
+                Err(TicketRefusal::Busy { username, error }) => {
+                    Err(TicketRefusal::Busy { username, error })
+                }
+                _ => Err(TicketRefusal::Unknown { username: username() }),
+            };
+        };
+        if let Err(refusal) = self.verify(ticket, user.password.clone()).await {
+            // What was remembered of the user may be from before the password was changed.
+            let wrong =
+                TicketRefusal::Ticket { username: username(), error: TicketError::WrongDigest };
+            if refusal != wrong {
+                return Err(refusal);
+            }
+            match users.find_anew(name).await.map_err(unanswered)? {
+                Anew::Now(Some(newer)) if newer.password != user.password => {
+                    self.verify(ticket, newer.password.clone()).await?;
+                    user = newer;
+                }
+                Anew::Now(_) | Anew::Same => return Err(refusal),
+            }
+        }
+        if user.enabled {
+            Ok(Authenticated::user(&user, Method::Ticket))
+        } else {
+            Err(TicketRefusal::Disabled { username: username() })
+        }
+    }
+
+    async fn verify(
+        &self,
+        ticket: &Arc<Ticket>,
+        password: Option<PasswordHash>,
+    ) -> Result<(), TicketRefusal> {
+        let secret = self.secret.clone();
+        let read = Arc::clone(ticket);
+        let verdict = self.verifiers.run(move || read.verify(&secret, password.as_ref())).await;
+        let username = ticket.username().map(shown);
+        match verdict {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(TicketRefusal::Ticket { username, error }),
+            Err(error) => Err(TicketRefusal::Busy { username, error }),
+        }
+    }
+}
+
+impl TicketRefusal {
+    /// Whether it is for a reason of ours that may pass, and not for one of the ticket's.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Busy { .. }
+            | Self::Users { .. }
+            | Self::Replay { error: ReplaysError::Full { .. }, .. } => true,
+            Self::Replay { error: ReplaysError::Used, .. }
+            | Self::Ticket { .. }
+            | Self::Unknown { .. }
+            | Self::Disabled { .. }
+            | Self::Anonymous => false,
+        }
+    }
+}
+
+/// ` of "name"`, or nothing: strangers choose these names, so they are quoted and cut.
+struct Of<'a>(&'a Option<String>);
+
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(username) => write!(f, " of {username:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn shown(username: &str) -> String {
+    username.chars().take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests;

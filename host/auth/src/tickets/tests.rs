@@ -1,0 +1,151 @@
+//! From tickets to identities, with users of a file.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::ticket::Holder;
+use crate::users::FileUsers;
+
+const NOW: u64 = 1_700_000_000;
+const USERS: &str = r"
+users:
+    admin: { id: 1, password: 'hash-of-admin', roles: [ROLE_ADMINISTRATOR], organization: 7 }
+    former: { id: 2, password: 'hash-of-former', enabled: false }
+    outside: { id: 3 }
+";
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn secret() -> AppSecret {
+    AppSecret::new(Zeroizing::new("kernel-secret".to_owned())).unwrap()
+}
+
+fn rules() -> TicketRules {
+    TicketRules {
+        secret: secret(),
+        validity: Validity::default(),
+        replays: None,
+        anonymous: Some(vec!["backend".to_owned()]),
+        verifiers: Verifiers::new(NonZeroUsize::MIN, 8),
+    }
+}
+
+fn users() -> Users {
+    Users::File(FileUsers::parse("users.yml", USERS).unwrap())
+}
+
+fn of(username: &str, password: &str) -> String {
+    let password = PasswordHash::new(password.to_owned()).unwrap();
+    let holder = Holder::User { username, password: &password };
+    Ticket::mint(&secret(), holder, "0123456789abcdef", at(NOW)).unwrap()
+}
+
+fn anonymous() -> String {
+    Ticket::mint(&secret(), Holder::Anonymous, "0123456789abcdef", at(NOW)).unwrap()
+}
+
+#[tokio::test]
+async fn a_good_ticket_tells_who_comes() {
+    let tickets = Tickets::new(rules());
+    let admin = tickets.authenticate(&of("admin", "hash-of-admin"), at(NOW), &users()).await;
+    let admin = admin.unwrap();
+    assert_eq!(admin.id.as_deref(), Some("1"));
+    assert_eq!(admin.username, "admin");
+    assert_eq!(admin.roles, ["ROLE_ADMINISTRATOR"]);
+    assert_eq!(admin.organization.as_deref(), Some("7"));
+    assert_eq!(admin.method.as_str(), "ticket");
+    assert!(!admin.is_anonymous());
+
+    let backend = tickets.authenticate(&anonymous(), at(NOW + 300), &users()).await.unwrap();
+    assert!(backend.is_anonymous());
+    assert_eq!(backend.roles, ["backend"]);
+    // Without a memory of used ones a ticket is good again, as in the application itself.
+    assert!(tickets.authenticate(&anonymous(), at(NOW + 300), &users()).await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_is_refused_is_refused_for_a_reason() {
+    let tickets = Tickets::new(rules());
+    let users = users();
+    let refusal = async |ticket: String, now: u64| {
+        let refusal = tickets.authenticate(&ticket, at(now), &users).await.unwrap_err();
+        assert!(!refusal.is_temporary());
+        refusal.to_string()
+    };
+    let check = |refusal: String, expect: &str| {
+        assert!(refusal.contains(expect), "{refusal}");
+        assert!(!refusal.contains("hash-of") && !refusal.contains("kernel"), "{refusal}");
+    };
+    check(refusal("?".to_owned(), NOW).await, "fewer than four parts");
+    check(
+        refusal(of("admin", "hash-of-former"), NOW).await,
+        r#"of "admin" is refused: its digest"#,
+    );
+    check(refusal(of("admin", "hash-of-admin"), NOW + 301).await, "it is 301 s old");
+    check(refusal(of("nobody", "hash-of-admin"), NOW).await, "there is no such user");
+    check(refusal(of("former", "hash-of-former"), NOW).await, "the user is disabled");
+    check(refusal(of("former", "hash-of-admin"), NOW).await, "its digest is wrong");
+    check(refusal(of("outside", "hash-of-admin"), NOW).await, "has no password");
+    check(refusal(of("a\nb", "x"), NOW).await, r#"of "a\nb" is refused: there is no such user"#);
+    let long = refusal(of(&"n".repeat(300), "x"), NOW).await;
+    assert!(long.len() < 150, "{long}");
+}
+
+#[tokio::test]
+async fn the_decoy_lets_nobody_in() {
+    let tickets = Tickets::new(rules());
+    let refusal = tickets.authenticate(&of("nobody", DECOY), at(NOW), &users()).await;
+    assert_eq!(refusal, Err(TicketRefusal::Unknown { username: Some("nobody".to_owned()) }));
+}
+
+#[tokio::test]
+async fn anonymous_tickets_can_be_refused() {
+    let tickets = Tickets::new(TicketRules { anonymous: None, ..rules() });
+    let refusal = tickets.authenticate(&anonymous(), at(NOW), &users()).await;
+    assert_eq!(refusal, Err(TicketRefusal::Anonymous));
+}
+
+#[tokio::test]
+async fn a_ticket_can_be_for_one_use() {
+    let one = NonZeroUsize::new(1);
+    let tickets = Tickets::new(TicketRules { replays: one, ..rules() });
+    let users = users();
+    let ticket = of("admin", "hash-of-admin");
+    // One that fails is not remembered.
+    let wrong = of("admin", "hash-of-former");
+    assert!(tickets.authenticate(&wrong, at(NOW), &users).await.is_err());
+    assert!(tickets.authenticate(&ticket, at(NOW), &users).await.is_ok());
+    let again = tickets.authenticate(&ticket, at(NOW + 300), &users).await.unwrap_err();
+    assert!(again.to_string().contains("used before"), "{again}");
+    // The same ticket in another writing is the same ticket.
+    let unpadded = tickets.authenticate(&format!(" {ticket}"), at(NOW), &users).await.unwrap_err();
+    assert!(unpadded.to_string().contains("used before"), "{unpadded}");
+    let full = tickets.authenticate(&anonymous(), at(NOW), &users).await.unwrap_err();
+    assert!(full.is_temporary(), "{full}");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_a_temporary_refusal() {
+    let verifiers = Verifiers::new(NonZeroUsize::MIN, 0);
+    let tickets = Tickets::new(TicketRules { verifiers: verifiers.clone(), ..rules() });
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (started, start) = tokio::sync::oneshot::channel();
+    let busy = tokio::spawn(async move {
+        let work = move || {
+            started.send(()).unwrap();
+            released.recv().unwrap();
+        };
+        verifiers.run(work).await
+    });
+    start.await.unwrap();
+    for ticket in [of("admin", "hash-of-admin"), of("nobody", "x"), anonymous()] {
+        let refusal = tickets.authenticate(&ticket, at(NOW), &users()).await.unwrap_err();
+        assert!(refusal.is_temporary(), "{refusal}");
+    }
+    release.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+}

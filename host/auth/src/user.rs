@@ -1,0 +1,190 @@
+//! A user as the application knows them, and the hash of their password, which nothing prints.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// A user as the application knows them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// What the application calls the user: a number or any other text; not empty.
+    pub id: String,
+    /// The name that tickets are made out to.
+    pub username: String,
+    /// The hash of the password as the application stores it. Without one, no ticket is good.
+    pub password: Option<PasswordHash>,
+    /// What the user is allowed to be, in the application's own words.
+    pub roles: Vec<String>,
+    /// The organization that the user works for, if there is one.
+    pub organization: Option<String>,
+    /// Whether the user may come in at all.
+    pub enabled: bool,
+    /// Whatever else the application says of the user.
+    pub claims: Map<String, Value>,
+}
+
+/// The hash of a password. Whoever knows it can make tickets, so nothing prints it, and its memory
+/// is cleared when it is dropped. Never empty.
+#[derive(Clone)]
+pub struct PasswordHash(Zeroizing<String>);
+
+impl PasswordHash {
+    /// None where there is nothing: a user without a password.
+    pub fn new(text: String) -> Option<Self> {
+        let text = Zeroizing::new(text);
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash")
+    }
+}
+
+impl PartialEq for PasswordHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for PasswordHash {}
+
+/// A password hash as sources write it: text, and nothing that a message would repeat if it is
+/// not.
+#[derive(Default)]
+pub(crate) struct WrittenHash(pub(crate) Option<PasswordHash>);
+
+impl<'de> Deserialize<'de> for WrittenHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HashVisitor)
+    }
+}
+
+struct HashVisitor;
+
+impl HashVisitor {
+    const WRONG: &'static str = "a password hash has to be text: write it in quotes";
+}
+
+/// Each kind of value that is not text is refused here, because what serde says by itself repeats
+/// the value.
+impl Visitor<'_> for HashVisitor {
+    type Value = WrittenHash;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a password hash in quotes")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<WrittenHash, E> {
+        Ok(WrittenHash(PasswordHash::new(value.to_owned())))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<WrittenHash, E> {
+        Ok(WrittenHash(PasswordHash::new(value)))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<WrittenHash, E> {
+        Ok(WrittenHash(None))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<WrittenHash, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<WrittenHash, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<WrittenHash, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<WrittenHash, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<WrittenHash, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<WrittenHash, E> {
+        Err(E::custom(Self::WRONG))
+    }
+}
+
+/// An identifier as sources write it: a number or text.
+pub(crate) struct WrittenId(pub(crate) String);
+
+impl<'de> Deserialize<'de> for WrittenId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = WrittenId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number or a text that is not empty")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<WrittenId, E> {
+        Ok(WrittenId(value.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<WrittenId, E> {
+        Ok(WrittenId(value.to_string()))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<WrittenId, E> {
+        if value.is_empty() {
+            return Err(E::invalid_value(serde::de::Unexpected::Str(value), &self));
+        }
+        Ok(WrittenId(value.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_prints_a_password_hash() {
+        let user = User {
+            id: "1".to_owned(),
+            username: "admin".to_owned(),
+            password: PasswordHash::new("$2y$13$abcdef".to_owned()),
+            roles: Vec::new(),
+            organization: None,
+            enabled: true,
+            claims: Map::new(),
+        };
+        let printed = format!("{user:?} {user:#?}");
+        assert!(!printed.contains("abcdef"), "{printed}");
+    }
+
+    #[test]
+    fn what_is_not_a_hash_is_not_repeated() {
+        let check = |json: &str| {
+            let error = serde_json::from_str::<WrittenHash>(json).err().unwrap().to_string();
+            assert!(!error.contains("4711"), "{error}");
+        };
+        check("4711");
+        check("-4711");
+        check("4711.5");
+        check("[\"4711\"]");
+        check("{\"4711\": \"4711\"}");
+        assert!(serde_json::from_str::<WrittenHash>("null").unwrap().0.is_none());
+        assert!(serde_json::from_str::<WrittenHash>("\"\"").unwrap().0.is_none());
+    }
+}

@@ -1,0 +1,128 @@
+//! Where users come from: a file, an address of the application's, or its database.
+//!
+//! A source that cannot be asked is an error, never "no such user" and never "come in": whoever
+//! asks refuses the client and lets it try again.
+
+mod file;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "sql")]
+mod roles;
+#[cfg(feature = "sql")]
+mod sql;
+
+use std::sync::Arc;
+
+use crate::user::User;
+
+pub use file::FileUsers;
+#[cfg(feature = "http")]
+pub use http::HttpUsers;
+#[cfg(feature = "sql")]
+pub use sql::SqlUsers;
+
+/// Bytes of the longest name that is looked up.
+const LONGEST_NAME: usize = 255;
+
+/// A source of users.
+#[derive(Debug)]
+pub enum Users {
+    /// A file that names them all.
+    File(FileUsers),
+    /// An address of the application's.
+    #[cfg(feature = "http")]
+    Http(HttpUsers),
+    /// The application's database.
+    #[cfg(feature = "sql")]
+    Sql(SqlUsers),
+}
+
+/// What a source says when it is asked once more.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Anew {
+    /// What [`Users::find`] gave is as new as it gets.
+    Same,
+    /// What there is now.
+    Now(Option<Arc<User>>),
+}
+
+/// Why a source did not say whether there is such a user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsersError {
+    /// It cannot be reached, or is too slow.
+    #[error("the users at {place} cannot be asked: {reason}")]
+    Unreachable {
+        /// Which source.
+        place: Arc<str>,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It answered something else than a user.
+    #[error("the users at {place} gave an answer that is of no use: {reason}")]
+    Answer {
+        /// Which source.
+        place: Arc<str>,
+        /// What is wrong with the answer, without the answer.
+        reason: String,
+    },
+    /// So many are being looked up that this one would wait too long.
+    #[error(
+        "the users at {place} are being asked for {waiting} users already, which is all that may wait"
+    )]
+    Busy {
+        /// Which source.
+        place: Arc<str>,
+        /// How many are being looked up.
+        waiting: usize,
+    },
+}
+
+impl Users {
+    /// The user of this name, if there is one. A name that no application has (empty, longer than
+    /// 255 bytes, with control characters in it) is not asked for.
+    ///
+    /// # Errors
+    /// When the source does not say.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "sql")),
+        expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
+    )]
+    pub async fn find(&self, username: &str) -> Result<Option<Arc<User>>, UsersError> {
+        if !is_name(username) {
+            return Ok(None);
+        }
+        match self {
+            Self::File(users) => Ok(users.find(username)),
+            #[cfg(feature = "http")]
+            Self::Http(users) => users.find(username).await,
+            #[cfg(feature = "sql")]
+            Self::Sql(users) => users.find(username).await,
+        }
+    }
+
+    /// What the source says of this user now, if what it said before may be out of date: asked
+    /// when a digest did not fit, as the password may have been changed.
+    ///
+    /// # Errors
+    /// As [`Users::find`].
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
+    )]
+    pub async fn find_anew(&self, username: &str) -> Result<Anew, UsersError> {
+        if !is_name(username) {
+            return Ok(Anew::Same);
+        }
+        match self {
+            Self::File(_) => Ok(Anew::Same),
+            #[cfg(feature = "http")]
+            Self::Http(users) => users.find_anew(username).await,
+            #[cfg(feature = "sql")]
+            Self::Sql(_) => Ok(Anew::Same),
+        }
+    }
+}
+
+fn is_name(username: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&username.len()) && !username.chars().any(char::is_control)
+}

@@ -1,0 +1,241 @@
+//! One question to the application: a GET, and a user or none in its answer.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT};
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::config::{HttpSettings, SetupError, read};
+use crate::user::{User, WrittenHash, WrittenId};
+use crate::users::{UsersError, is_name};
+
+const PLACEHOLDER: &str = "{username}";
+/// Bytes of the longest answer.
+const LONGEST: usize = 64 << 10;
+/// What stands for itself in an address: the unreserved characters of RFC 3986, section 2.3.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Asks the application for users.
+#[derive(Debug)]
+pub(super) struct Asker {
+    url: String,
+    /// The address without what may be secret in it, for messages.
+    place: Arc<str>,
+    authorization: Option<HeaderValue>,
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+/// A user as the application writes it. What else it writes is none of our business.
+#[derive(Deserialize)]
+struct Written {
+    id: WrittenId,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: WrittenHash,
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    organization: Option<WrittenId>,
+    #[serde(default = "enabled")]
+    enabled: bool,
+    #[serde(default)]
+    claims: Map<String, Value>,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+impl Asker {
+    pub(super) fn new(settings: &HttpSettings) -> Result<Self, SetupError> {
+        let (place, https) = check_url(&settings.url)?;
+        let authorization = match &settings.token {
+            None => None,
+            Some(token) => {
+                let line = format!("Bearer {}", *token.fetch()?);
+                let mut value = HeaderValue::from_str(&line).map_err(|_| {
+                    setting("users.http.token", "has characters that no header can hold")
+                })?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(settings.connect_timeout.get()));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(settings, https)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(settings.parallel.get())
+            .build(connector);
+        Ok(Self { url: settings.url.clone(), place: place.into(), authorization, client })
+    }
+
+    pub(super) fn place(&self) -> Arc<str> {
+        Arc::clone(&self.place)
+    }
+
+    /// The user of this name, if the application knows it. Waits for as long as it takes.
+    pub(super) async fn ask(&self, username: &str) -> Result<Option<User>, UsersError> {
+        // These mean a place in the tree of addresses, whichever way they are written.
+        if matches!(username, "." | "..") {
+            return Ok(None);
+        }
+        let encoded = utf8_percent_encode(username, ENCODED).to_string();
+        let uri: Uri =
+            self.url.replace(PLACEHOLDER, &encoded).parse().map_err(|_| {
+                self.unreachable("the address is too long for this name".to_owned())
+            })?;
+        let mut request = Request::get(uri)
+            .header(ACCEPT, "application/json")
+            .header(USER_AGENT, concat!("jackfield/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let request =
+            request.body(Empty::new()).map_err(|error| self.unreachable(error.to_string()))?;
+        let response =
+            self.client.request(request).await.map_err(|error| self.unreachable(chain(&error)))?;
+        let status = response.status();
+        match status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let reason = format!("it answered {status}: look at `users.http.token`");
+                return Err(self.unreachable(reason));
+            }
+            _ if status.is_redirection() => {
+                let reason = format!("it answered {status}: redirects are not followed");
+                return Err(self.unreachable(reason));
+            }
+            _ => return Err(self.unreachable(format!("it answered {status}"))),
+        }
+        let body = Limited::new(response.into_body(), LONGEST);
+        let body = body.collect().await.map_err(|error| self.unreachable(chain(error.as_ref())))?;
+        let user = read_user(username, &body.to_bytes());
+        user.map(Some).map_err(|reason| UsersError::Answer { place: self.place(), reason })
+    }
+
+    pub(super) fn unreachable(&self, reason: String) -> UsersError {
+        UsersError::Unreachable { place: self.place(), reason }
+    }
+}
+
+fn read_user(asked: &str, json: &[u8]) -> Result<User, String> {
+    let written: Written = serde_json::from_slice(json).map_err(|error| {
+        let message = error.to_string();
+        // All others may repeat what is in the answer.
+        if message.starts_with("missing field") {
+            message
+        } else {
+            let (line, column) = (error.line(), error.column());
+            format!("it is not a user in JSON (line {line}, column {column})")
+        }
+    })?;
+    let username = written.username.unwrap_or_else(|| asked.to_owned());
+    if !is_name(&username) || username.to_lowercase() != asked.to_lowercase() {
+        return Err("it is about another user than was asked for".to_owned());
+    }
+    Ok(User {
+        id: written.id.0,
+        username,
+        password: written.password.0,
+        roles: written.roles,
+        organization: written.organization.map(|id| id.0),
+        enabled: written.enabled,
+        claims: written.claims,
+    })
+}
+
+/// What messages call the address, and whether it is one of HTTPS.
+fn check_url(url: &str) -> Result<(String, bool), SetupError> {
+    let wrong = |wrong: &str| setting("users.http.url", wrong);
+    if !url.contains(PLACEHOLDER) {
+        return Err(wrong("has no {username} in it, where the name belongs"));
+    }
+    let with = |name: &str| url.replace(PLACEHOLDER, name).parse::<Uri>().ok();
+    let (Some(uri), Some(other)) = (with("a"), with("b")) else {
+        return Err(wrong("is not an address: write https://app.example.com/users/{username}"));
+    };
+    let https = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err(wrong("has to begin with http:// or https://")),
+    };
+    let Some(authority) = uri.authority().filter(|it| Some(*it) == other.authority()) else {
+        return Err(wrong("has the name in its host, where whoever connects would choose it"));
+    };
+    if authority.as_str().contains('@') {
+        return Err(wrong("has a password in it: use `users.http.token`"));
+    }
+    let scheme = if https { "https" } else { "http" };
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let path = path.splitn(4, '/').nth(3).unwrap_or_default();
+    Ok((format!("{scheme}://{authority}/{path}"), https))
+}
+
+fn tls(settings: &HttpSettings, https: bool) -> Result<ClientConfig, SetupError> {
+    let mut roots = RootCertStore::empty();
+    let key = "users.http.ca";
+    match &settings.ca {
+        Some(path) => {
+            let text = read(path)?;
+            for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+                let added = certificate.ok().and_then(|it| roots.add(it).ok());
+                added.ok_or_else(|| setting(key, "has a certificate that cannot be read"))?;
+            }
+            if roots.is_empty() {
+                return Err(setting(key, "has no certificate in PEM"));
+            }
+        }
+        // Only who needs them reads all those files.
+        None if https => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                let wrong = "is needed, as this machine has no certificates of its own \
+                             (Debian: apt-get install ca-certificates)";
+                return Err(setting(key, wrong));
+            }
+        }
+        None => {}
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| setting("users.http.url", &error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn setting(key: &'static str, wrong: &str) -> SetupError {
+    SetupError::Setting { key, wrong: wrong.to_owned() }
+}
+
+/// An error and what caused it, as the first alone says little.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

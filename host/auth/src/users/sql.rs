@@ -1,0 +1,231 @@
+//! Users in the application's database: PostgreSQL, or MySQL and MariaDB.
+//!
+//! One statement with one parameter finds a user. It returns no row for a name that it does not
+//! know, and otherwise one with these columns, by name:
+//!
+//! | column | is |
+//! |---|---|
+//! | `id` | a number or a text |
+//! | `username` | optional: as the application writes the name |
+//! | `password` | the hash as it is stored; NULL for a user of whom no ticket is good |
+//! | `roles` | a list in the form that `users.sql.roles` names; NULL for none |
+//! | `organization` | optional: a number or a text, or NULL |
+//! | `enabled` | optional: whether the user may come in; NULL is no |
+//!
+//! Nothing is remembered, so that whoever is disabled or has a new password is so at once.
+//!
+//! To a database on another machine, add `?sslmode=verify-full` (PostgreSQL) or
+//! `?ssl-mode=VERIFY_IDENTITY` (MySQL) to the address: the default is to encrypt if the other side
+//! can, and to trust whoever answers.
+
+mod mysql;
+mod postgres;
+
+use std::sync::Arc;
+
+use crate::config::{RolesForm, SetupError, SqlSettings};
+use crate::span::Span;
+use crate::user::{PasswordHash, User};
+
+use super::{UsersError, is_name, roles};
+use mysql::MySqlUsers;
+use postgres::PostgresUsers;
+
+/// Users in the application's database.
+#[derive(Debug)]
+pub struct SqlUsers {
+    database: Database,
+    /// The address without its password, for messages.
+    place: Arc<str>,
+    query: String,
+    roles: RolesForm,
+    connect_timeout: Span,
+    timeout: Span,
+}
+
+#[derive(Debug)]
+enum Database {
+    Postgres(PostgresUsers),
+    MySql(MySqlUsers),
+}
+
+/// One row, its columns as text; which is none where NULL is.
+#[derive(Debug, Default)]
+struct Row {
+    id: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    roles: Option<String>,
+    organization: Option<String>,
+    /// `true` where there is no such column, `false` where it is NULL.
+    enabled: String,
+}
+
+/// Why there is no row to be had.
+enum RowError {
+    Database(sqlx::Error),
+    /// The statement returns what is not asked for.
+    Shape(String),
+}
+
+impl From<sqlx::Error> for RowError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What reads the columns of a row, whichever database it is from.
+trait Columns {
+    /// Whether there is such a column.
+    fn has(&self, column: &str) -> bool;
+    /// A column as text, if it is not NULL.
+    fn text(&self, column: &str) -> Result<Option<String>, RowError>;
+}
+
+impl SqlUsers {
+    /// Users that are looked up by these settings. Has to be called within a tokio runtime;
+    /// connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the address is none, or its password is missing.
+    pub fn new(settings: &SqlSettings) -> Result<Self, SetupError> {
+        let url = settings.url.fetch()?;
+        let wrong =
+            |wrong: &str| SetupError::Setting { key: "users.sql.url", wrong: wrong.to_owned() };
+        // What the parsers say of an address may repeat its password.
+        let unreadable =
+            |_| wrong("is not an address: write postgres://user:password@host/database");
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        let (database, place, default) = match scheme {
+            Some("postgres" | "postgresql") => {
+                let (users, place) = PostgresUsers::new(&url, settings).map_err(unreadable)?;
+                (Database::Postgres(users), place, postgres::ORO)
+            }
+            Some("mysql" | "mariadb") => {
+                let (users, place) = MySqlUsers::new(&url, settings).map_err(unreadable)?;
+                (Database::MySql(users), place, mysql::ORO)
+            }
+            _ => return Err(wrong("has to begin with postgres:// or mysql://")),
+        };
+        Ok(Self {
+            database,
+            place: place.into(),
+            query: settings.query.clone().unwrap_or_else(|| default.to_owned()),
+            roles: if settings.query.is_some() { settings.roles } else { RolesForm::Json },
+            connect_timeout: settings.connect_timeout,
+            timeout: settings.timeout,
+        })
+    }
+
+    /// The statement that is used for PostgreSQL if none is written: the tables of OroPlatform.
+    pub const POSTGRES: &str = postgres::ORO;
+    /// The statement that is used for MySQL and MariaDB if none is written: the tables of
+    /// OroPlatform.
+    pub const MYSQL: &str = mysql::ORO;
+
+    pub(super) async fn find(&self, username: &str) -> Result<Option<Arc<User>>, UsersError> {
+        let row = async {
+            match &self.database {
+                Database::Postgres(users) => users.row(&self.query, username).await,
+                Database::MySql(users) => users.row(&self.query, username).await,
+            }
+        };
+        let row = match tokio::time::timeout(self.timeout.get(), row).await {
+            Ok(Ok(row)) => row,
+            Ok(Err(RowError::Shape(reason))) => return Err(self.useless(reason)),
+            Ok(Err(RowError::Database(error))) => return Err(self.explain(&error)),
+            Err(_) => return Err(self.unreachable(format!("it took longer than {}", self.timeout))),
+        };
+        row.map(|row| self.user(username, row)).transpose()
+    }
+
+    fn user(&self, asked: &str, row: Row) -> Result<Arc<User>, UsersError> {
+        let wrong =
+            |column: &str, wrong: &str| self.useless(format!("the column `{column}` {wrong}"));
+        let id = row.id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("id", "is empty"))?;
+        let username = row.username.unwrap_or_else(|| asked.to_owned());
+        if !is_name(&username) {
+            return Err(wrong("username", "is no user name"));
+        }
+        let roles = match row.roles {
+            None => Vec::new(),
+            Some(text) => {
+                roles::read(self.roles, &text).map_err(|message| wrong("roles", message))?
+            }
+        };
+        let enabled = match row.enabled.to_ascii_lowercase().as_str() {
+            "1" | "true" | "t" | "yes" => true,
+            "0" | "false" | "f" | "no" => false,
+            _ => return Err(wrong("enabled", "is neither true nor false")),
+        };
+        Ok(Arc::new(User {
+            id,
+            username,
+            password: row.password.and_then(PasswordHash::new),
+            roles,
+            organization: row.organization,
+            enabled,
+            claims: serde_json::Map::new(),
+        }))
+    }
+
+    fn explain(&self, error: &sqlx::Error) -> UsersError {
+        match error {
+            sqlx::Error::PoolTimedOut => self.unreachable(format!(
+                "no connection was to be had for {}: it is down, or all connections are in use",
+                self.connect_timeout
+            )),
+            sqlx::Error::ColumnDecode { index, .. } => {
+                self.useless(format!("the column {index} cannot be read: cast it to text"))
+            }
+            other => self.unreachable(other.to_string()),
+        }
+    }
+
+    fn unreachable(&self, reason: String) -> UsersError {
+        UsersError::Unreachable { place: Arc::clone(&self.place), reason }
+    }
+
+    fn useless(&self, reason: String) -> UsersError {
+        UsersError::Answer { place: Arc::clone(&self.place), reason }
+    }
+}
+
+impl Row {
+    fn read(columns: &impl Columns) -> Result<Self, RowError> {
+        let required = |column: &str| {
+            if columns.has(column) {
+                return columns.text(column);
+            }
+            Err(RowError::Shape(format!("`users.sql.query` returns no column `{column}`")))
+        };
+        let optional = |column: &str| {
+            if columns.has(column) { columns.text(column) } else { Ok(None) }
+        };
+        Ok(Self {
+            id: required("id")?,
+            username: optional("username")?,
+            password: required("password")?,
+            roles: required("roles")?,
+            organization: optional("organization")?,
+            enabled: if columns.has("enabled") {
+                columns.text("enabled")?.unwrap_or_else(|| "false".to_owned())
+            } else {
+                "true".to_owned()
+            },
+        })
+    }
+
+    /// A name is of one user; a statement that finds two would let either in for the other.
+    fn only<R: Columns>(rows: &[R]) -> Result<Option<Self>, RowError> {
+        match rows {
+            [] => Ok(None),
+            [row] => Self::read(row).map(Some),
+            _ => Err(RowError::Shape("`users.sql.query` returns more than one row".to_owned())),
+        }
+    }
+}
+
+fn uncastable(column: &str, kind: &str) -> RowError {
+    RowError::Shape(format!("the column `{column}` is of the type {kind}: cast it to text"))
+}

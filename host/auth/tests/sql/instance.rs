@@ -1,0 +1,299 @@
+//! A database server of the test's own: installed if need be, in a temporary directory, on a free
+//! port of the loopback, ended by its own process id.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection};
+use tempfile::TempDir;
+
+use super::TLS;
+
+/// Neither server runs as root, and this user is on every machine.
+const NOBODY: u32 = 65_534;
+
+#[derive(Clone, Copy)]
+pub(crate) enum Database {
+    Postgres,
+    MariaDb,
+}
+
+/// A server that ends with the test.
+pub(crate) struct Instance {
+    database: Database,
+    programs: PathBuf,
+    port: u16,
+    process: Option<Child>,
+    directory: TempDir,
+}
+
+impl Database {
+    /// Where its programs are.
+    fn programs(self) -> Option<PathBuf> {
+        match self {
+            Self::Postgres => {
+                let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+                let folders = versions.flatten().map(|version| version.path().join("bin"));
+                folders.filter(|folder| folder.join("postgres").exists()).max()
+            }
+            Self::MariaDb => {
+                let needed = ["sbin/mariadbd", "bin/mariadb-install-db", "bin/my_print_defaults"];
+                let usr = PathBuf::from("/usr");
+                needed.iter().all(|program| usr.join(program).exists()).then_some(usr)
+            }
+        }
+    }
+
+    /// The packages of Debian that have them. Those of MariaDB start no server of their own.
+    fn packages(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::MariaDb => "mariadb-server-core mariadb-client-core",
+        }
+    }
+
+    /// Installs what is missing, if this is root.
+    fn install(self) -> PathBuf {
+        if let Some(programs) = self.programs() {
+            return programs;
+        }
+        let packages = self.packages();
+        assert!(is_root(), "a database is missing: apt-get install {packages}");
+        let mut apt = Command::new("sh");
+        let script = format!(
+            "apt-get update -qq && apt-get install -qq -y --no-install-recommends {packages}"
+        );
+        succeed(apt.args(["-c", &script]).env("DEBIAN_FRONTEND", "noninteractive"));
+        self.programs().unwrap_or_else(|| panic!("{packages}: not all programs are in them"))
+    }
+}
+
+impl Instance {
+    pub(crate) fn start(database: Database) -> Self {
+        let programs = database.install();
+        let directory = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .prefix("jackfield-sql-")
+            .tempdir()
+            .unwrap();
+        let mut instance = Self { database, programs, port: 0, process: None, directory };
+        // Their own directory, and a key that nobody else reads, as both demand.
+        let own = instance.path("own");
+        std::fs::create_dir(&own).unwrap();
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            let copy = own.join(file);
+            std::fs::copy(Path::new(TLS).join(file), &copy).unwrap();
+            std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();
+            give(&copy);
+        }
+        give(&own);
+        instance.create();
+        instance.start_again();
+        instance
+    }
+
+    /// Starts the server, and returns when it accepts connections.
+    pub(crate) fn start_again(&mut self) {
+        // Between choosing a free port and listening on it, another may have taken it. An instance
+        // that ran keeps its port: clients know it.
+        for _ in 0..5 {
+            let first = self.port == 0;
+            if first {
+                let free = TcpListener::bind("127.0.0.1:0").unwrap();
+                self.port = free.local_addr().unwrap().port();
+            }
+            let (process, ready, log) = self.launch();
+            self.process = Some(process);
+            if ready {
+                return;
+            }
+            self.stop();
+            assert!(first && log.contains("ddress already in use"), "{log}");
+            self.port = 0;
+        }
+        panic!("no port is free for long enough");
+    }
+
+    /// Ends the server at once, as an outage does.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Its children, if it has any, end when they notice.
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        // Its successor would take the dead process for a living one.
+        let _ = std::fs::remove_file(self.path("own/data/postmaster.pid"));
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        self.database
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self.database {
+            Database::Postgres => {
+                format!("postgres://postgres:hunter2@localhost:{}/postgres", self.port)
+            }
+            Database::MariaDb => format!("mysql://app:hunter2@localhost:{}/app", self.port),
+        }
+    }
+
+    /// As [`Instance::url`], for those who accept only a server that this one vouches for.
+    pub(crate) fn url_vouched_by(&self, file: &str) -> String {
+        let url = self.url();
+        match self.database {
+            Database::Postgres => format!("{url}?sslmode=verify-full&sslrootcert={TLS}/{file}"),
+            Database::MariaDb => format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca={TLS}/{file}"),
+        }
+    }
+
+    pub(crate) async fn run(&self, statements: &[&str]) {
+        match self.database {
+            Database::Postgres => {
+                let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+                for statement in statements {
+                    let statement = sqlx::query(AssertSqlSafe(*statement));
+                    statement.execute(&mut connection).await.unwrap();
+                }
+            }
+            Database::MariaDb => {
+                let mut connection = MySqlConnection::connect(&self.url()).await.unwrap();
+                for statement in statements {
+                    let statement = sqlx::query(AssertSqlSafe(*statement));
+                    statement.execute(&mut connection).await.unwrap();
+                }
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Makes an empty database with one user, whose password is `hunter2`.
+    fn create(&self) {
+        let data = self.path("own/data");
+        let file = self.path("own/first");
+        match self.database {
+            Database::Postgres => {
+                std::fs::write(&file, "hunter2").unwrap();
+                give(&file);
+                let mut initdb = unprivileged(&self.programs.join("initdb"));
+                initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&file);
+                initdb.args(["--username=postgres", "--auth=scram-sha-256", "--no-sync"]);
+                succeed(initdb.args(["--encoding=UTF8", "--locale=C"]));
+            }
+            Database::MariaDb => {
+                let script = "CREATE DATABASE app CHARACTER SET utf8mb4;\n\
+                    CREATE USER app@'%' IDENTIFIED BY 'hunter2';\n\
+                    GRANT ALL ON app.* TO app@'%';\n";
+                std::fs::write(&file, script).unwrap();
+                give(&file);
+                let mut install = unprivileged(&self.programs.join("bin/mariadb-install-db"));
+                install.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+                install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+                succeed(&mut install);
+            }
+        }
+    }
+
+    /// The process, whether it accepts connections, and what it said until it did or ended.
+    fn launch(&self) -> (Child, bool, String) {
+        let data = self.path("own/data");
+        let own = self.path("own");
+        let own = own.display();
+        let (mut command, ready) = match self.database {
+            Database::Postgres => {
+                let mut command = unprivileged(&self.programs.join("postgres"));
+                command.arg("-D").arg(data).args(["-p", &self.port.to_string()]);
+                for setting in [
+                    "listen_addresses=127.0.0.1".to_owned(),
+                    "unix_socket_directories=".to_owned(),
+                    "fsync=off".to_owned(),
+                    "ssl=on".to_owned(),
+                    format!("ssl_cert_file={own}/cert.pem"),
+                    format!("ssl_key_file={own}/key.pem"),
+                ] {
+                    command.args(["-c", &setting]);
+                }
+                (command, "ready to accept connections")
+            }
+            Database::MariaDb => {
+                let mut command = unprivileged(&self.programs.join("sbin/mariadbd"));
+                command.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
+                command.arg(format!("--socket={own}/socket"));
+                command.arg(format!("--pid-file={own}/pid")).arg(format!("--port={}", self.port));
+                command.args(["--bind-address=127.0.0.1", "--skip-name-resolve"]);
+                command.arg(format!("--ssl-cert={own}/cert.pem"));
+                command.arg(format!("--ssl-key={own}/key.pem"));
+                let first = self.path("own/first");
+                if first.exists() {
+                    command.arg(format!("--init-file={}", first.display()));
+                }
+                (command, "ready for connections")
+            }
+        };
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines =
+            BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut log = String::new();
+        for line in lines.by_ref() {
+            log.push_str(&line);
+            log.push('\n');
+            if line.contains(ready) {
+                // What it says later has to be read by somebody, or it waits until it is.
+                #[allow(clippy::disallowed_methods, reason = "it ends with the server")]
+                std::thread::spawn(move || lines.for_each(drop));
+                let _ = std::fs::remove_file(self.path("own/first"));
+                return (process, true, log);
+            }
+        }
+        (process, false, log)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout.trim_ascii() == b"0"
+}
+
+/// Makes it the server's.
+fn give(path: &Path) {
+    if is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+fn unprivileged(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    let id = NOBODY.to_string();
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(program).current_dir("/");
+    command
+}
+
+fn succeed(command: &mut Command) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = [stdout, stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).join("\n");
+    assert!(status.success(), "{command:?}: {said}");
+}

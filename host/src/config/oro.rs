@@ -1,0 +1,159 @@
+//! The variables by which OroPlatform says where its WebSocket server is: `ORO_WEBSOCKET_SERVER_DSN`
+//! where to listen, `ORO_WEBSOCKET_FRONTEND_DSN` where browsers connect, and
+//! `ORO_WEBSOCKET_BACKEND_DSN` where its backend does.
+//!
+//! `tcp://127.0.0.1:8080`, `//0.0.0.0:8080`, `ssl://*:443/ws?context_options[verify_peer]=false`:
+//! the scheme may be left out, the port is 8080 without one, and `*` is the host of whoever asks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::error::ConfigError;
+
+/// Where to listen.
+pub(crate) const SERVER: &str = "ORO_WEBSOCKET_SERVER_DSN";
+/// Where browsers connect.
+pub(crate) const FRONTEND: &str = "ORO_WEBSOCKET_FRONTEND_DSN";
+/// Where the application's backend connects.
+pub(crate) const BACKEND: &str = "ORO_WEBSOCKET_BACKEND_DSN";
+
+const PORT: u16 = 8080;
+
+/// One such address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dsn {
+    /// `tcp`, `ssl`, `tls` and the like.
+    scheme: String,
+    host: String,
+    port: u16,
+    /// With a slash at its beginning.
+    path: String,
+    /// Whether certificates are to be taken as they come.
+    unverified: bool,
+}
+
+impl Dsn {
+    /// `variable` is how errors call it.
+    pub(crate) fn parse(variable: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::read(text).ok_or_else(|| {
+            let message = format!("`{text}` is no address of a WebSocket server");
+            ConfigError::variable(variable, message, "write one such as //0.0.0.0:8080")
+        })
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("//")?;
+        let scheme = match scheme {
+            "" => "tcp",
+            scheme => scheme.strip_suffix(':').filter(|scheme| !scheme.is_empty())?,
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.is_empty() && !path.is_empty() || rest.starts_with('/') {
+            return None;
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (authority, PORT),
+        };
+        if host.is_empty() && !authority.is_empty() {
+            return None;
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let unverified = form_urlencoded::parse(query.as_bytes()).any(|(key, value)| {
+            key == "context_options[verify_peer]" && matches!(&*value, "false" | "0" | "")
+        });
+        Some(Self {
+            scheme: scheme.to_owned(),
+            host: host.to_owned(),
+            port,
+            path: format!("/{}", path.trim_matches('/')),
+            unverified,
+        })
+    }
+
+    /// The address to listen on.
+    pub(super) fn listen(&self, variable: &str) -> Result<SocketAddr, ConfigError> {
+        let ip = match self.host.as_str() {
+            // The application's own command refuses to start then, and says so in these words.
+            "" => {
+                let message = "the host is empty, by which OroPlatform switches WebSockets off";
+                let help = "unset it, or give --listen";
+                return Err(ConfigError::variable(variable, message.to_owned(), help));
+            }
+            "*" => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            "localhost" => IpAddr::from(Ipv4Addr::LOCALHOST),
+            host => host.parse().map_err(|_| {
+                let message = format!("`{host}` is not an IP address to listen on");
+                ConfigError::variable(variable, message, "write one such as //0.0.0.0:8080")
+            })?,
+        };
+        Ok(SocketAddr::new(ip, self.port))
+    }
+
+    /// The same as a URL of a WebSocket; `*` is this machine.
+    pub(crate) fn url(&self, variable: &str) -> Result<String, ConfigError> {
+        if self.unverified {
+            let message = "certificates are not to be verified, and here they always are";
+            let help = "name the server with --url";
+            return Err(ConfigError::variable(variable, message.to_owned(), help));
+        }
+        let scheme = match self.scheme.as_str() {
+            "tcp" | "ws" | "http" => "ws",
+            _ => "wss",
+        };
+        let Self { port, path, .. } = self;
+        Ok(match self.host.as_str() {
+            "" | "*" => format!("{scheme}://127.0.0.1:{port}{path}"),
+            host if host.contains(':') => format!("{scheme}://[{host}]:{port}{path}"),
+            host => format!("{scheme}://{host}:{port}{path}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_the_application_reads_them() {
+        let check = |text: &str, expect: Option<(&str, &str, u16, &str)>| {
+            let dsn = Dsn::read(text);
+            let read =
+                dsn.as_ref().map(|it| (it.scheme.as_str(), it.host.as_str(), it.port, &*it.path));
+            assert_eq!(read, expect, "{text}");
+        };
+        check("//0.0.0.0:8080", Some(("tcp", "0.0.0.0", 8080, "/")));
+        check("//*:8080/ws", Some(("tcp", "*", 8080, "/ws")));
+        check("tcp://127.0.0.1", Some(("tcp", "127.0.0.1", 8080, "/")));
+        check("ssl://app.example.com:443/ws/", Some(("ssl", "app.example.com", 443, "/ws")));
+        check("//[::1]:90", Some(("tcp", "::1", 90, "/")));
+        check("//[::1]", Some(("tcp", "::1", 8080, "/")));
+        check("//", Some(("tcp", "", 8080, "/")));
+        for wrong in ["", "localhost", "///", "//:80", "//*:port", "://x", "//a:99999", "8080"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn where_to_listen() {
+        let listen = |text: &str| {
+            let address = Dsn::parse(SERVER, text).unwrap().listen(SERVER);
+            address.map(|it| it.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(listen("//0.0.0.0:8080"), Ok("0.0.0.0:8080".to_owned()));
+        assert_eq!(listen("//*:81"), Ok("0.0.0.0:81".to_owned()));
+        assert_eq!(listen("//localhost:81"), Ok("127.0.0.1:81".to_owned()));
+        assert!(listen("//").unwrap_err().starts_with("ORO_WEBSOCKET_SERVER_DSN: error: the host"));
+        assert!(listen("//host:1").unwrap_err().contains("`host` is not an IP address"));
+    }
+
+    #[test]
+    fn where_the_backend_connects() {
+        let url = |text: &str| Dsn::parse(BACKEND, text).unwrap().url(BACKEND).ok();
+        assert_eq!(url("tcp://127.0.0.1:8080").as_deref(), Some("ws://127.0.0.1:8080/"));
+        assert_eq!(url("ssl://a.example:443/ws").as_deref(), Some("wss://a.example:443/ws"));
+        assert_eq!(url("//*:80/ws").as_deref(), Some("ws://127.0.0.1:80/ws"));
+        assert_eq!(url("ssl://*:443/ws?context_options[verify_peer]=false"), None);
+        assert_eq!(url("ssl://*:443/ws?context_options%5Bverify_peer%5D=false"), None);
+    }
+}

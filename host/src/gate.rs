@@ -1,0 +1,197 @@
+//! Who is let in: judged when a connection is asked for, before it is one.
+//!
+//! A refusal is an HTTP answer, because that is the one ending after which the clients in use do
+//! the right thing: a browser comes back with a fresh ticket, and a backend notices that nothing
+//! was published. What the client reads says that it was refused; why is for the operator's log.
+//! Called by the connection's opening; the proofs themselves are judged in `jackfield-auth`.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use jackfield_auth::{Auth, AuthSettings, Authenticated, SetupError};
+use serde_json::{Map, Value};
+
+use crate::config::Entrance;
+use crate::handshake::{Proof, Refusal, Visitor};
+
+mod files;
+mod origins;
+mod proxies;
+
+use files::Files;
+pub(crate) use origins::Origins;
+pub(crate) use proxies::Networks;
+
+/// The rules of the entrance, and what proofs are judged by.
+pub(crate) struct Gate {
+    rules: Entrance,
+    auth: Auth,
+    files: Files,
+}
+
+/// Why somebody is not let in: what the client is told, and what the operator is.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    pub(crate) refusal: Refusal,
+    pub(crate) reason: String,
+}
+
+impl Gate {
+    /// Reads secrets and files.
+    ///
+    /// # Errors
+    /// When one is missing, or is not what it has to be.
+    pub(crate) fn open(rules: Entrance, auth: &AuthSettings) -> Result<Self, SetupError> {
+        let files = Files::new(auth);
+        Ok(Self { rules, auth: auth.open()?, files })
+    }
+
+    /// Takes in the users and keys whose files change, for as long as it is polled.
+    pub(crate) async fn follow(&self) {
+        self.files.clone().follow(&self.auth).await;
+    }
+
+    /// Who comes from `peer`, if they are let in; nobody in particular where nothing is proven.
+    pub(crate) async fn admit(
+        &self,
+        visitor: &Visitor,
+        peer: IpAddr,
+    ) -> Result<Option<Authenticated>, Denial> {
+        self.check(visitor, peer)?;
+        match &visitor.proof {
+            Some(proof) if self.takes_proofs() => self.prove(proof).await.map(Some),
+            // Where nothing can be proven, a ticket is worth as much as none.
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Whether sessions may be opened without proof.
+    pub(crate) fn admits_anybody(&self) -> bool {
+        self.rules.anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
+    }
+
+    /// Whether there is anything to prove oneself by.
+    pub(crate) fn takes_proofs(&self) -> bool {
+        self.auth.tickets.is_some() || self.auth.jwt.is_some()
+    }
+
+    /// Who proves to be who.
+    pub(crate) async fn prove(&self, proof: &Proof) -> Result<Authenticated, Denial> {
+        match proof {
+            Proof::Ticket(text) => {
+                let (tickets, users) = self.auth.tickets.as_ref().ok_or_else(|| {
+                    Denial::proof("a ticket was sent, and `auth.tickets` is not configured")
+                })?;
+                tickets.authenticate(text, SystemTime::now(), users).await.map_err(|refusal| {
+                    if refusal.is_temporary() {
+                        Denial::for_now(refusal.to_string())
+                    } else {
+                        Denial::proof(refusal.to_string())
+                    }
+                })
+            }
+            Proof::Token(text) => {
+                let jwt = self.auth.jwt.as_ref().ok_or_else(|| {
+                    Denial::proof("a token was sent, and `auth.jwt` is not configured")
+                })?;
+                let verdict = jwt.authenticate(text, SystemTime::now());
+                verdict.map_err(|error| Denial::proof(error.to_string()))
+            }
+        }
+    }
+
+    /// Whether anybody from there may ask for this at all.
+    fn check(&self, visitor: &Visitor, peer: IpAddr) -> Result<(), Denial> {
+        let Entrance { path, origins, blocked, proxies, https, .. } = &self.rules;
+        let client = proxies.client(peer, &visitor.forwarded_for);
+        if blocked.contain(client) {
+            return Err(Denial::forbidden(format!("the address {client} is blocked")));
+        }
+        let through_proxy = proxies.contain(peer);
+        let is_secure = visitor.forwarded_proto.as_deref().is_some_and(is_https);
+        if *https && !(through_proxy && is_secure) {
+            let reason = format!("{client} did not come through HTTPS, as `https` demands");
+            return Err(Denial::forbidden(reason));
+        }
+        if !is_below(&visitor.path, path) {
+            let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
+            let reason = format!("`{}` was asked for, which is not below `{path}`", visitor.path);
+            return Err(Denial { refusal, reason });
+        }
+        if let Some(origins) = origins {
+            origins.check(visitor.origin.as_deref()).map_err(Denial::forbidden)?;
+        }
+        Ok(())
+    }
+}
+
+impl Denial {
+    fn forbidden(reason: impl Into<String>) -> Self {
+        let refusal = Refusal::new("403 Forbidden", "you may not connect from there");
+        Self { refusal, reason: reason.into() }
+    }
+
+    fn proof(reason: impl Into<String>) -> Self {
+        let refusal = Refusal::new("403 Forbidden", "the ticket or token is not accepted");
+        Self { refusal, reason: reason.into() }
+    }
+
+    fn for_now(reason: String) -> Self {
+        let refusal = Refusal::new("503 Service Unavailable", "try again in a moment");
+        Self { refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal }, reason }
+    }
+
+    /// Nobody was named where somebody has to be.
+    pub(crate) fn unproven() -> Self {
+        let refusal = Refusal::new("403 Forbidden", "connect with a ticket or a token");
+        Self { refusal, reason: "there is neither a ticket nor a token".to_owned() }
+    }
+}
+
+/// What plugins are told of somebody: the text of a JSON object.
+pub(crate) fn claims(who: &Authenticated) -> String {
+    let mut claims: Map<String, Value> = who.claims.clone();
+    let mut set = |key: &str, value: Option<&String>| {
+        if let Some(value) = value {
+            claims.insert(key.to_owned(), Value::from(value.as_str()));
+        }
+    };
+    set("id", who.id.as_ref());
+    set("organization_id", who.organization.as_ref());
+    if who.id.is_none() {
+        // Nobody in particular is nobody's user, whatever else was said.
+        claims.remove("id");
+    }
+    Value::Object(claims).to_string()
+}
+
+fn is_https(proto: &str) -> bool {
+    proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss")
+}
+
+/// Whether a path is this one or lies below it.
+fn is_below(path: &str, above: &str) -> bool {
+    let above = above.trim_end_matches('/');
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_below_paths() {
+        let cases = [
+            ("/", "/", true),
+            ("/ws", "/", true),
+            ("/ws", "/ws", true),
+            ("/ws/", "/ws", true),
+            ("/ws/x", "/ws/", true),
+            ("/wss", "/ws", false),
+            ("/", "/ws", false),
+        ];
+        for (path, above, expect) in cases {
+            assert_eq!(is_below(path, above), expect, "{path} below {above}");
+        }
+    }
+}

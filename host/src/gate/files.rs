@@ -1,0 +1,111 @@
+//! Takes in users and keys whose files have changed, while the server runs.
+//!
+//! The files are looked at every so often: they are few, they may be anywhere, and volumes of
+//! secrets replace whole folders behind a link, of which no watcher tells reliably. What is wrong
+//! changes nothing and is told once.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jackfield_auth::{Auth, AuthSettings, FileOf};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The files, and what has been taken in of them.
+#[derive(Clone, Debug)]
+pub(super) struct Files(Vec<File>);
+
+#[derive(Clone, Debug)]
+struct File {
+    of: FileOf,
+    path: PathBuf,
+    /// What was taken in, or refused.
+    tried: Option<Stamp>,
+    /// What was there the last time that it was looked at: whoever writes has ended only when the
+    /// same is there twice.
+    seen: Option<Stamp>,
+}
+
+/// Which state of a file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Files {
+    /// As they are now; taken before they are read for the first time.
+    pub(super) fn new(settings: &AuthSettings) -> Self {
+        let file = |(of, path): (FileOf, &Path)| {
+            let stamp = Stamp::of(path);
+            File { of, path: path.to_owned(), tried: stamp, seen: stamp }
+        };
+        Self(settings.files().into_iter().map(file).collect())
+    }
+
+    /// Takes in what changes, for as long as it is polled.
+    pub(super) async fn follow(mut self, auth: &Auth) {
+        if self.0.is_empty() {
+            return;
+        }
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            for file in &mut self.0 {
+                file.look(auth).await;
+            }
+        }
+    }
+}
+
+impl File {
+    async fn look(&mut self, auth: &Auth) {
+        let path = self.path.clone();
+        let stamp = elsewhere(move || Stamp::of(&path)).await.flatten();
+        if stamp == self.tried || stamp != self.seen {
+            self.seen = stamp;
+            return;
+        }
+        self.tried = stamp;
+        let path = self.path.clone();
+        let Some(text) = elsewhere(move || std::fs::read_to_string(path)).await else { return };
+        let (file, what) = (self.path.display(), self.what());
+        match text.map(|text| auth.replace(self.of, &file.to_string(), &text)) {
+            Ok(Ok(count)) => info!(%file, count, "the {what} have changed"),
+            Ok(Err(problem)) => warn!("the {what} stay as they were: {problem}"),
+            Err(error) => warn!("the {what} stay as they were: {file}: error: {error}"),
+        }
+    }
+
+    const fn what(&self) -> &'static str {
+        match self.of {
+            FileOf::Users => "users",
+            FileOf::Keys => "keys",
+        }
+    }
+}
+
+impl Stamp {
+    /// None where there is no file.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// Does what may block on a thread for such work; none if the server is about to end.
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}

@@ -1,0 +1,72 @@
+//! TLS around any of these clients: a local address whose connections come out encrypted at a
+//! server elsewhere. The clients stay as they are, and speak to it as to a server without TLS.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// The entrance of a tunnel, which closes when this is dropped.
+pub(crate) struct Tunnel {
+    /// What clients connect to.
+    pub(crate) addr: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Tunnel {
+    /// A tunnel to the server at `addr`, which has to be `name` by this certificate. Its
+    /// connections come from the address `from`.
+    pub(crate) async fn open(
+        addr: SocketAddr,
+        name: &str,
+        certificate: &Path,
+        from: IpAddr,
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from(name.to_owned()).expect("the name of a host");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let entrance = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            loop {
+                let (inside, _) = listener.accept().await.unwrap();
+                inside.set_nodelay(true).unwrap();
+                let (connector, name) = (connector.clone(), name.clone());
+                tokio::spawn(async move {
+                    let outside = connect(addr, from).await;
+                    let Ok(outside) = connector.connect(name, outside).await else { return };
+                    pass(inside, outside).await;
+                });
+            }
+        });
+        Self { addr: entrance, accepting }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn connect(addr: SocketAddr, from: IpAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from, 0)).expect("an address of this machine");
+    let stream = socket.connect(addr).await.expect("the server listens");
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Passes on until either side has ended; an end without ceremony stays one.
+async fn pass(mut inside: TcpStream, mut outside: tokio_rustls::client::TlsStream<TcpStream>) {
+    let _ended = copy_bidirectional(&mut inside, &mut outside).await;
+}

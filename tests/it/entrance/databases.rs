@@ -1,0 +1,58 @@
+//! The application's own database behind a server that runs: a PostgreSQL and a MariaDB of the
+//! test's own.
+
+use super::{Guarded, ROUTES, in_query, owns};
+use crate::build;
+use crate::site::Site;
+
+#[path = "../../../host/auth/tests/sql/instance.rs"]
+#[expect(dead_code, reason = "what TLS and outages need is used by the tests of the source alone")]
+mod instance;
+
+use instance::{Database, Instance};
+
+const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/auth/tests/tls");
+
+/// What the statement that is asked by default looks at.
+const TABLES: &[&str] = &[
+    "CREATE TABLE oro_user (id INT PRIMARY KEY, username VARCHAR(255) NOT NULL UNIQUE, \
+     password VARCHAR(255) NOT NULL, enabled BOOLEAN NOT NULL, organization_id INT)",
+    "CREATE TABLE oro_access_role (id INT PRIMARY KEY, role VARCHAR(30) NOT NULL UNIQUE)",
+    "CREATE TABLE oro_user_access_role (user_id INT NOT NULL, role_id INT NOT NULL)",
+    "INSERT INTO oro_user VALUES (7, 'ann', 'hash-of-ann', true, 1)",
+    "INSERT INTO oro_access_role VALUES (1, 'member')",
+    "INSERT INTO oro_user_access_role VALUES (7, 1)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    users_are_found_in(Instance::start(Database::Postgres)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb() {
+    users_are_found_in(Instance::start(Database::MariaDb)).await;
+}
+
+async fn users_are_found_in(mut database: Instance) {
+    database.run(TABLES).await;
+    let site = Site::new();
+    site.bundle("routes", ROUTES, &[build::plugin("broadcast"), build::plugin("secured")]);
+    let settings = format!(
+        "auth: {{ tickets: {{ secret: s3cret }}, users: {{ sql: {{ url: '{}' }} }} }}",
+        database.url()
+    );
+    let guarded = Guarded::with(site, &settings);
+    let mut ann = guarded.page_of("ann").await;
+    assert!(owns(&mut ann, 7).await && !owns(&mut ann, 8).await);
+    let ticket = in_query(&guarded.ticket(Some("ann")).await);
+    database.run(&["UPDATE oro_user SET enabled = false WHERE id = 7"]).await;
+    assert_eq!(guarded.page(&ticket).await.err().unwrap().0, Some(403));
+    guarded.server.logged("the user is disabled");
+    // A database that is away lets nobody in, and nobody gives up.
+    database.stop();
+    assert_eq!(guarded.page(&ticket).await.err().unwrap().0, Some(503));
+    assert!(owns(&mut ann, 7).await, "whoever is in stays in");
+    let log = guarded.server.log();
+    assert!(!log.contains("s3cret") && !log.contains("hash-of-ann"), "{log}");
+}

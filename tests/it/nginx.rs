@@ -1,0 +1,296 @@
+//! The example of `docs/nginx.md`, run by nginx itself: pages come over `wss` at `/ws`, their own
+//! addresses count, and nothing else of the server can be reached from outside.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use crate::client::codec::Codec;
+use crate::client::http::{Answer, Http};
+use crate::client::tls::Tunnel;
+use crate::client::v1::{self, Hangup, Reach, Unreachable};
+use crate::client::v2;
+use crate::publishing::installed;
+use crate::server::Server;
+use crate::site::Site;
+
+/// Debian keeps it where not everybody's PATH looks.
+const NGINX: &str = "/usr/sbin/nginx";
+const EXAMPLE: &str = include_str!("../../docs/examples/nginx.conf");
+const HOST: &str = "shop.example.com";
+const ORIGIN: &str = "https://shop.example.com";
+/// Nearby addresses, which nobody else on this machine uses.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// nginx in front of a server, on a port of its own, in a folder that goes with it.
+struct Nginx {
+    process: Child,
+    addr: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    fn before(server: &Server) -> Self {
+        installed(NGINX, "nginx-light");
+        installed("openssl", "openssl");
+        let folder = tempfile::tempdir().unwrap();
+        certify(folder.path());
+        // Whoever takes the port meanwhile is rare, and not there the second time.
+        for _ in 0..5 {
+            let free = std::net::TcpListener::bind((HERE, 0)).unwrap();
+            let addr = free.local_addr().unwrap();
+            drop(free);
+            if let Some(process) = start(folder.path(), addr, server.addr) {
+                return Self { process, addr, folder };
+            }
+        }
+        panic!("nginx finds no port");
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
+    }
+
+    /// What a browser at this address connects to.
+    async fn tunnel(&self, from: IpAddr) -> Tunnel {
+        Tunnel::open(self.addr, HOST, &self.certificate(), from).await
+    }
+}
+
+impl Drop for Nginx {
+    /// By a signal that it may answer: its workers end with it.
+    fn drop(&mut self) {
+        let ended = Command::new("kill").arg(self.process.id().to_string()).status();
+        assert!(ended.expect("kill runs").success() || std::thread::panicking());
+        let _ended = self.process.wait();
+    }
+}
+
+/// A certificate for the example's host, and its key.
+fn certify(folder: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", &format!("/CN={HOST}"), "-days", "2"])
+        .args(["-addext", &format!("subjectAltName=DNS:{HOST}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(folder)
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// The example with the values of this test in the place of those marked `# CHANGE`.
+fn example(folder: &Path, addr: SocketAddr, server: SocketAddr) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let changes = [
+        ("server 127.0.0.1:8080;", format!("server {server};")),
+        ("listen 443 ssl;", format!("listen {addr} ssl;")),
+        ("server_name shop.example.com;", format!("server_name {HOST};")),
+        ("/etc/ssl/certs/shop.example.com.pem", file("certificate.pem")),
+        ("/etc/ssl/private/shop.example.com.key", file("key.pem")),
+    ];
+    assert_eq!(EXAMPLE.matches("# CHANGE\n").count(), changes.len());
+    changes.iter().fold(EXAMPLE.to_owned(), |text, (from, to)| {
+        let line = text.lines().find(|line| line.contains(from) && line.ends_with("# CHANGE"));
+        let line = line.unwrap_or_else(|| panic!("`{from}` is not marked")).to_owned();
+        text.replace(&line, &line.replace(from, to))
+    })
+}
+
+/// Starts nginx and waits until it accepts; none if its port was taken.
+fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
+    std::fs::write(folder.join("jackfield.conf"), example(folder, addr, server)).unwrap();
+    let here = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {here}/{name};\n"))
+        .concat();
+    let main = format!(
+        "daemon off;\nworker_processes 1;\npid {here}/pid;\nerror_log stderr notice;\n\
+         events {{ worker_connections 256; }}\n\
+         http {{\naccess_log off;\n{temporary}include {here}/jackfield.conf;\n}}\n"
+    );
+    std::fs::write(folder.join("nginx.conf"), main).unwrap();
+    let mut process = Command::new(NGINX)
+        // Debian's own log cannot be written by everybody.
+        .args(["-e", "stderr", "-p"])
+        .arg(folder)
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nginx runs");
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    for line in &mut lines {
+        let line = line.expect("text");
+        if line.contains("start worker process ") {
+            // Somebody has to read on, or it would wait for that.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Some(process);
+        }
+        said.extend([&line, "\n"]);
+    }
+    let _ended = process.wait();
+    assert!(said.contains("Address already in use"), "nginx did not start:\n{said}");
+    None
+}
+
+/// A page of this origin, and how its connection went.
+async fn page(tunnel: &Tunnel, origin: Option<&str>) -> Result<v1::Client, Unreachable> {
+    let mut options = v1::Options::default();
+    "/ws".clone_into(&mut options.handshake.path);
+    options.handshake.origin = origin.map(str::to_owned);
+    v1::Client::connect_with(tunnel.addr, options).await
+}
+
+async fn get(addr: SocketAddr, path: &str) -> Answer {
+    let mut http = Http::connect(addr).await;
+    http.send(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+    http.answer().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_both_versions_meet_behind_it() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "entrance: { proxies: [127.0.0.1] }");
+    let nginx = Nginx::before(&server);
+    let tunnel = nginx.tunnel(HERE).await;
+    let mut old = page(&tunnel, Some(ORIGIN)).await.unwrap();
+    old.session().await;
+    old.subscribe("open/t");
+    old.round_trip().await;
+    let mut new = Vec::new();
+    for codec in Codec::ALL {
+        let mut options = v2::Options::new(codec);
+        options.handshake.path = "/ws?x=1".to_owned();
+        let connected = v2::Client::connect_with(tunnel.addr, codec, "realm1", options).await;
+        let mut client = connected.unwrap();
+        client.subscribe("open/t", json!({})).await;
+        new.push(client);
+    }
+    // The backend connects to the server itself.
+    let mut backend = v1::Client::connect(server.addr).await;
+    let large = json!("x".repeat(300_000));
+    for event in [json!(1), large, json!({"a": "é"})] {
+        backend.publish("open/t", &event, &Reach::Plain);
+        assert_eq!(old.event().await.event, event);
+        for client in &mut new {
+            assert_eq!(client.event().await.args, json!([event]));
+        }
+    }
+    old.publish("open/t", &json!("back"), &Reach::ExcludeMe(true));
+    for client in &mut new {
+        assert_eq!(client.event().await.args, json!(["back"]));
+    }
+    backend.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_seen_through_it_and_nothing_else_is() {
+    let site = Site::open();
+    let config = "api: { tokens: [{ name: shop, token: 0123456789abcdef0123456789abcdef }] }";
+    let server = Server::configured(site.path(), config);
+    let nginx = Nginx::before(&server);
+    let tunnel = nginx.tunnel(HERE).await;
+    let mut http = Http::connect(tunnel.addr).await;
+    for _ in 0..3 {
+        http.send(format!("GET /ws/health HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+        let answer = http.answer().await;
+        assert_eq!((answer.status, &answer.json()["ok"]), (200, &json!(true)), "{answer:?}");
+    }
+    // A person who opens it in a browser.
+    let answer = get(tunnel.addr, "/ws").await;
+    assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
+    for path in ["/api/publish", "/ws/api/publish", "/health", "/ws/", "/wss", "/ws/../api/call"] {
+        assert_eq!(get(tunnel.addr, path).await.status, 404, "{path}");
+    }
+    // Without TLS there is nothing to be had.
+    let plain = get(nginx.addr, "/ws/health").await;
+    assert_eq!(plain.status, 400, "{plain:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn origins_are_judged_behind_it() {
+    let site = Site::open();
+    let config = format!("entrance: {{ proxies: [127.0.0.1], origins: [{HOST}] }}");
+    let server = Server::configured(site.path(), &config);
+    let nginx = Nginx::before(&server);
+    let tunnel = nginx.tunnel(HERE).await;
+    for origin in [ORIGIN, "https://shop.example.com:8443", "http://localhost"] {
+        page(&tunnel, Some(origin)).await.unwrap().session().await;
+    }
+    for origin in [Some("https://evil.example"), Some("https://a.shop.example.com"), None] {
+        let logged = server.log().len();
+        let Err(unreachable) = page(&tunnel, origin).await else { panic!("{origin:?} came in") };
+        // This code, and no other, has a page try again.
+        assert_eq!(unreachable.hangup, Hangup::Unreachable);
+        assert_eq!(unreachable.refused.status, Some(403), "{origin:?}: {unreachable:?}");
+        server.logged_after(logged, origin.unwrap_or("the Origin header is missing"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn visitors_are_known_by_their_own_addresses() {
+    let site = Site::open();
+    let config = format!("entrance: {{ proxies: [127.0.0.1], blocked: [{ELSEWHERE}] }}");
+    let server = Server::configured(site.path(), &config);
+    let nginx = Nginx::before(&server);
+    page(&nginx.tunnel(HERE).await, Some(ORIGIN)).await.unwrap().session().await;
+
+    let tunnel = nginx.tunnel(ELSEWHERE).await;
+    let Err(unreachable) = page(&tunnel, Some(ORIGIN)).await else { panic!("it is blocked") };
+    assert_eq!(unreachable.refused.status, Some(403), "{unreachable:?}");
+    let logged = server.logged("is blocked").len();
+    assert!(server.log().contains(&format!("the address {ELSEWHERE} is blocked")));
+
+    // What a visitor says of itself does not count.
+    let mut http = Http::connect(tunnel.addr).await;
+    http.send(format!(
+        "GET /ws HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: wamp\r\n\
+         Sec-WebSocket-Version: 13\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+    ))
+    .await;
+    assert_eq!(http.answer().await.status, 403);
+    let log = server.logged_after(logged, "is blocked");
+    assert!(log.contains(&ELSEWHERE.to_string()) && !log.contains("203.0.113.9"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_can_be_demanded() {
+    let site = Site::open();
+    let config = "entrance: { proxies: [127.0.0.1], https: true }";
+    let server = Server::configured(site.path(), config);
+    let nginx = Nginx::before(&server);
+    page(&nginx.tunnel(HERE).await, Some(ORIGIN)).await.unwrap().session().await;
+    let direct = v1::Client::connect_with(server.addr, v1::Options::default()).await;
+    let Err(unreachable) = direct else { panic!("it came in without TLS") };
+    assert_eq!(unreachable.refused.status, Some(403), "{unreachable:?}");
+    server.logged("did not come through HTTPS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_come_back_through_it_after_a_restart() {
+    let site = Site::open();
+    let mut server = Server::start(site.path());
+    let nginx = Nginx::before(&server);
+    let tunnel = nginx.tunnel(HERE).await;
+    let mut client = page(&tunnel, Some(ORIGIN)).await.unwrap();
+    client.session().await;
+    server.signal("TERM");
+    assert_eq!(client.session_hangup().await, Hangup::Lost, "a Close frame would be final");
+    server.exit_code();
+    let Err(unreachable) = page(&tunnel, Some(ORIGIN)).await else { panic!("nobody is there") };
+    assert_eq!(unreachable.hangup, Hangup::Unreachable);
+    assert_eq!(unreachable.refused.status, Some(502), "{unreachable:?}");
+    let server = Server::on(site.path(), server.addr);
+    let mut client = page(&tunnel, Some(ORIGIN)).await.unwrap();
+    client.session().await;
+    assert_eq!(server.health()["sessions"], 1);
+}

@@ -1,0 +1,210 @@
+//! PHP itself against a server that is configured as `docs/migrating-from-oro.md` has it: tickets
+//! on, users known, browsers not allowed to publish. The scripts are below `tests/peers/php`.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::oro;
+use crate::build;
+use crate::client::v1::{self, Hangup, Reach, Unreachable};
+use crate::client::within;
+use crate::migrating::{block, exchanged};
+use crate::publishing::installed;
+use crate::server::Server;
+use crate::site::Site;
+
+pub(crate) const SECRET: &str = "kernel-secret";
+/// The publishers of `publish.php`.
+const PUBLISHERS: [&str; 3] = ["blind", "buffered", "silence"];
+const USERS: &str = "\
+users:
+    admin: { id: 7, password: '$2y$13$abcdefghijklmnopqrstuv', roles: [ROLE_ADMINISTRATOR] }
+";
+const HASH: &str = "$2y$13$abcdefghijklmnopqrstuv";
+
+/// A server with the guide's own configuration, but for where secrets and users are.
+pub(crate) struct Back {
+    _users: tempfile::NamedTempFile,
+    _site: Site,
+    pub(crate) server: Server,
+}
+
+impl Back {
+    pub(crate) fn office() -> Self {
+        let users = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+        std::fs::write(users.path(), USERS).unwrap();
+        let config = exchanged(block("yaml", "tickets:"), "{ env: ORO_SECRET }", SECRET);
+        let database = "sql: { url: { env: ORO_DB_DSN } }";
+        let config = exchanged(&config, database, &format!("file: {}", users.path().display()));
+        let site = oro();
+        let server = Server::configured(site.path(), &config);
+        Self { _users: users, _site: site, server }
+    }
+
+    /// A page whose user is `admin`, number 7.
+    async fn page(&self) -> v1::Client {
+        let mut page = self.connect(&ticket(&["admin", HASH]).await).await.unwrap();
+        page.session().await;
+        page
+    }
+
+    async fn connect(&self, ticket: &str) -> Result<v1::Client, Unreachable> {
+        let ticket = ticket.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        let mut options = v1::Options::default();
+        options.handshake.path = format!("/?ticket={ticket}");
+        v1::Client::connect_with(self.server.addr, options).await
+    }
+
+    /// One run of a publisher: its exit code, and what it reports.
+    pub(crate) async fn publish(
+        &self,
+        how: &str,
+        secret: &str,
+        topic: &str,
+        events: &[Value],
+    ) -> (Option<i32>, Vec<Value>) {
+        let address = format!("tcp://{}", self.server.addr);
+        let mut arguments = vec![how, &address, "/ws", secret, topic];
+        let events: Vec<String> = events.iter().map(Value::to_string).collect();
+        arguments.extend(events.iter().map(String::as_str));
+        let (code, out) = php("publish.php", &arguments).await;
+        (code, out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+    }
+}
+
+/// Runs a script, of the peers' or of a path of its own, to its end.
+pub(crate) async fn php(script: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    installed("php", "php-cli");
+    let script: PathBuf = build::root().join("tests/peers/php").join(script);
+    let mut command = Command::new("php");
+    command.arg(script).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let output = within(format!("php {arguments:?}"), command.output()).await.expect("php runs");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(err, "", "php {arguments:?}");
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+}
+
+/// A ticket as the application makes it.
+async fn ticket(holder: &[&str]) -> String {
+    let (code, out) = php("ticket.php", &[&[SECRET], holder].concat()).await;
+    assert_eq!(code, Some(0), "{out}");
+    out.trim_end().to_owned()
+}
+
+/// What an application's own code has made of these; without it, script and server could agree on
+/// the same mistake.
+#[tokio::test]
+async fn the_script_makes_the_applications_tickets() {
+    let (nonce, created) = ("0123456789abcdef", "2024-01-02T03:04:05+00:00");
+    let anonymous = ticket(&["", "", nonce, created]).await;
+    assert_eq!(
+        anonymous,
+        "SWRwUG85UVF0dGhTcFM0aFMrc3FCT1ArQWcxMDk4c01JOWsrc2pNZTFzcEhiZ2pYVGJ2YllYM08ycHAvK0RaTUpyb0\
+         hSdnJPTGtrbUpPZWJzVDRhcXc9PTs7MDEyMzQ1Njc4OWFiY2RlZjsyMDI0LTAxLTAyVDAzOjA0OjA1KzAwOjAw"
+    );
+    let admin = ticket(&["admin", HASH, nonce, created]).await;
+    assert_eq!(
+        admin,
+        "NVZ0cWxkLzFBbzdHdVlYOWEydkx4Qlc3bk54R3FnZzBjSjNIQkpmNGJSV0Fnd1BPWVJtTXBXRHNhaGlwM2xIaDV3ck\
+         1xb2I1c1ZVcGtkRjMzUXJVMFE9PTthZG1pbjswMTIzNDU2Nzg5YWJjZGVmOzIwMjQtMDEtMDJUMDM6MDQ6MDUrMDA6\
+         MDA="
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_publisher_reaches_the_pages_each_time() {
+    let back = Back::office();
+    let mut page = back.page().await;
+    for topic in ["oro/maintenance", "oro/email_event/7/*", "oro/imap_sync_fail/*"] {
+        page.subscribe(topic);
+    }
+    page.round_trip().await;
+    assert!(page.ignored().is_empty(), "all are allowed: {:?}", page.ignored());
+    for how in PUBLISHERS {
+        // One that reads WELCOME only if it comes in time fails now and then, or always.
+        for number in 0..10 {
+            let events = [json!({"isOn": true, "userId": number}), json!({"é/": {}})];
+            let (code, said) = back.publish(how, SECRET, "oro/maintenance", &events).await;
+            assert_eq!(code, Some(0), "{how}: {said:?}");
+            assert_eq!(said[0]["session"].is_string(), how != "blind", "{how}: {said:?}");
+            assert_eq!(said[1..], [json!({"wrote": true}), json!({"wrote": true})], "{how}");
+            assert_eq!(page.event().await.event, events[0], "{how}");
+            assert_eq!(page.event().await.event, json!({"é/": []}), "{how}");
+        }
+        let event = json!({"hasNewEmail": true});
+        for topic in ["oro/email_event/7/*", "oro/email_event/8/*", "oro/imap_sync_fail/*"] {
+            back.publish(how, SECRET, topic, std::slice::from_ref(&event)).await;
+        }
+        assert_eq!(page.event().await.topic, "oro/email_event/7/*", "{how}");
+        assert_eq!(page.event().await.topic, "oro/imap_sync_fail/*", "{how}");
+        // Longer than one read of either side.
+        let long = json!("x".repeat(100_000));
+        let (code, said) =
+            back.publish(how, SECRET, "oro/maintenance", std::slice::from_ref(&long)).await;
+        assert_eq!((code, &said[1]), (Some(0), &json!({"wrote": true})), "{how}: {said:?}");
+        assert_eq!(page.event().await.event, long, "{how}");
+        page.expect_no_event().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_good_ticket_is_told_at_the_door() {
+    let back = Back::office();
+    let mut page = back.page().await;
+    page.subscribe("oro/maintenance");
+    page.round_trip().await;
+    for how in PUBLISHERS {
+        let logged = back.server.log().len();
+        let (code, said) = back.publish(how, "another", "oro/maintenance", &[json!(1)]).await;
+        assert_eq!(code, Some(1), "{how}: {said:?}");
+        assert_eq!(said, [json!({"refused": "HTTP/1.1 403 Forbidden"})], "{how}");
+        back.server.logged_after(logged, "its digest is wrong");
+    }
+    let stale = ticket(&["admin", HASH, "0123456789abcdef", "2024-01-02T03:04:05+00:00"]).await;
+    let of_nobody = ticket(&["nobody", HASH]).await;
+    for (ticket, reason) in [
+        ("", "there is neither a ticket nor a token"),
+        ("nonsense", "it cannot be read"),
+        (&stale, "s old and was good for 300 s"),
+        (&of_nobody, "there is no such user"),
+    ] {
+        let logged = back.server.log().len();
+        let Err(unreachable) = back.connect(ticket).await else { panic!("{ticket} lets in") };
+        assert_eq!(unreachable.hangup, Hangup::Unreachable, "a page asks for a new ticket then");
+        assert_eq!(unreachable.refused.status, Some(403), "{ticket}: {unreachable:?}");
+        back.server.logged_after(logged, reason);
+    }
+    page.expect_no_event().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_get_what_is_theirs_and_publish_nothing() {
+    let back = Back::office();
+    let mut page = back.page().await;
+    let mut refusals = 0;
+    for (topic, allowed) in [
+        ("oro/email_event/7/1", true),
+        ("oro/email_event/8/1", false),
+        ("oro/reminder_remind/7", true),
+        ("oro/reminder_remind/8", false),
+        ("oro/data/update", true),
+    ] {
+        page.subscribe(topic);
+        page.round_trip().await;
+        refusals += usize::from(!allowed);
+        assert_eq!(page.ignored().len(), refusals, "{topic}: {:?}", page.ignored());
+    }
+    for topic in ["oro/data/update", "oro/email_event/7/1"] {
+        page.publish(topic, &json!("made up"), &Reach::Plain);
+        page.round_trip().await;
+        refusals += 1;
+        let refusal = page.ignored().last().unwrap();
+        assert_eq!(page.ignored().len(), refusals, "{topic}");
+        assert_eq!((&refusal[0], &refusal[2]), (&json!(4), &json!("wamp.error.not_authorized")));
+    }
+    page.expect_no_event().await;
+    assert!(page.page_errors().is_empty(), "{:?}", page.page_errors());
+}
