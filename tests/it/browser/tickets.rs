@@ -1,0 +1,114 @@
+//! Pages that have to show a ticket: each attempt needs one of its own, one that is not accepted
+//! costs an attempt, and who somebody is decides what they may subscribe to.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{Browser, stock};
+use crate::build;
+use crate::server::Server;
+use crate::site::Site;
+
+/// A site that lets in who has a ticket, once for each.
+fn guarded() -> Site {
+    let site = stock(&["sync"]);
+    site.write("jackfield.yml", format!(
+        "auth:\n  tickets: {{ secret: 'an application has one', once: true }}\n  users: {{ file: '{}' }}\n",
+        site.file("users.yml").display()
+    ));
+    site.write("users.yml", "users: { admin: { id: 7, organization: 1, password: 'a hash' } }\n");
+    site
+}
+
+/// Tickets as the application would make them for its user, as a list in JavaScript.
+fn tickets(site: &Site, count: usize) -> Vec<String> {
+    let ticket = || {
+        let mut command = Command::new(build::jackfield());
+        let output = command.arg("ticket").arg(site.path()).args(["--user", "admin"]).output();
+        let output = output.expect("jackfield runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    (0..count).map(|_| ticket()).collect()
+}
+
+/// An option that hands these out, and fails when there are no more.
+fn handing_out(tickets: &[String]) -> String {
+    format!(
+        "ticket: ((left) => async () => {{
+             if (left.length === 0) throw new Error('no ticket');
+             return left.shift();
+         }})({})",
+        json!(tickets)
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_attempt_shows_a_ticket_of_its_own() {
+    let site = guarded();
+    let server = Server::start(site.path());
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    // More than one attempt may fail while the server is away.
+    let (new, old) = (tickets(&site, 12), tickets(&site, 40));
+    browser.v2("new", addr, &handing_out(&new)).await;
+    browser.page("old").await;
+    let code =
+        format!("globalThis.oro = new OroSync('ws://{addr}/', {{ {} }});", handing_out(&old));
+    browser.run("old", &code).await;
+    browser.until("old", "oro.session").await;
+
+    // The ticket says who they are: user 7.
+    let mine = "oro/email_event/7/1";
+    let code = format!("await sync.subscribe('{mine}', (value) => heard.push(value)).ready;");
+    browser.run("new", &code).await;
+    let code = "return await sync.subscribe('oro/email_event/8/1', () => {}).ready.catch(({ uri }) => uri);";
+    assert_eq!(browser.run("new", code).await, "wamp.error.not_authorized");
+    // Users read, and the application's backend publishes.
+    let code = format!("return await sync.publish('{mine}', 1).catch(({{ uri }}) => uri);");
+    assert_eq!(browser.run("new", &code).await, "wamp.error.not_authorized");
+
+    drop(server);
+    browser.until("new", "sync.state === 'waiting'").await;
+    browser.until("old", "oro.session === null").await;
+    let server = Server::on(site.path(), addr);
+    browser.until("new", "told.filter(([name]) => name === 'connected').length === 2").await;
+    browser.until("old", "oro.session").await;
+    assert_eq!(server.health()["sessions"], 2);
+    let topics =
+        "return told.filter(([name]) => name === 'refused').map(([, { topic }]) => topic);";
+    // The foreign topic was asked for again, and refused again; the own one was not.
+    let foreign = "oro/email_event/8/1";
+    assert_eq!(browser.run("new", topics).await, json!([foreign, foreign]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_that_is_not_accepted_costs_an_attempt() {
+    let site = guarded();
+    let server = Server::start(site.path());
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    let good = tickets(&site, 3);
+    browser.v2("first", addr, &handing_out(&good[..1])).await;
+    // Used already, made up, and good.
+    let sequence = |good: &String, used: &String| {
+        handing_out(&[used.clone(), "made up".to_owned(), good.clone()])
+    };
+    browser.v2("new", addr, &sequence(&good[1], &good[0])).await;
+    let told = "return told.map(([name]) => name);";
+    let expected = json!(["disconnected", "retrying", "retrying", "connected"]);
+    assert_eq!(browser.run("new", told).await, expected);
+    let why = "return told[0][1].error.message;";
+    let why = browser.run("new", why).await;
+    assert!(why.as_str().unwrap().starts_with("the connection was refused"), "{why}");
+
+    browser.page("old").await;
+    let options = sequence(&good[2], &good[0]);
+    let code = format!("globalThis.oro = new OroSync('ws://{addr}/', {{ {options} }});");
+    browser.run("old", &code).await;
+    browser.until("old", "oro.session").await;
+    // AutobahnJS calls it unreachable, twice; and it comes back.
+    assert_eq!(browser.run("old", "return oro.states;").await, json!([3, 3, "open"]));
+    assert_eq!(server.health()["sessions"], 3);
+}
