@@ -65,6 +65,11 @@ impl Gate {
         }
     }
 
+    /// Whose connection it is: whoever a proxy among those configured forwards for.
+    pub(crate) fn client(&self, visitor: &Visitor, peer: IpAddr) -> IpAddr {
+        self.rules.proxies.client(peer, &visitor.forwarded_for)
+    }
+
     /// Whether sessions may be opened without proof.
     pub(crate) fn admits_anybody(&self) -> bool {
         self.rules.anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
@@ -103,7 +108,7 @@ impl Gate {
     /// Whether anybody from there may ask for this at all.
     fn check(&self, visitor: &Visitor, peer: IpAddr) -> Result<(), Denial> {
         let Entrance { path, origins, blocked, proxies, https, .. } = &self.rules;
-        let client = proxies.client(peer, &visitor.forwarded_for);
+        let client = self.client(visitor, peer);
         if blocked.contain(client) {
             return Err(Denial::forbidden(format!("the address {client} is blocked")));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, field, info_span, warn};
 
 use crate::app::App;
 use crate::connection;
@@ -34,7 +34,8 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
-                    let span = info_span!("connection", %peer);
+                    // Whom `peer` forwards for, if it is a proxy, shows in what the client asks for.
+                    let span = info_span!("connection", %peer, client = field::Empty);
                     tasks.spawn(connection(Arc::clone(&app), stream, place).instrument(span));
                 }
                 // The socket is dropped: answering would cost what there is too little of.

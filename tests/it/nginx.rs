@@ -236,6 +236,27 @@ async fn origins_are_judged_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_visitors_and_not_the_proxy_alone() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "entrance: { proxies: [127.0.0.1] }");
+    let nginx = Nginx::before(&server);
+    let mut client = page(&nginx.tunnel(ELSEWHERE).await, Some(ORIGIN)).await.unwrap();
+    client.session().await;
+    client.send_text("broken");
+    client.ended().await;
+    let log = server.logged("protocol violation");
+    let line = log.lines().find(|line| line.contains("protocol violation")).unwrap();
+    assert!(line.contains(&format!("client={ELSEWHERE}")), "{line}");
+    // Who comes by itself is the peer.
+    let logged = server.log().len();
+    let mut direct = v1::Client::connect(server.addr).await;
+    direct.send_text("broken");
+    direct.ended().await;
+    let log = server.logged_after(logged, "protocol violation");
+    assert!(log.contains("connection{peer=127.0.0.1:") && !log.contains("client="), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn visitors_are_known_by_their_own_addresses() {
     let site = Site::open();
     let config = format!("entrance: {{ proxies: [127.0.0.1], blocked: [{ELSEWHERE}] }}");

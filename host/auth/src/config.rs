@@ -25,6 +25,7 @@ use crate::jwt::ClaimNames;
 use crate::secret::Secret;
 use crate::span::Span;
 
+#[cfg(feature = "http")]
 pub(crate) use setup::read;
 pub use setup::{Auth, FileOf, SetupError};
 

@@ -9,6 +9,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::session as wamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Span, field};
 
 use super::keepalive::Keepalive;
 use super::member::Member;
@@ -71,6 +72,10 @@ async fn admit(
     opened_by: Instant,
 ) -> Result<Result<Option<Authenticated>, Denial>, Ended> {
     let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
+    let client = app.gate.client(&upgrade.visitor, peer);
+    if client != peer.to_canonical() {
+        Span::current().record("client", field::display(client));
+    }
     let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer)).await;
     let verdict = verdict.map_err(|_| Ended::Denied("it was not proven in time".to_owned()))?;
     // Version 2 may prove it in the dialogue; version 1 has no words for it.
