@@ -2,8 +2,8 @@
 //! of WAMP v1 that behaves as AutobahnJS 0.8 does. `tests/browser` has the pages and what drives
 //! the browser.
 //!
-//! `pages` is what a page does while all is well, `outages` what it lives through, `tickets` how it is let in, `demo` the page
-//! of `make demo`, `types` what the guide's examples are held against.
+//! `pages` is what a page does while all is well, `outages` what it lives through, `tickets` how it
+//! is let in, `demo` the page of `make demo`, `types` what the guide's examples are held against.
 
 mod demo;
 mod network;
