@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use jackfield_broker::Realm;
 use jackfield_sandbox::{Audience, Sandbox};
@@ -22,6 +23,7 @@ use crate::generation::Generation;
 use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
+use crate::throttle::Throttle;
 use crate::{listener, shutdown};
 
 /// A running server.
@@ -35,6 +37,8 @@ pub(crate) struct App {
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
     pub(crate) gate: Gate,
+    /// What is logged of those who are not let in.
+    pub(crate) denials: Throttle,
     reloader: Arc<Reloader>,
     stopping: watch::Sender<bool>,
 }
@@ -100,6 +104,7 @@ pub async fn serve(
         realms: dispatches.iter().map(by_name).collect(),
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
         gate,
+        denials: Throttle::new(Instant::now()),
         reloader: Arc::clone(&reloader),
         stopping: watch::Sender::new(false),
         api,

@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::dispatch::Dispatch;
+use crate::throttle::Throttle;
 use crate::wire::Wire;
 use crate::{frame, shutdown};
 
@@ -79,11 +80,15 @@ pub(crate) enum Ended {
 impl Ended {
     /// Tells the operator. What any stranger can bring about, as often as they please, is no news
     /// unless somebody asks for it.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log(&self, denials: &Throttle) {
         match self {
             Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
             // Whoever was refused asks why, and nobody but the operator can tell.
-            Self::Denied(_) => warn!("{self}"),
+            Self::Denied(_) => match denials.pass(std::time::Instant::now()) {
+                Some(0) => warn!("{self}"),
+                Some(held_back) => warn!("{self} ({held_back} others were not let in meanwhile)"),
+                None => debug!("{self}"),
+            },
             Self::Handshake(_)
             | Self::Violation(_)
             | Self::Refused(_)

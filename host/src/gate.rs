@@ -12,7 +12,7 @@ use jackfield_auth::{Auth, AuthSettings, Authenticated, SetupError};
 use serde_json::{Map, Value};
 
 use crate::config::Entrance;
-use crate::handshake::{Proof, Refusal, Visitor};
+use crate::handshake::{Forwarded, Proof, Refusal, Visitor};
 
 mod files;
 mod origins;
@@ -58,16 +58,26 @@ impl Gate {
         peer: IpAddr,
     ) -> Result<Option<Authenticated>, Denial> {
         self.check(visitor, peer)?;
-        match &visitor.proof {
+        // A page may send what is meant for the application as well.
+        let of_use = visitor.proofs.iter().find(|proof| self.takes(proof));
+        match of_use.or(visitor.proofs.first()) {
             Some(proof) if self.takes_proofs() => self.prove(proof).await.map(Some),
             // Where nothing can be proven, a ticket is worth as much as none.
             Some(_) | None => Ok(None),
         }
     }
 
-    /// Whose connection it is: whoever a proxy among those configured forwards for.
-    pub(crate) fn client(&self, visitor: &Visitor, peer: IpAddr) -> IpAddr {
-        self.rules.proxies.client(peer, &visitor.forwarded_for)
+    /// Whose connection it is: whoever a proxy among those configured forwards for. None if the
+    /// proxy does not know.
+    pub(crate) fn client(&self, forwarded: &Forwarded, peer: IpAddr) -> Option<IpAddr> {
+        self.rules.proxies.client(peer, &forwarded.addresses)
+    }
+
+    fn takes(&self, proof: &Proof) -> bool {
+        match proof {
+            Proof::Ticket(_) => self.auth.tickets.is_some(),
+            Proof::Token(_) => self.auth.jwt.is_some(),
+        }
     }
 
     /// Whether sessions may be opened without proof.
@@ -107,24 +117,50 @@ impl Gate {
 
     /// Whether anybody from there may ask for this at all.
     fn check(&self, visitor: &Visitor, peer: IpAddr) -> Result<(), Denial> {
-        let Entrance { path, origins, blocked, proxies, https, .. } = &self.rules;
-        let client = self.client(visitor, peer);
-        if blocked.contain(client) {
-            return Err(Denial::forbidden(format!("the address {client} is blocked")));
-        }
-        let through_proxy = proxies.contain(peer);
-        let is_secure = visitor.forwarded_proto.as_deref().is_some_and(is_https);
-        if *https && !(through_proxy && is_secure) {
-            let reason = format!("{client} did not come through HTTPS, as `https` demands");
-            return Err(Denial::forbidden(reason));
-        }
+        self.check_address(&visitor.forwarded, peer)?;
+        self.check_transport(&visitor.forwarded, peer)?;
+        let Entrance { path, origins, .. } = &self.rules;
         if !is_below(&visitor.path, path) {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
-            let reason = format!("`{}` was asked for, which is not below `{path}`", visitor.path);
+            let asked = shown(&visitor.path);
+            let reason = format!("`{asked}` was asked for, which is not below `{path}`");
             return Err(Denial { refusal, reason });
         }
         if let Some(origins) = origins {
             origins.check(visitor.origin.as_deref()).map_err(Denial::forbidden)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything may be asked for from there.
+    pub(crate) fn check_address(&self, forwarded: &Forwarded, peer: IpAddr) -> Result<(), Denial> {
+        let blocked = &self.rules.blocked;
+        match self.client(forwarded, peer) {
+            Some(client) if blocked.contain(client) => {
+                Err(Denial::forbidden(format!("the address {client} is blocked")))
+            }
+            // It may be one of those who are.
+            None if !blocked.is_empty() => {
+                let named = forwarded.addresses.last().map_or("", String::as_str);
+                let reason = format!("the proxy {peer} forwards for `{}`", shown(named));
+                Err(Denial::forbidden(format!("{reason}, which is no address")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether what is sent is kept from others on its way, where that is demanded.
+    pub(crate) fn check_transport(
+        &self,
+        forwarded: &Forwarded,
+        peer: IpAddr,
+    ) -> Result<(), Denial> {
+        let through_proxy = self.rules.proxies.contain(peer);
+        let is_secure = forwarded.proto.as_deref().is_some_and(is_https);
+        if self.rules.https && !(through_proxy && is_secure) {
+            let refusal = Refusal::new("403 Forbidden", "connect through HTTPS");
+            let reason = format!("{peer} did not come through HTTPS, as `https` demands");
+            return Err(Denial { refusal, reason });
         }
         Ok(())
     }
@@ -168,6 +204,14 @@ pub(crate) fn claims(who: &Authenticated) -> String {
         claims.remove("id");
     }
     Value::Object(claims).to_string()
+}
+
+/// What a client has written, as a log can bear it. Behind a path's `&` or `=` may be a ticket
+/// whose question mark was forgotten.
+fn shown(written: &str) -> String {
+    let end = written.find(['&', '=', ';']).unwrap_or(written.len());
+    let text = written.get(..end).unwrap_or_default();
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 fn is_https(proto: &str) -> bool {

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 mod visitor;
 
-pub(crate) use visitor::{Proof, Visitor};
+pub(crate) use visitor::{Forwarded, Proof, Visitor};
 
 /// A request to open a WebSocket that speaks WAMP.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn parse(bytes: &[u8]) -> Option<Result<Opening, Refusal>> {
     };
     let upgrade =
         lists(&request, "Upgrade", "websocket") && lists(&request, "Connection", "upgrade");
-    if !upgrade {
+    if !upgrade || has_body(&request) {
         return Some(Ok(Opening::Plain(bytes.to_vec())));
     }
     let early = bytes.get(length..).unwrap_or_default().to_vec();
@@ -118,8 +118,9 @@ fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening,
         let refusal = Refusal::new("405 Method Not Allowed", "a WebSocket is opened with GET");
         return Err(Refusal { header: "Allow: GET\r\n", ..refusal });
     }
-    if header(request, "Host").is_none() {
-        return Err(Refusal::new("400 Bad Request", "the Host header is missing"));
+    // RFC 9112, section 3.2.
+    if header_lines(request, "Host").count() != 1 {
+        return Err(Refusal::new("400 Bad Request", "there has to be one Host header"));
     }
     if header(request, "Sec-WebSocket-Version") != Some("13") {
         let refusal = Refusal::new("426 Upgrade Required", "Sec-WebSocket-Version has to be 13");
@@ -157,9 +158,25 @@ fn is_key(text: &str) -> bool {
     digits.len() == 22 && digits.bytes().all(is_digit)
 }
 
+/// Whether more than the head belongs to the request: that would be taken for the beginning of the
+/// WebSocket.
+fn has_body(request: &httparse::Request<'_, '_>) -> bool {
+    header_lines(request, "Transfer-Encoding").next().is_some()
+        || header_lines(request, "Content-Length").any(|length| length != b"0")
+}
+
 fn header<'a>(request: &'a httparse::Request<'_, '_>, name: &str) -> Option<&'a str> {
     let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(found.value).ok().map(str::trim)
+}
+
+/// The values of all header fields of that name, as they were sent.
+fn header_lines<'a>(
+    request: &'a httparse::Request<'_, '_>,
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    let lines = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    lines.map(|header| header.value)
 }
 
 /// The members of a header that is a list, over all its lines.
@@ -167,9 +184,8 @@ fn values<'a>(
     request: &'a httparse::Request<'_, '_>,
     name: &'static str,
 ) -> impl Iterator<Item = &'a str> {
-    let lines = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-    lines
-        .filter_map(|header| std::str::from_utf8(header.value).ok())
+    header_lines(request, name)
+        .filter_map(|line| std::str::from_utf8(line).ok())
         .flat_map(|line| line.split(','))
         .map(str::trim)
         .filter(|member| !member.is_empty())
@@ -222,6 +238,7 @@ mod tests {
             ("HTTP/1.1", "HTTP/1.0", "505"),
             ("GET", "POST", "405"),
             ("Host: localhost\r\n", "", "400"),
+            ("Host: localhost\r\n", "Host: localhost\r\nHost: other\r\n", "400"),
             ("Version: 13", "Version: 8", "426"),
             ("dGhlIHNhbXBsZSBub25jZQ==", "short", "400"),
             ("dGhlIHNhbXBsZSBub25jZQ==", "!!!!!!!!!!!!!!!!!!!!!!==", "400"),
@@ -237,8 +254,12 @@ mod tests {
 
     #[test]
     fn what_is_no_upgrade_is_passed_on_whole() {
-        let head = "POST /api/publish HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}";
-        assert_eq!(open(head), Ok(Opening::Plain(head.as_bytes().to_vec())));
+        let post = "POST /api/publish HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}".to_owned();
+        let with = |field: &str| HEAD.replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\n12"));
+        for head in [post, with("Content-Length: 2"), with("Transfer-Encoding: chunked")] {
+            assert_eq!(open(&head), Ok(Opening::Plain(head.into_bytes())));
+        }
+        assert!(matches!(open(&with("Content-Length: 0")), Ok(Opening::Upgrade(_))));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use tokio::sync::mpsc;
 use crate::api;
 use crate::app::App;
 use crate::connection::Ended;
-use crate::handshake::Refusal;
+use crate::gate::Denial;
+use crate::handshake::{Forwarded, Refusal};
 
 mod answer;
 mod assets;
@@ -46,7 +48,8 @@ const PAGE: &str = "\
 This is Jackfield, a WebSocket server that speaks WAMP. It is working.
 
 A browser's address bar is not a WebSocket client. Connect to this address with ws:// (or wss://
-where a proxy encrypts), any path, and one of these subprotocols:
+where a proxy encrypts), at any path unless the server is configured for one, and with one of these
+subprotocols:
 
     wamp             WAMP v1, as AutobahnJS 0.8 and PHP clients speak it
     wamp.2.json      WAMP v2 in JSON
@@ -70,6 +73,7 @@ pub(crate) async fn serve(
     head: Vec<u8>,
 ) -> Result<Option<(TcpStream, Vec<u8>)>, Ended> {
     let (hand_back, mut upgrade) = mpsc::channel(1);
+    let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
     let service = service_fn(|request: Request<Incoming>| {
         let (app, hand_back) = (Arc::clone(app), hand_back.clone());
         Box::pin(async move {
@@ -78,7 +82,7 @@ pub(crate) async fn serve(
                 let _gone = hand_back.send(head_of(&request)).await;
                 return std::future::pending().await;
             }
-            Ok::<_, Infallible>(answer(&app, request).await.response())
+            Ok::<_, Infallible>(answer(&app, request, peer).await.response())
         })
     });
     let idle = app.config.api.idle_timeout;
@@ -132,26 +136,52 @@ async fn part(mut stream: TcpStream) {
     let _late = tokio::time::timeout(LINGER, tokio::io::copy(&mut stream, &mut nothing)).await;
 }
 
-async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
+async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    if let Err(denial) = check(app, &request, peer) {
+        let text = format!("{}\n", denial.refusal.message);
+        Ended::Denied(denial.reason).log(&app.denials);
+        return Answer::text(StatusCode::FORBIDDEN, text);
+    }
     if let Some(file) = asset(app, &request) {
         return file;
     }
     let asked = (request.method().clone(), request.uri().path().to_owned());
     match (asked.0, asked.1.as_str()) {
-        (_, path) if path.starts_with("/api/") => api::answer(app, request).await,
+        (_, path) if is_api(path) => api::answer(app, request).await,
         (Method::GET | Method::HEAD, "/health") => health(app),
         (Method::GET | Method::HEAD, "/") => Answer::text(StatusCode::OK, PAGE),
         (Method::GET | Method::HEAD, _) => Answer::text(StatusCode::UPGRADE_REQUIRED, PAGE)
             .with(UPGRADE, "websocket")
             .with(CONNECTION, "upgrade"),
-        _ => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n").allowing("GET, HEAD"),
+        (_, "/" | "/health") => only_read(),
+        _ => Answer::text(StatusCode::NOT_FOUND, "there are POST /api/publish and /api/call\n"),
     }
+}
+
+/// Whether whoever asks may ask at all. What is secret travels to and from the API alone.
+fn check(app: &App, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Denial> {
+    let fields = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let forwarded = Forwarded::of(fields);
+    app.gate.check_address(&forwarded, peer)?;
+    if is_api(request.uri().path()) {
+        app.gate.check_transport(&forwarded, peer)?;
+    }
+    Ok(())
+}
+
+fn is_api(path: &str) -> bool {
+    path.starts_with("/api/")
 }
 
 /// One of the files for browsers, if it is asked for.
 fn asset(app: &App, request: &Request<Incoming>) -> Option<Answer> {
+    let file = assets::answer(request.uri().path(), request.headers(), app.demo)?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    reads.then(|| assets::answer(request.uri().path(), request.headers(), app.demo)).flatten()
+    Some(if reads { file } else { only_read() })
+}
+
+fn only_read() -> Answer {
+    Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n").allowing("GET, HEAD")
 }
 
 /// The state of the server, without anything that is not everybody's business: this port is open

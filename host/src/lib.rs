@@ -41,6 +41,7 @@ mod listener;
 pub mod reload;
 mod shutdown;
 pub mod site;
+mod throttle;
 mod timers;
 pub mod watch;
 mod wire;

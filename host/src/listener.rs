@@ -54,9 +54,9 @@ async fn connection(app: Arc<App>, stream: TcpStream, place: OwnedSemaphorePermi
     if let Err(error) = stream.set_nodelay(true) {
         debug!("failed to set TCP_NODELAY: {error}");
     }
-    match connection::serve(app, stream).await {
+    match connection::serve(Arc::clone(&app), stream).await {
         Ok(()) => debug!("closed by the client"),
-        Err(ended) => ended.log(),
+        Err(ended) => ended.log(&app.denials),
     }
     drop(place);
 }

@@ -222,7 +222,8 @@ async fn where_one_may_come_from() {
         "entrance: { path: /ws, origins: [shop.example], proxies: [127.0.0.1], \
          blocked: [192.0.2.0/24], https: true }",
     );
-    let ticket = in_query(&guarded.ticket(Some("ann")).await);
+    // What is meant for the application stands in nobody's way.
+    let ticket = in_query(&guarded.ticket(Some("ann")).await) + "&access_token=application";
     let visit = async |path: &str, headers: &str| {
         let mut stream = crate::client::http::Http::connect(guarded.server.addr).await;
         let head = format!(
@@ -244,6 +245,9 @@ async fn where_one_may_come_from() {
         ("/ws", good.replace("198.51.100.1", "192.0.2.7"), 403),
         ("/ws", good.replace("198.51.100.1", "198.51.100.1, 192.0.2.7"), 403),
         ("/ws", good.replace("198.51.100.1", "192.0.2.7, 198.51.100.1"), 101),
+        ("/ws", good.replace("198.51.100.1", "\u{fffd}, 192.0.2.7"), 403),
+        ("/ws", good.replace("198.51.100.1", "[::ffff:192.0.2.7]:443"), 403),
+        ("/ws", good.replace("198.51.100.1", "unknown"), 403),
         ("/ws", good.replace("Proto: https", "Proto: http"), 403),
         ("/ws", good.replace("shop.example", "evil.example"), 403),
         ("/ws", good.replace("shop.example", "localhost"), 101),
@@ -254,6 +258,50 @@ async fn where_one_may_come_from() {
     }
     let log = guarded.server.logged("the origin `https://evil.example:8443` is not among");
     assert!(log.contains("the address 192.0.2.7 is blocked"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_requests_pass_the_same_entrance() {
+    let rules = "entrance: { proxies: [127.0.0.1], blocked: [192.0.2.0/24], https: true }";
+    let guarded = Guarded::start(rules);
+    let ask = async |request: &str, from: &str, proto: &str| {
+        let mut stream = crate::client::http::Http::connect(guarded.server.addr).await;
+        let from = format!("X-Forwarded-For: {from}\r\nX-Forwarded-Proto: {proto}");
+        stream
+            .send(format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{from}\r\n\r\n"))
+            .await;
+        stream.answer().await.status
+    };
+    for (request, from, proto, status) in [
+        ("GET /health", "198.51.100.1", "http", 200),
+        ("GET /health", "192.0.2.7", "https", 403),
+        ("GET /sync.js", "198.51.100.1", "http", 200),
+        ("GET /sync.js", "192.0.2.7", "https", 403),
+        // Without tokens in the configuration there is no API.
+        ("POST /api/publish", "198.51.100.1", "https", 404),
+        ("POST /api/publish", "198.51.100.1", "http", 403),
+        ("POST /api/call", "192.0.2.7", "https", 403),
+        ("POST /ws/api/publish", "198.51.100.1", "https", 404),
+    ] {
+        assert_eq!(ask(request, from, proto).await, status, "{request} from {from} by {proto}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_not_let_in_do_not_flood_the_log() {
+    let guarded = Guarded::start("entrance: { path: /ws }");
+    for _ in 0..60 {
+        let path = format!("/wss&ticket=SECRET{}", "x".repeat(500));
+        let mut options = v1::Options::default();
+        options.handshake.path = path;
+        let refused = v1::Client::connect_with(guarded.server.addr, options).await;
+        assert_eq!(refused.map(drop).unwrap_err().refused.status, Some(404));
+    }
+    let log = guarded.server.logged("`/wss` was asked for");
+    let lines = log.lines().filter(|line| line.contains("not let in")).count();
+    // A line a second more while it takes so long.
+    assert!((20..50).contains(&lines), "{lines} lines");
+    assert!(!log.contains("SECRET"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,9 +72,10 @@ async fn admit(
     opened_by: Instant,
 ) -> Result<Result<Option<Authenticated>, Denial>, Ended> {
     let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
-    let client = app.gate.client(&upgrade.visitor, peer);
-    if client != peer.to_canonical() {
-        Span::current().record("client", field::display(client));
+    match app.gate.client(&upgrade.visitor.forwarded, peer) {
+        Some(client) if client == peer.to_canonical() => {}
+        Some(client) => drop(Span::current().record("client", field::display(client))),
+        None => drop(Span::current().record("client", "unknown")),
     }
     let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer)).await;
     let verdict = verdict.map_err(|_| Ended::Denied("it was not proven in time".to_owned()))?;

@@ -1,6 +1,8 @@
 //! Which pages a browser may connect from. Only hosts are compared: neither ports nor schemes, as
 //! the PHP servers have it.
 
+use std::net::Ipv6Addr;
+
 /// Hosts whose pages may connect.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Origins(Vec<String>);
@@ -12,7 +14,11 @@ impl Origins {
     /// Hosts, or URLs with them; `*.example.com` is every host below `example.com`. An error is
     /// the one that names no host.
     pub(crate) fn new(written: &[String]) -> Result<Self, String> {
-        let hosts = written.iter().map(|text| host(text).ok_or_else(|| text.clone()));
+        let entry = |text: &str| match text.strip_prefix("*.") {
+            Some(parent) => host(parent).map(|parent| format!("*.{parent}")),
+            None => host(text),
+        };
+        let hosts = written.iter().map(|text| entry(text).ok_or_else(|| text.clone()));
         hosts.collect::<Result<_, _>>().map(Self)
     }
 
@@ -39,7 +45,8 @@ fn matches(host: &str, allowed: &str) -> bool {
     }
 }
 
-/// The host of an origin, of a URL, or by itself.
+/// The host of an origin, of a URL, or by itself. What browsers never send is none: they write
+/// names of other letters in ASCII (RFC 5890).
 fn host(text: &str) -> Option<String> {
     let text = text.trim();
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -48,10 +55,17 @@ fn host(text: &str) -> Option<String> {
     let authority = rest.get(..end).unwrap_or_default();
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
+        Some(v6) => v6.split(']').next().filter(|v6| v6.parse::<Ipv6Addr>().is_ok())?,
+        None => authority.split(':').next().filter(|name| is_name(name))?,
     };
-    (!host.is_empty() && host != "null").then(|| host.to_ascii_lowercase())
+    Some(host.to_ascii_lowercase())
+}
+
+/// Labels with dots between them.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_part);
+    text != "null" && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)
 }
 
 /// Not longer than a log wants it.
@@ -76,6 +90,15 @@ mod tests {
             ("", None),
             ("http://", None),
             ("null", None),
+            ("http://evil.com\\.example.org", None),
+            ("http://evil.com%2f.example.org", None),
+            ("http://evil.com;.example.org", None),
+            ("http://evil.com .example.org", None),
+            ("http://.example.org", None),
+            ("http://[evil.example.org]", None),
+            ("https://shop.example.com, https://evil.com", None),
+            ("bücher.example", None),
+            ("xn--bcher-kva.example", Some("xn--bcher-kva.example")),
         ];
         for (text, expect) in cases {
             assert_eq!(host(text).as_deref(), expect, "{text}");
@@ -102,6 +125,8 @@ mod tests {
         for (origin, expect) in cases {
             assert_eq!(origins.check(origin).is_ok(), expect, "{origin:?}");
         }
-        assert_eq!(Origins::new(&["http://".to_owned()]), Err("http://".to_owned()));
+        for wrong in ["http://", "*", "shop*.example.com", "*.", "bücher.example"] {
+            assert_eq!(Origins::new(&[wrong.to_owned()]), Err(wrong.to_owned()));
+        }
     }
 }

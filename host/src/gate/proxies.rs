@@ -1,6 +1,6 @@
 //! Networks of addresses: who is blocked, and whose word counts on whom they forward for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -18,6 +18,11 @@ impl Networks {
         written.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether there is none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the address is in one of them.
     pub(crate) fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -26,21 +31,27 @@ impl Networks {
 
     /// Who is behind `peer`, these networks being those of proxies whose word counts: the nearest
     /// address of `X-Forwarded-For` that is not one of theirs. What somebody else wrote into the
-    /// header counts for nothing.
-    pub(crate) fn client(&self, peer: IpAddr, forwarded_for: &[String]) -> IpAddr {
+    /// header counts for nothing. None if one of these proxies names somebody who cannot be known,
+    /// as in `unknown`.
+    pub(crate) fn client(&self, peer: IpAddr, forwarded_for: &[String]) -> Option<IpAddr> {
         let mut client = peer.to_canonical();
-        for address in forwarded_for.iter().rev() {
+        for member in forwarded_for.iter().rev() {
             if !self.contain(client) {
                 break;
             }
-            match address.parse::<IpAddr>() {
-                Ok(address) => client = address.to_canonical(),
-                // Nobody knows who is behind that.
-                Err(_) => break,
-            }
+            client = address(member)?.to_canonical();
         }
-        client
+        Some(client)
     }
+}
+
+/// The address in a member of `X-Forwarded-For`, as proxies write it: some with the port, and some
+/// as RFC 7239 has it, with quotes and brackets.
+fn address(member: &str) -> Option<IpAddr> {
+    let text = member.trim_matches('"');
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse().ok().or_else(with_port)
 }
 
 #[cfg(test)]
@@ -56,7 +67,8 @@ mod tests {
         let proxies = networks(&["127.0.0.1", "10.0.0.0/8", "::1"]);
         let forwarded: Vec<_> = forwarded_for.iter().map(ToString::to_string).collect();
         let client = proxies.client(peer.parse().unwrap(), &forwarded);
-        assert_eq!(client, expect.parse::<IpAddr>().unwrap(), "{peer} {forwarded_for:?}");
+        let client = client.map_or("nobody knows".to_owned(), |client| client.to_string());
+        assert_eq!(client, expect, "{peer} {forwarded_for:?}");
     }
 
     #[test]
@@ -68,7 +80,13 @@ mod tests {
         // What the client wrote itself is before what the proxy added.
         check("127.0.0.1", &["6.6.6.6", "192.0.2.1"], "192.0.2.1");
         check("192.0.2.9", &["6.6.6.6"], "192.0.2.9");
-        check("127.0.0.1", &["unknown"], "127.0.0.1");
+        check("127.0.0.1", &["unknown"], "nobody knows");
+        check("127.0.0.1", &["192.0.2.1", "10.1.2.3", ""], "nobody knows");
+        check("127.0.0.1", &["\u{fffd}", "192.0.2.1"], "192.0.2.1");
+        check("127.0.0.1", &["192.0.2.1:5000"], "192.0.2.1");
+        check("127.0.0.1", &["\"192.0.2.1\""], "192.0.2.1");
+        check("127.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1");
+        check("127.0.0.1", &["\"[2001:db8::1]\""], "2001:db8::1");
         check("127.0.0.1", &["2001:db8::1"], "2001:db8::1");
     }
 

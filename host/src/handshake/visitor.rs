@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{header, values};
+use super::{header, header_lines};
 
 /// Whoever asks to be connected.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,11 +12,19 @@ pub(crate) struct Visitor {
     pub(crate) path: String,
     /// The page that a browser connects for. RFC 6454, section 7.
     pub(crate) origin: Option<String>,
-    /// Whom proxies say that they forward for, the nearest last.
-    pub(crate) forwarded_for: Vec<String>,
+    pub(crate) forwarded: Forwarded,
+    /// All that it brought, the most telling first.
+    pub(crate) proofs: Vec<Proof>,
+}
+
+/// What proxies say of whom they forward for. It counts as much as they do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    /// Whom for, the nearest last. What cannot be read is a member, too: a client must not be able
+    /// to take away what a proxy has put behind its own words.
+    pub(crate) addresses: Vec<String>,
     /// How the client reached the outermost proxy, as the nearest says.
-    pub(crate) forwarded_proto: Option<String>,
-    pub(crate) proof: Option<Proof>,
+    pub(crate) proto: Option<String>,
 }
 
 /// What is to prove who it is.
@@ -31,14 +39,39 @@ pub(crate) enum Proof {
 impl Visitor {
     pub(super) fn of(request: &httparse::Request<'_, '_>) -> Self {
         let target = request.path.unwrap_or_default();
-        let text = |name| header(request, name).map(str::to_owned);
+        let fields = || request.headers.iter().map(|field| (field.name, field.value));
+        let mut origins = header_lines(request, "Origin").map(String::from_utf8_lossy);
+        let origin = origins.next().map(|first| match origins.next() {
+            // Whoever names two has none.
+            Some(second) => format!("{first}, {second}"),
+            None => first.trim().to_owned(),
+        });
+        let bearer = bearer(request).map(Proof::Token);
         Self {
             path: path(target).to_owned(),
-            origin: text("Origin"),
-            forwarded_for: values(request, "X-Forwarded-For").map(str::to_owned).collect(),
-            forwarded_proto: values(request, "X-Forwarded-Proto").last().map(str::to_owned),
-            proof: bearer(request).map(Proof::Token).or_else(|| Proof::in_query(target)),
+            origin,
+            forwarded: Forwarded::of(fields()),
+            proofs: bearer.into_iter().chain(Proof::in_query(target)).collect(),
         }
+    }
+}
+
+impl Forwarded {
+    /// From the fields of a request's head, in their order.
+    pub(crate) fn of<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut forwarded = Self::default();
+        for (name, value) in fields {
+            let members = || {
+                let parts = value.split(|&byte| byte == b',');
+                parts.map(|part| String::from_utf8_lossy(part).trim().to_owned())
+            };
+            if name.eq_ignore_ascii_case("X-Forwarded-For") {
+                forwarded.addresses.extend(members());
+            } else if name.eq_ignore_ascii_case("X-Forwarded-Proto") {
+                forwarded.proto = members().next_back();
+            }
+        }
+        forwarded
     }
 }
 
@@ -55,15 +88,16 @@ impl Proof {
 
     /// `?ticket=…`, as the clients of OroPlatform say it, or `?access_token=…` (RFC 6750, section
     /// 2.3), which is all that a browser can do.
-    fn in_query(target: &str) -> Option<Self> {
-        let query = target.split_once('?')?.1;
+    fn in_query(target: &str) -> impl Iterator<Item = Self> {
+        let query = target.split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
         let value = |name| {
             let mut parameters = form_urlencoded::parse(query.as_bytes());
-            parameters.find(|(key, value)| key == name && !value.is_empty())
+            let found = parameters.find(|(key, value)| key == name && !value.is_empty());
+            found.map(|(_, value)| value.into_owned())
         };
-        let token = value("access_token").map(|(_, token)| Self::Token(token.into_owned()));
-        token.or_else(|| Some(Self::of_either_kind(value("ticket")?.1.into_owned())))
+        let token = value("access_token").map(Self::Token);
+        token.into_iter().chain(value("ticket").map(Self::of_either_kind))
     }
 }
 
@@ -103,22 +137,35 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(target: &str, expect: Option<&Proof>) {
-        assert_eq!(Proof::in_query(target).as_ref(), expect, "{target}");
+    fn check(target: &str, expect: &[Proof]) {
+        assert_eq!(Proof::in_query(target).collect::<Vec<_>>(), expect, "{target}");
     }
 
     #[test]
     fn proofs_in_a_query() {
         let ticket = |text: &str| Proof::Ticket(text.to_owned());
         let token = |text: &str| Proof::Token(text.to_owned());
-        check("/", None);
-        check("/?ticket=", None);
-        check("/?x=1", None);
-        check("/ws?ticket=YTtiO2M7ZA%3D%3D", Some(&ticket("YTtiO2M7ZA==")));
-        check("ws://127.0.0.1:8080/ws?ticket=x%3D", Some(&ticket("x=")));
-        check("/?a=b&ticket=x#y", Some(&ticket("x")));
-        check("/?ticket=a.b.c", Some(&token("a.b.c")));
-        check("/?ticket=x&access_token=y", Some(&token("y")));
+        check("/", &[]);
+        check("/?ticket=", &[]);
+        check("/?x=1", &[]);
+        check("/ws?ticket=YTtiO2M7ZA%3D%3D", &[ticket("YTtiO2M7ZA==")]);
+        check("ws://127.0.0.1:8080/ws?ticket=x%3D", &[ticket("x=")]);
+        check("/?a=b&ticket=x#y", &[ticket("x")]);
+        check("/?ticket=a.b.c", &[token("a.b.c")]);
+        check("/?ticket=x&access_token=y", &[token("y"), ticket("x")]);
+    }
+
+    #[test]
+    fn what_proxies_say_stays_whatever_stands_before_it() {
+        let fields: [(&str, &[u8]); 4] = [
+            ("x-forwarded-for", b"\xff, 192.0.2.1"),
+            ("X-Forwarded-For", b",10.0.0.1"),
+            ("X-Forwarded-Proto", b"http, https"),
+            ("Host", b"x"),
+        ];
+        let forwarded = Forwarded::of(fields.into_iter());
+        assert_eq!(forwarded.addresses, ["\u{fffd}", "192.0.2.1", "", "10.0.0.1"]);
+        assert_eq!(forwarded.proto.as_deref(), Some("https"));
     }
 
     #[test]

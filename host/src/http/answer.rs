@@ -20,9 +20,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// A text for people.
-    pub(crate) fn text(status: StatusCode, text: &'static str) -> Self {
-        let body = Bytes::from_static(text.as_bytes());
-        Self::new(status, "text/plain; charset=utf-8", body)
+    pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", text.into())
     }
 
     /// Something for programs; it ends with a line end, for those who read it in a terminal.
