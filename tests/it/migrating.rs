@@ -79,21 +79,30 @@ async fn the_site_is_gathered_from_the_application() {
     let own = route("acme_order.status", "acme/order_status/{user_id}", "acme_order.status");
     write(&application, &format!("src/Acme/OrderBundle/{BUNDLE}"), &own);
     write(&application, &format!("var/cache/copy/{BUNDLE}"), "broken: [\n");
+    write(&application, &format!("src/Acme/OrderBundle/Tests/Unit/Stub/{BUNDLE}"), "broken: [\n");
     write(&application, "config/services.yml", "not: routes\n");
     let ping = route("oro_sync.ping", "oro/ping", "oro_sync.ping");
     write(&application, "config/oro/websocket_routing/ping.yml", &ping);
 
+    let sh = async |commands: &str| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", commands]).kill_on_drop(true);
+        shell.env("PATH", format!("{}:{path}", build::jackfield().parent().unwrap().display()));
+        shell.env("XDG_CACHE_HOME", build::cache());
+        run(shell).await
+    };
+    let plugin = build::plugin("sync").display().to_string();
+    let stock = exchanged(block("sh", "sync.wasm"), "/srv/jackfield", &at("srv"));
+    let stock = exchanged(&stock, "~/jackfield/target/demo/site/sync/sync.wasm", &plugin);
+    assert_eq!(sh(&stock).await, (true, String::new()));
     let commands = block("sh", "cp --parents");
     let commands = exchanged(commands, "/var/www/oro", &at("oro"));
-    let commands = exchanged(&commands, "/srv/jackfield/site", &at("site"));
-    let plugin = build::plugin("sync").display().to_string();
-    let stock = "~/jackfield/target/demo/site/sync/sync.wasm";
-    let commands = exchanged(&commands, stock, &plugin);
-    let (gather, check) = commands.split_once("jackfield check").expect("it is checked at last");
-    assert_eq!(check.trim(), at("site"));
-    let mut shell = Command::new("sh");
-    shell.args(["-eu", "-c", gather]).kill_on_drop(true);
-    assert_eq!(run(shell).await, (true, String::new()));
+    let commands = exchanged(&commands, "/srv/jackfield/$(date +%Y%m%d-%H%M%S)", &at("site"));
+    let commands = exchanged(&commands, "/srv/jackfield", &at("srv"));
+    let (gather, put) = commands.split_once("jackfield check").expect("it is checked at last");
+    let put = format!("new={}\njackfield check{put}", at("site"));
+    assert_eq!(sh(gather).await, (true, String::new()));
 
     // The handler of its own is a PHP class.
     let (good, said) = run(jackfield(&["check", &at("site")])).await;
@@ -103,14 +112,14 @@ async fn the_site_is_gathered_from_the_application() {
     let handlers = block("yaml", "acme_order.status:");
     write(folder.path(), "site/config/oro/websocket_routing/handlers.yml", handlers);
     fs::copy(build::plugin("secured"), at("site/secured.wasm")).unwrap();
-    let (good, said) = run(jackfield(&["check", &at("site")])).await;
+    let (good, said) = sh(&put).await;
     assert!(good, "{said}");
     for (topic, name) in [
         ("oro/data/update", "oro_sync.data_update"),
         ("oro/ping", "oro_sync.ping"),
         ("acme/order_status/7", "acme_order.status"),
     ] {
-        let (good, said) = run(jackfield(&["match", &at("site"), topic])).await;
+        let (good, said) = run(jackfield(&["match", &at("srv/site"), topic])).await;
         assert!(good && said.contains(name), "{topic}: {said}");
     }
     let (good, said) = run(jackfield(&["match", &at("site"), "old/name"])).await;
@@ -120,7 +129,7 @@ async fn the_site_is_gathered_from_the_application() {
 #[tokio::test(flavor = "multi_thread")]
 async fn configurations_are_understood() {
     let site = Site::open();
-    for text in ["tickets:", "query: >-", "jwt:", "unrouted:"] {
+    for text in ["tickets:", "query: >-", "jwt:", "unrouted:", "tokens: [", "anonymous: true"] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "jackfield.yml", block("yaml", text));
         let file = folder.path().join("jackfield.yml").display().to_string();

@@ -168,7 +168,7 @@ async fn pages_of_both_versions_meet_behind_it() {
     let mut new = Vec::new();
     for codec in Codec::ALL {
         let mut options = v2::Options::new(codec);
-        options.handshake.path = "/ws?x=1".to_owned();
+        options.handshake.path = "/ws/?x=1".to_owned();
         let connected = v2::Client::connect_with(tunnel.addr, codec, "realm1", options).await;
         let mut client = connected.unwrap();
         client.subscribe("open/t", json!({})).await;
@@ -207,7 +207,10 @@ async fn health_is_seen_through_it_and_nothing_else_is() {
     // A person who opens it in a browser.
     let answer = get(tunnel.addr, "/ws").await;
     assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
-    for path in ["/api/publish", "/ws/api/publish", "/health", "/ws/", "/wss", "/ws/../api/call"] {
+    // A slash too many.
+    let answer = get(tunnel.addr, "/ws/").await;
+    assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
+    for path in ["/api/publish", "/ws/api/publish", "/health", "/ws/x", "/wss", "/ws/../api/call"] {
         assert_eq!(get(tunnel.addr, path).await.status, 404, "{path}");
     }
     // Without TLS there is nothing to be had.
