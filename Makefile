@@ -49,15 +49,16 @@ greeting: ## Replace the demo's greeting while it is served (TEXT='Good evening'
 	$(call place,greeting)
 	@echo "the demo's greeting is replaced; whoever is watching has seen it"
 
+# Cargo compiles dependencies once for each set of packages it is asked for, as each set may want
+# other features of them. There are two sets: the server alone, and the workspace with its tests.
 .PHONY: test
 test: toolchain peers chromium ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins
 	cargo build --release --locked --package jackfield
 	cargo test --release --locked --workspace --doc --no-fail-fast
-	cargo test --release --locked --workspace --exclude jackfield-tests --lib --bins --tests --no-fail-fast
-	cargo test --release --locked --package jackfield-auth --no-default-features --lib
-	cargo test --release --locked --package jackfield-tests --test it
+	cargo test --release --locked --workspace --lib --bins --test sql --no-fail-fast
+	cargo test --release --locked --workspace --test it
 
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory
@@ -99,7 +100,8 @@ micro: toolchain ## Time the parts alone: codecs, routing, fan-out, a hook's cal
 .PHONY: instructions
 instructions: toolchain valgrind ## Count the hot path's instructions; a tenth more fails (ACCEPT=1 accepts it)
 	cargo build --release --locked --package jackfield
-	cargo run --release --locked --package jackfield-tests --example instructions $(if $(ACCEPT),-- --accept)
+	cargo build --release --locked --workspace --example instructions
+	$${CARGO_TARGET_DIR:-target}/release/examples/instructions $(if $(ACCEPT),--accept)
 
 .PHONY: lint
 lint: toolchain ## Judge format, lints and documentation, as CI does
