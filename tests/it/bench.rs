@@ -10,6 +10,7 @@ use crate::build;
 use crate::server::Server;
 use crate::site::Site;
 
+mod call;
 mod standin;
 
 /// What `docs/bench.md` tells operators to add.
@@ -63,6 +64,10 @@ fn measured(work: &str, url: &str, options: &[&str]) -> Value {
 /// Measures in each dialect, with what the server costs.
 fn each_dialect(work: &str, options: &[&str], check: impl Fn(&Value)) {
     let (_site, server) = serve("");
+    each_dialect_of(&server, work, options, check);
+}
+
+fn each_dialect_of(server: &Server, work: &str, options: &[&str], check: impl Fn(&Value)) {
     let url = format!("ws://{}/", server.addr);
     let pid = server.pid().to_string();
     for dialect in DIALECTS {

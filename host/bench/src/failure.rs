@@ -48,6 +48,18 @@ pub enum Failure {
         /// The error's URI and message.
         said: String,
     },
+    /// The server does not let a procedure be called, or its handler answers with an error.
+    #[error(
+        "the server answered a call of `{procedure}` with an error: {said}\n  = help: give \
+         --procedure the exact name of a procedure that a handler or a client offers, and that \
+         takes one text as its only argument (docs/bench.md shows one)"
+    )]
+    Procedure {
+        /// Its name.
+        procedure: String,
+        /// The error's URI and message.
+        said: String,
+    },
     /// A connection ended.
     #[error("the server ended a connection: {0}{help}", help = relief(.0))]
     Ended(String),
@@ -144,6 +156,7 @@ impl Failure {
             Self::Unresolved { .. }
             | Self::Session(_)
             | Self::Topic { .. }
+            | Self::Procedure { .. }
             | Self::Garbled(_)
             | Self::System(..)
             | Self::NoProcess(_)

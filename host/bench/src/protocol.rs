@@ -158,6 +158,20 @@ impl Talk {
         }
     }
 
+    /// Calls a procedure with a text as its only argument; [`Said::Done`] or [`Said::Refused`] is the
+    /// answer. Only WAMP has procedures.
+    pub(crate) fn call(&mut self, out: &mut Vec<u8>, request: u64, procedure: &str, text: &[u8]) {
+        self.draft.clear();
+        match self.dialect {
+            Dialect::Wamp2(serializer) => {
+                wamp2::call(serializer, &mut self.draft, request, procedure, text);
+            }
+            Dialect::Wamp1 => wamp1::call(&mut self.draft, request, procedure, text),
+            Dialect::Nats | Dialect::Raw => return,
+        }
+        self.send(out);
+    }
+
     /// Where the dialect answers nothing, the answer to a ping behind the request is taken for it:
     /// a connection's messages are handled in order.
     fn mark(&self, out: &mut Vec<u8>, request: u64) {

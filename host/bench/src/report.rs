@@ -137,7 +137,9 @@ impl Report {
         }
         let late = !histogram.is_empty() && histogram.value_at_quantile(0.99) > LATE;
         if unsent > 0 || late || (!histogram.is_empty() && after_end > LATE) {
-            self.note("the rate was not kept: publishers could not send as quickly".to_owned());
+            self.note(
+                "the rate was not kept: what was due could not be sent as quickly".to_owned(),
+            );
         }
         if histogram.is_empty() {
             return;
@@ -267,6 +269,10 @@ fn settings(plan: &Plan) -> Map<String, Value> {
             set("publishers", publishers.into());
             set("topics", topics.into());
         }
+        Work::Call { callers, ref procedure } => {
+            set("callers", callers.into());
+            set("procedure", procedure.as_str().into());
+        }
         Work::Subscribe { topics, .. } => {
             set("topics", topics.into());
         }
@@ -277,7 +283,7 @@ fn settings(plan: &Plan) -> Map<String, Value> {
             set("subscriptions_per_connection", subscriptions_per_connection.into());
         }
     }
-    if matches!(plan.work, Work::Publish { .. } | Work::FanOut { .. }) {
+    if matches!(plan.work, Work::Publish { .. } | Work::Call { .. } | Work::FanOut { .. }) {
         set("payload_bytes", plan.payload.into());
     }
     match plan.rate {

@@ -22,8 +22,8 @@ const ASKED_AT_ONCE: u64 = 256;
 pub(crate) enum Role {
     /// It publishes and wants no answers.
     Publisher,
-    /// It publishes and wants each publication acknowledged.
-    Acknowledged,
+    /// It publishes or calls, and wants each of it answered.
+    Answered,
     /// It subscribes.
     Subscriber,
 }
@@ -38,7 +38,7 @@ async fn greet(lane: &Lane, shared: &Shared, role: Role) -> Result<Socket, Failu
     let plan = &shared.plan;
     let path = match (plan.dialect, role) {
         (Dialect::Raw, Role::Subscriber) => plan.target.below("sub"),
-        (Dialect::Raw, Role::Publisher | Role::Acknowledged) => plan.target.below("pub"),
+        (Dialect::Raw, Role::Publisher | Role::Answered) => plan.target.below("pub"),
         (Dialect::Wamp1 | Dialect::Wamp2(_) | Dialect::Nats, _) => plan.target.path.clone(),
     };
     let talk = Talk::new(plan.dialect, role != Role::Publisher);

@@ -40,6 +40,19 @@ enum Task {
         #[arg(long)]
         topics: Option<usize>,
     },
+    /// Call a procedure: rates, latency of the result.
+    // It has no topics.
+    #[command(mut_arg("topic", |topic| topic.hide(true)))]
+    Call {
+        #[command(flatten)]
+        common: Common,
+        /// Connections that call, each with --window calls in flight.
+        #[arg(long, default_value_t = 1)]
+        callers: usize,
+        /// Its exact name. It gets one text, of --payload bytes, as its only argument.
+        #[arg(long, value_name = "URI", conflicts_with = "topic")]
+        procedure: String,
+    },
     /// Subscribe and unsubscribe in turn: rates, latency of the answers.
     Subscribe {
         #[command(flatten)]
@@ -77,8 +90,8 @@ struct Common {
     /// The server, such as ws://127.0.0.1:8080/.
     #[arg(value_name = "URL", value_parser = Target::parse)]
     url: Target,
-    /// What is spoken. `nats` is for comparing, over WebSocket; so is `raw` (fan-out and connect
-    /// only): what is sent to URL/pub comes to everybody at URL/sub.
+    /// What is spoken. `nats` is for comparing, over WebSocket (not by call); so is `raw` (fan-out
+    /// and connect only): what is sent to URL/pub comes to everybody at URL/sub.
     #[arg(long, value_enum, default_value_t = Protocol::Wamp2)]
     protocol: Protocol,
     /// How messages of WAMP v2 look.
@@ -90,14 +103,15 @@ struct Common {
     /// Topics are called PREFIX0, PREFIX1 … The server needs a route for them.
     #[arg(long, value_name = "PREFIX", default_value = "bench.t")]
     topic: String,
-    /// Bytes of the published text.
+    /// Bytes of the text that is published, or that a procedure gets.
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     payload: usize,
     /// What may be in flight: events of each publisher (one is in flight until every subscriber
-    /// has it, or until it is acknowledged), or connections that are being opened.
+    /// has it, or until it is acknowledged), calls of each caller, or connections that are being
+    /// opened.
     #[arg(long, default_value_t = 32)]
     window: usize,
-    /// So many publications (connections) a second, all together, instead of --window. Latency is
+    /// So many publications (calls, connections) a second, all together, instead of --window. Latency is
     /// then counted from when each was due, not from when it was sent: a server that stalls
     /// cannot hide what it has kept waiting.
     #[arg(long, value_name = "PER_SECOND")]
@@ -190,6 +204,9 @@ impl Task {
             Self::Publish { common, publishers, topics } => {
                 (common, Work::Publish { publishers, topics: topics.unwrap_or(publishers) })
             }
+            Self::Call { common, callers, procedure } => {
+                (common, Work::Call { callers, procedure })
+            }
             Self::Subscribe { common, connections, topics } => {
                 (common, Work::Subscribe { connections, topics: topics.unwrap_or(connections) })
             }
@@ -273,6 +290,7 @@ mod tests {
         let cases = [
             ("connect ws://h", Work::Connect { connections: 1000, bare: false }),
             ("publish ws://h --publishers 3", Work::Publish { publishers: 3, topics: 3 }),
+            ("call ws://h --procedure a/b", Work::Call { callers: 1, procedure: "a/b".to_owned() }),
             ("subscribe ws://h --topics 7", Work::Subscribe { connections: 100, topics: 7 }),
             (
                 "fan-out ws://h --topics 4",
@@ -317,7 +335,12 @@ mod tests {
             ("publish ws://h --protocol raw", "raw"),
             ("publish ws://h --payload 3", "--payload"),
             ("fan-out ws://h --subscriptions-per-connection 0", "--subscriptions-per-connection"),
-            ("call ws://h", "call"),
+            ("register ws://h", "register"),
+            ("call ws://h", "--procedure"),
+            ("call ws://h --procedure p --topic t", "--topic"),
+            ("call ws://h --procedure p --protocol nats", "nats"),
+            ("call ws://h --procedure p --protocol raw", "raw"),
+            ("call ws://h --procedure p --callers 0", "--callers"),
         ] {
             let error = plan(line).unwrap_err();
             assert!(error.contains(said), "{line}: {error}");

@@ -60,6 +60,7 @@ fn requests(dialect: Dialect) -> Vec<(u8, Vec<u8>)> {
     talk.unsubscribe(&mut out, 2, "t0", 1, 777);
     talk.publish(&mut out, 3, "t0", b"text", true);
     talk.publish(&mut out, 4, "t0", b"text", false);
+    talk.call(&mut out, 5, "p\"0\"", b"text");
     sent(&out)
 }
 
@@ -68,12 +69,13 @@ fn texts(frames: &[(u8, Vec<u8>)]) -> Vec<(u8, String)> {
     frames.iter().map(|(opcode, body)| (*opcode, text(body))).collect()
 }
 
-const V2: [&str; 5] = [
-    r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{}}}]"#,
+const V2: [&str; 6] = [
+    r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{}}}]"#,
     r#"[32,1,{},"t0"]"#,
     "[34,2,777]",
     r#"[16,3,{"acknowledge":true},"t0",["text"]]"#,
     r#"[16,4,{},"t0",["text"]]"#,
+    r#"[48,5,{},"p\"0\"",["text"]]"#,
 ];
 
 #[test]
@@ -81,7 +83,9 @@ fn requests_of_wamp_v2() {
     let expected: Vec<(u8, String)> = V2.iter().map(|text| (1, (*text).to_owned())).collect();
     assert_eq!(texts(&requests(Dialect::Wamp2(Json))), expected);
     for serializer in [MessagePack, Cbor] {
-        for ((opcode, body), expected) in requests(Dialect::Wamp2(serializer)).iter().zip(V2) {
+        let requests = requests(Dialect::Wamp2(serializer));
+        assert_eq!(requests.len(), V2.len());
+        for ((opcode, body), expected) in requests.iter().zip(V2) {
             assert_eq!(*opcode, 2);
             let value = match serializer {
                 MessagePack => message_pack::MessagePack::new(body).value(),
@@ -94,7 +98,7 @@ fn requests_of_wamp_v2() {
 }
 
 #[test]
-fn requests_of_wamp_v1_are_followed_by_pings() {
+fn requests_of_wamp_v1_are_followed_by_pings_but_for_calls() {
     let ping = |request: u64| (9, String::from_utf8(request.to_be_bytes().to_vec()).unwrap());
     let text = |text: &str| (1, text.to_owned());
     assert_eq!(
@@ -107,6 +111,7 @@ fn requests_of_wamp_v1_are_followed_by_pings() {
             text(r#"[7,"t0","text"]"#),
             ping(3),
             text(r#"[7,"t0","text"]"#),
+            text(r#"[2,"5","p\"0\"","text"]"#),
         ]
     );
 }
@@ -195,6 +200,11 @@ fn what_a_router_says() {
     check("[17,3,88]", &done(3, None));
     check("[33,4,99]", &done(4, Some(99)));
     check("[35,5]", &done(5, None));
+    for result in ["", r#",["a\"]",[null]]"#, r#",[],{"k":{"n":[7]}}"#] {
+        check(&format!("[50,6,{{}}{result}]"), &done(6, None));
+    }
+    let refusal = Refusal { request: Some(7), topic: None, words: "a.b: no".to_owned() };
+    check(r#"[8,48,7,{},"a.b",["no"],{"k":1}]"#, &Said::Refused(refusal));
     check(r#"[2,12,{"roles":{}}]"#, &Said::Welcome);
     check(r#"[3,{"message":"no such"},"wamp.error.no_such_realm"]"#, &{
         Said::Ended("wamp.error.no_such_realm: no such".to_owned())
@@ -246,6 +256,14 @@ fn what_a_router_of_version_1_says() {
     let event = r#"[8,"a/\"b\"",  "text"]"#;
     assert_eq!(wamp1::read(event.as_bytes()), Ok(Said::Event(b"text")));
     assert_eq!(wamp1::read(br#"[0,"1234",1,"x"]"#), Ok(Said::Welcome));
+    for result in ["null", r#""a\"]""#, r#"{"3":["x"]}"#] {
+        let message = format!(r#"[3, "70",{result}]"#);
+        let done = Said::Done { request: Some(70), id: None };
+        assert_eq!(wamp1::read(message.as_bytes()), Ok(done), "{result}");
+    }
+    for (broken, what) in [(r#"[3,"x",1]"#, "a CALLRESULT"), ("[3]", "a CALLRESULT")] {
+        assert_eq!(wamp1::read(broken.as_bytes()), Err(what), "{broken}");
+    }
     let refusal = Refusal {
         request: None,
         topic: Some("t0".to_owned()),

@@ -8,6 +8,8 @@ use super::{Refusal, Said, Unreadable};
 use crate::plan::Serializer;
 
 const WELCOME: u64 = 0;
+const CALL: u64 = 2;
+const CALL_RESULT: u64 = 3;
 const CALL_ERROR: u64 = 4;
 const SUBSCRIBE: u64 = 5;
 const UNSUBSCRIBE: u64 = 6;
@@ -29,6 +31,17 @@ pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
     message(out, PUBLISH, topic, Some(text));
 }
 
+/// `[CALL, "request", procedure, text]`
+pub(crate) fn call(out: &mut Vec<u8>, request: u64, procedure: &str, text: &[u8]) {
+    let mut writer = Writer::new(Serializer::Json, out);
+    writer.list(4);
+    writer.number(CALL);
+    writer.plain(request.to_string().as_bytes());
+    writer.text(procedure);
+    writer.plain(text);
+    writer.end_list();
+}
+
 fn message(out: &mut Vec<u8>, code: u64, topic: &str, text: Option<&[u8]>) {
     let mut writer = Writer::new(Serializer::Json, out);
     writer.list(2);
@@ -48,6 +61,10 @@ pub(crate) fn read(message: &[u8]) -> Result<Said<'_>, Unreadable> {
     match code.ok_or("a message")? {
         EVENT => event(&mut from).map(Said::Event).ok_or("an EVENT"),
         WELCOME => Ok(Said::Welcome),
+        CALL_RESULT => {
+            let request = called(&mut from).ok_or("a CALLRESULT")?;
+            Ok(Said::Done { request: Some(request), id: None })
+        }
         CALL_ERROR => error(&mut from).map(Said::Refused).ok_or("a CALLERROR"),
         _ => Ok(Said::Nothing),
     }
@@ -58,6 +75,12 @@ fn event<'a>(from: &mut Json<'a>) -> Option<&'a [u8]> {
     from.skip()?;
     from.next()?;
     from.text()
+}
+
+/// `[CALLRESULT, "request", result]`, of which only the request is wanted.
+fn called(from: &mut Json<'_>) -> Option<u64> {
+    from.next()?;
+    std::str::from_utf8(from.text()?).ok()?.parse().ok()
 }
 
 /// `[CALLERROR, call, uri, description]`

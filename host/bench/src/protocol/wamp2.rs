@@ -22,8 +22,10 @@ const SUBSCRIBED: u64 = 33;
 const UNSUBSCRIBE: u64 = 34;
 const UNSUBSCRIBED: u64 = 35;
 const EVENT: u64 = 36;
+const CALL: u64 = 48;
+const RESULT: u64 = 50;
 
-/// `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}}}]`
+/// `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}, "caller": {}}}]`
 pub(crate) fn hello(serializer: Serializer, out: &mut Vec<u8>, realm: &str) {
     let mut writer = Writer::new(serializer, out);
     writer.list(3);
@@ -31,8 +33,8 @@ pub(crate) fn hello(serializer: Serializer, out: &mut Vec<u8>, realm: &str) {
     writer.text(realm);
     writer.map(1);
     writer.key("roles");
-    writer.map(2);
-    for role in ["publisher", "subscriber"] {
+    writer.map(3);
+    for role in ["publisher", "subscriber", "caller"] {
         writer.key(role);
         writer.map(0);
         writer.end_map();
@@ -90,6 +92,27 @@ pub(crate) fn publish(
     writer.end_list();
 }
 
+/// `[CALL, request, {}, procedure, [text]]`
+pub(crate) fn call(
+    serializer: Serializer,
+    out: &mut Vec<u8>,
+    request: u64,
+    procedure: &str,
+    text: &[u8],
+) {
+    let mut writer = Writer::new(serializer, out);
+    writer.list(5);
+    writer.number(CALL);
+    writer.number(request);
+    writer.map(0);
+    writer.end_map();
+    writer.text(procedure);
+    writer.list(1);
+    writer.plain(text);
+    writer.end_list();
+    writer.end_list();
+}
+
 /// What a message says.
 pub(crate) fn read(serializer: Serializer, message: &[u8]) -> Result<Said<'_>, Unreadable> {
     match serializer {
@@ -103,7 +126,8 @@ fn scan<'a>(mut from: impl Scan<'a>) -> Result<Said<'a>, Unreadable> {
     let code = from.list().and_then(|()| from.next()).and_then(|()| from.number());
     match code.ok_or("a message")? {
         EVENT => event(&mut from).map(Said::Event).ok_or("an EVENT"),
-        PUBLISHED | UNSUBSCRIBED => {
+        // What a call results in is of no interest.
+        PUBLISHED | UNSUBSCRIBED | RESULT => {
             let request = id(&mut from).ok_or("an answer")?;
             Ok(Said::Done { request: Some(request), id: None })
         }

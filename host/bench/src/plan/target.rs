@@ -1,0 +1,92 @@
+//! The URL of the server, parsed.
+
+/// A `ws://` URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// As it was given.
+    pub url: String,
+    /// Host and port, as they are resolved and told in the `Host` header.
+    pub(crate) authority: String,
+    /// The path with its query, at least `/`.
+    pub(crate) path: String,
+}
+
+impl Target {
+    /// Takes a URL apart.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to give instead.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let lower = url.to_ascii_lowercase();
+        if lower.starts_with("wss://") {
+            return Err("there is no TLS here: measure the server behind whatever ends its TLS, \
+                        with a ws:// URL"
+                .to_owned());
+        }
+        let rest = if lower.starts_with("ws://") { url.get(5..) } else { None };
+        let rest = rest.ok_or("expected a URL such as ws://127.0.0.1:8080/")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let path = path.split('#').next().unwrap_or_default();
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        if authority.is_empty() || authority.contains(['@', ' ']) || path.contains(' ') {
+            return Err("expected a URL such as ws://127.0.0.1:8080/".to_owned());
+        }
+        // The colons of an IPv6 address are within brackets.
+        let tail = authority.rsplit(']').next().unwrap_or_default();
+        let authority = match tail.split_once(':') {
+            Some((_, port)) => {
+                port.parse::<u16>().map_err(|_| format!("`{port}` is not a port"))?;
+                authority.to_owned()
+            }
+            None => format!("{authority}:80"),
+        };
+        Ok(Self { url: url.to_owned(), authority, path })
+    }
+
+    /// The same, one step further down.
+    pub(crate) fn below(&self, step: &str) -> String {
+        format!("{}/{step}", self.path.trim_end_matches('/'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> (String, String) {
+        let target = Target::parse(url).unwrap();
+        (target.authority, target.path)
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let cases = [
+            ("ws://localhost:8080", "localhost:8080", "/"),
+            ("WS://10.0.0.1:80/ws?x=1#y", "10.0.0.1:80", "/ws?x=1"),
+            ("ws://example.org?x", "example.org:80", "/?x"),
+            ("ws://[::1]/", "[::1]:80", "/"),
+            ("ws://[::1]:8080/a", "[::1]:8080", "/a"),
+        ];
+        for (url, authority, path) in cases {
+            assert_eq!(parse(url), (authority.to_owned(), path.to_owned()), "{url}");
+        }
+        assert_eq!(Target::parse("ws://h").unwrap().below("pub"), "/pub");
+        assert_eq!(Target::parse("ws://h/a/").unwrap().below("pub"), "/a/pub");
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_an_example() {
+        for (url, said) in [
+            ("wss://localhost", "TLS"),
+            ("localhost:8080", "ws://127.0.0.1:8080/"),
+            ("http://localhost", "ws://127.0.0.1:8080/"),
+            ("ws://", "ws://127.0.0.1:8080/"),
+            ("ws://user@host", "ws://127.0.0.1:8080/"),
+            ("ws://localhost:808080", "`808080` is not a port"),
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(error.contains(said), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `jackfield bench call`: what it counts, and what it says of procedures that do not answer.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{DIALECTS, above_zero, bench, count, each_dialect_of, measured};
+use crate::build;
+use crate::server::Server;
+use crate::site::Site;
+
+const ROUTES: &str = "sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }\n";
+
+fn serve() -> (Site, Server) {
+    let site = Site::new();
+    site.bundle("methods", ROUTES, &[build::guest("methods")]);
+    let server = Server::start(site.path());
+    (site, server)
+}
+
+#[test]
+fn every_dialect_calls() {
+    let (_site, server) = serve();
+    let options = ["--procedure", "sample/echo", "--callers", "2", "--window", "3"];
+    each_dialect_of(&server, "call", &options, |json| {
+        assert_eq!(json["procedure"], "sample/echo");
+        assert_eq!((count(json, "callers"), count(json, "connections")), (2, 2), "{json}");
+        assert_eq!((count(json, "payload_bytes"), count(json, "window")), (128, 3), "{json}");
+        assert!(above_zero(json, "calls") && above_zero(json, "calls_per_second"), "{json}");
+        assert!(json["server_cpu_us_per_call"].is_number(), "{json}");
+        assert_eq!(json["notes"].to_string().find("not everything"), None, "{json}");
+    });
+}
+
+#[test]
+fn calls_at_a_fixed_rate() {
+    let (_site, server) = serve();
+    let options = ["--procedure", "sample/echo", "--callers", "2", "--rate", "200"];
+    each_dialect_of(&server, "call", &options, |json| {
+        // What was due in the second was called, however long it took.
+        assert!((199..=201).contains(&count(json, "calls")), "{json}");
+        assert!(above_zero(json, "generator_lag_us_p99"), "{json}");
+    });
+}
+
+#[test]
+fn what_is_counted_has_reached_the_handler() {
+    let (_site, server) = serve();
+    let url = format!("ws://{}/", server.addr);
+    let mut counted = 0;
+    for dialect in DIALECTS {
+        let options = ["--procedure", "sample/count", "--warm-up", "0", "--seconds", "0.2"];
+        let (code, out, err) = bench("call", &url, &[dialect, &options].concat());
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{dialect:?}");
+        let json = serde_json::from_str(&out).unwrap();
+        assert_eq!(count(&json, "lost"), 0, "{json}");
+        // This call is counted by the handler as well.
+        counted += count(&json, "calls") + 1;
+        let mut call = Command::new(build::jackfield());
+        let output = call.args(["call", "--url", &url, "sample/count"]).output().unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said["args"], serde_json::json!([counted]), "{dialect:?} {json}");
+    }
+}
+
+#[test]
+fn a_procedure_that_answers_with_an_error_is_named_with_what_to_do() {
+    let (_site, server) = serve();
+    let url = format!("ws://{}/", server.addr);
+    for dialect in DIALECTS {
+        for (procedure, said) in [
+            ("nowhere", "wamp.error.no_such_procedure"),
+            ("sample/unknown", "There is no procedure sample/unknown."),
+            ("sample/refuse", "acme.error.busy: Not now."),
+        ] {
+            let options = ["--procedure", procedure, "--seconds", "3600"];
+            let (code, out, err) = bench("call", &url, &[dialect, &options].concat());
+            assert_eq!((code, out.as_str()), (Some(1), ""), "{procedure} {dialect:?}: {err}");
+            for part in [&format!("`{procedure}`"), said, "--procedure", "docs/bench.md"] {
+                assert!(err.contains(part), "{procedure} {dialect:?}: {part} is not in {err}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_calls_nothing_is_refused() {
+    for (options, said) in [
+        (&[][..], "--procedure"),
+        (&["--procedure", "p", "--protocol", "nats"], "--protocol nats has no procedures"),
+        (&["--procedure", "p", "--protocol", "raw"], "--protocol raw has no procedures"),
+        (&["--procedure", "p", "--topic", "t"], "--topic"),
+    ] {
+        let (code, out, err) = bench("call", "ws://127.0.0.1:1/", options);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{options:?}: {err}");
+        assert!(err.starts_with("error: ") && err.contains(said), "{options:?}: {err}");
+    }
+}
+
+/// `docs/bench.md` calls a room of the stock plugin `chat`.
+#[test]
+fn the_procedure_of_the_page_answers() {
+    let site = Site::new();
+    let routes = std::fs::read_to_string(build::root().join("plugins/chat/websocket_routing.yml"));
+    site.bundle("chat", &routes.unwrap(), &[build::plugin("chat")]);
+    let server = Server::start(site.path());
+    let page = std::fs::read_to_string(build::root().join("docs/bench.md")).unwrap();
+    let (_, shown) = page.split_once("$ jackfield bench call ").unwrap();
+    let (_, procedure) = shown.lines().next().unwrap().split_once("--procedure ").unwrap();
+    let procedure = procedure.split(' ').next().unwrap();
+    for dialect in DIALECTS {
+        let options = [dialect, &["--procedure", procedure]].concat();
+        measured("call", &format!("ws://{}/", server.addr), &options);
+    }
+}
