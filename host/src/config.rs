@@ -142,9 +142,14 @@ impl Config {
     /// What follows from several settings together, once all are known. Relative paths start at
     /// `base`, the folder of the file.
     fn settled(mut self, base: &Path) -> Self {
-        if self.auth.tickets.is_some() && self.allow.roles(Action::Publish).is_none() {
-            // Browsers come with tickets as well, and are not to publish what they like.
-            self.allow.set(Action::Publish, vec![Self::BACKEND.to_owned()]);
+        if self.auth.tickets.is_some() || self.auth.jwt.is_some() {
+            // Browsers come with proofs as well. They are not to publish what they like, nor to
+            // offer procedures, by which they would be given what the backend calls with.
+            for action in [Action::Publish, Action::Register] {
+                if self.allow.roles(action).is_none() {
+                    self.allow.set(action, vec![Self::BACKEND.to_owned()]);
+                }
+            }
         }
         for path in self.auth.paths_mut() {
             *path = base.join(&*path);

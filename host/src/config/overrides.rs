@@ -16,6 +16,14 @@ use super::{Config, file};
 /// Kubernetes makes for a service of this name, and those that the commands know.
 const PREFIX: &str = "JACKFIELD__";
 
+/// What is a secret, and text whatever stands beside it: as YAML, `p@ss #1` would be `p@ss`.
+const SECRETS: [&[&str]; 4] = [
+    &["auth", "tickets", "secret"],
+    &["auth", "jwt", "keys", "secret"],
+    &["auth", "users", "sql", "url"],
+    &["auth", "users", "http", "token"],
+];
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
@@ -97,7 +105,7 @@ impl Override {
 
     fn value(&self, as_yaml: bool) -> Value {
         let yaml = || serde_saphyr::from_str(&self.text).ok();
-        let value = if as_yaml { yaml() } else { None };
+        let value = if as_yaml && !SECRETS.iter().any(|it| self.keys == *it) { yaml() } else { None };
         value.unwrap_or_else(|| Value::from(self.text.as_str()))
     }
 }
@@ -186,6 +194,29 @@ mod tests {
         assert_eq!((tickets.ttl.get().as_secs(), tickets.once), (60, true));
         let auth = configured("", &["auth.users.file=u.yml"]).unwrap().auth;
         assert!(auth.users.is_some());
+    }
+
+    #[test]
+    fn a_secret_beside_a_list_stays_what_it_is() {
+        for secret in ["p@ss #1", "12e3", "\"q\"", " lead", "~", "[a]", "yes"] {
+            let set = |key: &str| format!("auth.{key}={secret}");
+            let auth = configured(
+                "auth: { users: { file: users.yml } }",
+                &[
+                    "auth.tickets.anonymous_roles=[backend]",
+                    &set("tickets.secret"),
+                    &set("jwt.keys.secret"),
+                    "auth.jwt.audiences=[a, b]",
+                ],
+            );
+            let auth = auth.unwrap().auth;
+            let expect = Secret::Value(secret.to_owned().into());
+            let tickets = auth.tickets.unwrap();
+            assert_eq!((&tickets.secret, tickets.anonymous_roles.len()), (&expect, 1));
+            let jwt = auth.jwt.unwrap();
+            assert_eq!(jwt.keys, jackfield_auth::config::KeySettings::Secret(expect));
+            assert_eq!(jwt.audiences, ["a", "b"]);
+        }
     }
 
     #[test]

@@ -76,6 +76,8 @@ impl Sources {
 
 #[cfg(test)]
 mod tests {
+    use jackfield_routing::Action;
+
     use super::*;
 
     fn config(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Config, ConfigError> {
@@ -102,6 +104,25 @@ mod tests {
         assert_eq!(listen("listen: 127.0.0.1:2", &[dsn], &[]), "127.0.0.1:2");
         assert_eq!(listen("listen: 127.0.0.1:2", &[dsn, ours], &[]), "127.0.0.1:3");
         assert_eq!(listen("", &[dsn, ours], &["listen=127.0.0.1:4"]), "127.0.0.1:4");
+    }
+
+    #[test]
+    fn whoever_comes_with_proofs_may_neither_publish_nor_register() {
+        let check = |file: &str, publish: Option<&str>, register: Option<&str>| {
+            let allow = config(file, &[], &[]).unwrap().allow;
+            let roles = |action| allow.roles(action).map(|roles| roles.join(" "));
+            assert_eq!(roles(Action::Publish).as_deref(), publish, "{file}");
+            assert_eq!(roles(Action::Register).as_deref(), register, "{file}");
+            assert_eq!((roles(Action::Subscribe), roles(Action::Call)), (None, None), "{file}");
+        };
+        let tickets = "auth: { tickets: { secret: x }, users: { file: u } }";
+        let jwt = "auth: { jwt: { keys: { jwks: k } } }";
+        check("", None, None);
+        for proofs in [tickets, jwt] {
+            check(proofs, Some("backend"), Some("backend"));
+            let some = format!("{proofs}\nallow: {{ register: [worker] }}");
+            check(&some, Some("backend"), Some("worker"));
+        }
     }
 
     #[test]
