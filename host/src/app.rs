@@ -1,7 +1,7 @@
 //! The composition root: every part of a running server, built on one page.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -53,7 +53,7 @@ pub enum ServeError {
     #[error("failed to {0}")]
     Sandbox(#[from] jackfield_sandbox::Error),
     /// The address cannot be listened on.
-    #[error("failed to listen on {0}: {1}")]
+    #[error("failed to listen on {0}: {1}{hint}", hint = listening_hint(.1))]
     Listen(SocketAddr, std::io::Error),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
@@ -67,6 +67,23 @@ pub enum ServeError {
     /// The operating system refused something that a server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// What to do where an address cannot be listened on.
+fn listening_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "\n  = help: something is listening there already: is the server that Jackfield replaces, \
+             or another Jackfield, still running?"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "\n  = help: this machine has no such address; 0.0.0.0 and [::] are all that it has"
+        }
+        ErrorKind::PermissionDenied => {
+            "\n  = help: ports below 1024 are for root alone: take another, and a proxy before it"
+        }
+        _ => "",
+    }
 }
 
 /// Serves a site until the process is asked to end. `announce` is told the address once clients

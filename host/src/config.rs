@@ -1,17 +1,26 @@
 //! The operator's settings: `jackfield.yml`, what is set elsewhere, and what holds where nothing is.
 //!
-//! Everything here is valid by construction; [`mod@file`] is the form in which it is written, and
-//! [`sources`] says what wins. It says nothing of routes. Made once at the start by the commands; the whole server reads it.
+//! Everything in [`Config`] is valid by construction. [`sources`] says what wins; the file becomes a
+//! [`tree`], into which [`overrides`] put what is set elsewhere; [`reader`] reads it into
+//! [`mod@file`], the form in which it is written; [`together`] is what follows from several settings
+//! at once, and [`ready`] whether a server could start with them. [`mistake`] shows what is wrong.
+//! Nothing here knows routes. Made once at the start by the commands; the whole server reads it.
 
 pub mod api;
 mod bytes;
 mod entrance;
 mod error;
 mod file;
+mod mistake;
 pub(crate) mod oro;
 mod overrides;
+mod reader;
+mod ready;
+mod settings;
 mod sources;
 mod span;
+mod together;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,6 +38,8 @@ pub use api::Api;
 pub(crate) use entrance::Entrance;
 pub use error::ConfigError;
 pub use overrides::Override;
+pub use ready::Readiness;
+pub use settings::Settings;
 pub use sources::Sources;
 
 /// The name under which a site may hold its settings.
@@ -131,20 +142,22 @@ impl Config {
     /// The role of those who publish for the application itself.
     pub const BACKEND: &'static str = "backend";
 
-    /// The settings for a site, put together from all sources.
-    ///
-    /// # Errors
-    /// When the file that was named is missing, or something is not valid.
-    pub fn find(sources: &Sources, site: &Path) -> Result<Self, ConfigError> {
-        sources.config(site)
+    /// The settings for a site, put together from all sources, and what is wrong with them.
+    pub fn find(sources: &Sources, site: &Path) -> Settings {
+        sources.settings(site)
     }
 
     /// What follows from several settings together, once all are known. Relative paths start at
     /// `base`, the folder of the file.
-    fn settled(mut self, base: &Path) -> Self {
-        if self.auth.tickets.is_some() && self.allow.roles(Action::Publish).is_none() {
-            // Browsers come with tickets as well, and are not to publish what they like.
-            self.allow.set(Action::Publish, vec![Self::BACKEND.to_owned()]);
+    fn settle(&mut self, base: &Path) {
+        if self.auth.tickets.is_some() || self.auth.jwt.is_some() {
+            // Browsers come with proofs as well. They are not to publish what they like, nor to
+            // offer procedures, by which they would be given what the backend calls with.
+            for action in [Action::Publish, Action::Register] {
+                if self.allow.roles(action).is_none() {
+                    self.allow.set(action, vec![Self::BACKEND.to_owned()]);
+                }
+            }
         }
         for path in self.auth.paths_mut() {
             *path = base.join(&*path);
@@ -157,7 +170,6 @@ impl Config {
         if let Some(cache) = &mut self.plugins.cache {
             *cache = base.join(&*cache);
         }
-        self
     }
 
     /// How the sandbox is made.
@@ -169,6 +181,11 @@ impl Config {
 /// A span of time as the settings have it, for options that are written the same way.
 pub(crate) fn span(text: &str) -> Option<Duration> {
     span::parse(text).map(|span| span.0)
+}
+
+/// Where to listen, as it is written.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080")
 }
 
 /// Where the user of the process keeps what can be made again; XDG Base Directory Specification.

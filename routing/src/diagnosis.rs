@@ -1,4 +1,4 @@
-//! A problem of a routing file, with its place, and how it is shown to people.
+//! A problem of a file that people write, with its place, and how it is shown to them.
 //!
 //! Every module that reads files makes these; the host prints them or sends them to the console.
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct Diagnosis {
     /// The file, as its `SourceFile` or `Files` named it.
     pub path: String,
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 where there is none to name.
     pub line: usize,
     /// The column in characters, counted from 1.
     pub column: usize,
@@ -61,6 +61,30 @@ impl Diagnosis {
             message: message.into(),
             help: None,
             snippet: None,
+        }
+    }
+
+    /// A problem of something that has no lines, such as a variable of the environment.
+    pub fn without_place(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { line: 0, column: 0, ..Self::of_file(path, message) }
+    }
+
+    /// The same, as it is shown of what is merely odd.
+    pub fn warning(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| {
+            let Self { message, help, .. } = self;
+            write!(f, "{}warning: {message}", self.place())?;
+            help.iter().try_for_each(|help| write!(f, "\n  = help: {help}"))
+        })
+    }
+
+    /// `path:LINE:COLUMN: `, as far as it is known.
+    fn place(&self) -> String {
+        let Self { path, line, column, .. } = self;
+        match (path.as_str(), line) {
+            ("", 0) => String::new(),
+            (path, 0) => format!("{path}: "),
+            (path, line) => format!("{path}:{line}:{column}: "),
         }
     }
 
@@ -136,13 +160,16 @@ impl Place {
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, column, message, help, snippet } = self;
-        write!(f, "{path}:{line}:{column}: error: {message}")?;
+        let Self { line, column, message, help, snippet, .. } = self;
+        write!(f, "{}error: {message}", self.place())?;
         let margin = line.to_string().len();
         if let Some(Snippet { text, width }) = snippet {
             // A tab before the column is repeated below it, so that the caret stays under its text.
-            let indent: String =
-                text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let indent: String = text
+                .chars()
+                .take(column.saturating_sub(1))
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
             let carets = "^".repeat(*width);
             write!(f, "\n{:margin$} |\n{line} | {text}\n{:margin$} | {indent}{carets}", "", "")?;
         }

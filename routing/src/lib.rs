@@ -63,3 +63,4 @@ pub use load::{Files, NoFiles, SourceFile, load};
 pub use route::{Handler, Origin, Part, Route};
 pub use table::{Match, RouteTable};
 pub use timer::{Timer, TimerFrom};
+pub use yaml::{Kind as YamlKind, Node as YamlNode, document as yaml_document};

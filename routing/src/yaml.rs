@@ -2,7 +2,7 @@
 //!
 //! Made for diagnoses: keys keep their order, duplicates and unknown tags are problems rather than
 //! choices, and a scalar knows where its text starts if it stands in the file letter for letter.
-//! Only `entry` and `load` read these trees.
+//! `entry` and `load` read these trees, and the host, whose settings are written in the same way.
 
 mod scalar;
 
@@ -22,23 +22,29 @@ const NODE: usize = size_of::<Node>();
 
 /// A value of the document.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) kind: Kind,
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
     /// The bytes of a scalar or alias; for a list or map only where it begins.
-    pub(crate) range: Range<usize>,
+    pub range: Range<usize>,
     /// Where the value of a scalar begins, if the file spells it without escapes or folding.
     pub(crate) verbatim: Option<usize>,
 }
 
 /// What a [`Node`] is.
 #[derive(Debug, Clone)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Nothing, or `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
     /// With its spelling.
     Number(Number, String),
+    /// Anything else that is one value.
     Text(String),
+    /// Its elements.
     List(Vec<Node>),
+    /// Keys, in their order and each once, and their values. Keys are no lists and no maps.
     Map(Vec<(Node, Node)>),
 }
 
@@ -89,7 +95,7 @@ impl Node {
     }
 
     /// A scalar's text; empty for anything else.
-    pub(crate) fn spelling(&self) -> String {
+    pub fn spelling(&self) -> String {
         match &self.kind {
             Kind::Null => "null".to_owned(),
             Kind::Bool(value) => value.to_string(),
@@ -98,6 +104,14 @@ impl Node {
             Kind::List(_) | Kind::Map(_) => String::new(),
         }
     }
+}
+
+/// Reads a document that is no routing file: as far as it can be read, and what is wrong with it.
+pub fn document(path: &str, text: &str) -> (Option<Node>, Vec<Diagnosis>) {
+    let source = Arc::new(Source::new(path.to_owned(), text.to_owned()));
+    let mut problems = Vec::new();
+    let root = parse(&source, &mut problems);
+    (root, problems)
 }
 
 /// Reads one file. An empty one is `Null`; one that is not YAML is `None`, with its problem told.

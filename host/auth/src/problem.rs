@@ -68,7 +68,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: error: {}", self.path, self.line, self.column, self.message)?;
+        match self.line {
+            0 => write!(f, "{}: error: {}", self.path, self.message)?,
+            line => write!(f, "{}:{line}:{}: error: {}", self.path, self.column, self.message)?,
+        }
         match &self.help {
             Some(help) => write!(f, "\n  = help: {help}"),
             None => Ok(()),

@@ -25,6 +25,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     for problem in &judgement.problems {
         writeln!(out, "{problem}\n")?;
     }
+    for warning in &judgement.warnings {
+        writeln!(out, "{warning}\n")?;
+    }
     let warnings = judgement.generation.as_ref().map(Generation::warnings).unwrap_or_default();
     for warning in warnings {
         writeln!(out, "{warning}\n")?;

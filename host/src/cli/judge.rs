@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jackfield_routing::RouteTable;
 use jackfield_sandbox::{Audience, Realm, Sandbox};
 
-use crate::config::Config;
+use crate::config::{Config, Readiness};
 use crate::generation::{Generation, Problem, Workshop, prepare, routes_alone};
 use crate::site::{Site, Snapshot};
 
@@ -35,6 +35,8 @@ pub(super) struct Judgement {
     alone: Option<RouteTable>,
     /// Each complete with its place.
     pub(super) problems: Vec<String>,
+    /// What is odd about the settings; what is about the site, its generation knows.
+    pub(super) warnings: Vec<String>,
     /// Routing files that were read, imports not counted.
     pub(super) files: usize,
 }
@@ -42,13 +44,17 @@ pub(super) struct Judgement {
 impl Judgement {
     pub(super) fn of(args: &SiteArgs) -> Self {
         let mut judgement = Self::default();
-        match args.settings.find(&args.site) {
-            Ok(config) => {
-                judgement.problems.extend(config.auth.problems().iter().map(ToString::to_string));
-                judgement.read(&args.site, config, args.routing_only);
-            }
-            Err(error) => judgement.problems.push(error.to_string()),
-        }
+        let settings = args.settings.find(&args.site);
+        let ready = settings.readiness().unwrap_or_else(|error| {
+            judgement.problems.push(format!("error: failed to start the runtime: {error}"));
+            Readiness::default()
+        });
+        let problems = settings.problems.iter().chain(&ready.problems);
+        judgement.problems.extend(problems.map(ToString::to_string));
+        let warnings = settings.warnings.iter().chain(&ready.absent);
+        judgement.warnings.extend(warnings.map(|it| it.warning().to_string()));
+        // A mistake in the settings hides none of the site.
+        judgement.read(&args.site, settings.config, args.routing_only);
         judgement
     }
 

@@ -1,12 +1,13 @@
 //! `jackfield maintenance on|off`: tells every open back office of OroPlatform that maintenance
 //! begins or ends, as the application itself does: `{"isOn", "userId"}` on `oro/maintenance`.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use jackfield_wamp::message::PublishOptions;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::publish::publish;
 use super::remote::{self, Remote};
@@ -20,9 +21,10 @@ pub struct Args {
     state: State,
     #[command(flatten)]
     remote: Remote,
-    /// The id of the user who goes on working, and is shown nothing.
-    #[arg(long, value_name = "ID")]
-    user: Option<String>,
+    /// The id of the user who goes on working, and is shown nothing: a number, as pages compare it
+    /// with their own.
+    #[arg(long, value_name = "ID", value_parser = user_id)]
+    user: Option<u64>,
     /// How long it may take, connecting included.
     #[arg(long, value_parser = remote::span, default_value = "10s")]
     timeout: Duration,
@@ -37,12 +39,33 @@ enum State {
 /// Tells them.
 pub fn run(args: Args) -> ExitCode {
     let Args { state, remote, user, timeout } = args;
-    // Ids are numbers in the application, and are compared as such.
-    let user = user.map(|id| id.parse::<u64>().map_or(Value::from(id), Value::from));
     let event = json!({ "isOn": state == State::On, "userId": user });
     remote::run(async move {
         let payload = remote::payload(&[event.to_string()], "", false)?;
         let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
-        remote::within(timeout, publish(remote, TOPIC, options, payload)).await.map(drop)
+        remote::within(timeout, publish(remote, TOPIC, options, payload)).await?;
+        let state = if state == State::On { "on" } else { "off" };
+        // Nothing depends on it; as with `publish`, stdout is for what scripts read.
+        let _ = writeln!(io::stderr(), "published to {TOPIC}: maintenance is {state}");
+        Ok(())
     })
+}
+
+fn user_id(text: &str) -> Result<u64, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = text.parse().ok().filter(|_| digits);
+    id.ok_or("write the user's id, a number such as 7; names are not compared")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_number() {
+        assert_eq!(user_id("7"), Ok(7));
+        for wrong in ["admin", " 7", "7 ", "", "+7", "-7", "7.0", "99999999999999999999"] {
+            assert!(user_id(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

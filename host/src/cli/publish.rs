@@ -1,5 +1,6 @@
 //! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub fn run(args: Args) -> ExitCode {
         if args.json {
             return remote::print(&json!({ "publication": published }), false);
         }
+        let done = if args.acknowledge { "published" } else { "sent" };
+        // On stderr, as stdout is for what scripts read; nothing depends on it.
+        let _ = writeln!(io::stderr(), "{done} to {}", args.topic);
         Ok(())
     })
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jackfield_client::{Client, Failure, Target};
 use jackfield_wamp::dialect::Codec;
+use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::Payload;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,6 +21,10 @@ use crate::config::oro::{self, Dsn};
 
 /// The variable that names the server.
 const URL: &str = "JACKFIELD_URL";
+/// The variable with a ticket.
+const TICKET: &str = "JACKFIELD_TICKET";
+/// The variable with a token. Not called so: the tokens of the HTTP API are something else.
+const JWT: &str = "JACKFIELD_JWT";
 /// Where a server is that nobody has configured otherwise.
 const USUAL: &str = "ws://127.0.0.1:8080/";
 
@@ -28,8 +33,9 @@ const USUAL: &str = "ws://127.0.0.1:8080/";
 pub(super) struct Remote {
     /// The server, such as wss://example.com/ws. Without it, what JACKFIELD_URL says or else
     /// ORO_WEBSOCKET_BACKEND_DSN, and without those ws://127.0.0.1:8080/.
-    #[arg(long, value_parser = Target::parse_url)]
-    url: Option<Uri>,
+    // Read later: what the command line's own errors repeat may have a password in it.
+    #[arg(long)]
+    url: Option<String>,
     #[command(flatten)]
     options: Options,
 }
@@ -48,7 +54,7 @@ struct Options {
     /// A ticket; better in the environment variable JACKFIELD_TICKET, which nobody else can see.
     #[arg(long)]
     ticket: Option<String>,
-    /// A token, sent as `Authorization: Bearer`; better in JACKFIELD_TOKEN.
+    /// A JSON Web Token, sent as `Authorization: Bearer`; better in JACKFIELD_JWT.
     #[arg(long, conflicts_with = "ticket")]
     token: Option<String>,
 }
@@ -64,6 +70,8 @@ enum Serializer {
 pub(super) enum Ended {
     /// The server's affair, or the network's.
     Failed(Failure),
+    /// The server wants to know who it is, or does not believe it; and what to do.
+    Unproven(Failure, String),
     /// What was asked for makes no sense.
     Usage(String),
     /// It did not happen in this time.
@@ -77,22 +85,87 @@ impl Remote {
     pub(super) async fn connect(self) -> Result<Client, Ended> {
         let Options { realm, serializer, authid, ticket, token } = self.options;
         let from = |name| std::env::var(name).ok().filter(|it: &String| !it.is_empty());
-        // Whichever was given by hand stands alone.
-        let by_hand = ticket.is_some() || token.is_some();
-        let ticket = ticket.or_else(|| from("JACKFIELD_TICKET").filter(|_| !by_hand));
-        let token = token.or_else(|| from("JACKFIELD_TOKEN").filter(|_| !by_hand));
+        let proofs = Proofs::find(ticket, token, from);
+        let help = proofs.help();
         let codec = match serializer {
             Serializer::Json => Codec::Json,
             Serializer::Msgpack => Codec::MessagePack,
             Serializer::Cbor => Codec::Cbor,
         };
         let url = match self.url {
-            Some(url) => url,
-            None => usual_url(from).map_err(Ended::Usage)?,
+            Some(url) => Target::parse_url(&url).map_err(|error| format!("--url: {error}")),
+            None => usual_url(from),
         };
+        let url = url.map_err(Ended::Usage)?;
+        let (ticket, token) = (proofs.ticket.map(|it| it.text), proofs.token.map(|it| it.text));
         let target = Target { url, realm, codec, authid, ticket, token };
-        Ok(Client::connect(&target).await?)
+        Client::connect(&target).await.map_err(|failure| match failure {
+            Failure::Refused { ref uri, .. } if asks_for_proof(uri) => {
+                Ended::Unproven(failure, help)
+            }
+            failure => Ended::Failed(failure),
+        })
     }
+}
+
+/// What shows who somebody is, and where it was found.
+struct Proof {
+    text: String,
+    source: &'static str,
+}
+
+struct Proofs {
+    ticket: Option<Proof>,
+    token: Option<Proof>,
+}
+
+impl Proofs {
+    /// What is empty is none. Whichever was given by hand stands alone.
+    fn find(
+        ticket: Option<String>,
+        token: Option<String>,
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Self {
+        let proof = |text: Option<String>, source| {
+            text.filter(|text| !text.is_empty()).map(|text| Proof { text, source })
+        };
+        let by_hand = Self { ticket: proof(ticket, "--ticket"), token: proof(token, "--token") };
+        if by_hand.ticket.is_some() || by_hand.token.is_some() {
+            return by_hand;
+        }
+        Self { ticket: proof(variable(TICKET), TICKET), token: proof(variable(JWT), JWT) }
+    }
+
+    /// What to do where the server is not content with them.
+    fn help(&self) -> String {
+        match (&self.ticket, &self.token) {
+            (None, None) => format!(
+                "give a ticket with --ticket or {TICKET} (`jackfield ticket DIR --user NAME` makes \
+                 one), or a JSON Web Token with --token or {JWT}"
+            ),
+            (Some(ticket), None) => format!(
+                "the ticket is that of {}; tickets are good for five minutes as a rule, and \
+                 `jackfield ticket DIR` makes a new one",
+                ticket.source
+            ),
+            (None, Some(token)) => format!("the token is that of {}", token.source),
+            (Some(ticket), Some(token)) => format!(
+                "the ticket is that of {}, and the token that of {}; unset whichever is not meant",
+                ticket.source, token.source
+            ),
+        }
+    }
+}
+
+/// Whether a refusal is about who somebody is: an HTTP status, or WAMP's own.
+fn asks_for_proof(uri: &str) -> bool {
+    const URIS: [&str; 4] = [
+        error_uri::NO_MATCHING_AUTH_METHOD,
+        error_uri::AUTHENTICATION_DENIED,
+        error_uri::AUTHENTICATION_FAILED,
+        error_uri::AUTHENTICATION_REQUIRED,
+    ];
+    uri.starts_with("401") || uri.starts_with("403") || URIS.contains(&uri)
 }
 
 /// The server that is meant when none is named; `variable` is the environment.
@@ -124,6 +197,7 @@ pub(super) fn run(command: impl Future<Output = Result<(), Ended>>) -> ExitCode 
         }
         Err(Ended::Output(error)) => (1, error.to_string()),
         Err(Ended::Usage(message)) => (2, message),
+        Err(Ended::Unproven(failure, help)) => (1, format!("{failure}\n  = help: {help}")),
         Err(Ended::TimedOut(limit)) => (4, format!("timed out after {limit:?}")),
         Err(Ended::Failed(failure)) => match &failure {
             Failure::Refused { .. } => (1, failure.to_string()),
@@ -204,6 +278,49 @@ mod tests {
         check(&[dsn, ("JACKFIELD_URL", "ws://x:1/")], Ok("ws://x:1/"));
         check(&[("JACKFIELD_URL", "x")], Err("JACKFIELD_URL: write ws://"));
         check(&[("ORO_WEBSOCKET_BACKEND_DSN", "x")], Err("ORO_WEBSOCKET_BACKEND_DSN: error: "));
+    }
+
+    #[test]
+    fn which_proof_is_meant() {
+        let check = |flags: [Option<&str>; 2],
+                     variables: [Option<&str>; 2],
+                     expect: [Option<&str>; 2],
+                     help: &str| {
+            let variable = |name| variables[usize::from(name == JWT)].map(str::to_owned);
+            let proofs =
+                Proofs::find(flags[0].map(str::to_owned), flags[1].map(str::to_owned), variable);
+            assert!(proofs.help().starts_with(help), "{}", proofs.help());
+            let found = [proofs.ticket, proofs.token].map(|it| it.map(|it| it.text));
+            assert_eq!(found.each_ref().map(Option::as_deref), expect);
+        };
+        let none = [None; 2];
+        check(none, none, none, "give a ticket with --ticket or JACKFIELD_TICKET");
+        check(none, [Some(""), None], none, "give a ticket");
+        check(
+            [Some(""), None],
+            [Some("a"), None],
+            [Some("a"), None],
+            "the ticket is that of JACKFIELD_TICKET",
+        );
+        check(
+            [Some("b"), None],
+            [Some("a"), Some("c")],
+            [Some("b"), None],
+            "the ticket is that of --ticket",
+        );
+        check(
+            [None, Some("b")],
+            [Some("a"), None],
+            [None, Some("b")],
+            "the token is that of --token",
+        );
+        check(none, [None, Some("c")], [None, Some("c")], "the token is that of JACKFIELD_JWT");
+        check(
+            none,
+            [Some("a"), Some("c")],
+            [Some("a"), Some("c")],
+            "the ticket is that of JACKFIELD_TICKET, and",
+        );
     }
 
     #[test]

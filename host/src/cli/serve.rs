@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(value_name = "DIR")]
     site: PathBuf,
     /// Where to listen, instead of what the configuration says; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::config::listen_address)]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     settings: SettingsArgs,
@@ -34,10 +34,23 @@ pub struct Args {
 /// Serves until asked to end. Mistakes of the site go to stderr, each with its place.
 pub fn run(args: Args) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
-    let mut config = match settings.find(&site) {
-        Ok(config) => config,
+    let settings = settings.find(&site);
+    let ready = match settings.readiness() {
+        Ok(ready) => ready,
         Err(error) => return fail(&error),
     };
+    let problems = [settings.problems, ready.problems, ready.absent].concat();
+    for warning in &settings.warnings {
+        say(&warning.warning().to_string());
+    }
+    if !problems.is_empty() {
+        for problem in problems {
+            say(&problem.to_string());
+        }
+        say("error: nothing is served before these problems of the settings are mended");
+        return ExitCode::FAILURE;
+    }
+    let mut config = settings.config;
     config.listen = listen.unwrap_or(config.listen);
     let demo = if demo { Demo::On } else { Demo::Off };
     // Lines that wait are written when the guard is dropped, at the end.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, ConfigError, Override, Sources};
+use crate::config::{Config, Override, Settings, Sources};
 
 /// Where settings come from, as it is typed.
 #[derive(Debug, clap::Args)]
@@ -17,8 +17,8 @@ pub(super) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The settings for a site.
-    pub(super) fn find(&self, site: &Path) -> Result<Config, ConfigError> {
+    /// The settings for a site, and what is wrong with them.
+    pub(super) fn find(&self, site: &Path) -> Settings {
         let Self { config, set } = self;
         let variables = Sources::environment();
         Config::find(&Sources { file: config.clone(), set: set.clone(), variables }, site)

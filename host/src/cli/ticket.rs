@@ -35,6 +35,8 @@ enum NoTicket {
     NoPassword(String),
     #[error("the user `{0}` is disabled")]
     Disabled(String),
+    #[error("`auth.tickets.secret` is not to be had: {0}")]
+    Secret(#[from] jackfield_auth::SecretError),
     #[error(transparent)]
     Users(#[from] UsersError),
     #[error(transparent)]
@@ -50,15 +52,23 @@ enum NoTicket {
 /// # Errors
 /// When the answer cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
-    let made = match args.settings.find(&args.site) {
-        Ok(config) => make(&config.auth, args.user.as_deref()).map_err(|it| it.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match made {
+    let settings = args.settings.find(&args.site);
+    // There is nowhere left to report that stderr fails as well.
+    let complain = |text: String| drop(writeln!(io::stderr(), "{text}"));
+    if !settings.problems.is_empty() {
+        settings.problems.iter().for_each(|problem| complain(problem.to_string()));
+        return Ok(false);
+    }
+    match make(&settings.config.auth, args.user.as_deref()) {
         Ok(ticket) => writeln!(out, "{ticket}").map(|()| true),
         Err(error) => {
-            // There is nowhere left to report that stderr fails as well.
-            let _ = writeln!(io::stderr(), "error: {error}");
+            complain(format!("error: {error}"));
+            if let (NoTicket::NotConfigured, Some(file)) = (&error, &settings.missing) {
+                let file = file.display();
+                complain(format!(
+                    "  = help: there is no {file}: name the configuration with --config"
+                ));
+            }
             Ok(false)
         }
     }
@@ -66,7 +76,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 
 fn make(auth: &AuthSettings, username: Option<&str>) -> Result<String, NoTicket> {
     let settings = auth.tickets.as_ref().ok_or(NoTicket::NotConfigured)?;
-    let secret = settings.secret.fetch().map_err(jackfield_auth::SetupError::from)?;
+    let secret = settings.secret.fetch()?;
     let secret = AppSecret::new(secret).map_err(jackfield_auth::SetupError::from)?;
     let user = match username {
         None => None,

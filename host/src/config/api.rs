@@ -1,23 +1,19 @@
 //! The HTTP API's settings: who may publish without a WebSocket, and how much at a time.
 //!
-//! A token is named by where it is found (a file, a variable of the environment, or the text
-//! itself) and is fetched only by a server that starts: `jackfield check` runs where secrets are
-//! not. Nothing here prints one, not even the errors of a file that is not understood.
+//! A token is named by where it is found: a file, a variable of the environment, or the text
+//! itself. Nothing here prints one, not even the errors of a file that is not understood.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use jackfield_auth::Secret;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
 use zeroize::Zeroizing;
 
 use super::bytes::Bytes;
-use super::error::{ConfigError, Mistake};
+use super::error::ConfigError;
 use super::file::{set_bytes, set_count, set_span};
+use super::reader::Wrong;
 use super::span::Span;
 
 /// The role of a token that is given none.
@@ -88,10 +84,11 @@ impl ApiToken {
     }
 }
 
-const HELP: &str = "`openssl rand -hex 32` makes a good one";
+/// What makes a token that is good.
+pub(super) const HELP: &str = "`openssl rand -hex 32` makes a good one";
 
 /// What a header of HTTP can hold (RFC 6750, section 2.1), and nobody guesses.
-fn acceptable(token: &str) -> Result<(), String> {
+pub(super) fn acceptable(token: &str) -> Result<(), String> {
     if token.len() < SHORTEST {
         return Err(format!("is shorter than {SHORTEST} characters"));
     }
@@ -104,7 +101,7 @@ fn acceptable(token: &str) -> Result<(), String> {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenApi {
-    tokens: Quiet<Vec<Spanned<Quiet<WrittenToken>>>>,
+    tokens: Option<Vec<WrittenToken>>,
     body: Option<Bytes>,
     batch: Option<NonZeroUsize>,
     requests: Option<NonZeroUsize>,
@@ -122,111 +119,53 @@ struct WrittenToken {
 }
 
 impl WrittenApi {
-    pub(super) fn apply(
-        self,
-        path: &str,
-        realms: &[String],
-        api: &mut Api,
-    ) -> Result<(), ConfigError> {
+    pub(super) fn apply(self, api: &mut Api) {
         set_bytes(&mut api.body, self.body);
         set_count(&mut api.batch, self.batch);
         set_count(&mut api.requests, self.requests);
         set_span(&mut api.body_timeout, self.body_timeout);
         set_span(&mut api.idle_timeout, self.idle_timeout);
-        if !self.tokens.0.is_empty() {
-            api.tokens.clear();
+        for written in self.tokens.unwrap_or_default() {
+            let WrittenToken { name, token: secret, roles, realm } = written;
+            let roles = roles.unwrap_or_else(|| vec![BACKEND.to_owned()]);
+            api.tokens.push(ApiToken { name, secret, roles, realm, place: String::new() });
         }
-        for written in self.tokens.0 {
-            let place = written.referenced;
-            let (line, column) = (place.line(), place.column());
-            let entry = format!("{path}:{line}:{column}");
-            let token = written.value.0.token(entry, realms, &api.tokens);
-            api.tokens.push(token.map_err(|(message, help)| {
-                ConfigError::Invalid(Mistake {
-                    path: path.to_owned(),
-                    line,
-                    column,
-                    message,
-                    help: Some(help.to_owned()),
-                })
-            })?);
-        }
-        Ok(())
     }
 }
 
-impl WrittenToken {
-    fn token(
-        self,
-        place: String,
-        realms: &[String],
-        others: &[ApiToken],
-    ) -> Result<ApiToken, (String, &'static str)> {
-        let Self { name, token: secret, roles, realm } = self;
-        if name.is_empty() || others.iter().any(|other| other.name == name) {
+/// What is wrong with the tokens as far as it shows without fetching them.
+pub(super) fn mistakes(tokens: &[ApiToken], realms: &[String]) -> Vec<Wrong> {
+    let mut wrongs = Vec::new();
+    for (at, ApiToken { name, realm, .. }) in tokens.iter().enumerate() {
+        let mut wrong = |key: &str, message: String, help: &str| {
+            wrongs.push(Wrong::at(&format!("api.tokens.{at}{key}"), message, help));
+        };
+        if name.is_empty() || tokens.iter().take(at).any(|other| other.name == *name) {
             let message = format!("`{name}` is not a name that tells this token from the others");
-            return Err((message, "give each token a name of its own; logs and handlers see it"));
+            wrong("", message, "give each token a name of its own; logs and handlers see it");
         }
         if let Some(realm) = realm.as_ref().filter(|realm| !realms.contains(realm)) {
             let message = format!("the token `{name}` is for a realm `{realm}` that there is not");
-            return Err((message, "name one that `realms` lists, or leave the key out for all"));
+            wrong("", message, "name one that `realms` lists, or leave the key out for all");
         }
-        if let Secret::Value(text) = &secret {
-            acceptable(text).map_err(|what| (format!("the token `{name}` {what}"), HELP))?;
-        }
-        let roles = roles.unwrap_or_else(|| vec![BACKEND.to_owned()]);
-        Ok(ApiToken { name, secret, roles, realm, place })
     }
-}
-
-/// A list or a map. Of anything else that stands in its place, serde's own errors repeat the text,
-/// which may be a secret that has slipped.
-#[derive(Default)]
-struct Quiet<T>(T);
-
-struct QuietVisitor<T>(std::marker::PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Quiet<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(QuietVisitor(std::marker::PhantomData)).map(Self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for QuietVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of tokens, each { name: NAME, token: … }")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
-        T::deserialize(SeqAccessDeserializer::new(seq))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<T, E> {
-        Err(E::custom("`tokens` is a list, each entry { name: NAME, token: … }"))
-    }
+    wrongs
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::Settings;
 
     const LONG: &str = "0123456789abcdef0123456789abcdef";
 
-    fn parse(text: &str) -> Result<Api, ConfigError> {
-        let mut config = Config::default();
-        crate::config::file::apply("j.yml", text, &mut config).map(|()| config.api)
+    fn parse(text: &str) -> Result<Api, String> {
+        Settings::judged(text, &[]).map(|config| config.api)
     }
 
     #[track_caller]
     fn refused(text: &str, expect: &str) {
-        let error = parse(text).unwrap_err().to_string();
+        let error = parse(text).unwrap_err();
         assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
         assert!(!error.contains("0123") && !error.contains("hunter2"), "{error}");
     }
@@ -263,20 +202,18 @@ api:
 
     #[test]
     fn mistakes_are_shown_with_their_place_and_without_the_secret() {
-        refused("api: { tokens: [{ name: a, token: 0123456 }] }", "j.yml:1:");
         refused(
-            "api: { tokens: [{ name: a, token: '0123456' }] }",
-            "j.yml:1:17: error: the token `a` is shorter",
-        );
-        refused(
-            "api:\n  tokens:\n    - { name: a, token: 'hunter2 hunter2 hunter2' }",
-            "j.yml:3:7: error: the token `a` has white space",
+            "api: { tokens: [{ name: a, token: 0123456 }] }",
+            "j.yml:1:35: error: `api.tokens.token`",
         );
         refused(
             "api: { tokens: ['hunter2hunter2hunter2'] }",
-            "j.yml:1:17: error: `tokens` is a list",
+            "j.yml:1:17: error: `api.tokens` takes a map, not text",
         );
-        refused("api: { tokens: hunter2hunter2hunter2 }", "j.yml:1:16: error: `tokens` is a list");
+        refused(
+            "api: { tokens: hunter2hunter2hunter2 }",
+            "j.yml:1:16: error: `api.tokens` takes a list, not text",
+        );
         refused(
             "api: { tokens: [{ nam: a, token: hunter2 }] }",
             "j.yml:1:19: error: unknown key `nam`",

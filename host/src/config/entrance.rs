@@ -2,11 +2,12 @@
 //! says nothing.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde::de::{Deserializer, Error};
 
-use super::file::Wrong;
 use crate::gate::{Networks, Origins};
 
 /// Who is let in, before it is asked who they are.
@@ -42,49 +43,96 @@ impl Default for Entrance {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct WrittenEntrance {
-    path: Option<Spanned<String>>,
-    origins: Option<Spanned<Vec<String>>>,
-    blocked: Option<Spanned<Vec<String>>>,
-    proxies: Option<Spanned<Vec<String>>>,
+    path: Option<Path>,
+    origins: Option<Vec<Host>>,
+    blocked: Option<Vec<Network>>,
+    proxies: Option<Vec<Network>>,
     https: Option<bool>,
     anonymous: Option<bool>,
 }
 
+/// The path of a URL.
+struct Path(String);
+
+/// One host, or every host below it, as [`Origins`] reads it.
+struct Host(String);
+
+/// An address, or a network of them, as [`Networks`] reads it.
+struct Network(String);
+
 impl WrittenEntrance {
-    pub(super) fn apply(self, entrance: &mut Entrance) -> Result<(), Wrong> {
-        if let Some(path) = self.path {
-            if !path.value.starts_with('/') || path.value.contains(['?', '#']) {
-                let message = format!("`{}` is not a path", path.value);
-                return Err(Wrong::new(&path, message, "write a path such as /ws"));
-            }
-            entrance.path = path.value;
+    pub(super) fn apply(self, entrance: &mut Entrance) {
+        if let Some(Path(path)) = self.path {
+            entrance.path = path;
         }
         if let Some(origins) = self.origins {
-            let parsed = Origins::new(&origins.value).map_err(|text| {
-                let message = format!("`{text}` names no host");
-                Wrong::new(&origins, message, "write hosts such as shop.example.com")
-            })?;
-            entrance.origins = Some(parsed);
+            let hosts: Vec<String> = origins.into_iter().map(|host| host.0).collect();
+            // Each has been read before.
+            entrance.origins = Origins::new(&hosts).ok();
         }
-        set_networks(&mut entrance.blocked, self.blocked)?;
-        set_networks(&mut entrance.proxies, self.proxies)?;
+        set_networks(&mut entrance.blocked, self.blocked);
+        set_networks(&mut entrance.proxies, self.proxies);
         entrance.https = self.https.unwrap_or(entrance.https);
         entrance.anonymous = self.anonymous.or(entrance.anonymous);
-        Ok(())
     }
 }
 
-fn set_networks(
-    networks: &mut Networks,
-    written: Option<Spanned<Vec<String>>>,
-) -> Result<(), Wrong> {
-    if let Some(written) = written {
-        *networks = Networks::new(&written.value).map_err(|text| {
-            let message = format!("`{text}` is not an address");
-            Wrong::new(&written, message, "write addresses such as 192.0.2.1 or 10.0.0.0/8")
-        })?;
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.starts_with('/') || text.contains(['?', '#']) {
+            return Err(D::Error::custom(format!(
+                "`{text}` is not a path\nwrite a path such as /ws"
+            )));
+        }
+        Ok(Self(text))
     }
-    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Host {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const HELP: &str = "each is the name of a host, such as shop.example.com, or *.example.com \
+                            for every host below it; leave the key out to let any page connect";
+        let text = String::deserialize(deserializer)?;
+        let host = text.split_once("://").map_or(&*text, |(_, host)| host);
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        if name.contains('*') || Origins::new(std::slice::from_ref(&text)).is_err() {
+            return Err(D::Error::custom(format!("`{text}` names no host\n{HELP}")));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// IPv4 that is written as IPv6 is the IPv4 that it stands for, because that is how addresses of
+/// connections are compared.
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Bits before an IPv4 address in an IPv6 one; RFC 4291, section 2.5.5.2.
+        const BEFORE: u8 = 96;
+        let text = String::deserialize(deserializer)?;
+        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let net: IpNet = net.map_err(|_| {
+            let help = "write addresses such as 192.0.2.1 or 10.0.0.0/8";
+            D::Error::custom(format!("`{text}` is not an address\n{help}"))
+        })?;
+        let mapped = net.addr().to_canonical();
+        let short = match (net, mapped) {
+            (IpNet::V6(net), IpAddr::V4(address)) => {
+                let bits = net.prefix_len().checked_sub(BEFORE);
+                bits.and_then(|bits| Ipv4Net::new(address, bits).ok()).map(IpNet::V4)
+            }
+            _ => None,
+        };
+        Ok(Self(short.unwrap_or(net).to_string()))
+    }
+}
+
+fn set_networks(networks: &mut Networks, written: Option<Vec<Network>>) {
+    if let Some(written) = written {
+        let written: Vec<String> = written.into_iter().map(|network| network.0).collect();
+        // Each has been read before.
+        *networks = Networks::new(&written).unwrap_or_default();
+    }
 }
 
 /// The roles that may do what, by action.

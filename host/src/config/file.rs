@@ -11,41 +11,21 @@ use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
 use jackfield_sandbox::{Grant, Limits as PluginLimits, LogRate, PluginPolicy};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde::de::{Deserializer, Error};
 
 use crate::dispatch::Unrouted;
 
 use super::api::WrittenApi;
 use super::bytes::Bytes;
 use super::entrance::{WrittenAllow, WrittenEntrance};
-use super::error::{ConfigError, Mistake};
 use super::span::Span;
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
 
-/// Takes in what the text says; what it leaves out stays as it is.
-pub(super) fn apply(path: &str, text: &str, config: &mut Config) -> Result<(), ConfigError> {
-    // A file in which everything is commented out is the empty mapping.
-    let written: Option<Written> =
-        serde_saphyr::from_str(text).map_err(|error| ConfigError::yaml(path, &error))?;
-    written.unwrap_or_default().apply(path, config)
-}
-
-/// What a text that is valid says below `auth`, as it is written.
-pub(super) fn auth(text: &str) -> serde_json::Value {
-    #[derive(Deserialize)]
-    struct Auth {
-        #[serde(default)]
-        auth: serde_json::Value,
-    }
-    let written: Option<Auth> = serde_saphyr::from_str(text).unwrap_or_default();
-    written.map(|written| written.auth).unwrap_or_default()
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Written {
-    listen: Option<Spanned<String>>,
-    realms: Option<Spanned<Vec<String>>>,
+pub(super) struct Written {
+    listen: Option<Listen>,
+    realms: Option<Realms>,
     unrouted: Option<WrittenUnrouted>,
     entrance: WrittenEntrance,
     auth: Option<AuthSettings>,
@@ -156,14 +136,20 @@ enum WrittenFormat {
     Json,
 }
 
+/// Where to listen.
+struct Listen(SocketAddr);
+
+/// The realms: at least one, and each once.
+struct Realms(Vec<String>);
+
 impl Written {
-    fn apply(self, path: &str, config: &mut Config) -> Result<(), ConfigError> {
-        if let Some(listen) = self.listen {
-            config.listen = listen_address(&listen).map_err(|mistake| mistake.at(path))?;
+    /// Takes in what was written; what it leaves out stays as it is.
+    pub(super) fn apply(self, config: &mut Config) {
+        if let Some(Listen(listen)) = self.listen {
+            config.listen = listen;
         }
-        if let Some(realms) = self.realms {
-            check_realms(&realms).map_err(|mistake| mistake.at(path))?;
-            config.realms = realms.value;
+        if let Some(Realms(realms)) = self.realms {
+            config.realms = realms;
         }
         if let Some(unrouted) = self.unrouted {
             config.unrouted = match unrouted {
@@ -171,7 +157,7 @@ impl Written {
                 WrittenUnrouted::Broadcast => Unrouted::Broadcast,
             };
         }
-        self.entrance.apply(&mut config.entrance).map_err(|mistake| mistake.at(path))?;
+        self.entrance.apply(&mut config.entrance);
         if let Some(auth) = self.auth {
             config.auth = auth;
         }
@@ -191,8 +177,7 @@ impl Written {
         self.plugins.apply(&mut config.plugins);
         self.watch.apply(&mut config.watch);
         self.log.apply(&mut config.log);
-        self.api.apply(path, &config.realms, &mut config.api)?;
-        Ok(())
+        self.api.apply(&mut config.api);
     }
 }
 
@@ -256,7 +241,7 @@ impl WrittenPolicy {
 
 impl WrittenWatch {
     fn apply(self, watch: &mut Watch) {
-        watch.poll = self.poll.map(|span| span.0);
+        watch.poll = self.poll.map(|span| span.0).or(watch.poll);
         set_span(&mut watch.settle, self.settle);
     }
 }
@@ -272,63 +257,38 @@ impl WrittenLog {
     }
 }
 
-/// A value that is well-formed and yet wrong, before it is known in which file.
-pub(super) struct Wrong {
-    line: u64,
-    column: u64,
-    message: String,
-    help: &'static str,
-}
-
-impl Wrong {
-    pub(super) fn new<T>(place: &Spanned<T>, message: String, help: &'static str) -> Self {
-        let place = &place.referenced;
-        Self { line: place.line(), column: place.column(), message, help }
-    }
-
-    fn at(self, path: &str) -> ConfigError {
-        ConfigError::Invalid(Mistake {
-            path: path.to_owned(),
-            line: self.line,
-            column: self.column,
-            message: self.message,
-            help: Some(self.help.to_owned()),
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::listen_address(&text).map(Self).map_err(|help| {
+            D::Error::custom(format!("`{text}` is not an address to listen on\n{help}"))
         })
     }
 }
 
-fn listen_address(listen: &Spanned<String>) -> Result<SocketAddr, Wrong> {
-    listen.value.parse().map_err(|_| {
-        let message = format!("`{}` is not an address to listen on", listen.value);
-        Wrong::new(
-            listen,
-            message,
-            "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
-        )
-    })
-}
-
 /// A realm is a URI (WAMP v2 specification, section "Realms"), in the loose sense of "URIs": no
 /// white space, no `#`, no empty part.
-fn check_realms(realms: &Spanned<Vec<String>>) -> Result<(), Wrong> {
-    if realms.value.is_empty() {
-        let help = "name at least one, or leave the key out for realm1";
-        return Err(Wrong::new(realms, "there is no realm".to_owned(), help));
-    }
-    for (index, realm) in realms.value.iter().enumerate() {
+impl<'de> Deserialize<'de> for Realms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let realms = Vec::<String>::deserialize(deserializer)?;
         let good = |part: &str| {
             !part.is_empty() && !part.contains(|c: char| c == '#' || c.is_whitespace())
         };
-        if !realm.split('.').all(good) {
-            let message = format!("`{realm}` is not a realm");
-            return Err(Wrong::new(realms, message, "write a URI such as realm1 or com.acme.shop"));
+        if realms.is_empty() {
+            let help = "name at least one, or leave the key out for realm1";
+            return Err(D::Error::custom(format!("there is no realm\n{help}")));
         }
-        if realms.value.iter().skip(index + 1).any(|other| other == realm) {
-            let message = format!("the realm `{realm}` is listed twice");
-            return Err(Wrong::new(realms, message, "remove one of them"));
+        if let Some(realm) = realms.iter().find(|realm| !realm.split('.').all(good)) {
+            let help = "write a URI such as realm1 or com.acme.shop";
+            return Err(D::Error::custom(format!("`{realm}` is not a realm\n{help}")));
         }
+        let twice = |(at, realm): (usize, &String)| realms.iter().take(at).any(|it| it == realm);
+        if let Some((_, realm)) = realms.iter().enumerate().find(|it| twice(*it)) {
+            let message = format!("the realm `{realm}` is listed twice\nremove one of them");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(realms))
     }
-    Ok(())
 }
 
 pub(super) fn set_bytes(value: &mut usize, written: Option<Bytes>) {

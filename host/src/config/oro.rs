@@ -35,8 +35,14 @@ impl Dsn {
     /// `variable` is how errors call it.
     pub(crate) fn parse(variable: &str, text: &str) -> Result<Self, ConfigError> {
         Self::read(text).ok_or_else(|| {
-            let message = format!("`{text}` is no address of a WebSocket server");
-            ConfigError::variable(variable, message, "write one such as //0.0.0.0:8080")
+            // It is not repeated, because there may be a password in it.
+            let message = "this is no address of a WebSocket server".to_owned();
+            let example = match variable {
+                SERVER => "//0.0.0.0:8080",
+                FRONTEND => "//*:443/ws",
+                _ => "tcp://127.0.0.1:8080",
+            };
+            ConfigError::variable(variable, message, &format!("write one such as {example}"))
         })
     }
 
@@ -55,7 +61,7 @@ impl Dsn {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
             _ => (authority, PORT),
         };
-        if host.is_empty() && !authority.is_empty() {
+        if host.is_empty() && !authority.is_empty() || host.contains('@') {
             return None;
         }
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -77,7 +83,7 @@ impl Dsn {
             // The application's own command refuses to start then, and says so in these words.
             "" => {
                 let message = "the host is empty, by which OroPlatform switches WebSockets off";
-                let help = "unset it, or give --listen";
+                let help = "unset it for Jackfield";
                 return Err(ConfigError::variable(variable, message.to_owned(), help));
             }
             "*" => IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -129,9 +135,33 @@ mod tests {
         check("//[::1]:90", Some(("tcp", "::1", 90, "/")));
         check("//[::1]", Some(("tcp", "::1", 8080, "/")));
         check("//", Some(("tcp", "", 8080, "/")));
-        for wrong in ["", "localhost", "///", "//:80", "//*:port", "://x", "//a:99999", "8080"] {
+        for wrong in [
+            "",
+            "localhost",
+            "//user:hunter2@0.0.0.0:80",
+            "//a@b",
+            "///",
+            "//:80",
+            "//*:port",
+            "://x",
+            "//a:99999",
+            "8080",
+        ] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_repeated() {
+        let check = |variable: &str, help: &str| {
+            for text in ["tcp://user:hunter2@h:x", "//user:hunter2@0.0.0.0:80", "hunter2:8080"] {
+                let error = Dsn::parse(variable, text).unwrap_err().to_string();
+                assert!(error.ends_with(help) && !error.contains("hunter2"), "{error}");
+            }
+        };
+        check(SERVER, "write one such as //0.0.0.0:8080");
+        check(FRONTEND, "write one such as //*:443/ws");
+        check(BACKEND, "write one such as tcp://127.0.0.1:8080");
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! What is set elsewhere than in the file: variables of the environment, and `--set`.
 //!
-//! Each setting is taken in as if it were a file that has only this key, so that the same words are
-//! known and the same mistakes are found. Its text is first taken as text, which is what most
-//! settings are written in, and a secret may hold any character; where that is not what belongs
-//! there it is taken as YAML, which numbers and lists need.
+//! Each is put into the [tree](super::tree) of what the file says, so that the same words are known
+//! and the same mistakes are found.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use jackfield_routing::Diagnosis;
 
-use super::error::ConfigError;
-use super::{Config, file};
+use super::tree::Node;
 
 /// What the names of variables begin with. Two underscores, as one would meet the variables that
 /// Kubernetes makes for a service of this name, and those that the commands know.
@@ -20,7 +18,7 @@ const PREFIX: &str = "JACKFIELD__";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// How errors call it.
-    source: String,
+    source: Arc<str>,
     /// From the outermost key to the innermost; at least one.
     keys: Vec<String>,
     text: String,
@@ -35,7 +33,7 @@ impl Override {
             .into_iter()
             .filter_map(|(name, text)| {
                 let keys = name.strip_prefix(PREFIX)?.split("__").map(str::to_lowercase).collect();
-                Some(Self { source: name, keys, text })
+                Some(Self { source: name.into(), keys, text })
             })
             .collect();
         // The system keeps them in no order that anybody could rely on.
@@ -43,62 +41,26 @@ impl Override {
         found
     }
 
-    /// All of them, in this order, on top of a file's settings. `file` is its text, because what is
-    /// set below `auth` is put together with what the file says there.
-    pub(super) fn apply_all(
-        overrides: &[&Self],
-        file: &str,
-        config: &mut Config,
-    ) -> Result<(), ConfigError> {
-        let (auth, others): (Vec<&Self>, Vec<&Self>) =
-            overrides.iter().partition(|it| it.keys.first().is_some_and(|key| key == "auth"));
-        for setting in others {
-            let nested = setting.keys.iter().rev();
-            let document = |value| nested.clone().fold(value, |value, key| object(key, value));
-            setting.either(document, config)?;
-        }
-        if let Some(last) = auth.last() {
-            let source = auth.iter().map(|it| it.source.as_str()).collect::<Vec<_>>().join(", ");
-            let whole = Self { source, ..Self::clone(last) };
-            let base = file::auth(file);
-            let document = |as_yaml: bool| {
-                let mut document = object("auth", base.clone());
-                for setting in &auth {
-                    set(&mut document, &setting.keys, setting.value(as_yaml));
-                }
-                document
-            };
-            let mut changed = config.clone();
-            match whole.take(&document(false), &mut changed) {
-                Ok(()) => *config = changed,
-                Err(_) => whole.take(&document(true), config)?,
-            }
-        }
-        Ok(())
+    /// Puts it into the settings. Below `auth` it replaces what is there, elsewhere a map adds to it:
+    /// half of a secret's place is none.
+    pub(super) fn apply(&self, tree: &mut Node) {
+        let merges = self.keys.first().is_some_and(|key| key != "auth");
+        tree.set(&self.keys, &self.source, &self.text, merges);
     }
 
-    fn either(
-        &self,
-        document: impl Fn(Value) -> Value,
-        config: &mut Config,
-    ) -> Result<(), ConfigError> {
-        let mut changed = config.clone();
-        if self.take(&document(self.value(false)), &mut changed).is_ok() {
-            *config = changed;
-            return Ok(());
-        }
-        self.take(&document(self.value(true)), config)
-    }
-
-    fn take(&self, document: &Value, config: &mut Config) -> Result<(), ConfigError> {
-        file::apply(&self.source, &document.to_string(), config)
-            .map_err(|error| error.without_place(&self.source))
-    }
-
-    fn value(&self, as_yaml: bool) -> Value {
-        let yaml = || serde_saphyr::from_str(&self.text).ok();
-        let value = if as_yaml { yaml() } else { None };
-        value.unwrap_or_else(|| Value::from(self.text.as_str()))
+    /// What is probably meant for one of ours, and is not read: `JACKFIELD_LIMITS__MESSAGE`. Names
+    /// without two underscores are the commands' own, or made by Kubernetes.
+    pub(super) fn overlooked(variables: &[(String, String)]) -> Vec<Diagnosis> {
+        let mut found: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        found.sort_unstable();
+        let warning = |name: &str| {
+            let rest = name.strip_prefix("JACKFIELD_").filter(|rest| !rest.starts_with('_'))?;
+            rest.contains("__").then(|| {
+                Diagnosis::without_place(name, "nothing reads this variable")
+                    .with_help(format!("settings begin with two underscores: {PREFIX}{rest}"))
+            })
+        };
+        found.into_iter().filter_map(warning).collect()
     }
 }
 
@@ -114,43 +76,19 @@ impl FromStr for Override {
             return Err(WRONG);
         }
         let source = format!("--set {}", keys.join("."));
-        Ok(Self { source, keys, text: value.to_owned() })
-    }
-}
-
-fn object(key: &str, value: Value) -> Value {
-    Value::Object(Map::from_iter([(key.to_owned(), value)]))
-}
-
-/// Puts a value where the keys lead to, in the place of whatever is in its way.
-fn set(into: &mut Value, keys: &[String], value: Value) {
-    let Some((key, rest)) = keys.split_first() else {
-        *into = value;
-        return;
-    };
-    if !into.is_object() {
-        *into = Value::Object(Map::new());
-    }
-    if let Value::Object(map) = into {
-        set(map.entry(key.clone()).or_insert(Value::Null), rest, value);
+        Ok(Self { source: source.into(), keys, text: value.to_owned() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jackfield_auth::Secret;
 
-    fn overrides(written: &[&str]) -> Vec<Override> {
-        written.iter().map(|text| text.parse().unwrap()).collect()
-    }
+    use super::*;
+    use crate::config::{Config, Settings};
 
-    fn configured(file: &str, written: &[&str]) -> Result<Config, ConfigError> {
-        let mut config = Config::default();
-        file::apply("j.yml", file, &mut config)?;
-        let overrides = overrides(written);
-        Override::apply_all(&overrides.iter().collect::<Vec<_>>(), file, &mut config)?;
-        Ok(config)
+    fn configured(file: &str, written: &[&str]) -> Result<Config, String> {
+        Settings::of(file, written).result()
     }
 
     #[test]
@@ -189,17 +127,86 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_beside_a_list_stays_what_it_is() {
+        for secret in ["p@ss #1", "12e3", "\"q\"", " lead", "~", "[a]", "yes"] {
+            let set = |key: &str| format!("auth.{key}={secret}");
+            let auth = configured(
+                "auth: { users: { file: users.yml } }",
+                &[
+                    "auth.tickets.anonymous_roles=[backend]",
+                    &set("tickets.secret"),
+                    &set("jwt.keys.secret"),
+                    "auth.jwt.audiences=[a, b]",
+                ],
+            );
+            let auth = auth.unwrap().auth;
+            let expect = Secret::Value(secret.to_owned().into());
+            let tickets = auth.tickets.unwrap();
+            assert_eq!((&tickets.secret, tickets.anonymous_roles.len()), (&expect, 1));
+            let jwt = auth.jwt.unwrap();
+            assert_eq!(jwt.keys, jackfield_auth::config::KeySettings::Secret(expect));
+            assert_eq!(jwt.audiences, ["a", "b"]);
+        }
+    }
+
+    #[test]
     fn mistakes_name_what_was_set_and_not_its_text() {
         let check = |set: &str, expect: &str| {
-            let error = configured("", &[set]).unwrap_err().to_string();
+            let error = configured("", &[set]).unwrap_err();
             assert!(error.starts_with(expect), "{error}\ndoes not begin with\n{expect}");
             assert!(!error.contains("hunter2"), "{error}");
         };
         check("limits.mesage=1", "--set limits.mesage: error: unknown key `mesage`");
         check("limits.connections=hunter2", "--set limits.connections: error: ");
-        check("auth.tickets=hunter2", "--set auth.tickets: error: ");
+        check("limits=x", "--set limits: error: `limits` takes a map, not text\n");
+        check("auth.tickets=hunter2", "--set auth.tickets: error: `auth.tickets` takes a map");
         check("auth.tickets.secert=hunter2", "--set auth.tickets.secert: error: unknown key");
-        check("api.tokens=hunter2", "--set api.tokens: error: `tokens` is a list");
+        check("auth.tickets={secret: hunter2, x: 1}", "--set auth.tickets: error: unknown key `x`");
+        check("auth.tickets.secret.x=hunter2", "--set auth.tickets.secret.x: error: ");
+        check("api.tokens=hunter2", "--set api.tokens: error: `api.tokens` takes a list");
+        check("api.tokens.0.token=hunter2", "--set api.tokens.0.token: error: `api.tokens` takes");
+        check("listen=", "--set listen: error: `` is not an address");
+        check("realms=", "--set realms: error: `realms` takes a list");
+        check("limits=", "--set limits: error: `limits` takes a map");
+        check("limits.message=", "--set limits.message: error: `` is not what belongs here");
+    }
+
+    #[test]
+    fn a_list_says_how_it_is_written() {
+        let error = configured("", &["entrance.origins=shop.example.com"]).unwrap_err();
+        let expect = "--set entrance.origins: error: `entrance.origins` takes a list, not text\n  = \
+                      help: write `[shop.example.com]`";
+        assert_eq!(error, expect);
+    }
+
+    #[test]
+    fn a_map_adds_to_what_is_there() {
+        let config = configured(
+            "limits: { connections: 7 }\nwatch: { poll: 2s }",
+            &["limits={ message: 2 MiB, outbox: { messages: 3 } }", "watch.settle=1s"],
+        );
+        let config = config.unwrap();
+        assert_eq!((config.limits.connections, config.limits.message_bytes), (7, 2 << 20));
+        assert_eq!(config.watch.poll.unwrap().as_secs(), 2);
+    }
+
+    #[test]
+    fn variables_that_are_misspelt_are_told_of() {
+        let names = [
+            "JACKFIELD_LIMITS__MESSAGE",
+            "JACKFIELD__LIMITS__MESSAGE",
+            "JACKFIELD_PORT",
+            "JACKFIELD_SERVICE_HOST",
+            "JACKFIELD_PORT_8080_TCP_ADDR",
+            "JACKFIELD_URL",
+            "JACKFIELD_TICKET",
+            "OTHER_LIMITS__MESSAGE",
+        ];
+        let found = Override::overlooked(&names.map(|name| (name.to_owned(), "x".to_owned())));
+        let shown: Vec<_> = found.iter().map(|it| it.warning().to_string()).collect();
+        let expect = "JACKFIELD_LIMITS__MESSAGE: warning: nothing reads this variable\n  = help: \
+                      settings begin with two underscores: JACKFIELD__LIMITS__MESSAGE";
+        assert_eq!(shown, [expect]);
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Where settings come from, and which of them win: OroPlatform's variables are the weakest, then
 //! the file, then our own variables, and at last what was typed.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use jackfield_routing::Diagnosis;
+
 use super::error::ConfigError;
+use super::mistake::Document;
 use super::oro::{self, Dsn};
 use super::overrides::Override;
-use super::{Config, FILE_NAME, file};
+use super::settings::Settings;
+use super::{Config, FILE_NAME};
 
 /// All places that settings come from.
 #[derive(Clone, Debug, Default)]
@@ -30,55 +35,59 @@ impl Sources {
 
     /// The settings of the file; without one, of the site's own `jackfield.yml`; without that, the
     /// defaults; and what is set elsewhere.
-    ///
-    /// # Errors
-    /// When the file that was named is missing, or something is not valid.
-    pub(super) fn config(&self, site: &Path) -> Result<Config, ConfigError> {
-        let (path, text) = self.text(site)?;
+    pub(super) fn settings(&self, site: &Path) -> Settings {
         let mut config = Config::default();
-        if let Some((variable, dsn)) = self.dsn(oro::SERVER)? {
-            config.listen = dsn.listen(variable)?;
+        let mut problems = Vec::new();
+        // Nothing depends on the other two here, and yet a mistake in them is found best where one
+        // looks.
+        for variable in [oro::SERVER, oro::FRONTEND, oro::BACKEND] {
+            let Some((_, text)) = self.variables.iter().find(|(name, _)| name == variable) else {
+                continue;
+            };
+            let dsn = Dsn::parse(variable, text);
+            let read = dsn.and_then(|dsn| match variable {
+                oro::SERVER => dsn.listen(variable).map(|listen| config.listen = listen),
+                _ => Ok(()),
+            });
+            problems.extend(read.err().map(ConfigError::diagnosis));
         }
-        // Nothing depends on it here, and yet a mistake in it is found best where one looks.
-        self.dsn(oro::FRONTEND)?;
-        self.dsn(oro::BACKEND)?;
-        file::apply(&path.display().to_string(), &text, &mut config)?;
+        let path = self.file.clone().unwrap_or_else(|| site.join(FILE_NAME));
+        let read = std::fs::read_to_string(&path);
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let missing = self.file.is_none() && read.as_ref().is_err_and(is_missing);
+        let name = path.display().to_string();
+        let document = match read {
+            Ok(text) => Document { path: name, text },
+            Err(_) if missing => Document::default(),
+            Err(error) => {
+                let message = format!("the settings cannot be read: {error}");
+                let problem = Diagnosis::without_place(name.as_str(), message);
+                problems.push(problem.with_help("name another file with --config"));
+                Document { path: name, text: String::new() }
+            }
+        };
+        let base = match missing {
+            true => Path::new(""),
+            false => path.parent().unwrap_or(Path::new("")),
+        };
         let variables = Override::in_environment(self.variables.iter().cloned());
         let overrides: Vec<&Override> = variables.iter().chain(&self.set).collect();
-        Override::apply_all(&overrides, &text, &mut config)?;
-        Ok(config.settled(path.parent().unwrap_or(Path::new(""))))
-    }
-
-    /// The file's name and text.
-    fn text(&self, site: &Path) -> Result<(PathBuf, String), ConfigError> {
-        let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-                path: path.display().to_string(),
-                source,
-            })
-        };
-        if let Some(file) = &self.file {
-            return Ok((file.clone(), read(file)?));
-        }
-        let file = site.join(FILE_NAME);
-        match read(&file) {
-            Err(error) if error.is_missing() => Ok((PathBuf::new(), String::new())),
-            result => Ok((file, result?)),
-        }
-    }
-
-    fn dsn(&self, variable: &'static str) -> Result<Option<(&'static str, Dsn)>, ConfigError> {
-        let found = self.variables.iter().find(|(name, _)| name == variable);
-        let dsn = found.map(|(_, text)| Dsn::parse(variable, text)).transpose()?;
-        Ok(dsn.map(|dsn| (variable, dsn)))
+        let mut settings = Settings::read(document, &overrides, config);
+        settings.problems.splice(0..0, problems);
+        settings.warnings = Override::overlooked(&self.variables);
+        settings.settle(base);
+        settings.missing = missing.then_some(path);
+        settings
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jackfield_routing::Action;
+
     use super::*;
 
-    fn config(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Config, ConfigError> {
+    fn config(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Config, String> {
         let site = tempfile::tempdir().unwrap();
         std::fs::write(site.path().join(FILE_NAME), file).unwrap();
         let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
@@ -87,7 +96,7 @@ mod tests {
             set: set.iter().map(|text| text.parse().unwrap()).collect(),
             variables: variables.iter().map(owned).collect(),
         };
-        sources.config(site.path())
+        sources.settings(site.path()).result()
     }
 
     #[test]
@@ -105,9 +114,28 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_with_proofs_may_neither_publish_nor_register() {
+        let check = |file: &str, publish: Option<&str>, register: Option<&str>| {
+            let allow = config(file, &[], &[]).unwrap().allow;
+            let roles = |action| allow.roles(action).map(|roles| roles.join(" "));
+            assert_eq!(roles(Action::Publish).as_deref(), publish, "{file}");
+            assert_eq!(roles(Action::Register).as_deref(), register, "{file}");
+            assert_eq!((roles(Action::Subscribe), roles(Action::Call)), (None, None), "{file}");
+        };
+        let tickets = "auth: { tickets: { secret: x }, users: { file: u } }";
+        let jwt = "auth: { jwt: { keys: { jwks: k } } }";
+        check("", None, None);
+        for proofs in [tickets, jwt] {
+            check(proofs, Some("backend"), Some("backend"));
+            let some = format!("{proofs}\nallow: {{ register: [worker] }}");
+            check(&some, Some("backend"), Some("worker"));
+        }
+    }
+
+    #[test]
     fn a_dsn_that_is_none_is_told_of() {
         for variable in [oro::SERVER, oro::FRONTEND, oro::BACKEND] {
-            let error = config("", &[(variable, "//*:port")], &[]).unwrap_err().to_string();
+            let error = config("", &[(variable, "//*:port")], &[]).unwrap_err();
             assert!(error.starts_with(&format!("{variable}: error: ")), "{error}");
         }
     }

@@ -65,11 +65,6 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnosis { path, line, column, message, help, .. } = &*self.0;
-        write!(f, "{path}:{line}:{column}: warning: {message}")?;
-        match help {
-            Some(help) => write!(f, "\n  = help: {help}"),
-            None => Ok(()),
-        }
+        self.0.warning().fmt(f)
     }
 }

@@ -2,20 +2,22 @@
 
 use super::*;
 
-fn parse(path: &str, text: &str) -> Result<Config, ConfigError> {
-    let mut config = Config::default();
-    apply(path, text, &mut config).map(|()| config)
+use crate::config::Settings;
+
+/// By itself, without what follows from several settings together.
+fn parse(text: &str) -> Result<Config, String> {
+    Settings::of(text, &[]).result()
 }
 
 fn refused(text: &str, expect: &str) {
-    let error = parse("j.yml", text).unwrap_err().to_string();
+    let error = parse(text).unwrap_err();
     assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
 }
 
 #[test]
 fn a_silent_file_is_the_default() {
     for text in ["", "# nothing\n", "{}", "limits: {}\nplugins:\n  named: {}\n"] {
-        assert_eq!(parse("j.yml", text).unwrap(), Config::default(), "{text}");
+        assert_eq!(parse(text).unwrap(), Config::default(), "{text}");
     }
 }
 
@@ -50,7 +52,7 @@ plugins:
 watch: { poll: 2s, settle: 50ms }
 log: { format: json }
 ";
-    let config = parse("j.yml", text).unwrap();
+    let config = parse(text).unwrap();
     assert_eq!(config.listen.port(), 9000);
     assert_eq!(config.realms, ["a", "com.b"]);
     assert_eq!(config.unrouted, Unrouted::Broadcast);
@@ -80,35 +82,243 @@ log: { format: json }
 }
 
 #[test]
-fn mistakes_are_shown_with_their_place() {
-    refused("lisen: x", "j.yml:1:1: error: unknown key `lisen`\n  = help: did you mean `listen`?");
-    refused("limits:\n  zzz: 1", "j.yml:2:3: error: unknown key `zzz`\n  = help: known here: ");
+fn mistakes_are_shown_as_those_of_routing_files_are() {
     refused(
+        "entrance:\n  origins: shop.example.com",
+        "j.yml:2:12: error: `entrance.origins` takes a list, not text\n  |\n2 |   origins: shop.example.com\n  \
+         |            ^^^^^^^^^^^^^^^^\n  = help: write `[shop.example.com]`",
+    );
+    refused(
+        "lisen: x",
+        "j.yml:1:1: error: unknown key `lisen`\n  |\n1 | lisen\n  | ^^^^^\n  = help: did you mean \
+         `listen`? Known here: listen, ",
+    );
+}
+
+#[test]
+fn mistakes_have_their_place() {
+    /// The first line, and the help.
+    #[track_caller]
+    fn check(text: &str, expect: &str, help: &str) {
+        let error = parse(text).unwrap_err();
+        let (first, rest) = error.split_once('\n').unwrap_or((&error, ""));
+        assert!(first.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
+        let found = rest.split_once("= help: ").map_or("", |(_, help)| help);
+        assert!(found.starts_with(help), "{text}\n{error}\ndoes not help with\n{help}");
+    }
+    check("limits:\n  zzz: 1", "j.yml:2:3: error: unknown key `zzz`", "known here: message, ");
+    check(
         "unrouted: refuze",
-        "j.yml:1:11: error: unknown value `refuze`\n  = help: did you mean `refuse`?",
+        "j.yml:1:11: error: unknown value `refuze`",
+        "did you mean `refuse`?",
     );
-    refused(
+    check("unrouted: 7", "j.yml:1:11: error: unknown value `7`", "known here: refuse, broadcast");
+    check(
         "plugins: { default: { grant: [topic] } }",
-        "j.yml:1:31: error: unknown value `topic`\n  = help: did you mean `topics`?",
+        "j.yml:1:31: error: unknown value `topic`",
+        "did you mean `topics`?",
     );
-    refused(
+    check(
         "limits:\n  message: 1 Mib",
-        "j.yml:2:3: error: string is not what belongs here\n  = help: write a number of bytes",
+        "j.yml:2:12: error: `1 Mib` is not what belongs here",
+        "write a number of bytes that is not zero, such as",
     );
-    refused(
+    check(
         "watch: { settle: 0 }",
-        "j.yml:1:10: error: integer is not what belongs here\n  = help: write a span",
+        "j.yml:1:18: error: `0` is not what belongs here",
+        "write a span",
     );
-    refused("keepalive:\n  interval: -1s", "j.yml:2:3: error: ");
-    refused("listen: 8080", "j.yml:1:9: error: `8080` is not an address to listen on");
-    refused("realms: []", "j.yml:1:9: error: there is no realm");
-    refused("realms: [a, a]", "j.yml:1:9: error: the realm `a` is listed twice");
-    refused("realms: ['a b']", "j.yml:1:9: error: `a b` is not a realm");
-    refused("realms: a", "j.yml:1:9: error: ");
-    refused("log: { format: json", "j.yml:");
-    refused("log: 1\nlog: 2", "j.yml:");
-    refused("- a", "j.yml:1:1: error: ");
-    refused("limits: { connections: 0 }", "j.yml:1:11: error: ");
+    check("keepalive:\n  interval: -1s", "j.yml:2:13: error: `-1s` is not what", "write a span");
+    check(
+        "keepalive: 5",
+        "j.yml:1:12: error: `keepalive` takes a map, not a number",
+        "write one of its keys below it: interval, timeout",
+    );
+    check(
+        "limits: { outbox: 32 MiB }",
+        "j.yml:1:19: error: `limits.outbox` takes a map, not text",
+        "write one of its keys below it: bytes, messages",
+    );
+    check(
+        "allow: { publish: backend }",
+        "j.yml:1:19: error: `allow.publish` takes a list, not text",
+        "write `[backend]`",
+    );
+    check(
+        "allow: { pubish: [a] }",
+        "j.yml:1:10: error: unknown value `pubish`",
+        "did you mean `publish`?",
+    );
+    check("listen: 8080", "j.yml:1:9: error: `8080` is not an address to listen on", "write an IP");
+    check("realms: []", "j.yml:1:9: error: there is no realm", "name at least one");
+    check("realms: [a, a]", "j.yml:1:9: error: the realm `a` is listed twice", "remove");
+    check("realms: ['a b']", "j.yml:1:9: error: `a b` is not a realm", "write a URI");
+    check("realms: a", "j.yml:1:9: error: `realms` takes a list, not text", "write `[a]`");
+    check(
+        "realms: { a: b }",
+        "j.yml:1:9: error: `realms` takes a list, not a map",
+        "write `[first",
+    );
+    check("log: { format: json", "j.yml:", "");
+    check(
+        "log: {}\nlog: {}",
+        "j.yml:2:1: error: the key `log` appears twice, first on line 1",
+        "keep",
+    );
+    check("listen: 127.0.0.1:1\n---\nlog: {}", "j.yml:2:1: error: a second YAML document", "");
+    check("- a", "j.yml:1:1: error: the settings are a map, not a list", "write one of its keys");
+    check("hello", "j.yml:1:1: error: the settings are a map, not text", "write one of");
+    check(
+        "limits: { connections: 0 }",
+        "j.yml:1:24: error: `0` is not what belongs here",
+        "write a whole number of 1 or more",
+    );
+    check(
+        "limits: { connections: -1 }",
+        "j.yml:1:24: error: `-1` is not what belongs here",
+        "write a whole",
+    );
+    check(
+        "limits: { connections: many }",
+        "j.yml:1:24: error: `limits.connections` takes a whole number of 1 or more, not text",
+        "",
+    );
+    check(
+        "entrance: { https: maybe }",
+        "j.yml:1:20: error: `entrance.https` takes true or false, not text",
+        "",
+    );
+    check("entrance: { path: ws }", "j.yml:1:19: error: `ws` is not a path", "write a path");
+    check(
+        "entrance: { origins: ['*'] }",
+        "j.yml:1:23: error: `*` names no host",
+        "each is the name of a host",
+    );
+    check(
+        "entrance: { origins: ['shop*.x'] }",
+        "j.yml:1:23: error: `shop*.x` names no host",
+        "each is",
+    );
+    check(
+        "entrance: { blocked: [a] }",
+        "j.yml:1:23: error: `a` is not an address",
+        "write addresses",
+    );
+    check(
+        "auth: { users: {} }",
+        "j.yml:1:16: error: `auth.users` takes one key, not a map",
+        "write one of: file, http, sql",
+    );
+    check(
+        "auth: { users: { ldap: {} } }",
+        "j.yml:1:18: error: `auth.users.ldap`: unknown value",
+        "known here: file, http, sql",
+    );
+    check(
+        "auth: { users: { file: a, sql: { url: b } } }",
+        "j.yml:1:16: error: there are both `file` and `sql`",
+        "keep one",
+    );
+    check("auth: { tickets: { ttl: 5s } }", "j.yml:1:18: error: the key `secret` is missing", "");
+}
+
+#[test]
+fn every_mistake_is_told() {
+    let text = "log: { format: xml }\nunrouted: 7\nkeepalive: 5\nauth: { users: { sql: { url: [] } } }\n\
+                limits: { message: x, zzz: 1 }\nwatch: { settle: 7s }\nplugins: { default: { memory: 0 } }";
+    let settings = Settings::of(text, &[]);
+    let places: Vec<_> = settings.problems.iter().map(|it| (it.line, it.column)).collect();
+    assert_eq!(places.len(), 7, "{:?}", settings.problems);
+    for place in [(1, 16), (2, 11), (3, 12), (4, 30), (5, 20), (5, 23), (7, 31)] {
+        assert!(places.contains(&place), "{place:?} is missing in {places:?}");
+    }
+    assert_eq!(settings.config.watch.settle.as_secs(), 7, "what is right holds");
+}
+
+#[test]
+fn addresses_are_compared_as_connections_have_them() {
+    let check = |written: &str, address: &str, expect: bool| {
+        let config = parse(&format!("entrance: {{ blocked: ['{written}'] }}")).unwrap();
+        let blocked = config.entrance.blocked.contain(address.parse().unwrap());
+        assert_eq!(blocked, expect, "{written} {address}");
+    };
+    check("::ffff:192.0.2.9", "192.0.2.9", true);
+    check("::ffff:192.0.2.9", "::ffff:192.0.2.9", true);
+    check("::ffff:192.0.2.0/120", "192.0.2.77", true);
+    check("::ffff:192.0.2.0/120", "192.0.3.77", false);
+    check("2001:db8::/32", "2001:db8::1", true);
+    check("192.0.2.0/24", "192.0.2.1", true);
+}
+
+/// What is secret, or may be, is not repeated: wherever it stands, and whatever is wrong.
+#[test]
+fn no_mistake_repeats_a_secret() {
+    const AUTH: [&str; 36] = [
+        "tickets: { secret: [S3CRET] }",
+        "tickets: { secret: { vlaue: S3CRET } }",
+        "tickets: { secret: 4711, users: x }",
+        "tickets: S3CRET",
+        "tickets: [S3CRET]",
+        "S3CRET",
+        "[S3CRET]",
+        "tickets: { secert: S3CRET }",
+        "tickets: { secret: x, anonymous_roles: S3CRET }",
+        "tickets: { secret: x, once: S3CRET }",
+        "tickets: { secret: x, ttl: S3CRET }",
+        "tickets: { secret: x, replays: S3CRET }",
+        "tickets: { secret: S3CRET, ttl: 5 parsecs }",
+        "tickets: { secret: \"S3CRET }",
+        "tickets: { secret: \"\\qS3CRET\" }",
+        "tickets: { secret: *S3CRET }",
+        "tickets: { secret: !S3CRET }",
+        "tickets: { secret: !!int S3CRET }",
+        "tickets: { <<: S3CRET }",
+        "tickets: { { S3CRET: x }: S3CRET }",
+        "tickets: { secret: S3CRET, secret: S3CRET }",
+        "users: S3CRET",
+        "users: { sql: S3CRET }",
+        "users: { sql: { ulr: 'postgres://u:S3CRET@h/d' } }",
+        "users: { sql: { url: 'postgres://u:S3CRET@h/d', roles: S3CRET } }",
+        "users: { http: { url: 'https://h/{username}', token: [S3CRET] } }",
+        "users: { http: { url: [S3CRET] } }",
+        "users: { http: { url: x, ca: '-----BEGIN S3CRET' } }",
+        "users: { file: '{ S3CRET }' }",
+        "jwt: { keys: S3CRET }",
+        "jwt: { keys: { S3CRET } }",
+        "jwt: { keys: [S3CRET] }",
+        "jwt: { keys: { pem: '-----BEGIN S3CRET' } }",
+        "jwt: { keys: { jwks: '{\"keys\":[\"S3CRET\"]}' } }",
+        "jwt: { keys: { secret: { file: '-----BEGIN S3CRET' } } }",
+        "jwt: { keys: { jwks: x }, issuers: S3CRET }",
+    ];
+    const OTHERS: [&str; 14] = [
+        "api: S3CRET",
+        "api: { tokens: S3CRET }",
+        "api: { tokens: [S3CRET] }",
+        "api: { tokens: { a: S3CRET } }",
+        "api: { tokens: [{ name: a, tokne: S3CRET }] }",
+        "api: { tokens: [{ name: [S3CRET] }] }",
+        "api: { tokens: [{ token: S3CRET }] }",
+        "api: { tokens: [{ name: a, token: S3CRET, realm: x }] }",
+        "api: { tokens: [{ name: a, token: { file: \"S3\\nS3CRET\" } }] }",
+        "api: { body: S3CRET }",
+        "auht: { tickets: { secret: S3CRET } }",
+        "auht:\n  tickets: { secret: S3CRET }",
+        "{ lisen: x, auth: { tickets: { secret: S3CRET } } }",
+        "auth:\n  tickets:\n    secret: S3CRET\n    users: x",
+    ];
+    let check = |text: &str| {
+        let error = Settings::judged(text, &[]).expect_err(text);
+        assert!(error.starts_with("j.yml:"), "{text}\n{error}");
+        // A key is no value, wherever it stands.
+        let error = error.replace("unknown key `S3CRET`", "");
+        assert!(!error.contains("S3CRET") && !error.contains("4711"), "{text}\n{error}");
+    };
+    for text in AUTH {
+        check(&format!("auth: {{ {text} }}"));
+        check(&format!("listen: 127.0.0.1:1\nauth:\n  {text}\n"));
+    }
+    OTHERS.map(check);
 }
 
 #[test]
@@ -116,7 +326,7 @@ fn the_documentation_states_the_defaults() {
     let page = include_str!("../../../../docs/configuration.md");
     let (_, rest) = page.split_once("```yaml\n").unwrap();
     let (sample, _) = rest.split_once("```").unwrap();
-    assert_eq!(parse("docs/configuration.md", sample).unwrap(), Config::default());
+    assert_eq!(parse(sample).unwrap(), Config::default());
     let keys = ["listen", "realms", "outbox", "messages", "grant", "settle", "shutdown_grace"];
     assert!(keys.iter().all(|key| sample.contains(&format!("{key}:"))), "the sample is whole");
 }
@@ -130,7 +340,7 @@ fn the_examples_of_the_documentation_are_valid() {
         if block.starts_with("# users.yml") {
             jackfield_auth::FileUsers::parse("users.yml", block).unwrap();
         } else {
-            let config = parse("docs/configuration.md", block).unwrap();
+            let config = parse(block).unwrap();
             assert_ne!(config.auth, AuthSettings::default(), "{block}");
             ways += 1;
         }

@@ -1,0 +1,131 @@
+//! How a mistake in settings is shown: as those of routing files are, and with nothing that may be
+//! secret.
+//!
+//! Below `auth` and `api`, and below keys that nobody knows, any text may be a secret that stands
+//! there rightly, or has slipped. Of those lines, keys alone are shown.
+
+use std::ops::Range;
+
+use jackfield_routing::{Diagnosis, Snippet};
+
+use super::reader::{Message, Wrong};
+use super::tree::{Node, Origin, Path, Step};
+
+/// Below these, nothing is secret.
+const PLAIN: [&str; 13] = [
+    "listen",
+    "realms",
+    "unrouted",
+    "entrance",
+    "allow",
+    "limits",
+    "slow_subscriber",
+    "keepalive",
+    "handshake_timeout",
+    "shutdown_grace",
+    "plugins",
+    "watch",
+    "log",
+];
+
+/// The file of the settings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Document {
+    /// As it was named; empty where there is none.
+    pub(super) path: String,
+    pub(super) text: String,
+}
+
+impl Document {
+    pub(super) fn show(&self, wrong: &Wrong) -> Diagnosis {
+        let Wrong { path, origin, message, help } = wrong;
+        let open = is_plain(path);
+        let key = path.to_string();
+        let message = match message {
+            // Nothing else names the key where the line is not shown.
+            Message::Plain(text) if open || text.contains('`') => text.clone(),
+            Message::Plain(text) => format!("`{key}`: {text}"),
+            Message::Value(text, _) if open => text.clone(),
+            Message::Value(_, text) => format!("`{key}`: {text}"),
+            Message::Kind(belongs, found) if key.is_empty() => {
+                format!("the settings are {belongs}, not {found}")
+            }
+            Message::Kind(belongs, found) => format!("`{key}` takes {belongs}, not {found}"),
+        };
+        // What was typed in the place of a list may be anything there.
+        let help = help.as_ref().filter(|help| open || !help.starts_with("write `["));
+        let diagnosis = self.at(origin.as_ref(), message);
+        match help {
+            Some(help) => diagnosis.with_help(help),
+            None => diagnosis,
+        }
+    }
+
+    /// What is wrong with the file as YAML; it may have been said with the values.
+    pub(super) fn syntax(&self, diagnosis: Diagnosis) -> Diagnosis {
+        let Diagnosis { path, line, column, message, help, snippet } = diagnosis;
+        if self.is_open(line) {
+            return Diagnosis { path, line, column, message, help, snippet };
+        }
+        let names_keys_alone = message.starts_with("the key `") || !message.contains('`');
+        let message = match names_keys_alone {
+            true => message,
+            false => "this is not YAML that settings can be written in".to_owned(),
+        };
+        let help = Some(match message.starts_with("the key `") {
+            true => "keep one of the two, or rename one".to_owned(),
+            false => "put texts in single quotes: '…'; and look at the indentation and brackets \
+                      of this line and the one before"
+                .to_owned(),
+        });
+        Diagnosis { path, line, column, message, help, snippet: None }
+    }
+
+    pub(super) fn at(&self, origin: Option<&Origin>, message: String) -> Diagnosis {
+        match origin {
+            None => Diagnosis::without_place(self.path.as_str(), message),
+            Some(Origin::Set(name)) => Diagnosis::without_place(&**name, message),
+            Some(Origin::File(range)) => self.in_file(range, message),
+        }
+    }
+
+    fn in_file(&self, range: &Range<usize>, message: String) -> Diagnosis {
+        let mut diagnosis = Diagnosis::at(&self.path, &self.text, range.clone(), message);
+        if self.is_open(diagnosis.line) {
+            return diagnosis;
+        }
+        let column = diagnosis.column.saturating_sub(1);
+        diagnosis.snippet = diagnosis.snippet.and_then(|Snippet { text, width }| {
+            let before: String = text.chars().take(column).collect();
+            let shown: String = text.chars().take(column + width).collect();
+            let is_key = text.chars().nth(column + width) == Some(':');
+            let is_first = before.chars().all(|c| c == ' ' || c == '-');
+            (is_first && is_key).then_some(Snippet { text: shown, width })
+        });
+        diagnosis
+    }
+
+    /// `path:LINE:COLUMN` of a value, or the name of what it was set by.
+    pub(super) fn place(&self, node: &Node) -> String {
+        let Diagnosis { path, line, column, .. } = self.at(Some(&node.origin), String::new());
+        if line == 0 { path } else { format!("{path}:{line}:{column}") }
+    }
+
+    /// Whether nothing that may be secret is on a line, counted from 1.
+    fn is_open(&self, line: usize) -> bool {
+        let lines: Vec<&str> = self.text.lines().take(line).collect();
+        let top = lines.iter().rev().find_map(|line| {
+            let starts = line.starts_with(|c: char| !c.is_whitespace() && c != '#');
+            starts.then(|| line.split_once(':').map_or(*line, |(key, _)| key))
+        });
+        top.is_some_and(|key| PLAIN.contains(&key))
+    }
+}
+
+/// Whether a value that is there can be repeated.
+fn is_plain(path: &Path) -> bool {
+    match path.0.first() {
+        Some(Step::Key(key)) => PLAIN.contains(&key.as_str()),
+        Some(Step::Element(_)) | None => true,
+    }
+}

@@ -1,0 +1,497 @@
+//! Reads a [tree](super::tree) of settings into whatever can be deserialized, and says in an
+//! operator's words what does not belong where it stands. It repeats keys and, of values, only
+//! what [`super::mistake`] lets it.
+
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
+};
+
+use super::tree::{Entry, Kind, Node, Origin, Path, Step};
+
+/// As unlike as a misspelt key may be for it to be taken for the right one.
+const ALIKE: f64 = 0.7;
+
+/// One thing that does not belong where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Wrong {
+    pub(super) path: Path,
+    /// None until it is known.
+    pub(super) origin: Option<Origin>,
+    pub(super) message: Message,
+    pub(super) help: Option<String>,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    /// A sentence of its own.
+    Plain(String),
+    /// A sentence that repeats a value: the second one does not, for where values are secret.
+    Value(String, &'static str),
+    /// What belongs there and what is there instead, for a sentence that names the key.
+    Kind(String, &'static str),
+}
+
+impl Wrong {
+    fn new(message: Message, help: Option<String>) -> Self {
+        Self { path: Path::default(), origin: None, message, help }
+    }
+
+    /// A mistake that is found when all settings are known.
+    pub(super) fn at(path: &str, message: String, help: &str) -> Self {
+        let steps = path.split('.').map(|key| match key.parse() {
+            Ok(number) => Step::Element(number),
+            Err(_) => Step::Key(key.to_owned()),
+        });
+        let path = Path(steps.collect());
+        let help = Some(help.to_owned()).filter(|help| !help.is_empty());
+        Self { path, ..Self::new(Message::Plain(message), help) }
+    }
+
+    fn kind(belongs: &str, found: &Node, help: Option<String>) -> Self {
+        Self::new(Message::Kind(belongs.to_owned(), found.what()), help)
+    }
+
+    /// Inside of which value it is, told from the innermost on.
+    fn inside(mut self, step: Step, origin: &Origin) -> Self {
+        self.path.0.insert(0, step);
+        self.origin.get_or_insert_with(|| origin.clone());
+        self
+    }
+}
+
+/// A text of two lines is a message, and what to do.
+impl de::Error for Wrong {
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        let text = text.to_string();
+        match text.split_once('\n') {
+            Some((message, help)) => {
+                Self::new(Message::Plain(message.to_owned()), Some(help.to_owned()))
+            }
+            None => Self::new(Message::Plain(text), None),
+        }
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let found = match unexpected {
+            Unexpected::Unit | Unexpected::Option => "nothing",
+            Unexpected::Bool(_) => "true or false",
+            Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+            Unexpected::Seq => "a list",
+            Unexpected::Map => "a map",
+            _ => "text",
+        };
+        Self::new(Message::Kind(belongs(&expected.to_string()), found), None)
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let belongs = belongs(&expected.to_string());
+        let value = match unexpected {
+            Unexpected::Unsigned(value) => value.to_string(),
+            Unexpected::Signed(value) => value.to_string(),
+            Unexpected::Float(value) => value.to_string(),
+            Unexpected::Str(value) => value.to_owned(),
+            _ => return Self::invalid_type(unexpected, expected),
+        };
+        let message = format!("`{value}` is not what belongs here");
+        let message = Message::Value(message, "this is not what belongs here");
+        Self::new(message, Some(format!("write {belongs}")))
+    }
+
+    fn invalid_length(_: usize, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(Unexpected::Seq, expected)
+    }
+
+    fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
+        let message = Message::Value(format!("unknown value `{found}`"), "unknown value");
+        Self::new(message, Some(known(found, expected)))
+    }
+
+    fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
+        let message = Message::Plain(format!("unknown key `{found}`"));
+        Self::new(message, Some(known(found, expected)))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new(Message::Plain(format!("the key `{field}` is missing")), None)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Message::Plain(text) | Message::Value(text, _) => f.write_str(text),
+            Message::Kind(belongs, found) => write!(f, "it takes {belongs}, not {found}"),
+        }
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// What serde calls something, in an operator's words.
+fn belongs(expected: &str) -> String {
+    let nonzero = expected.starts_with("a nonzero ");
+    match expected {
+        _ if nonzero => "a whole number of 1 or more".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more".to_owned(),
+        "a string" | "path string" => "text".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn known(found: &str, expected: &[&str]) -> String {
+    let near = expected
+        .iter()
+        .map(|name| (strsim::jaro_winkler(found, name), *name))
+        .filter(|(likeness, _)| *likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let known = expected.join(", ");
+    match near {
+        Some((_, name)) => format!("did you mean `{name}`? Known here: {known}"),
+        None => format!("known here: {known}"),
+    }
+}
+
+/// Reads one value.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a>(pub(super) &'a Node);
+
+impl Reader<'_> {
+    /// What was typed, as YAML; none for what stands in a file, which is that already.
+    fn reread(self) -> Option<Node> {
+        match (&self.0.kind, &self.0.origin) {
+            (Kind::Typed(text), Origin::Set(name)) => Node::of_typed(name, text),
+            _ => None,
+        }
+    }
+}
+
+/// Hands what was typed on as YAML.
+macro_rules! as_yaml {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+            match self.reread() {
+                Some(node) => Reader(&node).scalar(visitor),
+                None => self.scalar(visitor),
+            }
+        }
+    )*};
+}
+
+impl Reader<'_> {
+    /// What it is by itself.
+    fn scalar<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match &self.0.kind {
+            Kind::Null => visitor.visit_unit(),
+            Kind::Bool(value) => visitor.visit_bool(*value),
+            Kind::Number(number, _) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => visitor.visit_u64(number),
+                (None, Some(number)) => visitor.visit_i64(number),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Kind::Text(text) | Kind::Typed(text) => visitor.visit_str(text),
+            Kind::List(items) => visitor.visit_seq(Elements { items, next: 0 }),
+            Kind::Map(entries) => visitor.visit_map(Entries { entries, value: None }),
+        }
+    }
+
+    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match &self.0.kind {
+            Kind::Bool(value) => visitor.visit_str(if *value { "true" } else { "false" }),
+            Kind::Number(_, spelling) => visitor.visit_str(spelling),
+            Kind::Text(text) | Kind::Typed(text) => visitor.visit_str(text),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => Err(Wrong::kind("text", self.0, None)),
+        }
+    }
+
+    fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        let typed = self.reread();
+        let node = typed.as_ref().unwrap_or(self.0);
+        match (&node.kind, &self.0.kind) {
+            (Kind::List(items), _) => visitor.visit_seq(Elements { items, next: 0 }),
+            (_, Kind::Text(text) | Kind::Typed(text)) if is_word(text) => {
+                Err(Wrong::kind("a list", self.0, Some(format!("write `[{text}]`"))))
+            }
+            _ => Err(Wrong::kind("a list", self.0, Some("write `[first, second]`".to_owned()))),
+        }
+    }
+
+    /// `keys` are those that it may have, if they are known.
+    fn map<'de, V: Visitor<'de>>(self, keys: &[&str], visitor: V) -> Result<V::Value, Wrong> {
+        let typed = self.reread();
+        let node = typed.as_ref().unwrap_or(self.0);
+        match (&node.kind, &self.0.kind) {
+            (Kind::Map(entries), _) => visitor.visit_map(Entries { entries, value: None }),
+            // Everything below the key is commented out.
+            (Kind::Null, Kind::Null) => visitor.visit_map(Entries { entries: &[], value: None }),
+            _ => {
+                let help = match keys {
+                    [] => "write `{ KEY: VALUE }`".to_owned(),
+                    keys => format!("write one of its keys below it: {}", keys.join(", ")),
+                };
+                Err(Wrong::kind("a map", self.0, Some(help)))
+            }
+        }
+    }
+}
+
+/// Whether a text can be shown as the only element of a list.
+fn is_word(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
+    !text.is_empty() && text.len() < 100 && text.chars().all(fits)
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Wrong;
+
+    as_yaml! {
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_u128 deserialize_f32 deserialize_f64 deserialize_unit
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.scalar(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match self.0.kind {
+            Kind::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.text(visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.text(visitor)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.text(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.text(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.text(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.text(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.list(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
+        self.list(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        self.list(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.map(&[], visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        self.map(fields, visitor)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        let typed = self.reread().filter(|node| matches!(node.kind, Kind::Map(_)));
+        let node = typed.as_ref().unwrap_or(self.0);
+        let one_of = || Some(format!("write one of: {}", variants.join(", ")));
+        match &node.kind {
+            Kind::Text(text) | Kind::Typed(text) => {
+                visitor.visit_enum(Variant { name: text, entry: None })
+            }
+            Kind::Map(entries) => match entries.as_slice() {
+                [entry] => visitor.visit_enum(Variant { name: &entry.key, entry: Some(entry) }),
+                [] => Err(Wrong::kind("one key", node, one_of())),
+                [first, second, ..] => {
+                    let (first, second) = (&first.key, &second.key);
+                    let message = format!("there are both `{first}` and `{second}`");
+                    Err(Wrong::new(Message::Plain(message), Some("keep one of them".to_owned())))
+                }
+            },
+            Kind::Bool(value) => {
+                let name = if *value { "true" } else { "false" };
+                visitor.visit_enum(Variant { name, entry: None })
+            }
+            Kind::Number(_, name) => visitor.visit_enum(Variant { name, entry: None }),
+            Kind::Null | Kind::List(_) => Err(Wrong::kind("one value", node, one_of())),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_unit()
+    }
+}
+
+struct Elements<'a> {
+    items: &'a [Node],
+    next: usize,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'_> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Wrong> {
+        let at = self.next;
+        let Some(item) = self.items.get(at) else { return Ok(None) };
+        self.next += 1;
+        let read = seed.deserialize(Reader(item));
+        read.map(Some).map_err(|wrong| wrong.inside(Step::Element(at), &item.origin))
+    }
+}
+
+struct Entries<'a> {
+    entries: &'a [Entry],
+    value: Option<&'a Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Wrong> {
+        let Some((entry, rest)) = self.entries.split_first() else { return Ok(None) };
+        (self.entries, self.value) = (rest, Some(entry));
+        let read = seed.deserialize(name(&entry.key));
+        read.map(Some).map_err(|wrong| wrong.inside(Step::Key(entry.key.clone()), &entry.origin))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let Some(entry) = self.value.take() else {
+            return Err(de::Error::custom("a key without its value"));
+        };
+        entry.read(seed)
+    }
+}
+
+impl Entry {
+    fn read<'de, T: DeserializeSeed<'de>>(&self, seed: T) -> Result<T::Value, Wrong> {
+        // What is empty has no place of its own in the file.
+        let nothing = matches!(self.value.kind, Kind::Null);
+        let origin = if nothing { &self.origin } else { &self.value.origin };
+        let read = seed.deserialize(Reader(&self.value));
+        read.map_err(|wrong| wrong.inside(Step::Key(self.key.clone()), origin))
+    }
+}
+
+/// One of several forms of a value: a name alone, or the only key of a map.
+struct Variant<'a> {
+    name: &'a str,
+    entry: Option<&'a Entry>,
+}
+
+impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
+    type Error = Wrong;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Wrong> {
+        let read = seed.deserialize(name(self.name));
+        let value = read.map_err(|wrong| match self.entry {
+            Some(entry) => wrong.inside(Step::Key(entry.key.clone()), &entry.origin),
+            None => wrong,
+        })?;
+        Ok((value, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = Wrong;
+
+    fn unit_variant(self) -> Result<(), Wrong> {
+        match self.entry {
+            None => Ok(()),
+            Some(entry) => Err(Wrong::kind("no value", &entry.value, None)),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
+        match self.entry {
+            Some(entry) => entry.read(seed),
+            None => {
+                let message = format!("`{}` needs a value", self.name);
+                let help = format!("write `{{ {}: … }}`", self.name);
+                Err(Wrong::new(Message::Plain(message), Some(help)))
+            }
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
+        self.newtype_variant_seed(Seed(visitor, &[]))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        self.newtype_variant_seed(Seed(visitor, fields))
+    }
+}
+
+struct Seed<V>(V, &'static [&'static str]);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        deserializer.deserialize_struct("", self.1, self.0)
+    }
+}
+
+fn name(text: &str) -> StrDeserializer<'_, Wrong> {
+    text.into_deserializer()
+}

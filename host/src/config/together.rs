@@ -1,0 +1,150 @@
+//! What follows from several settings together, and what is wrong with them only together: settings
+//! that would do nothing, or shut everybody out, because another one is missing.
+
+use std::path::Path;
+
+use jackfield_auth::AuthSettings;
+
+use super::api;
+use super::reader::Wrong;
+use super::settings::Settings;
+use super::tree::{Kind, Node};
+
+/// Where the paths of files stand, below `auth`.
+const PATHS: [&str; 8] = [
+    "auth.tickets.secret.file",
+    "auth.users.file",
+    "auth.users.sql.url.file",
+    "auth.users.http.token.file",
+    "auth.users.http.ca",
+    "auth.jwt.keys.secret.file",
+    "auth.jwt.keys.pem",
+    "auth.jwt.keys.jwks",
+];
+
+impl Settings {
+    /// Once all settings are known. Relative paths start at `base`, the folder of the file.
+    pub(super) fn settle(&mut self, base: &Path) {
+        for wrong in self.mistakes() {
+            self.complain(wrong);
+        }
+        let contents = self.contents();
+        if !contents.is_empty() {
+            // Nobody shall try to read them, and say what could not be read.
+            self.config.auth = AuthSettings::default();
+            self.config.api.tokens.clear();
+        }
+        for path in contents {
+            let message = "this is the path of a file, and looks like what is in one".to_owned();
+            let help = "put it into a file, and write the file's path";
+            self.complain(Wrong::at(&path, message, help));
+        }
+        for (at, token) in self.config.api.tokens.iter_mut().enumerate() {
+            let entry = self.tree.at(&format!("api.tokens.{at}"));
+            token.place = entry.map(|entry| self.document.place(entry)).unwrap_or_default();
+        }
+        self.config.settle(base);
+    }
+
+    /// What is written counts, even if it could not be read: each mistake is told once.
+    fn mistakes(&self) -> Vec<Wrong> {
+        let has =
+            |key: &str| self.tree.at(key).is_some_and(|node| !matches!(node.kind, Kind::Null));
+        let (tickets, users) = (has("auth.tickets"), has("auth.users"));
+        let entrance = &self.config.entrance;
+        let mut wrongs = Vec::new();
+        let mut wrong = |key: &str, message: &str, help: &str| {
+            wrongs.push(Wrong::at(key, message.to_owned(), help));
+        };
+        if users && !tickets {
+            let message = "there are `auth.users` and no `auth.tickets`: nobody would be asked who \
+                           they are";
+            wrong(
+                "auth.users",
+                message,
+                "say by which `auth.tickets` users come in, or remove them",
+            );
+        }
+        if tickets && !users {
+            let message = "there are `auth.tickets` and no `auth.users`";
+            wrong("auth.tickets", message, "say where the users of tickets come from");
+        }
+        if entrance.anonymous == Some(false) && !tickets && !has("auth.jwt") {
+            let message = "nobody could connect: `anonymous: false` asks for a proof, and there is \
+                           none to be had";
+            let help = "say in `auth` how clients prove who they are, or remove the key";
+            wrong("entrance.anonymous", message, help);
+        }
+        if entrance.https && !has("entrance.proxies") {
+            let message = "nobody could connect: `https: true` goes by what a proxy says, and there \
+                           are no `proxies`";
+            let help = "name in `entrance.proxies` the addresses that the proxy connects from";
+            wrong("entrance.https", message, help);
+        }
+        wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
+        wrongs
+    }
+
+    /// Where a path belongs and the content of a file seems to stand, which is secret.
+    fn contents(&self) -> Vec<String> {
+        let tokens = 0..self.config.api.tokens.len();
+        let tokens = tokens.map(|at| format!("api.tokens.{at}.token.file"));
+        let paths = PATHS.map(str::to_owned).into_iter().chain(tokens);
+        paths.filter(|path| self.tree.at(path).is_some_and(is_content)).collect()
+    }
+}
+
+/// Whether a text looks like what is in a file rather than like its path.
+fn is_content(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Text(text) | Kind::Typed(text) => {
+            let text = text.trim_start();
+            text.starts_with("-----") || text.starts_with(['{', '[']) || text.contains(['\n', '\r'])
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::List(_) | Kind::Map(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Settings;
+
+    #[test]
+    fn settings_that_would_do_nothing_are_mistakes() {
+        let check = |text: &str, expect: &str| {
+            let error = Settings::judged(text, &[]).expect_err(text);
+            assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
+            assert_eq!(error.matches("error: ").count(), 1, "{error}");
+        };
+        let users = "auth:\n  users: { file: users.yml }\n";
+        check(users, "j.yml:2:10: error: there are `auth.users` and no `auth.tickets`");
+        check(
+            "auth: { tickets: { secret: x } }",
+            "j.yml:1:18: error: there are `auth.tickets` and",
+        );
+        check("entrance: { anonymous: false }", "j.yml:1:24: error: nobody could connect: `anony");
+        check(
+            "entrance:\n  https: true",
+            "j.yml:2:10: error: nobody could connect: `https: true` goes by what a proxy says, and \
+             there are no `proxies`\n  |\n2 |   https: true\n",
+        );
+        check(
+            "auth: { jwt: { keys: { pem: '-----BEGIN' } } }",
+            "j.yml:1:29: error: `auth.jwt.keys.pem`: this is the path of a file, and looks like",
+        );
+        // Each is told once, though it makes others of no use.
+        check(
+            "auth: { tickets: { secret: x, ttl: x }, users: { file: u } }",
+            "j.yml:1:36: error: ",
+        );
+        check("auth: { tickets: { secret: x }, users: { fil: u } }", "j.yml:1:42: error: ");
+        check("entrance: { https: true, proxies: x }", "j.yml:1:35: error: ");
+        for good in [
+            "auth: { tickets: { secret: x }, users: { file: users.yml } }",
+            "auth: { jwt: { keys: { jwks: keys.json } } }\nentrance: { anonymous: false }",
+            "entrance: { https: true, proxies: [127.0.0.1], anonymous: true }",
+        ] {
+            Settings::judged(good, &[]).unwrap();
+        }
+    }
+}
