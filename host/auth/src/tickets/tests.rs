@@ -96,13 +96,6 @@ async fn whoever_is_refused_is_refused_for_a_reason() {
 }
 
 #[tokio::test]
-async fn the_decoy_lets_nobody_in() {
-    let tickets = Tickets::new(rules());
-    let refusal = tickets.authenticate(&of("nobody", DECOY), at(NOW), &users()).await;
-    assert_eq!(refusal, Err(TicketRefusal::Unknown { username: Some("nobody".to_owned()) }));
-}
-
-#[tokio::test]
 async fn anonymous_tickets_can_be_refused() {
     let tickets = Tickets::new(TicketRules { anonymous: None, ..rules() });
     let refusal = tickets.authenticate(&anonymous(), at(NOW), &users()).await;
