@@ -5,6 +5,7 @@
 //! [`farewell`]. What a request means is decided in [`crate::dispatch`]; how bytes reach the
 //! socket, in [`crate::wire`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,6 +99,8 @@ struct Connection {
     app: Arc<App>,
     wire: Arc<Wire>,
     reader: Reader,
+    /// Whose it is, behind a proxy as the proxy says.
+    client: IpAddr,
     /// The dialogue in WAMP.
     dialogue: wamp::Session,
     /// Whom the handshake has proven the client to be, until it opens a session.
@@ -117,6 +120,8 @@ struct Connection {
 struct Asked {
     dispatch: Arc<Dispatch>,
     features: Features,
+    /// Who it says that it is.
+    authid: Option<String>,
 }
 
 /// What one turn of the loop is about.

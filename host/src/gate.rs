@@ -59,7 +59,9 @@ impl Gate {
     ) -> Result<Option<Authenticated>, Denial> {
         self.check(visitor, peer)?;
         match &visitor.proof {
-            Some(proof) if self.takes_proofs() => self.prove(proof).await.map(Some),
+            Some(proof) if self.takes_proofs() => {
+                self.prove(proof, self.client(visitor, peer)).await.map(Some)
+            }
             // Where nothing can be proven, a ticket is worth as much as none.
             Some(_) | None => Ok(None),
         }
@@ -80,14 +82,15 @@ impl Gate {
         self.auth.tickets.is_some() || self.auth.jwt.is_some()
     }
 
-    /// Who proves to be who.
-    pub(crate) async fn prove(&self, proof: &Proof) -> Result<Authenticated, Denial> {
+    /// Who proves to be who, from this address.
+    pub(crate) async fn prove(&self, proof: &Proof, from: IpAddr) -> Result<Authenticated, Denial> {
         match proof {
             Proof::Ticket(text) => {
                 let (tickets, users) = self.auth.tickets.as_ref().ok_or_else(|| {
                     Denial::proof("a ticket was sent, and `auth.tickets` is not configured")
                 })?;
-                tickets.authenticate(text, SystemTime::now(), users).await.map_err(|refusal| {
+                let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
+                verdict.map_err(|refusal| {
                     if refusal.is_temporary() {
                         Denial::for_now(refusal.to_string())
                     } else {
@@ -99,8 +102,14 @@ impl Gate {
                 let jwt = self.auth.jwt.as_ref().ok_or_else(|| {
                     Denial::proof("a token was sent, and `auth.jwt` is not configured")
                 })?;
-                let verdict = jwt.authenticate(text, SystemTime::now());
-                verdict.map_err(|error| Denial::proof(error.to_string()))
+                let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
+                verdict.map_err(|error| {
+                    if error.is_temporary() {
+                        Denial::for_now(error.to_string())
+                    } else {
+                        Denial::proof(error.to_string())
+                    }
+                })
             }
         }
     }

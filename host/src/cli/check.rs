@@ -26,7 +26,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         writeln!(out, "{problem}\n")?;
     }
     let warnings = judgement.generation.as_ref().map(Generation::warnings).unwrap_or_default();
-    for warning in warnings {
+    for warning in judgement.warnings.iter().chain(warnings) {
         writeln!(out, "{warning}\n")?;
     }
     let site = args.site.site.display();

@@ -35,6 +35,8 @@ pub(super) struct Judgement {
     alone: Option<RouteTable>,
     /// Each complete with its place.
     pub(super) problems: Vec<String>,
+    /// What is not wrong in users and keys, and is probably not meant.
+    pub(super) warnings: Vec<String>,
     /// Routing files that were read, imports not counted.
     pub(super) files: usize,
 }
@@ -45,6 +47,7 @@ impl Judgement {
         match args.settings.find(&args.site) {
             Ok(config) => {
                 judgement.problems.extend(config.auth.problems().iter().map(ToString::to_string));
+                judgement.warnings.extend(config.auth.warnings());
                 judgement.read(&args.site, config, args.routing_only);
             }
             Err(error) => judgement.problems.push(error.to_string()),
