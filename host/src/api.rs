@@ -18,10 +18,12 @@ use jackfield_wamp::error_uri;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
+use tracing::warn;
 
 use crate::app::App;
 use crate::config;
 use crate::http::Answer;
+use crate::recurring::Recurring;
 
 mod body;
 mod call;
@@ -35,8 +37,12 @@ use repeats::{Claim, Repeats};
 use tokens::{Token, Tokens};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// On an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Characters of a stranger's text that are shown in a log.
+const SHOWN: usize = 128;
 
 /// Bytes of the longest key that tells repeated requests.
 const LONGEST_KEY: usize = 255;
@@ -44,6 +50,8 @@ const LONGEST_KEY: usize = 255;
 /// The API of a server that has one.
 pub(crate) struct Api {
     tokens: Tokens,
+    /// Tokens that nobody here has: somebody has mistaken theirs, or guesses.
+    wrong: Recurring<()>,
     repeats: Arc<Repeats>,
     /// Each request that is handled has one; it bounds the memory of bodies.
     places: Arc<Semaphore>,
@@ -64,6 +72,7 @@ impl Api {
         }
         Ok(Some(Self {
             tokens: Tokens::fetch(tokens, config.limits.outbox)?,
+            wrong: Recurring::default(),
             repeats: Arc::default(),
             places: Arc::new(Semaphore::new(*requests)),
             body: *body,
@@ -99,7 +108,8 @@ impl Api {
         if request.method() != Method::POST {
             return Err(Problem::method_not_allowed());
         }
-        let token = self.tokens.find(request.headers().get(AUTHORIZATION))?;
+        let token = self.tokens.find(request.headers().get(AUTHORIZATION));
+        let token = token.inspect_err(|problem| self.tell(problem, request.headers()))?;
         check_kind(request.headers())?;
         let key = repeat_key(request.headers())?;
         if app.is_stopping() {
@@ -116,18 +126,31 @@ impl Api {
         }
     }
 
+    /// Tells the operator of a token that is none. The log says from where, but of a client behind a
+    /// proxy only the request does.
+    fn tell(&self, problem: &Problem, headers: &HeaderMap) {
+        if problem.is_wrong_token()
+            && let Some(times) = self.wrong.happened((), Instant::now())
+        {
+            let forwarded = headers.get_all(FORWARDED_FOR).iter().last();
+            let forwarded = forwarded.map_or_else(|| "nobody".to_owned(), |it| format!("{it:?}"));
+            let forwarded_for: String = forwarded.chars().take(SHOWN).collect();
+            warn!(times, %forwarded_for, "a request to the HTTP API is refused: its token is unknown");
+        }
+    }
+
     /// Does it, unless it has been done: then the first answer is given again.
     async fn once(&self, key: String, task: Task) -> Result<Answer, Problem> {
         let key = (task.token.name.clone(), key);
         let digest = Sha256::new_with_prefix([task.work as u8]).chain_update(&task.body);
         let digest = digest.finalize().into();
         match self.repeats.claim(&key, digest, Instant::now()) {
-            Claim::New(answered) => {
+            Claim::New(number, answered) => {
                 let repeats = Arc::clone(&self.repeats);
                 let waiting = answered.subscribe();
                 tokio::spawn(async move {
                     let answer = task.run().await;
-                    repeats.settle(&key, &answer);
+                    repeats.settle(&key, number, &answer);
                     answered.send_replace(Some(answer));
                 });
                 wait(waiting).await

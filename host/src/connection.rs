@@ -5,6 +5,7 @@
 //! [`farewell`]. What a request means is decided in [`crate::dispatch`]; how bytes reach the
 //! socket, in [`crate::wire`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -84,11 +85,7 @@ impl Ended {
         match self {
             Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
             // Whoever was refused asks why, and nobody but the operator can tell.
-            Self::Denied(_) => match denials.pass(std::time::Instant::now()) {
-                Some(0) => warn!("{self}"),
-                Some(held_back) => warn!("{self} ({held_back} others were not let in meanwhile)"),
-                None => debug!("{self}"),
-            },
+            Self::Denied(_) => denials.warn(self),
             Self::Handshake(_)
             | Self::Violation(_)
             | Self::Refused(_)
@@ -103,6 +100,8 @@ struct Connection {
     app: Arc<App>,
     wire: Arc<Wire>,
     reader: Reader,
+    /// Whose it is, behind a proxy as the proxy says.
+    client: IpAddr,
     /// The dialogue in WAMP.
     dialogue: wamp::Session,
     /// Whom the handshake has proven the client to be, until it opens a session.
@@ -122,6 +121,8 @@ struct Connection {
 struct Asked {
     dispatch: Arc<Dispatch>,
     features: Features,
+    /// Who it says that it is.
+    authid: Option<String>,
 }
 
 /// What one turn of the loop is about.

@@ -24,6 +24,7 @@ use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::generation::{Generation, Generations, Routed};
+use crate::recurring::Recurring;
 use crate::timers::{Start, Timers};
 use crate::{frame, ids};
 
@@ -48,6 +49,8 @@ pub(crate) struct Dispatch {
     /// Who may do what where no route says so.
     allow: Allow,
     timers: Timers,
+    /// Faults of timers, by handler and kind: a timer that fails does so again and again.
+    faults: Recurring<(String, String)>,
     /// Procedures of clients.
     dealer: Dealer,
 }
@@ -79,7 +82,8 @@ impl Dispatch {
     ) -> Self {
         let timers = Timers::default();
         let dealer = Dealer::new(frame::reply, realm.max_subscriptions());
-        Self { realm, token, generations, unrouted, allow, timers, dealer }
+        let faults = Recurring::default();
+        Self { realm, token, generations, unrouted, allow, timers, faults, dealer }
     }
 
     pub(crate) fn realm(&self) -> &Realm {

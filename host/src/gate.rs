@@ -61,7 +61,10 @@ impl Gate {
         // A page may send what is meant for the application as well.
         let of_use = visitor.proofs.iter().find(|proof| self.takes(proof));
         match of_use.or(visitor.proofs.first()) {
-            Some(proof) if self.takes_proofs() => self.prove(proof).await.map(Some),
+            Some(proof) if self.takes_proofs() => {
+                let client = self.client(&visitor.forwarded, peer).unwrap_or(peer);
+                self.prove(proof, client).await.map(Some)
+            }
             // Where nothing can be proven, a ticket is worth as much as none.
             Some(_) | None => Ok(None),
         }
@@ -90,14 +93,15 @@ impl Gate {
         self.auth.tickets.is_some() || self.auth.jwt.is_some()
     }
 
-    /// Who proves to be who.
-    pub(crate) async fn prove(&self, proof: &Proof) -> Result<Authenticated, Denial> {
+    /// Who proves to be who, from this address.
+    pub(crate) async fn prove(&self, proof: &Proof, from: IpAddr) -> Result<Authenticated, Denial> {
         match proof {
             Proof::Ticket(text) => {
                 let (tickets, users) = self.auth.tickets.as_ref().ok_or_else(|| {
                     Denial::proof("a ticket was sent, and `auth.tickets` is not configured")
                 })?;
-                tickets.authenticate(text, SystemTime::now(), users).await.map_err(|refusal| {
+                let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
+                verdict.map_err(|refusal| {
                     if refusal.is_temporary() {
                         Denial::for_now(refusal.to_string())
                     } else {
@@ -109,8 +113,14 @@ impl Gate {
                 let jwt = self.auth.jwt.as_ref().ok_or_else(|| {
                     Denial::proof("a token was sent, and `auth.jwt` is not configured")
                 })?;
-                let verdict = jwt.authenticate(text, SystemTime::now());
-                verdict.map_err(|error| Denial::proof(error.to_string()))
+                let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
+                verdict.map_err(|error| {
+                    if error.is_temporary() {
+                        Denial::for_now(error.to_string())
+                    } else {
+                        Denial::proof(error.to_string())
+                    }
+                })
             }
         }
     }

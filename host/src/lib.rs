@@ -18,6 +18,7 @@
 //!   due when;
 //! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
 //!   notices changes; [`reload`] swaps generations;
+//! - [`recurring`]: how often the log says the same; [`throttle`]: how much of one kind;
 //! - [`shutdown`]: the end, in order.
 //!
 //! Protocol, routing, subscriptions and the sandbox are crates of their own, which know nothing of
@@ -38,6 +39,7 @@ mod handshake;
 pub mod http;
 mod ids;
 mod listener;
+mod recurring;
 pub mod reload;
 mod shutdown;
 pub mod site;

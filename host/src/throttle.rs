@@ -1,8 +1,11 @@
 //! Bounds how many lines of a kind reach the log: what any stranger can bring about as often as
 //! they please must not fill a disk, nor hide what else is there.
 
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
 
 /// Lines that may come at once.
 const BURST: u32 = 20;
@@ -28,8 +31,17 @@ impl Throttle {
         Self(Mutex::new(State { left: BURST, counted_until: now, held_back: 0 }))
     }
 
+    /// Warns of it, or leaves it to those who debug.
+    pub(crate) fn warn(&self, what: impl Display) {
+        match self.pass(Instant::now()) {
+            Some(0) => warn!("{what}"),
+            Some(held_back) => warn!("{what} ({held_back} others like it were not told of)"),
+            None => debug!("{what}"),
+        }
+    }
+
     /// Whether a line may pass now: if so, how many did not since the last that did.
-    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
+    fn pass(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while state.left < BURST && now.saturating_duration_since(state.counted_until) >= EVERY {
             state.counted_until += EVERY;

@@ -25,9 +25,7 @@ use crate::jwt::ClaimNames;
 use crate::secret::Secret;
 use crate::span::Span;
 
-#[cfg(feature = "http")]
-pub(crate) use setup::read;
-pub use setup::{Auth, FileOf, SetupError};
+pub use setup::{Auth, FileOf, SetupError, read};
 
 /// How clients may prove who they are; what is none is no way in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]

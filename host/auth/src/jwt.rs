@@ -8,15 +8,18 @@ mod keys;
 mod provider;
 
 use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use crate::identity::Authenticated;
 use crate::problem::Problem;
+use crate::verifiers::{Verifiers, VerifiersError};
 
 pub use claims::ClaimNames;
 pub use keys::Keys;
@@ -26,10 +29,17 @@ const LONGEST: usize = 16 << 10;
 /// Characters of a stranger's text that are shown in a log.
 const SHOWN: usize = 64;
 
-/// What tokens have to be like. Who may read them is decided by keys that can be exchanged while
+/// What tokens have to be like. Who may sign them is decided by keys that can be exchanged while
 /// clients come in.
 #[derive(Debug)]
 pub struct Jwt {
+    judge: Arc<Judge>,
+    verifiers: Verifiers,
+}
+
+/// Everything that a token is judged by.
+#[derive(Debug)]
+struct Judge {
     keys: ArcSwap<Keys>,
     rules: JwtRules,
 }
@@ -93,8 +103,8 @@ pub enum JwtError {
         /// In so many seconds.
         ahead: u64,
     },
-    /// It is of another issuer, or of none.
-    #[error("the token is not of an issuer (`iss`) that is named in the settings")]
+    /// It is of another issuer, or of none, or of several.
+    #[error("the token is not of one issuer (`iss`) that is named in the settings")]
     Issuer,
     /// It is for somebody else.
     #[error("the token is not for an audience (`aud`) that is named in the settings")]
@@ -107,12 +117,25 @@ pub enum JwtError {
         /// What is wrong with it.
         wrong: &'static str,
     },
+    /// Too much is being verified.
+    #[error("the token is refused: {0}")]
+    Busy(VerifiersError),
+}
+
+impl JwtError {
+    /// Whether it is for a reason of ours that may pass, and not for one of the token's.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
 }
 
 impl Jwt {
-    /// Tokens that are signed by one of these keys and are judged by these rules.
-    pub fn new(keys: Keys, rules: JwtRules) -> Self {
-        Self { keys: ArcSwap::from_pointee(keys), rules }
+    /// Tokens that are signed by one of these keys and are judged by these rules. Signatures are
+    /// verified by `verifiers`: one takes a fraction of a millisecond, but a token without the
+    /// name of its key is tried with each.
+    pub fn new(keys: Keys, rules: JwtRules, verifiers: Verifiers) -> Self {
+        let judge = Judge { keys: ArcSwap::from_pointee(keys), rules };
+        Self { judge: Arc::new(judge), verifiers }
     }
 
     /// Puts the keys of a file in the place of those before, as the issuer has others now: a JWKS
@@ -121,17 +144,35 @@ impl Jwt {
     /// # Errors
     /// The first mistake; the keys before stay.
     pub fn replace(&self, path: &str, text: &str) -> Result<usize, Problem> {
-        let keys = self.keys.load().like(path, text)?;
+        let keys = self.judge.keys.load().like(path, text)?;
         let count = keys.count();
-        self.keys.store(keys.into());
+        self.judge.keys.store(keys.into());
         Ok(count)
     }
 
-    /// Who comes with this token.
+    /// Who comes with this token from the address `from`.
     ///
     /// # Errors
-    /// When it lets nobody in.
-    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
+    /// When it lets nobody in: [`JwtError::is_temporary`] says whether the same client may be let
+    /// in a moment later.
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        from: IpAddr,
+        now: SystemTime,
+    ) -> Result<Authenticated, JwtError> {
+        // What is no token, or of no key here, takes nobody's place.
+        let header = header(token)?;
+        self.judge.keys.load().candidates(header.alg, header.kid.as_deref())?;
+        let (judge, token) = (Arc::clone(&self.judge), token.to_owned());
+        let verdict = self.verifiers.run(from, move || judge.whose(&token, now)).await;
+        verdict.map_err(JwtError::Busy)?
+    }
+}
+
+impl Judge {
+    /// Whose token it is. Takes as long as it takes.
+    fn whose(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
         let claims = self.verify(token)?;
         self.check_time(&claims, now)?;
         self.rules.names.identity(claims)
@@ -139,13 +180,7 @@ impl Jwt {
 
     /// The claims of a token that was signed by a key here and is meant for us.
     fn verify(&self, token: &str) -> Result<Map<String, Value>, JwtError> {
-        if token.len() > LONGEST {
-            return Err(JwtError::Malformed);
-        }
-        let header = decode_header(token).map_err(|_| JwtError::Malformed)?;
-        if header.crit.is_some() {
-            return Err(JwtError::Critical);
-        }
+        let header = header(token)?;
         let keys = self.keys.load();
         let candidates = keys.candidates(header.alg, header.kid.as_deref())?;
         let mut refusal = JwtError::Signature;
@@ -155,7 +190,7 @@ impl Jwt {
                 &key.material,
                 &self.validation(key.algorithm),
             ) {
-                Ok(data) => return Ok(data.claims),
+                Ok(data) => return check_issuer(&data.claims).map(|()| data.claims),
                 Err(error) => match explain(error.kind()) {
                     JwtError::Signature => {}
                     other => refusal = other,
@@ -166,7 +201,7 @@ impl Jwt {
     }
 
     /// What the library is to look at. It would ask its own clock for the time, so that is left to
-    /// [`Jwt::check_time`].
+    /// [`Judge::check_time`].
     fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         validation.validate_exp = false;
@@ -196,6 +231,22 @@ impl Jwt {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+fn header(token: &str) -> Result<Header, JwtError> {
+    if token.len() > LONGEST {
+        return Err(JwtError::Malformed);
+    }
+    let header = decode_header(token).map_err(|_| JwtError::Malformed)?;
+    if header.crit.is_some() { Err(JwtError::Critical) } else { Ok(header) }
+}
+
+/// A token has one issuer; RFC 7519, section 4.1.1. The library takes one of several.
+fn check_issuer(claims: &Map<String, Value>) -> Result<(), JwtError> {
+    match claims.get("iss") {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err(JwtError::Issuer),
     }
 }
 

@@ -18,11 +18,13 @@
 //! - [`users`]: where users come from
 //! - [`config`]: the settings of all this, and how they are put to work
 //! - [`span`], [`secret`], [`problem`]: how settings are written, and their mistakes
+//! - [`reading`]: how the files that they name are read
 
 pub mod config;
 pub mod identity;
 pub mod jwt;
 pub mod problem;
+mod reading;
 pub mod secret;
 pub mod span;
 pub mod ticket;

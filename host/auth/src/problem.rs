@@ -50,8 +50,14 @@ impl Problem {
                 problem("this is not what belongs here".to_owned())
                     .help(format!("write {expected}"))
             }
-            other => problem(other.to_string()),
+            other => problem(without_place(other)),
         }
+    }
+
+    /// What is no YAML at all.
+    pub(crate) fn broken_yaml(path: &str, error: &YamlError) -> Self {
+        let message = format!("this is broken YAML: {}", without_place(error.without_snippet()));
+        Self::new(path, error.location(), message)
     }
 
     pub(crate) fn json(path: &str, error: &serde_json::Error) -> Self {
@@ -80,6 +86,15 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+/// The place is said in front.
+fn without_place(error: &YamlError) -> String {
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" at line ") {
+        text.truncate(end);
+    }
+    text
+}
 
 fn known(found: &str, expected: &[&str]) -> String {
     let near = expected

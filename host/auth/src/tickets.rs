@@ -4,6 +4,7 @@
 //! handshake.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,9 +17,6 @@ use crate::verifiers::{Verifiers, VerifiersError};
 
 /// Characters of a stranger's name that are shown in a log.
 const SHOWN: usize = 64;
-/// What the digest of somebody unknown is compared with, so that the time it takes does not tell
-/// who is known. Nobody gets in by it: the verdict is thrown away.
-const DECOY: &str = "$2y$13$.............................................................";
 
 /// What tickets have to be like.
 #[derive(Debug)]
@@ -112,7 +110,8 @@ impl Tickets {
         }
     }
 
-    /// Who comes with this ticket. `text` is what the query had, its percent signs resolved.
+    /// Who comes with this ticket from the address `from`. `text` is what the query had, its
+    /// percent signs resolved.
     ///
     /// # Errors
     /// When it lets nobody in: [`TicketRefusal::is_temporary`] says whether the same client may be
@@ -120,6 +119,7 @@ impl Tickets {
     pub async fn authenticate(
         &self,
         text: &str,
+        from: IpAddr,
         now: SystemTime,
         users: &Users,
     ) -> Result<Authenticated, TicketRefusal> {
@@ -131,8 +131,8 @@ impl Tickets {
         let refused = |error| TicketRefusal::Ticket { username: username.clone(), error };
         ticket.check_time(now, self.validity).map_err(refused)?;
         let identity = match ticket.username() {
-            None => self.anonymous(&ticket).await?,
-            Some(name) => self.user(&ticket, name, users).await?,
+            None => self.anonymous(&ticket, from).await?,
+            Some(name) => self.user(&ticket, from, name, users).await?,
         };
         if let Some(replays) = &self.replays {
             let (mark, expires) = ticket.mark(self.validity);
@@ -143,30 +143,33 @@ impl Tickets {
         Ok(identity)
     }
 
-    async fn anonymous(&self, ticket: &Arc<Ticket>) -> Result<Authenticated, TicketRefusal> {
+    async fn anonymous(
+        &self,
+        ticket: &Arc<Ticket>,
+        from: IpAddr,
+    ) -> Result<Authenticated, TicketRefusal> {
         let roles = self.anonymous.as_ref().ok_or(TicketRefusal::Anonymous)?;
-        self.verify(ticket, None).await?;
+        self.verify(ticket, from, None).await?;
         Ok(Authenticated::anonymous(roles.clone(), Method::Ticket))
     }
 
     async fn user(
         &self,
         ticket: &Arc<Ticket>,
+        from: IpAddr,
         name: &str,
         users: &Users,
     ) -> Result<Authenticated, TicketRefusal> {
         let username = || Some(shown(name));
         let unanswered = |error| TicketRefusal::Users { username: username(), error };
         let Some(mut user) = users.find(name).await.map_err(unanswered)? else {
-            let decoy = PasswordHash::new(DECOY.to_owned());
-            return match self.verify(ticket, decoy).await {
-                Err(TicketRefusal::Busy { username, error }) => {
-                    Err(TicketRefusal::Busy { username, error })
-                }
+            // Takes as long as for somebody who is known, so that nobody learns who is.
+            return match self.verify(ticket, from, None).await {
+                Err(busy @ TicketRefusal::Busy { .. }) => Err(busy),
                 _ => Err(TicketRefusal::Unknown { username: username() }),
             };
         };
-        if let Err(refusal) = self.verify(ticket, user.password.clone()).await {
+        if let Err(refusal) = self.verify(ticket, from, user.password.clone()).await {
             // What was remembered of the user may be from before the password was changed.
             let wrong =
                 TicketRefusal::Ticket { username: username(), error: TicketError::WrongDigest };
@@ -175,7 +178,7 @@ impl Tickets {
             }
             match users.find_anew(name).await.map_err(unanswered)? {
                 Anew::Now(Some(newer)) if newer.password != user.password => {
-                    self.verify(ticket, newer.password.clone()).await?;
+                    self.verify(ticket, from, newer.password.clone()).await?;
                     user = newer;
                 }
                 Anew::Now(_) | Anew::Same => return Err(refusal),
@@ -191,11 +194,13 @@ impl Tickets {
     async fn verify(
         &self,
         ticket: &Arc<Ticket>,
+        from: IpAddr,
         password: Option<PasswordHash>,
     ) -> Result<(), TicketRefusal> {
         let secret = self.secret.clone();
         let read = Arc::clone(ticket);
-        let verdict = self.verifiers.run(move || read.verify(&secret, password.as_ref())).await;
+        let verdict =
+            self.verifiers.run(from, move || read.verify(&secret, password.as_ref())).await;
         let username = ticket.username().map(shown);
         match verdict {
             Ok(Ok(())) => Ok(()),

@@ -100,6 +100,25 @@ impl Users {
         }
     }
 
+    /// Whether users can be looked up, where that can be seen without any trace in the application:
+    /// in its database.
+    ///
+    /// # Errors
+    /// When they cannot.
+    #[cfg_attr(
+        not(feature = "sql"),
+        expect(clippy::unused_async, reason = "databases are waited for")
+    )]
+    pub async fn probe(&self) -> Result<(), UsersError> {
+        match self {
+            Self::File(_) => Ok(()),
+            #[cfg(feature = "http")]
+            Self::Http(_) => Ok(()),
+            #[cfg(feature = "sql")]
+            Self::Sql(users) => users.probe().await,
+        }
+    }
+
     /// What the source says of this user now, if what it said before may be out of date: asked
     /// when a digest did not fit, as the password may have been changed.
     ///

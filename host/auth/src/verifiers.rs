@@ -1,14 +1,21 @@
-//! The threads that verify digests: a few, with a queue of a bounded length.
+//! The threads that verify tickets and tokens: a few, with a queue of a bounded length.
 //!
 //! After a restart every open page comes back at once, and each digest takes milliseconds of a
 //! processor. They must not stall the tasks that carry messages, so they run elsewhere; and what
 //! cannot be verified soon is refused, because the client's own retry is cheaper than a queue
-//! that outgrows what clients wait for.
+//! that outgrows what clients wait for. One address may have half of the queue, so that whoever
+//! floods it with what he makes up shuts out nobody else.
 
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
+
+/// The half of an IPv6 address that tells subscribers of a provider apart; of the other half each
+/// has as many as it likes.
+const NETWORK: u128 = !0 << 64;
 
 /// A place for work that takes milliseconds of a processor. Clones share it.
 #[derive(Clone, Debug)]
@@ -18,6 +25,21 @@ pub struct Verifiers {
     /// One permit for each piece of work that runs.
     running: Arc<Semaphore>,
     capacity: usize,
+    shares: Arc<Shares>,
+}
+
+/// How much of what runs or waits is whose.
+#[derive(Debug)]
+struct Shares {
+    most: usize,
+    /// A std mutex: nothing is awaited and nothing else is locked while it is held.
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One piece of work, counted until this is dropped.
+struct Share {
+    shares: Arc<Shares>,
+    of: IpAddr,
 }
 
 /// Why work was not done.
@@ -25,12 +47,23 @@ pub struct Verifiers {
 pub enum VerifiersError {
     /// As much waits already as may.
     #[error(
-        "{capacity} tickets are being verified or wait for it, which is all that may at a time; \
-         the client may try again"
+        "{capacity} tickets or tokens are being verified or wait for it, which is all that may at \
+         a time; the client may try again"
     )]
     Full {
         /// How many may run or wait.
         capacity: usize,
+    },
+    /// As much of one address waits already as may.
+    #[error(
+        "{most} tickets or tokens from {address} are being verified or wait for it, which is all \
+         that may of one address; the client may try again"
+    )]
+    Share {
+        /// Whose they are; of an IPv6 address its network.
+        address: IpAddr,
+        /// How many of one address may run or wait.
+        most: usize,
     },
     /// The work failed, or the server is about to end.
     #[error("the verification was given up")]
@@ -45,28 +78,64 @@ impl Verifiers {
             admitted: Arc::new(Semaphore::new(capacity)),
             running: Arc::new(Semaphore::new(threads.get().min(Semaphore::MAX_PERMITS))),
             capacity,
+            shares: Arc::new(Shares { most: capacity.div_ceil(2), taken: Mutex::default() }),
         }
     }
 
-    /// Does the work on a thread for such work. If the caller goes away meanwhile, what runs goes
-    /// on and counts until it is done; what waits never starts.
+    /// Does the work that a client at the address `from` asks for, on a thread for such work. If
+    /// the caller goes away meanwhile, what runs goes on and counts until it is done; what waits
+    /// never starts.
     ///
     /// # Errors
-    /// At once when the queue is full.
+    /// At once when the queue is full, or the half of it that one address may have.
     pub async fn run<T: Send + 'static>(
         &self,
+        from: IpAddr,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, VerifiersError> {
+        let share = self.shares.take(from)?;
         let full = VerifiersError::Full { capacity: self.capacity };
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| full)?;
         let running = Arc::clone(&self.running).acquire_owned().await;
         let running = running.map_err(|_| VerifiersError::Stopped)?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
-            drop((running, admitted));
+            drop((running, admitted, share));
             done
         });
         done.await.map_err(|_| VerifiersError::Stopped)
+    }
+}
+
+impl Shares {
+    fn take(self: &Arc<Self>, from: IpAddr) -> Result<Share, VerifiersError> {
+        let address = match from.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+            address @ IpAddr::V4(_) => address,
+        };
+        let mut all = self.taken();
+        let taken = all.entry(address).or_default();
+        if *taken >= self.most {
+            return Err(VerifiersError::Share { address, most: self.most });
+        }
+        *taken += 1;
+        Ok(Share { shares: Arc::clone(self), of: address })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut all = self.shares.taken();
+        if let Some(taken) = all.get_mut(&self.of) {
+            *taken -= 1;
+            if *taken == 0 {
+                all.remove(&self.of);
+            }
+        }
     }
 }
 
@@ -77,6 +146,8 @@ mod tests {
 
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn verifiers(threads: usize, queue: usize) -> Verifiers {
         Verifiers::new(NonZeroUsize::new(threads).unwrap(), queue)
     }
@@ -84,6 +155,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_and_empties() {
         let verifiers = verifiers(1, 1);
+        let elsewhere = "192.0.2.1".parse().unwrap();
         let (release, released) = mpsc::channel::<()>();
         let (started, start) = tokio::sync::oneshot::channel();
         let first = tokio::spawn({
@@ -94,22 +166,23 @@ mod tests {
                     released.recv().unwrap();
                     1
                 };
-                verifiers.run(work).await
+                verifiers.run(HERE, work).await
             }
         });
         start.await.unwrap();
-        let second = verifiers.run(|| 2);
+        let second = verifiers.run(elsewhere, || 2);
         tokio::pin!(second);
         // The second is admitted by being asked once; it waits for the first.
         let waits = std::future::poll_fn(|context| {
             std::task::Poll::Ready(second.as_mut().poll(context).is_pending())
         });
         assert!(waits.await);
-        assert_eq!(verifiers.run(|| 3).await, Err(VerifiersError::Full { capacity: 2 }));
+        let third = verifiers.run("192.0.2.2".parse().unwrap(), || 3).await;
+        assert_eq!(third, Err(VerifiersError::Full { capacity: 2 }));
         release.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(1));
         assert_eq!(second.await, Ok(2));
-        assert_eq!(verifiers.run(|| 4).await, Ok(4));
+        assert_eq!(verifiers.run(HERE, || 4).await, Ok(4));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +200,7 @@ mod tests {
                     std::thread::yield_now();
                     RUNNING.fetch_sub(1, Ordering::SeqCst);
                 };
-                verifiers.run(work).await
+                verifiers.run(HERE, work).await
             });
         }
         for done in tasks.join_all().await {
@@ -140,9 +213,52 @@ mod tests {
     async fn work_that_panics_frees_its_place() {
         let verifiers = verifiers(1, 0);
         for _ in 0..3 {
-            let failed: Result<(), _> = verifiers.run(|| panic!("on purpose")).await;
+            let failed: Result<(), _> = verifiers.run(HERE, || panic!("on purpose")).await;
             assert_eq!(failed, Err(VerifiersError::Stopped));
         }
-        assert_eq!(verifiers.run(|| 1).await, Ok(1));
+        assert_eq!(verifiers.run(HERE, || 1).await, Ok(1));
+    }
+
+    #[test]
+    fn one_address_has_half_of_the_places() {
+        let verifiers = verifiers(1, 4);
+        let take = |from: &str| verifiers.shares.take(from.parse().unwrap());
+        let full = |from: &str| {
+            let address = from.parse().unwrap();
+            Some(VerifiersError::Share { address, most: 3 })
+        };
+        let mut held: Vec<_> = (0..3).map(|_| take("192.0.2.1").unwrap()).collect();
+        assert_eq!(take("192.0.2.1").err(), full("192.0.2.1"));
+        assert_eq!(take("::ffff:192.0.2.1").err(), full("192.0.2.1"));
+        held.push(take("192.0.2.2").unwrap());
+        // Whoever has one address of a network has all of them.
+        for host in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"] {
+            held.push(take(host).unwrap());
+        }
+        assert_eq!(take("2001:db8::3").err(), full("2001:db8::"));
+        held.push(take("2001:db8:0:1::1").unwrap());
+        held.remove(0);
+        held.push(take("192.0.2.1").unwrap());
+        held.clear();
+        assert!(verifiers.shares.taken().is_empty(), "nobody is remembered for ever");
+    }
+
+    #[tokio::test]
+    async fn a_share_is_given_back() {
+        let verifiers = verifiers(1, 0);
+        assert_eq!(verifiers.run(HERE, || 1).await, Ok(1));
+        let failed: Result<(), _> = verifiers.run(HERE, || panic!("on purpose")).await;
+        assert_eq!(failed, Err(VerifiersError::Stopped));
+        // What nobody waits for any more does not count either, before it runs.
+        let _busy = verifiers.running.acquire().await.unwrap();
+        let waiting = tokio::spawn({
+            let verifiers = verifiers.clone();
+            async move { verifiers.run(HERE, || 2).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(verifiers.shares.taken().get(&HERE), Some(&1));
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert!(verifiers.shares.taken().is_empty());
     }
 }

@@ -250,17 +250,21 @@ impl Dealer {
         }
     }
 
-    /// Takes away the registrations by name that are not to be kept. `keep` is asked without the
-    /// lock, once a procedure.
-    pub fn revoke(&self, keep: impl Fn(&str) -> bool, reason: &str, batch: &mut Batch) {
+    /// Takes away the registrations by name that callees are not to keep. `keep` is asked without
+    /// the lock, once for each procedure and callee.
+    pub fn revoke(&self, keep: impl Fn(&str, &Session) -> bool, reason: &str, batch: &mut Batch) {
         let procedures: Vec<Arc<str>> =
             self.lock().registrations.procedures().map(Arc::clone).collect();
-        for procedure in procedures.into_iter().filter(|procedure| !keep(procedure)) {
-            let mut state = self.lock();
-            let State { registrations, parties } = &mut *state;
-            let Some((registration, callees)) = registrations.of(&procedure) else { continue };
-            for callee in callees {
-                registrations.remove(callee.id, registration);
+        for procedure in procedures {
+            let offered = self.lock().registrations.of(&procedure);
+            let callees = offered.map(|(_, callees)| callees).unwrap_or_default();
+            for callee in callees.into_iter().filter(|callee| !keep(&procedure, callee)) {
+                let mut state = self.lock();
+                let State { registrations, parties } = &mut *state;
+                let Some((registration, _)) = registrations.of(&procedure) else { continue };
+                if !registrations.remove(callee.id, registration) {
+                    continue;
+                }
                 if let Some(party) = parties.get_mut(&callee.id) {
                     party.registered.remove(&registration);
                 }

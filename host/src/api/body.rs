@@ -15,8 +15,12 @@ pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
     })
 }
 
-/// A part of a body as what it should be.
+/// A part of a body as what it should be, which is an object: a list of its values in the order of
+/// this program's own structures is not taken for one.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a RawValue, what: &str) -> Result<T, Problem> {
+    if !text.get().starts_with('{') {
+        return Err(Problem::invalid(format!("this is not a {what}: it has to be an object")));
+    }
     serde_json::from_str(text.get()).map_err(|error| {
         // Its place is one in a part of the body, which the client does not see as such.
         let text = error.to_string();

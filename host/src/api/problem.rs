@@ -78,6 +78,11 @@ impl Problem {
             .with(WWW_AUTHENTICATE, r#"Bearer realm="jackfield", error="invalid_token""#)
     }
 
+    /// Whether somebody has sent a token that is none here.
+    pub(super) fn is_wrong_token(&self) -> bool {
+        self.uri == error_uri::AUTHENTICATION_DENIED
+    }
+
     pub(super) fn unsupported(kind: &str) -> Self {
         let found = if kind.is_empty() { "none" } else { kind };
         let message = format!(

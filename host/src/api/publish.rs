@@ -79,6 +79,10 @@ pub(super) async fn publish(
     most: usize,
 ) -> Result<Answer, Problem> {
     let body = body::parse(body)?;
+    if body.get().starts_with('[') {
+        let how = "several publications are sent as {\"publish\": [{\"topic\": …}, …]}";
+        return Err(Problem::invalid(how));
+    }
     let shape: Shape = body::read(body, WHAT)?;
     let mut batch = Batch::default();
     if shape.publish.is_none() {

@@ -1,7 +1,7 @@
 //! Requests that are told apart by an `Idempotency-Key`: whoever did not get an answer may ask again,
 //! and is answered what was answered first. Bounded in time, number and bytes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ pub(super) struct Repeats {
 #[derive(Default)]
 struct Known {
     requests: HashMap<Key, Request>,
-    /// From the oldest on; one that is not in the map under the same number has been forgotten.
-    order: VecDeque<(u64, Instant, Key)>,
+    /// The same ones by their numbers, which is from the oldest on.
+    order: BTreeMap<u64, (Instant, Key)>,
     next: u64,
     bytes: usize,
 }
@@ -46,8 +46,8 @@ struct Request {
 
 /// What a request turns out to be.
 pub(super) enum Claim {
-    /// The first of its key: it is to be handled, and the answer to be sent here.
-    New(watch::Sender<Option<Answer>>),
+    /// The first of its key, and its number: it is to be handled, and the answer to be sent here.
+    New(u64, watch::Sender<Option<Answer>>),
     /// The same as one before, whose answer comes or is there.
     Again(watch::Receiver<Option<Answer>>),
     /// Another one under the same key.
@@ -68,20 +68,25 @@ impl Repeats {
                 known.next += 1;
                 let request = Request { number, digest, bytes: 0, answer: answered.subscribe() };
                 known.requests.insert(key.clone(), request);
-                known.order.push_back((number, now, key.clone()));
+                known.order.insert(number, (now, key.clone()));
                 known.shrink();
-                Claim::New(answered)
+                Claim::New(number, answered)
             }
         }
     }
 
     /// Counts the answer's bytes. What failed on the server's side has changed nothing, and may be
-    /// tried again under the same key.
-    pub(super) fn settle(&self, key: &Key, answer: &Answer) {
+    /// tried again under the same key. If the request has been forgotten meanwhile, what is known
+    /// under its key is another's affair.
+    pub(super) fn settle(&self, key: &Key, number: u64, answer: &Answer) {
         let mut known = self.lock();
+        let Some(request) = known.requests.get_mut(key) else { return };
+        if request.number != number {
+            return;
+        }
         if answer.status().is_server_error() {
-            known.forget(key);
-        } else if let Some(request) = known.requests.get_mut(key) {
+            known.forget(number);
+        } else {
             request.bytes = answer.len();
             known.bytes += answer.len();
             known.shrink();
@@ -96,28 +101,26 @@ impl Repeats {
 
 impl Known {
     fn expire(&mut self, now: Instant) {
-        let is_old = |since: &Instant| now.saturating_duration_since(*since) >= REMEMBERED;
-        while self.order.front().is_some_and(|(_, since, _)| is_old(since)) {
-            self.forget_oldest();
+        let is_old = |since: Instant| now.saturating_duration_since(since) >= REMEMBERED;
+        while let Some((&oldest, &(since, _))) = self.order.first_key_value()
+            && is_old(since)
+        {
+            self.forget(oldest);
         }
     }
 
     fn shrink(&mut self) {
-        while self.order.len() > MOST || (self.bytes > MOST_BYTES && !self.order.is_empty()) {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((number, _, key)) = self.order.pop_front()
-            && self.requests.get(&key).is_some_and(|request| request.number == number)
+        while (self.order.len() > MOST || self.bytes > MOST_BYTES)
+            && let Some((&oldest, _)) = self.order.first_key_value()
         {
-            self.forget(&key);
+            self.forget(oldest);
         }
     }
 
-    fn forget(&mut self, key: &Key) {
-        if let Some(request) = self.requests.remove(key) {
+    fn forget(&mut self, number: u64) {
+        if let Some((_, key)) = self.order.remove(&number)
+            && let Some(request) = self.requests.remove(&key)
+        {
             self.bytes -= request.bytes;
         }
     }
@@ -134,9 +137,10 @@ mod tests {
         ("deploy".to_owned(), key.to_string())
     }
 
-    fn first(repeats: &Repeats, number: usize, now: Instant) -> watch::Sender<Option<Answer>> {
+    /// The number of the first request of its key.
+    fn first(repeats: &Repeats, number: usize, now: Instant) -> u64 {
         match repeats.claim(&key(number), [1; 32], now) {
-            Claim::New(answered) => answered,
+            Claim::New(number, _answered) => number,
             Claim::Again(_) | Claim::Other => panic!("{number} is known"),
         }
     }
@@ -157,36 +161,71 @@ mod tests {
     #[test]
     fn a_request_is_remembered_for_ten_minutes() {
         let (repeats, start) = (Repeats::default(), Instant::now());
-        let _answered = first(&repeats, 1, start);
+        first(&repeats, 1, start);
         assert!(is_known(&repeats, 1, start + REMEMBERED.mul_f64(0.99)));
         first(&repeats, 1, start + REMEMBERED);
         let other = repeats.claim(&("other".to_owned(), "1".to_owned()), [1; 32], start);
-        assert!(matches!(other, Claim::New(_)), "keys are each token's own");
+        assert!(matches!(other, Claim::New(..)), "keys are each token's own");
     }
 
     #[test]
     fn what_failed_may_be_tried_again() {
         let (repeats, start) = (Repeats::default(), Instant::now());
-        let _answered = first(&repeats, 1, start);
-        repeats.settle(&key(1), &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
-        let _answered = first(&repeats, 1, start + Duration::from_secs(1));
-        repeats.settle(&key(1), &answer(StatusCode::NOT_FOUND, 10));
+        let number = first(&repeats, 1, start);
+        repeats.settle(&key(1), number, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
+        let number = first(&repeats, 1, start + Duration::from_secs(1));
+        repeats.settle(&key(1), number, &answer(StatusCode::NOT_FOUND, 10));
         // The first attempt's place in the queue does not forget the second.
         assert!(is_known(&repeats, 1, start + REMEMBERED));
+    }
+
+    /// What is counted, and what there is to count.
+    fn check_bytes(repeats: &Repeats, expect: usize) {
+        let known = repeats.lock();
+        assert_eq!(known.bytes, known.requests.values().map(|it| it.bytes).sum::<usize>());
+        assert_eq!(known.order.len(), known.requests.len());
+        assert_eq!(known.bytes, expect);
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_own_request_alone() {
+        let (repeats, start) = (Repeats::default(), Instant::now());
+        let slow = first(&repeats, 1, start);
+        // It is forgotten before it is answered, and its key is used anew.
+        let quick = first(&repeats, 1, start + REMEMBERED);
+        let bytes = answer(StatusCode::OK, 10).len();
+        repeats.settle(&key(1), slow, &answer(StatusCode::OK, 1_000));
+        check_bytes(&repeats, 0);
+        repeats.settle(&key(1), quick, &answer(StatusCode::OK, 10));
+        check_bytes(&repeats, bytes);
+        repeats.settle(&key(1), slow, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
+        assert!(is_known(&repeats, 1, start + REMEMBERED));
+        first(&repeats, 2, start + REMEMBERED * 2);
+        check_bytes(&repeats, 0);
+    }
+
+    #[test]
+    fn what_failed_takes_nobodys_place() {
+        let (repeats, start) = (Repeats::default(), Instant::now());
+        first(&repeats, 0, start);
+        for number in 1..=MOST * 2 {
+            let failed = first(&repeats, number, start);
+            repeats.settle(&key(number), failed, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
+        }
+        assert!(is_known(&repeats, 0, start));
+        check_bytes(&repeats, 0);
     }
 
     #[test]
     fn memory_is_bounded() {
         let (repeats, start) = (Repeats::default(), Instant::now());
-        for number in 0..=MOST {
-            let _answered = first(&repeats, number, start);
-        }
+        let numbers: Vec<_> = (0..=MOST).map(|number| first(&repeats, number, start)).collect();
         assert!(!is_known(&repeats, 0, start) && is_known(&repeats, 1, start));
         for number in 1..=20 {
-            repeats.settle(&key(number), &answer(StatusCode::OK, 1 << 20));
+            repeats.settle(&key(number), numbers[number], &answer(StatusCode::OK, 1 << 20));
         }
-        let known = repeats.lock();
-        assert!(known.bytes <= MOST_BYTES && known.requests.len() < MOST);
-        assert_eq!(known.bytes, known.requests.values().map(|it| it.bytes).sum::<usize>());
+        let bytes = repeats.lock().bytes;
+        check_bytes(&repeats, bytes);
+        assert!(bytes <= MOST_BYTES && repeats.lock().requests.len() < MOST);
     }
 }

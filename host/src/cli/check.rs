@@ -29,6 +29,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         writeln!(out, "{warning}\n")?;
     }
     let warnings = judgement.generation.as_ref().map(Generation::warnings).unwrap_or_default();
+    for warning in &judgement.warnings {
+        writeln!(out, "{warning}\n")?;
+    }
     for warning in warnings {
         writeln!(out, "{warning}\n")?;
     }

@@ -35,7 +35,8 @@ pub(super) struct Judgement {
     alone: Option<RouteTable>,
     /// Each complete with its place.
     pub(super) problems: Vec<String>,
-    /// What is odd about the settings; what is about the site, its generation knows.
+    /// What is odd about the settings, and about users and keys; what is about the site, its
+    /// generation knows.
     pub(super) warnings: Vec<String>,
     /// Routing files that were read, imports not counted.
     pub(super) files: usize,
@@ -53,6 +54,7 @@ impl Judgement {
         judgement.problems.extend(problems.map(ToString::to_string));
         let warnings = settings.warnings.iter().chain(&ready.absent);
         judgement.warnings.extend(warnings.map(|it| it.warning().to_string()));
+        judgement.warnings.extend(settings.config.auth.warnings());
         // A mistake in the settings hides none of the site.
         judgement.read(&args.site, settings.config, args.routing_only);
         judgement

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
@@ -14,6 +15,9 @@ use crate::http::Demo;
 use crate::site::Site;
 
 use super::settings::SettingsArgs;
+
+/// How long work that blocks a thread may take to end once everything else has.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What `jackfield serve` is told.
 #[derive(Debug, clap::Args)]
@@ -61,6 +65,8 @@ pub fn run(args: Args) -> ExitCode {
     };
     let served =
         runtime.block_on(app::serve(Site::new(site), config, demo, &mut std::io::stdout()));
+    // A thread that waits for a file system that does not answer holds up nobody.
+    runtime.shutdown_timeout(LINGER);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,7 +11,6 @@ use jackfield_wamp::message::{Authenticate, Hello};
 use jackfield_wamp::uri;
 use jackfield_wamp::value::{Dict, Value};
 use tokio::time::timeout_at;
-use tracing::warn;
 
 use super::farewell::Ending;
 use super::member::Member;
@@ -22,6 +21,9 @@ use crate::handshake::Proof;
 const TICKET: &str = "ticket";
 /// The method of those who prove nothing.
 const ANONYMOUS: &str = "anonymous";
+
+/// Characters of a stranger's text that are shown in a log.
+const SHOWN: usize = 64;
 
 impl Connection {
     /// Opens the session, or asks for proof.
@@ -35,9 +37,10 @@ impl Connection {
             return Err(refused(error_uri::NO_SUCH_REALM, message));
         };
         let features = Features::announced(hello);
-        let asked = Asked { dispatch, features };
+        let authid = hello.details.get("authid").and_then(Value::as_text).map(str::to_owned);
+        let asked = Asked { dispatch, features, authid };
         if let Some(proven) = self.proven.take() {
-            return self.welcome(asked, Some(&proven));
+            return self.welcome_proven(asked, &proven);
         }
         let gate = &self.app.gate;
         if gate.takes_proofs() && offers(hello, TICKET) {
@@ -61,21 +64,40 @@ impl Connection {
         let Some(asked) = self.asked.take() else { return Ok(()) };
         let app = Arc::clone(&self.app);
         let proof = Proof::of_either_kind(proof.signature);
-        let Ok(verdict) = timeout_at(self.opened_by, app.gate.prove(&proof)).await else {
+        let Ok(verdict) = timeout_at(self.opened_by, app.gate.prove(&proof, self.client)).await
+        else {
             let message = "the ticket could not be looked at in time".to_owned();
             return Err(refused(error_uri::UNAVAILABLE, message));
         };
         match verdict {
-            Ok(proven) => self.welcome(*asked, Some(&proven)),
+            Ok(proven) => self.welcome_proven(*asked, &proven),
             Err(denial) => {
-                warn!("a session is refused: {}", denial.reason);
+                app.denials.warn(format_args!("a session is refused: {}", denial.reason));
                 Err(refused(error_uri::AUTHENTICATION_DENIED, denial.refusal.message))
             }
         }
     }
 
+    /// Opens the session for whoever it was proven to be, if that is who it was asked for. Whoever
+    /// asks as one user with another's ticket has mistaken one for the other, and would act as
+    /// somebody else than it believes to be.
+    fn welcome_proven(&mut self, asked: Asked, proven: &Authenticated) -> Result<(), Ending> {
+        if let Some(authid) = &asked.authid
+            && !may_be_called(proven, authid)
+        {
+            let asked: String = authid.chars().take(SHOWN).collect();
+            let name = &proven.username;
+            self.app.denials.warn(format_args!(
+                "a session is refused: it was asked for as {asked:?} with the proof of {name:?}"
+            ));
+            let message = "the ticket or token is not of the `authid` that was asked for";
+            return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
+        }
+        self.welcome(asked, Some(proven))
+    }
+
     fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), Ending> {
-        let Asked { dispatch, features } = asked;
+        let Asked { dispatch, features, .. } = asked;
         let member = Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who)
             .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
         let welcome = self.dialogue.welcome(&member.welcome());
@@ -84,6 +106,15 @@ impl Connection {
         self.member = Some(member);
         Ok(())
     }
+}
+
+/// Users may call themselves by name, in the case that a database does not tell apart, or by id.
+/// Nobody in particular, as whom backends come, may have any name: there are clients that have to
+/// send one.
+fn may_be_called(proven: &Authenticated, authid: &str) -> bool {
+    let Some(id) = &proven.id else { return true };
+    let is_name = authid.to_lowercase() == proven.username.to_lowercase();
+    authid.is_empty() || is_name || authid == id
 }
 
 fn refused(reason: &'static str, message: String) -> Ending {

@@ -1,6 +1,7 @@
 //! How a connection opens: one HTTP request, answered, and WAMP's greeting where the server speaks
 //! first.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jackfield_auth::Authenticated;
@@ -71,7 +72,7 @@ async fn admit(
     upgrade: &Upgrade,
     opened_by: Instant,
 ) -> Result<Result<Option<Authenticated>, Denial>, Ended> {
-    let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
+    let peer = peer(stream)?;
     match app.gate.client(&upgrade.visitor.forwarded, peer) {
         Some(client) if client == peer.to_canonical() => {}
         Some(client) => drop(Span::current().record("client", field::display(client))),
@@ -95,6 +96,8 @@ async fn greet(
     proven: Option<Authenticated>,
     opened_by: Instant,
 ) -> Result<Box<Connection>, Ended> {
+    let peer = peer(&stream)?;
+    let client = app.gate.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
     let mut dialogue = wamp::Session::new(upgrade.dialect);
     let wire = Wire::new(stream, app.config.limits.outbox);
     let mut member = None;
@@ -121,6 +124,7 @@ async fn greet(
         app,
         wire,
         reader,
+        client,
         dialogue,
         proven,
         asked: None,
@@ -130,4 +134,8 @@ async fn greet(
         keepalive,
     };
     Ok(Box::new(connection))
+}
+
+fn peer(stream: &TcpStream) -> Result<IpAddr, Ended> {
+    stream.peer_addr().map(|peer| peer.ip()).map_err(|error| Ended::Lost(error.to_string()))
 }

@@ -65,8 +65,8 @@ impl Dispatch {
         let Register { options, procedure, .. } = register;
         uris::check(from, procedure, options.policy)?;
         uris::check_reserved(procedure)?;
+        let generation = self.generations.current();
         if options.policy == MatchPolicy::Exact {
-            let generation = self.generations.current();
             let routed = self.route(&generation, procedure)?;
             if let Some(routed) = &routed
                 && routed.handler.hooks().contains(Hook::Call)
@@ -75,7 +75,13 @@ impl Dispatch {
             }
             self.check_allowed(routed.as_ref(), Action::Register, from)?;
         }
-        Ok(self.dealer.register(from, register, batch)?)
+        self.dealer.register(from, register, batch)?;
+        // A reload on another thread may have looked for what to take away just before.
+        let current = self.generations.current();
+        if current.number() != generation.number() {
+            self.revoke_registrations(&current, batch);
+        }
+        Ok(())
     }
 
     fn unregister(
@@ -88,11 +94,14 @@ impl Dispatch {
     }
 
     /// Takes away the registrations that a new generation has no place for: their routes have
-    /// gone, or have a handler that answers calls by now.
+    /// gone, or have a handler that answers calls by now, or are not for their callees' roles any
+    /// more. Subscribers of a topic stay in such a case; but whoever may not offer a procedure must
+    /// not go on to read what others call it with.
     pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut Batch) {
-        let keep = |procedure: &str| match new.find(procedure) {
-            Some(routed) => !routed.handler.hooks().contains(Hook::Call),
-            None => self.unrouted == Unrouted::Broadcast,
+        let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
+            Some(routed) if routed.handler.hooks().contains(Hook::Call) => false,
+            None if self.unrouted == Unrouted::Refuse => false,
+            routed => self.check_allowed(routed.as_ref(), Action::Register, callee).is_ok(),
         };
         self.dealer.revoke(keep, effects::REVOKED, batch);
     }

@@ -7,13 +7,15 @@
 //! decides it: each has [`Dispatch::follow`] look at how things are.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jackfield_broker::Batch;
 use jackfield_routing::TimerFrom;
-use jackfield_sandbox::Outcome;
+use jackfield_sandbox::{Fault, FaultKind, Outcome};
+use tracing::warn;
 
 use super::{Dispatch, paying};
-use crate::generation::BoundTimer;
+use crate::generation::{BoundTimer, Routed};
 use crate::timers::{LaneKey, Start};
 
 /// So many ticks of a lane share their writes, and then others have a turn on the thread.
@@ -98,7 +100,7 @@ impl Dispatch {
         }
     }
 
-    /// One tick. A fault is in the log, and the next tick comes all the same.
+    /// One tick. A fault is told of in the log, and the next tick comes all the same.
     async fn tick(&self, topic: &str, batch: &mut Batch) {
         if self.wanted_timer(topic).is_none() {
             return self.follow(topic, Start::Whole);
@@ -110,7 +112,21 @@ impl Dispatch {
         let hook = routed.handler.lane(topic).on_timer(&request);
         match paying(batch, hook).await {
             Ok(Outcome { answer: (), effects }) => self.apply(&generation, effects, batch).await,
-            Err(fault) => drop(routed.failed(&fault)),
+            Err(fault) => self.tell_fault(&routed, &fault),
+        }
+    }
+
+    /// Tells the operator of a fault, but not of each: there may be ten a second, for ever.
+    fn tell_fault(&self, routed: &Routed<'_, '_>, fault: &Fault) {
+        if let FaultKind::OnHold { .. } = fault.kind {
+            return drop(routed.failed(fault));
+        }
+        let handler = routed.handler.name();
+        let what = (handler.to_owned(), fault.kind.to_string());
+        match self.faults.happened(what, Instant::now()) {
+            Some(1) => drop(routed.failed(fault)),
+            Some(times) => warn!(times, kind = fault.kind.label(), "again and again: {fault}"),
+            None => {}
         }
     }
 }

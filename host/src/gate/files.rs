@@ -2,13 +2,13 @@
 //!
 //! The files are looked at every so often: they are few, they may be anywhere, and volumes of
 //! secrets replace whole folders behind a link, of which no watcher tells reliably. What is wrong
-//! changes nothing and is told once.
+//! changes nothing and is told once. So is, at the start, what is doubtful about where users are.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jackfield_auth::{Auth, AuthSettings, FileOf};
+use jackfield_auth::{Auth, AuthSettings, FileOf, config};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -49,8 +49,13 @@ impl Files {
         Self(settings.files().into_iter().map(file).collect())
     }
 
-    /// Takes in what changes, for as long as it is polled.
-    pub(super) async fn follow(mut self, auth: &Auth) {
+    /// Says what is doubtful, and takes in what changes, for as long as it is polled.
+    pub(super) async fn follow(self, auth: &Auth) {
+        tell_doubts(auth);
+        tokio::join!(probe(auth), self.take_in(auth));
+    }
+
+    async fn take_in(mut self, auth: &Auth) {
         if self.0.is_empty() {
             return;
         }
@@ -75,12 +80,17 @@ impl File {
         }
         self.tried = stamp;
         let path = self.path.clone();
-        let Some(text) = elsewhere(move || std::fs::read_to_string(path)).await else { return };
+        let Some(text) = elsewhere(move || config::read(&path)).await else { return };
         let (file, what) = (self.path.display(), self.what());
-        match text.map(|text| auth.replace(self.of, &file.to_string(), &text)) {
-            Ok(Ok(count)) => info!(%file, count, "the {what} have changed"),
-            Ok(Err(problem)) => warn!("the {what} stay as they were: {problem}"),
-            Err(error) => warn!("the {what} stay as they were: {file}: error: {error}"),
+        let taken = text.and_then(|text| Ok(auth.replace(self.of, &file.to_string(), &text)?));
+        match taken {
+            Ok(count) => {
+                info!(%file, count, "the {what} have changed");
+                if self.of == FileOf::Users {
+                    tell_doubts(auth);
+                }
+            }
+            Err(error) => warn!("the {what} stay as they were: {error}"),
         }
     }
 
@@ -102,6 +112,20 @@ impl Stamp {
             length: metadata.len(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
+    }
+}
+
+fn tell_doubts(auth: &Auth) {
+    for doubt in auth.doubts() {
+        warn!("{doubt}");
+    }
+}
+
+/// Looks whether users can be looked up, so that whoever starts a server whose database is away
+/// need not wait for the first user to hear of it.
+async fn probe(auth: &Auth) {
+    if let Err(error) = auth.probe().await {
+        warn!("{error}; no user comes in with a ticket until they can be asked");
     }
 }
 

@@ -12,7 +12,9 @@ pub struct Ownership {
     /// The attribute with the id of the user; `user_id` unless said otherwise.
     pub user: String,
     /// The attribute with the id of the organization, `organization_id` unless said otherwise.
-    /// The channel need not have it, and `*` in its place is every organization.
+    /// The channel need not have it, and `*` in its place is every organization. It is compared
+    /// where the user source says of which organization a user is; whose it is not said of is
+    /// judged by the id alone, as in OroPlatform.
     pub organization: String,
     /// Whether `*` as the user stands for everybody.
     pub wildcard: bool,
@@ -75,23 +77,31 @@ impl Ownership {
     fn is_own(&self, request: &Request, session: &Session) -> bool {
         // Claims of another shape say nothing of the user.
         let claims: Claims = session.claims().unwrap_or_default();
-        let user = request.attribute::<u64>(&self.user).ok().filter(|id| *id != 0);
-        user.is_some() && user == number(&claims.id) && self.is_in(request, &claims)
+        let Some(user) = request.attribute_text(&self.user) else { return false };
+        // In the place of an id, `*` is never one, and `0` is what nobody's id is turned into.
+        let is_id = !matches!(user, "" | "*") && user.parse() != Ok(0);
+        is_id && is_same(user, &claims.id) && self.is_in(request, &claims)
     }
 
     /// The user source need not know organizations; if it does, the topic has to agree.
     fn is_in(&self, request: &Request, claims: &Claims) -> bool {
         let Some(organization) = request.attribute_text(&self.organization) else { return true };
-        if organization == "*" {
-            return true;
-        }
-        let Ok(organization) = organization.parse::<u64>() else { return false };
-        claims.organization_id.is_null() || number(&claims.organization_id) == Some(organization)
+        organization == "*"
+            || claims.organization_id.is_null()
+            || is_same(organization, &claims.organization_id)
     }
 }
 
-fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+/// Whether an id in a topic is the one of a claim: as the same whole number, however it is written,
+/// or as the same text.
+fn is_same(written: &str, claim: &Value) -> bool {
+    let claim = match claim {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return false,
+    };
+    let number = |text: &str| text.parse::<u64>().ok();
+    written == claim || (number(written).is_some() && number(written) == number(&claim))
 }
 
 /// Whether the channel has the variable, bare or with an inline pattern or default.
@@ -154,6 +164,21 @@ mod tests {
         check("own/99999999999999999999", json!({"id": 7}), false);
         check("own/*", json!({"id": 7}), false);
         check("own/*", json!({"id": "*"}), false);
+        check("own/7", json!({"id": 7.5}), false);
+        check("own/7", json!({"id": true}), false);
+        check("own/00", json!({"id": "00"}), false);
+    }
+
+    #[test]
+    fn an_id_may_be_any_text() {
+        check("own/u-7", json!({"id": "u-7"}), true);
+        check("own/u-7", json!({"id": "u-8"}), false);
+        check("own/u-7", json!({"id": "U-7"}), false);
+        check("own/u-7", json!({"id": 7}), false);
+        let uuid = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+        check(&format!("own/{uuid}/acme"), json!({"id": uuid, "organization_id": "acme"}), true);
+        check(&format!("own/{uuid}/acme"), json!({"id": uuid, "organization_id": "other"}), false);
+        check(&format!("own/{uuid}/acme"), json!({"id": uuid, "organization_id": 1}), false);
     }
 
     #[test]
@@ -165,7 +190,10 @@ mod tests {
         check("own/7/2", json!({"id": 7, "organization_id": null}), true);
         check("own/7/*", json!({"id": 7, "organization_id": 1}), true);
         check("own/8/*", json!({"id": 7, "organization_id": 1}), false);
-        check("own/7/x", json!({"id": 7}), false);
+        check("own/7/x", json!({"id": 7}), true);
+        check("own/7/x", json!({"id": 7, "organization_id": 1}), false);
+        check("own/7/01", json!({"id": 7, "organization_id": 1}), true);
+        check("own/7/2", json!({"id": 7, "organization_id": ""}), false);
         check("own/7/1", json!({"id": 7, "organization_id": []}), false);
     }
 

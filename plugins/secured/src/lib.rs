@@ -1,8 +1,8 @@
 //! The handler `secured`: a topic with a user id in it takes only that user as a subscriber.
 //! Whatever is published goes to all subscribers.
 //!
-//! The user source has to give the claim `id`, and may give `organization_id`. `handler.args` are
-//! those of [`Ownership`].
+//! The user source has to give the claim `id`, a number or any text, and may give
+//! `organization_id`, which is then compared as well. `handler.args` are those of [`Ownership`].
 
 use jackfield_ownership::Ownership;
 use jackfield_plugin::{Handler, Plugin, export};

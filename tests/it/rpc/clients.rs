@@ -239,6 +239,41 @@ dotted: { channel: 'open.{method}', handler: { callback: 'methods' } }
     assert_eq!(call(&mut caller, "open.sum", json!([2, 5])).await, Ok(json!([7])));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_registrations_away_from_those_who_may_not_register_any_more() {
+    let (site, server) = serve();
+    let routes = |allow: &str| {
+        format!("free: {{ channel: 'free.{{name}}', handler: {{ callback: 'mute' }}{allow} }}\n")
+    };
+    let allowing = |allow: &str| {
+        reloading(&server, || site.write("free/websocket_routing.yml", routes(allow)));
+    };
+    allowing("");
+    let mut offering = callee(&server, Codec::Json).await;
+    let mut plain = join(&server, Codec::Cbor).await;
+    let mut caller = join(&server, Codec::Json).await;
+    let registration = offering.register("free.a", json!({})).await.unwrap();
+    let kept = offering.register("open/a", json!({})).await.unwrap();
+    plain.register("free.b", json!({})).await.unwrap();
+    allowing(", allow: { register: [anonymous] }");
+    send_call(&mut caller, "free.a", &json!({}), &json!(["for it"]));
+    let invocation = offering.invocation().await;
+    assert_eq!(invocation[2], registration, "who is in the list keeps what it has");
+    allowing(", allow: { register: [staff] }");
+    let revoked = offering.message().await;
+    assert_eq!((&revoked[0], &revoked[1]), (&json!(67), &json!(0)), "{revoked}");
+    assert_eq!(revoked[2]["registration"], registration);
+    // It may still answer what it was called for before.
+    offering.send(&json!([70, invocation[1], {}, ["done"]]));
+    assert_eq!(caller.message().await[3], json!(["done"]));
+    for procedure in ["free.a", "free.b"] {
+        let answer = call(&mut caller, procedure, json!(["secret"])).await;
+        assert_eq!(answer, Err(UNKNOWN.to_owned()), "{procedure}");
+    }
+    send_call(&mut caller, "open/a", &json!({}), &json!([]));
+    assert_eq!(offering.invocation().await[2], kept);
+}
+
 #[tokio::test]
 async fn clients_of_others_are_called() {
     let (_site, server) = serve();

@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::secret::{Secret, SecretError};
 use crate::ticket::{AppSecret, AppSecretError, Validity};
 use crate::tickets::{TicketRules, Tickets};
-use crate::users::{FileUsers, Users};
+use crate::users::{FileUsers, Users, UsersError};
 use crate::verifiers::Verifiers;
 
 /// All ways in, ready to be used.
@@ -78,6 +78,8 @@ impl AuthSettings {
             }
             #[cfg(feature = "http")]
             Some(UsersSettings::Http(http)) => crate::users::HttpUsers::judge(http).err(),
+            #[cfg(feature = "sql")]
+            Some(UsersSettings::Sql(sql)) => crate::users::SqlUsers::judge(sql).err(),
             _ => None,
         };
         let keys = match self.jwt.as_ref().map(|jwt| &jwt.keys) {
@@ -90,6 +92,16 @@ impl AuthSettings {
             Some(KeySettings::Secret(_)) | None => None,
         };
         no_users.then_some(SetupError::NoUsers).into_iter().chain(users).chain(keys).collect()
+    }
+
+    /// What is not wrong in the files that are there, and is probably not meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let Some(UsersSettings::File(path)) = &self.users else { return Vec::new() };
+        let users = read(path).and_then(|text| {
+            let name = path.display().to_string();
+            Ok(FileUsers::parse(&name, &text)?)
+        });
+        users.map(|users| users.doubts()).unwrap_or_default()
     }
 
     /// The files that may change while the server runs; [`Auth::replace`] takes in what they say
@@ -157,6 +169,25 @@ impl Auth {
             },
         }
     }
+
+    /// What is not wrong in a file of users, and is probably not meant.
+    pub fn doubts(&self) -> Vec<String> {
+        match &self.tickets {
+            Some((_, Users::File(users))) => users.doubts(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the users of tickets can be looked up: [`Users::probe`].
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub async fn probe(&self) -> Result<(), UsersError> {
+        match &self.tickets {
+            Some((_, users)) => users.probe().await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl TicketSettings {
@@ -165,16 +196,12 @@ impl TicketSettings {
     /// # Errors
     /// When the secret is missing or is none.
     pub fn open(&self) -> Result<Tickets, SetupError> {
-        let threads = self.threads.unwrap_or_else(|| {
-            let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-            NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
-        });
         Ok(Tickets::new(TicketRules {
             secret: AppSecret::new(self.secret.fetch()?)?,
             validity: Validity { ttl: self.ttl.get(), skew: self.skew.get() },
             replays: self.once.then_some(self.replays),
             anonymous: self.anonymous.then(|| self.anonymous_roles.clone()),
-            verifiers: Verifiers::new(threads, self.queue),
+            verifiers: verifiers(self.threads, self.queue),
         }))
     }
 }
@@ -221,8 +248,18 @@ impl JwtSettings {
             leeway: self.leeway.get(),
             names: self.claims.clone(),
         };
-        Ok(Jwt::new(keys, rules))
+        // Apart from the threads of tickets, each of which takes far longer.
+        Ok(Jwt::new(keys, rules, verifiers(None, super::queue())))
     }
+}
+
+/// So many threads, or half of the processors.
+fn verifiers(threads: Option<NonZeroUsize>, queue: usize) -> Verifiers {
+    let threads = threads.unwrap_or_else(|| {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
+    });
+    Verifiers::new(threads, queue)
 }
 
 /// What is wrong with a file.
@@ -231,7 +268,11 @@ fn judge(path: &Path, parse: impl FnOnce(&str, &str) -> Result<(), Problem>) -> 
     judged.err()
 }
 
-pub(crate) fn read(path: &Path) -> Result<String, SetupError> {
-    std::fs::read_to_string(path)
+/// The text of a file that is read once more when it changes: [`Auth::replace`] takes it in.
+///
+/// # Errors
+/// When there is none, or it is no regular file, or far too long.
+pub fn read(path: &Path) -> Result<String, SetupError> {
+    crate::reading::read(path)
         .map_err(|source| SetupError::Unreadable { path: path.to_owned(), source })
 }

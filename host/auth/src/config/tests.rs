@@ -132,7 +132,8 @@ jwt: {{ keys: {{ secret: '{keys}' }} }}
     // The application's own ticket, of its own secret.
     let ticket = "SWRwUG85UVF0dGhTcFM0aFMrc3FCT1ArQWcxMDk4c01JOWsrc2pNZTFzcEhiZ2pYVGJ2YllYM08ycHAvK0RaTUpyb0hSdnJPTGtrbUpPZWJzVDRhcXc9PTs7MDEyMzQ1Njc4OWFiY2RlZjsyMDI0LTAxLTAyVDAzOjA0OjA1KzAwOjAw";
     let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_704_164_645);
-    let who: Authenticated = tickets.authenticate(ticket, now, &users).await.unwrap();
+    let who: Authenticated =
+        tickets.authenticate(ticket, [127, 0, 0, 1].into(), now, &users).await.unwrap();
     assert_eq!(who.roles, ["backend"]);
     assert!(auth.jwt.is_some());
 }
@@ -158,6 +159,8 @@ async fn settings_that_cannot_be_put_to_work_say_why() {
         check(&sql("sqlite://u:hunter2@h"), "has to begin with postgres://");
         check(&sql("postgres://u:hunter2@h:port/d"), "is not an address");
         check(&sql("hunter2"), "has to begin with postgres://");
+        check(&sql("pgsql://u:hunter2@h:port/d"), "is not an address");
+        check(&sql("pgsql://u:hunter2@h/d?sslmode=hunter2"), "`sslmode`");
     } else {
         check(&sql("postgres://h/d"), "built without `users.sql`");
     }
@@ -165,5 +168,23 @@ async fn settings_that_cannot_be_put_to_work_say_why() {
         check(http, "has no {username}");
     } else {
         check(http, "built without `users.http`");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_doctrine_is_one() {
+    let check = |url: &str| {
+        let yaml = format!("tickets: {{ secret: x }}\nusers: {{ sql: {{ url: '{url}' }} }}");
+        let settings = read(&yaml).unwrap();
+        assert!(settings.problems().is_empty(), "{url}: {:?}", settings.problems());
+        settings.open().unwrap();
+    };
+    if cfg!(feature = "sql") {
+        check("pgsql://u:p@h:5432/d?sslmode=disable&charset=utf8&serverVersion=13.7");
+        check("pdo-mysql://u:p@h:3306/d?sslmode=verify-full&charset=utf8mb4&serverVersion=8.0");
+        check("postgres:///d?host=/run/postgresql");
+        let wrong = "tickets: { secret: x }\nusers: { sql: { url: 'sqlite://u:hunter2@h' } }";
+        let problems = read(wrong).unwrap().problems();
+        assert!(problems[0].to_string().contains("pgsql://"), "{problems:?}");
     }
 }

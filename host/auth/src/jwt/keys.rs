@@ -8,6 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::jwk::{KeyAlgorithm, KeyOperations};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::Value;
 
 use crate::problem::Problem;
 
@@ -19,6 +20,9 @@ const SHORTEST_SECRET: usize = 32;
 const SHORTEST_MODULUS: usize = 256;
 /// More keys than any issuer has at a time. A token that names none is tried with each.
 const MOST_KEYS: usize = 100;
+
+/// What only private keys have; RFC 7518, section 6.3.2, and RFC 8037, section 2.
+const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 
 /// The keys that tokens may be signed with; at least one.
 #[derive(Debug)]
@@ -95,20 +99,19 @@ impl Keys {
     /// # Errors
     /// When it is none, when a key of it is broken, or when no key of it is of use.
     pub fn jwks(path: &str, text: &str) -> Result<Self, Problem> {
-        let set: JwkSet =
-            serde_json::from_str(text).map_err(|error| Problem::json(path, &error))?;
+        let json = |error| Problem::json(path, &error);
+        check_public(path, &serde_json::from_str(text).map_err(json)?)?;
+        let set: JwkSet = serde_json::from_str(text).map_err(json)?;
         let mut keys = Vec::new();
         for (index, jwk) in set.keys.iter().enumerate() {
-            let key = self::jwk(jwk).map_err(|wrong| {
-                let mut problem = wrong.at(path);
-                let name = match &jwk.common.key_id {
-                    Some(kid) => format!("{kid:?}"),
-                    None => format!("number {}", index + 1),
-                };
-                problem.message = format!("the key {name} {}", problem.message);
-                problem
-            })?;
+            let key = self::jwk(jwk)
+                .map_err(|wrong| wrong.of(path, jwk.common.key_id.as_deref(), index))?;
             keys.extend(key);
+        }
+        if set.keys.is_empty() {
+            let help =
+                "a JWKS is what the issuer publishes: {\"keys\": [ … ]} with one key or more";
+            return Err(Problem::new(path, None, "there are no keys in it").help(help));
         }
         if keys.is_empty() || keys.len() > MOST_KEYS {
             let count = keys.len();
@@ -170,6 +173,28 @@ impl Wrong {
     fn at(self, path: &str) -> Problem {
         Problem::new(path, None, self.0).help(self.1)
     }
+
+    /// Of one of several keys: the one of this name, or of this place where it has none.
+    fn of(self, path: &str, kid: Option<&str>, index: usize) -> Problem {
+        let mut problem = self.at(path);
+        let name = match kid {
+            Some(kid) => format!("{kid:?}"),
+            None => format!("number {}", index + 1),
+        };
+        problem.message = format!("the key {name} {}", problem.message);
+        problem
+    }
+}
+
+/// Whoever may read a file of public keys could sign as the issuer if it had private ones in it, be
+/// they of use here or not.
+fn check_public(path: &str, set: &Value) -> Result<(), Problem> {
+    let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_private = |key: &Value| PRIVATE.iter().any(|member| key.get(member).is_some());
+    let Some(index) = keys.iter().position(is_private) else { return Ok(()) };
+    let kid = keys.get(index).and_then(|key| key.get("kid")).and_then(Value::as_str);
+    let help = "take the issuer's public keys, and consider this one known to others: replace it";
+    Err(Wrong("is a private key", help).of(path, kid, index))
 }
 
 fn hmac(secret: &[u8]) -> Result<DecodingKey, Wrong> {

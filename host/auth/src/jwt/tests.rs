@@ -2,6 +2,8 @@
 
 mod issuer;
 
+use std::num::NonZeroUsize;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use proptest::prelude::*;
@@ -26,12 +28,50 @@ fn jwks(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
+fn jwt(keys: Keys, rules: JwtRules) -> Jwt {
+    Jwt::new(keys, rules, Verifiers::new(NonZeroUsize::MIN, 8))
+}
+
 fn shared() -> Jwt {
-    Jwt::new(Keys::secret("secret", SECRET).unwrap(), rules())
+    jwt(Keys::secret("secret", SECRET).unwrap(), rules())
 }
 
 fn good() -> Value {
     json!({ "sub": "7", "exp": NOW + 60 })
+}
+
+/// Signatures wait for a thread, and what is refused without one does not.
+#[tokio::test]
+async fn signatures_are_verified_where_there_is_room() {
+    let verifiers = Verifiers::new(NonZeroUsize::MIN, 0);
+    let keys = Keys::secret("secret", SECRET).unwrap();
+    let jwt = Jwt::new(keys, rules(), verifiers.clone());
+    let good = Issuer::hs().token(&good());
+    let here = IpAddr::from([192, 0, 2, 1]);
+    let who = jwt.authenticate(&good, here, at(NOW)).await.unwrap();
+    assert_eq!(who.id.as_deref(), Some("7"));
+    let expired = jwt.authenticate(&good, here, at(NOW + 99)).await.unwrap_err();
+    assert!(!expired.is_temporary(), "{expired}");
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (started, start) = tokio::sync::oneshot::channel();
+    let busy = tokio::spawn(async move {
+        let work = move || {
+            started.send(()).unwrap();
+            released.recv().unwrap();
+        };
+        verifiers.run(IpAddr::from([192, 0, 2, 2]), work).await
+    });
+    start.await.unwrap();
+    let refused = jwt.authenticate(&good, here, at(NOW)).await.unwrap_err();
+    assert!(refused.is_temporary(), "{refused}");
+    let other = Issuer::ed().token(&json!({}));
+    for worthless in ["x", "a.b.c", &other] {
+        let refused = jwt.authenticate(worthless, here, at(NOW)).await.unwrap_err();
+        assert!(!refused.is_temporary(), "{refused}");
+    }
+    release.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    assert!(jwt.authenticate(&good, here, at(NOW)).await.is_ok());
 }
 
 #[test]
@@ -44,17 +84,17 @@ fn every_algorithm_by_every_form_of_its_key() {
         let pem = Keys::pem("keys.pem", &issuer.pem()).unwrap();
         let set = Keys::jwks("keys.json", &jwks(&[issuer.jwk("a")])).unwrap();
         for keys in [pem, set] {
-            let jwt = Jwt::new(keys, rules());
-            let who = jwt.authenticate(&issuer.token(&good()), at(NOW)).unwrap();
+            let jwt = self::jwt(keys, rules());
+            let who = jwt.judge.whose(&issuer.token(&good()), at(NOW)).unwrap();
             assert_eq!((who.id.as_deref(), who.method.as_str()), (Some("7"), "jwt"));
-            assert!(jwt.authenticate(&other.token(&good()), at(NOW)).is_err());
+            assert!(jwt.judge.whose(&other.token(&good()), at(NOW)).is_err());
         }
     }
     let shared_set = Keys::jwks("keys.json", &jwks(&[Issuer::hs().jwk("a")])).unwrap();
-    for jwt in [shared(), Jwt::new(shared_set, rules())] {
-        assert!(jwt.authenticate(&Issuer::hs().token(&good()), at(NOW)).is_ok());
+    for jwt in [shared(), jwt(shared_set, rules())] {
+        assert!(jwt.judge.whose(&Issuer::hs().token(&good()), at(NOW)).is_ok());
         let other = Issuer::Hs(b"another secret of thirty-two bytes".to_vec());
-        assert_eq!(jwt.authenticate(&other.token(&good()), at(NOW)), Err(JwtError::Signature));
+        assert_eq!(jwt.judge.whose(&other.token(&good()), at(NOW)), Err(JwtError::Signature));
     }
 }
 
@@ -68,52 +108,52 @@ fn the_token_of_the_rfc() {
     let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     let names = ClaimNames { id: "iss".to_owned(), ..ClaimNames::default() };
     let rules = JwtRules { issuers: vec!["joe".to_owned()], names, ..JwtRules::default() };
-    let jwt = Jwt::new(Keys::jwks("keys.json", &jwks(&[key])).unwrap(), rules);
-    let joe = jwt.authenticate(token, at(1_300_819_379)).unwrap();
+    let jwt = self::jwt(Keys::jwks("keys.json", &jwks(&[key])).unwrap(), rules);
+    let joe = jwt.judge.whose(token, at(1_300_819_379)).unwrap();
     assert_eq!(joe.id.as_deref(), Some("joe"));
     assert_eq!(joe.claims["http://example.com/is_root"], true);
-    let late = jwt.authenticate(token, at(1_300_819_380));
+    let late = jwt.judge.whose(token, at(1_300_819_380));
     assert_eq!(late, Err(JwtError::Expired { ago: 0 }));
 }
 
 #[test]
 fn a_token_cannot_choose_how_it_is_verified() {
     let rs = Issuer::rs();
-    let jwt = Jwt::new(Keys::pem("keys.pem", &rs.pem()).unwrap(), rules());
+    let jwt = self::jwt(Keys::pem("keys.pem", &rs.pem()).unwrap(), rules());
     // A public key taken for a secret, in each form in which it may be lying about.
     for secret in [rs.pem().into_bytes(), rs.public_key()] {
         let forged = Issuer::Hs(secret).token(&good());
-        let refused = jwt.authenticate(&forged, at(NOW));
+        let refused = jwt.judge.whose(&forged, at(NOW));
         assert_eq!(refused, Err(JwtError::Algorithm { algorithm: "HS256".to_owned() }));
     }
     // No signature at all, and one that is left out.
     let encode = |json: Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     for algorithm in ["none", "None", "NONE", ""] {
         let unsigned = format!("{}.{}.", encode(json!({ "alg": algorithm })), encode(good()));
-        assert_eq!(jwt.authenticate(&unsigned, at(NOW)), Err(JwtError::Malformed));
+        assert_eq!(jwt.judge.whose(&unsigned, at(NOW)), Err(JwtError::Malformed));
     }
     let bare = format!("{}.{}.", encode(json!({ "alg": "RS256" })), encode(good()));
-    assert_eq!(jwt.authenticate(&bare, at(NOW)), Err(JwtError::Signature));
+    assert_eq!(jwt.judge.whose(&bare, at(NOW)), Err(JwtError::Signature));
     // An algorithm of the same family that is not the key's.
     for algorithm in ["RS384", "RS512", "PS256", "ES256", "EdDSA"] {
         let token = rs.signed(&json!({ "alg": algorithm }), &good());
-        let refused = jwt.authenticate(&token, at(NOW));
+        let refused = jwt.judge.whose(&token, at(NOW));
         assert_eq!(refused, Err(JwtError::Algorithm { algorithm: algorithm.to_owned() }));
     }
     // A token that brings its own key along.
     let own = Issuer::ed();
     let header = json!({ "alg": "EdDSA", "jwk": own.jwk("own"), "jku": "https://example.com" });
-    assert!(jwt.authenticate(&own.signed(&header, &good()), at(NOW)).is_err());
+    assert!(jwt.judge.whose(&own.signed(&header, &good()), at(NOW)).is_err());
     // In a set of mixed keys, each is for its own algorithm only, whatever name a token gives.
     let set = jwks(&[rs.jwk("public"), Issuer::hs().jwk("shared")]);
-    let jwt = Jwt::new(Keys::jwks("keys.json", &set).unwrap(), rules());
+    let jwt = self::jwt(Keys::jwks("keys.json", &set).unwrap(), rules());
     let header = json!({ "alg": "HS256", "kid": "public" });
     let forged = Issuer::Hs(rs.pem().into_bytes()).signed(&header, &good());
-    let refused = jwt.authenticate(&forged, at(NOW));
+    let refused = jwt.judge.whose(&forged, at(NOW));
     assert_eq!(refused, Err(JwtError::UnknownKey { kid: "public".to_owned() }));
     // What would have to be understood and is not.
     let header = json!({ "alg": "RS256", "crit": ["exp"] });
-    assert_eq!(jwt.authenticate(&rs.signed(&header, &good()), at(NOW)), Err(JwtError::Critical));
+    assert_eq!(jwt.judge.whose(&rs.signed(&header, &good()), at(NOW)), Err(JwtError::Critical));
 }
 
 #[test]
@@ -122,16 +162,16 @@ fn no_part_can_be_exchanged() {
     let other = Issuer::hs().token(&json!({ "sub": "1", "exp": NOW + 60 }));
     let (token, other): (Vec<_>, Vec<_>) = (token.split('.').collect(), other.split('.').collect());
     let mixed = [token[0], other[1], token[2]].join(".");
-    assert_eq!(shared().authenticate(&mixed, at(NOW)), Err(JwtError::Signature));
+    assert_eq!(shared().judge.whose(&mixed, at(NOW)), Err(JwtError::Signature));
     for text in ["", ".", "..", "a.b.c", &token[..2].join("."), &"x".repeat(LONGEST + 1)] {
-        assert_eq!(shared().authenticate(text, at(NOW)), Err(JwtError::Malformed), "{text}");
+        assert_eq!(shared().judge.whose(text, at(NOW)), Err(JwtError::Malformed), "{text}");
     }
 }
 
 #[test]
 fn a_token_is_good_for_its_time() {
     let check = |claims: Value, expect: Result<(), JwtError>| {
-        let verdict = shared().authenticate(&Issuer::hs().token(&claims), at(NOW)).map(drop);
+        let verdict = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW)).map(drop);
         assert_eq!(verdict, expect, "{claims}");
     };
     let no_time = || {
@@ -166,11 +206,11 @@ fn a_token_is_good_for_its_time() {
 fn a_token_has_to_be_of_an_issuer_and_for_us() {
     let some = |text: &str| vec![text.to_owned(), "other".to_owned()];
     let rules = JwtRules { issuers: some("joe"), audiences: some("jackfield"), ..rules() };
-    let strict = Jwt::new(Keys::secret("secret", SECRET).unwrap(), rules);
+    let strict = jwt(Keys::secret("secret", SECRET).unwrap(), rules);
     let check = |jwt: &Jwt, more: Value, expect: Result<(), JwtError>| {
         let mut claims = good();
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let verdict = jwt.authenticate(&Issuer::hs().token(&claims), at(NOW)).map(drop);
+        let verdict = jwt.judge.whose(&Issuer::hs().token(&claims), at(NOW)).map(drop);
         assert_eq!(verdict, expect, "{claims}");
     };
     check(&strict, json!({ "iss": "joe", "aud": "jackfield" }), Ok(()));
@@ -178,6 +218,9 @@ fn a_token_has_to_be_of_an_issuer_and_for_us() {
     check(&strict, json!({ "iss": "jim", "aud": "jackfield" }), Err(JwtError::Issuer));
     check(&strict, json!({ "aud": "jackfield" }), Err(JwtError::Issuer));
     check(&strict, json!({ "iss": 7, "aud": "jackfield" }), Err(JwtError::Issuer));
+    check(&strict, json!({ "iss": ["joe"], "aud": "jackfield" }), Err(JwtError::Issuer));
+    check(&strict, json!({ "iss": ["joe", "evil"], "aud": "jackfield" }), Err(JwtError::Issuer));
+    check(&shared(), json!({ "iss": ["joe", "evil"] }), Err(JwtError::Issuer));
     check(&strict, json!({ "iss": "joe", "aud": "elsewhere" }), Err(JwtError::Audience));
     check(&strict, json!({ "iss": "joe", "aud": [] }), Err(JwtError::Audience));
     check(&strict, json!({ "iss": "joe" }), Err(JwtError::Audience));
@@ -197,11 +240,11 @@ fn claims_become_an_identity() {
         roles: "realm_access.roles".to_owned(),
         organization: "https://acme.example/org".to_owned(),
     };
-    let jwt = Jwt::new(Keys::secret("secret", SECRET).unwrap(), JwtRules { names, ..rules() });
+    let jwt = self::jwt(Keys::secret("secret", SECRET).unwrap(), JwtRules { names, ..rules() });
     let check = |claims: Value, expect: Result<Expected<'_>, &str>| {
         let mut claims = claims;
         claims["exp"] = (NOW + 60).into();
-        let who = jwt.authenticate(&Issuer::hs().token(&claims), at(NOW));
+        let who = jwt.judge.whose(&Issuer::hs().token(&claims), at(NOW));
         let who = who.map_err(|error| error.to_string());
         let (id, username, roles, organization) = match expect {
             Ok(expect) => expect,
@@ -239,7 +282,7 @@ fn claims_become_an_identity() {
     );
 
     let claims = json!({ "uid": "7", "name": "ann", "locale": "en", "exp": NOW + 60 });
-    let who = jwt.authenticate(&Issuer::hs().token(&claims), at(NOW)).unwrap();
+    let who = jwt.judge.whose(&Issuer::hs().token(&claims), at(NOW)).unwrap();
     assert_eq!(Value::Object(who.claims), json!({ "locale": "en", "exp": NOW + 60 }));
 }
 
@@ -250,41 +293,41 @@ fn keys_rotate() {
         issuer.signed(&json!({ "alg": issuer.algorithm(), "kid": kid }), &good())
     };
     let (by_old, by_new) = (token(&old, "2024"), token(&new, "2025"));
-    let jwt = Jwt::new(Keys::jwks("keys.json", &jwks(&[old.jwk("2024")])).unwrap(), rules());
-    assert!(jwt.authenticate(&by_old, at(NOW)).is_ok());
-    let early = jwt.authenticate(&by_new, at(NOW)).unwrap_err();
+    let jwt = self::jwt(Keys::jwks("keys.json", &jwks(&[old.jwk("2024")])).unwrap(), rules());
+    assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
+    let early = jwt.judge.whose(&by_new, at(NOW)).unwrap_err();
     assert_eq!(early, JwtError::Algorithm { algorithm: "EdDSA".to_owned() });
     // For a while both are good.
     jwt.replace("keys.json", &jwks(&[old.jwk("2024"), new.jwk("2025")])).unwrap();
-    assert!(jwt.authenticate(&by_old, at(NOW)).is_ok());
-    assert!(jwt.authenticate(&by_new, at(NOW)).is_ok());
+    assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
+    assert!(jwt.judge.whose(&by_new, at(NOW)).is_ok());
     // A file that is half written changes nothing.
     jwt.replace("keys.json", "{ \"keys\": [").unwrap_err();
     jwt.replace("keys.json", &new.pem()).unwrap_err();
-    assert!(jwt.authenticate(&by_old, at(NOW)).is_ok());
+    assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
     // The same algorithm, and another key of another name.
     let newest = Issuer::ed();
     jwt.replace("keys.json", &jwks(&[newest.jwk("2026")])).unwrap();
-    assert!(jwt.authenticate(&by_old, at(NOW)).is_err());
-    let late = jwt.authenticate(&by_new, at(NOW)).unwrap_err();
+    assert!(jwt.judge.whose(&by_old, at(NOW)).is_err());
+    let late = jwt.judge.whose(&by_new, at(NOW)).unwrap_err();
     assert_eq!(late, JwtError::UnknownKey { kid: "2025".to_owned() });
-    assert!(jwt.authenticate(&token(&newest, "2026"), at(NOW)).is_ok());
+    assert!(jwt.judge.whose(&token(&newest, "2026"), at(NOW)).is_ok());
 }
 
 #[test]
 fn nameless_tokens_are_tried_with_every_key_of_their_algorithm() {
     let (first, second) = (Issuer::ed(), Issuer::ed());
     let set = jwks(&[first.jwk("a"), second.jwk("b")]);
-    let jwt = Jwt::new(Keys::jwks("keys.json", &set).unwrap(), rules());
-    assert!(jwt.authenticate(&second.token(&good()), at(NOW)).is_ok());
-    let expired = jwt.authenticate(&second.token(&json!({ "sub": "7", "exp": 1 })), at(NOW));
+    let jwt = self::jwt(Keys::jwks("keys.json", &set).unwrap(), rules());
+    assert!(jwt.judge.whose(&second.token(&good()), at(NOW)).is_ok());
+    let expired = jwt.judge.whose(&second.token(&json!({ "sub": "7", "exp": 1 })), at(NOW));
     assert_eq!(expired, Err(JwtError::Expired { ago: NOW - 1 }));
-    assert_eq!(jwt.authenticate(&Issuer::ed().token(&good()), at(NOW)), Err(JwtError::Signature));
+    assert_eq!(jwt.judge.whose(&Issuer::ed().token(&good()), at(NOW)), Err(JwtError::Signature));
     let pems = Keys::pem("keys.pem", &format!("{}\n{}", first.pem(), second.pem())).unwrap();
     assert_eq!(pems.count(), 2);
-    let jwt = Jwt::new(pems, rules());
+    let jwt = self::jwt(pems, rules());
     let named = second.signed(&json!({ "alg": "EdDSA", "kid": "b" }), &good());
-    assert!(jwt.authenticate(&named, at(NOW)).is_ok());
+    assert!(jwt.judge.whose(&named, at(NOW)).is_ok());
 }
 
 #[test]
@@ -320,6 +363,22 @@ fn keys_that_are_of_no_use_are_refused_or_left_aside() {
         assert_eq!(set(aside.clone()).unwrap().count(), 1, "{aside}");
         Keys::jwks("keys.json", &jwks(&[aside])).unwrap_err();
     }
+    let private = |mut key: Value, more: &str, expect: &str| {
+        key[more] = "c2VjcmV0".into();
+        let problem = set(key).unwrap_err().to_string();
+        assert!(problem.contains(expect), "{problem}");
+        assert!(problem.contains("is a private key") && !problem.contains("c2VjcmV0"), "{problem}");
+    };
+    private(Issuer::rs().jwk("rsa"), "d", r#"the key "rsa" "#);
+    private(Issuer::es().jwk("ec"), "d", r#"the key "ec" "#);
+    private(Issuer::ed().jwk("ed"), "d", r#"the key "ed" "#);
+    private(Issuer::rs().jwk("p"), "p", r#"the key "p" "#);
+    private(json!({ "kty": "new" }), "d", "the key number 2 ");
+    let mut encrypts = ed.jwk("x");
+    encrypts["use"] = "enc".into();
+    private(encrypts, "d", r#"the key "x" "#);
+    let empty = Keys::jwks("keys.json", r#"{"keys":[]}"#).unwrap_err().to_string();
+    assert!(empty.starts_with("keys.json: error: there are no keys in it\n  = help:"), "{empty}");
     let weak = set(json!({ "kty": "oct", "k": "c2hvcnQ", "kid": "weak" })).unwrap_err();
     assert!(weak.to_string().contains(r#"the key "weak" is a secret that is too short"#), "{weak}");
     assert!(!weak.to_string().contains("c2hvcnQ"), "{weak}");
@@ -338,9 +397,9 @@ proptest! {
     #[test]
     fn reading_never_fails_otherwise(header in any::<String>(), token in any::<String>()) {
         let encoded = BASE64_URL_SAFE_NO_PAD.encode(&header);
-        let _ = shared().authenticate(&token, at(NOW));
+        let _ = shared().judge.whose(&token, at(NOW));
         let odd = [encoded.as_str(); 3].join(".");
-        prop_assert!(shared().authenticate(&odd, at(NOW)).is_err());
+        prop_assert!(shared().judge.whose(&odd, at(NOW)).is_err());
     }
 
     /// No change of one character makes another token that is good.
@@ -352,7 +411,7 @@ proptest! {
         changed.replace_range(index..=index, &to);
         // The last character has bits that stand for nothing, and it is strict about them.
         prop_assume!(changed != token);
-        prop_assert!(shared().authenticate(&changed, at(NOW)).is_err());
+        prop_assert!(shared().judge.whose(&changed, at(NOW)).is_err());
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) fn of(parts: &[&str], secret: &AppSecret) -> Result<String, TicketErr
     input.push(b'{');
     input.extend_from_slice(secret.reveal().as_bytes());
     input.push(b'}');
+    #[cfg(test)]
+    tests::MADE.with_borrow_mut(|made| made.push(salted));
 
     let mut digest = Sha512::digest(input.as_slice());
     input.splice(..0, digest);
@@ -45,4 +47,15 @@ pub(super) fn of(parts: &[&str], secret: &AppSecret) -> Result<String, TicketErr
 /// Whether two digests are the same, in a time that does not tell where they differ.
 pub(super) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// Bytes that were salted for each digest that was made on this thread: what its time is
+        /// measured by, where time itself is not to be trusted.
+        pub(in super::super) static MADE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    }
 }

@@ -74,6 +74,31 @@ fn another_secret_or_password_proves_nothing() {
 }
 
 #[test]
+fn what_it_costs_does_not_tell_who_is_known() {
+    let bcrypt = "$2y$13$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyz01234";
+    assert_eq!((bcrypt.len(), DECOY.len()), (60, 60));
+    let ticket = Ticket::parse(ADMIN).unwrap();
+    let cost = |password: Option<&str>, expect: TicketError| {
+        let password = password.and_then(|text| PasswordHash::new(text.to_owned()));
+        assert_eq!(ticket.verify(&secret(), password.as_ref()), Err(expect));
+        digest::tests::MADE.take()
+    };
+    let known = cost(Some(bcrypt), TicketError::WrongDigest);
+    assert_eq!(known.len(), 1);
+    assert_eq!(cost(None, TicketError::NoPassword), known);
+}
+
+#[test]
+fn the_decoy_proves_nothing() {
+    let decoy = PasswordHash::new(DECOY.to_owned()).unwrap();
+    let holder = Holder::User { username: "admin", password: &decoy };
+    let ticket = Ticket::mint(&secret(), holder, NONCE, at(CREATED)).unwrap();
+    let ticket = Ticket::parse(&ticket).unwrap();
+    assert_eq!(ticket.verify(&secret(), None), Err(TicketError::NoPassword));
+    assert_eq!(ticket.verify(&secret(), Some(&password())), Err(TicketError::WrongDigest));
+}
+
+#[test]
 fn no_part_can_be_exchanged() {
     let plain = String::from_utf8(BASE64_STANDARD.decode(ADMIN).unwrap()).unwrap();
     for (from, to) in [

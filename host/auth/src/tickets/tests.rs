@@ -1,5 +1,6 @@
 //! From tickets to identities, with users of a file.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -8,6 +9,8 @@ use super::*;
 use crate::ticket::Holder;
 use crate::users::FileUsers;
 
+/// Where the tests' clients come from.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const NOW: u64 = 1_700_000_000;
 const USERS: &str = r"
 users:
@@ -51,7 +54,7 @@ fn anonymous() -> String {
 #[tokio::test]
 async fn a_good_ticket_tells_who_comes() {
     let tickets = Tickets::new(rules());
-    let admin = tickets.authenticate(&of("admin", "hash-of-admin"), at(NOW), &users()).await;
+    let admin = tickets.authenticate(&of("admin", "hash-of-admin"), HERE, at(NOW), &users()).await;
     let admin = admin.unwrap();
     assert_eq!(admin.id.as_deref(), Some("1"));
     assert_eq!(admin.username, "admin");
@@ -60,11 +63,11 @@ async fn a_good_ticket_tells_who_comes() {
     assert_eq!(admin.method.as_str(), "ticket");
     assert!(!admin.is_anonymous());
 
-    let backend = tickets.authenticate(&anonymous(), at(NOW + 300), &users()).await.unwrap();
+    let backend = tickets.authenticate(&anonymous(), HERE, at(NOW + 300), &users()).await.unwrap();
     assert!(backend.is_anonymous());
     assert_eq!(backend.roles, ["backend"]);
     // Without a memory of used ones a ticket is good again, as in the application itself.
-    assert!(tickets.authenticate(&anonymous(), at(NOW + 300), &users()).await.is_ok());
+    assert!(tickets.authenticate(&anonymous(), HERE, at(NOW + 300), &users()).await.is_ok());
 }
 
 #[tokio::test]
@@ -72,7 +75,7 @@ async fn whoever_is_refused_is_refused_for_a_reason() {
     let tickets = Tickets::new(rules());
     let users = users();
     let refusal = async |ticket: String, now: u64| {
-        let refusal = tickets.authenticate(&ticket, at(now), &users).await.unwrap_err();
+        let refusal = tickets.authenticate(&ticket, HERE, at(now), &users).await.unwrap_err();
         assert!(!refusal.is_temporary());
         refusal.to_string()
     };
@@ -96,16 +99,9 @@ async fn whoever_is_refused_is_refused_for_a_reason() {
 }
 
 #[tokio::test]
-async fn the_decoy_lets_nobody_in() {
-    let tickets = Tickets::new(rules());
-    let refusal = tickets.authenticate(&of("nobody", DECOY), at(NOW), &users()).await;
-    assert_eq!(refusal, Err(TicketRefusal::Unknown { username: Some("nobody".to_owned()) }));
-}
-
-#[tokio::test]
 async fn anonymous_tickets_can_be_refused() {
     let tickets = Tickets::new(TicketRules { anonymous: None, ..rules() });
-    let refusal = tickets.authenticate(&anonymous(), at(NOW), &users()).await;
+    let refusal = tickets.authenticate(&anonymous(), HERE, at(NOW), &users()).await;
     assert_eq!(refusal, Err(TicketRefusal::Anonymous));
 }
 
@@ -117,14 +113,15 @@ async fn a_ticket_can_be_for_one_use() {
     let ticket = of("admin", "hash-of-admin");
     // One that fails is not remembered.
     let wrong = of("admin", "hash-of-former");
-    assert!(tickets.authenticate(&wrong, at(NOW), &users).await.is_err());
-    assert!(tickets.authenticate(&ticket, at(NOW), &users).await.is_ok());
-    let again = tickets.authenticate(&ticket, at(NOW + 300), &users).await.unwrap_err();
+    assert!(tickets.authenticate(&wrong, HERE, at(NOW), &users).await.is_err());
+    assert!(tickets.authenticate(&ticket, HERE, at(NOW), &users).await.is_ok());
+    let again = tickets.authenticate(&ticket, HERE, at(NOW + 300), &users).await.unwrap_err();
     assert!(again.to_string().contains("used before"), "{again}");
     // The same ticket in another writing is the same ticket.
-    let unpadded = tickets.authenticate(&format!(" {ticket}"), at(NOW), &users).await.unwrap_err();
+    let unpadded =
+        tickets.authenticate(&format!(" {ticket}"), HERE, at(NOW), &users).await.unwrap_err();
     assert!(unpadded.to_string().contains("used before"), "{unpadded}");
-    let full = tickets.authenticate(&anonymous(), at(NOW), &users).await.unwrap_err();
+    let full = tickets.authenticate(&anonymous(), HERE, at(NOW), &users).await.unwrap_err();
     assert!(full.is_temporary(), "{full}");
 }
 
@@ -139,11 +136,11 @@ async fn a_full_queue_is_a_temporary_refusal() {
             started.send(()).unwrap();
             released.recv().unwrap();
         };
-        verifiers.run(work).await
+        verifiers.run(HERE, work).await
     });
     start.await.unwrap();
     for ticket in [of("admin", "hash-of-admin"), of("nobody", "x"), anonymous()] {
-        let refusal = tickets.authenticate(&ticket, at(NOW), &users()).await.unwrap_err();
+        let refusal = tickets.authenticate(&ticket, HERE, at(NOW), &users()).await.unwrap_err();
         assert!(refusal.is_temporary(), "{refusal}");
     }
     release.send(()).unwrap();

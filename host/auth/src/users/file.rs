@@ -17,19 +17,31 @@
 //! [`FileUsers::replace`], and if the new text is wrong the users before it stay.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use crate::problem::Problem;
-use crate::user::{User, WrittenHash, WrittenId};
+use crate::user::{PasswordHash, User, WrittenHash, WrittenId};
 
 /// The users that a file names.
 #[derive(Debug)]
-pub struct FileUsers(ArcSwap<HashMap<String, Arc<User>>>);
+pub struct FileUsers(ArcSwap<Known>);
+
+#[derive(Debug)]
+struct Known {
+    users: HashMap<String, Arc<User>>,
+    /// What is probably not meant, each with its place.
+    doubts: Vec<String>,
+}
+
+/// Characters of the shortest text that is taken for a hash: fewer cannot be told from a password.
+const SHORTEST_HASH: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,15 +54,55 @@ struct Written {
 struct WrittenUser {
     id: Spanned<WrittenId>,
     #[serde(default)]
-    password: WrittenHash,
+    password: Option<Spanned<WrittenHash>>,
     #[serde(default)]
-    roles: Vec<String>,
+    roles: WrittenRoles,
     #[serde(default)]
     organization: Option<WrittenId>,
     #[serde(default = "enabled")]
     enabled: bool,
     #[serde(default)]
     claims: Map<String, Value>,
+}
+
+/// A list of roles. What serde says by itself of something else repeats it, and it may be anything.
+#[derive(Default)]
+struct WrittenRoles(Vec<String>);
+
+impl<'de> Deserialize<'de> for WrittenRoles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RolesVisitor)
+    }
+}
+
+struct RolesVisitor;
+
+impl RolesVisitor {
+    const WRONG: &'static str = "roles are a list: write [ROLE_X], also for a single one";
+}
+
+impl<'de> Visitor<'de> for RolesVisitor {
+    type Value = WrittenRoles;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of roles: [ROLE_X]")
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<WrittenRoles, E> {
+        Err(E::custom(Self::WRONG))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<WrittenRoles, E> {
+        Ok(WrittenRoles::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<WrittenRoles, A::Error> {
+        let mut roles = Vec::new();
+        while let Some(role) = list.next_element()? {
+            roles.push(role);
+        }
+        Ok(WrittenRoles(roles))
+    }
 }
 
 fn enabled() -> bool {
@@ -77,24 +129,38 @@ impl FileUsers {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.load().len()
+        self.0.load().users.len()
+    }
+
+    /// What is probably not meant, each complete with its place.
+    pub fn doubts(&self) -> Vec<String> {
+        self.0.load().doubts.clone()
     }
 
     pub(super) fn find(&self, username: &str) -> Option<Arc<User>> {
-        self.0.load().get(username).cloned()
+        self.0.load().users.get(username).cloned()
     }
 }
 
-fn read(path: &str, text: &str) -> Result<HashMap<String, Arc<User>>, Problem> {
-    if text.trim().is_empty() {
+fn read(path: &str, text: &str) -> Result<Known, Problem> {
+    let mut lines = text.lines().map(str::trim_start);
+    if lines.all(|line| line.is_empty() || line.starts_with('#')) {
         // Half-written files are empty at first, and nobody means to lock everybody out by one.
         let problem = Problem::new(path, None, "the file is empty");
-        return Err(problem.help("write `users: {}` if there are to be no users"));
+        return Err(problem.help(
+            "write `users: { NAME: { id: 1, password: 'HASH' } }`, or `users: {}` if there are to be \
+             no users",
+        ));
     }
-    let written: Written =
-        serde_saphyr::from_str(text).map_err(|error| Problem::yaml(path, &error))?;
+    let written: Written = serde_saphyr::from_str(text).map_err(|error| {
+        // What is wrong with a value is no help if it only ends elsewhere than was meant.
+        match serde_saphyr::from_str::<IgnoredAny>(text) {
+            Ok(IgnoredAny) => Problem::yaml(path, &error),
+            Err(broken) => Problem::broken_yaml(path, &broken),
+        }
+    })?;
     let mut holders: HashMap<String, String> = HashMap::new();
-    let mut users = HashMap::new();
+    let (mut users, mut doubts) = (HashMap::new(), Vec::new());
     for (username, written) in written.users {
         let place = Some(written.id.referenced);
         if !super::is_name(&username) {
@@ -106,24 +172,48 @@ fn read(path: &str, text: &str) -> Result<HashMap<String, Arc<User>>, Problem> {
             let message = format!("the users `{other}` and `{username}` have the same id, {id}");
             return Err(Problem::new(path, place, message).help("give each an id of its own"));
         }
+        let password = written.password.and_then(|hash| {
+            let (place, hash) = (hash.referenced, hash.value.0?);
+            doubts.extend(doubt(&hash).map(|why| {
+                let (line, column) = (place.line(), place.column());
+                format!(
+                    "{path}:{line}:{column}: warning: the password of {username:?} is no hash: \
+                     {why}\n  = help: write what the application has stored, such as $2y$13$ and 53 \
+                     characters more"
+                )
+            }));
+            Some(hash)
+        });
         let user = User {
             id,
             username: username.clone(),
-            password: written.password.0,
-            roles: written.roles,
+            password,
+            roles: written.roles.0,
             organization: written.organization.map(|id| id.0),
             enabled: written.enabled,
             claims: written.claims,
         };
         users.insert(username, Arc::new(user));
     }
-    Ok(users)
+    Ok(Known { users, doubts })
+}
+
+/// Why a text is hardly the hash of a password. Applications may store what they like, so this is
+/// not for sure.
+fn doubt(hash: &PasswordHash) -> Option<&'static str> {
+    let text = hash.reveal();
+    if !text.is_ascii() {
+        Some("hashes have ASCII characters only")
+    } else if text.len() < SHORTEST_HASH {
+        Some("it is too short for one")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::user::PasswordHash;
 
     const FILE: &str = r"
 users:
@@ -195,8 +285,44 @@ users:
         check("users:\n  a: { id: 1, enabled: maybe }", "users.yml:2:");
         check("users:\n  '': { id: 1 }", "users.yml:2:");
         check("people: {}", "unknown key `people`");
-        check("# nothing\n", "users.yml");
-        check("", "the file is empty");
+        check(
+            "users:\n  a: { id: 1, roles: ROLE_X }",
+            "users.yml:2:22: error: roles are a list: write [ROLE_X]",
+        );
+        check("users:\n  a: { id: 1, roles: 7 }", "write a list of roles: [ROLE_X]");
+        check("users:\n  a: { id: 1, roles: { a: b } }", "write a list of roles: [ROLE_X]");
+        for broken in ["password: [ }", "password: [", "roles: [A", "password: 'x"] {
+            check(&format!("users:\n  a: {{ id: 1, {broken}"), "error: this is broken YAML: ");
+        }
+        for empty in ["", "  \n", "# nothing\n"] {
+            check(empty, "users.yml: error: the file is empty\n  = help: write `users: { NAME:");
+        }
+    }
+
+    #[test]
+    fn what_is_hardly_a_hash_is_doubted() {
+        let check = |password: &str, expect: Option<&str>| {
+            let text = format!("users:\n  a:\n    id: 1\n    password: {password}");
+            let doubts = FileUsers::parse("users.yml", &text).unwrap().doubts();
+            match expect {
+                None => assert_eq!(doubts, [""; 0], "{password}"),
+                Some(expect) => {
+                    let place = "users.yml:4:15: warning: the password of \"a\" is no hash: ";
+                    assert!(doubts[0].starts_with(&format!("{place}{expect}\n")), "{doubts:?}");
+                    assert!(!doubts[0].contains("hunter2"), "{doubts:?}");
+                }
+            }
+        };
+        check("'$2y$13$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyz01234'", None);
+        check("5f4dcc3b5aa765d61d8327deb882cf99", None);
+        check("''", None);
+        check("~", None);
+        check("'$2y$13$…'", Some("hashes have ASCII characters only"));
+        check("hunter2", Some("it is too short for one"));
+        let users = FileUsers::parse("users.yml", "users: { a: { id: 1, password: x } }").unwrap();
+        assert_eq!(users.doubts().len(), 1);
+        users.replace("users.yml", "users: { a: { id: 1 } }").unwrap();
+        assert_eq!(users.doubts(), [""; 0]);
     }
 
     #[test]

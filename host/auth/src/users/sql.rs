@@ -14,20 +14,24 @@
 //!
 //! Nothing is remembered, so that whoever is disabled or has a new password is so at once.
 //!
-//! To a database on another machine, add `?sslmode=verify-full` (PostgreSQL) or
-//! `?ssl-mode=VERIFY_IDENTITY` (MySQL) to the address: the default is to encrypt if the other side
-//! can, and to trust whoever answers.
+//! The address may be the application's own, as Doctrine takes it.
+//!
+//! To a database on another machine, add `?sslmode=verify-full` to the address, be it PostgreSQL or
+//! MySQL: the default is to encrypt if the other side can, and to trust whoever answers.
 
+mod address;
 mod mysql;
 mod postgres;
 
 use std::sync::Arc;
 
 use crate::config::{RolesForm, SetupError, SqlSettings};
+use crate::secret::Secret;
 use crate::span::Span;
 use crate::user::{PasswordHash, User};
 
 use super::{UsersError, is_name, roles};
+use address::{Kind, Wrong};
 use mysql::MySqlUsers;
 use postgres::PostgresUsers;
 
@@ -90,31 +94,45 @@ impl SqlUsers {
     /// When the address is none, or its password is missing.
     pub fn new(settings: &SqlSettings) -> Result<Self, SetupError> {
         let url = settings.url.fetch()?;
-        let wrong =
-            |wrong: &str| SetupError::Setting { key: "users.sql.url", wrong: wrong.to_owned() };
+        let (kind, url) = address::read(&url)?;
         // What the parsers say of an address may repeat its password.
-        let unreadable =
-            |_| wrong("is not an address: write postgres://user:password@host/database");
-        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-        let (database, place, default) = match scheme {
-            Some("postgres" | "postgresql") => {
+        let unreadable = |_| {
+            let how = "is not an address: write postgres://user:password@host/database, with % and \
+                       two digits for what is special in a password";
+            Wrong(how.to_owned())
+        };
+        let (database, place, default) = match kind {
+            Kind::Postgres => {
                 let (users, place) = PostgresUsers::new(&url, settings).map_err(unreadable)?;
                 (Database::Postgres(users), place, postgres::ORO)
             }
-            Some("mysql" | "mariadb") => {
+            Kind::MySql => {
                 let (users, place) = MySqlUsers::new(&url, settings).map_err(unreadable)?;
                 (Database::MySql(users), place, mysql::ORO)
             }
-            _ => return Err(wrong("has to begin with postgres:// or mysql://")),
         };
         Ok(Self {
             database,
-            place: place.into(),
+            place: format!("{place} (auth.users.sql)").into(),
             query: settings.query.clone().unwrap_or_else(|| default.to_owned()),
             roles: if settings.query.is_some() { settings.roles } else { RolesForm::Json },
             connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
         })
+    }
+
+    /// Whether the address is one, as far as that can be told where it is not a secret.
+    pub(crate) fn judge(settings: &SqlSettings) -> Result<(), SetupError> {
+        match &settings.url {
+            Secret::Value(url) => address::read(url).map(drop).map_err(Into::into),
+            Secret::File(_) | Secret::Env(_) => Ok(()),
+        }
+    }
+
+    /// Asks for somebody, to see whether that works: the database may be away, or have no such
+    /// tables.
+    pub(super) async fn probe(&self) -> Result<(), UsersError> {
+        self.find("jackfield").await.map(drop)
     }
 
     /// The statement that is used for PostgreSQL if none is written: the tables of OroPlatform.
@@ -188,6 +206,12 @@ impl SqlUsers {
 
     fn useless(&self, reason: String) -> UsersError {
         UsersError::Answer { place: Arc::clone(&self.place), reason }
+    }
+}
+
+impl From<Wrong> for SetupError {
+    fn from(Wrong(wrong): Wrong) -> Self {
+        Self::Setting { key: "users.sql.url", wrong }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod instance;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 
 use jackfield_auth::config::{SqlSettings, TicketSettings};
@@ -17,6 +18,9 @@ use jackfield_auth::users::SqlUsers;
 use jackfield_auth::{PasswordHash, Users, UsersError};
 
 use instance::{Database, Instance};
+
+/// Where the tests' clients come from.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The certificates that databases show.
 const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
@@ -124,9 +128,9 @@ async fn a_ticket_lets_its_user_in(instance: &Instance) {
         let holder = Holder::User { username, password: &password };
         Ticket::mint(&secret, holder, "0123456789abcdef", now).unwrap()
     };
-    let admin = tickets.authenticate(&ticket("admin"), now, &users).await.unwrap();
+    let admin = tickets.authenticate(&ticket("admin"), HERE, now, &users).await.unwrap();
     assert_eq!(admin.id.as_deref(), Some("1"));
-    tickets.authenticate(&ticket("former"), now, &users).await.unwrap_err();
+    tickets.authenticate(&ticket("former"), HERE, now, &users).await.unwrap_err();
 }
 
 async fn a_change_counts_at_once(instance: &Instance) {

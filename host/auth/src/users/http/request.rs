@@ -86,7 +86,8 @@ impl Asker {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(settings.parallel.get())
             .build(connector);
-        Ok(Self { url: settings.url.clone(), place: place.into(), authorization, client })
+        let place = format!("{place} (auth.users.http)").into();
+        Ok(Self { url: settings.url.clone(), place, authorization, client })
     }
 
     pub(super) fn place(&self) -> Arc<str> {

@@ -1,6 +1,6 @@
 //! Users over real sockets: a server of some lines answers what a test wants.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::pki_types::pem::PemObject as _;
@@ -13,6 +13,9 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::secret::Secret;
 use crate::users::Users;
+
+/// Where the tests' clients come from.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A request's head, and where its answer goes: status line and body.
 type Question = (String, tokio::sync::oneshot::Sender<(&'static str, String)>);
@@ -271,14 +274,14 @@ async fn a_ticket_of_a_new_password_is_good_at_once() {
         Ticket::mint(&secret, holder, "0123456789abcdef", now).unwrap()
     };
     let (old, new) = (ticket("hash-1"), ticket("hash-2"));
-    assert!(tickets.authenticate(&old, now, &users).await.is_ok());
+    assert!(tickets.authenticate(&old, HERE, now, &users).await.is_ok());
     app.say("200 OK", &ADMIN.replace("hash-1", "hash-2"));
     later(6).await;
-    assert!(tickets.authenticate(&new, now, &users).await.is_ok());
+    assert!(tickets.authenticate(&new, HERE, now, &users).await.is_ok());
     assert_eq!(app.count(), 2);
     // The old one is worthless from now on, and made-up ones do not become questions.
     for _ in 0..5 {
-        assert!(tickets.authenticate(&old, now, &users).await.is_err());
+        assert!(tickets.authenticate(&old, HERE, now, &users).await.is_err());
     }
     assert_eq!(app.count(), 2);
 }

@@ -1,0 +1,108 @@
+//! What recurs is told of once, and then ever more rarely: when it has happened twice as often as the
+//! last time that it was told of, or a minute later. Pure: the time is a parameter.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long something that goes on is not told of at most.
+const GAP: Duration = Duration::from_mins(1);
+/// What has not happened for this long is news when it happens again.
+const FORGOTTEN: Duration = Duration::from_mins(10);
+/// How many different things are remembered.
+const MOST: usize = 256;
+
+/// Things that recur, by what tells them apart.
+#[derive(Debug)]
+pub(crate) struct Recurring<K> {
+    /// Held for one look-up.
+    known: Mutex<HashMap<K, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    times: u64,
+    told: u64,
+    told_at: Instant,
+    last: Instant,
+}
+
+impl<K: Eq + Hash> Recurring<K> {
+    /// It has happened. How often by now, if that is to be told.
+    pub(crate) fn happened(&self, what: K, now: Instant) -> Option<u64> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |at: Instant| now.saturating_duration_since(at);
+        if known.len() >= MOST && !known.contains_key(&what) {
+            known.retain(|_, it| since(it.last) < FORGOTTEN);
+            if known.len() >= MOST {
+                return Some(1);
+            }
+        }
+        let new = || Known { times: 0, told: 0, told_at: now, last: now };
+        let it = known.entry(what).or_insert_with(new);
+        if since(it.last) >= FORGOTTEN {
+            *it = new();
+        }
+        it.times += 1;
+        it.last = now;
+        if it.times < it.told.saturating_mul(2) && since(it.told_at) < GAP {
+            return None;
+        }
+        (it.told, it.told_at) = (it.times, now);
+        Some(it.times)
+    }
+}
+
+impl<K> Default for Recurring<K> {
+    fn default() -> Self {
+        Self { known: Mutex::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_told_of_ever_more_rarely() {
+        let (recurring, start) = (Recurring::default(), Instant::now());
+        let mut told = Vec::new();
+        // Every 100 ms for ten minutes.
+        for tick in 0..6_000 {
+            let now = start + Duration::from_millis(100) * tick;
+            told.extend(recurring.happened("trap", now));
+        }
+        assert_eq!(told[..10], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+        // From then on once a minute, or a little earlier where it has doubled.
+        assert_eq!(told[10..13], [1_024, 1_624, 2_224]);
+        assert!(told.len() < 22, "{told:?}");
+    }
+
+    #[test]
+    fn other_things_and_later_times_are_news() {
+        let (recurring, start) = (Recurring::default(), Instant::now());
+        let check = |what: &str, seconds: u64, expect: Option<u64>| {
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(recurring.happened(what.to_owned(), now), expect, "{what} at {seconds}");
+        };
+        check("a", 0, Some(1));
+        check("b", 0, Some(1));
+        check("a", 1, Some(2));
+        check("a", 2, None);
+        check("a", 61, Some(4));
+        check("a", 660, Some(5));
+        check("a", 660 + 600, Some(1));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (recurring, start) = (Recurring::default(), Instant::now());
+        for what in 0..MOST * 2 {
+            assert_eq!(recurring.happened(what, start), Some(1));
+        }
+        assert_eq!(recurring.known.lock().unwrap().len(), MOST);
+        assert_eq!(recurring.happened(MOST, start + FORGOTTEN), Some(1));
+        assert_eq!(recurring.known.lock().unwrap().len(), 1);
+    }
+}
