@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PEERS := target/peers
 SITE := target/demo/site
+PLUGINS := target/plugins
 STOCK := broadcast chat secured sync
 SHOWN := demo greeting
 
@@ -28,14 +29,14 @@ define place
 	@for plugin in $(1); do \
 		mkdir -p $(SITE)/$$plugin && \
 		place() { cmp -s $$1 $$2 || { cp $$1 $$2.tmp && mv $$2.tmp $$2; }; } && \
-		place target/plugins/wasm32-wasip2/release/jackfield_$$plugin.wasm $(SITE)/$$plugin/$$plugin.wasm && \
+		place $(PLUGINS)/wasm32-wasip2/release/jackfield_$$plugin.wasm $(SITE)/$$plugin/$$plugin.wasm && \
 		place plugins/$$plugin/websocket_routing.yml $(SITE)/$$plugin/websocket_routing.yml || exit 1; \
 	done
 endef
 
 .PHONY: plugins
 plugins: toolchain ## Build the stock plugins as components, into the demo site
-	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	$(call place,$(STOCK) $(SHOWN))
 	@echo "the demo site is in $(SITE)"
 
@@ -44,17 +45,17 @@ plugins: toolchain ## Build the stock plugins as components, into the demo site
 .PHONY: greeting
 greeting: export JACKFIELD_GREETING = $(or $(TEXT),Good morning)
 greeting: export JACKFIELD_GREETING_BUILT = $(shell date +%H:%M:%S)
-greeting: ## Replace the demo's greeting while it is served (TEXT='Good evening')
-	@cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins --package jackfield-greeting
+greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Good evening')
+	@cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --package jackfield-greeting
 	$(call place,greeting)
-	@echo "the demo's greeting is replaced; whoever is watching has seen it"
+	@echo "the greeting in $(SITE) is replaced; a server that serves it takes it over by itself"
 
 # Cargo compiles dependencies once for each set of packages it is asked for, as each set may want
 # other features of them. There are two sets: the server alone, and the workspace with its tests.
 .PHONY: test
 test: toolchain peers chromium ## Install what the tests need, and run all of them
 	node --test host/browser/test/
-	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --package jackfield
 	cargo test --release --locked --workspace --doc --no-fail-fast
 	cargo test --release --locked --workspace --lib --bins --test sql --no-fail-fast
@@ -82,7 +83,7 @@ bench-peers: $(PEERS)/node.stamp ## Fetch the servers of others that `make bench
 bench-built: toolchain
 	cargo build --release --locked --package jackfield
 	cargo build --release --locked --package jackfield-tests --example floor
-	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir target/plugins
+	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
 
 .PHONY: soak
@@ -113,7 +114,7 @@ lint: toolchain ## Judge format, lints and documentation, as CI does
 		cargo clippy --release --locked --package jackfield-auth --all-targets \
 			--no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
-	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir target/plugins --all-targets -- -D warnings
+	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace --no-deps --document-private-items
 
 # The Rust toolchain is rustup's; what it may lack is added once.

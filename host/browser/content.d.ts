@@ -23,7 +23,7 @@ export interface ContentOptions {
 export interface PageOptions {
   title?: string;
   /** What the page shows; see `contentTag`. */
-  tags?: Iterable<string>;
+  tags?: readonly string[] | ReadonlySet<string>;
   /** Somebody else has changed it. Told once, until `refreshed`. */
   outdated?: Outdated;
   /** The user has changed it, here or in another tab: time to forget a copy. */

@@ -9,9 +9,9 @@ export class ContentManager {
   #pages = new Set();
   #subscription;
 
-  constructor(sync, options = {}) {
-    this.#options = { user: null, topic: 'oro/data/update', message: MESSAGE, ...options, sync };
-    this.#subscription = sync.subscribe(this.#options.topic, (tags) => this.#changed(tags));
+  constructor(sync, { user = null, topic = 'oro/data/update', message = MESSAGE, notify } = {}) {
+    this.#options = { sync, user, topic, message, notify };
+    this.#subscription = sync.subscribe(topic, (tags) => this.#changed(tags));
   }
 
   /** Watches what a page shows, until it is closed. */
@@ -43,18 +43,24 @@ export class ContentManager {
       const touching = changes.filter((change) => page.tags.has(change?.tagname));
       if (touching.length === 0) continue;
       const { user, message, notify } = this.#options;
-      const others = touching.filter(({ username }) => user === null || username !== user);
-      if (others.length === 0) {
-        page.own?.(page, touching);
-        continue;
-      }
+      const isOwn = ({ username }) => user !== null && username === user;
+      const others = touching.filter((change) => !isOwn(change));
+      const own = touching.filter(isOwn);
+      if (own.length > 0) run(page.own, page, own);
       // Once is enough, until the page has been refreshed.
-      if (page.isOutdated) continue;
+      if (others.length === 0 || page.isOutdated) continue;
       page.isOutdated = true;
-      const text = message.replaceAll('{{title}}', () => page.title);
-      if (page.outdated) page.outdated(text, page, others);
-      else notify?.(text, page, others);
+      run(page.outdated ?? notify, message.replaceAll('{{title}}', () => page.title), page, others);
     }
+  }
+}
+
+/** Calls what a page has given us, if it has. Its mistakes are its own, and keep nothing from others. */
+function run(callback, ...values) {
+  try {
+    callback?.(...values);
+  } catch (error) {
+    (globalThis.reportError ?? console.error)(error);
   }
 }
 

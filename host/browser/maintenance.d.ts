@@ -11,7 +11,8 @@ export interface MaintenanceOptions {
   user?: number | string | null;
   /** Default: `oro/maintenance`. */
   topic?: string;
-  /** Asked after every connect, for what was said while nobody listened. */
+  /** Asked at once if there is a connection, and after every connect, for what was said while nobody
+   * listened. What is heard meanwhile counts more than its answer. */
   current?: () => MaintenanceState | Promise<MaintenanceState>;
   /** Shows a notice of the page's own, instead of the dialog `.jackfield-maintenance`. */
   show?: (state: MaintenanceState) => void;

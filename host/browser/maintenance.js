@@ -8,8 +8,12 @@ export function maintenanceNotice(sync, options = {}) {
   const { user = null, topic = 'oro/maintenance', current } = options;
   const notice = options.show ? options : dialog(options);
   let shown = false;
+  /** Changes with all that is known, so that a slow answer does not undo what was heard since. */
+  let news = 0;
   const apply = (state) => {
-    const mine = user !== null && String(state?.userId ?? '') === String(user);
+    news++;
+    // A page of nobody in particular has begun nothing, and who has begun it may be nobody.
+    const mine = name(user) !== '' && name(user) === name(state?.userId);
     const on = state?.isOn === true && !mine;
     if (on === shown) return;
     shown = on;
@@ -17,15 +21,22 @@ export function maintenanceNotice(sync, options = {}) {
   };
   const subscription = sync.subscribe(topic, apply);
   // What was said while nobody listened has to be asked for.
-  const ask = async () => current && apply(await current());
-  const connected = () => ask().catch(globalThis.reportError ?? console.error);
+  const ask = async () => {
+    const asked = ++news;
+    const state = await current();
+    if (asked === news) apply(state);
+  };
+  const connected = () => current && ask().catch(globalThis.reportError ?? console.error);
   sync.addEventListener('connected', connected);
+  if (sync.state === 'connected') connected();
   return () => {
     subscription.unsubscribe();
     sync.removeEventListener('connected', connected);
     apply({ isOn: false });
   };
 }
+
+const name = (user) => String(user ?? '');
 
 /** A dialog that the user cannot close. How it looks is for the page's style sheet to say. */
 function dialog({

@@ -3,7 +3,7 @@ import type { Sync } from './sync.js';
 export interface RelevantOptions<M extends object> {
   /** Where changes are published. Default: the model's `url`, or what that returns. */
   topic?: string;
-  /** Takes what has changed. Default: the model's `set`, or `Object.assign`. */
+  /** Takes what has changed. Default: the model's `set`, or assignment to all but `url` and methods. */
   apply?: (model: M, attributes: { [name: string]: any }) => void;
 }
 

@@ -9,7 +9,10 @@ const tracked = new WeakMap();
 export function keepRelevant(sync, model, { topic = address(model), apply = set } = {}) {
   stopTracking(sync, model);
   const handler = (attributes) => {
-    if (attributes !== null && typeof attributes === 'object') apply(model, attributes);
+    if (attributes === null || typeof attributes !== 'object' || Array.isArray(attributes)) return;
+    // That one would not set an attribute, but what the model inherits from.
+    const entries = Object.entries(attributes).filter(([name]) => name !== '__proto__');
+    apply(model, Object.fromEntries(entries));
   };
   sync.subscribe(topic, handler);
   const stop = () => {
@@ -35,6 +38,9 @@ function address(model) {
 }
 
 function set(model, attributes) {
-  if (typeof model.set === 'function') model.set(attributes);
-  else Object.assign(model, attributes);
+  if (typeof model.set === 'function') return model.set(attributes);
+  for (const [name, value] of Object.entries(attributes)) {
+    // What it can do is not for others to say, nor where it is.
+    if (name !== 'url' && typeof model[name] !== 'function') model[name] = value;
+  }
 }

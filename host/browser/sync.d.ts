@@ -63,16 +63,17 @@ export interface SubscribeOptions {
 
 export interface Subscription {
   topic: string;
-  /** Fulfilled when the server confirms, and rejected with a `SyncError` when it refuses. */
+  /** Fulfilled when the server confirms. Rejected with a `SyncError` when it refuses or does not
+   * answer, when the page has unsubscribed before that, and when the connection was closed. */
   ready: Promise<void>;
-  /** Takes this handler away, and the subscription with the last one. */
+  /** Ends this subscription and no other, though another one have the same handler. */
   unsubscribe(): void;
 }
 
 export interface PublishOptions {
   /** Positional values instead of the one. */
-  args?: Json[];
-  kwargs?: { [key: string]: Json };
+  args?: unknown[];
+  kwargs?: { [key: string]: any };
   /** Whether this session is left out, if it is subscribed. Default: `true`. */
   excludeMe?: boolean;
   /** Ids of sessions that do not receive it. */
@@ -80,19 +81,19 @@ export interface PublishOptions {
   /** Ids of the sessions that alone receive it. */
   eligible?: number[];
   /** More options of WAMP's PUBLISH, such as `exclude_authid`. */
-  wamp?: { [key: string]: Json };
+  wamp?: { [key: string]: any };
 }
 
 export interface CallOptions {
-  kwargs?: { [key: string]: Json };
+  kwargs?: { [key: string]: any };
   /** Milliseconds for the answer, instead of the connection's own. */
   timeout?: number;
 }
 
 /**
- * Why something was refused, or did not happen. `jackfield.client.disconnected` and
- * `jackfield.client.closed` are this client's own; for what was under way when the connection was
- * lost, nobody knows whether it happened.
+ * Why something was refused, or did not happen. `jackfield.client.disconnected`,
+ * `jackfield.client.closed` and `jackfield.client.unsubscribed` are this client's own; for what was
+ * under way when the connection was lost, nobody knows whether it happened.
  */
 export class SyncError extends Error {
   constructor(uri: string, message?: string, args?: Json[], kwargs?: { [key: string]: Json });
@@ -110,9 +111,11 @@ export interface SyncEvents {
   disconnected: CustomEvent<{ error: Error }>;
   /** The next attempt comes in `delay` milliseconds. */
   retrying: CustomEvent<{ attempt: number; delay: number; error: Error }>;
-  /** The server refuses a topic, or has ended its subscription. What it has ended is asked for
-   * again from time to time, and what it has refused with the next connection. */
+  /** The server refuses a topic, does not answer for it in time, or has ended its subscription.
+   * What it has ended is asked for again from time to time, and the rest with the next connection. */
   refused: CustomEvent<{ topic: string; match: string; error: SyncError }>;
+  /** A topic that was refused is subscribed to now. What happened meanwhile was not heard. */
+  restored: CustomEvent<{ topic: string; match: string }>;
 }
 
 /** A connection that comes back by itself. It begins to connect when it is made. */
@@ -124,9 +127,10 @@ export class Sync extends EventTarget {
   /** The session's id, while there is one. */
   readonly session: number | null;
 
-  /** Has `handler` called for each event of the topic, from now on and across reconnects. */
+  /** Has `handler` called for each event of the topic, from now on and across reconnects. Each is a
+   * subscription of its own: who subscribes twice is called twice. */
   subscribe<T = any>(topic: string, handler: Handler<T>, options?: SubscribeOptions): Subscription;
-  /** Takes a handler away; without one, all of the topic's. */
+  /** Ends all subscriptions that a handler has to the topic; without one, all of the topic's. */
   unsubscribe(topic: string, handler?: Handler<any>, options?: SubscribeOptions): void;
   /**
    * Publishes, and returns the publication's id once the server has accepted it. Waits for a

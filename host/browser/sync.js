@@ -6,14 +6,17 @@
 //
 //     connecting ─► connected ─► waiting ─► connecting …        paused, closed
 //
-// What each method does is said in sync.d.ts. content.js, maintenance.js and model.js build on it.
+// What each method does is said in sync.d.ts.
 
 // The codes of WAMP's messages, as its specification has them.
-const HELLO = 1, WELCOME = 2, ABORT = 3, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32,
+const HELLO = 1, WELCOME = 2, ABORT = 3, CHALLENGE = 4, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32,
   UNSUBSCRIBE = 34, UNSUBSCRIBED = 35, EVENT = 36, CALL = 48, RESULT = 50;
 
 /** A subscription that nobody has: to ask about it is to ask whether the server is there. */
 const NOBODYS = Number.MAX_SAFE_INTEGER;
+
+/** In milliseconds. A timer does at once what is to come later. */
+const LONGEST = 2 ** 31 - 1;
 
 /** Why something was refused, or did not happen: `uri` is for programs, `message` for people. */
 export class SyncError extends Error {
@@ -24,6 +27,10 @@ export class SyncError extends Error {
 }
 
 const unreachable = (message) => new SyncError('jackfield.client.disconnected', message);
+const ended = (why) => new SyncError(`jackfield.client.${why}`, `${why} by the page`);
+const late = (timeout) => new SyncError('wamp.error.timeout', `no answer within ${timeout} ms`);
+const later = (does, delay) => setTimeout(does, Math.min(delay, LONGEST));
+const given = (options) => Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value != null));
 
 /** What an event or a result comes to as one value, by the rule of WAMP v1 clients. */
 function single(args, kwargs) {
@@ -75,11 +82,10 @@ export class Sync extends EventTarget {
 
   constructor(options = {}) {
     super();
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.#options = {
       url: '/', realm: 'realm1', timeout: 10_000, heartbeat: 25_000, pauseAfter: 300_000,
-      WebSocket: globalThis.WebSocket, ...Object.fromEntries(given),
-      retry: { first: 1_000, most: 60_000, ...options.retry },
+      WebSocket: globalThis.WebSocket, ...given(options),
+      retry: { first: 1_000, most: 60_000, ...given(options.retry) },
     };
     this.#followPage();
     if (globalThis.document?.prerendering) this.state = 'paused';
@@ -99,20 +105,18 @@ export class Sync extends EventTarget {
       entry.ready.catch(() => {});
       if (entry.id) entry.resolve();
     }
-    entry.handlers.add(handler);
+    // Of its own, even for the same function.
+    const mine = { handler };
+    entry.handlers.add(mine);
+    const { ready } = entry;
+    if (this.state === 'closed') this.#fail(entry, ended('closed'));
     if (this.session !== null && !entry.asked) this.#ask(entry);
-    return { topic, ready: entry.ready, unsubscribe: () => this.unsubscribe(topic, handler, { match }) };
+    return { topic, ready, unsubscribe: () => this.#giveUp(entry, (it) => it === mine) };
   }
 
   unsubscribe(topic, handler, { match = 'exact' } = {}) {
     const entry = this.#topics.get(`${match} ${topic}`);
-    if (!entry) return;
-    if (handler) entry.handlers.delete(handler);
-    else entry.handlers.clear();
-    if (entry.handlers.size > 0) return;
-    this.#topics.delete(entry.key);
-    clearTimeout(entry.timer);
-    if (entry.id) this.#leave(entry.id);
+    if (entry) this.#giveUp(entry, (it) => !handler || it.handler === handler);
   }
 
   async publish(topic, value, { args, kwargs, excludeMe, exclude, eligible, wamp } = {}) {
@@ -125,23 +129,23 @@ export class Sync extends EventTarget {
 
   async call(procedure, args = [], { kwargs, timeout } = {}) {
     await this.#connected();
-    const [, , , list = [], dict = {}] =
-      await this.#request((id) => withPayload([CALL, id, {}, procedure], args, kwargs), timeout);
+    const [, , , list, dict] = await this.#request((id) => withPayload([CALL, id, {}, procedure], args, kwargs), timeout);
     return single(list ?? [], dict ?? {});
   }
 
   reconnect() {
     const error = unreachable('the page reconnects');
     this.#drop(error);
-    this.#lost(error);
+    if (!this.#lost(error)) return;
     this.#failures = 0;
-    this.#listening.signal.aborted ? this.#revive() : this.#open();
+    this.#followPage();
+    this.#open();
   }
 
   close() {
     if (this.state === 'closed') return;
     this.#listening.abort();
-    this.#rest('closed', new SyncError('jackfield.client.closed', 'the connection was closed by the page'));
+    this.#rest('closed', ended('closed'));
   }
 
   // --- The connection ----------------------------------------------------------------------------
@@ -154,13 +158,17 @@ export class Sync extends EventTarget {
     const { url, ticket, timeout, WebSocket } = this.#options;
     this.#start('opening', timeout, () => this.#lose(unreachable('the server did not answer in time')));
     try {
-      // Awaited in any case: the page has to be able to listen before anything is told.
-      const proof = await (typeof ticket === 'function' ? ticket() : ticket);
+      // The page has to be able to listen before anything is told.
+      await null;
+      if (!current()) return;
+      const proof = typeof ticket === 'function' ? await ticket() : ticket;
       if (!current()) return;
       const target = new URL(typeof url === 'function' ? url() : url, globalThis.location?.href);
       target.protocol = target.protocol.replace('http', 'ws');
       if (proof != null) target.searchParams.set('ticket', proof);
       const socket = this.#socket = new WebSocket(target.href, 'wamp.2.json');
+      // `onclose` says as much, but `ws` throws where nobody listens.
+      socket.onerror = () => {};
       socket.onopen = () => this.#send([HELLO, this.#options.realm, {
         agent: 'Jackfield sync.js',
         roles: { subscriber: { features: { pattern_based_subscription: true, subscription_revocation: true } }, publisher: {}, caller: {} },
@@ -170,31 +178,30 @@ export class Sync extends EventTarget {
       socket.onclose = ({ code, reason }) => this.#lose(unreachable(
         `the connection ${this.session === null ? 'was refused' : 'was lost'} (${code}${reason && ' '}${reason})`));
     } catch (error) {
-      if (current()) this.#lose(error);
+      if (current()) this.#lose(error instanceof Error ? error : unreachable(`could not connect: ${error}`));
     }
-  }
-
-  /** Opens what the page had closed. */
-  #revive() {
-    this.#listening = new AbortController();
-    this.#followPage();
-    this.#open();
   }
 
   #receive(data) {
     this.#quiet = false;
+    // The answer to a probe may stand behind much else.
+    if (this.#timers.probe) this.#awaitAnything();
     let message;
     try {
       message = JSON.parse(data);
-    } catch {
-      return this.#lose(new SyncError('wamp.error.protocol_violation', 'the server sent what is no JSON'));
+    } catch {}
+    if (!Array.isArray(message)) {
+      return this.#lose(new SyncError('wamp.error.protocol_violation', 'the server sent what is no message'));
     }
     switch (message[0]) {
       case WELCOME: return this.#welcome(message[1]);
+      case CHALLENGE:
+        return this.#lose(new SyncError('wamp.error.authentication_required',
+          'the server asks for a ticket, and the option `ticket` gave none'));
       case EVENT: return this.#event(...message.slice(1));
       case ERROR: {
-        const [, , id, details, uri, args = [], kwargs = {}] = message;
-        return this.#answer(id, new SyncError(uri, details?.message ?? args?.[0], args, kwargs));
+        const [, , id, details, uri, args, kwargs] = message;
+        return this.#answer(id, new SyncError(uri, details?.message ?? args?.[0], args ?? [], kwargs ?? {}));
       }
       case ABORT:
         return this.#lose(new SyncError(message[2], message[1]?.message));
@@ -210,12 +217,13 @@ export class Sync extends EventTarget {
   }
 
   #welcome(session) {
+    if (this.session !== null) return;
     this.#stop('opening');
     this.session = session;
     this.state = 'connected';
     this.#opened = Date.now();
     const { heartbeat } = this.#options;
-    if (heartbeat > 0) this.#timers.beat = setInterval(() => this.#quiet ? this.#probe() : (this.#quiet = true), heartbeat);
+    if (heartbeat > 0) this.#timers.beat = setInterval(() => this.#quiet ? this.#probe() : (this.#quiet = true), Math.min(heartbeat, LONGEST));
     for (const entry of this.#topics.values()) this.#ask(entry);
     for (const waiter of [...this.#waiting]) waiter();
     this.#settled();
@@ -225,7 +233,7 @@ export class Sync extends EventTarget {
    * then is whole, and nothing happens that it does not hear of. */
   #settled() {
     if (this.session === null || this.#told === this.#attempt) return;
-    for (const { asked, id, refused } of this.#topics.values()) if (asked && !id && !refused) return;
+    for (const { asked, id } of this.#topics.values()) if (asked && !id) return;
     const resumed = this.#was;
     this.#was = true;
     this.#told = this.#attempt;
@@ -237,20 +245,26 @@ export class Sync extends EventTarget {
     const held = this.session !== null && Date.now() - this.#opened > 5_000;
     this.#drop(error);
     this.#failures = held ? 1 : this.#failures + 1;
-    const { first, most } = this.#options.retry;
-    // By chance over the whole time: those who were connected to one server come back one by one.
-    const delay = Math.random() * Math.min(most, first * 2 ** (this.#failures - 1));
+    const delay = this.#delay(this.#failures - 1);
     this.state = 'waiting';
     this.#start('retry', delay, () => this.#open());
-    this.#lost(error);
-    this.#tell('retrying', { attempt: this.#failures, delay, error });
+    if (this.#lost(error)) this.#tell('retrying', { attempt: this.#failures, delay, error });
   }
 
-  /** Tells of an outage, once. */
+  /** By chance over the whole time: those who were connected to one server come back one by one. */
+  #delay(failures) {
+    const { first, most } = this.#options.retry;
+    return Math.random() * Math.min(most, first * 2 ** failures, LONGEST);
+  }
+
+  /** Tells of an outage, once. Whoever hears it may close, or connect anew: then it is false. */
   #lost(error) {
-    if (this.#told === 'lost') return;
-    this.#told = 'lost';
-    this.#tell('disconnected', { error });
+    const attempt = this.#attempt;
+    if (this.#told !== 'lost') {
+      this.#told = 'lost';
+      this.#tell('disconnected', { error });
+    }
+    return attempt === this.#attempt;
   }
 
   /** Ends the connection for a while, or for good. */
@@ -259,8 +273,11 @@ export class Sync extends EventTarget {
     this.#stop('pause');
     this.#drop(error);
     this.state = state;
+    if (state === 'closed') {
+      for (const waiter of [...this.#waiting]) waiter(error);
+      for (const entry of this.#topics.values()) this.#fail(entry, error);
+    }
     this.#lost(error);
-    if (state === 'closed') for (const waiter of [...this.#waiting]) waiter(error);
   }
 
   /** Forgets the socket and all that was asked over it. */
@@ -283,28 +300,31 @@ export class Sync extends EventTarget {
   }
 
   /** Asks the server for anything: no answer is one, too. */
-  #probe(timeout = this.#options.timeout) {
+  #probe(timeout) {
     if (this.session === null || this.#timers.probe) return;
-    const lost = () => this.#lose(unreachable('the server does not answer any more'));
-    this.#start('probe', timeout, lost);
+    this.#awaitAnything(timeout);
     this.#send([UNSUBSCRIBE, this.#expect(() => this.#stop('probe')), NOBODYS]);
+  }
+
+  #awaitAnything(timeout = this.#options.timeout) {
+    this.#start('probe', timeout, () => this.#lose(unreachable('the server does not answer any more')));
   }
 
   // --- The page ----------------------------------------------------------------------------------
 
   #followPage() {
-    const { signal } = this.#listening;
+    this.#listening.abort();
+    const { signal } = this.#listening = new AbortController();
     const { document } = globalThis;
     const on = (target, name, does) => target?.addEventListener?.(name, does, { signal });
-    const { pauseAfter, timeout, retry } = this.#options;
+    const { pauseAfter, timeout } = this.#options;
     const wake = () => {
       if (this.state === 'paused' || this.state === 'waiting') this.#open();
       // The machine may have slept, and the connection with it.
       else this.#probe(Math.min(5_000, timeout));
     };
     const rest = () => {
-      const pause = () => this.#rest('paused', unreachable('the page is hidden'));
-      if (pauseAfter < Infinity) this.#start('pause', pauseAfter, pause);
+      if (pauseAfter < Infinity) this.#start('pause', pauseAfter, () => this.#rest('paused', unreachable('the page is hidden')));
     };
     if (document?.visibilityState === 'hidden') rest();
     on(document, 'prerenderingchange', wake);
@@ -316,7 +336,7 @@ export class Sync extends EventTarget {
     on(globalThis, 'pagehide', () => this.#rest('paused', unreachable('the page was left')));
     on(globalThis, 'pageshow', ({ persisted }) => persisted && wake());
     on(globalThis, 'online', () => {
-      if (this.state === 'waiting') this.#start('retry', Math.random() * retry.first, () => this.#open());
+      if (this.state === 'waiting') this.#start('retry', this.#delay(0), () => this.#open());
       else this.#probe(Math.min(5_000, timeout));
     });
   }
@@ -326,14 +346,14 @@ export class Sync extends EventTarget {
   /** Waits for a connection, but not for ever. */
   #connected() {
     if (this.session !== null) return;
-    if (this.state === 'closed') throw new SyncError('jackfield.client.closed', 'the connection was closed by the page');
+    if (this.state === 'closed') throw ended('closed');
     return new Promise((resolve, reject) => {
       const done = (error) => {
         clearTimeout(timer);
         this.#waiting.delete(done);
         error ? reject(error) : resolve();
       };
-      const timer = setTimeout(() => done(unreachable('there is no connection')), this.#options.timeout);
+      const timer = later(() => done(unreachable('there is no connection')), this.#options.timeout);
       this.#waiting.add(done);
     });
   }
@@ -357,8 +377,7 @@ export class Sync extends EventTarget {
         clearTimeout(timer);
         error ? reject(error) : resolve(answer);
       });
-      const late = () => this.#answer(id, new SyncError('wamp.error.timeout', `no answer within ${timeout} ms`));
-      const timer = setTimeout(late, timeout);
+      const timer = later(() => this.#answer(id, late(timeout)), timeout);
       this.#send(message(id));
     });
   }
@@ -369,7 +388,10 @@ export class Sync extends EventTarget {
   }
 
   #ask(entry) {
-    Object.assign(entry, { asked: true, refused: false });
+    clearTimeout(entry.timer);
+    entry.asked = true;
+    const { timeout } = this.#options;
+    entry.timer = later(() => this.#refused(entry, late(timeout)), timeout);
     const options = entry.match === 'exact' ? {} : { match: entry.match };
     this.#send([SUBSCRIBE, this.#expect((error, message) => this.#asked(entry, error, message?.[2])), options, entry.topic]);
   }
@@ -379,22 +401,43 @@ export class Sync extends EventTarget {
     // A lost connection refuses nothing: the topic is asked for again with the next one.
     if (this.session === null) return;
     if (error) {
-      if (wanted !== entry) return;
-      entry.reject?.(error);
-      Object.assign(entry, { asked: false, refused: true, ready: null });
-      // A route that was taken away may be on its way back; it was told that it is gone.
-      if (entry.lost) this.#askLater(entry);
-      else this.#tell('refused', { topic: entry.topic, match: entry.match, error });
+      if (wanted === entry) return this.#refused(entry, error);
     } else if (wanted) {
-      // Given up and wanted again meanwhile, it is one subscription to the server.
+      // Given up and wanted again, it is one subscription to the server.
+      clearTimeout(wanted.timer);
       this.#byId.set(id, wanted);
       Object.assign(wanted, { id, asked: true, lost: 0 });
-      entry.resolve?.();
-      wanted.resolve?.();
+      wanted.resolve();
+      if (wanted.told) this.#tellOf('restored', wanted);
     } else {
       this.#leave(id);
     }
     this.#settled();
+  }
+
+  /** What was taken back may come back: it is asked for again. */
+  #refused(entry, error, again = entry.lost > 0) {
+    clearTimeout(entry.timer);
+    Object.assign(entry, { id: 0, asked: false });
+    this.#fail(entry, error);
+    const first = !entry.lost;
+    if (again) entry.timer = later(() => this.#ask(entry), this.#delay(entry.lost++));
+    if (first) this.#tellOf('refused', entry, error);
+    this.#settled();
+  }
+
+  #fail(entry, error) {
+    entry.reject(error);
+    entry.ready = null;
+  }
+
+  #giveUp(entry, which) {
+    for (const one of entry.handlers) if (which(one)) entry.handlers.delete(one);
+    if (entry.handlers.size > 0 || this.#topics.get(entry.key) !== entry) return;
+    this.#topics.delete(entry.key);
+    this.#fail(entry, ended('unsubscribed'));
+    clearTimeout(entry.timer);
+    if (entry.id) this.#leave(entry.id);
   }
 
   #leave(id) {
@@ -405,18 +448,8 @@ export class Sync extends EventTarget {
   /** The server has taken a subscription back, as it does where a route is gone. */
   #revoked({ subscription, reason = 'wamp.error.no_such_subscription' }) {
     const entry = this.#byId.get(subscription);
-    if (!entry) return;
     this.#byId.delete(subscription);
-    Object.assign(entry, { id: 0, asked: false });
-    const error = new SyncError(reason, 'the server has ended the subscription');
-    this.#tell('refused', { topic: entry.topic, match: entry.match, error });
-    this.#askLater(entry);
-  }
-
-  #askLater(entry) {
-    const { first, most } = this.#options.retry;
-    const delay = Math.random() * Math.min(most, first * 2 ** entry.lost++);
-    entry.timer = setTimeout(() => this.session !== null && !entry.asked && this.#ask(entry), delay);
+    if (entry) this.#refused(entry, new SyncError(reason, 'the server has ended the subscription'), true);
   }
 
   #event(subscription, publication, details, args, kwargs) {
@@ -424,7 +457,10 @@ export class Sync extends EventTarget {
     if (!entry) return;
     const event = { topic: details?.topic ?? entry.topic, publication, details, args: args ?? [], kwargs: kwargs ?? {} };
     const value = single(event.args, event.kwargs);
-    for (const handler of [...entry.handlers]) run(handler, value, event);
+    for (const one of [...entry.handlers]) {
+      // One before may have taken it away, or closed.
+      if (entry.handlers.has(one) && this.#byId.has(subscription)) run(one.handler, value, event);
+    }
   }
 
   // --- Small things ------------------------------------------------------------------------------
@@ -433,9 +469,14 @@ export class Sync extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
+  #tellOf(name, entry, error) {
+    entry.told = !!error;
+    this.#tell(name, { topic: entry.topic, match: entry.match, error });
+  }
+
   #start(name, delay, does) {
     this.#stop(name);
-    this.#timers[name] = setTimeout(does, delay);
+    this.#timers[name] = later(does, delay);
   }
 
   #stop(name) {

@@ -175,7 +175,7 @@ fn is_api(path: &str) -> bool {
 
 /// One of the files for browsers, if it is asked for.
 fn asset(app: &App, request: &Request<Incoming>) -> Option<Answer> {
-    let file = assets::answer(request.uri().path(), request.headers(), app.demo)?;
+    let file = assets::answer(request.uri(), request.headers(), app.demo)?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     Some(if reads { file } else { only_read() })
 }

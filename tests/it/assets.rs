@@ -13,6 +13,11 @@ const CLIENT: [(&str, &str); 4] = [
     ("/sync/model", "model"),
 ];
 
+/// Of each file of the demo, and so of the page, whichever of them a browser opens as one.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
 async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> Answer {
     let mut http = Http::connect(server.addr).await;
     let request =
@@ -99,19 +104,33 @@ async fn files_are_only_read() {
 async fn the_demo_is_served_to_whoever_asks_for_it() {
     let site = Site::open();
     let server = Server::demo(site.path());
-    let answer = ask(&server, "GET", "/demo", "").await;
-    assert_eq!((answer.status, answer.header("location")), (308, Some("/demo/")));
-    for (path, kind) in [
-        ("/demo/", "text/html; charset=utf-8"),
-        ("/demo/demo.css", "text/css; charset=utf-8"),
-        ("/demo/demo.js", "text/javascript; charset=utf-8"),
-        ("/demo/icon.svg", "image/svg+xml"),
-    ] {
-        let answer = ask(&server, "GET", path, "").await;
+    for (query, location) in [("", "/demo/"), ("?x=1", "/demo/?x=1"), ("?", "/demo/?")] {
+        let answer = ask(&server, "GET", &format!("/demo{query}"), "").await;
+        assert_eq!((answer.status, answer.header("location")), (308, Some(location)));
+    }
+    let mut count = 0;
+    for file in std::fs::read_dir(build::root().join("host/browser/demo")).unwrap() {
+        let file = file.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let kind = match name.rsplit_once('.').unwrap().1 {
+            "html" => "text/html; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            _ => "image/svg+xml",
+        };
+        let path = format!("/demo/{}", if name == "index.html" { "" } else { name });
+        let answer = ask(&server, "GET", &path, "").await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
-        let policy = answer.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'"), "{policy}");
-        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+        assert_eq!(answer.body, std::fs::read_to_string(&file).unwrap(), "{path}");
+        for (name, value) in [
+            ("content-security-policy", POLICY),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-cache"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        count += 1;
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
         // Nothing in it comes from elsewhere, and nothing of it is inline.
         for elsewhere in ["http://", "https://", "src=\"//", "<style", " style=", " onclick"] {
@@ -119,6 +138,7 @@ async fn the_demo_is_served_to_whoever_asks_for_it() {
             assert!(!found, "{path} has {elsewhere}");
         }
     }
+    assert_eq!(count, 8);
 
     let server = Server::start(site.path());
     for path in ["/demo", "/demo/", "/demo/demo.js"] {

@@ -18,6 +18,34 @@ export function follow(sync, tell) {
   });
 }
 
+/** Shows what is wrong where something is missing, and takes that away once it is there. */
+export function complain(element, plugin) {
+  const none = ['jackfield.error.no_route', 'wamp.error.no_such_procedure'];
+  return (error) => {
+    element.hidden = !error;
+    if (!error) element.textContent = '';
+    else if (none.includes(error.uri)) element.textContent = `The plugin “${plugin}” is not in this site. Add it, and load the page again.`;
+    else element.textContent = error.message;
+  };
+}
+
+/** Has `load` called whenever a topic is there (again), and `complain` with what goes wrong. */
+export function keepLoaded(sync, topic, load, complain) {
+  const again = async () => {
+    try {
+      await load();
+      complain(null);
+    } catch (error) {
+      // Without a connection, this comes again with the next one.
+      if (error.uri !== 'jackfield.client.disconnected') complain(error);
+    }
+  };
+  const isMine = ({ detail }) => detail.topic === topic;
+  sync.addEventListener('connected', again);
+  sync.addEventListener('restored', (event) => isMine(event) && again());
+  sync.addEventListener('refused', (event) => isMine(event) && complain(event.detail.error));
+}
+
 export function showConnection(sync) {
   const pill = document.getElementById('connection');
   const text = document.getElementById('connection-text');

@@ -1,5 +1,7 @@
 // The handler that is replaced while the page watches, and the command that replaces it.
 
+import { complain, keepLoaded } from './connection.js';
+
 const part = (id) => document.getElementById(id);
 
 /** How many of the former versions stay on the card. */
@@ -12,6 +14,7 @@ export function showGreeting(sync) {
   let reconnects = 0;
 
   const show = (greeting) => {
+    if (typeof greeting?.text !== 'string' || !Number.isFinite(greeting.number)) return;
     part('greeting-number').textContent = greeting.number.toLocaleString('en');
     beat();
     const version = `${greeting.built} ${greeting.text}`;
@@ -22,15 +25,19 @@ export function showGreeting(sync) {
     }
     current = { version, text: greeting.text };
     part('greeting').textContent = greeting.text;
+    // What can be scrolled has to be reached by keyboard, too.
+    part('greeting').toggleAttribute('tabindex', false);
+    if (part('greeting').scrollHeight > part('greeting').clientHeight) part('greeting').tabIndex = 0;
     part('greeting-versions').textContent = String(++versions);
   };
   sync.subscribe('demo/greeting', show);
-  sync.addEventListener('connected', async ({ detail }) => {
+  sync.addEventListener('connected', ({ detail }) => {
     since = Date.now();
     if (detail.resumed) reconnects++;
     part('greeting-reconnects').textContent = String(reconnects);
-    show(await sync.call('demo/greeting'));
   });
+  const load = async () => show(await sync.call('demo/greeting'));
+  keepLoaded(sync, 'demo/greeting', load, complain(part('greeting-missing'), 'greeting'));
   sync.addEventListener('disconnected', () => { since = null; });
   setInterval(() => {
     part('greeting-connection').textContent = since === null ? 'none' : duration(Date.now() - since);
@@ -60,7 +67,12 @@ function writeCommand() {
       getSelection().selectAllChildren(line);
       copy.textContent = 'Selected';
     }
-    setTimeout(() => { copy.textContent = 'Copy'; }, 2_000);
+    // A button that is renamed is not read out.
+    part('copied').textContent = copy.textContent;
+    setTimeout(() => {
+      copy.textContent = 'Copy';
+      part('copied').textContent = '';
+    }, 2_000);
   });
 }
 

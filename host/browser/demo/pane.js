@@ -3,11 +3,15 @@
 import { ContentManager } from '/sync/content.js';
 import { maintenanceNotice } from '/sync/maintenance.js';
 
-import { connect, follow } from './connection.js';
+import { complain, connect, follow, keepLoaded } from './connection.js';
 
 const RECORD = 'demo/record/7';
 const ROOM = 'acme/chat/demo';
 const TAG = 'Demo_Order_7';
+const MAINTENANCE = 'oro/maintenance';
+
+/** Milliseconds that a message waits for its author to be known in the room. */
+const PATIENCE = 10_000;
 
 /** Lines of the chat that stay. */
 const LINES = 50;
@@ -16,7 +20,10 @@ export function openPane({ name, id }) {
   const element = document.getElementById('pane').content.cloneNode(true).querySelector('.pane');
   const part = (which) => element.querySelector(`[data-part="${which}"]`);
   element.id = `pane-${name.toLowerCase()}`;
-  element.querySelector('h3').textContent = name;
+  const heading = element.querySelector('h3');
+  heading.textContent = name;
+  heading.id = `${element.id}-name`;
+  element.setAttribute('aria-labelledby', heading.id);
   element.querySelector('.avatar').textContent = name[0];
   document.getElementById('panes').append(element);
 
@@ -34,9 +41,12 @@ export function openPane({ name, id }) {
     curtain.hidden = !covered;
     for (const child of inside) child.inert = covered;
   };
-  maintenanceNotice(sync, { user: id, show: () => cover(true), hide: () => cover(false) });
+  maintenanceNotice(sync, { user: id, current: maintenance(sync), show: () => cover(true), hide: () => cover(false) });
   return { sync, id };
 }
+
+/** How things are, for a page that is opened while they are so. The switch says if nobody knows. */
+const maintenance = (sync) => () => sync.call(MAINTENANCE).catch(() => null);
 
 function editRecord({ sync, name, part }) {
   const form = part('record');
@@ -70,11 +80,12 @@ function editRecord({ sync, name, part }) {
     own: () => {},
   });
   // What was missed while there was no connection is found out by asking.
-  sync.addEventListener('connected', async () => {
+  const find = async () => {
     const record = await sync.call(`${RECORD}/read`);
     if (version === null) show(record);
     else if (record.version !== version) warn('This order has changed while you were away.');
-  });
+  };
+  keepLoaded(sync, RECORD, find, complain(part('record-missing'), 'demo'));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const { title, status, note } = fields;
@@ -100,12 +111,23 @@ function talk({ sync, name, part }) {
     while (log.children.length > LINES) log.firstElementChild.remove();
     log.scrollTop = log.scrollHeight;
   };
+  // Whoever speaks before that is known in the room by another name.
+  let enter;
+  let entered;
+  const wait = () => { entered = new Promise((resolve) => { enter = resolve; }); };
+  wait();
+  sync.addEventListener('disconnected', wait);
+  const missing = complain(part('chat-missing'), 'chat');
+  keepLoaded(sync, ROOM, () => sync.call(ROOM), (error) => {
+    missing(error);
+    if (error) enter();
+  });
   sync.subscribe(ROOM, (heard) => {
-    switch (heard.type) {
+    switch (heard?.type) {
       case 'history':
         log.replaceChildren();
         for (const { from, text } of heard.messages) line(text, from);
-        rename(sync, name);
+        rename(sync, name).finally(enter);
         break;
       case 'message':
         line(heard.text, heard.from);
@@ -120,6 +142,7 @@ function talk({ sync, name, part }) {
     const { text } = event.target.elements;
     if (text.value.trim() === '') return;
     try {
+      await Promise.race([entered, late()]);
       await sync.publish(ROOM, { text: text.value }, { excludeMe: false });
       text.value = '';
     } catch (error) {
@@ -127,6 +150,10 @@ function talk({ sync, name, part }) {
     }
   });
 }
+
+const late = () => new Promise((_, reject) => {
+  setTimeout(() => reject(new Error('There is no connection: it was not said.')), PATIENCE);
+});
 
 /** Takes a name in the room; somebody on another page may have it. */
 async function rename(sync, name) {
@@ -142,12 +169,19 @@ async function rename(sync, name) {
 /** Ann's switch: the others have to wait. */
 export function switchMaintenance({ sync, id }) {
   const input = document.getElementById('maintenance');
-  sync.subscribe('oro/maintenance', ({ isOn, userId }) => { input.checked = isOn && userId === id; });
+  const missing = complain(document.getElementById('maintenance-missing'), 'sync');
+  const show = (state) => { input.checked = state?.isOn === true && state.userId === id; };
+  sync.subscribe(MAINTENANCE, show);
+  keepLoaded(sync, MAINTENANCE, async () => show(await sync.call(MAINTENANCE)), (error) => {
+    missing(error);
+    input.disabled = Boolean(error);
+  });
   input.addEventListener('change', async () => {
     try {
-      await sync.publish('oro/maintenance', { isOn: input.checked, userId: id });
-    } catch {
+      await sync.publish(MAINTENANCE, { isOn: input.checked, userId: id });
+    } catch (error) {
       input.checked = !input.checked;
+      missing(error);
     }
   });
 }

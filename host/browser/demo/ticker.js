@@ -3,6 +3,8 @@
 
 import { keepRelevant } from '/sync/model.js';
 
+import { complain, keepLoaded } from './connection.js';
+
 const KEPT = 60;
 const [WIDTH, HEIGHT] = [590, 120];
 
@@ -32,14 +34,16 @@ export function showTicker(sync) {
     path('.area', `M${start},${HEIGHT}L${points.join('L')}L${WIDTH},${HEIGHT}Z`);
   };
   keepRelevant(sync, model, {
-    apply: (ticker, attributes) => {
-      Object.assign(ticker, attributes);
+    apply: (ticker, { value }) => {
+      if (!Number.isFinite(value)) return;
+      ticker.value = value;
       values = [...values, ticker.value].slice(-KEPT);
       draw();
     },
   });
-  sync.addEventListener('connected', async () => {
+  const load = async () => {
     values = await sync.call('demo/ticker');
     draw();
-  });
+  };
+  keepLoaded(sync, model.url, load, complain(document.getElementById('ticker-missing'), 'demo'));
 }

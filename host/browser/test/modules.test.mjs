@@ -8,6 +8,7 @@ import { maintenanceNotice } from '../maintenance.js';
 import { keepRelevant, stopTracking } from '../model.js';
 
 class Bus extends EventTarget {
+  state = 'connecting';
   handlers = [];
   published = [];
 
@@ -79,6 +80,46 @@ test('a page may have words of its own, and others then say nothing', () => {
   assert.deepEqual(told, [[page, [change('ben', 'a')]]]);
 });
 
+test('own changes beside those of others are told as both', () => {
+  const bus = new Bus();
+  const told = [];
+  const content = new ContentManager(bus, { user: 'ann' });
+  content.open({
+    tags: new Set(['a']),
+    own: (_page, changes) => told.push(['own', changes]),
+    outdated: (_text, _page, changes) => told.push(['outdated', changes]),
+  });
+  bus.says('oro/data/update', [change('ann', 'a'), change('ben', 'a')]);
+  assert.deepEqual(told, [['own', [change('ann', 'a')]], ['outdated', [change('ben', 'a')]]]);
+  // It is out of date already, but may have more to forget.
+  bus.says('oro/data/update', [change('ben', 'a'), change('ann', 'a')]);
+  assert.deepEqual(told.slice(2), [['own', [change('ann', 'a')]]]);
+});
+
+test('a page that fails keeps nothing from the others', () => {
+  const bus = new Bus();
+  const [errors, told] = [[], []];
+  const content = new ContentManager(bus, { user: 'ann' });
+  const fails = () => { throw new Error('mine'); };
+  content.open({ tags: ['a'], outdated: fails, own: fails });
+  content.open({ tags: ['a'], outdated: () => told.push('outdated'), own: () => told.push('own') });
+  globalThis.reportError = (error) => errors.push(error.message);
+  bus.says('oro/data/update', [change('ben', 'a'), change('ann', 'a')]);
+  delete globalThis.reportError;
+  assert.deepEqual([errors, told], [['mine', 'mine'], ['own', 'outdated']]);
+});
+
+test('options that say nothing are as if they were not there', () => {
+  const bus = new Bus();
+  const told = [];
+  const content = new ContentManager(bus, {
+    user: undefined, topic: undefined, message: undefined, notify: (text) => told.push(text),
+  });
+  content.open({ title: 'T', tags: ['a'] });
+  bus.says('oro/data/update', [change(null, 'a')]);
+  assert.deepEqual(told, ['Content of T page is outdated, please refresh']);
+});
+
 test('own changes are published with their author', async () => {
   const bus = new Bus();
   await new ContentManager(bus, { user: 'ann' }).publish('a', 'b');
@@ -121,6 +162,79 @@ test('the maintenance notice is shown to all but its author', async () => {
   bus.dispatchEvent(new Event('connected'));
   await new Promise(setImmediate);
   assert.deepEqual(shown.splice(0), ['on 1']);
+});
+
+test('a page of nobody in particular is shown maintenance by nobody in particular', () => {
+  for (const user of ['', null, undefined]) {
+    for (const userId of ['', null, undefined, 7]) {
+      const bus = new Bus();
+      let shown = 0;
+      maintenanceNotice(bus, { user, show: () => shown++ });
+      bus.says('oro/maintenance', { isOn: true, userId });
+      assert.equal(shown, 1, `${user} and ${userId}`);
+    }
+  }
+});
+
+test('how things are is asked for once there is a connection, and older than what is heard', async () => {
+  const bus = new Bus();
+  const told = [];
+  const answers = [];
+  const begin = () => maintenanceNotice(bus, {
+    current: () => new Promise((resolve) => answers.push(resolve)),
+    show: () => told.push('on'), hide: () => told.push('off'),
+  });
+  const answer = async (isOn) => {
+    answers.shift()({ isOn, userId: null });
+    await new Promise(setImmediate);
+    return told.splice(0);
+  };
+  let stop = begin();
+  assert.equal(answers.length, 0);
+  bus.dispatchEvent(new Event('connected'));
+  assert.deepEqual(await answer(true), ['on']);
+  stop();
+  assert.deepEqual(told.splice(0), ['off']);
+
+  // There is one already.
+  bus.state = 'connected';
+  stop = begin();
+  bus.says('oro/maintenance', { isOn: false, userId: null });
+  assert.deepEqual(await answer(true), []);
+  // Asked twice, the later answer counts, in whatever order they come.
+  bus.dispatchEvent(new Event('connected'));
+  bus.dispatchEvent(new Event('connected'));
+  const [first] = answers.splice(0, 1);
+  assert.deepEqual(await answer(true), ['on']);
+  first({ isOn: false, userId: null });
+  await new Promise(setImmediate);
+  assert.deepEqual(told, []);
+  // Whoever has stopped is told nothing.
+  bus.dispatchEvent(new Event('connected'));
+  stop();
+  assert.deepEqual(told.splice(0), ['off']);
+  assert.deepEqual(await answer(true), []);
+});
+
+test('what is published changes attributes, and nothing else of a model', () => {
+  const bus = new Bus();
+  const check = (model, published, expect) => {
+    const stop = keepRelevant(bus, model, { topic: 'm' });
+    bus.says('m', JSON.parse(published));
+    stop();
+    assert.deepEqual(model, expect);
+    assert.equal(Object.getPrototypeOf(model), Object.prototype);
+  };
+  check({ a: 1 }, '{"__proto__": {"admin": true}, "a": 2}', { a: 2 });
+  check({ a: 1 }, '[1, 2]', { a: 1 });
+  check({ url: 'm', a: 1 }, '{"url": "elsewhere", "a": 2}', { url: 'm', a: 2 });
+  check({ a: 1 }, '{"toString": "x", "constructor": 1, "b": 3}', { a: 1, b: 3 });
+  const attributes = {};
+  // As Backbone does it.
+  const backbone = { url: 'n', set(values) { for (const name in values) attributes[name] = values[name]; } };
+  keepRelevant(bus, backbone);
+  bus.says('n', JSON.parse('{"__proto__": {"admin": true}, "set": 1, "a": 2}'));
+  assert.deepEqual([attributes, attributes.admin, typeof backbone.set], [{ set: 1, a: 2 }, undefined, 'function']);
 });
 
 test('models follow their topics', () => {

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { createContext, runInContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
@@ -36,14 +38,44 @@ test('no module imports anything', () => {
 });
 
 test('the package has what it exports, and types for all of it', async () => {
-  const { exports, dependencies } = JSON.parse(read('package.json'));
+  const { exports, dependencies, main, types: mainTypes } = JSON.parse(read('package.json'));
   assert.equal(dependencies, undefined);
-  assert.equal(Object.keys(exports).length, modules.length);
-  for (const { types, default: module } of Object.values(exports)) {
+  const typed = Object.values(exports).filter((target) => target.types);
+  assert.equal(typed.length, modules.length);
+  // For who does not read `exports`.
+  assert.deepEqual({ types: mainTypes, default: main }, exports['.']);
+  for (const { types, default: module } of typed) {
     assert.ok(existsSync(new URL(module, folder)) && existsSync(new URL(types, folder)), module);
     for (const name of Object.keys(await import(new URL(module, folder)))) {
       assert.match(read(types), new RegExp(`^export (class|function) ${name}\\b`, 'm'), `${types} says nothing of ${name}`);
     }
   }
-  assert.ok(readdirSync(folder).includes('README.md'));
+});
+
+test('it can be packed, installed without a network, and imported', () => {
+  const site = mkdtempSync(join(tmpdir(), 'jackfield-sync-'));
+  try {
+    const npm = (...words) => execFileSync('npm', [...words, '--offline', '--silent', '--no-audit', '--no-fund'], {
+      cwd: site, encoding: 'utf8', env: { ...process.env, npm_config_cache: join(site, 'cache') },
+    });
+    const [{ filename, files }] = JSON.parse(npm('pack', folder.pathname, '--json'));
+    const names = modules.flatMap((name) => [`${name}.classic.js`, `${name}.d.ts`, `${name}.js`]);
+    assert.deepEqual(files.map(({ path }) => path).sort(), ['README.md', 'package.json', ...names].sort());
+    writeFileSync(join(site, 'package.json'), '{"private": true, "type": "module"}');
+    npm('install', `./${filename}`);
+    const page = `
+      import { Sync, SyncError } from 'jackfield-sync';
+      import { ContentManager, contentTag } from 'jackfield-sync/content';
+      import { maintenanceNotice } from 'jackfield-sync/maintenance';
+      import { keepRelevant, stopTracking } from 'jackfield-sync/model';
+      ${modules.map((name) => `import 'jackfield-sync/${name}.classic.js';`).join('\n')}
+      const all = { ContentManager, Sync, SyncError, contentTag, keepRelevant, maintenanceNotice, stopTracking };
+      const old = createRequire(import.meta.url).resolve('jackfield-sync');
+      console.log(Object.entries(all).every(([name, it]) => typeof it === 'function' && typeof Jackfield[name] === 'function'), old.endsWith('/sync.js'));
+    `;
+    writeFileSync(join(site, 'page.js'), `import { createRequire } from 'node:module';\n${page}`);
+    assert.equal(execFileSync(process.execPath, ['page.js'], { cwd: site, encoding: 'utf8' }), 'true true\n');
+  } finally {
+    rmSync(site, { recursive: true });
+  }
 });

@@ -31,7 +31,12 @@ class Socket {
   says(message) { this.onmessage?.({ data: JSON.stringify(message) }); }
 
   /** TCP ends, or the handshake was refused. */
-  breaks(code = 1006) { this.readyState = 3; this.onclose?.({ code, reason: '' }); }
+  breaks(code = 1006) {
+    this.readyState = 3;
+    // Node's `ws` throws an error that nobody listens to.
+    this.onerror(new Event('error'));
+    this.onclose?.({ code, reason: '' });
+  }
 
   /** The requests of a kind that have come. */
   asked(code) { return this.sent.filter(([kind]) => kind === code); }
@@ -63,7 +68,7 @@ export function connect(options = {}) {
   const sync = new Sync({ url: 'ws://router/', WebSocket: Socket, ...options });
   made.push(sync);
   const heard = [];
-  for (const name of ['connected', 'disconnected', 'retrying', 'refused']) {
+  for (const name of ['connected', 'disconnected', 'retrying', 'refused', 'restored']) {
     sync.addEventListener(name, ({ detail }) => heard.push([name, detail]));
   }
   return { sync, heard };
@@ -86,6 +91,11 @@ export function chanceIs(share) { chance = share; }
 
 export function begin() {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
+  for (const name of ['setTimeout', 'setInterval']) {
+    const still = globalThis[name];
+    // As they are: what is no time, or longer than 31 bits, is at once.
+    mock.method(globalThis, name, (does, delay) => still(does, delay >= 1 && delay < 2 ** 31 ? delay : 1));
+  }
   mock.method(Math, 'random', () => chance);
   chance = 0.5;
   sockets = [];

@@ -97,9 +97,23 @@ test('a ticket that cannot be fetched is a failed attempt', async () => {
   assert.equal(socket().url, 'ws://router/?ticket=good');
 });
 
+test('whatever a ticket throws is told as an error, to who listens by then', async () => {
+  const check = async (ticket, message) => {
+    const { sync, heard } = connect({ ticket });
+    await settle();
+    assert.deepEqual([names(heard), sync.state], [['disconnected', 'retrying'], 'waiting']);
+    for (const [, { error }] of heard) assert.ok(error instanceof Error && message.test(error.message), String(error));
+  };
+  await check(() => { throw new Error('at once'); }, /^at once$/);
+  await check(() => { throw 'a text'; }, /a text/);
+  await check(() => Promise.reject(), /could not connect/);
+  await check(async () => { throw { status: 403 }; }, /could not connect/);
+});
+
 test('a ticket that comes too late opens nothing', async () => {
   let give;
   connect({ timeout: 1_000, ticket: () => new Promise((resolve) => { give = resolve; }) });
+  await settle();
   await pass(1_000);
   give('late');
   await settle();
@@ -197,7 +211,7 @@ test('a refused topic is told of, and asked for with the next connection', async
   socket().breaks();
   await pass(1_000);
   socket().accept().confirms();
-  assert.deepEqual(names(heard).slice(-3), ['disconnected', 'retrying', 'connected']);
+  assert.deepEqual(names(heard).slice(-4), ['disconnected', 'retrying', 'restored', 'connected']);
   await sync.subscribe('secret', () => {}).ready;
 });
 
@@ -271,7 +285,129 @@ test('a topic whose route was taken away is asked for until it is back', async (
   socket().confirms();
   socket().says([36, 103, 1, {}, ['back']]);
   assert.deepEqual(values, ['back']);
-  assert.deepEqual(names(heard), ['connected', 'refused']);
+  assert.deepEqual(names(heard), ['connected', 'refused', 'restored']);
+  assert.deepEqual(heard.at(-1)[1].topic, 'a');
+});
+
+test('a topic that was taken away is asked for once at a time', async () => {
+  const { sync } = await connected({ retry: { first: 1_000, most: 1_000 } });
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  socket().says([35, 0, { subscription: 101 }]);
+  // Each asks at once, and is told so, but none begins a chain of its own.
+  for (let time = 0; time < 5; time++) {
+    const { ready } = sync.subscribe('a', () => {});
+    socket().says([8, 32, socket().asked(32).at(-1)[1], {}, 'jackfield.error.no_route']);
+    await assert.rejects(ready, { uri: 'jackfield.error.no_route' });
+  }
+  const before = socket().asked(32).length;
+  await pass(10_000);
+  assert.equal(socket().asked(32).length, before + 1);
+});
+
+test('a page that closes when a topic is taken away is left alone', async () => {
+  const { sync } = await connected();
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  sync.addEventListener('refused', () => sync.close());
+  socket().says([35, 0, { subscription: 101 }]);
+  await pass(100_000);
+  assert.equal(socket().asked(32).length, 1);
+});
+
+test('a topic given up is not waited for, though it is refused', async () => {
+  const { sync, heard } = connect();
+  sync.subscribe('a', () => {});
+  const given = sync.subscribe('b', () => {});
+  await settle();
+  socket().accept();
+  given.unsubscribe();
+  await assert.rejects(given.ready, { uri: 'jackfield.client.unsubscribed' });
+  socket().says([33, 1, 101]);
+  socket().says([8, 32, 2, {}, 'wamp.error.not_authorized']);
+  assert.deepEqual(names(heard), ['connected']);
+});
+
+test('a topic that is not answered for is refused in time, and may come late', async () => {
+  const { sync, heard } = connect({ timeout: 1_000 });
+  const values = [];
+  const slow = sync.subscribe('slow', (value) => values.push(value));
+  await settle();
+  socket().accept();
+  await pass(999);
+  assert.deepEqual(names(heard), []);
+  await Promise.all([assert.rejects(slow.ready, { uri: 'wamp.error.timeout' }), pass(1)]);
+  assert.deepEqual(names(heard), ['refused', 'connected']);
+  socket().says([33, 1, 101]);
+  socket().says([36, 101, 1, {}, ['x']]);
+  assert.deepEqual([names(heard), values], [['refused', 'connected', 'restored'], ['x']]);
+  await sync.subscribe('slow', () => {}).ready;
+});
+
+test('nobody waits for what was given up or closed', async () => {
+  const { sync } = connect();
+  const check = ({ ready }, uri) => assert.rejects(ready, { uri });
+  const never = sync.subscribe('never', () => {});
+  never.unsubscribe();
+  await check(never, 'jackfield.client.unsubscribed');
+  const early = sync.subscribe('early', () => {});
+  sync.close();
+  await check(early, 'jackfield.client.closed');
+  await check(sync.subscribe('early', () => {}), 'jackfield.client.closed');
+  await check(sync.subscribe('late', () => {}), 'jackfield.client.closed');
+  // They are wanted all the same, if the page connects again.
+  sync.reconnect();
+  await settle();
+  const again = sync.subscribe('late', () => {});
+  socket().accept().confirms();
+  await again.ready;
+  assert.deepEqual(socket().asked(32).map(([, , , topic]) => topic), ['early', 'late']);
+});
+
+test('a handler may take others away while an event is told', async () => {
+  const { sync } = await connected();
+  const heard = [];
+  sync.subscribe('a', () => { heard.push('first'); second.unsubscribe(); sync.subscribe('a', () => heard.push('new')); });
+  const second = sync.subscribe('a', () => heard.push('second'));
+  sync.subscribe('b', () => { heard.push('b'); sync.close(); });
+  sync.subscribe('b', () => heard.push('after close'));
+  socket().confirms();
+  socket().says([36, 101, 1, {}, []]);
+  assert.deepEqual(heard.splice(0), ['first']);
+  socket().says([36, 102, 1, {}, []]);
+  assert.deepEqual(heard, ['b']);
+});
+
+test('each subscription is one of its own, though the function be the same', async () => {
+  const { sync } = await connected();
+  let heard = 0;
+  const handler = () => heard++;
+  const one = sync.subscribe('a', handler);
+  const two = sync.subscribe('a', handler);
+  socket().confirms();
+  const check = (expect) => {
+    heard = 0;
+    socket().says([36, 100 + socket().confirmed, 1, {}, []]);
+    assert.equal(heard, expect);
+  };
+  check(2);
+  one.unsubscribe();
+  one.unsubscribe();
+  check(1);
+  two.unsubscribe();
+  assert.equal(socket().asked(34).length, 1);
+  const three = sync.subscribe('a', handler);
+  socket().confirms();
+  // What was ended before ends nothing now.
+  two.unsubscribe();
+  check(1);
+  three.unsubscribe();
+  assert.equal(socket().asked(34).length, 2);
+  // By the function, all of them go.
+  for (let time = 0; time < 3; time++) sync.subscribe('a', handler);
+  sync.unsubscribe('a', handler);
+  socket().confirms();
+  assert.equal(socket().asked(34).length, 3);
 });
 
 test('publishing answers with the publication', async () => {
@@ -361,6 +497,42 @@ test('attempts are spread by chance, over times that double', async () => {
   assert.deepEqual(names(heard).filter((name) => name === 'disconnected').length, 1);
 });
 
+test('options that say nothing, and times that no timer can hold, are none', async () => {
+  for (const retry of [undefined, null, {}, { first: undefined }, { most: undefined }, { first: null, most: null }]) {
+    const { sync, heard } = connect({ retry });
+    await settle();
+    for (const expect of [500, 1_000]) {
+      socket().breaks();
+      assert.equal(heard.at(-1)[1].delay, expect);
+      await pass(expect);
+    }
+    sync.close();
+  }
+  const endless = [Infinity, 2 ** 31, 30 * 86_400_000];
+  for (const time of endless) {
+    const { sync, heard } = connect({ timeout: time, heartbeat: time, pauseAfter: time, retry: { first: time, most: time } });
+    await settle();
+    await pass(60_000);
+    assert.equal(sync.state, 'connecting', `timeout ${time}`);
+    socket().accept();
+    document.becomes('hidden');
+    const call = sync.call('slow', [], { timeout: time });
+    sync.subscribe('slow', () => {});
+    await pass(60_000);
+    assert.deepEqual([sync.state, socket().asked(34), names(heard)], ['connected', [], ['connected']], `${time}`);
+    const before = sockets.length;
+    socket().breaks();
+    await assert.rejects(call, { uri: 'jackfield.client.disconnected' });
+    const waiting = sync.call('later');
+    waiting.catch(() => {});
+    await pass(60_000);
+    assert.equal(sockets.length, before);
+    assert.equal(heard.at(-1)[1].delay, 0.5 * (2 ** 31 - 1));
+    document.visibilityState = 'visible';
+    sync.close();
+  }
+});
+
 test('only a connection that has held begins anew', async () => {
   const { heard } = await connected();
   const after = async (time) => {
@@ -392,6 +564,41 @@ test('a server that says goodbye, or no, is come back to', async () => {
   assert.equal(heard.at(-1)[1].error.uri, 'wamp.error.protocol_violation');
 });
 
+test('what is no message ends the connection, and what is an odd one does not', async () => {
+  for (const data of ['null', '5', '"x"', '{"0":36}', '', new ArrayBuffer(2)]) {
+    const { heard } = await connected();
+    socket().onmessage({ data });
+    assert.equal(heard.at(-1)[1].error.uri, 'wamp.error.protocol_violation', String(data));
+  }
+  const { sync } = await connected();
+  sync.subscribe('a', () => {});
+  socket().confirms();
+  const odd = [[], [36], [null], [99], [8], [33], [35, 0], [35, 0, null], [36, 101, 1, null, null, null], [8, 32, 1, null, null, null]];
+  for (const message of odd) socket().says(message);
+  assert.equal(sync.state, 'connected');
+});
+
+test('a second welcome is none', async () => {
+  const { sync } = await connected({ heartbeat: 1_000, timeout: 60_000 });
+  socket().says([2, 8, {}]);
+  assert.equal(sync.session, 7);
+  await pass(2_000);
+  assert.equal(socket().asked(34).length, 1);
+  sync.close();
+  await pass(10_000);
+  assert.equal(socket().asked(34).length, 1);
+});
+
+test('a server that asks for more than a ticket in the address is told of', async () => {
+  const { heard } = connect();
+  await settle();
+  socket().readyState = 1;
+  socket().onopen();
+  socket().says([4, 'ticket', {}]);
+  assert.deepEqual(names(heard), ['disconnected', 'retrying']);
+  assert.match(heard[0][1].error.message, /asks for a ticket, and the option `ticket` gave none/);
+});
+
 test('a server that accepts and says nothing is given up', async () => {
   connect({ timeout: 3_000 });
   await settle();
@@ -421,6 +628,28 @@ test('a silent connection is asked whether it lives', async () => {
   await pass(500);
   assert.ok(first.closed);
   assert.match(heard.at(-1)[1].error.message, /does not answer any more/);
+});
+
+test('a connection that says something else first has answered', async () => {
+  const { sync } = await connected({ heartbeat: 1_000, timeout: 500 });
+  await pass(2_000);
+  const [[, request]] = socket().asked(34);
+  // What the server has queued comes before its answer, over a line that is slow.
+  for (let time = 0; time < 10; time++) {
+    socket().says([36, 9, 9, {}]);
+    await pass(400);
+  }
+  socket().says([8, 34, request, {}, 'wamp.error.no_such_subscription']);
+  await pass(600);
+  assert.equal(sync.state, 'connected');
+  // It is not forgotten that there is a question.
+  await pass(1_500);
+  assert.equal(socket().asked(34).length, 2);
+  socket().says([36, 9, 9, {}]);
+  await pass(499);
+  assert.equal(sync.state, 'connected');
+  await pass(1);
+  assert.equal(sync.state, 'waiting');
 });
 
 test('a connection that hears something is not asked', async () => {
@@ -551,4 +780,48 @@ test('a page may connect anew at once', async () => {
   assert.equal(sync.session, 9);
   await pass(1_000);
   assert.equal(sockets.length, 2);
+});
+
+test('a page that closes, or connects anew, while it hears of an outage has its way', async () => {
+  const check = async (begin, does, states, told) => {
+    const { sync, heard } = await connected();
+    const before = sockets.length;
+    sync.addEventListener('disconnected', () => does(sync), { once: true });
+    begin(sync);
+    await settle();
+    assert.deepEqual([sync.state, sockets.length - before], states);
+    assert.deepEqual(names(heard), ['connected', 'disconnected', ...told]);
+    await pass(100_000);
+    if (sync.state === 'closed') assert.equal(sockets.length - before, 0);
+    sync.close();
+  };
+  const breaks = () => socket().breaks();
+  await check(breaks, () => {}, ['waiting', 0], ['retrying']);
+  await check(breaks, (sync) => sync.close(), ['closed', 0], []);
+  await check(breaks, (sync) => sync.reconnect(), ['connecting', 1], []);
+  await check((sync) => sync.reconnect(), (sync) => sync.close(), ['closed', 0], []);
+  await check((sync) => sync.reconnect(), (sync) => sync.reconnect(), ['connecting', 1], []);
+  await check((sync) => sync.close(), (sync) => sync.reconnect(), ['connecting', 1], []);
+});
+
+test('who connects anew twice shows one ticket', async () => {
+  let tickets = 0;
+  const { sync } = await connected({ ticket: () => `${++tickets}` });
+  sync.reconnect();
+  sync.reconnect();
+  await settle();
+  assert.deepEqual([tickets, sockets.length], [2, 2]);
+});
+
+test('a hidden page that connects anew pauses again', async () => {
+  const { sync } = await connected({ pauseAfter: 1_000 });
+  document.becomes('hidden');
+  for (let time = 0; time < 2; time++) {
+    await pass(1_000);
+    assert.equal(sync.state, 'paused');
+    sync.reconnect();
+    await settle();
+    socket().accept();
+    assert.equal(sync.state, 'connected');
+  }
 });

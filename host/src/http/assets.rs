@@ -12,7 +12,7 @@ use hyper::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue,
     IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
 };
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
 use super::Answer;
@@ -76,9 +76,9 @@ static DEMO: [Asset; 8] = [
     asset!("/demo/icon.svg", "demo/icon.svg"),
 ];
 
-/// The answer to a GET or HEAD of a path, if there is a file for it.
-pub(super) fn answer(path: &str, headers: &HeaderMap, demo: Demo) -> Option<Answer> {
-    let find = |assets: &'static [Asset]| assets.iter().find(|asset| asset.path == path);
+/// The answer to a GET or HEAD of an address, if there is a file for it.
+pub(super) fn answer(uri: &Uri, headers: &HeaderMap, demo: Demo) -> Option<Answer> {
+    let find = |assets: &'static [Asset]| assets.iter().find(|asset| asset.path == uri.path());
     if let Some(asset) = find(&CLIENT) {
         // A page of any origin may take its client from here: `import` asks by CORS.
         let answer = asset.answer(headers);
@@ -89,9 +89,9 @@ pub(super) fn answer(path: &str, headers: &HeaderMap, demo: Demo) -> Option<Answ
     if demo == Demo::Off {
         return None;
     }
-    if path == "/demo" {
+    if uri.path() == "/demo" {
         let there = Answer::text(StatusCode::PERMANENT_REDIRECT, "the demo is at /demo/\n");
-        return Some(there.with(LOCATION, "/demo/"));
+        return Some(there.with_value(LOCATION, location(uri.query())));
     }
     let answer = find(&DEMO)?.answer(headers);
     Some(answer.with(CONTENT_SECURITY_POLICY, POLICY).with(REFERRER_POLICY, "no-referrer"))
@@ -107,6 +107,12 @@ impl Asset {
         };
         answer.with_value(ETAG, tag.clone()).revalidated()
     }
+}
+
+/// Where the demo is, with what was asked for beside.
+fn location(query: Option<&str>) -> HeaderValue {
+    let address = query.map(|query| HeaderValue::from_str(&format!("/demo/?{query}")));
+    address.and_then(Result::ok).unwrap_or_else(|| HeaderValue::from_static("/demo/"))
 }
 
 /// What names the bytes: the beginning of their hash, in quotes.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jackfield_plugin::{Error, Event, Handler, log, store, topics};
+use jackfield_plugin::{Error, Event, Handler, Publish, log, store, topics};
 use serde::Serialize;
 
 /// How many values are kept.
@@ -29,6 +29,11 @@ pub(crate) fn handler() -> Handler {
     Handler::new("demo.ticker")
         .summary("publishes a value that wanders")
         .every(Duration::from_secs(1))
+        // What strangers publish is not its value.
+        .on_publish(|_state, request, _event| match request.session() {
+            None => Publish::broadcast(),
+            Some(_) => Publish::reject("Only the handler itself says something here."),
+        })
         .on_call(|_state, _request, _event| Ok(Event::of(&values()?)?))
         .on_timer(|_state, request| match tick() {
             Ok(event) => topics::publish(request.topic(), event),
@@ -81,6 +86,20 @@ mod tests {
     use crate::plugin;
 
     use super::*;
+
+    #[test]
+    fn nobody_else_says_what_it_is() {
+        let mut site = Harness::new(plugin);
+        site.route("demo/ticker", "demo.ticker");
+        let (ann, eve) = (site.join(User::anonymous()), site.join(User::anonymous()));
+        site.subscribe(ann, "demo/ticker").unwrap();
+        let event = Event::of(&Tick { value: 7 }).unwrap();
+        let failure = site.publish(eve, "demo/ticker", event.clone()).unwrap_err();
+        assert!(failure.message().contains("Only the handler itself"), "{failure}");
+        assert_eq!(site.received(ann), []);
+        site.publish_as_host("demo/ticker", event.clone()).unwrap();
+        assert_eq!(site.received(ann), [("demo/ticker", event)]);
+    }
 
     #[test]
     fn it_wanders_within_its_reach_and_remembers_where_it_was() {

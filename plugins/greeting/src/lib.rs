@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use jackfield_plugin::{Error, Event, Handler, Plugin, export, store, topics};
+use jackfield_plugin::{Error, Event, Handler, Plugin, Publish, export, store, topics};
 use serde::Serialize;
 
 const TEXT: &str = match option_env!("JACKFIELD_GREETING") {
@@ -31,6 +31,11 @@ fn plugin() -> Plugin {
         Handler::new("demo.greeting")
             .summary("says what it was compiled with")
             .every(Duration::from_secs(1))
+            // It speaks for itself: what strangers publish is not what it says.
+            .on_publish(|_state, request, _event| match request.session() {
+                None => Publish::broadcast(),
+                Some(_) => Publish::reject("Only the handler itself says something here."),
+            })
             .on_call(|_state, _request, _event| Ok(next()?))
             .on_timer(|_state, request| match next() {
                 Ok(event) => topics::publish(request.topic(), event),
@@ -72,5 +77,19 @@ mod tests {
             site.received(visitor).iter().map(|heard| heard.event.single().unwrap()).collect();
         assert_eq!(heard.iter().map(|it| it["number"].clone()).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(site.every("demo.greeting"), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn nobody_puts_words_into_its_mouth() {
+        let mut site = Harness::new(plugin);
+        site.route(TOPIC, "demo.greeting");
+        let (ann, eve) = (site.join(User::anonymous()), site.join(User::anonymous()));
+        site.subscribe(ann, TOPIC).unwrap();
+        let event = Event::new("anything");
+        let failure = site.publish(eve, TOPIC, event.clone()).unwrap_err();
+        assert!(failure.message().contains("Only the handler itself"), "{failure}");
+        assert_eq!(site.received(ann), []);
+        site.publish_as_host(TOPIC, event.clone()).unwrap();
+        assert_eq!(site.received(ann), [(TOPIC, event)]);
     }
 }

@@ -2,6 +2,7 @@
 //! topic that it knows.
 //!
 //! * Broadcast: data updates, maintenance mode, the message queue's heartbeat, outdated user pages.
+//! * Maintenance mode is also answered to calls, for pages that are opened while it is on.
 //! * To their own user only: email, attribute import, reminders, conversations, and failed mailbox
 //!   synchronization, where `*` is everybody's.
 //! * The ping, which passes nothing on and says on a timer that the connection is alive: proxies
@@ -10,13 +11,15 @@
 use std::time::Duration;
 
 use jackfield_ownership::Ownership;
-use jackfield_plugin::{Event, Handler, Plugin, Publish, export, topics};
+use jackfield_plugin::{
+    Error, Event, Handler, Plugin, Publish, Value, export, json, log, store, topics,
+};
 
 fn plugin() -> Plugin {
     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .handler(ping())
         .handler(broadcast("oro_sync.data_update"))
-        .handler(broadcast("oro_sync.maintenance"))
+        .handler(maintenance())
         .handler(broadcast("oro_message_queue.message_queue_heartbeat"))
         .handler(broadcast("oro_user.outdated_user_page"))
         .handler(secured("oro_email.event", Ownership::default()))
@@ -40,6 +43,32 @@ fn ping() -> Handler {
 
 fn broadcast(name: &str) -> Handler {
     Handler::new(name).summary("passes every event on to every subscriber")
+}
+
+/// `{"isOn", "userId"}`. Whoever calls the topic is told the last that was said, as far as that was
+/// since the server was started; other events pass, and are not remembered.
+fn maintenance() -> Handler {
+    Handler::new("oro_sync.maintenance")
+        .summary("passes every event on to every subscriber, and answers with the last state")
+        .on_publish(|_state, request, event| {
+            let kept = match event.single::<Value>() {
+                Ok(said) if said["isOn"].is_boolean() => remember(request.topic(), &said),
+                _ => Ok(()),
+            };
+            // Who is connected is told in any case.
+            if let Err(error) = kept {
+                log::error!("{}: {error}", request.topic());
+            }
+            Publish::broadcast()
+        })
+        .on_call(|_state, request, _event| {
+            let state: Option<Value> = store::get(request.topic())?;
+            Ok(Event::new(state.unwrap_or_else(|| json!({"isOn": false, "userId": null}))))
+        })
+}
+
+fn remember(topic: &str, said: &Value) -> Result<(), Error> {
+    store::set(topic, &json!({"isOn": said["isOn"], "userId": said["userId"]}))
 }
 
 /// `handler.args` mean nothing to these names elsewhere, and so neither here.
@@ -146,10 +175,47 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_during_maintenance_may_ask() {
+        const TOPIC: &str = "oro/maintenance";
+        let mut site = site();
+        let alice = site.join(User::anonymous());
+        let mut check = |said: Option<Event>, expect: Value| {
+            if let Some(event) = said {
+                site.publish_as_host(TOPIC, event).unwrap();
+            }
+            let state: Value = site.call(alice, TOPIC, Event::empty()).unwrap().single().unwrap();
+            assert_eq!(state, expect);
+        };
+        let off = || json!({"isOn": false, "userId": null});
+        let on = || json!({"isOn": true, "userId": 7});
+        check(None, off());
+        check(Some(Event::new(on())), on());
+        for odd in [json!(1), json!("on"), json!({}), json!({"isOn": "yes"}), json!(null)] {
+            check(Some(Event::new(odd)), on());
+        }
+        check(Some(Event::empty()), on());
+        check(Some(Event::new(json!({"isOn": true, "userId": 7, "more": 1}))), on());
+        check(Some(Event::new(off())), off());
+    }
+
+    #[test]
+    fn maintenance_that_cannot_be_remembered_is_told_all_the_same() {
+        let mut site = site();
+        let alice = site.join(User::anonymous());
+        site.subscribe(alice, "oro/maintenance").unwrap();
+        site.set_store_full(true);
+        let event = Event::new(json!({"isOn": true, "userId": 7}));
+        site.publish_as_host("oro/maintenance", event.clone()).unwrap();
+        assert_eq!(site.received(alice), [("oro/maintenance", event)]);
+        assert_eq!(site.logged().len(), 1);
+    }
+
+    #[test]
     fn no_topic_enters_the_plugin_without_need() {
         let site = site();
         assert_eq!(site.hooks("oro_sync.ping"), ["publish", "timer"]);
         assert!(site.hooks("oro_sync.data_update").is_empty());
+        assert_eq!(site.hooks("oro_sync.maintenance"), ["publish", "call"]);
         assert_eq!(site.hooks("oro_email.event"), ["subscribe"]);
     }
 }

@@ -1,10 +1,10 @@
-//! A network between a browser and a server that can be cut: nothing passes any more, and nobody
-//! is told.
+//! A network between a browser and a server that can be cut, so that nothing passes any more and
+//! nobody is told, or reset, which ends every connection at once.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 pub(super) struct Network {
     pub(super) addr: SocketAddr,
     whole: watch::Sender<bool>,
+    resets: watch::Sender<()>,
 }
 
 impl Network {
@@ -19,12 +20,20 @@ impl Network {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (whole, passes) = watch::channel(true);
+        let (resets, reset) = watch::channel(());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, server, passes.clone()));
+                let mut reset = reset.clone();
+                reset.mark_unchanged();
+                tokio::spawn(carry(near, server, passes.clone(), reset));
             }
         });
-        Self { addr, whole }
+        Self { addr, whole, resets }
+    }
+
+    /// Ends all connections that there are, without a word of WebSocket. New ones come about.
+    pub(super) fn reset(&self) {
+        self.resets.send_replace(());
     }
 
     pub(super) fn cut(&self) {
@@ -37,19 +46,36 @@ impl Network {
 }
 
 /// Carries one connection; while the network is cut, it does not even come about.
-async fn carry(near: TcpStream, server: SocketAddr, mut passes: watch::Receiver<bool>) {
+async fn carry(
+    mut near: TcpStream,
+    server: SocketAddr,
+    mut passes: watch::Receiver<bool>,
+    mut reset: watch::Receiver<()>,
+) {
     if passes.wait_for(|whole| *whole).await.is_err() {
         return;
     }
-    let Ok(far) = TcpStream::connect(server).await else { return };
-    let (near_read, near_write) = near.into_split();
-    let (far_read, far_write) = far.into_split();
-    let out = copy(near_read, far_write, passes.clone());
-    tokio::join!(out, copy(far_read, near_write, passes));
+    let Ok(mut far) = TcpStream::connect(server).await else { return };
+    let carried = async {
+        let (near_read, near_write) = near.split();
+        let (far_read, far_write) = far.split();
+        let out = copy(near_read, far_write, passes.clone());
+        tokio::join!(out, copy(far_read, near_write, passes));
+    };
+    let is_reset = tokio::select! {
+        () = carried => false,
+        changed = reset.changed() => changed.is_ok(),
+    };
+    if is_reset {
+        // Dropped, each end is told by RST.
+        for end in [&near, &far] {
+            end.set_zero_linger().unwrap();
+        }
+    }
 }
 
 /// What arrives while the network is cut arrives when it is whole again, as TCP sends it again.
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut passes: watch::Receiver<bool>) {
+async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut passes: watch::Receiver<bool>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count) = from.read(&mut buffer).await {
         if passes.wait_for(|whole| *whole).await.is_err() || count == 0 {

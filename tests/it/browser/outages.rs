@@ -1,5 +1,6 @@
 //! What pages live through: a server that is killed, or stopped in order, and started again; a
-//! network that is away for five seconds; and twenty tabs that come back at once.
+//! network that is away for five seconds, or ends every connection; and twenty tabs that come back
+//! at once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -135,6 +136,68 @@ async fn a_network_that_is_away_for_five_seconds_loses_nothing() {
         browser.run("new", "return told.map(([name]) => name);").await,
         json!(["connected"])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_come_back_when_the_network_ends_their_connections() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let network = Network::to(server.addr).await;
+    let mut browser = Browser::start().await;
+    browser.v2("new", network.addr, "").await;
+    browser.v1("old", network.addr).await;
+    for page in ["new", "old"] {
+        listen(&mut browser, page).await;
+    }
+    for time in 1..3 {
+        network.reset();
+        let again = format!("told.filter(([name]) => name === 'connected').length === {time} + 1");
+        browser.until("new", &again).await;
+        browser.until("old", &format!("oro.states.length === {time} * 2 + 1")).await;
+        let text = format!("again {time}");
+        browser.run("old", &format!("oro.session.publish('open/c', '{text}');")).await;
+        browser.until("old", &format!("heard.includes('{text}')")).await;
+        let text = format!("after {time}");
+        publish(&server, &text).await;
+        for page in ["new", "old"] {
+            hear(&mut browser, page, &text).await;
+        }
+    }
+    // AutobahnJS says lost; a page that took it for a clean close would not come back.
+    assert_eq!(
+        browser.run("old", "return oro.states;").await,
+        json!(["open", 2, "open", 2, "open"])
+    );
+    let why = "return told.filter(([name]) => name === 'disconnected').map(([, { error }]) => error.message);";
+    let lost = "the connection was lost (1006)";
+    assert_eq!(browser.run("new", why).await, json!([lost, lost]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_come_back_too() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    browser.v2("new", addr, "").await;
+    let subscribe = "
+        const keep = (_value, { topic }) => heard.push(topic);
+        await sync.subscribe('open/', keep, { match: 'prefix' }).ready;";
+    browser.run("new", subscribe).await;
+    publish(&server, "before").await;
+    browser.until("new", "heard.length === 3").await;
+    drop(server);
+    browser.until("new", "sync.state === 'waiting'").await;
+    let server = Server::on(site.path(), addr);
+    browser.until("new", "told.filter(([name]) => name === 'connected').length === 2").await;
+    publish(&server, "after").await;
+    browser.until("new", "heard.length === 6").await;
+    let topics = json!([TOPICS, TOPICS].concat());
+    assert_eq!(browser.run("new", "return heard;").await, topics);
+    let leave = "sync.unsubscribe('open/', undefined, { match: 'prefix' });
+        await sync.publish('open/a', 1, { excludeMe: false });
+        return heard.length;";
+    assert_eq!(browser.run("new", leave).await, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,6 +157,52 @@ async fn maintenance_is_shown_and_taken_away() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_lets_a_page_connect_where_it_names_the_websocket() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    for (number, connect, expect) in [
+        (0, format!("ws://{addr}"), "connected"),
+        // The guide warns of this.
+        (1, format!("http://{addr}"), "disconnected"),
+    ] {
+        let path = format!("/policy-{number}.html");
+        let policy = format!("default-src 'none'; script-src http://{addr}; connect-src {connect}");
+        let text = format!(
+            "<!doctype html><meta http-equiv='Content-Security-Policy' content=\"{policy}\"><title>A strict page</title>"
+        );
+        browser.tell(json!({"do": "serve", "path": path, "text": text})).await;
+        let url = format!("{}{path}", browser.home);
+        let page = format!("page {number}");
+        browser.tell(json!({"do": "open", "page": page, "url": url})).await;
+        let code = format!(
+            "const {{ Sync }} = await import('http://{addr}/sync.js');
+             const sync = new Sync({{ url: 'http://{addr}/' }});
+             return await new Promise((resolve) => {{
+                 for (const name of ['connected', 'disconnected']) sync.addEventListener(name, () => resolve(name));
+             }});"
+        );
+        assert_eq!(browser.run(&page, &code).await, expect, "{policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_in_node_too() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut command = script("node.mjs");
+    command.arg(server.addr.to_string()).kill_on_drop(true);
+    let output = within("Node", command.output()).await.unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*errors), (Some(0), ""));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["told"][0], "disconnected");
+    assert!(said["attempts"].as_u64() >= Some(2), "{said}");
+    assert_eq!(said["heard"], json!(["here"]));
+}
+
 /// In front of a real tab that is really hidden, which has no server to talk to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hidden_tab_lets_go_and_comes_back() {

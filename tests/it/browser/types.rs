@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::Browser;
 use crate::build;
@@ -26,8 +27,8 @@ fn blocks() -> Vec<(String, String)> {
     blocks
 }
 
-#[test]
-fn the_guides_examples_compile() {
+/// A folder with the client's package and what the guide's examples import.
+fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let modules = folder.path().join("node_modules");
     fs::create_dir(&modules).unwrap();
@@ -37,6 +38,33 @@ fn the_guides_examples_compile() {
         symlink(there, modules.join(package)).unwrap();
     }
     symlink(build::root().join("host/browser"), modules.join("jackfield-sync")).unwrap();
+    folder
+}
+
+/// Compiles what is in the folder. The modules' names are looked up in one of TypeScript's ways.
+fn compile(folder: &TempDir, module: &str, resolution: &str) {
+    let config = json!({
+        "compilerOptions": {
+            "strict": true, "noEmit": true, "checkJs": true, "jsx": "react-jsx",
+            "target": "es2022", "lib": ["es2022", "dom", "dom.iterable"],
+            "module": module, "moduleResolution": resolution, "preserveSymlinks": true,
+            "types": [], "skipLibCheck": false,
+        },
+        "include": ["*.js", "*.ts", "*.tsx"],
+    });
+    fs::write(folder.path().join("tsconfig.json"), config.to_string()).unwrap();
+    let output = Command::new("node")
+        .arg(folder.path().join("node_modules/typescript/bin/tsc"))
+        .args(["--project", "."])
+        .current_dir(folder.path())
+        .output()
+        .expect("node runs");
+    assert!(output.status.success(), "{resolution}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_guides_examples_compile() {
+    let folder = folder();
     let mut found = Vec::new();
     for (number, (language, code)) in blocks().into_iter().enumerate() {
         if ["js", "ts", "tsx"].contains(&language.as_str()) {
@@ -47,23 +75,18 @@ fn the_guides_examples_compile() {
         }
     }
     assert!(found.len() >= 8 && found.contains(&"tsx".to_owned()), "{found:?}");
-    let config = json!({
-        "compilerOptions": {
-            "strict": true, "noEmit": true, "checkJs": true, "jsx": "react-jsx",
-            "target": "es2022", "lib": ["es2022", "dom", "dom.iterable"],
-            "module": "preserve", "moduleResolution": "bundler", "preserveSymlinks": true,
-            "types": [], "skipLibCheck": false,
-        },
-        "include": ["*.js", "*.ts", "*.tsx"],
-    });
-    fs::write(folder.path().join("tsconfig.json"), config.to_string()).unwrap();
-    let output = Command::new("node")
-        .arg(modules.join("typescript/bin/tsc"))
-        .args(["--project", "."])
-        .current_dir(folder.path())
-        .output()
-        .expect("node runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    compile(&folder, "preserve", "bundler");
+}
+
+#[test]
+fn what_pages_write_compiles_wherever_the_package_is_looked_up() {
+    let folder = folder();
+    fs::copy(build::root().join("tests/browser/types.ts"), folder.path().join("types.ts")).unwrap();
+    for (module, resolution) in
+        [("preserve", "bundler"), ("nodenext", "nodenext"), ("esnext", "node10")]
+    {
+        compile(&folder, module, resolution);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,92 @@
+//! What the page does when a plugin is missing, when strangers publish what it shows, and when the
+//! server was away.
+
+use serde_json::json;
+
+use super::{PLUGINS, connected, open, served};
+use crate::browser::{Browser, pictures, stock};
+use crate::server::Server;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_said_where_it_is_missing() {
+    let places = [
+        ("greeting", "#greeting-missing"),
+        ("demo", "#ticker-missing, #pane-ann [data-part=record-missing]"),
+        ("chat", "#pane-ann [data-part=chat-missing], #pane-ben [data-part=chat-missing]"),
+        ("sync", "#maintenance-missing"),
+    ];
+    for absent in PLUGINS {
+        let here: Vec<_> = PLUGINS.into_iter().filter(|plugin| *plugin != absent).collect();
+        let site = stock(&here);
+        let server = Server::demo(site.path());
+        let mut browser = Browser::start().await;
+        let url = format!("http://{}/demo/", server.addr);
+        browser.tell(json!({"do": "open", "page": "demo", "url": url})).await;
+        connected(&mut browser).await;
+        let (_, at) = places.into_iter().find(|(plugin, _)| *plugin == absent).unwrap();
+        let said = format!(
+            "[...document.querySelectorAll('{at}')].every((it) => !it.hidden && it.textContent.includes('“{absent}” is not in this site'))"
+        );
+        browser.until("demo", &said).await;
+        // What is there works.
+        if absent != "greeting" {
+            let says = "document.querySelector('#greeting').textContent === 'Good morning'";
+            browser.until("demo", says).await;
+        }
+        let elsewhere = "return [...document.querySelectorAll('.missing')]
+            .filter((it) => !it.hidden).map((it) => it.textContent).sort();";
+        for words in browser.run("demo", elsewhere).await.as_array().unwrap() {
+            assert!(words.as_str().unwrap().contains(absent), "{absent}: {words}");
+        }
+        let picture = pictures().join(format!("demo-without-{absent}.png"));
+        browser.tell(json!({"do": "shot", "page": "demo", "path": picture})).await;
+        browser.quiet("demo").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_say_nothing_in_its_name() {
+    let (_site, server) = served();
+    let mut browser = Browser::start().await;
+    open(&mut browser, &server, json!({})).await;
+    browser.v2("eve", server.addr, "").await;
+    for topic in ["demo/greeting", "demo/ticker"] {
+        for event in [json!({"text": "<b>", "number": null}), json!({"value": "x"}), json!(null)] {
+            let code =
+                format!("return await sync.publish('{topic}', {event}).catch(({{ uri }}) => uri);");
+            assert_eq!(browser.run("eve", &code).await, "wamp.error.not_authorized", "{topic}");
+        }
+    }
+    // Anybody may say this, and the page lives through it.
+    for event in [json!(null), json!(7), json!({"isOn": "x"}), json!({"isOn": true, "userId": 8})] {
+        let code = format!("await sync.publish('oro/maintenance', {event});");
+        browser.run("eve", &code).await;
+    }
+    browser.until("demo", "!document.querySelector('#pane-ann .curtain').hidden").await;
+    browser.quiet("demo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_right_after_an_outage_is_known() {
+    let (site, server) = served();
+    let addr = server.addr;
+    let mut browser = Browser::start().await;
+    open(&mut browser, &server, json!({})).await;
+    let say = |text: &str| {
+        format!(
+            "const form = document.querySelector('#pane-ann [data-part=say]');
+             form.elements.text.value = '{text}';
+             form.requestSubmit();"
+        )
+    };
+    drop(server);
+    browser.until("demo", "document.querySelectorAll('[data-state=waiting]').length === 3").await;
+    // It waits for the connection, and for the name.
+    browser.run("demo", &say("right away")).await;
+    let server = Server::on(site.path(), addr);
+    let heard = "[...document.querySelectorAll('#pane-ben .chat li')].some((line) => line.textContent.includes('right away'))";
+    browser.until("demo", heard).await;
+    let names = "return [...document.querySelectorAll('#pane-ben .chat b')].map((name) => name.textContent);";
+    assert_eq!(browser.run("demo", names).await, json!(["Ann"]));
+    drop(server);
+}
