@@ -132,7 +132,7 @@ impl Api {
         if problem.is_wrong_token()
             && let Some(times) = self.wrong.happened((), Instant::now())
         {
-            let forwarded = headers.get_all(FORWARDED_FOR).iter().last();
+            let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
             let forwarded = forwarded.map_or_else(|| "nobody".to_owned(), |it| format!("{it:?}"));
             let forwarded_for: String = forwarded.chars().take(SHOWN).collect();
             warn!(times, %forwarded_for, "a request to the HTTP API is refused: its token is unknown");
