@@ -210,7 +210,7 @@ async fn a_batch_is_published_in_order_and_each_has_its_answer() {
         {"topic": "elsewhere"},
         {"topic": "open/a", "arg": [1]},
         {"args": [1]},
-        17,
+        ["open/a", [1]],
         {"topic": "open/a", "args": {"not": "a list"}},
         {"topic": "refuse"},
         {"topic": "open/b", "args": [1]},
@@ -239,6 +239,7 @@ async fn a_batch_is_published_in_order_and_each_has_its_answer() {
     let words: Vec<_> = words.collect();
     assert!(words[2].contains("unknown field `arg`"), "{words:?}");
     assert!(words[3].contains("missing field `topic`"), "{words:?}");
+    assert!(words[4].contains("it has to be an object"), "{words:?}");
     assert!(words[5].contains("the arguments must be a list"), "{words:?}");
     assert_eq!(subscriber.event().await.args, json!([0]));
     assert_eq!(subscriber.event().await.args, json!([2]));
@@ -315,9 +316,20 @@ async fn a_request_that_is_none_is_refused_whole() {
         (r#"{"topic":"open/a","eligible":[0]}"#, 422),
         (r#"{"publish":{}}"#, 422),
         (r#"{"publish":[],"topic":"open/a"}"#, 422),
+        (r#"["open/a",[1]]"#, 422),
+        (r#""open/a""#, 422),
     ] {
         let answer = http.post("/api/publish", &[auth], body).await;
-        refused(&answer, status, "wamp.error.invalid_argument");
+        let words = refused(&answer, status, "wamp.error.invalid_argument");
+        assert!(!words.contains("struct"), "{words}");
+    }
+    let answer = http.post("/api/publish", &[auth], r#"[{"topic":"open/a"}]"#).await;
+    let words = refused(&answer, 422, "wamp.error.invalid_argument");
+    assert!(words.contains(r#"{"publish": [{"topic": …}, …]}"#), "{words}");
+    for body in [r#"["sample/sum",[1]]"#, "17"] {
+        let answer = http.post("/api/call", &[auth], body).await;
+        let words = refused(&answer, 422, "wamp.error.invalid_argument");
+        assert_eq!(words, "this is not a call: it has to be an object");
     }
     let deep = format!(r#"{{"topic":"open/a","args":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let answer = http.post("/api/publish", &[auth], &deep).await;
@@ -339,6 +351,10 @@ async fn a_request_that_is_none_is_refused_whole() {
         refused(&answer, 401, uri);
         assert_eq!(answer.header("www-authenticate"), Some(challenge));
     }
+
+    let log = server.logged("a request to the HTTP API is refused: its token is unknown");
+    assert!(log.contains("peer=127.0.0.1:") && log.contains("times=1"), "{log}");
+    assert!(!log.contains("cdef0123"), "{log}");
 
     // What is sent, and how.
     let kind = |kind: &str| format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", good.len());

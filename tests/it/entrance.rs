@@ -1,7 +1,9 @@
 //! Who is let in by a server that runs: tickets, tokens, addresses, origins and paths; users and keys
 //! that change meanwhile, and a crowd that comes at once.
 
+mod application;
 mod databases;
+mod files;
 mod tokens;
 
 use std::process::Stdio;
@@ -176,6 +178,46 @@ async fn version_2_is_asked_for_its_ticket() {
     let refused = v2::Client::connect_with(guarded.server.addr, Codec::Json, "realm1", options);
     let Err(NoSession::Refused(refused)) = refused.await else { panic!("it lets in") };
     assert_eq!(refused.status, Some(403));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_asked_for_by_whose_ticket_it_is() {
+    let guarded = Guarded::start("");
+    for (authid, user, becomes) in [
+        ("ann", Some("ann"), Some("ann")),
+        ("ANN", Some("ann"), Some("ann")),
+        ("7", Some("ann"), Some("ann")),
+        ("", Some("ann"), Some("ann")),
+        ("bob", Some("ann"), None),
+        ("8", Some("ann"), None),
+        ("shop", None, Some("anonymous")),
+    ] {
+        let ticket = guarded.ticket(user).await;
+        for in_handshake in [false, true] {
+            let mut options = v2::Options::new(Codec::Json);
+            if in_handshake {
+                options.handshake.path = format!("/?{}", in_query(&ticket));
+            }
+            let client = v2::Client::open(guarded.server.addr, Codec::Json, options.handshake);
+            let mut client = client.await.unwrap();
+            options.details["authmethods"] = json!(["ticket"]);
+            options.details["authid"] = json!(authid);
+            client.send(&json!([1, "realm1", options.details]));
+            if !in_handshake {
+                assert_eq!(client.message().await[0], 4);
+                client.send(&json!([5, ticket, {}]));
+            }
+            let Some(becomes) = becomes else {
+                let (reason, _) = client.aborted().await;
+                assert_eq!(reason, "wamp.error.authentication_denied", "{authid}");
+                continue;
+            };
+            let welcome = client.message().await;
+            let name = welcome[2]["authid"].as_str().unwrap_or_default();
+            assert!(name.starts_with(becomes), "{authid}: {welcome}");
+        }
+    }
+    guarded.server.logged(r#"it was asked for as "bob" with the proof of "ann""#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

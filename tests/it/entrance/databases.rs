@@ -56,3 +56,22 @@ async fn users_are_found_in(mut database: Instance) {
     let log = guarded.server.log();
     assert!(!log.contains("s3cret") && !log.contains("hash-of-ann"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_told_of_at_the_start() {
+    let settings = |scheme: &str| {
+        format!(
+            "auth:\n  tickets: {{ secret: s3cret }}\n  users:\n    sql:\n      \
+             url: '{scheme}://u:hunter2@127.0.0.1:1/d?charset=utf8&serverVersion=1'\n      \
+             connect_timeout: 100ms\n"
+        )
+    };
+    for (scheme, place) in [("pdo-pgsql", "postgres"), ("mysqli", "mysql")] {
+        let guarded = Guarded::with(Site::open(), &settings(scheme));
+        let place =
+            format!("the users at {place}://127.0.0.1:1/d (auth.users.sql) cannot be asked");
+        let log = guarded.server.logged(&place);
+        assert!(!log.contains("hunter2"), "{log}");
+        assert!(!log.contains("charset") && !log.contains("serverVersion"), "{log}");
+    }
+}

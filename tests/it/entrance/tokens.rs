@@ -8,7 +8,9 @@ use tokio::process::Command;
 
 use super::{Guarded, ROUTES, owns};
 use crate::build;
+use crate::client::codec::Codec;
 use crate::client::http::Http;
+use crate::client::v2;
 use crate::client::within;
 use crate::site::Site;
 
@@ -85,6 +87,46 @@ async fn keys_are_exchanged_while_it_runs() {
     enters(&news).await.unwrap();
     assert!(owns(&mut ann, 7).await, "whoever is in stays in");
     assert!(!guarded.server.log().contains(&news), "no token is logged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_2_sends_a_token_as_its_ticket() {
+    let (key, token) = issue("ES256", "1").await;
+    let (_, others) = issue("ES256", "1").await;
+    let site = Site::new();
+    site.bundle("routes", ROUTES, &[build::plugin("broadcast"), build::plugin("secured")]);
+    site.write("keys.json", jwks(&[&key]));
+    let settings = "auth: { jwt: { keys: { jwks: keys.json }, audiences: [jackfield] } }";
+    let guarded = Guarded::with(site, settings);
+    let answer = async |codec: Codec, token: &str, authid: &str| {
+        let mut options = v2::Options::new(codec);
+        options.details["authmethods"] = json!(["ticket"]);
+        options.details["authid"] = json!(authid);
+        let client = v2::Client::open(guarded.server.addr, codec, options.handshake).await;
+        let mut client = client.unwrap();
+        client.send(&json!([1, "realm1", options.details]));
+        assert_eq!(client.message().await, json!([4, "ticket", {}]));
+        client.send(&json!([5, token, {}]));
+        client
+    };
+    for codec in Codec::ALL {
+        let mut ann = answer(codec, &token, "ann").await;
+        let welcome = ann.message().await;
+        assert_eq!(welcome[0], 2, "{welcome}");
+        assert_eq!(
+            (&welcome[2]["authid"], &welcome[2]["authrole"], &welcome[2]["authmethod"]),
+            (&json!("ann"), &json!("member"), &json!("jwt"))
+        );
+        assert!(ann.try_subscribe("inbox/7", json!({})).await.is_ok());
+        let refused = ann.try_subscribe("inbox/8", json!({})).await.unwrap_err();
+        assert_eq!(refused.uri, "wamp.error.not_authorized");
+    }
+    for (token, authid) in [(others.as_str(), "ann"), ("a.b.c", "ann"), (token.as_str(), "bob")] {
+        let mut refused = answer(Codec::Json, token, authid).await;
+        assert_eq!(refused.aborted().await.0, "wamp.error.authentication_denied", "{authid}");
+    }
+    let log = guarded.server.logged("the token's signature is wrong");
+    assert!(!log.contains(&token) && !log.contains(&others), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,6 +43,9 @@ struct Known {
 /// Characters of the shortest text that is taken for a hash: fewer cannot be told from a password.
 const SHORTEST_HASH: usize = 20;
 
+/// How many users whose passwords are doubtful are named.
+const MOST_DOUBTS: usize = 5;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -195,6 +198,10 @@ fn read(path: &str, text: &str) -> Result<Known, Problem> {
         };
         users.insert(username, Arc::new(user));
     }
+    if let Some(more @ 1..) = doubts.len().checked_sub(MOST_DOUBTS) {
+        doubts.truncate(MOST_DOUBTS);
+        doubts.push(format!("{path}: warning: and so for {more} more"));
+    }
     Ok(Known { users, doubts })
 }
 
@@ -323,6 +330,12 @@ users:
         assert_eq!(users.doubts().len(), 1);
         users.replace("users.yml", "users: { a: { id: 1 } }").unwrap();
         assert_eq!(users.doubts(), [""; 0]);
+        let user = |id: usize| format!("  u{id}: {{ id: {id}, password: x }}\n");
+        let many: String = (0..MOST_DOUBTS + 3).map(user).collect();
+        users.replace("users.yml", &format!("users:\n{many}")).unwrap();
+        let doubts = users.doubts();
+        assert_eq!(doubts.len(), MOST_DOUBTS + 1);
+        assert_eq!(doubts[MOST_DOUBTS], "users.yml: warning: and so for 3 more");
     }
 
     #[test]
