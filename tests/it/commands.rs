@@ -219,6 +219,78 @@ fn an_address_in_use_is_named() {
     let Answer { code, out, err } = jackfield("serve", site.path(), &["--listen", &address]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains(&format!("error: failed to listen on {address}: ")), "{err}");
+    assert!(err.contains("  = help: something is listening there already"), "{err}");
+
+    let Answer { code, err, .. } = jackfield("serve", site.path(), &["--listen", "localhost:0"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("write an IP address and a port, such as 0.0.0.0:8080"), "{err}");
+}
+
+#[test]
+fn every_mistake_of_the_settings_is_told_and_hides_none_of_the_site() {
+    let site = good();
+    site.write("c/websocket_routing.yml", "c:\n    channel: c: {x}\n");
+    let settings = "log: { format: xml }\nunrouted: 7\nkeepalive: 5\nauth:\n  users: { file: u }\n";
+    site.write("jackfield.yml", settings);
+    let of_settings = [":1:16: ", ":2:11: ", ":3:12: ", ":5:10: "];
+    for command in ["check", "serve"] {
+        let Answer { code, out, err } = jackfield(command, site.path(), &[]);
+        assert_eq!(code, Some(1));
+        for place in of_settings {
+            begins(&format!("{out}{err}"), &site, &format!("jackfield.yml{place}error: "));
+        }
+    }
+    let Answer { out, .. } = jackfield("check", site.path(), &[]);
+    begins(&out, &site, "c/websocket_routing.yml:2:15: error: ");
+    assert!(out.ends_with(": 6 problems\n"), "{out}");
+}
+
+/// What keeps a server from starting, `check` finds as well; and neither repeats a secret.
+#[test]
+fn check_refuses_what_serve_refuses() {
+    let site = good();
+    for (settings, key) in [
+        ("auth: { jwt: { keys: { secret: hunter2 } } }", "auth.jwt.keys.secret"),
+        ("auth: { jwt: { keys: { pem: '-----BEGIN hunter2' } } }", "auth.jwt.keys.pem"),
+        ("auth: { users: hunter2, tickets: { secret: x } }", "auth.users"),
+        (
+            "auth: { tickets: { secret: x }, users: { sql: { url: hunter2 } } }",
+            "auth.users.sql.url",
+        ),
+        ("auth: { tickets: { secret: '{' }, users: { file: u } }", "auth.tickets.secret"),
+        ("api: { tokens: [{ name: a, token: hunter2 }] }", "the token `a` is shorter"),
+        ("entrance: { anonymous: false }", "nobody could connect"),
+    ] {
+        site.write("jackfield.yml", settings);
+        site.write("u", "users: {}");
+        for command in ["check", "serve"] {
+            let Answer { code, out, err } =
+                jackfield(command, site.path(), &["--set", "listen=127.0.0.1:0"]);
+            let said = format!("{out}{err}");
+            assert_eq!(code, Some(1), "{command} {settings}: {said}");
+            begins(&said, &site, "jackfield.yml:1:");
+            assert!(said.contains(key) && !said.contains("hunter2"), "{command}: {said}");
+        }
+    }
+    // A secret that is elsewhere is looked for by a server alone.
+    let settings = "auth:\n  tickets: { secret: { env: NO_SUCH } }\n  users: { file: u }\n";
+    site.write("jackfield.yml", settings);
+    let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
+    assert_eq!(code, Some(0), "{out}");
+    begins(&out, &site, "jackfield.yml:2:22: warning: `auth.tickets.secret` is not to be had");
+    let Answer { code, err, .. } = jackfield("serve", site.path(), &[]);
+    assert_eq!(code, Some(1));
+    begins(&err, &site, "jackfield.yml:2:22: error: `auth.tickets.secret` is not to be had");
+}
+
+#[test]
+fn a_ticket_without_settings_says_which_file_is_missing() {
+    let site = good();
+    let Answer { code, err, .. } = jackfield("ticket", site.path(), &[]);
+    let file = site.path().join("jackfield.yml");
+    let expect = format!("there is no {}: name the configuration with --config", file.display());
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&expect), "{err}");
 }
 
 /// A line of the text begins with this path of the site.

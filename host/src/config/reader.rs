@@ -440,8 +440,12 @@ impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Wrong> {
         let read = seed.deserialize(name(self.name));
-        let value = read.map_err(|wrong| match self.entry {
-            Some(entry) => wrong.inside(Step::Key(entry.key.clone()), &entry.origin),
+        let value = read.map_err(|wrong: Wrong| match self.entry {
+            Some(entry) => {
+                let message = format!("unknown key `{}`", entry.key);
+                let message = Message::Value(message, "there is an unknown key");
+                Wrong { message, origin: Some(entry.origin.clone()), ..wrong }
+            }
             None => wrong,
         })?;
         Ok((value, self))

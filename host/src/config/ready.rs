@@ -53,6 +53,9 @@ impl Settings {
         {
             errors.push(("auth.tickets.secret", error));
         }
+        if auth.tickets.is_some() && auth.users.is_none() {
+            errors.push(("auth.tickets", SetupError::NoUsers));
+        }
         let key = match &auth.users {
             Some(UsersSettings::File(_)) => "auth.users.file",
             Some(UsersSettings::Http(_)) => "auth.users.http.token",
@@ -191,6 +194,10 @@ mod tests {
     fn what_serve_would_refuse_is_told() {
         let sql = "users: { sql: { url: 'postgres://u:p@h/d' } }";
         refused(
+            "auth: { tickets: { secret: x } }",
+            &["j.yml:1:18: error: there are `tickets` and no `users`: say where"],
+        );
+        refused(
             "auth: { jwt: { keys: { secret: hunter2 } } }",
             &["j.yml:1:32: error: `auth.jwt.keys.secret` is a secret that is too short"],
         );
@@ -223,13 +230,13 @@ mod tests {
         let tokens = |of: &[String]| format!("api: {{ tokens: [{}] }}", of.join(", "));
         refused(
             &tokens(&[token("a", LONG), token("b", LONG)]),
-            &["j.yml:1:77: error: the token `b` is the same as `a`"],
+            &["j.yml:1:73: error: the token `b` is the same as `a`"],
         );
         refused(
             &tokens(&[token("a", "hunter2"), token("b", "hunter2 hunter2 hunter2")]),
             &[
                 "j.yml:1:17: error: the token `a` is shorter",
-                "j.yml:1:47: error: the token `b` has white",
+                "j.yml:1:48: error: the token `b` has white",
             ],
         );
         refused(&tokens(&[token("a", LONG)]), &[]);

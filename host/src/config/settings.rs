@@ -51,7 +51,7 @@ impl Settings {
             warnings: Vec::new(),
             missing: None,
             document,
-            tree,
+            tree: tree.spread(),
         };
         problems.extend(wrongs.iter().map(|wrong| settings.document.show(wrong)));
         settings.problems = problems;
@@ -78,10 +78,11 @@ fn tolerant(tree: &Node) -> (Written, Vec<Wrong>) {
     let mut tree = tree.clone();
     let mut wrongs: Vec<Wrong> = Vec::new();
     loop {
-        let wrong = match serde::Deserialize::deserialize(Reader(&tree)) {
+        let mut wrong: Wrong = match serde::Deserialize::deserialize(Reader(&tree)) {
             Ok(written) => return (written, wrongs),
             Err(wrong) => wrong,
         };
+        wrong.origin.get_or_insert_with(|| tree.origin.clone());
         let ended = !tree.prune(&wrong.path.0);
         // What lacks something because that was taken out is not wrong itself.
         if !wrongs.iter().any(|earlier: &Wrong| earlier.path.is_below(&wrong.path)) {

@@ -25,19 +25,23 @@ const PATHS: [&str; 8] = [
 impl Settings {
     /// Once all settings are known. Relative paths start at `base`, the folder of the file.
     pub(super) fn settle(&mut self, base: &Path) {
-        for wrong in self.mistakes() {
-            self.complain(wrong);
-        }
         let contents = self.contents();
         if !contents.is_empty() {
             // Nobody shall try to read them, and say what could not be read.
             self.config.auth = AuthSettings::default();
             self.config.api.tokens.clear();
         }
+        if self.config.api.tokens.len() != self.written_tokens() {
+            // Nobody could tell the place of those that are left.
+            self.config.api.tokens.clear();
+        }
         for path in contents {
             let message = "this is the path of a file, and looks like what is in one".to_owned();
             let help = "put it into a file, and write the file's path";
             self.complain(Wrong::at(&path, message, help));
+        }
+        for wrong in self.mistakes() {
+            self.complain(wrong);
         }
         for (at, token) in self.config.api.tokens.iter_mut().enumerate() {
             let entry = self.tree.at(&format!("api.tokens.{at}"));
@@ -65,17 +69,13 @@ impl Settings {
                 "say by which `auth.tickets` users come in, or remove them",
             );
         }
-        if tickets && !users {
-            let message = "there are `auth.tickets` and no `auth.users`";
-            wrong("auth.tickets", message, "say where the users of tickets come from");
-        }
         if entrance.anonymous == Some(false) && !tickets && !has("auth.jwt") {
             let message = "nobody could connect: `anonymous: false` asks for a proof, and there is \
                            none to be had";
             let help = "say in `auth` how clients prove who they are, or remove the key";
             wrong("entrance.anonymous", message, help);
         }
-        if entrance.https && !has("entrance.proxies") {
+        if entrance.https && !self.names_proxies() {
             let message = "nobody could connect: `https: true` goes by what a proxy says, and there \
                            are no `proxies`";
             let help = "name in `entrance.proxies` the addresses that the proxy connects from";
@@ -85,9 +85,19 @@ impl Settings {
         wrongs
     }
 
+    /// Whether some are written, right or wrong.
+    fn names_proxies(&self) -> bool {
+        let proxies = self.tree.at("entrance.proxies");
+        proxies.is_some_and(|it| it.len() > 0 || matches!(it.kind, Kind::Text(_) | Kind::Typed(_)))
+    }
+
+    fn written_tokens(&self) -> usize {
+        self.tree.at("api.tokens").map_or(0, Node::len)
+    }
+
     /// Where a path belongs and the content of a file seems to stand, which is secret.
     fn contents(&self) -> Vec<String> {
-        let tokens = 0..self.config.api.tokens.len();
+        let tokens = 0..self.written_tokens();
         let tokens = tokens.map(|at| format!("api.tokens.{at}.token.file"));
         let paths = PATHS.map(str::to_owned).into_iter().chain(tokens);
         paths.filter(|path| self.tree.at(path).is_some_and(is_content)).collect()
@@ -118,10 +128,6 @@ mod tests {
         };
         let users = "auth:\n  users: { file: users.yml }\n";
         check(users, "j.yml:2:10: error: there are `auth.users` and no `auth.tickets`");
-        check(
-            "auth: { tickets: { secret: x } }",
-            "j.yml:1:18: error: there are `auth.tickets` and",
-        );
         check("entrance: { anonymous: false }", "j.yml:1:24: error: nobody could connect: `anony");
         check(
             "entrance:\n  https: true",
@@ -138,6 +144,7 @@ mod tests {
             "j.yml:1:36: error: ",
         );
         check("auth: { tickets: { secret: x }, users: { fil: u } }", "j.yml:1:42: error: ");
+        check("entrance: { https: true, proxies: [] }", "j.yml:1:20: error: nobody could connect");
         check("entrance: { https: true, proxies: x }", "j.yml:1:35: error: ");
         for good in [
             "auth: { tickets: { secret: x }, users: { file: users.yml } }",
@@ -146,5 +153,17 @@ mod tests {
         ] {
             Settings::judged(good, &[]).unwrap();
         }
+        // What is typed counts as what is written.
+        let proven = "auth={ tickets: { secret: x }, users: { file: users.yml } }";
+        Settings::judged("entrance: { anonymous: false }", &[proven]).unwrap();
+        Settings::judged("entrance: { https: true }", &["entrance.proxies=[127.0.0.1]"]).unwrap();
+        let error = Settings::judged("", &["auth={ users: { file: users.yml } }"]).unwrap_err();
+        assert!(error.starts_with("--set auth: error: there are `auth.users`"), "{error}");
+        let tokens = "api.tokens=[{ name: a, token: { file: '-----BEGIN hunter2' } }]";
+        let error = Settings::judged("", &[tokens]).unwrap_err();
+        assert!(
+            error.contains("looks like what is in one") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }

