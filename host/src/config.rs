@@ -3,7 +3,8 @@
 //! Everything in [`Config`] is valid by construction. [`sources`] says what wins; the file becomes a
 //! [`tree`], into which [`overrides`] put what is set elsewhere; [`reader`] reads it into
 //! [`mod@file`], the form in which it is written; [`together`] is what follows from several settings
-//! at once, and [`ready`] whether a server could start with them. [`mistake`] shows what is wrong.
+//! at once, and [`ready`] whether a server could start with them. What is [`wrong`] is shown by
+//! [`mistake`].
 //! Nothing here knows routes. Made once at the start by the commands; the whole server reads it.
 
 pub mod api;
@@ -21,6 +22,7 @@ mod sources;
 mod span;
 mod together;
 mod tree;
+mod wrong;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::bytes::Bytes;
 use super::error::ConfigError;
 use super::file::{set_bytes, set_count, set_span};
-use super::reader::Wrong;
 use super::span::Span;
+use super::wrong::Wrong;
 
 /// The role of a token that is given none.
 const BACKEND: &str = "backend";

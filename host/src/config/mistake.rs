@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use jackfield_routing::{Diagnosis, Snippet};
 
-use super::reader::{Message, Wrong};
 use super::tree::{Node, Origin, Path, Step};
+use super::wrong::{Message, Wrong};
 
 /// Below these, nothing is secret.
 const PLAIN: [&str; 13] = [
@@ -68,16 +68,18 @@ impl Document {
             return Diagnosis { path, line, column, message, help, snippet };
         }
         let names_keys_alone = message.starts_with("the key `") || !message.contains('`');
-        let message = match names_keys_alone {
-            true => message,
-            false => "this is not YAML that settings can be written in".to_owned(),
+        let message = if names_keys_alone {
+            message
+        } else {
+            "this is not YAML that settings can be written in".to_owned()
         };
-        let help = Some(match message.starts_with("the key `") {
-            true => "keep one of the two, or rename one".to_owned(),
-            false => "put texts in single quotes: '…'; and look at the indentation and brackets \
-                      of this line and the one before"
-                .to_owned(),
-        });
+        let help = if message.starts_with("the key `") {
+            "keep one of the two, or rename one"
+        } else {
+            "put texts in single quotes: '…'; and look at the indentation and brackets of this \
+             line and the one before"
+        };
+        let help = Some(help.to_owned());
         Diagnosis { path, line, column, message, help, snippet: None }
     }
 

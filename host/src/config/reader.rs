@@ -2,160 +2,14 @@
 //! operator's words what does not belong where it stands. It repeats keys and, of values, only
 //! what [`super::mistake`] lets it.
 
-use std::fmt;
-
 use serde::de::value::StrDeserializer;
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     Unexpected, VariantAccess, Visitor,
 };
 
-use super::tree::{Entry, Kind, Node, Origin, Path, Step};
-
-/// As unlike as a misspelt key may be for it to be taken for the right one.
-const ALIKE: f64 = 0.7;
-
-/// One thing that does not belong where it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Wrong {
-    pub(super) path: Path,
-    /// None until it is known.
-    pub(super) origin: Option<Origin>,
-    pub(super) message: Message,
-    pub(super) help: Option<String>,
-}
-
-/// What is wrong.
-#[derive(Clone, Debug)]
-pub(super) enum Message {
-    /// A sentence of its own.
-    Plain(String),
-    /// A sentence that repeats a value: the second one does not, for where values are secret.
-    Value(String, &'static str),
-    /// What belongs there and what is there instead, for a sentence that names the key.
-    Kind(String, &'static str),
-}
-
-impl Wrong {
-    fn new(message: Message, help: Option<String>) -> Self {
-        Self { path: Path::default(), origin: None, message, help }
-    }
-
-    /// A mistake that is found when all settings are known.
-    pub(super) fn at(path: &str, message: String, help: &str) -> Self {
-        let steps = path.split('.').map(|key| match key.parse() {
-            Ok(number) => Step::Element(number),
-            Err(_) => Step::Key(key.to_owned()),
-        });
-        let path = Path(steps.collect());
-        let help = Some(help.to_owned()).filter(|help| !help.is_empty());
-        Self { path, ..Self::new(Message::Plain(message), help) }
-    }
-
-    fn kind(belongs: &str, found: &Node, help: Option<String>) -> Self {
-        Self::new(Message::Kind(belongs.to_owned(), found.what()), help)
-    }
-
-    /// Inside of which value it is, told from the innermost on.
-    fn inside(mut self, step: Step, origin: &Origin) -> Self {
-        self.path.0.insert(0, step);
-        self.origin.get_or_insert_with(|| origin.clone());
-        self
-    }
-}
-
-/// A text of two lines is a message, and what to do.
-impl de::Error for Wrong {
-    fn custom<T: fmt::Display>(text: T) -> Self {
-        let text = text.to_string();
-        match text.split_once('\n') {
-            Some((message, help)) => {
-                Self::new(Message::Plain(message.to_owned()), Some(help.to_owned()))
-            }
-            None => Self::new(Message::Plain(text), None),
-        }
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let found = match unexpected {
-            Unexpected::Unit | Unexpected::Option => "nothing",
-            Unexpected::Bool(_) => "true or false",
-            Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
-            Unexpected::Seq => "a list",
-            Unexpected::Map => "a map",
-            _ => "text",
-        };
-        Self::new(Message::Kind(belongs(&expected.to_string()), found), None)
-    }
-
-    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let belongs = belongs(&expected.to_string());
-        let value = match unexpected {
-            Unexpected::Unsigned(value) => value.to_string(),
-            Unexpected::Signed(value) => value.to_string(),
-            Unexpected::Float(value) => value.to_string(),
-            Unexpected::Str(value) => value.to_owned(),
-            _ => return Self::invalid_type(unexpected, expected),
-        };
-        let message = format!("`{value}` is not what belongs here");
-        let message = Message::Value(message, "this is not what belongs here");
-        Self::new(message, Some(format!("write {belongs}")))
-    }
-
-    fn invalid_length(_: usize, expected: &dyn de::Expected) -> Self {
-        Self::invalid_type(Unexpected::Seq, expected)
-    }
-
-    fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
-        let message = Message::Value(format!("unknown value `{found}`"), "unknown value");
-        Self::new(message, Some(known(found, expected)))
-    }
-
-    fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
-        let message = Message::Plain(format!("unknown key `{found}`"));
-        Self::new(message, Some(known(found, expected)))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::new(Message::Plain(format!("the key `{field}` is missing")), None)
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.message {
-            Message::Plain(text) | Message::Value(text, _) => f.write_str(text),
-            Message::Kind(belongs, found) => write!(f, "it takes {belongs}, not {found}"),
-        }
-    }
-}
-
-impl std::error::Error for Wrong {}
-
-/// What serde calls something, in an operator's words.
-fn belongs(expected: &str) -> String {
-    let nonzero = expected.starts_with("a nonzero ");
-    match expected {
-        _ if nonzero => "a whole number of 1 or more".to_owned(),
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more".to_owned(),
-        "a string" | "path string" => "text".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-fn known(found: &str, expected: &[&str]) -> String {
-    let near = expected
-        .iter()
-        .map(|name| (strsim::jaro_winkler(found, name), *name))
-        .filter(|(likeness, _)| *likeness > ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let known = expected.join(", ");
-    match near {
-        Some((_, name)) => format!("did you mean `{name}`? Known here: {known}"),
-        None => format!("known here: {known}"),
-    }
-}
+use super::tree::{Entry, Kind, Node, Origin, Step};
+use super::wrong::{Message, Wrong};
 
 /// Reads one value.
 #[derive(Clone, Copy)]
@@ -434,7 +288,7 @@ struct Variant<'a> {
     entry: Option<&'a Entry>,
 }
 
-impl<'de, 'a> EnumAccess<'de> for Variant<'a> {
+impl<'de> EnumAccess<'de> for Variant<'_> {
     type Error = Wrong;
     type Variant = Self;
 
@@ -463,36 +317,25 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
-        match self.entry {
-            Some(entry) => entry.read(seed),
-            None => {
-                let message = format!("`{}` needs a value", self.name);
-                let help = format!("write `{{ {}: … }}`", self.name);
-                Err(Wrong::new(Message::Plain(message), Some(help)))
-            }
-        }
+        let Some(entry) = self.entry else {
+            let message = format!("`{}` needs a value", self.name);
+            let help = format!("write `{{ {}: … }}`", self.name);
+            return Err(Wrong::new(Message::Plain(message), Some(help)));
+        };
+        entry.read(seed)
     }
 
+    // There are no settings of these two forms.
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
-        self.newtype_variant_seed(Seed(visitor, &[]))
+        Err(de::Error::invalid_type(Unexpected::TupleVariant, &visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        fields: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        self.newtype_variant_seed(Seed(visitor, fields))
-    }
-}
-
-struct Seed<V>(V, &'static [&'static str]);
-
-impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Seed<V> {
-    type Value = V::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        deserializer.deserialize_struct("", self.1, self.0)
+        Err(de::Error::invalid_type(Unexpected::StructVariant, &visitor))
     }
 }
 

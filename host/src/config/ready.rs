@@ -10,8 +10,8 @@ use jackfield_routing::Diagnosis;
 use zeroize::Zeroizing;
 
 use super::api::{HELP, acceptable};
-use super::reader::Wrong;
 use super::settings::Settings;
+use super::wrong::Wrong;
 
 /// What keeps a server from starting.
 #[derive(Debug, Default)]

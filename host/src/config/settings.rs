@@ -9,8 +9,9 @@ use super::Config;
 use super::file::Written;
 use super::mistake::Document;
 use super::overrides::Override;
-use super::reader::{Reader, Wrong};
+use super::reader::Reader;
 use super::tree::{Kind, Node, Origin};
+use super::wrong::Wrong;
 
 /// The settings for a site.
 #[derive(Clone, Debug)]

@@ -66,10 +66,7 @@ impl Sources {
                 Document { path: name, text: String::new() }
             }
         };
-        let base = match missing {
-            true => Path::new(""),
-            false => path.parent().unwrap_or(Path::new("")),
-        };
+        let base = path.parent().filter(|_| !missing).unwrap_or(Path::new(""));
         let variables = Override::in_environment(self.variables.iter().cloned());
         let overrides: Vec<&Override> = variables.iter().chain(&self.set).collect();
         let mut settings = Settings::read(document, &overrides, config);

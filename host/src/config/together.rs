@@ -6,9 +6,9 @@ use std::path::Path;
 use jackfield_auth::AuthSettings;
 
 use super::api;
-use super::reader::Wrong;
 use super::settings::Settings;
 use super::tree::{Kind, Node};
+use super::wrong::Wrong;
 
 /// Where the paths of files stand, below `auth`.
 const PATHS: [&str; 8] = [

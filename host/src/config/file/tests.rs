@@ -95,17 +95,18 @@ fn mistakes_are_shown_as_those_of_routing_files_are() {
     );
 }
 
+/// The first line of what is said of a mistake, and the help.
+#[track_caller]
+fn check(text: &str, expect: &str, help: &str) {
+    let error = parse(text).unwrap_err();
+    let (first, rest) = error.split_once('\n').unwrap_or((&error, ""));
+    assert!(first.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
+    let found = rest.split_once("= help: ").map_or("", |(_, help)| help);
+    assert!(found.starts_with(help), "{text}\n{error}\ndoes not help with\n{help}");
+}
+
 #[test]
 fn mistakes_have_their_place() {
-    /// The first line, and the help.
-    #[track_caller]
-    fn check(text: &str, expect: &str, help: &str) {
-        let error = parse(text).unwrap_err();
-        let (first, rest) = error.split_once('\n').unwrap_or((&error, ""));
-        assert!(first.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
-        let found = rest.split_once("= help: ").map_or("", |(_, help)| help);
-        assert!(found.starts_with(help), "{text}\n{error}\ndoes not help with\n{help}");
-    }
     check("limits:\n  zzz: 1", "j.yml:2:3: error: unknown key `zzz`", "known here: message, ");
     check(
         "unrouted: refuze",
@@ -149,6 +150,10 @@ fn mistakes_have_their_place() {
         "j.yml:1:10: error: unknown value `pubish`",
         "did you mean `publish`?",
     );
+}
+
+#[test]
+fn values_are_judged_where_they_stand() {
     check("listen: 8080", "j.yml:1:9: error: `8080` is not an address to listen on", "write an IP");
     check("realms: []", "j.yml:1:9: error: there is no realm", "name at least one");
     check("realms: [a, a]", "j.yml:1:9: error: the realm `a` is listed twice", "remove");
@@ -317,7 +322,9 @@ fn no_mistake_repeats_a_secret() {
         check(&format!("auth: {{ {text} }}"));
         check(&format!("listen: 127.0.0.1:1\nauth:\n  {text}\n"));
     }
-    OTHERS.iter().for_each(|text| check(text));
+    for text in OTHERS {
+        check(text);
+    }
 }
 
 #[test]
