@@ -1,9 +1,16 @@
-//! The line that the page shows: it means what it says, to a shell and to make.
+//! The line that the page shows: it means what it says, to a shell and to make, and does it.
+
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
+use tempfile::TempDir;
 
-use super::{open, served};
+use super::{connected, open, served};
 use crate::browser::Browser;
+use crate::build;
+use crate::server::Server;
+use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_is_one_that_a_shell_and_make_read_as_it_was_meant() {
@@ -26,7 +33,61 @@ async fn the_command_is_one_that_a_shell_and_make_read_as_it_was_meant() {
             &format!("make -f {}", makefile.path().display()),
             1,
         );
-        let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), text, "{line}: {output:?}");
     }
+}
+
+/// What cargo has built for the plugins, to be built on: a text of a test's own is not to get into
+/// what the other tests serve.
+fn built() -> TempDir {
+    let component = build::plugin("greeting");
+    let built = component.ancestors().nth(3).expect("target/plugins/wasm32-wasip2/release");
+    let copy = tempfile::tempdir().unwrap();
+    let status = Command::new("cp").arg("-a").arg(built).arg(copy.path().join("plugins")).status();
+    assert!(status.unwrap().success());
+    copy
+}
+
+/// Runs a line as the page shows it, for another site.
+async fn run(line: &str, site: &Site, built: &Path) {
+    let mut command = tokio::process::Command::new("sh");
+    let places = format!("SITE='{}' PLUGINS='{}'", site.path().display(), built.display());
+    command.args(["-c", &format!("{line} {places}")]).current_dir(build::root());
+    // What runs the tests has flags of its own.
+    for name in ["MAKEFLAGS", "MAKELEVEL", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    assert!(output.status.success(), "{line}: {output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_replaces_the_handler_while_the_page_watches() {
+    let (site, built) = (Site::new(), built());
+    let plugins = built.path().join("plugins");
+    run("make greeting", &site, &plugins).await;
+    let server = Server::demo(site.path());
+    let mut browser = Browser::start().await;
+    let url = format!("http://{}/demo/", server.addr);
+    browser.tell(json!({"do": "open", "page": "demo", "url": url})).await;
+    connected(&mut browser).await;
+    let says =
+        |text: &str| format!("document.querySelector('#greeting').textContent === {}", json!(text));
+    browser.until("demo", &says("Good morning")).await;
+
+    browser.fill("demo", "#words", "It's $5 \"each\"").await;
+    let line = browser.run("demo", "return document.getElementById('command').textContent;").await;
+    run(line.as_str().unwrap(), &site, &plugins).await;
+    browser.until("demo", &says("It's $5 \"each\"")).await;
+
+    // A text of any length stays on its card, where it can be scrolled, by keyboard too.
+    let long = "long ".repeat(2_000);
+    run(&format!("make greeting TEXT='{long}'"), &site, &plugins).await;
+    browser.until("demo", "document.querySelector('#greeting').tabIndex === 0").await;
+    let height = "return document.querySelector('#live').getBoundingClientRect().height;";
+    let height = browser.run("demo", height).await;
+    assert!(height.as_f64() < Some(700.0), "{height}");
+    let facts = "return ['greeting-versions', 'greeting-reconnects'].map((id) => document.getElementById(id).textContent);";
+    assert_eq!(browser.run("demo", facts).await, json!(["3", "0"]));
 }
