@@ -52,7 +52,9 @@ fn maintenance() -> Handler {
         .summary("passes every event on to every subscriber, and answers with the last state")
         .on_publish(|_state, request, event| {
             let kept = match event.single::<Value>() {
-                Ok(said) if said["isOn"].is_boolean() => remember(request.topic(), &said),
+                Ok(said) if said.get("isOn").is_some_and(Value::is_boolean) => {
+                    remember(request.topic(), &said)
+                }
                 _ => Ok(()),
             };
             // Who is connected is told in any case.
