@@ -67,19 +67,12 @@ impl Document {
         if self.is_open(line) {
             return Diagnosis { path, line, column, message, help, snippet };
         }
-        let names_keys_alone = message.starts_with("the key `") || !message.contains('`');
-        let message = if names_keys_alone {
-            message
+        let (message, help) = if message.starts_with("the key `") || !message.contains('`') {
+            (message, help)
         } else {
-            "this is not YAML that settings can be written in".to_owned()
+            let message = "this is not YAML that settings can be written in".to_owned();
+            (message, Some("put texts in single quotes: '…'".to_owned()))
         };
-        let help = if message.starts_with("the key `") {
-            "keep one of the two, or rename one"
-        } else {
-            "put texts in single quotes: '…'; and look at the indentation and brackets of this \
-             line and the one before"
-        };
-        let help = Some(help.to_owned());
         Diagnosis { path, line, column, message, help, snippet: None }
     }
 

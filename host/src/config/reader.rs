@@ -261,7 +261,14 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let Some((entry, rest)) = self.entries.split_first() else { return Ok(None) };
         (self.entries, self.value) = (rest, Some(entry));
         let read = seed.deserialize(name(&entry.key));
-        read.map(Some).map_err(|wrong| wrong.inside(Step::Key(entry.key.clone()), &entry.origin))
+        read.map(Some).map_err(|wrong: Wrong| {
+            // One of a few names, of which serde says that they are values.
+            let message = match wrong.message {
+                Message::Value(..) => Message::Plain(format!("unknown key `{}`", entry.key)),
+                message @ (Message::Plain(_) | Message::Kind(..)) => message,
+            };
+            Wrong { message, ..wrong }.inside(Step::Key(entry.key.clone()), &entry.origin)
+        })
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {

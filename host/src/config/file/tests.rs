@@ -147,7 +147,7 @@ fn mistakes_have_their_place() {
     );
     check(
         "allow: { pubish: [a] }",
-        "j.yml:1:10: error: unknown value `pubish`",
+        "j.yml:1:10: error: unknown key `pubish`",
         "did you mean `publish`?",
     );
 }
