@@ -7,7 +7,7 @@ use std::io::{Error, ErrorKind, Read as _, Result};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Bytes of the longest file that is read. A hundred thousand users take some twenty million.
+/// Bytes of the longest file that is read: more than the parsers take.
 const LONGEST: u64 = 64 << 20;
 
 /// The text in the file at `path`, or at what `path` is a link to.

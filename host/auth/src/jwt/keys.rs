@@ -99,8 +99,20 @@ impl Keys {
     /// # Errors
     /// When it is none, when a key of it is broken, or when no key of it is of use.
     pub fn jwks(path: &str, text: &str) -> Result<Self, Problem> {
+        let none = || {
+            let help =
+                "a JWKS is what the issuer publishes: {\"keys\": [ … ]} with one key or more";
+            Problem::new(path, None, "there are no keys in it").help(help)
+        };
+        if text.trim().is_empty() {
+            return Err(none());
+        }
         let json = |error| Problem::json(path, &error);
-        check_public(path, &serde_json::from_str(text).map_err(json)?)?;
+        let set: Value = serde_json::from_str(text).map_err(json)?;
+        if set.as_object().is_some_and(|set| !set.contains_key("keys")) {
+            return Err(none());
+        }
+        check_public(path, &set)?;
         let set: JwkSet = serde_json::from_str(text).map_err(json)?;
         let mut keys = Vec::new();
         for (index, jwk) in set.keys.iter().enumerate() {
@@ -109,9 +121,7 @@ impl Keys {
             keys.extend(key);
         }
         if set.keys.is_empty() {
-            let help =
-                "a JWKS is what the issuer publishes: {\"keys\": [ … ]} with one key or more";
-            return Err(Problem::new(path, None, "there are no keys in it").help(help));
+            return Err(none());
         }
         if keys.is_empty() || keys.len() > MOST_KEYS {
             let count = keys.len();

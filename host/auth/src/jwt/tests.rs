@@ -377,8 +377,11 @@ fn keys_that_are_of_no_use_are_refused_or_left_aside() {
     let mut encrypts = ed.jwk("x");
     encrypts["use"] = "enc".into();
     private(encrypts, "d", r#"the key "x" "#);
-    let empty = Keys::jwks("keys.json", r#"{"keys":[]}"#).unwrap_err().to_string();
-    assert!(empty.starts_with("keys.json: error: there are no keys in it\n  = help:"), "{empty}");
+    for empty in ["", "\n", "{}", r#"{"keys":[]}"#] {
+        let problem = Keys::jwks("keys.json", empty).unwrap_err().to_string();
+        let expect = "keys.json: error: there are no keys in it\n  = help: a JWKS is";
+        assert!(problem.starts_with(expect), "{problem}");
+    }
     let weak = set(json!({ "kty": "oct", "k": "c2hvcnQ", "kid": "weak" })).unwrap_err();
     assert!(weak.to_string().contains(r#"the key "weak" is a secret that is too short"#), "{weak}");
     assert!(!weak.to_string().contains("c2hvcnQ"), "{weak}");
