@@ -52,10 +52,8 @@ fn maintenance() -> Handler {
         .summary("passes every event on to every subscriber, and answers with the last state")
         .on_publish(|_state, request, event| {
             let kept = match event.single::<Value>() {
-                Ok(said) if said.get("isOn").is_some_and(Value::is_boolean) => {
-                    remember(request.topic(), &said)
-                }
-                _ => Ok(()),
+                Ok(said) => remember(request.topic(), &said),
+                Err(_) => Ok(()),
             };
             // Who is connected is told in any case.
             if let Err(error) = kept {
@@ -70,7 +68,8 @@ fn maintenance() -> Handler {
 }
 
 fn remember(topic: &str, said: &Value) -> Result<(), Error> {
-    store::set(topic, &json!({"isOn": said["isOn"], "userId": said["userId"]}))
+    let Some(is_on) = said.get("isOn").and_then(Value::as_bool) else { return Ok(()) };
+    store::set(topic, &json!({"isOn": is_on, "userId": said.get("userId")}))
 }
 
 /// `handler.args` mean nothing to these names elsewhere, and so neither here.
