@@ -113,7 +113,16 @@ impl Document {
             let starts = line.starts_with(|c: char| !c.is_whitespace() && c != '#');
             starts.then(|| line.split_once(':').map_or(*line, |(key, _)| key))
         });
-        top.is_some_and(|key| PLAIN.contains(&key))
+        self.is_block() && top.is_some_and(|key| PLAIN.contains(&key))
+    }
+
+    /// Whether the file is written one key a line. In `{ … }`, a line may hold anything.
+    fn is_block(&self) -> bool {
+        let text = self.text.trim_start_matches('\u{feff}');
+        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
+        let first = text.lines().filter(says).find(|line| line.trim_end() != "---");
+        let key = first.and_then(|line| line.split_once(':')).map(|(key, _)| key);
+        key.is_some_and(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
     }
 }
 

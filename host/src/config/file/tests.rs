@@ -295,7 +295,9 @@ fn no_mistake_repeats_a_secret() {
         "jwt: { keys: { secret: { file: '-----BEGIN S3CRET' } } }",
         "jwt: { keys: { jwks: x }, issuers: S3CRET }",
     ];
-    const OTHERS: [&str; 14] = [
+    const OTHERS: [&str; 16] = [
+        "{\nlisten: x, auth: { tickets: { secret: S3CRET } }, lisen: x }",
+        "--- {\nlisten: x, auth: { tickets: { secret: S3CRET } }, lisen: [ }",
         "api: S3CRET",
         "api: { tokens: S3CRET }",
         "api: { tokens: [S3CRET] }",
