@@ -210,6 +210,16 @@ async fn health_is_seen_through_it_and_nothing_else_is() {
     // A slash too many.
     let answer = get(tunnel.addr, "/ws/").await;
     assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
+    for path in ["/sync.js", "/sync.classic.js", "/sync/content.js", "/sync/model.classic.js"] {
+        let answer = get(tunnel.addr, path).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("text/javascript; charset=utf-8")),
+            "{path}"
+        );
+    }
+    // The application's.
+    assert_eq!(get(tunnel.addr, "/sync/ticket").await.status, 404);
     for path in ["/api/publish", "/ws/api/publish", "/health", "/ws/x", "/wss", "/ws/../api/call"] {
         assert_eq!(get(tunnel.addr, path).await.status, 404, "{path}");
     }
