@@ -5,6 +5,7 @@
 //! there for every message.
 
 mod imports;
+mod odd;
 mod offers;
 mod prepare;
 mod problem;
@@ -19,6 +20,7 @@ use jackfield_sandbox::{HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin
 
 use crate::site::ContentHash;
 
+pub use odd::{no_uri, warnings};
 pub use prepare::{Workshop, prepare, routes_alone};
 pub use problem::{Problem, Warning};
 

@@ -17,6 +17,10 @@ const LONGEST_NAME: usize = 32;
 /// segment need not think about its depth.
 const LONGEST_CHANNEL: usize = 4096;
 
+/// The most braces of a channel that are no variables: each is looked at together with all that
+/// follows.
+const MAX_ODDITIES: usize = 16;
+
 /// A channel's pattern.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -45,6 +49,8 @@ pub(crate) struct Written {
     pub(crate) text: String,
     pub(crate) tokens: Vec<Token>,
     pub(crate) inline: Vec<Inline>,
+    /// Braces that are no variable and hence stand for themselves, as in the predecessors.
+    pub(crate) oddities: Vec<Fault>,
 }
 
 /// What a variable carries inside its braces.
@@ -57,8 +63,12 @@ pub(crate) struct Inline {
     pub(crate) default: Option<DefaultValue>,
 }
 
-/// What an optional variable has where it is missing: text, or no attribute at all.
+/// The value of a variable that a topic leaves out. A default without a value makes nothing
+/// optional, as in the predecessors, which ask `isset()`.
 pub(crate) type DefaultValue = Option<String>;
+
+/// The characters that PHP's `trim()` removes, as the predecessors do around a channel.
+const TRIMMED: [char; 6] = [' ', '\t', '\n', '\r', '\0', '\u{b}'];
 
 /// What is wrong with a channel, and where in its text.
 #[derive(Debug)]
@@ -90,12 +100,20 @@ impl Channel {
     }
 }
 
+impl Written {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.inline.iter().map(|inline| inline.name.as_str())
+    }
+}
+
 /// Takes a channel apart, telling everything that is wrong with it.
 pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
     let mut faults = Vec::new();
+    let mut oddities = Vec::new();
     let mut inline = Vec::new();
     let mut pieces: Vec<Piece> = Vec::new();
-    let mut at = 0;
+    let written = written.trim_end_matches(TRIMMED);
+    let mut at = written.len() - written.trim_start_matches(TRIMMED).len();
     if written.is_empty() {
         faults.push(Fault::new(
             0..0,
@@ -119,11 +137,15 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
         at += text_end;
         let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) else { break };
         if rest.starts_with('}') {
-            faults.push(Fault::new(
-                at..at + 1,
-                "this `}` closes nothing",
-                "write a variable as `{name}`, or remove the brace",
-            ));
+            pieces.push(Piece::Text("}".to_owned()));
+            let opened = oddities.last().is_some_and(|odd: &Fault| odd.range.contains(&at));
+            if !opened {
+                oddities.push(Fault::new(
+                    at..at + 1,
+                    "this `}` closes no variable and stands for itself",
+                    "write a variable as `{name}`, or remove the brace",
+                ));
+            }
             at += 1;
             continue;
         }
@@ -134,9 +156,15 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
                 inline.push(found);
                 at += length;
             }
-            Err(fault) => {
-                at = fault.range.end.max(at + 1);
-                faults.push(fault);
+            // Only the brace is text: a variable may begin behind it, as in `{a{b}`.
+            Err(odd) if oddities.len() >= MAX_ODDITIES => {
+                faults.push(odd);
+                break;
+            }
+            Err(odd) => {
+                pieces.push(Piece::Text("{".to_owned()));
+                oddities.push(odd);
+                at += 1;
             }
         }
     }
@@ -144,7 +172,7 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
         return Err(faults);
     }
     let text = pieces.iter().map(Piece::written).collect();
-    Ok(Written { text, tokens: tokens(pieces), inline })
+    Ok(Written { text, tokens: tokens(pieces), inline, oddities })
 }
 
 enum Piece {
@@ -168,7 +196,8 @@ impl Fault {
 }
 
 /// Reads `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}` at the start of
-/// `rest`, which is at `offset` of the channel. Also returns how many bytes that was.
+/// `rest`, which is at `offset` of the channel. Also returns how many bytes that was. Braces around
+/// anything else are text, and the fault says why.
 fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
     let name_end = rest
         .char_indices()
@@ -184,7 +213,7 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
             let name = found.name;
             return Err(Fault::new(
                 range,
-                format!("the requirement of `{{{name}<` has no end"),
+                format!("the requirement of `{{{name}<` has no end: the brace stands for itself"),
                 format!("close it: `{{{name}<regex>}}`"),
             ));
         };
@@ -196,18 +225,29 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
     let Some(close) = tail.find('}') else {
         return Err(Fault::new(
             offset..offset + rest.len(),
-            "this `{` is never closed",
+            "this `{` is never closed and stands for itself",
             "write a variable as `{name}`",
         ));
     };
     let between = tail.get(..close).unwrap_or_default();
     let length = end + close + 1;
+    let nameless = between.is_empty() || between.starts_with('?') || found.requirement.is_some();
+    if found.name.is_empty() && nameless {
+        return Err(Fault::new(
+            offset..offset + length,
+            "a variable has no name: the braces stand for themselves",
+            "write a name between the braces: `{room}`",
+        ));
+    }
     if let Some(default) = between.strip_prefix('?') {
         found.default = Some((!default.is_empty()).then(|| default.to_owned()));
     } else if !between.is_empty() {
         return Err(Fault::new(
             offset..offset + length,
-            format!("`{}` is not a variable", rest.get(..length).unwrap_or_default()),
+            format!(
+                "`{}` is not a variable and stands for itself",
+                rest.get(..length).unwrap_or_default()
+            ),
             "a variable is `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}`; its name has ASCII letters, digits and `_` only",
         ));
     }
@@ -225,13 +265,7 @@ fn requirement_length(rest: &str) -> Option<usize> {
 
 fn check_name(name: &str, offset: usize, before: &[Piece], faults: &mut Vec<Fault>) {
     let range = offset..offset + name.len();
-    if name.is_empty() {
-        faults.push(Fault::new(
-            range,
-            "a variable has no name",
-            "write a name between the braces: `{room}`",
-        ));
-    } else if name.starts_with(|c: char| c.is_ascii_digit()) {
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
         faults.push(Fault::new(
             range,
             format!("the variable name `{name}` starts with a digit"),
@@ -340,15 +374,49 @@ mod tests {
     }
 
     #[test]
+    fn takes_braces_that_are_no_variables_for_text() {
+        let check = |channel: &str, text: &str, odd: &str| {
+            let written = parse(channel).unwrap();
+            assert_eq!(written.text, text, "{channel:?}");
+            let told = written
+                .oddities
+                .iter()
+                .map(|odd| format!("{}..{} {}", odd.range.start, odd.range.end, odd.message));
+            let told = told.collect::<Vec<_>>().join("; ");
+            assert_eq!(told, odd, "{channel:?}");
+        };
+        check("a/{x}", "a/{x}", "");
+        check(" a/{x}\n", "a/{x}", "");
+        check("a/{}", "a/{}", "2..4 a variable has no name: the braces stand for themselves");
+        check("a/{x", "a/{x", "2..4 this `{` is never closed and stands for itself");
+        check(
+            "a/x}/{",
+            "a/x}/{",
+            "3..4 this `}` closes no variable and stands for itself; 5..6 this `{` is never closed \
+             and stands for itself",
+        );
+        check("a/{x y}", "a/{x y}", "2..7 `{x y}` is not a variable and stands for itself");
+        check(
+            "{a{b}}",
+            "{a{b}}",
+            "0..5 `{a{b}` is not a variable and stands for itself; 5..6 this \
+             `}` closes no variable and stands for itself",
+        );
+        check("a/{?1}", "a/{?1}", "2..6 a variable has no name: the braces stand for themselves");
+        check(
+            "a/{x<\\d+}",
+            "a/{x<\\d+}",
+            "2..9 the requirement of `{x<` has no end: the brace stands for itself",
+        );
+        assert_eq!(parse("{a{b}}").unwrap().inline.len(), 1);
+        assert!(parse(&"{".repeat(4096)).is_err());
+    }
+
+    #[test]
     fn faults_of_channels() {
         check("", "0..0 the channel is empty");
-        check("a/{}", "3..3 a variable has no name");
         check("a/{1x}", "3..5 the variable name `1x` starts with a digit");
         check("{a}/{a}", "5..6 the variable `a` stands twice in the channel");
-        check("a/{x", "2..4 this `{` is never closed");
-        check("a/x}/{", "3..4 this `}` closes nothing; 5..6 this `{` is never closed");
-        check("a/{x y}", "2..7 `{x y}` is not a variable");
-        check("a/{x<\\d+}", "2..9 the requirement of `{x<` has no end");
         let long = "v".repeat(33);
         check(
             &format!("{{{long}}}"),

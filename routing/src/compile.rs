@@ -11,6 +11,7 @@ use crate::channel::{Channel, Token};
 use crate::diagnosis::{Diagnosis, Place};
 use crate::entry::{Draft, Pattern, no_such_variable};
 use crate::matcher::Matcher;
+use crate::odd;
 use crate::requirement::Requirement;
 use crate::route::{Origin, Route};
 use crate::timer::TimerFrom;
@@ -25,11 +26,20 @@ pub(crate) struct Compiler {
 
 impl Compiler {
     /// The route, or `None` with its problems told.
-    pub(crate) fn route(&mut self, draft: Draft, problems: &mut Vec<Diagnosis>) -> Option<Route> {
+    pub(crate) fn route(
+        &mut self,
+        draft: Draft,
+        problems: &mut Vec<Diagnosis>,
+        warnings: &mut Vec<Diagnosis>,
+    ) -> Option<Route> {
         let before = problems.len();
-        let Draft { name, channel, handler, settings, allow, timer, lanes, places } = draft;
-        let has_default =
-            |variable: &str| settings.defaults.iter().any(|(name, _)| name == variable);
+        warnings.extend(odd::defaults(&draft));
+        let Draft { name, channel, handler, settings, allow, timer, lanes, places, warnings: own } =
+            draft;
+        warnings.extend(own);
+        let has_default = |variable: &str| {
+            settings.defaults.iter().any(|(name, value)| name == variable && value.is_some())
+        };
         let pattern = Channel::new(channel.tokens, has_default);
         let variables: Vec<&str> = pattern.variables().collect();
         let utf8 = settings.options.get("utf8") == Some(&Value::Bool(true));
@@ -37,17 +47,20 @@ impl Compiler {
         let mut compiled = HashMap::new();
         for (variable, written) in settings.requirements {
             if !variables.contains(&variable.as_str()) {
-                // A misspelt name would leave the variable open to everything.
+                // The predecessors ignore it, though a misspelt name leaves the variable open.
                 if let Some(place) = written.of_route {
-                    let message =
-                        format!("the channel of route `{name}` has no variable `{variable}`");
+                    let message = format!(
+                        "the channel of route `{name}` has no variable `{variable}`: the \
+                         requirement is ignored"
+                    );
                     let help = no_such_variable(&variable, &variables);
-                    problems.push(place.problem(message).with_help(help));
+                    warnings.push(place.problem(message).with_help(help));
                 }
                 continue;
             }
             match self.requirement(&variable, &written, utf8) {
                 Ok(requirement) => {
+                    warnings.extend(odd::requirement(&variable, &written, &requirement));
                     requirements.push((variable.clone(), requirement.pattern.clone()));
                     compiled.insert(variable, requirement);
                 }

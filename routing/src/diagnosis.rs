@@ -129,6 +129,12 @@ impl Diagnosis {
     }
 }
 
+/// Sorts as people read: the files in their order, and each from its top.
+pub(crate) fn in_order(diagnoses: &mut [Diagnosis], files: &[String]) {
+    let position = |path: &str| files.iter().position(|file| file == path);
+    diagnoses.sort_by_key(|it| (position(&it.path), it.line, it.column));
+}
+
 impl Source {
     pub(crate) fn new(path: String, text: String) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');

@@ -54,6 +54,8 @@ pub(crate) struct Draft {
     pub(crate) timer: Option<Timer>,
     pub(crate) lanes: NonZeroU16,
     pub(crate) places: Places,
+    /// What is odd about it; of no interest if a later file replaces the route.
+    pub(crate) warnings: Vec<Diagnosis>,
 }
 
 /// What a route has and an import overrides.
@@ -98,19 +100,21 @@ impl Settings {
     }
 }
 
-/// Reads the entries of one document.
+/// Reads the entries of one document. The warnings of a route go with its draft.
 pub(crate) fn entries(
     source: &Arc<Source>,
     document: &Node,
     problems: &mut Vec<Diagnosis>,
+    warnings: &mut Vec<Diagnosis>,
 ) -> Vec<Entry> {
-    let mut reader = Reader { source, problems, subject: String::new() };
+    let mut reader = Reader { source, problems, warnings, subject: String::new() };
     match &document.kind {
         // A file without routes is fine: all of them may be commented out.
         Kind::Null => Vec::new(),
         Kind::Map(entries) => {
             entries.iter().filter_map(|(name, body)| reader.entry(name, body)).collect()
         }
+        Kind::List(items) if !items.is_empty() => reader.numbered(document, items),
         Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
             let message =
                 format!("a routing file is a map of routes, but this is {}", document.describe());
@@ -128,19 +132,32 @@ pub(crate) fn entries(
 struct Reader<'a> {
     source: &'a Arc<Source>,
     problems: &'a mut Vec<Diagnosis>,
+    warnings: &'a mut Vec<Diagnosis>,
     /// The entry that is being read, for messages: "route `x`".
     subject: String,
 }
 
 impl Reader<'_> {
+    /// The routes of a list, which PHP numbers from 0.
+    fn numbered(&mut self, document: &Node, items: &[Node]) -> Vec<Entry> {
+        let message = "this is a list, whose routes are named `0`, `1`, and so on";
+        self.warn(
+            document,
+            message,
+            "give each route a name: the list of another file would replace those of this one",
+        );
+        let entries = items.iter().enumerate().filter_map(|(number, body)| {
+            let kind = Kind::Number(number.into(), number.to_string());
+            let key = Node { kind, range: body.range.clone(), verbatim: None };
+            self.entry(&key, body)
+        });
+        entries.collect()
+    }
+
     fn entry(&mut self, key: &Node, body: &Node) -> Option<Entry> {
-        let Some(name) = key.text().filter(|name| !name.is_empty()) else {
+        let Some(name) = key.name().filter(|name| !name.is_empty()) else {
             let message = format!("a route's name is text, but this is {}", key.describe());
-            self.tell(
-                key,
-                message,
-                "write a name such as `acme.chat`, in quotes if it looks like a number",
-            );
+            self.tell(key, message, "write a name such as `acme.chat`, in quotes");
             return None;
         };
         self.subject = format!("route `{name}`");
@@ -161,24 +178,33 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let before = self.problems.len();
-        let entry = if get(entries, "resource").is_some() {
+        let (before, warned) = (self.problems.len(), self.warnings.len());
+        let entry = if set(entries, "resource").is_some() {
             self.subject = format!("import `{name}`");
             self.import(entries).map(|import| Entry::Import(Box::new(import)))
         } else {
-            self.route(name, key, entries).map(|draft| Entry::Route(Box::new(draft)))
+            let draft = self.route(&name, key, entries);
+            let warnings = self.warnings.split_off(warned.min(self.warnings.len()));
+            draft.map(|draft| Entry::Route(Box::new(Draft { warnings, ..draft })))
         };
         // An entry with any problem is not used, so that it causes no further ones.
         entry.filter(|_| self.problems.len() == before)
     }
 
     fn route(&mut self, name: &str, key: &Node, entries: &[(Node, Node)]) -> Option<Draft> {
-        if let Some((key, _)) = get(entries, "type").or_else(|| get(entries, "exclude")) {
-            let message =
-                format!("`{}` of {} has no `resource` to belong to", key.spelling(), self.subject);
-            self.tell(key, message, "add `resource` to import files, or delete this key");
+        let help = "add `resource` to import files, or delete this key";
+        if let Some((key, _)) = set(entries, "type") {
+            let message = format!("`type` of {} has no `resource` to belong to", self.subject);
+            self.tell(key, message, help);
         }
-        self.unknown_keys(entries, &ROUTE_KEYS, &["type", "exclude"]);
+        if let Some((key, _)) = set(entries, "exclude") {
+            let message = format!(
+                "`exclude` of {} is ignored: it has no `resource` to belong to",
+                self.subject
+            );
+            self.warn(key, message, help);
+        }
+        self.unknown_keys(entries, &ROUTE_KEYS, &["resource", "type", "exclude"]);
         let channel = self.one_of(entries, key, "channel", "pattern");
         let callback = self.one_of(entries, key, "handler", "callback");
         let settings = self.settings(entries, true);
@@ -212,25 +238,36 @@ impl Reader<'_> {
             timer: period,
             lanes: lane_count,
             places,
+            warnings: Vec::new(),
         })
     }
 
     fn import(&mut self, entries: &[(Node, Node)]) -> Option<Import> {
-        let ours = ["allow", "timer", "lanes"];
-        for key in ["channel", "pattern", "handler", "callback"].into_iter().chain(ours) {
-            if let Some((key, _)) = get(entries, key) {
+        let help = "choose between an import and a route definition";
+        for key in ["channel", "pattern", "allow", "timer", "lanes"] {
+            if let Some((key, _)) = set(entries, key) {
                 let message =
                     format!("{} has both `resource` and `{}`", self.subject, key.spelling());
-                self.tell(key, message, "choose between an import and a route definition");
+                self.tell(key, message, help);
+            }
+        }
+        for key in ["handler", "callback"] {
+            if let Some((key, _)) = set(entries, key) {
+                let message = format!(
+                    "`{}` of {} is ignored: the imported routes have their own",
+                    key.spelling(),
+                    self.subject
+                );
+                self.warn(key, message, help);
             }
         }
         self.unknown_keys(entries, &IMPORT_KEYS, &ROUTE_KEYS);
         let overrides = self.settings(entries, false);
-        let format = get(entries, "type").filter(|(_, node)| !matches!(node.kind, Kind::Null));
+        let format = set(entries, "type");
         let format = format.and_then(|(_, node)| {
             Some((self.text(node, "`type`")?.to_owned(), node.place(self.source)))
         });
-        let exclude = get(entries, "exclude").map(|(_, node)| self.texts(node, "`exclude`"));
+        let exclude = set(entries, "exclude").map(|(_, node)| self.texts(node, "`exclude`"));
         let (_, node) = get(entries, "resource")?;
         let resource = self.text(node, "`resource`")?.to_owned();
         Some(Import {
@@ -250,7 +287,7 @@ impl Reader<'_> {
         name: &str,
         other: &str,
     ) -> Option<&'n (Node, Node)> {
-        match (get(entries, name), get(entries, other)) {
+        match (set(entries, name), set(entries, other)) {
             (Some(found), None) | (None, Some(found)) => Some(found),
             (Some(_), Some((second, _))) => {
                 let message = format!("{} has both `{name}` and `{other}`", self.subject);
@@ -258,6 +295,10 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
+                // What it is not, is told by who reads the value.
+                if let Some(nothing) = get(entries, name).or_else(|| get(entries, other)) {
+                    return Some(nothing);
+                }
                 // A misspelt key is told by itself.
                 let means = |(key, _): &(Node, Node)| {
                     let meant = keys::nearest(&key.spelling(), ROUTE_KEYS);
@@ -287,6 +328,27 @@ impl Reader<'_> {
         }
     }
 
+    /// Keys that the predecessors pass over.
+    fn ignored_keys<'n>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'n (Node, Node)>,
+        of: &str,
+        allowed: &[&str],
+    ) {
+        for (key, _) in entries {
+            let name = key.spelling();
+            if !allowed.contains(&name.as_str()) {
+                let message =
+                    format!("unknown key `{name}` in {of} of {} is ignored", self.subject);
+                self.warn(key, message, keys::advice(&name, allowed));
+            }
+        }
+    }
+
+    fn warn(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
+        self.warnings.push(node.place(self.source).problem(message).with_help(help));
+    }
+
     fn tell(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(node.place(self.source).problem(message).with_help(help));
     }
@@ -294,6 +356,12 @@ impl Reader<'_> {
 
 fn get<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> {
     entries.iter().find(|(key, _)| key.text() == Some(name))
+}
+
+/// The entry, if it has a value: nothing counts as no entry, as in the predecessors, which ask
+/// `isset()`.
+fn set<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> {
+    get(entries, name).filter(|(_, value)| !matches!(value.kind, Kind::Null))
 }
 
 /// Puts `over`'s values over those of the same name, and the rest behind.

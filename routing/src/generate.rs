@@ -55,7 +55,7 @@ impl Route {
                     let given = params.iter().find(|(of, _)| of == name).map(|(_, value)| *value);
                     let default_value = default.and_then(|(_, value)| value.as_deref());
                     if may_end_here
-                        && default.is_some()
+                        && default_value.is_some()
                         && (given.is_none() || given == default_value)
                     {
                         continue;

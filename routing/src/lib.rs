@@ -36,6 +36,8 @@
 //! | `index` | which routes can match a topic at all |
 //! | `table` | the [`RouteTable`]: find, explain |
 //! | `generate` | a topic from a route and values |
+//! | `odd` | warnings about values that load and probably mean something else |
+//! | `reach` | warnings about routes that no topic reaches |
 
 mod allow;
 mod channel;
@@ -49,6 +51,8 @@ mod index;
 mod keys;
 mod load;
 mod matcher;
+mod odd;
+mod reach;
 mod requirement;
 mod route;
 mod table;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::compile::Compiler;
-use crate::diagnosis::{Diagnosis, Source};
+use crate::diagnosis::{Diagnosis, Source, in_order};
 use crate::entry::{self, Draft, Entry};
 use crate::table::RouteTable;
 use crate::yaml;
@@ -57,21 +57,23 @@ pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec
         imported: 0,
         too_many: false,
         problems: Vec::new(),
+        warnings: Vec::new(),
     };
     let mut merged = Drafts::default();
     for file in files {
         loader.file(&file.path, &file.text, &mut merged);
     }
-    let Loader { files, mut problems, .. } = loader;
+    let Loader { files, mut problems, mut warnings, .. } = loader;
     let mut compiler = Compiler::default();
-    let routes: Vec<_> =
-        merged.into_drafts().filter_map(|draft| compiler.route(draft, &mut problems)).collect();
+    let routes: Vec<_> = merged
+        .into_drafts()
+        .filter_map(|draft| compiler.route(draft, &mut problems, &mut warnings))
+        .collect();
     if problems.is_empty() {
-        return Ok(RouteTable::new(routes, files));
+        return Ok(RouteTable::new(routes, files, warnings));
     }
-    // Files are parsed before anything is compiled; people read a file from its top.
-    let position = |path: &str| files.iter().position(|file| file == path);
-    problems.sort_by_key(|problem| (position(&problem.path), problem.line, problem.column));
+    // Files are parsed before anything is compiled.
+    in_order(&mut problems, &files);
     Err(problems)
 }
 
@@ -109,6 +111,8 @@ struct Loader<'a> {
     /// That there are too many imports has been told.
     too_many: bool,
     problems: Vec<Diagnosis>,
+    /// Of files and imports; those of routes are in their drafts, as a route may be replaced.
+    warnings: Vec<Diagnosis>,
 }
 
 impl Loader<'_> {
@@ -121,7 +125,8 @@ impl Loader<'_> {
         }
         self.open.push(import::normal(path));
         if let Some(document) = yaml::parse(&source, &mut self.problems) {
-            for entry in entry::entries(&source, &document, &mut self.problems) {
+            let (problems, warnings) = (&mut self.problems, &mut self.warnings);
+            for entry in entry::entries(&source, &document, problems, warnings) {
                 match entry {
                     Entry::Route(draft) => into.put(*draft),
                     Entry::Import(import) => self.import(&import, path, into),

@@ -5,7 +5,9 @@
 //! (`\d+`, `[a-z]+`, `\d+|\*`, the default) that need no regex engine at all.
 //! It knows nothing of channels; `compile` and `matcher` use it.
 
+mod cover;
 mod dialect;
+mod sample;
 
 use std::ops::Range;
 
@@ -82,10 +84,22 @@ impl Requirement {
         Self { pattern, hir: set.one_or_more(), check: Check::Characters { set, star: false } }
     }
 
-    /// Whether a value can contain `/` or be empty; if not, it is exactly one segment of a topic.
+    /// Whether a value is exactly one segment of a topic, to be judged by itself: it cannot contain
+    /// `/` or be empty, and no anchor looks beyond it.
     pub(crate) fn is_one_segment(&self) -> bool {
-        self.hir.properties().minimum_len().is_some_and(|shortest| shortest > 0)
-            && !self.may_hold_slash()
+        self.shortest() > 0 && !self.may_hold_slash() && !self.has_anchor()
+    }
+
+    /// The length of the shortest value, in bytes.
+    pub(crate) fn shortest(&self) -> usize {
+        self.hir.properties().minimum_len().unwrap_or_default()
+    }
+
+    /// Whether the expression asks for an end of the whole topic.
+    pub(crate) fn has_anchor(&self) -> bool {
+        let looks = self.hir.properties().look_set();
+        let anchors = [Look::Start, Look::End, Look::StartLF, Look::EndLF];
+        anchors.into_iter().any(|anchor| looks.contains(anchor))
     }
 
     pub(crate) fn may_hold_slash(&self) -> bool {

@@ -23,10 +23,10 @@ pub struct Route {
     /// What serves the route's topics.
     pub handler: Handler,
     /// What each variable may hold, as a regular expression that covers the whole value; in the
-    /// order of the file. A variable that is not listed takes whatever has no separator in it.
+    /// order of the file. A variable that is not listed takes any text without a separator.
     pub requirements: Vec<(String, String)>,
     /// Attributes that a topic has even if its text does not carry them, in the order of the file.
-    /// `None` makes a variable optional without giving it a value.
+    /// One without a value counts for nothing: its variable stays required.
     pub defaults: Vec<(String, Option<String>)>,
     /// Free-form settings, kept as they were written.
     pub options: Map<String, Value>,

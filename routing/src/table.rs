@@ -7,9 +7,11 @@
 
 use std::collections::HashMap;
 
+use crate::diagnosis::{Diagnosis, in_order};
 use crate::explain::{Outcome, explain};
 use crate::index::Index;
 use crate::matcher::Shape;
+use crate::reach::unreachable;
 use crate::route::Route;
 
 /// A compiled, immutable set of routes.
@@ -21,6 +23,7 @@ pub struct RouteTable {
     literals: HashMap<String, usize>,
     index: Index,
     files: Vec<String>,
+    warnings: Vec<Diagnosis>,
 }
 
 /// The route that takes a topic, and what its pattern captured.
@@ -36,7 +39,9 @@ pub struct Match<'a> {
 }
 
 impl RouteTable {
-    pub(crate) fn new(routes: Vec<Route>, files: Vec<String>) -> Self {
+    /// `warnings` are what was found while the routes were read; routes that no topic reaches are
+    /// found here.
+    pub(crate) fn new(routes: Vec<Route>, files: Vec<String>, warnings: Vec<Diagnosis>) -> Self {
         let mut by_name = HashMap::with_capacity(routes.len());
         let mut literals = HashMap::new();
         let mut index = Index::new();
@@ -64,7 +69,16 @@ impl RouteTable {
                 *number = index.earliest(text, *number, &takes).unwrap_or(*number);
             }
         }
-        Self { routes, by_name, literals, index, files }
+        let mut table = Self { routes, by_name, literals, index, files, warnings };
+        let unreachable = unreachable(&table);
+        table.warnings.extend(unreachable);
+        in_order(&mut table.warnings, &table.files);
+        table
+    }
+
+    /// What is probably not meant, in the order of the files.
+    pub fn warnings(&self) -> &[Diagnosis] {
+        &self.warnings
     }
 
     /// Every route, in matching order.

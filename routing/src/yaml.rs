@@ -68,6 +68,15 @@ impl Node {
         }
     }
 
+    /// The node as a key of PHP's: text, or a whole number.
+    pub(crate) fn name(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Text(text) => Some(text.clone()),
+            Kind::Number(number, _) if !number.is_f64() => Some(number.to_string()),
+            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
     /// What the node is, in words for a message.
     pub(crate) fn describe(&self) -> String {
         match &self.kind {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::build;
+use crate::server::Server;
 use crate::site::{OPEN_ROUTES, Site};
 
 const CHAT_ROUTES: &str = "\
@@ -171,6 +172,67 @@ fn match_tells_which_route_and_why_not_the_others() {
     let Answer { code, out, .. } = jackfield("match", site.path(), &["elsewhere"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("no route takes `elsewhere`"), "{out}");
+}
+
+/// A site with one warning of each kind: the environment, the users, the routes by themselves, the
+/// names that clients may use, and the handlers.
+fn odd() -> (Site, [&'static str; 6]) {
+    let site = Site::open();
+    site.write(
+        "odd/websocket_routing.yml",
+        "a: { channel: '%env(X)%/{id}', handler: broadcast, requirements: { id: '/\\d+/' } }\n\
+         b: { channel: 'a b', handler: broadcast }\n\
+         c: { channel: 'a b', handler: broadcast, timer: 5s }\n",
+    );
+    site.write("users.yml", "users: { ann: { id: 1, password: hunter2 } }");
+    let settings = "auth: { tickets: { secret: x }, users: { file: users.yml } }";
+    site.write("jackfield.yml", settings);
+    let told = [
+        "JACKFIELD_LIMITS__MESSAGE: warning: nothing reads this variable",
+        "warning: the password of \"ann\" is no hash",
+        "warning: the channel has `%env(X)%` in it",
+        "warning: the requirement of `id` is written between delimiters",
+        "warning: no topic reaches route `c`: route `b`",
+        "warning: the handler `broadcast` has no timer hook",
+    ];
+    (site, told)
+}
+
+#[test]
+fn check_and_match_tell_each_warning_once() {
+    let (site, told) = odd();
+    let twice = "warning: clients of WAMP v2 and of the HTTP API cannot name topics of `a b`";
+    for (command, more) in [("check", None), ("match", Some("open/a"))] {
+        let output = Command::new(build::jackfield())
+            .arg(command)
+            .arg(site.path())
+            .args(more)
+            .env("JACKFIELD_LIMITS__MESSAGE", "1MiB")
+            .output()
+            .expect("jackfield runs");
+        let (out, err) = (&output.stdout, &output.stderr);
+        let shown = String::from_utf8_lossy(if more.is_some() { err } else { out });
+        assert_eq!(output.status.code(), Some(0), "{command}: {shown}");
+        for warning in told {
+            assert_eq!(shown.matches(warning).count(), 1, "{command}: {warning}\n{shown}");
+        }
+        assert_eq!(shown.matches(twice).count(), 2, "one for each route: {shown}");
+        let (warnings, helps) = (shown.matches("warning: "), shown.matches("  = help: "));
+        assert_eq!((warnings.count(), helps.count()), (8, 8), "{shown}");
+    }
+}
+
+#[test]
+fn serve_tells_each_warning_once() {
+    let (site, told) = odd();
+    let server = Server::start(site.path());
+    server.logged("a generation is ready");
+    let log = server.log();
+    for warning in told.iter().skip(1) {
+        assert_eq!(log.matches(warning).count(), 1, "{warning}\n{log}");
+    }
+    let twice = "clients of WAMP v2 and of the HTTP API cannot name topics of `a b`";
+    assert_eq!(log.matches(twice).count(), 2, "{log}");
 }
 
 #[test]

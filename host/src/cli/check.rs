@@ -5,8 +5,6 @@ use std::io::{self, Write};
 
 use jackfield_routing::RouteTable;
 
-use crate::generation::Generation;
-
 use super::judge::{Judgement, SiteArgs};
 
 /// What `jackfield check` is told.
@@ -26,13 +24,6 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         writeln!(out, "{problem}\n")?;
     }
     for warning in &judgement.warnings {
-        writeln!(out, "{warning}\n")?;
-    }
-    let warnings = judgement.generation.as_ref().map(Generation::warnings).unwrap_or_default();
-    for warning in &judgement.warnings {
-        writeln!(out, "{warning}\n")?;
-    }
-    for warning in warnings {
         writeln!(out, "{warning}\n")?;
     }
     let site = args.site.site.display();

@@ -8,7 +8,7 @@ use jackfield_routing::RouteTable;
 use jackfield_sandbox::{Audience, Realm, Sandbox};
 
 use crate::config::{Config, Readiness};
-use crate::generation::{Generation, Problem, Workshop, prepare, routes_alone};
+use crate::generation::{Generation, Problem, Warning, Workshop, prepare, routes_alone, warnings};
 use crate::site::{Site, Snapshot};
 
 use super::settings::SettingsArgs;
@@ -35,8 +35,7 @@ pub(super) struct Judgement {
     alone: Option<RouteTable>,
     /// Each complete with its place.
     pub(super) problems: Vec<String>,
-    /// What is odd about the settings, and about users and keys; what is about the site, its
-    /// generation knows.
+    /// What is odd about the settings, users, keys and routes. Each is there once.
     pub(super) warnings: Vec<String>,
     /// Routing files that were read, imports not counted.
     pub(super) files: usize,
@@ -74,6 +73,7 @@ impl Judgement {
         if !routing_only {
             match rehearse(&snapshot, config) {
                 Ok(Ok(generation)) => {
+                    self.warn(generation.warnings());
                     self.generation = Some(generation);
                     return;
                 }
@@ -82,11 +82,18 @@ impl Judgement {
             }
         }
         match routes_alone(&snapshot) {
-            Ok(routes) => self.alone = Some(routes),
+            Ok(routes) => {
+                self.warn(&warnings(&routes));
+                self.alone = Some(routes);
+            }
             Err(problems) if routing_only => self.complain(&problems),
             // They are among those of the rehearsal.
             Err(_) => {}
         }
+    }
+
+    fn warn(&mut self, warnings: &[Warning]) {
+        self.warnings.extend(warnings.iter().map(ToString::to_string));
     }
 
     fn complain(&mut self, problems: &[Problem]) {

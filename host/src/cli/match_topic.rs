@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use jackfield_routing::{Outcome, Route};
 
+use crate::generation::no_uri;
+
 use super::judge::{Judgement, SiteArgs};
 use super::routes::plugin;
 
@@ -22,8 +24,8 @@ pub struct Args {
 /// When the answer cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let judgement = Judgement::of(&args.site);
-    for problem in &judgement.problems {
-        writeln!(io::stderr(), "{problem}\n")?;
+    for told in judgement.problems.iter().chain(&judgement.warnings) {
+        writeln!(io::stderr(), "{told}\n")?;
     }
     let Some(table) = judgement.routes() else { return Ok(false) };
     let topic = &args.topic;
@@ -43,6 +45,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     }
     if !taken {
         writeln!(out, "no route takes `{topic}`")?;
+    }
+    if let Some(why) = no_uri(topic) {
+        writeln!(out, "clients of WAMP v2 and of the HTTP API cannot name `{topic}`: {why}")?;
     }
     if !others.is_empty() {
         writeln!(out, "\nnot:")?;
@@ -89,9 +94,7 @@ mod tests {
         args: Args,
     }
 
-    fn check(topic: &str, expect: &str) {
-        let site = tempfile::tempdir().unwrap();
-        let text = "\
+    const TEXT: &str = "\
 user:
     channel: 'user/{id}'
     handler: h
@@ -100,6 +103,10 @@ any:
     channel: 'user/{name}'
     handler: h
 ";
+
+    fn check(topic: &str, expect: &str) {
+        let site = tempfile::tempdir().unwrap();
+        let text = TEXT;
         std::fs::write(site.path().join("websocket_routing.yml"), text).unwrap();
         let path = site.path().display().to_string();
         let mut out = Vec::new();
@@ -108,6 +115,23 @@ any:
         let said = String::from_utf8(out).unwrap().replace(&path, "SITE");
         assert_eq!(said, expect);
         assert_eq!(found, !expect.starts_with("no route"));
+    }
+
+    #[test]
+    fn says_that_a_topic_is_no_uri() {
+        check(
+            "user/a b",
+            "`user/a b` takes the route `any`
+  channel     user/{name}
+  handler     h
+  declared    SITE/websocket_routing.yml:5:1
+  attribute   name = a b
+clients of WAMP v2 and of the HTTP API cannot name `user/a b`: a URI has no white space
+
+not:
+  user  user/{id}: segment 2 `a b` does not match `\\d+` of {id}
+",
+        );
     }
 
     #[test]

@@ -17,8 +17,9 @@ use jackfield_sandbox::{
 use crate::config::Plugins;
 use crate::site::{PluginFile, Snapshot};
 
+use super::odd;
 use super::offers::Offers;
-use super::problem::{Problem, Warning};
+use super::problem::Problem;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
 /// What generations are made with, the same for all of them.
@@ -120,7 +121,7 @@ fn assemble(
     plugins: Vec<PluginEntry>,
 ) -> Result<Generation, Vec<Problem>> {
     let mut handlers = Vec::with_capacity(serves.len());
-    let mut warnings = Vec::new();
+    let mut warnings = odd::warnings(&routes);
     for (route, position) in routes.routes().iter().zip(serves) {
         let bound = plugins.get(*position).and_then(|plugin| bind(route, &plugin.running));
         let Some(bound) = bound else {
@@ -129,7 +130,7 @@ fn assemble(
                            the server's";
             return Err(vec![route.diagnose(Part::Callback, message).into()]);
         };
-        warnings.extend(odd(route, &bound));
+        warnings.extend(odd::idle_timer(route, &bound));
         handlers.push(bound);
     }
     Ok(Generation {
@@ -230,23 +231,6 @@ fn timer(route: &Route, description: &HandlerDescription) -> Option<BoundTimer> 
     }
     let timer = route.timer.unwrap_or_default();
     Some(BoundTimer { every: timer.every.or(description.timer)?, from: timer.from })
-}
-
-/// What is probably not meant.
-fn odd(route: &Route, bound: &BoundHandler) -> Option<Warning> {
-    if route.timer.is_none() || bound.timer.is_some() {
-        return None;
-    }
-    let (name, has_hook) = (bound.name(), bound.hooks().contains(Hook::Timer));
-    let (message, help) = if has_hook {
-        let message =
-            format!("neither this nor the handler `{name}` says how often the timer runs");
-        (message, "add how often: `every: 50s`")
-    } else {
-        let message = format!("the handler `{name}` has no timer hook, so the timer does nothing");
-        (message, "remove the timer, or name a handler that has one")
-    };
-    Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }
 
 /// Where a rehearsal failed: at the route that the plugin refused, if it is one.

@@ -2,19 +2,28 @@
 
 use serde_json::Value;
 
-use super::{Pattern, Reader, Settings, get, put_all};
+use super::{Pattern, Reader, Settings, get, put_all, set};
 use crate::channel::{self, DefaultValue, Written};
 use crate::diagnosis::Place;
 use crate::keys;
+use crate::odd::unresolved;
 use crate::requirement::strip_anchors;
 use crate::route::Handler;
 use crate::yaml::{Kind, Node};
 
 impl Reader<'_> {
     pub(super) fn channel(&mut self, node: &Node) -> Option<Written> {
-        let text = self.text(node, "the channel")?;
-        match channel::parse(text) {
-            Ok(written) => Some(written),
+        let text = self.spelt(node, "the channel")?;
+        match channel::parse(&text) {
+            Ok(written) => {
+                for odd in &written.oddities {
+                    let place = node.place_within(self.source, odd.range.clone());
+                    let warning = place.problem(odd.message.clone());
+                    self.warnings.push(warning.with_help(odd.help.clone()));
+                }
+                self.parameters("the channel", &text, node);
+                Some(written)
+            }
             Err(faults) => {
                 for fault in faults {
                     let place = node.place_within(self.source, fault.range);
@@ -28,13 +37,13 @@ impl Reader<'_> {
     /// The handler, the place of its name, and the place of its arguments.
     pub(super) fn handler(&mut self, node: &Node) -> Option<(Handler, Place, Option<Place>)> {
         match &node.kind {
-            Kind::Text(_) => {
+            Kind::Text(_) | Kind::Number(..) => {
                 let callback = self.callback(node)?;
                 let handler = Handler { callback, args: Value::Null };
                 Some((handler, node.place(self.source), None))
             }
             Kind::Map(entries) => {
-                self.unknown_keys(entries, &["callback", "args"], &[]);
+                self.keys_of_handler(entries);
                 let Some((_, name)) = get(entries, "callback") else {
                     let message = format!("the handler of {} has no `callback`", self.subject);
                     self.tell(
@@ -51,7 +60,7 @@ impl Reader<'_> {
                 Some((handler, name.place(self.source), args))
             }
             Kind::List(_) => self.several_handlers(node),
-            Kind::Null | Kind::Bool(_) | Kind::Number(..) => {
+            Kind::Null | Kind::Bool(_) => {
                 let message =
                     format!("a handler is a name or a map, but this is {}", node.describe());
                 self.tell(node, message, "write the name that a plugin offers, in quotes");
@@ -64,12 +73,34 @@ impl Reader<'_> {
         if matches!(node.kind, Kind::List(_)) {
             return self.several_handlers(node);
         }
-        let name = self.text(node, "`callback`")?;
+        let name = self.spelt(node, "`callback`")?;
         if name.is_empty() {
             self.tell(node, "the handler's name is empty", "write the name that a plugin offers");
             return None;
         }
-        Some(name.to_owned())
+        self.parameters("the handler's name", &name, node);
+        Some(name)
+    }
+
+    /// The predecessors take the callback and pass over the rest. Access and the like, which only
+    /// this server knows, has to stand where it counts.
+    fn keys_of_handler(&mut self, entries: &[(Node, Node)]) {
+        const OURS: [&str; 3] = ["allow", "timer", "lanes"];
+        const THEIRS: [&str; 3] = ["requirements", "defaults", "options"];
+        let help = "move it out of `handler`, so that it stands beside it";
+        for (key, _) in entries {
+            let name = key.spelling();
+            if OURS.contains(&name.as_str()) {
+                let message = format!("`{name}` of {} stands within `handler`", self.subject);
+                self.tell(key, message, help);
+            } else if THEIRS.contains(&name.as_str()) {
+                let message = format!("`{name}` within `handler` of {} is ignored", self.subject);
+                self.warn(key, message, help);
+            }
+        }
+        let known: Vec<&str> = ["callback", "args"].into_iter().chain(OURS).chain(THEIRS).collect();
+        let rest = entries.iter().filter(|(key, _)| !known.contains(&&*key.spelling()));
+        self.ignored_keys(rest, "`handler`", &["callback", "args"]);
     }
 
     fn several_handlers<T>(&mut self, node: &Node) -> Option<T> {
@@ -90,19 +121,23 @@ impl Reader<'_> {
             }
         }
         for (key, value) in self.section(entries, "defaults") {
-            if let Some(name) = self.variable_name(key)
-                && let Some(default) = self.default_value(name, value)
-            {
-                settings.defaults.push((name.to_owned(), default));
-            }
+            let Some(name) = key.name() else {
+                self.no_variable_name(key);
+                continue;
+            };
+            let default = self.default_value(&name, value);
+            settings.defaults.push((name, default));
         }
         for (key, value) in self.section(entries, "options") {
             settings.options.insert(key.spelling(), value.to_json());
         }
-        if settings.options.get("utf8").is_some_and(|value| !value.is_boolean())
-            && let Some((_, node)) = get(entries, "options")
-        {
-            self.tell(node, "the option `utf8` is `true` or `false`", "write `utf8: true`");
+        let utf8 = get(entries, "options").and_then(|(_, options)| match &options.kind {
+            Kind::Map(options) => set(options, "utf8"),
+            _ => None,
+        });
+        if let Some((_, utf8)) = utf8 {
+            let utf8 = self.truth(utf8, "the option `utf8`", "write `utf8: true`");
+            settings.options.insert("utf8".to_owned(), utf8.into());
         }
         settings
     }
@@ -136,23 +171,28 @@ impl Reader<'_> {
 
     fn requirement(&mut self, variable: &str, node: &Node) -> Option<Pattern> {
         match &node.kind {
-            Kind::Text(text) => {
-                self.pattern(variable, text, false, node.place(self.source), node.verbatim)
+            Kind::Text(_) | Kind::Number(..) => {
+                let text = self.spelt(node, &format!("the requirement of `{variable}`"))?;
+                self.parameters(&format!("the requirement of `{variable}`"), &text, node);
+                self.pattern(variable, &text, false, node.place(self.source), node.verbatim)
             }
             Kind::Map(entries) => {
-                self.unknown_keys(entries, &["pattern", "wildcard"], &[]);
-                let wildcard =
-                    get(entries, "wildcard").is_some_and(|(_, value)| self.wildcard(value));
-                let Some((_, pattern)) = get(entries, "pattern") else {
+                let of = format!("the requirement of `{variable}`");
+                self.ignored_keys(entries, &of, &["pattern", "wildcard"]);
+                let wildcard = set(entries, "wildcard").is_some_and(|(_, value)| {
+                    self.truth(value, "`wildcard`", "`true` also admits the text `*`")
+                });
+                let Some((_, pattern)) = set(entries, "pattern") else {
                     let message = format!("the requirement of `{variable}` has no `pattern`");
                     self.tell(node, message, "add one: `pattern: '\\d+'`");
                     return None;
                 };
-                let text = self.text(pattern, &format!("the pattern of `{variable}`"))?;
+                let text = self.spelt(pattern, &format!("the pattern of `{variable}`"))?;
                 let place = pattern.place(self.source);
-                self.pattern(variable, text, wildcard, place, pattern.verbatim)
+                self.parameters(&of, &text, pattern);
+                self.pattern(variable, &text, wildcard, place, pattern.verbatim)
             }
-            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::List(_) => {
+            Kind::Null | Kind::Bool(_) | Kind::List(_) => {
                 let message = format!(
                     "the requirement of `{variable}` is a pattern, but this is {}",
                     node.describe()
@@ -182,46 +222,68 @@ impl Reader<'_> {
         Some(Pattern { text, wildcard, place, text_start, of_route: None })
     }
 
-    fn wildcard(&mut self, node: &Node) -> bool {
-        match &node.kind {
-            Kind::Null => false,
-            Kind::Bool(value) => *value,
-            Kind::Number(number, _) if matches!(number.as_u64(), Some(0 | 1)) => {
-                number.as_u64() == Some(1)
+    /// Whether PHP takes a value for true: what is neither 0 nor empty. What looks like a no and is
+    /// none is told.
+    fn truth(&mut self, node: &Node, what: &str, help: &str) -> bool {
+        let (truth, is_plain) = match &node.kind {
+            Kind::Null => (false, true),
+            Kind::Bool(value) => (*value, true),
+            Kind::Number(number, _) => {
+                (number.as_f64() != Some(0.0), matches!(number.as_u64(), Some(0 | 1)))
             }
-            Kind::Number(..) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => {
-                let message =
-                    format!("`wildcard` is true or false, but this is {}", node.describe());
-                self.tell(node, message, "`true` also admits the text `*`");
-                false
+            Kind::Text(text) => (!matches!(text.as_str(), "" | "0"), false),
+            Kind::List(items) => (!items.is_empty(), false),
+            Kind::Map(entries) => (!entries.is_empty(), false),
+        };
+        if !is_plain {
+            let message = format!(
+                "{what} is true or false, but this is {}, which counts as {truth}",
+                node.describe()
+            );
+            self.warn(node, message, help);
+        }
+        truth
+    }
+
+    /// The default of a variable; a structure as JSON, since attributes are text here.
+    fn default_value(&mut self, variable: &str, node: &Node) -> DefaultValue {
+        match &node.kind {
+            Kind::Null => None,
+            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => {
+                let text = node.spelling();
+                self.parameters(&format!("the default of `{variable}`"), &text, node);
+                Some(text)
+            }
+            Kind::List(_) | Kind::Map(_) => {
+                let message = format!(
+                    "the default of `{variable}` is {}: handlers are given its JSON",
+                    node.describe()
+                );
+                let help = "attributes of a topic are text; put structures into `handler.args`";
+                self.warn(node, message, help);
+                Some(node.to_json().to_string())
             }
         }
     }
 
-    fn default_value(&mut self, variable: &str, node: &Node) -> Option<DefaultValue> {
-        match &node.kind {
-            Kind::Null => Some(None),
-            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => Some(Some(node.spelling())),
-            Kind::List(_) | Kind::Map(_) => {
-                let message =
-                    format!("the default of `{variable}` is text, but this is {}", node.describe());
-                self.tell(
-                    node,
-                    message,
-                    "attributes of a topic are text; put structures into `handler.args`",
-                );
-                None
-            }
-        }
+    /// A warning where a text has parameters in it, which nothing replaces.
+    fn parameters(&mut self, what: &str, text: &str, node: &Node) {
+        let within = |range| node.place_within(self.source, range);
+        let warning = unresolved(what, text, within);
+        self.warnings.extend(warning);
     }
 
     fn variable_name<'n>(&mut self, key: &'n Node) -> Option<&'n str> {
         let name = key.text();
         if name.is_none() {
-            let message = format!("a variable's name is text, but this is {}", key.describe());
-            self.tell(key, message, "write the name that stands between the braces of the channel");
+            self.no_variable_name(key);
         }
         name
+    }
+
+    fn no_variable_name(&mut self, key: &Node) {
+        let message = format!("a variable's name is text, but this is {}", key.describe());
+        self.tell(key, message, "write the name that stands between the braces of the channel");
     }
 
     /// The entries of a map that may be missing or empty.
@@ -232,6 +294,11 @@ impl Reader<'_> {
             Kind::Map(entries) => entries,
             // PHP writes an empty map and an empty list the same.
             Kind::List(items) if items.is_empty() => &[],
+            Kind::List(_) if name != "requirements" => {
+                let message = format!("`{name}` of {} is a list and ignored", self.subject);
+                self.warn(node, message, format!("write `{name}: {{ name: value }}`"));
+                &[]
+            }
             Kind::List(_) | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => {
                 let message = format!(
                     "`{name}` of {} is a map, but this is {}",
@@ -241,6 +308,17 @@ impl Reader<'_> {
                 self.tell(node, message, format!("write `{name}: {{ name: value }}`"));
                 &[]
             }
+        }
+    }
+
+    /// A text, or a number as PHP makes text of it. Only numbers that are spelt so are taken: of
+    /// others, such as `007`, the text is not what stands in the file.
+    fn spelt(&mut self, node: &Node, what: &str) -> Option<String> {
+        match &node.kind {
+            Kind::Number(number, spelling) if number.to_string() == *spelling => {
+                Some(spelling.clone())
+            }
+            _ => self.text(node, what).map(str::to_owned),
         }
     }
 

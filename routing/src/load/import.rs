@@ -2,6 +2,7 @@
 
 use super::{Drafts, Loader};
 use crate::entry::Import;
+use crate::odd::parameter;
 
 /// How deep imports may nest, and how many there may be in all: more than any site has, few enough
 /// that files which import each other many times over end in a problem rather than in no answer.
@@ -10,6 +11,9 @@ const MOST: usize = 10_000;
 
 /// The values of `type` that are served; the last is what the predecessor's own loader is called.
 const FORMATS: [&str; 4] = ["yaml", "yml", "glob", "oro_websocket_routing_yaml"];
+
+const RELATIVE: &str = "a path is relative to the folder of the file that imports it, and only \
+                        files of the site can be imported";
 
 impl Loader<'_> {
     pub(super) fn import(&mut self, import: &Import, importer: &str, into: &mut Drafts) {
@@ -53,23 +57,36 @@ impl Loader<'_> {
                 excluded.push(exclude);
             }
         }
-        match self.imports.glob(resource) {
-            Ok(paths) => paths
-                .into_iter()
-                .filter(|path| {
-                    let path = normal(path);
-                    // A folder excludes everything in it.
-                    !excluded.iter().any(|excluded| {
-                        path.strip_prefix(excluded.as_str())
-                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                    })
-                })
-                .collect(),
+        let mut paths = match self.imports.glob(resource) {
+            Ok(paths) => paths,
             Err(error) => {
                 self.cannot_list(import, resource, &error);
-                Vec::new()
+                return Vec::new();
             }
+        };
+        if paths.is_empty() {
+            self.imports_nothing(import, &format!("no file matches `{resource}`"), RELATIVE);
+            return paths;
         }
+        paths.retain(|path| {
+            let path = normal(path);
+            // A folder excludes everything in it.
+            !excluded.iter().any(|excluded| {
+                path.strip_prefix(excluded.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        });
+        if paths.is_empty() {
+            let why = format!("`exclude` takes out every file that matches `{resource}`");
+            self.imports_nothing(import, &why, "exclude less, or remove the import");
+        }
+        paths
+    }
+
+    /// The predecessors pass over an import without files, and so does this.
+    fn imports_nothing(&mut self, import: &Import, why: &str, help: &str) {
+        let message = format!("this imports nothing: {why}");
+        self.warnings.push(import.resource_place.problem(message).with_help(help));
     }
 
     fn imported_file(&mut self, import: &Import, path: &str, into: &mut Drafts) {
@@ -102,19 +119,19 @@ impl Loader<'_> {
             Err(error) => {
                 let problem =
                     place.problem(format!("cannot import `{path}`: cannot read it: {error}"));
-                let help = "a path is relative to the folder of the file that imports it";
-                self.problems.push(problem.with_help(help));
+                self.problems.push(problem.with_help(where_to_look(&import.resource)));
             }
         }
     }
 
     fn exclude_is_for_globs(&mut self, import: &Import, globbed: bool) {
         if !globbed && !import.exclude.is_empty() {
-            let problem = import
+            // The predecessors ignore it.
+            let warning = import
                 .resource_place
-                .problem("`exclude` needs a `resource` that names several files");
-            self.problems.push(
-                problem.with_help("write a pattern such as `routes/*.yml`, or remove `exclude`"),
+                .problem("`exclude` is ignored: `resource` does not name several files");
+            self.warnings.push(
+                warning.with_help("write a pattern such as `routes/*.yml`, or remove `exclude`"),
             );
         }
     }
@@ -153,6 +170,18 @@ fn relative_to(importer: &str, resource: &str) -> String {
     match folder_or_root {
         "" => normal(resource),
         folder => normal(&format!("{folder}/{resource}")),
+    }
+}
+
+/// What to do about a file that is not there.
+fn where_to_look(resource: &str) -> &'static str {
+    if resource.starts_with('@') {
+        "names such as `@AcmeBundle` mean something to the application alone: write a path within \
+         the site"
+    } else if parameter(resource).is_some() {
+        "parameters mean something to the application alone: write a path within the site"
+    } else {
+        RELATIVE
     }
 }
 

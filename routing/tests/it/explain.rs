@@ -8,7 +8,7 @@ const ROUTES: &str = r"
 numbers: { channel: 'a/{x}/{y}', handler: h, requirements: { x: '\d+', y: '\d+' } }
 any: { channel: 'a/{x}/{y}', handler: h }
 exact: { channel: a/b/c, handler: h }
-tail: { channel: 'a/{x}/{y?}', handler: h }
+tail: { channel: 'a/{x}/{y?1}', handler: h }
 mixed: { channel: 'a/{x}-{y}', handler: h }
 ";
 

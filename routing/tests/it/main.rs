@@ -17,7 +17,9 @@ mod imports;
 mod matching;
 mod oro;
 mod round_trip;
+mod superset;
 mod threads;
+mod warnings;
 
 use jackfield_routing::{Diagnosis, NoFiles, RouteTable, SourceFile, load};
 

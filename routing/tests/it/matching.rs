@@ -113,8 +113,11 @@ fn optional_tails() {
     check("a/{x?1}", "", "a", "x=1");
     check("a/{x?1}", "", "a/", "x=1");
     check("a/{x?1}", "", "a/2", "x=2");
-    check("a/{x?}", "", "a", "");
-    check("a/{x?}/{y?2}", "", "a", "y=2");
+    // A default without a value makes nothing optional.
+    check("a/{x?}", "", "a", "-");
+    check("a/{x?}", "", "a/7", "x=7");
+    check("a/{x?}/{y?2}", "", "a", "-");
+    check("a/{x?}/{y?2}", "", "a/7", "x=7 y=2");
     check("a/{x?1}/{y?2}", "", "a", "x=1 y=2");
     check("a/{x?1}/{y?2}", "", "a/7", "x=7 y=2");
     check("a/{x?1}/{y?2}", "", "a/7/8", "x=7 y=8");
@@ -179,7 +182,8 @@ fn the_first_match_in_file_order_wins() {
     check_order(&["ro{x}", "room-{x}", "{x}"], "room-7", "r0 x=om-7");
     check_order(&["room-{x}", "ro{x}", "{x}"], "room-7", "r0 x=7");
     check_order(&["{x}-a", "b{x}"], "b-a", "r0 x=b");
-    check_order(&["a/{x}/{y?}", "a/{x}"], "a/b", "r0 x=b");
+    check_order(&["a/{x}/{y?1}", "a/{x}"], "a/b", "r0 y=1 x=b");
+    check_order(&["a/{x}/{y?}", "a/{x}"], "a/b", "r1 x=b");
     // An earlier route takes another's exact text only without the tolerance for a slash.
     check_order(&["a/{x}", "a/b/"], "a/b/", "r1");
     check_order(&["a/{x}/", "a/b/"], "a/b/", "r0 x=b");

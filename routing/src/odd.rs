@@ -1,0 +1,148 @@
+//! Warnings: what loads, as it does in the predecessors, and probably does not do what was meant.
+//!
+//! `entry` and `compile` ask here about single values. Routes that no topic reaches are found by
+//! `reach`, since that takes the whole table.
+
+use std::ops::Range;
+
+use crate::diagnosis::{Diagnosis, Place};
+use crate::entry::{Draft, Pattern};
+use crate::requirement::Requirement;
+
+/// The characters that patterns of PHP are written between. Brackets are no such sign here: they
+/// mean something in an expression.
+const DELIMITERS: [char; 5] = ['/', '#', '~', '@', '!'];
+/// The letters that may follow the second delimiter.
+const FLAGS: &str = "imsxADSUXJun";
+/// Those of them that can be written inside an expression.
+const INLINE_FLAGS: &str = "imsx";
+
+/// Defaults without a value, of variables of the channel: they make nothing optional.
+pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
+    let Draft { name: route, channel, settings, places, .. } = draft;
+    let without = settings.defaults.iter().filter(|(_, value)| value.is_none());
+    let named = without.filter(|(name, _)| channel.variables().any(|variable| variable == name));
+    let told = named.map(|(name, _)| {
+        let message = format!(
+            "the default of `{name}` in route `{route}` has no value, so that `{name}` stays \
+             required"
+        );
+        let help = format!(
+            "write the value that a topic without it has, `{{{name}?value}}`, or remove the default"
+        );
+        places.channel.problem(message).with_help(help)
+    });
+    told.collect()
+}
+
+/// A requirement that loads and admits something else than it seems to.
+pub(crate) fn requirement(
+    variable: &str,
+    written: &Pattern,
+    compiled: &Requirement,
+) -> Option<Diagnosis> {
+    let (message, help) = if let Some((delimiter, inner)) = delimited(&written.text) {
+        let message = format!(
+            "the requirement of `{variable}` is written between delimiters, and `{delimiter}` \
+             stands for itself here: no value without it matches"
+        );
+        (message, format!("write the expression alone: '{inner}'"))
+    } else if compiled.has_anchor() {
+        let message = format!(
+            "the requirement of `{variable}` has an anchor in its middle, which stands for an end \
+             of the whole topic"
+        );
+        let help = "remove `^` and `$`: a requirement covers the whole value anyway; write a \
+                    dollar as `\\$`";
+        (message, help.to_owned())
+    } else {
+        return None;
+    };
+    Some(written.place.problem(message).with_help(help))
+}
+
+/// A parameter of Symfony's: `%kernel.environment%`, `%env(APP_PREFIX)%`.
+pub(crate) fn parameter(text: &str) -> Option<Range<usize>> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-:()".contains(c);
+    let mut open: Option<usize> = None;
+    for (at, _) in text.match_indices('%') {
+        if let Some(start) = open {
+            let inner = text.get(start + 1..at).unwrap_or_default();
+            let named = inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            if named && inner.chars().all(is_part) {
+                return Some(start..at + 1);
+            }
+        }
+        open = Some(at);
+    }
+    None
+}
+
+/// The warning about a parameter that `text`, which is called `what`, has in it. `within` says
+/// where a part of the text stands.
+pub(crate) fn unresolved(
+    what: &str,
+    text: &str,
+    within: impl Fn(Range<usize>) -> Place,
+) -> Option<Diagnosis> {
+    let range = parameter(text)?;
+    let written = text.get(range.clone()).unwrap_or_default();
+    let message = format!("{what} has `{written}` in it, which stands for itself");
+    let help = "routing files know no parameters and no environment: write the value";
+    Some(within(range).problem(message).with_help(help))
+}
+
+/// The delimiter of a pattern such as `/\d+/i`, and the pattern without it.
+fn delimited(text: &str) -> Option<(char, String)> {
+    let delimiter = text.chars().next().filter(|first| DELIMITERS.contains(first))?;
+    let body = text.trim_end_matches(|c| FLAGS.contains(c));
+    let flags = text.get(body.len()..).unwrap_or_default();
+    let inner = body.get(1..)?.strip_suffix(delimiter)?;
+    let inner = inner.strip_prefix('^').unwrap_or(inner);
+    let inner = inner.strip_suffix('$').unwrap_or(inner);
+    if inner.is_empty() {
+        return None;
+    }
+    let kept: String = flags.chars().filter(|flag| INLINE_FLAGS.contains(*flag)).collect();
+    let group = if kept.is_empty() { String::new() } else { format!("(?{kept})") };
+    Some((delimiter, format!("{group}{inner}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_parameters() {
+        let check = |text: &str, expect: Option<&str>| {
+            assert_eq!(parameter(text).map(|range| &text[range]), expect, "{text:?}");
+        };
+        check("%env(APP_PREFIX)%/x", Some("%env(APP_PREFIX)%"));
+        check("a/%env(string:APP)%", Some("%env(string:APP)%"));
+        check("a/%kernel.environment%/{x}", Some("%kernel.environment%"));
+        check("50% of 60%", None);
+        check("100%%env%", Some("%env%"));
+        check("a%20b%20c", None);
+        check("%", None);
+        check("%%", None);
+    }
+
+    #[test]
+    fn finds_delimiters() {
+        let check = |text: &str, expect: Option<(char, &str)>| {
+            let found = delimited(text);
+            let found = found.as_ref().map(|(delimiter, inner)| (*delimiter, inner.as_str()));
+            assert_eq!(found, expect, "{text:?}");
+        };
+        check("/\\d+/", Some(('/', "\\d+")));
+        check("/^\\d+$/i", Some(('/', "(?i)\\d+")));
+        check("#[a-z]+#siu", Some(('#', "(?si)[a-z]+")));
+        check("~a~", Some(('~', "a")));
+        check("//", None);
+        check("/", None);
+        check("\\d+", None);
+        check("[/]", None);
+        check("/a", None);
+        check("(a)", None);
+    }
+}
