@@ -11,7 +11,10 @@ export class ContentManager {
 
   constructor(sync, { user = null, topic = 'oro/data/update', message = MESSAGE, notify } = {}) {
     this.#options = { sync, user, topic, message, notify };
-    this.#subscription = sync.subscribe(topic, (tags) => this.#changed(tags));
+    this.#subscription = sync.subscribe(topic, (tags, event) => {
+      // A repeated event is older than this page.
+      if (!event?.repeated) this.#changed(tags);
+    });
   }
 
   /** Watches what a page shows, until it is closed. */

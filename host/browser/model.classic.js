@@ -10,7 +10,9 @@ const tracked = new WeakMap();
 /** Keeps a model's attributes as they are published. Returns a function that stops that. */
 function keepRelevant(sync, model, { topic = address(model), apply = set } = {}) {
   stopTracking(sync, model);
-  const handler = (attributes) => {
+  const handler = (attributes, event) => {
+    // A repeated event may be older than the model.
+    if (event?.repeated) return;
     if (attributes === null || typeof attributes !== 'object' || Array.isArray(attributes)) return;
     // That one would not set an attribute, but what the model inherits from.
     const entries = Object.entries(attributes).filter(([name]) => name !== '__proto__');

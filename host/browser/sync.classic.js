@@ -11,14 +11,17 @@
 // What each method does is said in sync.d.ts.
 
 // The codes of WAMP's messages, as its specification has them.
-const HELLO = 1, WELCOME = 2, ABORT = 3, CHALLENGE = 4, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32,
+const HELLO = 1, WELCOME = 2, ABORT = 3, CHALLENGE = 4, AUTHENTICATE = 5, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32,
   UNSUBSCRIBE = 34, UNSUBSCRIBED = 35, EVENT = 36, CALL = 48, RESULT = 50;
 
-/** A subscription that nobody has: to ask about it is to ask whether the server is there. */
-const NOBODYS = Number.MAX_SAFE_INTEGER;
+/** An id that no subscription has: UNSUBSCRIBE of it is the probe of a silent connection. */
+const PROBE_ID = Number.MAX_SAFE_INTEGER;
 
-/** In milliseconds. A timer does at once what is to come later. */
-const LONGEST = 2 ** 31 - 1;
+/** In milliseconds: a timer with a longer delay fires at once. */
+const MAX_DELAY = 2 ** 31 - 1;
+
+/** ABORT reasons that pass by themselves. All others refuse the session. */
+const TEMPORARY = /^wamp\.(close\.|error\.(unavailable|authentication_failed)$)/;
 
 /** Why something was refused, or did not happen: `uri` is for programs, `message` for people. */
 class SyncError extends Error {
@@ -31,7 +34,7 @@ class SyncError extends Error {
 const unreachable = (message) => new SyncError('jackfield.client.disconnected', message);
 const ended = (why) => new SyncError(`jackfield.client.${why}`, `${why} by the page`);
 const late = (timeout) => new SyncError('wamp.error.timeout', `no answer within ${timeout} ms`);
-const later = (does, delay) => setTimeout(does, Math.min(delay, LONGEST));
+const later = (does, delay) => setTimeout(does, Math.min(delay, MAX_DELAY));
 const given = (options) => Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value != null));
 
 /** What an event or a result comes to as one value, by the rule of WAMP v1 clients. */
@@ -47,7 +50,17 @@ function withPayload(message, args = [], kwargs = {}) {
   return args.length > 0 ? [...message, args] : message;
 }
 
-/** Calls what a page has given us. Its mistakes are its own, and end nothing here. */
+function checked(valid, name, expected, value) {
+  if (!valid) throw new TypeError(`\`${name}\` must be ${expected}, not ${value === null ? 'null' : typeof value}`);
+}
+
+/** Checks a payload before it is sent: a wrong one would be dropped, or end the session. */
+function checkPayload(args = [], kwargs = {}) {
+  checked(Array.isArray(args), 'args', 'a list', args);
+  checked(kwargs !== null && typeof kwargs === 'object' && !Array.isArray(kwargs), 'kwargs', 'an object', kwargs);
+}
+
+/** Calls a callback of the page. Its errors are reported, and end nothing here. */
 function run(callback, ...values) {
   try {
     callback(...values);
@@ -69,6 +82,10 @@ class Sync extends EventTarget {
   /** Attempts since the last connection that held. */
   #failures = 0;
   #opened = 0;
+  /** When the last message came, in milliseconds of a monotonic clock. */
+  #heard = 0;
+  /** The ticket of this attempt. */
+  #ticket = null;
   /** Whether there was a connection before, and whether its loss was told. */
   #was = false;
   #told = false;
@@ -79,7 +96,6 @@ class Sync extends EventTarget {
   #byId = new Map();
   #waiting = new Set();
   #timers = {};
-  #quiet = false;
   #listening = new AbortController();
 
   constructor(options = {}) {
@@ -95,6 +111,7 @@ class Sync extends EventTarget {
   }
 
   subscribe(topic, handler, { match = 'exact' } = {}) {
+    checked(typeof handler === 'function', 'handler', 'a function', handler);
     const key = `${match} ${topic}`;
     let entry = this.#topics.get(key);
     if (!entry) {
@@ -113,6 +130,9 @@ class Sync extends EventTarget {
     const { ready } = entry;
     if (this.state === 'closed') this.#fail(entry, ended('closed'));
     if (this.session !== null && !entry.asked) this.#ask(entry);
+    // The server greets the first subscription of a session alone; a later one gets the last event.
+    const { last } = entry;
+    if (last) queueMicrotask(() => entry.last === last && entry.handlers.has(mine) && run(handler, last.value, { ...last.event, repeated: true }));
     return { topic, ready, unsubscribe: () => this.#giveUp(entry, (it) => it === mine) };
   }
 
@@ -121,7 +141,10 @@ class Sync extends EventTarget {
     if (entry) this.#giveUp(entry, (it) => !handler || it.handler === handler);
   }
 
-  async publish(topic, value, { args, kwargs, excludeMe, exclude, eligible, wamp } = {}) {
+  async publish(topic, value, { args, kwargs, excludeMe = this.#options.excludeMe, exclude, eligible, wamp } = {}) {
+    checkPayload(args, kwargs);
+    checked(Array.isArray(exclude ?? []), 'exclude', 'a list', exclude);
+    checked(Array.isArray(eligible ?? []), 'eligible', 'a list', eligible);
     await this.#connected();
     const options = { acknowledge: true, exclude_me: excludeMe, exclude, eligible, ...wamp };
     const list = args ?? (value === undefined ? [] : [value]);
@@ -130,6 +153,7 @@ class Sync extends EventTarget {
   }
 
   async call(procedure, args = [], { kwargs, timeout } = {}) {
+    checkPayload(args, kwargs);
     await this.#connected();
     const [, , , list, dict] = await this.#request((id) => withPayload([CALL, id, {}, procedure], args, kwargs), timeout);
     return single(list ?? [], dict ?? {});
@@ -163,16 +187,17 @@ class Sync extends EventTarget {
       // The page has to be able to listen before anything is told.
       await null;
       if (!current()) return;
-      const proof = typeof ticket === 'function' ? await ticket() : ticket;
+      this.#ticket = typeof ticket === 'function' ? await ticket() : ticket;
       if (!current()) return;
       const target = new URL(typeof url === 'function' ? url() : url, globalThis.location?.href);
       target.protocol = target.protocol.replace('http', 'ws');
-      if (proof != null) target.searchParams.set('ticket', proof);
       const socket = this.#socket = new WebSocket(target.href, 'wamp.2.json');
       // `onclose` says as much, but `ws` throws where nobody listens.
       socket.onerror = () => {};
       socket.onopen = () => this.#send([HELLO, this.#options.realm, {
         agent: 'Jackfield sync.js',
+        // Not in the address: a browser hides why a WebSocket was refused, and logs addresses.
+        authmethods: this.#ticket == null ? undefined : ['ticket', 'anonymous'],
         roles: { subscriber: { features: { pattern_based_subscription: true, subscription_revocation: true } }, publisher: {}, caller: {} },
       }]);
       socket.onmessage = ({ data }) => this.#receive(data);
@@ -185,7 +210,7 @@ class Sync extends EventTarget {
   }
 
   #receive(data) {
-    this.#quiet = false;
+    this.#heard = performance.now();
     // The answer to a probe may stand behind much else.
     if (this.#timers.probe) this.#awaitAnything();
     let message;
@@ -198,15 +223,16 @@ class Sync extends EventTarget {
     switch (message[0]) {
       case WELCOME: return this.#welcome(message[1]);
       case CHALLENGE:
+        if (this.#ticket != null && message[1] === 'ticket') return this.#send([AUTHENTICATE, this.#ticket, {}]);
         return this.#lose(new SyncError('wamp.error.authentication_required',
-          'the server asks for a ticket, and the option `ticket` gave none'));
+          'the server asks for a proof that the option `ticket` does not give'), true);
       case EVENT: return this.#event(...message.slice(1));
       case ERROR: {
         const [, , id, details, uri, args, kwargs] = message;
         return this.#answer(id, new SyncError(uri, details?.message ?? args?.[0], args ?? [], kwargs ?? {}));
       }
       case ABORT:
-        return this.#lose(new SyncError(message[2], message[1]?.message));
+        return this.#lose(new SyncError(message[2], message[1]?.message), !TEMPORARY.test(message[2]));
       case GOODBYE:
         this.#send([GOODBYE, {}, 'wamp.close.goodbye_and_out']);
         // The server's socket ends next; if it does not, ours does.
@@ -224,8 +250,7 @@ class Sync extends EventTarget {
     this.session = session;
     this.state = 'connected';
     this.#opened = Date.now();
-    const { heartbeat } = this.#options;
-    if (heartbeat > 0) this.#timers.beat = setInterval(() => this.#quiet ? this.#probe() : (this.#quiet = true), Math.min(heartbeat, LONGEST));
+    this.#watch();
     for (const entry of this.#topics.values()) this.#ask(entry);
     for (const waiter of [...this.#waiting]) waiter();
     this.#settled();
@@ -242,21 +267,24 @@ class Sync extends EventTarget {
     this.#tell('connected', { session: this.session, resumed });
   }
 
-  /** Gives the connection up, and comes back. */
-  #lose(error) {
+  /** Gives the connection up, and comes back: after a refusal late, as it would be repeated. */
+  #lose(error, refused = false) {
     const held = this.session !== null && Date.now() - this.#opened > 5_000;
     this.#drop(error);
     this.#failures = held ? 1 : this.#failures + 1;
-    const delay = this.#delay(this.#failures - 1);
+    const { retry: { most }, onRefused } = this.#options;
+    const delay = refused ? Math.min(most, MAX_DELAY) * (1 + Math.random()) / 2 : this.#delay(this.#failures - 1);
     this.state = 'waiting';
     this.#start('retry', delay, () => this.#open());
-    if (this.#lost(error)) this.#tell('retrying', { attempt: this.#failures, delay, error });
+    const attempt = this.#attempt;
+    if (refused && onRefused) run(onRefused, error);
+    if (attempt === this.#attempt && this.#lost(error)) this.#tell('retrying', { attempt: this.#failures, delay, error, refused });
   }
 
   /** By chance over the whole time: those who were connected to one server come back one by one. */
   #delay(failures) {
     const { first, most } = this.#options.retry;
-    return Math.random() * Math.min(most, first * 2 ** failures, LONGEST);
+    return Math.random() * Math.min(most, first * 2 ** failures, MAX_DELAY);
   }
 
   /** Tells of an outage, once. Whoever hears it may close, or connect anew: then it is false. */
@@ -295,17 +323,26 @@ class Sync extends EventTarget {
     this.#byId.clear();
     for (const entry of this.#topics.values()) {
       clearTimeout(entry.timer);
-      Object.assign(entry, { id: 0, asked: false, lost: 0 });
+      Object.assign(entry, { id: 0, asked: false, lost: 0, last: null });
     }
     for (const id of [...this.#requests.keys()]) this.#answer(id, error);
     this.#lastRequest = 0;
   }
 
-  /** Asks the server for anything: no answer is one, too. */
+  /** Probes the server when the connection has been silent for `heartbeat`. */
+  #watch() {
+    const { heartbeat } = this.#options;
+    if (!(heartbeat > 0)) return;
+    const silent = performance.now() - this.#heard;
+    if (silent >= heartbeat) this.#probe();
+    this.#start('beat', silent >= heartbeat ? heartbeat : heartbeat - silent, () => this.#watch());
+  }
+
+  /** Asks the server for anything: any message is an answer. */
   #probe(timeout) {
     if (this.session === null || this.#timers.probe) return;
     this.#awaitAnything(timeout);
-    this.#send([UNSUBSCRIBE, this.#expect(() => this.#stop('probe')), NOBODYS]);
+    this.#send([UNSUBSCRIBE, this.#expect(() => this.#stop('probe')), PROBE_ID]);
   }
 
   #awaitAnything(timeout = this.#options.timeout) {
@@ -420,7 +457,7 @@ class Sync extends EventTarget {
   /** What was taken back may come back: it is asked for again. */
   #refused(entry, error, again = entry.lost > 0) {
     clearTimeout(entry.timer);
-    Object.assign(entry, { id: 0, asked: false });
+    Object.assign(entry, { id: 0, asked: false, last: null });
     this.#fail(entry, error);
     const first = !entry.lost;
     if (again) entry.timer = later(() => this.#ask(entry), this.#delay(entry.lost++));
@@ -459,6 +496,7 @@ class Sync extends EventTarget {
     if (!entry) return;
     const event = { topic: details?.topic ?? entry.topic, publication, details, args: args ?? [], kwargs: kwargs ?? {} };
     const value = single(event.args, event.kwargs);
+    if (entry.match === 'exact') entry.last = { value, event };
     for (const one of [...entry.handlers]) {
       // One before may have taken it away, or closed.
       if (entry.handlers.has(one) && this.#byId.has(subscription)) run(one.handler, value, event);
@@ -482,7 +520,6 @@ class Sync extends EventTarget {
   }
 
   #stop(name) {
-    // An interval is cleared by this, too (HTML standard, section "Timers").
     clearTimeout(this.#timers[name]);
     delete this.#timers[name];
   }

@@ -12,9 +12,9 @@ export interface SyncOptions {
   /** The realm to join. Default: `realm1`. */
   realm?: string;
   /**
-   * Who this is: the text for the query parameter `ticket`. A function is asked anew for every
-   * attempt; if it fails, so does the attempt, and the next one follows later. Nothing is sent for
-   * `null`.
+   * The ticket or token that proves who this is, sent as the answer to WAMP's challenge `ticket`. A
+   * function is asked anew for every attempt; if it fails, so does the attempt, and the next one
+   * follows later. Nothing is sent for `null`.
    */
   ticket?: string | null | (() => string | null | Promise<string | null>);
   /** Milliseconds for a connection to open, and for an answer to come. Default: 10 000. */
@@ -25,8 +25,16 @@ export interface SyncOptions {
    */
   retry?: { first?: number; most?: number };
   /**
-   * Milliseconds of silence after which the server is asked whether it is there; at most twice as
-   * long passes. 0 does not ask. Default: 25 000.
+   * Called when the server refuses the session, as it does for a ticket that is not accepted. The
+   * next attempt comes after 30 to 60 seconds (half to all of `retry.most`); `close()` ends that,
+   * and `reconnect()` tries at once.
+   */
+  onRefused?: (error: SyncError) => void;
+  /** Whether `publish` leaves this session out, unless the call says otherwise. Default: `true`. */
+  excludeMe?: boolean;
+  /**
+   * Milliseconds of silence after which the server is probed; without an answer within `timeout`,
+   * the connection is lost. 0 disables probes. Default: 25 000.
    */
   heartbeat?: number;
   /**
@@ -48,6 +56,11 @@ export interface SyncEvent {
   details: { [key: string]: Json };
   args: Json[];
   kwargs: { [key: string]: Json };
+  /**
+   * `true` for the last event of a topic that the page was subscribed to already: a further
+   * subscription begins with it, because the server greets the first one alone.
+   */
+  repeated?: true;
 }
 
 /**
@@ -74,7 +87,7 @@ export interface PublishOptions {
   /** Positional values instead of the one. */
   args?: unknown[];
   kwargs?: { [key: string]: any };
-  /** Whether this session is left out, if it is subscribed. Default: `true`. */
+  /** Whether this session is left out, if it is subscribed. Default: the client's option. */
   excludeMe?: boolean;
   /** Ids of sessions that do not receive it. */
   exclude?: number[];
@@ -109,8 +122,9 @@ export interface SyncEvents {
   connected: CustomEvent<{ session: number; resumed: boolean }>;
   /** There is no connection: told once, however many attempts follow. */
   disconnected: CustomEvent<{ error: Error }>;
-  /** The next attempt comes in `delay` milliseconds. */
-  retrying: CustomEvent<{ attempt: number; delay: number; error: Error }>;
+  /** The next attempt comes in `delay` milliseconds. `refused`: the server is there, and refuses the
+   * session, for instance because of its ticket. */
+  retrying: CustomEvent<{ attempt: number; delay: number; error: Error; refused: boolean }>;
   /** The server refuses a topic, does not answer for it in time, or has ended its subscription.
    * What it has ended is asked for again from time to time, and the rest with the next connection. */
   refused: CustomEvent<{ topic: string; match: string; error: SyncError }>;
@@ -128,16 +142,19 @@ export class Sync extends EventTarget {
   readonly session: number | null;
 
   /** Has `handler` called for each event of the topic, from now on and across reconnects. Each is a
-   * subscription of its own: who subscribes twice is called twice. */
+   * subscription of its own: who subscribes twice is called twice. A second one to the same topic
+   * begins with the topic's last event, marked `repeated`. */
   subscribe<T = any>(topic: string, handler: Handler<T>, options?: SubscribeOptions): Subscription;
   /** Ends all subscriptions that a handler has to the topic; without one, all of the topic's. */
   unsubscribe(topic: string, handler?: Handler<any>, options?: SubscribeOptions): void;
   /**
    * Publishes, and returns the publication's id once the server has accepted it. Waits for a
-   * connection if there is none, as long as `timeout` says.
+   * connection if there is none, as long as `timeout` says. Rejected with a `TypeError` for `args`,
+   * `exclude` or `eligible` that are no list, and for `kwargs` that are no object.
    */
   publish(topic: string, value?: unknown, options?: PublishOptions): Promise<number>;
-  /** Calls a procedure. The result is one value, by the rule of `Handler`. */
+  /** Calls a procedure. The result is one value, by the rule of `Handler`. Rejected with a
+   * `TypeError` for `args` that are no list. */
   call<T = any>(procedure: string, args?: unknown[], options?: CallOptions): Promise<T>;
   /** Connects anew at once, also after `close`. */
   reconnect(): void;

@@ -176,7 +176,15 @@ impl Gate {
     }
 }
 
+/// The status of a denial that passes by itself.
+const UNAVAILABLE: &str = "503 Service Unavailable";
+
 impl Denial {
+    /// Whether the same proof may be accepted later: it could not be judged.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.refusal.status == UNAVAILABLE
+    }
+
     fn forbidden(reason: impl Into<String>) -> Self {
         let refusal = Refusal::new("403 Forbidden", "you may not connect from there");
         Self { refusal, reason: reason.into() }
@@ -188,7 +196,7 @@ impl Denial {
     }
 
     fn for_now(reason: String) -> Self {
-        let refusal = Refusal::new("503 Service Unavailable", "try again in a moment");
+        let refusal = Refusal::new(UNAVAILABLE, "try again in a moment");
         Self { refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal }, reason }
     }
 

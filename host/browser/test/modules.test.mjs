@@ -23,8 +23,8 @@ class Bus extends EventTarget {
 
   async publish(...rest) { this.published.push(rest); }
 
-  says(topic, value) {
-    for (const [itsTopic, handler] of this.handlers) if (itsTopic === topic) handler(value);
+  says(topic, value, event = {}) {
+    for (const [itsTopic, handler] of this.handlers) if (itsTopic === topic) handler(value, event);
   }
 
   get topics() { return this.handlers.map(([topic]) => topic); }
@@ -51,6 +51,18 @@ test('others change what a page shows, and it says so once', () => {
   assert.equal(told.length, 2);
   content.close();
   assert.deepEqual(bus.topics, []);
+});
+
+test('a repeated event, older than the page or the model, changes nothing', () => {
+  const bus = new Bus();
+  const told = [];
+  new ContentManager(bus, { notify: (text) => told.push(text) }).open({ tags: ['Order_7'] });
+  bus.says('oro/data/update', [change('eve', 'Order_7')], { repeated: true });
+  assert.deepEqual(told, []);
+  const model = { url: 'orders/7', total: 1 };
+  keepRelevant(bus, model);
+  bus.says('orders/7', { total: 2 }, { repeated: true });
+  assert.equal(model.total, 1);
 });
 
 test('own changes are silent', () => {

@@ -16,7 +16,7 @@ const modules = ['sync', 'content', 'maintenance', 'model'];
 test('sync.js stays small', () => {
   for (const name of ['sync.js', 'sync.classic.js']) {
     const bytes = gzipSync(read(name)).length;
-    assert.ok(bytes < 6 * 1024, `${name} has ${bytes} bytes, gzipped`);
+    assert.ok(bytes < 7 * 1024, `${name} has ${bytes} bytes, gzipped`);
   }
 });
 

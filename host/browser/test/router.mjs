@@ -21,9 +21,21 @@ class Socket {
   // --- The router's side ---
 
   /** Accepts the connection, and reads HELLO. */
-  accept(session = 7) {
+  opens() {
     this.readyState = 1;
     this.onopen();
+    return this;
+  }
+
+  /** Asks for a ticket, and returns the one that is sent. */
+  challenges() {
+    this.says([4, 'ticket', {}]);
+    return this.asked(5).at(-1)?.[1];
+  }
+
+  /** Accepts the connection, and opens the session. */
+  accept(session = 7) {
+    if (this.readyState === 0) this.opens();
     this.says([2, session, { roles: { broker: {}, dealer: {} } }]);
     return this;
   }
@@ -86,6 +98,12 @@ export async function pass(milliseconds) {
   await settle();
 }
 
+/** As `pass`, one millisecond at a time: timers that timers set are due in their turn. */
+export async function passSlowly(milliseconds) {
+  for (let passed = 0; passed < milliseconds; passed++) mock.timers.tick(1);
+  await settle();
+}
+
 /** The share of the time within which an attempt falls that it waits. */
 export function chanceIs(share) { chance = share; }
 
@@ -97,6 +115,7 @@ export function begin() {
     mock.method(globalThis, name, (does, delay) => still(does, delay >= 1 && delay < 2 ** 31 ? delay : 1));
   }
   mock.method(Math, 'random', () => chance);
+  mock.method(performance, 'now', () => Date.now());
   chance = 0.5;
   sockets = [];
   globalThis.document = new Page();

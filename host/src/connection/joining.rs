@@ -73,7 +73,12 @@ impl Connection {
             Ok(proven) => self.welcome_proven(*asked, &proven),
             Err(denial) => {
                 app.denials.warn(format_args!("a session is refused: {}", denial.reason));
-                Err(refused(error_uri::AUTHENTICATION_DENIED, denial.refusal.message))
+                let reason = if denial.is_temporary() {
+                    error_uri::AUTHENTICATION_FAILED
+                } else {
+                    error_uri::AUTHENTICATION_DENIED
+                };
+                Err(refused(reason, denial.refusal.message))
             }
         }
     }
