@@ -34,7 +34,14 @@ define place
 	done
 endef
 
+# The greeting keeps the text of the last `make greeting`, so that building the other plugins does
+# not change what a page shows.
+GREETING_TEXT = $(PLUGINS)/greeting.text
+GREETING_BUILT = $(PLUGINS)/greeting.built
+
 .PHONY: plugins
+plugins: export JACKFIELD_GREETING = $(shell cat '$(GREETING_TEXT)' 2>/dev/null)
+plugins: export JACKFIELD_GREETING_BUILT = $(shell cat '$(GREETING_BUILT)' 2>/dev/null)
 plugins: toolchain ## Build the stock plugins as components, into the demo site
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	$(call place,$(STOCK) $(SHOWN))
@@ -47,6 +54,8 @@ greeting: export JACKFIELD_GREETING = $(or $(TEXT),Good morning)
 greeting: export JACKFIELD_GREETING_BUILT = $(shell date +%H:%M:%S)
 greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Good evening')
 	@cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --package jackfield-greeting
+	@printf '%s' "$$JACKFIELD_GREETING" > '$(GREETING_TEXT)'
+	@printf '%s' "$$JACKFIELD_GREETING_BUILT" > '$(GREETING_BUILT)'
 	$(call place,greeting)
 	@echo "the greeting in $(SITE) is replaced; a server that serves it takes it over by itself"
 
@@ -103,6 +112,11 @@ instructions: toolchain valgrind ## Count the hot path's instructions; a tenth m
 	cargo build --release --locked --package jackfield
 	cargo build --release --locked --workspace --example instructions
 	$${CARGO_TARGET_DIR:-target}/release/examples/instructions $(if $(ACCEPT),--accept)
+
+.PHONY: docs
+docs: toolchain ## Write the reference of the plugin SDK: target/doc/jackfield_plugin/index.html
+	cargo doc --release --locked --package jackfield-plugin --no-deps
+	@echo "open target/doc/jackfield_plugin/index.html"
 
 .PHONY: lint
 lint: toolchain ## Judge format, lints and documentation, as CI does

@@ -26,7 +26,7 @@
 //! * [`Plugin`], [`Handler`], [`export!`]: what is offered
 //! * [`Request`], [`Session`], [`Event`], [`Route`]: what a hook is given
 //! * [`Subscribe`], [`Publish`], [`Refusal`], [`Error`]: what it answers
-//! * [`topics`], [`sessions`], [`store`], [`log`]: what it may do besides
+//! * [`topics`], [`sessions`], [`store`], [`log`]: what it may do besides; [`now`]: the time
 //! * `testing` (natively only): a broker in a test, to talk to the plugin without building it
 
 mod error;
@@ -62,6 +62,12 @@ pub use route::Route;
 pub use serde_json::{Value, json};
 pub use session::{Session, SessionId};
 pub use verdict::{Answer, Delivery, Publish, Subscribe};
+
+/// The time by the host's clock; in a test, by the harness's, which `advance` moves. A hook that
+/// reads the time here can be tested; `std::time::SystemTime::now()` in a test is the machine's.
+pub fn now() -> std::time::SystemTime {
+    host::now()
+}
 
 /// Holds the examples of the guide against the compiler.
 #[cfg(doctest)]

@@ -39,10 +39,25 @@ export function showGreeting(sync) {
   const load = async () => show(await sync.call('demo/greeting'));
   keepLoaded(sync, 'demo/greeting', load, complain(part('greeting-missing'), 'greeting'));
   sync.addEventListener('disconnected', () => { since = null; });
+  part('crash').addEventListener('click', () => crash(sync));
   setInterval(() => {
     part('greeting-connection').textContent = since === null ? 'none' : duration(Date.now() - since);
   }, 500);
   writeCommand();
+}
+
+/** Has the handler panic, and says what came of it. */
+async function crash(sync) {
+  const say = (text) => { part('crashed').textContent = text; };
+  try {
+    await sync.call('demo/greeting', ['crash']);
+    say('This version of the handler does not crash. Run make plugins for one that does.');
+  } catch ({ uri, message }) {
+    const failed = uri === 'jackfield.error.handler_failed';
+    say(failed
+      ? 'It panicked. This one call was refused, the backtrace is in the server’s log, and a fresh instance goes on: no connection was lost.'
+      : `${message} (${uri})`);
+  }
 }
 
 /** A line that a shell and make read as it is meant. */

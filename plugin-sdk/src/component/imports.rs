@@ -4,6 +4,10 @@
 use super::bindings::jackfield::plugin::{log as wit_log, sessions, store, topics};
 use crate::{Event, SessionId, host::StoreError, log::Level};
 
+pub(crate) fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 pub(crate) fn publish(
     topic: &str,
     event: Event,

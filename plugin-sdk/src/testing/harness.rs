@@ -9,7 +9,11 @@
     reason = "a mistake in a test has to stop the test, and events are made where they are sent"
 )]
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    time::{Duration, SystemTime},
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -220,9 +224,16 @@ impl Harness {
         self.settle()
     }
 
-    /// Time passes, for the store.
+    /// Moves the clock: `jackfield_plugin::now()`, and with it the values of the store that expire.
+    /// Timers run by [`Harness::timer`] alone.
     pub fn advance(&mut self, time: Duration) {
         self.world.now = self.world.now.saturating_add(time);
+    }
+
+    /// The time that hooks read by `jackfield_plugin::now()`. Every test begins at 1 January 2026,
+    /// 00:00 UTC.
+    pub fn now(&self) -> SystemTime {
+        self.world.time()
     }
 
     /// Another version takes over: the store and the subscriptions stay, memory does not.

@@ -1,7 +1,7 @@
 //! The imports natively: each goes to the world of the thread that calls it. `Harness` puts its
 //! own world there for the time of a hook.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, time::SystemTime};
 
 use super::world::{Effect, World};
 use crate::{Event, SessionId, host::StoreError, log::Level};
@@ -14,6 +14,10 @@ thread_local! {
 /// Puts another world in place of the thread's, and returns that one.
 pub(crate) fn exchange(world: World) -> World {
     WORLD.replace(world)
+}
+
+pub(crate) fn now() -> SystemTime {
+    WORLD.with_borrow(World::time)
 }
 
 pub(crate) fn publish(

@@ -1,6 +1,6 @@
 //! What the test double promises, with small plugins.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
 
@@ -208,4 +208,26 @@ fn a_full_store_refuses_in_words() {
     site.set_store_full(true);
     let refused = site.publish(alice, "orders", Event::new("x")).unwrap_err();
     assert_eq!(refused.uri(), Some("wamp.error.runtime_error"));
+}
+
+#[test]
+fn advance_moves_the_clock_that_hooks_read() {
+    let clock = || {
+        Plugin::new("t", "1").handler(Handler::new("clock").on_call(|(), _request, _event| {
+            let time = crate::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+            Ok(Event::new(time))
+        }))
+    };
+    let mut site = Harness::new(clock);
+    site.route("clock", "clock");
+    let visitor = site.join(User::anonymous());
+    let mut read = |site: &mut Harness| -> u64 {
+        site.call(visitor, "clock", Event::empty()).unwrap().single().unwrap()
+    };
+    assert_eq!(read(&mut site), 1_767_225_600);
+    site.advance(Duration::from_secs(90));
+    assert_eq!(read(&mut site), 1_767_225_690);
+    assert_eq!(site.now().duration_since(UNIX_EPOCH).unwrap().as_secs(), 1_767_225_690);
+    site.advance(Duration::MAX);
+    assert!(read(&mut site) > 0);
 }

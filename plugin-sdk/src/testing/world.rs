@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use crate::{Event, SessionId, host::StoreError, log::Level};
@@ -54,7 +54,16 @@ pub(crate) enum Effect {
     },
 }
 
+/// When every test begins: 1 January 2026, 00:00 UTC.
+const START: Duration = Duration::from_secs(1_767_225_600);
+
 impl World {
+    pub(crate) fn time(&self) -> SystemTime {
+        let since = START.saturating_add(self.now);
+        // Past the last time that the system can say, it stands still.
+        SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH + START)
+    }
+
     pub(crate) fn subscribers(&self, topic: &str) -> Vec<SessionId> {
         self.audience.get(topic).into_iter().flatten().copied().collect()
     }

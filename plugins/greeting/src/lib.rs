@@ -1,8 +1,9 @@
 //! The handler `demo.greeting`: it says the same every second, until another version of it says
 //! something else. The demo page shows that nobody has to reconnect for that.
 //!
-//! What it says is compiled in, so that a new text is a new component: `make greeting TEXT=…`. How
-//! often it has spoken is in the store, and goes on from version to version.
+//! Its text is compiled in, so that a new text is a new component: `make greeting TEXT=…`. The number
+//! of greetings is in the store, and goes on from version to version. Called with the argument
+//! `crash`, it panics, so that the page can show the cost of a fault: one refused call.
 
 use std::time::Duration;
 
@@ -10,12 +11,15 @@ use jackfield_plugin::{Error, Event, Handler, Plugin, Publish, export, store, to
 use serde::Serialize;
 
 const TEXT: &str = match option_env!("JACKFIELD_GREETING") {
-    Some(text) => text,
-    None => "Good morning",
+    Some(text) if !text.is_empty() => text,
+    Some(_) | None => "Good morning",
 };
 
-/// When it was compiled, if whoever did that says so.
-const BUILT: Option<&str> = option_env!("JACKFIELD_GREETING_BUILT");
+/// The time of the build, if the build gives it.
+const BUILT: Option<&str> = match option_env!("JACKFIELD_GREETING_BUILT") {
+    Some(time) if !time.is_empty() => Some(time),
+    Some(_) | None => None,
+};
 
 /// What is published, and what is answered to a call.
 #[derive(Serialize)]
@@ -36,7 +40,10 @@ fn plugin() -> Plugin {
                 None => Publish::broadcast(),
                 Some(_) => Publish::reject("Only the handler itself says something here."),
             })
-            .on_call(|_state, _request, _event| Ok(next()?))
+            .on_call(|_state, _request, event| match event.single::<String>().as_deref() {
+                Ok("crash") => crash(),
+                _ => Ok(next()?),
+            })
             .on_timer(|_state, request| match next() {
                 Ok(event) => topics::publish(request.topic(), event),
                 Err(error) => jackfield_plugin::log::error!("{error}"),
@@ -45,6 +52,11 @@ fn plugin() -> Plugin {
 }
 
 export!(plugin);
+
+#[expect(clippy::panic, reason = "the demo shows the cost of a panic")]
+fn crash() -> ! {
+    panic!("the demo's page asked for a crash")
+}
 
 fn next() -> Result<Event, Error> {
     let number = store::increment("number", 1)?;
@@ -77,6 +89,21 @@ mod tests {
             site.received(visitor).iter().map(|heard| heard.event.single().unwrap()).collect();
         assert_eq!(heard.iter().map(|it| it["number"].clone()).collect::<Vec<_>>(), [2, 3]);
         assert_eq!(site.every("demo.greeting"), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn panics_when_asked_and_counts_on() {
+        let mut site = Harness::new(plugin);
+        site.route(TOPIC, "demo.greeting");
+        let visitor = site.join(User::anonymous());
+        let number = |site: &mut Harness| {
+            let answer: Value = site.call(visitor, TOPIC, Event::empty()).unwrap().single().unwrap();
+            answer["number"].as_i64().unwrap()
+        };
+        let before = number(&mut site);
+        let failure = site.call(visitor, TOPIC, Event::new("crash")).unwrap_err();
+        assert_eq!(failure.uri(), None, "{failure}");
+        assert_eq!(number(&mut site), before + 1);
     }
 
     #[test]

@@ -45,6 +45,30 @@ async fn what_is_missing_is_said_where_it_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_costs_one_call_and_no_connection() {
+    let (_site, server) = served();
+    let mut browser = Browser::start().await;
+    open(&mut browser, &server, json!({})).await;
+    browser.run("demo", "document.getElementById('crash').click();").await;
+    let said = "document.getElementById('crashed').textContent.startsWith('It panicked.')";
+    browser.until("demo", said).await;
+    let number = "return Number(document.getElementById('greeting-number').textContent);";
+    let before = browser.run("demo", number).await.as_f64().unwrap();
+    let goes_on =
+        format!("Number(document.getElementById('greeting-number').textContent) > {before}");
+    browser.until("demo", &goes_on).await;
+    let reconnects = "return document.getElementById('greeting-reconnects').textContent;";
+    assert_eq!(browser.run("demo", reconnects).await, "0");
+    // Every link of the page leads somewhere.
+    let links = "return await Promise.all([...document.querySelectorAll('a')]
+        .map(async ({ href }) => [href, (await fetch(href)).status]));";
+    for link in browser.run("demo", links).await.as_array().unwrap() {
+        assert_eq!(link[1], 200, "{link}");
+    }
+    browser.quiet("demo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn strangers_say_nothing_in_its_name() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
