@@ -62,7 +62,7 @@ greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Goo
 # Cargo compiles dependencies once for each set of packages it is asked for, as each set may want
 # other features of them. There are two sets: the server alone, and the workspace with its tests.
 .PHONY: test
-test: toolchain peers chromium ## Install what the tests need, and run all of them
+test: toolchain peers languages chromium ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --package jackfield
@@ -182,6 +182,16 @@ $(PEERS)/python2.stamp: tests/peers/python/requirements-2.7.txt
 		break; \
 	done; \
 	test -e $(PEERS)/python2 || echo "no Python 2.7 here: the tests do without autobahn 0.8.15"
+	touch $@
+
+.PHONY: languages
+languages: $(PEERS)/languages.stamp ## Fetch the tools that make plugins of JavaScript
+
+$(PEERS)/languages.stamp: tests/peers/languages/package.json tests/peers/languages/package-lock.json tests/peers/languages/.npmrc
+	rm -rf $(PEERS)/languages
+	mkdir -p $(PEERS)/languages
+	cp $^ $(PEERS)/languages
+	cd $(PEERS)/languages && npm ci --prefer-offline --silent
 	touch $@
 
 $(PEERS)/node.stamp: tests/peers/node/package.json tests/peers/node/package-lock.json tests/peers/node/.npmrc

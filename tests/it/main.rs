@@ -24,6 +24,7 @@ mod faults;
 mod interop;
 mod invariants;
 mod keepalive;
+mod languages;
 mod measuring;
 mod migrating;
 mod nginx;

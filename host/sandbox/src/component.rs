@@ -7,7 +7,7 @@ use wasmtime::component::Component;
 use crate::contract::{PACKAGE, VERSION};
 use crate::error::Error;
 use crate::policy::Grant;
-use crate::wasi;
+use crate::{denied, wasi};
 
 /// What every WebAssembly file begins with.
 const MAGIC: &[u8] = b"\0asm";
@@ -76,7 +76,8 @@ fn check_import(file: &str, import: &str, grant: Grant) -> Result<(), Error> {
     let Some((interface, version)) = ours(import) else {
         // Versions of WASI 0.2 are compatible with one another; the linker holds them to it.
         let name = import.split_once('@').map_or(import, |(name, _)| name);
-        return if wasi::OFFERED.contains(&name) { Ok(()) } else { Err(unknown()) };
+        let is_linked = wasi::OFFERED.contains(&name) || denied::is_denied(name);
+        return if is_linked { Ok(()) } else { Err(unknown()) };
     };
     if !compatible(version) {
         return Err(Error::OtherVersion {

@@ -31,6 +31,12 @@ pub enum Error {
     #[error("load {file}: it is not a valid component, build it again: {text}")]
     Invalid { file: String, text: String },
     #[error(
+        "load {file}: it has asynchronous functions (async lift or lower of the component model), \
+         which plugins cannot have; build it with synchronous ones (componentize-qjs: `--sync`; \
+         wit-bindgen: without `async`)"
+    )]
+    Async { file: String },
+    #[error(
         "load {file}: it imports `{import}`, which is not granted; grant `{interface}` to the \
          plugin, or use one that does without"
     )]
@@ -66,4 +72,16 @@ pub enum Error {
     Refused { plugin: String, route: String, handler: String, text: String },
     #[error("start plugin {plugin}: {fault}")]
     Start { plugin: String, fault: Box<Fault> },
+}
+
+impl Error {
+    /// Why the engine does not compile a component. Asynchronous functions are switched off in this
+    /// engine, and its validator names the feature that it misses.
+    pub(crate) fn not_compiled(file: &str, text: &str) -> Self {
+        let file = file.to_owned();
+        if text.contains("component model async feature") {
+            return Self::Async { file };
+        }
+        Self::Invalid { file, text: text.to_owned() }
+    }
 }

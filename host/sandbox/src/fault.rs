@@ -71,6 +71,10 @@ pub enum FaultKind {
     /// The answer or an effect is not what the contract asks for; the text says how.
     #[error("gave a bad answer: {0}")]
     BadAnswer(String),
+    /// The plugin called something that plugins are not given, and that cannot answer "no"; the text
+    /// names it.
+    #[error("called {0}, which plugins are not given: there is no network")]
+    Denied(String),
     /// No fresh instance could be made after an earlier fault.
     #[error("cannot be restarted: {0}")]
     Restart(String),
@@ -120,6 +124,7 @@ impl FaultKind {
             Self::Output(_) => "output",
             Self::Effects(_) => "effects",
             Self::BadAnswer(_) => "bad_answer",
+            Self::Denied(_) => "denied",
             Self::Restart(_) => "restart",
             Self::OnHold { .. } => "on_hold",
             Self::UnknownHandler => "unknown_handler",

@@ -15,13 +15,15 @@
 //! - [`PluginPolicy`] is what the operator allows; [`Audience`] is what a hook may ask the broker.
 //!
 //! Inside: `instance` runs calls and names what goes wrong, `guest` is the host's side of one
-//! instance, `imports` and `wasi` are what plugins can call, `store` keeps their state, `ticker`
+//! instance, `imports` and `wasi` are what plugins can call, `denied` what they
+//! can only name, `store` keeps their state, `ticker`
 //! interrupts them, `hold` and `throttle` are the patience of the host.
 
 mod audience;
 mod component;
 mod console;
 mod contract;
+mod denied;
 mod effect;
 mod error;
 mod event;

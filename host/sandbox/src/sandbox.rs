@@ -19,7 +19,7 @@ use crate::plugin::Plugin;
 use crate::policy::PluginPolicy;
 use crate::store::{SharedSpace, Spaces};
 use crate::ticker::Ticker;
-use crate::wasi;
+use crate::{denied, wasi};
 
 /// Compiles plugins, and keeps what outlives them. Its calls need a tokio runtime with time.
 pub struct Sandbox {
@@ -107,10 +107,12 @@ impl Sandbox {
         let (name, grant) = (file.to_owned(), policy.grant);
         let compiled = tokio::task::spawn_blocking(move || {
             let component = Component::new(&engine, bytes)
-                .map_err(|e| Error::Invalid { file: name.clone(), text: format!("{e:#}") })?;
+                .map_err(|error| Error::not_compiled(&name, &format!("{error:#}")))?;
             check_interfaces(&name, &engine, &component, grant)?;
             let mismatch =
                 |e: wasmtime::Error| Error::Mismatch { file: name.clone(), text: format!("{e:#}") };
+            let mut linker = Linker::clone(&linker);
+            denied::link(&mut linker, &engine, &component).map_err(mismatch)?;
             let pre: InstancePre<Guest> = linker.instantiate_pre(&component).map_err(mismatch)?;
             PluginPre::new(pre).map_err(mismatch)
         });

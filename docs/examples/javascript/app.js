@@ -1,0 +1,31 @@
+// A handler in JavaScript: passes texts on in capitals, and refuses what is no text.
+//
+// Code outside of functions runs when the component is built; the functions run on the server.
+
+import { log } from 'jackfield:plugin/log@0.1.0';
+
+export const handler = {
+  describe: () => ({
+    name: 'acme-shout-js',
+    version: '0.1.0',
+    handlers: [{ name: 'acme.shout', hooks: { publish: true }, summary: 'passes texts on in capitals' }],
+  }),
+
+  configure() {},
+
+  onPublish(request, event) {
+    const args = JSON.parse(event.args);
+    if (args.length !== 1 || typeof args[0] !== 'string') {
+      return { tag: 'reject', val: { uri: 'wamp.error.invalid_argument', message: 'Publish one text.' } };
+    }
+    log('info', `${request.topic}: ${args[0].length} characters`);
+    const loud = { args: JSON.stringify([args[0].toUpperCase()]), kwargs: '{}' };
+    return { tag: 'deliver', val: { event: loud, exclude: new BigUint64Array(), eligible: undefined } };
+  },
+
+  // The contract has these as well; a hook that `describe` does not list is never called.
+  onSubscribe: () => ({ tag: 'allow' }),
+  onUnsubscribe() {},
+  onCall: () => ({ args: '[]', kwargs: '{}' }),
+  onTimer() {},
+};

@@ -1,0 +1,186 @@
+//! Interfaces that plugins may import and get nothing from: sockets and HTTP.
+//!
+//! Toolchains of scripting languages import them whether or not a program uses them. They are
+//! linked for each component, by its own types, with functions that refuse: none of them reaches
+//! code that could open anything. A function that can report an error reports one, so that a
+//! program can catch it (`OSError` in Python, a rejected `fetch` in JavaScript); one that must
+//! return a resource returns an empty one; any other that cannot say no is a fault of the plugin.
+
+use wasmtime::component::types::{self, ComponentItem, Type};
+use wasmtime::component::{
+    Component, Linker, LinkerInstance, Resource, ResourceAny, ResourceType, Val,
+};
+use wasmtime::{Engine, StoreContextMut};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
+
+use crate::fault::FaultKind;
+use crate::guest::{Breach, Guest};
+
+/// The packages that are linked so; each with every interface of WASI 0.2 that it has.
+const PACKAGES: &[&str] = &["wasi:http/", "wasi:sockets/"];
+
+/// Cases of error types that say that something is not allowed, the best first: of
+/// `wasi:sockets/network.error-code`, `wasi:http/types.error-code` and `header-error`.
+const REFUSALS: &[&str] = &["access-denied", "HTTP-request-denied", "forbidden"];
+
+/// A resource of a denied interface. It stands in the instance's table, which is bounded.
+struct Denied;
+
+/// Whether an import is one of those that are linked and denied, as far as its name says.
+pub(crate) fn is_denied(import: &str) -> bool {
+    PACKAGES.iter().any(|package| import.starts_with(package))
+}
+
+/// Links what a component imports of the denied interfaces.
+pub(crate) fn link(
+    linker: &mut Linker<Guest>,
+    engine: &Engine,
+    component: &Component,
+) -> wasmtime::Result<()> {
+    let ty = component.component_type();
+    let interfaces = || {
+        ty.imports(engine).filter_map(|(import, item)| match item.ty {
+            ComponentItem::ComponentInstance(interface) => Some((import, interface)),
+            _ => None,
+        })
+    };
+    // Denied interfaces use resources of `wasi:io`, which are linked as what they are.
+    let given: Vec<ResourceType> = interfaces()
+        .filter(|(import, _)| !is_denied(import))
+        .flat_map(|(_, interface)| {
+            let exports = interface.exports(engine);
+            exports.filter_map(|(_, item)| resource(&item.ty)).collect::<Vec<_>>()
+        })
+        .collect();
+    for (import, interface) in interfaces().filter(|(import, _)| is_denied(import)) {
+        let mut instance = linker.instance(import)?;
+        for (name, item) in interface.exports(engine) {
+            match &item.ty {
+                ComponentItem::Resource(ty) if given.contains(ty) => {}
+                ComponentItem::Resource(_) => define_resource(&mut instance, name)?,
+                ComponentItem::ComponentFunc(_) => {
+                    let call = format!("{import} `{name}`");
+                    instance.func_new(name, move |store, ty, params, results| {
+                        refuse(store, &call, &ty, params, results)
+                    })?;
+                }
+                // Plain types have no definition.
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn resource(item: &ComponentItem) -> Option<ResourceType> {
+    match item {
+        ComponentItem::Resource(ty) => Some(*ty),
+        _ => None,
+    }
+}
+
+fn define_resource(instance: &mut LinkerInstance<'_, Guest>, name: &str) -> wasmtime::Result<()> {
+    instance.resource(name, ResourceType::host::<Denied>(), |mut store, rep| {
+        store.data_mut().ctx().table.delete(Resource::<Denied>::new_own(rep))?;
+        Ok(())
+    })
+}
+
+fn refuse(
+    mut store: StoreContextMut<'_, Guest>,
+    call: &str,
+    ty: &types::ComponentFunc,
+    params: &[Val],
+    results: &mut [Val],
+) -> wasmtime::Result<()> {
+    params.iter().try_for_each(|param| give_back(&mut store, param))?;
+    for (result, ty) in results.iter_mut().zip(ty.results()) {
+        *result = match refusal(&ty) {
+            Some(value) => value,
+            None if matches!(ty, Type::Own(_)) => Val::Resource(empty(&mut store)?),
+            None => return Err(Breach(FaultKind::Denied(call.to_owned())).into()),
+        };
+    }
+    Ok(())
+}
+
+/// The value of a type that says no.
+fn refusal(ty: &Type) -> Option<Val> {
+    match ty {
+        Type::Result(result) => {
+            let error = match result.err() {
+                Some(error) => Some(Box::new(error_value(&error)?)),
+                None => None,
+            };
+            Some(Val::Result(Err(error)))
+        }
+        Type::Option(_) => Some(Val::Option(None)),
+        Type::List(_) => Some(Val::List(Vec::new())),
+        Type::Bool => Some(Val::Bool(false)),
+        _ => None,
+    }
+}
+
+/// The case of an error type that says that something is not allowed; otherwise its first case.
+fn error_value(ty: &Type) -> Option<Val> {
+    match ty {
+        Type::Enum(cases) => {
+            let names: Vec<&str> = cases.names().collect();
+            let refusal = REFUSALS.iter().find(|refusal| names.contains(refusal));
+            let name = refusal.copied().or(names.first().copied())?;
+            Some(Val::Enum(name.to_owned()))
+        }
+        Type::Variant(variant) => {
+            let is_empty =
+                |name: &str| variant.cases().any(|case| case.name == name && case.ty.is_none());
+            let name = REFUSALS.iter().find(|refusal| is_empty(refusal))?;
+            Some(Val::Variant((*name).to_owned(), None))
+        }
+        _ => refusal(ty),
+    }
+}
+
+fn empty(store: &mut StoreContextMut<'_, Guest>) -> wasmtime::Result<ResourceAny> {
+    let resource = store.data_mut().ctx().table.push(Denied)?;
+    resource.try_into_resource_any(store)
+}
+
+/// Ends what a function was lent, and what it was given: the engine insists on the former, and the
+/// latter would stay in the instance's table.
+fn give_back(store: &mut StoreContextMut<'_, Guest>, value: &Val) -> wasmtime::Result<()> {
+    match value {
+        Val::Resource(resource) => {
+            let _known = end::<Denied>(store, *resource)?
+                || end::<DynPollable>(store, *resource)?
+                || end::<DynInputStream>(store, *resource)?
+                || end::<DynOutputStream>(store, *resource)?
+                || end::<wasmtime::Error>(store, *resource)?;
+            Ok(())
+        }
+        Val::List(values) | Val::Tuple(values) => {
+            values.iter().try_for_each(|value| give_back(store, value))
+        }
+        Val::Record(fields) => fields.iter().try_for_each(|(_, value)| give_back(store, value)),
+        Val::Option(Some(value))
+        | Val::Variant(_, Some(value))
+        | Val::Result(Ok(Some(value)) | Err(Some(value))) => give_back(store, value),
+        _ => Ok(()),
+    }
+}
+
+/// Ends a resource if it is of that type; returns whether it is.
+fn end<T: Send + 'static>(
+    store: &mut StoreContextMut<'_, Guest>,
+    resource: ResourceAny,
+) -> wasmtime::Result<bool> {
+    if resource.ty() != ResourceType::host::<T>() {
+        return Ok(false);
+    }
+    let is_owned = resource.owned();
+    let resource = Resource::<T>::try_from_resource_any(resource, &mut *store)?;
+    if is_owned {
+        store.data_mut().ctx().table.delete(resource)?;
+    }
+    Ok(true)
+}
