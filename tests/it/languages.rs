@@ -171,7 +171,7 @@ fn an_asynchronous_component_is_told_from_a_broken_one() {
         let site = site(component);
         let output = Command::new(build::jackfield()).arg("check").arg(site.path()).output();
         let output = output.unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (ok, said) = check(&build(&[], "async.wasm"));
     assert!(!ok && said.contains("asynchronous functions") && said.contains("--sync"), "{said}");
