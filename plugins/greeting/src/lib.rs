@@ -97,7 +97,8 @@ mod tests {
         site.route(TOPIC, "demo.greeting");
         let visitor = site.join(User::anonymous());
         let number = |site: &mut Harness| {
-            let answer: Value = site.call(visitor, TOPIC, Event::empty()).unwrap().single().unwrap();
+            let answer: Value =
+                site.call(visitor, TOPIC, Event::empty()).unwrap().single().unwrap();
             answer["number"].as_i64().unwrap()
         };
         let before = number(&mut site);
