@@ -54,8 +54,8 @@ pub(crate) enum Effect {
     },
 }
 
-/// When every test begins: 1 January 2026, 00:00 UTC.
-const START: Duration = Duration::from_secs(1_767_225_600);
+/// When every test begins: 1 January 2026, 00:00 UTC, in hours since 1970.
+const START: Duration = Duration::from_hours(490_896);
 
 impl World {
     pub(crate) fn time(&self) -> SystemTime {
