@@ -221,7 +221,7 @@ fn advance_moves_the_clock_that_hooks_read() {
     let mut site = Harness::new(clock);
     site.route("clock", "clock");
     let visitor = site.join(User::anonymous());
-    let mut read = |site: &mut Harness| -> u64 {
+    let read = |site: &mut Harness| -> u64 {
         site.call(visitor, "clock", Event::empty()).unwrap().single().unwrap()
     };
     assert_eq!(read(&mut site), 1_767_225_600);
