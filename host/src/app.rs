@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jackfield_broker::Realm;
-use jackfield_sandbox::{Audience, Sandbox};
+use jackfield_sandbox::{Audience, InstanceMemory, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ pub(crate) struct App {
     /// What is logged of those who are not let in.
     pub(crate) denials: Throttle,
     reloader: Arc<Reloader>,
+    /// What the instances of all plugins hold together.
+    pub(crate) instance_memory: InstanceMemory,
     stopping: watch::Sender<bool>,
 }
 
@@ -102,6 +104,7 @@ pub async fn serve(
     let gate = Gate::open(config.entrance.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
+    let instance_memory = sandbox.memory();
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     let reloader = Reloader::start(site, config.clone(), sandbox, services).await;
     let reloader = Arc::new(reloader.map_err(ServeError::Site)?);
@@ -123,6 +126,7 @@ pub async fn serve(
         gate,
         denials: Throttle::new(Instant::now()),
         reloader: Arc::clone(&reloader),
+        instance_memory,
         stopping: watch::Sender::new(false),
         api,
         demo,

@@ -3,11 +3,13 @@
 //! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
 //! [`match_topic`] look at one without serving it, by way of [`judge`]; [`publish`], [`subscribe`],
 //! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@ticket`]
-//! makes what lets them in; [`mod@bench`] measures one. [`settings`] is how a site's are found.
+//! makes what lets them in; [`mod@bench`] measures one.
+//! [`compile`] is what a server starts to have a component compiled; [`settings`] is how a site's are found.
 
 pub mod bench;
 pub mod call;
 pub mod check;
+mod compile;
 mod judge;
 pub mod maintenance;
 pub mod match_topic;
@@ -54,6 +56,9 @@ enum Command {
     Ticket(ticket::Args),
     /// Measure a running server from its clients' side.
     Bench(Box<bench::Args>),
+    /// Compile the component on stdin, for a server.
+    #[command(name = crate::compiler::NAME, hide = true)]
+    Compile(compile::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -65,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),
         Command::Maintenance(args) => maintenance::run(args),
+        Command::Compile(args) => ended(compile::run(args).map(|()| true)),
         Command::Check(args) => ended(check::run(&args, out)),
         Command::Routes(args) => ended(routes::run(&args, out)),
         Command::Match(args) => ended(match_topic::run(&args, out)),

@@ -32,7 +32,7 @@ use std::time::Duration;
 use jackfield_auth::AuthSettings;
 use jackfield_broker::{Bounds, Overflow};
 use jackfield_routing::{Action, Allow};
-use jackfield_sandbox::{PluginPolicy, SandboxSettings};
+use jackfield_sandbox::{CompileLimits, PluginPolicy, SandboxSettings};
 
 use crate::dispatch::Unrouted;
 
@@ -105,10 +105,14 @@ pub struct Keepalive {
 }
 
 /// What plugins may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugins {
     /// Where compiled plugins are kept; none is a place of the user's.
     pub cache: Option<PathBuf>,
+    /// How much compiling one may take.
+    pub compile: CompileLimits,
+    /// Bytes that all instances of all plugins may hold together.
+    pub instance_memory: usize,
     /// For plugins that are not named below.
     pub default: PluginPolicy,
     /// By the name that the plugin's manifest gives it.
@@ -174,9 +178,17 @@ impl Config {
         }
     }
 
-    /// How the sandbox is made.
+    /// How the sandbox is made. Without a place for compiled plugins, that is a warning in the log.
     pub fn sandbox_settings(&self) -> SandboxSettings {
-        SandboxSettings { cache: self.plugins.cache.clone().or_else(user_cache) }
+        let cache = self.plugins.cache.clone().or_else(user_cache);
+        if cache.is_none() {
+            tracing::warn!(
+                "plugins are compiled at each start: there is no place to keep them, as neither \
+                 XDG_CACHE_HOME nor HOME is set; set `plugins.cache`"
+            );
+        }
+        let compile = Some(crate::compiler::command(self.plugins.compile));
+        SandboxSettings { cache, compile, instance_memory: Some(self.plugins.instance_memory) }
     }
 }
 
@@ -230,6 +242,18 @@ impl Default for Limits {
             outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
             subscriptions: 1_000,
             connections: 10_000,
+        }
+    }
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            cache: None,
+            compile: CompileLimits::default(),
+            instance_memory: 1 << 30,
+            default: PluginPolicy::default(),
+            named: BTreeMap::new(),
         }
     }
 }

@@ -195,6 +195,10 @@ fn health(app: &App) -> Answer {
         "generation": state.generation,
         "reload": if state.problems.is_empty() { "ok" } else { "failed" },
         "sessions": app.session_count(),
+        "instance_memory": {
+            "bytes": app.instance_memory.used(),
+            "limit": app.instance_memory.limit(),
+        },
     });
     Answer::json(status, &body)
 }

@@ -16,6 +16,7 @@
 //!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
 //! - [`dispatch`]: from what a client asked for to who is delivered to; [`timers`]: whose timer is
 //!   due when;
+//! - [`compiler`]: the process that compiles a component;
 //! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
 //!   notices changes; [`reload`] swaps generations;
 //! - [`recurring`]: how often the log says the same; [`throttle`]: how much of one kind;
@@ -29,6 +30,7 @@
 mod api;
 pub mod app;
 pub mod cli;
+mod compiler;
 pub mod config;
 mod connection;
 mod dispatch;

@@ -19,6 +19,7 @@ mod browser;
 mod build;
 mod client;
 mod commands;
+mod compiling;
 mod entrance;
 mod faults;
 mod interop;

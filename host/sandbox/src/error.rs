@@ -37,6 +37,19 @@ pub enum Error {
     )]
     Async { file: String },
     #[error(
+        "compile {file}: {text}\n  = help: build a simpler component; one that a compiler made \
+         stays far below these bounds"
+    )]
+    TooComplex { file: String, text: String },
+    #[error(
+        "compile {file}: the compiler exceeded its {what} limit ({key} = {limit})\n  = help: \
+         build a smaller component, or raise `{key}`; the file is compiled again when it changes \
+         or a limit does"
+    )]
+    CompileLimit { file: String, what: &'static str, key: &'static str, limit: String },
+    #[error("compile {file}: the compiler failed: {text}")]
+    Compiler { file: String, text: String },
+    #[error(
         "load {file}: it imports `{import}`, which is not granted; grant `{interface}` to the \
          plugin, or use one that does without"
     )]

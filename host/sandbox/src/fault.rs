@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::compile::size;
+use crate::engine::address_space;
 use crate::manifest::Hook;
 
 /// A call that failed. Its effects are dropped, what it wrote to the store is taken back, and the
@@ -62,6 +64,15 @@ pub enum FaultKind {
     /// The plugin wanted more memory than the limit, in bytes, and failed without it.
     #[error("needs more than its {0} bytes of memory")]
     Memory(usize),
+    /// All instances of all plugins together would hold more memory than the limit, in bytes.
+    #[error(
+        "needs more memory than is left of what all plugins together may hold \
+         (plugins.instance_memory = {size})", size = size(*.0)
+    )]
+    InstanceMemory(usize),
+    /// The operating system gave the server no memory for the plugin.
+    #[error("cannot be given memory by the operating system: {0}")]
+    HostMemory(String),
     /// The answer and the effects together are larger than the limit, in bytes.
     #[error("gave more than its {0} bytes of output")]
     Output(usize),
@@ -114,6 +125,19 @@ impl fmt::Display for Occasion {
 }
 
 impl FaultKind {
+    /// Says why the operating system has no memory, where that is known.
+    pub(crate) fn host_memory(error: &wasmtime::Error) -> Self {
+        let cause = error.root_cause();
+        Self::HostMemory(match address_space() {
+            Some(limit) => format!(
+                "{cause}; the address space of the server's process is limited to {} \
+                 (`ulimit -v`), raise that limit or have fewer plugins",
+                size(usize::try_from(limit).unwrap_or(usize::MAX))
+            ),
+            None => format!("{cause}"),
+        })
+    }
+
     /// A short name of the kind, for metrics.
     pub fn label(&self) -> &'static str {
         match self {
@@ -121,6 +145,8 @@ impl FaultKind {
             Self::Exit(_) => "exit",
             Self::Deadline(_) => "deadline",
             Self::Memory(_) => "memory",
+            Self::InstanceMemory(_) => "instance_memory",
+            Self::HostMemory(_) => "host_memory",
             Self::Output(_) => "output",
             Self::Effects(_) => "effects",
             Self::BadAnswer(_) => "bad_answer",

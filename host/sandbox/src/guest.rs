@@ -11,7 +11,7 @@ use crate::audience::{Audience, Realm};
 use crate::console::Console;
 use crate::effect::Effect;
 use crate::fault::FaultKind;
-use crate::memory::Memory;
+use crate::memory::{InstanceMemory, Memory};
 use crate::policy::Limits;
 use crate::store::SharedSpace;
 use crate::store::journal::Journal;
@@ -37,6 +37,8 @@ pub(crate) struct Surroundings {
     pub(crate) limits: Limits,
     pub(crate) audience: Arc<dyn Audience>,
     pub(crate) space: SharedSpace,
+    /// What it shares with all other plugins.
+    pub(crate) memory: InstanceMemory,
     /// A std mutex: it is held for a few additions.
     pub(crate) throttle: Mutex<Throttle>,
 }
@@ -68,7 +70,7 @@ impl Guest {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
         Self {
-            memory: Memory::new(&surroundings.limits),
+            memory: Memory::new(&surroundings.limits, surroundings.memory.clone()),
             call: Call {
                 realm: Realm::default(),
                 handler: String::new(),
@@ -139,9 +141,10 @@ impl Surroundings {
         limits: Limits,
         audience: Arc<dyn Audience>,
         space: SharedSpace,
+        memory: InstanceMemory,
     ) -> Self {
         let throttle = Mutex::new(Throttle::new(limits.log, Instant::now()));
-        Self { plugin, limits, audience, space, throttle }
+        Self { plugin, limits, audience, space, memory, throttle }
     }
 
     /// Runs `f` on the throttle.

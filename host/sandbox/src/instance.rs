@@ -39,6 +39,8 @@ const GRACE: Duration = TICK.saturating_mul(2);
 const BESIDE_OUTPUT: usize = 4 << 20;
 /// By what the engine says then; it has no type for it.
 const TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
+/// By what the operating system's refusal of memory is known.
+const OUT_OF_MEMORY: &str = "os error 12";
 /// Bytes of stderr that a fault quotes, from its end.
 const QUOTED: usize = 1 << 10;
 
@@ -153,10 +155,13 @@ fn kind(guest: &mut Guest, error: &wasmtime::Error) -> FaultKind {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return FaultKind::Exit(*code);
     }
-    if let Some(limit) = guest.memory.take_refusal() {
-        return FaultKind::Memory(limit);
+    if let Some(kind) = guest.memory.take_refusal() {
+        return kind;
     }
     let text = error.root_cause().to_string();
+    if text.contains(OUT_OF_MEMORY) {
+        return FaultKind::host_memory(error);
+    }
     if text.contains(TOO_LARGE) {
         return FaultKind::Output(guest.surroundings.limits.output);
     }

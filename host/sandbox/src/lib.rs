@@ -7,24 +7,28 @@
 //! In reading order:
 //!
 //! - [`Sandbox`] is made once: the engine, what plugins may import, the stores. [`Sandbox::load`]
-//!   turns bytes into a [`Plugin`], or into an [`Error`] that says what is wrong with the file;
+//!   turns bytes into a [`Plugin`], or into an [`Error`] that says what is wrong with the file; a
+//!   process of its own compiles them, as [`CompileCommand`] says;
 //! - [`Plugin::start`] makes [`Lanes`]: instances that are configured for their routes, each in a
 //!   [`Lane`], the serial place where it runs;
 //! - a [`Lane`]'s hooks take a [`Request`] and give an [`Outcome`], or a [`Fault`], after which the
 //!   lane has a fresh instance;
 //! - [`PluginPolicy`] is what the operator allows; [`Audience`] is what a hook may ask the broker.
 //!
-//! Inside: `instance` runs calls and names what goes wrong, `guest` is the host's side of one
-//! instance, `imports` and `wasi` are what plugins can call, `denied` what they
-//! can only name, `store` keeps their state, `ticker`
-//! interrupts them, `hold` and `throttle` are the patience of the host.
+//! Inside: `compile` turns components into code within limits, `engine` is what both sides of it
+//! agree on, `instance` runs calls and names what goes wrong, `guest` is the host's side of one
+//! instance, `imports` and `wasi` are what plugins can call, `denied` what they can only name,
+//! `store` keeps their state, `ticker` interrupts them, `hold` and `throttle` are the patience of
+//! the host.
 
 mod audience;
+mod compile;
 mod component;
 mod console;
 mod contract;
 mod denied;
 mod effect;
+mod engine;
 mod error;
 mod event;
 mod fault;
@@ -47,12 +51,14 @@ mod verdict;
 mod wasi;
 
 pub use audience::{Audience, Realm};
+pub use compile::{CompileCommand, CompileLimits, CompileTask, Compiling, run_compile_task};
 pub use effect::{Effect, Outcome};
 pub use error::Error;
 pub use event::Event;
 pub use fault::{Fault, FaultKind, Occasion};
 pub use lane::{Lane, Lanes};
 pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
+pub use memory::InstanceMemory;
 pub use plugin::{Plugin, RouteConfig};
 pub use policy::{Grant, Limits, LogRate, PluginPolicy};
 pub use request::{Caller, Request};

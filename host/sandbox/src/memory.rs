@@ -1,39 +1,100 @@
-//! How much memory one instance may take. Asked by the engine whenever a memory or a table grows.
+//! How much memory instances may take: each by itself, and all together. Asked by the engine
+//! whenever a memory or a table grows.
 //!
 //! A growth that goes too far is refused as WebAssembly has it, so that a plugin which can do
 //! without carries on. Most cannot and trap; that the refusal was the cause is remembered here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use wasmtime::ResourceLimiter;
 
+use crate::fault::FaultKind;
 use crate::policy::Limits;
+
+/// Bytes that all instances of a sandbox hold together. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InstanceMemory {
+    limit: usize,
+    used: Arc<AtomicUsize>,
+}
 
 /// The memory of one instance.
 #[derive(Debug)]
 pub(crate) struct Memory {
     limit: usize,
     table_elements: usize,
+    all: InstanceMemory,
     /// What was permitted. A growth that then fails for another reason stays counted: that errs on
     /// the safe side, and the operating system is out of memory anyway.
     used: usize,
-    refused: bool,
+    /// Of tables, whose elements are the host's memory.
+    tables: usize,
+    refused: Option<FaultKind>,
 }
 
 /// Core instances, memories and tables of one component; a plugin has a handful.
 const PARTS: usize = 64;
+/// What the engine keeps for an element of a table.
+const ELEMENT_BYTES: usize = size_of::<usize>();
+
+impl InstanceMemory {
+    pub(crate) fn new(limit: Option<usize>) -> Self {
+        Self { limit: limit.unwrap_or(usize::MAX), used: Arc::default() }
+    }
+
+    /// What all instances hold now, in bytes.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that they may hold.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    // The figure guards nothing but itself, so no order with other memory is needed.
+    fn take(&self, bytes: usize) -> bool {
+        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 impl Memory {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, all: InstanceMemory) -> Self {
         Self {
             limit: limits.memory,
             table_elements: limits.table_elements,
+            all,
             used: 0,
-            refused: false,
+            tables: 0,
+            refused: None,
         }
     }
 
-    /// The limit, if anything has been refused since the last call of this function.
-    pub(crate) fn take_refusal(&mut self) -> Option<usize> {
-        std::mem::take(&mut self.refused).then_some(self.limit)
+    /// Why a growth has failed, if any has since the last call of this function.
+    pub(crate) fn take_refusal(&mut self) -> Option<FaultKind> {
+        self.refused.take()
+    }
+
+    fn refuse(&mut self, kind: FaultKind) -> bool {
+        self.refused = Some(kind);
+        false
+    }
+
+    /// The operating system had no memory, which is no fault of the plugin's.
+    fn failed(&mut self, error: &wasmtime::Error) {
+        self.refused.get_or_insert_with(|| FaultKind::host_memory(error));
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.all.give_back(self.used.saturating_add(self.tables));
     }
 }
 
@@ -47,22 +108,40 @@ impl ResourceLimiter for Memory {
         let more = desired.saturating_sub(current);
         let fits = self.used.saturating_add(more) <= self.limit;
         if !fits || maximum.is_some_and(|m| desired > m) {
-            self.refused = true;
-            return Ok(false);
+            return Ok(self.refuse(FaultKind::Memory(self.limit)));
+        }
+        if !self.all.take(more) {
+            return Ok(self.refuse(FaultKind::InstanceMemory(self.all.limit)));
         }
         self.used += more;
         Ok(true)
     }
 
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed(&error);
+        Ok(())
+    }
+
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let fits = desired <= self.table_elements && maximum.is_none_or(|m| desired <= m);
-        self.refused |= !fits;
-        Ok(fits)
+        if desired > self.table_elements || maximum.is_some_and(|m| desired > m) {
+            return Ok(self.refuse(FaultKind::Memory(self.limit)));
+        }
+        let more = desired.saturating_sub(current).saturating_mul(ELEMENT_BYTES);
+        if !self.all.take(more) {
+            return Ok(self.refuse(FaultKind::InstanceMemory(self.all.limit)));
+        }
+        self.tables = self.tables.saturating_add(more);
+        Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed(&error);
+        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -75,5 +154,32 @@ impl ResourceLimiter for Memory {
 
     fn memories(&self) -> usize {
         PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_share_a_total() {
+        let all = InstanceMemory::new(Some(1000 + 10 * ELEMENT_BYTES));
+        let limits = Limits { memory: 800, table_elements: 10, ..Limits::default() };
+        let mut one = Memory::new(&limits, all.clone());
+        let mut two = Memory::new(&limits, all.clone());
+        let grow = |memory: &mut Memory, from, to| memory.memory_growing(from, to, None).unwrap();
+        assert!(grow(&mut one, 0, 800));
+        assert!(!grow(&mut one, 800, 801));
+        assert_eq!(one.take_refusal(), Some(FaultKind::Memory(800)));
+        assert!(grow(&mut two, 0, 200));
+        assert!(two.table_growing(0, 10, None).unwrap());
+        assert_eq!(all.used(), all.limit());
+        assert!(!grow(&mut two, 200, 300));
+        assert_eq!(two.take_refusal(), Some(FaultKind::InstanceMemory(all.limit())));
+        assert_eq!(two.take_refusal(), None);
+        drop(one);
+        assert!(grow(&mut two, 200, 300));
+        drop(two);
+        assert_eq!(all.used(), 0);
     }
 }

@@ -4,17 +4,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine};
+use wasmtime::component::{InstancePre, Linker};
+use wasmtime::{Cache, CacheConfig, Engine};
 
 use crate::audience::Audience;
+use crate::compile::cache::CodeCache;
+use crate::compile::{CompileCommand, Compiler, Compiling, blocking};
 use crate::component::{check_bytes, check_interfaces};
 use crate::contract::PluginPre;
+use crate::engine;
 use crate::error::Error;
 use crate::guest::{Guest, Surroundings};
 use crate::imports;
 use crate::instance::Instance;
 use crate::manifest::Manifest;
+use crate::memory::InstanceMemory;
 use crate::plugin::Plugin;
 use crate::policy::PluginPolicy;
 use crate::store::{SharedSpace, Spaces};
@@ -23,10 +27,11 @@ use crate::{denied, wasi};
 
 /// Compiles plugins, and keeps what outlives them. Its calls need a tokio runtime with time.
 pub struct Sandbox {
-    engine: Engine,
+    compiler: Compiler,
     linker: Arc<Linker<Guest>>,
     ticker: Arc<Ticker>,
     spaces: Spaces,
+    memory: InstanceMemory,
 }
 
 /// How a sandbox is made.
@@ -35,6 +40,11 @@ pub struct SandboxSettings {
     /// Where compiled plugins are kept between runs; none keeps them nowhere. The directory is
     /// made if it is missing.
     pub cache: Option<PathBuf>,
+    /// Compiles plugins in processes with limits; none compiles them in this process, without
+    /// limits, which is for tests and tools that trust them.
+    pub compile: Option<CompileCommand>,
+    /// Bytes that all instances of all plugins may hold together; none is no limit.
+    pub instance_memory: Option<usize>,
 }
 
 impl Sandbox {
@@ -44,32 +54,28 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Engine`] or [`Error::Ticker`]: the machine cannot run WebAssembly, or no threads.
     pub fn new(settings: SandboxSettings) -> Result<Self, Error> {
-        let engine_error = |error: wasmtime::Error| Error::Engine { text: format!("{error:#}") };
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        // Hooks are plain functions: what the engine keeps for concurrent ones costs a call half
-        // a microsecond.
-        config.concurrency_support(false);
-        if let Some(directory) = settings.cache {
-            match cache(&directory) {
-                Ok(cache) => drop(config.cache(Some(cache))),
-                Err(text) => tracing::warn!(
-                    directory = %directory.display(),
-                    "the cache of compiled plugins cannot be used, plugins are compiled at each \
-                     start: {text}"
-                ),
+        let SandboxSettings { cache, compile, instance_memory } = settings;
+        let compiler = match compile {
+            Some(command) => {
+                let kept = CodeCache::open(cache.as_deref()).map_err(|error| Error::Engine {
+                    text: format!("no folder for code: {error}"),
+                })?;
+                let engine = new_engine(Some(kept.code()))?;
+                Compiler::by_children(engine, command, kept)
             }
-        }
-        let engine = Engine::new(&config).map_err(engine_error)?;
-        let mut linker = Linker::new(&engine);
+            None => Compiler::in_process(new_engine(cache)?),
+        };
+        let engine = compiler.engine();
+        let mut linker = Linker::new(engine);
         wasi::link(&mut linker).map_err(engine_error)?;
         imports::link(&mut linker).map_err(engine_error)?;
-        let ticker = Ticker::start(&engine).map_err(|source| Error::Ticker { source })?;
+        let ticker = Ticker::start(engine).map_err(|source| Error::Ticker { source })?;
         Ok(Self {
-            engine,
             linker: Arc::new(linker),
             ticker: Arc::new(ticker),
             spaces: Spaces::default(),
+            memory: InstanceMemory::new(instance_memory),
+            compiler,
         })
     }
 
@@ -92,22 +98,34 @@ impl Sandbox {
         let pre = self.compile(file, bytes.to_vec(), &policy).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
         let space = self.spaces.of(&manifest.name, policy.limits.store);
-        let surroundings = Surroundings::new(manifest.name.clone(), policy.limits, audience, space);
+        let name = manifest.name.clone();
+        let memory = self.memory.clone();
+        let surroundings = Surroundings::new(name, policy.limits, audience, space, memory);
         Ok(Plugin::new(manifest, pre, Arc::clone(&self.ticker), Arc::new(surroundings)))
     }
 
-    /// Compiles on a thread for blocking work: it takes a tenth of a second, or many seconds.
+    /// What all instances hold together.
+    pub fn memory(&self) -> InstanceMemory {
+        self.memory.clone()
+    }
+
+    /// What is being compiled now, the longest first.
+    pub fn compiling(&self) -> Vec<Compiling> {
+        self.compiler.under_way()
+    }
+
+    /// The compiled component, with everything that it imports.
     async fn compile(
         &self,
         file: &str,
         bytes: Vec<u8>,
         policy: &PluginPolicy,
     ) -> Result<PluginPre<Guest>, Error> {
-        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
+        let component = self.compiler.component(file, bytes).await?;
+        let (engine, linker) = (self.compiler.engine().clone(), Arc::clone(&self.linker));
         let (name, grant) = (file.to_owned(), policy.grant);
-        let compiled = tokio::task::spawn_blocking(move || {
-            let component = Component::new(&engine, bytes)
-                .map_err(|error| Error::not_compiled(&name, &format!("{error:#}")))?;
+        // Types can be large.
+        blocking(file, move || {
             check_interfaces(&name, &engine, &component, grant)?;
             let mismatch =
                 |e: wasmtime::Error| Error::Mismatch { file: name.clone(), text: format!("{e:#}") };
@@ -115,11 +133,8 @@ impl Sandbox {
             denied::link(&mut linker, &engine, &component).map_err(mismatch)?;
             let pre: InstancePre<Guest> = linker.instantiate_pre(&component).map_err(mismatch)?;
             PluginPre::new(pre).map_err(mismatch)
-        });
-        compiled.await.unwrap_or_else(|error| {
-            let text = format!("the compiler gave up: {error}");
-            Err(Error::Invalid { file: file.to_owned(), text })
         })
+        .await
     }
 
     /// Runs `describe` in an instance that is thrown away, with a store of its own: whose it is,
@@ -137,6 +152,7 @@ impl Sandbox {
             limits,
             Arc::clone(audience),
             SharedSpace::default(),
+            self.memory.clone(),
         ));
         let failed = |fault| Error::Describe { file: file.to_owned(), fault: Box::new(fault) };
         let mut instance = Instance::new(pre, &self.ticker, &surroundings).await.map_err(failed)?;
@@ -151,9 +167,25 @@ impl fmt::Debug for Sandbox {
     }
 }
 
+/// The engine, with a cache in that directory if it can be used.
+fn new_engine(cache: Option<PathBuf>) -> Result<Engine, Error> {
+    let mut config = engine::config();
+    if let Some(directory) = cache {
+        match open_cache(&directory) {
+            Ok(cache) => drop(config.cache(Some(cache))),
+            Err(text) => tracing::warn!(
+                directory = %directory.display(),
+                "the cache of compiled plugins cannot be used, plugins are compiled at each \
+                 start: {text}"
+            ),
+        }
+    }
+    Engine::new(&config).map_err(engine_error)
+}
+
 /// The cache in that directory, once it is known that files can be written there: the cache itself
 /// would only notice in the background.
-fn cache(directory: &Path) -> Result<Cache, String> {
+fn open_cache(directory: &Path) -> Result<Cache, String> {
     let absolute = std::path::absolute(directory).map_err(|e| e.to_string())?;
     std::fs::create_dir_all(&absolute).map_err(|e| e.to_string())?;
     let probe = absolute.join(format!(".probe-{}", std::process::id()));
@@ -163,4 +195,8 @@ fn cache(directory: &Path) -> Result<Cache, String> {
     let mut config = CacheConfig::new();
     config.with_directory(absolute);
     Cache::new(config).map_err(|e| format!("{e:#}"))
+}
+
+fn engine_error(error: wasmtime::Error) -> Error {
+    Error::Engine { text: format!("{error:#}") }
 }

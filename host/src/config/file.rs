@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
-use jackfield_sandbox::{Grant, Limits as PluginLimits, LogRate, PluginPolicy};
+use jackfield_sandbox::{CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -83,8 +83,19 @@ struct WrittenKeepalive {
 #[serde(default, deny_unknown_fields)]
 struct WrittenPlugins {
     cache: Option<PathBuf>,
+    compile: WrittenCompile,
+    instance_memory: Option<Bytes>,
     default: WrittenPolicy,
     named: BTreeMap<String, WrittenPolicy>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenCompile {
+    memory: Option<Bytes>,
+    cpu: Option<Span>,
+    time: Option<Span>,
+    at_once: Option<NonZeroUsize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -205,12 +216,23 @@ impl WrittenPlugins {
         if let Some(cache) = self.cache {
             plugins.cache = Some(cache);
         }
+        self.compile.apply(&mut plugins.compile);
+        set_bytes(&mut plugins.instance_memory, self.instance_memory);
         self.default.apply(&mut plugins.default);
         for (name, written) in self.named {
             let mut policy = plugins.policy(&name).clone();
             written.apply(&mut policy);
             plugins.named.insert(name, policy);
         }
+    }
+}
+
+impl WrittenCompile {
+    fn apply(self, limits: &mut CompileLimits) {
+        set_bytes(&mut limits.memory, self.memory);
+        set_span(&mut limits.cpu, self.cpu);
+        set_span(&mut limits.time, self.time);
+        set_count(&mut limits.at_once, self.at_once);
     }
 }
 

@@ -167,7 +167,8 @@ async fn a_cache_that_cannot_be_used_is_no_error() {
     let file = directory.path().join("file");
     std::fs::write(&file, "not a directory").unwrap();
     for cache in [file.clone(), file.join("below"), directory.path().join("new/deep")] {
-        let sandbox = Sandbox::new(SandboxSettings { cache: Some(cache) }).unwrap();
+        let sandbox =
+            Sandbox::new(SandboxSettings { cache: Some(cache), ..Default::default() }).unwrap();
         let lanes = load(&sandbox, "versioned", policy()).await.start(1, &[]).await.unwrap();
         publish(lanes.of("t/1"), "versioned", "{}").await.unwrap();
     }
@@ -176,7 +177,8 @@ async fn a_cache_that_cannot_be_used_is_no_error() {
 #[tokio::test]
 async fn compiled_plugins_are_kept_and_a_spoilt_cache_is_no_error() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = || SandboxSettings { cache: Some(directory.path().to_owned()) };
+    let settings =
+        || SandboxSettings { cache: Some(directory.path().to_owned()), ..Default::default() };
     load(&Sandbox::new(settings()).unwrap(), "versioned", policy()).await;
     let kept = compiled(directory.path());
     assert_eq!(kept.len(), 1, "{kept:?}");

@@ -9,10 +9,12 @@
 )]
 
 mod behave;
+mod compile;
 mod contain;
 mod guests;
 mod hold;
 mod keep;
 mod load;
 mod log;
+mod memory;
 mod stage;

@@ -33,7 +33,8 @@ pub(crate) fn audience() -> Arc<dyn Audience> {
 pub(crate) fn sandbox() -> Sandbox {
     static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
-    Sandbox::new(SandboxSettings { cache: Some(cache.path().to_owned()) }).unwrap()
+    Sandbox::new(SandboxSettings { cache: Some(cache.path().to_owned()), ..Default::default() })
+        .unwrap()
 }
 
 /// The policy of most tests: a deadline that a loaded machine keeps, and that is soon over.

@@ -1,0 +1,409 @@
+//! The folder in which compiled components are kept, and what is known of files: compiled, or
+//! failed and why.
+//!
+//! What is in the folder is run, so a folder that others may write is not used: a private temporary
+//! one takes its place. Below it are `code`, which is wasmtime's own cache, `results`, one small
+//! file for each component that was met, and the folders in which compilers are at work.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use wasmtime::Engine;
+
+use super::CompileLimits;
+use super::failure::Failure;
+
+/// wasmtime's cache, below the folder; the one file in which it is not alone would be removed.
+const CODE: &str = "code";
+const RESULTS: &str = "results";
+const STAGING: &str = "compiling-";
+/// Where wasmtime keeps code below its cache.
+const MODULES: &str = "modules";
+/// Results that are kept on disk. Past that the oldest go, half of them at once.
+const MAX_RESULTS: usize = 4_000;
+/// Failures that are kept in memory.
+const MAX_FAILURES: usize = 1_000;
+/// After that long, a compiler's folder has been left behind by a server that was killed.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// Identifies a component, and the engine that it was compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key([u8; 32]);
+
+/// What came of a component before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Compiled,
+    Failed(Failure),
+    Nothing,
+}
+
+/// What is kept on disk.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record {
+    /// The file of the code, below wasmtime's folder.
+    Compiled { code: PathBuf },
+    /// For these limits, and this version of Jackfield.
+    Failed { failure: Failure, limits: String },
+}
+
+/// A folder of compiled components.
+pub(crate) struct CodeCache {
+    root: PathBuf,
+    /// Those that are not kept on disk among them. A std mutex: it is held for one look.
+    failures: Mutex<HashMap<Key, Failure>>,
+    /// Goes when the cache does.
+    _temporary: Option<TempDir>,
+}
+
+impl Key {
+    /// Takes a moment for a large component.
+    pub(crate) fn of(engine: &Engine, bytes: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(Self::engine(engine).to_le_bytes());
+        hasher.update(bytes);
+        Self(hasher.finalize().into())
+    }
+
+    /// The same for all engines that run the same code.
+    pub(crate) fn engine(engine: &Engine) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn name(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl CodeCache {
+    /// The folder that was asked for, or a temporary one, with a warning, where that cannot be
+    /// trusted or written.
+    ///
+    /// # Errors
+    /// When there is no temporary one either.
+    pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
+        if let Some(folder) = folder {
+            match Self::within(folder) {
+                Ok(root) => return Ok(Self::new(root, None)),
+                Err(text) => tracing::warn!(
+                    folder = %folder.display(),
+                    "the cache of compiled plugins is not used, plugins are compiled at each \
+                     start: {text}"
+                ),
+            }
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix("jackfield-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
+        let root = temporary.path().to_owned();
+        make(&root.join(CODE))?;
+        make(&root.join(RESULTS))?;
+        Ok(Self::new(root, Some(temporary)))
+    }
+
+    fn new(root: PathBuf, temporary: Option<TempDir>) -> Self {
+        Self { root, failures: Mutex::default(), _temporary: temporary }
+    }
+
+    /// The folder, once it is known that this user alone can write there.
+    fn within(folder: &Path) -> Result<PathBuf, String> {
+        let absolute = std::path::absolute(folder).map_err(|e| e.to_string())?;
+        make(&absolute).map_err(|e| e.to_string())?;
+        let root = absolute.canonicalize().map_err(|e| e.to_string())?;
+        for folder in root.ancestors() {
+            let metadata = folder.metadata().map_err(|e| e.to_string())?;
+            private(&metadata, folder != root)
+                .map_err(|text| format!("{} {text}", folder.display()))?;
+        }
+        for below in [CODE, RESULTS] {
+            let folder = root.join(below);
+            make(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+            let metadata = folder.symlink_metadata().map_err(|e| e.to_string())?;
+            private(&metadata, false).map_err(|text| format!("{} {text}", folder.display()))?;
+        }
+        // wasmtime would only notice in the background that it cannot write.
+        tempfile::tempfile_in(root.join(CODE)).map_err(|e| e.to_string())?;
+        remove_abandoned(&root);
+        Ok(root)
+    }
+
+    /// The folder of wasmtime's own cache.
+    pub(crate) fn code(&self) -> PathBuf {
+        self.root.join(CODE)
+    }
+
+    /// An empty folder for one compiler. It is in the same file system as the cache, so that code
+    /// gets there by renaming.
+    pub(crate) fn staging(&self) -> io::Result<TempDir> {
+        tempfile::Builder::new()
+            .prefix(STAGING)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&self.root)
+    }
+
+    /// What is known of a component under these limits.
+    pub(crate) fn look_up(&self, key: Key, limits: &CompileLimits) -> Known {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = failures.get(&key) {
+            return Known::Failed(failure.clone());
+        }
+        drop(failures);
+        let Ok(text) = fs::read(self.result(key)) else { return Known::Nothing };
+        match serde_json::from_slice(&text) {
+            Ok(Record::Compiled { code }) if self.has(&code) => Known::Compiled,
+            Ok(Record::Failed { failure, limits: under }) if under == conditions(limits) => {
+                Known::Failed(failure)
+            }
+            _ => Known::Nothing,
+        }
+    }
+
+    /// Takes the code that a compiler has left in its folder into the cache.
+    pub(crate) fn publish(&self, key: Key, staging: &TempDir) -> io::Result<()> {
+        let code = compiled(&staging.path().join(MODULES))?;
+        let below = code.strip_prefix(staging.path()).map_err(io::Error::other)?.to_owned();
+        let target = self.code().join(&below);
+        if let Some(folder) = target.parent() {
+            make(folder)?;
+        }
+        fs::rename(&code, &target)?;
+        self.write(key, &Record::Compiled { code: below })
+    }
+
+    /// Remembers a failure for this process, and on disk if it will recur.
+    pub(crate) fn remember(&self, key: Key, failure: &Failure, limits: &CompileLimits) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= MAX_FAILURES {
+            failures.clear();
+        }
+        failures.insert(key, failure.clone());
+        drop(failures);
+        if !failure.recurs() {
+            return;
+        }
+        let record = Record::Failed { failure: failure.clone(), limits: conditions(limits) };
+        if let Err(error) = self.write(key, &record) {
+            tracing::warn!(%error, "a file that fails to compile is compiled again at each start");
+        }
+    }
+
+    fn result(&self, key: Key) -> PathBuf {
+        self.root.join(RESULTS).join(key.name())
+    }
+
+    /// Whether the file is there, and ours.
+    fn has(&self, code: &Path) -> bool {
+        let plain = code.components().all(|it| matches!(it, std::path::Component::Normal(_)));
+        let metadata = self.code().join(code).symlink_metadata();
+        plain && metadata.is_ok_and(|it| it.is_file() && private(&it, false).is_ok())
+    }
+
+    fn write(&self, key: Key, record: &Record) -> io::Result<()> {
+        self.prune();
+        let mut file = tempfile::NamedTempFile::new_in(self.root.join(RESULTS))?;
+        serde_json::to_writer(&mut file, record)?;
+        file.persist(self.result(key))?;
+        Ok(())
+    }
+
+    /// Removes the older half of the results once there are too many.
+    fn prune(&self) {
+        let Ok(entries) = fs::read_dir(self.root.join(RESULTS)) else { return };
+        let mut results: Vec<(SystemTime, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        if results.len() < MAX_RESULTS {
+            return;
+        }
+        results.sort();
+        for (_, path) in results.iter().take(MAX_RESULTS / 2) {
+            // What cannot be removed is tried again with the next.
+            let _removed = fs::remove_file(path);
+        }
+    }
+}
+
+/// Makes a folder, and those above it, for this user alone.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Whether others can change what is there. In a folder above, the sticky bit keeps them from
+/// replacing what is not theirs.
+fn private(metadata: &Metadata, above: bool) -> Result<(), String> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    if owner != user && owner != 0 {
+        return Err(format!("belongs to another user ({owner})"));
+    }
+    if above && mode & 0o1000 != 0 {
+        return Ok(());
+    }
+    // Where each user has a group, it is the user alone; its number is then the user's as a rule.
+    let own_group = metadata.gid() == group && group == user;
+    let by_group = mode & 0o020 != 0 && !own_group && metadata.gid() != 0;
+    if by_group || mode & 0o002 != 0 {
+        return Err(format!("can be written by others (mode {:o})", mode & 0o7777));
+    }
+    Ok(())
+}
+
+/// The one file that a compiler has made.
+fn compiled(modules: &Path) -> io::Result<PathBuf> {
+    for version in fs::read_dir(modules)? {
+        for file in fs::read_dir(version?.path())? {
+            let path = file?.path();
+            // Beside it are statistics.
+            if path.extension().is_none() {
+                return Ok(path);
+            }
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, "the compiler has left no code"))
+}
+
+/// What a failure depends on beside the file and the engine.
+fn conditions(limits: &CompileLimits) -> String {
+    let CompileLimits { memory, cpu, time, at_once: _ } = limits;
+    format!("{} {memory} {} {}", env!("CARGO_PKG_VERSION"), cpu.as_millis(), time.as_millis())
+}
+
+fn remove_abandoned(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let abandoned = entry.file_name().to_string_lossy().starts_with(STAGING)
+            && entry
+                .metadata()
+                .and_then(|it| it.modified())
+                .is_ok_and(|it| it.elapsed().is_ok_and(|age| age > ABANDONED));
+        if abandoned {
+            // It is looked for again at the next start.
+            let _removed = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key([7; 32]);
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A folder in which only this user writes.
+    fn folder() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        mode(folder.path(), 0o700);
+        folder
+    }
+
+    #[test]
+    fn refuses_folders_that_others_can_write() {
+        let check = |outer: u32, inner: u32, expected: Result<(), &str>| {
+            let above = folder();
+            let inside = above.path().join("cache");
+            fs::create_dir(&inside).unwrap();
+            mode(&inside, inner);
+            mode(above.path(), outer);
+            match (CodeCache::within(&inside), expected) {
+                (Ok(_), Ok(())) => {}
+                (Err(text), Err(part)) => assert!(text.contains(part), "{text}"),
+                (found, _) => panic!("{outer:o} {inner:o} gave {found:?}"),
+            }
+        };
+        check(0o755, 0o700, Ok(()));
+        check(0o755, 0o755, Ok(()));
+        check(0o755, 0o777, Err("cache can be written by others (mode 777)"));
+        check(0o755, 0o1777, Err("cache can be written by others (mode 1777)"));
+        check(0o777, 0o700, Err("can be written by others (mode 777)"));
+        // As /tmp is.
+        check(0o1777, 0o700, Ok(()));
+    }
+
+    #[test]
+    fn makes_a_missing_folder_for_the_user_alone() {
+        let above = folder();
+        let root = CodeCache::within(&above.path().join("new/deep")).unwrap();
+        for folder in [root.as_path(), &root.join(CODE), root.parent().unwrap()] {
+            assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700, "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn takes_a_temporary_folder_where_the_other_cannot_be_used() {
+        let above = folder();
+        let file = above.path().join("file");
+        fs::write(&file, "").unwrap();
+        let cache = CodeCache::open(Some(&file.join("below"))).unwrap();
+        let root = cache.root.clone();
+        assert_eq!(root.metadata().unwrap().mode() & 0o777, 0o700);
+        drop(cache);
+        assert!(!root.exists());
+    }
+
+    #[test]
+    fn remembers_failures_until_a_limit_changes() {
+        let folder = folder();
+        let limits = CompileLimits::default();
+        let open = || CodeCache::open(Some(folder.path())).unwrap();
+        let cache = open();
+        assert_eq!(cache.look_up(KEY, &limits), Known::Nothing);
+        cache.remember(KEY, &Failure::Memory, &limits);
+        assert_eq!(cache.look_up(KEY, &limits), Known::Failed(Failure::Memory));
+        let cache = open();
+        assert_eq!(cache.look_up(KEY, &limits), Known::Failed(Failure::Memory));
+        assert_eq!(cache.look_up(Key([8; 32]), &limits), Known::Nothing);
+        let more = CompileLimits { memory: 4 << 30, ..limits };
+        assert_eq!(cache.look_up(KEY, &more), Known::Nothing);
+        // What depends on the load of the machine is tried again by the next process.
+        cache.remember(KEY, &Failure::Time, &more);
+        assert_eq!(cache.look_up(KEY, &more), Known::Failed(Failure::Time));
+        assert_eq!(open().look_up(KEY, &more), Known::Nothing);
+    }
+
+    #[test]
+    fn code_counts_only_while_it_is_there() {
+        let folder = folder();
+        let limits = CompileLimits::default();
+        let cache = CodeCache::open(Some(folder.path())).unwrap();
+        let staging = cache.staging().unwrap();
+        assert!(cache.publish(KEY, &staging).is_err());
+        let version = staging.path().join("modules/wasmtime-1");
+        fs::create_dir_all(&version).unwrap();
+        fs::write(version.join("abc"), "code").unwrap();
+        fs::write(version.join("abc.stats"), "").unwrap();
+        cache.publish(KEY, &staging).unwrap();
+        assert_eq!(cache.look_up(KEY, &limits), Known::Compiled);
+        fs::remove_file(folder.path().join("code/modules/wasmtime-1/abc")).unwrap();
+        assert_eq!(cache.look_up(KEY, &limits), Known::Nothing);
+    }
+
+    #[test]
+    fn forgets_the_oldest_results() {
+        let folder = folder();
+        let cache = CodeCache::open(Some(folder.path())).unwrap();
+        for number in 0..MAX_RESULTS {
+            fs::write(folder.path().join(RESULTS).join(number.to_string()), "").unwrap();
+        }
+        cache.write(KEY, &Record::Compiled { code: PathBuf::new() }).unwrap();
+        let left = fs::read_dir(folder.path().join(RESULTS)).unwrap().count();
+        assert_eq!(left, MAX_RESULTS / 2 + 1);
+    }
+}

@@ -1,0 +1,172 @@
+//! The server's side of one compiler process: started, fed, listened to, and killed when it is
+//! late or when the answer is not wanted any more.
+//!
+//! The process is std's; its pipes are tokio's. A future that is dropped kills the process.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+
+use super::CompileCommand;
+use super::failure::Failure;
+use super::worker::Answer;
+
+/// The longest text of the process that is read, on stdout and on stderr each.
+const MAX_TEXT_BYTES: u64 = 64 << 10;
+/// Of an error that is nobody's plan, what the operator is shown.
+const MAX_SHOWN_CHARS: usize = 500;
+/// What Rust's standard library writes before it aborts.
+const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "os error 12"];
+
+/// A process that ends with this value.
+struct Process(Option<Child>);
+
+/// Compiles into `folder`. The answer is for which engine that was.
+///
+/// # Errors
+/// When no process can be started or listened to. The inner error is what came of compiling.
+pub(super) async fn run(
+    command: &CompileCommand,
+    folder: &Path,
+    file: &str,
+    bytes: &[u8],
+) -> io::Result<Result<u64, Failure>> {
+    let mut process = start(command, folder, file, bytes.len())?;
+    let (stdin, stdout, stderr) = process.pipes()?;
+    let talk = async {
+        // Its end is what tells the process that its answer is not wanted any more.
+        let mut stdin = stdin;
+        let feed = async {
+            match stdin.write_all(bytes).await {
+                // It has ended before it had read everything, and says why.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                fed => fed,
+            }
+        };
+        let (fed, said, complained) = tokio::join!(feed, text(stdout), text(stderr));
+        fed?;
+        Ok::<_, io::Error>((said?, complained?))
+    };
+    match tokio::time::timeout(command.limits.time, talk).await {
+        Err(_elapsed) => Ok(Err(Failure::Time)),
+        Ok(talked) => {
+            let (said, complained) = talked?;
+            Ok(outcome(process.wait().await?, &said, &complained))
+        }
+    }
+}
+
+fn start(command: &CompileCommand, folder: &Path, file: &str, bytes: usize) -> io::Result<Process> {
+    let spawn = |program: &Path| {
+        Command::new(program)
+            .arg(&command.subcommand)
+            .arg("--folder")
+            .arg(folder)
+            .args(["--bytes", &bytes.to_string()])
+            .args(["--memory", &command.limits.memory.to_string()])
+            .args(["--cpu", &command.limits.cpu.as_secs().max(1).to_string()])
+            // For people who look at processes.
+            .arg("--")
+            .arg(file)
+            // The environment may hold secrets, and the compiler needs nothing of it.
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    };
+    let spawned = match (spawn(&command.program), &command.fallback) {
+        (Err(error), Some(fallback)) if error.kind() == ErrorKind::NotFound => spawn(fallback),
+        (spawned, _) => spawned,
+    };
+    spawned.map(|child| Process(Some(child))).map_err(|error| {
+        let program = command.program.display();
+        io::Error::new(error.kind(), format!("{program} cannot be started: {error}"))
+    })
+}
+
+async fn text(pipe: pipe::Receiver) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    pipe.take(MAX_TEXT_BYTES).read_to_end(&mut bytes).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What came of a process that has ended.
+fn outcome(status: ExitStatus, said: &str, complained: &str) -> Result<u64, Failure> {
+    if let Ok(answer) = serde_json::from_str::<Answer>(said) {
+        return answer.failure.map_or(Ok(answer.engine), Err);
+    }
+    if OUT_OF_MEMORY.iter().any(|sign| complained.contains(sign)) {
+        return Err(Failure::Memory);
+    }
+    let signal = status.signal();
+    if signal == Some(Signal::XCPU.as_raw()) {
+        return Err(Failure::Cpu);
+    }
+    if signal == Some(Signal::KILL.as_raw()) {
+        return Err(Failure::Killed);
+    }
+    let last = complained.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let last: String = last.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect();
+    Err(Failure::Crashed(format!("{status}: {last}")))
+}
+
+impl Process {
+    fn pipes(&mut self) -> io::Result<(pipe::Sender, pipe::Receiver, pipe::Receiver)> {
+        let child = self.0.as_mut().ok_or(ErrorKind::NotFound)?;
+        let stdin = OwnedFd::from(child.stdin.take().ok_or(ErrorKind::BrokenPipe)?);
+        let stdout = OwnedFd::from(child.stdout.take().ok_or(ErrorKind::BrokenPipe)?);
+        let stderr = OwnedFd::from(child.stderr.take().ok_or(ErrorKind::BrokenPipe)?);
+        Ok((
+            pipe::Sender::from_owned_fd(stdin)?,
+            pipe::Receiver::from_owned_fd(stdout)?,
+            pipe::Receiver::from_owned_fd(stderr)?,
+        ))
+    }
+
+    /// How it ended; it has closed its pipes, so it will in a moment.
+    async fn wait(mut self) -> io::Result<ExitStatus> {
+        let mut child = self.0.take().ok_or(ErrorKind::NotFound)?;
+        tokio::task::spawn_blocking(move || child.wait()).await.map_err(io::Error::other)?
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else { return };
+        // It may have ended by itself.
+        let _ended = child.kill();
+        // Freeing gigabytes takes the operating system a while. Without a thread there is a zombie
+        // until the server ends.
+        let _reaped = std::thread::Builder::new().spawn(move || child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_is_told_by_its_cause() {
+        let check = |status: i32, said: &str, complained: &str, expected: Result<u64, Failure>| {
+            assert_eq!(outcome(ExitStatus::from_raw(status), said, complained), expected);
+        };
+        check(0, r#"{"engine":7,"failure":null}"#, "", Ok(7));
+        let invalid = r#"{"engine":0,"failure":{"invalid":"no"}}"#;
+        check(0, invalid, "", Err(Failure::Invalid("no".to_owned())));
+        check(6, "", "memory allocation of 5368709120 bytes failed\n", Err(Failure::Memory));
+        check(24, "", "", Err(Failure::Cpu));
+        check(9, "", "", Err(Failure::Killed));
+        let overflow = "\nthread 'main' has overflowed its \x1b[31mstack\n";
+        let text = "signal: 6 (SIGABRT): thread 'main' has overflowed its [31mstack".to_owned();
+        check(6, "", overflow, Err(Failure::Crashed(text)));
+        check(0, "", "", Err(Failure::Crashed("exit status: 0: ".to_owned())));
+    }
+}

@@ -1,0 +1,159 @@
+//! Compiling by a process of its own: what is remembered, and that no process is left behind. A
+//! shell script stands in for the compiler; that the real one does its work, and keeps its limits,
+//! is tried with the server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jackfield_sandbox::{CompileCommand, CompileLimits, Error, Sandbox, SandboxSettings};
+
+use crate::stage::{audience, policy};
+
+/// A component without anything in it.
+const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A sandbox whose compiler is a script.
+struct Bench {
+    folder: tempfile::TempDir,
+    limits: CompileLimits,
+}
+
+impl Bench {
+    /// The script notes each of its starts first.
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let starts = folder.path().join("starts").display().to_string();
+        let script = format!("echo $$ >> {starts}\n{script}\n");
+        fs::write(folder.path().join("script"), script).unwrap();
+        Self { folder, limits: CompileLimits::default() }
+    }
+
+    fn sandbox(&self) -> Sandbox {
+        let command = CompileCommand {
+            program: PathBuf::from("/no/such/program"),
+            fallback: Some(PathBuf::from("/bin/sh")),
+            subcommand: self.path("script").display().to_string(),
+            limits: self.limits,
+        };
+        let settings = SandboxSettings {
+            cache: Some(self.path("cache")),
+            compile: Some(command),
+            ..Default::default()
+        };
+        Sandbox::new(settings).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The processes that were started.
+    fn starts(&self) -> Vec<String> {
+        let starts = fs::read_to_string(self.path("starts")).unwrap_or_default();
+        starts.lines().map(str::to_owned).collect()
+    }
+}
+
+async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Error {
+    sandbox.load("a.wasm", bytes, policy(), audience()).await.unwrap_err()
+}
+
+/// Waits until the process is gone, or only its parent's to be asked about.
+async fn ended(pid: &str) {
+    let stat = Path::new("/proc").join(pid).join("stat");
+    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn started(bench: &Bench) -> String {
+    loop {
+        if let Some(pid) = bench.starts().pop() {
+            return pid;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn remembers_what_failed_to_compile() {
+    let mut bench = Bench::new("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$");
+    let sandbox = bench.sandbox();
+    for _ in 0..2 {
+        let text = load(&sandbox, EMPTY).await.to_string();
+        assert!(
+            text.contains("exceeded its memory limit (plugins.compile.memory = 2 GiB)"),
+            "{text}"
+        );
+    }
+    assert_eq!(bench.starts().len(), 1);
+    // Another process knows it as well, and tries again once it may take more.
+    load(&bench.sandbox(), EMPTY).await;
+    assert_eq!(bench.starts().len(), 1);
+    bench.limits.memory *= 2;
+    load(&bench.sandbox(), EMPTY).await;
+    assert_eq!(bench.starts().len(), 2);
+    // Another file is another matter.
+    load(&bench.sandbox(), &[EMPTY, &[0, 1, 0]].concat()).await;
+    assert_eq!(bench.starts().len(), 3);
+}
+
+#[tokio::test]
+async fn never_compiles_in_the_server_what_the_compiler_did_not() {
+    for script in ["exit 0", "exit 1", "kill -KILL $$", "echo nonsense", "kill -SEGV $$"] {
+        let bench = Bench::new(script);
+        let error = load(&bench.sandbox(), EMPTY).await;
+        assert!(matches!(error, Error::Compiler { .. }), "{script}: {error}");
+    }
+    // Code for another engine is not looked for.
+    let bench = Bench::new(r#"echo '{"engine":1,"failure":null}'"#);
+    let text = load(&bench.sandbox(), EMPTY).await.to_string();
+    assert!(text.contains("another version than the server"), "{text}");
+}
+
+#[tokio::test]
+async fn kills_a_compiler_that_is_late() {
+    let mut bench = Bench::new("exec sleep 1000");
+    bench.limits.time = Duration::from_millis(300);
+    let sandbox = bench.sandbox();
+    let text = load(&sandbox, EMPTY).await.to_string();
+    assert!(text.contains("exceeded its time limit (plugins.compile.time = 300ms)"), "{text}");
+    ended(&started(&bench).await).await;
+    assert!(sandbox.compiling().is_empty());
+}
+
+#[tokio::test]
+async fn kills_a_compiler_whose_answer_is_not_wanted_any_more() {
+    let bench = Bench::new("exec sleep 1000");
+    let sandbox = bench.sandbox();
+    let loading = load(&sandbox, EMPTY);
+    let pid = tokio::select! {
+        error = loading => panic!("{error}"),
+        pid = async {
+            let pid = started(&bench).await;
+            assert_eq!(sandbox.compiling()[0].file, "a.wasm");
+            pid
+        } => pid,
+    };
+    ended(&pid).await;
+    assert!(sandbox.compiling().is_empty());
+}
+
+#[tokio::test]
+async fn a_compiler_that_cannot_be_started_is_named() {
+    let bench = Bench::new("");
+    let command = CompileCommand {
+        program: PathBuf::from("/no/such/program"),
+        fallback: None,
+        subcommand: String::new(),
+        limits: bench.limits,
+    };
+    let settings = SandboxSettings {
+        cache: Some(bench.path("cache")),
+        compile: Some(command),
+        ..Default::default()
+    };
+    let text = load(&Sandbox::new(settings).unwrap(), EMPTY).await.to_string();
+    assert!(text.contains("/no/such/program cannot be started"), "{text}");
+}

@@ -1,0 +1,187 @@
+//! Components that are hard to compile: they cost a process of its own, and the server nothing.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::build;
+use crate::client::PATIENCE;
+use crate::client::codec::Codec;
+use crate::client::v2::Client;
+use crate::server::Server;
+use crate::site::Site;
+
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// A number as WebAssembly has it.
+fn leb(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        bytes.push(if value == 0 { low } else { low | 0x80 });
+        if value == 0 {
+            return bytes;
+        }
+    }
+}
+
+fn section(id: u8, contents: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb(contents.len()), contents].concat()
+}
+
+/// Empty components, each in another one.
+fn nested(depth: usize) -> Vec<u8> {
+    (1..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &section(4, &inner)].concat())
+}
+
+/// A component with one function.
+fn function(locals: usize, code: &[u8]) -> Vec<u8> {
+    let body = [&[1][..], &leb(locals), &[0x7f], code, &[0x0b]].concat();
+    let code = [&[1][..], &leb(body.len()), &body].concat();
+    let sections = [section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &code)];
+    [COMPONENT, &section(1, &[MODULE, &sections.concat()].concat())].concat()
+}
+
+/// A function whose only instruction is a table of jumps out of it.
+fn table(locals: usize, targets: usize) -> Vec<u8> {
+    let code = [&[0x41, 0, 0x0e][..], &leb(targets), &vec![0; targets + 1]].concat();
+    function(locals, &code)
+}
+
+/// A loop with many ways back to its beginning, each with other locals: below what the look at the
+/// structure refuses, and gigabytes for the compiler.
+fn thicket() -> Vec<u8> {
+    let (locals, jumps) = (5_000, 6_000);
+    let mut code = vec![0x03, 0x40];
+    for at in 0..jumps {
+        let (read, written) = (leb(at % locals), leb(at * 7 % locals));
+        code.extend([&[0x20][..], &read, &[0x41, 1, 0x6a, 0x21], &written].concat());
+        code.extend([&[0x20][..], &read, &[0x0d, 0]].concat());
+    }
+    code.push(0x0b);
+    function(locals, &code)
+}
+
+fn check(site: &Site, cache: &Path, setting: &str) -> Output {
+    Command::new(build::jackfield())
+        .arg("check")
+        .arg(site.path())
+        .args(["--set", setting])
+        .env("XDG_CACHE_HOME", cache)
+        .output()
+        .expect("jackfield runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_that_are_hard_to_compile_cost_the_server_nothing() {
+    let site = Site::open();
+    let config = "plugins: { compile: { memory: 200 MiB } }";
+    let mut server = Server::configured(site.path(), config);
+    let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
+    for (name, bytes, expected) in [
+        ("nested", nested(20_000), "components nest more than 32 deep"),
+        ("table", table(8_000, 40_000), "8000 locals and jumps to 40001 places"),
+        ("thicket", thicket(), "exceeded its memory limit (plugins.compile.memory = 200 MiB)"),
+    ] {
+        let before = server.log().len();
+        site.rename_over(&format!("open/{name}.wasm"), bytes);
+        let log = server.logged_after(before, "the reload is refused");
+        assert!(log.contains(expected), "{name}: {log}");
+        let published = client.publish_acknowledged("open/a", json!({}), json!([]), json!({}));
+        published.await.unwrap();
+        site.remove(&format!("open/{name}.wasm"));
+        server.logged_after(before, "the site is again what is served");
+    }
+    assert!(server.is_alive());
+    assert!(server.memory() < 300 << 20, "{} bytes", server.memory());
+}
+
+/// Also after a restart: the file stays where it is.
+#[test]
+fn files_that_failed_are_not_compiled_again_until_a_limit_changes() {
+    let site = Site::new();
+    site.write("a/thicket.wasm", thicket());
+    let cache = tempfile::tempdir().unwrap();
+    let results = cache.path().join("jackfield/results");
+    let written = || {
+        let entries = fs::read_dir(&results).unwrap().map(|entry| entry.unwrap().metadata());
+        entries.map(|it| it.unwrap().modified().unwrap()).collect::<Vec<_>>()
+    };
+    let failed = |setting: &str, expected: &str| {
+        let output = check(&site, cache.path(), setting);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(expected) && said.contains("= help: "), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+    };
+    failed("plugins.compile.memory=150MiB", "plugins.compile.memory = 150 MiB");
+    let first = written();
+    failed("plugins.compile.memory=150MiB", "plugins.compile.memory = 150 MiB");
+    assert_eq!(written(), first);
+    failed("plugins.compile.cpu=1s", "CPU time limit (plugins.compile.cpu = 1s)");
+    assert_ne!(written(), first);
+}
+
+#[test]
+fn a_compiler_ends_with_its_server() {
+    let site = Site::new();
+    site.write("a/thicket.wasm", thicket());
+    let cache = tempfile::tempdir().unwrap();
+    let mut server = Command::new(build::jackfield())
+        .arg("check")
+        .arg(site.path())
+        .env("XDG_CACHE_HOME", cache.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let compiler = wait(|| child_of(server.id()));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    wait(|| (!Path::new(&format!("/proc/{compiler}")).exists()).then_some(()));
+}
+
+/// The first child of a process.
+fn child_of(parent: u32) -> Option<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parents = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+        parents == Some(parent.to_string().as_str())
+    })
+}
+
+fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(Instant::now() < until, "it did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A folder that others may write is not used, and nor is that of another user.
+#[test]
+fn a_cache_that_others_can_write_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let site = Site::open();
+    let cache = tempfile::tempdir().unwrap();
+    let folder = cache.path().join("jackfield");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = Command::new(build::jackfield());
+    command.env("RUST_LOG", "info");
+    let config = format!("plugins: {{ cache: {} }}", folder.display());
+    let server = Server::launch(command, site.path(), &config, "127.0.0.1:0".parse().unwrap());
+    let log = server.log();
+    assert!(log.contains("jackfield can be written by others (mode 777)"), "{log}");
+    assert!(log.contains("compiled at each start"), "{log}");
+    assert!(fs::read_dir(&folder).unwrap().next().is_none());
+}
