@@ -21,6 +21,7 @@ use wasmtime::Engine;
 
 use super::CompileLimits;
 use super::failure::Failure;
+use crate::engine::address_space;
 
 /// wasmtime's cache, below the folder; the one file in which it is not alone would be removed.
 const CODE: &str = "code";
@@ -279,7 +280,8 @@ fn compiled(modules: &Path) -> io::Result<PathBuf> {
 /// What a failure depends on beside the file and the engine.
 fn conditions(limits: &CompileLimits) -> String {
     let CompileLimits { memory, cpu, time, at_once: _ } = limits;
-    format!("{} {memory} {} {}", env!("CARGO_PKG_VERSION"), cpu.as_millis(), time.as_millis())
+    let (version, address_space) = (env!("CARGO_PKG_VERSION"), address_space());
+    format!("{version} {memory} {} {} {address_space:?}", cpu.as_millis(), time.as_millis())
 }
 
 fn remove_abandoned(root: &Path) {

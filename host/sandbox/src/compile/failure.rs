@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::CompileLimits;
+use crate::engine::address_space;
 use crate::error::Error;
 
 /// Why a component did not compile.
@@ -41,7 +42,12 @@ impl Failure {
         match self {
             Self::Invalid(text) => Error::not_compiled(&file, &text),
             Self::Structure(text) => Error::TooComplex { file, text },
-            Self::Memory => limit("memory", "plugins.compile.memory", size(limits.memory)),
+            Self::Memory => match address_space().and_then(|it| usize::try_from(it).ok()) {
+                Some(space) if space < limits.memory => {
+                    limit("address space", "ulimit -v", size(space))
+                }
+                _ => limit("memory", "plugins.compile.memory", size(limits.memory)),
+            },
             Self::Cpu => limit("CPU time", "plugins.compile.cpu", seconds(limits.cpu)),
             Self::Time => limit("time", "plugins.compile.time", seconds(limits.time)),
             Self::Killed => {
