@@ -197,6 +197,7 @@ fn open_cache(directory: &Path) -> Result<Cache, String> {
     Cache::new(config).map_err(|e| format!("{e:#}"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
 fn engine_error(error: wasmtime::Error) -> Error {
     Error::Engine { text: format!("{error:#}") }
 }

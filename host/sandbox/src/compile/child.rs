@@ -42,15 +42,15 @@ pub(super) async fn run(
     let talk = async {
         // Its end is what tells the process that its answer is not wanted any more.
         let mut stdin = stdin;
-        let feed = async {
+        let send = async {
             match stdin.write_all(bytes).await {
                 // It has ended before it had read everything, and says why.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-                fed => fed,
+                written => written,
             }
         };
-        let (fed, said, complained) = tokio::join!(feed, text(stdout), text(stderr));
-        fed?;
+        let (written, said, complained) = tokio::join!(send, text(stdout), text(stderr));
+        written?;
         Ok::<_, io::Error>((said?, complained?))
     };
     match tokio::time::timeout(command.limits.time, talk).await {

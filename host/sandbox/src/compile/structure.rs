@@ -101,8 +101,6 @@ fn figures(body: &FunctionBody<'_>) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
     const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
