@@ -89,6 +89,8 @@ pub struct Limits {
     pub handshake_bytes: usize,
     /// What may wait for one client, and what happens beyond.
     pub outbox: Bounds,
+    /// How long a publisher is read no further, at a time, while subscribers do not keep up.
+    pub publisher_delay: Duration,
     /// Subscriptions of one session.
     pub subscriptions: usize,
     /// Connections at one time.
@@ -240,6 +242,7 @@ impl Default for Limits {
             message_bytes: 1 << 20,
             handshake_bytes: 16 << 10,
             outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
+            publisher_delay: Duration::from_secs(1),
             subscriptions: 1_000,
             connections: 10_000,
         }

@@ -6,11 +6,13 @@
 //! socket, in [`crate::wire`].
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_auth::Authenticated;
 use jackfield_broker::{Batch, Closing, Features};
+use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::session::{self as wamp, Frame, Input};
 use tokio::net::TcpStream;
@@ -19,6 +21,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, warn};
 
 use crate::app::App;
+use crate::backpressure::wait_for_room;
 use crate::dispatch::Dispatch;
 use crate::throttle::Throttle;
 use crate::wire::Wire;
@@ -141,18 +144,14 @@ impl Connection {
     async fn converse(&mut self) -> Ending {
         let (mut messages, mut bytes) = (0, 0);
         loop {
-            let ready = if self.batch.is_empty() { None } else { self.reader.ready() };
-            let turn = match ready {
-                Some(received) if messages < BATCH_MESSAGES && bytes < BATCH_BYTES => {
-                    received.into()
-                }
-                ready => {
+            let is_full = messages >= BATCH_MESSAGES || bytes >= BATCH_BYTES;
+            let goes_on = !self.batch.is_empty() && !is_full;
+            let turn = match if goes_on { self.reader.ready() } else { None } {
+                Some(received) => received.into(),
+                None => {
                     self.batch.flush();
                     (messages, bytes) = (0, 0);
-                    match ready {
-                        Some(received) => received.into(),
-                        None => self.turn().await,
-                    }
+                    self.turn().await
                 }
             };
             let message = match turn {
@@ -161,12 +160,63 @@ impl Connection {
             };
             messages += 1;
             bytes += message.len();
-            if let Some(frame) = wamp_frame(message)
-                && let Some(ending) = self.handle(frame).await
+            let ending = match message {
+                Message::Text(text) => self.handle(Frame::Text(text.into())).await,
+                Message::Binary(bytes) => self.handle(Frame::Binary(bytes)).await,
+                control => self.control(&control).await,
+            };
+            if let Some(ending) = ending {
+                return ending;
+            }
+            if self.batch.is_crowded()
+                && let Some(ending) = Box::pin(self.slow_down()).await
             {
                 return ending;
             }
         }
+    }
+
+    /// A frame of WebSocket's own; tungstenite has answered it.
+    async fn control(&mut self, message: &Message) -> Option<Ending> {
+        match message {
+            Message::Pong(_) => self.keepalive.answered(),
+            // A client that pings and reads no pong is read no further, either.
+            Message::Ping(_) if self.wire.outbox().is_crowded() => {
+                return Box::pin(self.slow_down()).await;
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Reads nothing while what this client has caused waits to be read: by itself, until it has
+    /// read it; by others, for a bounded time. Everything else of the connection goes on.
+    async fn slow_down(&mut self) -> Option<Ending> {
+        self.batch.flush();
+        let own = self.member.as_ref().map(|member| member.session.id);
+        let mut others = self.batch.take_crowded();
+        others.retain(|session| Some(session.id) != own);
+        let mut others = pin!(wait_for_room(others, self.app.config.limits.publisher_delay));
+        let mut wait_for_others = true;
+        while wait_for_others || self.wire.outbox().pressure().waits {
+            if let Some(closing) = self.wire.outbox().closing() {
+                return Some(Ending::Closing(closing));
+            }
+            tokio::select! {
+                () = &mut others, if wait_for_others => wait_for_others = false,
+                () = self.wire.attention() => {}
+                result = self.wire.unblocked() => if let Err(error) = result {
+                    return Some(Ending::Lost(error.to_string()));
+                },
+                due = self.keepalive.due(&self.wire) => match due {
+                    Due::Ping => self.wire.send(frame::ping()),
+                    // Its answer would not be read.
+                    Due::Silence => {}
+                    Due::Stall => return Some(self.stalled()),
+                },
+            }
+        }
+        None
     }
 
     /// Waits for whatever comes next.
@@ -187,13 +237,30 @@ impl Connection {
                 },
                 due = self.keepalive.due(&self.wire) => match due {
                     Due::Ping => self.wire.send(frame::ping()),
+                    Due::Silence if self.may_be_silent() => {}
                     Due::Silence => {
                         let message = "the client does not answer pings".to_owned();
                         return Turn::Ending(Ending::Lost(message));
                     }
+                    Due::Stall => return Turn::Ending(self.stalled()),
                 },
             }
         }
+    }
+
+    /// Whether missing pongs say nothing of the client. PHP's publishers of WAMP v1 read nothing
+    /// after WELCOME, and what they publish later must not be lost: as long as such a session has
+    /// never answered and is subscribed to nothing, TCP alone tells whether it is there.
+    fn may_be_silent(&self) -> bool {
+        let Some(Member { session, dispatch }) = &self.member else { return false };
+        self.dialogue.dialect() == Dialect::V1
+            && !self.keepalive.has_answered()
+            && !dispatch.realm().is_subscribed(session.id)
+    }
+
+    fn stalled(&self) -> Ending {
+        let timeout = self.keepalive.timeout().as_millis();
+        Ending::Lost(format!("the client has read nothing for {timeout} ms"))
     }
 
     /// One WAMP message. Returns how the connection is to end, if it is.
@@ -243,14 +310,5 @@ async fn unopened(app: &App, opened_by: Instant) -> Closing {
             reason: error_uri::CLOSE_NORMAL.to_owned(),
             message: "no session was opened in time".to_owned(),
         },
-    }
-}
-
-/// The WAMP message in a WebSocket message, if it is one of data.
-fn wamp_frame(message: Message) -> Option<Frame> {
-    match message {
-        Message::Text(text) => Some(Frame::Text(text.into())),
-        Message::Binary(bytes) => Some(Frame::Binary(bytes)),
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
     }
 }

@@ -25,6 +25,9 @@ pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     Some(message(session.dialect, &body))
 }
 
+/// The bytes of a [`ping`].
+pub(crate) const PING_BYTES: usize = 2;
+
 /// A ping; what it carries is of no interest, as any sign of life will do.
 pub(crate) fn ping() -> Bytes {
     frame(OpCode::Control(Control::Ping), b"")

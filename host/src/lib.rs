@@ -14,6 +14,7 @@
 //! - [`api`]: publishing over HTTP;
 //! - [`connection`]: one connection from its first byte to its last; [`wire`]: its socket;
 //!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
+//! - [`backpressure`]: who sends faster than others read;
 //! - [`dispatch`]: from what a client asked for to who is delivered to; [`timers`]: whose timer is
 //!   due when;
 //! - [`compiler`]: the process that compiles a component;
@@ -29,6 +30,7 @@
 
 mod api;
 pub mod app;
+mod backpressure;
 pub mod cli;
 mod compiler;
 pub mod config;

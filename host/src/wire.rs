@@ -12,11 +12,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_broker::outbox::{Drained, Pushed};
 use jackfield_broker::{Bounds, Closing, Link, Outbox};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -45,6 +46,14 @@ impl Wire {
         })
     }
 
+    /// Has the operating system find out about a peer that is gone, while nothing is sent.
+    pub(crate) fn probe_when_silent_for(&self, time: Duration) {
+        let probes = TcpKeepalive::new().with_time(time);
+        if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&probes) {
+            tracing::debug!("failed to set SO_KEEPALIVE: {error}");
+        }
+    }
+
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
@@ -69,7 +78,8 @@ impl Wire {
         match self.outbox.reply(frame) {
             Pushed::Flush => self.flush(),
             Pushed::Overflow => self.interrupt(),
-            Pushed::Queued | Pushed::Dropped | Pushed::Closed => {}
+            // The connection's loop looks for a crowd after each frame that is answered so.
+            Pushed::Queued | Pushed::Crowded | Pushed::Dropped | Pushed::Closed => {}
         }
     }
 

@@ -36,6 +36,8 @@ async fn who_is_silent_but_alive_stays_and_who_is_dead_goes() {
     }
     let logged = server.log().len();
     let mut dead = v1::Client::connect(server.addr).await;
+    dead.subscribe("open/a");
+    dead.round_trip().await;
     dead.socket().stop_reading();
     server.logged_after(logged, "connection lost: the client does not answer pings");
     dead.socket().resume_reading();

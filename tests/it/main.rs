@@ -31,6 +31,7 @@ mod migrating;
 mod nginx;
 mod peer;
 mod php;
+mod pressure;
 mod publishing;
 mod reload;
 mod remote;

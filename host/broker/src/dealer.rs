@@ -114,7 +114,7 @@ impl Dealer {
         let Register { request, options, procedure } = register;
         let registration = registrations.add(callee, procedure, options)?;
         party.registered.insert(registration);
-        self.tell(callee, &Reply::Registered { request: *request, registration }, batch);
+        self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl Dealer {
             return Err(UnregisterError);
         }
         registrations.remove(callee.id, unregister.registration);
-        self.tell(callee, &Reply::Unregistered { request: unregister.request }, batch);
+        self.confirm(callee, &Reply::Unregistered { request: unregister.request }, batch);
         Ok(())
     }
 
@@ -291,9 +291,17 @@ impl Dealer {
         self.tell(caller, &Reply::Error { to, uri: error_uri::CANCELED, message }, batch);
     }
 
-    fn tell(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
+    /// Answers the session's own request.
+    fn confirm(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
         if let Some(frame) = (self.encode)(session, reply) {
             session.reply(frame, batch);
+        }
+    }
+
+    /// Sends what another session has caused.
+    fn tell(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
+        if let Some(frame) = (self.encode)(session, reply) {
+            session.forward(frame, batch);
         }
     }
 

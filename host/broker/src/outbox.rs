@@ -1,8 +1,11 @@
 //! The bounded queue between the broker and one connection.
 //!
-//! Whoever publishes puts frames in; the connection's link takes them out. Nobody waits: a full
-//! outbox closes its session or drops the event, as the operator chose. After an outbox has been
-//! closed nothing more is accepted, so that the farewell is the last thing a client reads.
+//! Publishers put frames in; the connection's link takes them out. A push never waits: a full
+//! outbox closes its session or drops the event, as the operator chose. Before that it is
+//! [`Pushed::Crowded`], and the sender is expected to push back on the source: to read it more
+//! slowly. A session's replies to its own requests never close it; its connection reads no further
+//! requests while too many of them wait. After an outbox has been closed nothing more is accepted,
+//! so that the farewell is the last frame that a client reads.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -62,6 +65,9 @@ pub enum Pushed {
     Flush,
     /// Somebody else is about to flush.
     Queued,
+    /// Queued, and more than half of the bounds waits for a transport that takes no more: the
+    /// source is to be slowed down.
+    Crowded,
     /// It did not fit, and was dropped.
     Dropped,
     /// It did not fit, and the session has been closed for it: the link has to be interrupted.
@@ -100,6 +106,21 @@ struct Queue {
     blocked: bool,
     closing: Option<Closing>,
     dropped: u64,
+    /// Bytes that the transport has taken since the beginning.
+    written: u64,
+    /// `written` when a source gave up waiting for this transport: until it takes more, it is not
+    /// waited for again.
+    stalled: Option<u64>,
+}
+
+/// How full an outbox is, for a source that waits until there is room again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pressure {
+    /// Whether more than a quarter of the bounds waits. It is less than the half at which an outbox
+    /// becomes crowded, so that a source waits seldom and long rather than often and briefly.
+    pub waits: bool,
+    /// Bytes that the transport has taken since the beginning.
+    pub written: u64,
 }
 
 /// At most this many frames go into one vectored write; Linux takes 1024, and past a few dozen
@@ -127,12 +148,17 @@ impl Outbox {
                 Overflow::Disconnect => queue.overflow(self.bounds),
             };
         }
-        queue.append(frame)
+        let pushed = queue.append(frame);
+        // A policy that drops events needs no source to slow down.
+        if self.bounds.overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
+            return Pushed::Crowded;
+        }
+        pushed
     }
 
-    /// Queues a reply: something the client waits for, that is never dropped. If it does not fit
-    /// the session is closed, whatever the operator chose for events.
-    pub fn reply(&self, frame: Bytes) -> Pushed {
+    /// Queues what another session sends to this one alone, such as a result: it is never dropped.
+    /// If it does not fit the session is closed, whatever the operator chose for events.
+    pub fn forward(&self, frame: Bytes) -> Pushed {
         let mut queue = self.lock();
         if queue.closing.is_some() {
             return Pushed::Closed;
@@ -140,7 +166,20 @@ impl Outbox {
         if !queue.fits(&frame, self.bounds) {
             return queue.overflow(self.bounds);
         }
-        queue.append(frame)
+        let pushed = queue.append(frame);
+        if queue.is_crowded(self.bounds) { Pushed::Crowded } else { pushed }
+    }
+
+    /// Queues a reply to the client's own request. It is accepted past the bounds: the connection
+    /// stops reading requests when it is told [`Pushed::Crowded`], so that at most the replies to
+    /// one further request are added.
+    pub fn reply(&self, frame: Bytes) -> Pushed {
+        let mut queue = self.lock();
+        if queue.closing.is_some() {
+            return Pushed::Closed;
+        }
+        let pushed = queue.append(frame);
+        if queue.blocked && queue.exceeds(self.bounds, 2) { Pushed::Crowded } else { pushed }
     }
 
     /// Ends the session; the first reason stands. Returns whether this call was the first.
@@ -207,6 +246,25 @@ impl Outbox {
         Ok(Drained::Empty)
     }
 
+    /// Whether more than half of the bounds waits for a transport that takes no more.
+    pub fn is_crowded(&self) -> bool {
+        let queue = self.lock();
+        queue.blocked && queue.exceeds(self.bounds, 2)
+    }
+
+    /// How full it is.
+    pub fn pressure(&self) -> Pressure {
+        let queue = self.lock();
+        let waits = queue.closing.is_none() && queue.blocked && queue.exceeds(self.bounds, 4);
+        Pressure { waits, written: queue.written }
+    }
+
+    /// The transport has taken nothing since it had taken `written` bytes: no source waits for it
+    /// until it takes more.
+    pub fn give_up(&self, written: u64) {
+        self.lock().stalled = Some(written);
+    }
+
     /// Whether the transport took no more at the last write, so that draining is to be resumed
     /// when it does.
     pub fn is_blocked(&self) -> bool {
@@ -237,6 +295,15 @@ impl Queue {
             || (self.bytes + frame.len() <= bounds.bytes && self.frames.len() < bounds.frames)
     }
 
+    /// Whether more than a share of the bounds waits.
+    fn exceeds(&self, bounds: Bounds, share: usize) -> bool {
+        self.bytes > bounds.bytes / share || self.frames.len() > bounds.frames / share
+    }
+
+    fn is_crowded(&self, bounds: Bounds) -> bool {
+        self.blocked && self.exceeds(bounds, 2) && self.stalled != Some(self.written)
+    }
+
     fn append(&mut self, frame: Bytes) -> Pushed {
         self.bytes += frame.len();
         self.frames.push_back(frame);
@@ -250,6 +317,7 @@ impl Queue {
 
     fn consume(&mut self, mut written: usize) {
         self.bytes = self.bytes.saturating_sub(written);
+        self.written += written as u64;
         while written > 0 {
             let Some(front) = self.frames.front_mut() else { break };
             if written < front.len() {
@@ -342,8 +410,55 @@ mod tests {
         assert_eq!(lenient.push("abcd".into()), Pushed::Flush);
         assert_eq!(lenient.push("e".into()), Pushed::Dropped);
         assert_eq!(lenient.dropped(), 1);
-        // A reply is never dropped silently.
-        assert_eq!(lenient.reply("e".into()), Pushed::Overflow);
+        // A result is never dropped silently.
+        assert_eq!(lenient.forward("e".into()), Pushed::Overflow);
+    }
+
+    #[test]
+    fn replies_to_own_requests_never_close_and_report_a_crowd() {
+        let outbox = outbox(8, 10, Overflow::Disconnect);
+        let _ = outbox.reply("abcdef".into());
+        assert_eq!(drain(&outbox, 1).1, Drained::Blocked);
+        for _ in 0..10 {
+            assert_eq!(outbox.reply("gh".into()), Pushed::Crowded);
+        }
+        assert!(outbox.is_crowded() && outbox.closing().is_none());
+        // What another session sends is still bounded.
+        assert_eq!(outbox.push("i".into()), Pushed::Overflow);
+    }
+
+    #[test]
+    fn a_blocked_outbox_is_crowded_past_half_and_relieved_below_a_quarter() {
+        let outbox = outbox(16, 100, Overflow::Disconnect);
+        let _ = outbox.push("aaaaaaaa".into());
+        // A queue that is about to be flushed is no crowd.
+        assert_eq!(outbox.push("bb".into()), Pushed::Queued);
+        assert_eq!(drain(&outbox, 2).1, Drained::Blocked);
+        assert_eq!(outbox.push("c".into()), Pushed::Crowded);
+        assert_eq!(outbox.pressure(), Pressure { waits: true, written: 2 });
+        let _ = drain(&outbox, 5);
+        assert_eq!(outbox.pressure(), Pressure { waits: false, written: 7 });
+        assert_eq!(outbox.push("d".into()), Pushed::Queued);
+    }
+
+    #[test]
+    fn no_source_waits_again_for_a_transport_that_takes_nothing() {
+        let outbox = outbox(16, 100, Overflow::Disconnect);
+        let _ = outbox.push("aaaaaaaaaa".into());
+        let _ = drain(&outbox, 1);
+        assert_eq!(outbox.push("b".into()), Pushed::Crowded);
+        outbox.give_up(outbox.pressure().written);
+        assert_eq!(outbox.push("c".into()), Pushed::Queued);
+        let _ = drain(&outbox, 1);
+        assert_eq!(outbox.push("d".into()), Pushed::Crowded);
+    }
+
+    #[test]
+    fn a_policy_that_drops_slows_no_source_down() {
+        let outbox = outbox(8, 100, Overflow::DropEvent);
+        let _ = outbox.push("aaaaa".into());
+        let _ = drain(&outbox, 1);
+        assert_eq!(outbox.push("bb".into()), Pushed::Queued);
     }
 
     #[test]

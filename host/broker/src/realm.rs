@@ -204,6 +204,11 @@ impl Realm {
         session.deliver(frame, batch)
     }
 
+    /// Whether a session has any subscription.
+    pub fn is_subscribed(&self, session: SessionId) -> bool {
+        self.read().members.get(&session).is_some_and(|member| !member.subscribed.is_empty())
+    }
+
     /// Who is subscribed to the topic by name.
     pub fn subscribers(&self, topic: &str) -> Vec<SessionId> {
         let state = self.read();

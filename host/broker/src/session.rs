@@ -78,6 +78,11 @@ impl Session {
         &self.outbox
     }
 
+    /// Queues what another session sends to this one alone, and has it flushed with the batch.
+    pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) {
+        batch.note(self, self.outbox.forward(frame));
+    }
+
     /// Queues a reply to the session's own request, and has it flushed with the batch.
     pub fn reply(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) {
         batch.note(self, self.outbox.reply(frame));
@@ -120,6 +125,8 @@ impl std::fmt::Debug for Session {
 pub struct Batch {
     flush: Vec<Arc<Session>>,
     interrupt: Vec<Arc<Session>>,
+    /// Receivers whose outboxes are crowded.
+    crowded: Vec<Arc<Session>>,
 }
 
 impl Batch {
@@ -131,6 +138,10 @@ impl Batch {
                 true
             }
             Pushed::Queued => true,
+            Pushed::Crowded => {
+                self.crowded.push(Arc::clone(session));
+                true
+            }
             Pushed::Overflow => {
                 self.interrupt.push(Arc::clone(session));
                 false
@@ -142,6 +153,16 @@ impl Batch {
     /// Whether there is nothing to flush.
     pub fn is_empty(&self) -> bool {
         self.flush.is_empty() && self.interrupt.is_empty()
+    }
+
+    /// Whether the source of what was queued is to be slowed down.
+    pub fn is_crowded(&self) -> bool {
+        !self.crowded.is_empty()
+    }
+
+    /// The receivers whose outboxes were crowded since this was last asked.
+    pub fn take_crowded(&mut self) -> Vec<Arc<Session>> {
+        std::mem::take(&mut self.crowded)
     }
 
     /// Flushes everything that was taken on. Call it without a lock held.

@@ -16,6 +16,7 @@ use super::body;
 use super::problem::Problem;
 use super::tokens::Token;
 use crate::app::App;
+use crate::backpressure::wait_for_room;
 use crate::http::Answer;
 
 /// Events are flushed after so many publications at the latest, so that a long batch does not hold
@@ -87,7 +88,7 @@ pub(super) async fn publish(
     let mut batch = Batch::default();
     if shape.publish.is_none() {
         let published = one(app, token, body, &mut batch).await?;
-        batch.flush();
+        settle(app, &mut batch).await;
         return Ok(Answer::json(StatusCode::OK, &published));
     }
     let Items { publish: items } = body::read(body, WHAT)?;
@@ -100,12 +101,21 @@ pub(super) async fn publish(
         let result = one(app, token, item, &mut batch).await;
         failed += usize::from(result.is_err());
         published.push(result.unwrap_or_else(|problem| problem.of_item(index)));
-        if (index + 1) % FLUSH_AFTER == 0 {
-            batch.flush();
+        if (index + 1) % FLUSH_AFTER == 0 || batch.is_crowded() {
+            settle(app, &mut batch).await;
         }
     }
-    batch.flush();
+    settle(app, &mut batch).await;
     Ok(Answer::json(StatusCode::OK, &json!({ "published": published, "failed": failed })))
+}
+
+/// Sends what was published, and waits for a bounded time where subscribers do not keep up: a
+/// backend that publishes faster is answered later.
+async fn settle(app: &App, batch: &mut Batch) {
+    batch.flush();
+    if batch.is_crowded() {
+        wait_for_room(batch.take_crowded(), app.config.limits.publisher_delay).await;
+    }
 }
 
 async fn one(

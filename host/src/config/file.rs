@@ -61,6 +61,7 @@ struct WrittenLimits {
     message: Option<Bytes>,
     handshake: Option<Bytes>,
     outbox: WrittenOutbox,
+    publisher_delay: Option<Span>,
     subscriptions: Option<NonZeroUsize>,
     connections: Option<NonZeroUsize>,
 }
@@ -198,6 +199,7 @@ impl WrittenLimits {
         set_bytes(&mut limits.handshake_bytes, self.handshake);
         set_bytes(&mut limits.outbox.bytes, self.outbox.bytes);
         set_count(&mut limits.outbox.frames, self.outbox.messages);
+        set_span(&mut limits.publisher_delay, self.publisher_delay);
         set_count(&mut limits.subscriptions, self.subscriptions);
         set_count(&mut limits.connections, self.connections);
     }

@@ -1,20 +1,38 @@
-//! Pings for silent clients. Proxies forget silent connections, and networks fail without a word.
+//! Pings for silent clients, and the end of those that are gone. Proxies forget silent connections,
+//! and networks fail without a word.
+//!
+//! Two things end a connection: nothing comes back after a ping, or the socket takes nothing while
+//! output waits. A PHP publisher of WAMP v1 never reads after its WELCOME, so it never answers; the
+//! connection decides whether silence matters ([`Keepalive::has_answered`]).
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::frame::PING_BYTES;
 use crate::wire::Wire;
 
-/// Pings a client every so often, and notices when nothing comes back.
+/// Pings a client at an interval, and notices when nothing comes back.
 pub(super) struct Keepalive {
     interval: Duration,
     timeout: Duration,
     /// Kept over turns: a timer costs when it is set, not while it runs.
     timer: Pin<Box<Sleep>>,
-    /// A ping is out; the timer says until when something has to come.
-    waiting: bool,
+    awaited: Awaited,
+    /// Whether the client has ever answered a ping.
+    answered: bool,
+}
+
+/// What has to happen before the timer fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// Nothing: the next round begins then.
+    Nothing,
+    /// Anything has to come from the client: a ping is out.
+    Answer,
+    /// The socket has to take more than these bytes. There is no ping: it would wait behind them.
+    Progress { written: u64 },
 }
 
 /// What it is time for.
@@ -24,11 +42,29 @@ pub(super) enum Due {
     Ping,
     /// Nothing has come since the last ping.
     Silence,
+    /// The socket has taken nothing for the timeout, while output waited.
+    Stall,
 }
 
 impl Keepalive {
     pub(super) fn new(interval: Duration, timeout: Duration) -> Self {
-        Self { interval, timeout, timer: Box::pin(sleep(interval)), waiting: false }
+        let timer = Box::pin(sleep(interval));
+        Self { interval, timeout, timer, awaited: Awaited::Nothing, answered: false }
+    }
+
+    /// A pong has come.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+
+    /// Whether the client has ever answered a ping.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// How long a client may read nothing.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Waits until something is due. It may be dropped and called again.
@@ -36,20 +72,43 @@ impl Keepalive {
         loop {
             self.timer.as_mut().await;
             let heard = wire.take_heard();
-            if !self.waiting {
-                self.waiting = true;
-                self.set(self.timeout);
-                return Due::Ping;
+            let awaited = std::mem::replace(&mut self.awaited, Awaited::Nothing);
+            let rest = self.interval.saturating_sub(self.timeout);
+            match awaited {
+                Awaited::Nothing => {
+                    self.set(self.timeout);
+                    if let Some(written) = stuck(wire) {
+                        self.awaited = Awaited::Progress { written };
+                    } else {
+                        self.awaited = Awaited::Answer;
+                        if !wire.outbox().is_blocked() {
+                            return Due::Ping;
+                        }
+                    }
+                }
+                Awaited::Answer => {
+                    self.set(rest);
+                    if !heard {
+                        return Due::Silence;
+                    }
+                }
+                Awaited::Progress { written } => {
+                    self.set(rest);
+                    if stuck(wire) == Some(written) {
+                        return Due::Stall;
+                    }
+                }
             }
-            if !heard {
-                return Due::Silence;
-            }
-            self.waiting = false;
-            self.set(self.interval.saturating_sub(self.timeout));
         }
     }
 
     fn set(&mut self, wait: Duration) {
         self.timer.as_mut().reset(Instant::now() + wait);
     }
+}
+
+/// The bytes that the socket has taken so far, if it takes no more and more than a ping waits.
+fn stuck(wire: &Wire) -> Option<u64> {
+    let outbox = wire.outbox();
+    (outbox.is_blocked() && outbox.bytes() > PING_BYTES).then(|| outbox.pressure().written)
 }

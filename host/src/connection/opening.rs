@@ -100,6 +100,7 @@ async fn greet(
     let client = app.gate.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
     let mut dialogue = wamp::Session::new(upgrade.dialect);
     let wire = Wire::new(stream, app.config.limits.outbox);
+    wire.probe_when_silent_for(app.config.keepalive.interval);
     let mut member = None;
     let mut greeting = Vec::new();
     if upgrade.dialect == Dialect::V1 {

@@ -34,13 +34,18 @@ pub(crate) struct Back {
 
 impl Back {
     pub(crate) fn office() -> Self {
+        Self::configured("")
+    }
+
+    /// With further settings.
+    pub(crate) fn configured(more: &str) -> Self {
         let users = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
         std::fs::write(users.path(), USERS).unwrap();
         let config = exchanged(block("yaml", "tickets:"), "{ env: ORO_SECRET }", SECRET);
         let database = "sql: { url: { env: ORO_DB_DSN } }";
         let config = exchanged(&config, database, &format!("file: {}", users.path().display()));
         let site = oro();
-        let server = Server::configured(site.path(), &config);
+        let server = Server::configured(site.path(), &format!("{config}\n{more}"));
         Self { _users: users, _site: site, server }
     }
 
@@ -92,6 +97,56 @@ async fn ticket(holder: &[&str]) -> String {
     let (code, out) = php("ticket.php", &[&[SECRET], holder].concat()).await;
     assert_eq!(code, Some(0), "{out}");
     out.trim_end().to_owned()
+}
+
+/// A command of the back end that works for longer than any keepalive between two publications, such
+/// as one that turns the maintenance mode on and off again. By the real clock, with the defaults.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_is_silent_for_75_seconds_loses_nothing() {
+    silent(Back::office(), "75").await;
+}
+
+/// The same for each publisher, with a keepalive that is over several times in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_is_silent_for_many_keepalives_loses_nothing() {
+    let keepalive = "keepalive: { interval: 100ms, timeout: 50ms }\n";
+    silent(Back::configured(keepalive), "1.5").await;
+}
+
+async fn silent(back: Back, pause: &str) {
+    let mut page = back.page().await;
+    page.subscribe("oro/maintenance");
+    page.round_trip().await;
+    let events = [json!({"isOn": true, "userId": null}), json!({"isOn": false, "userId": null})];
+    let publishing = PUBLISHERS.map(|how| {
+        let mut command = Command::new("php");
+        command.arg(build::root().join("tests/peers/php/publish.php"));
+        command.args([
+            how,
+            &format!("tcp://{}", back.server.addr),
+            "/ws",
+            SECRET,
+            "oro/maintenance",
+        ]);
+        command.args(events.iter().map(Value::to_string)).env("PAUSE", pause);
+        command.stdin(Stdio::null()).kill_on_drop(true).output()
+    });
+    let said = futures_util::future::join_all(publishing);
+    let said = tokio::time::timeout(std::time::Duration::from_secs(180), said);
+    for output in said.await.expect("PHP ends") {
+        let output = output.expect("php runs");
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && !out.contains("false"), "{out}");
+    }
+    let (mut on, mut off) = (0, 0);
+    while on + off < 2 * PUBLISHERS.len() {
+        match page.event().await.event["isOn"].as_bool() {
+            Some(true) => on += 1,
+            Some(false) => off += 1,
+            None => panic!("an event of maintenance says whether it is on"),
+        }
+    }
+    assert_eq!((on, off), (PUBLISHERS.len(), PUBLISHERS.len()));
 }
 
 /// What an application's own code has made of these; without it, script and server could agree on

@@ -129,6 +129,13 @@ function autobahn() {
         const publication = await session.publish(topic, fromLine(args ?? []), fromLine(kwargs ?? {}), options);
         return { publication: publication?.id };
       },
+      async burst({ procedure, count, size }) {
+        // Everything is asked before anything is awaited.
+        const text = 'x'.repeat(size);
+        const calls = Array.from({ length: count }, (_, n) => session.call(procedure, [`${n} ${text}`]));
+        const results = await Promise.all(calls);
+        return { whole: results.filter((result, n) => result === `${n} ${text}`).length };
+      },
       async call({ procedure, args, kwargs }) {
         const result = await session.call(procedure, fromLine(args ?? []), fromLine(kwargs ?? {}));
         // The library gives a result of one value as that value, and any other as an object.

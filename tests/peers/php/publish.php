@@ -6,6 +6,9 @@
  *
  *     php publish.php HOW tcp://HOST:PORT PATH SECRET TOPIC JSON…
  *
+ * With PAUSE=SECONDS in the environment it is silent for so long before each event but the first, as
+ * a command of the back end is that works in between.
+ *
  * HOW is who publishes: `blind` (the client library of GosWebSocketBundle 0.1, and Oro 3.x) reads
  * nothing but the status line; `buffered` (the library from 1.0 on) takes WELCOME from what one
  * read has brought along with that line; `silence` (Oro 4.2 and later) reads until a millisecond
@@ -122,7 +125,8 @@ try {
     exit(1);
 }
 report(['session' => $session]);
-foreach (array_slice($argv, 6) as $json) {
+foreach (array_slice($argv, 6) as $number => $json) {
+    usleep($number === 0 ? 0 : (int) (1_000_000 * (float) getenv('PAUSE')));
     // Payloads are PHP's arrays by now, so that an empty object has become an empty list.
     $payload = json_decode($json, true, 512, JSON_THROW_ON_ERROR);
     $frame = frame(json_encode([7, $topic, $payload, [], []], JSON_THROW_ON_ERROR));

@@ -127,6 +127,13 @@ async def run_autobahn(url, realm, names):
         if acknowledged is not None:
             return {"publication": (await acknowledged).id}
 
+    async def burst(session, command):
+        # Everything is asked before anything is awaited.
+        text = "x" * command["size"]
+        calls = [session.call(command["procedure"], f"{n} {text}") for n in range(command["count"])]
+        results = await asyncio.gather(*calls)
+        return {"whole": sum(result == f"{n} {text}" for n, result in enumerate(results))}
+
     async def call(session, command):
         # With options of this kind a result is an object of args and kwargs, whatever is in it.
         result = await session.call(
@@ -155,7 +162,7 @@ async def run_autobahn(url, realm, names):
             )
             client = {
                 do.__name__: lambda command, do=do: do(self, command)
-                for do in (subscribe, unsubscribe, publish, call, register, leave)
+                for do in (subscribe, unsubscribe, publish, burst, call, register, leave)
             }
             self.obeying = asyncio.ensure_future(obey(client))
             self.obeying.add_done_callback(lambda _done: asyncio.get_running_loop().stop())
