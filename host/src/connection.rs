@@ -146,13 +146,12 @@ impl Connection {
         loop {
             let is_full = messages >= BATCH_MESSAGES || bytes >= BATCH_BYTES;
             let goes_on = !self.batch.is_empty() && !is_full;
-            let turn = match if goes_on { self.reader.ready() } else { None } {
-                Some(received) => received.into(),
-                None => {
-                    self.batch.flush();
-                    (messages, bytes) = (0, 0);
-                    self.turn().await
-                }
+            let turn = if goes_on && let Some(received) = self.reader.ready() {
+                received.into()
+            } else {
+                self.batch.flush();
+                (messages, bytes) = (0, 0);
+                self.turn().await
             };
             let message = match turn {
                 Turn::Message(message) => message,

@@ -132,7 +132,7 @@ async fn silent(back: Back, pause: &str) {
         command.stdin(Stdio::null()).kill_on_drop(true).output()
     });
     let said = futures_util::future::join_all(publishing);
-    let said = tokio::time::timeout(std::time::Duration::from_secs(180), said);
+    let said = tokio::time::timeout(std::time::Duration::from_mins(3), said);
     for output in said.await.expect("PHP ends") {
         let output = output.expect("php runs");
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
