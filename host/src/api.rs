@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Method, Request};
+use jackfield_text::Untrusted;
 use jackfield_wamp::error_uri;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -23,7 +24,6 @@ use tracing::warn;
 use crate::app::App;
 use crate::config;
 use crate::http::Answer;
-use crate::recurring::Recurring;
 
 mod body;
 mod call;
@@ -41,8 +41,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// On an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Characters of a stranger's text that are shown in a log.
-const SHOWN: usize = 128;
+/// Bytes of a client's text that are shown in a log.
+const MAX_LOGGED_BYTES: usize = 128;
 
 /// Bytes of the longest key that tells repeated requests.
 const LONGEST_KEY: usize = 255;
@@ -50,8 +50,6 @@ const LONGEST_KEY: usize = 255;
 /// The API of a server that has one.
 pub(crate) struct Api {
     tokens: Tokens,
-    /// Tokens that nobody here has: somebody has mistaken theirs, or guesses.
-    wrong: Recurring<()>,
     repeats: Arc<Repeats>,
     /// Each request that is handled has one; it bounds the memory of bodies.
     places: Arc<Semaphore>,
@@ -72,7 +70,6 @@ impl Api {
         }
         Ok(Some(Self {
             tokens: Tokens::fetch(tokens, config.limits.outbox)?,
-            wrong: Recurring::default(),
             repeats: Arc::default(),
             places: Arc::new(Semaphore::new(*requests)),
             body: *body,
@@ -109,7 +106,7 @@ impl Api {
             return Err(Problem::method_not_allowed());
         }
         let token = self.tokens.find(request.headers().get(AUTHORIZATION));
-        let token = token.inspect_err(|problem| self.tell(problem, request.headers()))?;
+        let token = token.inspect_err(|problem| tell(problem, request.headers()))?;
         check_kind(request.headers())?;
         let key = repeat_key(request.headers())?;
         if app.is_stopping() {
@@ -123,19 +120,6 @@ impl Api {
             Some(key) => self.once(key, task).await,
             // A task of its own ends what it began, whether or not its client waits for it.
             None => tokio::spawn(task.run()).await.map_err(|_panic| Problem::failed()),
-        }
-    }
-
-    /// Tells the operator of a token that is none. The log says from where, but of a client behind a
-    /// proxy only the request does.
-    fn tell(&self, problem: &Problem, headers: &HeaderMap) {
-        if problem.is_wrong_token()
-            && let Some(times) = self.wrong.happened((), Instant::now())
-        {
-            let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
-            let forwarded = forwarded.map_or_else(|| "nobody".to_owned(), |it| format!("{it:?}"));
-            let forwarded_for: String = forwarded.chars().take(SHOWN).collect();
-            warn!(times, %forwarded_for, "a request to the HTTP API is refused: its token is unknown");
         }
     }
 
@@ -203,6 +187,17 @@ impl Task {
         };
         drop(place);
         answer.unwrap_or_else(Problem::answer)
+    }
+}
+
+/// Tells the operator of a token that is none: somebody has mistaken theirs, or guesses. The log says
+/// from where, but of a client behind a proxy only the request does.
+fn tell(problem: &Problem, headers: &HeaderMap) {
+    if problem.is_wrong_token() {
+        let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
+        let forwarded = forwarded.map_or_else(|| "nobody".to_owned(), |it| format!("{it:?}"));
+        let forwarded_for = Untrusted::new(forwarded).at_most(MAX_LOGGED_BYTES);
+        warn!(%forwarded_for, "a request to the HTTP API is refused: its token is unknown");
     }
 }
 

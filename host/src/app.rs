@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use jackfield_broker::Realm;
 use jackfield_sandbox::{Audience, InstanceMemory, Sandbox};
@@ -12,7 +11,7 @@ use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::api::Api;
 use crate::config::{Config, ConfigError};
@@ -23,8 +22,7 @@ use crate::generation::Generation;
 use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
-use crate::throttle::Throttle;
-use crate::{listener, shutdown};
+use crate::{listener, open_files, shutdown};
 
 /// A running server.
 pub(crate) struct App {
@@ -37,8 +35,6 @@ pub(crate) struct App {
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
     pub(crate) gate: Gate,
-    /// What is logged of those who are not let in.
-    pub(crate) denials: Throttle,
     reloader: Arc<Reloader>,
     /// What the instances of all plugins hold together.
     pub(crate) instance_memory: InstanceMemory,
@@ -124,7 +120,6 @@ pub async fn serve(
         realms: dispatches.iter().map(by_name).collect(),
         default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
         gate,
-        denials: Throttle::new(Instant::now()),
         reloader: Arc::clone(&reloader),
         instance_memory,
         stopping: watch::Sender::new(false),
@@ -133,6 +128,7 @@ pub async fn serve(
         config,
     });
 
+    let limit = open_files::connections(app.config.limits.connections, open_files::raise_limit());
     let listen = app.config.listen;
     let failed = |error| ServeError::Listen(listen, error);
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
@@ -157,10 +153,12 @@ pub async fn serve(
     if app.demo == Demo::On {
         info!("the demo is at http://{address}/demo/");
     }
-    writeln!(announce, "listening on ws://{address}/")?;
-    announce.flush()?;
+    let announced = writeln!(announce, "listening on ws://{address}/");
+    if let Err(error) = announced.and_then(|()| announce.flush()) {
+        warn!("failed to announce the address on stdout: {error}");
+    }
 
-    let connections = listener::accept(Arc::clone(&app), listener, stop).await;
+    let connections = listener::accept(Arc::clone(&app), listener, limit, stop).await;
     watching.abort();
     shutdown::drain(&app, connections, app.config.shutdown_grace).await;
     Ok(())

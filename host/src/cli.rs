@@ -21,10 +21,12 @@ mod settings;
 pub mod subscribe;
 pub mod ticket;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jackfield_text::Terminal;
 
 /// A WAMP broker whose topic handlers are WebAssembly components, replaced while it runs.
 #[derive(Debug, Parser)]
@@ -63,7 +65,7 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let out = &mut io::stdout().lock();
+    let out = &mut Terminal::new(io::stdout().lock());
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Publish(args) => publish::run(args),
@@ -89,9 +91,14 @@ fn ended(result: io::Result<bool>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            // There is nowhere left to report that stderr fails as well.
-            let _ = writeln!(io::stderr(), "error: failed to write the answer: {error}");
+            say(format_args!("error: failed to write the answer: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells the user something on stderr. If that cannot be written, there is nowhere left to say so,
+/// and the exit code has to do.
+fn say(text: impl Display) {
+    let _unwritten = writeln!(Terminal::new(io::stderr()), "{text}");
 }

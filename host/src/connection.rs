@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use crate::app::App;
 use crate::backpressure::wait_for_room;
 use crate::dispatch::Dispatch;
-use crate::throttle::Throttle;
+use crate::listener::Place;
 use crate::wire::Wire;
 use crate::{frame, shutdown};
 
@@ -51,8 +51,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// A task is as large as its largest state for as long as it lives, and most connections are idle
 /// most of the time: what is large and short (opening, farewells, calls into wasm) is boxed where
 /// it begins.
-pub(crate) async fn serve(app: Arc<App>, stream: TcpStream) -> Result<(), Ended> {
-    match Box::pin(opening::open(app, stream)).await? {
+pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, place: &Place) -> Result<(), Ended> {
+    match Box::pin(opening::open(app, stream, place)).await? {
         Some(mut connection) => connection.run().await,
         None => Ok(()),
     }
@@ -82,13 +82,13 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// Tells the operator. What any stranger can bring about, as often as they please, is no news
-    /// unless somebody asks for it.
-    pub(crate) fn log(&self, denials: &Throttle) {
+    /// Tells the operator what they may have to act on; the rest, which is ordinary, is for those
+    /// who debug. The log bounds how many lines of a kind clients can cause ([`crate::log`]).
+    pub(crate) fn log(&self) {
         match self {
             Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
-            // Whoever was refused asks why, and nobody but the operator can tell.
-            Self::Denied(_) => denials.warn(self),
+            // Clients are not told why they are refused; the operator can say.
+            Self::Denied(_) => warn!("{self}"),
             Self::Handshake(_)
             | Self::Violation(_)
             | Self::Refused(_)

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jackfield_auth::{Auth, AuthSettings, Authenticated, SetupError};
+use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 
 use crate::config::Entrance;
@@ -21,6 +22,9 @@ mod proxies;
 use files::Files;
 pub(crate) use origins::Origins;
 pub(crate) use proxies::Networks;
+
+/// Bytes of a client's text that are shown in a log.
+const MAX_LOGGED_BYTES: usize = 100;
 
 /// The rules of the entrance, and what proofs are judged by.
 pub(crate) struct Gate {
@@ -229,7 +233,7 @@ pub(crate) fn claims(who: &Authenticated) -> String {
 fn shown(written: &str) -> String {
     let end = written.find(['&', '=', ';']).unwrap_or(written.len());
     let text = written.get(..end).unwrap_or_default();
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    Untrusted::new(text).at_most(MAX_LOGGED_BYTES).to_string()
 }
 
 fn is_https(proto: &str) -> bool {

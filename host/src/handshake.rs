@@ -101,6 +101,9 @@ fn parse(bytes: &[u8]) -> Option<Result<Opening, Refusal>> {
             return Some(Err(Refusal::new("400 Bad Request", message)));
         }
     };
+    if let Some(name) = repeated(request.headers.iter().map(|field| field.name)) {
+        return Some(Err(Refusal::repeated(name)));
+    }
     let upgrade =
         lists(&request, "Upgrade", "websocket") && lists(&request, "Connection", "upgrade");
     if !upgrade || has_body(&request) {
@@ -119,8 +122,8 @@ fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening,
         return Err(Refusal { header: "Allow: GET\r\n", ..refusal });
     }
     // RFC 9112, section 3.2.
-    if header_lines(request, "Host").count() != 1 {
-        return Err(Refusal::new("400 Bad Request", "there has to be one Host header"));
+    if header_lines(request, "Host").next().is_none() {
+        return Err(Refusal::new("400 Bad Request", "there has to be a Host header"));
     }
     if header(request, "Sec-WebSocket-Version") != Some("13") {
         let refusal = Refusal::new("426 Upgrade Required", "Sec-WebSocket-Version has to be 13");
@@ -149,6 +152,47 @@ impl Refusal {
     pub(crate) fn new(status: &'static str, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), header: "" }
     }
+
+    /// A header that has one value was sent with several.
+    pub(crate) fn repeated(name: &str) -> Self {
+        Self::new("400 Bad Request", format!("the header {name} is there more than once: send one"))
+    }
+
+    /// As many connections are open as may be.
+    pub(crate) fn full() -> Self {
+        let refusal = Self::new("503 Service Unavailable", "too many connections: try again later");
+        Self { header: "Retry-After: 5\r\n", ..refusal }
+    }
+}
+
+/// Headers with a single value. Sent twice, a server and the proxy before it may each go by
+/// another one (RFC 9110, section 5.3). `X-Forwarded-For` and `X-Forwarded-Proto` are not among
+/// them: proxies add lines of their own, and the nearest is the last.
+const SINGLE_VALUED: [&str; 10] = [
+    "Authorization",
+    "Content-Length",
+    "Content-Type",
+    "Expect",
+    "Host",
+    "Idempotency-Key",
+    "Origin",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Transfer-Encoding",
+];
+
+/// The header with a single value that is among these names more than once, if one is.
+pub(crate) fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+    let mut seen = [false; SINGLE_VALUED.len()];
+    for name in names {
+        let known = SINGLE_VALUED.iter().zip(&mut seen);
+        for (single, seen) in known.filter(|(single, _)| name.eq_ignore_ascii_case(single)) {
+            if std::mem::replace(seen, true) {
+                return Some(single);
+            }
+        }
+    }
+    None
 }
 
 /// Whether the text is 16 bytes in base64. Nothing depends on which.

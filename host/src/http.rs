@@ -26,13 +26,15 @@ use crate::api;
 use crate::app::App;
 use crate::connection::Ended;
 use crate::gate::Denial;
-use crate::handshake::{Forwarded, Refusal};
+use crate::handshake::{Forwarded, Refusal, repeated};
+use crate::listener::Place;
 
 mod answer;
 mod assets;
 mod rewound;
 
 pub(crate) use answer::Answer;
+use answer::CONTENT_POLICY;
 pub use assets::Demo;
 use rewound::Rewound;
 
@@ -71,6 +73,7 @@ pub(crate) async fn serve(
     app: &Arc<App>,
     stream: TcpStream,
     head: Vec<u8>,
+    place: &Place,
 ) -> Result<Option<(TcpStream, Vec<u8>)>, Ended> {
     let (hand_back, mut upgrade) = mpsc::channel(1);
     let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
@@ -93,6 +96,8 @@ pub(crate) async fn serve(
         .max_buf_size(app.config.limits.handshake_bytes.max(LEAST_BUFFER))
         // Whoever ends its side once it has asked still wants the answer.
         .half_close(true)
+        // A reserved place is for one answer.
+        .keep_alive(!place.is_reserved())
         .serve_connection(TokioIo::new(Rewound::new(stream, head, idle)), service);
     let mut stopping = false;
     let served = loop {
@@ -122,7 +127,9 @@ pub(crate) async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
     let length = message.len() + 1;
     let response = format!(
         "HTTP/1.1 {status}\r\n{header}Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{message}\n"
+         Content-Length: {length}\r\nCache-Control: no-store\r\n\
+         Content-Security-Policy: {CONTENT_POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
+         Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{message}\n"
     );
     // Whoever asked and does not wait for the answer does not get one.
     let _gone = stream.write_all(response.as_bytes()).await;
@@ -137,9 +144,14 @@ async fn part(mut stream: TcpStream) {
 }
 
 async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    // Of a connection's first request, the handshake has looked.
+    if let Some(name) = repeated(request.headers().iter().map(|(name, _)| name.as_str())) {
+        let message = Refusal::repeated(name).message;
+        return Answer::text(StatusCode::BAD_REQUEST, message + "\n");
+    }
     if let Err(denial) = check(app, &request, peer) {
         let text = format!("{}\n", denial.refusal.message);
-        Ended::Denied(denial.reason).log(&app.denials);
+        Ended::Denied(denial.reason).log();
         return Answer::text(StatusCode::FORBIDDEN, text);
     }
     if let Some(file) = asset(app, &request) {
@@ -153,6 +165,8 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Ans
         (Method::GET | Method::HEAD, _) => Answer::text(StatusCode::UPGRADE_REQUIRED, PAGE)
             .with(UPGRADE, "websocket")
             .with(CONNECTION, "upgrade"),
+        // What a load balancer asks that is told no more than the port.
+        (Method::OPTIONS, _) => Answer::empty(StatusCode::OK).allowing("GET, HEAD, OPTIONS"),
         (_, "/" | "/health") => only_read(),
         _ => Answer::text(StatusCode::NOT_FOUND, "there are POST /api/publish and /api/call\n"),
     }

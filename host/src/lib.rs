@@ -20,7 +20,8 @@
 //! - [`compiler`]: the process that compiles a component;
 //! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
 //!   notices changes; [`reload`] swaps generations;
-//! - [`recurring`]: how often the log says the same; [`throttle`]: how much of one kind;
+//! - [`log`]: the log's form, and how much of a kind it takes; [`recurring`]: how often it says the
+//!   same; [`open_files`]: the limit of open files;
 //! - [`shutdown`]: the end, in order.
 //!
 //! Protocol, routing, subscriptions and the sandbox are crates of their own, which know nothing of
@@ -43,11 +44,12 @@ mod handshake;
 pub mod http;
 mod ids;
 mod listener;
+mod log;
+mod open_files;
 mod recurring;
 pub mod reload;
 mod shutdown;
 pub mod site;
-mod throttle;
 mod timers;
 pub mod watch;
 mod wire;

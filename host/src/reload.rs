@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::generation::{Generation, Generations, Problem, Workshop, prepare};
+use crate::log;
 use crate::site::{ContentHash, Site, SiteError, Snapshot};
 use crate::watch::Watch;
 
@@ -180,7 +181,7 @@ impl Reloader {
             return;
         }
         for problem in &problems {
-            error!("{problem}");
+            error!(target: log::DIAGNOSIS, "{problem}");
         }
         error!(
             generation = before.generation,
@@ -254,7 +255,7 @@ fn texts(problems: &[Problem]) -> Vec<String> {
 
 fn report(generation: &Generation, began: Instant) {
     for warning in generation.warnings() {
-        warn!("{warning}");
+        warn!(target: log::DIAGNOSIS, "{warning}");
     }
     for plugin in generation.plugins() {
         let manifest = plugin.manifest();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jackfield_broker::Closing;
 use jackfield_wamp::error_uri;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,11 +16,30 @@ use tracing::{info, warn};
 
 use crate::app::App;
 
-/// Waits until the operator or the supervisor wants the process to end.
+/// Signals whose default is to end the process, and that ask for nothing here: log rotators and
+/// supervisors send `USR1` and `USR2` to whatever they look after, timers are inherited, and writing
+/// over a limit of file size is an error of that write.
+const MEANINGLESS: [Signal; 8] = [
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALARM,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::POWER,
+    Signal::XFSZ,
+];
+
+/// Waits until the operator or the supervisor wants the process to end. From now on, signals that
+/// mean nothing are ignored.
 ///
 /// # Errors
 /// When the signals cannot be listened to.
 pub(crate) fn requested() -> std::io::Result<impl Future<Output = ()>> {
+    for meaningless in MEANINGLESS {
+        // Once it has been listened to, a signal's default does not come back.
+        drop(signal(SignalKind::from_raw(meaningless.as_raw()))?);
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {

@@ -1,10 +1,21 @@
 //! A problem of a file that people write, with its place, and how it is shown to them.
 //!
 //! Every module that reads files makes these; the host prints them or sends them to the console.
+//! Paths, messages and lines quote what others wrote, so all of them are shown escaped and bounded:
+//! a file forges no diagnosis, and drives no terminal.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+
+use jackfield_text::Untrusted;
+
+/// Bytes of a message, or of help, that are shown.
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
+/// Characters of the offending line that are shown before and after the offending part.
+const MAX_CONTEXT_CHARS: usize = 120;
+/// Characters of the offending part that are shown.
+const MAX_MARKED_CHARS: usize = 200;
 
 /// One problem: where it is, what is wrong, what to do.
 ///
@@ -73,16 +84,16 @@ impl Diagnosis {
     pub fn warning(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {
             let Self { message, help, .. } = self;
-            write!(f, "{}warning: {message}", self.place())?;
-            help.iter().try_for_each(|help| write!(f, "\n  = help: {help}"))
+            write!(f, "{}warning: {}", self.place(), text(message))?;
+            help.iter().try_for_each(|help| write!(f, "\n  = help: {}", text(help)))
         })
     }
 
     /// `path:LINE:COLUMN: `, as far as it is known.
     fn place(&self) -> String {
         let Self { path, line, column, .. } = self;
-        match (path.as_str(), line) {
-            ("", 0) => String::new(),
+        match (Untrusted::new(path), line) {
+            (_, 0) if path.is_empty() => String::new(),
             (path, 0) => format!("{path}: "),
             (path, line) => format!("{path}:{line}:{column}: "),
         }
@@ -167,23 +178,77 @@ impl Place {
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, message, help, snippet, .. } = self;
-        write!(f, "{}error: {message}", self.place())?;
+        write!(f, "{}error: {}", self.place(), text(message))?;
         let margin = line.to_string().len();
-        if let Some(Snippet { text, width }) = snippet {
-            // A tab before the column is repeated below it, so that the caret stays under its text.
-            let indent: String = text
-                .chars()
-                .take(column.saturating_sub(1))
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
-            let carets = "^".repeat(*width);
-            write!(f, "\n{:margin$} |\n{line} | {text}\n{:margin$} | {indent}{carets}", "", "")?;
+        if let Some(snippet) = snippet {
+            let (text, marks) = snippet.shown(*column);
+            write!(f, "\n{:margin$} |\n{line} | {text}\n{:margin$} | {marks}", "", "")?;
         }
         if let Some(help) = help {
-            write!(f, "\n{:margin$} = help: {help}", "")?;
+            write!(f, "\n{:margin$} = help: {}", "", text(help))?;
         }
         Ok(())
     }
 }
 
+impl Snippet {
+    /// The line, cut to what is around the column, and the carets that go below it.
+    fn shown(&self, column: usize) -> (String, String) {
+        let chars = || self.text.chars();
+        let start = column.saturating_sub(1);
+        let end = start + self.width;
+        let skipped = start.saturating_sub(MAX_CONTEXT_CHARS);
+        let part = |from: usize, count: usize| {
+            let part: String = chars().skip(from).take(count).collect();
+            // Of all controls, a tab alone is what people write into a file on purpose.
+            Untrusted::new(part).at_most(usize::MAX).with_lines().to_string()
+        };
+        let ellipsis = |is_cut: bool| if is_cut { "…" } else { "" };
+        let before = ellipsis(skipped > 0).to_owned() + &part(skipped, start - skipped);
+        let marked = part(start, self.width.min(MAX_MARKED_CHARS));
+        let after = if self.width > MAX_MARKED_CHARS {
+            "…".to_owned()
+        } else {
+            part(end, MAX_CONTEXT_CHARS) + ellipsis(chars().count() > end + MAX_CONTEXT_CHARS)
+        };
+        // A tab before the column is repeated below it, so that the caret stays under its text.
+        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let carets = "^".repeat(marked.chars().count().max(1));
+        (before + &marked + &after, indent + &carets)
+    }
+}
+
+fn text(text: &str) -> impl fmt::Display {
+    Untrusted::new(text).at_most(MAX_MESSAGE_BYTES)
+}
+
 impl std::error::Error for Diagnosis {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_no_text_of_others_raw() {
+        let hostile = "\u{1b}[31mx\nsite/x.yml:1:1: error: forged\u{202e}";
+        let line = "a: \u{9b}31m\u{2028} # \u{1b}]0;x\u{7}";
+        let diagnosis = Diagnosis::at(hostile, line, 3..7, hostile).with_help(hostile);
+        let shown = diagnosis.to_string() + "\n" + &diagnosis.warning().to_string();
+        assert!(shown.chars().all(|c| c == '\n' || jackfield_text::is_printable(c)), "{shown}");
+        assert!(!shown.contains("\nsite/x.yml"), "{shown}");
+    }
+
+    #[test]
+    fn shows_a_part_of_a_long_line() {
+        let line = format!("{}\tkey: {}", "a".repeat(1 << 20), "b".repeat(1 << 20));
+        let diagnosis = Diagnosis::at("x.yml", &line, (1 << 20) + 1..(1 << 20) + 4, "no such key");
+        let shown = diagnosis.to_string();
+        let a = "a".repeat(119);
+        let marks = format!("…{a}\tkey: {}…", "b".repeat(118));
+        let carets = format!("{}\t^^^", " ".repeat(120));
+        let expect = format!("x.yml:1:1048578: error: no such key\n  |\n1 | {marks}\n  | {carets}");
+        assert_eq!(shown, expect);
+        let long = Diagnosis::at("x.yml", &line, 0..line.len(), "x".repeat(3 << 20));
+        assert!(long.to_string().len() < 6_000);
+    }
+}

@@ -109,8 +109,15 @@ async fn as_many_connect_as_may() {
     let server = Server::configured(site.path(), "limits: { connections: 2 }\n");
     let (_first, second) = (joined(&server).await, joined(&server).await);
     let third = try_join(&server).await;
-    assert!(matches!(&third, Err(NoSession::Refused(refused)) if refused.status.is_none()));
-    server.logged("connection refused: as many are open as may be");
+    assert!(matches!(&third, Err(NoSession::Refused(refused)) if refused.status == Some(503)));
+    server.logged("maximum connections reached (limits.connections = 2); answered 503");
+    // Health checks and people still get an answer, one for each connection.
+    assert_eq!(server.health()["sessions"], 2);
+    let answer = ask(server.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"),
+        "{answer}"
+    );
     drop(second);
     within("a free place", async { while try_join(&server).await.is_err() {} }).await;
 }

@@ -127,7 +127,7 @@ fn component(number: u32) -> Vec<u8> {
 }
 
 /// A guest in which one text is replaced by another of the same length.
-fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = std::fs::read(build::guest(guest)).unwrap();
     let places: Vec<usize> =

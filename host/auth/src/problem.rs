@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use jackfield_text::Untrusted;
 use serde_saphyr::{Error as YamlError, Location};
 
 /// As unlike as a misspelt key may be for it to be taken for the right one.
@@ -74,12 +75,13 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, message) = (Untrusted::new(&self.path), Untrusted::new(&self.message));
         match self.line {
-            0 => write!(f, "{}: error: {}", self.path, self.message)?,
-            line => write!(f, "{}:{line}:{}: error: {}", self.path, self.column, self.message)?,
+            0 => write!(f, "{path}: error: {message}")?,
+            line => write!(f, "{path}:{line}:{}: error: {message}", self.column)?,
         }
         match &self.help {
-            Some(help) => write!(f, "\n  = help: {help}"),
+            Some(help) => write!(f, "\n  = help: {}", Untrusted::new(help)),
             None => Ok(()),
         }
     }

@@ -13,6 +13,8 @@ mod sql;
 
 use std::sync::Arc;
 
+use jackfield_text::Untrusted;
+
 use crate::user::User;
 
 pub use file::FileUsers;
@@ -50,7 +52,7 @@ pub enum Anew {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsersError {
     /// It cannot be reached, or is too slow.
-    #[error("the users at {place} cannot be asked: {reason}")]
+    #[error("the users at {} cannot be asked: {}", Untrusted::new(place), Untrusted::new(reason))]
     Unreachable {
         /// Which source.
         place: Arc<str>,
@@ -58,7 +60,11 @@ pub enum UsersError {
         reason: String,
     },
     /// It answered something else than a user.
-    #[error("the users at {place} gave an answer that is of no use: {reason}")]
+    #[error(
+        "the users at {} gave an answer that is of no use: {}",
+        Untrusted::new(place),
+        Untrusted::new(reason)
+    )]
     Answer {
         /// Which source.
         place: Arc<str>,

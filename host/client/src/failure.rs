@@ -1,11 +1,13 @@
 //! Why a command did not come to its end: where it failed, in the server's own words where there
-//! are any.
+//! are any; those are shown escaped and bounded.
+
+use jackfield_text::Untrusted;
 
 /// Why a command did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// There is no WebSocket to be had, or not any more.
-    #[error("cannot connect to {url}: {message}")]
+    #[error("cannot connect to {url}: {}", Untrusted::new(message))]
     Connect {
         /// The server's, without what is secret in it.
         url: String,
@@ -13,10 +15,10 @@ pub enum Failure {
         message: String,
     },
     /// The connection ended before its time.
-    #[error("the connection was lost: {0}")]
+    #[error("the connection was lost: {}", Untrusted::new(.0))]
     Lost(String),
     /// The server said no.
-    #[error("{uri}: {message}")]
+    #[error("{}: {}", Untrusted::new(uri), Untrusted::new(message))]
     Refused {
         /// WAMP's error URI; of a handshake, the HTTP status.
         uri: String,
@@ -24,7 +26,7 @@ pub enum Failure {
         message: String,
     },
     /// The server said something that is not understood.
-    #[error("the server does not speak WAMP v2 as it should: {0}")]
+    #[error("the server does not speak WAMP v2 as it should: {}", Untrusted::new(.0))]
     Garbled(String),
 }
 

@@ -1,7 +1,10 @@
 //! Why a sandbox cannot be made or a plugin cannot be loaded. The reader is an operator: each text
 //! completes "failed to …", names the file, and says what to do.
 
+use std::fmt;
 use std::io;
+
+use jackfield_text::Untrusted;
 
 use crate::fault::Fault;
 
@@ -12,78 +15,92 @@ use crate::fault::Fault;
     reason = "fields are named after what they hold, and the text explains them"
 )]
 pub enum Error {
-    #[error("prepare the WebAssembly engine: {text}")]
+    #[error("prepare the WebAssembly engine: {}", shown(.text))]
     Engine { text: String },
     #[error("start the thread that counts the time of calls: {source}")]
     Ticker { source: io::Error },
-    #[error("load {file}: it is not WebAssembly; put a component there, or remove it")]
+    #[error("load {}: it is not WebAssembly; put a component there, or remove it", shown(.file))]
     NotWasm { file: String },
     #[error(
-        "load {file}: it is a core module, not a component; build it with \
-         `cargo build --release --target wasm32-wasip2`"
+        "load {}: it is a core module, not a component; build it with \
+         `cargo build --release --target wasm32-wasip2`",
+        shown(.file)
     )]
     CoreModule { file: String },
     #[error(
-        "load {file}: it is incomplete, {have} bytes of at least {need}; wait until it has been \
-         copied, or copy it again"
+        "load {}: it is incomplete, {have} bytes of at least {need}; wait until it has been \
+         copied, or copy it again",
+        shown(.file)
     )]
     Truncated { file: String, have: usize, need: usize },
-    #[error("load {file}: it is not a valid component, build it again: {text}")]
+    #[error("load {}: it is not a valid component, build it again: {}", shown(.file), shown(.text))]
     Invalid { file: String, text: String },
     #[error(
-        "load {file}: it has asynchronous functions (async lift or lower of the component model), \
+        "load {}: it has asynchronous functions (async lift or lower of the component model), \
          which plugins cannot have; build it with synchronous ones (componentize-qjs: `--sync`; \
-         wit-bindgen: without `async`)"
+         wit-bindgen: without `async`)",
+        shown(.file)
     )]
     Async { file: String },
     #[error(
-        "compile {file}: {text}\n  = help: build a simpler component; one that a compiler made \
-         stays far below these bounds"
+        "compile {}: {}\n  = help: build a simpler component; one that a compiler made stays far below \
+         these bounds",
+        shown(.file), shown(.text)
     )]
     TooComplex { file: String, text: String },
     #[error(
-        "compile {file}: the compiler exceeded its {what} limit ({key} = {limit})\n  = help: \
+        "compile {}: the compiler exceeded its {what} limit ({key} = {limit})\n  = help: \
          build a smaller component, or raise `{key}`; the file is compiled again when it changes \
-         or a limit does"
+         or a limit does",
+        shown(.file)
     )]
     CompileLimit { file: String, what: &'static str, key: &'static str, limit: String },
-    #[error("compile {file}: the compiler failed: {text}")]
+    #[error("compile {}: the compiler failed: {}", shown(.file), shown(.text))]
     Compiler { file: String, text: String },
     #[error(
-        "load {file}: it imports `{import}`, which is not granted; grant `{interface}` to the \
-         plugin, or use one that does without"
+        "load {}: it imports `{}`, which is not granted; grant `{interface}` to the plugin, or use \
+         one that does without",
+        shown(.file), shown(.import)
     )]
     NotGranted { file: String, import: String, interface: &'static str },
     #[error(
-        "load {file}: it imports `{import}`, which plugins are not offered; remove what needs it \
-         from the plugin"
+        "load {}: it imports `{}`, which plugins are not offered; remove what needs it \
+         from the plugin",
+        shown(.file), shown(.import)
     )]
     UnknownImport { file: String, import: String },
     #[error(
-        "load {file}: it was built for version {found} of the plugin contract, and this host \
-         speaks {spoken}; build it with the SDK of this version"
+        "load {}: it was built for version {} of the plugin contract, and this host \
+         speaks {spoken}; build it with the SDK of this version",
+        shown(.file), shown(.found)
     )]
     OtherVersion { file: String, found: String, spoken: &'static str },
     #[error(
-        "load {file}: it is a component, but not a plugin: it does not export `{expected}`; build \
-         it with the plugin SDK"
+        "load {}: it is a component, but not a plugin: it does not export `{expected}`; build \
+         it with the plugin SDK",
+        shown(.file)
     )]
     NotAPlugin { file: String, expected: String },
     #[error(
-        "load {file}: it does not fit the plugin contract; build it with the plugin SDK: {text}"
+        "load {}: it does not fit the plugin contract; build it with the plugin SDK: {}",
+        shown(.file), shown(.text)
     )]
     Mismatch { file: String, text: String },
-    #[error("load {file}: {fault}")]
+    #[error("load {}: {fault}", shown(.file))]
     Describe { file: String, fault: Box<Fault> },
-    #[error("load {file}: what it says of itself in `describe` is wrong: {text}")]
+    #[error(
+        "load {}: what it says of itself in `describe` is wrong: {}",
+        shown(.file), shown(.text)
+    )]
     Manifest { file: String, text: String },
     #[error(
-        "configure plugin {plugin} for route {route}: it offers no handler `{handler}`, but {offered}"
+        "configure plugin {} for route {}: it offers no handler `{}`, but {}",
+        shown(.plugin), shown(.route), shown(.handler), shown(.offered)
     )]
     UnknownHandler { plugin: String, route: String, handler: String, offered: String },
-    #[error("configure plugin {plugin} for route {route}: {text}")]
+    #[error("configure plugin {} for route {}: {}", shown(.plugin), shown(.route), shown(.text))]
     Refused { plugin: String, route: String, handler: String, text: String },
-    #[error("start plugin {plugin}: {fault}")]
+    #[error("start plugin {}: {fault}", shown(.plugin))]
     Start { plugin: String, fault: Box<Fault> },
 }
 
@@ -97,4 +114,9 @@ impl Error {
         }
         Self::Invalid { file, text: text.to_owned() }
     }
+}
+
+/// What a file is called, or says: its author may be anybody.
+fn shown(text: &str) -> impl fmt::Display {
+    Untrusted::new(text)
 }

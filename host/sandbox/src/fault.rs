@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use jackfield_text::Untrusted;
+
 use crate::compile::size;
 use crate::engine::address_space;
 use crate::manifest::Hook;
@@ -53,7 +55,7 @@ pub enum Occasion {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
     /// The plugin's code failed; the text is the runtime's.
-    #[error("trapped: {0}")]
+    #[error("trapped: {}", Untrusted::new(.0))]
     Trap(String),
     /// The plugin ended its process.
     #[error("called exit with code {0}")]
@@ -80,14 +82,14 @@ pub enum FaultKind {
     #[error("gave more than its {0} effects")]
     Effects(usize),
     /// The answer or an effect is not what the contract asks for; the text says how.
-    #[error("gave a bad answer: {0}")]
+    #[error("gave a bad answer: {}", Untrusted::new(.0))]
     BadAnswer(String),
     /// The plugin called something that plugins are not given, and that cannot answer "no"; the text
     /// names it.
     #[error("called {0}, which plugins are not given: there is no network")]
     Denied(String),
     /// No fresh instance could be made after an earlier fault.
-    #[error("cannot be restarted: {0}")]
+    #[error("cannot be restarted: {}", Untrusted::new(.0))]
     Restart(String),
     /// The handler failed so often that it is not called for a while.
     #[error("is on hold after repeated faults")]
@@ -102,9 +104,12 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin {}, {}: {}", self.plugin, self.occasion, self.kind)?;
+        write!(f, "plugin {}, {}: {}", Untrusted::new(&self.plugin), self.occasion, self.kind)?;
         match &self.stderr {
-            Some(text) => write!(f, " (stderr: {})", text.trim_end().replace('\n', " / ")),
+            Some(text) => {
+                let text = text.trim_end().replace('\n', " / ");
+                write!(f, " (stderr: {})", Untrusted::new(text))
+            }
             None => Ok(()),
         }
     }
@@ -115,9 +120,11 @@ impl fmt::Display for Occasion {
         match self {
             Self::Describe => f.write_str("describe"),
             Self::Configure { handler, route } => {
+                let (handler, route) = (Untrusted::new(handler), Untrusted::new(route));
                 write!(f, "configure of handler {handler} for route {route}")
             }
             Self::Hook { hook, handler, topic } => {
+                let (handler, topic) = (Untrusted::new(handler), Untrusted::new(topic));
                 write!(f, "{hook} of handler {handler} for topic {topic}")
             }
         }

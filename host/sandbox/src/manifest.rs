@@ -5,12 +5,14 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use jackfield_text::is_printable;
+
 use crate::contract::handler;
 
 /// What a plugin is and offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Names the plugin, and its store: 1 to 128 bytes without control characters.
+    /// Names the plugin, and its store: 1 to 128 bytes of printable characters.
     pub name: String,
     /// As the author counts; for people.
     pub version: String,
@@ -21,7 +23,7 @@ pub struct Manifest {
 /// One handler of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerDescription {
-    /// What a route refers to: 1 to 128 bytes without control characters.
+    /// What a route refers to: 1 to 128 bytes of printable characters.
     pub name: String,
     /// The hooks that it wants to be called for.
     pub hooks: Hooks,
@@ -161,8 +163,10 @@ fn name(what: &str, text: String) -> Result<String, String> {
     if text.len() > MAX_NAME {
         return Err(format!("{what} is {} bytes long; {MAX_NAME} are the most", text.len()));
     }
-    if text.chars().any(char::is_control) {
-        return Err(format!("{what}, {text:?}, contains control characters"));
+    if !text.chars().all(is_printable) {
+        return Err(format!(
+            "{what}, {text:?}, contains control characters or others that cannot be shown"
+        ));
     }
     Ok(text)
 }
@@ -181,7 +185,7 @@ fn interval(handler: &str, milliseconds: u64) -> Result<Duration, String> {
 
 /// One line of what may be a longer text.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).take(MAX_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -220,6 +224,7 @@ mod tests {
         check("chat", &["a", "b", "été"], Ok(()));
         check("", &["a"], Err("the name of the plugin is empty"));
         check("a\nb", &["a"], Err("control characters"));
+        check("a\u{202e}b", &["a"], Err("\"a\\u{202e}b\", contains control characters"));
         check(&"x".repeat(129), &["a"], Err("129 bytes long"));
         check("chat", &[], Err("no handler"));
         check("chat", &["a", ""], Err("the name of a handler is empty"));

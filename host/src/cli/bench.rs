@@ -9,6 +9,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jackfield_bench::plan::{Dialect, Plan, Serializer, Target, Work};
 
+use super::say;
+
 /// What `jackfield bench` is told.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -168,7 +170,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> io::Result<ExitCode> {
     let plan = common.plan(work);
     let mut err = io::stderr();
     if let Err(error) = plan.check() {
-        writeln!(err, "error: {error}\n\nFor more information, try '--help'.")?;
+        say(format_args!("error: {error}\n\nFor more information, try '--help'."));
         return Ok(ExitCode::from(USAGE));
     }
     let terminal = err.is_terminal();
@@ -182,13 +184,13 @@ pub fn run(args: Args, out: &mut dyn Write) -> io::Result<ExitCode> {
     };
     let result = jackfield_bench::run(&plan, &mut line);
     if terminal {
-        write!(err, "\r\x1b[K")?;
+        let _unseen = write!(err, "\r\x1b[K");
     }
     match result {
         Ok(report) if json => writeln!(out, "{}", report.json())?,
         Ok(report) => write!(out, "{}", report.text())?,
         Err(failure) => {
-            writeln!(err, "error: {failure}")?;
+            say(format_args!("error: {failure}"));
             return Ok(ExitCode::FAILURE);
         }
     }

@@ -1,7 +1,6 @@
 //! `jackfield maintenance on|off`: tells every open back office of OroPlatform that maintenance
 //! begins or ends, as the application itself does: `{"isOn", "userId"}` on `oro/maintenance`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use serde_json::json;
 
 use super::publish::publish;
 use super::remote::{self, Remote};
+use super::say;
 
 const TOPIC: &str = "oro/maintenance";
 
@@ -46,7 +46,7 @@ pub fn run(args: Args) -> ExitCode {
         remote::within(timeout, publish(remote, TOPIC, options, payload)).await?;
         let state = if state == State::On { "on" } else { "off" };
         // Nothing depends on it; as with `publish`, stdout is for what scripts read.
-        let _ = writeln!(io::stderr(), "published to {TOPIC}: maintenance is {state}");
+        say(format_args!("published to {TOPIC}: maintenance is {state}"));
         Ok(())
     })
 }

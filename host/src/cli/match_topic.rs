@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 
 use jackfield_routing::{Outcome, Route};
+use jackfield_text::Untrusted;
 
 use crate::generation::no_uri;
 
 use super::judge::{Judgement, SiteArgs};
 use super::routes::plugin;
+use super::say;
 
 /// What `jackfield match` is told.
 #[derive(Debug, clap::Args)]
@@ -25,7 +27,10 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let judgement = Judgement::of(&args.site);
     for told in judgement.problems.iter().chain(&judgement.warnings) {
-        writeln!(io::stderr(), "{told}\n")?;
+        say(format_args!(
+            "{told}
+"
+        ));
     }
     let Some(table) = judgement.routes() else { return Ok(false) };
     let topic = &args.topic;
@@ -44,18 +49,19 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         }
     }
     if !taken {
-        writeln!(out, "no route takes `{topic}`")?;
+        writeln!(out, "no route takes `{}`", shown(topic))?;
     }
     if let Some(why) = no_uri(topic) {
+        let topic = shown(topic);
         writeln!(out, "clients of WAMP v2 and of the HTTP API cannot name `{topic}`: {why}")?;
     }
     if !others.is_empty() {
         writeln!(out, "\nnot:")?;
-        let width = others.iter().map(|(route, _)| route.name.chars().count()).max();
+        let width = others.iter().map(|(route, _)| shown(&route.name).chars().count()).max();
         let width = width.unwrap_or_default();
         for (route, reason) in others {
-            let Route { name, channel, .. } = route;
-            writeln!(out, "  {name:width$}  {channel}: {reason}")?;
+            let [name, channel] = [&route.name, &route.channel].map(shown);
+            writeln!(out, "  {name:width$}  {channel}: {}", shown(reason))?;
         }
     }
     Ok(taken)
@@ -69,17 +75,22 @@ fn matched(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let Route { name, channel, handler, origin, .. } = route;
-    writeln!(out, "`{topic}` takes the route `{name}`")?;
-    writeln!(out, "  channel     {channel}")?;
+    writeln!(out, "`{}` takes the route `{}`", shown(topic), shown(name))?;
+    writeln!(out, "  channel     {}", shown(channel))?;
+    let handler = shown(&handler.callback);
     match plugin {
-        Some(plugin) => writeln!(out, "  handler     {} of {plugin}", handler.callback)?,
-        None => writeln!(out, "  handler     {}", handler.callback)?,
+        Some(plugin) => writeln!(out, "  handler     {handler} of {}", shown(plugin))?,
+        None => writeln!(out, "  handler     {handler}")?,
     }
-    writeln!(out, "  declared    {}:{}:{}", origin.path, origin.line, origin.column)?;
+    writeln!(out, "  declared    {}:{}:{}", shown(&origin.path), origin.line, origin.column)?;
     for (attribute, value) in attributes {
-        writeln!(out, "  attribute   {attribute} = {value}")?;
+        writeln!(out, "  attribute   {} = {}", shown(attribute), shown(value))?;
     }
     Ok(())
+}
+
+fn shown(text: impl AsRef<str>) -> String {
+    Untrusted::new(text.as_ref()).to_string()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use jackfield_wamp::payload::Payload;
 use serde_json::json;
 
 use super::remote::{self, Ended, Remote};
+use super::say;
 
 /// What `jackfield publish` is told.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> ExitCode {
         }
         let done = if args.acknowledge { "published" } else { "sent" };
         // On stderr, as stdout is for what scripts read; nothing depends on it.
-        let _ = writeln!(io::stderr(), "{done} to {}", args.topic);
+        say(format_args!("{done} to {}", args.topic));
         Ok(())
     })
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use super::say;
 use crate::config::oro::{self, Dsn};
 
 /// The variable that names the server.
@@ -206,8 +207,7 @@ pub(super) fn run(command: impl Future<Output = Result<(), Ended>>) -> ExitCode 
             }
         },
     };
-    // There is nowhere left to report that stderr fails as well.
-    let _ = writeln!(io::stderr(), "error: {message}");
+    say(format_args!("error: {message}"));
     ExitCode::from(code)
 }
 
@@ -239,6 +239,9 @@ pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), Ended> {
     let text =
         if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     let text = text.map_err(|error| Ended::Output(error.into()))?;
+    // Of a terminal, what others have published drives nothing.
+    let text: Vec<_> = text.split('\n').map(jackfield_text::json).collect();
+    let text = text.join(if pretty { "\n" } else { " " });
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Ended::Output)
 }

@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 
 use jackfield_routing::{Action, Route, RouteTable};
+use jackfield_text::Untrusted;
 use serde_json::{Map, Value, json};
 
 use crate::generation::PluginEntry;
 
 use super::judge::{Judgement, SiteArgs};
+use super::say;
 
 /// What `jackfield routes` is told.
 #[derive(Debug, clap::Args)]
@@ -26,14 +28,16 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let judgement = Judgement::of(&args.site);
     for problem in &judgement.problems {
-        writeln!(io::stderr(), "{problem}\n")?;
+        say(format_args!("{problem}\n"));
     }
     let routes = judgement.routes().map(RouteTable::routes).unwrap_or_default();
     let rows: Vec<Row<'_>> =
         routes.iter().map(|route| Row { route, plugin: plugin(&judgement, route) }).collect();
     if args.json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
-        writeln!(out, "{:#}", Value::Array(rows))?;
+        for line in format!("{:#}", Value::Array(rows)).lines() {
+            writeln!(out, "{}", jackfield_text::json(line))?;
+        }
     } else {
         table(&rows, out)?;
     }
@@ -64,6 +68,7 @@ impl Row<'_> {
             self.allow(),
             format!("{}:{}", origin.path, origin.line),
         ]
+        .map(|cell| Untrusted::new(cell).to_string())
     }
 
     /// `subscribe: member|staff; publish: nobody`, or `-` where nothing is restricted.

@@ -1,19 +1,16 @@
 //! `jackfield serve DIR`: serves a site until the process is asked to end.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
-
 use crate::app::{self, ServeError};
-use crate::config::LogFormat;
 use crate::http::Demo;
+use crate::log;
 use crate::site::Site;
 
+use super::say;
 use super::settings::SettingsArgs;
 
 /// How long work that blocks a thread may take to end once everything else has.
@@ -45,11 +42,11 @@ pub fn run(args: Args) -> ExitCode {
     };
     let problems = [settings.problems, ready.problems, ready.absent].concat();
     for warning in &settings.warnings {
-        say(&warning.warning().to_string());
+        say(warning.warning());
     }
     if !problems.is_empty() {
         for problem in problems {
-            say(&problem.to_string());
+            say(problem);
         }
         say("error: nothing is served before these problems of the settings are mended");
         return ExitCode::FAILURE;
@@ -58,7 +55,10 @@ pub fn run(args: Args) -> ExitCode {
     config.listen = listen.unwrap_or(config.listen);
     let demo = if demo { Demo::On } else { Demo::Off };
     // Lines that wait are written when the guard is dropped, at the end.
-    let _log = log_to_stderr(config.log.format);
+    let _log = match log::start(config.log.format) {
+        Ok(log) => log,
+        Err(error) => return fail(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -80,25 +80,7 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// `RUST_LOG` chooses what is logged; without it, what operators need to know. A thread of its own
-/// writes, and lines are dropped when too many wait: a log that nobody reads stops no connection.
-fn log_to_stderr(format: LogFormat) -> WorkerGuard {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().init(),
-    }
-    guard
-}
-
 fn fail(error: &dyn std::error::Error) -> ExitCode {
-    say(&format!("error: {error}"));
+    say(format_args!("error: {error}"));
     ExitCode::FAILURE
-}
-
-#[expect(clippy::print_stderr, reason = "a command speaks to whoever typed it")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }

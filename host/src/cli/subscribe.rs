@@ -1,17 +1,18 @@
 //! `jackfield subscribe TOPIC…`: prints every event as a line of JSON.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use jackfield_client::{Client, Event};
+use jackfield_text::Untrusted;
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::remote::{self, Ended, Remote};
+use super::say;
 
 /// How long connecting and subscribing may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,7 +90,7 @@ async fn subscribe(remote: Remote, topics: &[String], policy: Match) -> Result<C
     for topic in topics {
         client.subscribe(topic, policy).await?;
         // On stderr, for scripts that wait until it listens; nothing depends on it otherwise.
-        let _ = writeln!(io::stderr(), "subscribed to {topic}");
+        say(format_args!("subscribed to {}", Untrusted::new(topic)));
     }
     Ok(client)
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use jackfield_auth::ticket::{self, AppSecret, Holder, Ticket};
 use jackfield_auth::{AuthSettings, UsersError};
 
+use super::say;
 use super::settings::SettingsArgs;
 
 /// What `jackfield ticket` is told.
@@ -53,19 +54,17 @@ enum NoTicket {
 /// When the answer cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let settings = args.settings.find(&args.site);
-    // There is nowhere left to report that stderr fails as well.
-    let complain = |text: String| drop(writeln!(io::stderr(), "{text}"));
     if !settings.problems.is_empty() {
-        settings.problems.iter().for_each(|problem| complain(problem.to_string()));
+        settings.problems.iter().for_each(say);
         return Ok(false);
     }
     match make(&settings.config.auth, args.user.as_deref()) {
         Ok(ticket) => writeln!(out, "{ticket}").map(|()| true),
         Err(error) => {
-            complain(format!("error: {error}"));
+            say(format_args!("error: {error}"));
             if let (NoTicket::NotConfigured, Some(file)) = (&error, &settings.missing) {
                 let file = file.display();
-                complain(format!(
+                say(format_args!(
                     "  = help: there is no {file}: name the configuration with --config"
                 ));
             }

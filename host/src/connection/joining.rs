@@ -11,6 +11,7 @@ use jackfield_wamp::message::{Authenticate, Hello};
 use jackfield_wamp::uri;
 use jackfield_wamp::value::{Dict, Value};
 use tokio::time::timeout_at;
+use tracing::warn;
 
 use super::farewell::Ending;
 use super::member::Member;
@@ -72,7 +73,7 @@ impl Connection {
         match verdict {
             Ok(proven) => self.welcome_proven(*asked, &proven),
             Err(denial) => {
-                app.denials.warn(format_args!("a session is refused: {}", denial.reason));
+                warn!("a session is refused: {}", denial.reason);
                 let reason = if denial.is_temporary() {
                     error_uri::AUTHENTICATION_FAILED
                 } else {
@@ -92,9 +93,7 @@ impl Connection {
         {
             let asked: String = authid.chars().take(SHOWN).collect();
             let name = &proven.username;
-            self.app.denials.warn(format_args!(
-                "a session is refused: it was asked for as {asked:?} with the proof of {name:?}"
-            ));
+            warn!("a session is refused: it was asked for as {asked:?} with the proof of {name:?}");
             let message = "the ticket or token is not of the `authid` that was asked for";
             return Err(refused(error_uri::AUTHENTICATION_DENIED, message.to_owned()));
         }

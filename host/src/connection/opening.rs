@@ -10,7 +10,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::session as wamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tracing::{Span, field};
+use tracing::{Span, field, warn};
 
 use super::keepalive::Keepalive;
 use super::member::Member;
@@ -18,7 +18,8 @@ use super::reader::Reader;
 use super::{Connection, Ended};
 use crate::app::App;
 use crate::gate::Denial;
-use crate::handshake::{self, Opening, Upgrade};
+use crate::handshake::{self, Opening, Refusal, Upgrade};
+use crate::listener::Place;
 use crate::wire::Wire;
 use crate::{frame, http};
 
@@ -27,6 +28,7 @@ use crate::{frame, http};
 pub(super) async fn open(
     app: Arc<App>,
     mut stream: TcpStream,
+    place: &Place,
 ) -> Result<Option<Box<Connection>>, Ended> {
     let mut read = Vec::new();
     loop {
@@ -44,6 +46,12 @@ pub(super) async fn open(
             Ok(Ok(Some(opening))) => opening,
         };
         match opening {
+            Ok(Opening::Upgrade(_)) if place.is_reserved() => {
+                let limit = place.limit();
+                warn!("maximum connections reached (limits.connections = {limit}); answered 503");
+                http::refuse(stream, &Refusal::full()).await;
+                return Err(Ended::Handshake("maximum connections reached".to_owned()));
+            }
             Ok(Opening::Upgrade(upgrade)) => {
                 return match admit(&app, &stream, &upgrade, opened_by).await? {
                     Ok(proven) => greet(app, stream, upgrade, proven, opened_by).await.map(Some),
@@ -53,7 +61,7 @@ pub(super) async fn open(
                     }
                 };
             }
-            Ok(Opening::Plain(head)) => match http::serve(&app, stream, head).await? {
+            Ok(Opening::Plain(head)) => match http::serve(&app, stream, head, place).await? {
                 Some(upgrade) => (stream, read) = upgrade,
                 None => return Ok(None),
             },

@@ -113,7 +113,7 @@ impl Refusal {
             Self::new(HANDLER_ON_HOLD, message)
         } else {
             let backtrace = fault.backtrace.as_deref().unwrap_or("none");
-            warn!(kind = fault.kind.label(), backtrace, "{fault}");
+            warn!(plugin = fault.plugin, kind = fault.kind.label(), backtrace, "{fault}");
             Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed"))
         };
         Self { logged: true, ..refusal }

@@ -125,7 +125,12 @@ impl Dispatch {
         let what = (handler.to_owned(), fault.kind.to_string());
         match self.faults.happened(what, Instant::now()) {
             Some(1) => drop(routed.failed(fault)),
-            Some(times) => warn!(times, kind = fault.kind.label(), "again and again: {fault}"),
+            Some(times) => warn!(
+                plugin = fault.plugin,
+                times,
+                kind = fault.kind.label(),
+                "again and again: {fault}"
+            ),
             None => {}
         }
     }

@@ -12,6 +12,8 @@ use jackfield_auth::{Auth, AuthSettings, FileOf, config};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use crate::log;
+
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -117,7 +119,7 @@ impl Stamp {
 
 fn tell_doubts(auth: &Auth) {
     for doubt in auth.doubts() {
-        warn!("{doubt}");
+        warn!(target: log::DIAGNOSIS, "{doubt}");
     }
 }
 

@@ -1,14 +1,16 @@
 //! Which pages a browser may connect from. Only hosts are compared: neither ports nor schemes, as
 //! the PHP servers have it.
 
-use std::net::Ipv6Addr;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv6Addr};
+
+use jackfield_text::Untrusted;
+
+use super::MAX_LOGGED_BYTES;
 
 /// Hosts whose pages may connect.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Origins(Vec<String>);
-
-/// Where developers and the backends of applications connect from.
-const ALWAYS: [&str; 2] = ["localhost", "127.0.0.1"];
 
 impl Origins {
     /// Hosts, or URLs with them; `*.example.com` is every host below `example.com`. An error is
@@ -30,12 +32,17 @@ impl Origins {
         let Some(host) = host(origin) else {
             return Err(format!("the origin `{}` names no host", shown(origin)));
         };
-        let allowed = self.0.iter().map(String::as_str).chain(ALWAYS);
-        if allowed.into_iter().any(|allowed| matches(&host, allowed)) {
+        if is_loopback(&host) || self.0.iter().any(|allowed| matches(&host, allowed)) {
             return Ok(());
         }
         Err(format!("the origin `{}` is not among `origins`", shown(origin)))
     }
+}
+
+/// Whether it is this machine, from where developers and the backends of applications connect.
+fn is_loopback(host: &str) -> bool {
+    let address = host.parse().map(|address: IpAddr| address.to_canonical());
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn matches(host: &str, allowed: &str) -> bool {
@@ -55,10 +62,12 @@ fn host(text: &str) -> Option<String> {
     let authority = rest.get(..end).unwrap_or_default();
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().filter(|v6| v6.parse::<Ipv6Addr>().is_ok())?,
-        None => authority.split(':').next().filter(|name| is_name(name))?,
+        // One address has many forms.
+        Some(v6) => v6.split(']').next()?.parse::<Ipv6Addr>().ok()?.to_string(),
+        None => authority.split(':').next().filter(|name| is_name(name))?.to_ascii_lowercase(),
     };
-    Some(host.to_ascii_lowercase())
+    // A name that ends with a dot is the same name, written in full.
+    Some(host.strip_suffix('.').map_or(host.clone(), str::to_owned))
 }
 
 /// Labels with dots between them.
@@ -68,9 +77,9 @@ fn is_name(text: &str) -> bool {
     text != "null" && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)
 }
 
-/// Not longer than a log wants it.
-fn shown(origin: &str) -> String {
-    origin.chars().filter(|c| !c.is_control()).take(100).collect()
+/// As a log shows it.
+fn shown(origin: &str) -> impl Display {
+    Untrusted::new(origin).at_most(MAX_LOGGED_BYTES)
 }
 
 #[cfg(test)]
@@ -86,6 +95,8 @@ mod tests {
             ("//www.example.com", Some("www.example.com")),
             ("http://user@example.com", Some("example.com")),
             ("http://[::1]:80", Some("::1")),
+            ("http://[0:0:0:0:0:0:0:1]", Some("::1")),
+            ("https://Example.com.", Some("example.com")),
             ("127.0.0.1", Some("127.0.0.1")),
             ("", None),
             ("http://", None),
@@ -118,7 +129,16 @@ mod tests {
             (Some("https://example.org"), false),
             (Some("https://evilexample.org"), false),
             (Some("http://localhost:3000"), true),
+            (Some("http://localhost."), true),
             (Some("127.0.0.1"), true),
+            (Some("http://127.1.2.3:8000"), true),
+            (Some("http://[::1]"), true),
+            (Some("http://[::1]:3000"), true),
+            (Some("http://[0:0:0:0:0:0:0:1]"), true),
+            (Some("http://[::ffff:127.0.0.1]"), true),
+            (Some("http://[::2]"), false),
+            (Some("http://[::ffff:192.0.2.1]"), false),
+            (Some("http://localhost.evil.example"), false),
             (Some("null"), false),
             (None, false),
         ];

@@ -5,8 +5,12 @@
 use std::fmt;
 
 use jackfield_routing::Diagnosis;
+use jackfield_text::Untrusted;
 
 use crate::site::SiteProblem;
+
+/// Bytes of what is wrong with a component that are shown, a backtrace included.
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
 /// One reason why a generation could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +62,10 @@ impl fmt::Display for Problem {
         match self {
             Self::Site(problem) => problem.fmt(f),
             Self::Route(diagnosis) => diagnosis.fmt(f),
-            Self::Plugin { file, message } => write!(f, "{file}: error: {message}"),
+            Self::Plugin { file, message } => {
+                let message = Untrusted::new(message).at_most(MAX_MESSAGE_BYTES).with_lines();
+                write!(f, "{}: error: {message}", Untrusted::new(file))
+            }
         }
     }
 }

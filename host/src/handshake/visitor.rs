@@ -41,11 +41,7 @@ impl Visitor {
         let target = request.path.unwrap_or_default();
         let fields = || request.headers.iter().map(|field| (field.name, field.value));
         let mut origins = header_lines(request, "Origin").map(String::from_utf8_lossy);
-        let origin = origins.next().map(|first| match origins.next() {
-            // Whoever names two has none.
-            Some(second) => format!("{first}, {second}"),
-            None => first.trim().to_owned(),
-        });
+        let origin = origins.next().map(|origin| origin.trim().to_owned());
         let bearer = bearer(request).map(Proof::Token);
         Self {
             path: path(target).to_owned(),

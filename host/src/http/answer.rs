@@ -4,9 +4,15 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
+
+/// What a browser may do with an answer that it shows as a page: nothing. Files that are more than
+/// that have a policy of their own.
+pub(super) const CONTENT_POLICY: &str = "default-src 'none'; base-uri 'none'; \
+                                         form-action 'none'; frame-ancestors 'none'";
 
 /// An answer. Cloning shares its body.
 #[derive(Clone, Debug)]
@@ -14,6 +20,7 @@ pub(crate) struct Answer {
     status: StatusCode,
     kind: &'static str,
     caching: &'static str,
+    policy: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 }
@@ -43,7 +50,14 @@ impl Answer {
     }
 
     fn new(status: StatusCode, kind: &'static str, body: Bytes) -> Self {
-        Self { status, kind, caching: "no-store", headers: Vec::new(), body }
+        Self {
+            status,
+            kind,
+            caching: "no-store",
+            policy: CONTENT_POLICY,
+            headers: Vec::new(),
+            body,
+        }
     }
 
     /// With another header.
@@ -60,6 +74,11 @@ impl Answer {
     /// May be kept, if the server is asked each time whether it still is what is kept.
     pub(super) fn revalidated(self) -> Self {
         Self { caching: "no-cache", ..self }
+    }
+
+    /// With another policy for browsers that show it as a page.
+    pub(super) fn with_policy(self, policy: &'static str) -> Self {
+        Self { policy, ..self }
     }
 
     /// With the methods that would have been right.
@@ -87,6 +106,8 @@ impl Answer {
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.caching));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.policy));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         for (name, value) in self.headers {
             headers.append(name, value);
         }

@@ -9,8 +9,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue,
-    IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
 };
 use hyper::{HeaderMap, StatusCode, Uri};
 use sha2::{Digest, Sha256};
@@ -94,7 +93,7 @@ pub(super) fn answer(uri: &Uri, headers: &HeaderMap, demo: Demo) -> Option<Answe
         return Some(there.with_value(LOCATION, location(uri.query())));
     }
     let answer = find(&DEMO)?.answer(headers);
-    Some(answer.with(CONTENT_SECURITY_POLICY, POLICY).with(REFERRER_POLICY, "no-referrer"))
+    Some(answer.with_policy(POLICY))
 }
 
 impl Asset {

@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use jackfield_text::Untrusted;
 use sha2::{Digest, Sha256};
 
 use super::Interruption;
@@ -179,7 +180,7 @@ impl Snapshot {
 
 impl fmt::Display for SiteProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: error: {}", self.path, self.message)
+        write!(f, "{}: error: {}", Untrusted::new(&self.path), Untrusted::new(&self.message))
     }
 }
 

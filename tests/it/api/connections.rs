@@ -180,9 +180,9 @@ async fn connections_of_both_kinds_are_counted_together() {
     http.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!(http.answer().await.status, 200);
     let _old = v1::Client::connect(server.addr).await;
-    let mut third = Http::connect(server.addr).await;
-    third.ended().await;
-    server.logged("connection refused: as many are open as may be");
+    let third = v1::Client::connect_with(server.addr, v1::Options::default()).await;
+    assert_eq!(third.map(drop).unwrap_err().refused.status, Some(503));
+    server.logged("maximum connections reached (limits.connections = 2); answered 503");
 }
 
 #[tokio::test(flavor = "multi_thread")]

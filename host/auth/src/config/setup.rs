@@ -4,6 +4,8 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use jackfield_text::Untrusted;
+
 use super::{AuthSettings, JwtSettings, KeySettings, TicketSettings, UsersSettings};
 use crate::jwt::{Jwt, JwtRules, Keys};
 use crate::problem::Problem;
@@ -41,7 +43,7 @@ pub enum SetupError {
     #[error(transparent)]
     AppSecret(#[from] AppSecretError),
     /// A file cannot be read.
-    #[error("{}: error: the file cannot be read: {source}", .path.display())]
+    #[error("{}: error: the file cannot be read: {source}", Untrusted::new(.path.display()))]
     Unreadable {
         /// The file as it was named.
         path: PathBuf,

@@ -4,16 +4,16 @@
 //! A plugin cannot flood the log: its lines are counted over all its instances, and what is too
 //! much is left out, with one line that says how many.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
+use jackfield_text::Untrusted;
 use tracing::Level;
 
 use crate::contract::log;
 use crate::guest::Guest;
 
 /// Longest message, in bytes; what is longer is cut.
-const MAX_MESSAGE: usize = 4 << 10;
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
 
 impl log::Host for Guest {
     fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
@@ -49,7 +49,8 @@ impl Guest {
 
     fn log_line(&self, level: Level, message: &str) {
         if self.surroundings.throttle(|t| t.admit(Instant::now())) {
-            self.emit(level, &presentable(message));
+            let line = Untrusted::new(message).at_most(MAX_MESSAGE_BYTES).to_string();
+            self.emit(level, &line);
         }
     }
 
@@ -76,40 +77,5 @@ impl Guest {
             Level::WARN => emit!(WARN),
             Level::ERROR => emit!(ERROR),
         }
-    }
-}
-
-/// One line of bounded length: a plugin must not be able to forge lines of the log, or to send
-/// codes to the operator's terminal.
-fn presentable(message: &str) -> String {
-    let kept = message.floor_char_boundary(MAX_MESSAGE);
-    let (kept, cut) = message.split_at(kept);
-    let mut line = String::with_capacity(kept.len());
-    for c in kept.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    if !cut.is_empty() {
-        // Writing to a string cannot fail.
-        let _ = write!(line, "… ({} more bytes left out)", cut.len());
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_become_one_line_of_bounded_length() {
-        assert_eq!(presentable("as it is, été"), "as it is, été");
-        assert_eq!(presentable("a\nb\t\u{1b}[31mred"), "a\\nb\\t\\u{1b}[31mred");
-        let long = presentable(&"é".repeat(4096));
-        assert_eq!(long, format!("{}… (4096 more bytes left out)", "é".repeat(2048)));
-        let odd = presentable(&format!("a{}", "é".repeat(4096)));
-        assert_eq!(odd, format!("a{}… (4098 more bytes left out)", "é".repeat(2047)));
     }
 }

@@ -30,6 +30,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ("effects", "one effect of each kind, then traps if the event says so"),
     ("exit", "ends the process"),
     ("flood_log", "writes a hundred thousand log lines"),
+    ("forge", "writes and answers what forges log lines and drives terminals"),
     ("hookless", "wants no hook, and panics if it is asked all the same"),
     ("long_log", "writes one log line of a megabyte"),
     ("nonsense", "delivers the event's second argument as the text of args"),
@@ -50,6 +51,10 @@ const HANDLERS: &[(&str, &str)] = &[
     ("writes_then_traps", "writes to the store, publishes, and panics"),
     ("zero", "sends to the session with the id 0"),
 ];
+
+/// What would look like a line of the log's own, and moves what stands beside it.
+const FORGED: &str = "\u{1b}[31mx\n2026-01-01T00:00:00.000000Z ERROR jackfield: forged\r\n\
+                      site/x.yml:1:1: error: forged\u{0}\u{9b}2J\u{202e}\u{2066}\u{2028}";
 
 struct Hostile;
 
@@ -123,6 +128,16 @@ impl Guest for Hostile {
                 for line in 0..100_000 {
                     log::log(log::Level::Info, &format!("line {line}"));
                 }
+            }
+            "forge" => {
+                log::log(log::Level::Warn, FORGED);
+                println!("{FORGED}");
+                eprintln!("{FORGED}");
+                assert!(!event.args.contains("panic"), "{FORGED}");
+                return PublishVerdict::Reject(Refusal {
+                    uri: "com.example.error.forged".to_owned(),
+                    message: FORGED.repeat(5_000),
+                });
             }
             "long_log" => log::log(log::Level::Warn, &"long ".repeat(200_000)),
             "nonsense" => {

@@ -14,6 +14,10 @@ use jackfield::plugin::types::Event;
 /// Read through a volatile pointer: the compiler is not to spread it over the code.
 static LIE: [u8; 9] = *b"@@LIE-000";
 
+/// What would look like a diagnosis of the host's, and drives a terminal.
+const FORGED: &str = "\u{1b}[31mx\nsite/x.yml:1:1: error: forged\r\n\
+                      2026-01-01T00:00:00.000000Z ERROR jackfield: forged\u{9b}2J\u{202e}\u{2028}";
+
 struct Liar;
 
 impl Guest for Liar {
@@ -38,6 +42,8 @@ impl Guest for Liar {
             8 => manifest.name = "two\nlines".to_owned(),
             9 => manifest.version = "9".repeat(6 << 20),
             10 => manifest.name = "x".repeat(1 << 20),
+            11 => manifest.version = FORGED.to_owned(),
+            12 => manifest.name = FORGED.to_owned(),
             _ => {}
         }
         manifest
@@ -47,6 +53,8 @@ impl Guest for Liar {
         match lie() {
             20 => panic!("I will not be configured"),
             21 => Err(format!("no room for {} at {}", route.channel, route.args)),
+            23 => Err(FORGED.repeat(30_000)),
+            24 => panic!("{FORGED}"),
             22 => loop {
                 black_box(());
             },

@@ -1,0 +1,59 @@
+//! The log: what reaches stderr while a site is served, in which form and how much of it.
+//!
+//! An event takes this way: `RUST_LOG` chooses it, [`rate_limit`] lets a bounded number of a kind
+//! pass, [`format`] escapes what others wrote and makes lines of it, and [`sink`] writes them on a
+//! thread of its own. Anybody who can connect can cause events: a flood must neither fill the disk
+//! nor hide other lines, and a log that cannot be written must stop nothing.
+//!
+//! Called by `cli::serve`. See decision 26.
+
+mod format;
+mod rate_limit;
+mod sink;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::LogFormat;
+use format::Format;
+use rate_limit::RateLimit;
+use sink::Sink;
+
+/// The target of events whose message is a diagnosis of several lines, made by us, with every
+/// quotation in it escaped: its line breaks are kept, and each problem of a site is shown, however
+/// many there are.
+pub(crate) const DIAGNOSIS: &str = "jackfield::diagnosis";
+
+/// The target of lines of plugins, which the sandbox counts for each plugin.
+const PLUGIN: &str = "jackfield::plugin";
+
+/// Writes what waits when it is dropped, as far as it can be written in a moment.
+#[must_use = "the log ends when this is dropped"]
+pub(crate) struct Guard(#[expect(dead_code, reason = "it is dropped, that is all")] Sink);
+
+/// Starts the log. `RUST_LOG` chooses what is logged; without it, what operators need to know.
+///
+/// # Errors
+/// When the process has a log already.
+pub(crate) fn start(format: LogFormat) -> Result<Guard, TryInitError> {
+    let format = match format {
+        LogFormat::Text => Format::Text { colors: io::stderr().is_terminal() },
+        LogFormat::Json => Format::Json,
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let limit = Arc::new(RateLimit::default());
+    let sink = Sink::start(io::stderr(), format, Arc::clone(&limit));
+    let lines = tracing_subscriber::fmt::layer().with_writer(sink.writer());
+    let registry = tracing_subscriber::registry().with(filter).with(rate_limit::Filter(limit));
+    match format {
+        Format::Text { colors } => {
+            registry.with(lines.with_ansi(colors).event_format(format)).try_init()?;
+        }
+        Format::Json => registry.with(lines.json().event_format(format)).try_init()?,
+    }
+    Ok(Guard(sink))
+}

@@ -1,0 +1,352 @@
+//! The form of a log line: text for people, or JSON for programs. Every message and every value is
+//! shown escaped and bounded here, so that none of them can forge a line, whoever wrote it.
+//!
+//! Each line of text begins with its time, also those of a diagnosis of several lines.
+
+use std::fmt::{self, Write as _};
+
+use jackfield_text::Untrusted;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+use super::DIAGNOSIS;
+
+/// Bytes of a message, and of a value, that are shown.
+const MAX_VALUE_BYTES: usize = 8 << 10;
+/// Bytes of a diagnosis that are shown.
+const MAX_DIAGNOSIS_BYTES: usize = 64 << 10;
+
+const DIM: &str = "\u{1b}[2m";
+const PLAIN: &str = "\u{1b}[0m";
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people; with colours where a terminal shows them.
+    Text { colors: bool },
+    /// One object a line.
+    Json,
+}
+
+impl Format {
+    /// A line of the log's own, about the log.
+    pub(super) fn notice(self, message: &str) -> String {
+        let mut line = String::new();
+        let message = Untrusted::new(message).to_string();
+        // Writing to a string cannot fail.
+        let _written = match self {
+            Self::Text { .. } => {
+                writeln!(line, "{} {} jackfield::log: {message}", now(), label(Level::WARN))
+            }
+            Self::Json => {
+                let fields = Map::from_iter([("message".to_owned(), Value::from(message))]);
+                writeln!(line, "{}", object(Level::WARN, fields, "jackfield::log", Vec::new()))
+            }
+        };
+        line
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let spans = context.event_scope().into_iter().flat_map(Scope::from_root);
+        let spans = spans.map(|span| {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>().map(|it| it.fields.clone());
+            (span.name(), fields.unwrap_or_default())
+        });
+        match self {
+            Self::Text { .. } => {
+                let mut head = head(level, writer.has_ansi_escapes());
+                for (name, fields) in spans {
+                    let fields = Untrusted::new(fields);
+                    write!(head, "{name}{{{fields}}}: ")?;
+                }
+                let mut text = Text { target, ..Text::default() };
+                event.record(&mut text);
+                write!(head, "{target}: ")?;
+                let Text { message, fields, .. } = text;
+                let mut lines = message.lines();
+                write!(writer, "{head}{}", lines.next().unwrap_or_default())?;
+                lines.try_for_each(|line| write!(writer, "\n{head}{line}"))?;
+                writeln!(writer, "{fields}")
+            }
+            Self::Json => {
+                let mut fields = Json { target, fields: Map::new() };
+                event.record(&mut fields);
+                let spans = spans.map(|(name, fields)| {
+                    // They are what tracing's own formatter made of them: an object.
+                    let mut span: Map<_, _> = serde_json::from_str(&fields).unwrap_or_default();
+                    span.insert("name".to_owned(), Value::from(name));
+                    Value::Object(span)
+                });
+                writeln!(writer, "{}", object(level, fields.fields, target, spans.collect()))
+            }
+        }
+    }
+}
+
+/// The time and the level, as tracing's own formatter has them.
+fn head(level: Level, colors: bool) -> String {
+    if !colors {
+        return format!("{} {} ", now(), label(level));
+    }
+    let color = match level {
+        Level::TRACE => "\u{1b}[35m",
+        Level::DEBUG => "\u{1b}[34m",
+        Level::INFO => "\u{1b}[32m",
+        Level::WARN => "\u{1b}[33m",
+        Level::ERROR => "\u{1b}[31m",
+    };
+    format!("{DIM}{}{PLAIN} {color}{}{PLAIN} ", now(), label(level))
+}
+
+fn now() -> String {
+    let mut time = String::new();
+    // Where the clock says nothing, the line is worth having all the same.
+    let _written = SystemTime.format_time(&mut Writer::new(&mut time));
+    time
+}
+
+/// Of one width, so that what follows stands below itself.
+fn label(level: Level) -> String {
+    format!("{level:>5}")
+}
+
+fn object(level: Level, fields: Map<String, Value>, target: &str, spans: Vec<Value>) -> String {
+    let mut line = Map::from_iter([
+        ("timestamp".to_owned(), Value::from(now())),
+        ("level".to_owned(), Value::from(level.as_str())),
+        ("fields".to_owned(), Value::Object(fields)),
+        ("target".to_owned(), Value::from(target)),
+    ]);
+    if let Some(last) = spans.last() {
+        line.insert("span".to_owned(), last.clone());
+        line.insert("spans".to_owned(), Value::Array(spans));
+    }
+    jackfield_text::json(&Value::Object(line).to_string()).into_owned()
+}
+
+/// The message of an event of this target, as it is shown.
+fn message(target: &str, text: impl fmt::Display) -> String {
+    let message = Untrusted::new(text);
+    if target == DIAGNOSIS {
+        message.at_most(MAX_DIAGNOSIS_BYTES).with_lines().to_string()
+    } else {
+        message.at_most(MAX_VALUE_BYTES).to_string()
+    }
+}
+
+fn value(text: impl fmt::Display) -> impl fmt::Display {
+    Untrusted::new(text).at_most(MAX_VALUE_BYTES)
+}
+
+/// An event's message and fields as text.
+#[derive(Default)]
+struct Text {
+    target: &'static str,
+    message: String,
+    /// ` name=value` for each.
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, debug: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = message(self.target, format_args!("{debug:?}"));
+        } else {
+            let (name, value) = (field.name(), value(format!("{debug:?}")));
+            // Writing to a string cannot fail.
+            let _written = write!(self.fields, " {name}={value}");
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, text: &str) {
+        if field.name() == "message" {
+            self.message = message(self.target, text);
+        } else {
+            self.record_debug(field, &text);
+        }
+    }
+}
+
+/// An event's message and fields as values of JSON.
+struct Json {
+    target: &'static str,
+    fields: Map<String, Value>,
+}
+
+impl Json {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
+        self.fields.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Json {
+    fn record_debug(&mut self, field: &Field, debug: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let message = message(self.target, format_args!("{debug:?}"));
+            self.insert(field, message);
+        } else {
+            self.insert(field, value(format_args!("{debug:?}")).to_string());
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, text: &str) {
+        let text = match field.name() {
+            "message" => message(self.target, text),
+            // JSON has escapes of its own, and programs want the text as it was.
+            _ if text.len() <= MAX_VALUE_BYTES => text.to_owned(),
+            _ => value(text).to_string(),
+        };
+        self.insert(field, text);
+    }
+
+    fn record_f64(&mut self, field: &Field, number: f64) {
+        self.insert(field, number);
+    }
+
+    fn record_i64(&mut self, field: &Field, number: i64) {
+        self.insert(field, number);
+    }
+
+    fn record_u64(&mut self, field: &Field, number: u64) {
+        self.insert(field, number);
+    }
+
+    fn record_i128(&mut self, field: &Field, number: i128) {
+        match i64::try_from(number) {
+            Ok(number) => self.insert(field, number),
+            Err(_) => self.insert(field, number.to_string()),
+        }
+    }
+
+    fn record_u128(&mut self, field: &Field, number: u128) {
+        match u64::try_from(number) {
+            Ok(number) => self.insert(field, number),
+            Err(_) => self.insert(field, number.to_string()),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, truth: bool) {
+        self.insert(field, truth);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    const HOSTILE: &str =
+        "\u{1b}[31mx\n2026-01-01T00:00:00Z ERROR x: forged\r\u{9b}\u{202e}\u{2028}";
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: Format, log: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        match format {
+            Format::Text { colors } => {
+                let lines = lines.with_ansi(colors).event_format(format);
+                tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+            }
+            Format::Json => {
+                let lines = lines.json().event_format(format);
+                tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+            }
+        }
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn hostile_events() {
+        let _span = tracing::info_span!("connection", peer = HOSTILE).entered();
+        tracing::warn!(text = HOSTILE, shown = %HOSTILE, debug = ?[HOSTILE], "{HOSTILE}");
+        tracing::warn!(target: DIAGNOSIS, "x.yml:1:1: error: {}\n  = help: y", "\u{1b}\u{202e}");
+        tracing::error!("{}", "x".repeat(1 << 20));
+    }
+
+    #[test]
+    fn every_line_of_text_begins_with_its_time_and_has_no_control_character() {
+        let text = written(Format::Text { colors: false }, hostile_events);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        for line in lines {
+            assert!(line.starts_with("20") && line.get(10..11) == Some("T"), "{line}");
+            assert!(line.chars().all(jackfield_text::is_printable), "{line}");
+            assert!(line.contains("WARN connection{peer=") || line.contains("ERROR "), "{line}");
+            assert!(line.len() < MAX_VALUE_BYTES + 1_000, "{} bytes", line.len());
+        }
+    }
+
+    #[test]
+    fn json_keeps_values_and_prints_no_control_character() {
+        let text = written(Format::Json, || {
+            hostile_events();
+            tracing::info!(took_ms = 7_u128, ok = true, n = -1, "done");
+        });
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(text.chars().all(|c| c == '\n' || jackfield_text::is_printable(c)), "{text}");
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0]["fields"]["text"], HOSTILE);
+        assert_eq!(lines[0]["span"]["name"], "connection");
+        assert_eq!(lines[0]["spans"][0]["peer"], HOSTILE);
+        assert_eq!(lines[1]["fields"]["message"].as_str().unwrap().lines().count(), 2);
+        let fields = serde_json::json!({"message": "done", "took_ms": 7, "ok": true, "n": -1});
+        assert_eq!(lines[3]["fields"], fields);
+        assert_eq!(lines[3]["level"], "INFO");
+        assert!(lines[3].get("span").is_none());
+    }
+
+    #[test]
+    fn a_value_is_written_as_ever() {
+        let text = written(Format::Text { colors: false }, || {
+            tracing::info!(plugin = "chat", count = 2, address = %"::1", "ready");
+        });
+        assert!(
+            text.ends_with("format::tests: ready plugin=\"chat\" count=2 address=::1\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_notice_is_a_line_like_others() {
+        let text = Format::Text { colors: true }.notice("2 log lines were lost\n");
+        assert!(text.ends_with("  WARN jackfield::log: 2 log lines were lost\\n\n"), "{text}");
+        let json: Value = serde_json::from_str(&Format::Json.notice("x")).unwrap();
+        assert_eq!(json["fields"]["message"], "x");
+    }
+}

@@ -1,0 +1,188 @@
+//! Output escaping: how a text that comes from a plugin, a client, a file or another server is
+//! shown in a log, an error message or a terminal.
+//!
+//! Such a text must not forge lines, send codes to a terminal, reorder what stands beside it or
+//! fill the disk. [`Untrusted`] shows it on one line of bounded length; every error and diagnosis
+//! that quotes one wraps it in `Untrusted` where the quotation is written. [`Terminal`] and
+//! [`json`] guard the two ways out of a command. Pure: it knows nothing of who writes where.
+
+mod terminal;
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+pub use terminal::Terminal;
+
+/// Bytes of an untrusted text that are shown unless the caller says otherwise.
+pub const MAX_SHOWN_BYTES: usize = 1024;
+
+/// A text from outside, shown on one line of bounded length.
+///
+/// Line breaks, control characters and characters that reorder or hide others are written as
+/// Rust writes them: `\n`, `\u{1b}`, `\u{202e}`. Everything else is shown as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Untrusted<T> {
+    text: T,
+    max_bytes: usize,
+    keeps_lines: bool,
+}
+
+impl<T: fmt::Display> Untrusted<T> {
+    /// Shows at most [`MAX_SHOWN_BYTES`] of the text.
+    pub const fn new(text: T) -> Self {
+        Self { text, max_bytes: MAX_SHOWN_BYTES, keeps_lines: false }
+    }
+
+    /// Shows at most so many bytes of the text.
+    #[must_use]
+    pub fn at_most(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
+    }
+
+    /// Keeps line breaks and tabs: for a text whose lines are ours, and whose quotations have been
+    /// escaped already.
+    #[must_use]
+    pub fn with_lines(self) -> Self {
+        Self { keeps_lines: true, ..self }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Untrusted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { max_bytes, keeps_lines, .. } = *self;
+        let mut escaped = Escaped { out: &mut *f, left: max_bytes, cut: 0, keeps_lines };
+        write!(escaped, "{}", self.text)?;
+        match escaped.cut {
+            0 => Ok(()),
+            cut => write!(f, "… ({cut} more bytes left out)"),
+        }
+    }
+}
+
+/// Passes text on in its shown form, until there has been enough of it.
+struct Escaped<'a, W> {
+    out: &'a mut W,
+    left: usize,
+    /// Bytes that came after that.
+    cut: usize,
+    keeps_lines: bool,
+}
+
+impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = if self.cut > 0 { 0 } else { text.floor_char_boundary(self.left) };
+        let (shown, cut) = text.split_at(end);
+        self.left -= shown.len();
+        self.cut += cut.len();
+        escape(self.out, shown, self.keeps_lines)
+    }
+}
+
+/// Writes the text; runs of harmless characters at once.
+fn escape(out: &mut impl fmt::Write, text: &str, keeps_lines: bool) -> fmt::Result {
+    let is_kept = |c: char| is_printable(c) || (keeps_lines && matches!(c, '\n' | '\t'));
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !is_kept(c)) {
+        let (run, from) = rest.split_at(at);
+        out.write_str(run)?;
+        write!(out, "{}", c.escape_default())?;
+        rest = from.get(c.len_utf8()..).unwrap_or_default();
+    }
+    out.write_str(rest)
+}
+
+/// Whether the character can be shown as it is. Not so: C0 and C1 controls, line and paragraph
+/// separators, what sets the direction of the text around it (Unicode Standard Annex 9), and
+/// characters that carry invisible content (byte order marks, annotations, tags).
+pub const fn is_printable(c: char) -> bool {
+    !matches!(
+        c,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// JSON that can be printed on one line: the same value, with every character that is not
+/// printable written as `\uXXXX`. Serializers escape C0 controls alone, and JSON of others may
+/// hold the rest, and line breaks between its tokens.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            // Unescaped, they stand between tokens.
+            '\n' | '\r' | '\t' => escaped.push(' '),
+            c if is_printable(c) => escaped.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a string cannot fail.
+                    let _written = write!(escaped, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: &str) {
+        assert_eq!(Untrusted::new(text).to_string(), expect);
+    }
+
+    #[test]
+    fn shows_ordinary_text_as_it_is() {
+        check("", "");
+        check("as it is, été, 漢字, \u{1f600}", "as it is, été, 漢字, \u{1f600}");
+        check(r"Acme\Entity\Order", r"Acme\Entity\Order");
+    }
+
+    #[test]
+    fn escapes_what_forges_lines_and_drives_terminals() {
+        check("\u{1b}[31mx\nsite/x.yml:1:1: error", r"\u{1b}[31mx\nsite/x.yml:1:1: error");
+        check("a\r\n\tb\0", r"a\r\n\tb\u{0}");
+        check("\u{7f}\u{9b}31m\u{85}", r"\u{7f}\u{9b}31m\u{85}");
+        check("\u{202e}\u{2066}\u{2028}\u{2029}", r"\u{202e}\u{2066}\u{2028}\u{2029}");
+        check("a\u{feff}\u{e0041}\u{fff9}\u{200f}", r"a\u{feff}\u{e0041}\u{fff9}\u{200f}");
+    }
+
+    #[test]
+    fn bounds_the_length_and_counts_the_rest() {
+        let cut = |text: &str, max: usize| Untrusted::new(text).at_most(max).to_string();
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "abc… (1 more bytes left out)");
+        assert_eq!(cut("éé", 3), "é… (2 more bytes left out)");
+        let parts = Untrusted::new(format_args!("{}{}", "éé", "a")).at_most(3).to_string();
+        assert_eq!(parts, "é… (3 more bytes left out)", "nothing is shown after the cut");
+        let long = "x".repeat(3 << 20);
+        assert!(Untrusted::new(long).to_string().len() < MAX_SHOWN_BYTES + 48);
+    }
+
+    #[test]
+    fn keeps_lines_where_they_are_ours() {
+        let shown = Untrusted::new("a\n\tb\u{1b}").with_lines().to_string();
+        assert_eq!(shown, "a\n\tb\\u{1b}");
+    }
+
+    #[test]
+    fn prints_json_on_one_line() {
+        let check = |text: &str, expect: &str| assert_eq!(json(text), expect);
+        check(r#"{"a":"b"}"#, r#"{"a":"b"}"#);
+        check("[1,\n\t2]", "[1,  2]");
+        check("\"\u{9b}\u{202e}\u{7f}\u{2028}\"", r#""\u009b\u202e\u007f\u2028""#);
+        check("\"\u{e0041}é\"", r#""\udb40\udc41é""#);
+    }
+}

@@ -1,0 +1,86 @@
+//! A writer for people's terminals: it lets lines pass, and nothing that drives a terminal.
+
+use std::io::{self, Write};
+
+use crate::escape;
+
+/// Writes text in its shown form, line breaks and tabs kept: the last guard of a command's output.
+/// It cannot tell a forged line from one of ours, which is why quotations are escaped before.
+#[derive(Debug)]
+pub struct Terminal<W> {
+    out: W,
+    /// The beginning of a character whose end has not come yet; three bytes at most.
+    begun: Vec<u8>,
+}
+
+impl<W: Write> Terminal<W> {
+    /// Guards the writer.
+    pub const fn new(out: W) -> Self {
+        Self { out, begun: Vec::new() }
+    }
+
+    fn show(&mut self, text: &str) -> io::Result<()> {
+        let mut shown = String::with_capacity(text.len());
+        // Writing to a string cannot fail.
+        let _written = escape(&mut shown, text, true);
+        self.out.write_all(shown.as_bytes())
+    }
+}
+
+impl<W: Write> Write for Terminal<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = std::mem::take(&mut self.begun);
+        all.extend_from_slice(bytes);
+        let mut rest = all.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(text) => {
+                    self.show(text)?;
+                    return Ok(bytes.len());
+                }
+                Err(error) => {
+                    let (good, bad) = rest.split_at(error.valid_up_to());
+                    self.show(str::from_utf8(good).unwrap_or_default())?;
+                    let Some(length) = error.error_len() else {
+                        bad.clone_into(&mut self.begun);
+                        return Ok(bytes.len());
+                    };
+                    self.show("\u{fffd}")?;
+                    rest = bad.get(length..).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pieces: &[&[u8]], expect: &str) {
+        let mut terminal = Terminal::new(Vec::new());
+        for piece in pieces {
+            terminal.write_all(piece).unwrap();
+        }
+        assert_eq!(String::from_utf8(terminal.out).unwrap(), expect);
+    }
+
+    #[test]
+    fn lets_lines_pass_and_no_codes() {
+        check(&[b"a\tb\n", "é\n".as_bytes()], "a\tb\né\n");
+        check(&[b"\x1b[2J\r\n\x00"], "\\u{1b}[2J\\r\n\\u{0}");
+        check(&["\u{9b}\u{202e}".as_bytes()], "\\u{9b}\\u{202e}");
+    }
+
+    #[test]
+    fn puts_characters_together_that_come_in_pieces() {
+        check(&[b"a\xc3", b"\xa9b"], "aéb");
+        check(&[b"\xc2", b"\x9b"], "\\u{9b}");
+        check(&[b"\xff\xc3(", b"x"], "\u{fffd}\u{fffd}(x");
+    }
+}

@@ -1,0 +1,222 @@
+//! The process as its surroundings treat it: signals that mean nothing, output that cannot be
+//! written, a limit of open files, and strangers who would fill the disk.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::build;
+use crate::client::codec::Codec;
+use crate::client::http::Http;
+use crate::client::v2::{Client, NoSession, Options};
+use crate::client::{PATIENCE, v1, within};
+use crate::server::Server;
+use crate::site::Site;
+
+/// A server that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}
+
+/// Starts a server by a line of shell, in which `$@` is the command, and waits until it listens.
+async fn start(line: &str, site: &Path) -> (Process, SocketAddr) {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", line, "sh"]).arg(build::jackfield()).arg("serve").arg(site);
+    command.args(["--listen", &addr.to_string()]).stdin(Stdio::null());
+    command.env("XDG_CACHE_HOME", build::cache()).env("RUST_LOG", "info,jackfield=debug");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process(command.spawn().expect("sh runs"));
+    within("the server", async {
+        while TcpStream::connect(addr).await.is_err() {
+            assert_eq!(process.0.try_wait().unwrap(), None, "{line}: the server has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    (process, addr)
+}
+
+async fn health(addr: SocketAddr) -> u16 {
+    let mut http = Http::connect(addr).await;
+    http.send("GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    http.answer().await.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_that_mean_nothing_are_ignored() {
+    let site = Site::open();
+    let mut server = Server::start(site.path());
+    for signal in [
+        "USR1", "USR2", "ALRM", "VTALRM", "PROF", "PIPE", "POLL", "PWR", "XFSZ", "WINCH", "URG",
+        "CHLD", "CONT",
+    ] {
+        server.signal(signal);
+        assert_eq!(server.health()["ok"], true, "{signal}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_cannot_be_written_stops_no_server() {
+    let site = Site::open();
+    for line in [
+        r#"exec "$@" >&-"#,
+        r#"exec "$@" 2>&-"#,
+        r#"exec "$@" >&- 2>&- <&-"#,
+        r#"exec "$@" >/dev/full"#,
+        r#"exec "$@" 2>/dev/full"#,
+        r#"exec "$@" >/dev/full 2>/dev/full"#,
+    ] {
+        let (mut process, addr) = start(line, site.path()).await;
+        let mut client = Client::connect(addr, Codec::Json, "realm1").await;
+        client.subscribe("open/a", json!({})).await;
+        client.round_trip().await;
+        assert_eq!(health(addr).await, 200, "{line}");
+        let term = Command::new("kill").arg(process.0.id().to_string()).status();
+        assert!(term.unwrap().success());
+        drop(client);
+        let code = within("the end", async {
+            loop {
+                if let Some(status) = process.0.try_wait().unwrap() {
+                    return status.code();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert_eq!(code.await, Some(0), "{line}");
+    }
+}
+
+/// A reader that has gone, such as `| head`, or a supervisor's that was restarted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_gone_stops_no_server() {
+    let site = Site::open();
+    let (mut process, addr) = start(r#"exec "$@""#, site.path()).await;
+    drop(process.0.stderr.take());
+    drop(process.0.stdout.take());
+    for _ in 0..3 {
+        let mut client = v1::Client::connect(addr).await;
+        client.round_trip().await;
+    }
+    assert_eq!(health(addr).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_log_lines_are_counted_and_told() {
+    let site = Site::open();
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    // As on a full disk: a file takes 8 blocks of 512 bytes. `>>`, so that it can be emptied.
+    let line = format!(r#"ulimit -f 8; exec "$@" 2>>{}"#, log.display());
+    let (_process, addr) = start(&line, site.path()).await;
+    let length = || std::fs::metadata(&log).unwrap().len();
+    let knock = async || {
+        let mut http = Http::connect(addr).await;
+        http.send("garbage\r\n\r\n").await;
+        assert_eq!(http.answer().await.status, 400);
+    };
+    within("a full file", async {
+        while length() < 8 * 512 {
+            knock().await;
+        }
+    })
+    .await;
+    for _ in 0..20 {
+        knock().await;
+    }
+    // Somebody makes room.
+    std::fs::File::options().write(true).truncate(true).open(&log).unwrap();
+    within("the notice", async {
+        while !std::fs::read_to_string(&log).unwrap().contains(" log lines were lost: ") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(health(addr).await, 200);
+}
+
+/// Runs a server whose process may open so many files.
+fn limited(limit: &str, site: &Site, config: &str) -> Server {
+    let mut command = Command::new("sh");
+    let line = format!(r#"ulimit {limit} && exec "$0" "$@""#);
+    command.args(["-c", &line]).arg(build::jackfield());
+    command.env("RUST_LOG", "info,jackfield=debug");
+    Server::launch(command, site.path(), config, "127.0.0.1:0".parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_soft_limit_of_open_files_is_raised() {
+    let site = Site::open();
+    let server = limited("-Sn 300", &site, "limits: { connections: 200 }\n");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut words = files.split_whitespace().skip(3);
+    assert_eq!(words.next(), words.next(), "soft and hard: {files}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_files_leave_health_and_pages_their_answers() {
+    let site = Site::open();
+    let server = limited("-n 220", &site, "");
+    let log = server.logged("the limit of 220 open files is too low");
+    assert!(log.contains("limits.connections = 10000: 28 connections are served"), "{log}");
+    assert!(log.contains("allow 10192 files (LimitNOFILE="), "{log}");
+    let mut clients = Vec::new();
+    for _ in 0..28 {
+        clients.push(v1::Client::connect(server.addr).await);
+    }
+    let options = Options::new(Codec::Json);
+    let refused = Client::connect_with(server.addr, Codec::Json, "realm1", options).await;
+    assert!(matches!(&refused, Err(NoSession::Refused(it)) if it.status == Some(503)));
+    assert_eq!(health(server.addr).await, 200);
+    clients[0].round_trip().await;
+    assert!(!server.log().contains("failed to accept"), "{}", server.log());
+}
+
+/// Those who hold the reserve hold it as long as a handshake may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_the_limit_neither_fills_the_log_nor_stops_health_checks() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { connections: 1 }\n");
+    let _only = v1::Client::connect(server.addr).await;
+    for _ in 0..300 {
+        let refused = v1::Client::connect_with(server.addr, v1::Options::default()).await;
+        assert_eq!(refused.map(drop).unwrap_err().refused.status, Some(503));
+    }
+    assert_eq!(health(server.addr).await, 200);
+    let log = server.logged(" more of these in the last 10 s: maximum connections reached");
+    let lines = log.lines().filter(|line| line.contains("WARN")).count();
+    // A line a second more while it takes so long.
+    assert!((20..100).contains(&lines), "{lines} lines:\n{log}");
+
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        let mut tcp = TcpStream::connect(server.addr).await.unwrap();
+        let _gone = tcp.write_all(b"GET / HT").await;
+        crowd.push(tcp);
+    }
+    server.logged("closed unanswered, as 64 more are being answered");
+    drop(crowd);
+    let mut answered = false;
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while !answered {
+        assert!(tokio::time::Instant::now() < until, "health is not answered");
+        let mut tcp = TcpStream::connect(server.addr).await.unwrap();
+        let _gone = tcp.write_all(b"GET /health HTTP/1.0\r\n\r\n").await;
+        let mut text = String::new();
+        let read = tokio::io::AsyncReadExt::read_to_string(&mut tcp, &mut text).await;
+        answered = read.is_ok() && text.contains(" 200 OK");
+    }
+}
