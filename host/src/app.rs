@@ -16,12 +16,13 @@ use tracing::{info, warn};
 use crate::api::Api;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
-use crate::frame::FRAMING;
+use crate::frame::framing;
 use crate::gate::Gate;
 use crate::generation::Generation;
 use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
+use crate::wire::Crowd;
 use crate::{listener, open_files, shutdown};
 
 /// A running server.
@@ -38,6 +39,8 @@ pub(crate) struct App {
     reloader: Arc<Reloader>,
     /// What the instances of all plugins hold together.
     pub(crate) instance_memory: InstanceMemory,
+    /// What all connections hold together.
+    pub(crate) crowd: Arc<Crowd>,
     stopping: watch::Sender<bool>,
 }
 
@@ -122,6 +125,7 @@ pub async fn serve(
         gate,
         reloader: Arc::clone(&reloader),
         instance_memory,
+        crowd: Crowd::new(config.limits.outbox_total_bytes, config.limits.incomplete_bytes),
         stopping: watch::Sender::new(false),
         api,
         demo,
@@ -214,7 +218,11 @@ impl App {
 }
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {
-    Arc::new(Realm::new(name.to_owned(), FRAMING, config.limits.subscriptions))
+    Arc::new(Realm::new(
+        name.to_owned(),
+        framing(config.limits.event_bytes),
+        config.limits.subscriptions,
+    ))
 }
 
 /// What hooks may ask while they run. Plugins are loaded before the realms they will ask about

@@ -87,8 +87,14 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Bytes of the longest handshake head.
     pub handshake_bytes: usize,
+    /// Bytes of the longest event, as one of its receivers gets it.
+    pub event_bytes: usize,
     /// What may wait for one client, and what happens beyond.
     pub outbox: Bounds,
+    /// Bytes that may wait for all clients together.
+    pub outbox_total_bytes: usize,
+    /// Bytes that may have arrived of messages that are not complete, of all clients together.
+    pub incomplete_bytes: usize,
     /// How long a publisher is read no further, at a time, while subscribers do not keep up.
     pub publisher_delay: Duration,
     /// Subscriptions of one session.
@@ -241,6 +247,9 @@ impl Default for Limits {
         Self {
             message_bytes: 1 << 20,
             handshake_bytes: 16 << 10,
+            event_bytes: 2 << 20,
+            outbox_total_bytes: 512 << 20,
+            incomplete_bytes: 256 << 20,
             outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
             publisher_delay: Duration::from_secs(1),
             subscriptions: 1_000,

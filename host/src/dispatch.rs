@@ -81,7 +81,7 @@ impl Dispatch {
         allow: Allow,
     ) -> Self {
         let timers = Timers::default();
-        let dealer = Dealer::new(frame::reply, realm.max_subscriptions());
+        let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.max_subscriptions());
         let faults = Recurring::default();
         Self { realm, token, generations, unrouted, allow, timers, faults, dealer }
     }
@@ -183,10 +183,10 @@ impl Dispatch {
         };
         self.check_allowed(routed.as_ref(), Action::Publish, from)?;
         let Some(routed) = routed else {
-            return Ok(self.realm.publish(&publication, batch).delivered);
+            return Ok(self.realm.publish(&publication, batch)?.delivered);
         };
         if !routed.handler.hooks().contains(Hook::Publish) {
-            return Ok(self.realm.publish(&publication, batch).delivered);
+            return Ok(self.realm.publish(&publication, batch)?.delivered);
         }
         let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
         let lane = routed.handler.lane(topic);
@@ -198,7 +198,7 @@ impl Dispatch {
         let changed;
         let narrowed;
         let delivered = match answer {
-            PublishVerdict::Broadcast => self.realm.publish(&publication, batch).delivered,
+            PublishVerdict::Broadcast => self.realm.publish(&publication, batch)?.delivered,
             PublishVerdict::Deliver(delivery) => {
                 narrowed = effects::filter(delivery.exclude, delivery.eligible);
                 publication.narrowed = Some(&narrowed);
@@ -206,7 +206,7 @@ impl Dispatch {
                     changed = effects::payload(&event)?;
                     publication.payload = &changed;
                 }
-                self.realm.publish(&publication, batch).delivered
+                self.realm.publish(&publication, batch)?.delivered
             }
             PublishVerdict::Drop => 0,
             PublishVerdict::Reject(refusal) => {

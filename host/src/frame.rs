@@ -11,8 +11,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 /// The longest header of a frame that is not masked.
 const HEADROOM: usize = 10;
 
-/// How the broker wraps events.
-pub(crate) const FRAMING: Framing = Framing { headroom: HEADROOM, finish };
+/// How the broker wraps events, of at most so many bytes.
+pub(crate) const fn framing(max_bytes: usize) -> Framing {
+    Framing { headroom: HEADROOM, max_bytes, finish }
+}
 
 /// One WAMP message in a frame of its own.
 pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {

@@ -213,6 +213,10 @@ fn health(app: &App) -> Answer {
             "bytes": app.instance_memory.used(),
             "limit": app.instance_memory.limit(),
         },
+        "outboxes": {
+            "bytes": app.crowd.outboxes.bytes(),
+            "limit": app.crowd.outboxes.limit(),
+        },
     });
     Answer::json(status, &body)
 }

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 mod boundary;
+mod crowd;
 
 use boundary::Boundary;
+pub(crate) use crowd::Crowd;
 
 /// A socket and the outbox that is written to it.
 pub(crate) struct Wire {
@@ -34,16 +36,27 @@ pub(crate) struct Wire {
     attention: Notify,
     /// Whether anything has been read since it was last asked for.
     heard: AtomicBool,
+    /// Bytes that have arrived of a message that is not complete.
+    arriving: AtomicUsize,
+    crowd: Arc<Crowd>,
+    /// In the crowd.
+    number: u64,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(stream: TcpStream, bounds: Bounds, crowd: &Arc<Crowd>) -> Arc<Self> {
+        let number = crowd.number();
+        let wire = Arc::new(Self {
             stream,
-            outbox: Arc::new(Outbox::new(bounds)),
+            outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&crowd.outboxes))),
             attention: Notify::new(),
             heard: AtomicBool::new(false),
-        })
+            arriving: AtomicUsize::new(0),
+            crowd: Arc::clone(crowd),
+            number,
+        });
+        crowd.add(number, Arc::downgrade(&wire));
+        wire
     }
 
     /// Has the operating system find out about a peer that is gone, while nothing is sent.
@@ -80,6 +93,41 @@ impl Wire {
             Pushed::Overflow => self.interrupt(),
             // The connection's loop looks for a crowd after each frame that is answered so.
             Pushed::Queued | Pushed::Crowded | Pushed::Dropped | Pushed::Closed => {}
+        }
+        self.relieve_if_exceeded();
+    }
+
+    /// Ends the connection because all of them together hold too much.
+    fn evict(&self, closing: Closing) {
+        if self.outbox.evict(closing) {
+            self.forget_arriving();
+            self.interrupt();
+        }
+    }
+
+    /// A connection that is about to end counts no more for what has arrived.
+    fn forget_arriving(&self) {
+        let before = self.arriving.swap(0, Ordering::Relaxed);
+        self.crowd.arriving.replace(before, 0);
+    }
+
+    fn relieve_if_exceeded(&self) {
+        if self.crowd.outboxes.is_exceeded() || self.crowd.arriving.is_exceeded() {
+            self.crowd.relieve();
+        }
+    }
+
+    /// Bytes that have arrived of a message that is not complete.
+    fn arriving_bytes(&self) -> usize {
+        self.arriving.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes have arrived of a message that is not complete.
+    fn set_arriving(&self, bytes: usize) {
+        let before = self.arriving.swap(bytes, Ordering::Relaxed);
+        if before != bytes {
+            self.crowd.arriving.replace(before, bytes);
+            self.relieve_if_exceeded();
         }
     }
 
@@ -176,7 +224,10 @@ impl Link for Wire {
     fn flush(&self) {
         match self.write() {
             Ok(Drained::Empty) => {}
-            Ok(Drained::Blocked) => self.attention.notify_one(),
+            Ok(Drained::Blocked) => {
+                self.attention.notify_one();
+                self.relieve_if_exceeded();
+            }
             Err(error) => {
                 let message = format!("the socket is broken: {error}");
                 self.outbox.close(Closing { reason: LOST.to_owned(), message });
@@ -187,6 +238,17 @@ impl Link for Wire {
 
     fn interrupt(&self) {
         self.attention.notify_one();
+    }
+
+    fn relieve(&self) {
+        self.crowd.relieve();
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.forget_arriving();
+        self.crowd.remove(self.number);
     }
 }
 
@@ -209,12 +271,17 @@ pub(crate) struct Duplex {
     ahead: Bytes,
     /// Where what tungstenite has taken ends.
     boundary: Boundary,
+    /// Bytes of a message that is not complete, and that tungstenite therefore holds.
+    arriving: usize,
 }
+
+/// Shorter beginnings of messages are not counted: they cost less than the connection itself.
+const MIN_ARRIVING_BYTES: usize = 4 * 1024;
 
 impl Duplex {
     /// The socket of a wire, behind what was read from it already.
     pub(crate) fn new(wire: Arc<Wire>, ahead: Vec<u8>) -> Self {
-        Self { wire, ahead: ahead.into(), boundary: Boundary::default() }
+        Self { wire, ahead: ahead.into(), boundary: Boundary::default(), arriving: 0 }
     }
 
     /// Whether all that tungstenite has taken is whole messages.
@@ -222,12 +289,22 @@ impl Duplex {
         self.boundary.is_between_messages()
     }
 
+    /// Tungstenite takes these bytes.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.boundary.pass(bytes);
+        let before = self.arriving;
+        self.arriving = if self.boundary.is_between_messages() { 0 } else { before + bytes.len() };
+        if before.max(self.arriving) >= MIN_ARRIVING_BYTES {
+            self.wire.set_arriving(self.arriving);
+        }
+    }
+
     /// Moves as much as fits.
     fn take_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
         let count = self.ahead.len().min(buffer.remaining());
         let now = self.ahead.split_to(count);
         buffer.put_slice(&now);
-        self.boundary.pass(&now);
+        self.pass(&now);
         if self.ahead.is_empty() {
             self.ahead = Bytes::new();
         }
@@ -246,7 +323,7 @@ impl AsyncRead for Duplex {
                 let incoming = incoming.get(..count).unwrap_or_default();
                 let (now, later) = incoming.split_at(count.min(buffer.remaining()));
                 buffer.put_slice(now);
-                self.boundary.pass(now);
+                self.pass(now);
                 self.ahead = Bytes::copy_from_slice(later);
                 Poll::Ready(Ok(()))
             })

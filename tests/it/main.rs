@@ -45,5 +45,6 @@ mod slow;
 mod soak;
 mod tidy;
 mod timers;
+mod totals;
 mod v1;
 mod v2;

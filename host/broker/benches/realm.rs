@@ -65,7 +65,7 @@ fn publish(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
             let mut batch = Batch::default();
             bencher.iter(|| {
-                let report = realm.publish(black_box(&publication(&payload)), &mut batch);
+                let report = realm.publish(black_box(&publication(&payload)), &mut batch).unwrap();
                 batch.flush();
                 assert_eq!(report.refused, 0, "every event is accepted");
                 report
@@ -106,7 +106,7 @@ fn subscribe(criterion: &mut Criterion) {
 /// A realm whose transport has a header of some bytes, as WebSocket's has.
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message).slice(6..);
-    Realm::new("realm1".to_owned(), Framing { headroom: 10, finish }, 1000)
+    Realm::new("realm1".to_owned(), Framing { headroom: 10, max_bytes: 1 << 20, finish }, 1000)
 }
 
 fn join(realm: &Realm, id: u64) {

@@ -19,11 +19,15 @@ use jackfield_wamp::message::{
 use jackfield_wamp::session::{ErrorTo, Reply};
 use jackfield_wamp::value::{Dict, Value};
 
+use crate::publication::TooLarge;
 use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
 use crate::session::{Batch, Session};
 
 /// How many calls of one session may wait for an answer: callees need not be quick.
 const MOST_CALLS: usize = 1_000;
+
+/// A caller of version 1 chooses its calls' ids, and they are kept until they are answered.
+const MAX_CALL_ID_BYTES: usize = 255;
 
 /// Makes a frame of what a session is told; none where its dialect has no words for it.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
@@ -31,6 +35,8 @@ pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
 /// The procedures of one realm's clients.
 pub struct Dealer {
     encode: Encode,
+    /// Bytes of the longest call or answer, as its receiver gets it.
+    max_bytes: usize,
     /// How many registrations a session may hold.
     max_registrations: usize,
     /// Under it only outbox locks are taken.
@@ -84,6 +90,12 @@ pub enum CallError {
     /// The caller has given the call the id of one that it waits for.
     #[error("another call of the same request id waits for its answer")]
     Repeated,
+    /// The call would be too large for the callee.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The call's id is too long to be kept.
+    #[error("a call id has at most {MAX_CALL_ID_BYTES} bytes")]
+    LongId,
     /// The caller waits for as many calls as one may.
     #[error("{MOST_CALLS} calls of the session wait for an answer, as many as may")]
     TooMany,
@@ -91,8 +103,8 @@ pub enum CallError {
 
 impl Dealer {
     /// A dealer without procedures.
-    pub fn new(encode: Encode, max_registrations: usize) -> Self {
-        Self { encode, max_registrations, state: Mutex::default() }
+    pub fn new(encode: Encode, max_bytes: usize, max_registrations: usize) -> Self {
+        Self { encode, max_bytes, max_registrations, state: Mutex::default() }
     }
 
     /// Makes a session a callee, and tells it so before any call.
@@ -156,6 +168,9 @@ impl Dealer {
         let State { registrations, parties } = &mut *state;
         let chosen = registrations.choose(&call.procedure, patterns, chance);
         let Chosen { registration, pattern, callee } = chosen.ok_or(CallError::NoSuchProcedure)?;
+        if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
+            return Err(CallError::LongId);
+        }
         let waiting = &parties.entry(caller.id).or_default().waiting;
         if waiting.contains_key(&call.request) {
             return Err(CallError::Repeated);
@@ -175,23 +190,31 @@ impl Dealer {
         let details = details(caller, call, &callee, pattern, progress);
         let (details, payload) = (&details, &call.payload);
         let invocation = Reply::Invocation { request, registration, details, payload };
-        self.tell(&callee.session, &invocation, batch);
-        Ok(())
+        let passed = self.pass(&callee.session, &invocation, batch);
+        if passed.is_err() {
+            state.take(callee.session.id, request);
+        }
+        Ok(passed?)
     }
 
     /// A callee's result, on its way to the caller. One that nobody waits for any more is none.
     pub fn answer(&self, callee: &Session, answer: &Yield, batch: &mut Batch) {
         let mut state = self.lock();
         let Yield { request, progress, payload } = answer;
+        let mut passed = Ok(());
         if *progress {
             let party = state.parties.get(&callee.id);
             let pending = party.and_then(|party| party.handling.get(request));
-            if let Some(Pending { caller, call, progress: true }) = pending {
-                self.tell(caller, &Reply::Result { call, progress: true, payload }, batch);
+            let Some(Pending { caller, call, progress: true }) = pending else { return };
+            passed = self.pass(caller, &Reply::Result { call, progress: true, payload }, batch);
+            if passed.is_ok() {
+                return;
             }
-        } else if let Some(Pending { caller, call, .. }) = state.take(callee.id, *request) {
+        }
+        if let Some(Pending { caller, call, .. }) = state.take(callee.id, *request) {
             let reply = Reply::Result { call: &call, progress: false, payload };
-            self.tell(&caller, &reply, batch);
+            let passed = passed.and_then(|()| self.pass(&caller, &reply, batch));
+            self.tell_if_refused(passed, &caller, &call, batch);
         }
     }
 
@@ -200,7 +223,8 @@ impl Dealer {
         let mut state = self.lock();
         if let Some(Pending { caller, call, .. }) = state.take(callee.id, error.request) {
             let reply = Reply::CallError { call: &call, uri: &error.uri, payload: &error.payload };
-            self.tell(&caller, &reply, batch);
+            let passed = self.pass(&caller, &reply, batch);
+            self.tell_if_refused(passed, &caller, &call, batch);
         }
     }
 
@@ -295,6 +319,36 @@ impl Dealer {
     fn confirm(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
         if let Some(frame) = (self.encode)(session, reply) {
             session.reply(frame, batch);
+        }
+    }
+
+    /// Sends a payload of another session's, if it is within its limit in the receiver's codec.
+    fn pass(
+        &self,
+        session: &Arc<Session>,
+        reply: &Reply<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), TooLarge> {
+        let Some(frame) = (self.encode)(session, reply) else { return Ok(()) };
+        let (bytes, limit) = (frame.len(), self.max_bytes);
+        if bytes > limit {
+            return Err(TooLarge { bytes, limit });
+        }
+        session.forward(frame, batch);
+        Ok(())
+    }
+
+    /// A caller whose answer was too large to be passed on is told so.
+    fn tell_if_refused(
+        &self,
+        passed: Result<(), TooLarge>,
+        caller: &Arc<Session>,
+        call: &CallId,
+        batch: &mut Batch,
+    ) {
+        if let Err(error) = passed {
+            let (to, uri) = (ErrorTo::Call { call }, error_uri::PAYLOAD_SIZE_EXCEEDED);
+            self.tell(caller, &Reply::Error { to, uri, message: &error.to_string() }, batch);
         }
     }
 

@@ -6,6 +6,7 @@
 //! In reading order:
 //! - [`identity`]: who a session is;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
+//! - [`total`]: the limit of what all outboxes hold together;
 //! - [`session`]: a session as the broker sees it, and the batch of those to be flushed;
 //! - `uris`: values by URI, prefix and wildcard;
 //! - [`subscriptions`]: who receives what in a realm;
@@ -28,13 +29,15 @@ pub mod realm;
 mod registrations;
 pub mod session;
 pub mod subscriptions;
+pub mod total;
 mod uris;
 
 pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
 pub use outbox::{Bounds, Closing, Outbox, Overflow};
-pub use publication::{Framing, Publication, Report};
+pub use publication::{Framing, Publication, Report, TooLarge};
 pub use realm::{Realm, Revoked, SubscribeError, UnsubscribeError};
 pub use registrations::RegisterError;
 pub use session::{Batch, Features, Link, Session};
 pub use subscriptions::Subscribed;
+pub use total::Total;

@@ -9,9 +9,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes};
+
+use crate::total::Total;
 
 /// How much an outbox holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub enum Drained {
 #[derive(Debug)]
 pub struct Outbox {
     bounds: Bounds,
+    /// Of all outboxes.
+    total: Arc<Total>,
     /// Held for a push, or for one non-blocking write: the write is under the lock because two
     /// publishers may flush the same connection, and their bytes must not mix.
     queue: Mutex<Queue>,
@@ -111,6 +115,8 @@ struct Queue {
     /// `written` when a source gave up waiting for this transport: until it takes more, it is not
     /// waited for again.
     stalled: Option<u64>,
+    /// What the total knows of this queue.
+    counted: usize,
 }
 
 /// How full an outbox is, for a source that waits until there is room again.
@@ -127,10 +133,18 @@ pub struct Pressure {
 /// the saving is gone while the array on the stack grows.
 const SLICES: usize = 64;
 
+/// About what a frame takes besides its bytes: its place in the queue, and its allocations.
+const FRAME_OVERHEAD_BYTES: usize = 128;
+
 impl Outbox {
-    /// An empty outbox.
+    /// An empty outbox that counts for no total.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, queue: Mutex::default() }
+        Self::counted(bounds, Arc::default())
+    }
+
+    /// An empty outbox whose waiting bytes count for a total.
+    pub fn counted(bounds: Bounds, total: Arc<Total>) -> Self {
+        Self { bounds, total, queue: Mutex::default() }
     }
 
     /// Queues an event, or does with it what the bounds say.
@@ -148,7 +162,7 @@ impl Outbox {
                 Overflow::Disconnect => queue.overflow(self.bounds),
             };
         }
-        let pushed = queue.append(frame);
+        let pushed = queue.append(frame, &self.total);
         // A policy that drops events needs no source to slow down.
         if self.bounds.overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
             return Pushed::Crowded;
@@ -166,7 +180,7 @@ impl Outbox {
         if !queue.fits(&frame, self.bounds) {
             return queue.overflow(self.bounds);
         }
-        let pushed = queue.append(frame);
+        let pushed = queue.append(frame, &self.total);
         if queue.is_crowded(self.bounds) { Pushed::Crowded } else { pushed }
     }
 
@@ -178,7 +192,7 @@ impl Outbox {
         if queue.closing.is_some() {
             return Pushed::Closed;
         }
-        let pushed = queue.append(frame);
+        let pushed = queue.append(frame, &self.total);
         if queue.blocked && queue.exceeds(self.bounds, 2) { Pushed::Crowded } else { pushed }
     }
 
@@ -211,6 +225,17 @@ impl Outbox {
             queue.bytes += frame.len();
             queue.frames.push_back(frame);
         }
+        queue.count(&self.total);
+    }
+
+    /// Ends the session because all outboxes together hold too much. Its frames are dropped at
+    /// once, except one written in part. Returns whether it was open.
+    pub fn evict(&self, closing: Closing) -> bool {
+        let first = self.close(closing);
+        if first {
+            self.farewell([], true);
+        }
+        first
     }
 
     /// Writes what waits, as far as the transport takes it without blocking.
@@ -234,6 +259,7 @@ impl Outbox {
                 Ok(written) => queue.consume(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     queue.blocked = true;
+                    queue.count(&self.total);
                     return Ok(Drained::Blocked);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -242,6 +268,7 @@ impl Outbox {
         }
         queue.scheduled = false;
         queue.blocked = false;
+        queue.count(&self.total);
         queue.release();
         Ok(Drained::Empty)
     }
@@ -276,6 +303,16 @@ impl Outbox {
         self.lock().bytes
     }
 
+    /// Memory that it holds, about, while its transport takes no more; else 0.
+    pub fn held_bytes(&self) -> usize {
+        self.lock().counted
+    }
+
+    /// Whether all outboxes together hold more than they may.
+    pub fn is_total_exceeded(&self) -> bool {
+        self.total.is_exceeded()
+    }
+
     /// Events that were dropped because they did not fit.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
@@ -284,6 +321,13 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic under the lock cannot leave the queue torn: each change is one statement.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let counted = self.lock().counted;
+        self.total.replace(counted, 0);
     }
 }
 
@@ -304,10 +348,22 @@ impl Queue {
         self.blocked && self.exceeds(bounds, 2) && self.stalled != Some(self.written)
     }
 
-    fn append(&mut self, frame: Bytes) -> Pushed {
+    fn append(&mut self, frame: Bytes, total: &Total) -> Pushed {
         self.bytes += frame.len();
         self.frames.push_back(frame);
+        self.count(total);
         if std::mem::replace(&mut self.scheduled, true) { Pushed::Queued } else { Pushed::Flush }
+    }
+
+    /// Brings the total up to date. Only a queue whose transport takes no more is counted: what is
+    /// about to be written costs no access to memory that all threads share.
+    fn count(&mut self, total: &Total) {
+        let held =
+            if self.blocked { self.bytes + self.frames.len() * FRAME_OVERHEAD_BYTES } else { 0 };
+        if held != self.counted {
+            total.replace(self.counted, held);
+            self.counted = held;
+        }
     }
 
     fn overflow(&mut self, bounds: Bounds) -> Pushed {
@@ -487,5 +543,27 @@ mod tests {
         assert_eq!(outbox.push("late".into()), Pushed::Closed);
         assert_eq!(drain(&outbox, 100), (b"llobye".to_vec(), Drained::Empty));
         assert_eq!(outbox.closing().unwrap().reason, "a");
+    }
+
+    #[test]
+    fn counts_for_the_total_while_its_transport_takes_no_more() {
+        let total = Arc::new(Total::new(1_000));
+        let bounds = Bounds { bytes: 10_000, frames: 100, overflow: Overflow::Disconnect };
+        let outbox = Outbox::counted(bounds, Arc::clone(&total));
+        let _ = outbox.push(vec![b'x'; 2_000].into());
+        assert_eq!((total.bytes(), outbox.held_bytes()), (0, 0));
+        let _ = drain(&outbox, 500);
+        assert_eq!(total.bytes(), 1_500 + FRAME_OVERHEAD_BYTES);
+        let _ = outbox.push(vec![b'x'; 100].into());
+        assert_eq!(total.bytes(), 1_600 + 2 * FRAME_OVERHEAD_BYTES);
+        assert_eq!(total.bytes(), outbox.held_bytes());
+        assert!(outbox.is_total_exceeded());
+        // What was written in part has to stay.
+        let closing = Closing { reason: "full".into(), message: String::new() };
+        assert!(outbox.evict(closing.clone()));
+        assert!(!outbox.evict(closing));
+        assert_eq!(total.bytes(), 1_500 + FRAME_OVERHEAD_BYTES);
+        drop(outbox);
+        assert_eq!(total.bytes(), 0);
     }
 }

@@ -16,6 +16,8 @@ use crate::subscriptions::Subscription;
 pub struct Framing {
     /// Bytes to be left free before the message.
     pub headroom: usize,
+    /// Bytes of the longest event, as one of its receivers gets it.
+    pub max_bytes: usize,
     /// Writes the header into the headroom; what is returned goes on the wire as it is.
     pub finish: fn(Dialect, Vec<u8>) -> Bytes,
 }
@@ -41,6 +43,23 @@ pub struct Publication<'a> {
     /// Args and kwargs.
     pub payload: &'a Payload,
 }
+
+/// An event, call or answer is longer than one may be, in the codec of one of its receivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the message would take {bytes} bytes in the serialization of a receiver, and may take {limit} \
+     (limits.event)"
+)]
+pub struct TooLarge {
+    /// What it takes.
+    pub bytes: usize,
+    /// What it may.
+    pub limit: usize,
+}
+
+/// No codec makes arguments longer than so many times their bytes in another codec, and this a good
+/// deal less: the worst is CBOR's empty byte string, whose 1 byte is 9 in JSON.
+const MAX_GROWTH: usize = 16;
 
 /// What a publication came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,6 +126,19 @@ impl<'a> Frames<'a> {
         Self { event, framing, ready: [const { None }; Dialect::COUNT] }
     }
 
+    /// Whether an event of these arguments may be too large in another codec: most are so small
+    /// that the question need not be asked.
+    pub(crate) fn may_be_too_large(&self) -> bool {
+        let room = self.event.topic.len() + EVENT_HEAD + self.event.payload.len();
+        room > self.framing.max_bytes / MAX_GROWTH
+    }
+
+    /// The size of the event for receivers of a dialect is within its limit.
+    pub(crate) fn check(&mut self, dialect: Dialect) -> Result<(), TooLarge> {
+        let (bytes, limit) = (self.get(dialect).len(), self.framing.max_bytes);
+        if bytes > limit { Err(TooLarge { bytes, limit }) } else { Ok(()) }
+    }
+
     pub(crate) fn get(&mut self, dialect: Dialect) -> Bytes {
         let Self { event, framing, ready } = self;
         let make = || {
@@ -114,6 +146,11 @@ impl<'a> Frames<'a> {
             let mut message = Vec::with_capacity(framing.headroom + room);
             message.resize(framing.headroom, 0);
             event.encode(dialect, &mut message);
+            // A megabyte of white space in JSON is nothing in CBOR; the room that was kept for it
+            // would wait in outboxes, uncounted.
+            if message.capacity() > 2 * message.len() + EVENT_HEAD {
+                message.shrink_to_fit();
+            }
             (framing.finish)(dialect, message)
         };
         match ready.get_mut(dialect.index()) {

@@ -12,7 +12,7 @@ use indexmap::IndexSet;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
-use crate::publication::{Frames, Framing, Publication, Report};
+use crate::publication::{Frames, Framing, Publication, Report, TooLarge};
 use crate::session::{Batch, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
 use crate::uris::Key;
@@ -75,6 +75,11 @@ impl Realm {
     /// Its name, a URI.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Bytes of the longest event, as one of its receivers gets it.
+    pub fn max_event_bytes(&self) -> usize {
+        self.framing.max_bytes
     }
 
     /// How many subscriptions a session may hold.
@@ -181,27 +186,55 @@ impl Realm {
 
     /// Queues the event to everybody who may have it, encoding it at most once a dialect for
     /// each subscription. Receivers that do not keep up are noted in the batch.
-    pub fn publish(&self, publication: &Publication<'_>, batch: &mut Batch) -> Report {
+    ///
+    /// # Errors
+    /// [`TooLarge`], in the dialect of any receiver; nothing is queued then.
+    pub fn publish(
+        &self,
+        publication: &Publication<'_>,
+        batch: &mut Batch,
+    ) -> Result<Report, TooLarge> {
         let state = self.read();
+        let subscriptions = &state.subscriptions;
+        let exact = subscriptions.exact(publication.topic);
+        let patterns: Vec<_> = if publication.patterns {
+            subscriptions.patterns(publication.topic).collect()
+        } else {
+            Vec::new()
+        };
+        let audiences = || exact.into_iter().chain(patterns.iter().copied());
         let mut report = Report::default();
-        if let Some(exact) = state.subscriptions.exact(publication.topic) {
-            self.fan_out(publication, exact, batch, &mut report);
+        let Some(first) = audiences().next() else { return Ok(report) };
+        let mut frames = Frames::new(publication, first, self.framing);
+        if frames.may_be_too_large() {
+            audiences().try_for_each(|audience| check(publication, audience, &mut frames))?;
         }
-        if publication.patterns {
-            for subscription in state.subscriptions.patterns(publication.topic) {
-                self.fan_out(publication, subscription, batch, &mut report);
-            }
+        fan_out(publication, first, frames, batch, &mut report);
+        for further in audiences().skip(1) {
+            let frames = Frames::new(publication, further, self.framing);
+            fan_out(publication, further, frames, batch, &mut report);
         }
-        report
+        Ok(report)
     }
 
     /// Queues the event to one session, if it is subscribed to the topic by name.
-    pub fn send(&self, to: SessionId, publication: &Publication<'_>, batch: &mut Batch) -> bool {
+    ///
+    /// # Errors
+    /// [`TooLarge`], in the session's dialect; nothing is queued then.
+    pub fn send(
+        &self,
+        to: SessionId,
+        publication: &Publication<'_>,
+        batch: &mut Batch,
+    ) -> Result<bool, TooLarge> {
         let state = self.read();
-        let Some(subscription) = state.subscriptions.exact(publication.topic) else { return false };
-        let Some(session) = subscription.get(to) else { return false };
-        let frame = Frames::new(publication, subscription, self.framing).get(session.dialect);
-        session.deliver(frame, batch)
+        let Some(subscription) = state.subscriptions.exact(publication.topic) else {
+            return Ok(false);
+        };
+        let Some(session) = subscription.get(to) else { return Ok(false) };
+        let mut frames = Frames::new(publication, subscription, self.framing);
+        frames.check(session.dialect)?;
+        Ok(session.deliver(frames.get(session.dialect), batch))
     }
 
     /// Whether a session has any subscription.
@@ -269,26 +302,6 @@ impl Realm {
         revoked
     }
 
-    fn fan_out(
-        &self,
-        publication: &Publication<'_>,
-        subscription: &Subscription,
-        batch: &mut Batch,
-        report: &mut Report,
-    ) {
-        let mut frames = Frames::new(publication, subscription, self.framing);
-        for session in subscription.subscribers() {
-            if !publication.admits(session) {
-                continue;
-            }
-            if session.deliver(frames.get(session.dialect), batch) {
-                report.delivered += 1;
-            } else {
-                report.refused += 1;
-            }
-        }
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, State> {
         // A panic under the lock would be a bug that tests have to find; serving on with
         // consistent tables is better than refusing everybody.
@@ -298,6 +311,37 @@ impl Realm {
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Queues the event to the receivers of one subscription.
+fn fan_out(
+    publication: &Publication<'_>,
+    subscription: &Subscription,
+    mut frames: Frames<'_>,
+    batch: &mut Batch,
+    report: &mut Report,
+) {
+    for session in subscription.subscribers() {
+        if !publication.admits(session) {
+            continue;
+        }
+        if session.deliver(frames.get(session.dialect), batch) {
+            report.delivered += 1;
+        } else {
+            report.refused += 1;
+        }
+    }
+}
+
+/// Whether the event is within its limit in the dialects of all receivers of one subscription. What
+/// `frames` has encoded for it, it keeps.
+fn check(
+    publication: &Publication<'_>,
+    subscription: &Subscription,
+    frames: &mut Frames<'_>,
+) -> Result<(), TooLarge> {
+    let receivers = subscription.subscribers().filter(|session| publication.admits(session));
+    receivers.map(|session| session.dialect).try_for_each(|dialect| frames.check(dialect))
 }
 
 impl State {

@@ -17,6 +17,9 @@ pub trait Link: Send + Sync {
 
     /// The outbox has been closed: let the connection's own task say farewell and end.
     fn interrupt(&self);
+
+    /// All outboxes together hold more than they may: have those that hold the most closed.
+    fn relieve(&self) {}
 }
 
 /// What a client has announced that it can do.
@@ -127,6 +130,8 @@ pub struct Batch {
     interrupt: Vec<Arc<Session>>,
     /// Receivers whose outboxes are crowded.
     crowded: Vec<Arc<Session>>,
+    /// A receiver that was met when all outboxes together held more than they may.
+    overload: Option<Arc<Session>>,
 }
 
 impl Batch {
@@ -137,9 +142,13 @@ impl Batch {
                 self.flush.push(Arc::clone(session));
                 true
             }
-            Pushed::Queued => true,
+            Pushed::Queued => {
+                self.look_for_overload(session);
+                true
+            }
             Pushed::Crowded => {
                 self.crowded.push(Arc::clone(session));
+                self.look_for_overload(session);
                 true
             }
             Pushed::Overflow => {
@@ -147,6 +156,12 @@ impl Batch {
                 false
             }
             Pushed::Dropped | Pushed::Closed => false,
+        }
+    }
+
+    fn look_for_overload(&mut self, session: &Arc<Session>) {
+        if session.outbox.is_total_exceeded() {
+            self.overload = Some(Arc::clone(session));
         }
     }
 
@@ -172,6 +187,9 @@ impl Batch {
         }
         for session in self.interrupt.drain(..) {
             session.link.interrupt();
+        }
+        if let Some(session) = self.overload.take() {
+            session.link.relieve();
         }
     }
 }

@@ -164,6 +164,7 @@ impl From<Refusal> for Problem {
         let (status, retry) = match refusal.uri() {
             dispatch::NO_ROUTE | error_uri::NO_SUCH_PROCEDURE => (StatusCode::NOT_FOUND, None),
             error_uri::NOT_AUTHORIZED => (StatusCode::FORBIDDEN, None),
+            error_uri::PAYLOAD_SIZE_EXCEEDED => (StatusCode::PAYLOAD_TOO_LARGE, None),
             dispatch::HANDLER_FAILED => (StatusCode::INTERNAL_SERVER_ERROR, None),
             dispatch::HANDLER_ON_HOLD => (StatusCode::SERVICE_UNAVAILABLE, Some("1")),
             _ => (StatusCode::UNPROCESSABLE_ENTITY, None),

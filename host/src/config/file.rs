@@ -60,6 +60,8 @@ enum WrittenOverflow {
 struct WrittenLimits {
     message: Option<Bytes>,
     handshake: Option<Bytes>,
+    event: Option<Bytes>,
+    incomplete: Option<Bytes>,
     outbox: WrittenOutbox,
     publisher_delay: Option<Span>,
     subscriptions: Option<NonZeroUsize>,
@@ -71,6 +73,7 @@ struct WrittenLimits {
 struct WrittenOutbox {
     bytes: Option<Bytes>,
     messages: Option<NonZeroUsize>,
+    total: Option<Bytes>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,7 +200,12 @@ impl WrittenLimits {
     fn apply(self, limits: &mut Limits) {
         set_bytes(&mut limits.message_bytes, self.message);
         set_bytes(&mut limits.handshake_bytes, self.handshake);
+        // An event that grows on its way still passes by default: base64 alone adds a third.
+        let event = self.message.map(|message| Bytes(message.0.saturating_mul(2)));
+        set_bytes(&mut limits.event_bytes, self.event.or(event));
+        set_bytes(&mut limits.incomplete_bytes, self.incomplete);
         set_bytes(&mut limits.outbox.bytes, self.outbox.bytes);
+        set_bytes(&mut limits.outbox_total_bytes, self.outbox.total);
         set_count(&mut limits.outbox.frames, self.outbox.messages);
         set_span(&mut limits.publisher_delay, self.publisher_delay);
         set_count(&mut limits.subscriptions, self.subscriptions);

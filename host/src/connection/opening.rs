@@ -107,7 +107,7 @@ async fn greet(
     let peer = peer(&stream)?;
     let client = app.gate.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
     let mut dialogue = wamp::Session::new(upgrade.dialect);
-    let wire = Wire::new(stream, app.config.limits.outbox);
+    let wire = Wire::new(stream, app.config.limits.outbox, &app.crowd);
     wire.probe_when_silent_for(app.config.keepalive.interval);
     let mut member = None;
     let mut greeting = Vec::new();

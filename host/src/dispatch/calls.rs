@@ -136,7 +136,10 @@ impl Dispatch {
                 Refusal::not_callable(from.dialect, &routed.route.name)
             }
             (CallError::NoSuchProcedure, None) => Refusal::no_procedure(&call.procedure),
-            (error @ (CallError::Repeated | CallError::TooMany), _) => Refusal::unavailable(error),
+            (CallError::TooLarge(error), _) => error.into(),
+            (error @ (CallError::Repeated | CallError::TooMany | CallError::LongId), _) => {
+                Refusal::unavailable(error)
+            }
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_broker::{Batch, Closing, Publication, Session};
+use jackfield_broker::{Batch, Closing, Publication, Session, TooLarge};
 use jackfield_sandbox::{Effect, Event};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
@@ -30,13 +30,13 @@ impl Dispatch {
                     let narrowed = filter(exclude, eligible);
                     self.emit(generation, &topic, &event, |publication| {
                         let publication = Publication { narrowed: Some(&narrowed), ..publication };
-                        self.realm.publish(&publication, batch);
+                        self.realm.publish(&publication, batch).map(drop)
                     });
                 }
                 Effect::Send { session, topic, event } => {
                     let Some(session) = SessionId::new(session) else { continue };
                     self.emit(generation, &topic, &event, |publication| {
-                        self.realm.send(session, &publication, batch);
+                        self.realm.send(session, &publication, batch).map(drop)
                     });
                 }
                 Effect::Unsubscribe { session, topic } => {
@@ -84,10 +84,10 @@ impl Dispatch {
         generation: &Generation,
         topic: &str,
         event: &Event,
-        deliver: impl FnOnce(Publication<'_>),
+        deliver: impl FnOnce(Publication<'_>) -> Result<(), TooLarge>,
     ) {
-        match payload(event) {
-            Ok(payload) => deliver(Publication {
+        let delivered = payload(event).and_then(|payload| {
+            let delivered = deliver(Publication {
                 topic,
                 id: ids::publication(),
                 disclosed: None,
@@ -96,8 +96,11 @@ impl Dispatch {
                 narrowed: None,
                 patterns: self.is_open(generation.find(topic).as_ref()),
                 payload: &payload,
-            }),
-            Err(refusal) => warn!(topic, "an event of a handler was dropped: {refusal}"),
+            });
+            Ok(delivered?)
+        });
+        if let Err(refusal) = delivered {
+            warn!(topic, "an event of a handler was dropped: {refusal}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jackfield_broker::{
-    CallError, RegisterError, Session, SubscribeError, UnregisterError, UnsubscribeError,
+    CallError, RegisterError, Session, SubscribeError, TooLarge, UnregisterError, UnsubscribeError,
 };
 use jackfield_routing::Action;
 use jackfield_sandbox::{Fault, FaultKind};
@@ -147,6 +147,12 @@ impl From<jackfield_sandbox::Refusal> for Refusal {
 impl From<SubscribeError> for Refusal {
     fn from(error: SubscribeError) -> Self {
         Self::new(error_uri::NOT_AUTHORIZED, error.to_string())
+    }
+}
+
+impl From<TooLarge> for Refusal {
+    fn from(error: TooLarge) -> Self {
+        Self::new(error_uri::PAYLOAD_SIZE_EXCEEDED, error.to_string())
     }
 }
 

@@ -50,7 +50,7 @@ impl Bench {
         let sessions =
             [(1, everything, V2), (2, everything, V2), (3, nothing, V2), (4, nothing, Dialect::V1)];
         let sessions = sessions.into_iter().map(session).collect();
-        Self { dealer: Dealer::new(encode, 3), sessions, requests: 0 }
+        Self { dealer: Dealer::new(encode, 1 << 20, 3), sessions, requests: 0 }
     }
 
     fn session(&self, number: usize) -> &Arc<Session> {

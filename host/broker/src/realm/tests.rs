@@ -74,7 +74,7 @@ impl Peer {
 
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message);
-    Realm::new("realm1".into(), Framing { headroom: 0, finish }, 3)
+    Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, 3)
 }
 
 fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
@@ -104,12 +104,12 @@ fn an_event_reaches_each_subscription_in_its_dialect() {
     old.read();
     new.read();
     let payload = Payload::from_json("[5]", "{}").unwrap();
-    let report = realm.publish(&publication("t.x", &payload), &mut Batch::default());
+    let report = realm.publish(&publication("t.x", &payload), &mut Batch::default()).unwrap();
     assert_eq!(report, Report { delivered: 3, refused: 0 });
     assert_eq!(old.read(), [r#"[8,"t.x",5]"#]);
     assert_eq!(new.read(), ["[36,1,9,{},[5]]", r#"[36,2,9,{"topic":"t.x"},[5]]"#]);
     let guarded = Publication { patterns: false, ..publication("t.x", &payload) };
-    assert_eq!(realm.publish(&guarded, &mut Batch::default()).delivered, 2);
+    assert_eq!(realm.publish(&guarded, &mut Batch::default()).unwrap().delivered, 2);
 }
 
 #[test]
@@ -120,13 +120,13 @@ fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
         ENCODED.fetch_add(1, Ordering::Relaxed);
         Bytes::from(message)
     };
-    let realm = Realm::new("realm1".into(), Framing { headroom: 0, finish }, 3);
+    let realm = Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, 3);
     for id in 1..=40 {
         let dialect = if id % 2 == 0 { Dialect::V1 } else { V2 };
         Peer::join(&realm, id, dialect, &[]).subscribe(&realm, "t", MatchPolicy::Exact);
     }
     let payload = Payload::from_json("[1]", "{}").unwrap();
-    let report = realm.publish(&publication("t", &payload), &mut Batch::default());
+    let report = realm.publish(&publication("t", &payload), &mut Batch::default()).unwrap();
     assert_eq!((report.delivered, ENCODED.load(Ordering::Relaxed)), (40, 2));
 }
 
@@ -137,10 +137,10 @@ fn subscribed_comes_before_events_and_nothing_after_unsubscribed() {
     let payload = Payload::from_json("[]", "{}").unwrap();
     let id = peer.subscribe(&realm, "t", MatchPolicy::Exact);
     let mut batch = Batch::default();
-    realm.publish(&publication("t", &payload), &mut batch);
+    realm.publish(&publication("t", &payload), &mut batch).unwrap();
     let topic = realm.unsubscribe(peer.session.id, id, &mut batch, Some("left".into()));
     assert_eq!(topic.unwrap().as_deref(), Some("t"));
-    realm.publish(&publication("t", &payload), &mut batch);
+    realm.publish(&publication("t", &payload), &mut batch).unwrap();
     let again = realm.unsubscribe(peer.session.id, id, &mut batch, Some("left".into()));
     assert_eq!(again, Err(UnsubscribeError));
     batch.flush();
@@ -163,7 +163,7 @@ fn check(filter: &ReceiverFilter, except: Option<u64>, expect: &[u64]) {
         except: except.and_then(SessionId::new),
         ..publication("t", &payload)
     };
-    realm.publish(&publication, &mut Batch::default());
+    realm.publish(&publication, &mut Batch::default()).unwrap();
     let received: Vec<_> = peers.iter().filter(|peer| !peer.read().is_empty()).collect();
     let received: Vec<_> = received.iter().map(|peer| peer.session.id.get()).collect();
     assert_eq!(received, expect, "{filter:?} except {except:?}");
@@ -232,7 +232,7 @@ fn a_subscriber_that_does_not_read_is_closed_at_its_bound_and_harms_nobody() {
     }
     let payload = Payload::from_json("[1]", "{}").unwrap();
     let refused: usize = (0..20)
-        .map(|_| realm.publish(&publication("t", &payload), &mut Batch::default()).refused)
+        .map(|_| realm.publish(&publication("t", &payload), &mut Batch::default()).unwrap().refused)
         .sum();
     assert!(refused > 0);
     assert_eq!(slow.session.outbox().closing().unwrap().reason, Closing::SLOW_SUBSCRIBER);

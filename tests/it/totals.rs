@@ -1,0 +1,212 @@
+//! What all clients together may have the server hold: unread output, messages that do not become
+//! complete, events that grow on their way to other codecs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::codec::Codec;
+use crate::client::http::Http;
+use crate::client::v2::{Client, WampError};
+use crate::server::Server;
+use crate::site::Site;
+
+const MIB: u64 = 1 << 20;
+const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
+
+/// What waits for all clients, as /health tells.
+async fn waiting(server: &Server) -> u64 {
+    let mut http = Http::connect(server.addr).await;
+    http.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    http.answer().await.json()["outboxes"]["bytes"].as_u64().unwrap()
+}
+
+/// A client that has itself sent `events` of 900 KB each, and does not read.
+async fn hoarder(server: &Server, events: u64) -> Client {
+    let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
+    client.subscribe("open/hoard", json!({})).await;
+    client.socket().stop_reading();
+    let options = json!({"exclude_me": false, "eligible": [client.session()]});
+    let filling = "x".repeat(900_000);
+    for request in 0..events {
+        client.send(&json!([16, request + 10, options, "open/hoard", [filling]]));
+    }
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fullest_outboxes_are_closed_first_at_the_total() {
+    const TOTAL: u64 = 12 * MIB;
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { outbox: { total: 12 MiB } }\n");
+    // A subscriber that is a little behind: its kernel takes no more.
+    let mut behind = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
+    behind.subscribe("open/a", json!({})).await;
+    behind.socket().stop_reading();
+    let mut publisher = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let mut sent = 0;
+    while waiting(&server).await == 0 {
+        publisher.publish("open/a", json!({}), json!([sent, "x".repeat(50_000)]), Value::Null);
+        publisher.round_trip().await;
+        sent += 1;
+    }
+    let mut hoarders = Vec::new();
+    for _ in 0..12 {
+        hoarders.push(hoarder(&server, 12).await);
+    }
+    server.logged("(limits.outbox.total)");
+    // One push on each thread may be beyond the limit before the fullest is closed, and a frame
+    // that was begun waits for a second.
+    assert!(waiting(&server).await < TOTAL + 8 * MIB);
+    behind.socket().resume_reading();
+    for number in 0..sent {
+        assert_eq!(behind.event().await.args[0], number);
+    }
+    publisher.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_of_unread_outboxes_goes_back_to_the_operating_system() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "");
+    let mut probe = Client::connect(server.addr, Codec::Json, "realm1").await;
+    probe.round_trip().await;
+    let before = server.memory();
+    let mut hoarders = Vec::new();
+    for _ in 0..40 {
+        hoarders.push(hoarder(&server, 8).await);
+    }
+    let until = Instant::now() + Duration::from_secs(60);
+    while server.memory() < before + 60 * MIB {
+        assert!(Instant::now() < until, "{} MiB are held", (server.memory() - before) / MIB);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(hoarders);
+    // Unused pages are given back within ten seconds or so, even if nothing happens meanwhile.
+    let until = Instant::now() + Duration::from_secs(60);
+    while server.memory() > before + 24 * MIB {
+        assert!(Instant::now() < until, "{} MiB stay", (server.memory() - before) / MIB);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The beginning of a message that does not become complete.
+async fn unfinished(server: &Server, bytes: usize) -> Http {
+    let mut http = Http::connect(server.addr).await;
+    let head = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+                Sec-WebSocket-Protocol: wamp\r\n\r\n";
+    http.send(head).await;
+    let mut frame = vec![0x81, 0xff];
+    frame.extend_from_slice(&1_000_000_u64.to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.resize(frame.len() + bytes, b'x');
+    // It may be ended before it has sent everything.
+    let _ended = http.push(&frame).await;
+    http
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_incomplete_messages_are_ended_at_the_total() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { incomplete: 4 MiB }\n");
+    let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let short = unfinished(&server, 20_000).await;
+    let mut long = Vec::new();
+    for _ in 0..8 {
+        long.push(unfinished(&server, 900_000).await);
+    }
+    server.logged("(limits.incomplete)");
+    client.round_trip().await;
+    drop(short);
+}
+
+/// A text that is six times as long in JSON as it is in MessagePack.
+fn growing() -> String {
+    "\u{1}".repeat(1_000_000)
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, WampError>) {
+    assert_eq!(result.unwrap_err().uri, TOO_LARGE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_grows_too_large_reaches_no_receiver_and_its_publisher_is_told() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "");
+    let mut readers = Vec::new();
+    for codec in [Codec::MsgPack, Codec::Json, Codec::Cbor] {
+        let mut reader = Client::connect(server.addr, codec, "realm1").await;
+        reader.subscribe("open/a", json!({})).await;
+        readers.push(reader);
+    }
+    let mut by_prefix = Client::connect(server.addr, Codec::Json, "realm1").await;
+    by_prefix.subscribe("open/", json!({"match": "prefix"})).await;
+    let mut publisher = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    let mut publish = async |topic: &str, text: String| {
+        publisher.publish_acknowledged(topic, json!({}), json!([text]), Value::Null).await
+    };
+    for _ in 0..3 {
+        refused(publish("open/a", growing()).await);
+    }
+    // Of receivers by a pattern, too.
+    refused(publish("open/b", growing()).await);
+    publish("open/a", "small".to_owned()).await.unwrap();
+    readers.push(by_prefix);
+    for reader in &mut readers {
+        assert_eq!(reader.event().await.args[0], "small");
+        reader.expect_no_event().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_for_receivers_of_its_own_codec_does_not_grow() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "");
+    let mut reader = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    reader.subscribe("open/a", json!({})).await;
+    let mut publisher = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    let args = json!([growing()]);
+    publisher.publish_acknowledged("open/a", json!({}), args, Value::Null).await.unwrap();
+    assert_eq!(reader.event().await.args[0], growing());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_is_answered_413_for_an_event_that_is_too_large() {
+    let site = Site::open();
+    let config = "limits: { event: 1 KiB }\n\
+                  api: { tokens: [{ name: shop, token: '0123456789abcdef0123456789abcdef' }] }\n";
+    let server = Server::configured(site.path(), config);
+    let mut reader = Client::connect(server.addr, Codec::Cbor, "realm1").await;
+    reader.subscribe("open/a", json!({})).await;
+    let body = json!({"topic": "open/a", "args": ["x".repeat(2_000)]}).to_string();
+    let token = ("Authorization", "Bearer 0123456789abcdef0123456789abcdef");
+    let answer = Http::connect(server.addr).await.post("/api/publish", &[token], &body).await;
+    assert_eq!(answer.status, 413, "{}", answer.body);
+    assert!(answer.body.contains(TOO_LARGE), "{}", answer.body);
+    reader.expect_no_event().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_and_results_that_grow_too_large_are_errors_of_the_call() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "");
+    let mut callee = Client::connect(server.addr, Codec::Json, "realm1").await;
+    callee.register("open.proc", json!({})).await.unwrap();
+    let mut caller = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    refused(caller.call("open.proc", json!({}), json!([growing()]), Value::Null).await);
+    callee.round_trip().await;
+    caller.round_trip().await;
+
+    let mut callee = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    callee.register("open.other", json!({})).await.unwrap();
+    let mut caller = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let calling = caller.call("open.other", json!({}), json!([]), Value::Null);
+    let answering = async {
+        let invocation = callee.invocation().await;
+        callee.send(&json!([70, invocation[1], {}, [growing()]]));
+    };
+    let (called, ()) = tokio::join!(calling, answering);
+    refused(called);
+    caller.round_trip().await;
+}
