@@ -76,14 +76,14 @@ async fn memory_of_unread_outboxes_goes_back_to_the_operating_system() {
     for _ in 0..40 {
         hoarders.push(hoarder(&server, 8).await);
     }
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while server.memory() < before + 60 * MIB {
         assert!(Instant::now() < until, "{} MiB are held", (server.memory() - before) / MIB);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(hoarders);
     // Unused pages are given back within ten seconds or so, even if nothing happens meanwhile.
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while server.memory() > before + 24 * MIB {
         assert!(Instant::now() < until, "{} MiB stay", (server.memory() - before) / MIB);
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -191,22 +191,22 @@ async fn a_backend_is_answered_413_for_an_event_that_is_too_large() {
 async fn calls_and_results_that_grow_too_large_are_errors_of_the_call() {
     let site = Site::open();
     let server = Server::configured(site.path(), "");
-    let mut callee = Client::connect(server.addr, Codec::Json, "realm1").await;
-    callee.register("open.proc", json!({})).await.unwrap();
-    let mut caller = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
-    refused(caller.call("open.proc", json!({}), json!([growing()]), Value::Null).await);
-    callee.round_trip().await;
-    caller.round_trip().await;
+    let mut worker = Client::connect(server.addr, Codec::Json, "realm1").await;
+    worker.register("open.proc", json!({})).await.unwrap();
+    let mut client = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    refused(client.call("open.proc", json!({}), json!([growing()]), Value::Null).await);
+    worker.round_trip().await;
+    client.round_trip().await;
 
-    let mut callee = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
-    callee.register("open.other", json!({})).await.unwrap();
-    let mut caller = Client::connect(server.addr, Codec::Json, "realm1").await;
-    let calling = caller.call("open.other", json!({}), json!([]), Value::Null);
-    let answering = async {
-        let invocation = callee.invocation().await;
-        callee.send(&json!([70, invocation[1], {}, [growing()]]));
+    let mut worker = Client::connect(server.addr, Codec::MsgPack, "realm1").await;
+    worker.register("open.other", json!({})).await.unwrap();
+    let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
+    let call = client.call("open.other", json!({}), json!([]), Value::Null);
+    let answer = async {
+        let invocation = worker.invocation().await;
+        worker.send(&json!([70, invocation[1], {}, [growing()]]));
     };
-    let (called, ()) = tokio::join!(calling, answering);
-    refused(called);
-    caller.round_trip().await;
+    let (result, ()) = tokio::join!(call, answer);
+    refused(result);
+    client.round_trip().await;
 }
