@@ -33,6 +33,7 @@ use jackfield_auth::AuthSettings;
 use jackfield_broker::{Bounds, Overflow};
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{CompileLimits, PluginPolicy, SandboxSettings};
+use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 use crate::dispatch::Unrouted;
 
@@ -85,6 +86,8 @@ pub struct Config {
 pub struct Limits {
     /// Bytes of the longest message.
     pub message_bytes: usize,
+    /// How many lists and dictionaries of a message may lie inside each other.
+    pub depth: usize,
     /// Bytes of the longest handshake head.
     pub handshake_bytes: usize,
     /// Bytes of the longest event, as one of its receivers gets it.
@@ -246,6 +249,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 1 << 20,
+            depth: DEFAULT_DEPTH,
             handshake_bytes: 16 << 10,
             event_bytes: 2 << 20,
             outbox_total_bytes: 512 << 20,

@@ -27,6 +27,7 @@ use crate::listener::Place;
 use crate::wire::Wire;
 use crate::{frame, shutdown};
 
+mod expiry;
 mod farewell;
 mod joining;
 mod keepalive;
@@ -34,6 +35,7 @@ mod member;
 mod opening;
 mod reader;
 
+use expiry::Expiry;
 use farewell::Ending;
 use keepalive::{Due, Keepalive};
 use member::Member;
@@ -109,8 +111,12 @@ struct Connection {
     dialogue: wamp::Session,
     /// Whom the handshake has proven the client to be, until it opens a session.
     proven: Option<Box<Authenticated>>,
+    /// Whether a session is opened for those alone who prove who they are.
+    must_prove: bool,
     /// A session that is opened as soon as it is proven whose it is.
     asked: Option<Box<Asked>>,
+    /// When the session's proof ceases to be good, if it does.
+    expiry: Expiry,
     /// Once it is welcome: who it is to the broker, and the realm that it joined.
     member: Option<Member>,
     /// Until when it has to be welcome.
@@ -126,6 +132,8 @@ struct Asked {
     features: Features,
     /// Who it says that it is.
     authid: Option<String>,
+    /// How it says that it proves that: what WELCOME is to repeat.
+    method: Option<String>,
 }
 
 /// What one turn of the loop is about.
@@ -204,6 +212,7 @@ impl Connection {
             tokio::select! {
                 () = &mut others, if wait_for_others => wait_for_others = false,
                 () = self.wire.attention() => {}
+                () = self.expiry.reached() => return Some(Ending::Closing(expiry::closing())),
                 result = self.wire.unblocked() => if let Err(error) = result {
                     return Some(Ending::Lost(error.to_string()));
                 },
@@ -230,6 +239,9 @@ impl Connection {
                 // A member is told through its session; see `shutdown`.
                 closing = unopened(&self.app, self.opened_by), if self.member.is_none() => {
                     return Turn::Ending(Ending::Closing(closing));
+                }
+                () = self.expiry.reached() => {
+                    return Turn::Ending(Ending::Closing(expiry::closing()));
                 }
                 result = self.wire.unblocked() => if let Err(error) = result {
                     return Turn::Ending(Ending::Lost(error.to_string()));
@@ -274,6 +286,13 @@ impl Connection {
             }
             Input::Hello(hello) => self.hello(&hello).err(),
             Input::Authenticate(proof) => Box::pin(self.authenticate(proof)).await.err(),
+            Input::Refused { message, reply } => {
+                debug!("a request is refused: {message}");
+                if let (Some(member), Some(reply)) = (&self.member, reply) {
+                    member.session.reply(self.wrap(&reply), &mut self.batch);
+                }
+                None
+            }
             Input::Nothing => None,
             Input::Goodbye { reply, .. } => {
                 Some(Ending::Goodbye(reply.map(|reply| self.wrap(&reply))))

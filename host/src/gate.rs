@@ -33,6 +33,15 @@ pub(crate) struct Gate {
     files: Files,
 }
 
+/// What an upgrade is granted.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// Whom the handshake has proven the client to be.
+    pub(crate) proven: Option<Authenticated>,
+    /// Whether a session is opened for those alone who prove who they are.
+    pub(crate) must_prove: bool,
+}
+
 /// Why somebody is not let in: what the client is told, and what the operator is.
 #[derive(Debug)]
 pub(crate) struct Denial {
@@ -56,21 +65,32 @@ impl Gate {
     }
 
     /// Who comes from `peer`, if they are let in; nobody in particular where nothing is proven.
+    /// `may_follow` says whether it can be proven later, in the dialogue.
     pub(crate) async fn admit(
         &self,
         visitor: &Visitor,
         peer: IpAddr,
-    ) -> Result<Option<Authenticated>, Denial> {
+        may_follow: bool,
+    ) -> Result<Admitted, Denial> {
         self.check(visitor, peer)?;
+        // Browsers name the page for which they connect. Any other program does not act for a page,
+        // and is let in by what it proves (`docs/decisions/0025-origins-are-for-browsers.md`).
+        let is_nameless = self.rules.origins.is_some() && visitor.origin.is_none();
+        let must_prove = is_nameless || !self.admits_anybody();
         // A page may send what is meant for the application as well.
         let of_use = visitor.proofs.iter().find(|proof| self.takes(proof));
         match of_use.or(visitor.proofs.first()) {
             Some(proof) if self.takes_proofs() => {
                 let client = self.client(&visitor.forwarded, peer).unwrap_or(peer);
-                self.prove(proof, client).await.map(Some)
+                let proven = self.prove(proof, client).await?;
+                Ok(Admitted { proven: Some(proven), must_prove })
             }
             // Where nothing can be proven, a ticket is worth as much as none.
-            Some(_) | None => Ok(None),
+            Some(_) | None if !must_prove || (may_follow && self.takes_proofs()) => {
+                Ok(Admitted { proven: None, must_prove })
+            }
+            Some(_) | None if is_nameless => Err(Denial::nameless()),
+            Some(_) | None => Err(Denial::unproven()),
         }
     }
 
@@ -88,7 +108,7 @@ impl Gate {
     }
 
     /// Whether sessions may be opened without proof.
-    pub(crate) fn admits_anybody(&self) -> bool {
+    fn admits_anybody(&self) -> bool {
         self.rules.anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
     }
 
@@ -140,8 +160,8 @@ impl Gate {
             let reason = format!("`{asked}` was asked for, which is not below `{path}`");
             return Err(Denial { refusal, reason });
         }
-        if let Some(origins) = origins {
-            origins.check(visitor.origin.as_deref()).map_err(Denial::forbidden)?;
+        if let (Some(origins), Some(origin)) = (origins, &visitor.origin) {
+            origins.check(origin).map_err(Denial::forbidden)?;
         }
         Ok(())
     }
@@ -204,8 +224,15 @@ impl Denial {
         Self { refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal }, reason }
     }
 
+    /// A program that is no browser and proves nothing, where only certain pages may connect.
+    fn nameless() -> Self {
+        let reason = "the Origin header is missing, `origins` are configured, and there is neither \
+                      a ticket nor a token";
+        Self::forbidden(reason)
+    }
+
     /// Nobody was named where somebody has to be.
-    pub(crate) fn unproven() -> Self {
+    fn unproven() -> Self {
         let refusal = Refusal::new("403 Forbidden", "connect with a ticket or a token");
         Self { refusal, reason: "there is neither a ticket nor a token".to_owned() }
     }

@@ -48,3 +48,4 @@ mod timers;
 mod totals;
 mod v1;
 mod v2;
+mod values;

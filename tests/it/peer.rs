@@ -114,7 +114,17 @@ impl Peer {
     /// Starts the client and leaves it to the test to read how that went. `target` is path and
     /// query; v1 clients have no realm.
     pub(crate) fn start(make: Make, addr: SocketAddr, realm: &str, target: &str) -> Self {
+        Self::start_with(make, addr, realm, target, &[])
+    }
+
+    /// The same as the user ann, with a ticket or token where the server asks for one.
+    pub(crate) fn start_as_ann(make: Make, addr: SocketAddr, target: &str, ticket: &str) -> Self {
+        Self::start_with(make, addr, "realm1", target, &["--ticket", ticket])
+    }
+
+    fn start_with(make: Make, addr: SocketAddr, realm: &str, target: &str, more: &[&str]) -> Self {
         let mut command = make.command();
+        command.args(more);
         command.args(["--url", &format!("ws://{addr}{target}")]);
         if make != Make::AutobahnV1 {
             command.args(["--realm", realm]);

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::jwt::ClaimNames;
+use crate::jwt::{ClaimNames, Expiry};
 use crate::secret::Secret;
 use crate::span::Span;
 
@@ -174,6 +174,9 @@ pub struct JwtSettings {
     /// How far clocks may differ.
     #[serde(default = "leeway")]
     pub leeway: Span,
+    /// What becomes of a session whose token ceases to be good: at its `exp` and the leeway.
+    #[serde(default)]
+    pub expiry: Expiry,
     /// Which claims say who it is.
     #[serde(default)]
     pub claims: ClaimNames,

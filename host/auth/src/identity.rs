@@ -3,6 +3,8 @@
 //! This is all that the rest of the server sees of authentication. Made by [`crate::Tickets`] and
 //! [`crate::Jwt`].
 
+use std::time::SystemTime;
+
 use serde_json::{Map, Value};
 
 use crate::user::User;
@@ -23,6 +25,8 @@ pub struct Authenticated {
     pub method: Method,
     /// Whatever else the application says of the user.
     pub claims: Map<String, Value>,
+    /// When the proof ceases to be good, and the session with it; none if it never does.
+    pub expires: Option<SystemTime>,
 }
 
 /// How a client proved who it is.
@@ -44,6 +48,7 @@ impl Authenticated {
             organization: None,
             method,
             claims: Map::new(),
+            expires: None,
         }
     }
 
@@ -55,6 +60,7 @@ impl Authenticated {
             organization: user.organization.clone(),
             method,
             claims: user.claims.clone(),
+            expires: None,
         }
     }
 

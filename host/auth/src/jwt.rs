@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation, decode, decode_header};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::identity::Authenticated;
@@ -56,6 +57,19 @@ pub struct JwtRules {
     pub leeway: Duration,
     /// Which claims say who it is.
     pub names: ClaimNames,
+    /// What becomes of a session whose token ceases to be good.
+    pub expiry: Expiry,
+}
+
+/// What becomes of a session whose token ceases to be good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expiry {
+    /// It ends, and its client comes back with a new token.
+    #[default]
+    Close,
+    /// It goes on; the token is good for as long as the connection lasts.
+    Ignore,
 }
 
 /// Why a token let nobody in; for the log. None of it repeats the token.
@@ -174,8 +188,11 @@ impl Judge {
     /// Whose token it is. Takes as long as it takes.
     fn whose(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
         let claims = self.verify(token)?;
-        self.check_time(&claims, now)?;
-        self.rules.names.identity(claims)
+        let until = self.check_time(&claims, now)?;
+        let who = self.rules.names.identity(claims)?;
+        // What is too far away for the clock never comes.
+        let expires = SystemTime::UNIX_EPOCH.checked_add(until);
+        Ok(Authenticated { expires: expires.filter(|_| self.rules.expiry == Expiry::Close), ..who })
     }
 
     /// The claims of a token that was signed by a key here and is meant for us.
@@ -218,18 +235,24 @@ impl Judge {
         validation
     }
 
-    fn check_time(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<(), JwtError> {
+    /// When the token ceases to be good, the leeway included: seconds since 1970.
+    fn check_time(
+        &self,
+        claims: &Map<String, Value>,
+        now: SystemTime,
+    ) -> Result<Duration, JwtError> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let leeway = self.rules.leeway;
         let until = time(claims, "exp")?.ok_or(JwtError::NoExpiry)?;
-        if until.saturating_add(leeway) <= now {
+        let end = until.saturating_add(leeway);
+        if end <= now {
             return Err(JwtError::Expired { ago: now.saturating_sub(until).as_secs() });
         }
         match time(claims, "nbf")? {
             Some(from) if from > now.saturating_add(leeway) => {
                 Err(JwtError::NotYet { ahead: from.saturating_sub(now).as_secs() })
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(end),
         }
     }
 }

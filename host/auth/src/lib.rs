@@ -23,6 +23,7 @@
 pub mod config;
 pub mod identity;
 pub mod jwt;
+pub mod php;
 pub mod problem;
 mod reading;
 pub mod secret;
@@ -36,6 +37,7 @@ pub mod verifiers;
 pub use config::{Auth, AuthSettings, FileOf, SetupError};
 pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
+pub use php::PhpList;
 pub use problem::Problem;
 pub use secret::{Secret, SecretError};
 pub use span::Span;

@@ -1,7 +1,7 @@
 //! Bodies of requests: JSON, whose parts that are passed on keep the form in which they came.
 
-use jackfield_wamp::error_uri;
-use jackfield_wamp::payload::Payload;
+use jackfield_wamp::payload::{self, Payload, PayloadError};
+use jackfield_wamp::{ReadErrorKind, error_uri};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -9,10 +9,18 @@ use super::problem::Problem;
 
 /// A body that is JSON.
 pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        let message = format!("the body is not JSON: {error}");
-        Problem::bad_request(error_uri::INVALID_ARGUMENT, message)
-    })
+    // The same rules as for messages, which the reader below does not know.
+    let checked = payload::check_json(body);
+    let checked = checked.map_err(|error| match error.kind {
+        ReadErrorKind::Malformed => format!("the body is not JSON: {error}"),
+        ReadErrorKind::Unsupported => {
+            format!("the body holds a value that is not supported: {error}")
+        }
+    });
+    let read = checked.and_then(|()| {
+        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))
+    });
+    read.map_err(|message| Problem::bad_request(error_uri::INVALID_ARGUMENT, message))
 }
 
 /// A part of a body as what it should be, which is an object: a list of its values in the order of
@@ -33,7 +41,13 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a RawValue, what: &str) -> Re
 pub(super) fn payload(
     args: Option<&RawValue>,
     kwargs: Option<&RawValue>,
+    depth: usize,
 ) -> Result<Payload, Problem> {
     let [args, kwargs] = [args, kwargs].map(|text| text.map_or("", RawValue::get));
-    Payload::from_json(args, kwargs).map_err(|error| Problem::invalid(error.to_string()))
+    Payload::from_json_within(args, kwargs, depth).map_err(|error| match error {
+        PayloadError::WrongType { .. } => Problem::invalid(error.to_string()),
+        PayloadError::Malformed { .. } | PayloadError::Unsupported { .. } => {
+            Problem::bad_request(error_uri::INVALID_ARGUMENT, error.to_string())
+        }
+    })
 }

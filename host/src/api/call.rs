@@ -41,7 +41,8 @@ pub(super) async fn call(app: &App, token: &Token, body: &[u8]) -> Result<Answer
     let Written { procedure, args, kwargs, realm } = body::read(body::parse(body)?, "call")?;
     let dispatch = token.dispatch(app, realm.as_deref())?;
     let (request, options) = (CallId::V2(RequestId::default()), CallOptions::default());
-    let call = Call { request, options, procedure, payload: body::payload(args, kwargs)? };
+    let payload = body::payload(args, kwargs, app.config.limits.depth)?;
+    let call = Call { request, options, procedure, payload };
     let mut batch = Batch::default();
     let result = dispatch.call_for(&token.session, &call, &mut batch).await;
     batch.flush();

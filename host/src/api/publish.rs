@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use hyper::StatusCode;
+use jackfield_auth::PhpList;
 use jackfield_broker::Batch;
 use jackfield_wamp::id::{RequestId, SessionId};
 use jackfield_wamp::message::{Publish, PublishOptions, ReceiverFilter};
@@ -42,17 +43,17 @@ struct Item<'a> {
     #[serde(default)]
     disclose_me: bool,
     #[serde(default)]
-    exclude: Option<BTreeSet<u64>>,
+    exclude: Option<PhpList<u64>>,
     #[serde(default)]
-    exclude_authid: Option<BTreeSet<String>>,
+    exclude_authid: Option<PhpList<String>>,
     #[serde(default)]
-    exclude_authrole: Option<BTreeSet<String>>,
+    exclude_authrole: Option<PhpList<String>>,
     #[serde(default)]
-    eligible: Option<BTreeSet<u64>>,
+    eligible: Option<PhpList<u64>>,
     #[serde(default)]
-    eligible_authid: Option<BTreeSet<String>>,
+    eligible_authid: Option<PhpList<String>>,
     #[serde(default)]
-    eligible_authrole: Option<BTreeSet<String>>,
+    eligible_authrole: Option<PhpList<String>>,
 }
 
 /// Several of them.
@@ -60,7 +61,7 @@ struct Item<'a> {
 #[serde(deny_unknown_fields)]
 struct Items<'a> {
     #[serde(borrow)]
-    publish: Vec<&'a RawValue>,
+    publish: PhpList<&'a RawValue>,
 }
 
 /// What tells the two apart.
@@ -91,7 +92,7 @@ pub(super) async fn publish(
         settle(app, &mut batch).await;
         return Ok(Answer::json(StatusCode::OK, &published));
     }
-    let Items { publish: items } = body::read(body, WHAT)?;
+    let Items { publish: PhpList(items) } = body::read(body, WHAT)?;
     if items.len() > most {
         return Err(Problem::too_many_items(most));
     }
@@ -126,20 +127,21 @@ async fn one(
 ) -> Result<Value, Problem> {
     let item: Item<'_> = body::read(item, WHAT)?;
     let dispatch = token.dispatch(app, item.realm.as_deref())?;
-    let accepted = dispatch.publish(&token.session, &item.publish()?, batch).await?;
+    let accepted =
+        dispatch.publish(&token.session, &item.publish(app.config.limits.depth)?, batch).await?;
     Ok(json!({ "publication": accepted.publication.get(), "delivered": accepted.delivered }))
 }
 
 impl Item<'_> {
-    fn publish(self) -> Result<Publish, Problem> {
-        let payload = body::payload(self.args, self.kwargs)?;
+    fn publish(self, depth: usize) -> Result<Publish, Problem> {
+        let payload = body::payload(self.args, self.kwargs, depth)?;
         let filter = ReceiverFilter {
             exclude: self.exclude.map(sessions).transpose()?.unwrap_or_default(),
-            exclude_authid: self.exclude_authid.unwrap_or_default(),
-            exclude_authrole: self.exclude_authrole.unwrap_or_default(),
+            exclude_authid: self.exclude_authid.map(set).unwrap_or_default(),
+            exclude_authrole: self.exclude_authrole.map(set).unwrap_or_default(),
             eligible: some("eligible", self.eligible)?.map(sessions).transpose()?,
-            eligible_authid: some("eligible_authid", self.eligible_authid)?,
-            eligible_authrole: some("eligible_authrole", self.eligible_authrole)?,
+            eligible_authid: some("eligible_authid", self.eligible_authid)?.map(set),
+            eligible_authrole: some("eligible_authrole", self.eligible_authrole)?.map(set),
         };
         let options = PublishOptions {
             disclose_me: self.disclose_me,
@@ -153,16 +155,20 @@ impl Item<'_> {
 
 /// A list of those who may receive it is not empty. To WAMP an empty one is everybody; whoever
 /// computed it and found nobody means the opposite.
-fn some<T>(key: &str, list: Option<BTreeSet<T>>) -> Result<Option<BTreeSet<T>>, Problem> {
-    if list.as_ref().is_some_and(BTreeSet::is_empty) {
+fn some<T>(key: &str, list: Option<PhpList<T>>) -> Result<Option<PhpList<T>>, Problem> {
+    if list.as_ref().is_some_and(|list| list.0.is_empty()) {
         let message = format!("`{key}` names nobody: leave it out to reach everybody");
         return Err(Problem::invalid(message));
     }
     Ok(list)
 }
 
-fn sessions(ids: BTreeSet<u64>) -> Result<BTreeSet<SessionId>, Problem> {
+fn set<T: Ord>(list: PhpList<T>) -> BTreeSet<T> {
+    list.0.into_iter().collect()
+}
+
+fn sessions(ids: PhpList<u64>) -> Result<BTreeSet<SessionId>, Problem> {
     let session =
         |id| SessionId::new(id).ok_or_else(|| Problem::invalid(format!("{id} is no session's id")));
-    ids.into_iter().map(session).collect()
+    ids.0.into_iter().map(session).collect()
 }

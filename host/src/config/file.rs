@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
 use jackfield_sandbox::{CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy};
+use jackfield_wamp::payload::MAX_DEPTH;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -59,6 +60,7 @@ enum WrittenOverflow {
 #[serde(default, deny_unknown_fields)]
 struct WrittenLimits {
     message: Option<Bytes>,
+    depth: Option<Depth>,
     handshake: Option<Bytes>,
     event: Option<Bytes>,
     incomplete: Option<Bytes>,
@@ -154,6 +156,9 @@ enum WrittenFormat {
 /// Where to listen.
 struct Listen(SocketAddr);
 
+/// How deep messages may be nested, within what the server's stack bears.
+struct Depth(usize);
+
 /// The realms: at least one, and each once.
 struct Realms(Vec<String>);
 
@@ -199,6 +204,7 @@ impl Written {
 impl WrittenLimits {
     fn apply(self, limits: &mut Limits) {
         set_bytes(&mut limits.message_bytes, self.message);
+        limits.depth = self.depth.map_or(limits.depth, |depth| depth.0);
         set_bytes(&mut limits.handshake_bytes, self.handshake);
         // An event that grows on its way still passes by default: base64 alone adds a third.
         let event = self.message.map(|message| Bytes(message.0.saturating_mul(2)));
@@ -295,6 +301,18 @@ impl<'de> Deserialize<'de> for Listen {
         super::listen_address(&text).map(Self).map_err(|help| {
             D::Error::custom(format!("`{text}` is not an address to listen on\n{help}"))
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Depth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let depth = NonZeroUsize::deserialize(deserializer)?.get();
+        if depth > MAX_DEPTH {
+            let message =
+                format!("messages cannot be nested {depth} deep\nwrite {MAX_DEPTH} or less");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(depth))
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::farewell::Ending;
 use super::member::Member;
-use super::{Asked, Connection};
+use super::{Asked, Connection, Expiry};
 use crate::handshake::Proof;
 
 /// The method by which a client sends a ticket or a token.
@@ -39,7 +39,7 @@ impl Connection {
         };
         let features = Features::announced(hello);
         let authid = hello.details.get("authid").and_then(Value::as_text).map(str::to_owned);
-        let asked = Asked { dispatch, features, authid };
+        let asked = Asked { dispatch, features, authid, method: named(hello) };
         if let Some(proven) = self.proven.take() {
             return self.welcome_proven(asked, &proven);
         }
@@ -52,10 +52,11 @@ impl Connection {
             return Ok(());
         }
         // A client that does not say how it would authenticate is taken to do it by nothing.
-        if gate.admits_anybody() && (offers(hello, ANONYMOUS) || methods(hello).is_empty()) {
+        let is_silent = methods(hello).next().is_none();
+        if !self.must_prove && (offers(hello, ANONYMOUS) || is_silent) {
             return self.welcome(asked, None);
         }
-        let method = if gate.admits_anybody() { ANONYMOUS } else { TICKET };
+        let method = if self.must_prove { TICKET } else { ANONYMOUS };
         let message = format!("sessions are opened with the authmethod `{method}`");
         Err(refused(error_uri::NO_MATCHING_AUTH_METHOD, message))
     }
@@ -101,10 +102,12 @@ impl Connection {
     }
 
     fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), Ending> {
-        let Asked { dispatch, features, .. } = asked;
+        let Asked { dispatch, features, method, .. } = asked;
         let member = Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who)
             .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
-        let welcome = self.dialogue.welcome(&member.welcome());
+        let method = method.filter(|_| who.is_some());
+        let welcome = self.dialogue.welcome(&member.welcome(method.as_deref()));
+        self.expiry = Expiry::of(who);
         member.join(&self.app);
         self.wire.send(self.wrap(&welcome));
         self.member = Some(member);
@@ -125,10 +128,21 @@ fn refused(reason: &'static str, message: String) -> Ending {
     Ending::Refused { reason, message }
 }
 
-fn methods(hello: &Hello) -> &[Value] {
-    hello.details.get("authmethods").and_then(Value::as_list).unwrap_or_default()
+/// The authentication methods that a client offers.
+fn methods(hello: &Hello) -> impl Iterator<Item = &str> {
+    let methods = hello.details.get("authmethods").into_iter().flat_map(Value::elements);
+    methods.filter_map(Value::as_text)
 }
 
 fn offers(hello: &Hello, method: &str) -> bool {
-    methods(hello).iter().any(|offered| offered.as_text() == Some(method))
+    methods(hello).any(|offered| offered == method)
+}
+
+/// What WELCOME calls the method of a client that has proven who it is. It is one that the client
+/// has offered, also where the ticket is a JSON Web Token or came with the handshake: clients look
+/// for the code of that method, and autobahn-python ends the session where it has none.
+fn named(hello: &Hello) -> Option<String> {
+    let offered = methods(hello).find(|method| *method == TICKET);
+    let named = offered.or_else(|| methods(hello).next());
+    named.filter(|method| method.len() <= SHOWN).map(str::to_owned)
 }

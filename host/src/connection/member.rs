@@ -54,14 +54,16 @@ impl Member {
         }
     }
 
-    pub(super) fn welcome(&self) -> Welcome<'_> {
+    /// What the client is told. `method` is how it calls the way in which it has come, if it has a
+    /// name for it.
+    pub(super) fn welcome<'a>(&'a self, method: Option<&'a str>) -> Welcome<'a> {
         let Self { session, dispatch } = self;
         Welcome {
             session: session.id,
             realm: dispatch.realm().name(),
             authid: &session.identity.authid,
             authrole: session.identity.authrole(),
-            authmethod: &session.identity.authmethod,
+            authmethod: method.unwrap_or(&session.identity.authmethod),
             agent: crate::AGENT,
         }
     }

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jackfield_auth::Authenticated;
 use jackfield_broker::{Batch, Features};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::session as wamp;
@@ -15,9 +14,9 @@ use tracing::{Span, field, warn};
 use super::keepalive::Keepalive;
 use super::member::Member;
 use super::reader::Reader;
-use super::{Connection, Ended};
+use super::{Connection, Ended, Expiry};
 use crate::app::App;
-use crate::gate::Denial;
+use crate::gate::{Admitted, Denial};
 use crate::handshake::{self, Opening, Refusal, Upgrade};
 use crate::listener::Place;
 use crate::wire::Wire;
@@ -54,7 +53,9 @@ pub(super) async fn open(
             }
             Ok(Opening::Upgrade(upgrade)) => {
                 return match admit(&app, &stream, &upgrade, opened_by).await? {
-                    Ok(proven) => greet(app, stream, upgrade, proven, opened_by).await.map(Some),
+                    Ok(admitted) => {
+                        greet(app, stream, upgrade, admitted, opened_by).await.map(Some)
+                    }
                     Err(denial) => {
                         http::refuse(stream, &denial.refusal).await;
                         Err(Ended::Denied(denial.reason))
@@ -73,27 +74,23 @@ pub(super) async fn open(
     }
 }
 
-/// Who is let in, if they are.
+/// Who is let in, if anybody is.
 async fn admit(
     app: &App,
     stream: &TcpStream,
     upgrade: &Upgrade,
     opened_by: Instant,
-) -> Result<Result<Option<Authenticated>, Denial>, Ended> {
+) -> Result<Result<Admitted, Denial>, Ended> {
     let peer = peer(stream)?;
     match app.gate.client(&upgrade.visitor.forwarded, peer) {
         Some(client) if client == peer.to_canonical() => {}
         Some(client) => drop(Span::current().record("client", field::display(client))),
         None => drop(Span::current().record("client", "unknown")),
     }
-    let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer)).await;
-    let verdict = verdict.map_err(|_| Ended::Denied("it was not proven in time".to_owned()))?;
     // Version 2 may prove it in the dialogue; version 1 has no words for it.
-    let may_follow = upgrade.dialect != Dialect::V1 && app.gate.takes_proofs();
-    Ok(match verdict {
-        Ok(None) if !app.gate.admits_anybody() && !may_follow => Err(Denial::unproven()),
-        verdict => verdict,
-    })
+    let may_follow = upgrade.dialect != Dialect::V1;
+    let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer, may_follow)).await;
+    verdict.map_err(|_| Ended::Denied("it was not proven in time".to_owned()))
 }
 
 /// Answers the handshake; a WAMP v1 client is greeted in the same write.
@@ -101,22 +98,24 @@ async fn greet(
     app: Arc<App>,
     stream: TcpStream,
     upgrade: Upgrade,
-    proven: Option<Authenticated>,
+    admitted: Admitted,
     opened_by: Instant,
 ) -> Result<Box<Connection>, Ended> {
+    let Admitted { proven, must_prove } = admitted;
     let peer = peer(&stream)?;
     let client = app.gate.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
-    let mut dialogue = wamp::Session::new(upgrade.dialect);
+    let mut dialogue = wamp::Session::with_depth(upgrade.dialect, app.config.limits.depth);
     let wire = Wire::new(stream, app.config.limits.outbox, &app.crowd);
     wire.probe_when_silent_for(app.config.keepalive.interval);
-    let mut member = None;
+    let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
     if upgrade.dialect == Dialect::V1 {
         let dispatch = app.default_realm();
         let features = Features::default();
         let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven.as_ref())?;
-        let welcome = dialogue.welcome(&joining.welcome());
+        let welcome = dialogue.welcome(&joining.welcome(None));
         greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
+        expiry = Expiry::of(proven.as_ref());
         member = Some(joining);
     }
     let response = upgrade.response(&greeting);
@@ -136,7 +135,9 @@ async fn greet(
         client,
         dialogue,
         proven,
+        must_prove,
         asked: None,
+        expiry,
         member,
         opened_by,
         batch,

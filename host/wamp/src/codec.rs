@@ -6,13 +6,18 @@
 //! type in MessagePack, a simple value in CBOR), and integers and keys as they came. Data models
 //! that serve structs lose all of these. The tests hold this module against well-known libraries.
 //!
-//! How foreign things are read:
-//! - MessagePack ext type 0 and CBOR undefined are null; other ext types are their bytes;
-//! - CBOR tags are dropped and their content kept; big numbers become the nearest float, as do
-//!   JSON's whole numbers outside of 64 bits;
-//! - CBOR's unassigned simple values are null; half and single floats are doubles;
-//! - keys of dictionaries may be anything but lists and dictionaries; in JSON they become texts;
-//! - a lone surrogate in a JSON escape becomes U+FFFD where it has to be decoded.
+//! A value is taken if each codec can carry it exactly, because a publisher does not know which
+//! codecs its subscribers speak. Any other is refused where it arrives, as
+//! [`ReadErrorKind::Unsupported`], and is never rounded
+//! (`docs/decisions/0024-values-that-every-codec-carries.md`):
+//! - whole numbers are exact in 64 bits; beyond them, those that a double holds exactly are doubles;
+//! - a JSON number with a fraction or an exponent is a double; one outside of its range is refused;
+//! - NaN and the infinities are refused, as JSON has none;
+//! - text is Unicode: half a surrogate pair is refused, and so are bytes that are not UTF-8;
+//! - a CBOR tag is passed over where the content says the same without it, and refused elsewhere;
+//! - MessagePack ext type 0 and CBOR undefined are null; other ext types and CBOR's unassigned
+//!   simple values are refused;
+//! - keys of dictionaries may be anything but lists and dictionaries; in JSON they become texts.
 
 use std::borrow::Cow;
 
@@ -33,17 +38,50 @@ pub(crate) use transcode::{transcode, transcode_entry};
 pub(crate) use tree::dict;
 pub(crate) use writer::Writer;
 
-/// How many lists and dictionaries may lie inside each other: the arguments' own list is the first.
-pub const MAX_DEPTH: usize = 128;
+/// How many lists and dictionaries may lie inside each other, as a setting may allow it at most:
+/// values are read by recursion, on a stack of 2 MiB. The arguments' own list is the first.
+pub const MAX_DEPTH: usize = 512;
 
-/// Bytes that are no value of their codec.
+/// How many may where no setting says so: the parsers of most languages stop there.
+pub const DEFAULT_DEPTH: usize = 128;
+
+/// Text that is not Unicode, in any codec.
+const NOT_UNICODE: &str =
+    "text that is not Unicode (half a surrogate pair, or bytes that are not UTF-8)";
+/// A number that would have to be rounded.
+const NOT_EXACT: &str = "a number that not every codec can carry exactly";
+/// A level beyond the bound.
+const TOO_DEEP: &str = "lists or dictionaries nested too deep";
+
+/// Why bytes are not read as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {at}")]
-pub struct Malformed {
+pub struct ReadError {
     /// Offset in the frame, or in the payload.
     pub at: usize,
     /// What is wrong there.
     pub what: &'static str,
+    /// Whether the codec's rules are broken.
+    pub kind: ReadErrorKind,
+}
+
+/// Whether the rest of a message can still be made out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadErrorKind {
+    /// The bytes break the codec's rules.
+    Malformed,
+    /// They follow them, and hold a value that is not taken.
+    Unsupported,
+}
+
+impl ReadError {
+    const fn malformed(at: usize, what: &'static str) -> Self {
+        Self { at, what, kind: ReadErrorKind::Malformed }
+    }
+
+    const fn unsupported(at: usize, what: &'static str) -> Self {
+        Self { at, what, kind: ReadErrorKind::Unsupported }
+    }
 }
 
 /// The beginning of a value; a whole value where it is no container.
@@ -88,6 +126,15 @@ pub(crate) enum Container {
     Until { close: Option<u8>, first: bool },
 }
 
+/// A number of a binary codec, if JSON has it too.
+const fn float<'a>(number: f64, at: usize) -> Result<Item<'a>, ReadError> {
+    if number.is_finite() {
+        Ok(Item::Float(number))
+    } else {
+        Err(ReadError::unsupported(at, NOT_EXACT))
+    }
+}
+
 /// Reads values of one codec from a slice.
 #[derive(Clone, Debug)]
 pub(crate) enum Reader<'a> {
@@ -123,7 +170,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next value; of a container only its beginning.
-    pub(crate) fn item(&mut self) -> Result<Item<'a>, Malformed> {
+    pub(crate) fn item(&mut self) -> Result<Item<'a>, ReadError> {
         match self {
             Self::Json(reader) => reader.item(),
             Self::MessagePack(reader) => reader.item(),
@@ -132,7 +179,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the container has another element or entry; its end is consumed.
-    pub(crate) fn more(&mut self, container: &mut Container) -> Result<bool, Malformed> {
+    pub(crate) fn more(&mut self, container: &mut Container) -> Result<bool, ReadError> {
         match container {
             Container::Counted(0) => Ok(false),
             Container::Counted(left) => {
@@ -158,7 +205,7 @@ impl<'a> Reader<'a> {
 
     /// The key of a dictionary's entry, a text in JSON only. Lists and dictionaries are no keys:
     /// WAMP's are texts, and as texts in JSON, nested keys would grow with every escape.
-    pub(crate) fn key(&mut self) -> Result<Item<'a>, Malformed> {
+    pub(crate) fn key(&mut self) -> Result<Item<'a>, ReadError> {
         let at = self.position();
         let key = match self {
             Self::Json(reader) => return reader.key(),
@@ -167,7 +214,7 @@ impl<'a> Reader<'a> {
         };
         match key {
             Item::List(_) | Item::Map(_) => {
-                Err(Malformed { at, what: "a key that is a list or a dictionary" })
+                Err(ReadError::malformed(at, "a key that is a list or a dictionary"))
             }
             key => Ok(key),
         }
@@ -182,7 +229,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over one value, checking all of it. `depth` is how many containers it may nest.
-    pub(crate) fn skip(&mut self, depth: usize) -> Result<(), Malformed> {
+    pub(crate) fn skip(&mut self, depth: usize) -> Result<(), ReadError> {
         if let Self::Json(reader) = self {
             return reader.skip(depth);
         }
@@ -191,7 +238,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over what follows an item that was read.
-    pub(crate) fn skip_rest(&mut self, item: Item<'a>, depth: usize) -> Result<(), Malformed> {
+    pub(crate) fn skip_rest(&mut self, item: Item<'a>, depth: usize) -> Result<(), ReadError> {
         let (mut container, is_map) = match item {
             Item::List(container) => (container, false),
             Item::Map(container) => (container, true),
@@ -214,14 +261,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The depth that is left inside of one more container.
-    pub(crate) fn descend(&self, depth: usize) -> Result<usize, Malformed> {
-        depth
-            .checked_sub(1)
-            .ok_or(Malformed { at: self.position(), what: "lists or dictionaries nested too deep" })
+    pub(crate) fn descend(&self, depth: usize) -> Result<usize, ReadError> {
+        depth.checked_sub(1).ok_or(ReadError::unsupported(self.position(), TOO_DEEP))
     }
 
     /// Nothing may follow the value that was read.
-    pub(crate) fn finish(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn finish(&mut self) -> Result<(), ReadError> {
         let is_done = match self {
             Self::Json(reader) => reader.is_done(),
             Self::MessagePack(reader) => reader.input.is_done(),
@@ -230,7 +275,7 @@ impl<'a> Reader<'a> {
         if is_done {
             Ok(())
         } else {
-            Err(Malformed { at: self.position(), what: "something after the value's end" })
+            Err(ReadError::malformed(self.position(), "something after the value's end"))
         }
     }
 }
@@ -255,32 +300,30 @@ impl<'a> Input<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    fn byte(&mut self) -> Result<u8, Malformed> {
-        let byte = self.peek().ok_or(Malformed { at: self.at, what: "an early end" })?;
+    fn byte(&mut self) -> Result<u8, ReadError> {
+        let byte = self.peek().ok_or(ReadError::malformed(self.at, "an early end"))?;
         self.at += 1;
         Ok(byte)
     }
 
-    fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
+    fn take(&mut self, len: u64) -> Result<&'a [u8], ReadError> {
         let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
         let slice = end.and_then(|end| self.bytes.get(self.at..end));
-        let slice = slice.ok_or(Malformed { at: self.at, what: "an early end" })?;
+        let slice = slice.ok_or(ReadError::malformed(self.at, "an early end"))?;
         self.at += slice.len();
         Ok(slice)
     }
 
-    fn text(&mut self, len: u64) -> Result<&'a str, Malformed> {
+    fn text(&mut self, len: u64) -> Result<&'a str, ReadError> {
         let at = self.at;
         let bytes = self.take(len)?;
-        std::str::from_utf8(bytes).map_err(|error| Malformed {
-            at: at + error.valid_up_to(),
-            what: "text that is not UTF-8",
-        })
+        std::str::from_utf8(bytes)
+            .map_err(|error| ReadError::unsupported(at + error.valid_up_to(), NOT_UNICODE))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
         let slice = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
-        let array = *slice.ok_or(Malformed { at: self.at, what: "an early end" })?;
+        let array = *slice.ok_or(ReadError::malformed(self.at, "an early end"))?;
         self.at += N;
         Ok(array)
     }

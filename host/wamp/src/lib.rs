@@ -28,4 +28,4 @@ pub mod uri;
 mod v1;
 pub mod value;
 
-pub use codec::Malformed;
+pub use codec::{ReadError, ReadErrorKind};

@@ -15,6 +15,7 @@ mod encode;
 mod head;
 mod kind;
 mod options;
+mod requested;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use kind::Kind;
 pub use options::{
     CallOptions, CancelMode, InvocationPolicy, PublishOptions, ReceiverFilter, RegisterOptions,
 };
+pub(crate) use requested::{Requested, requested};
 
 /// A message of version 2.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub use crate::codec::MAX_DEPTH;
-use crate::codec::{Item, Malformed, Reader, Writer};
+pub use crate::codec::{DEFAULT_DEPTH, MAX_DEPTH};
+use crate::codec::{Item, ReadError, Reader, Writer};
 use crate::dialect::Codec;
 
 mod elements;
@@ -43,13 +43,22 @@ pub(crate) enum Single {
 /// Why a plugin's answer is no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// The text is not JSON, or nested too deep.
+    /// The text is not JSON.
     #[error("{part} are not well-formed JSON: {fault}")]
     Malformed {
         /// "the arguments" or "the keyword arguments".
         part: &'static str,
         /// What is wrong, and where in the text.
-        fault: Malformed,
+        fault: ReadError,
+    },
+    /// The text is JSON with a value that is not taken: nested too deep, a number that would have to
+    /// be rounded, half a surrogate pair.
+    #[error("{part} hold a value that is not supported: {fault}")]
+    Unsupported {
+        /// "the arguments" or "the keyword arguments".
+        part: &'static str,
+        /// Which, and where in the text.
+        fault: ReadError,
     },
     /// The text is JSON of another type.
     #[error("{part} must be {expected}, found {found}")]
@@ -62,6 +71,19 @@ pub enum PayloadError {
         found: &'static str,
     },
 }
+
+/// Whether bytes are JSON whose values are all taken, whatever is around the arguments in it.
+///
+/// # Errors
+/// What is wrong first.
+pub fn check_json(bytes: &[u8]) -> Result<(), ReadError> {
+    let mut reader = Reader::new(Codec::Json, bytes);
+    reader.skip(MAX_DEPTH + ENVELOPE_DEPTH)?;
+    reader.finish()
+}
+
+/// Levels of an envelope around arguments: an object, a list of them, and one for each.
+const ENVELOPE_DEPTH: usize = 3;
 
 impl Payload {
     /// No arguments.
@@ -78,10 +100,15 @@ impl Payload {
 
     /// A JSON array and a JSON object, as plugins give them; `""` stands for none of each.
     pub fn from_json(args: &str, kwargs: &str) -> Result<Self, PayloadError> {
+        Self::from_json_within(args, kwargs, MAX_DEPTH)
+    }
+
+    /// The same, nested no deeper than `depth`.
+    pub fn from_json_within(args: &str, kwargs: &str, depth: usize) -> Result<Self, PayloadError> {
         Ok(Self {
             codec: Codec::Json,
-            args: Elements::from_json(args, false)?,
-            kwargs: Elements::from_json(kwargs, true)?,
+            args: Elements::from_json(args, false, depth)?,
+            kwargs: Elements::from_json(kwargs, true, depth)?,
         })
     }
 

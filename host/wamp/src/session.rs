@@ -10,10 +10,10 @@ use bytes::Bytes;
 use crate::dialect::{Codec, Dialect};
 use crate::error_uri;
 use crate::message::{
-    Abort, Authenticate, Call, Cancel, Challenge, Error, Goodbye, Hello, Kind, Message, Publish,
-    Register, Subscribe, Unregister, Unsubscribe, Yield,
+    Abort, Authenticate, Call, Cancel, Challenge, DecodeError, Error, Goodbye, Hello, Kind,
+    Message, Publish, Register, Requested, Subscribe, Unregister, Unsubscribe, Yield, requested,
 };
-use crate::payload::Payload;
+use crate::payload::{DEFAULT_DEPTH, MAX_DEPTH, Payload};
 use crate::v1::{self, Prefixes};
 use crate::value::Dict;
 
@@ -22,6 +22,7 @@ mod reply;
 mod tests;
 mod welcome;
 
+pub(crate) use reply::encode as encode_reply;
 pub use reply::{ErrorTo, Reply};
 pub use welcome::Welcome;
 
@@ -50,6 +51,14 @@ pub enum Input {
         /// The client's reason, a URI.
         reason: String,
         /// GOODBYE, if the client began.
+        reply: Option<Vec<u8>>,
+    },
+    /// A request that holds a value which is not taken. The session goes on: send the reply, if
+    /// there is one. There is none for publications that ask for no acknowledgement.
+    Refused {
+        /// What was wrong, for the log; the reply says the same.
+        message: String,
+        /// ERROR, or version 1's CALLERROR.
         reply: Option<Vec<u8>>,
     },
     /// Understood, and nothing to do: version 1's PREFIX, or anything after the end.
@@ -90,6 +99,8 @@ pub enum Request {
 #[derive(Debug)]
 pub struct Session {
     dialect: Dialect,
+    /// How many lists and dictionaries of a message may lie inside each other.
+    depth: usize,
     state: State,
     prefixes: Prefixes,
 }
@@ -111,11 +122,17 @@ enum State {
 impl Session {
     /// The dialogue of a fresh connection.
     pub fn new(dialect: Dialect) -> Self {
+        Self::with_depth(dialect, DEFAULT_DEPTH)
+    }
+
+    /// The same, with so many lists and dictionaries inside each other at most; that is no more
+    /// than [`MAX_DEPTH`], whatever is asked for.
+    pub fn with_depth(dialect: Dialect, depth: usize) -> Self {
         let state = match dialect {
             Dialect::V1 => State::Open,
             Dialect::V2(_) => State::Fresh,
         };
-        Self { dialect, state, prefixes: Prefixes::default() }
+        Self { dialect, depth: depth.min(MAX_DEPTH), state, prefixes: Prefixes::default() }
     }
 
     /// What the connection speaks.
@@ -128,13 +145,16 @@ impl Session {
         if self.state == State::Closed {
             return Input::Nothing;
         }
-        let result = self.bytes_of(frame).and_then(|bytes| match self.dialect {
-            Dialect::V1 => v1::decode(&bytes, &mut self.prefixes)
-                .map(|request| request.map_or(Input::Nothing, Input::Request))
-                .map_err(|error| error.to_string()),
-            Dialect::V2(codec) => Message::decode(codec, &bytes)
-                .map_err(|error| error.to_string())
-                .and_then(|message| self.take(message, codec)),
+        let result = self.bytes_of(frame).and_then(|bytes| {
+            let decoded = match self.dialect {
+                Dialect::V1 => v1::decode(&bytes, &mut self.prefixes, self.depth)
+                    .map(|request| Ok(request.map_or(Input::Nothing, Input::Request))),
+                Dialect::V2(codec) => Message::decode_within(codec, &bytes, self.depth)
+                    .map(|message| self.take(message, codec)),
+            };
+            decoded.unwrap_or_else(|error| {
+                self.refuse_request(&bytes, &error).ok_or_else(|| error.to_string())
+            })
         });
         match result {
             Ok(input) => input,
@@ -187,6 +207,33 @@ impl Session {
     /// Encodes the answer to a request. None where the dialect has no words for it.
     pub fn reply(&self, reply: &Reply<'_>) -> Option<Vec<u8>> {
         reply::encode(self.dialect, reply)
+    }
+
+    /// Answers a request whose message holds a value that is not taken. None where that is not what
+    /// is wrong, or no request can be made out.
+    fn refuse_request(&self, frame: &Bytes, error: &DecodeError) -> Option<Input> {
+        if self.state != State::Open || !matches!(error, DecodeError::Unsupported { .. }) {
+            return None;
+        }
+        let message = error.to_string();
+        let Dialect::V2(codec) = self.dialect else {
+            return v1::refuse(frame, &self.prefixes, self.depth, message);
+        };
+        let Requested { kind, request, is_awaited } = requested(codec, frame, self.depth)?;
+        let mut answer = Error {
+            request_type: kind,
+            request,
+            details: message_details(&message),
+            uri: error_uri::INVALID_ARGUMENT.to_owned(),
+            payload: message_payload(codec, &message),
+        };
+        if matches!(kind, Kind::Yield | Kind::Error) {
+            // A caller waits for what the callee has sent.
+            answer.request_type = Kind::Invocation;
+            return Some(Input::Request(Request::InvocationError(answer)));
+        }
+        let reply = is_awaited.then(|| encode(codec, &Message::Error(answer)));
+        Some(Input::Refused { message, reply })
     }
 
     fn bytes_of(&self, frame: Frame) -> Result<Bytes, String> {

@@ -11,15 +11,15 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 
 use crate::codec::{Item, Writer};
-use crate::dialect::Codec;
+use crate::dialect::{Codec, Dialect};
 use crate::error_uri;
 use crate::id::{RequestId, SessionId};
 use crate::message::{
     Call, CallId, CallOptions, DecodeError, Head, Publish, PublishOptions, ReceiverFilter,
     Subscribe, Unsubscribe,
 };
-use crate::payload::{Elements, MAX_DEPTH, Payload, Single};
-use crate::session::Request;
+use crate::payload::{Elements, Payload, Single};
+use crate::session::{ErrorTo, Input, Reply, Request, encode_reply};
 use crate::uri::MatchPolicy;
 use crate::value::Dict;
 
@@ -28,6 +28,9 @@ const CALL: u64 = 2;
 const SUBSCRIBE: u64 = 5;
 const UNSUBSCRIBE: u64 = 6;
 const PUBLISH: u64 = 7;
+
+/// Characters of a topic that are shown to the client whose message is refused.
+const SHOWN: usize = 256;
 
 const WELCOME: u64 = 0;
 const CALL_RESULT: u64 = 3;
@@ -72,8 +75,9 @@ impl Prefixes {
 pub(crate) fn decode(
     frame: &Bytes,
     prefixes: &mut Prefixes,
+    depth: usize,
 ) -> Result<Option<Request>, DecodeError> {
-    let mut head = Head::enter(Codec::Json, frame)?;
+    let mut head = Head::enter(Codec::Json, frame, depth)?;
     let request = match code(&mut head)? {
         PREFIX => {
             head.message = "PREFIX";
@@ -110,6 +114,34 @@ pub(crate) fn decode(
     };
     head.finish()?;
     Ok(request)
+}
+
+/// Answers a message that holds a value which is not taken: its beginning is read once more. None
+/// where its sender would not know what the answer is about.
+pub(crate) fn refuse(
+    frame: &Bytes,
+    prefixes: &Prefixes,
+    depth: usize,
+    message: String,
+) -> Option<Input> {
+    let mut head = Head::enter(Codec::Json, frame, depth).ok()?;
+    let code = code(&mut head).ok()?;
+    let mut topic = || {
+        let topic = name(&mut head, "topic").map(|topic| prefixes.expand(topic));
+        // The topic itself may be what is not taken.
+        topic.map_or_else(|_| char::REPLACEMENT_CHARACTER.to_string(), |topic| clip(&topic, SHOWN))
+    };
+    let (request, uri) = (RequestId::default(), error_uri::INVALID_ARGUMENT);
+    let reply = |to| encode_reply(Dialect::V1, &Reply::Error { to, uri, message: &message });
+    let reply = match code {
+        CALL => Some(refused_call(&name(&mut head, "call id").ok()?, uri, &message)),
+        SUBSCRIBE => reply(ErrorTo::Subscribe { request, topic: &topic() }),
+        PUBLISH => reply(ErrorTo::Publish { request, topic: &topic() }),
+        // Version 1 has no words for it.
+        UNSUBSCRIBE => None,
+        _ => return None,
+    };
+    Some(Input::Refused { message, reply })
 }
 
 /// `[0, "83014665865", 1, "Jackfield/0.1.0"]`. The session id is a text of decimal digits.
@@ -207,9 +239,9 @@ fn code(head: &mut Head<'_>) -> Result<u64, DecodeError> {
     match &item {
         Item::UInt(code) => Ok(*code),
         Item::Bool(true) => Ok(PREFIX),
-        Item::Text(text) => {
-            text.parse().map_err(|_| DecodeError::UnknownCode { code: format!("{:?}", clip(text)) })
-        }
+        Item::Text(text) => text
+            .parse()
+            .map_err(|_| DecodeError::UnknownCode { code: format!("{:?}", clip(text, 32)) }),
         Item::Null
         | Item::Bool(false)
         | Item::Int(_)
@@ -238,9 +270,10 @@ fn decode_call(head: &mut Head<'_>, prefixes: &Prefixes) -> Result<Call, DecodeE
     let procedure = prefixes.expand(name(head, "procedure")?);
     let mut payload = Payload::empty(Codec::Json);
     if head.more()? {
-        let (args, kwargs) = Elements::take_rest(&mut head.reader, head.frame, &mut head.list)
-            .and_then(Elements::spread)
-            .map_err(|fault| head.malformed(fault))?;
+        let (args, kwargs) =
+            Elements::take_rest(&mut head.reader, head.frame, &mut head.list, head.depth)
+                .and_then(|elements| elements.spread(head.depth))
+                .map_err(|fault| head.malformed(fault))?;
         payload = Payload::new(Codec::Json, args, kwargs);
     }
     Ok(Call { request: CallId::V1(call), options: CallOptions::default(), procedure, payload })
@@ -249,7 +282,8 @@ fn decode_call(head: &mut Head<'_>, prefixes: &Prefixes) -> Result<Call, DecodeE
 fn decode_publish(head: &mut Head<'_>, prefixes: &Prefixes) -> Result<Publish, DecodeError> {
     let topic = prefixes.expand(name(head, "topic")?);
     let event = if head.more()? {
-        Elements::take_one(&mut head.reader, head.frame).map_err(|fault| head.malformed(fault))?
+        Elements::take_one(&mut head.reader, head.frame, head.depth)
+            .map_err(|fault| head.malformed(fault))?
     } else {
         Elements::one(Bytes::from_static(b"null"))
     };
@@ -279,8 +313,8 @@ fn decode_exclude(
             options.exclude_me = true;
         }
         Item::Text(text) => options.exclude_me = !text.is_empty() && text != "0",
-        Item::List(_) => filter.exclude = sessions(head, item)?.0,
-        Item::Binary(_) | Item::Map(_) => {
+        Item::List(_) | Item::Map(_) => filter.exclude = sessions(head, item)?.0,
+        Item::Binary(_) => {
             return Err(head.wrong("exclude", "a list or a boolean", &item));
         }
     }
@@ -292,7 +326,7 @@ fn decode_eligible(head: &mut Head<'_>) -> Result<Option<BTreeSet<SessionId>>, D
     let item = head.reader.item().map_err(|fault| head.malformed(fault))?;
     match item {
         Item::Null => Ok(None),
-        Item::List(_) => {
+        Item::List(_) | Item::Map(_) => {
             let (sessions, len) = sessions(head, item)?;
             Ok(if len == 0 { None } else { Some(sessions) })
         }
@@ -301,27 +335,36 @@ fn decode_eligible(head: &mut Head<'_>) -> Result<Option<BTreeSet<SessionId>>, D
         | Item::Int(_)
         | Item::Float(_)
         | Item::Text(_)
-        | Item::Binary(_)
-        | Item::Map(_) => Err(head.wrong("eligible", "a list", &item)),
+        | Item::Binary(_) => Err(head.wrong("eligible", "a list", &item)),
     }
 }
 
 /// The sessions that a list names, and its length. What cannot be a session id names nobody.
+///
+/// A list out of which PHP has taken an element is written as a dictionary, `{"2": "83014665865"}`.
 fn sessions(
     head: &mut Head<'_>,
     list: Item<'_>,
 ) -> Result<(BTreeSet<SessionId>, usize), DecodeError> {
-    let Item::List(mut list) = list else { return Ok((BTreeSet::new(), 0)) };
-    let codec_fault = |fault| DecodeError::Malformed { codec: "JSON", fault };
+    let (mut container, is_map) = match list {
+        Item::List(container) => (container, false),
+        Item::Map(container) => (container, true),
+        _ => return Ok((BTreeSet::new(), 0)),
+    };
+    let depth = head.depth.saturating_sub(1);
     let mut sessions = BTreeSet::new();
     let mut len = 0;
-    while head.reader.more(&mut list).map_err(codec_fault)? {
+    while head.reader.more(&mut container).map_err(|fault| head.malformed(fault))? {
+        if is_map {
+            head.reader.key().map_err(|fault| head.malformed(fault))?;
+        }
         len += 1;
-        let session = match head.reader.item().map_err(codec_fault)? {
+        let session = match head.reader.item().map_err(|fault| head.malformed(fault))? {
             Item::Text(text) => text.parse().ok().and_then(SessionId::new),
             Item::UInt(number) => SessionId::new(number),
             other => {
-                head.reader.skip_rest(other, MAX_DEPTH - 2).map_err(codec_fault)?;
+                let skipped = head.reader.skip_rest(other, depth);
+                skipped.map_err(|fault| head.malformed(fault))?;
                 None
             }
         };
@@ -331,6 +374,6 @@ fn sessions(
 }
 
 /// The beginning of a text of unknown length, for an error message.
-fn clip(text: &str) -> String {
-    text.chars().take(32).collect()
+fn clip(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
 }

@@ -47,6 +47,14 @@ impl Value {
         if let Self::List(list) = self { Some(list) } else { None }
     }
 
+    /// The elements of a list, or the values of a dictionary: what PHP makes of a list out of which
+    /// an element was taken.
+    pub fn elements(&self) -> impl Iterator<Item = &Value> {
+        let list = self.as_list().unwrap_or_default();
+        let values = self.as_map().map(|map| map.iter().map(|(_, value)| value));
+        list.iter().chain(values.into_iter().flatten())
+    }
+
     /// The dictionary, if it is one.
     pub fn as_map(&self) -> Option<&Dict> {
         if let Self::Map(map) = self { Some(map) } else { None }

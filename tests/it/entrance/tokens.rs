@@ -10,8 +10,10 @@ use super::{Guarded, ROUTES, owns};
 use crate::build;
 use crate::client::codec::Codec;
 use crate::client::http::Http;
+use crate::client::socket::Ending;
 use crate::client::v2;
 use crate::client::within;
+use crate::peer::{Make, Peer};
 use crate::site::Site;
 
 /// Makes a key pair of the kind that is named, and a token that is signed by it.
@@ -34,8 +36,13 @@ console.log(JSON.stringify({ jwk, token: `${head}.${signature}` }));
 
 /// A key of the issuer's, and a token of Ann's by it.
 async fn issue(kind: &str, name: &str) -> (Value, String) {
+    issue_until(kind, name, 4_000_000_000).await
+}
+
+/// The same, good until so many seconds after 1970.
+async fn issue_until(kind: &str, name: &str, until: u64) -> (Value, String) {
     let claims = json!({
-        "iss": "https://id.example", "aud": "jackfield", "exp": 4_000_000_000_u64,
+        "iss": "https://id.example", "aud": "jackfield", "exp": until,
         "sub": "7", "preferred_username": "ann", "roles": ["member"],
     });
     let mut node = Command::new("node");
@@ -115,7 +122,7 @@ async fn version_2_sends_a_token_as_its_ticket() {
         assert_eq!(welcome[0], 2, "{welcome}");
         assert_eq!(
             (&welcome[2]["authid"], &welcome[2]["authrole"], &welcome[2]["authmethod"]),
-            (&json!("ann"), &json!("member"), &json!("jwt"))
+            (&json!("ann"), &json!("member"), &json!("ticket"))
         );
         assert!(ann.try_subscribe("inbox/7", json!({})).await.is_ok());
         let refused = ann.try_subscribe("inbox/8", json!({})).await.unwrap_err();
@@ -127,6 +134,224 @@ async fn version_2_sends_a_token_as_its_ticket() {
     }
     let log = guarded.server.logged("the token's signature is wrong");
     assert!(!log.contains(&token) && !log.contains(&others), "{log}");
+}
+
+/// A server that takes tokens, and a token of Ann's that is good until so many seconds after 1970.
+async fn guarded(until: u64, more: &str) -> (Guarded, String) {
+    let (key, token) = issue_until("EdDSA", "1", until).await;
+    let site = Site::new();
+    site.bundle("routes", ROUTES, &[build::plugin("broadcast"), build::plugin("secured")]);
+    site.write("keys.json", jwks(&[&key]));
+    let settings = format!(
+        "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield], leeway: 1s{more} }} }}"
+    );
+    (Guarded::with(site, &settings), token)
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+/// WELCOME repeats the method that the client has named, whichever way the token came.
+#[tokio::test(flavor = "multi_thread")]
+async fn welcome_repeats_the_method_that_the_client_offers() {
+    let (guarded, token) = guarded(4_000_000_000, "").await;
+    for codec in Codec::ALL {
+        for (in_query, authmethods, expect) in [
+            (true, json!(null), "jwt"),
+            (true, json!([]), "jwt"),
+            (true, json!(["ticket"]), "ticket"),
+            (true, json!({"1": "ticket"}), "ticket"),
+            (true, json!(["anonymous"]), "anonymous"),
+            (true, json!(["wampcra", "ticket"]), "ticket"),
+            (true, json!(["wampcra"]), "wampcra"),
+            (true, json!(["x".repeat(1000)]), "jwt"),
+            (false, json!(["ticket"]), "ticket"),
+            (false, json!(["wampcra", "ticket", "anonymous"]), "ticket"),
+        ] {
+            let mut options = v2::Options::new(codec);
+            options.details["authmethods"] = authmethods.clone();
+            if in_query {
+                options.handshake.path = format!("/?access_token={token}");
+            }
+            let client = v2::Client::open(guarded.server.addr, codec, options.handshake).await;
+            let mut client = client.unwrap();
+            client.send(&json!([1, "realm1", options.details]));
+            let mut answer = client.message().await;
+            if !in_query {
+                assert_eq!(answer, json!([4, "ticket", {}]), "{authmethods}");
+                client.send(&json!([5, token, {}]));
+                answer = client.message().await;
+            }
+            assert_eq!(answer[0], 2, "{authmethods}: {answer}");
+            assert_eq!(answer[2]["authmethod"], expect, "{authmethods}");
+            assert_eq!(answer[2]["authid"], "ann", "{authmethods}");
+        }
+    }
+}
+
+/// Clients of other makes look for the code of the method that WELCOME names.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_v2_client_enters_with_a_token_as_its_ticket() {
+    let (guarded, token) = guarded(4_000_000_000, "").await;
+    let in_query = format!("/?ticket={token}");
+    for make in Make::all_v2() {
+        for target in ["/", in_query.as_str()] {
+            let mut peer = Peer::start_as_ann(make, guarded.server.addr, target, &token);
+            let joined = peer.until("to join or not", |line| {
+                line.get("joined").is_some() || line.get("refused").is_some()
+            });
+            let joined = joined.await;
+            assert!(joined.get("joined").is_some(), "{make:?} at {target}: {joined}");
+            peer.subscribe("inbox/7", json!({})).await;
+            peer.leave().await;
+        }
+    }
+}
+
+/// A session ends with its token. Version 2 is told why; version 1 comes back by itself after a bare
+/// end of TCP, and with a new ticket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_when_its_token_expires() {
+    let (guarded, token) = guarded(now() + 4, "").await;
+    let mut clients = Vec::new();
+    for codec in Codec::ALL {
+        for in_query in [true, false] {
+            let mut options = v2::Options::new(codec);
+            options.details["authmethods"] = json!(["ticket"]);
+            if in_query {
+                options.handshake.path = format!("/?access_token={token}");
+            }
+            let client = v2::Client::open(guarded.server.addr, codec, options.handshake).await;
+            let mut client = client.unwrap();
+            client.send(&json!([1, "realm1", options.details]));
+            if !in_query {
+                client.message().await;
+                client.send(&json!([5, token, {}]));
+            }
+            assert_eq!(client.message().await[0], 2, "{codec:?} {in_query}");
+            client.subscribe("inbox/7", json!({})).await;
+            clients.push(client);
+        }
+    }
+    let mut page = guarded.page(&format!("access_token={token}")).await.unwrap();
+    assert!(owns(&mut page, 7).await);
+    for client in &mut clients {
+        assert_eq!(client.dismissed().await, "jackfield.close.authentication_expired");
+        client.send(&json!([6, {}, "wamp.close.goodbye_and_out"]));
+        client.ended().await;
+    }
+    assert!(matches!(page.ended().await, Ending::Lost(_)), "no Close frame");
+    // Not before its time, and it opens no session after it.
+    assert!(now() >= page_until(&token));
+    let (status, _) = guarded.page(&format!("access_token={token}")).await.err().unwrap();
+    assert_eq!(status, Some(403));
+}
+
+/// `exp` and the leeway, from the token itself.
+fn page_until(token: &str) -> u64 {
+    use base64::Engine as _;
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    claims["exp"].as_u64().unwrap() + 1
+}
+
+/// A client that never pauses is not let go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_session_ends_when_its_token_expires() {
+    let (guarded, token) = guarded(now() + 3, "").await;
+    let mut options = v2::Options::new(Codec::Json);
+    options.handshake.path = format!("/?access_token={token}");
+    let client = v2::Client::connect_with(guarded.server.addr, Codec::Json, "realm1", options);
+    let mut client = client.await.unwrap();
+    let dismissed = async {
+        loop {
+            for _ in 0..100 {
+                client.publish("open/t", json!({}), json!([1]), json!(null));
+            }
+            let request = client.next_request();
+            client.send(&json!([34, request, 1_u64 << 53]));
+            let answer = client.message().await;
+            if answer[0] == 6 {
+                return answer;
+            }
+            assert_eq!(answer[0], 8, "{answer}");
+        }
+    };
+    let goodbye = within("the end of the session", dismissed).await;
+    assert_eq!(goodbye[2], "jackfield.close.authentication_expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_outlive_its_token() {
+    let until = now() + 2;
+    let (guarded, token) = guarded(until, ", expiry: ignore").await;
+    let mut page = guarded.page(&format!("access_token={token}")).await.unwrap();
+    // The token is refused from its end on, and the session that it opened goes on.
+    let refused = async {
+        while guarded.page(&format!("access_token={token}")).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the end of the token", refused).await;
+    assert!(owns(&mut page, 7).await);
+}
+
+/// Programs that are no browser send no `Origin`; they are let in by what they prove.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_needs_no_origin() {
+    for anonymous in [false, true] {
+        let (key, token) = issue("ES256", "1").await;
+        let site = Site::open();
+        site.write("keys.json", jwks(&[&key]));
+        let settings = format!(
+            "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield] }} }}\n             entrance: {{ origins: [shop.example], anonymous: {anonymous} }}"
+        );
+        let guarded = Guarded::with(site, &settings);
+        let good = format!("?access_token={token}");
+        for (origin, query, protocol, expect) in [
+            (None, good.as_str(), "wamp", 101),
+            (None, good.as_str(), "wamp.2.json", 101),
+            // Version 2 may prove it later.
+            (None, "", "wamp.2.json", 101),
+            (None, "", "wamp", 403),
+            (None, "?access_token=a.b.c", "wamp", 403),
+            (None, "?access_token=a.b.c", "wamp.2.json", 403),
+            // A page is judged by its origin, whatever it sends.
+            (Some("https://evil.example"), good.as_str(), "wamp", 403),
+            (Some("null"), good.as_str(), "wamp", 403),
+            (Some("https://shop.example"), good.as_str(), "wamp", 101),
+            (Some("https://shop.example"), "", "wamp", if anonymous { 101 } else { 403 }),
+        ] {
+            let mut stream = Http::connect(guarded.server.addr).await;
+            let origin = origin.map(|it| format!("Origin: {it}\r\n")).unwrap_or_default();
+            let head = format!(
+                "GET /{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Protocol: {protocol}\r\n{origin}\r\n"
+            );
+            stream.send(head).await;
+            assert_eq!(stream.answer().await.status, expect, "{origin} {query} {protocol}");
+        }
+        // Without an origin, nobody is anonymous, also where pages are.
+        for (authmethods, is_asked) in [(json!(["anonymous"]), false), (json!(["ticket"]), true)] {
+            let mut options = v2::Options::new(Codec::Json);
+            options.handshake.origin = None;
+            options.details["authmethods"] = authmethods;
+            let client =
+                v2::Client::open(guarded.server.addr, Codec::Json, options.handshake).await;
+            let mut client = client.unwrap();
+            client.send(&json!([1, "realm1", options.details]));
+            if is_asked {
+                assert_eq!(client.message().await, json!([4, "ticket", {}]));
+                client.send(&json!([5, token, {}]));
+                assert_eq!(client.message().await[0], 2);
+            } else {
+                assert_eq!(client.aborted().await.0, "wamp.error.no_matching_auth_method");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

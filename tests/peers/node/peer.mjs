@@ -17,6 +17,8 @@ const { values: options } = parseArgs({
     url: { type: 'string' },
     realm: { type: 'string', default: 'realm1' },
     serializer: { type: 'string', default: 'json' },
+    // Sent as the user ann, where the server asks for one.
+    ticket: { type: 'string' },
   },
 });
 const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
@@ -99,6 +101,7 @@ function autobahn() {
     transports: [{ type: 'websocket', url: options.url, serializers: [serializers[options.serializer]()] }],
     realm: options.realm,
     max_retries: 0,
+    ...(options.ticket && { authmethods: ['ticket'], authid: 'ann', onchallenge: () => options.ticket }),
   });
   const subscriptions = new Map();
   let ended;
@@ -170,6 +173,7 @@ async function wampy() {
   const client = new Wampy(options.url, {
     ws: require('ws'),
     realm: options.realm,
+    ...(options.ticket && { authmethods: ['ticket'], authid: 'ann', onChallenge: () => options.ticket }),
     serializer: serializers[options.serializer](),
     maxRetries: 0,
     autoReconnect: false,

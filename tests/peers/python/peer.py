@@ -72,11 +72,13 @@ async def obey(client):
             return
 
 
-async def run_autobahn(url, realm, names):
+async def run_autobahn(url, realm, names, ticket):
     import txaio
 
     txaio.use_asyncio()
     from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
+    from autobahn.asyncio.wamp import Session as AuthenticatedSession
+    from autobahn.wamp.auth import create_authenticator
     from autobahn.wamp import serializer
     from autobahn.wamp.types import CallOptions, CallResult, PublishOptions, SubscribeOptions
 
@@ -155,7 +157,12 @@ async def run_autobahn(url, realm, names):
         session.leave()
         await ended.wait()
 
-    class Session(ApplicationSession):
+    class Session(AuthenticatedSession if ticket else ApplicationSession):
+        def __init__(self, config=None):
+            super().__init__(config)
+            if ticket:
+                self.add_authenticator(create_authenticator("ticket", ticket=ticket, authid="ann"))
+
         def onJoin(self, details):
             report(
                 joined=details.session, protocol=self._transport.websocket_protocol_in_use
@@ -190,9 +197,9 @@ async def run_autobahn(url, realm, names):
     await asyncio.Event().wait()
 
 
-async def run_xconn(url, realm, names):
+async def run_xconn(url, realm, names, ticket):
     from wampproto import serializers
-    from wampproto.auth import AnonymousAuthenticator
+    from wampproto.auth import AnonymousAuthenticator, TicketAuthenticator
     from xconn.async_client import AsyncClient
     from xconn.types import Result
 
@@ -208,7 +215,8 @@ async def run_xconn(url, realm, names):
         report(disconnected=True)
 
     try:
-        client = AsyncClient(AnonymousAuthenticator(""), classes[name]())
+        proof = TicketAuthenticator("ann", ticket) if ticket else AnonymousAuthenticator("")
+        client = AsyncClient(proof, classes[name]())
         session = await client.connect(url, realm, disconnect_callback=on_disconnect)
     except Exception as error:  # Refusals come as several unrelated classes.
         report(refused=str(error))
@@ -272,10 +280,12 @@ def main():
         help="names, best first: json, msgpack, cbor, each also with .batched; default offers what"
         " the client offers by itself",
     )
+    parser.add_argument("--ticket", help="sent as the user ann, where the server asks for one")
     options = parser.parse_args()
     run = {"autobahn": run_autobahn, "xconn": run_xconn}[options.client]
+    names = options.serializer.split(",")
     try:
-        asyncio.run(run(options.url, options.realm, options.serializer.split(",")))
+        asyncio.run(run(options.url, options.realm, names, options.ticket))
     except RuntimeError as stopped:
         # The autobahn peer ends by stopping the loop, as its sessions have no other end.
         if "Event loop stopped" not in str(stopped):

@@ -249,6 +249,7 @@ impl JwtSettings {
             audiences: self.audiences.clone(),
             leeway: self.leeway.get(),
             names: self.claims.clone(),
+            expiry: self.expiry,
         };
         // Apart from the threads of tickets, each of which takes far longer.
         Ok(Jwt::new(keys, rules, verifiers(None, super::queue())))

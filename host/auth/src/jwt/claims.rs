@@ -22,6 +22,9 @@ pub struct ClaimNames {
     pub organization: String,
 }
 
+/// No name has any; in a log or a terminal they would pretend to be something else.
+const HAS_CONTROL: &str = "has control characters";
+
 impl Default for ClaimNames {
     fn default() -> Self {
         Self {
@@ -53,6 +56,7 @@ impl ClaimNames {
             organization,
             method: Method::Jwt,
             claims,
+            expires: None,
         })
     }
 }
@@ -69,6 +73,9 @@ fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, JwtError> {
     match find(claims, name) {
         None => Ok(None),
+        Some(Value::String(text)) if text.contains(char::is_control) => {
+            Err(wrong(name, HAS_CONTROL))
+        }
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
         Some(Value::Number(number)) if number.is_u64() || number.is_i64() => {
             Ok(Some(number.to_string()))
@@ -79,17 +86,22 @@ fn text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, JwtEr
 
 fn roles(claims: &Map<String, Value>, name: &str) -> Result<Vec<String>, JwtError> {
     let not_text = || wrong(name, "is neither a list of texts nor a text");
-    match find(claims, name) {
-        None => Ok(Vec::new()),
+    let text = |role: &Value| role.as_str().map(str::to_owned).ok_or_else(not_text);
+    let roles: Vec<String> = match find(claims, name) {
+        None => Vec::new(),
         Some(Value::String(text)) => {
             let roles = text.split([',', ' ']).filter(|role| !role.is_empty());
-            Ok(roles.map(str::to_owned).collect())
+            roles.map(str::to_owned).collect()
         }
-        Some(Value::Array(list)) => {
-            list.iter().map(|role| role.as_str().map(str::to_owned).ok_or_else(not_text)).collect()
-        }
-        Some(_) => Err(not_text()),
+        Some(Value::Array(list)) => list.iter().map(text).collect::<Result<_, _>>()?,
+        // A list as PHP writes one out of which an element was taken.
+        Some(Value::Object(list)) => list.values().map(text).collect::<Result<_, _>>()?,
+        Some(_) => return Err(not_text()),
+    };
+    if roles.iter().any(|role| role.contains(char::is_control)) {
+        return Err(wrong(name, HAS_CONTROL));
     }
+    Ok(roles)
 }
 
 fn wrong(claim: &str, wrong: &'static str) -> JwtError {

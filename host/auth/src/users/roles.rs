@@ -1,11 +1,14 @@
 //! A list of roles in one column of a database, in the forms that applications write.
 
 use crate::config::RolesForm;
+use crate::php::PhpList;
 
 /// The roles in a text of this form.
 pub(super) fn read(form: RolesForm, text: &str) -> Result<Vec<String>, &'static str> {
     match form {
-        RolesForm::Json => serde_json::from_str(text).map_err(|_| "is not a list of texts in JSON"),
+        RolesForm::Json => serde_json::from_str(text)
+            .map(|PhpList(roles)| roles)
+            .map_err(|_| "is not a list of texts in JSON"),
         RolesForm::Comma => {
             let roles = text.split(',').map(str::trim).filter(|role| !role.is_empty());
             Ok(roles.map(str::to_owned).collect())
@@ -59,6 +62,8 @@ mod tests {
         };
         check(RolesForm::Json, r#"["ROLE_A", "ROLE_B"]"#, Some(&["ROLE_A", "ROLE_B"]));
         check(RolesForm::Json, "[]", Some(&[]));
+        check(RolesForm::Json, r#"{"0": "ROLE_A", "2": "ROLE_B"}"#, Some(&["ROLE_A", "ROLE_B"]));
+        check(RolesForm::Json, "{}", Some(&[]));
         check(RolesForm::Json, "[1]", None);
         check(RolesForm::Json, "[null]", None);
         check(RolesForm::Json, "ROLE_A", None);

@@ -74,7 +74,7 @@ pub(crate) fn encode(codec: Codec, value: &Value) -> Bytes {
     out.into()
 }
 
-pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Result<Value, super::Malformed> {
+pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Result<Value, super::ReadError> {
     let mut reader = Reader::new(codec, bytes);
     let item = reader.item()?;
     let value = super::tree::value(item, &mut reader, super::MAX_DEPTH)?;
@@ -83,7 +83,7 @@ pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Result<Value, super::Malform
 }
 
 /// The value in another codec.
-pub(crate) fn recode(bytes: &[u8], from: Codec, to: Codec) -> Result<Vec<u8>, super::Malformed> {
+pub(crate) fn recode(bytes: &[u8], from: Codec, to: Codec) -> Result<Vec<u8>, super::ReadError> {
     let mut out = Vec::new();
     let mut reader = Reader::new(from, bytes);
     super::transcode(&mut reader, &mut Writer::new(to, &mut out), super::MAX_DEPTH)?;

@@ -2,9 +2,23 @@
 
 use std::borrow::Cow;
 
-use super::{Container, Input, Item, Malformed};
+use super::{Container, Input, Item, NOT_EXACT, ReadError, float};
 
 const BREAK: u8 = 0xff;
+
+/// The major type of tags.
+const TAG: u8 = 6;
+/// A date and time in a text. RFC 8949, section 3.4.
+const DATE_TIME: u64 = 0;
+/// Seconds since 1970, as a number.
+const EPOCH_TIME: u64 = 1;
+const POSITIVE_BIGNUM: u64 = 2;
+const NEGATIVE_BIGNUM: u64 = 3;
+/// From a URI by Base64 and regular expressions up to MIME messages: texts.
+const URI: u64 = 32;
+const MIME: u64 = 36;
+/// Before a whole message: this is CBOR.
+const SELF_DESCRIBED: u64 = 55_799;
 
 /// Reads CBOR values.
 #[derive(Clone, Debug)]
@@ -17,35 +31,63 @@ impl<'a> Cbor<'a> {
         Self { input: Input::new(bytes) }
     }
 
-    pub(super) fn item(&mut self) -> Result<Item<'a>, Malformed> {
-        let mut tag = None;
-        loop {
-            let at = self.input.at;
-            let first = self.input.byte()?;
-            let (major, info) = (first >> 5, first & 0x1f);
-            let item = match major {
-                0 => Item::UInt(self.argument(info)?),
-                1 => negative(self.argument(info)?),
-                2 => Item::Binary(self.bytes(info)?),
-                3 => Item::Text(self.text(info)?),
-                4 => Item::List(self.container(info)?),
-                5 => Item::Map(self.container(info)?),
-                6 => {
-                    tag = Some(self.argument(info)?);
-                    continue;
-                }
-                _ => self.simple(info, at)?,
-            };
-            return Ok(match (tag, item) {
-                (Some(2), Item::Binary(bytes)) => big_number(&bytes),
-                (Some(3), Item::Binary(bytes)) => big_negative(&bytes),
-                (_, item) => item,
-            });
+    pub(super) fn item(&mut self) -> Result<Item<'a>, ReadError> {
+        let at = self.input.at;
+        let first = self.input.byte()?;
+        if first >> 5 == TAG {
+            return self.tagged(first, at);
         }
+        self.untagged(first, at)
+    }
+
+    /// A value behind a tag. Only the tag that says "this is CBOR" may stand before another one, so
+    /// that tags do not nest.
+    fn tagged(&mut self, first: u8, at: usize) -> Result<Item<'a>, ReadError> {
+        let mut tag = self.argument(first & 0x1f)?;
+        let mut first = self.input.byte()?;
+        if tag == SELF_DESCRIBED {
+            if first >> 5 != TAG {
+                return self.untagged(first, at);
+            }
+            tag = self.argument(first & 0x1f)?;
+            first = self.input.byte()?;
+        }
+        if first >> 5 == TAG {
+            return Err(ReadError::unsupported(at, "a CBOR tag inside of a tag"));
+        }
+        let item = self.untagged(first, at)?;
+        let known = match (tag, item) {
+            (POSITIVE_BIGNUM, Item::Binary(bytes)) => big_number(&bytes),
+            (NEGATIVE_BIGNUM, Item::Binary(bytes)) => big_negative(&bytes),
+            // The content says the same, as it does in JSON: RFC 8949, section 6.1.
+            (EPOCH_TIME, item @ (Item::UInt(_) | Item::Int(_) | Item::Float(_)))
+            | (DATE_TIME | URI..=MIME, item @ Item::Text(_)) => return Ok(item),
+            _ => {
+                let what = "a CBOR tag that has no equivalent in the other codecs";
+                return Err(ReadError::unsupported(at, what));
+            }
+        };
+        known.ok_or(ReadError::unsupported(at, NOT_EXACT))
+    }
+
+    fn untagged(&mut self, first: u8, at: usize) -> Result<Item<'a>, ReadError> {
+        let (major, info) = (first >> 5, first & 0x1f);
+        Ok(match major {
+            0 => Item::UInt(self.argument(info)?),
+            1 => {
+                let number = negative(self.argument(info)?);
+                number.ok_or(ReadError::unsupported(at, NOT_EXACT))?
+            }
+            2 => Item::Binary(self.bytes(info)?),
+            3 => Item::Text(self.text(info)?),
+            4 => Item::List(self.container(info)?),
+            5 => Item::Map(self.container(info)?),
+            _ => self.simple(info, at)?,
+        })
     }
 
     /// Whether another element follows in a container of indefinite length.
-    pub(super) fn more(&mut self) -> Result<bool, Malformed> {
+    pub(super) fn more(&mut self) -> Result<bool, ReadError> {
         match self.input.peek() {
             Some(BREAK) => {
                 self.input.at += 1;
@@ -56,11 +98,11 @@ impl<'a> Cbor<'a> {
         }
     }
 
-    const fn fault(&self, what: &'static str) -> Malformed {
-        Malformed { at: self.input.at, what }
+    const fn fault(&self, what: &'static str) -> ReadError {
+        ReadError::malformed(self.input.at, what)
     }
 
-    fn argument(&mut self, info: u8) -> Result<u64, Malformed> {
+    fn argument(&mut self, info: u8) -> Result<u64, ReadError> {
         let width = match info {
             0..24 => return Ok(info.into()),
             24..28 => 1 << (info - 24),
@@ -70,14 +112,14 @@ impl<'a> Cbor<'a> {
         Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn container(&mut self, info: u8) -> Result<Container, Malformed> {
+    fn container(&mut self, info: u8) -> Result<Container, ReadError> {
         if info == 31 {
             return Ok(Container::Until { close: Some(BREAK), first: true });
         }
         Ok(Container::Counted(self.argument(info)?))
     }
 
-    fn bytes(&mut self, info: u8) -> Result<Cow<'a, [u8]>, Malformed> {
+    fn bytes(&mut self, info: u8) -> Result<Cow<'a, [u8]>, ReadError> {
         if info != 31 {
             let len = self.argument(info)?;
             return Ok(Cow::Borrowed(self.input.take(len)?));
@@ -89,7 +131,7 @@ impl<'a> Cbor<'a> {
         Ok(Cow::Owned(whole))
     }
 
-    fn text(&mut self, info: u8) -> Result<Cow<'a, str>, Malformed> {
+    fn text(&mut self, info: u8) -> Result<Cow<'a, str>, ReadError> {
         if info != 31 {
             let len = self.argument(info)?;
             return Ok(Cow::Borrowed(self.input.text(len)?));
@@ -102,7 +144,7 @@ impl<'a> Cbor<'a> {
     }
 
     /// The length of the next chunk of a string of indefinite length, which are definite.
-    fn chunk(&mut self, major: u8) -> Result<Option<u64>, Malformed> {
+    fn chunk(&mut self, major: u8) -> Result<Option<u64>, ReadError> {
         if !self.more()? {
             return Ok(None);
         }
@@ -113,57 +155,63 @@ impl<'a> Cbor<'a> {
         self.argument(first & 0x1f).map(Some)
     }
 
-    fn simple(&mut self, info: u8, at: usize) -> Result<Item<'a>, Malformed> {
+    fn simple(&mut self, info: u8, at: usize) -> Result<Item<'a>, ReadError> {
         Ok(match info {
             20 => Item::Bool(false),
             21 => Item::Bool(true),
-            0..20 | 22 | 23 => Item::Null,
-            24 if self.input.byte()? >= 32 => Item::Null,
-            25 => Item::Float(half(u16::from_be_bytes(self.input.array()?))),
-            26 => Item::Float(f32::from_be_bytes(self.input.array()?).into()),
-            27 => Item::Float(f64::from_be_bytes(self.input.array()?)),
-            31 => return Err(Malformed { at, what: "an end where a value must be" }),
-            _ => return Err(Malformed { at, what: "a CBOR simple value that is not defined" }),
+            // 23 is what JavaScript calls undefined.
+            22 | 23 => Item::Null,
+            24 if self.input.byte()? >= 32 => return Err(unassigned(at)),
+            0..20 => return Err(unassigned(at)),
+            25 => float(half(u16::from_be_bytes(self.input.array()?)), at)?,
+            26 => float(f32::from_be_bytes(self.input.array()?).into(), at)?,
+            27 => float(f64::from_be_bytes(self.input.array()?), at)?,
+            31 => return Err(ReadError::malformed(at, "an end where a value must be")),
+            _ => return Err(ReadError::malformed(at, "a CBOR simple value that is not defined")),
         })
     }
 }
 
+const fn unassigned(at: usize) -> ReadError {
+    ReadError::unsupported(at, "a CBOR simple value that has no equivalent in the other codecs")
+}
+
 /// The number -1 - `argument`.
-fn negative<'a>(argument: u64) -> Item<'a> {
+fn negative<'a>(argument: u64) -> Option<Item<'a>> {
     match i64::try_from(argument) {
-        Ok(number) => Item::Int(-1 - number),
-        Err(_) => Item::Float(-1.0 - float(argument)),
+        Ok(number) => Some(Item::Int(-1 - number)),
+        Err(_) => exact(u128::from(argument) + 1).map(|size| Item::Float(-size)),
     }
 }
 
-fn big_number<'a>(bytes: &[u8]) -> Item<'a> {
-    match small(bytes) {
-        Some(number) => Item::UInt(number),
-        None => Item::Float(magnitude(bytes)),
+fn big_number<'a>(bytes: &[u8]) -> Option<Item<'a>> {
+    let number = magnitude(bytes)?;
+    match u64::try_from(number) {
+        Ok(number) => Some(Item::UInt(number)),
+        Err(_) => exact(number).map(Item::Float),
     }
 }
 
-fn big_negative<'a>(bytes: &[u8]) -> Item<'a> {
-    match small(bytes) {
-        Some(number) => negative(number),
-        None => Item::Float(-1.0 - magnitude(bytes)),
+fn big_negative<'a>(bytes: &[u8]) -> Option<Item<'a>> {
+    let number = magnitude(bytes)?;
+    match u64::try_from(number) {
+        Ok(number) => negative(number),
+        Err(_) => exact(number.checked_add(1)?).map(|size| Item::Float(-size)),
     }
 }
 
-/// The number, if 64 bits hold it.
-fn small(bytes: &[u8]) -> Option<u64> {
-    bytes
-        .iter()
-        .try_fold(0u64, |number, byte| (number >> 56 == 0).then(|| number << 8 | u64::from(*byte)))
+/// The number, if 128 bits hold it.
+fn magnitude(bytes: &[u8]) -> Option<u128> {
+    bytes.iter().try_fold(0u128, |number, byte| {
+        (number >> 120 == 0).then(|| number << 8 | u128::from(*byte))
+    })
 }
 
-fn magnitude(bytes: &[u8]) -> f64 {
-    bytes.iter().fold(0.0, |number, byte| number * 256.0 + f64::from(*byte))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the nearest float is what is wanted")]
-const fn float(number: u64) -> f64 {
-    number as f64
+/// The double that is this number exactly.
+fn exact(number: u128) -> Option<f64> {
+    let significant = (u128::BITS - number.leading_zeros()).saturating_sub(number.trailing_zeros());
+    #[expect(clippy::cast_precision_loss, reason = "a double has 53 bits for the significant ones")]
+    (significant <= f64::MANTISSA_DIGITS).then_some(number as f64)
 }
 
 /// A float of 16 bits: RFC 8949, appendix D.

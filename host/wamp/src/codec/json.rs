@@ -2,7 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::{Container, Item, Malformed};
+use super::{Container, Item, NOT_EXACT, NOT_UNICODE, ReadError, TOO_DEEP};
+
+/// Characters of whole numbers that are in 64 bits for sure.
+const SMALL_WHOLE: usize = 18;
+/// Characters of numbers with a fraction, and no exponent, that are in a double's range for sure.
+const SMALL_FRACTION: usize = 300;
+
+/// The upper six bits of the first half of a surrogate pair (U+D800 to U+DBFF).
+const HIGH_SURROGATE: u8 = 0xd8 >> 2;
+/// Those of the second half (U+DC00 to U+DFFF).
+const LOW_SURROGATE: u8 = 0xdc >> 2;
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Whole,
+    Fraction,
+    Exponent,
+}
 
 /// Reads JSON values.
 #[derive(Clone, Debug)]
@@ -25,7 +43,7 @@ impl<'a> Json<'a> {
         self.at >= self.bytes.len()
     }
 
-    pub(super) fn item(&mut self) -> Result<Item<'a>, Malformed> {
+    pub(super) fn item(&mut self) -> Result<Item<'a>, ReadError> {
         self.skip_space();
         Ok(match self.peek() {
             Some(b'"') => Item::Text(self.text()?),
@@ -46,7 +64,7 @@ impl<'a> Json<'a> {
         })
     }
 
-    pub(super) fn more(&mut self, close: Option<u8>, first: bool) -> Result<bool, Malformed> {
+    pub(super) fn more(&mut self, close: Option<u8>, first: bool) -> Result<bool, ReadError> {
         self.skip_space();
         let byte = self.peek();
         if byte == close {
@@ -66,7 +84,7 @@ impl<'a> Json<'a> {
         Ok(true)
     }
 
-    pub(super) fn key(&mut self) -> Result<Item<'a>, Malformed> {
+    pub(super) fn key(&mut self) -> Result<Item<'a>, ReadError> {
         self.skip_space();
         if self.peek() != Some(b'"') {
             return Err(self.fault("a key that is not a string"));
@@ -77,17 +95,17 @@ impl<'a> Json<'a> {
     }
 
     /// Passes over a value without decoding its strings and numbers.
-    pub(super) fn skip(&mut self, depth: usize) -> Result<(), Malformed> {
+    pub(super) fn skip(&mut self, depth: usize) -> Result<(), ReadError> {
         self.skip_space();
         let (close, is_map) = match self.peek() {
             Some(b'"') => return self.scan_text().map(|_| ()),
-            Some(b'-' | b'0'..=b'9') => return self.scan_number().map(|_| ()),
+            Some(b'-' | b'0'..=b'9') => return self.skip_number(),
             Some(b'[') => (b']', false),
             Some(b'{') => (b'}', true),
             _ => return self.item().map(|_| ()),
         };
         let Some(depth) = depth.checked_sub(1) else {
-            return Err(self.fault("lists or dictionaries nested too deep"));
+            return Err(ReadError::unsupported(self.at, TOO_DEEP));
         };
         self.at += 1;
         let mut first = true;
@@ -106,11 +124,15 @@ impl<'a> Json<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.byte_at(self.at)
     }
 
-    const fn fault(&self, what: &'static str) -> Malformed {
-        Malformed { at: self.at, what }
+    fn byte_at(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
+    }
+
+    const fn fault(&self, what: &'static str) -> ReadError {
+        ReadError::malformed(self.at, what)
     }
 
     fn skip_space(&mut self) {
@@ -119,7 +141,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    fn colon(&mut self) -> Result<(), Malformed> {
+    fn colon(&mut self) -> Result<(), ReadError> {
         self.skip_space();
         if self.peek() != Some(b':') {
             return Err(self.fault("no colon after a key"));
@@ -128,7 +150,7 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
-    fn literal(&mut self, word: &str, item: Item<'a>) -> Result<Item<'a>, Malformed> {
+    fn literal(&mut self, word: &str, item: Item<'a>) -> Result<Item<'a>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word.as_bytes()) {
             return Err(self.fault("a word that is no JSON value"));
@@ -137,25 +159,32 @@ impl<'a> Json<'a> {
         Ok(item)
     }
 
-    fn number(&mut self) -> Result<Item<'a>, Malformed> {
+    fn number(&mut self) -> Result<Item<'a>, ReadError> {
         let start = self.at;
-        let is_whole = self.scan_number()?;
+        let form = self.scan_number()?;
         let text = self.slice(start, self.at)?;
-        if is_whole {
-            if let Ok(number) = text.parse::<u64>() {
-                return Ok(Item::UInt(number));
-            }
-            if let Ok(number) = text.parse::<i64>() {
-                // "-0" is a whole number from zero.
-                return Ok(u64::try_from(number).map_or(Item::Int(number), Item::UInt));
-            }
-        }
-        // What the grammar admits, the parser takes; overflow is infinity.
-        text.parse().map(Item::Float).map_err(|_| Malformed { at: start, what: "a bad number" })
+        value_of(form, text).ok_or(ReadError::unsupported(start, NOT_EXACT))
     }
 
-    /// Passes over a number; whether it has neither fraction nor exponent.
-    fn scan_number(&mut self) -> Result<bool, Malformed> {
+    /// Passes over a number. Only where it may be one that has to be refused, it is worked out.
+    fn skip_number(&mut self) -> Result<(), ReadError> {
+        let start = self.at;
+        let form = self.scan_number()?;
+        let len = self.at - start;
+        let is_small = match form {
+            Form::Whole => len <= SMALL_WHOLE,
+            Form::Fraction => len <= SMALL_FRACTION,
+            Form::Exponent => false,
+        };
+        if is_small {
+            return Ok(());
+        }
+        self.at = start;
+        self.number().map(|_| ())
+    }
+
+    /// Passes over what the grammar admits as a number.
+    fn scan_number(&mut self) -> Result<Form, ReadError> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -164,24 +193,24 @@ impl<'a> Json<'a> {
         } else {
             self.digits()?;
         }
-        let mut is_whole = true;
+        let mut form = Form::Whole;
         if self.peek() == Some(b'.') {
-            is_whole = false;
+            form = Form::Fraction;
             self.at += 1;
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.peek() {
-            is_whole = false;
+            form = Form::Exponent;
             self.at += 1;
             if let Some(b'+' | b'-') = self.peek() {
                 self.at += 1;
             }
             self.digits()?;
         }
-        Ok(is_whole)
+        Ok(form)
     }
 
-    fn digits(&mut self) -> Result<(), Malformed> {
+    fn digits(&mut self) -> Result<(), ReadError> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -189,7 +218,7 @@ impl<'a> Json<'a> {
         if self.at == start { Err(self.fault("no digit where one must be")) } else { Ok(()) }
     }
 
-    fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
+    fn text(&mut self) -> Result<Cow<'a, str>, ReadError> {
         let start = self.at + 1;
         let has_escapes = self.scan_text()?;
         let text = self.slice(start, self.at - 1)?;
@@ -197,7 +226,7 @@ impl<'a> Json<'a> {
     }
 
     /// Passes over a string, quotes included; whether it holds escapes.
-    fn scan_text(&mut self) -> Result<bool, Malformed> {
+    fn scan_text(&mut self) -> Result<bool, ReadError> {
         self.at += 1;
         let mut has_escapes = false;
         loop {
@@ -218,29 +247,77 @@ impl<'a> Json<'a> {
         }
     }
 
-    fn scan_escape(&mut self) -> Result<(), Malformed> {
-        let len = match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 1,
-            Some(b'u') => {
-                let digits = self.bytes.get(self.at + 1..self.at + 5).unwrap_or_default();
-                if digits.len() < 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(self.fault("an escape without four hexadecimal digits"));
-                }
-                5
+    /// Passes over an escape behind its backslash; over both where two make a surrogate pair.
+    fn scan_escape(&mut self) -> Result<(), ReadError> {
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                return Ok(());
             }
+            Some(b'u') => {}
             _ => return Err(self.fault("an unknown escape in a string")),
-        };
-        self.at += len;
-        Ok(())
+        }
+        let start = self.at;
+        match self.scan_unit()? {
+            HIGH_SURROGATE
+                if self.peek() == Some(b'\\') && self.byte_at(self.at + 1) == Some(b'u') =>
+            {
+                self.at += 1;
+                match self.scan_unit()? {
+                    LOW_SURROGATE => Ok(()),
+                    _ => Err(ReadError::unsupported(start, NOT_UNICODE)),
+                }
+            }
+            HIGH_SURROGATE | LOW_SURROGATE => Err(ReadError::unsupported(start, NOT_UNICODE)),
+            _ => Ok(()),
+        }
     }
 
-    fn slice(&self, start: usize, end: usize) -> Result<&'a str, Malformed> {
-        let bytes = self.bytes.get(start..end).unwrap_or_default();
-        std::str::from_utf8(bytes).map_err(|error| Malformed {
-            at: start + error.valid_up_to(),
-            what: "text that is not UTF-8",
-        })
+    /// Passes over `uXXXX`; the upper six bits of the code unit, which tell surrogates.
+    fn scan_unit(&mut self) -> Result<u8, ReadError> {
+        let digits = self.bytes.get(self.at + 1..self.at + 5).and_then(<[u8]>::first_chunk::<4>);
+        let Some(digits @ [first, second, ..]) =
+            digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        else {
+            return Err(self.fault("an escape without four hexadecimal digits"));
+        };
+        self.at += 1 + digits.len();
+        let value = |digit: u8| (digit & 0x0f) + if digit.is_ascii_digit() { 0 } else { 9 };
+        Ok(value(*first) << 2 | value(*second) >> 2)
     }
+
+    fn slice(&self, start: usize, end: usize) -> Result<&'a str, ReadError> {
+        let bytes = self.bytes.get(start..end).unwrap_or_default();
+        std::str::from_utf8(bytes)
+            .map_err(|error| ReadError::unsupported(start + error.valid_up_to(), NOT_UNICODE))
+    }
+}
+
+/// The value of a number that the grammar admits; none where it would have to be rounded.
+///
+/// A whole number beyond 64 bits is a double if that is what a double is written as: with all its
+/// digits, or with the fewest that tell it from others and zeros behind them, as JavaScript does.
+fn value_of<'a>(form: Form, text: &str) -> Option<Item<'a>> {
+    if form == Form::Whole {
+        if let Ok(number) = text.parse::<u64>() {
+            return Some(Item::UInt(number));
+        }
+        if let Ok(number @ ..0) = text.parse::<i64>() {
+            return Some(Item::Int(number));
+        }
+    }
+    let number: f64 = text.parse().ok()?;
+    let is_exact = match form {
+        Form::Whole => {
+            text == "-0" || text == format!("{number}") || text == format!("{number:.0}")
+        }
+        // Only zero is zero.
+        Form::Fraction | Form::Exponent => {
+            let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+            number != 0.0 || !mantissa.contains(|digit: char| matches!(digit, '1'..='9'))
+        }
+    };
+    (is_exact && number.is_finite()).then_some(Item::Float(number))
 }
 
 /// Replaces the escapes, which [`Json::scan_escape`] has checked.

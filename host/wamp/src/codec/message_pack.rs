@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Container, Input, Item, Malformed};
+use super::{Container, Input, Item, ReadError, float};
 
 /// Reads MessagePack values.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ impl<'a> MessagePack<'a> {
         Self { input: Input::new(bytes) }
     }
 
-    pub(super) fn item(&mut self) -> Result<Item<'a>, Malformed> {
+    pub(super) fn item(&mut self) -> Result<Item<'a>, ReadError> {
         let at = self.input.at;
         let first = self.input.byte()?;
         Ok(match first {
@@ -25,7 +25,7 @@ impl<'a> MessagePack<'a> {
             0xa0..=0xbf => self.text(u64::from(first & 0x1f))?,
             0xc0 => Item::Null,
             0xc1 => {
-                return Err(Malformed { at, what: "the byte c1, which MessagePack never uses" });
+                return Err(ReadError::malformed(at, "the byte c1, which MessagePack never uses"));
             }
             0xc2 => Item::Bool(false),
             0xc3 => Item::Bool(true),
@@ -35,16 +35,16 @@ impl<'a> MessagePack<'a> {
             }
             0xc7..=0xc9 => {
                 let len = self.number(1 << (first - 0xc7))?;
-                self.ext(len)?
+                self.ext(len, at)?
             }
-            0xca => Item::Float(f32::from_be_bytes(self.input.array()?).into()),
-            0xcb => Item::Float(f64::from_be_bytes(self.input.array()?)),
+            0xca => float(f32::from_be_bytes(self.input.array()?).into(), at)?,
+            0xcb => float(f64::from_be_bytes(self.input.array()?), at)?,
             0xcc..=0xcf => Item::UInt(self.number(1 << (first - 0xcc))?),
             0xd0 => signed(i8::from_be_bytes(self.input.array()?).into()),
             0xd1 => signed(i16::from_be_bytes(self.input.array()?).into()),
             0xd2 => signed(i32::from_be_bytes(self.input.array()?).into()),
             0xd3 => signed(i64::from_be_bytes(self.input.array()?)),
-            0xd4..=0xd8 => self.ext(1 << (first - 0xd4))?,
+            0xd4..=0xd8 => self.ext(1 << (first - 0xd4), at)?,
             0xd9..=0xdb => {
                 let len = self.number(1 << (first - 0xd9))?;
                 self.text(len)?
@@ -56,20 +56,26 @@ impl<'a> MessagePack<'a> {
     }
 
     /// A number of 1, 2, 4 or 8 bytes.
-    fn number(&mut self, width: u8) -> Result<u64, Malformed> {
+    fn number(&mut self, width: u8) -> Result<u64, ReadError> {
         let bytes = self.input.take(width.into())?;
         Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn text(&mut self, len: u64) -> Result<Item<'a>, Malformed> {
+    fn text(&mut self, len: u64) -> Result<Item<'a>, ReadError> {
         Ok(Item::Text(Cow::Borrowed(self.input.text(len)?)))
     }
 
-    fn ext(&mut self, len: u64) -> Result<Item<'a>, Malformed> {
+    fn ext(&mut self, len: u64, at: usize) -> Result<Item<'a>, ReadError> {
         let kind = self.input.byte()?;
-        let bytes = self.input.take(len)?;
-        // JavaScript's encoders write "undefined" as ext type 0.
-        Ok(if kind == 0 { Item::Null } else { Item::Binary(Cow::Borrowed(bytes)) })
+        match (kind, self.input.take(len)?) {
+            // JavaScript's encoders write "undefined" so.
+            (0, [] | [0]) => Ok(Item::Null),
+            _ => {
+                let what =
+                    "a MessagePack extension type that has no equivalent in the other codecs";
+                Err(ReadError::unsupported(at, what))
+            }
+        }
     }
 }
 

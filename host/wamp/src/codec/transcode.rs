@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{Item, Malformed, Reader, Writer};
+use super::{Item, ReadError, Reader, Writer};
 use crate::dialect::Codec;
 
 /// Some encoders leave the padding out.
@@ -22,7 +22,7 @@ pub(crate) fn transcode(
     reader: &mut Reader<'_>,
     writer: &mut Writer<'_>,
     depth: usize,
-) -> Result<(), Malformed> {
+) -> Result<(), ReadError> {
     let item = reader.item()?;
     transcode_rest(item, reader, writer, depth)
 }
@@ -37,7 +37,7 @@ fn transcode_rest(
     reader: &mut Reader<'_>,
     writer: &mut Writer<'_>,
     depth: usize,
-) -> Result<(), Malformed> {
+) -> Result<(), ReadError> {
     match item {
         Item::Null => writer.null(),
         Item::Bool(value) => writer.bool(value),
@@ -78,7 +78,7 @@ pub(crate) fn transcode_entry(
     reader: &mut Reader<'_>,
     writer: &mut Writer<'_>,
     depth: usize,
-) -> Result<(), Malformed> {
+) -> Result<(), ReadError> {
     let key = reader.key()?;
     match (key, writer.codec()) {
         (Item::Text(text), _) => writer.text(&text),
@@ -90,7 +90,7 @@ pub(crate) fn transcode_entry(
 }
 
 /// A key as a text: bytes follow the binary rule, all else is its JSON.
-fn key_text(key: Item<'_>, reader: &mut Reader<'_>) -> Result<String, Malformed> {
+fn key_text(key: Item<'_>, reader: &mut Reader<'_>) -> Result<String, ReadError> {
     if let Item::Binary(bytes) = key {
         return Ok(format!("\0{}", BASE64.encode(bytes)));
     }

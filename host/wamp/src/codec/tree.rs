@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::transcode::binary_of;
-use super::{Container, Item, Malformed, Reader};
+use super::{Container, Item, ReadError, Reader};
 use crate::dialect::Codec;
 use crate::value::{Dict, Value};
 
@@ -12,7 +12,7 @@ pub(crate) fn value(
     item: Item<'_>,
     reader: &mut Reader<'_>,
     depth: usize,
-) -> Result<Value, Malformed> {
+) -> Result<Value, ReadError> {
     Ok(match item {
         Item::Null => Value::Null,
         Item::Bool(value) => Value::Bool(value),
@@ -43,7 +43,7 @@ pub(crate) fn dict(
     mut container: Container,
     reader: &mut Reader<'_>,
     depth: usize,
-) -> Result<Dict, Malformed> {
+) -> Result<Dict, ReadError> {
     let depth = reader.descend(depth)?;
     let mut dict = Dict::new();
     while reader.more(&mut container)? {

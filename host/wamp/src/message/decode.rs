@@ -16,10 +16,11 @@ use super::{
     PublishOptions, Published, ReceiverFilter, Register, RegisterOptions, Registered, Subscribe,
     Subscribed, Unregister, Unregistered, Unsubscribe, Unsubscribed, Welcome, Yield,
 };
-use crate::codec::Malformed;
+use crate::codec::{DEFAULT_DEPTH, ReadError};
 use crate::dialect::Codec;
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::uri::MatchPolicy;
+use crate::value::Value;
 
 /// Why bytes are no message. The texts go to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,15 @@ use crate::uri::MatchPolicy;
 pub enum DecodeError {
     /// The bytes are no value of the codec.
     #[error("the message is not well-formed {codec}: {fault}")]
-    Malformed { codec: &'static str, fault: Malformed },
+    Malformed { codec: &'static str, fault: ReadError },
+    /// A value of the codec that is not taken. The rest of the message can be made out, and a request
+    /// be answered.
+    #[error("the message holds a value that is not supported: {fault}")]
+    Unsupported { fault: ReadError },
+    /// The payload is packed in a way that the router has not announced (WAMP v2 specification,
+    /// section "Payload Passthru Mode").
+    #[error("{place} is an option of payload passthru mode, which this router does not announce")]
+    Passthru { place: String },
     /// A value, but no list.
     #[error("a message must be a list, found {found}")]
     NotAList { found: &'static str },
@@ -63,7 +72,12 @@ pub enum DecodeError {
 impl Message {
     /// Decodes one message of that codec. JSON must have been checked to be UTF-8.
     pub fn decode(codec: Codec, frame: &Bytes) -> Result<Self, DecodeError> {
-        let mut head = Head::enter(codec, frame)?;
+        Self::decode_within(codec, frame, DEFAULT_DEPTH)
+    }
+
+    /// The same, with no more than `depth` lists and dictionaries inside each other.
+    pub fn decode_within(codec: Codec, frame: &Bytes, depth: usize) -> Result<Self, DecodeError> {
+        let mut head = Head::enter(codec, frame, depth)?;
         let item = head.first()?;
         let code = whole(&item).ok_or(DecodeError::NoCode { found: item.describe() })?;
         let kind = Kind::from_code(code)
@@ -191,13 +205,13 @@ fn decode_error(head: &mut Head<'_>) -> Result<Error, DecodeError> {
     let request_type = Kind::from_code(code)
         .filter(|kind| kind.is_request())
         .ok_or(DecodeError::NotARequest { code })?;
-    Ok(Error {
-        request_type,
-        request: request(head)?,
-        details: head.dict("Details")?,
-        uri: head.text("Error")?,
-        payload: head.payload()?,
-    })
+    let request = request(head)?;
+    let details = head.dict("Details")?;
+    let is_used = |value: &Value| !matches!(value, Value::Null) && value.as_text() != Some("");
+    if let Some((key, _)) = details.iter().find(|(key, value)| is_passthru(key) && is_used(value)) {
+        return Err(DecodeError::Passthru { place: format!("ERROR.Details.{key}") });
+    }
+    Ok(Error { request_type, request, details, uri: head.text("Error")?, payload: head.payload()? })
 }
 
 fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
@@ -214,10 +228,26 @@ fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
         "eligible" => option.sessions().map(|list| filter.eligible = if_any(list)),
         "eligible_authid" => option.texts().map(|list| filter.eligible_authid = if_any(list)),
         "eligible_authrole" => option.texts().map(|list| filter.eligible_authrole = if_any(list)),
+        key if is_passthru(key) => option.passthru(),
         _ => option.ignore(),
     })?;
     options.filter = filter.into_option();
     Ok(options)
+}
+
+/// The options of payload passthru mode: the specification's, and those that Autobahn's clients have
+/// for the same. Passing on the payload without them would make it another one.
+fn is_passthru(key: &str) -> bool {
+    matches!(
+        key,
+        "ppt_scheme"
+            | "ppt_serializer"
+            | "ppt_cipher"
+            | "ppt_keyid"
+            | "enc_algo"
+            | "enc_key"
+            | "enc_serializer"
+    )
 }
 
 fn set<T: Ord>(list: Vec<T>) -> BTreeSet<T> {
@@ -287,6 +317,7 @@ fn call_options(head: &mut Head<'_>) -> Result<CallOptions, DecodeError> {
         "progress" => option.flag(&mut options.progress),
         "disclose_me" => option.flag(&mut options.disclose_me),
         "timeout" => option.number().map(|number| options.timeout = number),
+        key if is_passthru(key) => option.passthru(),
         _ => option.ignore(),
     })?;
     Ok(options)
@@ -323,6 +354,7 @@ fn progress(head: &mut Head<'_>, element: &'static str) -> Result<bool, DecodeEr
     let mut progress = false;
     head.options(element, |option| match option.key {
         "progress" => option.flag(&mut progress),
+        key if is_passthru(key) => option.passthru(),
         _ => option.ignore(),
     })?;
     Ok(progress)

@@ -3,15 +3,12 @@
 
 use bytes::Bytes;
 
-use crate::codec::{self, Container, Item, Malformed, Reader};
+use crate::codec::{self, Container, Item, ReadError, ReadErrorKind, Reader};
 use crate::dialect::Codec;
 use crate::id::SessionId;
 use crate::message::DecodeError;
-use crate::payload::{Elements, MAX_DEPTH, Payload};
+use crate::payload::{Elements, Payload};
 use crate::value::Dict;
-
-/// Details nest less deeply than payloads: the message's own list is around them.
-const DETAILS_DEPTH: usize = MAX_DEPTH - 1;
 
 /// A message whose list has been entered.
 pub(crate) struct Head<'a> {
@@ -20,6 +17,8 @@ pub(crate) struct Head<'a> {
     pub(crate) list: Container,
     /// What error messages call the message.
     pub(crate) message: &'static str,
+    /// How many lists and dictionaries may lie inside each other in an element.
+    pub(crate) depth: usize,
 }
 
 /// The value of one known option.
@@ -27,15 +26,17 @@ pub(crate) struct OptionValue<'r, 'a> {
     reader: &'r mut Reader<'a>,
     message: &'static str,
     element: &'static str,
+    /// How many containers the value may nest.
+    depth: usize,
     pub(crate) key: &'r str,
 }
 
 impl<'a> Head<'a> {
     /// Enters the list that every message is.
-    pub(crate) fn enter(codec: Codec, frame: &'a Bytes) -> Result<Self, DecodeError> {
+    pub(crate) fn enter(codec: Codec, frame: &'a Bytes, depth: usize) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(codec, frame);
         match reader.item().map_err(|fault| malformed(codec, fault))? {
-            Item::List(list) => Ok(Self { reader, frame, list, message: "a message" }),
+            Item::List(list) => Ok(Self { reader, frame, list, message: "a message", depth }),
             item => Err(DecodeError::NotAList { found: item.describe() }),
         }
     }
@@ -87,11 +88,20 @@ impl<'a> Head<'a> {
 
     /// A dictionary, decoded as a whole.
     pub(crate) fn dict(&mut self, element: &'static str) -> Result<Dict, DecodeError> {
+        let container = self.map(element)?;
+        codec::dict(container, &mut self.reader, self.depth).map_err(|fault| self.malformed(fault))
+    }
+
+    /// Enters a dictionary. To PHP an empty one is an empty list, and is written as such.
+    fn map(&mut self, element: &'static str) -> Result<Container, DecodeError> {
         match self.item(element)? {
-            Item::Map(container) => {
-                let codec = self.reader.codec();
-                codec::dict(container, &mut self.reader, DETAILS_DEPTH)
-                    .map_err(|fault| malformed(codec, fault))
+            Item::Map(map) => Ok(map),
+            Item::List(mut list) => {
+                let is_empty = self.reader.more(&mut list).map(|more| !more);
+                if is_empty.map_err(|fault| self.malformed(fault))? {
+                    return Ok(Container::Counted(0));
+                }
+                Err(self.wrong(element, "a dictionary", &Item::List(list)))
             }
             item => Err(self.wrong(element, "a dictionary", &item)),
         }
@@ -103,18 +113,17 @@ impl<'a> Head<'a> {
         element: &'static str,
         mut take: impl FnMut(OptionValue<'_, 'a>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
-        let mut container = match self.item(element)? {
-            Item::Map(container) => container,
-            item => return Err(self.wrong(element, "a dictionary", &item)),
-        };
+        let mut container = self.map(element)?;
         let codec = self.reader.codec();
         let fail = |fault| malformed(codec, fault);
-        let message = self.message;
+        let (message, depth) = (self.message, self.depth.saturating_sub(1));
         while self.reader.more(&mut container).map_err(fail)? {
             let reader = &mut self.reader;
             match reader.key().map_err(fail)? {
-                Item::Text(key) => take(OptionValue { reader, message, element, key: &key })?,
-                _ => reader.skip(DETAILS_DEPTH).map_err(fail)?,
+                Item::Text(key) => {
+                    take(OptionValue { reader, message, element, depth, key: &key })?
+                }
+                _ => reader.skip(depth).map_err(fail)?,
             }
         }
         Ok(())
@@ -133,7 +142,7 @@ impl<'a> Head<'a> {
         let codec = self.reader.codec();
         let fail = |fault| malformed(codec, fault);
         while self.more()? {
-            self.reader.skip(MAX_DEPTH).map_err(fail)?;
+            self.reader.skip(self.depth).map_err(fail)?;
         }
         self.reader.finish().map_err(fail)
     }
@@ -147,7 +156,7 @@ impl<'a> Head<'a> {
         DecodeError::WrongType { place: self.place(element), expected, found: found.describe() }
     }
 
-    pub(crate) fn malformed(&self, fault: Malformed) -> DecodeError {
+    pub(crate) fn malformed(&self, fault: ReadError) -> DecodeError {
         malformed(self.reader.codec(), fault)
     }
 
@@ -160,25 +169,23 @@ impl<'a> Head<'a> {
             return Ok(Elements::none());
         }
         let start = self.reader.position();
-        let container = match self.reader.item().map_err(|fault| self.malformed(fault))? {
-            Item::Null => return Ok(Elements::none()),
-            Item::List(container) if !is_map => container,
-            Item::Map(container) if is_map => container,
-            item => {
-                let expected = if is_map { "a dictionary" } else { "a list" };
-                return Err(self.wrong(element, expected, &item));
-            }
-        };
-        let codec = self.reader.codec();
-        Elements::take(&mut self.reader, self.frame, start, container, is_map)
-            .map_err(|fault| malformed(codec, fault))
+        let item = self.reader.item().map_err(|fault| self.malformed(fault))?;
+        if item == Item::Null {
+            return Ok(Elements::none());
+        }
+        let found = item.describe();
+        let elements = Elements::of(&mut self.reader, self.frame, start, item, is_map, self.depth);
+        elements.map_err(|fault| self.malformed(fault))?.ok_or_else(|| {
+            let expected = if is_map { "a dictionary" } else { "a list" };
+            DecodeError::WrongType { place: self.place(element), expected, found }
+        })
     }
 }
 
 impl<'a> OptionValue<'_, 'a> {
     /// Passes over an unknown option.
     pub(crate) fn ignore(self) -> Result<(), DecodeError> {
-        self.reader.skip(DETAILS_DEPTH).map_err(|fault| malformed(self.reader.codec(), fault))
+        self.reader.skip(self.depth).map_err(|fault| malformed(self.reader.codec(), fault))
     }
 
     /// Null is what was there before.
@@ -231,6 +238,17 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
+    /// An option of payload passthru mode. One that is null or empty is not used.
+    pub(crate) fn passthru(mut self) -> Result<(), DecodeError> {
+        match self.item()? {
+            Item::Null => Ok(()),
+            Item::Text(text) if text.is_empty() => Ok(()),
+            _ => Err(DecodeError::Passthru {
+                place: format!("{}.{}.{}", self.message, self.element, self.key),
+            }),
+        }
+    }
+
     pub(crate) fn sessions(self) -> Result<Vec<SessionId>, DecodeError> {
         self.list("a list of session ids", |item| whole(item).and_then(SessionId::new))
     }
@@ -242,7 +260,8 @@ impl<'a> OptionValue<'_, 'a> {
         })
     }
 
-    /// Null is the empty list.
+    /// Null is the empty list, and a dictionary the list of its values: PHP writes a list as one when
+    /// an element was taken out of it.
     fn list<T>(
         self,
         expected: &'static str,
@@ -250,12 +269,17 @@ impl<'a> OptionValue<'_, 'a> {
     ) -> Result<Vec<T>, DecodeError> {
         let codec = self.reader.codec();
         let mut list = Vec::new();
-        let mut container = match self.reader.item().map_err(|fault| malformed(codec, fault))? {
+        let item = self.reader.item().map_err(|fault| malformed(codec, fault))?;
+        let (mut container, is_map) = match item {
             Item::Null => return Ok(list),
-            Item::List(container) => container,
+            Item::List(container) => (container, false),
+            Item::Map(container) => (container, true),
             item => return Err(self.wrong(expected, &item)),
         };
         while self.reader.more(&mut container).map_err(|fault| malformed(codec, fault))? {
+            if is_map {
+                self.reader.key().map_err(|fault| malformed(codec, fault))?;
+            }
             let item = self.reader.item().map_err(|fault| malformed(codec, fault))?;
             match make(&item) {
                 Some(value) => list.push(value),
@@ -317,8 +341,11 @@ pub(crate) fn whole(item: &Item<'_>) -> Option<u64> {
     }
 }
 
-const fn malformed(codec: Codec, fault: Malformed) -> DecodeError {
-    DecodeError::Malformed { codec: codec_name(codec), fault }
+const fn malformed(codec: Codec, fault: ReadError) -> DecodeError {
+    match fault.kind {
+        ReadErrorKind::Malformed => DecodeError::Malformed { codec: codec_name(codec), fault },
+        ReadErrorKind::Unsupported => DecodeError::Unsupported { fault },
+    }
 }
 
 const fn codec_name(codec: Codec) -> &'static str {

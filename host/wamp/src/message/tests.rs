@@ -316,11 +316,11 @@ fn errors_say_where() {
     );
     check("[34,1,0]", "UNSUBSCRIBE.Subscription must be in 1..=2^53, found 0");
     check("[16,1,\"x\",\"a\"]", "PUBLISH.Options must be a dictionary, found a string");
-    check("[16,1,[],\"a\"]", "PUBLISH.Options must be a dictionary, found a list");
+    check("[16,1,[1],\"a\"]", "PUBLISH.Options must be a dictionary, found a list");
     check("[16,1,{},5]", "PUBLISH.Topic must be a string, found a whole number");
-    check("[16,1,{},\"a\",{}]", "PUBLISH.Arguments must be a list, found a dictionary");
+    check("[16,1,{},\"a\",{\"k\":1}]", "PUBLISH.Arguments must be a list, found a dictionary");
     check("[16,1,{},\"a\",\"x\"]", "PUBLISH.Arguments must be a list, found a string");
-    check("[16,1,{},\"a\",[],[]]", "PUBLISH.ArgumentsKw must be a dictionary, found a list");
+    check("[16,1,{},\"a\",[],[1]]", "PUBLISH.ArgumentsKw must be a dictionary, found a list");
     check(
         "[16,1,{\"acknowledge\":1},\"a\"]",
         "PUBLISH.Options.acknowledge must be a boolean, found a whole number",

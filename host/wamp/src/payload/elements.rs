@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::PayloadError;
 use crate::codec::{
-    Container, Item, MAX_DEPTH, Malformed, Reader, Writer, transcode, transcode_entry,
+    Container, Item, MAX_DEPTH, ReadError, ReadErrorKind, Reader, Writer, transcode,
+    transcode_entry,
 };
 use crate::dialect::Codec;
 
@@ -27,15 +28,40 @@ impl Elements {
         Self { count: 1, bytes: value, is_enclosed: false }
     }
 
+    /// Takes the positional arguments, or with `is_map` the keyword arguments, whose beginning the
+    /// reader has just passed; `start` is where it began. None if they are something else.
+    ///
+    /// PHP has one type for lists and dictionaries. It writes an empty dictionary as `[]`, and a list
+    /// out of which an element was taken as a dictionary with the places as its keys.
+    pub(crate) fn of(
+        reader: &mut Reader<'_>,
+        frame: &Bytes,
+        start: usize,
+        item: Item<'_>,
+        is_map: bool,
+        depth: usize,
+    ) -> Result<Option<Self>, ReadError> {
+        match (item, is_map) {
+            (Item::List(list), false) => {
+                Self::take(reader, frame, start, list, false, depth).map(Some)
+            }
+            (Item::Map(map), true) => Self::take(reader, frame, start, map, true, depth).map(Some),
+            (Item::List(mut list), true) => Ok((!reader.more(&mut list)?).then(Self::none)),
+            (Item::Map(map), false) => Self::take_values(reader, frame, map, depth),
+            _ => Ok(None),
+        }
+    }
+
     /// Takes the elements of a list or dictionary whose beginning the reader has just passed;
     /// `start` is where it began.
-    pub(crate) fn take(
+    fn take(
         reader: &mut Reader<'_>,
         frame: &Bytes,
         start: usize,
         mut container: Container,
         is_map: bool,
-    ) -> Result<Self, Malformed> {
+        depth: usize,
+    ) -> Result<Self, ReadError> {
         let is_enclosed = reader.codec() == Codec::Json;
         let start = if is_enclosed { start } else { reader.position() };
         let mut count = 0;
@@ -44,7 +70,7 @@ impl Elements {
             if is_map {
                 reader.key()?;
             }
-            reader.skip(MAX_DEPTH - 1)?;
+            reader.skip(depth.saturating_sub(1))?;
             count += 1;
             end = reader.position();
         }
@@ -55,18 +81,47 @@ impl Elements {
         Ok(Self { count, bytes: frame.slice(start..end), is_enclosed })
     }
 
+    /// Takes the values of a dictionary that has whole numbers as its keys, and is a list therefore.
+    /// None if another key is among them.
+    fn take_values(
+        reader: &mut Reader<'_>,
+        frame: &Bytes,
+        mut map: Container,
+        depth: usize,
+    ) -> Result<Option<Self>, ReadError> {
+        let mut bytes = Vec::new();
+        let mut count = 0;
+        let mut writer = Writer::new(reader.codec(), &mut bytes);
+        while reader.more(&mut map)? {
+            let is_place = match reader.key()? {
+                Item::UInt(_) => true,
+                Item::Text(key) => !key.is_empty() && key.bytes().all(|it| it.is_ascii_digit()),
+                _ => false,
+            };
+            if !is_place {
+                return Ok(None);
+            }
+            let start = reader.position();
+            reader.skip(depth.saturating_sub(1))?;
+            writer.raw(frame.get(start..reader.position()).unwrap_or_default());
+            count += 1;
+        }
+        Ok(Some(Self { count, bytes: bytes.into(), is_enclosed: false }))
+    }
+
     /// Takes what is left of a list, from the element that begins at the reader's place. The
     /// caller has asked [`Reader::more`] for it.
     pub(crate) fn take_rest(
         reader: &mut Reader<'_>,
         frame: &Bytes,
         list: &mut Container,
-    ) -> Result<Self, Malformed> {
+        depth: usize,
+    ) -> Result<Self, ReadError> {
         let start = reader.position();
         let mut count = 0;
         let mut end = start;
         loop {
-            reader.skip(MAX_DEPTH - 1)?;
+            reader.skip(depth.saturating_sub(1))?;
             count += 1;
             end = end.max(reader.position());
             if !reader.more(list)? {
@@ -76,24 +131,30 @@ impl Elements {
     }
 
     /// Takes the one element that begins at the reader's place.
-    pub(crate) fn take_one(reader: &mut Reader<'_>, frame: &Bytes) -> Result<Self, Malformed> {
+    pub(crate) fn take_one(
+        reader: &mut Reader<'_>,
+        frame: &Bytes,
+        depth: usize,
+    ) -> Result<Self, ReadError> {
         let start = reader.position();
-        reader.skip(MAX_DEPTH - 1)?;
+        reader.skip(depth.saturating_sub(1))?;
         Ok(Self { count: 1, bytes: frame.slice(start..reader.position()), is_enclosed: false })
     }
 
     /// Version 1: a single argument that is a list or a dictionary stands for all arguments.
     /// Gives positional and keyword ones.
-    pub(crate) fn spread(self) -> Result<(Self, Self), Malformed> {
+    pub(crate) fn spread(self, depth: usize) -> Result<(Self, Self), ReadError> {
         if self.count != 1 {
             return Ok((self, Self::none()));
         }
         let mut reader = Reader::new(Codec::Json, &self.bytes);
         Ok(match reader.item()? {
             Item::List(list) => {
-                (Self::take(&mut reader, &self.bytes, 0, list, false)?, Self::none())
+                (Self::take(&mut reader, &self.bytes, 0, list, false, depth)?, Self::none())
             }
-            Item::Map(map) => (Self::none(), Self::take(&mut reader, &self.bytes, 0, map, true)?),
+            Item::Map(map) => {
+                (Self::none(), Self::take(&mut reader, &self.bytes, 0, map, true, depth)?)
+            }
             Item::Null
             | Item::Bool(_)
             | Item::UInt(_)
@@ -104,7 +165,7 @@ impl Elements {
         })
     }
 
-    pub(super) fn from_json(text: &str, is_map: bool) -> Result<Self, PayloadError> {
+    pub(super) fn from_json(text: &str, is_map: bool, depth: usize) -> Result<Self, PayloadError> {
         let (part, expected) = if is_map {
             ("the keyword arguments", "a dictionary")
         } else {
@@ -113,18 +174,17 @@ impl Elements {
         if text.is_empty() {
             return Ok(Self::none());
         }
-        let malformed = |fault| PayloadError::Malformed { part, fault };
+        let refused = |fault: ReadError| match fault.kind {
+            ReadErrorKind::Malformed => PayloadError::Malformed { part, fault },
+            ReadErrorKind::Unsupported => PayloadError::Unsupported { part, fault },
+        };
         let frame = Bytes::copy_from_slice(text.trim().as_bytes());
         let mut reader = Reader::new(Codec::Json, &frame);
-        let container = match reader.item().map_err(malformed)? {
-            Item::List(container) if !is_map => container,
-            Item::Map(container) if is_map => container,
-            item => {
-                return Err(PayloadError::WrongType { part, expected, found: item.describe() });
-            }
-        };
-        let elements = Self::take(&mut reader, &frame, 0, container, is_map).map_err(malformed)?;
-        reader.finish().map_err(malformed)?;
+        let item = reader.item().map_err(refused)?;
+        let found = item.describe();
+        let elements = Self::of(&mut reader, &frame, 0, item, is_map, depth).map_err(refused)?;
+        let elements = elements.ok_or(PayloadError::WrongType { part, expected, found })?;
+        reader.finish().map_err(refused)?;
         Ok(elements)
     }
 
@@ -141,7 +201,7 @@ impl Elements {
         from: Codec,
         is_map: bool,
         to: &mut Writer<'_>,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), ReadError> {
         let mut reader = Reader::new(from, self.body());
         let mut container = reader.bare(self.count as u64);
         while reader.more(&mut container)? {

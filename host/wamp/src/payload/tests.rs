@@ -51,9 +51,10 @@ fn plugins_are_checked() {
     let check = |args: &str, kwargs: &str, expect: &str| {
         assert_eq!(Payload::from_json(args, kwargs).unwrap_err().to_string(), expect);
     };
-    check("{}", "", "the arguments must be a list, found a dictionary");
+    check("{\"a\":1}", "", "the arguments must be a list, found a dictionary");
+    check("{\"0\":1,\"-1\":1}", "", "the arguments must be a list, found a dictionary");
     check("5", "", "the arguments must be a list, found a whole number");
-    check("", "[]", "the keyword arguments must be a dictionary, found a list");
+    check("", "[1]", "the keyword arguments must be a dictionary, found a list");
     check("[1", "", "the arguments are not well-formed JSON: an early end at byte 2");
     check(
         "[1] x",
@@ -61,10 +62,21 @@ fn plugins_are_checked() {
         "the arguments are not well-formed JSON: something after the value's end at byte 4",
     );
     check(
-        &"[".repeat(200),
+        &"[".repeat(1000),
         "",
-        "the arguments are not well-formed JSON: lists or dictionaries nested too deep at byte 128",
+        "the arguments hold a value that is not supported: lists or dictionaries nested too deep at \
+         byte 512",
     );
+    let deep = "[".repeat(9) + &"]".repeat(9);
+    assert!(Payload::from_json_within(&deep, "", 9).is_ok());
+    assert!(Payload::from_json_within(&deep, "", 8).is_err());
+}
+
+/// PHP has one type for lists and dictionaries.
+#[test]
+fn takes_lists_and_dictionaries_as_php_writes_them() {
+    check("{}", "[]", ["[]", "{}", "null"]);
+    check("{\"1\":\"a\",\"3\":{\"x\":[]}}", "", ["[\"a\",{\"x\":[]}]", "{}", "[\"a\",{\"x\":[]}]"]);
 }
 
 #[test]

@@ -108,7 +108,7 @@ pub enum ErrorTo<'a> {
 }
 
 /// The message's bytes. None where the dialect has no words for it.
-pub(super) fn encode(dialect: Dialect, reply: &Reply<'_>) -> Option<Vec<u8>> {
+pub(crate) fn encode(dialect: Dialect, reply: &Reply<'_>) -> Option<Vec<u8>> {
     match dialect {
         Dialect::V1 => encode_v1(reply),
         Dialect::V2(codec) => {

@@ -9,6 +9,8 @@ use crate::codec::arbitrary::{CODECS, recode};
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::message::CallId;
 
+mod refused;
+mod shapes;
 mod v1;
 mod v2;
 
@@ -115,6 +117,10 @@ impl Peer {
             Input::Request(request) => self.serve(&request),
             Input::Goodbye { reason, reply } => {
                 self.note('=', &format!("goodbye {reason}"));
+                self.hear(reply);
+            }
+            Input::Refused { message, reply } => {
+                self.note('=', &format!("refused: {message}"));
                 self.hear(reply);
             }
             Input::Nothing => self.note('=', "nothing"),

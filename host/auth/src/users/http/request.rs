@@ -15,10 +15,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::config::{HttpSettings, SetupError, read};
+use crate::php::PhpList;
 use crate::user::{User, WrittenHash, WrittenId};
 use crate::users::{UsersError, is_name};
 
@@ -47,13 +49,22 @@ struct Written {
     #[serde(default)]
     password: WrittenHash,
     #[serde(default)]
-    roles: Vec<String>,
+    roles: PhpList<String>,
     #[serde(default)]
     organization: Option<WrittenId>,
     #[serde(default = "enabled")]
     enabled: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "claims")]
     claims: Map<String, Value>,
+}
+
+/// PHP writes an object without keys as `[]`.
+fn claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Object(claims) => Ok(claims),
+        Value::Array(list) if list.is_empty() => Ok(Map::new()),
+        _ => Err(D::Error::custom("claims are an object")),
+    }
 }
 
 fn enabled() -> bool {
@@ -159,7 +170,7 @@ fn read_user(asked: &str, json: &[u8]) -> Result<User, String> {
         id: written.id.0,
         username,
         password: written.password.0,
-        roles: written.roles,
+        roles: written.roles.0,
         organization: written.organization.map(|id| id.0),
         enabled: written.enabled,
         claims: written.claims,

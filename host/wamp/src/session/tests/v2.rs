@@ -216,7 +216,8 @@ fn frames_of_the_wrong_kind() {
     check(
         json,
         deep,
-        "the message is not well-formed JSON: lists or dictionaries nested too deep at byte 145",
+        "the message holds a value that is not supported: lists or dictionaries nested too deep \
+         at byte 145",
     );
 }
 
@@ -235,7 +236,9 @@ proptest! {
                     prop_assert!(!is_over);
                     is_over = true;
                 }
-                Input::Request(_) | Input::Authenticate(_) => prop_assert!(!is_over),
+                Input::Request(_) | Input::Refused { .. } | Input::Authenticate(_) => {
+                    prop_assert!(!is_over);
+                }
             }
         }
     }

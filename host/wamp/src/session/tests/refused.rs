@@ -1,0 +1,218 @@
+//! Requests that hold a value which is not taken: each is answered, and the session goes on.
+
+use super::*;
+
+/// Half of a surrogate pair, in the string of any codec.
+const HALF: [(Codec, &[u8]); 3] = [
+    (Codec::Json, br#""\ud800""#),
+    (Codec::MessagePack, b"\xa3\xed\xa0\x80"),
+    (Codec::Cbor, b"\x63\xed\xa0\x80"),
+];
+
+/// Stands for such a value where a message is written.
+const MARK: &str = "@";
+
+const NOT_UNICODE: &str = "text that is not Unicode";
+
+/// A message in a codec, with `value` in the place of the text `@`.
+fn with(codec: Codec, json: &str, value: &[u8]) -> Bytes {
+    let bytes = recode(json.as_bytes(), Codec::Json, codec).unwrap();
+    let mark = recode(format!("\"{MARK}\"").as_bytes(), Codec::Json, codec).unwrap();
+    let at = bytes.windows(mark.len()).position(|it| it == mark).unwrap();
+    [&bytes[..at], value, &bytes[at + mark.len()..]].concat().into()
+}
+
+/// Sends one message in an open session; a request comes after it, and is taken.
+fn send(dialect: Dialect, json: &str, value: &[u8]) -> Input {
+    let mut session = Session::new(dialect);
+    session.welcome(&WELCOME);
+    let codec = dialect.codec();
+    let mut say = |bytes: Bytes| {
+        session.receive(if dialect.is_binary() { Frame::Binary(bytes) } else { Frame::Text(bytes) })
+    };
+    let input = say(with(codec, json, value));
+    if !matches!(input, Input::Violation { .. }) {
+        let next = if dialect == Dialect::V1 { r#"[5,"t"]"# } else { r#"[32,1,{},"t"]"# };
+        let next = say(recode(next.as_bytes(), Codec::Json, codec).unwrap().into());
+        assert!(matches!(next, Input::Request(_)), "{next:?} after {json}");
+    }
+    input
+}
+
+/// The reply as JSON; `-` for none.
+fn reply(dialect: Dialect, json: &str, value: &[u8], why: &str) -> String {
+    match send(dialect, json, value) {
+        Input::Refused { message, reply: None } => {
+            assert!(message.contains(why), "{message}");
+            "-".to_owned()
+        }
+        Input::Refused { message, reply: Some(reply) } => {
+            assert!(message.contains(why), "{message}");
+            let json = recode(&reply, dialect.codec(), Codec::Json).unwrap();
+            String::from_utf8(json).unwrap().replace(&message, "…")
+        }
+        other => panic!("{json}: {other:?}"),
+    }
+}
+
+#[test]
+fn refuses_half_a_surrogate_pair_in_every_codec() {
+    let check = |json: &str, expect: &str| {
+        for (codec, value) in HALF {
+            let found = reply(Dialect::V2(codec), json, value, NOT_UNICODE);
+            assert_eq!(found, expect, "{codec:?} {json}");
+        }
+    };
+    let error =
+        |kind: u8| format!(r#"[8,{kind},5,{{"message":"…"}},"wamp.error.invalid_argument",["…"]]"#);
+    // In a payload, a topic, an option and a key; and what asks for no answer gets none.
+    check(r#"[16,5,{"acknowledge":true},"t",["@"]]"#, &error(16));
+    check(r#"[16,5,{"acknowledge":true},"t",[],{"k":["@"]}]"#, &error(16));
+    check(r#"[16,5,{"acknowledge":true},"t",[],{"@":1}]"#, &error(16));
+    check(r#"[16,5,{"acknowledge":true},"@"]"#, &error(16));
+    check(r#"[16,5,{"acknowledge":true,"x":"@"},"t"]"#, &error(16));
+    check(r#"[16,5,{},"t",["@"]]"#, "-");
+    check(r#"[16,5,{},"@"]"#, "-");
+    check(r#"[32,5,{},"@"]"#, &error(32));
+    check(r#"[32,5,{"match":"@"},"t"]"#, &error(32));
+    check(r#"[48,5,{},"@"]"#, &error(48));
+    check(r#"[48,5,{},"p",[["@"]]]"#, &error(48));
+    check(r#"[49,5,{"mode":"@"}]"#, &error(49));
+    check(r#"[64,5,{},"@"]"#, &error(64));
+    check(r#"[34,5,7,"@"]"#, &error(34));
+}
+
+#[test]
+fn refuses_half_a_surrogate_pair_in_version_1() {
+    let check = |json: &str, expect: &str| {
+        let found = reply(Dialect::V1, json, HALF[0].1, NOT_UNICODE);
+        assert_eq!(found, expect, "{json}");
+    };
+    let publish = r#"[4,"t","wamp.error.invalid_argument","…",{"topic":"t","event":"onPublish"}]"#;
+    check(r#"[7,"t","@"]"#, publish);
+    check(r#"[7,"t",{"@":1}]"#, publish);
+    check(r#"[7,"t",1,["@"]]"#, publish);
+    check(r#"[7,"@",1]"#, &publish.replace("\"t\"", "\"\u{fffd}\""));
+    let subscribe = publish.replace("onPublish", "onSubscribe").replace("\"t\"", "\"\u{fffd}\"");
+    check(r#"[5,"@"]"#, &subscribe);
+    check(r#"[6,"@"]"#, "-");
+    check(r#"[2,"id","p","@"]"#, r#"[4,"id","wamp.error.invalid_argument","…",{"code":400}]"#);
+    check(r#"[2,"id","@"]"#, r#"[4,"id","wamp.error.invalid_argument","…",{"code":400}]"#);
+}
+
+/// A callee's bad answer is its call's failure: the caller does not wait for nothing.
+#[test]
+fn a_bad_result_fails_the_call() {
+    for (codec, value) in HALF {
+        for json in [r#"[70,5,{},["@"]]"#, r#"[8,68,5,{},"e.x",["@"]]"#, r#"[8,68,5,{},"@"]"#] {
+            match send(Dialect::V2(codec), json, value) {
+                Input::Request(Request::InvocationError(error)) => {
+                    assert_eq!((error.request_type, error.request.get()), (Kind::Invocation, 5));
+                    assert_eq!(error.uri, error_uri::INVALID_ARGUMENT);
+                    assert!(error.payload.only_text().unwrap().contains(NOT_UNICODE));
+                }
+                other => panic!("{codec:?} {json}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// Where no request can be made out, nobody knows what an answer would be about.
+#[test]
+fn ends_the_session_where_no_request_can_be_made_out() {
+    for (codec, value) in HALF {
+        for json in [
+            r#"["@"]"#,
+            r#"[16,"@",{},"t"]"#,
+            r#"[16,5,{"x":"@","acknowledge":true},"t"]"#,
+            r#"[6,{},"@"]"#,
+            r#"[8,48,5,{},"@"]"#,
+            r#"[68,5,1,{},["@"]]"#,
+        ] {
+            let input = send(Dialect::V2(codec), json, value);
+            assert!(
+                matches!(input, Input::Violation { farewell: Some(_), .. }),
+                "{json}: {input:?}"
+            );
+        }
+    }
+    for json in [r#"["@"]"#, r#"[2,"@","p"]"#, r#"[1,"@","uri"]"#] {
+        let input = send(Dialect::V1, json, HALF[0].1);
+        assert!(matches!(input, Input::Violation { .. }), "{json}: {input:?}");
+    }
+}
+
+/// However deep: nothing overflows, and the request is answered.
+#[test]
+fn refuses_what_is_nested_too_deep() {
+    let open: [(Codec, &[u8]); 3] =
+        [(Codec::Json, b"["), (Codec::MessagePack, b"\x91"), (Codec::Cbor, b"\x81")];
+    for (codec, open) in open {
+        let value = |depth: usize| {
+            let close = if codec == Codec::Json { b"]".repeat(depth) } else { Vec::new() };
+            let middle: &[u8] = if codec == Codec::Json { b"1" } else { b"\x01" };
+            [&open.repeat(depth), middle, &close].concat()
+        };
+        let dialect = Dialect::V2(codec);
+        for depth in [DEFAULT_DEPTH, 1000, 1 << 19] {
+            for (json, kind) in [(r#"[48,5,{},"p",["@"]]"#, 48), (r#"[48,5,{"x":["@"]},"p"]"#, 48)]
+            {
+                let found = reply(dialect, json, &value(depth), "nested too deep");
+                assert!(found.starts_with(&format!("[8,{kind},5,")), "{found}");
+            }
+        }
+        let input = send(dialect, r#"[48,5,{},"p",["@"]]"#, &value(DEFAULT_DEPTH - 1));
+        assert!(matches!(input, Input::Request(Request::Call(_))), "{codec:?} {input:?}");
+    }
+    let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let found =
+        reply(Dialect::V1, r#"[2,"id","p","@"]"#, deep(1 << 19).as_bytes(), "nested too deep");
+    assert!(found.starts_with(r#"[4,"id","#), "{found}");
+}
+
+#[test]
+fn the_depth_is_a_setting() {
+    for (allowed, depth, is_taken) in
+        [(1, 1, true), (1, 2, false), (300, 300, true), (300, 301, false)]
+    {
+        let frame = format!("[48,5,{{}},\"p\",{}{}]", "[".repeat(depth), "]".repeat(depth));
+        let mut session = Session::with_depth(Dialect::V2(Codec::Json), allowed);
+        session.welcome(&WELCOME);
+        let input = session.receive(Frame::Text(frame.into()));
+        assert_eq!(matches!(input, Input::Request(_)), is_taken, "{allowed} {depth} {input:?}");
+    }
+}
+
+#[test]
+fn payload_passthru_mode_is_a_violation() {
+    let options = ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid", "enc_algo"];
+    let messages = [
+        (r#"[16,1,{"KEY":"x"},"t",["p"]]"#, "PUBLISH.Options"),
+        (r#"[16,1,{"acknowledge":true,"KEY":"x"},"t",["p"]]"#, "PUBLISH.Options"),
+        (r#"[48,1,{"KEY":"x"},"t",["p"]]"#, "CALL.Options"),
+        (r#"[70,1,{"KEY":"x"},["p"]]"#, "YIELD.Options"),
+        (r#"[8,68,1,{"KEY":"x"},"e.x",["p"]]"#, "ERROR.Details"),
+    ];
+    for key in options {
+        for (message, place) in messages {
+            let message = message.replace("KEY", key);
+            let why = format!(
+                "{place}.{key} is an option of payload passthru mode, which this router does not \
+                 announce"
+            );
+            check_open(&format!(
+                "> {message}\n= violation: {why}\n\
+                 < [3,{{\"message\":\"{why}\"}},\"wamp.error.protocol_violation\"]"
+            ));
+        }
+        // Not used: some clients write all options that they know.
+        let unused = format!(r#"[48,1,{{"{key}":null}},"p"]"#);
+        for codec in CODECS {
+            for text in [&unused, &unused.replace("null", "\"\"")] {
+                let bytes = recode(text.as_bytes(), Codec::Json, codec).unwrap();
+                let message = Message::decode(codec, &bytes.into()).unwrap();
+                assert!(matches!(message, Message::Call(_)));
+            }
+        }
+    }
+}
