@@ -180,9 +180,12 @@ async fn refuses_topics_that_are_not_unicode() {
 async fn refuses_messages_that_are_nested_too_deep() {
     let (_site, server) = served("limits: { depth: 200 }");
     let mut witnesses = witnesses(&server).await;
-    let open: [(Codec, &[u8], &[u8], &[u8]); 3] =
-        [(JSON, b"[", b"1", b"]"), (MSGPACK, b"\x91", b"\x01", b""), (CBOR, b"\x81", b"\x01", b"")];
-    for (codec, open, middle, close) in open {
+    for codec in Codec::ALL {
+        let [open, middle, close]: [&[u8]; 3] = match codec {
+            JSON => [b"[", b"1", b"]"],
+            MSGPACK => [b"\x91", b"\x01", b""],
+            CBOR => [b"\x81", b"\x01", b""],
+        };
         let mut client = Client::connect(server.addr, codec, "realm1").await;
         let value = |depth: usize| [&open.repeat(depth), middle, &close.repeat(depth)].concat();
         // The arguments' own list is the first level.
@@ -224,18 +227,18 @@ async fn a_bad_result_fails_its_call() {
     {
         let mut callee = Client::connect(server.addr, codec, "realm1").await;
         callee.register("com.acme.work", json!({})).await.unwrap();
-        let mut caller = Client::connect(server.addr, JSON, "realm1").await;
-        caller.send(&json!([48, 7, {}, "com.acme.work"]));
+        let mut asker = Client::connect(server.addr, JSON, "realm1").await;
+        asker.send(&json!([48, 7, {}, "com.acme.work"]));
         let invocation = callee.invocation().await[1].clone();
         send(&callee, codec, &json!([70, invocation, {}, ["@"]]), half);
-        let error = caller.message().await;
+        let error = asker.message().await;
         assert_eq!((&error[0], &error[2], &error[4]), (&json!(8), &json!(7), &json!(INVALID)));
         // Payload passthru mode, which is not announced, ends the callee's session.
-        caller.send(&json!([48, 8, {}, "com.acme.work"]));
+        asker.send(&json!([48, 8, {}, "com.acme.work"]));
         let invocation = callee.invocation().await[1].clone();
         callee.send(&json!([70, invocation, {"ppt_scheme": "x_own"}, ["packed"]]));
         assert_eq!(callee.aborted().await.0, "wamp.error.protocol_violation");
-        let error = caller.message().await;
+        let error = asker.message().await;
         assert_eq!(
             (&error[0], &error[2], &error[4]),
             (&json!(8), &json!(8), &json!("wamp.error.canceled"))

@@ -67,15 +67,12 @@ impl<'a> MessagePack<'a> {
 
     fn ext(&mut self, len: u64, at: usize) -> Result<Item<'a>, ReadError> {
         let kind = self.input.byte()?;
-        match (kind, self.input.take(len)?) {
-            // JavaScript's encoders write "undefined" so.
-            (0, [] | [0]) => Ok(Item::Null),
-            _ => {
-                let what =
-                    "a MessagePack extension type that has no equivalent in the other codecs";
-                Err(ReadError::unsupported(at, what))
-            }
+        // JavaScript's encoders write "undefined" so.
+        if let (0, [] | [0]) = (kind, self.input.take(len)?) {
+            return Ok(Item::Null);
         }
+        let what = "a MessagePack extension type that has no equivalent in the other codecs";
+        Err(ReadError::unsupported(at, what))
     }
 }
 

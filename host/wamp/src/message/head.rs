@@ -121,7 +121,7 @@ impl<'a> Head<'a> {
             let reader = &mut self.reader;
             match reader.key().map_err(fail)? {
                 Item::Text(key) => {
-                    take(OptionValue { reader, message, element, depth, key: &key })?
+                    take(OptionValue { reader, message, element, depth, key: &key })?;
                 }
                 _ => reader.skip(depth).map_err(fail)?,
             }
