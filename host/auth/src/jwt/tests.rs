@@ -78,13 +78,17 @@ async fn signatures_are_verified_where_there_is_room() {
 #[test]
 fn refuses_control_characters_in_names() {
     for bad in ["ann\n", "\u{1b}[31mann", "a\0", "\u{7f}", "\u{9b}x", "a\u{85}b"] {
-        for claim in ["sub", "preferred_username", "organization", "roles"] {
-            for value in [json!(bad), json!([bad])] {
-                let mut claims = good();
-                claims[claim] = value;
-                let refused = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW));
-                assert!(matches!(refused, Err(JwtError::Claim { .. })), "{claim} {bad:?}");
-            }
+        for (claim, value) in [
+            ("sub", json!(bad)),
+            ("preferred_username", json!(bad)),
+            ("organization", json!(bad)),
+            ("roles", json!(bad)),
+            ("roles", json!(["member", bad])),
+        ] {
+            let mut claims = good();
+            claims[claim] = value;
+            let refused = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW));
+            assert!(matches!(refused, Err(JwtError::Claim { .. })), "{claim} {bad:?} {refused:?}");
         }
     }
     let mut claims = good();
