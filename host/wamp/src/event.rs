@@ -91,8 +91,10 @@ impl Event<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::codec::arbitrary::recode;
+    use crate::codec::arbitrary::{self, recode};
 
     fn event(payload: &Payload) -> Event<'_> {
         Event {
@@ -154,6 +156,36 @@ mod tests {
             let mut out = Vec::new();
             event(&payload).encode(dialect, &mut out);
             assert!(out.capacity() <= payload.len() + "acme/chat/1".len() + 64, "it has not grown");
+        }
+    }
+
+    /// The broker relies on it: events that are shorter by this much are not measured.
+    const MAX_GROWTH: usize = 16;
+
+    proptest! {
+        #[test]
+        fn no_codec_makes_a_payload_sixteen_times_as_long(
+            payload in arbitrary::codec().prop_flat_map(arbitrary::payload),
+        ) {
+            for dialect in Dialect::ALL {
+                let mut out = Vec::new();
+                event(&payload).encode(dialect, &mut out);
+                prop_assert!(out.len() <= payload.len() * MAX_GROWTH + 64, "{dialect:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_grow_the_most() {
+        // CBOR: an empty byte string, -1, false, null, the smallest half float, a control character.
+        let worst: [&[u8]; 6] = [b"\x40", b"\x20", b"\xf4", b"\xf6", b"\xf9\x00\x01", b"\x61\x01"];
+        for value in worst {
+            let mut list = vec![0x99, 0x03, 0xe8];
+            list.extend(value.repeat(1_000));
+            for codec in [Codec::Json, Codec::MessagePack] {
+                let length = recode(&list, Codec::Cbor, codec).unwrap().len();
+                assert!(length <= list.len() * MAX_GROWTH, "{value:?}: {length} in {codec:?}");
+            }
         }
     }
 }
