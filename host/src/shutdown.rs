@@ -1,8 +1,8 @@
 //! The end of the process, in order: no new connections, a farewell to those that are open, and
 //! what is queued gets its time to leave.
 //!
-//! Clients of WAMP v2 are told goodbye. Those of version 1 see the transport end without a
-//! WebSocket close, because AutobahnJS 0.8 reconnects then and only then.
+//! Clients of both versions see the transport end, without GOODBYE and without a WebSocket close:
+//! that is the one ending after which every client library in use reconnects by itself.
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ mod bench;
 mod browser;
 mod build;
 mod client;
+mod comeback;
 mod commands;
 mod compiling;
 mod entrance;

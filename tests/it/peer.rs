@@ -278,7 +278,7 @@ pub(crate) fn installed(path: &str) -> PathBuf {
     path
 }
 
-fn script(path: &str) -> PathBuf {
+pub(crate) fn script(path: &str) -> PathBuf {
     repository().join("tests/peers").join(path)
 }
 

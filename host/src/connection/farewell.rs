@@ -2,7 +2,8 @@
 //!
 //! A client of WAMP v2 is told the reason (ABORT or GOODBYE) and gets a WebSocket close. One of
 //! version 1 has no words for reasons: what it broke is closed with a close frame, after which
-//! AutobahnJS 0.8 never comes back; what the router ends and wants back ends without one.
+//! AutobahnJS 0.8 never comes back; what the router ends and wants back ends without one. When the
+//! server shuts down, clients of both versions are wanted back.
 
 use std::time::Duration;
 
@@ -69,19 +70,17 @@ impl Connection {
         if closing.reason == LOST {
             return Err(Ended::Lost(closing.message));
         }
-        if self.dialogue.dialect() == Dialect::V1 {
-            // A complete WebSocket close tells AutobahnJS 0.8 never to come back; a bare end of
-            // the transport makes it reconnect, which is what these closings want.
+        let is_shutdown = closing.reason == error_uri::CLOSE_SYSTEM_SHUTDOWN;
+        if is_shutdown || self.dialogue.dialect() == Dialect::V1 {
+            // A bare end of the transport makes clients reconnect. A complete WebSocket close tells
+            // AutobahnJS 0.8 never to come back, and so do GOODBYE and ABORT later autobahn-js and
+            // Wampy, whatever their reason.
             return self.part(Err(Ended::Closed(closing))).await;
         }
         let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
         let goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
-        let code = match closing.reason.as_str() {
-            error_uri::CLOSE_SYSTEM_SHUTDOWN => CloseCode::Away,
-            _ => CloseCode::Policy,
-        };
         let text = closing.message.clone();
-        self.close(goodbye, code, &text, Err(Ended::Closed(closing))).await
+        self.close(goodbye, CloseCode::Policy, &text, Err(Ended::Closed(closing))).await
     }
 
     /// The client broke the rules of WebSocket itself, or left without a word.

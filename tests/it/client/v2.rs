@@ -272,6 +272,11 @@ impl Client {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }
 
+    /// The next message that has come already.
+    pub(crate) fn try_message(&mut self) -> Option<Value> {
+        self.inbox.pop_front()
+    }
+
     /// The next message of whatever kind.
     pub(crate) async fn message(&mut self) -> Value {
         self.until("a message", |client| client.inbox.pop_front()).await
