@@ -12,7 +12,7 @@ use crate::diagnosis::{Diagnosis, Place};
 use crate::entry::{Draft, Pattern, no_such_variable};
 use crate::matcher::Matcher;
 use crate::odd;
-use crate::requirement::Requirement;
+use crate::requirement::{Budget, Requirement, TooLarge};
 use crate::route::{Origin, Route};
 use crate::timer::TimerFrom;
 
@@ -22,6 +22,9 @@ use crate::timer::TimerFrom;
 pub(crate) struct Compiler {
     written: HashMap<(String, bool), Arc<Requirement>>,
     unwritten: HashMap<Option<char>, Arc<Requirement>>,
+    budget: Budget,
+    /// The budget is used up, which has been told: every further route would say the same.
+    stopped: bool,
 }
 
 impl Compiler {
@@ -32,6 +35,9 @@ impl Compiler {
         problems: &mut Vec<Diagnosis>,
         warnings: &mut Vec<Diagnosis>,
     ) -> Option<Route> {
+        if self.stopped {
+            return None;
+        }
         let before = problems.len();
         warnings.extend(odd::defaults(&draft));
         let Draft { name, channel, handler, settings, allow, timer, lanes, places, warnings: own } =
@@ -91,13 +97,12 @@ impl Compiler {
                 }
             })
             .collect();
-        let matcher = match Matcher::new(&pattern, of_variables) {
+        let matcher = match Matcher::new(&pattern, of_variables, &mut self.budget) {
             Ok(matcher) => matcher,
             Err(error) => {
-                let message =
-                    format!("the channel of route `{name}` is too large to match: {error}");
-                let help = "use smaller repetition counts in its requirements";
-                problems.push(places.channel.problem(message).with_help(help));
+                self.stopped = error == TooLarge::Together;
+                let message = error.message(&format!("the channel of route `{name}`"));
+                problems.push(places.channel.problem(message).with_help(error.help()));
                 return None;
             }
         };
@@ -134,12 +139,17 @@ impl Compiler {
             return Ok(Arc::clone(known));
         }
         // Without what the wildcard adds, so that messages show what the file says.
-        let checked = Requirement::new(&written.text, utf8);
+        let checked = Requirement::new(&written.text, utf8, &mut self.budget);
         let requirement = checked
-            .and_then(
-                |plain| if written.wildcard { Requirement::new(&pattern, utf8) } else { Ok(plain) },
-            )
+            .and_then(|plain| {
+                if written.wildcard {
+                    Requirement::new(&pattern, utf8, &mut self.budget)
+                } else {
+                    Ok(plain)
+                }
+            })
             .map_err(|fault| {
+                self.stopped = self.budget.is_spent();
                 let place = match written.text_start {
                     Some(start) => {
                         let end = start + fault.range.end.min(written.text.len());

@@ -32,18 +32,26 @@ pub struct Diagnosis {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// The line that the problem is on; absent where the problem has no text (an unreadable file).
+    /// The line that the problem is on; absent where the problem has no text (an unreadable file),
+    /// and far behind in a long line.
     pub snippet: Option<Snippet>,
 }
 
 /// The offending line of a [`Diagnosis`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snippet {
-    /// The whole line, without its end.
+    /// The line, without its end; of a long one its beginning.
     pub text: String,
     /// How many characters from the column on are meant; at least 1.
     pub width: usize,
 }
+
+/// Problems that are told at once. Reading stops soon after.
+pub(crate) const MAX_PROBLEMS: usize = 1_000;
+/// The longest line that is shown whole, in characters.
+const MAX_SNIPPET_CHARS: usize = 400;
+/// The longest message and help.
+const MAX_MESSAGE_BYTES: usize = 2_000;
 
 /// One text that was read, kept as long as a route of it may still be complained about.
 #[derive(Debug)]
@@ -126,18 +134,39 @@ impl Diagnosis {
             path: path.to_owned(),
             line: number,
             column,
-            message,
+            message: shortened(message),
             help: None,
-            snippet: Some(Snippet { text: line.to_owned(), width: width.max(1) }),
+            snippet: snippet(line, column, width.max(1)),
         }
     }
 
     /// The same problem, with advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(shortened(help.into()));
         self
     }
+}
+
+/// The part of a line that is shown. A file of megabytes may be one line, with a problem in each
+/// word of it.
+fn snippet(line: &str, column: usize, width: usize) -> Option<Snippet> {
+    let end = line.char_indices().nth(MAX_SNIPPET_CHARS).map_or(line.len(), |(at, _)| at);
+    if end < line.len() && column > MAX_SNIPPET_CHARS {
+        return None;
+    }
+    let text = line.get(..end)?.to_owned();
+    let width = width.min((MAX_SNIPPET_CHARS + 1).saturating_sub(column).max(1));
+    Some(Snippet { text, width })
+}
+
+/// A message that quotes a text of megabytes is cut.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+        text.push('…');
+    }
+    text
 }
 
 /// Sorts as people read: the files in their order, and each from its top.

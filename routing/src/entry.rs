@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::allow::Allow;
 use crate::channel::{DefaultValue, Written};
-use crate::diagnosis::{Diagnosis, Place, Source};
+use crate::diagnosis::{Diagnosis, MAX_PROBLEMS, Place, Source};
 use crate::keys;
 use crate::route::{Handler, Places};
 use crate::timer::Timer;
@@ -112,7 +112,11 @@ pub(crate) fn entries(
         // A file without routes is fine: all of them may be commented out.
         Kind::Null => Vec::new(),
         Kind::Map(entries) => {
-            entries.iter().filter_map(|(name, body)| reader.entry(name, body)).collect()
+            let goes_on = |reader: &Reader<'_>| reader.problems.len() <= MAX_PROBLEMS;
+            let read = entries
+                .iter()
+                .map_while(|(name, body)| goes_on(&reader).then(|| reader.entry(name, body)));
+            read.flatten().collect()
         }
         Kind::List(items) if !items.is_empty() => reader.numbered(document, items),
         Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {

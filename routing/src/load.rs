@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::compile::Compiler;
-use crate::diagnosis::{Diagnosis, Source, in_order};
+use crate::diagnosis::{Diagnosis, MAX_PROBLEMS, Source, in_order};
 use crate::entry::{self, Draft, Entry};
 use crate::table::RouteTable;
 use crate::yaml;
@@ -56,26 +56,49 @@ pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec
         open: Vec::new(),
         imported: 0,
         too_many: false,
+        globs: 0,
         problems: Vec::new(),
         warnings: Vec::new(),
     };
     let mut merged = Drafts::default();
     for file in files {
+        if loader.is_full(&merged) {
+            break;
+        }
         loader.file(&file.path, &file.text, &mut merged);
     }
     let Loader { files, mut problems, mut warnings, .. } = loader;
+    if merged.in_order.len() > MAX_ROUTES {
+        let message = format!("there are more than {MAX_ROUTES} routes up to here");
+        let help = "routes with variables take many topics each: write fewer of them";
+        let place = merged.in_order.values().next_back().map(|draft| &draft.places.name);
+        problems.extend(place.map(|place| place.problem(message).with_help(help)));
+        return Err(problems);
+    }
     let mut compiler = Compiler::default();
     let routes: Vec<_> = merged
         .into_drafts()
-        .filter_map(|draft| compiler.route(draft, &mut problems, &mut warnings))
+        .filter_map(|draft| {
+            let told_enough = problems.len() > MAX_PROBLEMS;
+            if told_enough { None } else { compiler.route(draft, &mut problems, &mut warnings) }
+        })
         .collect();
     if problems.is_empty() {
         return Ok(RouteTable::new(routes, files, warnings));
     }
     // Files are parsed before anything is compiled.
     in_order(&mut problems, &files);
+    if problems.len() > MAX_PROBLEMS {
+        problems.truncate(MAX_PROBLEMS);
+        let path = problems.last().map(|last| last.path.clone()).unwrap_or_default();
+        let message = format!("there are more problems than these {MAX_PROBLEMS}");
+        problems.push(Diagnosis::without_place(path, message));
+    }
     Err(problems)
 }
+
+/// Routes of a site. Comparing them with one another takes seconds beyond that.
+const MAX_ROUTES: usize = 10_000;
 
 /// Routes by name, in matching order.
 #[derive(Default)]
@@ -108,6 +131,8 @@ struct Loader<'a> {
     open: Vec<String>,
     /// How many files imports have asked for.
     imported: usize,
+    /// How many patterns of file names have been looked for.
+    globs: usize,
     /// That there are too many imports has been told.
     too_many: bool,
     problems: Vec<Diagnosis>,
@@ -116,6 +141,11 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
+    /// Whether reading on would tell nothing that matters.
+    fn is_full(&self, read: &Drafts) -> bool {
+        read.in_order.len() > MAX_ROUTES || self.problems.len() > MAX_PROBLEMS
+    }
+
     fn file(&mut self, path: &str, text: &str, into: &mut Drafts) {
         // A byte order mark is no part of the text, and would shift every column of line 1.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();

@@ -5,14 +5,14 @@
 //! that cannot hold a `/`, so that the topic is compared segment by segment without a regex; the
 //! others are one regex. Which routes are asked at all is up to `index`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Capture, Hir, Repetition};
 
 use crate::channel::{Channel, Token};
-use crate::requirement::{Requirement, whole};
+use crate::requirement::{Budget, Requirement, TooLarge, whole};
 
 /// How a route is matched.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Matcher {
     pub(crate) requirements: Vec<Arc<Requirement>>,
     /// The channel of a route with variables ends in `/`: it is matched without, and both ways fit.
     ends_in_slash: bool,
+    /// See [`Matcher::strict`].
+    strict: OnceLock<Option<Regex>>,
 }
 
 #[derive(Debug)]
@@ -50,10 +52,12 @@ impl Matcher {
     pub(crate) fn new(
         channel: &Channel,
         requirements: Vec<Arc<Requirement>>,
-    ) -> Result<Self, String> {
+        budget: &mut Budget,
+    ) -> Result<Self, TooLarge> {
         if requirements.is_empty() {
             let text = channel.tokens.iter().map(written).collect();
-            return Ok(Self { shape: Shape::Literal(text), requirements, ends_in_slash: false });
+            let shape = Shape::Literal(text);
+            return Ok(Self { shape, requirements, ends_in_slash: false, strict: OnceLock::new() });
         }
         let ends_in_slash =
             matches!(channel.tokens.last(), Some(Token::Text(text)) if text.ends_with('/'));
@@ -61,9 +65,9 @@ impl Matcher {
             Shape::Segments { segments, required }
         } else {
             let expression = expression(channel, &requirements, ends_in_slash);
-            Shape::Regex(whole(vec![expression, maybe(literal("/"))])?)
+            Shape::Regex(whole(vec![expression, maybe(literal("/"))], budget)?)
         };
-        Ok(Self { shape, requirements, ends_in_slash })
+        Ok(Self { shape, requirements, ends_in_slash, strict: OnceLock::new() })
     }
 
     pub(crate) fn matches(&self, topic: &str) -> bool {
@@ -84,10 +88,18 @@ impl Matcher {
             Shape::Regex(regex) => {
                 regex.is_match(Input::new(topic).anchored(Anchored::Yes))
                     && (without.is_none() && !self.ends_in_slash
-                        || whole(vec![expression(channel, &self.requirements, false)])
-                            .is_ok_and(|strict| strict.is_match(topic)))
+                        || self.strict(channel).is_some_and(|strict| strict.is_match(topic)))
             }
         }
+    }
+
+    /// The expression without the tolerance. It is made where it is needed, once.
+    fn strict(&self, channel: &Channel) -> Option<&Regex> {
+        let made = self.strict.get_or_init(|| {
+            let expression = expression(channel, &self.requirements, false);
+            whole(vec![expression], &mut Budget::default()).ok()
+        });
+        made.as_ref()
     }
 
     pub(crate) fn captures<'t>(&self, topic: &'t str) -> Option<Captures<'t>> {

@@ -5,6 +5,7 @@
 //! (`\d+`, `[a-z]+`, `\d+|\*`, the default) that need no regex engine at all.
 //! It knows nothing of channels; `compile` and `matcher` use it.
 
+mod budget;
 mod cover;
 mod dialect;
 mod sample;
@@ -15,12 +16,10 @@ use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
+pub(crate) use budget::{Budget, TooLarge};
+use budget::{MAX_PATTERN_BYTES, MAX_PROGRAM_BYTES};
 use dialect::parse;
 pub(crate) use dialect::strip_anchors;
-
-/// How many bytes one compiled requirement may take: enough for `\w{1,100}` over all of Unicode,
-/// too little for a pattern that would keep a site from loading for seconds.
-const LARGEST_PROGRAM: usize = 8 << 20;
 
 /// A requirement, ready to be used alone or as a part of a whole channel's expression.
 #[derive(Debug)]
@@ -59,13 +58,25 @@ pub(crate) struct Fault {
 }
 
 impl Requirement {
-    pub(crate) fn new(pattern: &str, utf8: bool) -> Result<Self, Fault> {
-        let hir = parse(pattern, utf8)?;
-        let check = Check::new(&hir).map_err(|error| Fault {
+    pub(crate) fn new(pattern: &str, utf8: bool, budget: &mut Budget) -> Result<Self, Fault> {
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(Fault {
+                range: 0..1,
+                message: format!(
+                    "the pattern is {} bytes long; at most {MAX_PATTERN_BYTES} are read",
+                    pattern.len()
+                ),
+                help: "write a shorter one; a handler can check long lists of values".to_owned(),
+            });
+        }
+        let too_large = |error: &TooLarge| Fault {
             range: 0..pattern.len(),
-            message: format!("the pattern `{pattern}` is too large: {error}"),
-            help: "use smaller repetition counts".to_owned(),
-        })?;
+            message: error.message(&format!("the pattern `{pattern}`")),
+            help: error.help().to_owned(),
+        };
+        budget.read(pattern, utf8).map_err(|error| too_large(&error))?;
+        let hir = parse(pattern, utf8)?;
+        let check = Check::new(&hir, budget).map_err(|error| too_large(&error))?;
         Ok(Self { pattern: pattern.to_owned(), hir, check })
     }
 
@@ -108,7 +119,7 @@ impl Requirement {
 }
 
 impl Check {
-    fn new(hir: &Hir) -> Result<Self, String> {
+    fn new(hir: &Hir, budget: &mut Budget) -> Result<Self, TooLarge> {
         let simple = match hir.kind() {
             HirKind::Alternation(branches) => match branches.as_slice() {
                 [characters, star] if is_star(star) => {
@@ -120,7 +131,7 @@ impl Check {
         };
         match simple {
             Some((set, star)) => Ok(Self::Characters { set, star }),
-            None => whole(vec![hir.clone()]).map(Self::Regex),
+            None => whole(vec![hir.clone()], budget).map(Self::Regex),
         }
     }
 
@@ -182,17 +193,20 @@ impl CharacterSet {
 }
 
 /// Compiles an expression that covers a whole text.
-pub(crate) fn whole(parts: Vec<Hir>) -> Result<Regex, String> {
+pub(crate) fn whole(parts: Vec<Hir>, budget: &mut Budget) -> Result<Regex, TooLarge> {
+    let most = budget.program_bytes()?;
     let mut all = vec![Hir::look(Look::Start)];
     all.extend(parts);
     all.push(Hir::look(Look::End));
-    Regex::builder()
-        .configure(Regex::config().nfa_size_limit(Some(LARGEST_PROGRAM)))
-        .build_from_hir(&Hir::concat(all))
-        .map_err(|error| match error.size_limit() {
-            Some(limit) => format!("it needs more than {limit} bytes"),
-            None => error.to_string(),
-        })
+    let built = Regex::builder()
+        .configure(Regex::config().nfa_size_limit(Some(most)))
+        .build_from_hir(&Hir::concat(all));
+    budget.spend(built.as_ref().map_or(most, Regex::memory_usage));
+    built.map_err(|error| match error.size_limit() {
+        Some(limit) if limit < MAX_PROGRAM_BYTES => TooLarge::Together,
+        Some(limit) => TooLarge::Alone(format!("it needs more than {limit} bytes")),
+        None => TooLarge::Alone(error.to_string()),
+    })
 }
 
 fn is_star(hir: &Hir) -> bool {

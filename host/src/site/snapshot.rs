@@ -22,6 +22,10 @@ use super::names::Kind;
 const MOST_YAML: u64 = 4 * 1024 * 1024;
 /// The longest component that is read, in bytes: those of scripting languages reach 20 MB.
 const MOST_WASM: u64 = 256 * 1024 * 1024;
+/// All YAML files of a site, in bytes: they are read at each reload.
+const MAX_ALL_YAML_BYTES: u64 = 64 * 1024 * 1024;
+/// All components of a site, in bytes: they are in memory while a generation is prepared.
+const MAX_ALL_WASM_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Everything that counts in a site.
 #[derive(Debug)]
@@ -81,6 +85,17 @@ impl Snapshot {
             hash: ContentHash([0; 32]),
         };
         let mut hasher = Sha256::new();
+        for (kind, most) in [("YAML files", MAX_ALL_YAML_BYTES), ("components", MAX_ALL_WASM_BYTES)]
+        {
+            let counts = |found: &&Found| (found.kind == Kind::Plugin) == (kind == "components");
+            let sizes = listing.files.iter().filter(counts).map(|found| found.stat.size());
+            let size = sizes.fold(0, u64::saturating_add);
+            if size > most {
+                return Err(Interruption::Fatal(std::io::Error::other(format!(
+                    "its {kind} are {size} bytes together; at most {most} are read"
+                ))));
+            }
+        }
         for found in &listing.files {
             let path = found.path.display().to_string();
             let hash = snapshot.take(found, &path)?;

@@ -8,6 +8,10 @@ use crate::odd::parameter;
 /// that files which import each other many times over end in a problem rather than in no answer.
 const DEEPEST: usize = 32;
 const MOST: usize = 10_000;
+/// Patterns of file names in a site: each is compared with every file.
+const MAX_GLOBS: usize = 1_000;
+/// Bytes of one of them.
+const MAX_GLOB_BYTES: usize = 1_000;
 
 /// The values of `type` that are served; the last is what the predecessor's own loader is called.
 const FORMATS: [&str; 4] = ["yaml", "yml", "glob", "oro_websocket_routing_yaml"];
@@ -49,7 +53,7 @@ impl Loader<'_> {
         for exclude in &import.exclude {
             let exclude = relative_to(importer, exclude);
             if is_pattern(&exclude) {
-                match self.imports.glob(&exclude) {
+                match self.glob(&exclude) {
                     Ok(paths) => excluded.extend(paths.iter().map(|path| normal(path))),
                     Err(error) => self.cannot_list(import, &exclude, &error),
                 }
@@ -57,7 +61,7 @@ impl Loader<'_> {
                 excluded.push(exclude);
             }
         }
-        let mut paths = match self.imports.glob(resource) {
+        let mut paths = match self.glob(resource) {
             Ok(paths) => paths,
             Err(error) => {
                 self.cannot_list(import, resource, &error);
@@ -87,6 +91,20 @@ impl Loader<'_> {
     fn imports_nothing(&mut self, import: &Import, why: &str, help: &str) {
         let message = format!("this imports nothing: {why}");
         self.warnings.push(import.resource_place.problem(message).with_help(help));
+    }
+
+    fn glob(&mut self, pattern: &str) -> Result<Vec<String>, String> {
+        if pattern.len() > MAX_GLOB_BYTES {
+            let length = pattern.len();
+            return Err(format!(
+                "the pattern is {length} bytes long, at most {MAX_GLOB_BYTES} are read"
+            ));
+        }
+        self.globs += 1;
+        if self.globs > MAX_GLOBS {
+            return Err(format!("there are more than {MAX_GLOBS} patterns in the site"));
+        }
+        self.imports.glob(pattern)
     }
 
     fn imported_file(&mut self, import: &Import, path: &str, into: &mut Drafts) {

@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn covers_what_it_knows() {
         let check = |wide: &str, narrow: &str, expect: bool| {
-            let of = |pattern: &str| Requirement::new(pattern, false).unwrap();
+            let of = |pattern: &str| {
+                Requirement::new(pattern, false, &mut crate::requirement::Budget::default())
+                    .unwrap()
+            };
             assert_eq!(of(wide).covers(&of(narrow)), expect, "{wide} {narrow}");
         };
         check("\\d+", "\\d+", true);

@@ -74,7 +74,9 @@ mod tests {
     #[test]
     fn samples_fulfil_their_requirements() {
         let check = |pattern: &str, expect: &str| {
-            let requirement = Requirement::new(pattern, false).unwrap();
+            let requirement =
+                Requirement::new(pattern, false, &mut crate::requirement::Budget::default())
+                    .unwrap();
             assert_eq!(requirement.sample().unwrap_or_default(), expect, "{pattern}");
         };
         check("\\d+", "0");

@@ -1,0 +1,147 @@
+//! How much the expressions of all routes together may cost.
+//!
+//! A pattern of ten characters can make a program of megabytes, and a file has room for thousands
+//! of them. Each expression is counted, those that turn out too large as well, in bytes of memory;
+//! the time that they take to compile grows with it.
+
+/// Bytes of one compiled expression: enough for `\w{1,100}` over all of Unicode, too little for a
+/// pattern that would keep a site from loading for seconds.
+pub(super) const MAX_PROGRAM_BYTES: usize = 8 << 20;
+/// Bytes of all of them: thousands of ordinary ones, and a second or two to compile.
+const MAX_TOTAL_BYTES: usize = 128 << 20;
+/// Of the text of one requirement.
+pub(super) const MAX_PATTERN_BYTES: usize = 10_000;
+/// What one class of Unicode's (`\w`, `\p{L}`) counts for while it is read.
+const CLASS_BYTES: usize = 8 << 10;
+
+/// What is left for the expressions of a site.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+}
+
+/// Why an expression is not compiled.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TooLarge {
+    /// By itself; the text says how.
+    Alone(String),
+    /// All that were compiled so far have used up what there is.
+    Together,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: MAX_TOTAL_BYTES }
+    }
+}
+
+impl Budget {
+    /// The most that the next expression may take.
+    pub(super) fn program_bytes(&self) -> Result<usize, TooLarge> {
+        if self.left == 0 { Err(TooLarge::Together) } else { Ok(self.left.min(MAX_PROGRAM_BYTES)) }
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Counts an expression that was compiled, or was found to take more.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Counts the reading of a pattern: classes are written out in full.
+    pub(super) fn read(&mut self, pattern: &str, utf8: bool) -> Result<(), TooLarge> {
+        if self.left == 0 {
+            return Err(TooLarge::Together);
+        }
+        // `(?` may switch Unicode or the case of letters on.
+        let unicode = utf8 || ["\\p", "\\P", "(?"].iter().any(|it| pattern.contains(it));
+        let classes = if unicode { pattern.matches(['\\', '(']).count() } else { 0 };
+        self.spend(pattern.len() + classes.saturating_mul(CLASS_BYTES));
+        Ok(())
+    }
+}
+
+impl TooLarge {
+    pub(crate) fn message(&self, what: &str) -> String {
+        match self {
+            Self::Alone(text) => format!("{what} is too large: {text}"),
+            Self::Together => format!(
+                "{what} is not compiled: the expressions of all routes together take more than {} \
+                 MiB",
+                MAX_TOTAL_BYTES >> 20
+            ),
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            Self::Alone(_) => "use smaller repetition counts",
+            Self::Together => {
+                "use smaller repetition counts, leave the option `utf8` out where ASCII will do, \
+                 and write requirements that mean the same in the same way: they count once"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{NoFiles, SourceFile, load};
+
+    fn problems(text: String) -> Vec<String> {
+        let file = SourceFile { path: "a.yml".to_owned(), text };
+        let problems = load(&[file], &NoFiles).err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// Each is within the bound of one expression, and takes megabytes.
+    fn routes(count: usize) -> String {
+        let route = |number| {
+            format!(
+                "r{number}:\n  channel: 'c{number}/{{a}}'\n  handler: b\n  options: {{ utf8: true \
+                 }}\n  requirements: {{ a: '\\w{{60}}x{number}' }}\n"
+            )
+        };
+        (0..count).map(route).collect()
+    }
+
+    #[test]
+    fn all_expressions_together_have_a_bound() {
+        assert_eq!(problems(routes(5)), [""; 0]);
+        let problems = problems(routes(500));
+        assert_eq!(problems.len(), 1, "it is told once: {problems:?}");
+        for part in ["a.yml:", "of all routes together take more than 128 MiB", "= help: "] {
+            assert!(problems[0].contains(part), "{}", problems[0]);
+        }
+    }
+
+    #[test]
+    fn expressions_that_are_too_large_count_as_well() {
+        let problems = problems(routes(500).replace("{60}", "{400}"));
+        assert!(problems[0].contains("is too large: it needs more than 8388608 bytes"));
+        let last = problems.last().unwrap();
+        assert!(problems.len() < 20 && last.contains("of all routes together"), "{last}");
+    }
+
+    #[test]
+    fn long_patterns_are_not_read() {
+        let route = |pattern: &str| {
+            format!(
+                "r:\n  channel: 'c/{{a}}'\n  handler: b\n  options: {{ utf8: true }}\n  \
+                 requirements: {{ a: '{pattern}' }}\n"
+            )
+        };
+        let classes = problems(route(&"\\w".repeat(1_000_000)));
+        let text = "the pattern is 2000000 bytes long; at most 10000 are read";
+        assert!(classes[0].contains(text) && classes[0].len() < 2_000, "{}", classes[0]);
+        // Many that are within it are bound together.
+        let folded = |number| format!("(?i){number}{}", "\\w".repeat(300));
+        let folded: String =
+            (0..4_000).map(|it| route(&folded(it)).replace("r:", &format!("r{it}:"))).collect();
+        assert!(problems(folded).last().unwrap().contains("of all routes together"));
+    }
+}
