@@ -3,8 +3,9 @@
 //! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
 //! [`match_topic`] look at one without serving it, by way of [`judge`]; [`publish`], [`subscribe`],
 //! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@ticket`]
-//! makes what lets them in; [`mod@bench`] measures one.
-//! [`compile`] is what a server starts to have a component compiled; [`settings`] is how a site's are found.
+//! makes what lets them in; [`stdin`] reads what is to be published; [`mod@bench`] measures one.
+//! [`compile`] is what a server starts to have a component compiled; [`settings`] is how a site's are
+//! found.
 
 pub mod bench;
 pub mod call;
@@ -18,6 +19,7 @@ mod remote;
 pub mod routes;
 pub mod serve;
 mod settings;
+mod stdin;
 pub mod subscribe;
 pub mod ticket;
 

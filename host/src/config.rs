@@ -17,6 +17,7 @@ pub(crate) mod oro;
 mod overrides;
 mod reader;
 mod ready;
+mod references;
 mod settings;
 mod sources;
 mod span;

@@ -100,8 +100,14 @@ async fn the_site_is_gathered_from_the_application() {
     let commands = exchanged(commands, "/var/www/oro", &at("oro"));
     let commands = exchanged(&commands, "/srv/jackfield/$(date +%Y%m%d-%H%M%S)", &at("site"));
     let commands = exchanged(&commands, "/srv/jackfield", &at("srv"));
-    let (gather, put) = commands.split_once("jackfield check").expect("it is checked at last");
-    let put = format!("new={}\njackfield check{put}", at("site"));
+    let commands = exchanged(&commands, "/etc/jackfield/jackfield.yml", &at("jackfield.yml"));
+    write(folder.path(), "jackfield.yml", "limits: { message: 8 MiB }\n");
+    // A package in a folder of its own, as Composer links it.
+    let linked = route("acme_linked.x", "acme/linked", "oro_sync.ping");
+    write(folder.path(), &format!("packages/linked/{BUNDLE}"), &linked);
+    std::os::unix::fs::symlink(at("packages/linked"), at("oro/vendor/acme_linked")).unwrap();
+    let (gather, put) = commands.split_once("if jackfield check").expect("it is checked at last");
+    let put = format!("new={}\nif jackfield check{put}", at("site"));
     assert_eq!(sh(gather).await, (true, String::new()));
 
     // The handler of its own is a PHP class.
@@ -109,6 +115,11 @@ async fn the_site_is_gathered_from_the_application() {
     assert!(!good && said.contains("no plugin of the site offers `acme_order.status`"), "{said}");
     assert!(said.contains("src/Acme/OrderBundle"), "{said}");
     assert!(!said.contains("gone") && !said.contains("var/cache"), "{said}");
+    // A refused site is not put in place, and leaves no folder behind.
+    let (good, said) = sh(&commands).await;
+    assert!(!good && said.contains("acme_order.status"), "{said}");
+    assert!(!Path::new(&at("site")).exists() && !Path::new(&at("srv/site")).exists(), "{said}");
+    assert_eq!(sh(gather).await, (true, String::new()));
     let handlers = block("yaml", "acme_order.status:");
     write(folder.path(), "site/config/oro/websocket_routing/handlers.yml", handlers);
     fs::copy(build::plugin("secured"), at("site/secured.wasm")).unwrap();
@@ -118,6 +129,7 @@ async fn the_site_is_gathered_from_the_application() {
         ("oro/data/update", "oro_sync.data_update"),
         ("oro/ping", "oro_sync.ping"),
         ("acme/order_status/7", "acme_order.status"),
+        ("acme/linked", "acme_linked.x"),
     ] {
         let (good, said) = run(jackfield(&["match", &at("srv/site"), topic])).await;
         assert!(good && said.contains(name), "{topic}: {said}");
@@ -167,14 +179,15 @@ async fn maintenance_is_heard_with_a_ticket() {
     let mut said = BufReader::new(listening.stderr.take().unwrap()).lines();
     let line = within("to subscribe", said.next_line()).await.unwrap();
     assert_eq!(line.as_deref(), Some("subscribed to oro/maintenance"));
-    let event = json!({"isOn": true, "userId": null});
-    let (code, _) =
-        back.publish("silence", SECRET, "oro/maintenance", std::slice::from_ref(&event)).await;
+    let events = [true, false].map(|on| json!({"isOn": on, "userId": null}));
+    let (code, _) = back.publish("silence", SECRET, "oro/maintenance", &events).await;
     assert_eq!(code, Some(0));
-    let output = within("the event", listening.wait_with_output()).await.unwrap();
+    let output = within("the events", listening.wait_with_output()).await.unwrap();
     assert!(output.status.success(), "{output:?}");
-    let heard: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(heard["args"], json!([event]));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let heard = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let heard: Vec<Value> = heard.map(|event| event["args"][0].clone()).collect();
+    assert_eq!(heard, events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,8 @@
 //! The commands that talk to a running server: what they do, what they print, and how they exit.
 
+mod stdin;
+mod tls;
+
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -26,7 +29,7 @@ struct Answer {
 fn jackfield(arguments: &[&str]) -> Command {
     let mut command = Command::new(build::jackfield());
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    command.env_remove("JACKFIELD_TICKET").env_remove("JACKFIELD_JWT");
+    command.env_remove("JACKFIELD_TICKET").env_remove("JACKFIELD_JWT").env_remove("JACKFIELD_CA");
     command
 }
 
@@ -246,49 +249,6 @@ async fn every_way_to_fail_has_its_exit_code() {
     server.signal("TERM");
     let ended = within("the end", listening.0.wait()).await.unwrap();
     assert_eq!(ended.code(), Some(1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_behind_tls_is_known_by_its_certificate() {
-    installed("openssl", "openssl");
-    installed("python3", "python3");
-    let site = Site::open();
-    let server = Server::start(site.path());
-    let mut subscriber = Client::connect(server.addr, Codec::Json, "realm1").await;
-    subscriber.subscribe("open/a", json!({})).await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (certificate, key) = (file("certificate.pem"), file("key.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-days", "2"])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output();
-    let made = made.await.unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let script = build::root().join("tests/peers/python/tls.py");
-    let mut proxy = Command::new("python3")
-        .arg(script)
-        .args([&certificate, &key, &server.addr.port().to_string()])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(proxy.stdout.take().unwrap()).lines();
-    let port = within("a port", lines.next_line()).await.unwrap().expect("the proxy listens");
-    let url = format!("wss://localhost:{port}/ws");
-
-    let arguments = ["publish", "--url", &url, "open/a", "17"];
-    let output = jackfield(&arguments).env("SSL_CERT_FILE", &certificate).output();
-    let output = within("the command", output).await.unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), &*err), (Some(0), "published to open/a\n"));
-    assert_eq!(subscriber.event().await.args, json!([17]));
-
-    let Answer { code, err, .. } = run(&arguments).await;
-    assert_eq!(code, Some(3), "{err}");
-    assert!(err.to_lowercase().contains("certificate"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,8 @@
 //! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
 //! - [`users`]: where users come from
 //! - [`config`]: the settings of all this, and how they are put to work
-//! - [`span`], [`secret`], [`problem`]: how settings are written, and their mistakes
+//! - [`span`], [`secret`], [`mod@reference`], [`problem`]: how settings are written, and their
+//!   mistakes
 //! - [`reading`]: how the files that they name are read
 
 pub mod config;
@@ -26,7 +27,8 @@ pub mod jwt;
 pub mod php;
 pub mod problem;
 mod reading;
-pub mod secret;
+pub mod reference;
+mod secret;
 pub mod span;
 pub mod ticket;
 pub mod tickets;

@@ -8,6 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use zeroize::Zeroizing;
 
+use crate::reference::reference;
+
 /// Where a secret comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -33,21 +35,50 @@ pub enum SecretError {
     /// The environment has no such variable, or it is not text.
     #[error("the environment has no variable {0} that is text: set it, or name another")]
     Env(String),
+    /// What is there is the name of a variable, which a shell or Symfony would have replaced.
+    #[error("{place} holds `{written}`, and nothing puts a value in its place")]
+    Unexpanded {
+        /// Where it stands.
+        place: String,
+        /// The name, as it is written.
+        written: String,
+    },
+}
+
+impl SecretError {
+    /// Whether the secret is elsewhere, where a server may find it and this process does not.
+    pub const fn is_absence(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::Env(_) => true,
+            Self::Unexpanded { .. } => false,
+        }
+    }
 }
 
 impl Secret {
     /// The text itself, fetched now.
     ///
     /// # Errors
-    /// When the file or the variable is missing or is not text.
+    /// When the file or the variable is missing or is not text, or holds the name of a variable.
     pub fn fetch(&self) -> Result<Zeroizing<String>, SecretError> {
-        match self {
-            Self::Value(text) => Ok(text.clone()),
-            Self::File(path) => Self::read(path),
+        let text = match self {
+            Self::Value(text) => text.clone(),
+            Self::File(path) => Self::read(path)?,
             Self::Env(name) => match std::env::var(name) {
-                Ok(text) => Ok(Zeroizing::new(text)),
-                Err(_) => Err(SecretError::Env(name.clone())),
+                Ok(text) => Zeroizing::new(text),
+                Err(_) => return Err(SecretError::Env(name.clone())),
             },
+        };
+        match reference(&text) {
+            None => Ok(text),
+            Some(written) => {
+                let place = match self {
+                    Self::Value(_) => "the text".to_owned(),
+                    Self::File(path) => format!("the file {}", path.display()),
+                    Self::Env(name) => format!("the variable {name}"),
+                };
+                Err(SecretError::Unexpanded { place, written: written.to_owned() })
+            }
         }
     }
 
@@ -195,6 +226,10 @@ mod tests {
         assert_eq!(*Secret::File(path).fetch().unwrap(), "  hunter2 ");
         let missing = Secret::File(directory.path().join("none")).fetch().unwrap_err();
         assert!(missing.to_string().contains("none"), "{missing}");
+        let path = directory.path().join("reference");
+        std::fs::write(&path, "${ORO_SECRET}\n").unwrap();
+        let error = Secret::File(path).fetch().unwrap_err();
+        assert!(!error.is_absence() && error.to_string().contains("`${ORO_SECRET}`"), "{error}");
         let unset = Secret::Env("JACKFIELD_NO_SUCH_VARIABLE".to_owned()).fetch().unwrap_err();
         assert!(unset.to_string().contains("JACKFIELD_NO_SUCH_VARIABLE"), "{unset}");
     }

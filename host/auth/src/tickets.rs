@@ -70,7 +70,7 @@ pub enum TicketRefusal {
         username: Option<String>,
     },
     /// It is anonymous, and such tickets are not wanted here.
-    #[error("the ticket is refused: it is anonymous, and `tickets.anonymous` is false")]
+    #[error("the ticket is refused: it is anonymous, and `auth.tickets.anonymous` is false")]
     Anonymous,
     /// It is used, or cannot be remembered.
     #[error("the ticket{} is refused: {error}", Of(.username))]

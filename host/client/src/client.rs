@@ -1,9 +1,11 @@
 //! A session of WAMP v2 from the client's side: one request at a time, and events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use jackfield_tls::{Authorities, HandshakeError};
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::{PublicationId, RequestId, SubscriptionId};
@@ -15,9 +17,10 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::failure::Failure;
 use crate::target::Target;
@@ -59,8 +62,10 @@ impl Client {
         let stream = stream.map_err(|error| cannot(error.to_string()))?;
         // A command waits for each answer before it goes on.
         stream.set_nodelay(true).map_err(|error| cannot(error.to_string()))?;
+        let connector = if target.is_tls() { Some(connector(target)?) } else { None };
         // Boxed, as TLS takes much room and only for a moment.
-        let opened = Box::pin(client_async_tls(request, stream)).await;
+        let opened = client_async_tls_with_config(request, stream, None, connector);
+        let opened = Box::pin(opened).await;
         let (socket, _) = opened.map_err(|error| match error {
             WsError::Http(answer) => {
                 let body = answer.body().as_deref().unwrap_or_default();
@@ -72,7 +77,16 @@ impl Client {
                     status => cannot(format!("the server answered {status}: {message}")),
                 }
             }
-            error => cannot(error.to_string()),
+            WsError::Protocol(ProtocolError::HttparseError(_)) => {
+                cannot("what answers there is no HTTP".to_owned())
+            }
+            WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
+                cannot("the server closed the connection during the handshake".to_owned())
+            }
+            error => match HandshakeError::among(&error) {
+                Some(error) => Failure::Tls { url: target.shown(), error },
+                None => cannot(error.to_string()),
+            },
         })?;
         let (codec, topics, early) = (target.codec, Vec::new(), VecDeque::new());
         let mut client = Self { socket, codec, requests: 0, topics, early };
@@ -278,6 +292,21 @@ impl Client {
         };
         Event { topic, publication, details, payload }
     }
+}
+
+/// What encrypts the connection, and whom it trusts.
+fn connector(target: &Target) -> Result<Connector, Failure> {
+    let cannot = |error: &dyn std::fmt::Display| Failure::Connect {
+        url: target.shown(),
+        message: error.to_string(),
+    };
+    let authorities = match &target.authorities {
+        Some(authorities) => authorities.clone(),
+        None => Authorities::of_system()
+            .map_err(|error| cannot(&format_args!("a file of authorities {error}")))?,
+    };
+    let config = Authorities::client_config(Some(authorities)).map_err(|error| cannot(&error))?;
+    Ok(Connector::Rustls(Arc::new(config)))
 }
 
 fn unexpected(message: &Message) -> Failure {

@@ -3,6 +3,8 @@
 
 use jackfield_text::Untrusted;
 
+use jackfield_tls::HandshakeError;
+
 /// Why a command did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -13,6 +15,14 @@ pub enum Failure {
         url: String,
         /// What the system or the server said.
         message: String,
+    },
+    /// Whoever answers is not trusted, or does not speak TLS.
+    #[error("cannot connect to {url}: {error}")]
+    Tls {
+        /// The server's, without what is secret in it.
+        url: String,
+        /// About the server.
+        error: HandshakeError,
     },
     /// The connection ended before its time.
     #[error("the connection was lost: {}", Untrusted::new(.0))]

@@ -6,7 +6,7 @@
 //! In reading order:
 //! - [`target`]: which server, and as whom;
 //! - [`mod@client`]: a session, and what can be done with it;
-//! - [`failure`]: why that was not to be.
+//! - [`failure`]: why a command failed.
 
 #![forbid(unsafe_code)]
 
@@ -14,8 +14,7 @@ pub mod client;
 pub mod failure;
 pub mod target;
 
-// Named for its features alone, see the manifest.
-use rustls as _;
+pub use jackfield_tls::{Authorities, HandshakeError};
 
 pub use client::{Client, Event};
 pub use failure::Failure;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jackfield_tls::Authorities;
 use jackfield_wamp::dialect::{Codec, Dialect};
 use tokio_tungstenite::tungstenite::client::{ClientRequestBuilder, IntoClientRequest};
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -25,6 +26,8 @@ pub struct Target {
     pub ticket: Option<String>,
     /// A token: sent in the head as `Authorization: Bearer`.
     pub token: Option<String>,
+    /// Who may vouch for the server of a `wss://` URL; without them, those of the operating system.
+    pub authorities: Option<Authorities>,
 }
 
 impl Target {
@@ -40,11 +43,16 @@ impl Target {
         }
     }
 
+    /// Whether the connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme_str() == Some("wss")
+    }
+
     /// Where to connect to: a host and a port.
     pub(crate) fn address(&self) -> (String, u16) {
         let host = self.url.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let usual = if self.url.scheme_str() == Some("wss") { 443 } else { 80 };
+        let usual = if self.is_tls() { 443 } else { 80 };
         (host, self.url.port_u16().unwrap_or(usual))
     }
 
@@ -127,6 +135,7 @@ mod tests {
             authid: None,
             ticket: Some("a b==;é".to_owned()),
             token: Some("hunter2".to_owned()),
+            authorities: None,
         }
     }
 

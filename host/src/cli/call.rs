@@ -16,7 +16,7 @@ pub struct Args {
     remote: Remote,
     /// What to call.
     procedure: String,
-    /// What to call it with: each that is JSON is taken for JSON, anything else for text.
+    /// What to call it with: JSON is taken for JSON, other words for text.
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Keyword arguments: a JSON object.

@@ -1,4 +1,5 @@
-//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client.
+//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client, or with `-` each of those
+//! on standard input.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,10 @@ use serde_json::json;
 
 use super::remote::{self, Ended, Remote};
 use super::say;
+use super::stdin;
+
+/// The argument that stands for standard input.
+const STDIN: &str = "-";
 
 /// What `jackfield publish` is told.
 #[derive(Debug, clap::Args)]
@@ -19,7 +24,8 @@ pub struct Args {
     remote: Remote,
     /// Where to publish.
     topic: String,
-    /// What to publish: each that is JSON is taken for JSON, anything else for text.
+    /// The arguments of one event: JSON is taken for JSON, other words for text. A single `-`
+    /// publishes standard input instead: each JSON value an event, or with --text each line.
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Keyword arguments: a JSON object.
@@ -42,7 +48,7 @@ pub struct Args {
     /// Let the receivers know who published it.
     #[arg(long)]
     disclose_me: bool,
-    /// How long it may take, connecting included.
+    /// How long it may take, connecting included; with `-`, to connect, and for each event.
     #[arg(long, value_parser = remote::span, default_value = "10s")]
     timeout: Duration,
 }
@@ -55,6 +61,11 @@ pub fn run(args: Args) -> ExitCode {
         disclose_me: args.disclose_me,
         ..PublishOptions::default()
     };
+    if args.arguments.iter().any(|argument| argument == STDIN) && !args.text
+        || args.arguments == [STDIN]
+    {
+        return remote::run(publish_stdin(args, options));
+    }
     remote::run(async move {
         let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
         let published = publish(args.remote, &args.topic, options, payload);
@@ -67,6 +78,64 @@ pub fn run(args: Args) -> ExitCode {
         say(format_args!("{done} to {}", args.topic));
         Ok(())
     })
+}
+
+/// Publishes what standard input has, as it arrives, over one connection.
+async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Ended> {
+    let Args { remote, topic, arguments, kwargs, text, json, acknowledge, timeout, .. } = args;
+    if arguments != [STDIN] {
+        let message = "`-` stands for all of standard input, and so stands alone";
+        let help = "--text publishes it as a text beside others";
+        return Err(Ended::Usage(format!("{message}\n  = help: {help}")));
+    }
+    // Before anything is sent.
+    remote::from_json(&[], &kwargs)?;
+    let mut client = remote::within(timeout, remote.connect()).await?;
+    let mut events = stdin::events(text);
+    let mut count = 0u64;
+    let ended = loop {
+        // A client that waits has to answer pings all the same, which reading does.
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            came = client.event() => match came {
+                Ok(_) => continue,
+                Err(failure) => break Err(failure.into()),
+            },
+        };
+        let payload = match event {
+            None => break Ok(()),
+            Some(Ok(event)) => remote::from_json(&[event], &kwargs),
+            Some(Err(message)) => Err(Ended::Usage(message)),
+        };
+        let published = match payload {
+            Err(ended) => break Err(ended),
+            Ok(payload) => {
+                let published = client.publish(&topic, options.clone(), payload);
+                remote::within(timeout, async { Ok(published.await?) }).await
+            }
+        };
+        match published {
+            Err(ended) => break Err(ended),
+            Ok(published) if json => {
+                let publication = published.map(PublicationId::get);
+                remote::print(&json!({ "publication": publication }), false)?;
+            }
+            Ok(_) => {}
+        }
+        count += 1;
+    };
+    // What was published is so, whatever came after it.
+    let left = match ended {
+        Err(Ended::Failed(_) | Ended::TimedOut(_)) => Ok(()),
+        _ => remote::within(timeout, async { Ok(client.leave().await?) }).await,
+    };
+    if !json {
+        let done = if acknowledge { "published" } else { "sent" };
+        let events = if count == 1 { "event" } else { "events" };
+        say(format_args!("{done} {count} {events} to {topic}"));
+    }
+    ended.and(left)
 }
 
 /// Publishes one event, and leaves. The publication's id, if it is acknowledged.

@@ -5,11 +5,12 @@
 //! lost; 4 timed out. They are documented in `docs/publishing.md`.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jackfield_client::{Client, Failure, Target};
+use jackfield_client::{Authorities, Client, Failure, HandshakeError, Target};
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::Payload;
@@ -26,6 +27,8 @@ const URL: &str = "JACKFIELD_URL";
 const TICKET: &str = "JACKFIELD_TICKET";
 /// The variable with a token. Not called so: the tokens of the HTTP API are something else.
 const JWT: &str = "JACKFIELD_JWT";
+/// The variable with the file of authorities.
+const CA: &str = "JACKFIELD_CA";
 /// Where a server is that nobody has configured otherwise.
 const USUAL: &str = "ws://127.0.0.1:8080/";
 
@@ -58,6 +61,10 @@ struct Options {
     /// A JSON Web Token, sent as `Authorization: Bearer`; better in JACKFIELD_JWT.
     #[arg(long, conflicts_with = "ticket")]
     token: Option<String>,
+    /// A file with the certificates, in PEM, of the authorities that may vouch for a wss:// server;
+    /// without it, what JACKFIELD_CA names, or else those of the operating system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -71,8 +78,8 @@ enum Serializer {
 pub(super) enum Ended {
     /// The server's affair, or the network's.
     Failed(Failure),
-    /// The server wants to know who it is, or does not believe it; and what to do.
-    Unproven(Failure, String),
+    /// The same, and what to do: a server that is not trusted, or does not trust this client.
+    Advised(Failure, String),
     /// What was asked for makes no sense.
     Usage(String),
     /// It did not happen in this time.
@@ -84,7 +91,7 @@ pub(super) enum Ended {
 impl Remote {
     /// Opens a session.
     pub(super) async fn connect(self) -> Result<Client, Ended> {
-        let Options { realm, serializer, authid, ticket, token } = self.options;
+        let Options { realm, serializer, authid, ticket, token, ca } = self.options;
         let from = |name| std::env::var(name).ok().filter(|it: &String| !it.is_empty());
         let proofs = Proofs::find(ticket, token, from);
         let help = proofs.help();
@@ -99,13 +106,64 @@ impl Remote {
         };
         let url = url.map_err(Ended::Usage)?;
         let (ticket, token) = (proofs.ticket.map(|it| it.text), proofs.token.map(|it| it.text));
-        let target = Target { url, realm, codec, authid, ticket, token };
-        Client::connect(&target).await.map_err(|failure| match failure {
-            Failure::Refused { ref uri, .. } if asks_for_proof(uri) => {
-                Ended::Unproven(failure, help)
+        let mut target = Target { url, realm, codec, authid, ticket, token, authorities: None };
+        target.authorities = authorities(ca, from(CA), target.is_tls()).map_err(Ended::Usage)?;
+        Client::connect(&target).await.map_err(|failure| {
+            let help = match &failure {
+                Failure::Refused { uri, .. } if asks_for_proof(uri) => Some(help),
+                Failure::Tls { error, .. } => advice(error).map(str::to_owned),
+                _ => None,
+            };
+            match help {
+                Some(help) => Ended::Advised(failure, help),
+                None => Ended::Failed(failure),
             }
-            failure => Ended::Failed(failure),
         })
+    }
+}
+
+/// Who may vouch for the server, where a file names them. What is typed and would do nothing is an
+/// error; a variable may be there for other servers.
+fn authorities(
+    typed: Option<PathBuf>,
+    variable: Option<String>,
+    is_tls: bool,
+) -> Result<Option<Authorities>, String> {
+    let (source, path) = match (typed, variable) {
+        (Some(_), _) if !is_tls => {
+            return Err("--ca: a ws:// server shows no certificate; write wss://".to_owned());
+        }
+        (Some(path), _) => ("--ca", path),
+        (None, Some(path)) if is_tls => (CA, PathBuf::from(path)),
+        (None, _) => return Ok(None),
+    };
+    let pem = std::fs::read(&path)
+        .map_err(|error| format!("{source}: cannot read {}: {error}", path.display()))?;
+    let authorities = Authorities::from_pem(&pem);
+    authorities.map(Some).map_err(|error| format!("{source}: {} {error}", path.display()))
+}
+
+/// What to do about a server that is not trusted.
+fn advice(error: &HandshakeError) -> Option<&'static str> {
+    match error {
+        HandshakeError::UnknownAuthority => Some(
+            "if it is yours, name a file with the authority's certificate: --ca FILE, or \
+             JACKFIELD_CA",
+        ),
+        HandshakeError::AuthorityAsServer => Some(
+            "give the server a certificate of its own, with CA:FALSE: openssl req -x509 … -addext \
+             basicConstraints=critical,CA:FALSE",
+        ),
+        HandshakeError::OtherName(_) => {
+            Some("name the server as its certificate does; addresses count as names, too")
+        }
+        HandshakeError::Expired(_) => Some("renew the certificate of the server"),
+        HandshakeError::NotValidYet(_) => Some("compare the clocks of both machines"),
+        HandshakeError::NoTls => Some("a server without TLS is named by ws://"),
+        HandshakeError::Certificate(_)
+        | HandshakeError::Incompatible
+        | HandshakeError::Refused(_)
+        | HandshakeError::Other(_) => None,
     }
 }
 
@@ -198,17 +256,22 @@ pub(super) fn run(command: impl Future<Output = Result<(), Ended>>) -> ExitCode 
         }
         Err(Ended::Output(error)) => (1, error.to_string()),
         Err(Ended::Usage(message)) => (2, message),
-        Err(Ended::Unproven(failure, help)) => (1, format!("{failure}\n  = help: {help}")),
+        Err(Ended::Advised(failure, help)) => {
+            (code(&failure), format!("{failure}\n  = help: {help}"))
+        }
         Err(Ended::TimedOut(limit)) => (4, format!("timed out after {limit:?}")),
-        Err(Ended::Failed(failure)) => match &failure {
-            Failure::Refused { .. } => (1, failure.to_string()),
-            Failure::Connect { .. } | Failure::Lost(_) | Failure::Garbled(_) => {
-                (3, failure.to_string())
-            }
-        },
+        Err(Ended::Failed(failure)) => (code(&failure), failure.to_string()),
     };
     say(format_args!("error: {message}"));
     ExitCode::from(code)
+}
+
+/// The exit code of a failure.
+const fn code(failure: &Failure) -> u8 {
+    match failure {
+        Failure::Refused { .. } => 1,
+        Failure::Connect { .. } | Failure::Tls { .. } | Failure::Lost(_) | Failure::Garbled(_) => 3,
+    }
 }
 
 /// Gives a command so long.
@@ -224,14 +287,50 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     crate::config::span(text).ok_or_else(|| "write 500ms, 10s, 2m or a number of seconds".into())
 }
 
-/// Arguments as they are typed: what is JSON is meant as JSON, and anything else as text.
+/// Arguments as they are typed: JSON is meant as JSON, and anything else as text. What begins as
+/// JSON does, `{`, `[` or `"`, is never text, unless all arguments are.
 pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Payload, Ended> {
-    let value = |arg: &String| match serde_json::from_str::<&RawValue>(arg) {
-        Ok(value) if !text => value.get().to_owned(),
-        _ => serde_json::Value::from(arg.as_str()).to_string(),
+    let json = |(number, arg): (usize, &String)| match serde_json::from_str::<&RawValue>(arg) {
+        _ if text => Ok(quoted(arg)),
+        Ok(value) => Ok(value.get().to_owned()),
+        Err(error) if arg.trim_start().starts_with(['{', '[', '"']) => {
+            let number = number + 1;
+            let message = format!("argument {number} is broken JSON: {error}: {}", excerpt(arg));
+            Err(Ended::Usage(format!("{message}\n  = help: {JSON_HELP}")))
+        }
+        Err(_) => Ok(quoted(arg)),
     };
-    let args = format!("[{}]", args.iter().map(value).collect::<Vec<_>>().join(","));
-    Payload::from_json(&args, kwargs).map_err(|error| Ended::Usage(error.to_string()))
+    let args = args.iter().enumerate().map(json).collect::<Result<Vec<_>, _>>()?;
+    from_json(&args, kwargs)
+}
+
+/// What to do about broken JSON.
+pub(super) const JSON_HELP: &str = "put JSON in single quotes, '{\"a\": 1}', so that the shell leaves it alone; --text sends it as \
+     text";
+
+/// A payload of arguments that are JSON already.
+pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, Ended> {
+    let args = format!("[{}]", args.join(","));
+    Payload::from_json(&args, kwargs).map_err(|error| {
+        let help = "--kwargs takes a JSON object: '{\"a\": 1}'";
+        Ended::Usage(format!("{error}\n  = help: {help}"))
+    })
+}
+
+/// A text as JSON.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The beginning of a text, on one line.
+fn excerpt(text: &str) -> String {
+    const MAX_CHARACTERS: usize = 60;
+    let line = text.lines().next().unwrap_or_default();
+    let mut excerpt: String = line.chars().take(MAX_CHARACTERS).collect();
+    if excerpt.len() < text.len() {
+        excerpt.push('…');
+    }
+    excerpt
 }
 
 /// Writes one JSON value and a line end, and does not keep it back.
@@ -342,7 +441,43 @@ mod tests {
             r#"[{"b":1,"a":[]},18446744073709551615]"#,
         );
         check(&["1", "{", "say \"hi\""], true, r#"["1","{","say \"hi\""]"#);
-        check(&["1 2", "{"], false, r#"["1 2","{"]"#);
+        check(&["1 2", "a {", "-", "tru"], false, r#"["1 2","a {","-","tru"]"#);
+    }
+
+    #[test]
+    fn broken_json_is_an_error_with_its_place() {
+        let check = |args: &[&str], expect: &str| {
+            let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
+            let Err(Ended::Usage(message)) = payload(&args, "", false) else { panic!("{args:?}") };
+            assert!(message.starts_with(expect), "{message}\n{expect}");
+            assert!(message.contains("\n  = help: put JSON in single quotes"), "{message}");
+            assert!(payload(&args, "", true).is_ok(), "{args:?}");
+        };
+        check(
+            &["{a: 1}"],
+            "argument 1 is broken JSON: key must be a string at line 1 column 2: {a",
+        );
+        check(
+            &["1", "{\"a\": 1"],
+            "argument 2 is broken JSON: EOF while parsing an object at line 1",
+        );
+        check(&["[1,]"], "argument 1 is broken JSON: ");
+        check(&["\"x"], "argument 1 is broken JSON: ");
+        check(&[" {"], "argument 1 is broken JSON: ");
+        check(&["{\n\"a\"\n"], "argument 1 is broken JSON: ");
+    }
+
+    #[test]
+    fn authorities_are_read_where_they_count() {
+        let none = || None::<PathBuf>;
+        assert!(matches!(authorities(none(), None, true), Ok(None)));
+        assert!(matches!(authorities(none(), Some("/no/such".to_owned()), false), Ok(None)));
+        let error = authorities(none(), Some("/no/such".to_owned()), true).unwrap_err();
+        assert!(error.starts_with("JACKFIELD_CA: cannot read /no/such: "), "{error}");
+        let error = authorities(Some("/dev/null".into()), None, true).unwrap_err();
+        assert_eq!(error, "--ca: /dev/null has no certificate in PEM");
+        let error = authorities(Some("/dev/null".into()), None, false).unwrap_err();
+        assert!(error.starts_with("--ca: a ws:// server shows no certificate"), "{error}");
     }
 
     #[test]

@@ -13,6 +13,9 @@ use super::api::{HELP, acceptable};
 use super::settings::Settings;
 use super::wrong::Wrong;
 
+/// What to do about a variable's name in the place of its value.
+const UNEXPANDED: &str = "put the value there, or name the variable that has it: `{ env: NAME }`";
+
 /// What keeps a server from starting.
 #[derive(Debug, Default)]
 pub struct Readiness {
@@ -34,7 +37,7 @@ impl Settings {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = runtime.enter();
         for (key, error) in self.proofs() {
-            let missing = matches!(error, SetupError::Secret(_));
+            let missing = matches!(&error, SetupError::Secret(error) if error.is_absence());
             settings.refuse(key, error);
             let into = if missing { &mut ready.absent } else { &mut ready.problems };
             into.append(&mut settings.problems);
@@ -90,9 +93,12 @@ impl Settings {
 
     fn refuse(&mut self, key: &'static str, error: SetupError) {
         match error {
+            SetupError::Secret(error @ SecretError::Unexpanded { .. }) => {
+                self.complain(Wrong::at(key, format!("`{key}`: {error}"), UNEXPANDED));
+            }
             SetupError::Secret(error) => self.lack(key, &error),
             // A file of users or keys has places of its own.
-            SetupError::Problem(problem) if problem.path != "jwt.keys.secret" => {
+            SetupError::Problem(problem) if problem.path != "auth.jwt.keys.secret" => {
                 self.problems.push(of_file(problem));
             }
             SetupError::Problem(problem) => {
@@ -100,8 +106,7 @@ impl Settings {
                 self.complain(Wrong::at(key, message, &problem.help.unwrap_or_default()));
             }
             SetupError::Setting { key, wrong } => {
-                let key = format!("auth.{key}");
-                self.complain(Wrong::at(&key, format!("`{key}` {wrong}"), ""));
+                self.complain(Wrong::at(key, format!("`{key}` {wrong}"), ""));
             }
             SetupError::Unreadable { path, source } => {
                 let key =
@@ -129,6 +134,11 @@ impl Settings {
             let (name, key) = (token.name.as_str(), format!("api.tokens.{at}"));
             let fetched = match token.secret.fetch() {
                 Ok(fetched) => fetched,
+                Err(error @ SecretError::Unexpanded { .. }) => {
+                    let message = format!("the token `{name}`: {error}");
+                    settings.complain(Wrong::at(&key, message, UNEXPANDED));
+                    continue;
+                }
                 Err(error) => {
                     let message = format!("the token `{name}` is missing: {error}");
                     settings.complain(Wrong::at(
@@ -195,7 +205,7 @@ mod tests {
         let sql = "users: { sql: { url: 'postgres://u:p@h/d' } }";
         refused(
             "auth: { tickets: { secret: x } }",
-            &["j.yml:1:18: error: there are `tickets` and no `users`: say where"],
+            &["j.yml:1:18: error: there are `auth.tickets` and no `auth.users`: say where"],
         );
         refused(
             "auth: { jwt: { keys: { secret: hunter2 } } }",

@@ -10,6 +10,7 @@ use super::file::Written;
 use super::mistake::Document;
 use super::overrides::Override;
 use super::reader::Reader;
+use super::references::unexpanded;
 use super::tree::{Kind, Node, Origin};
 use super::wrong::Wrong;
 
@@ -77,7 +78,11 @@ impl Settings {
 /// What can be read, and what cannot: each mistake is taken out, and what is left is read again.
 fn tolerant(tree: &Node) -> (Written, Vec<Wrong>) {
     let mut tree = tree.clone();
-    let mut wrongs: Vec<Wrong> = Vec::new();
+    let mut wrongs: Vec<Wrong> = unexpanded(&tree);
+    // From the end, so that the elements of lists keep their numbers.
+    for wrong in wrongs.iter().rev() {
+        tree.prune(&wrong.path.0);
+    }
     loop {
         let mut wrong: Wrong = match serde::Deserialize::deserialize(Reader(&tree)) {
             Ok(written) => return (written, wrongs),

@@ -62,10 +62,12 @@ pub enum SetupError {
         wrong: String,
     },
     /// There are tickets and no users.
-    #[error("there are `tickets` and no `users`: say where the users of tickets come from")]
+    #[error(
+        "there are `auth.tickets` and no `auth.users`: say where the users of tickets come from"
+    )]
     NoUsers,
     /// This program was built without it.
-    #[error("this program was built without `users.{0}`: build it with the feature `{0}`")]
+    #[error("this program was built without `auth.users.{0}`: build it with the feature `{0}`")]
     NotBuilt(&'static str),
 }
 
@@ -239,7 +241,7 @@ impl JwtSettings {
     pub fn open(&self) -> Result<Jwt, SetupError> {
         let keys = match &self.keys {
             KeySettings::Secret(secret) => {
-                Keys::secret("jwt.keys.secret", secret.fetch()?.as_bytes())?
+                Keys::secret("auth.jwt.keys.secret", secret.fetch()?.as_bytes())?
             }
             KeySettings::Pem(path) => Keys::pem(&path.display().to_string(), &read(path)?)?,
             KeySettings::Jwks(path) => Keys::jwks(&path.display().to_string(), &read(path)?)?,

@@ -145,7 +145,7 @@ async fn settings_that_cannot_be_put_to_work_say_why() {
         assert!(error.contains(expect), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     };
-    check("tickets: { secret: x }", "there are `tickets` and no `users`");
+    check("tickets: { secret: x }", "there are `auth.tickets` and no `auth.users`");
     let file = "users: { file: /nonexistent/users.yml }";
     check(&format!("tickets: {{ secret: '' }}\n{file}"), "is empty");
     check(&format!("tickets: {{ secret: 'a{{b' }}\n{file}"), "brace");
@@ -162,12 +162,12 @@ async fn settings_that_cannot_be_put_to_work_say_why() {
         check(&sql("pgsql://u:hunter2@h:port/d"), "is not an address");
         check(&sql("pgsql://u:hunter2@h/d?sslmode=hunter2"), "`sslmode`");
     } else {
-        check(&sql("postgres://h/d"), "built without `users.sql`");
+        check(&sql("postgres://h/d"), "built without `auth.users.sql`");
     }
     if cfg!(feature = "http") {
         check(http, "has no {username}");
     } else {
-        check(http, "built without `users.http`");
+        check(http, "built without `auth.users.http`");
     }
 }
 

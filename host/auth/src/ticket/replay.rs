@@ -30,7 +30,7 @@ pub enum ReplaysError {
     /// There is no room to remember it.
     #[error(
         "{capacity} used tickets are remembered, which is all there is room for: raise \
-         `tickets.replays`, or find out who opens so many connections"
+         `auth.tickets.replays`, or find out who opens so many connections"
     )]
     Full {
         /// How many are remembered.

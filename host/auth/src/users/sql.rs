@@ -14,7 +14,8 @@
 //!
 //! Nothing is remembered, so that whoever is disabled or has a new password is so at once.
 //!
-//! The address may be the application's own, as Doctrine takes it.
+//! The address may be the application's own, as Doctrine takes it. Where it names no user, the user
+//! of this process connects.
 //!
 //! To a database on another machine, add `?sslmode=verify-full` to the address, be it PostgreSQL or
 //! MySQL: the default is to encrypt if the other side can, and to trust whoever answers.
@@ -24,6 +25,8 @@ mod mysql;
 mod postgres;
 
 use std::sync::Arc;
+
+use jackfield_tls::HandshakeError;
 
 use crate::config::{RolesForm, SetupError, SqlSettings};
 use crate::secret::Secret;
@@ -95,6 +98,7 @@ impl SqlUsers {
     pub fn new(settings: &SqlSettings) -> Result<Self, SetupError> {
         let url = settings.url.fetch()?;
         let (kind, url) = address::read(&url)?;
+        let user = if kind.names_user(&url) { None } else { Some(process_user()?) };
         // What the parsers say of an address may repeat its password.
         let unreadable = |_| {
             let how = "is not an address: write postgres://user:password@host/database, with % and \
@@ -103,11 +107,12 @@ impl SqlUsers {
         };
         let (database, place, default) = match kind {
             Kind::Postgres => {
-                let (users, place) = PostgresUsers::new(&url, settings).map_err(unreadable)?;
+                let (users, place) =
+                    PostgresUsers::new(&url, user, settings).map_err(unreadable)?;
                 (Database::Postgres(users), place, postgres::ORO)
             }
             Kind::MySql => {
-                let (users, place) = MySqlUsers::new(&url, settings).map_err(unreadable)?;
+                let (users, place) = MySqlUsers::new(&url, user, settings).map_err(unreadable)?;
                 (Database::MySql(users), place, mysql::ORO)
             }
         };
@@ -196,7 +201,7 @@ impl SqlUsers {
             sqlx::Error::ColumnDecode { index, .. } => {
                 self.useless(format!("the column {index} cannot be read: cast it to text"))
             }
-            other => self.unreachable(other.to_string()),
+            other => self.unreachable(reason(other)),
         }
     }
 
@@ -209,9 +214,33 @@ impl SqlUsers {
     }
 }
 
+/// The name of the user that this process runs as: who connects where an address names nobody, as
+/// with the databases' own clients.
+fn process_user() -> Result<String, Wrong> {
+    whoami::username().map_err(|error| {
+        let wrong = "names no user, and the user of this process has no name";
+        Wrong(format!("{wrong} ({error}): write postgres://user:password@host/database"))
+    })
+}
+
+/// An error in words: of a database its message and its code, and of TLS what is wrong with it. A
+/// database's error would also name a line of the database's own source.
+fn reason(error: &sqlx::Error) -> String {
+    if let sqlx::Error::Database(error) = error {
+        return match error.code() {
+            Some(code) => format!("it answered: {} (SQLSTATE {code})", error.message()),
+            None => format!("it answered: {}", error.message()),
+        };
+    }
+    match HandshakeError::among(error) {
+        Some(handshake) => handshake.to_string(),
+        None => error.to_string(),
+    }
+}
+
 impl From<Wrong> for SetupError {
     fn from(Wrong(wrong): Wrong) -> Self {
-        Self::Setting { key: "users.sql.url", wrong }
+        Self::Setting { key: "auth.users.sql.url", wrong }
     }
 }
 
@@ -221,7 +250,7 @@ impl Row {
             if columns.has(column) {
                 return columns.text(column);
             }
-            Err(RowError::Shape(format!("`users.sql.query` returns no column `{column}`")))
+            Err(RowError::Shape(format!("`auth.users.sql.query` returns no column `{column}`")))
         };
         let optional = |column: &str| {
             if columns.has(column) { columns.text(column) } else { Ok(None) }
@@ -245,7 +274,9 @@ impl Row {
         match rows {
             [] => Ok(None),
             [row] => Self::read(row).map(Some),
-            _ => Err(RowError::Shape("`users.sql.query` returns more than one row".to_owned())),
+            _ => {
+                Err(RowError::Shape("`auth.users.sql.query` returns more than one row".to_owned()))
+            }
         }
     }
 }

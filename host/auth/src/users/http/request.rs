@@ -11,16 +11,15 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jackfield_tls::{Authorities, ClientConfig, HandshakeError, TrustError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::config::{HttpSettings, SetupError, read};
 use crate::php::PhpList;
+use crate::reference::reference;
 use crate::user::{User, WrittenHash, WrittenId};
 use crate::users::{UsersError, is_name};
 
@@ -79,7 +78,7 @@ impl Asker {
             Some(token) => {
                 let line = format!("Bearer {}", *token.fetch()?);
                 let mut value = HeaderValue::from_str(&line).map_err(|_| {
-                    setting("users.http.token", "has characters that no header can hold")
+                    setting("auth.users.http.token", "has characters that no header can hold")
                 })?;
                 value.set_sensitive(true);
                 Some(value)
@@ -131,7 +130,7 @@ impl Asker {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let reason = format!("it answered {status}: look at `users.http.token`");
+                let reason = format!("it answered {status}: look at `auth.users.http.token`");
                 return Err(self.unreachable(reason));
             }
             _ if status.is_redirection() => {
@@ -179,7 +178,10 @@ fn read_user(asked: &str, json: &[u8]) -> Result<User, String> {
 
 /// What messages call the address, and whether it is one of HTTPS.
 fn check_url(url: &str) -> Result<(String, bool), SetupError> {
-    let wrong = |wrong: &str| setting("users.http.url", wrong);
+    let wrong = |wrong: &str| setting("auth.users.http.url", wrong);
+    if let Some(written) = reference(url) {
+        return Err(wrong(&format!("holds `{written}`, and nothing puts a value in its place")));
+    }
     if !url.contains(PLACEHOLDER) {
         return Err(wrong("has no {username} in it, where the name belongs"));
     }
@@ -196,7 +198,7 @@ fn check_url(url: &str) -> Result<(String, bool), SetupError> {
         return Err(wrong("has the name in its host, where whoever connects would choose it"));
     };
     if authority.as_str().contains('@') {
-        return Err(wrong("has a password in it: use `users.http.token`"));
+        return Err(wrong("has a password in it: use `auth.users.http.token`"));
     }
     let scheme = if https { "https" } else { "http" };
     let path = url.split(['?', '#']).next().unwrap_or_default();
@@ -205,43 +207,26 @@ fn check_url(url: &str) -> Result<(String, bool), SetupError> {
 }
 
 fn tls(settings: &HttpSettings, https: bool) -> Result<ClientConfig, SetupError> {
-    let mut roots = RootCertStore::empty();
-    let key = "users.http.ca";
-    match &settings.ca {
-        Some(path) => {
-            let text = read(path)?;
-            for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-                let added = certificate.ok().and_then(|it| roots.add(it).ok());
-                added.ok_or_else(|| setting(key, "has a certificate that cannot be read"))?;
-            }
-            if roots.is_empty() {
-                return Err(setting(key, "has no certificate in PEM"));
-            }
-        }
+    let wrong = |error: TrustError| setting("auth.users.http.ca", &error.to_string());
+    let authorities = match &settings.ca {
+        Some(path) => Some(Authorities::from_pem(read(path)?.as_bytes()).map_err(wrong)?),
         // Only who needs them reads all those files.
-        None if https => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                let wrong = "is needed, as this machine has no certificates of its own \
-                             (Debian: apt-get install ca-certificates)";
-                return Err(setting(key, wrong));
-            }
-        }
-        None => {}
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| setting("users.http.url", &error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+        None if https => Some(Authorities::of_system().map_err(wrong)?),
+        None => None,
+    };
+    Authorities::client_config(authorities)
+        .map_err(|error| setting("auth.users.http.url", &error.to_string()))
 }
 
 fn setting(key: &'static str, wrong: &str) -> SetupError {
     SetupError::Setting { key, wrong: wrong.to_owned() }
 }
 
-/// An error and what caused it, as the first alone says little.
+/// An error and what caused it, as the first alone says little; of a failed handshake the reason.
 fn chain(error: &(dyn Error + 'static)) -> String {
+    if let Some(error) = HandshakeError::among(error) {
+        return error.to_string();
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

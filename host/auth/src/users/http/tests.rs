@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 use crate::secret::Secret;
@@ -318,7 +318,7 @@ async fn answers_that_are_no_users_are_errors() {
     check("200 OK", r#"{"id": ""}"#, "not a user in JSON").await;
     check("200 OK", r#"{"id": 1, "username": "root"}"#, "another user").await;
     check("200 OK", &format!("{{\"id\": 1{}}}", " ".repeat(70_000)), "limit").await;
-    check("401 Unauthorized", "", "users.http.token").await;
+    check("401 Unauthorized", "", "auth.users.http.token").await;
     check("302 Found", "", "redirects are not followed").await;
     check("500 Internal Server Error", "4711", "it answered 500").await;
     // The way in which the application writes the name is the user's.
@@ -332,8 +332,8 @@ async fn only_who_is_vouched_for_is_asked() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
     let certificate = CertificateDer::from_pem_file(format!("{folder}/cert.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(format!("{folder}/key.pem")).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let tls = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -350,7 +350,8 @@ async fn only_who_is_vouched_for_is_asked() {
     settings.ca = Some(format!("{folder}/cert.pem").into());
     let users = Users::Http(HttpUsers::new(&settings).unwrap());
     let refused = users.find("admin").await.unwrap_err().to_string();
-    assert!(refused.contains("certificate"), "{refused}");
+    let expect = "its certificate is signed by an authority that is not trusted here";
+    assert!(refused.contains(expect), "{refused}");
     assert_eq!(app.count(), 1);
 }
 
@@ -360,7 +361,7 @@ async fn addresses_are_checked_when_they_are_read() {
         let mut settings = settings("127.0.0.1:1".parse().unwrap());
         settings.url = url.to_owned();
         let error = HttpUsers::new(&settings).unwrap_err().to_string();
-        assert!(error.contains("`users.http.url`") && error.contains(expect), "{error}");
+        assert!(error.contains("`auth.users.http.url`") && error.contains(expect), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     };
     check("http://127.0.0.1/users", "has no {username}");
@@ -372,7 +373,7 @@ async fn addresses_are_checked_when_they_are_read() {
     let mut settings = settings("127.0.0.1:1".parse().unwrap());
     settings.token = Some(Secret::Value("a\nb".to_owned().into()));
     let error = HttpUsers::new(&settings).unwrap_err().to_string();
-    assert!(error.contains("users.http.token"), "{error}");
+    assert!(error.contains("auth.users.http.token"), "{error}");
     settings.token = None;
     settings.ca = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/key.pem").into());
     let error = HttpUsers::new(&settings).unwrap_err().to_string();

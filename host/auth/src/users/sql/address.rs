@@ -6,6 +6,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::reference::reference;
+
 /// What may be in front of `://`, and which database that is.
 const SCHEMES: [(&str, Kind); 10] = [
     ("postgres", Kind::Postgres),
@@ -49,6 +51,9 @@ pub(super) struct Wrong(pub(super) String);
 
 /// Which database it is, and its address in the form that its client takes.
 pub(super) fn read(url: &str) -> Result<(Kind, Zeroizing<String>), Wrong> {
+    if let Some(written) = reference(url) {
+        return Err(Wrong(format!("holds `{written}`, and nothing puts a value in its place")));
+    }
     let (scheme, rest) = url.split_once("://").ok_or_else(unknown_scheme)?;
     // Doctrine's drivers have underscores in their names, which addresses write as hyphens.
     let scheme = scheme.to_ascii_lowercase().replace('_', "-");
@@ -77,6 +82,20 @@ impl Kind {
             Self::Postgres => "postgres",
             Self::MySql => "mysql",
         }
+    }
+
+    /// Whether an address says who connects; for PostgreSQL the variable `PGUSER` may, too.
+    pub(super) fn names_user(self, address: &str) -> bool {
+        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let authority = place.split('/').next().unwrap_or_default();
+        let named = authority
+            .rsplit_once('@')
+            .is_some_and(|(who, _)| !who.is_empty() && !who.starts_with(':'));
+        named
+            || self == Self::Postgres
+                && (query.split('&').any(|it| it.starts_with("user="))
+                    || std::env::var_os("PGUSER").is_some())
     }
 
     /// The name and the value by which the client knows a parameter; none if it is about nothing
@@ -191,6 +210,32 @@ mod tests {
             "mysqli://h/d?unix_socket=/run/m.sock&collation=x",
             "mysql://h/d?socket=/run/m.sock&collation=x",
         );
+    }
+
+    #[test]
+    fn tells_whether_an_address_names_a_user() {
+        let check = |url: &str, expect: bool| {
+            let (kind, address) = read(url).unwrap();
+            assert_eq!(kind.names_user(&address), expect, "{url}");
+        };
+        check("postgres://u:p@h/d", true);
+        check("postgres://u@/d", true);
+        check("postgres://h/d?user=u", true);
+        check("postgres://h/d", false);
+        check("postgres://:p@h/d", false);
+        check("postgres:///d?host=/run/postgresql", false);
+        check("postgres://h/d?application_name=a@b", false);
+        check("mysql://u@h/d", true);
+        check("mysql://h/d?user=u", false);
+        check("mysql://h/d?socket=/run/mysqld.sock", false);
+    }
+
+    #[test]
+    fn references_to_variables_are_told() {
+        for url in ["postgres://u:${PW}@h/d", "${ORO_DB_DSN}", "%env(ORO_DB_DSN)%", "$DSN"] {
+            let Wrong(wrong) = read(url).unwrap_err();
+            assert!(wrong.contains("nothing puts a value in its place"), "{wrong}");
+        }
     }
 
     #[test]

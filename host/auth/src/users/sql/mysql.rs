@@ -24,8 +24,18 @@ pub(super) struct MySqlUsers(MySqlPool);
 
 impl MySqlUsers {
     /// With what messages call the database.
-    pub(super) fn new(url: &str, settings: &SqlSettings) -> Result<(Self, String), sqlx::Error> {
-        let options = MySqlConnectOptions::from_str(url)?.disable_statement_logging();
+    /// Connects as `user`, if one is given, and else as the address says.
+    pub(super) fn new(
+        url: &str,
+        user: Option<String>,
+        settings: &SqlSettings,
+    ) -> Result<(Self, String), sqlx::Error> {
+        let options = MySqlConnectOptions::from_str(url)?;
+        let options = match user {
+            Some(user) => options.username(&user),
+            None => options,
+        };
+        let options = options.disable_statement_logging();
         let place = format!(
             "mysql://{}:{}/{}",
             options.get_host(),

@@ -23,10 +23,18 @@ pub(super) struct PostgresUsers(PgPool);
 
 impl PostgresUsers {
     /// With what messages call the database.
-    pub(super) fn new(url: &str, settings: &SqlSettings) -> Result<(Self, String), sqlx::Error> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("jackfield")
-            .disable_statement_logging();
+    /// Connects as `user`, if one is given, and else as the address says.
+    pub(super) fn new(
+        url: &str,
+        user: Option<String>,
+        settings: &SqlSettings,
+    ) -> Result<(Self, String), sqlx::Error> {
+        let options = PgConnectOptions::from_str(url)?;
+        let options = match user {
+            Some(user) => options.username(&user),
+            None => options,
+        };
+        let options = options.application_name("jackfield").disable_statement_logging();
         let place = format!(
             "postgres://{}:{}/{}",
             options.get_host(),
