@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use jackfield_broker::Realm;
+use jackfield_broker::{Realm, SessionLimits};
 use jackfield_sandbox::{Audience, InstanceMemory, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::api::Api;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Limits};
 use crate::dispatch::Dispatch;
 use crate::frame::framing;
 use crate::gate::Gate;
@@ -218,11 +218,9 @@ impl App {
 }
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {
-    Arc::new(Realm::new(
-        name.to_owned(),
-        framing(config.limits.event_bytes),
-        config.limits.subscriptions,
-    ))
+    let Limits { subscriptions, patterns, event_bytes, .. } = config.limits;
+    let limits = SessionLimits { subscriptions, patterns };
+    Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }
 
 /// What hooks may ask while they run. Plugins are loaded before the realms they will ask about

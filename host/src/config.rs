@@ -103,6 +103,8 @@ pub struct Limits {
     pub publisher_delay: Duration,
     /// Subscriptions of one session.
     pub subscriptions: usize,
+    /// Prefixes and wildcards among them.
+    pub patterns: usize,
     /// Connections at one time.
     pub connections: usize,
 }
@@ -258,6 +260,7 @@ impl Default for Limits {
             outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
             publisher_delay: Duration::from_secs(1),
             subscriptions: 1_000,
+            patterns: 100,
             connections: 10_000,
         }
     }

@@ -12,6 +12,7 @@ use crate::server::Server;
 use crate::site::Site;
 
 mod delivery;
+mod patterns;
 mod shapes;
 mod violations;
 

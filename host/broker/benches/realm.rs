@@ -11,13 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use jackfield_broker::{
-    Batch, Bounds, Features, Framing, Identity, Link, Outbox, Overflow, Publication, Realm, Session,
+    Batch, Bounds, Features, Framing, Identity, Link, Outbox, Overflow, PatternAudience,
+    Publication, Realm, Session, SessionLimits,
 };
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
 
+const LIMITS: SessionLimits = SessionLimits { subscriptions: 1000, patterns: 1000 };
 const TOPIC: &str = "acme/chat/lobby";
 
 /// A transport that takes everything and keeps nothing.
@@ -106,7 +108,7 @@ fn subscribe(criterion: &mut Criterion) {
 /// A realm whose transport has a header of some bytes, as WebSocket's has.
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message).slice(6..);
-    Realm::new("realm1".to_owned(), Framing { headroom: 10, max_bytes: 1 << 20, finish }, 1000)
+    Realm::new("realm1".to_owned(), Framing { headroom: 10, max_bytes: 1 << 20, finish }, LIMITS)
 }
 
 fn join(realm: &Realm, id: u64) {
@@ -128,7 +130,7 @@ fn publication(payload: &Payload) -> Publication<'_> {
         except: None,
         filter: None,
         narrowed: None,
-        patterns: true,
+        patterns: PatternAudience::Everybody,
         payload,
     }
 }

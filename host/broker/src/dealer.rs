@@ -17,9 +17,11 @@ use jackfield_wamp::message::{
     Call, CallId, Cancel, CancelMode, Error, Register, Unregister, Yield,
 };
 use jackfield_wamp::session::{ErrorTo, Reply};
+use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 
 use crate::publication::TooLarge;
+use crate::realm::SessionLimits;
 use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
 use crate::session::{Batch, Session};
 
@@ -37,8 +39,7 @@ pub struct Dealer {
     encode: Encode,
     /// Bytes of the longest call or answer, as its receiver gets it.
     max_bytes: usize,
-    /// How many registrations a session may hold.
-    max_registrations: usize,
+    limits: SessionLimits,
     /// Under it only outbox locks are taken.
     state: Mutex<State>,
 }
@@ -53,6 +54,8 @@ struct State {
 #[derive(Default)]
 struct Party {
     registered: HashSet<RegistrationId>,
+    /// Prefixes and wildcards among them.
+    patterns: usize,
     /// The id of its last INVOCATION; those are of session scope.
     last_invocation: u64,
     /// Calls that it is to answer.
@@ -103,8 +106,8 @@ pub enum CallError {
 
 impl Dealer {
     /// A dealer without procedures.
-    pub fn new(encode: Encode, max_bytes: usize, max_registrations: usize) -> Self {
-        Self { encode, max_bytes, max_registrations, state: Mutex::default() }
+    pub fn new(encode: Encode, max_bytes: usize, limits: SessionLimits) -> Self {
+        Self { encode, max_bytes, limits, state: Mutex::default() }
     }
 
     /// Makes a session a callee, and tells it so before any call.
@@ -120,11 +123,16 @@ impl Dealer {
         let mut state = self.lock();
         let State { registrations, parties } = &mut *state;
         let party = parties.entry(callee.id).or_default();
-        if party.registered.len() >= self.max_registrations {
-            return Err(RegisterError::TooMany(self.max_registrations));
+        if party.registered.len() >= self.limits.subscriptions {
+            return Err(RegisterError::TooMany(self.limits.subscriptions));
         }
         let Register { request, options, procedure } = register;
+        let by_pattern = options.policy != MatchPolicy::Exact;
+        if by_pattern && party.patterns >= self.limits.patterns {
+            return Err(RegisterError::TooManyPatterns(self.limits.patterns));
+        }
         let registration = registrations.add(callee, procedure, options)?;
+        party.patterns += usize::from(by_pattern);
         party.registered.insert(registration);
         self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
         Ok(())
@@ -146,13 +154,15 @@ impl Dealer {
         if !party.registered.remove(&unregister.registration) {
             return Err(UnregisterError);
         }
+        party.patterns -= usize::from(registrations.is_pattern(unregister.registration));
         registrations.remove(callee.id, unregister.registration);
         self.confirm(callee, &Reply::Unregistered { request: unregister.request }, batch);
         Ok(())
     }
 
-    /// Passes a call on to a callee. Pattern registrations count where `patterns` says so;
-    /// `chance` is any number, another one each time.
+    /// Passes a call on to a callee. Callees of pattern registrations count where `may_offer`
+    /// says so; it is asked under the lock and must be quick. `chance` is any number, another one
+    /// each time.
     ///
     /// # Errors
     /// [`CallError`]; nothing is queued then, and the caller is to be told.
@@ -160,13 +170,13 @@ impl Dealer {
         &self,
         caller: &Arc<Session>,
         call: &Call,
-        patterns: bool,
+        may_offer: impl Fn(&Session) -> bool,
         chance: u64,
         batch: &mut Batch,
     ) -> Result<(), CallError> {
         let mut state = self.lock();
         let State { registrations, parties } = &mut *state;
-        let chosen = registrations.choose(&call.procedure, patterns, chance);
+        let chosen = registrations.choose(&call.procedure, may_offer, chance);
         let Chosen { registration, pattern, callee } = chosen.ok_or(CallError::NoSuchProcedure)?;
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
             return Err(CallError::LongId);
@@ -178,8 +188,8 @@ impl Dealer {
         if waiting.len() >= MOST_CALLS {
             return Err(CallError::TooMany);
         }
-        let progress =
-            call.options.receive_progress && callee.session.features.progressive_call_results;
+        // Not every callee that gives results in parts announces it: Wampy announces nothing.
+        let progress = call.options.receive_progress;
         let handling = parties.entry(callee.session.id).or_default();
         let request = handling.next_invocation();
         let pending = Pending { caller: Arc::clone(caller), call: call.request.clone(), progress };
@@ -222,7 +232,8 @@ impl Dealer {
     pub fn fail(&self, callee: &Session, error: &Error, batch: &mut Batch) {
         let mut state = self.lock();
         if let Some(Pending { caller, call, .. }) = state.take(callee.id, error.request) {
-            let reply = Reply::CallError { call: &call, uri: &error.uri, payload: &error.payload };
+            let Error { details, uri, payload, .. } = error;
+            let reply = Reply::CallError { call: &call, uri, details, payload };
             let passed = self.pass(&caller, &reply, batch);
             self.tell_if_refused(passed, &caller, &call, batch);
         }

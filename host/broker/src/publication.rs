@@ -37,9 +37,8 @@ pub struct Publication<'a> {
     pub filter: Option<&'a ReceiverFilter>,
     /// What the topic's handler allows; both must admit a receiver.
     pub narrowed: Option<&'a ReceiverFilter>,
-    /// Whether prefix and wildcard subscriptions receive it: not on topics whose subscribers are
-    /// checked one by one.
-    pub patterns: bool,
+    /// Who receives it by a prefix or wildcard subscription.
+    pub patterns: PatternAudience<'a>,
     /// Args and kwargs.
     pub payload: &'a Payload,
 }
@@ -61,6 +60,29 @@ pub struct TooLarge {
 /// deal less: the worst is CBOR's empty byte string, whose 1 byte is 9 in JSON.
 const MAX_GROWTH: usize = 16;
 
+/// The sessions that receive a topic's events by a prefix or wildcard subscription. It is judged
+/// for the topic at each publication, so that a reload takes effect on subscriptions that are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatternAudience<'a> {
+    /// No session: subscribers of the topic are checked one by one.
+    Nobody,
+    /// Every session.
+    Everybody,
+    /// Sessions with any of these roles.
+    Roles(&'a [String]),
+}
+
+impl PatternAudience<'_> {
+    /// Whether the session is among them.
+    pub(crate) fn admits(self, session: &Session) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Everybody => true,
+            Self::Roles(roles) => roles.iter().any(|role| session.identity.roles.contains(role)),
+        }
+    }
+}
+
 /// What a publication came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -71,6 +93,11 @@ pub struct Report {
 }
 
 impl Publication<'_> {
+    /// Whether the session receives it by this subscription.
+    pub(crate) fn reaches(&self, subscription: &Subscription, session: &Session) -> bool {
+        (!subscription.pattern || self.patterns.admits(session)) && self.admits(session)
+    }
+
     /// Whether the session may have it. WAMP v2 specification, section "Subscriber Black- and
     /// Whitelisting": in every list of eligible receivers, and in none of excluded ones.
     pub(crate) fn admits(&self, session: &Session) -> bool {

@@ -12,20 +12,28 @@ use indexmap::IndexSet;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
-use crate::publication::{Frames, Framing, Publication, Report, TooLarge};
+use crate::publication::{Frames, Framing, PatternAudience, Publication, Report, TooLarge};
 use crate::session::{Batch, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
-use crate::uris::Key;
+use crate::uris::{Key, RealmFull};
 
 /// A realm: sessions that can reach each other.
 pub struct Realm {
     name: String,
     framing: Framing,
-    /// How many subscriptions a session may hold.
-    max_subscriptions: usize,
+    limits: SessionLimits,
     /// Reads are deliveries and look-ups, writes are joins, leaves and changes of subscriptions.
     /// Under it only outbox locks are taken.
     state: RwLock<State>,
+}
+
+/// Limits of one session. Registrations have the same ones as subscriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Subscriptions, patterns among them.
+    pub subscriptions: usize,
+    /// Prefix and wildcard subscriptions.
+    pub patterns: usize,
 }
 
 #[derive(Default)]
@@ -37,6 +45,8 @@ struct State {
 struct Member {
     session: Arc<Session>,
     subscribed: IndexSet<SubscriptionId>,
+    /// Prefixes and wildcards among them.
+    patterns: usize,
 }
 
 /// Why a session cannot subscribe.
@@ -48,6 +58,12 @@ pub enum SubscribeError {
     /// It has as many subscriptions as one may hold.
     #[error("the session already holds {0} subscriptions, as many as one may")]
     TooMany(usize),
+    /// It has as many pattern subscriptions as one may hold.
+    #[error("the session already holds {0} pattern subscriptions (limits.patterns = {0})")]
+    TooManyPatterns(usize),
+    /// The realm has as many wildcards as it may hold.
+    #[error(transparent)]
+    RealmFull(#[from] RealmFull),
 }
 
 /// Why a session cannot unsubscribe.
@@ -68,8 +84,8 @@ pub struct Revoked {
 
 impl Realm {
     /// An empty realm.
-    pub fn new(name: String, framing: Framing, max_subscriptions: usize) -> Self {
-        Self { name, framing, max_subscriptions, state: RwLock::default() }
+    pub fn new(name: String, framing: Framing, limits: SessionLimits) -> Self {
+        Self { name, framing, limits, state: RwLock::default() }
     }
 
     /// Its name, a URI.
@@ -82,14 +98,15 @@ impl Realm {
         self.framing.max_bytes
     }
 
-    /// How many subscriptions a session may hold.
-    pub fn max_subscriptions(&self) -> usize {
-        self.max_subscriptions
+    /// The limits of each session.
+    pub fn limits(&self) -> SessionLimits {
+        self.limits
     }
 
     /// Makes the session a member.
     pub fn join(&self, session: &Arc<Session>) {
-        let member = Member { session: Arc::clone(session), subscribed: IndexSet::new() };
+        let member =
+            Member { session: Arc::clone(session), subscribed: IndexSet::new(), patterns: 0 };
         self.write().members.insert(session.id, member);
     }
 
@@ -125,10 +142,15 @@ impl Realm {
         let State { members, subscriptions } = &mut *state;
         let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
         let known = subscriptions.id(uri, policy).is_some_and(|id| member.subscribed.contains(&id));
-        if !known && member.subscribed.len() >= self.max_subscriptions {
-            return Err(SubscribeError::TooMany(self.max_subscriptions));
+        let by_pattern = policy != MatchPolicy::Exact;
+        if !known && member.subscribed.len() >= self.limits.subscriptions {
+            return Err(SubscribeError::TooMany(self.limits.subscriptions));
         }
-        let subscribed = subscriptions.add(&member.session, uri, policy);
+        if !known && by_pattern && member.patterns >= self.limits.patterns {
+            return Err(SubscribeError::TooManyPatterns(self.limits.patterns));
+        }
+        let subscribed = subscriptions.add(&member.session, uri, policy)?;
+        member.patterns += usize::from(!known && by_pattern);
         member.subscribed.insert(subscribed.id);
         if let Some(frame) = acknowledge(subscribed.id) {
             member.session.reply(frame, batch);
@@ -197,10 +219,12 @@ impl Realm {
         let state = self.read();
         let subscriptions = &state.subscriptions;
         let exact = subscriptions.exact(publication.topic);
-        let patterns: Vec<_> = if publication.patterns {
-            subscriptions.patterns(publication.topic).collect()
-        } else {
+        let patterns: Vec<_> = if publication.patterns == PatternAudience::Nobody {
             Vec::new()
+        } else {
+            let (patterns, steps) = subscriptions.patterns(publication.topic);
+            batch.add_work(steps);
+            patterns.collect()
         };
         let audiences = || exact.into_iter().chain(patterns.iter().copied());
         let mut report = Report::default();
@@ -321,8 +345,9 @@ fn fan_out(
     batch: &mut Batch,
     report: &mut Report,
 ) {
+    batch.add_work(subscription.len());
     for session in subscription.subscribers() {
-        if !publication.admits(session) {
+        if !publication.reaches(subscription, session) {
             continue;
         }
         if session.deliver(frames.get(session.dialect), batch) {
@@ -340,7 +365,8 @@ fn check(
     subscription: &Subscription,
     frames: &mut Frames<'_>,
 ) -> Result<(), TooLarge> {
-    let receivers = subscription.subscribers().filter(|session| publication.admits(session));
+    let reached = |session: &&Arc<Session>| publication.reaches(subscription, session);
+    let receivers = subscription.subscribers().filter(reached);
     receivers.map(|session| session.dialect).try_for_each(|dialect| frames.check(dialect))
 }
 
@@ -352,6 +378,7 @@ impl State {
             return None;
         }
         let key = self.subscriptions.key(subscription)?.clone();
+        member.patterns -= usize::from(key.policy != MatchPolicy::Exact);
         self.subscriptions.remove(session, &key);
         Some(key)
     }

@@ -11,7 +11,7 @@ use jackfield_wamp::message::{InvocationPolicy, RegisterOptions};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::session::Session;
-use crate::uris::{Key, UriTable};
+use crate::uris::{Key, RealmFull, UriTable};
 
 /// The registrations of one realm.
 #[derive(Default)]
@@ -48,6 +48,30 @@ pub(crate) struct Chosen {
     pub(crate) callee: Callee,
 }
 
+impl Registration {
+    /// The callee, of those that count, that the policy names.
+    fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<Chosen> {
+        let Self { id, invoke, pattern, callees, turns } = self;
+        let candidates = || callees.iter().filter(|callee| counts(&callee.session));
+        let count = candidates().count();
+        let place = match invoke {
+            InvocationPolicy::Single | InvocationPolicy::First => 0,
+            InvocationPolicy::Last => count.saturating_sub(1),
+            InvocationPolicy::RoundRobin => {
+                let turn = turns.get();
+                let place = turn.checked_rem(count)?;
+                turns.set(turn.wrapping_add(1));
+                place
+            }
+            InvocationPolicy::Random => {
+                usize::try_from(chance.checked_rem(count as u64)?).unwrap_or_default()
+            }
+        };
+        let callee = candidates().nth(place)?.clone();
+        Some(Chosen { registration: *id, pattern: *pattern, callee })
+    }
+}
+
 /// Why a session cannot register a procedure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
@@ -63,6 +87,12 @@ pub enum RegisterError {
     /// It has as many registrations as one may hold.
     #[error("the session already holds {0} registrations, as many as one may")]
     TooMany(usize),
+    /// It has as many pattern registrations as one may hold.
+    #[error("the session already holds {0} pattern registrations (limits.patterns = {0})")]
+    TooManyPatterns(usize),
+    /// The realm has as many wildcards as it may hold.
+    #[error(transparent)]
+    RealmFull(#[from] RealmFull),
 }
 
 impl Registrations {
@@ -88,6 +118,7 @@ impl Registrations {
             registration.callees.push(callee);
             return Ok(registration.id);
         }
+        self.table.check_room(policy)?;
         let id = self.next_id();
         let key = Key { policy, uri: uri.into() };
         self.by_id.insert(id, key.clone());
@@ -96,6 +127,11 @@ impl Registrations {
             Registration { id, invoke, pattern, callees: vec![callee], turns: Cell::default() };
         self.table.insert(key, registration);
         Ok(id)
+    }
+
+    /// Whether the registration is one of a prefix or a wildcard.
+    pub(crate) fn is_pattern(&self, id: RegistrationId) -> bool {
+        self.by_id.get(&id).is_some_and(|key| key.policy != MatchPolicy::Exact)
     }
 
     /// Takes the session out; the last one takes the registration along. Whether it was in.
@@ -112,29 +148,22 @@ impl Registrations {
         after < before
     }
 
-    /// Who is to answer a call: of the most specific registration that the procedure meets, the
-    /// callee that its policy names. Patterns count only where the host says so; `chance` is any
-    /// number, another one each time.
-    pub(crate) fn choose(&self, procedure: &str, patterns: bool, chance: u64) -> Option<Chosen> {
-        let exact = self.table.exact(procedure);
-        let by_pattern = || self.table.patterns(procedure).next().filter(|_| patterns);
-        let registration = exact.or_else(by_pattern)?;
-        let Registration { id, invoke, pattern, callees, turns } = registration;
-        let place = match invoke {
-            InvocationPolicy::Single | InvocationPolicy::First => 0,
-            InvocationPolicy::Last => callees.len().saturating_sub(1),
-            InvocationPolicy::RoundRobin => {
-                let turn = turns.get();
-                turns.set(turn.wrapping_add(1));
-                turn.checked_rem(callees.len())?
-            }
-            InvocationPolicy::Random => {
-                let chance = chance.checked_rem(callees.len() as u64)?;
-                usize::try_from(chance).unwrap_or_default()
-            }
-        };
-        let callee = callees.get(place)?.clone();
-        Some(Chosen { registration: *id, pattern: *pattern, callee })
+    /// The callee that is to answer a call: of the most specific registration that the procedure
+    /// meets, the one that the registration's policy names. A callee counts by a pattern only where
+    /// it may offer this procedure by name (`may_offer`), so that a session which may not offer it
+    /// neither reads its calls nor keeps them from one that may. `chance` is any number, another
+    /// one each time.
+    pub(crate) fn choose(
+        &self,
+        procedure: &str,
+        may_offer: impl Fn(&Session) -> bool,
+        chance: u64,
+    ) -> Option<Chosen> {
+        if let Some(exact) = self.table.exact(procedure) {
+            return exact.choose(|_| true, chance);
+        }
+        let (mut patterns, _steps) = self.table.patterns(procedure);
+        patterns.find_map(|registration| registration.choose(&may_offer, chance))
     }
 
     /// Every procedure that is registered by name.

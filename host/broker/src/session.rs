@@ -24,7 +24,6 @@ pub trait Link: Send + Sync {
 
 /// What a client has announced that it can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are features of the specification")]
 pub struct Features {
     /// It understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
     pub subscription_revocation: bool,
@@ -32,8 +31,6 @@ pub struct Features {
     pub registration_revocation: bool,
     /// As a callee, it understands INTERRUPT.
     pub call_canceling: bool,
-    /// As a callee, it gives results before the last.
-    pub progressive_call_results: bool,
 }
 
 impl Features {
@@ -43,7 +40,6 @@ impl Features {
             subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
             registration_revocation: hello.announces("callee", "registration_revocation"),
             call_canceling: hello.announces("callee", "call_canceling"),
-            progressive_call_results: hello.announces("callee", "progressive_call_results"),
         }
     }
 }
@@ -132,9 +128,21 @@ pub struct Batch {
     crowded: Vec<Arc<Session>>,
     /// A receiver that was met when all outboxes together held more than they may.
     overload: Option<Arc<Session>>,
+    work: usize,
 }
 
 impl Batch {
+    /// Counts the subscribers that publications looked at, whether they received the event or not,
+    /// and the steps of looking for patterns: a measure of how long a task has kept its thread.
+    pub fn work(&self) -> usize {
+        self.work
+    }
+
+    /// Adds to [`work`](Self::work).
+    pub(crate) fn add_work(&mut self, steps: usize) {
+        self.work = self.work.wrapping_add(steps);
+    }
+
     /// Takes on what a push asks for. Whether the frame was accepted.
     pub(crate) fn note(&mut self, session: &Arc<Session>, pushed: Pushed) -> bool {
         match pushed {

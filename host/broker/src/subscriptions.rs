@@ -8,7 +8,7 @@ use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::session::Session;
-use crate::uris::{Key, UriTable};
+use crate::uris::{Key, RealmFull, UriTable};
 
 /// What a subscribe came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,23 +55,27 @@ impl Subscription {
 
 impl Subscriptions {
     /// Makes the session a subscriber. Idempotent.
+    ///
+    /// # Errors
+    /// [`RealmFull`]; nothing is changed then.
     pub(crate) fn add(
         &mut self,
         session: &Arc<Session>,
         uri: &str,
         policy: MatchPolicy,
-    ) -> Subscribed {
+    ) -> Result<Subscribed, RealmFull> {
         if let Some(subscription) = self.table.get_mut(uri, policy) {
             let new = subscription.subscribers.insert(session.id, Arc::clone(session)).is_none();
-            return Subscribed { id: subscription.id, new };
+            return Ok(Subscribed { id: subscription.id, new });
         }
+        self.table.check_room(policy)?;
         let id = self.next_id();
         let key = Key { policy, uri: uri.into() };
         let mut subscription = Subscription::new(id, policy);
         subscription.subscribers.insert(session.id, Arc::clone(session));
         self.by_id.insert(id, key.clone());
         self.table.insert(key, subscription);
-        Subscribed { id, new: true }
+        Ok(Subscribed { id, new: true })
     }
 
     /// Takes the session out; the last one takes the subscription along. Whether it was in.
@@ -95,8 +99,11 @@ impl Subscriptions {
         self.table.exact_uris()
     }
 
-    /// The prefix and wildcard subscriptions that a topic matches.
-    pub(crate) fn patterns<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Subscription> {
+    /// The prefix and wildcard subscriptions that a topic matches, and the steps of finding them.
+    pub(crate) fn patterns<'a>(
+        &'a self,
+        topic: &'a str,
+    ) -> (impl Iterator<Item = &'a Subscription>, usize) {
         self.table.patterns(topic)
     }
 
@@ -156,11 +163,14 @@ mod tests {
     fn subscribers_share_a_subscription_and_the_last_takes_it_along() {
         let mut table = Subscriptions::default();
         let (one, two) = (session(1), session(2));
-        let first = table.add(&one, "a", MatchPolicy::Exact);
+        let first = table.add(&one, "a", MatchPolicy::Exact).unwrap();
         assert!(first.new);
-        assert_eq!(table.add(&one, "a", MatchPolicy::Exact), Subscribed { new: false, ..first });
-        assert_eq!(table.add(&two, "a", MatchPolicy::Exact), Subscribed { new: true, ..first });
-        assert_ne!(table.add(&two, "a", MatchPolicy::Prefix).id, first.id);
+        assert_eq!(
+            table.add(&one, "a", MatchPolicy::Exact),
+            Ok(Subscribed { new: false, ..first })
+        );
+        assert_eq!(table.add(&two, "a", MatchPolicy::Exact), Ok(Subscribed { new: true, ..first }));
+        assert_ne!(table.add(&two, "a", MatchPolicy::Prefix).unwrap().id, first.id);
         let key = Key { policy: MatchPolicy::Exact, uri: "a".into() };
         assert!(table.remove(one.id, &key));
         assert_eq!(table.exact("a").unwrap().len(), 1);

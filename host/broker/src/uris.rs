@@ -1,10 +1,12 @@
 //! Values by URI and match policy, and which of them a concrete URI meets: what subscriptions and
 //! registrations have in common.
 //!
-//! A concrete URI finds its exact value by one look-up, those of prefixes by one look-up for each
-//! prefix length in use, and those of wildcards by one for each set of components that is left open
-//! by some pattern with as many components. WAMP v2 specification, sections "Pattern-based
-//! Subscriptions" and "Pattern-based Registrations".
+//! A concrete URI finds its exact value by one look-up, and those of prefixes by one look-up for
+//! each prefix length in use. Wildcards are a tree by component, in which each node has at most one
+//! branch for a component's text and one that meets any: a URI visits no more nodes than the
+//! wildcards have components together, [`MAX_WILDCARDS`] × [`MAX_WILDCARD_COMPONENTS`] at most, and
+//! two look-ups for each. WAMP v2 specification, sections "Pattern-based Subscriptions" and
+//! "Pattern-based Registrations".
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,13 +19,31 @@ pub(crate) struct UriTable<V> {
     prefix: HashMap<Arc<str>, V>,
     /// How many prefixes there are of each length in bytes.
     prefix_lengths: BTreeMap<usize, usize>,
-    /// By the number of components, then by which of them are open. Of two patterns that a URI
-    /// meets, the one whose first open component comes later is the first.
-    wildcard: HashMap<usize, BTreeMap<Mask, HashMap<Arc<str>, V>>>,
+    wildcard: Node<V>,
+    /// How many wildcards there are.
+    wildcards: usize,
 }
 
-/// Which components of a wildcard pattern are empty, and so meet any.
-type Mask = Box<[bool]>;
+/// Components of the longest wildcard. URIs in use have less than ten.
+pub const MAX_WILDCARD_COMPONENTS: usize = 16;
+
+/// Different wildcards that a table holds. Whoever shares one takes no further place.
+const MAX_WILDCARDS: usize = 10_000;
+
+/// Why a realm takes no further wildcard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the realm already holds {MAX_WILDCARDS} different wildcards")]
+pub struct RealmFull;
+
+/// The wildcards that begin with the same components.
+struct Node<V> {
+    /// The wildcard that ends here.
+    value: Option<V>,
+    /// Those that go on with a component's text.
+    texts: HashMap<Box<str>, Node<V>>,
+    /// Those that go on with an open component, which meets any.
+    open: Option<Box<Node<V>>>,
+}
 
 /// Names a value in its table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +67,8 @@ impl<V> UriTable<V> {
                 }
             }
             MatchPolicy::Wildcard => {
-                let tables = self.wildcard.entry(components(&uri)).or_default();
-                tables.entry(mask(&uri)).or_default().insert(uri, value);
+                let new = self.wildcard.insert(uri.split('.'), value).is_none();
+                self.wildcards += usize::from(new);
             }
         }
     }
@@ -68,19 +88,20 @@ impl<V> UriTable<V> {
                 Some(gone)
             }
             MatchPolicy::Wildcard => {
-                let (length, mask) = (components(&key.uri), mask(&key.uri));
-                let tables = self.wildcard.get_mut(&length)?;
-                let table = tables.get_mut(&mask)?;
-                let gone = table.remove(&key.uri);
-                if table.is_empty() {
-                    tables.remove(&mask);
-                }
-                if tables.is_empty() {
-                    self.wildcard.remove(&length);
-                }
-                gone
+                let gone = self.wildcard.remove(key.uri.split('.'))?;
+                self.wildcards -= 1;
+                Some(gone)
             }
         }
+    }
+
+    /// Whether the table takes another value of this policy.
+    ///
+    /// # Errors
+    /// [`RealmFull`]
+    pub(crate) fn check_room(&self, policy: MatchPolicy) -> Result<(), RealmFull> {
+        let full = policy == MatchPolicy::Wildcard && self.wildcards >= MAX_WILDCARDS;
+        if full { Err(RealmFull) } else { Ok(()) }
     }
 
     /// The value of a URI or pattern.
@@ -88,7 +109,7 @@ impl<V> UriTable<V> {
         match policy {
             MatchPolicy::Exact => self.exact.get(uri),
             MatchPolicy::Prefix => self.prefix.get(uri),
-            MatchPolicy::Wildcard => self.wildcard.get(&components(uri))?.get(&mask(uri))?.get(uri),
+            MatchPolicy::Wildcard => self.wildcard.get(uri.split('.')),
         }
     }
 
@@ -97,9 +118,7 @@ impl<V> UriTable<V> {
         match policy {
             MatchPolicy::Exact => self.exact.get_mut(uri),
             MatchPolicy::Prefix => self.prefix.get_mut(uri),
-            MatchPolicy::Wildcard => {
-                self.wildcard.get_mut(&components(uri))?.get_mut(&mask(uri))?.get_mut(uri)
-            }
+            MatchPolicy::Wildcard => self.wildcard.get_mut(uri.split('.')),
         }
     }
 
@@ -114,28 +133,36 @@ impl<V> UriTable<V> {
     }
 
     /// The values of patterns that the URI meets, the most specific first: prefixes by their
-    /// length, then wildcards.
-    pub(crate) fn patterns<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = &'a V> {
+    /// length, then wildcards. Also the number of look-ups that it takes.
+    pub(crate) fn patterns<'a>(&'a self, uri: &'a str) -> (impl Iterator<Item = &'a V>, usize) {
         let prefixes = self
             .prefix_lengths
             .keys()
             .rev()
             .filter_map(move |&length| uri.get(..length))
             .filter_map(|head| self.prefix.get(head));
-        // Splitting the URI is left out where there is nothing to compare it with.
-        let tables =
-            if self.wildcard.is_empty() { None } else { self.wildcard.get(&components(uri)) };
-        let wildcards = tables
-            .into_iter()
-            .flatten()
-            .filter_map(move |(mask, table)| table.get(opened(uri, mask).as_str()));
-        prefixes.chain(wildcards)
+        let (wildcards, visited) = self.wildcards(uri);
+        (prefixes.chain(wildcards), self.prefix_lengths.len() + visited)
+    }
+
+    /// The values of wildcards that the URI meets, the most specific first, and the number of
+    /// nodes that were visited.
+    fn wildcards<'a>(&'a self, uri: &'a str) -> (Vec<&'a V>, usize) {
+        let (mut found, mut visited) = (Vec::new(), 0);
+        // Splitting the URI is left out where there is nothing to compare it with, or where it is
+        // longer than any wildcard.
+        let count = || uri.split('.').take(MAX_WILDCARD_COMPONENTS + 1).count();
+        if self.wildcards > 0 && count() <= MAX_WILDCARD_COMPONENTS {
+            self.wildcard.find(uri.split('.'), &mut found, &mut visited);
+        }
+        (found, visited)
     }
 
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { exact, prefix, prefix_lengths, wildcard } = self;
-        exact.is_empty() && prefix.is_empty() && prefix_lengths.is_empty() && wildcard.is_empty()
+        let Self { exact, prefix, prefix_lengths, wildcard, wildcards } = self;
+        let nothing = exact.is_empty() && prefix.is_empty() && prefix_lengths.is_empty();
+        nothing && wildcard.is_empty() && *wildcards == 0
     }
 }
 
@@ -145,31 +172,98 @@ impl<V> Default for UriTable<V> {
             exact: HashMap::new(),
             prefix: HashMap::new(),
             prefix_lengths: BTreeMap::new(),
-            wildcard: HashMap::new(),
+            wildcard: Node::default(),
+            wildcards: 0,
         }
     }
 }
 
-fn components(uri: &str) -> usize {
-    uri.bytes().filter(|&byte| byte == b'.').count() + 1
-}
-
-fn mask(pattern: &str) -> Mask {
-    pattern.split('.').map(str::is_empty).collect()
-}
-
-/// The pattern of that mask which the URI meets: the URI with those components left empty.
-fn opened(uri: &str, mask: &[bool]) -> String {
-    let mut pattern = String::with_capacity(uri.len());
-    for (number, (component, &open)) in uri.split('.').zip(mask).enumerate() {
-        if number > 0 {
-            pattern.push('.');
-        }
-        if !open {
-            pattern.push_str(component);
+impl<V> Node<V> {
+    /// Adds a value, and returns the one that was there. Recursions here end, as wildcards are
+    /// short.
+    fn insert<'u>(&mut self, mut uri: impl Iterator<Item = &'u str>, value: V) -> Option<V> {
+        match uri.next() {
+            None => self.value.replace(value),
+            Some("") => self.open.get_or_insert_default().insert(uri, value),
+            Some(text) => self.texts.entry(text.into()).or_default().insert(uri, value),
         }
     }
-    pattern
+
+    /// Takes a value out, and the nodes that lead to nothing else.
+    fn remove<'u>(&mut self, mut uri: impl Iterator<Item = &'u str>) -> Option<V> {
+        match uri.next() {
+            None => self.value.take(),
+            Some("") => {
+                let open = self.open.as_mut()?;
+                let gone = open.remove(uri);
+                if open.is_empty() {
+                    self.open = None;
+                }
+                gone
+            }
+            Some(text) => {
+                let node = self.texts.get_mut(text)?;
+                let gone = node.remove(uri);
+                if node.is_empty() {
+                    self.texts.remove(text);
+                }
+                gone
+            }
+        }
+    }
+
+    fn get<'u>(&self, uri: impl Iterator<Item = &'u str>) -> Option<&V> {
+        let mut node = self;
+        for component in uri {
+            node = match component {
+                "" => node.open.as_deref()?,
+                text => node.texts.get(text)?,
+            };
+        }
+        node.value.as_ref()
+    }
+
+    fn get_mut<'u>(&mut self, uri: impl Iterator<Item = &'u str>) -> Option<&mut V> {
+        let mut node = self;
+        for component in uri {
+            node = match component {
+                "" => node.open.as_deref_mut()?,
+                text => node.texts.get_mut(text)?,
+            };
+        }
+        node.value.as_mut()
+    }
+
+    /// Finds the values of all wildcards that the URI meets. Of two of them, the one whose first
+    /// open component comes later is found first.
+    fn find<'a, 'u>(
+        &'a self,
+        mut uri: impl Iterator<Item = &'u str> + Clone,
+        found: &mut Vec<&'a V>,
+        visited: &mut usize,
+    ) {
+        *visited += 1;
+        let Some(component) = uri.next() else {
+            found.extend(&self.value);
+            return;
+        };
+        if let Some(node) = self.texts.get(component) {
+            node.find(uri.clone(), found, visited);
+        }
+        if let Some(node) = &self.open {
+            node.find(uri, found, visited);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.value.is_none() && self.texts.is_empty() && self.open.is_none()
+    }
+}
+
+impl<V> Default for Node<V> {
+    fn default() -> Self {
+        Self { value: None, texts: HashMap::new(), open: None }
+    }
 }
 
 #[cfg(test)]
@@ -186,7 +280,7 @@ mod tests {
             table.insert(key(pattern), pattern.0.to_owned());
         }
         let found: Vec<&str> =
-            table.exact(uri).into_iter().chain(table.patterns(uri)).map(String::as_str).collect();
+            table.exact(uri).into_iter().chain(table.patterns(uri).0).map(String::as_str).collect();
         assert_eq!(found, expect, "{uri} among {patterns:?}");
         for pattern in patterns {
             assert_eq!(table.get(pattern.0, pattern.1).map(String::as_str), Some(pattern.0));
@@ -222,6 +316,41 @@ mod tests {
         check(&specified, "a1.b2.x.c4.d5", &order);
     }
 
+    /// Wildcards that share the topic's beginning in every way, and end in something else.
+    #[test]
+    fn bounds_the_steps_of_the_worst_wildcards() {
+        let mut table = UriTable::default();
+        let topic = vec!["a"; MAX_WILDCARD_COMPONENTS].join(".");
+        let mut masks = 0_usize;
+        while table.check_room(Wildcard).is_ok() {
+            let component = |place: usize| if masks >> place & 1 == 0 { "a" } else { "" };
+            let mut parts: Vec<_> = (1..MAX_WILDCARD_COMPONENTS).map(component).collect();
+            parts.push("b");
+            table.insert(Key { policy: Wildcard, uri: parts.join(".").into() }, masks);
+            masks += 1;
+        }
+        let (mut found, steps) = table.patterns(&topic);
+        assert!(found.next().is_none());
+        assert!(steps <= 4 * MAX_WILDCARDS, "{steps} steps");
+        let long = vec!["a"; 500].join(".");
+        assert_eq!(table.patterns(&long).1, 0, "it is longer than any wildcard");
+    }
+
+    #[test]
+    fn refuses_wildcards_past_the_limit() {
+        let mut table = UriTable::default();
+        for number in 0..MAX_WILDCARDS {
+            assert_eq!(table.check_room(Wildcard), Ok(()));
+            let key = Key { policy: Wildcard, uri: format!("a..{number}").into() };
+            table.insert(key, number);
+        }
+        assert_eq!(table.check_room(Wildcard), Err(RealmFull));
+        assert_eq!(table.check_room(Prefix), Ok(()));
+        let key = Key { policy: Wildcard, uri: "a..7".into() };
+        assert_eq!(table.remove(&key), Some(7));
+        assert_eq!(table.check_room(Wildcard), Ok(()));
+    }
+
     /// WAMP v2 specification, section "Pattern-based Subscriptions", word for word.
     fn meets(pattern: &str, policy: MatchPolicy, uri: &str) -> bool {
         let (want, have): (Vec<_>, Vec<_>) =
@@ -248,7 +377,7 @@ mod tests {
                 let key = Key { policy: policies[*policy], uri: uri.as_str().into() };
                 table.insert(key, uri.clone());
             }
-            let found = table.exact(&uri).into_iter().chain(table.patterns(&uri));
+            let found = table.exact(&uri).into_iter().chain(table.patterns(&uri).0);
             let mut found: Vec<_> = found.cloned().collect();
             let expected = patterns.iter().filter(|(it, policy)| meets(it, policies[*policy], &uri));
             let mut expected: Vec<_> = expected.map(|(uri, _)| uri.clone()).collect();

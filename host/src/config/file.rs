@@ -67,6 +67,7 @@ struct WrittenLimits {
     outbox: WrittenOutbox,
     publisher_delay: Option<Span>,
     subscriptions: Option<NonZeroUsize>,
+    patterns: Option<NonZeroUsize>,
     connections: Option<NonZeroUsize>,
 }
 
@@ -215,6 +216,7 @@ impl WrittenLimits {
         set_count(&mut limits.outbox.frames, self.outbox.messages);
         set_span(&mut limits.publisher_delay, self.publisher_delay);
         set_count(&mut limits.subscriptions, self.subscriptions);
+        set_count(&mut limits.patterns, self.patterns);
         set_count(&mut limits.connections, self.connections);
     }
 }

@@ -126,11 +126,12 @@ impl Dispatch {
         call: &Call,
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
-        // Who registers a pattern is not asked what for, and nobody answers in the router's name.
-        let guarded = self.listed(routed, Action::Register).is_some();
-        let patterns = !guarded && !uri::is_reserved(&call.procedure);
+        // A pattern names no procedure: its callee is judged at each call. No client answers in
+        // the router's name.
+        let reserved = uri::is_reserved(&call.procedure);
+        let may_offer = |callee: &Session| !reserved && self.may(routed, Action::Register, callee);
         let chance = fastrand::u64(..);
-        let passed = self.dealer.call(from, call, patterns, chance, batch);
+        let passed = self.dealer.call(from, call, may_offer, chance, batch);
         passed.map_err(|error| match (error, routed) {
             (CallError::NoSuchProcedure, Some(routed)) => {
                 Refusal::not_callable(from.dialect, &routed.route.name)

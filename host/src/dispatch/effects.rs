@@ -86,6 +86,7 @@ impl Dispatch {
         event: &Event,
         deliver: impl FnOnce(Publication<'_>) -> Result<(), TooLarge>,
     ) {
+        let routed = generation.find(topic);
         let delivered = payload(event).and_then(|payload| {
             let delivered = deliver(Publication {
                 topic,
@@ -94,7 +95,7 @@ impl Dispatch {
                 except: None,
                 filter: None,
                 narrowed: None,
-                patterns: self.is_open(generation.find(topic).as_ref()),
+                patterns: self.pattern_audience(routed.as_ref()),
                 payload: &payload,
             });
             Ok(delivered?)

@@ -3,7 +3,7 @@
 //! What neither lists is open to everybody. Handlers may refuse what is allowed here, and are not
 //! asked about what is not.
 
-use jackfield_broker::Session;
+use jackfield_broker::{PatternAudience, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 
@@ -18,19 +18,39 @@ impl Dispatch {
         action: Action,
         session: &Session,
     ) -> Result<(), Refusal> {
-        let is_mine = |role: &String| session.identity.roles.contains(role);
-        if self.listed(routed, action).is_none_or(|roles| roles.iter().any(is_mine)) {
+        if self.may(routed, action, session) {
             Ok(())
         } else {
             Err(Refusal::not_allowed(action, routed.map(|it| &*it.route.name)))
         }
     }
 
-    /// Whether pattern subscriptions see the topic: not where subscribers are checked one by one.
-    pub(super) fn is_open(&self, routed: Option<&Routed<'_, '_>>) -> bool {
+    /// Whether the session has a role that may do this on a topic.
+    pub(super) fn may(
+        &self,
+        routed: Option<&Routed<'_, '_>>,
+        action: Action,
+        session: &Session,
+    ) -> bool {
+        let is_mine = |role: &String| session.identity.roles.contains(role);
+        self.listed(routed, action).is_none_or(|roles| roles.iter().any(is_mine))
+    }
+
+    /// The sessions that receive the topic's events by a pattern: those that may subscribe to it
+    /// by name. None where the handler has to be asked, because it is not asked about patterns.
+    pub(super) fn pattern_audience<'a>(
+        &'a self,
+        routed: Option<&Routed<'a, '_>>,
+    ) -> PatternAudience<'a> {
         let asks = routed.is_some_and(|it| it.handler.hooks().contains(Hook::Subscribe));
         let is_public = routed.is_some() || self.unrouted == Unrouted::Broadcast;
-        is_public && !asks && self.listed(routed, Action::Subscribe).is_none()
+        if asks || !is_public {
+            return PatternAudience::Nobody;
+        }
+        match self.listed(routed, Action::Subscribe) {
+            Some(roles) => PatternAudience::Roles(roles),
+            None => PatternAudience::Everybody,
+        }
     }
 
     /// The roles that may do it; none where everybody may.

@@ -3,8 +3,8 @@
 //!
 //! A procedure that a handler answers is nobody else's. Elsewhere the route decides who may
 //! register a procedure, and where no route is, whether clients may use what has none. A pattern
-//! is always accepted and is called only for procedures that anybody may register, as patterns of
-//! subscribers see open topics only.
+//! is accepted, and its callee is asked for the procedures that it may register by name: that is
+//! judged at each call, by the routes that are in force then.
 
 use std::sync::Arc;
 

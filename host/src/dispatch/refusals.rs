@@ -146,7 +146,7 @@ impl From<jackfield_sandbox::Refusal> for Refusal {
 
 impl From<SubscribeError> for Refusal {
     fn from(error: SubscribeError) -> Self {
-        Self::new(error_uri::NOT_AUTHORIZED, error.to_string())
+        Self::new(error_uri::UNAVAILABLE, error.to_string())
     }
 }
 
@@ -162,7 +162,9 @@ impl From<RegisterError> for Refusal {
             RegisterError::Again | RegisterError::Taken | RegisterError::SharedOtherwise(_) => {
                 error_uri::PROCEDURE_ALREADY_EXISTS
             }
-            RegisterError::TooMany(_) => error_uri::NOT_AUTHORIZED,
+            RegisterError::TooMany(_)
+            | RegisterError::TooManyPatterns(_)
+            | RegisterError::RealmFull(_) => error_uri::UNAVAILABLE,
         };
         Self::new(uri, error.to_string())
     }

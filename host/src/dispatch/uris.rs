@@ -1,6 +1,6 @@
 //! Which topics and patterns clients may name at all, before any route is looked for.
 
-use jackfield_broker::Session;
+use jackfield_broker::{MAX_WILDCARD_COMPONENTS, Session};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::uri::{self, MatchPolicy};
 
@@ -15,6 +15,13 @@ const MAX_BYTES: usize = 1024;
 pub(super) fn check(from: &Session, text: &str, policy: MatchPolicy) -> Result<(), Refusal> {
     if text.len() > MAX_BYTES {
         let message = format!("a topic has at most {MAX_BYTES} bytes, this one {}", text.len());
+        return Err(Refusal::invalid_uri(message));
+    }
+    let components = text.bytes().filter(|&byte| byte == b'.').count() + 1;
+    if policy == MatchPolicy::Wildcard && components > MAX_WILDCARD_COMPONENTS {
+        let message = format!(
+            "a wildcard has at most {MAX_WILDCARD_COMPONENTS} components, this one {components}"
+        );
         return Err(Refusal::invalid_uri(message));
     }
     match from.dialect {

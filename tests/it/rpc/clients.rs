@@ -59,9 +59,10 @@ async fn every_codec_calls_every_codec() {
             // And a failure.
             let request = send_call(&mut caller, echo, &json!({}), &json!([]));
             let invocation = offering.invocation().await;
-            offering.send(&json!([8, 68, invocation[1], {}, "com.sorry", ["no"], {"why": 1}]));
+            let details = json!({"trace": [1, {"deep": binary(&[0, 255])}]});
+            offering.send(&json!([8, 68, invocation[1], details, "com.sorry", ["no"], {"why": 1}]));
             let error = caller.message().await;
-            assert_eq!(error, json!([8, 48, request, {}, "com.sorry", ["no"], {"why": 1}]));
+            assert_eq!(error, json!([8, 48, request, details, "com.sorry", ["no"], {"why": 1}]));
         }
         let mut page = v1::Client::connect(server.addr).await;
         let answering = async {
@@ -103,7 +104,7 @@ guarded: { channel: 'guarded.{name}', handler: { callback: 'mute' }, allow: { re
     assert_eq!(refused(other.register("open/a", json!({})).await), taken);
     assert_eq!(refused(client.register("open/a", json!({})).await), taken);
 
-    // A pattern is accepted, and called only for what anybody may register.
+    // A pattern is accepted, and called only for what its callee may register by name.
     client.register("", json!({"match": "prefix"})).await.unwrap();
     client.register("open.", json!({"match": "wildcard"})).await.unwrap();
     for procedure in ["guarded.x", "nowhere", "wamp.session.count"] {
@@ -272,6 +273,62 @@ async fn a_reload_takes_registrations_away_from_those_who_may_not_register_any_m
     }
     send_call(&mut caller, "open/a", &json!({}), &json!([]));
     assert_eq!(offering.invocation().await[2], kept);
+}
+
+/// The roles of a held pattern's callee are judged at each call.
+#[tokio::test(flavor = "multi_thread")]
+async fn pattern_registrations_follow_the_roles_that_a_reload_changes() {
+    let site = Site::open();
+    let routes = |role: &str| {
+        format!(
+            "pat: {{ channel: 'com.pat.{{name}}', handler: {{ callback: 'mute' }}, \
+             allow: {{ register: [{role}] }} }}\n"
+        )
+    };
+    site.bundle("methods", &routes("anonymous"), &[build::guest("methods")]);
+    let server = Server::start(site.path());
+    let mut offering = callee(&server, Codec::Json).await;
+    let mut caller = join(&server, Codec::Json).await;
+    for (policy, pattern) in [("prefix", "com.pat."), ("wildcard", "com.pat.")] {
+        let registration = offering.register(pattern, json!({"match": policy})).await.unwrap();
+        for (role, called) in [("anonymous", true), ("staff", false), ("anonymous", true)] {
+            reloading(&server, || {
+                site.write(
+                    "methods/websocket_routing.yml",
+                    routes(role) + &format!("# {policy}\n"),
+                );
+            });
+            if called {
+                send_call(&mut caller, "com.pat.x", &json!({}), &json!([]));
+                let invocation = offering.invocation().await;
+                assert_eq!(invocation[3]["procedure"], "com.pat.x");
+                offering.send(&json!([70, invocation[1], {}, ["here"]]));
+                assert_eq!(caller.message().await[3], json!(["here"]), "{policy}");
+            } else {
+                let answer = call(&mut caller, "com.pat.x", json!([])).await;
+                assert_eq!(answer, Err(UNKNOWN.to_owned()), "{policy}");
+            }
+        }
+        offering.send(&json!([66, 9_000, registration]));
+        assert_eq!(offering.message().await, json!([67, 9_000]));
+    }
+}
+
+/// Wampy, for one, announces nothing.
+#[tokio::test]
+async fn results_in_parts_come_from_callees_that_announced_nothing() {
+    let (_site, server) = serve();
+    let mut offering = join(&server, Codec::Json).await;
+    let mut caller = join(&server, Codec::MsgPack).await;
+    offering.register("open/slow", json!({})).await.unwrap();
+    let request =
+        send_call(&mut caller, "open/slow", &json!({"receive_progress": true}), &json!([]));
+    let invocation = offering.invocation().await;
+    assert_eq!(invocation[3], json!({"receive_progress": true}));
+    offering.send(&json!([70, invocation[1], {"progress": true}, [1]]));
+    offering.send(&json!([70, invocation[1], {}, [2]]));
+    assert_eq!(caller.message().await, json!([50, request, {"progress": true}, [1]]));
+    assert_eq!(caller.message().await, json!([50, request, {}, [2]]));
 }
 
 #[tokio::test]

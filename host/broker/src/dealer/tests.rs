@@ -11,6 +11,7 @@ use crate::Identity;
 use crate::outbox::{Bounds, Outbox, Overflow};
 use crate::session::{Features, Link};
 
+const LIMITS: SessionLimits = SessionLimits { subscriptions: 3, patterns: 2 };
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 struct NoLink;
@@ -38,7 +39,6 @@ impl Bench {
             subscription_revocation: true,
             registration_revocation: true,
             call_canceling: true,
-            progressive_call_results: true,
         };
         let session = |(id, features, dialect)| {
             let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
@@ -50,7 +50,7 @@ impl Bench {
         let sessions =
             [(1, everything, V2), (2, everything, V2), (3, nothing, V2), (4, nothing, Dialect::V1)];
         let sessions = sessions.into_iter().map(session).collect();
-        Self { dealer: Dealer::new(encode, 1 << 20, 3), sessions, requests: 0 }
+        Self { dealer: Dealer::new(encode, 1 << 20, LIMITS), sessions, requests: 0 }
     }
 
     fn session(&self, number: usize) -> &Arc<Session> {
@@ -97,7 +97,7 @@ impl Bench {
         };
         let payload = Payload::from_json("[7]", "").unwrap();
         let call = Call { request: id, options, procedure: procedure.to_owned(), payload };
-        self.dealer.call(self.session(session), &call, true, 5, &mut Batch::default())?;
+        self.dealer.call(self.session(session), &call, |_| true, 5, &mut Batch::default())?;
         Ok(request.get())
     }
 
@@ -116,7 +116,7 @@ impl Bench {
         let error = Error {
             request_type: jackfield_wamp::message::Kind::Invocation,
             request: RequestId::new(invocation).unwrap(),
-            details: Dict::new(),
+            details: Dict::from_iter([("trace", "x")]),
             uri: "com.sorry".to_owned(),
             payload: Payload::from_json("[\"no\"]", "").unwrap(),
         };
@@ -184,7 +184,7 @@ fn a_call_goes_to_its_callee_and_the_answer_back() {
     bench.answer(1, 3, false);
     bench.check(4, &["[3,\"4\",[\"done\"]]"]);
     bench.fail(1, 1);
-    bench.check(2, &["[8,48,2,{},\"com.sorry\",[\"no\"]]"]);
+    bench.check(2, &["[8,48,2,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
     // Once answered is answered, and nobody answers for another.
     bench.answer(1, 1, false);
     bench.fail(1, 1);
@@ -193,7 +193,7 @@ fn a_call_goes_to_its_callee_and_the_answer_back() {
     bench.answer(2, 4, false);
     bench.check(2, &[]);
     bench.fail(1, 4);
-    bench.check(2, &["[8,48,5,{},\"com.sorry\",[\"no\"]]"]);
+    bench.check(2, &["[8,48,5,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
     assert_eq!(bench.call(2, "nothing"), Err(CallError::NoSuchProcedure));
     bench.check_empty();
 }
@@ -262,12 +262,44 @@ fn the_most_specific_registration_is_called() {
     let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
     let mut call = Call { request, options, procedure: "a.b.c".to_owned(), payload };
     let (dealer, caller, mut batch) = (&bench.dealer, bench.session(2), Batch::default());
-    let refused = dealer.call(caller, &call, false, 0, &mut batch);
+    let refused = dealer.call(caller, &call, |_| false, 0, &mut batch);
     assert_eq!(refused, Err(CallError::NoSuchProcedure));
     "a.b".clone_into(&mut call.procedure);
-    assert_eq!(dealer.call(caller, &call, false, 0, &mut batch), Ok(()));
-    assert_eq!(dealer.call(caller, &call, false, 0, &mut batch), Err(CallError::Repeated));
+    assert_eq!(dealer.call(caller, &call, |_| false, 0, &mut batch), Ok(()));
+    assert_eq!(dealer.call(caller, &call, |_| false, 0, &mut batch), Err(CallError::Repeated));
     bench.check_empty();
+}
+
+#[test]
+fn patterns_are_called_where_their_holders_may_offer() {
+    let mut bench = Bench::new();
+    let pattern = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
+    bench.register(1, "a.b", pattern(MatchPolicy::Prefix)).unwrap();
+    bench.register(2, "a", pattern(MatchPolicy::Prefix)).unwrap();
+    let payload = Payload::empty(Codec::Json);
+    let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
+    let call = Call { request, options, procedure: "a.b".to_owned(), payload };
+    let first = bench.session(1).id;
+    let mut batch = Batch::default();
+    // The longer prefix is another's, which may not offer this procedure: it hides nothing.
+    let may_offer = |callee: &Session| callee.id != first;
+    bench.dealer.call(bench.session(3), &call, may_offer, 0, &mut batch).unwrap();
+    bench.check(2, &["[68,1,2,{\"procedure\":\"a.b\"}]"]);
+    bench.check_empty();
+}
+
+#[test]
+fn bounds_the_pattern_registrations_of_a_session() {
+    let mut bench = Bench::new();
+    let pattern = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
+    let first = bench.register(1, "a", pattern(MatchPolicy::Prefix)).unwrap();
+    bench.register(1, "a", pattern(MatchPolicy::Wildcard)).unwrap();
+    let full = Err(RegisterError::TooManyPatterns(2));
+    assert_eq!(bench.register(1, "b", pattern(MatchPolicy::Prefix)), full);
+    bench.unregister(1, first).unwrap();
+    bench.told(1);
+    bench.register(1, "b", pattern(MatchPolicy::Prefix)).unwrap();
+    bench.offer(1, "b");
 }
 
 #[test]
@@ -284,12 +316,15 @@ fn results_before_the_last_reach_those_who_want_them() {
     bench.answer(1, 1, true);
     let part = "[50,3,{\"progress\":true},[\"done\"]]";
     bench.check(2, &[part, part, "[50,3,{},[\"done\"]]"]);
-    // Neither is anybody given parts who did not ask, nor asked for them who does not know them.
+    // A caller that did not ask for parts is given none.
     bench.call(2, "slow").unwrap();
     bench.answer(1, 2, true);
     bench.check(2, &[]);
     bench.call_with(2, "plain", progress()).unwrap();
-    bench.check(3, &["[68,1,2,{},[7]]"]);
+    // A callee gives parts whether it has announced them or not.
+    bench.check(3, &["[68,1,2,{\"receive_progress\":true},[7]]"]);
+    bench.answer(3, 1, true);
+    bench.check(2, &["[50,5,{\"progress\":true},[\"done\"]]"]);
     bench.check_empty();
 }
 

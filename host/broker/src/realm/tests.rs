@@ -74,7 +74,7 @@ impl Peer {
 
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message);
-    Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, 3)
+    Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, LIMITS)
 }
 
 fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
@@ -86,11 +86,12 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
         filter: None,
         narrowed: None,
         disclosed: None,
-        patterns: true,
+        patterns: PatternAudience::Everybody,
         payload,
     }
 }
 
+const LIMITS: SessionLimits = SessionLimits { subscriptions: 3, patterns: 2 };
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 #[test]
@@ -108,8 +109,54 @@ fn an_event_reaches_each_subscription_in_its_dialect() {
     assert_eq!(report, Report { delivered: 3, refused: 0 });
     assert_eq!(old.read(), [r#"[8,"t.x",5]"#]);
     assert_eq!(new.read(), ["[36,1,9,{},[5]]", r#"[36,2,9,{"topic":"t.x"},[5]]"#]);
-    let guarded = Publication { patterns: false, ..publication("t.x", &payload) };
+    let guarded = Publication { patterns: PatternAudience::Nobody, ..publication("t.x", &payload) };
     assert_eq!(realm.publish(&guarded, &mut Batch::default()).unwrap().delivered, 2);
+}
+
+#[test]
+fn patterns_receive_by_the_roles_of_their_holders() {
+    let realm = realm();
+    let staff = Peer::join(&realm, 1, V2, &["guest", "staff"]);
+    let guest = Peer::join(&realm, 2, V2, &["guest"]);
+    let nobody = Peer::join(&realm, 3, V2, &[]);
+    for peer in [&staff, &guest, &nobody] {
+        peer.subscribe(&realm, "t.", MatchPolicy::Prefix);
+        peer.subscribe(&realm, "t.", MatchPolicy::Wildcard);
+        peer.read();
+    }
+    let payload = Payload::from_json("[5]", "{}").unwrap();
+    let roles = ["admin".to_owned(), "staff".to_owned()];
+    // The audience is the publication's, so that the next one may have another.
+    for (patterns, receive) in [
+        (PatternAudience::Roles(&roles), [2, 0, 0]),
+        (PatternAudience::Everybody, [2, 2, 2]),
+        (PatternAudience::Nobody, [0, 0, 0]),
+        (PatternAudience::Roles(&[]), [0, 0, 0]),
+    ] {
+        let event = Publication { patterns, ..publication("t.x", &payload) };
+        let report = realm.publish(&event, &mut Batch::default()).unwrap();
+        assert_eq!(report.delivered, receive.iter().sum(), "{patterns:?}");
+        let read = [&staff, &guest, &nobody].map(|peer| peer.read().len());
+        assert_eq!(read, receive, "{patterns:?}");
+    }
+}
+
+#[test]
+fn bounds_the_patterns_of_a_session() {
+    let realm = realm();
+    let peer = Peer::join(&realm, 1, V2, &[]);
+    let subscribe = |uri: &str, policy| {
+        realm.subscribe(peer.session.id, uri, policy, &mut Batch::default(), |_| None)
+    };
+    let first = subscribe("a", MatchPolicy::Prefix).unwrap();
+    subscribe("a", MatchPolicy::Wildcard).unwrap();
+    let full = Err(SubscribeError::TooManyPatterns(2));
+    assert_eq!(subscribe("b", MatchPolicy::Prefix), full);
+    assert_eq!(subscribe("b", MatchPolicy::Wildcard), full);
+    assert!(!subscribe("a", MatchPolicy::Prefix).unwrap().new, "it holds that one already");
+    subscribe("a", MatchPolicy::Exact).unwrap();
+    realm.unsubscribe(peer.session.id, first.id, &mut Batch::default(), None).unwrap();
+    subscribe("b", MatchPolicy::Wildcard).unwrap();
 }
 
 #[test]
@@ -120,7 +167,8 @@ fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
         ENCODED.fetch_add(1, Ordering::Relaxed);
         Bytes::from(message)
     };
-    let realm = Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, 3);
+    let framing = Framing { headroom: 0, max_bytes: 1 << 20, finish };
+    let realm = Realm::new("realm1".into(), framing, LIMITS);
     for id in 1..=40 {
         let dialect = if id % 2 == 0 { Dialect::V1 } else { V2 };
         Peer::join(&realm, id, dialect, &[]).subscribe(&realm, "t", MatchPolicy::Exact);

@@ -32,10 +32,11 @@ pub enum Reply<'a> {
         uri: &'a str,
         message: &'a str,
     },
-    /// A called procedure failed; the payload is its own.
+    /// A called procedure failed; details and payload are its own.
     CallError {
         call: &'a CallId,
         uri: &'a str,
+        details: &'a Dict,
         payload: &'a Payload,
     },
     /// The router took the subscription away: version 2's UNSUBSCRIBED without a request. Version 1
@@ -116,9 +117,9 @@ pub(crate) fn encode(dialect: Dialect, reply: &Reply<'_>) -> Option<Vec<u8>> {
                 Reply::Error { to, uri, message } => {
                     error(to, uri, message_details(message), message_payload(codec, message))?
                 }
-                Reply::CallError { call, uri, payload } => {
+                Reply::CallError { call, uri, details, payload } => {
                     let to = ErrorTo::Call { call };
-                    error(&to, uri, Dict::new(), (*payload).clone())?
+                    error(&to, uri, (*details).clone(), (*payload).clone())?
                 }
                 reply => message_of(reply)?,
             };
@@ -139,7 +140,7 @@ fn encode_v1(reply: &Reply<'_>) -> Option<Vec<u8>> {
             | ErrorTo::Register { .. }
             | ErrorTo::Unregister { .. } => None,
         },
-        Reply::CallError { call: CallId::V1(call), uri, payload } => {
+        Reply::CallError { call: CallId::V1(call), uri, payload, .. } => {
             Some(v1::call_failed(call, uri, payload))
         }
         // Results before the last are unknown to version 1.

@@ -161,6 +161,7 @@ impl Peer {
 
     fn serve(&mut self, request: &Request) {
         self.note('=', &describe(request));
+        let details = Dict::new();
         let payload;
         let reply = match request {
             Request::Subscribe(subscribe) if subscribe.topic == "no" => Reply::Error {
@@ -190,9 +191,12 @@ impl Peer {
                         uri: REFUSED,
                         message: "not for you",
                     },
-                    "fail" => {
-                        Reply::CallError { call: &call.request, uri: "com.fail", payload: &payload }
-                    }
+                    "fail" => Reply::CallError {
+                        call: &call.request,
+                        uri: "com.fail",
+                        details: &details,
+                        payload: &payload,
+                    },
                     _ => Reply::Result { call: &call.request, progress: false, payload: &payload },
                 }
             }

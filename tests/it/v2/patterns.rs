@@ -1,0 +1,109 @@
+//! Prefix and wildcard subscriptions: what they receive where roles limit subscribing, and what one
+//! session or many may make the server do by them.
+
+use serde_json::{Value, json};
+
+use super::{join, refused};
+use crate::build;
+use crate::client::codec::Codec;
+use crate::client::v2::Client;
+use crate::reload::reloading;
+use crate::server::Server;
+use crate::site::Site;
+
+const PATTERNS: [(&str, &str); 2] = [("prefix", "com.pat."), ("wildcard", "com..")];
+
+async fn publish(publisher: &mut Client, topic: &str) {
+    let published = publisher.publish_acknowledged(topic, json!({}), json!([1]), Value::Null);
+    published.await.unwrap();
+}
+
+/// The roles of a held pattern's subscriber are judged at each publication.
+#[tokio::test(flavor = "multi_thread")]
+async fn pattern_subscriptions_follow_the_roles_that_a_reload_changes() {
+    let site = Site::open();
+    let routes = |role: &str| {
+        format!(
+            "pat: {{ channel: 'com.pat.{{name}}', handler: {{ callback: 'broadcast' }}, \
+             allow: {{ subscribe: [{role}], publish: [anonymous] }} }}\n"
+        )
+    };
+    site.bundle("pat", &routes("anonymous"), &[build::plugin("broadcast")]);
+    let server = Server::start(site.path());
+    let mut publisher = join(&server, Codec::Json).await;
+    let mut subscriber = join(&server, Codec::Cbor).await;
+    for (policy, pattern) in PATTERNS {
+        subscriber.subscribe(pattern, json!({"match": policy})).await;
+    }
+    let mut round = 0;
+    for (role, received) in [("anonymous", true), ("staff", false), ("anonymous", true)] {
+        reloading(&server, || {
+            round += 1;
+            site.write("pat/websocket_routing.yml", routes(role) + &format!("# {round}\n"));
+        });
+        publish(&mut publisher, "com.pat.x").await;
+        for _ in PATTERNS.iter().filter(|_| received) {
+            assert_eq!(subscriber.event().await.details["topic"], "com.pat.x");
+        }
+        subscriber.expect_no_event().await;
+    }
+}
+
+/// The default of `allow` counts for topics of routes that say nothing, and for those of none.
+#[tokio::test]
+async fn patterns_follow_the_operators_default() {
+    for (role, received) in [("anonymous", true), ("staff", false)] {
+        let site = Site::open();
+        let settings = format!("unrouted: broadcast\nallow: {{ subscribe: [{role}] }}\n");
+        let server = Server::configured(site.path(), &settings);
+        let mut publisher = join(&server, Codec::Json).await;
+        let mut subscriber = join(&server, Codec::Json).await;
+        subscriber.subscribe("", json!({"match": "prefix"})).await;
+        for topic in ["open/a", "free.x"] {
+            publish(&mut publisher, topic).await;
+            if received {
+                assert_eq!(subscriber.event().await.details["topic"], topic);
+            }
+            subscriber.expect_no_event().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn topics_whose_handler_is_asked_stay_closed_to_patterns() {
+    let site = Site::open();
+    let routes = "inbox: { channel: 'inbox/{user_id}', handler: { callback: 'secured' }, \
+                  allow: { subscribe: [anonymous], publish: [anonymous] } }\n";
+    site.bundle("inbox", routes, &[build::plugin("secured")]);
+    let server = Server::start(site.path());
+    let mut client = join(&server, Codec::Json).await;
+    client.subscribe("inbox/", json!({"match": "prefix"})).await;
+    let options = json!({"exclude_me": false});
+    client.publish("inbox/7", options, json!([1]), Value::Null);
+    client.expect_no_event().await;
+}
+
+#[tokio::test]
+async fn patterns_are_bounded() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { patterns: 2 }");
+    let mut client = join(&server, Codec::Json).await;
+    let wildcard = json!({"match": "wildcard"});
+    let longest = ["a"; 16].join(".");
+    client.subscribe(&longest, wildcard.clone()).await;
+    let answer = client.try_subscribe(&format!("{longest}."), wildcard.clone()).await;
+    assert_eq!(refused(answer), "wamp.error.invalid_uri");
+    client.subscribe("a", json!({"match": "prefix"})).await;
+    for policy in ["prefix", "wildcard"] {
+        let answer = client.try_subscribe("b", json!({"match": policy})).await;
+        assert_eq!(refused(answer), "wamp.error.unavailable");
+    }
+    client.subscribe("open/b", json!({})).await;
+    for (procedure, policy) in [("a", "prefix"), ("b", "wildcard")] {
+        client.register(procedure, json!({"match": policy})).await.unwrap();
+    }
+    let answer = client.register("c", json!({"match": "prefix"})).await;
+    assert_eq!(refused(answer), "wamp.error.unavailable");
+    let answer = client.register(&format!("{longest}."), wildcard).await;
+    assert_eq!(refused(answer), "wamp.error.invalid_uri");
+}
