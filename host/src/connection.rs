@@ -325,7 +325,7 @@ async fn unopened(app: &App, opened_by: Instant) -> Closing {
     tokio::select! {
         () = app.stopping() => shutdown::closing(),
         () = sleep_until(opened_by) => Closing {
-            reason: error_uri::CLOSE_NORMAL.to_owned(),
+            reason: error_uri::TIMEOUT.to_owned(),
             message: "no session was opened in time".to_owned(),
         },
     }

@@ -112,7 +112,6 @@ impl Dispatch {
             Request::Publish(publish) => {
                 let Publish { request, ref topic, .. } = publish;
                 let acknowledge = publish.options.acknowledge;
-                let work_before = batch.work();
                 match self.publish(from, &publish, batch).await {
                     Ok(Accepted { publication, .. }) if acknowledge => {
                         reply(&Reply::Published { request, publication }, batch);
@@ -126,11 +125,6 @@ impl Dispatch {
                             reply(&refusal.reply(ErrorTo::Publish { request, topic }), batch);
                         }
                     }
-                }
-                // Still one straight line: the session's next frame waits for this turn to end.
-                if batch.work().wrapping_sub(work_before) >= MAX_UNSHARED_WORK {
-                    batch.flush();
-                    yield_now().await;
                 }
             }
             Request::Subscribe(subscribe) => {
@@ -163,7 +157,13 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
+        let work_before = batch.work();
         let accepted = self.deliver(from, publish, id, batch).await;
+        // The session's next frame waits for this turn to end, so its events stay in order.
+        if batch.work().wrapping_sub(work_before) >= MAX_UNSHARED_WORK {
+            batch.flush();
+            yield_now().await;
+        }
         accepted
             .map(|delivered| Accepted { publication: id, delivered })
             .inspect_err(|refusal| refusal.log("publish", from, uris::shown(&publish.topic)))

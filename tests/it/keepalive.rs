@@ -69,7 +69,7 @@ async fn who_opens_no_session_is_let_go_and_holds_no_shutdown_up() {
     let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
     let mut fresh = opened(&server).await;
     let (reason, details) = fresh.aborted().await;
-    assert_eq!(reason, "wamp.close.normal");
+    assert_eq!(reason, "wamp.error.timeout");
     assert_eq!(details["message"], "no session was opened in time");
 
     // Grace and time-outs are far longer than anybody waits here.

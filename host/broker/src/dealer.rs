@@ -31,6 +31,9 @@ const MOST_CALLS: usize = 1_000;
 /// A caller of version 1 chooses its calls' ids, and they are kept until they are answered.
 const MAX_CALL_ID_BYTES: usize = 255;
 
+/// Calls that one callee may have to answer. When it leaves, the callers are told under one lock.
+const MAX_CALLS_PER_CALLEE: usize = 10_000;
+
 /// Makes a frame of what a session is told; none where its dialect has no words for it.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
 
@@ -102,6 +105,9 @@ pub enum CallError {
     /// The caller waits for as many calls as one may.
     #[error("{MOST_CALLS} calls of the session wait for an answer, as many as may")]
     TooMany,
+    /// The callee has as many calls to answer as one may.
+    #[error("{MAX_CALLS_PER_CALLEE} calls wait for the callee's answer, as many as may")]
+    CalleeBusy,
 }
 
 impl Dealer {
@@ -191,6 +197,9 @@ impl Dealer {
         // Not every callee that gives results in parts announces it: Wampy announces nothing.
         let progress = call.options.receive_progress;
         let handling = parties.entry(callee.session.id).or_default();
+        if handling.handling.len() >= MAX_CALLS_PER_CALLEE {
+            return Err(CallError::CalleeBusy);
+        }
         let request = handling.next_invocation();
         let pending = Pending { caller: Arc::clone(caller), call: call.request.clone(), progress };
         handling.handling.insert(request, pending);
@@ -205,6 +214,11 @@ impl Dealer {
             state.take(callee.session.id, request);
         }
         Ok(passed?)
+    }
+
+    /// Whether the session waits for the answer to a call of this id.
+    pub fn is_open(&self, caller: SessionId, call: &CallId) -> bool {
+        self.lock().parties.get(&caller).is_some_and(|party| party.waiting.contains_key(call))
     }
 
     /// A callee's result, on its way to the caller. One that nobody waits for any more is none.

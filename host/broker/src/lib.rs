@@ -41,4 +41,4 @@ pub use registrations::RegisterError;
 pub use session::{Batch, Features, Link, Session};
 pub use subscriptions::Subscribed;
 pub use total::Total;
-pub use uris::MAX_WILDCARD_COMPONENTS;
+pub use uris::{MAX_WILDCARD_COMPONENTS, RealmFull};

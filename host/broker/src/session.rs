@@ -128,6 +128,7 @@ pub struct Batch {
     crowded: Vec<Arc<Session>>,
     /// A receiver that was met when all outboxes together held more than they may.
     overload: Option<Arc<Session>>,
+    /// Subscribers and steps of matching that were looked at.
     work: usize,
 }
 

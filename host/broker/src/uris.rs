@@ -323,7 +323,7 @@ mod tests {
         let topic = vec!["a"; MAX_WILDCARD_COMPONENTS].join(".");
         let mut masks = 0_usize;
         while table.check_room(Wildcard).is_ok() {
-            let component = |place: usize| if masks >> place & 1 == 0 { "a" } else { "" };
+            let component = |place: usize| if (masks >> place) & 1 == 0 { "a" } else { "" };
             let mut parts: Vec<_> = (1..MAX_WILDCARD_COMPONENTS).map(component).collect();
             parts.push("b");
             table.insert(Key { policy: Wildcard, uri: parts.join(".").into() }, masks);
@@ -331,7 +331,7 @@ mod tests {
         }
         let (mut found, steps) = table.patterns(&topic);
         assert!(found.next().is_none());
-        assert!(steps <= 4 * MAX_WILDCARDS, "{steps} steps");
+        assert!(steps <= 5 * MAX_WILDCARDS, "{steps} steps");
         let long = vec!["a"; 500].join(".");
         assert_eq!(table.patterns(&long).1, 0, "it is longer than any wildcard");
     }

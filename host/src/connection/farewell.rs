@@ -11,10 +11,11 @@ use bytes::Bytes;
 use jackfield_broker::Closing;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
+use jackfield_wamp::session::{Frame, Input};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::member::Member;
 use super::{Connection, Ended};
@@ -77,10 +78,40 @@ impl Connection {
             // Wampy, whatever their reason.
             return self.part(Err(Ended::Closed(closing))).await;
         }
+        if closing.reason == error_uri::PROTOCOL_VIOLATION {
+            let abort = self.dialogue.refuse(&closing.reason, &closing.message);
+            let abort = abort.map(|abort| self.wrap(&abort));
+            let ended = Err(Ended::Violation(closing.message.clone()));
+            return self.close(abort, CloseCode::Protocol, &closing.message, ended).await;
+        }
         let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
-        let goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
+        let mut goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
+        // A slow subscriber reads no farewell in time.
+        if closing.reason != Closing::SLOW_SUBSCRIBER && self.member.is_some() {
+            self.leave().await;
+            self.wire.outbox().farewell(goodbye.take(), false);
+            let _late = timeout(LINGER, self.goodbye_answered()).await;
+        }
         let text = closing.message.clone();
         self.close(goodbye, CloseCode::Policy, &text, Err(Ended::Closed(closing))).await
+    }
+
+    /// Waits until the client has answered GOODBYE with its own, or has left. WAMP v2
+    /// specification, section "Session Closing".
+    async fn goodbye_answered(&mut self) {
+        if self.wire.write_all().await.is_err() {
+            return;
+        }
+        while let Some(Ok(message)) = self.reader.next().await {
+            let frame = match message {
+                Message::Text(text) => Frame::Text(text.into()),
+                Message::Binary(bytes) => Frame::Binary(bytes),
+                _ => continue,
+            };
+            if let Input::Goodbye { .. } = self.dialogue.receive(frame) {
+                return;
+            }
+        }
     }
 
     /// The client broke the rules of WebSocket itself, or left without a word.

@@ -13,10 +13,11 @@
 
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, CallError, Session};
+use jackfield_broker::{Batch, CallError, Closing, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Effect, Hook, Outcome};
-use jackfield_wamp::message::Call;
+use jackfield_wamp::error_uri;
+use jackfield_wamp::message::{Call, CallId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::session::{self as wamp, ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
@@ -24,6 +25,14 @@ use jackfield_wamp::uri::{self, MatchPolicy};
 use super::{Dispatch, Refusal, effects, paying, uris};
 use crate::frame;
 use crate::generation::{Generation, Routed};
+
+/// A call of a client's procedure that was not refused.
+enum Passed {
+    /// Its callee has been asked.
+    On,
+    /// It has the id of an open call.
+    Repeated,
+}
 
 impl Dispatch {
     /// One call. A handler's answer is queued before what the handler wants done is.
@@ -38,10 +47,14 @@ impl Dispatch {
         let mut effects = Vec::new();
         let answer = match self.procedure(&generation, from, call) {
             Ok(Some(routed)) if routed.handler.hooks().contains(Hook::Call) => {
+                if self.dealer.is_open(from.id, &call.request) {
+                    return Self::reject_repeated(from, dialogue, call, batch);
+                }
                 self.ask(&routed, from, call, &mut effects, batch).await
             }
             Ok(routed) => match self.pass_on(routed.as_ref(), from, call, batch) {
-                Ok(()) => return,
+                Ok(Passed::On) => return,
+                Ok(Passed::Repeated) => return Self::reject_repeated(from, dialogue, call, batch),
                 Err(refusal) => Err(refusal),
             },
             Err(refusal) => Err(refusal),
@@ -125,22 +138,49 @@ impl Dispatch {
         from: &Arc<Session>,
         call: &Call,
         batch: &mut Batch,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Passed, Refusal> {
         // A pattern names no procedure: its callee is judged at each call. No client answers in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
         let may_offer = |callee: &Session| !reserved && self.may(routed, Action::Register, callee);
         let chance = fastrand::u64(..);
         let passed = self.dealer.call(from, call, may_offer, chance, batch);
-        passed.map_err(|error| match (error, routed) {
-            (CallError::NoSuchProcedure, Some(routed)) => {
-                Refusal::not_callable(from.dialect, &routed.route.name)
+        match (passed, routed) {
+            (Ok(()), _) => Ok(Passed::On),
+            (Err(CallError::Repeated), _) => Ok(Passed::Repeated),
+            (Err(CallError::NoSuchProcedure), Some(routed)) => {
+                Err(Refusal::not_callable(from.dialect, &routed.route.name))
             }
-            (CallError::NoSuchProcedure, None) => Refusal::no_procedure(&call.procedure),
-            (CallError::TooLarge(error), _) => error.into(),
-            (error @ (CallError::Repeated | CallError::TooMany | CallError::LongId), _) => {
-                Refusal::unavailable(error)
+            (Err(CallError::NoSuchProcedure), None) => Err(Refusal::no_procedure(&call.procedure)),
+            (Err(CallError::TooLarge(error)), _) => Err(error.into()),
+            (
+                Err(error @ (CallError::TooMany | CallError::CalleeBusy | CallError::LongId)),
+                _,
+            ) => Err(Refusal::unavailable(error)),
+        }
+    }
+
+    /// A call with the id of an open one. Version 2 ends the session: an ERROR would be taken for
+    /// the answer to the open call. WAMP v2 specification, section "Protocol Violations".
+    fn reject_repeated(
+        from: &Arc<Session>,
+        dialogue: &wamp::Session,
+        call: &Call,
+        batch: &mut Batch,
+    ) {
+        let refusal = Refusal::unavailable(CallError::Repeated);
+        refusal.log("call", from, uris::shown(&call.procedure));
+        match call.request {
+            CallId::V2(request) => from.close(Closing {
+                reason: error_uri::PROTOCOL_VIOLATION.to_owned(),
+                message: format!("CALL repeats the request id {request} of an open call"),
+            }),
+            CallId::V1(_) => {
+                let reply = refusal.reply(ErrorTo::Call { call: &call.request });
+                if let Some(message) = dialogue.reply(&reply) {
+                    from.reply(frame::message(from.dialect, &message), batch);
+                }
             }
-        })
+        }
     }
 }

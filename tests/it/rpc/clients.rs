@@ -331,6 +331,35 @@ async fn results_in_parts_come_from_callees_that_announced_nothing() {
     assert_eq!(caller.message().await, json!([50, request, {}, [2]]));
 }
 
+/// An ERROR would be taken for the answer to the call that is open.
+#[tokio::test]
+async fn rejects_the_request_id_of_an_open_call() {
+    let (_site, server) = serve();
+    for codec in Codec::ALL {
+        let mut offering = callee(&server, codec).await;
+        let slow = &format!("open/slow{codec:?}");
+        offering.register(slow, json!({})).await.unwrap();
+        // By a callee, and by a handler.
+        for repeated in [slow.as_str(), "sample/sum"] {
+            let mut caller = join(&server, codec).await;
+            caller.send(&json!([48, 7_000, {}, slow]));
+            offering.invocation().await;
+            caller.send(&json!([48, 7_000, {}, repeated]));
+            let (reason, details) = caller.aborted().await;
+            assert_eq!(reason, "wamp.error.protocol_violation", "{codec:?} {repeated}");
+            assert!(details["message"].as_str().unwrap().contains("7000"), "{details}");
+            // The callee is interrupted, as the caller has gone.
+            assert_eq!(offering.message().await[0], 69);
+        }
+        // An id whose call is over is free again.
+        let mut caller = join(&server, codec).await;
+        for _ in 0..2 {
+            caller.send(&json!([48, 7_000, {}, "sample/sum", [1]]));
+            assert_eq!(caller.message().await[3], json!([1]));
+        }
+    }
+}
+
 #[tokio::test]
 async fn clients_of_others_are_called() {
     let (_site, server) = serve();

@@ -28,7 +28,7 @@ async fn pattern_subscriptions_follow_the_roles_that_a_reload_changes() {
              allow: {{ subscribe: [{role}], publish: [anonymous] }} }}\n"
         )
     };
-    site.bundle("pat", &routes("anonymous"), &[build::plugin("broadcast")]);
+    site.bundle("pat", &routes("anonymous"), &[]);
     let server = Server::start(site.path());
     let mut publisher = join(&server, Codec::Json).await;
     let mut subscriber = join(&server, Codec::Cbor).await;
@@ -78,8 +78,8 @@ async fn topics_whose_handler_is_asked_stay_closed_to_patterns() {
     let server = Server::start(site.path());
     let mut client = join(&server, Codec::Json).await;
     client.subscribe("inbox/", json!({"match": "prefix"})).await;
-    let options = json!({"exclude_me": false});
-    client.publish("inbox/7", options, json!([1]), Value::Null);
+    let mut publisher = join(&server, Codec::Json).await;
+    publish(&mut publisher, "inbox/7").await;
     client.expect_no_event().await;
 }
 
