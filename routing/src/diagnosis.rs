@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jackfield_text::Untrusted;
 
-/// Bytes of a message, or of help, that are shown.
+/// Bytes of a message, or of help, that are kept and shown.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
 /// Characters of the offending line that are shown before and after the offending part.
 const MAX_CONTEXT_CHARS: usize = 120;
@@ -50,8 +50,6 @@ pub struct Snippet {
 pub(crate) const MAX_PROBLEMS: usize = 1_000;
 /// The longest line that is shown whole, in characters.
 const MAX_SNIPPET_CHARS: usize = 400;
-/// The longest message and help.
-const MAX_MESSAGE_BYTES: usize = 2_000;
 
 /// One text that was read, kept as long as a route of it may still be complained about.
 #[derive(Debug)]

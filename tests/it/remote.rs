@@ -15,7 +15,6 @@ use crate::client::codec::Codec;
 use crate::client::v1;
 use crate::client::v2::Client;
 use crate::client::within;
-use crate::publishing::installed;
 use crate::server::Server;
 use crate::site::Site;
 

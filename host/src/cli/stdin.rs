@@ -94,9 +94,9 @@ mod tests {
     fn read(input: &'static [u8], text: bool) -> Vec<Result<String, String>> {
         let (sender, mut receiver) = channel(MAX_AHEAD);
         if text {
-            lines(input, &sender)
+            lines(input, &sender);
         } else {
-            values(input, &sender)
+            values(input, &sender);
         }
         drop(sender);
         std::iter::from_fn(|| receiver.blocking_recv()).collect()

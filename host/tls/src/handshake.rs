@@ -159,13 +159,14 @@ mod tests {
         assert!(!found.contains("Other("), "{found}");
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("CaUsedAsEndEntity")]
+    struct AsAuthority;
+
     #[test]
     fn tells_errors_in_words() {
         let certificate = TlsError::InvalidCertificate;
         let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-        #[derive(Debug, thiserror::Error)]
-        #[error("CaUsedAsEndEntity")]
-        struct AsAuthority;
         let other = CertificateError::Other(OtherError(Arc::new(AsAuthority)));
         check(
             certificate(other),

@@ -14,8 +14,8 @@ use crate::site::Site;
 const PATTERNS: [(&str, &str); 2] = [("prefix", "com.pat."), ("wildcard", "com..")];
 
 async fn publish(publisher: &mut Client, topic: &str) {
-    let published = publisher.publish_acknowledged(topic, json!({}), json!([1]), Value::Null);
-    published.await.unwrap();
+    let answer = publisher.publish_acknowledged(topic, json!({}), json!([1]), Value::Null);
+    answer.await.unwrap();
 }
 
 /// The roles of a held pattern's subscriber are judged at each publication.
