@@ -125,6 +125,8 @@ pub struct Plugins {
     pub cache: Option<PathBuf>,
     /// How much compiling one may take.
     pub compile: CompileLimits,
+    /// Whether the server compiles by itself, without these limits.
+    pub compile_in_process: bool,
     /// Bytes that all instances of all plugins may hold together.
     pub instance_memory: usize,
     /// For plugins that are not named below.
@@ -201,7 +203,8 @@ impl Config {
                  XDG_CACHE_HOME nor HOME is set; set `plugins.cache`"
             );
         }
-        let compile = Some(crate::compiler::command(self.plugins.compile));
+        let in_process = self.plugins.compile_in_process;
+        let compile = (!in_process).then(|| crate::compiler::command(self.plugins.compile));
         SandboxSettings { cache, compile, instance_memory: Some(self.plugins.instance_memory) }
     }
 }
@@ -271,6 +274,7 @@ impl Default for Plugins {
         Self {
             cache: None,
             compile: CompileLimits::default(),
+            compile_in_process: false,
             instance_memory: 1 << 30,
             default: PluginPolicy::default(),
             named: BTreeMap::new(),

@@ -32,24 +32,23 @@ pub struct Diagnosis {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// The line that the problem is on; absent where the problem has no text (an unreadable file),
-    /// and far behind in a long line.
-    pub snippet: Option<Snippet>,
+    /// The line that the problem is on; absent where the problem has no text (an unreadable file).
+    pub snippet: Option<Box<Snippet>>,
 }
 
 /// The offending line of a [`Diagnosis`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snippet {
-    /// The line, without its end; of a long one its beginning.
+    /// The line, without its end; of a long one the part around the column.
     pub text: String,
+    /// Characters of the line before `text`.
+    pub skipped: usize,
     /// How many characters from the column on are meant; at least 1.
     pub width: usize,
 }
 
 /// Problems that are told at once. Reading stops soon after.
 pub(crate) const MAX_PROBLEMS: usize = 1_000;
-/// The longest line that is shown whole, in characters.
-const MAX_SNIPPET_CHARS: usize = 400;
 
 /// One text that was read, kept as long as a route of it may still be complained about.
 #[derive(Debug)]
@@ -134,7 +133,12 @@ impl Diagnosis {
             column,
             message: shortened(message),
             help: None,
-            snippet: snippet(line, column, width.max(1)),
+            snippet: Some(Box::new(snippet(
+                line,
+                start.saturating_sub(line_start),
+                column,
+                width.max(1),
+            ))),
         }
     }
 
@@ -146,16 +150,18 @@ impl Diagnosis {
     }
 }
 
-/// The part of a line that is shown. A file of megabytes may be one line, with a problem in each
-/// word of it.
-fn snippet(line: &str, column: usize, width: usize) -> Option<Snippet> {
-    let end = line.char_indices().nth(MAX_SNIPPET_CHARS).map_or(line.len(), |(at, _)| at);
-    if end < line.len() && column > MAX_SNIPPET_CHARS {
-        return None;
-    }
-    let text = line.get(..end)?.to_owned();
-    let width = width.min((MAX_SNIPPET_CHARS + 1).saturating_sub(column).max(1));
-    Some(Snippet { text, width })
+/// The part of a line that is kept: around the byte `at`, which is at that column. A file of
+/// megabytes may be one line, with a problem in each word of it.
+fn snippet(line: &str, at: usize, column: usize, width: usize) -> Snippet {
+    let (before, after) = line.split_at_checked(at).unwrap_or((line, ""));
+    let context = before.char_indices().rev().take(MAX_CONTEXT_CHARS);
+    let from = context.last().map_or(before.len(), |(from, _)| from);
+    let room = width.min(MAX_MARKED_CHARS) + MAX_CONTEXT_CHARS + 1;
+    let end = after.char_indices().nth(room).map_or(after.len(), |(end, _)| end);
+    let (kept, rest) =
+        (before.get(from..).unwrap_or_default(), after.get(..end).unwrap_or_default());
+    let skipped = column.saturating_sub(1).saturating_sub(kept.chars().count());
+    Snippet { text: [kept, rest].concat(), skipped, width }
 }
 
 /// A message that quotes a text of megabytes is cut.
@@ -222,16 +228,15 @@ impl Snippet {
     /// The line, cut to what is around the column, and the carets that go below it.
     fn shown(&self, column: usize) -> (String, String) {
         let chars = || self.text.chars();
-        let start = column.saturating_sub(1);
+        let start = column.saturating_sub(1).saturating_sub(self.skipped);
         let end = start + self.width;
-        let skipped = start.saturating_sub(MAX_CONTEXT_CHARS);
         let part = |from: usize, count: usize| {
             let part: String = chars().skip(from).take(count).collect();
             // Of all controls, a tab alone is what people write into a file on purpose.
             Untrusted::new(part).at_most(usize::MAX).with_lines().to_string()
         };
         let ellipsis = |is_cut: bool| if is_cut { "…" } else { "" };
-        let before = ellipsis(skipped > 0).to_owned() + &part(skipped, start - skipped);
+        let before = ellipsis(self.skipped > 0).to_owned() + &part(0, start);
         let marked = part(start, self.width.min(MAX_MARKED_CHARS));
         let after = if self.width > MAX_MARKED_CHARS {
             "…".to_owned()

@@ -16,7 +16,7 @@ use crate::site::Site;
 /// Nothing is to happen by the clock, or by what others do to files, while instructions are
 /// counted; and no hook is to be given up because the machine is busy.
 const CONFIG: &str = "\
-plugins: { default: { deadline: 60s } }
+plugins: { compile: { in_process: true }, default: { deadline: 60s } }
 keepalive: { interval: 1h, timeout: 1h }
 handshake_timeout: 60s
 watch: { poll: 1h }

@@ -103,6 +103,7 @@ struct WrittenCompile {
     cpu: Option<Span>,
     time: Option<Span>,
     at_once: Option<NonZeroUsize>,
+    in_process: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -234,6 +235,7 @@ impl WrittenPlugins {
         if let Some(cache) = self.cache {
             plugins.cache = Some(cache);
         }
+        plugins.compile_in_process = self.compile.in_process.unwrap_or(plugins.compile_in_process);
         self.compile.apply(&mut plugins.compile);
         set_bytes(&mut plugins.instance_memory, self.instance_memory);
         self.default.apply(&mut plugins.default);

@@ -90,12 +90,15 @@ impl Document {
             return diagnosis;
         }
         let column = diagnosis.column.saturating_sub(1);
-        diagnosis.snippet = diagnosis.snippet.and_then(|Snippet { text, width }| {
+        diagnosis.snippet = diagnosis.snippet.and_then(|snippet| {
+            let Snippet { text, skipped, width } = *snippet;
             let before: String = text.chars().take(column).collect();
             let shown: String = text.chars().take(column + width).collect();
             let is_key = text.chars().nth(column + width) == Some(':');
             let is_first = before.chars().all(|c| c == ' ' || c == '-');
-            (is_first && is_key).then_some(Snippet { text: shown, width })
+            // Without the beginning of the line, nothing tells whether it holds a key alone.
+            let is_known = skipped == 0 && is_first && is_key;
+            is_known.then(|| Box::new(Snippet { text: shown, skipped, width }))
         });
         diagnosis
     }
