@@ -314,7 +314,7 @@ async fn a_request_that_is_none_is_refused_whole() {
         (r#"{"topic":"open/a","topic":"open/b"}"#, 422),
         (r#"{"topic":"open/a","eligible":["x"]}"#, 422),
         (r#"{"topic":"open/a","eligible":[0]}"#, 422),
-        (r#"{"publish":{}}"#, 422),
+        (r#"{"publish":17}"#, 422),
         (r#"{"publish":[],"topic":"open/a"}"#, 422),
         (r#"["open/a",[1]]"#, 422),
         (r#""open/a""#, 422),

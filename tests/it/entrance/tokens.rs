@@ -203,7 +203,6 @@ async fn every_v2_client_enters_with_a_token_as_its_ticket() {
             });
             let joined = joined.await;
             assert!(joined.get("joined").is_some(), "{make:?} at {target}: {joined}");
-            peer.subscribe("inbox/7", json!({})).await;
             peer.leave().await;
         }
     }
@@ -306,7 +305,8 @@ async fn a_proof_needs_no_origin() {
         let site = Site::open();
         site.write("keys.json", jwks(&[&key]));
         let settings = format!(
-            "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield] }} }}\n             entrance: {{ origins: [shop.example], anonymous: {anonymous} }}"
+            "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield] }} }}\n\
+             entrance: {{ origins: [shop.example], anonymous: {anonymous} }}"
         );
         let guarded = Guarded::with(site, &settings);
         let good = format!("?access_token={token}");
