@@ -247,7 +247,7 @@ fn connections_that_the_server_refuses_are_counted() {
     let json = measured("connect", &url, &["--connections", "15"]);
     assert_eq!((count(&json, "connects"), count(&json, "refused")), (10, 5), "{json}");
     assert!(json["notes"].to_string().contains("5 connections were refused"), "{json}");
-    assert!(json["notes"].to_string().contains("limits.connections"), "{json}");
+    assert!(json["notes"].to_string().contains("too many connections"), "{json}");
 }
 
 #[test]
