@@ -1,7 +1,7 @@
 //! The log: what reaches stderr while a site is served, in which form and how much of it.
 //!
 //! An event takes this way: `RUST_LOG` chooses it, [`rate_limit`] lets a bounded number of a kind
-//! pass, [`format`] escapes what others wrote and makes lines of it, and [`sink`] writes them on a
+//! pass, [`mod@format`] escapes what others wrote and makes lines of it, and [`sink`] writes them on a
 //! thread of its own. Anybody who can connect can cause events: a flood must neither fill the disk
 //! nor hide other lines, and a log that cannot be written must stop nothing.
 //!
