@@ -13,7 +13,7 @@ mod snapshot;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use directories::Directories;
+pub use directories::{Directories, Watched};
 pub(crate) use names::is_content;
 pub use snapshot::{ContentHash, PluginFile, RoutingFile, SiteProblem, Snapshot};
 

@@ -7,7 +7,7 @@
 mod settle;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use crate::config;
-use crate::site::{ContentHash, Directories, Site, is_content};
+use crate::site::{ContentHash, Directories, Site, Watched, is_content};
 
 use settle::Settle;
 
@@ -39,7 +39,7 @@ pub struct Watch {
 
 /// Where the news comes from.
 enum Source {
-    Told { watcher: RecommendedWatcher, watched: BTreeSet<PathBuf> },
+    Told { watcher: RecommendedWatcher, watched: BTreeSet<Watched> },
     Looking { every: Duration, last: Option<ContentHash> },
 }
 
@@ -80,29 +80,29 @@ impl Watch {
         matches!(self.source, Source::Looking { .. })
     }
 
-    /// Watches these directories from now on, and no others. It blocks.
+    /// Watches these directories and files from now on, and no others. It blocks.
     pub fn follow(&mut self, directories: &Directories) {
         self.shared.lock().directories = directories.clone();
         let Source::Told { watcher, watched } = &mut self.source else { return };
-        let wanted: BTreeSet<PathBuf> = directories.paths().map(Path::to_owned).collect();
+        let wanted: BTreeSet<Watched> = directories.watched().collect();
         // First what goes: a renamed directory is one watch with two names to the system, and
-        // giving up the old name after adding the new one would end it.
+        // giving up the old name after adding the new one would end it. So is a file with two names.
         for gone in watched.difference(&wanted) {
-            // Fails where the directory is gone, and the watch with it.
-            let _ = watcher.unwatch(gone);
+            // Fails where it no longer exists, and the watch with it.
+            let _ = watcher.unwatch(&gone.path);
         }
         watched.clear();
-        for directory in wanted {
+        for one in wanted {
             // Those that are watched, too: another directory may have taken the place of the one
             // that was watched under this name. For the same one it changes nothing.
-            match watcher.watch(&directory, RecursiveMode::NonRecursive) {
+            match watcher.watch(&one.path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    watched.insert(directory);
+                    watched.insert(one);
                 }
                 Err(error) if is_exhausted(&error) => {
                     warn!(
                         every = ?POLL,
-                        "the operating system watches no more directories, so the site is looked \
+                        "the operating system allows no more watches, so the site is looked \
                          at instead; raise fs.inotify.max_user_watches and restart, or set \
                          watch.poll"
                     );
@@ -110,7 +110,7 @@ impl Watch {
                     return;
                 }
                 Err(error) => {
-                    debug!(directory = %directory.display(), %error, "cannot watch it yet");
+                    debug!(path = %one.path.display(), %error, "cannot watch it yet");
                     self.shared.lock().settle.changed_after(Instant::now(), RETRY);
                 }
             }
@@ -177,13 +177,13 @@ impl Watch {
         else {
             return;
         };
-        for directory in directories.paths() {
+        for one in directories.watched() {
             // What cannot be watched now is tried again when the change is complete. Few
             // directories come at once, so this does not hold up the other tasks.
-            if !watched.contains(directory)
-                && watcher.watch(directory, RecursiveMode::NonRecursive).is_ok()
+            if !watched.contains(&one)
+                && watcher.watch(&one.path, RecursiveMode::NonRecursive).is_ok()
             {
-                watched.insert(directory.to_owned());
+                watched.insert(one);
             }
         }
         self.shared.lock().directories = directories;

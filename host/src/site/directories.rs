@@ -1,8 +1,12 @@
-//! The directories whose changes can change a site, and which names in them matter.
+//! The directories whose changes can change a site, which names in them matter, and the files that
+//! are watched themselves.
 //!
 //! A site is more than the tree below it: a visible symbolic link may lead elsewhere, through
 //! other links, and each folder that holds one of those links can change what is served by
-//! swapping it. Filled by the listing; read by `watch`.
+//! swapping it. A folder tells of a write only where it is made through that folder, so every file
+//! that counts is watched as well: it may have another hard link, or be mounted from elsewhere, and
+//! may get another link at any time, of which the folder is not told. Filled by the listing; read by
+//! `watch`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -17,6 +21,16 @@ const MOST_LINKS: usize = 40;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directories {
     interests: BTreeMap<PathBuf, Interest>,
+    files: BTreeSet<Watched>,
+}
+
+/// Something to watch. Another file under the same name is something else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watched {
+    /// Without links.
+    pub path: PathBuf,
+    /// Device and inode of a file; none of a directory.
+    file: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +42,11 @@ struct Interest {
 }
 
 impl Directories {
-    /// All directories to watch.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.interests.keys().map(PathBuf::as_path)
+    /// All directories to watch, and all files.
+    pub fn watched(&self) -> impl Iterator<Item = Watched> {
+        let directories =
+            self.interests.keys().map(|path| Watched { path: path.clone(), file: None });
+        directories.chain(self.files.iter().cloned())
     }
 
     /// Whether a change of `path` can matter.
@@ -53,6 +69,10 @@ impl Directories {
 
     pub(super) fn add_contents(&mut self, directory: &Path) {
         self.interests.entry(directory.to_owned()).or_default().contents = true;
+    }
+
+    pub(super) fn add_file(&mut self, path: PathBuf, device: u64, inode: u64) {
+        self.files.insert(Watched { path, file: Some((device, inode)) });
     }
 
     /// Adds each folder that the absolute path `start` leads through by a link, and the one that

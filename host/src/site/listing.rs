@@ -194,6 +194,7 @@ impl Walk {
                 ))));
             }
             let stat = Stat::of(&metadata);
+            self.listing.directories.add_file(real, stat.device, stat.inode);
             self.listing.files.push(Found { path: shown.to_owned(), kind, stat });
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use super::*;
 
@@ -59,6 +60,92 @@ async fn every_ordinary_change_is_noticed() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn notices_a_change_through_another_hard_link() {
+    for poll in [None, Some(Duration::from_millis(20))] {
+        let linked = |site: &Path| {
+            fs::write(site.with_extension("wasm"), "1").unwrap();
+            fs::hard_link(site.with_extension("wasm"), site.join("p.wasm")).unwrap();
+        };
+        noticed(poll, linked, |site| fs::write(site.with_extension("wasm"), "22").unwrap()).await;
+        // Two of one file within the site are one watch to the system, with two names.
+        let twice = |site: &Path| {
+            fs::write(site.join("p.wasm"), "1").unwrap();
+            fs::hard_link(site.join("p.wasm"), site.join("q.wasm")).unwrap();
+            fs::hard_link(site.join("p.wasm"), site.with_extension("wasm")).unwrap();
+        };
+        noticed(poll, twice, |site| fs::write(site.with_extension("wasm"), "22").unwrap()).await;
+        noticed(poll, twice, |site| fs::write(site.join("q.wasm"), "22").unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn notices_a_hard_link_that_is_made_while_the_site_is_watched() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("site");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("p.wasm"), "1").unwrap();
+    let site = Site::new(&directory);
+    let settings = config::Watch { poll: None, settle: Duration::from_millis(10) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    let other = root.path().join("other");
+    fs::hard_link(directory.join("p.wasm"), &other).unwrap();
+    watch.settled().await;
+    watch.follow(&site.directories().unwrap());
+    fs::write(&other, "22").unwrap();
+    watch.settled().await;
+    // A rename puts a file of one name in its place, and another name again in that one's.
+    fs::write(directory.join(".new"), "333").unwrap();
+    fs::rename(directory.join(".new"), directory.join("p.wasm")).unwrap();
+    watch.settled().await;
+    watch.follow(&site.directories().unwrap());
+    fs::remove_file(&other).unwrap();
+    fs::hard_link(directory.join("p.wasm"), &other).unwrap();
+    watch.settled().await;
+    watch.follow(&site.directories().unwrap());
+    fs::write(&other, "4444").unwrap();
+    watch.settled().await;
+}
+
+/// Undone when it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Fails where the test may not mount.
+    fn bind(from: &Path, to: &Path) -> Result<Self, String> {
+        let mount = std::process::Command::new("mount").arg("--bind").args([from, to]).output();
+        let mount = mount.map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&mount.stderr).into_owned();
+        if mount.status.success() { Ok(Self(to.to_owned())) } else { Err(said) }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _status = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Where mounting is not permitted, `notices_a_change_through_another_hard_link` has to do: to the
+/// watch, both are another name of one inode.
+#[tokio::test]
+async fn notices_a_change_through_the_name_a_file_is_mounted_from() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("site");
+    fs::create_dir(&directory).unwrap();
+    let (from, to) = (root.path().join("from.wasm"), directory.join("p.wasm"));
+    fs::write(&from, "1").unwrap();
+    fs::write(&to, "").unwrap();
+    let Ok(_mounted) = Mounted::bind(&from, &to) else { return };
+    let site = Site::new(&directory);
+    let settings = config::Watch { poll: None, settle: Duration::from_millis(10) };
+    let mut watch = Watch::new(site.clone(), settings);
+    watch.follow(&site.directories().unwrap());
+    fs::write(&from, "22").unwrap();
+    watch.settled().await;
 }
 
 #[tokio::test]
