@@ -127,7 +127,7 @@ impl Guest {
     /// returned.
     pub(crate) fn drain_console(&mut self) -> Option<String> {
         if let Some((text, lost)) = self.stdout.take() {
-            self.log_text(tracing::Level::DEBUG, &text, lost);
+            self.log_text(tracing::Level::INFO, &text, lost);
         }
         let (text, lost) = self.stderr.take()?;
         self.log_text(tracing::Level::WARN, &text, lost);

@@ -75,7 +75,7 @@ async fn stdout_and_stderr_end_in_the_log() {
     let (log, _guard) = Lines::collect();
     publish(lanes.of("t/1"), "print", "{}").await.unwrap();
     let place = "{hostile print t/1}";
-    let expected = [format!("DEBUG to stdout {place}"), format!("WARN to stderr {place}")];
+    let expected = [format!("INFO to stdout {place}"), format!("WARN to stderr {place}")];
     assert_eq!(log.take(), expected);
 }
 
