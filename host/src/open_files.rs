@@ -25,7 +25,8 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// How many connections are served: as many as configured, or as fit. Says so where they do not.
+/// The number of connections that are served: the configured one, or the one that the limit of open
+/// files allows, with a warning.
 pub(crate) fn connections(configured: usize, limit: Option<u64>) -> usize {
     let fit = fit(configured, limit);
     if fit < configured {

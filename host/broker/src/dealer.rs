@@ -103,10 +103,10 @@ pub enum CallError {
     #[error("a call id has at most {MAX_CALL_ID_BYTES} bytes")]
     LongId,
     /// The caller waits for as many calls as one may.
-    #[error("{MOST_CALLS} calls of the session wait for an answer, as many as may")]
+    #[error("maximum open calls of the session reached ({MOST_CALLS})")]
     TooMany,
     /// The callee has as many calls to answer as one may.
-    #[error("{MAX_CALLS_PER_CALLEE} calls wait for the callee's answer, as many as may")]
+    #[error("maximum open calls of the callee reached ({MAX_CALLS_PER_CALLEE})")]
     CalleeBusy,
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct UriTable<V> {
 /// Components of the longest wildcard. URIs in use have less than ten.
 pub const MAX_WILDCARD_COMPONENTS: usize = 16;
 
-/// Different wildcards that a table holds. Whoever shares one takes no further place.
+/// Different wildcards that a table holds. Holders of the same one share its place.
 const MAX_WILDCARDS: usize = 10_000;
 
 /// Why a realm takes no further wildcard.

@@ -16,7 +16,7 @@ pub enum Failure {
         /// What the system or the server said.
         message: String,
     },
-    /// Whoever answers is not trusted, or does not speak TLS.
+    /// The server is not trusted, or does not speak TLS.
     #[error("cannot connect to {url}: {error}")]
     Tls {
         /// The server's, without what is secret in it.

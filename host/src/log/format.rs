@@ -1,5 +1,5 @@
 //! The form of a log line: text for people, or JSON for programs. Every message and every value is
-//! shown escaped and bounded here, so that none of them can forge a line, whoever wrote it.
+//! shown escaped and bounded here, so that none of them can forge a line.
 //!
 //! Each line of text begins with its time, also those of a diagnosis of several lines.
 

@@ -1,6 +1,6 @@
 //! A rate limit for log lines: a token bucket for each place in the code that logs.
 //!
-//! Whoever can connect can cause a line as often as they please: a refused handshake, a closed
+//! Any client can cause such a line at any rate: a refused handshake, a closed
 //! connection, a handler that fails on their input. Each kind may write [`BURST`] lines at once and
 //! then one each [`EVERY`]; the rest is counted, and a summary is written every [`SUMMARY`]. A flood
 //! of one kind hides no other. Lines at DEBUG and below are not limited: the operator asked for

@@ -139,7 +139,14 @@ async fn notices_a_change_through_the_name_a_file_is_mounted_from() {
     let (from, to) = (root.path().join("from.wasm"), directory.join("p.wasm"));
     fs::write(&from, "1").unwrap();
     fs::write(&to, "").unwrap();
-    let Ok(_mounted) = Mounted::bind(&from, &to) else { return };
+    let _mounted = match Mounted::bind(&from, &to) {
+        Ok(mounted) => mounted,
+        // Mounting takes root. CI has it, so that this is tried somewhere.
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "cannot mount: {error}");
+            return;
+        }
+    };
     let site = Site::new(&directory);
     let settings = config::Watch { poll: None, settle: Duration::from_millis(10) };
     let mut watch = Watch::new(site.clone(), settings);

@@ -334,7 +334,7 @@ async fn a_proof_needs_no_origin() {
             stream.send(head).await;
             assert_eq!(stream.answer().await.status, expect, "{origin} {query} {protocol}");
         }
-        // Without an origin, nobody is anonymous, also where pages are.
+        // A client without an origin needs a proof, even where pages do not.
         for (authmethods, is_asked) in [(json!(["anonymous"]), false), (json!(["ticket"]), true)] {
             let mut options = v2::Options::new(Codec::Json);
             options.handshake.origin = None;

@@ -71,7 +71,7 @@ async fn a_server_behind_tls_is_known_by_its_certificate() {
         (&arguments[..], &[("SSL_CERT_FILE", trusted)][..]),
         (&arguments, &[("JACKFIELD_CA", trusted)]),
         (&by_flag, &[]),
-        // Whoever is named stands in the place of all others.
+        // The one that is named replaces all others.
         (&by_flag, &[("JACKFIELD_CA", nobody), ("SSL_CERT_FILE", nobody)]),
     ] {
         let output = jackfield(arguments).envs(variables.iter().copied()).output();
