@@ -73,9 +73,10 @@ pub(crate) struct Accepted {
     pub(crate) delivered: usize,
 }
 
-/// Subscribers that one publication may look at before its task lets others run: about a tenth of a
-/// millisecond.
-const MAX_UNSHARED_WORK: usize = 256;
+/// Subscribers and steps of matching that publications may look at before their task lets others
+/// run: about a millisecond. Fewer would cut batches of publications to large topics into single
+/// events, each written to each subscriber by itself.
+const MAX_UNSHARED_WORK: usize = 32_768;
 
 impl Dispatch {
     pub(crate) fn new(
@@ -157,10 +158,9 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
-        let work_before = batch.work();
         let accepted = self.deliver(from, publish, id, batch).await;
         // The session's next frame waits for this turn to end, so its events stay in order.
-        if batch.work().wrapping_sub(work_before) >= MAX_UNSHARED_WORK {
+        if batch.work() >= MAX_UNSHARED_WORK {
             batch.flush();
             yield_now().await;
         }

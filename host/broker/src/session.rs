@@ -128,20 +128,21 @@ pub struct Batch {
     crowded: Vec<Arc<Session>>,
     /// A receiver that was met when all outboxes together held more than they may.
     overload: Option<Arc<Session>>,
-    /// Subscribers and steps of matching that were looked at.
+    /// Subscribers and steps of matching that were looked at since the last flush.
     work: usize,
 }
 
 impl Batch {
-    /// Counts the subscribers that publications looked at, whether they received the event or not,
-    /// and the steps of looking for patterns: a measure of how long a task has kept its thread.
+    /// Counts the subscribers that publications looked at since the last flush, whether they
+    /// received the event or not, and the steps of looking for patterns: a measure of how long a
+    /// task has kept its thread.
     pub fn work(&self) -> usize {
         self.work
     }
 
     /// Adds to [`work`](Self::work).
     pub(crate) fn add_work(&mut self, steps: usize) {
-        self.work = self.work.wrapping_add(steps);
+        self.work = self.work.saturating_add(steps);
     }
 
     /// Takes on what a push asks for. Whether the frame was accepted.
@@ -191,6 +192,7 @@ impl Batch {
 
     /// Flushes everything that was taken on. Call it without a lock held.
     pub fn flush(&mut self) {
+        self.work = 0;
         for session in self.flush.drain(..) {
             session.flush();
         }
