@@ -19,6 +19,7 @@ use crate::dispatch::Dispatch;
 use crate::frame::framing;
 use crate::gate::Gate;
 use crate::generation::Generation;
+use crate::generation::Generations;
 use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
 use crate::site::Site;
@@ -212,6 +213,11 @@ impl App {
     }
 
     /// What the last reload came to.
+    /// What is served now.
+    pub(crate) fn generations(&self) -> Arc<Generations> {
+        self.reloader.generations()
+    }
+
     pub(crate) fn reload_state(&self) -> Arc<ReloadState> {
         self.reloader.state()
     }

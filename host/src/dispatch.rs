@@ -38,7 +38,7 @@ mod refusals;
 mod ticks;
 mod uris;
 
-pub(crate) use refusals::{HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
+pub(crate) use refusals::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
 
 /// Decides what requests of one realm's sessions come to.
 pub(crate) struct Dispatch {
@@ -366,6 +366,7 @@ fn caller(session: &Session) -> Caller<'_> {
         roles: &identity.roles,
         authmethod: &identity.authmethod,
         claims: &identity.claims,
+        anonymous_from: identity.anonymous_from,
     }
 }
 

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use jackfield_routing::{Route, RouteTable, TimerFrom};
-use jackfield_sandbox::{HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig};
+use jackfield_sandbox::{
+    CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig,
+};
 
 use crate::site::ContentHash;
 
@@ -191,6 +193,11 @@ impl PluginEntry {
     /// What the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         self.running.plugin.manifest()
+    }
+
+    /// The state of each handler's circuit breaker.
+    pub fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
+        self.running.plugin.circuits()
     }
 
     /// How many instances it has.

@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jackfield_sandbox::CircuitStatus;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ use crate::api;
 use crate::app::App;
 use crate::connection::Ended;
 use crate::gate::Denial;
+use crate::generation::PluginEntry;
 use crate::handshake::{Forwarded, Refusal, repeated};
 use crate::listener::Place;
 
@@ -44,6 +46,9 @@ const LEAST_BUFFER: usize = 8 * 1024;
 /// How long a client has to read the last answer and to end its side. Ending ours while it still
 /// sends would take the answer from it.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Handlers whose circuit breakers `/health` shows at most.
+const MAX_SHOWN_CIRCUITS: usize = 50;
 
 /// What a person sees who opens the port in a browser.
 const PAGE: &str = "\
@@ -213,12 +218,35 @@ fn health(app: &App) -> Answer {
             "bytes": app.instance_memory.used(),
             "limit": app.instance_memory.limit(),
         },
+        "circuit_breakers": circuit_breakers(app),
         "outboxes": {
             "bytes": app.crowd.outboxes.bytes(),
             "limit": app.crowd.outboxes.limit(),
         },
     });
     Answer::json(status, &body)
+}
+
+/// Handlers whose circuit breaker refuses calls, and how many circuits of each scope.
+fn circuit_breakers(app: &App) -> Vec<serde_json::Value> {
+    let generations = app.generations();
+    let generation = generations.current();
+    let circuits = generation.plugins().iter().flat_map(PluginEntry::circuits);
+    let open = circuits.filter(CircuitStatus::is_open).take(MAX_SHOWN_CIRCUITS);
+    open.map(|circuits| {
+        serde_json::json!({
+            "plugin": circuits.plugin,
+            "handler": circuits.handler,
+            "state": circuits.state.label(),
+            "open": {
+                "sessions": circuits.sessions,
+                "clients": circuits.clients,
+                "topics": circuits.topics,
+            },
+            "faults": circuits.faults,
+        })
+    })
+    .collect()
 }
 
 /// Whether a request is the handshake's affair. One with a body is none: its body would be taken

@@ -10,12 +10,10 @@ use crate::build;
 use crate::client::codec::Codec;
 use crate::client::v1::{self, Reach};
 use crate::client::v2::{Client, WampError};
-use crate::client::within;
 use crate::server::Server;
 use crate::site::Site;
 
 const FAILED: &str = "jackfield.error.handler_failed";
-const ON_HOLD: &str = "jackfield.error.handler_on_hold";
 
 /// Every handler that the tests here publish to, at `h/` and its name.
 const HANDLERS: &[&str] = &[
@@ -168,39 +166,6 @@ async fn served_while_spinning(lanes: usize, least: usize) {
     };
     assert_eq!(error.uri, FAILED);
     assert!(round_trips >= least, "{round_trips} round trips while {lanes} lanes spun for 3 s");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn repeated_faults_put_the_handler_on_hold_and_it_comes_back() {
-    let (_site, server) = hostile();
-    let mut client = joined(&server).await;
-    let fail = json!(["trap"]);
-    let mut failures = 0;
-    let held = within("the hold", async {
-        loop {
-            let error = publish(&mut client, "h/effects", fail.clone()).await.unwrap_err();
-            if error.uri != FAILED {
-                return error;
-            }
-            failures += 1;
-        }
-    });
-    assert_eq!(held.await.uri, ON_HOLD);
-    assert_eq!(failures, 5);
-    // The handler, not the plugin.
-    client.subscribe("h/tell", json!({})).await;
-    publish(&mut client, "h/tell", json!([])).await.unwrap();
-    client.event().await;
-    // It need not fail to be refused now, nor to be tried again later.
-    let back = within("the end of the hold", async {
-        let mut refusals = 0;
-        while let Err(error) = publish(&mut client, "h/effects", json!(["fine"])).await {
-            assert_eq!(error.uri, ON_HOLD);
-            refusals += 1;
-        }
-        refusals
-    });
-    assert_ne!(back.await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

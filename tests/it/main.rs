@@ -17,6 +17,7 @@ mod baseline;
 mod bench;
 mod browser;
 mod build;
+mod circuit_breaker;
 mod client;
 mod comeback;
 mod commands;

@@ -249,8 +249,10 @@ async fn a_call_that_fails_leaves_nothing_behind() {
     for _ in 0..2 {
         call(&mut caller, "sample/count_and_trap", json!([])).await.unwrap_err();
     }
-    let refused = call(&mut caller, "sample/count", json!([])).await;
+    let refused = call(&mut caller, "sample/count_and_trap", json!([])).await;
     assert_eq!(refused, Err("jackfield.error.handler_on_hold".to_owned()));
+    // The procedure that fails, and not the others of its handler.
+    assert_eq!(call(&mut caller, "sample/count", json!([])).await, Ok(json!([4])));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 use std::io::IoSlice;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ fn join(realm: &Realm, id: u64) {
     let bounds = Bounds { bytes: 1 << 20, frames: 4096, overflow: Overflow::Disconnect };
     let outbox = Arc::new(Outbox::new(bounds));
     let link = Arc::new(Nowhere(Arc::clone(&outbox)));
-    let identity = Identity::anonymous(format!("user{id}"));
+    let identity = Identity::anonymous(format!("user{id}"), Ipv4Addr::LOCALHOST.into());
     let dialect = Dialect::V2(Codec::Json);
     let id = SessionId::new(id).unwrap();
     let session = Session::new(id, identity, dialect, Features::default(), outbox, link);

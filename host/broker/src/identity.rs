@@ -1,6 +1,7 @@
 //! Who a session is. Decided before it joins a realm, and unchanged until it leaves.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// Who a session is, in the words of WAMP v2's WELCOME.Details.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub struct Identity {
     pub authmethod: String,
     /// What the user source knows of the user: the text of a JSON object.
     pub claims: String,
+    /// The client's address, if the session has no user: its `authid` is made up then, and tells
+    /// sessions apart, not clients.
+    pub anonymous_from: Option<IpAddr>,
 }
 
 impl Identity {
@@ -20,8 +24,9 @@ impl Identity {
     pub const ANONYMOUS: &'static str = "anonymous";
 
     /// Nobody in particular, under an authid that the host made up.
-    pub fn anonymous(authid: String) -> Self {
+    pub fn anonymous(authid: String, from: IpAddr) -> Self {
         Self {
+            anonymous_from: Some(from),
             authid,
             roles: vec![Self::ANONYMOUS.to_owned()],
             authmethod: "anonymous".to_owned(),

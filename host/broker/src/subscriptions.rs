@@ -146,7 +146,7 @@ mod tests {
 
     fn session(id: u64) -> Arc<Session> {
         let bounds = Bounds { bytes: 1000, frames: 10, overflow: Overflow::Disconnect };
-        let identity = Identity::anonymous("x".into());
+        let identity = Identity::anonymous("x".into(), std::net::Ipv4Addr::LOCALHOST.into());
         let id = SessionId::new(id).unwrap();
         let outbox = Arc::new(Outbox::new(bounds));
         Arc::new(Session::new(

@@ -6,7 +6,7 @@ use std::io;
 
 use jackfield_text::Untrusted;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 
 /// Why a sandbox cannot be made or a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a start failed for want of CPU time alone, which others used.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Start { fault, .. } if matches!(fault.kind, FaultKind::Busy(_)))
+    }
+
     /// Why the engine does not compile a component. Asynchronous functions are switched off in this
     /// engine, and its validator names the feature that it misses.
     pub(crate) fn not_compiled(file: &str, text: &str) -> Self {

@@ -92,11 +92,16 @@ pub enum FaultKind {
     #[error("cannot be restarted: {}", Untrusted::new(.0))]
     Restart(String),
     /// The handler failed so often that it is not called for a while.
-    #[error("is on hold after repeated faults")]
+    #[error("is not called for {scope} after repeated faults")]
     OnHold {
         /// When it is called again.
         until: Instant,
+        /// Whose calls are refused.
+        scope: HoldScope,
     },
+    /// The call waited too long for CPU time, beside other slow calls.
+    #[error("waited {} s for CPU time beside other slow calls", .0.as_secs())]
+    Busy(Duration),
     /// The plugin offers no handler of this name.
     #[error("has no such handler")]
     UnknownHandler,
@@ -131,6 +136,27 @@ impl fmt::Display for Occasion {
     }
 }
 
+/// The calls that a circuit breaker refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldScope {
+    /// Calls of the client, for its own faults.
+    Client,
+    /// All calls about the topic.
+    Topic,
+    /// All calls of the handler.
+    Handler,
+}
+
+impl fmt::Display for HoldScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "this client",
+            Self::Topic => "this topic",
+            Self::Handler => "any client",
+        })
+    }
+}
+
 impl FaultKind {
     /// Says why the operating system has no memory, where that is known.
     pub(crate) fn host_memory(error: &wasmtime::Error) -> Self {
@@ -160,6 +186,7 @@ impl FaultKind {
             Self::Denied(_) => "denied",
             Self::Restart(_) => "restart",
             Self::OnHold { .. } => "on_hold",
+            Self::Busy(_) => "busy",
             Self::UnknownHandler => "unknown_handler",
         }
     }

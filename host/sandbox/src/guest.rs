@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::audience::{Audience, Realm};
 use crate::console::Console;
+use crate::cpu::Meter;
 use crate::effect::Effect;
 use crate::fault::FaultKind;
 use crate::memory::{InstanceMemory, Memory};
@@ -23,6 +24,7 @@ pub(crate) struct Guest {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) memory: Memory,
     pub(crate) call: Call,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) journal: Journal,
     pub(crate) stdout: Console,
     pub(crate) stderr: Console,
@@ -65,7 +67,7 @@ pub(crate) struct Breach(pub(crate) FaultKind);
 pub(crate) const MAX_RESOURCES: usize = 1_000;
 
 impl Guest {
-    pub(crate) fn new(surroundings: Arc<Surroundings>) -> Self {
+    pub(crate) fn new(surroundings: Arc<Surroundings>, meter: Arc<Meter>) -> Self {
         let (stdout, stderr) = (Console::default(), Console::default());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
@@ -79,6 +81,7 @@ impl Guest {
                 effects: Vec::new(),
                 output: 0,
             },
+            meter,
             journal: Journal::new(Arc::clone(&surroundings.space)),
             wasi: wasi::context(&stdout, &stderr),
             resources,

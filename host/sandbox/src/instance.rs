@@ -12,6 +12,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::audience::Realm;
 use crate::contract::{PluginPre, handler};
+use crate::cpu::{MAX_WAIT, Meter, TooBusy};
 use crate::fault::{Fault, FaultKind, Occasion};
 use crate::guest::{Breach, Guest, MAX_RESOURCES, Surroundings};
 use crate::plugin::RouteConfig;
@@ -29,6 +30,10 @@ pub(crate) enum Failure {
     Wasm(wasmtime::Error),
     /// Stopped from outside, because the plugin waited for something.
     Overdue,
+    /// Waited too long for its turn, before it was begun or in its midst.
+    Busy {
+        was_begun: bool,
+    },
 }
 
 /// How long after its deadline a call is stopped from outside. A plugin that computes is stopped
@@ -50,9 +55,11 @@ impl Instance {
         pre: &PluginPre<Guest>,
         ticker: &Ticker,
         surroundings: &Arc<Surroundings>,
+        meter: &Arc<Meter>,
     ) -> Result<Self, Fault> {
         let limits = &surroundings.limits;
-        let mut store = Store::new(pre.engine(), Guest::new(Arc::clone(surroundings)));
+        let mut store =
+            Store::new(pre.engine(), Guest::new(Arc::clone(surroundings), Arc::clone(meter)));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(limits.output.saturating_add(BESIDE_OUTPUT));
         store.set_max_component_handles(MAX_RESOURCES);
@@ -60,7 +67,7 @@ impl Instance {
         store.epoch_deadline_callback(overdue);
         let deadline = store.data_mut().begin(Realm::default(), "", "", Instant::now());
         let running = ticker.run();
-        let made = within(deadline, pre.instantiate_async(&mut store)).await;
+        let made = within(meter, deadline, pre.instantiate_async(&mut store)).await;
         drop(running);
         match made {
             Ok(plugin) => Ok(Self { store, exports: plugin.jackfield_plugin_handler().clone() }),
@@ -73,7 +80,8 @@ impl Instance {
         let _running = ticker.run();
         let deadline = self.store.data_mut().begin(Realm::default(), "", "", Instant::now());
         self.store.set_epoch_deadline(1);
-        match within(deadline, self.exports.call_describe(&mut self.store)).await {
+        let meter = Arc::clone(&self.store.data().meter);
+        match within(&meter, deadline, self.exports.call_describe(&mut self.store)).await {
             Ok(manifest) => {
                 self.store.data_mut().drain_console();
                 Ok(manifest)
@@ -99,7 +107,9 @@ impl Instance {
             channel: &route.channel,
             args: &route.args,
         };
-        let answer = within(deadline, self.exports.call_configure(&mut self.store, raw)).await;
+        let meter = Arc::clone(&self.store.data().meter);
+        let call = self.exports.call_configure(&mut self.store, raw);
+        let answer = within(&meter, deadline, call).await;
         let guest = self.store.data_mut();
         match answer {
             Ok(answer) => {
@@ -119,27 +129,51 @@ impl Instance {
     }
 }
 
-/// Waits for a call until a little after its deadline.
+/// Waits for a call until a little after its deadline, and lets it run while it is fast or has a
+/// turn.
 pub(crate) async fn within<T>(
+    meter: &Meter,
     deadline: Instant,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Failure> {
+    meter.begin();
     let mut call = pin!(call);
-    // Most calls return at once, and need no timer.
-    if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
-        return answer.map_err(Failure::Wasm);
+    let mut turn = None;
+    let mut was_begun = false;
+    loop {
+        if turn.is_none() && meter.is_slow() {
+            turn = Some(meter.turn().await.map_err(|TooBusy| Failure::Busy { was_begun })?);
+        }
+        was_begun = true;
+        // Most calls return at once.
+        let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+        if let Poll::Ready(answer) = polled {
+            return answer.map_err(Failure::Wasm);
+        }
+        if !meter.take_interrupted() {
+            // It waits for something, and others may run meanwhile.
+            turn = None;
+        }
+        let overdue = deadline + meter.waited() + GRACE;
+        let woken = tokio::time::timeout_at(overdue.into(), until_woken()).await;
+        woken.map_err(|_elapsed| Failure::Overdue)?;
     }
-    match tokio::time::timeout_at((deadline + GRACE).into(), call).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Failure::Wasm(error)),
-        Err(_elapsed) => Err(Failure::Overdue),
-    }
+}
+
+/// Waits until the task is woken by what it was polled for before.
+async fn until_woken() {
+    let mut was_polled = false;
+    poll_fn(
+        |_| if std::mem::replace(&mut was_polled, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 /// Says what a failure was, and takes back what the call did.
 pub(crate) fn fault(guest: &mut Guest, occasion: Occasion, failure: Failure) -> Fault {
     let (kind, backtrace) = match failure {
         Failure::Overdue => (FaultKind::Deadline(guest.surroundings.limits.deadline), None),
+        Failure::Busy { .. } => (FaultKind::Busy(MAX_WAIT), None),
         Failure::Wasm(error) => {
             let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
             (kind(guest, &error), backtrace)
@@ -189,10 +223,68 @@ pub(crate) fn faulty(
 #[expect(clippy::needless_pass_by_value, reason = "the engine passes it so")]
 fn overdue(store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data();
-    if Instant::now() >= guest.call.deadline {
+    guest.meter.tick();
+    if Instant::now() >= guest.call.deadline + guest.meter.waited() {
         let deadline = guest.surroundings.limits.deadline;
         return Err(Breach(FaultKind::Deadline(deadline)).into());
     }
     // tokio's own way to yield lets it look after its timers and sockets as well.
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::cpu::{Budget, Turns};
+
+    /// A guest that computes for so many ticks.
+    async fn compute(meter: &Meter, ticks: usize, polls: &AtomicUsize) -> wasmtime::Result<()> {
+        for _ in 0..ticks {
+            polls.fetch_add(1, Ordering::Relaxed);
+            meter.tick();
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    fn meter(turns: &Turns) -> Meter {
+        Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())))
+    }
+
+    #[tokio::test]
+    async fn slow_calls_run_one_after_another() {
+        let turns = Turns::new(2);
+        let (first, second) = (meter(&turns), meter(&turns));
+        let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let run = within(&first, deadline, compute(&first, 20, &polls));
+        let other = async {
+            within(&second, deadline, compute(&second, 20, &others)).await.unwrap();
+            assert_eq!(polls.load(Ordering::Relaxed), 20, "the second call overtook the first");
+        };
+        let (run, ()) = tokio::join!(run, other);
+        run.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_call_that_waits_for_something_lets_others_run() {
+        let turns = Turns::new(2);
+        let (first, second) = (meter(&turns), meter(&turns));
+        let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let done = tokio::sync::Notify::new();
+        let waiting = async {
+            compute(&first, 5, &polls).await?;
+            done.notified().await;
+            Ok(())
+        };
+        let other = async {
+            within(&second, deadline, compute(&second, 20, &others)).await.unwrap();
+            done.notify_one();
+        };
+        let (run, ()) = tokio::join!(within(&first, deadline, waiting), other);
+        run.unwrap();
+    }
 }

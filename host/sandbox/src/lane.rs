@@ -9,11 +9,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::circuit_breaker::CircuitBreaker;
 use crate::contract::types::EventParam;
+use crate::cpu::{MAX_WAIT, Meter};
 use crate::effect::Outcome;
 use crate::event::Event;
 use crate::fault::{Fault, FaultKind, Occasion};
-use crate::hold::SharedHold;
 use crate::instance::{Failure, Instance, fault, faulty, within};
 use crate::manifest::Hook;
 use crate::plugin::{Inner, RouteConfig};
@@ -33,6 +34,7 @@ pub struct Lane {
     plugin: Arc<Inner>,
     /// What a fresh instance is configured for.
     routes: Arc<[RouteConfig]>,
+    meter: Arc<Meter>,
     /// No instance while a call runs, and after one that failed.
     slot: Slot<Option<Box<Instance>>>,
 }
@@ -42,7 +44,7 @@ pub struct Lane {
 struct Turn<'a> {
     request: &'a Request<'a>,
     hook: Hook,
-    hold: &'a SharedHold,
+    breaker: &'a CircuitBreaker,
     deadline: Instant,
     // Dropped in this order: the instance has to be gone before the next call takes its turn.
     instance: Box<Instance>,
@@ -89,7 +91,8 @@ impl Lanes {
 
 impl Lane {
     pub(crate) fn new(plugin: Arc<Inner>, routes: Arc<[RouteConfig]>, instance: Instance) -> Self {
-        Self { plugin, routes, slot: Slot::new(Some(Box::new(instance))) }
+        let meter = Arc::clone(&instance.store.data().meter);
+        Self { plugin, routes, meter, slot: Slot::new(Some(Box::new(instance))) }
     }
 
     /// Before a session becomes a subscriber.
@@ -101,7 +104,7 @@ impl Lane {
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.call_on_subscribe(store, request.lower(&roles));
-        let answer = within(turn.deadline, call).await;
+        let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
 
@@ -111,7 +114,7 @@ impl Lane {
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.call_on_unsubscribe(store, request.lower(&roles));
-        let answer = within(turn.deadline, call).await;
+        let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
 
@@ -127,7 +130,7 @@ impl Lane {
         let Instance { store, exports } = &mut *turn.instance;
         let event = EventParam { args, kwargs };
         let call = exports.call_on_publish(store, request.lower(&roles), event);
-        let answer = within(turn.deadline, call).await;
+        let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
 
@@ -143,7 +146,7 @@ impl Lane {
         let Instance { store, exports } = &mut *turn.instance;
         let event = EventParam { args, kwargs };
         let call = exports.call_on_call(store, request.lower(&roles), event);
-        let answer = within(turn.deadline, call).await;
+        let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
 
@@ -153,7 +156,7 @@ impl Lane {
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.call_on_timer(store, request.lower(&roles));
-        let answer = within(turn.deadline, call).await;
+        let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
 
@@ -168,28 +171,29 @@ impl Lane {
             stderr: None,
         };
         let mut now = Instant::now();
-        let hold = plugin.hold(request.handler).map_err(refuse)?;
-        hold.admit(now).map_err(refuse)?;
+        let breaker = plugin.breaker(request.handler).map_err(refuse)?;
+        breaker.admit(hook, request, now).map_err(refuse)?;
         let mut slot = if let Some(slot) = self.slot.try_take() {
             slot
         } else {
             let slot = self.slot.take().await;
             // Those who waited while the handler failed are not to try it again, one by one.
             now = Instant::now();
-            hold.admit(now).map_err(refuse)?;
+            breaker.admit(hook, request, now).map_err(refuse)?;
             slot
         };
         let mut instance = if let Some(instance) = slot.take() {
             instance
         } else {
-            match plugin.instance(&self.routes).await {
+            match plugin.instance(&self.routes, &self.meter).await {
                 Ok(instance) => {
                     // What it took to start is not taken from the call's time.
                     now = Instant::now();
                     Box::new(instance)
                 }
+                Err(error) if error.is_busy() => return Err(refuse(FaultKind::Busy(MAX_WAIT))),
                 Err(error) => {
-                    hold.failed(Instant::now());
+                    breaker.failed_to_start(request, Instant::now());
                     return Err(refuse(FaultKind::Restart(error.to_string())));
                 }
             }
@@ -198,7 +202,7 @@ impl Lane {
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
         let deadline = guest.begin(request.realm, request.handler, request.topic, now);
-        Ok(Turn { request, hook, hold, deadline, instance, slot, _running: running })
+        Ok(Turn { request, hook, breaker, deadline, instance, slot, _running: running })
     }
 }
 
@@ -209,14 +213,19 @@ impl std::fmt::Debug for Lane {
 }
 
 impl Turn<'_> {
-    /// Ends the call: an answer that is sound gives the instance back to the lane.
+    /// Ends the call: an answer that is sound gives the instance back to the lane, and so does a call
+    /// that was never begun.
     fn finish<T: Answer>(mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
+        let was_begun = !matches!(answer, Err(Failure::Busy { was_begun: false }));
         let ended = self.end(answer);
-        if ended.is_ok() {
-            self.hold.succeeded();
+        match &ended {
+            Ok(_) => self.breaker.succeeded(self.request),
+            // Others used the time.
+            Err(fault) if matches!(fault.kind, FaultKind::Busy(_)) => {}
+            Err(_) => self.breaker.failed(self.request, Instant::now()),
+        }
+        if ended.is_ok() || !was_begun {
             *self.slot = Some(self.instance);
-        } else {
-            self.hold.failed(Instant::now());
         }
         ended
     }

@@ -18,14 +18,16 @@
 //! Inside: `compile` turns components into code within limits, `engine` is what both sides of it
 //! agree on, `instance` runs calls and names what goes wrong, `guest` is the host's side of one
 //! instance, `imports` and `wasi` are what plugins can call, `denied` what they can only name,
-//! `store` keeps their state, `ticker` interrupts them, `hold` and `throttle` are the patience of
-//! the host.
+//! `store` keeps their state, `ticker` interrupts them, `cpu` has slow calls take turns,
+//! `circuit_breaker` refuses calls that keep failing, and `throttle` bounds their log.
 
 mod audience;
+mod circuit_breaker;
 mod compile;
 mod component;
 mod console;
 mod contract;
+mod cpu;
 mod denied;
 mod effect;
 mod engine;
@@ -33,7 +35,6 @@ mod error;
 mod event;
 mod fault;
 mod guest;
-mod hold;
 mod imports;
 mod instance;
 mod lane;
@@ -51,16 +52,17 @@ mod verdict;
 mod wasi;
 
 pub use audience::{Audience, Realm};
+pub use circuit_breaker::{CircuitState, CircuitStatus};
 pub use compile::{CompileCommand, CompileLimits, CompileTask, Compiling, run_compile_task};
 pub use effect::{Effect, Outcome};
 pub use error::Error;
 pub use event::Event;
-pub use fault::{Fault, FaultKind, Occasion};
+pub use fault::{Fault, FaultKind, HoldScope, Occasion};
 pub use lane::{Lane, Lanes};
 pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
 pub use memory::InstanceMemory;
 pub use plugin::{Plugin, RouteConfig};
-pub use policy::{Grant, Limits, LogRate, PluginPolicy};
+pub use policy::{BreakerPolicy, Grant, Limits, LogRate, PluginPolicy};
 pub use request::{Caller, Request};
 pub use sandbox::{Sandbox, SandboxSettings};
 pub use verdict::{Delivery, PublishVerdict, Refusal, SubscribeVerdict};

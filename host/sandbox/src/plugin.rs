@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::circuit_breaker::{CircuitBreaker, CircuitStatus};
 use crate::contract::PluginPre;
+use crate::cpu::{Budget, Meter, Turns};
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
 use crate::guest::{Guest, Surroundings};
-use crate::hold::SharedHold;
 use crate::instance::Instance;
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
@@ -40,8 +42,10 @@ pub(crate) struct Inner {
     pub(crate) pre: PluginPre<Guest>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) surroundings: Arc<Surroundings>,
+    turns: Turns,
+    budget: Arc<Budget>,
     /// By handler, over all lanes.
-    holds: HashMap<String, SharedHold>,
+    breakers: HashMap<String, CircuitBreaker>,
 }
 
 impl Plugin {
@@ -50,15 +54,26 @@ impl Plugin {
         pre: PluginPre<Guest>,
         ticker: Arc<Ticker>,
         surroundings: Arc<Surroundings>,
+        turns: Turns,
     ) -> Self {
-        let holds =
-            manifest.handlers.iter().map(|h| (h.name.clone(), SharedHold::default())).collect();
-        Self { inner: Arc::new(Inner { manifest, pre, ticker, surroundings, holds }) }
+        let limits = &surroundings.limits;
+        let names = manifest.handlers.iter().map(|handler| &handler.name);
+        let breaker = |name: &String| CircuitBreaker::new(&manifest.name, name, limits.breaker);
+        let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
+        let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
+        let inner = Inner { manifest, pre, ticker, surroundings, turns, budget, breakers };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the plugin said of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.inner.manifest
+    }
+
+    /// The state of each handler's circuit breaker.
+    pub fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
+        let now = Instant::now();
+        self.inner.breakers.values().map(move |breaker| breaker.status(now))
     }
 
     /// Rehearses: makes one instance for each of `lanes` lanes (at least one) and configures each
@@ -79,7 +94,8 @@ impl Plugin {
         let routes: Arc<[RouteConfig]> = routes.into();
         let mut started = Vec::with_capacity(lanes.max(1));
         for _ in 0..lanes.max(1) {
-            let instance = self.inner.instance(&routes).await?;
+            let meter = self.inner.meter();
+            let instance = self.inner.instance(&routes, &meter).await?;
             started.push(Lane::new(Arc::clone(&self.inner), Arc::clone(&routes), instance));
         }
         Ok(Lanes::new(started))
@@ -94,11 +110,16 @@ impl fmt::Debug for Plugin {
 
 impl Inner {
     /// A fresh instance, configured for the routes.
-    pub(crate) async fn instance(&self, routes: &[RouteConfig]) -> Result<Instance, Error> {
+    pub(crate) async fn instance(
+        &self,
+        routes: &[RouteConfig],
+        meter: &Arc<Meter>,
+    ) -> Result<Instance, Error> {
         let plugin = || self.manifest.name.clone();
         let start = |fault: Fault| Error::Start { plugin: plugin(), fault: Box::new(fault) };
-        let mut instance =
-            Instance::new(&self.pre, &self.ticker, &self.surroundings).await.map_err(start)?;
+        let mut instance = Instance::new(&self.pre, &self.ticker, &self.surroundings, meter)
+            .await
+            .map_err(start)?;
         for route in routes {
             let answer = instance.configure(&self.ticker, route).await.map_err(start)?;
             answer.map_err(|text| Error::Refused {
@@ -111,9 +132,14 @@ impl Inner {
         Ok(instance)
     }
 
-    /// What the handler has been up to, if it exists.
-    pub(crate) fn hold(&self, handler: &str) -> Result<&SharedHold, FaultKind> {
-        self.holds.get(handler).ok_or(FaultKind::UnknownHandler)
+    /// The CPU time of one lane.
+    fn meter(&self) -> Arc<Meter> {
+        Arc::new(Meter::new(self.turns.clone(), Arc::clone(&self.budget)))
+    }
+
+    /// The handler's circuit breaker, if the handler exists.
+    pub(crate) fn breaker(&self, handler: &str) -> Result<&CircuitBreaker, FaultKind> {
+        self.breakers.get(handler).ok_or(FaultKind::UnknownHandler)
     }
 }
 

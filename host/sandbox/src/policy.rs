@@ -29,6 +29,29 @@ pub struct Limits {
     pub store: usize,
     /// Log lines, over all instances.
     pub log: LogRate,
+    /// CPU time that slow calls may use over all instances, in per cent of one core.
+    pub cpu_percent: u32,
+    /// When a handler that keeps failing is not called.
+    pub breaker: BreakerPolicy,
+}
+
+/// When calls of a handler are refused because they keep failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Whether calls are ever refused.
+    pub enabled: bool,
+    /// Faults within `window` after which a session's calls about one topic are refused; likewise
+    /// clients whose calls have to fail before a topic or the handler is refused to all.
+    pub faults: u32,
+    /// How long faults are counted together.
+    pub window: Duration,
+    /// Topics on which a session's calls, or the handler's, have to fail before they are refused on
+    /// all topics; likewise sessions of a client.
+    pub spread: usize,
+    /// The first pause; each next one is twice as long.
+    pub pause: Duration,
+    /// The longest pause.
+    pub max_pause: Duration,
 }
 
 /// How fast a plugin may write to the log.
@@ -65,6 +88,21 @@ impl Default for Limits {
             table_elements: 100_000,
             store: 64 << 20,
             log: LogRate { per_second: 100, burst: 1_000 },
+            cpu_percent: 100,
+            breaker: BreakerPolicy::default(),
+        }
+    }
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            faults: 5,
+            window: Duration::from_secs(10),
+            spread: 3,
+            pause: Duration::from_secs(1),
+            max_pause: Duration::from_mins(1),
         }
     }
 }

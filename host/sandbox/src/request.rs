@@ -1,6 +1,8 @@
 //! What a hook is asked about, as the host has it: everything borrowed, so that a call allocates
 //! next to nothing on its way in.
 
+use std::net::IpAddr;
+
 use crate::audience::Realm;
 use crate::contract::types;
 
@@ -38,6 +40,9 @@ pub struct Caller<'a> {
     pub authmethod: &'a str,
     /// The text of a JSON object, `{}` when nothing is known.
     pub claims: &'a str,
+    /// The client's address, if the session has no user; its `authid` is made up then. The plugin
+    /// does not see it.
+    pub anonymous_from: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {

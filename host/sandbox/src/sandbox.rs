@@ -1,8 +1,10 @@
 //! The engine and everything that plugins share: made once, by the host's composition root.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Cache, CacheConfig, Engine};
@@ -12,6 +14,7 @@ use crate::compile::cache::CodeCache;
 use crate::compile::{CompileCommand, Compiler, Compiling, blocking};
 use crate::component::{check_bytes, check_interfaces};
 use crate::contract::PluginPre;
+use crate::cpu::{Budget, Meter, Turns};
 use crate::engine;
 use crate::error::Error;
 use crate::guest::{Guest, Surroundings};
@@ -32,6 +35,7 @@ pub struct Sandbox {
     ticker: Arc<Ticker>,
     spaces: Spaces,
     memory: InstanceMemory,
+    turns: Turns,
 }
 
 /// How a sandbox is made.
@@ -75,6 +79,7 @@ impl Sandbox {
             ticker: Arc::new(ticker),
             spaces: Spaces::default(),
             memory: InstanceMemory::new(instance_memory),
+            turns: Turns::new(workers()),
             compiler,
         })
     }
@@ -101,7 +106,8 @@ impl Sandbox {
         let name = manifest.name.clone();
         let memory = self.memory.clone();
         let surroundings = Surroundings::new(name, policy.limits, audience, space, memory);
-        Ok(Plugin::new(manifest, pre, Arc::clone(&self.ticker), Arc::new(surroundings)))
+        let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
+        Ok(Plugin::new(manifest, pre, ticker, Arc::new(surroundings), turns))
     }
 
     /// What all instances hold together.
@@ -147,6 +153,8 @@ impl Sandbox {
         audience: &Arc<dyn Audience>,
     ) -> Result<Manifest, Error> {
         let limits = policy.limits.clone();
+        let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
+        let meter = Arc::new(Meter::new(self.turns.clone(), budget));
         let surroundings = Arc::new(Surroundings::new(
             file.to_owned(),
             limits,
@@ -155,7 +163,8 @@ impl Sandbox {
             self.memory.clone(),
         ));
         let failed = |fault| Error::Describe { file: file.to_owned(), fault: Box::new(fault) };
-        let mut instance = Instance::new(pre, &self.ticker, &surroundings).await.map_err(failed)?;
+        let made = Instance::new(pre, &self.ticker, &surroundings, &meter).await;
+        let mut instance = made.map_err(failed)?;
         let raw = instance.describe(&self.ticker).await.map_err(failed)?;
         Manifest::parse(raw).map_err(|text| Error::Manifest { file: file.to_owned(), text })
     }
@@ -165,6 +174,13 @@ impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").finish_non_exhaustive()
     }
+}
+
+/// Threads that run tasks: those of the runtime that the sandbox is made in, or else cores.
+fn workers() -> usize {
+    let runtime = tokio::runtime::Handle::try_current();
+    let of_machine = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    runtime.map_or_else(|_| of_machine(), |runtime| runtime.metrics().num_workers())
 }
 
 /// The engine, with a cache in that directory if it can be used.

@@ -105,6 +105,7 @@ fn session(token: &ApiToken, bounds: Bounds) -> Result<Arc<Session>, getrandom::
         roles: token.roles.clone(),
         authmethod: "token".to_owned(),
         claims: "{}".to_owned(),
+        anonymous_from: None,
     };
     let outbox = Arc::new(Outbox::new(bounds));
     let dialect = Dialect::V2(Codec::Json);

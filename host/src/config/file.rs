@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
-use jackfield_sandbox::{CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy};
+use jackfield_sandbox::{
+    BreakerPolicy, CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy,
+};
 use jackfield_wamp::payload::MAX_DEPTH;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -116,7 +118,20 @@ struct WrittenPolicy {
     table_elements: Option<NonZeroUsize>,
     store: Option<Bytes>,
     log: WrittenLogRate,
+    cpu_percent: Option<NonZeroU32>,
+    circuit_breaker: WrittenBreaker,
     grant: Option<Vec<WrittenGrant>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenBreaker {
+    enabled: Option<bool>,
+    faults: Option<NonZeroU32>,
+    window: Option<Span>,
+    spread: Option<NonZeroUsize>,
+    pause: Option<Span>,
+    max_pause: Option<Span>,
 }
 
 #[derive(Default, Deserialize)]
@@ -269,6 +284,8 @@ impl WrittenPolicy {
             per_second: self.log.per_second.map_or(limits.log.per_second, NonZeroU32::get),
             burst: self.log.burst.map_or(limits.log.burst, NonZeroU32::get),
         };
+        limits.cpu_percent = self.cpu_percent.map_or(limits.cpu_percent, NonZeroU32::get);
+        self.circuit_breaker.apply(&mut limits.breaker);
         if let Some(grant) = self.grant {
             let has = |what| grant.contains(&what);
             policy.grant = Grant {
@@ -278,6 +295,17 @@ impl WrittenPolicy {
                 log: has(WrittenGrant::Log),
             };
         }
+    }
+}
+
+impl WrittenBreaker {
+    fn apply(self, breaker: &mut BreakerPolicy) {
+        breaker.enabled = self.enabled.unwrap_or(breaker.enabled);
+        breaker.faults = self.faults.map_or(breaker.faults, NonZeroU32::get);
+        set_span(&mut breaker.window, self.window);
+        set_count(&mut breaker.spread, self.spread);
+        set_span(&mut breaker.pause, self.pause);
+        set_span(&mut breaker.max_pause, self.max_pause);
     }
 }
 

@@ -103,8 +103,9 @@ impl Connection {
 
     fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), Ending> {
         let Asked { dispatch, features, method, .. } = asked;
-        let member = Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who)
-            .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
+        let member =
+            Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who, self.client)
+                .map_err(|error| refused(error_uri::UNAVAILABLE, error.to_string()))?;
         let method = method.filter(|_| who.is_some());
         let welcome = self.dialogue.welcome(&member.welcome(method.as_deref()));
         self.expiry = Expiry::of(who);

@@ -1,5 +1,6 @@
 //! A session in its realm, from joining on.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jackfield_auth::Authenticated;
@@ -28,13 +29,15 @@ impl Member {
         features: Features,
         dispatch: Arc<Dispatch>,
         who: Option<&Authenticated>,
+        client: IpAddr,
     ) -> Result<Self, Ended> {
         let id: SessionId = ids::session().map_err(|error| Ended::Refused(error.to_string()))?;
         let nobody = || format!("anonymous-{id}");
         let identity = match who {
-            None => Identity::anonymous(nobody()),
+            None => Identity::anonymous(nobody(), client),
             Some(who) => Identity {
                 authid: if who.is_anonymous() { nobody() } else { who.username.clone() },
+                anonymous_from: who.is_anonymous().then_some(client),
                 roles: who.roles.clone(),
                 authmethod: who.method.as_str().to_owned(),
                 claims: gate::claims(who),

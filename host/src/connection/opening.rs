@@ -112,10 +112,11 @@ async fn greet(
     if upgrade.dialect == Dialect::V1 {
         let dispatch = app.default_realm();
         let features = Features::default();
-        let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven.as_ref())?;
+        let proven = proven.as_ref();
+        let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven, client)?;
         let welcome = dialogue.welcome(&joining.welcome(None));
         greeting.extend_from_slice(&frame::message(upgrade.dialect, &welcome));
-        expiry = Expiry::of(proven.as_ref());
+        expiry = Expiry::of(proven);
         member = Some(joining);
     }
     let response = upgrade.response(&greeting);

@@ -7,7 +7,7 @@ use jackfield_broker::{
     CallError, RegisterError, Session, SubscribeError, TooLarge, UnregisterError, UnsubscribeError,
 };
 use jackfield_routing::Action;
-use jackfield_sandbox::{Fault, FaultKind};
+use jackfield_sandbox::{Fault, FaultKind, HoldScope};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
@@ -20,6 +20,9 @@ pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
 pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and is given a pause.
 pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
+
+/// The topic's handler waited too long for CPU time, beside other slow handlers.
+pub(crate) const HANDLER_BUSY: &str = "jackfield.error.handler_busy";
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -106,15 +109,28 @@ impl Refusal {
 
     /// A client learns that the handler failed, not how: that is in the operator's log.
     pub(super) fn fault(handler: &str, fault: &Fault) -> Self {
-        let refusal = if let FaultKind::OnHold { .. } = fault.kind {
-            // The faults that led here were warned of; refusals may be many.
-            debug!("{fault}");
-            let message = format!("the handler `{handler}` has failed repeatedly; try again later");
-            Self::new(HANDLER_ON_HOLD, message)
-        } else {
-            let backtrace = fault.backtrace.as_deref().unwrap_or("none");
-            warn!(plugin = fault.plugin, kind = fault.kind.label(), backtrace, "{fault}");
-            Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed"))
+        let refusal = match fault.kind {
+            FaultKind::OnHold { scope, .. } => {
+                // The opening of the circuit was warned of; refusals may be many.
+                debug!("{fault}");
+                let failing = match scope {
+                    HoldScope::Client => "your requests to the handler",
+                    HoldScope::Topic => "requests about this topic to the handler",
+                    HoldScope::Handler => "requests to the handler",
+                };
+                let message = format!("{failing} `{handler}` failed repeatedly; try again later");
+                Self::new(HANDLER_ON_HOLD, message)
+            }
+            FaultKind::Busy(_) => {
+                warn!(plugin = fault.plugin, kind = fault.kind.label(), "{fault}");
+                let message = format!("the handler `{handler}` is busy; try again later");
+                Self::new(HANDLER_BUSY, message)
+            }
+            _ => {
+                let backtrace = fault.backtrace.as_deref().unwrap_or("none");
+                warn!(plugin = fault.plugin, kind = fault.kind.label(), backtrace, "{fault}");
+                Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed"))
+            }
         };
         Self { logged: true, ..refusal }
     }

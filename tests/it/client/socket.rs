@@ -3,7 +3,7 @@
 //! just that. Knows nothing of WAMP; `v1` and `v2` do.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -30,6 +30,8 @@ pub(crate) struct Handshake {
     /// Bytes that the kernel may hold unread; `None` leaves the system's choice. A small one lets
     /// a subscriber that does not read be noticed soon.
     pub(crate) receive_buffer: Option<u32>,
+    /// The address that the client connects from, of this machine's.
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// Why there was no WebSocket.
@@ -81,17 +83,21 @@ impl Default for Handshake {
             protocols: Vec::new(),
             origin: Some("http://127.0.0.1".to_owned()),
             receive_buffer: None,
+            source: None,
         }
     }
 }
 
 impl Socket {
     pub(crate) async fn open(addr: SocketAddr, handshake: Handshake) -> Result<Self, Refused> {
-        let Handshake { path, protocols, origin, receive_buffer } = handshake;
+        let Handshake { path, protocols, origin, receive_buffer, source } = handshake;
         let refused = |text: String| Refused { status: None, text };
         let tcp = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
         if let Some(bytes) = receive_buffer {
             tcp.set_recv_buffer_size(bytes).unwrap();
+        }
+        if let Some(source) = source {
+            tcp.bind(SocketAddr::new(source, 0)).unwrap();
         }
         let tcp = tcp.connect(addr).await.map_err(|error| refused(error.to_string()))?;
         tcp.set_nodelay(true).unwrap();

@@ -5,6 +5,7 @@ use jackfield_wamp::message::{CallOptions, InvocationPolicy, RegisterOptions};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::session as wamp;
 use jackfield_wamp::uri::MatchPolicy;
+use std::net::Ipv4Addr;
 
 use super::*;
 use crate::Identity;
@@ -44,7 +45,7 @@ impl Bench {
         };
         let session = |(id, features, dialect)| {
             let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
-            let identity = Identity::anonymous(format!("user{id}"));
+            let identity = Identity::anonymous(format!("user{id}"), Ipv4Addr::LOCALHOST.into());
             let (id, outbox) = (SessionId::new(id).unwrap(), Arc::new(Outbox::new(bounds)));
             Arc::new(Session::new(id, identity, dialect, features, outbox, Arc::new(NoLink)))
         };

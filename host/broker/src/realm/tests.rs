@@ -1,6 +1,7 @@
 //! What sessions of a realm receive, through transports that remember.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use jackfield_wamp::dialect::{Codec, Dialect};
@@ -52,7 +53,10 @@ impl Peer {
         let link = Recorder { outbox: Arc::clone(&outbox), read: Mutex::default(), blocked };
         let link = Arc::new(link);
         let roles = roles.iter().map(ToString::to_string).collect();
-        let identity = Identity { roles, ..Identity::anonymous(format!("user{id}")) };
+        let identity = Identity {
+            roles,
+            ..Identity::anonymous(format!("user{id}"), Ipv4Addr::LOCALHOST.into())
+        };
         let id = SessionId::new(id).unwrap();
         let on = Arc::clone(&link) as Arc<dyn Link>;
         let session =

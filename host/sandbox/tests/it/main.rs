@@ -9,10 +9,11 @@
 )]
 
 mod behave;
+mod circuit_breaker;
 mod compile;
 mod contain;
+mod cpu;
 mod guests;
-mod hold;
 mod keep;
 mod load;
 mod log;

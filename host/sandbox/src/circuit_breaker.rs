@@ -1,0 +1,434 @@
+//! Circuit breaker of a handler: calls that would only fail again are refused for a while.
+//!
+//! The smallest cause that explains the faults is refused, so that one client cannot switch a
+//! handler off for all others:
+//!
+//! | scope | faults | and |
+//! |---|---|---|
+//! | a session, on one topic | `faults` | |
+//! | a session | 4 × `faults` | on `spread` topics |
+//! | a client: a user, or the address of anonymous sessions | 20 × `faults` | in `spread` sessions |
+//! | a topic | of `faults` clients | at least half of its calls fail |
+//! | the handler | of `faults` clients, on `spread` topics | at least half of its calls fail |
+//!
+//! A fresh instance that does not start is the plugin's own failure, and counts for the handler
+//! directly. Timers run for no client: each topic's timer has a circuit of its own. Each scope is a
+//! [`Circuit`]. Nothing waits here.
+
+mod circuit;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jackfield_text::Untrusted;
+use tracing::warn;
+
+use self::circuit::{Circuit, Opened, Rule, Sources};
+use crate::fault::{FaultKind, HoldScope};
+use crate::manifest::Hook;
+use crate::policy::BreakerPolicy;
+use crate::request::{Caller, Request};
+
+/// The circuits of one handler, over all lanes of its plugin.
+pub(crate) struct CircuitBreaker {
+    plugin: String,
+    handler: String,
+    policy: BreakerPolicy,
+    /// Keys are hashes, so that neither a lookup nor an entry copies text. Seeded, so that clients
+    /// cannot choose topics that share one.
+    hasher: RandomState,
+    /// A std mutex: it is held for a few lookups.
+    circuits: Mutex<Circuits>,
+    /// Whether any call has failed lately. Nearly never, so that nearly no call takes the lock.
+    has_failed: AtomicBool,
+}
+
+/// The state of a handler's circuit breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitStatus {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The handler's name.
+    pub handler: String,
+    /// Whether the handler itself is called.
+    pub state: CircuitState,
+    /// Circuits of sessions, and of sessions on one topic, that are open or half open.
+    pub sessions: usize,
+    /// Circuits of clients that are open or half open.
+    pub clients: usize,
+    /// Circuits of topics that are open or half open.
+    pub topics: usize,
+    /// Faults since the plugin was loaded.
+    pub faults: u64,
+    /// Openings of circuits since the plugin was loaded.
+    pub opened: u64,
+}
+
+/// The state of one circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Calls pass.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// Calls pass again; the next fault opens the circuit for longer, the next success closes it.
+    HalfOpen,
+}
+
+impl CircuitStatus {
+    /// Whether any calls are refused, or were until shortly.
+    pub fn is_open(&self) -> bool {
+        self.state != CircuitState::Closed || self.sessions + self.clients + self.topics > 0
+    }
+}
+
+impl CircuitState {
+    /// A short name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Circuits {
+    /// At most [`MAX_CIRCUITS`].
+    by_subject: HashMap<Subject, Circuit>,
+    faults: u64,
+    opened: u64,
+    /// To be logged when the lock is given back.
+    news: Vec<News>,
+}
+
+#[derive(Debug)]
+enum News {
+    Opened { name: String, opened: Opened },
+    Closed { name: String },
+}
+
+/// The cause of faults that a circuit is about. The numbers are hashes, and ids of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject {
+    SessionOnTopic { session: u64, topic: u64 },
+    Session(u64),
+    Client(u64),
+    Topic(u64),
+    Handler,
+}
+
+/// The subjects of one call.
+#[derive(Debug, Clone, Copy)]
+struct Call<'a> {
+    request: &'a Request<'a>,
+    topic: u64,
+    /// Session and client; none where the host itself calls.
+    source: Option<(u64, u64)>,
+}
+
+/// Circuits of one handler. Sessions that fail can be many; those that failed longest ago are
+/// forgotten first.
+const MAX_CIRCUITS: usize = 256;
+/// Faults that open the circuit of a session, in multiples of the policy's.
+const SESSION_FACTOR: u32 = 4;
+/// Faults that open the circuit of a client. Many people can share one address.
+const CLIENT_FACTOR: u32 = 20;
+/// Bytes of a topic or a user's name in a log line.
+const MAX_NAME_BYTES: usize = 200;
+/// The session of timers: the ids of sessions begin with 1.
+const NO_SESSION: u64 = 0;
+/// Bytes of an IPv6 address that one client is given.
+const IPV6_PREFIX_BYTES: usize = 8;
+
+impl CircuitBreaker {
+    pub(crate) fn new(plugin: &str, handler: &str, policy: BreakerPolicy) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            handler: handler.to_owned(),
+            policy,
+            hasher: RandomState::new(),
+            circuits: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the call may be made now.
+    ///
+    /// # Errors
+    /// [`FaultKind::OnHold`]: one of its circuits is open.
+    pub(crate) fn admit(
+        &self,
+        hook: Hook,
+        request: &Request<'_>,
+        now: Instant,
+    ) -> Result<(), FaultKind> {
+        if !self.has_failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let call = self.call(request);
+        let mut circuits = self.lock();
+        circuits.forget(now, self.policy.window);
+        let open = call.subjects().find_map(|subject| {
+            // A handler that misses the end of a session would count the session for ever.
+            let spared = hook == Hook::Unsubscribe && subject.is_of_client();
+            let until = circuits.by_subject.get(&subject)?.refuses_until(now)?;
+            (!spared).then(|| FaultKind::OnHold { until, scope: subject.scope() })
+        });
+        self.finish(circuits);
+        open.map_or(Ok(()), Err)
+    }
+
+    /// A call has failed.
+    pub(crate) fn failed(&self, request: &Request<'_>, now: Instant) {
+        let call = self.call(request);
+        let faults = call.subjects().map(|subject| (subject, subject.rule(&self.policy)));
+        self.count(faults, &call, now);
+    }
+
+    /// A fresh instance could not be made for the call.
+    pub(crate) fn failed_to_start(&self, request: &Request<'_>, now: Instant) {
+        let rule = Rule { faults: self.policy.faults, ..Rule::default() };
+        self.count([(Subject::Handler, rule)], &self.call(request), now);
+    }
+
+    fn count(
+        &self,
+        faults: impl IntoIterator<Item = (Subject, Rule)>,
+        call: &Call<'_>,
+        now: Instant,
+    ) {
+        if !self.policy.enabled {
+            return;
+        }
+        let mut circuits = self.lock();
+        circuits.forget(now, self.policy.window);
+        circuits.faults = circuits.faults.saturating_add(1);
+        for (subject, rule) in faults {
+            let circuit = circuits.entry(subject, now);
+            if let Some(opened) = circuit.fault(now, call.sources(), rule, &self.policy) {
+                let name = call.name_of(subject);
+                circuits.opened = circuits.opened.saturating_add(1);
+                circuits.news.push(News::Opened { name: name.clone(), opened });
+                circuits.entry(subject, now).set_name(name);
+            }
+        }
+        self.finish(circuits);
+    }
+
+    /// A call has succeeded.
+    pub(crate) fn succeeded(&self, request: &Request<'_>) {
+        if !self.has_failed.load(Ordering::Acquire) {
+            return;
+        }
+        let now = Instant::now();
+        let mut circuits = self.lock();
+        circuits.forget(now, self.policy.window);
+        for subject in self.call(request).subjects() {
+            let Some(circuit) = circuits.by_subject.get_mut(&subject) else { continue };
+            if circuit.is_half_open(now) {
+                circuits.close(subject);
+            } else {
+                circuit.success();
+            }
+        }
+        self.finish(circuits);
+    }
+
+    /// What is open now.
+    pub(crate) fn status(&self, now: Instant) -> CircuitStatus {
+        let mut circuits = self.lock();
+        circuits.forget(now, self.policy.window);
+        let mut status = CircuitStatus {
+            plugin: self.plugin.clone(),
+            handler: self.handler.clone(),
+            state: CircuitState::Closed,
+            sessions: 0,
+            clients: 0,
+            topics: 0,
+            faults: circuits.faults,
+            opened: circuits.opened,
+        };
+        for (subject, circuit) in &circuits.by_subject {
+            let state = circuit.state(now);
+            if state == CircuitState::Closed {
+                continue;
+            }
+            match subject {
+                Subject::SessionOnTopic { .. } | Subject::Session(_) => status.sessions += 1,
+                Subject::Client(_) => status.clients += 1,
+                Subject::Topic(_) => status.topics += 1,
+                Subject::Handler => status.state = state,
+            }
+        }
+        self.finish(circuits);
+        status
+    }
+
+    fn call<'a>(&self, request: &'a Request<'a>) -> Call<'a> {
+        let topic = self.hasher.hash_one((request.realm, request.topic));
+        let source = request.session.map(|caller| (caller.id, self.client(&caller)));
+        Call { request, topic, source }
+    }
+
+    /// The sessions that are one client: those of a user, or the anonymous ones of an address.
+    fn client(&self, caller: &Caller<'_>) -> u64 {
+        match caller.anonymous_from {
+            None => self.hasher.hash_one(("user", caller.authid)),
+            Some(IpAddr::V4(address)) => self.hasher.hash_one(address.octets()),
+            Some(IpAddr::V6(address)) => {
+                let octets = address.octets();
+                self.hasher.hash_one(octets.get(..IPV6_PREFIX_BYTES))
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Circuits> {
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lock back, and logs what has changed.
+    fn finish(&self, mut circuits: MutexGuard<'_, Circuits>) {
+        self.has_failed.store(!circuits.by_subject.is_empty(), Ordering::Release);
+        let news = std::mem::take(&mut circuits.news);
+        drop(circuits);
+        let Self { plugin, handler, policy, .. } = self;
+        for news in news {
+            match news {
+                News::Opened { name, opened: Opened { faults, pause } } => warn!(
+                    plugin,
+                    handler,
+                    "circuit breaker opened for {name}: {faults} faults within {:?}; calls are \
+                     refused for {pause:?}",
+                    policy.window
+                ),
+                News::Closed { name } => {
+                    warn!(plugin, handler, "circuit breaker closed for {name}");
+                }
+            }
+        }
+    }
+}
+
+impl Circuits {
+    /// The circuit of a subject; another one makes room for it where there are too many.
+    fn entry(&mut self, subject: Subject, now: Instant) -> &mut Circuit {
+        if self.by_subject.len() >= MAX_CIRCUITS && !self.by_subject.contains_key(&subject) {
+            let others = self.by_subject.iter().filter(|(it, _)| **it != Subject::Handler);
+            let oldest = others.min_by_key(|(_, it)| (it.has_opened(), it.last_fault()));
+            if let Some(oldest) = oldest.map(|(subject, _)| *subject) {
+                self.close(oldest);
+            }
+        }
+        self.by_subject.entry(subject).or_insert_with(|| Circuit::new(now))
+    }
+
+    /// Closes and removes circuits without a fault for long enough.
+    fn forget(&mut self, now: Instant, window: Duration) {
+        let is_old = |circuit: &Circuit| circuit.is_forgotten(now, window);
+        let old = self.by_subject.iter().filter(|(_, it)| is_old(it)).map(|(subject, _)| *subject);
+        for subject in old.collect::<Vec<_>>() {
+            self.close(subject);
+        }
+    }
+
+    fn close(&mut self, subject: Subject) {
+        let name = self.by_subject.remove(&subject).and_then(Circuit::into_name);
+        self.news.extend(name.map(|name| News::Closed { name }));
+    }
+}
+
+impl Subject {
+    fn rule(self, policy: &BreakerPolicy) -> Rule {
+        let BreakerPolicy { faults, spread, .. } = *policy;
+        let clients = usize::try_from(faults).unwrap_or(usize::MAX);
+        let rule = Rule { faults, ..Rule::default() };
+        match self {
+            Self::SessionOnTopic { .. } => rule,
+            Self::Session(_) => {
+                Rule { faults: faults.saturating_mul(SESSION_FACTOR), topics: spread, ..rule }
+            }
+            Self::Client(_) => {
+                Rule { faults: faults.saturating_mul(CLIENT_FACTOR), sessions: spread, ..rule }
+            }
+            Self::Topic(_) => Rule { clients, half: true, ..rule },
+            Self::Handler => Rule { clients, topics: spread, half: true, ..rule },
+        }
+    }
+
+    fn is_of_client(self) -> bool {
+        matches!(self, Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_))
+    }
+
+    fn scope(self) -> HoldScope {
+        match self {
+            Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_) => HoldScope::Client,
+            Self::Topic(_) => HoldScope::Topic,
+            Self::Handler => HoldScope::Handler,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// The causes that a fault of the call may have, the smallest first.
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let topic = self.topic;
+        let session = self.source.map_or(NO_SESSION, |(session, _)| session);
+        let of_client = self.source.map(|(session, client)| {
+            [
+                Subject::Session(session),
+                Subject::Client(client),
+                Subject::Topic(topic),
+                Subject::Handler,
+            ]
+        });
+        std::iter::once(Subject::SessionOnTopic { session, topic })
+            .chain(of_client.into_iter().flatten())
+            .chain(self.source.is_none().then_some(Subject::Handler))
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
+            client: self.source.map(|(_, client)| client),
+            session: self.source.map(|(session, _)| session),
+            topic: self.topic,
+        }
+    }
+
+    /// A subject as the log has it.
+    fn name_of(&self, subject: Subject) -> String {
+        let topic = Untrusted::new(self.request.topic).at_most(MAX_NAME_BYTES);
+        let caller = self.request.session;
+        let session = caller.map_or(NO_SESSION, |caller| caller.id);
+        match subject {
+            Subject::SessionOnTopic { .. } if caller.is_none() => {
+                format!("the timer of topic {topic}")
+            }
+            Subject::SessionOnTopic { .. } => format!("session {session} on topic {topic}"),
+            Subject::Session(_) => format!("session {session}"),
+            Subject::Client(_) => match caller {
+                Some(Caller { anonymous_from: Some(address), .. }) => {
+                    format!("anonymous sessions from {address}")
+                }
+                Some(Caller { authid, .. }) => {
+                    format!("user {}", Untrusted::new(authid).at_most(MAX_NAME_BYTES))
+                }
+                None => String::new(),
+            },
+            Subject::Topic(_) => format!("topic {topic}"),
+            Subject::Handler => "the whole handler".to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker").field("handler", &self.handler).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,259 @@
+//! CPU scheduling of slow calls: they take turns, so that they leave a worker to everything else.
+//!
+//! The engine interrupts a guest every ten milliseconds (`ticker`). A call that is interrupted
+//! twice is slow, and a lane whose calls take more than a millisecond on average is slow from the
+//! start. A slow call runs while it has one of [`Turns`], of which there is one less than workers,
+//! and keeps it until it ends or waits for something. The time that it waits for a turn does not
+//! count for its deadline. A plugin that uses more than its [`Budget`] waits until it has time
+//! again.
+//!
+//! The measure is a sample: each tick that meets a call charges it a whole tick, which is right on
+//! average and costs fast calls nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{sleep, timeout};
+
+use crate::ticker::TICK;
+
+/// Permits for slow calls of all plugins.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+/// CPU time of one plugin's slow calls: a token bucket.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// In per cent of one core.
+    percent: u32,
+    /// A std mutex: it is held for a few additions.
+    bucket: Mutex<Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    /// CPU time in hand; below zero it is owed.
+    nanoseconds: i64,
+    refilled: Instant,
+}
+
+/// The CPU time of one lane's calls, one at a time.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    turns: Turns,
+    budget: Arc<Budget>,
+    /// Ticks that met the call.
+    ticks: AtomicU32,
+    /// Whether a tick has met the call since it was polled.
+    was_interrupted: AtomicBool,
+    /// Nanoseconds for which the call has waited for turns.
+    waited: AtomicU64,
+    /// Milliseconds that calls took beyond [`FAST`] each, up to [`MAX_EXCESS`].
+    excess: AtomicU32,
+}
+
+/// A call waited for longer than [`MAX_WAIT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooBusy;
+
+/// Ticks that meet a call before it is slow: the first one may come by chance.
+const SLOW_TICKS: u32 = 2;
+/// Milliseconds that a call may take on average for its lane to be fast.
+const FAST: u32 = 1;
+/// A tick, in the unit of `excess`.
+const TICK_MS: u32 = 10;
+/// Milliseconds of `excess` above which a lane is slow: three unlucky ticks in a row are chance.
+const SLOW_EXCESS: u32 = 3 * TICK_MS;
+/// The largest `excess`: a lane is fast again after so many fast calls.
+const MAX_EXCESS: u32 = 60;
+/// The longest that a call waits for its turns.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(5);
+/// CPU time that a plugin has in hand at most.
+const MAX_IN_HAND: Duration = Duration::from_secs(1);
+
+impl Turns {
+    /// For so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self(Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))))
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(percent: u32, now: Instant) -> Self {
+        let bucket = Bucket { nanoseconds: nanoseconds(MAX_IN_HAND), refilled: now };
+        Self { percent, bucket: Mutex::new(bucket) }
+    }
+
+    fn charge(&self, time: Duration, now: Instant) {
+        self.with(now, |bucket| bucket.nanoseconds -= nanoseconds(time));
+    }
+
+    /// How long until the plugin has time again; none if it has some.
+    fn debt(&self, now: Instant) -> Option<Duration> {
+        let owed = self.with(now, |bucket| bucket.nanoseconds).min(0).unsigned_abs();
+        let wait = owed.saturating_mul(100) / u64::from(self.percent.max(1));
+        (wait > 0).then(|| Duration::from_nanos(wait))
+    }
+
+    fn with<T>(&self, now: Instant, f: impl FnOnce(&mut Bucket) -> T) -> T {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = nanoseconds(now.saturating_duration_since(bucket.refilled));
+        let gained = passed.saturating_mul(i64::from(self.percent)) / 100;
+        let full = nanoseconds(MAX_IN_HAND);
+        bucket.nanoseconds = bucket.nanoseconds.saturating_add(gained).min(full);
+        bucket.refilled = now;
+        f(&mut bucket)
+    }
+}
+
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl Meter {
+    pub(crate) fn new(turns: Turns, budget: Arc<Budget>) -> Self {
+        Self {
+            turns,
+            budget,
+            ticks: AtomicU32::new(0),
+            was_interrupted: AtomicBool::new(false),
+            waited: AtomicU64::new(0),
+            excess: AtomicU32::new(0),
+        }
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&self) {
+        // Stores would cost fast calls more than these looks do.
+        if self.ticks.load(Ordering::Relaxed) != 0 {
+            self.ticks.store(0, Ordering::Relaxed);
+            self.was_interrupted.store(false, Ordering::Relaxed);
+            self.waited.store(0, Ordering::Relaxed);
+        }
+        let excess = self.excess.load(Ordering::Relaxed);
+        if excess != 0 {
+            self.excess.store(excess.saturating_sub(FAST), Ordering::Relaxed);
+        }
+    }
+
+    /// The engine has interrupted the call.
+    pub(crate) fn tick(&self) {
+        let ticks = self.ticks.load(Ordering::Relaxed).saturating_add(1);
+        self.ticks.store(ticks, Ordering::Relaxed);
+        self.was_interrupted.store(true, Ordering::Relaxed);
+        let excess = self.excess.load(Ordering::Relaxed).saturating_add(TICK_MS);
+        self.excess.store(excess.min(MAX_EXCESS), Ordering::Relaxed);
+        self.budget.charge(TICK, Instant::now());
+    }
+
+    /// Whether the call was interrupted since this was last asked: it computes, and waits for
+    /// nothing.
+    pub(crate) fn take_interrupted(&self) -> bool {
+        self.was_interrupted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the call needs a turn to run.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.ticks.load(Ordering::Relaxed) >= SLOW_TICKS
+            || self.excess.load(Ordering::Relaxed) >= SLOW_EXCESS
+    }
+
+    /// How long the call has waited for turns.
+    pub(crate) fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
+    }
+
+    /// Waits for a turn.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, TooBusy> {
+        let began = Instant::now();
+        let in_debt = self.budget.debt(began);
+        if in_debt.is_none()
+            && let Ok(turn) = self.turns.0.try_acquire()
+        {
+            return Ok(turn);
+        }
+        let left = MAX_WAIT.saturating_sub(self.waited());
+        let wait = async {
+            if let Some(debt) = in_debt {
+                sleep(debt).await;
+            }
+            self.turns.0.acquire().await
+        };
+        let turn = timeout(left, wait).await;
+        let waited = nanoseconds(began.elapsed()).unsigned_abs();
+        self.waited.fetch_add(waited, Ordering::Relaxed);
+        // The semaphore is never closed.
+        turn.ok().and_then(Result::ok).ok_or(TooBusy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(turns: &Turns) -> Meter {
+        Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())))
+    }
+
+    #[test]
+    fn is_slow_from_the_second_tick_on() {
+        let meter = meter(&Turns::new(2));
+        meter.begin();
+        assert!(!meter.is_slow());
+        meter.tick();
+        assert!(!meter.is_slow(), "one tick may come by chance");
+        meter.tick();
+        assert!(meter.is_slow());
+        meter.begin();
+        assert!(!meter.is_slow(), "the next call has not been slow yet");
+    }
+
+    #[test]
+    fn is_slow_at_once_where_calls_take_long_on_average() {
+        let meter = meter(&Turns::new(2));
+        // Nine milliseconds each: nine of ten meet a tick.
+        for call in 0..10 {
+            meter.begin();
+            if call != 0 {
+                meter.tick();
+            }
+        }
+        meter.begin();
+        assert!(meter.is_slow());
+        (0..MAX_EXCESS).for_each(|_| meter.begin());
+        assert!(!meter.is_slow(), "fast calls do not make it fast again");
+        // A tenth of a millisecond each: one of a hundred meets a tick.
+        for call in 0..10_000 {
+            meter.begin();
+            if call % 100 == 0 {
+                meter.tick();
+            }
+            assert!(!meter.is_slow());
+        }
+    }
+
+    #[test]
+    fn leaves_one_worker_to_others() {
+        for (workers, expected) in [(1, 1), (2, 1), (4, 3)] {
+            let turns = Turns::new(workers);
+            assert_eq!(turns.0.available_permits(), expected, "{workers} workers");
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_has_used_its_time_waits_until_it_has_some_again() {
+        let start = Instant::now();
+        let budget = Budget::new(50, start);
+        assert_eq!(budget.debt(start), None);
+        budget.charge(Duration::from_millis(1_100), start);
+        // A tenth of a second is owed, at half a second a second.
+        assert_eq!(budget.debt(start), Some(Duration::from_millis(200)));
+        assert_eq!(
+            budget.debt(start + Duration::from_millis(100)),
+            Some(Duration::from_millis(100))
+        );
+        assert_eq!(budget.debt(start + Duration::from_millis(200)), None);
+    }
+}
