@@ -69,12 +69,12 @@ async fn refuses_the_session_that_fails_and_serves_all_others() {
     assert_eq!(open["open"], json!({"sessions": 1, "clients": 0, "topics": 0}), "{health}");
     // The visitor's good bids are refused for a while, and then taken again.
     assert_eq!(bid(&mut visitor, "auction/a", "1").await.unwrap_err().uri, ON_HOLD);
-    let served = within("the end of the pause", async {
+    let again = within("the end of the pause", async {
         while let Err(error) = bid(&mut visitor, "auction/a", "1").await {
             assert_eq!(error.uri, ON_HOLD);
         }
     });
-    served.await;
+    again.await;
     server.logged(&format!("circuit breaker closed for session {session} on topic auction/a"));
     assert_eq!(server.health()["circuit_breakers"], json!([]));
 }

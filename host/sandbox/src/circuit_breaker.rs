@@ -16,6 +16,7 @@
 //! [`Circuit`]. Nothing waits here.
 
 mod circuit;
+mod subject;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,11 +26,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jackfield_text::Untrusted;
 use tracing::warn;
 
-use self::circuit::{Circuit, Opened, Rule, Sources};
-use crate::fault::{FaultKind, HoldScope};
+use self::circuit::{Circuit, Opened, Rule};
+use self::subject::{Call, Subject};
+use crate::fault::FaultKind;
 use crate::manifest::Hook;
 use crate::policy::BreakerPolicy;
 use crate::request::{Caller, Request};
@@ -114,36 +115,9 @@ enum News {
     Closed { name: String },
 }
 
-/// The cause of faults that a circuit is about. The numbers are hashes, and ids of sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Subject {
-    SessionOnTopic { session: u64, topic: u64 },
-    Session(u64),
-    Client(u64),
-    Topic(u64),
-    Handler,
-}
-
-/// The subjects of one call.
-#[derive(Debug, Clone, Copy)]
-struct Call<'a> {
-    request: &'a Request<'a>,
-    topic: u64,
-    /// Session and client; none where the host itself calls.
-    source: Option<(u64, u64)>,
-}
-
 /// Circuits of one handler. Sessions that fail can be many; those that failed longest ago are
 /// forgotten first.
 const MAX_CIRCUITS: usize = 256;
-/// Faults that open the circuit of a session, in multiples of the policy's.
-const SESSION_FACTOR: u32 = 4;
-/// Faults that open the circuit of a client. Many people can share one address.
-const CLIENT_FACTOR: u32 = 20;
-/// Bytes of a topic or a user's name in a log line.
-const MAX_NAME_BYTES: usize = 200;
-/// The session of timers: the ids of sessions begin with 1.
-const NO_SESSION: u64 = 0;
 /// Bytes of an IPv6 address that one client is given.
 const IPV6_PREFIX_BYTES: usize = 8;
 
@@ -341,89 +315,6 @@ impl Circuits {
     fn close(&mut self, subject: Subject) {
         let name = self.by_subject.remove(&subject).and_then(Circuit::into_name);
         self.news.extend(name.map(|name| News::Closed { name }));
-    }
-}
-
-impl Subject {
-    fn rule(self, policy: &BreakerPolicy) -> Rule {
-        let BreakerPolicy { faults, spread, .. } = *policy;
-        let clients = usize::try_from(faults).unwrap_or(usize::MAX);
-        let rule = Rule { faults, ..Rule::default() };
-        match self {
-            Self::SessionOnTopic { .. } => rule,
-            Self::Session(_) => {
-                Rule { faults: faults.saturating_mul(SESSION_FACTOR), topics: spread, ..rule }
-            }
-            Self::Client(_) => {
-                Rule { faults: faults.saturating_mul(CLIENT_FACTOR), sessions: spread, ..rule }
-            }
-            Self::Topic(_) => Rule { clients, half: true, ..rule },
-            Self::Handler => Rule { clients, topics: spread, half: true, ..rule },
-        }
-    }
-
-    fn is_of_client(self) -> bool {
-        matches!(self, Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_))
-    }
-
-    fn scope(self) -> HoldScope {
-        match self {
-            Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_) => HoldScope::Client,
-            Self::Topic(_) => HoldScope::Topic,
-            Self::Handler => HoldScope::Handler,
-        }
-    }
-}
-
-impl Call<'_> {
-    /// The causes that a fault of the call may have, the smallest first.
-    fn subjects(&self) -> impl Iterator<Item = Subject> {
-        let topic = self.topic;
-        let session = self.source.map_or(NO_SESSION, |(session, _)| session);
-        let of_client = self.source.map(|(session, client)| {
-            [
-                Subject::Session(session),
-                Subject::Client(client),
-                Subject::Topic(topic),
-                Subject::Handler,
-            ]
-        });
-        std::iter::once(Subject::SessionOnTopic { session, topic })
-            .chain(of_client.into_iter().flatten())
-            .chain(self.source.is_none().then_some(Subject::Handler))
-    }
-
-    fn sources(&self) -> Sources {
-        Sources {
-            client: self.source.map(|(_, client)| client),
-            session: self.source.map(|(session, _)| session),
-            topic: self.topic,
-        }
-    }
-
-    /// A subject as the log has it.
-    fn name_of(&self, subject: Subject) -> String {
-        let topic = Untrusted::new(self.request.topic).at_most(MAX_NAME_BYTES);
-        let caller = self.request.session;
-        let session = caller.map_or(NO_SESSION, |caller| caller.id);
-        match subject {
-            Subject::SessionOnTopic { .. } if caller.is_none() => {
-                format!("the timer of topic {topic}")
-            }
-            Subject::SessionOnTopic { .. } => format!("session {session} on topic {topic}"),
-            Subject::Session(_) => format!("session {session}"),
-            Subject::Client(_) => match caller {
-                Some(Caller { anonymous_from: Some(address), .. }) => {
-                    format!("anonymous sessions from {address}")
-                }
-                Some(Caller { authid, .. }) => {
-                    format!("user {}", Untrusted::new(authid).at_most(MAX_NAME_BYTES))
-                }
-                None => String::new(),
-            },
-            Subject::Topic(_) => format!("topic {topic}"),
-            Subject::Handler => "the whole handler".to_owned(),
-        }
     }
 }
 

@@ -258,7 +258,7 @@ mod tests {
         let turns = Turns::new(2);
         let (first, second) = (meter(&turns), meter(&turns));
         let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let run = within(&first, deadline, compute(&first, 20, &polls));
         let other = async {
             within(&second, deadline, compute(&second, 20, &others)).await.unwrap();
@@ -273,7 +273,7 @@ mod tests {
         let turns = Turns::new(2);
         let (first, second) = (meter(&turns), meter(&turns));
         let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let done = tokio::sync::Notify::new();
         let waiting = async {
             compute(&first, 5, &polls).await?;

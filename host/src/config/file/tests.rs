@@ -1,5 +1,7 @@
 //! Settings as operators write them, and their mistakes.
 
+use std::time::Duration;
+
 use super::*;
 
 use crate::config::Settings;
@@ -39,7 +41,7 @@ handshake_timeout: 3
 shutdown_grace: 500ms
 plugins:
   cache: /tmp/c
-  default: { memory: 1 MiB, grant: [log, store] }
+  default: { memory: 1 MiB, grant: [log, store], circuit_breaker: { faults: 9, window: 1s } }
   named:
     acme:
       deadline: 1s
@@ -48,6 +50,8 @@ plugins:
       table_elements: 3
       store: 4
       log: { per_second: 5 }
+      cpu_percent: 25
+      circuit_breaker: { enabled: false, spread: 2, pause: 2s, max_pause: 3s }
       grant: []
 watch: { poll: 2s, settle: 50ms }
 log: { format: json }
@@ -78,6 +82,16 @@ log: { format: json }
     assert_eq!((acme.limits.output, acme.limits.effects), (1, 2));
     assert_eq!((acme.limits.table_elements, acme.limits.store), (3, 4));
     assert_eq!(acme.limits.log, LogRate { per_second: 5, burst: 1_000 });
+    assert_eq!((acme.limits.cpu_percent, other.limits.cpu_percent), (25, 100));
+    let breaker = BreakerPolicy {
+        enabled: false,
+        faults: 9,
+        window: Duration::from_secs(1),
+        spread: 2,
+        pause: Duration::from_secs(2),
+        max_pause: Duration::from_secs(3),
+    };
+    assert_eq!(acme.limits.breaker, breaker);
     assert!(!acme.grant.log);
 }
 

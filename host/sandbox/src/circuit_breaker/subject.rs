@@ -1,0 +1,119 @@
+//! The subjects of circuits: the causes that a fault of a call may have, and the rule of each.
+
+use jackfield_text::Untrusted;
+
+use super::circuit::{Rule, Sources};
+use crate::fault::HoldScope;
+use crate::policy::BreakerPolicy;
+use crate::request::{Caller, Request};
+
+/// The cause of faults that a circuit is about. The numbers are hashes, and ids of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    SessionOnTopic { session: u64, topic: u64 },
+    Session(u64),
+    Client(u64),
+    Topic(u64),
+    Handler,
+}
+
+/// The subjects of one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) topic: u64,
+    /// Session and client; none where the host itself calls.
+    pub(super) source: Option<(u64, u64)>,
+}
+
+/// Faults that open the circuit of a session, in multiples of the policy's.
+const SESSION_FACTOR: u32 = 4;
+/// Faults that open the circuit of a client. Many people can share one address.
+const CLIENT_FACTOR: u32 = 20;
+/// Bytes of a topic or a user's name in a log line.
+const MAX_NAME_BYTES: usize = 200;
+/// The session of timers: the ids of sessions begin with 1.
+const NO_SESSION: u64 = 0;
+
+impl Subject {
+    pub(super) fn rule(self, policy: &BreakerPolicy) -> Rule {
+        let BreakerPolicy { faults, spread, .. } = *policy;
+        let clients = usize::try_from(faults).unwrap_or(usize::MAX);
+        let rule = Rule { faults, ..Rule::default() };
+        match self {
+            Self::SessionOnTopic { .. } => rule,
+            Self::Session(_) => {
+                Rule { faults: faults.saturating_mul(SESSION_FACTOR), topics: spread, ..rule }
+            }
+            Self::Client(_) => {
+                Rule { faults: faults.saturating_mul(CLIENT_FACTOR), sessions: spread, ..rule }
+            }
+            Self::Topic(_) => Rule { clients, half: true, ..rule },
+            Self::Handler => Rule { clients, topics: spread, half: true, ..rule },
+        }
+    }
+
+    pub(super) fn is_of_client(self) -> bool {
+        matches!(self, Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_))
+    }
+
+    pub(super) fn scope(self) -> HoldScope {
+        match self {
+            Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_) => HoldScope::Client,
+            Self::Topic(_) => HoldScope::Topic,
+            Self::Handler => HoldScope::Handler,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// The causes that a fault of the call may have, the smallest first.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let topic = self.topic;
+        let session = self.source.map_or(NO_SESSION, |(session, _)| session);
+        let of_client = self.source.map(|(session, client)| {
+            [
+                Subject::Session(session),
+                Subject::Client(client),
+                Subject::Topic(topic),
+                Subject::Handler,
+            ]
+        });
+        std::iter::once(Subject::SessionOnTopic { session, topic })
+            .chain(of_client.into_iter().flatten())
+            .chain(self.source.is_none().then_some(Subject::Handler))
+    }
+
+    pub(super) fn sources(&self) -> Sources {
+        Sources {
+            client: self.source.map(|(_, client)| client),
+            session: self.source.map(|(session, _)| session),
+            topic: self.topic,
+        }
+    }
+
+    /// A subject as the log has it.
+    pub(super) fn name_of(&self, subject: Subject) -> String {
+        let topic = Untrusted::new(self.request.topic).at_most(MAX_NAME_BYTES);
+        let caller = self.request.session;
+        let session = caller.map_or(NO_SESSION, |caller| caller.id);
+        match subject {
+            Subject::SessionOnTopic { .. } if caller.is_none() => {
+                format!("the timer of topic {topic}")
+            }
+            Subject::SessionOnTopic { .. } => format!("session {session} on topic {topic}"),
+            Subject::Session(_) => format!("session {session}"),
+            Subject::Client(_) => match caller {
+                Some(Caller { anonymous_from: Some(address), .. }) => {
+                    format!("anonymous sessions from {address}")
+                }
+                Some(Caller { authid, .. }) => {
+                    format!("user {}", Untrusted::new(authid).at_most(MAX_NAME_BYTES))
+                }
+                None => String::new(),
+            },
+            Subject::Topic(_) => format!("topic {topic}"),
+            Subject::Handler => "the whole handler".to_owned(),
+        }
+    }
+}
