@@ -95,6 +95,11 @@ pub(crate) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer
     answer.unwrap_or_else(Problem::answer)
 }
 
+/// Answers a request below `/api/` before there is a generation that could serve it.
+pub(crate) fn starting() -> Answer {
+    Problem::starting().answer()
+}
+
 impl Api {
     async fn serve(
         &self,

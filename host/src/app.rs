@@ -22,6 +22,7 @@ use crate::generation::Generation;
 use crate::generation::Generations;
 use crate::http::Demo;
 use crate::reload::{ReloadState, Reloader};
+use crate::shutdown::Signals;
 use crate::site::Site;
 use crate::wire::Crowd;
 use crate::{listener, open_files, shutdown};
@@ -88,8 +89,9 @@ fn listening_hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Serves a site until the process is asked to end. `announce` is told the address once clients
-/// can connect.
+/// Serves a site until the process is asked to end. The port is open before the first generation is
+/// ready, and answers that the server is starting; `announce` is told the address once clients can
+/// connect.
 ///
 /// # Errors
 /// [`ServeError`]: the site has mistakes, or the address is taken.
@@ -97,17 +99,17 @@ pub async fn serve(
     site: Site,
     config: Config,
     demo: Demo,
+    signals: Signals,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
-    let stop = shutdown::requested()?;
+    let Signals { mut hangup, stop } = signals;
     let api = Api::new(&config)?;
     let gate = Gate::open(config.entrance.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let instance_memory = sandbox.memory();
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
-    let reloader = Reloader::start(site, config.clone(), sandbox, services).await;
-    let reloader = Arc::new(reloader.map_err(ServeError::Site)?);
+    let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services));
 
     let realms: Vec<Arc<Realm>> = config.realms.iter().map(|name| realm(name, &config)).collect();
     // Nobody is connected yet, so nothing has been asked of the audience.
@@ -138,8 +140,15 @@ pub async fn serve(
     let failed = |error| ServeError::Listen(listen, error);
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr()?;
+    let accepting = tokio::spawn(listener::accept(Arc::clone(&app), listener, limit));
+    info!(%address, "starting");
+    let started = stop.or(reloader.start()).await;
+    let Some(Ok(())) = started else {
+        shutdown::drain(&app, accepting, app.config.shutdown_grace).await;
+        return started.unwrap_or(Ok(())).map_err(ServeError::Site);
+    };
     let watching = tokio::spawn({
-        let app = Arc::clone(&app);
+        let (app, reloader) = (Arc::clone(&app), Arc::clone(&reloader));
         async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
     });
     // They end with this function.
@@ -148,6 +157,12 @@ pub async fn serve(
     beside.spawn({
         let app = Arc::clone(&app);
         async move { app.gate.follow().await }
+    });
+    beside.spawn(async move {
+        // The stream of a signal ends only with the runtime.
+        while hangup.recv().await.is_some() {
+            reloader.trigger();
+        }
     });
     info!(%address, realms = ?app.config.realms, "serving");
     if let Some(api) = &app.api {
@@ -163,9 +178,9 @@ pub async fn serve(
         warn!("failed to announce the address on stdout: {error}");
     }
 
-    let connections = listener::accept(Arc::clone(&app), listener, limit, stop).await;
+    stop.requested().await;
     watching.abort();
-    shutdown::drain(&app, connections, app.config.shutdown_grace).await;
+    shutdown::drain(&app, accepting, app.config.shutdown_grace).await;
     Ok(())
 }
 
@@ -187,6 +202,11 @@ impl App {
         for session in realms.flat_map(jackfield_broker::Realm::sessions) {
             session.close(shutdown::closing());
         }
+    }
+
+    /// Whether there is no generation yet that could serve.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.reloader.state().generation == 0
     }
 
     /// Whether the server is to end.

@@ -83,12 +83,26 @@ struct Running {
     lanes: Option<Lanes>,
 }
 
-/// The generation that is served. Readers never wait, not even for a reload.
+/// The generation that is served; before the first one, an empty one with the number 0. Readers
+/// never wait, not even for a reload.
 pub struct Generations {
     current: ArcSwap<Generation>,
 }
 
 impl Generation {
+    /// The one before the first: it has nothing.
+    fn none() -> Self {
+        Self {
+            number: 0,
+            hash: ContentHash::default(),
+            routes: RouteTable::default(),
+            handlers: Vec::new(),
+            plugins: Vec::new(),
+            warnings: Vec::new(),
+            has_timers: false,
+        }
+    }
+
     /// Counts the generations of this process, from 1.
     pub fn number(&self) -> u64 {
         self.number
@@ -221,12 +235,13 @@ impl fmt::Debug for Generation {
     }
 }
 
-impl Generations {
-    /// Serves `first`.
-    pub fn new(first: Generation) -> Self {
-        Self { current: ArcSwap::from_pointee(first) }
+impl Default for Generations {
+    fn default() -> Self {
+        Self { current: ArcSwap::from_pointee(Generation::none()) }
     }
+}
 
+impl Generations {
     /// The generation for a message that arrives now; it lives as long as it is held, which is
     /// meant to be short: a few holders a thread cost nothing, more a reference count each.
     pub fn current(&self) -> Guard<Arc<Generation>> {

@@ -158,6 +158,12 @@ impl Refusal {
         Self::new("400 Bad Request", format!("the header {name} is there more than once: send one"))
     }
 
+    /// There is no generation yet that could serve.
+    pub(crate) fn starting() -> Self {
+        let refusal = Self::new("503 Service Unavailable", "the server is starting: try again");
+        Self { header: "Retry-After: 1\r\n", ..refusal }
+    }
+
     /// As many connections are open as may be.
     pub(crate) fn full() -> Self {
         let refusal = Self::new("503 Service Unavailable", "too many connections: try again later");

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
@@ -159,10 +161,18 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Ans
         Ended::Denied(denial.reason).log();
         return Answer::text(StatusCode::FORBIDDEN, text);
     }
+    let asked = (request.method().clone(), request.uri().path().to_owned());
+    let is_health = asked.1 == "/health" && is_read(&asked.0);
+    if app.is_starting() && !is_health {
+        if is_api(&asked.1) {
+            return api::starting();
+        }
+        let text = Refusal::starting().message + "\n";
+        return Answer::text(StatusCode::SERVICE_UNAVAILABLE, text).with(RETRY_AFTER, "1");
+    }
     if let Some(file) = asset(app, &request) {
         return file;
     }
-    let asked = (request.method().clone(), request.uri().path().to_owned());
     match (asked.0, asked.1.as_str()) {
         (_, path) if is_api(path) => api::answer(app, request).await,
         (Method::GET | Method::HEAD, "/health") => health(app),
@@ -195,8 +205,11 @@ fn is_api(path: &str) -> bool {
 /// One of the files for browsers, if it is asked for.
 fn asset(app: &App, request: &Request<Incoming>) -> Option<Answer> {
     let file = assets::answer(request.uri(), request.headers(), app.demo)?;
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    Some(if reads { file } else { only_read() })
+    Some(if is_read(request.method()) { file } else { only_read() })
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn only_read() -> Answer {
@@ -207,10 +220,16 @@ fn only_read() -> Answer {
 /// to browsers.
 fn health(app: &App) -> Answer {
     let state = app.reload_state();
-    let ok = !app.is_stopping();
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let (status, phase) = if app.is_stopping() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else if app.is_starting() {
+        (StatusCode::OK, "starting")
+    } else {
+        (StatusCode::OK, "serving")
+    };
     let body = serde_json::json!({
-        "ok": ok,
+        "ok": status == StatusCode::OK,
+        "status": phase,
         "generation": state.generation,
         "reload": if state.problems.is_empty() { "ok" } else { "failed" },
         "sessions": app.session_count(),

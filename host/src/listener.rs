@@ -1,4 +1,4 @@
-//! Accepts connections and gives each a task, until it is told to stop.
+//! Accepts connections and gives each a task, until the server stops.
 //!
 //! Admission control: a connection takes one of `limits.connections` places. Where none is free, it
 //! takes one of a small reserve, on which HTTP is answered and WebSockets are refused with 503: at
@@ -64,15 +64,10 @@ impl Places {
     }
 }
 
-/// Accepts until `stop` is ready; then returns the tasks of the connections that are open, of which
+/// Accepts until the server stops; then returns the tasks of the connections that are open, of which
 /// there are at most `limit`, and the reserve.
-pub(crate) async fn accept(
-    app: Arc<App>,
-    listener: TcpListener,
-    limit: usize,
-    stop: impl Future<Output = ()>,
-) -> JoinSet<()> {
-    let mut stop = std::pin::pin!(stop);
+pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, limit: usize) -> JoinSet<()> {
+    let mut stop = std::pin::pin!(app.stopping());
     let mut tasks = JoinSet::new();
     let places = Places::new(limit);
     loop {

@@ -10,7 +10,6 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use jackfield_sandbox::{Audience, Sandbox};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
 
@@ -38,7 +37,7 @@ pub struct Reloader {
 /// What the last reload came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadState {
-    /// The number of the generation that is served.
+    /// The number of the generation that is served; 0 before the first.
     pub generation: u64,
     /// Since when it is served.
     pub since: SystemTime,
@@ -57,32 +56,30 @@ enum Cause {
 }
 
 impl Reloader {
-    /// Reads the site for the first time and begins to watch it.
+    /// A reloader of a site that nothing has been read of yet.
+    pub fn new(site: Site, config: Config, sandbox: Sandbox, audience: Arc<dyn Audience>) -> Self {
+        let generations = Arc::new(Generations::default());
+        Self {
+            watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
+            site,
+            workshop: Workshop { sandbox, plugins: config.plugins, audience },
+            state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
+            generations,
+            forced: Notify::new(),
+        }
+    }
+
+    /// Begins to watch the site, and serves its first generation.
     ///
     /// # Errors
     /// Every problem of the site, each complete with its place: there is no earlier generation
     /// that could serve instead.
-    pub async fn start(
-        site: Site,
-        config: Config,
-        sandbox: Sandbox,
-        audience: Arc<dyn Audience>,
-    ) -> Result<Self, Vec<String>> {
+    pub async fn start(&self) -> Result<(), Vec<String>> {
         let began = Instant::now();
-        let watch = Arc::new(Mutex::new(Watch::new(site.clone(), config.watch)));
-        let snapshot = read(&site, &watch).await.map_err(|error| vec![error])?;
-        let workshop = Workshop { sandbox, plugins: config.plugins, audience };
-        let generation =
-            prepare(&snapshot, None, &workshop).await.map_err(|problems| texts(&problems))?;
-        report(&generation, began);
-        Ok(Self {
-            site,
-            workshop,
-            state: ArcSwap::from_pointee(ReloadState::serving(&generation)),
-            generations: Arc::new(Generations::new(generation)),
-            watch,
-            forced: Notify::new(),
-        })
+        let snapshot = read(&self.site, &self.watch).await.map_err(|error| vec![error])?;
+        let generation = prepare(&snapshot, None, &self.workshop).await;
+        self.commit(generation.map_err(|problems| texts(&problems))?, began);
+        Ok(())
     }
 
     /// What is served, now and after each reload.
@@ -100,20 +97,16 @@ impl Reloader {
         self.forced.notify_one();
     }
 
-    /// Reloads with every change, and when the process receives SIGHUP, for ever. `committed` is
-    /// called after each new generation has begun to serve, with the one before and the new one.
+    /// Reloads with every change, and when it is triggered, for ever. `committed` is called after
+    /// each new generation has begun to serve, with the one before and the new one.
     pub async fn run<F>(&self, committed: F)
     where
         F: Fn(Arc<Generation>, Arc<Generation>),
     {
         let mut tried = Some(self.generations.current().hash());
-        let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| warn!(%error, "SIGHUP forces no reload, it cannot be received"))
-            .ok();
         loop {
             let cause = tokio::select! {
                 () = self.forced.notified() => Cause::Forced,
-                () = received(&mut hangup) => Cause::Forced,
                 () = self.settled() => Cause::Change,
             };
             if let Some((old, new)) = self.reload(cause, &mut tried).await {
@@ -160,18 +153,21 @@ impl Reloader {
         }
         *tried = Some(hash);
         match prepare(&snapshot, Some(&current), &self.workshop).await {
-            Ok(next) => {
-                let next = Arc::new(next);
-                let old = self.generations.commit(Arc::clone(&next));
-                self.state.store(Arc::new(ReloadState::serving(&next)));
-                report(&next, began);
-                Some((old, next))
-            }
+            Ok(next) => Some(self.commit(next, began)),
             Err(problems) => {
                 self.failed(texts(&problems));
                 None
             }
         }
+    }
+
+    /// Serves the next generation; gives back the one before, and that one.
+    fn commit(&self, next: Generation, began: Instant) -> (Arc<Generation>, Arc<Generation>) {
+        let next = Arc::new(next);
+        let old = self.generations.commit(Arc::clone(&next));
+        self.state.store(Arc::new(ReloadState::serving(&next)));
+        report(&next, began);
+        (old, next)
     }
 
     fn failed(&self, problems: Vec<String>) {
@@ -237,15 +233,6 @@ async fn read(site: &Site, watch: &Arc<Mutex<Watch>>) -> Result<Snapshot, String
     match reading.await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(error) => Err(format!("failed to read the site: the reading ended early: {error}")),
-    }
-}
-
-/// Waits for the signal; for ever if it cannot be received.
-async fn received(signal: &mut Option<Signal>) {
-    match signal {
-        // The stream of a signal ends only with the runtime.
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
     }
 }
 

@@ -1,16 +1,18 @@
-//! The end of the process, in order: no new connections, a farewell to those that are open, and
-//! what is queued gets its time to leave.
+//! Signals, and the end of the process in order: no new connections, a farewell to those that are
+//! open, and what is queued gets its time to leave.
 //!
 //! Clients of both versions see the transport end, without GOODBYE and without a WebSocket close:
 //! that is the one ending after which every client library in use reconnects by itself.
 
+use std::io;
 use std::time::Duration;
 
 use jackfield_broker::Closing;
 use jackfield_wamp::error_uri;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -30,30 +32,76 @@ const MEANINGLESS: [Signal; 8] = [
     Signal::XFSZ,
 ];
 
-/// Waits until the operator or the supervisor wants the process to end. From now on, signals that
-/// mean nothing are ignored.
-///
-/// # Errors
-/// When the signals cannot be listened to.
-pub(crate) fn requested() -> std::io::Result<impl Future<Output = ()>> {
-    for meaningless in MEANINGLESS {
-        // Once it has been listened to, a signal's default does not come back.
-        drop(signal(SignalKind::from_raw(meaningless.as_raw()))?);
-    }
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        let name = tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        };
-        info!("{name}: shutting down");
-    })
+/// What the operator or the supervisor wants, by signals.
+pub struct Signals {
+    /// Receives SIGHUP. One that came before anything waits for it is kept.
+    pub(crate) hangup: tokio::signal::unix::Signal,
+    pub(crate) stop: Stop,
 }
 
-/// Tells every connection to end, and waits for that, `grace` at most.
-pub(crate) async fn drain(app: &App, mut connections: JoinSet<()>, grace: Duration) {
+/// Whether SIGTERM or SIGINT has come.
+#[derive(Clone)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Signals {
+    /// Receives signals from now on, within a runtime. Those that mean nothing are ignored. A second
+    /// SIGTERM or SIGINT ends the process at once.
+    ///
+    /// # Errors
+    /// When signals cannot be received.
+    pub(crate) fn receive() -> io::Result<Self> {
+        for meaningless in MEANINGLESS {
+            // Once it has been listened to, a signal's default does not come back.
+            drop(signal(SignalKind::from_raw(meaningless.as_raw()))?);
+        }
+        let hangup = signal(SignalKind::hangup())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (requested, stop) = watch::channel(false);
+        tokio::spawn(async move {
+            let mut next = async || {
+                tokio::select! {
+                    _ = interrupt.recv() => ("SIGINT", Signal::INT),
+                    _ = terminate.recv() => ("SIGTERM", Signal::TERM),
+                }
+            };
+            let (name, _) = next().await;
+            info!("{name}: shutting down");
+            requested.send_replace(true);
+            let (name, signal) = next().await;
+            warn!("{name} again: ending at once");
+            // By the convention of shells, as if the signal had ended the process.
+            std::process::exit(128 + signal.as_raw());
+        });
+        Ok(Self { hangup, stop: Stop(stop) })
+    }
+}
+
+impl Stop {
+    /// Waits until the process is to end.
+    pub(crate) async fn requested(&self) {
+        // The task that sends ends with the process.
+        let _requested = self.0.clone().wait_for(|&requested| requested).await.is_ok();
+    }
+
+    /// What the future comes to. None if the process is to end before; the future is dropped then.
+    pub(crate) async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.requested() => None,
+            done = future => Some(done),
+        }
+    }
+}
+
+/// Tells every connection to end, and waits for that, `grace` at most. `accepting` gives the
+/// connections once it has noticed that the server is stopping.
+pub(crate) async fn drain(app: &App, accepting: JoinHandle<JoinSet<()>>, grace: Duration) {
     app.stop();
+    let mut connections = accepting.await.unwrap_or_else(|error| {
+        warn!("accepting connections ended early: {error}");
+        JoinSet::new()
+    });
     let ended = timeout(grace, async { while connections.join_next().await.is_some() {} });
     if ended.await.is_err() {
         warn!(open = connections.len(), "connections were still open after the grace period");

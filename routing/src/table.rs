@@ -26,6 +26,13 @@ pub struct RouteTable {
     warnings: Vec<Diagnosis>,
 }
 
+/// Without routes.
+impl Default for RouteTable {
+    fn default() -> Self {
+        Self::new(Vec::new(), Vec::new(), Vec::new())
+    }
+}
+
 /// The route that takes a topic, and what its pattern captured.
 #[derive(Debug, Clone)]
 pub struct Match<'a> {

@@ -11,60 +11,24 @@ use crate::build;
 use crate::client::PATIENCE;
 use crate::client::codec::Codec;
 use crate::client::v2::Client;
+use crate::hard::{COMPONENT, child_of, component, functions, leb, section, thickets};
 use crate::server::Server;
 use crate::site::Site;
-
-const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
-const MODULE: &[u8] = b"\0asm\x01\0\0\0";
-
-/// A number as WebAssembly has it.
-fn leb(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap();
-        value >>= 7;
-        bytes.push(if value == 0 { low } else { low | 0x80 });
-        if value == 0 {
-            return bytes;
-        }
-    }
-}
-
-fn section(id: u8, contents: &[u8]) -> Vec<u8> {
-    [&[id][..], &leb(contents.len()), contents].concat()
-}
 
 /// Empty components, each in another one.
 fn nested(depth: usize) -> Vec<u8> {
     (1..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &section(4, &inner)].concat())
 }
 
-/// A component with one function.
-fn function(locals: usize, code: &[u8]) -> Vec<u8> {
-    let body = [&[1][..], &leb(locals), &[0x7f], code, &[0x0b]].concat();
-    let code = [&[1][..], &leb(body.len()), &body].concat();
-    let sections = [section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &code)];
-    [COMPONENT, &section(1, &[MODULE, &sections.concat()].concat())].concat()
-}
-
 /// A function whose only instruction is a table of jumps out of it.
 fn table(locals: usize, targets: usize) -> Vec<u8> {
     let code = [&[0x41, 0, 0x0e][..], &leb(targets), &vec![0; targets + 1]].concat();
-    function(locals, &code)
+    component(&functions(locals, &code, 1))
 }
 
-/// A loop with many ways back to its beginning, each with other locals: below what the look at the
-/// structure refuses, and gigabytes for the compiler.
+/// Gigabytes for the compiler.
 fn thicket() -> Vec<u8> {
-    let (locals, jumps) = (5_000, 6_000);
-    let mut code = vec![0x03, 0x40];
-    for at in 0..jumps {
-        let (read, written) = (leb(at % locals), leb(at * 7 % locals));
-        code.extend([&[0x20][..], &read, &[0x41, 1, 0x6a, 0x21], &written].concat());
-        code.extend([&[0x20][..], &read, &[0x0d, 0]].concat());
-    }
-    code.push(0x0b);
-    function(locals, &code)
+    component(&thickets(5_000, 6_000, 1))
 }
 
 fn check(site: &Site, cache: &Path, setting: &str) -> Output {
@@ -142,17 +106,6 @@ fn a_compiler_ends_with_its_server() {
     server.kill().unwrap();
     server.wait().unwrap();
     wait(|| (!Path::new(&format!("/proc/{compiler}")).exists()).then_some(()));
-}
-
-/// The first child of a process.
-fn child_of(parent: u32) -> Option<u32> {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let mut pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parents = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
-        parents == Some(parent.to_string().as_str())
-    })
 }
 
 fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> T {

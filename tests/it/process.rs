@@ -37,14 +37,23 @@ async fn start(line: &str, site: &Path) -> (Process, SocketAddr) {
     command.env("XDG_CACHE_HOME", build::cache()).env("RUST_LOG", "info,jackfield=debug");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = Process(command.spawn().expect("sh runs"));
+    // Its output may be closed, so its port is asked.
     within("the server", async {
-        while TcpStream::connect(addr).await.is_err() {
+        while !serves(addr).await {
             assert_eq!(process.0.try_wait().unwrap(), None, "{line}: the server has ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
     (process, addr)
+}
+
+async fn serves(addr: SocketAddr) -> bool {
+    let Ok(mut tcp) = TcpStream::connect(addr).await else { return false };
+    let _gone = tcp.write_all(b"GET /health HTTP/1.0\r\n\r\n").await;
+    let mut text = String::new();
+    let read = tokio::io::AsyncReadExt::read_to_string(&mut tcp, &mut text).await;
+    read.is_ok() && text.contains(r#""status":"serving""#)
 }
 
 async fn health(addr: SocketAddr) -> u16 {

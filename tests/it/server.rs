@@ -1,9 +1,9 @@
 //! A real server: the `jackfield` command in a process of its own, on a free port.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +16,8 @@ use crate::client::PATIENCE;
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     process: Child,
+    /// Until the address has been read off it.
+    stdout: Option<ChildStdout>,
     log: Arc<Log>,
 }
 
@@ -66,15 +68,40 @@ impl Server {
         addr: SocketAddr,
         flags: &[&str],
     ) -> Self {
+        command.env("XDG_CACHE_HOME", build::cache());
+        let (mut server, _config) = Self::spawn(command, site, config, addr, flags);
+        server.listens();
+        server
+    }
+
+    /// Begins to serve a site on a free port, with nothing compiled: what happens before it listens
+    /// is what is tested. The folder is for what it compiles.
+    pub(crate) fn begin(
+        site: &Path,
+        config: &str,
+        cache: &Path,
+    ) -> (Self, tempfile::NamedTempFile) {
+        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = Self::command();
+        command.env("XDG_CACHE_HOME", cache);
+        Self::spawn(command, site, config, addr, &[])
+    }
+
+    /// Starts the process. The file holds its configuration, which is read once it runs.
+    fn spawn(
+        mut command: Command,
+        site: &Path,
+        config: &str,
+        addr: SocketAddr,
+        flags: &[&str],
+    ) -> (Self, tempfile::NamedTempFile) {
         command.arg("serve").arg(site).arg("--listen").arg(addr.to_string()).args(flags);
-        // The file is read at start, so it may go when the server is up.
         let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
         if !config.is_empty() {
             std::fs::write(file.path(), config).unwrap();
             command.arg("--config").arg(file.path());
         }
         let mut process = command
-            .env("XDG_CACHE_HOME", build::cache())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -86,18 +113,25 @@ impl Server {
             let log = Arc::clone(&log);
             move || log.follow(stderr)
         });
+        let stdout = process.stdout.take();
+        (Self { addr, process, stdout, log }, file)
+    }
+
+    /// Waits until the server serves.
+    #[track_caller]
+    pub(crate) fn listens(&mut self) {
         let mut line = String::new();
-        let stdout = process.stdout.take().expect("stdout is piped");
+        let stdout = self.stdout.take().expect("it is read once");
         BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
         let address = line
             .trim()
             .strip_prefix("listening on ws://")
             .and_then(|it| it.trim_end_matches('/').parse().ok());
         let Some(addr) = address else {
-            let _ended = process.wait();
-            panic!("jackfield did not start: {line}{}", log.text());
+            let _ended = self.process.wait();
+            panic!("jackfield did not start: {line}{}", self.log.text());
         };
-        Self { addr, process, log }
+        self.addr = addr;
     }
 
     /// The process id, for signals and measurements.

@@ -150,6 +150,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, uri, message).with(RETRY_AFTER, "1")
     }
 
+    pub(super) fn starting() -> Self {
+        let message = crate::handshake::Refusal::starting().message;
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error_uri::UNAVAILABLE, message)
+            .with(RETRY_AFTER, "1")
+    }
+
     pub(super) fn failed() -> Self {
         let message = "the request failed inside of the server; its log says more";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error_uri::RUNTIME_ERROR, message)

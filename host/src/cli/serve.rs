@@ -1,13 +1,15 @@
 //! `jackfield serve DIR`: serves a site until the process is asked to end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::app::{self, ServeError};
+use crate::config::Config;
 use crate::http::Demo;
 use crate::log;
+use crate::shutdown::Signals;
 use crate::site::Site;
 
 use super::say;
@@ -35,23 +37,27 @@ pub struct Args {
 /// Serves until asked to end. Mistakes of the site go to stderr, each with its place.
 pub fn run(args: Args) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
-    let settings = settings.find(&site);
-    let ready = match settings.readiness() {
-        Ok(ready) => ready,
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let problems = [settings.problems, ready.problems, ready.absent].concat();
-    for warning in &settings.warnings {
-        say(warning.warning());
-    }
-    if !problems.is_empty() {
-        for problem in problems {
-            say(problem);
+    // First of all: from here on, a signal means what it means while the server serves.
+    let signals = match runtime.block_on(async { Signals::receive() }) {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
+    let below = site.clone();
+    // Files of settings may be on a file system that does not answer.
+    let finding = runtime.spawn_blocking(move || find(&settings, &below));
+    let mut config = match runtime.block_on(signals.stop.or(finding)) {
+        Some(Ok(Ok(config))) => config,
+        Some(Ok(Err(code))) => return code,
+        Some(Err(error)) => return fail(&error),
+        None => {
+            runtime.shutdown_background();
+            return ExitCode::SUCCESS;
         }
-        say("error: nothing is served before these problems of the settings are mended");
-        return ExitCode::FAILURE;
-    }
-    let mut config = settings.config;
+    };
     config.listen = listen.unwrap_or(config.listen);
     let demo = if demo { Demo::On } else { Demo::Off };
     // Lines that wait are written when the guard is dropped, at the end.
@@ -59,12 +65,8 @@ pub fn run(args: Args) -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    let served =
-        runtime.block_on(app::serve(Site::new(site), config, demo, &mut std::io::stdout()));
+    let mut stdout = std::io::stdout();
+    let served = runtime.block_on(app::serve(Site::new(site), config, demo, signals, &mut stdout));
     // A thread that waits for a file system that does not answer holds up nobody.
     runtime.shutdown_timeout(LINGER);
     match served {
@@ -78,6 +80,24 @@ pub fn run(args: Args) -> ExitCode {
             fail(&error)
         }
     }
+}
+
+/// The settings, if a server can start with them. What is wrong with them goes to stderr.
+fn find(settings: &SettingsArgs, site: &Path) -> Result<Config, ExitCode> {
+    let settings = settings.find(site);
+    let ready = settings.readiness().map_err(|error| fail(&error))?;
+    let problems = [settings.problems, ready.problems, ready.absent].concat();
+    for warning in &settings.warnings {
+        say(warning.warning());
+    }
+    if problems.is_empty() {
+        return Ok(settings.config);
+    }
+    for problem in problems {
+        say(problem);
+    }
+    say("error: nothing is served before these problems of the settings are mended");
+    Err(ExitCode::FAILURE)
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

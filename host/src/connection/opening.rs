@@ -51,6 +51,16 @@ pub(super) async fn open(
                 http::refuse(stream, &Refusal::full()).await;
                 return Err(Ended::Handshake("maximum connections reached".to_owned()));
             }
+            Ok(Opening::Upgrade(upgrade)) if app.is_starting() => {
+                let peer = peer(&stream)?;
+                let checked = app.gate.check_address(&upgrade.visitor.forwarded, peer);
+                let (refusal, ended) = match checked {
+                    Ok(()) => (Refusal::starting(), Ended::Handshake("it is too early".to_owned())),
+                    Err(denial) => (denial.refusal, Ended::Denied(denial.reason)),
+                };
+                http::refuse(stream, &refusal).await;
+                return Err(ended);
+            }
             Ok(Opening::Upgrade(upgrade)) => {
                 return match admit(&app, &stream, &upgrade, opened_by).await? {
                     Ok(admitted) => {

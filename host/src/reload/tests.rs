@@ -33,8 +33,8 @@ impl Bench {
         let mut config = Config::default();
         config.watch.settle = std::time::Duration::from_millis(5);
         let site = Site::new(directory);
-        let reloader = Reloader::start(site, config, sandbox, Arc::new(Nobody)).await.unwrap();
-        let reloader = Arc::new(reloader);
+        let reloader = Arc::new(Reloader::new(site, config, sandbox, Arc::new(Nobody)));
+        reloader.start().await.unwrap();
         let (sender, commits) = mpsc::unbounded_channel();
         let running = Arc::clone(&reloader);
         let task = tokio::spawn(async move {

@@ -69,8 +69,8 @@ pub struct SiteProblem {
     pub message: String,
 }
 
-/// A SHA-256 digest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// A SHA-256 digest; by default, of nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ContentHash([u8; 32]);
 
 impl Snapshot {

@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -23,6 +23,18 @@ const MAX_TEXT_BYTES: u64 = 64 << 10;
 const MAX_SHOWN_CHARS: usize = 500;
 /// What Rust's standard library writes before it aborts.
 const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "os error 12"];
+
+/// Signals that a process causes itself. Any other comes from outside and says nothing of the file.
+const FAULTS: [Signal; 8] = [
+    Signal::ABORT,
+    Signal::BUS,
+    Signal::FPE,
+    Signal::ILL,
+    Signal::SEGV,
+    Signal::SYS,
+    Signal::TRAP,
+    Signal::XFSZ,
+];
 
 /// A process that ends with this value.
 struct Process(Option<Child>);
@@ -77,6 +89,8 @@ fn start(command: &CompileCommand, folder: &Path, file: &str, bytes: usize) -> i
             // The environment may hold secrets, and the compiler needs nothing of it.
             .env_clear()
             .current_dir("/")
+            // What a terminal sends to the server's group, the server passes on by itself.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -110,7 +124,7 @@ fn outcome(status: ExitStatus, said: &str, complained: &str) -> Result<u64, Fail
     if signal == Some(Signal::XCPU.as_raw()) {
         return Err(Failure::Cpu);
     }
-    if signal == Some(Signal::KILL.as_raw()) {
+    if signal.is_some_and(|signal| !FAULTS.iter().any(|fault| fault.as_raw() == signal)) {
         return Err(Failure::Killed);
     }
     let last = complained.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
@@ -163,7 +177,9 @@ mod tests {
         check(0, invalid, "", Err(Failure::Invalid("no".to_owned())));
         check(6, "", "memory allocation of 5368709120 bytes failed\n", Err(Failure::Memory));
         check(24, "", "", Err(Failure::Cpu));
-        check(9, "", "", Err(Failure::Killed));
+        for from_outside in [1, 2, 9, 15] {
+            check(from_outside, "", "", Err(Failure::Killed));
+        }
         let overflow = "\nthread 'main' has overflowed its \x1b[31mstack\n";
         let text = "signal: 6 (SIGABRT): thread 'main' has overflowed its [31mstack".to_owned();
         check(6, "", overflow, Err(Failure::Crashed(text)));

@@ -1,0 +1,68 @@
+//! Components that are hard to compile, made by hand: for tests of what goes on meanwhile.
+
+use std::fs;
+
+pub(crate) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// A number as WebAssembly has it.
+pub(crate) fn leb(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        bytes.push(if value == 0 { low } else { low | 0x80 });
+        if value == 0 {
+            return bytes;
+        }
+    }
+}
+
+pub(crate) fn section(id: u8, contents: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb(contents.len()), contents].concat()
+}
+
+/// A component of one module.
+pub(crate) fn component(module: &[u8]) -> Vec<u8> {
+    [COMPONENT, &section(1, module)].concat()
+}
+
+/// A module of functions that are all the same.
+pub(crate) fn functions(locals: usize, code: &[u8], count: usize) -> Vec<u8> {
+    let body = [&[1][..], &leb(locals), &[0x7f], code, &[0x0b]].concat();
+    let body = [&leb(body.len())[..], &body].concat();
+    let code = [leb(count), body.repeat(count)].concat();
+    let types = [leb(count), vec![0; count]].concat();
+    let sections = [section(1, &[1, 0x60, 0, 0]), section(3, &types), section(10, &code)];
+    [MODULE, &sections.concat()].concat()
+}
+
+/// Functions that are a loop with many ways back to its beginning, each with other locals: below
+/// what the look at the structure refuses, and work for the compiler.
+pub(crate) fn thickets(locals: usize, jumps: usize, count: usize) -> Vec<u8> {
+    let mut code = vec![0x03, 0x40];
+    for at in 0..jumps {
+        let (read, written) = (leb(at % locals), leb(at * 7 % locals));
+        code.extend([&[0x20][..], &read, &[0x41, 1, 0x6a, 0x21], &written].concat());
+        code.extend([&[0x20][..], &read, &[0x0d, 0]].concat());
+    }
+    code.push(0x0b);
+    functions(locals, &code, count)
+}
+
+/// A plugin that takes at least so many tenths of a second to compile, and is the same otherwise: it
+/// has a module that nothing uses.
+pub(crate) fn slowed(plugin: &[u8], tenths: usize) -> Vec<u8> {
+    [plugin, &section(1, &thickets(500, 600, tenths))].concat()
+}
+
+/// The first child of a process.
+pub(crate) fn child_of(parent: u32) -> Option<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parents = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+        parents == Some(parent.to_string().as_str())
+    })
+}
