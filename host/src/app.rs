@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use jackfield_broker::{Realm, SessionLimits};
-use jackfield_sandbox::{Audience, InstanceMemory, Sandbox};
+use jackfield_sandbox::{Audience, Compiling, InstanceMemory, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -230,6 +230,11 @@ impl App {
         for dispatch in self.realms.values() {
             dispatch.reloaded(Arc::clone(old), new);
         }
+    }
+
+    /// What is being compiled now, the longest first.
+    pub(crate) fn compiling(&self) -> Vec<Compiling> {
+        self.reloader.compiling()
     }
 
     /// What the last reload came to.

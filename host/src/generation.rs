@@ -4,7 +4,9 @@
 //! it is not yet served then. `reload` commits it to [`Generations`]; `dispatch` reads it from
 //! there for every message.
 
+mod held;
 mod imports;
+mod loads;
 mod odd;
 mod offers;
 mod prepare;
@@ -22,8 +24,9 @@ use jackfield_sandbox::{
 
 use crate::site::ContentHash;
 
+pub use loads::Loads;
 pub use odd::{no_uri, warnings};
-pub use prepare::{Workshop, prepare, routes_alone};
+pub use prepare::{Workshop, build, prepare, routes_alone};
 pub use problem::{Problem, Warning};
 
 /// A set of routes and running plugins. Nothing in it ever changes.
@@ -36,6 +39,8 @@ pub struct Generation {
     plugins: Vec<PluginEntry>,
     warnings: Vec<Warning>,
     has_timers: bool,
+    /// The files of plugins that the snapshot has and this generation does not serve yet.
+    loading: Vec<String>,
 }
 
 /// The route that takes a topic, and the handler that serves it.
@@ -50,6 +55,7 @@ pub struct Routed<'g, 't> {
 }
 
 /// A handler of a running plugin.
+#[derive(Clone)]
 pub struct BoundHandler {
     description: HandlerDescription,
     timer: Option<BoundTimer>,
@@ -67,6 +73,7 @@ pub struct BoundTimer {
 }
 
 /// A plugin of a generation.
+#[derive(Clone)]
 pub struct PluginEntry {
     file: String,
     running: Arc<Running>,
@@ -100,6 +107,7 @@ impl Generation {
             plugins: Vec::new(),
             warnings: Vec::new(),
             has_timers: false,
+            loading: Vec::new(),
         }
     }
 
@@ -111,6 +119,24 @@ impl Generation {
     /// Of the snapshot that it was prepared from.
     pub fn hash(&self) -> ContentHash {
         self.hash
+    }
+
+    /// Whether it serves all of the snapshot with this hash.
+    pub fn serves(&self, hash: ContentHash) -> bool {
+        self.loading.is_empty() && self.hash == hash
+    }
+
+    /// The files of plugins that are left out, as they are still being loaded.
+    pub fn loading(&self) -> &[String] {
+        &self.loading
+    }
+
+    /// Whether it serves the same routes with the same instances.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let pairs = || self.plugins.iter().zip(&other.plugins);
+        self.routes.routes() == other.routes.routes()
+            && self.plugins.len() == other.plugins.len()
+            && pairs().all(|(one, other)| one.is_same_instance(other))
     }
 
     /// The route and the handler of a topic.

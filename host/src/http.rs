@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jackfield_sandbox::CircuitStatus;
+use jackfield_sandbox::{CircuitStatus, Compiling};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -227,11 +227,16 @@ fn health(app: &App) -> Answer {
     } else {
         (StatusCode::OK, "serving")
     };
+    let compiling = app.compiling().into_iter().map(|Compiling { file, since }| {
+        serde_json::json!({ "file": file, "seconds": since.elapsed().as_secs() })
+    });
+    let compiling: Vec<serde_json::Value> = compiling.collect();
     let body = serde_json::json!({
         "ok": status == StatusCode::OK,
         "status": phase,
         "generation": state.generation,
         "reload": if state.problems.is_empty() { "ok" } else { "failed" },
+        "compiling": compiling,
         "sessions": app.session_count(),
         "instance_memory": {
             "bytes": app.instance_memory.used(),

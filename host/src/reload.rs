@@ -6,15 +6,16 @@
 //! Started by `app`; `dispatch` reads the generations.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use jackfield_sandbox::{Audience, Sandbox};
+use jackfield_sandbox::{Audience, Compiling, Sandbox};
+use jackfield_text::Untrusted;
 use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
-use crate::generation::{Generation, Generations, Problem, Workshop, prepare};
+use crate::generation::{Generation, Generations, Loads, Problem, Workshop, build};
 use crate::log;
 use crate::site::{ContentHash, Site, SiteError, Snapshot};
 use crate::watch::Watch;
@@ -23,10 +24,13 @@ use crate::watch::Watch;
 /// happens after that is noticed by those that are watched, and makes the next reload.
 const ROUNDS: usize = 4;
 
+/// How long a reload waits for plugins to be loaded before it serves what does not need them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Keeps the generation that is served up to date with the site.
 pub struct Reloader {
     site: Site,
-    workshop: Workshop,
+    workshop: Arc<Workshop>,
     generations: Arc<Generations>,
     state: ArcSwap<ReloadState>,
     /// A tokio mutex: it is held while waiting for changes, by the one task that does so.
@@ -48,11 +52,25 @@ pub struct ReloadState {
     pub failed_since: Option<SystemTime>,
 }
 
-/// Why a reload takes place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    Change,
-    Forced,
+/// A snapshot that is on its way into service.
+struct Preparation {
+    snapshot: Snapshot,
+    began: Instant,
+    /// When what is loaded by then is served without the rest; none once it is, until more has been
+    /// loaded.
+    partial_at: Option<Instant>,
+}
+
+/// What has become of the site.
+enum Look {
+    /// It has to be prepared.
+    Changed(Snapshot),
+    /// It is as it was when it was looked at before.
+    AsBefore,
+    /// It is again what is served.
+    Served(Snapshot),
+    /// It cannot be read, which has been told.
+    Unreadable,
 }
 
 impl Reloader {
@@ -62,24 +80,11 @@ impl Reloader {
         Self {
             watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
             site,
-            workshop: Workshop { sandbox, plugins: config.plugins, audience },
+            workshop: Arc::new(Workshop { sandbox, plugins: config.plugins, audience }),
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,
             forced: Notify::new(),
         }
-    }
-
-    /// Begins to watch the site, and serves its first generation.
-    ///
-    /// # Errors
-    /// Every problem of the site, each complete with its place: there is no earlier generation
-    /// that could serve instead.
-    pub async fn start(&self) -> Result<(), Vec<String>> {
-        let began = Instant::now();
-        let snapshot = read(&self.site, &self.watch).await.map_err(|error| vec![error])?;
-        let generation = prepare(&snapshot, None, &self.workshop).await;
-        self.commit(generation.map_err(|problems| texts(&problems))?, began);
-        Ok(())
     }
 
     /// What is served, now and after each reload.
@@ -97,20 +102,97 @@ impl Reloader {
         self.forced.notify_one();
     }
 
+    /// What is being compiled now, the longest first.
+    pub fn compiling(&self) -> Vec<Compiling> {
+        self.workshop.sandbox.compiling()
+    }
+
+    /// Begins to watch the site, and serves its first generation, which has all plugins. What
+    /// changes meanwhile counts: the plugins that are no part of the site any more are not waited
+    /// for.
+    ///
+    /// # Errors
+    /// Every problem of the site, each complete with its place: there is no earlier generation
+    /// that could serve instead.
+    pub async fn start(&self) -> Result<(), Vec<String>> {
+        let began = Instant::now();
+        let mut loads = Loads::new(Arc::clone(&self.workshop));
+        let read = async || read(&self.site, &self.watch).await.map_err(|error| vec![error]);
+        let mut snapshot = read().await?;
+        loads.follow(&snapshot, None);
+        while loads.is_loading() {
+            tokio::select! {
+                () = loads.next() => {}
+                () = self.settled() => {
+                    snapshot = read().await?;
+                    loads.follow(&snapshot, None);
+                }
+            }
+        }
+        let generation = build(&snapshot, None, &loads).await;
+        self.commit(generation.map_err(|problems| texts(&problems))?, began);
+        Ok(())
+    }
+
     /// Reloads with every change, and when it is triggered, for ever. `committed` is called after
     /// each new generation has begun to serve, with the one before and the new one.
+    ///
+    /// What takes long is waited for here, and a change ends the wait: loading plugins. What comes
+    /// after that, reading the routes and configuring plugins, is short and not interrupted.
     pub async fn run<F>(&self, committed: F)
     where
         F: Fn(Arc<Generation>, Arc<Generation>),
     {
+        let mut loads = Loads::new(Arc::clone(&self.workshop));
         let mut tried = Some(self.generations.current().hash());
+        let mut under_way: Option<Preparation> = None;
+        // Whether a reload is to take place although nothing has changed. One that a change
+        // overtakes is still to take place.
+        let mut forced = false;
         loop {
-            let cause = tokio::select! {
-                () = self.forced.notified() => Cause::Forced,
-                () = self.settled() => Cause::Change,
-            };
-            if let Some((old, new)) = self.reload(cause, &mut tried).await {
+            let partial_at = under_way.as_ref().and_then(|it| it.partial_at);
+            let mut is_changed = false;
+            tokio::select! {
+                () = self.forced.notified() => (is_changed, forced) = (true, true),
+                () = self.settled() => is_changed = true,
+                () = loads.next() => {}
+                () = at(partial_at) => {}
+            }
+            if is_changed {
+                if forced {
+                    loads.forget_failures();
+                }
+                match self.look(forced, &mut tried).await {
+                    Look::Changed(snapshot) => {
+                        let partial_at = partial_at.or_else(|| Some(Instant::now() + PATIENCE));
+                        loads.follow(&snapshot, Some(&self.generations.current()));
+                        under_way =
+                            Some(Preparation { snapshot, began: Instant::now(), partial_at });
+                    }
+                    Look::AsBefore => {}
+                    Look::Served(snapshot) => {
+                        loads.follow(&snapshot, Some(&self.generations.current()));
+                        under_way = None;
+                    }
+                    Look::Unreadable => under_way = None,
+                }
+            }
+            let Some(preparation) = &mut under_way else { continue };
+            let is_whole = !loads.is_loading();
+            if !is_whole && preparation.partial_at.is_some_and(|at| Instant::now() < at) {
+                continue;
+            }
+            if !is_whole && preparation.partial_at.is_none() {
+                // One more has been loaded; others may follow at once.
+                preparation.partial_at = Some(Instant::now() + PATIENCE);
+                continue;
+            }
+            preparation.partial_at = None;
+            if let Some((old, new)) = self.reload(preparation, &loads).await {
                 committed(old, new);
+            }
+            if is_whole {
+                (under_way, forced) = (None, false);
             }
         }
     }
@@ -119,14 +201,9 @@ impl Reloader {
         self.watch.lock().await.settled().await;
     }
 
-    /// One reload; the old and the new generation, if there is a new one. `tried` is the snapshot
-    /// that was prepared last, whether or not that went well: it would go the same way again.
-    async fn reload(
-        &self,
-        cause: Cause,
-        tried: &mut Option<ContentHash>,
-    ) -> Option<(Arc<Generation>, Arc<Generation>)> {
-        let began = Instant::now();
+    /// Reads the site. `tried` is the snapshot that was prepared last, or is being prepared,
+    /// whether or not that goes well: it would go the same way again.
+    async fn look(&self, forced: bool, tried: &mut Option<ContentHash>) -> Look {
         let snapshot = match read(&self.site, &self.watch).await {
             Ok(snapshot) => snapshot,
             Err(problem) => {
@@ -135,25 +212,38 @@ impl Reloader {
                 // Nobody tells when what cannot be read now can be read again: its directories may
                 // have gone, and the watches with them.
                 self.watch.lock().await.look_again();
-                return None;
+                return Look::Unreadable;
             }
         };
         let hash = snapshot.hash();
-        let current = self.generations.current();
-        if cause == Cause::Change {
-            if *tried == Some(hash) {
-                debug!(%hash, "nothing that is served has changed");
-                return None;
-            }
-            if current.hash() == hash {
-                *tried = Some(hash);
-                self.recovered(&current);
-                return None;
-            }
+        let before = tried.replace(hash);
+        if forced {
+            return Look::Changed(snapshot);
         }
-        *tried = Some(hash);
-        match prepare(&snapshot, Some(&current), &self.workshop).await {
-            Ok(next) => Some(self.commit(next, began)),
+        if before == Some(hash) {
+            debug!(%hash, "nothing that is served has changed");
+            return Look::AsBefore;
+        }
+        let current = self.generations.current();
+        if current.serves(hash) {
+            self.recovered(&current);
+            return Look::Served(snapshot);
+        }
+        Look::Changed(snapshot)
+    }
+
+    /// One reload, with what is loaded by now; the old and the new generation, if there is a new
+    /// one.
+    async fn reload(
+        &self,
+        preparation: &Preparation,
+        loads: &Loads,
+    ) -> Option<(Arc<Generation>, Arc<Generation>)> {
+        let current = self.generations.current();
+        match build(&preparation.snapshot, Some(&current), loads).await {
+            // Nothing but what is still being loaded has changed.
+            Ok(next) if !next.loading().is_empty() && next.is_same(&current) => None,
+            Ok(next) => Some(self.commit(next, preparation.began)),
             Err(problems) => {
                 self.failed(texts(&problems));
                 None
@@ -236,11 +326,28 @@ async fn read(site: &Site, watch: &Arc<Mutex<Watch>>) -> Result<Snapshot, String
     }
 }
 
+/// Waits until then; for ever if there is no such moment.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn texts(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
 fn report(generation: &Generation, began: Instant) {
+    if !generation.loading().is_empty() {
+        let loading = Untrusted::new(generation.loading().join(", "));
+        info!(
+            generation = generation.number(),
+            routes = generation.routes().routes().len(),
+            "a change is served without the plugins that are still being compiled: {loading}"
+        );
+        return;
+    }
     for warning in generation.warnings() {
         warn!(target: log::DIAGNOSIS, "{warning}");
     }

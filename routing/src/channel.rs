@@ -22,7 +22,7 @@ const LONGEST_CHANNEL: usize = 4096;
 const MAX_ODDITIES: usize = 16;
 
 /// A channel's pattern.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub(crate) tokens: Vec<Token>,
     /// From this token on, all are variables with a default, and may be missing at the end.
@@ -30,7 +30,7 @@ pub(crate) struct Channel {
 }
 
 /// A piece of a [`Channel`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
     Text(String),
     Variable {

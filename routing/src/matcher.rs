@@ -15,7 +15,7 @@ use crate::channel::{Channel, Token};
 use crate::requirement::{Budget, Requirement, TooLarge, whole};
 
 /// How a route is matched.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Matcher {
     pub(crate) shape: Shape,
     /// What each variable may hold, in the order of the channel.
@@ -26,7 +26,7 @@ pub(crate) struct Matcher {
     strict: OnceLock<Option<Regex>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Shape {
     Literal(String),
     Segments {
@@ -37,7 +37,7 @@ pub(crate) enum Shape {
     Regex(Regex),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Segment {
     Text(String),
     /// The next variable.

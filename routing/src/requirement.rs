@@ -22,7 +22,7 @@ use dialect::parse;
 pub(crate) use dialect::strip_anchors;
 
 /// A requirement, ready to be used alone or as a part of a whole channel's expression.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Requirement {
     /// As it is shown: without anchors, with `|\*` where the route asks for it.
     pub(crate) pattern: String,
@@ -31,7 +31,7 @@ pub(crate) struct Requirement {
 }
 
 /// Whether a whole text fulfils a requirement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Check {
     /// Every character is in the set; `star` admits the text `*` too.
     Characters {

@@ -13,7 +13,7 @@ use crate::matcher::Matcher;
 use crate::timer::Timer;
 
 /// One entry of a routing file, compiled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Route {
     /// Unique in the table.
     pub name: String,
@@ -41,6 +41,21 @@ pub struct Route {
     pub(crate) pattern: Channel,
     pub(crate) matcher: Matcher,
     pub(crate) places: Places,
+}
+
+/// Routes that say the same are the same, wherever they are written.
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, channel, handler, requirements, defaults, options, allow, .. } = self;
+        *name == other.name
+            && *channel == other.channel
+            && *handler == other.handler
+            && *requirements == other.requirements
+            && *defaults == other.defaults
+            && *options == other.options
+            && *allow == other.allow
+            && (self.timer, self.lanes) == (other.timer, other.lanes)
+    }
 }
 
 /// What a route's topics are served by.

@@ -29,7 +29,14 @@ pub struct RouteTable {
 /// Without routes.
 impl Default for RouteTable {
     fn default() -> Self {
-        Self::new(Vec::new(), Vec::new(), Vec::new())
+        Self::from_iter([])
+    }
+}
+
+/// Of routes that other tables had, in matching order; their names are unique.
+impl FromIterator<Route> for RouteTable {
+    fn from_iter<T: IntoIterator<Item = Route>>(routes: T) -> Self {
+        Self::new(routes.into_iter().collect(), Vec::new(), Vec::new())
     }
 }
 
@@ -91,6 +98,11 @@ impl RouteTable {
     /// Every route, in matching order.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// Every route, in matching order.
+    pub fn into_routes(self) -> Vec<Route> {
+        self.routes
     }
 
     /// The route of this name.

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::build;
-use crate::client::PATIENCE;
 use crate::client::codec::Codec;
 use crate::client::v2::Client;
-use crate::hard::{COMPONENT, child_of, component, functions, leb, section, thickets};
+use crate::hard::{
+    COMPONENT, compiler_of, component, ended, functions, leb, poll, section, thickets,
+};
 use crate::server::Server;
 use crate::site::Site;
 
@@ -102,21 +102,10 @@ fn a_compiler_ends_with_its_server() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let compiler = wait(|| child_of(server.id()));
+    let compiler = poll(|| compiler_of(server.id()));
     server.kill().unwrap();
     server.wait().unwrap();
-    wait(|| (!Path::new(&format!("/proc/{compiler}")).exists()).then_some(()));
-}
-
-fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ready() {
-            return found;
-        }
-        assert!(Instant::now() < until, "it did not happen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    poll(|| ended(compiler));
 }
 
 /// A folder that others may write is not used, and nor is that of another user.

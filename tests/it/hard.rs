@@ -1,6 +1,10 @@
 //! Components that are hard to compile, made by hand: for tests of what goes on meanwhile.
 
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::client::PATIENCE;
 
 pub(crate) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -56,13 +60,41 @@ pub(crate) fn slowed(plugin: &[u8], tenths: usize) -> Vec<u8> {
     [plugin, &section(1, &thickets(500, 600, tenths))].concat()
 }
 
-/// The first child of a process.
-pub(crate) fn child_of(parent: u32) -> Option<u32> {
+/// The compiler that a server has started, once it is one: before that it is a copy of the server,
+/// which waits for it to become one.
+pub(crate) fn compiler_of(parent: u32) -> Option<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let mut pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
     pids.find(|pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let parents = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         parents == Some(parent.to_string().as_str())
+            && command.split(|byte| *byte == 0).nth(1) == Some(b"compile")
     })
+}
+
+/// Sends a signal by name, such as `STOP`.
+pub(crate) fn signal(name: &str, pid: u32) {
+    let mut kill = Command::new("kill");
+    let status = kill.arg(format!("-{name}")).arg(pid.to_string()).status();
+    assert!(status.expect("kill runs").success());
+}
+
+/// Asks until there is an answer.
+pub(crate) fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(Instant::now() < until, "it did not happen");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a process has ended, a zombie included.
+pub(crate) fn ended(pid: u32) -> Option<()> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
 }

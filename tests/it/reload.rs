@@ -1,9 +1,10 @@
 //! Files of a site change while clients publish and receive: what serves then, and what is lost,
-//! which is nothing. `load` has the fifty clients, `broken` what a site must not become, `ways`
-//! how people and their tools replace files.
+//! which is nothing. `load` has the fifty clients, `broken` what a site must not become, `pending`
+//! what serves while a plugin is being compiled, `ways` how people and their tools replace files.
 
 mod broken;
 mod load;
+mod pending;
 mod state;
 mod ways;
 

@@ -1,12 +1,9 @@
 //! The time before the first generation is ready: signals count, and the port answers.
 
-use std::time::{Duration, Instant};
-
 use crate::build;
-use crate::client::PATIENCE;
 use crate::client::http::{Answer, Http};
 use crate::client::v1;
-use crate::hard::{child_of, slowed};
+use crate::hard::{compiler_of, ended, poll, signal, slowed};
 use crate::server::Server;
 use crate::site::{OPEN_ROUTES, Site};
 
@@ -14,7 +11,8 @@ use crate::site::{OPEN_ROUTES, Site};
 struct Starting {
     server: Server,
     compiler: u32,
-    _files: (Site, tempfile::TempDir, tempfile::NamedTempFile),
+    site: Site,
+    _files: (tempfile::TempDir, tempfile::NamedTempFile),
 }
 
 impl Starting {
@@ -25,9 +23,9 @@ impl Starting {
         site.write("open/websocket_routing.yml", OPEN_ROUTES);
         let cache = tempfile::tempdir().unwrap();
         let (server, file) = Server::begin(site.path(), config, cache.path());
-        let compiler = poll(|| child_of(server.pid()));
+        let compiler = poll(|| compiler_of(server.pid()));
         signal("STOP", compiler);
-        Self { server, compiler, _files: (site, cache, file) }
+        Self { server, compiler, site, _files: (cache, file) }
     }
 
     async fn ask(&self, request: &str) -> Answer {
@@ -35,29 +33,6 @@ impl Starting {
         http.send(request).await;
         http.answer().await
     }
-}
-
-fn signal(name: &str, pid: u32) {
-    let mut kill = std::process::Command::new("kill");
-    let status = kill.arg(format!("-{name}")).arg(pid.to_string()).status();
-    assert!(status.expect("kill runs").success());
-}
-
-fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ready() {
-            return found;
-        }
-        assert!(Instant::now() < until, "it did not happen");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Whether a process has ended, a zombie included.
-fn ended(pid: u32) -> Option<()> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
 }
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -192,4 +167,16 @@ fn a_site_with_mistakes_ends_the_start() {
     let (mut server, _file) = Server::begin(site.path(), "", cache.path());
     assert_eq!(server.exit_code(), Some(1));
     assert!(server.log().contains("websocket_routing.yml:1:"), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_file_that_is_removed_does_not_hold_the_start() {
+    let mut starting = Starting::new("");
+    let health = starting.ask(HEALTH).await.json();
+    let file = health["compiling"][0]["file"].as_str().unwrap();
+    assert!(file.ends_with("open/broadcast.wasm"), "{health}");
+    starting.site.remove("open");
+    starting.server.listens();
+    poll(|| ended(starting.compiler));
+    assert_eq!(starting.server.health()["compiling"], serde_json::json!([]));
 }

@@ -13,6 +13,7 @@ mod failure;
 mod structure;
 mod worker;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -79,6 +80,8 @@ pub(crate) struct Compiler {
     how: How,
     /// A std mutex: it is held while a list of a few is changed.
     under_way: Arc<Mutex<Vec<Compiling>>>,
+    /// Threads of this process that read components and code at one time.
+    threads: Semaphore,
 }
 
 enum How {
@@ -100,14 +103,19 @@ struct UnderWay {
 impl Compiler {
     /// Compiles in this process, without limits.
     pub(crate) fn in_process(engine: Engine) -> Self {
-        Self { engine, how: How::InProcess, under_way: Arc::default() }
+        Self::new(engine, How::InProcess)
     }
 
     /// Compiles by child processes; the engine reads the code of `cache`.
     pub(crate) fn by_children(engine: Engine, command: CompileCommand, cache: CodeCache) -> Self {
         let permits = Semaphore::new(command.limits.at_once.max(1));
         let how = How::Child { command, cache: Arc::new(cache), permits };
-        Self { engine, how, under_way: Arc::default() }
+        Self::new(engine, how)
+    }
+
+    fn new(engine: Engine, how: How) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { engine, how, under_way: Arc::default(), threads: Semaphore::new(threads) }
     }
 
     /// Runs what is compiled.
@@ -121,19 +129,21 @@ impl Compiler {
     }
 
     /// The compiled component. If the future is dropped, the compiler ends with it.
-    pub(crate) async fn component(&self, file: &str, bytes: Vec<u8>) -> Result<Component, Error> {
-        let bytes: Arc<[u8]> = bytes.into();
+    pub(crate) async fn component(&self, file: &str, bytes: Arc<[u8]>) -> Result<Component, Error> {
         let How::Child { command, cache, permits } = &self.how else {
             let _under_way = UnderWay::begin(&self.under_way, file);
             return self.load(file, bytes).await;
         };
         let (engine, kept) = (self.engine.clone(), Arc::clone(cache));
         let (content, limits) = (Arc::clone(&bytes), command.limits);
+        // Many components may come at once, and serving goes on meanwhile.
+        let thread = self.threads.acquire().await.ok();
         let looked_up = blocking(file, move || {
             let key = Key::of(&engine, &content);
             Ok((key, kept.look_up(key, &limits)))
         });
         let (key, known) = looked_up.await?;
+        drop(thread);
         let known = match known {
             Known::Nothing => {
                 // The semaphore is never closed.
@@ -192,6 +202,7 @@ impl Compiler {
     /// Makes the component: of the code in the cache, or by compiling it in this process.
     async fn load(&self, file: &str, bytes: Arc<[u8]>) -> Result<Component, Error> {
         let (engine, name) = (self.engine.clone(), file.to_owned());
+        let _thread = self.threads.acquire().await.ok();
         blocking(file, move || {
             Component::new(&engine, &bytes)
                 .map_err(|error| Error::not_compiled(&name, &format!("{error:#}")))

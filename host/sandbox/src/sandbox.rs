@@ -99,8 +99,23 @@ impl Sandbox {
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
     ) -> Result<Plugin, Error> {
-        check_bytes(file, bytes)?;
-        let pre = self.compile(file, bytes.to_vec(), &policy).await?;
+        self.load_shared(file, bytes.into(), policy, audience).await
+    }
+
+    /// The same as [`Sandbox::load`], without a copy of the component. If the future is dropped, the
+    /// component is not compiled any further.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`].
+    pub async fn load_shared(
+        &self,
+        file: &str,
+        bytes: Arc<[u8]>,
+        policy: PluginPolicy,
+        audience: Arc<dyn Audience>,
+    ) -> Result<Plugin, Error> {
+        check_bytes(file, &bytes)?;
+        let pre = self.compile(file, bytes, &policy).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
         let space = self.spaces.of(&manifest.name, policy.limits.store);
         let name = manifest.name.clone();
@@ -124,7 +139,7 @@ impl Sandbox {
     async fn compile(
         &self,
         file: &str,
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
         policy: &PluginPolicy,
     ) -> Result<PluginPre<Guest>, Error> {
         let component = self.compiler.component(file, bytes).await?;

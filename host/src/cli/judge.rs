@@ -113,6 +113,7 @@ fn rehearse(
     let sandbox = Sandbox::new(config.sandbox_settings())
         .map_err(|error| format!("error: failed to {error}"))?;
     let workshop = Workshop { sandbox, plugins: config.plugins, audience: Arc::new(Nobody) };
+    let workshop = Arc::new(workshop);
     Ok(runtime.block_on(prepare(snapshot, None, &workshop)))
 }
 

@@ -20,9 +20,16 @@ pub(super) struct Offers<'a> {
     /// Files that did not load, each with what it offered in the previous generation, if it was
     /// there.
     broken: Vec<(&'a str, Option<&'a Manifest>)>,
+    /// Whether more plugins are to come.
+    is_loading: bool,
 }
 
 impl<'a> Offers<'a> {
+    /// Of no plugin yet; `is_loading` says that some are not loaded by now.
+    pub(super) fn new(is_loading: bool) -> Self {
+        Self { is_loading, ..Self::default() }
+    }
+
     /// Adds a plugin. A name that is taken already is a problem, since a route would not know
     /// which of the two it means, and two plugins of one name would share their state.
     pub(super) fn add(
@@ -61,15 +68,16 @@ impl<'a> Offers<'a> {
         self.broken.push((file, before));
     }
 
-    /// The position of the plugin that serves the route. No position and no problem if the plugin
-    /// that served it so far did not load, which has been told already.
+    /// The position of the plugin that serves the route. No position and no problem if that may be
+    /// one that is to come, or if the plugin that served it so far did not load, which has been told
+    /// already.
     pub(super) fn resolve(&self, route: &Route) -> Result<Option<usize>, Problem> {
         let callback = route.handler.callback.as_str();
         if let Some((position, _)) = self.handlers.get(callback) {
             return Ok(Some(*position));
         }
         let mut before = self.broken.iter().filter_map(|(_, manifest)| *manifest);
-        if before.any(|manifest| manifest.handler(callback).is_some()) {
+        if self.is_loading || before.any(|manifest| manifest.handler(callback).is_some()) {
             return Ok(None);
         }
         let message = format!("no plugin of the site offers `{callback}`");

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
 use jackfield_sandbox::{
-    Audience, Error as SandboxError, Grant, HandlerDescription, Hook, Plugin, PluginPolicy,
-    RouteConfig, Sandbox,
+    Audience, Error as SandboxError, HandlerDescription, Hook, Plugin, RouteConfig, Sandbox,
 };
 
 use crate::config::Plugins;
 use crate::site::{PluginFile, Snapshot};
 
+use super::held::{Held, Provider};
+use super::loads::{Loaded, Loads};
 use super::odd;
 use super::offers::Offers;
 use super::problem::Problem;
@@ -46,33 +47,52 @@ pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
     routes.ok_or_else(Vec::new)
 }
 
-/// Makes the generation that follows `previous`.
-///
-/// A plugin whose component, policy and routes are those of the previous generation keeps its
-/// instances; one of which only the routes changed keeps its compiled code and starts afresh.
+/// Makes the generation that follows `previous`, once all plugins have been loaded.
 ///
 /// # Errors
 /// Every mistake of every file. The previous generation is not touched.
 pub async fn prepare(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
-    workshop: &Workshop,
+    workshop: &Arc<Workshop>,
+) -> Result<Generation, Vec<Problem>> {
+    let mut loads = Loads::new(Arc::clone(workshop));
+    loads.follow(snapshot, previous);
+    while loads.is_loading() {
+        loads.next().await;
+    }
+    build(snapshot, previous, &loads).await
+}
+
+/// Makes the generation that follows `previous` of what is loaded by now. Plugins that are not are
+/// left out, with the routes that need them; the plugin that one of them replaces, and its routes,
+/// stay as they are.
+///
+/// A plugin whose component, policy and routes are those of the previous generation keeps its
+/// instances; one of which only the routes changed keeps its compiled code and starts afresh.
+///
+/// # Errors
+/// Every mistake of every file. The previous generation is not touched.
+pub async fn build(
+    snapshot: &Snapshot,
+    previous: Option<&Generation>,
+    loads: &Loads,
 ) -> Result<Generation, Vec<Problem>> {
     let (routes, mut problems) = parse(snapshot);
     problems.extend(snapshot.problems().iter().cloned().map(Problem::Site));
 
-    let mut loaded = Vec::new();
-    let mut broken = Vec::new();
+    let (mut loaded, mut broken, mut loading) = (Vec::new(), Vec::new(), Vec::new());
     for file in snapshot.plugins() {
-        match load(file, previous, workshop).await {
-            Ok(plugin) => loaded.push((file, plugin)),
-            Err(error) => {
-                problems.push(Problem::plugin(&file.path, explain(&error)));
+        match loads.of(file, previous) {
+            Loaded::Plugin(plugin) => loaded.push((file, plugin)),
+            Loaded::NotYet => loading.push(file.path.as_str()),
+            Loaded::Broken(problem) => {
+                problems.push(problem);
                 broken.push(file.path.as_str());
             }
         }
     }
-    let mut offers = Offers::default();
+    let mut offers = Offers::new(!loading.is_empty());
     for (position, (file, plugin)) in loaded.iter().enumerate() {
         offers.add(position, &file.path, plugin.manifest(), &mut problems);
     }
@@ -88,19 +108,36 @@ pub async fn prepare(
     let mut serves = Vec::with_capacity(routes.routes().len());
     for route in routes.routes() {
         match offers.resolve(route) {
-            Ok(position) => serves.extend(position),
+            Ok(position) => serves.push(position),
             Err(problem) => problems.push(problem),
         }
     }
     // Rehearsing what cannot be served anyway would only add consequences to causes.
     finish(problems)?;
 
+    let mut held = Held::default();
+    let (routes, providers) = if loading.is_empty() {
+        // Those without a position were problems.
+        (routes, serves.into_iter().flatten().map(Provider::Loaded).collect())
+    } else {
+        let bound = routes.routes().iter().zip(&serves);
+        let waiting: Vec<&Route> =
+            bound.filter(|(_, position)| position.is_none()).map(|(route, _)| route).collect();
+        let names = loaded.iter().map(|(_, plugin)| plugin.manifest().name.as_str()).collect();
+        if let Some(previous) = previous {
+            held = Held::new(previous, &loading, &waiting, &names);
+        }
+        let merged = held.merge(routes.into_routes().into_iter().zip(serves).collect());
+        let (routes, providers): (Vec<Route>, Vec<Provider>) = merged.into_iter().unzip();
+        (RouteTable::from_iter(routes), providers)
+    };
+
     let mut problems = Vec::new();
     let mut plugins = Vec::with_capacity(loaded.len());
     for (position, (file, plugin)) in loaded.into_iter().enumerate() {
-        let bound = routes.routes().iter().zip(&serves);
+        let bound = routes.routes().iter().zip(&providers);
         let own: Vec<&Route> = bound
-            .filter(|(_, served_by)| **served_by == position)
+            .filter(|(_, provider)| matches!(provider, Provider::Loaded(at) if *at == position))
             .map(|(route, _)| route)
             .collect();
         match start(file, plugin, &own, previous).await {
@@ -109,29 +146,12 @@ pub async fn prepare(
         }
     }
     finish(problems)?;
-    assemble(snapshot, previous, routes, &serves, plugins)
-}
-
-/// Puts together what has been checked.
-fn assemble(
-    snapshot: &Snapshot,
-    previous: Option<&Generation>,
-    routes: RouteTable,
-    serves: &[usize],
-    plugins: Vec<PluginEntry>,
-) -> Result<Generation, Vec<Problem>> {
-    let mut handlers = Vec::with_capacity(serves.len());
+    let handlers = bind_all(&routes, providers, &plugins)?;
+    plugins.extend(held.plugins().cloned());
+    plugins.sort_by(|a, b| a.file.cmp(&b.file));
     let mut warnings = odd::warnings(&routes);
-    for (route, position) in routes.routes().iter().zip(serves) {
-        let bound = plugins.get(*position).and_then(|plugin| bind(route, &plugin.running));
-        let Some(bound) = bound else {
-            // `resolve` has found the handler and `start` has started it.
-            let message = "lost its handler while it was prepared; report this as a mistake of \
-                           the server's";
-            return Err(vec![route.diagnose(Part::Callback, message).into()]);
-        };
-        warnings.extend(odd::idle_timer(route, &bound));
-        handlers.push(bound);
+    for (route, bound) in routes.routes().iter().zip(&handlers) {
+        warnings.extend(odd::idle_timer(route, bound));
     }
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
@@ -141,7 +161,31 @@ fn assemble(
         handlers,
         plugins,
         warnings,
+        loading: loading.into_iter().map(str::to_owned).collect(),
     })
+}
+
+/// The handler of each route. `plugins` have the positions of those that are loaded.
+fn bind_all(
+    routes: &RouteTable,
+    providers: Vec<Provider>,
+    plugins: &[PluginEntry],
+) -> Result<Vec<BoundHandler>, Vec<Problem>> {
+    let bind_one = |(route, provider): (&Route, Provider)| {
+        let bound = match provider {
+            Provider::Held(handler) => Some(*handler),
+            Provider::Loaded(position) => {
+                plugins.get(position).and_then(|plugin| bind(route, &plugin.running))
+            }
+        };
+        bound.ok_or_else(|| {
+            // `resolve` has found the handler and `start` has started it.
+            let message = "lost its handler while it was prepared; report this as a mistake of \
+                           the server's";
+            vec![route.diagnose(Part::Callback, message).into()]
+        })
+    };
+    routes.routes().iter().zip(providers).map(bind_one).collect()
 }
 
 fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
@@ -154,27 +198,6 @@ fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
         Ok(routes) => (Some(routes), Vec::new()),
         Err(diagnoses) => (None, diagnoses.into_iter().map(Problem::from).collect()),
     }
-}
-
-/// The compiled plugin: that of the previous generation, if the file still holds it.
-async fn load(
-    file: &PluginFile,
-    previous: Option<&Generation>,
-    workshop: &Workshop,
-) -> Result<Plugin, SandboxError> {
-    if let Some(running) = running(file, previous) {
-        return Ok(running.plugin.clone());
-    }
-    let Workshop { sandbox, plugins, audience } = workshop;
-    let load = |policy| sandbox.load(&file.path, &file.bytes, policy, Arc::clone(audience));
-    // Only the plugin itself knows its name, and the name decides what it may do. To say it, it
-    // may import everything: nothing of what it does then has any effect.
-    let everything = Grant { topics: true, sessions: true, store: true, log: true };
-    let limits = plugins.default.limits.clone();
-    let first = PluginPolicy { limits, grant: everything };
-    let plugin = load(first.clone()).await?;
-    let policy = plugins.policy(&plugin.manifest().name);
-    if *policy == first { Ok(plugin) } else { load(policy.clone()).await }
 }
 
 /// Instances that are configured for the routes: those of the previous generation, if nothing has
@@ -201,7 +224,10 @@ async fn start(
     Ok(Arc::new(Running { hash: file.hash, plugin, routes, lanes }))
 }
 
-fn running<'g>(file: &PluginFile, previous: Option<&'g Generation>) -> Option<&'g Arc<Running>> {
+pub(super) fn running<'g>(
+    file: &PluginFile,
+    previous: Option<&'g Generation>,
+) -> Option<&'g Arc<Running>> {
     let entries = previous?.plugins.iter();
     entries.map(|entry| &entry.running).find(|running| running.hash == file.hash)
 }
@@ -245,7 +271,7 @@ fn rehearsal_problem(file: &PluginFile, routes: &RouteTable, error: &SandboxErro
 }
 
 /// With the backtrace, where the plugin's own code failed.
-fn explain(error: &SandboxError) -> String {
+pub(super) fn explain(error: &SandboxError) -> String {
     let text = format!("failed to {error}");
     if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error
         && let Some(backtrace) = &fault.backtrace

@@ -28,7 +28,7 @@ impl Audience for Nobody {
 /// A site in a directory of its own, and what becomes of it.
 struct Bench {
     root: tempfile::TempDir,
-    workshop: Workshop,
+    workshop: Arc<Workshop>,
 }
 
 impl Bench {
@@ -36,7 +36,12 @@ impl Bench {
         let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
         let audience = Arc::new(Nobody);
         let workshop = Workshop { sandbox, plugins: Plugins::default(), audience };
+        let workshop = Arc::new(workshop);
         Self { root: tempfile::tempdir().unwrap(), workshop }
+    }
+
+    fn plugins(&mut self) -> &mut Plugins {
+        &mut Arc::get_mut(&mut self.workshop).unwrap().plugins
     }
 
     fn put(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -307,16 +312,16 @@ g: { channel: g, handler: unhurried, timer: { from: start } }
 async fn the_operator_decides_by_the_name_of_a_plugin() {
     let mut bench = Bench::new();
     bench.put("p.wasm", guest("hostile"));
-    let mut policy = bench.workshop.plugins.default.clone();
+    let mut policy = bench.plugins().default.clone();
     policy.grant.sessions = false;
-    bench.workshop.plugins.named.insert("hostile".to_owned(), policy.clone());
+    bench.plugins().named.insert("hostile".to_owned(), policy.clone());
     let said = bench.prepare(None).await.unwrap_err();
     assert!(said.contains("jackfield:plugin/sessions"), "{said}");
-    bench.workshop.plugins.default = policy;
-    bench.workshop.plugins.named.clear();
+    bench.plugins().default = policy;
+    bench.plugins().named.clear();
     assert!(bench.prepare(None).await.is_err());
     let everything = jackfield_sandbox::PluginPolicy::default();
-    bench.workshop.plugins.named.insert("hostile".to_owned(), everything);
+    bench.plugins().named.insert("hostile".to_owned(), everything);
     assert!(bench.prepare(None).await.is_ok(), "its own grant counts, not the default one");
 }
 

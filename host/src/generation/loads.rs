@@ -1,0 +1,206 @@
+//! Plugins on their way into memory: each component that is not in use yet is loaded by a task of its
+//! own.
+//!
+//! A task outlives the preparation that began it, and ends early only when its file is not part of
+//! the site any more. So a site that changes all the time still gets its slow plugins, and a change
+//! waits for nothing but its own files. See decision 17.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jackfield_sandbox::{Compiling, Error as SandboxError, Grant, Plugin, PluginPolicy};
+use jackfield_text::Untrusted;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::info;
+
+use crate::site::{ContentHash, PluginFile, Snapshot};
+
+use super::Generation;
+use super::prepare::{Workshop, explain, running};
+use super::problem::Problem;
+
+/// How often compilers that take long are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// After how long a compiler is told of for the first time; then each time it has taken twice as
+/// long.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+
+/// The plugins that are being loaded, and those that have been and are not in use yet.
+pub struct Loads {
+    workshop: Arc<Workshop>,
+    /// By the path that is shown and the content.
+    by_file: HashMap<(String, ContentHash), Load>,
+    tasks: JoinSet<Result<Plugin, Problem>>,
+    tick: Interval,
+    progress: Progress,
+}
+
+enum Load {
+    Running(AbortHandle),
+    Ended(Result<Plugin, Problem>),
+}
+
+/// What there is of a component.
+pub(super) enum Loaded {
+    Plugin(Plugin),
+    Broken(Problem),
+    NotYet,
+}
+
+impl Loads {
+    /// Nothing is being loaded. It needs a runtime.
+    pub fn new(workshop: Arc<Workshop>) -> Self {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (by_file, tasks, progress) = (HashMap::new(), JoinSet::new(), Progress::default());
+        Self { workshop, by_file, tasks, tick, progress }
+    }
+
+    /// Loads what the snapshot has and the generation does not run, and gives up everything else.
+    pub fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
+        let missing = snapshot.plugins().iter().filter(|file| running(file, current).is_none());
+        let mut before = std::mem::take(&mut self.by_file);
+        for file in missing {
+            let key = (file.path.clone(), file.hash);
+            let load = before.remove(&key).unwrap_or_else(|| {
+                let work = load(file.clone(), Arc::clone(&self.workshop));
+                Load::Running(self.tasks.spawn(work))
+            });
+            self.by_file.insert(key, load);
+        }
+        for load in before.into_values() {
+            if let Load::Running(task) = load {
+                task.abort();
+            }
+        }
+    }
+
+    /// Forgets failures, so that they are tried again.
+    pub fn forget_failures(&mut self) {
+        self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
+    }
+
+    /// Whether anything is being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.by_file.values().any(|load| matches!(load, Load::Running(_)))
+    }
+
+    /// Waits until one more has been loaded; for ever if none is. The log is told of compilers that
+    /// take long. It may be dropped and called again without losing anything.
+    pub async fn next(&mut self) {
+        while self.is_loading() {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id() => if self.take(ended) {
+                    return;
+                },
+                _ = self.tick.tick() => {
+                    let compiling = self.workshop.sandbox.compiling();
+                    self.progress.tell(&compiling, Instant::now());
+                }
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// What there is of a component of the snapshot that is followed.
+    pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
+        if let Some(running) = running(file, current) {
+            return Loaded::Plugin(running.plugin.clone());
+        }
+        match self.by_file.get(&(file.path.clone(), file.hash)) {
+            Some(Load::Ended(Ok(plugin))) => Loaded::Plugin(plugin.clone()),
+            Some(Load::Ended(Err(problem))) => Loaded::Broken(problem.clone()),
+            Some(Load::Running(_)) | None => Loaded::NotYet,
+        }
+    }
+
+    /// Keeps what came of a task. False if it is not wanted any more.
+    fn take(&mut self, ended: Result<(Id, Result<Plugin, Problem>), JoinError>) -> bool {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let is_it = |load: &Load| matches!(load, Load::Running(task) if task.id() == id);
+        let Some(((file, _), load)) = self.by_file.iter_mut().find(|(_, load)| is_it(load)) else {
+            return false;
+        };
+        *load = Load::Ended(match ended {
+            Ok((_, result)) => result,
+            Err(error) => Err(Problem::plugin(file, format!("loading it ended early: {error}"))),
+        });
+        true
+    }
+}
+
+async fn load(file: PluginFile, workshop: Arc<Workshop>) -> Result<Plugin, Problem> {
+    let loaded = load_with_policy(&file, &workshop).await;
+    loaded.map_err(|error| Problem::plugin(&file.path, explain(&error)))
+}
+
+async fn load_with_policy(file: &PluginFile, workshop: &Workshop) -> Result<Plugin, SandboxError> {
+    let Workshop { sandbox, plugins, audience } = workshop;
+    let load = |policy| {
+        sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
+    };
+    // Only the plugin itself knows its name, and the name decides what it may do. To say it, it
+    // may import everything: nothing of what it does then has any effect.
+    let everything = Grant { topics: true, sessions: true, store: true, log: true };
+    let limits = plugins.default.limits.clone();
+    let first = PluginPolicy { limits, grant: everything };
+    let plugin = load(first.clone()).await?;
+    let policy = plugins.policy(&plugin.manifest().name);
+    if *policy == first { Ok(plugin) } else { load(policy.clone()).await }
+}
+
+/// When each compiler is told of next.
+#[derive(Default)]
+struct Progress {
+    due: HashMap<(String, Instant), Duration>,
+}
+
+impl Progress {
+    fn tell(&mut self, compiling: &[Compiling], now: Instant) {
+        for text in self.due(compiling, now) {
+            info!("{text}");
+        }
+    }
+
+    fn due(&mut self, compiling: &[Compiling], now: Instant) -> Vec<String> {
+        let mut before = std::mem::take(&mut self.due);
+        let mut texts = Vec::new();
+        for Compiling { file, since } in compiling {
+            let took = now.saturating_duration_since(*since);
+            let mut due = before.remove(&(file.clone(), *since)).unwrap_or(TOLD_AFTER);
+            if took >= due {
+                let file = Untrusted::new(file);
+                texts.push(format!("still compiling {file}, {} s", took.as_secs()));
+                due = took * 2;
+            }
+            self.due.insert((file.clone(), *since), due);
+        }
+        texts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_of_compilers_ever_more_rarely() {
+        let (mut progress, since) = (Progress::default(), Instant::now());
+        let compiling = [Compiling { file: "a.wasm".to_owned(), since }];
+        let mut at = |seconds, expect: &[&str]| {
+            let now = since + Duration::from_secs(seconds);
+            assert_eq!(progress.due(&compiling, now), expect, "{seconds}");
+        };
+        at(4, &[]);
+        at(5, &["still compiling a.wasm, 5 s"]);
+        at(9, &[]);
+        at(11, &["still compiling a.wasm, 11 s"]);
+        at(21, &[]);
+        at(22, &["still compiling a.wasm, 22 s"]);
+        let later = [Compiling { file: "a.wasm".to_owned(), since: since + TOLD_AFTER }];
+        assert_eq!(progress.due(&later, since + TOLD_AFTER * 2), ["still compiling a.wasm, 5 s"]);
+        assert_eq!(progress.due.len(), 1);
+    }
+}
