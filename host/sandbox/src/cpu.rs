@@ -50,6 +50,8 @@ pub(crate) struct Meter {
     was_interrupted: AtomicBool,
     /// Nanoseconds for which the call has waited for turns.
     waited: AtomicU64,
+    /// Whether calls run without turns: those that begin to serve a plugin, as the operator asked.
+    is_exempt: AtomicBool,
     /// Milliseconds that calls took beyond [`FAST`] each, up to [`MAX_EXCESS`].
     excess: AtomicU32,
 }
@@ -70,7 +72,7 @@ const SLOW_EXCESS: u32 = 3 * TICK_MS;
 const MAX_EXCESS: u32 = 60;
 /// The longest that a call waits for its turns.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(5);
-/// CPU time that a plugin has in hand at most.
+/// CPU time that a plugin has in hand, or owes, at most.
 const MAX_IN_HAND: Duration = Duration::from_secs(1);
 
 impl Turns {
@@ -87,7 +89,10 @@ impl Budget {
     }
 
     fn charge(&self, time: Duration, now: Instant) {
-        self.with(now, |bucket| bucket.nanoseconds -= nanoseconds(time));
+        let least = -nanoseconds(MAX_IN_HAND);
+        self.with(now, |bucket| {
+            bucket.nanoseconds = (bucket.nanoseconds - nanoseconds(time)).max(least);
+        });
     }
 
     /// How long until the plugin has time again; none if it has some.
@@ -120,8 +125,14 @@ impl Meter {
             ticks: AtomicU32::new(0),
             was_interrupted: AtomicBool::new(false),
             waited: AtomicU64::new(0),
+            is_exempt: AtomicBool::new(true),
             excess: AtomicU32::new(0),
         }
+    }
+
+    /// The lane serves clients from now on.
+    pub(crate) fn end_exemption(&self) {
+        self.is_exempt.store(false, Ordering::Relaxed);
     }
 
     /// A call begins.
@@ -145,7 +156,9 @@ impl Meter {
         self.was_interrupted.store(true, Ordering::Relaxed);
         let excess = self.excess.load(Ordering::Relaxed).saturating_add(TICK_MS);
         self.excess.store(excess.min(MAX_EXCESS), Ordering::Relaxed);
-        self.budget.charge(TICK, Instant::now());
+        if self.is_slow() {
+            self.budget.charge(TICK, Instant::now());
+        }
     }
 
     /// Whether the call was interrupted since this was last asked: it computes, and waits for
@@ -165,14 +178,17 @@ impl Meter {
         Duration::from_nanos(self.waited.load(Ordering::Relaxed))
     }
 
-    /// Waits for a turn.
-    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, TooBusy> {
+    /// Waits for a turn; none where none is needed.
+    pub(crate) async fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, TooBusy> {
+        if self.is_exempt.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         let began = Instant::now();
         let in_debt = self.budget.debt(began);
         if in_debt.is_none()
             && let Ok(turn) = self.turns.0.try_acquire()
         {
-            return Ok(turn);
+            return Ok(Some(turn));
         }
         let left = MAX_WAIT.saturating_sub(self.waited());
         let wait = async {
@@ -185,7 +201,7 @@ impl Meter {
         let waited = nanoseconds(began.elapsed()).unsigned_abs();
         self.waited.fetch_add(waited, Ordering::Relaxed);
         // The semaphore is never closed.
-        turn.ok().and_then(Result::ok).ok_or(TooBusy)
+        turn.ok().and_then(Result::ok).map(Some).ok_or(TooBusy)
     }
 }
 
@@ -194,7 +210,33 @@ mod tests {
     use super::*;
 
     fn meter(turns: &Turns) -> Meter {
-        Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())))
+        let meter = Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())));
+        meter.end_exemption();
+        meter
+    }
+
+    #[tokio::test]
+    async fn exempts_the_start_of_a_plugin() {
+        let turns = Turns::new(2);
+        let starting = Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())));
+        let serving = meter(&turns);
+        let turn = serving.turn().await.unwrap();
+        assert!(turn.is_some());
+        // A version that replaces a slow one does not wait for it.
+        assert!(starting.turn().await.unwrap().is_none());
+    }
+
+    #[test]
+    fn charges_slow_calls_alone() {
+        let budget = Arc::new(Budget::new(100, Instant::now()));
+        let meter = Meter::new(Turns::new(2), Arc::clone(&budget));
+        for _ in 0..1_000 {
+            (0..100).for_each(|_| meter.begin());
+            meter.tick();
+        }
+        assert_eq!(budget.debt(Instant::now()), None, "ten seconds of fast calls");
+        (0..1_000).for_each(|_| meter.tick());
+        assert!(budget.debt(Instant::now()).is_some());
     }
 
     #[test]
@@ -255,5 +297,8 @@ mod tests {
             Some(Duration::from_millis(100))
         );
         assert_eq!(budget.debt(start + Duration::from_millis(200)), None);
+        // Debts are bounded, so that a plugin is refused for a while and not for long.
+        budget.charge(Duration::from_mins(1), start);
+        assert_eq!(budget.debt(start), Some(Duration::from_secs(2)));
     }
 }

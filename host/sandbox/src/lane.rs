@@ -92,6 +92,7 @@ impl Lanes {
 impl Lane {
     pub(crate) fn new(plugin: Arc<Inner>, routes: Arc<[RouteConfig]>, instance: Instance) -> Self {
         let meter = Arc::clone(&instance.store.data().meter);
+        meter.end_exemption();
         Self { plugin, routes, meter, slot: Slot::new(Some(Box::new(instance))) }
     }
 
