@@ -11,6 +11,7 @@ mod format;
 mod rate_limit;
 mod sink;
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
@@ -30,6 +31,21 @@ pub(crate) const DIAGNOSIS: &str = "jackfield::diagnosis";
 
 /// The target of lines of plugins, which the sandbox counts for each plugin.
 const PLUGIN: &str = "jackfield::plugin";
+
+/// Fields whose values are lists, by [`list`]: in JSON they are lists, too.
+const LISTS: &[&str] = &["realms", "tokens"];
+
+/// A list of texts as the value of a field that is one of [`LISTS`].
+pub(crate) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> impl fmt::Debug {
+    struct Shown(String);
+    impl fmt::Debug for Shown {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+    let texts = texts.into_iter().map(|text| serde_json::Value::from(text.as_ref()));
+    Shown(serde_json::Value::Array(texts.collect()).to_string())
+}
 
 /// Writes what waits when it is dropped, as far as it can be written in a moment.
 #[must_use = "the log ends when this is dropped"]

@@ -101,7 +101,7 @@ impl Watch {
                 }
                 Err(error) if is_exhausted(&error) => {
                     warn!(
-                        every = ?POLL,
+                        every_ms = POLL.as_millis(),
                         "the operating system allows no more watches, so the site is looked \
                          at instead; raise fs.inotify.max_user_watches and restart, or set \
                          watch.poll"
@@ -262,7 +262,7 @@ fn told(shared: &Arc<Shared>) -> Source {
         Ok(watcher) => Source::Told { watcher, watched: BTreeSet::new() },
         Err(error) => {
             warn!(
-                %error, every = ?POLL,
+                %error, every_ms = POLL.as_millis(),
                 "the operating system tells of no changes, so the site is looked at instead"
             );
             Source::Looking { every: POLL, last: None }

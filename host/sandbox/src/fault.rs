@@ -22,9 +22,10 @@ pub struct Fault {
     pub occasion: Box<Occasion>,
     /// What went wrong.
     pub kind: FaultKind,
-    /// Where in the plugin, one frame a line; only for what went wrong while its code ran.
+    /// Where in the plugin, the innermost function first, in one line; only for what went wrong
+    /// while its code ran.
     pub backtrace: Option<String>,
-    /// The end of what the call wrote to stderr, which is where a panic leaves its message.
+    /// The message of a panic, or else the end of what the call wrote to stderr, in one line.
     pub stderr: Option<String>,
 }
 
@@ -111,10 +112,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin {}, {}: {}", Untrusted::new(&self.plugin), self.occasion, self.kind)?;
         match &self.stderr {
-            Some(text) => {
-                let text = text.trim_end().replace('\n', " / ");
-                write!(f, " (stderr: {})", Untrusted::new(text))
-            }
+            Some(text) => write!(f, " ({})", Untrusted::new(text)),
             None => Ok(()),
         }
     }

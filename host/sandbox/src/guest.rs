@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::cpu::Meter;
 use crate::effect::Effect;
 use crate::fault::FaultKind;
+use crate::last_words;
 use crate::memory::{InstanceMemory, Memory};
 use crate::policy::Limits;
 use crate::store::SharedSpace;
@@ -126,15 +127,28 @@ impl Guest {
         Ok(())
     }
 
-    /// Writes what the call left on stdout and stderr to the log; the text of the latter is
-    /// returned.
-    pub(crate) fn drain_console(&mut self) -> Option<String> {
+    /// Writes what the call left on stdout and stderr to the log.
+    pub(crate) fn drain_console(&mut self) {
+        self.drain_stdout();
+        if let Some((text, lost)) = self.stderr.take() {
+            self.log_text(tracing::Level::WARN, &text, lost);
+        }
+    }
+
+    /// The same for a call that failed, except that the end of stderr is returned for the line
+    /// about the fault: that is where a panic leaves its message.
+    pub(crate) fn last_words(&mut self) -> Option<String> {
+        self.drain_stdout();
+        let (text, lost) = self.stderr.take()?;
+        let (before, last) = last_words::split(&text);
+        self.log_text(tracing::Level::WARN, before, lost);
+        last_words::in_one_line(last)
+    }
+
+    fn drain_stdout(&mut self) {
         if let Some((text, lost)) = self.stdout.take() {
             self.log_text(tracing::Level::INFO, &text, lost);
         }
-        let (text, lost) = self.stderr.take()?;
-        self.log_text(tracing::Level::WARN, &text, lost);
-        Some(text)
     }
 }
 

@@ -11,6 +11,7 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::audience::Realm;
+use crate::backtrace;
 use crate::contract::{PluginPre, handler};
 use crate::cpu::{MAX_WAIT, Meter, TooBusy};
 use crate::fault::{Fault, FaultKind, Occasion};
@@ -46,8 +47,6 @@ const BESIDE_OUTPUT: usize = 4 << 20;
 const TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
 /// By what the operating system's refusal of memory is known.
 const OUT_OF_MEMORY: &str = "os error 12";
-/// Bytes of stderr that a fault quotes, from its end.
-const QUOTED: usize = 1 << 10;
 
 impl Instance {
     /// Makes an instance, which runs the plugin's start functions.
@@ -175,7 +174,7 @@ pub(crate) fn fault(guest: &mut Guest, occasion: Occasion, failure: Failure) -> 
         Failure::Overdue => (FaultKind::Deadline(guest.surroundings.limits.deadline), None),
         Failure::Busy { .. } => (FaultKind::Busy(MAX_WAIT), None),
         Failure::Wasm(error) => {
-            let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+            let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::shown);
             (kind(guest, &error), backtrace)
         }
     };
@@ -210,10 +209,7 @@ pub(crate) fn faulty(
     backtrace: Option<String>,
 ) -> Fault {
     guest.journal.roll_back();
-    let stderr = guest.drain_console().map(|text| {
-        let start = text.floor_char_boundary(text.len().saturating_sub(QUOTED));
-        text.get(start..).unwrap_or_default().to_owned()
-    });
+    let stderr = guest.last_words();
     guest.log_suppressed();
     let plugin = guest.surroundings.plugin.clone();
     Fault { plugin, occasion: Box::new(occasion), kind, backtrace, stderr }

@@ -22,6 +22,7 @@
 //! `circuit_breaker` refuses calls that keep failing, and `throttle` bounds their log.
 
 mod audience;
+mod backtrace;
 mod circuit_breaker;
 mod compile;
 mod component;
@@ -38,6 +39,7 @@ mod guest;
 mod imports;
 mod instance;
 mod lane;
+mod last_words;
 mod manifest;
 mod memory;
 mod plugin;

@@ -7,12 +7,12 @@ use jackfield_broker::{
     CallError, RegisterError, Session, SubscribeError, TooLarge, UnregisterError, UnsubscribeError,
 };
 use jackfield_routing::Action;
-use jackfield_sandbox::{Fault, FaultKind, HoldScope};
+use jackfield_sandbox::{Fault, FaultKind, HoldScope, Occasion};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::PayloadError;
 use jackfield_wamp::session::{ErrorTo, Reply};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// A topic that no route matches.
 pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
@@ -127,8 +127,7 @@ impl Refusal {
                 Self::new(HANDLER_BUSY, message)
             }
             _ => {
-                let backtrace = fault.backtrace.as_deref().unwrap_or("none");
-                warn!(plugin = fault.plugin, kind = fault.kind.label(), backtrace, "{fault}");
+                log_fault(fault);
                 Self::new(HANDLER_FAILED, format!("the handler `{handler}` failed"))
             }
         };
@@ -144,6 +143,21 @@ impl Refusal {
         if !self.logged {
             let Session { id, identity, .. } = session;
             debug!(session = %id, authid = identity.authid, topic, "{what} refused: {self}");
+        }
+    }
+}
+
+/// One line for the operator. A fault has cost a request and is a mistake in installed code, so it
+/// is an error; the log's rate limit bounds how often it is told of.
+fn log_fault(fault: &Fault) {
+    let Fault { plugin, kind, backtrace, .. } = fault;
+    let (kind, backtrace) = (kind.label(), backtrace.as_deref());
+    match &*fault.occasion {
+        Occasion::Hook { hook, handler, topic } => {
+            error!(plugin, handler, topic, %hook, kind, backtrace, "{fault}");
+        }
+        Occasion::Describe | Occasion::Configure { .. } => {
+            error!(plugin, kind, backtrace, "{fault}");
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use jackfield_broker::Batch;
 use jackfield_routing::TimerFrom;
 use jackfield_sandbox::{Fault, FaultKind, Outcome};
-use tracing::warn;
+use tracing::error;
 
 use super::{Dispatch, paying};
 use crate::generation::{BoundTimer, Routed};
@@ -125,7 +125,7 @@ impl Dispatch {
         let what = (handler.to_owned(), fault.kind.to_string());
         match self.faults.happened(what, Instant::now()) {
             Some(1) => drop(routed.failed(fault)),
-            Some(times) => warn!(
+            Some(times) => error!(
                 plugin = fault.plugin,
                 times,
                 kind = fault.kind.label(),

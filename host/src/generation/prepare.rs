@@ -276,7 +276,7 @@ pub(super) fn explain(error: &SandboxError) -> String {
     if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error
         && let Some(backtrace) = &fault.backtrace
     {
-        return format!("{text}\n{}", backtrace.trim_end());
+        return format!("{text}\nin {backtrace}");
     }
     text
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::DIAGNOSIS;
+use super::{DIAGNOSIS, LISTS};
 
 /// Bytes of a message, and of a value, that are shown.
 const MAX_VALUE_BYTES: usize = 8 << 10;
@@ -202,6 +202,10 @@ impl Visit for Json {
         if field.name() == "message" {
             let message = message(self.target, format_args!("{debug:?}"));
             self.insert(field, message);
+        } else if LISTS.contains(&field.name())
+            && let Ok(list) = serde_json::from_str::<Vec<Value>>(&format!("{debug:?}"))
+        {
+            self.insert(field, list);
         } else {
             self.insert(field, value(format_args!("{debug:?}")).to_string());
         }
@@ -315,7 +319,8 @@ mod tests {
     fn json_keeps_values_and_prints_no_control_character() {
         let text = written(Format::Json, || {
             hostile_events();
-            tracing::info!(took_ms = 7_u128, ok = true, n = -1, "done");
+            let realms = crate::log::list(["realm1", HOSTILE]);
+            tracing::info!(took_ms = 7_u128, ok = true, n = -1, ?realms, text = ?["x"], "done");
         });
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -325,7 +330,8 @@ mod tests {
         assert_eq!(lines[0]["span"]["name"], "connection");
         assert_eq!(lines[0]["spans"][0]["peer"], HOSTILE);
         assert_eq!(lines[1]["fields"]["message"].as_str().unwrap().lines().count(), 2);
-        let fields = serde_json::json!({"message": "done", "took_ms": 7, "ok": true, "n": -1});
+        let fields = serde_json::json!({"message": "done", "took_ms": 7, "ok": true, "n": -1,
+            "realms": ["realm1", HOSTILE], "text": "[\"x\"]"});
         assert_eq!(lines[3]["fields"], fields);
         assert_eq!(lines[3]["level"], "INFO");
         assert!(lines[3].get("span").is_none());

@@ -48,7 +48,16 @@ async fn a_backtrace_names_functions() {
     let lanes = hostile(&sandbox(), policy(), &["recurse"]).await;
     let fault = publish(lanes.of("t/1"), "recurse", "{}").await.unwrap_err();
     let backtrace = fault.backtrace.unwrap();
-    assert!(backtrace.contains("guest_hostile::recurse"), "{backtrace}");
+    assert!(
+        backtrace.starts_with("guest_hostile::recurse < guest_hostile::recurse"),
+        "{backtrace}"
+    );
+    let fault = publish(hostile(&sandbox(), policy(), &["trap"]).await.of("t/1"), "trap", "{}");
+    let backtrace = fault.await.unwrap_err().backtrace.unwrap();
+    assert!(!backtrace.contains('\n') && backtrace.contains("guest_hostile"), "{backtrace}");
+    for runtime in ["std::", "core::panicking", "rust_begin_unwind", "_cabi"] {
+        assert!(!backtrace.contains(runtime), "{backtrace}");
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,19 @@ async fn stdout_and_stderr_end_in_the_log() {
     assert_eq!(log.take(), expected);
 }
 
+/// The message of a panic is part of the fault, which is one line of the host's.
+#[tokio::test(flavor = "current_thread")]
+async fn a_panic_writes_no_lines_of_its_own() {
+    let lanes = hostile(&sandbox(), policy(), &["trap"]).await;
+    let (log, _guard) = Lines::collect();
+    let fault = publish(lanes.of("t/1"), "trap", "{}").await.unwrap_err();
+    assert_eq!(log.take(), Vec::<String>::new());
+    let said = fault.to_string();
+    assert!(said.contains(" (panicked at src/lib.rs:"), "{said}");
+    assert!(said.ends_with(": this is what I do)"), "{said}");
+    assert!(!said.contains("RUST_BACKTRACE"), "{said}");
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_flood_is_cut_and_said_to_be() {
     let mut policy = policy();
