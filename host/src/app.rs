@@ -21,11 +21,12 @@ use crate::gate::Gate;
 use crate::generation::Generation;
 use crate::generation::Generations;
 use crate::http::Demo;
+use crate::log::list;
 use crate::reload::{ReloadState, Reloader};
 use crate::shutdown::Signals;
 use crate::site::Site;
 use crate::wire::Crowd;
-use crate::{listener, log, open_files, shutdown};
+use crate::{listener, open_files, shutdown};
 
 /// A running server.
 pub(crate) struct App {
@@ -164,9 +165,9 @@ pub async fn serve(
             reloader.trigger();
         }
     });
-    info!(%address, realms = ?log::list(&app.config.realms), "serving");
+    info!(%address, realms = ?list(&app.config.realms), "serving");
     if let Some(api) = &app.api {
-        info!(tokens = ?log::list(api.names()), "the HTTP API is on: POST /api/publish, /api/call");
+        info!(tokens = ?list(api.names()), "the HTTP API is on: POST /api/publish, /api/call");
     } else {
         info!("the HTTP API is off: the configuration names no token under `api`");
     }

@@ -22,7 +22,6 @@ const RUNTIME: &[&str] = &[
     "wit_bindgen",
     "wasi",
     "jackfield_plugin::",
-    "jackfield:plugin/",
     "cabi_",
     "rust_",
     "__",
@@ -31,10 +30,11 @@ const RUNTIME: &[&str] = &[
     "exit",
 ];
 /// … and by what stands within them.
-const GLUE: &[&str] = &["::_export_", "_cabi", "__export_"];
+const GLUE: &[&str] = &["jackfield:plugin/", "::_export_", "_cabi", "__export_"];
 
-/// The functions, or none if the engine knows of none. Where none is the author's, as in
-/// interpreters of other languages, the innermost of all are shown.
+/// The functions, or none if the engine knows of none. Where none is the author's, those of the
+/// glue are shown (the compiler may have inlined the author's code into them), or else the innermost
+/// of all, as in interpreters of other languages.
 pub(crate) fn shown(backtrace: &WasmBacktrace) -> Option<String> {
     let places = backtrace.frames().iter().flat_map(places);
     in_one_line(places.collect())
@@ -75,10 +75,11 @@ fn in_one_line(places: Vec<Place>) -> Option<String> {
     if places.is_empty() {
         return None;
     }
-    let any = places.iter().any(|place| is_authors(&place.function));
-    let chosen = places.iter().filter(|place| !any || is_authors(&place.function));
+    let origins = || places.iter().map(|place| Origin::of(&place.function));
+    let nearest = origins().max().unwrap_or(Origin::Runtime);
+    let chosen = places.iter().zip(origins()).filter(|(_, origin)| *origin == nearest);
     let mut line = String::new();
-    for (number, Place { function, place }) in chosen.take(MAX_FRAMES).enumerate() {
+    for (number, (Place { function, place }, _)) in chosen.take(MAX_FRAMES).enumerate() {
         // Writing to a string cannot fail.
         let _ = write!(line, "{}{function}", if number > 0 { " < " } else { "" });
         if let Some(place) = place {
@@ -88,11 +89,26 @@ fn in_one_line(places: Vec<Place>) -> Option<String> {
     Some(line)
 }
 
-fn is_authors(function: &str) -> bool {
-    // `<core::option::Option<T> as core::clone::Clone>::clone` is the runtime's, too.
-    let name = function.trim_start_matches(['<', '&', '*', ' ']);
-    !RUNTIME.iter().any(|start| name.starts_with(start))
-        && !GLUE.iter().any(|part| function.contains(part))
+/// Where a function comes from, the nearest to the author last.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    Runtime,
+    Glue,
+    Author,
+}
+
+impl Origin {
+    fn of(function: &str) -> Self {
+        // `<core::option::Option<T> as core::clone::Clone>::clone` is the runtime's, too.
+        let name = function.trim_start_matches(['<', '&', '*', ' ']);
+        if GLUE.iter().any(|part| function.contains(part)) {
+            Self::Glue
+        } else if RUNTIME.iter().any(|start| name.starts_with(start)) {
+            Self::Runtime
+        } else {
+            Self::Author
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +137,8 @@ mod tests {
         let expect = "acme::bid::check < <acme::Auction as \
                       acme::exports::jackfield::plugin::handler::Guest>::on_publish";
         assert_eq!(places(&names).as_deref(), Some(expect));
+        let inlined = "acme::exports::_export_on_publish_cabi::<acme::Auction>";
+        assert_eq!(places(&["abort", inlined]).as_deref(), Some(inlined));
         assert_eq!(places(&["abort", "_start"]).as_deref(), Some("abort < _start"));
         assert_eq!(places(&[]), None);
         let many = places(&["f"; 100]).unwrap();

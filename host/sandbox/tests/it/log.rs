@@ -87,7 +87,7 @@ async fn a_panic_writes_no_lines_of_its_own() {
     let fault = publish(lanes.of("t/1"), "trap", "{}").await.unwrap_err();
     assert_eq!(log.take(), Vec::<String>::new());
     let said = fault.to_string();
-    assert!(said.contains(" (panicked at src/lib.rs:"), "{said}");
+    assert!(said.contains(" (panicked at hostile/src/lib.rs:"), "{said}");
     assert!(said.ends_with(": this is what I do)"), "{said}");
     assert!(!said.contains("RUST_BACKTRACE"), "{said}");
 }
