@@ -27,6 +27,7 @@ use crate::listener::Place;
 use crate::wire::Wire;
 use crate::{frame, shutdown};
 
+mod cancel;
 mod expiry;
 mod farewell;
 mod joining;
@@ -35,6 +36,7 @@ mod member;
 mod opening;
 mod reader;
 
+use cancel::ReadAhead;
 use expiry::Expiry;
 use farewell::Ending;
 use keepalive::{Due, Keepalive};
@@ -278,9 +280,10 @@ impl Connection {
     async fn handle(&mut self, frame: Frame) -> Option<Ending> {
         match self.dialogue.receive(frame) {
             Input::Request(request) => {
-                if let Some(member) = &self.member {
-                    let Member { session, dispatch } = member;
-                    dispatch.handle(session, &self.dialogue, request, &mut self.batch).await;
+                let Self { member, reader, dialogue, batch, .. } = self;
+                if let Some(Member { session, dispatch }) = member {
+                    let cancellation = ReadAhead::during(&request, reader, dialogue, session);
+                    dispatch.handle(session, dialogue, request, cancellation, batch).await;
                 }
                 None
             }

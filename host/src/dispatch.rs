@@ -38,6 +38,7 @@ mod refusals;
 mod ticks;
 mod uris;
 
+pub(crate) use calls::Cancellation;
 pub(crate) use refusals::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
 
 /// Decides what requests of one realm's sessions come to.
@@ -96,12 +97,14 @@ impl Dispatch {
         &self.realm
     }
 
-    /// Handles one request to its end. What it queued is flushed with the batch.
+    /// Handles one request to its end; a call may be cancelled meanwhile. What it queued is flushed
+    /// with the batch.
     pub(crate) async fn handle(
         &self,
         from: &Arc<Session>,
         dialogue: &wamp::Session,
         request: Request,
+        cancellation: impl Cancellation,
         batch: &mut Batch,
     ) {
         let reply = |reply: &Reply<'_>, batch: &mut Batch| {
@@ -145,7 +148,9 @@ impl Dispatch {
                     reply(&refusal.reply(ErrorTo::Unsubscribe { request }), batch);
                 }
             }
-            Request::Call(call) => Box::pin(self.call(from, dialogue, &call, batch)).await,
+            Request::Call(call) => {
+                Box::pin(self.call(from, dialogue, &call, cancellation, batch)).await;
+            }
             request => self.deal(from, &request, batch),
         }
     }

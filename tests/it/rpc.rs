@@ -3,6 +3,7 @@
 //! `rpc/clients.rs`.
 
 mod clients;
+mod stopped;
 
 use serde_json::{Value, json};
 
@@ -106,7 +107,7 @@ async fn options_are_passed_over_but_for_arguments_in_parts() {
     let mut client = join(&server, Codec::Json).await;
     for options in [
         json!({"receive_progress": true}),
-        json!({"timeout": 1}),
+        json!({"timeout": 600_000}),
         json!({"disclose_me": true}),
         json!({"_custom": [1], "rkey": "k", "runmode": "partition"}),
         json!({"progress": false}),
@@ -184,8 +185,6 @@ async fn calls_keep_to_the_straight_line_of_their_session() {
         let method = if number % 10 == 0 { "sleep" } else { "count" };
         caller.send(&json!([48, 3 * number + 1, {}, format!("sample/{method}")]));
         caller.send(&json!([16, 3 * number + 2, {"acknowledge": true}, "open/line", [number]]));
-        // There is never anything left to cancel.
-        caller.send(&json!([49, 3 * number + 1, {"mode": "kill"}]));
     }
     let mut count = 0;
     for number in 0..50_u64 {
@@ -201,7 +200,10 @@ async fn calls_keep_to_the_straight_line_of_their_session() {
         assert_eq!(published, json!([17, 3 * number + 2, published[2]]));
         assert_eq!(other.event().await.args, json!([number]));
     }
+    // What is answered cannot be cancelled.
+    caller.send(&json!([49, 1, {"mode": "kill"}]));
     caller.round_trip().await;
+    assert_eq!(caller.try_message(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

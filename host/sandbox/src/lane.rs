@@ -7,6 +7,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::circuit_breaker::CircuitBreaker;
@@ -136,13 +137,17 @@ impl Lane {
     }
 
     /// A procedure is called; the answer is a result, or the error that the caller is shown.
+    /// `has_begun` is set when the call has the lane: until then its future may be dropped at no
+    /// cost, and from then on that would end the instance.
     pub async fn on_call(
         &self,
         request: &Request<'_>,
         args: &str,
         kwargs: &str,
+        has_begun: &AtomicBool,
     ) -> Result<Outcome<Result<Event, Refusal>>, Fault> {
         let mut turn = self.turn(Hook::Call, request).await?;
+        has_begun.store(true, Ordering::Relaxed);
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
         let event = EventParam { args, kwargs };

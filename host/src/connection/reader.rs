@@ -1,11 +1,16 @@
 //! The messages of a connection, read by tungstenite with as little memory as an idle connection
-//! can do with.
+//! can do with, and those that were read ahead.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use jackfield_wamp::id::RequestId;
+use jackfield_wamp::session::{self as wamp, Foresight, Frame};
+use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -16,6 +21,11 @@ use crate::wire::{Duplex, Wire};
 /// a buffer of its own size.
 const BUFFER: usize = 512;
 
+/// Messages that may wait after they were read ahead.
+const MAX_AHEAD_MESSAGES: usize = 256;
+/// Bytes of messages that may wait before another one is read ahead.
+const MAX_AHEAD_BYTES: usize = 64 * 1024;
+
 /// Reads messages.
 pub(super) struct Reader {
     wire: Arc<Wire>,
@@ -24,6 +34,23 @@ pub(super) struct Reader {
     /// A message was larger than what is to be kept, and tungstenite keeps its buffer: it has no
     /// way to give it back but to be made anew.
     bloated: bool,
+    ahead: Ahead,
+}
+
+/// Messages that were read ahead, in their order.
+#[derive(Default)]
+struct Ahead {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// When the message arrived that was taken last.
+    arrived: Option<Instant>,
+}
+
+struct Waiting {
+    received: Received,
+    /// The call that it makes, if it makes one.
+    call: Option<RequestId>,
+    arrived: Instant,
 }
 
 /// A message, how reading failed, or nothing at the end.
@@ -38,7 +65,7 @@ impl Reader {
             .max_message_size(Some(message_bytes))
             .max_frame_size(Some(message_bytes));
         let websocket = open(Duplex::new(Arc::clone(&wire), early), settings).await;
-        Self { wire, settings, websocket, bloated: false }
+        Self { wire, settings, websocket, bloated: false, ahead: Ahead::default() }
     }
 
     /// Waits for the next message. It may be dropped and called again.
@@ -51,7 +78,51 @@ impl Reader {
         self.next().now_or_never()
     }
 
+    /// When the last message arrived that [`next`](Self::next) gave; none if that is now.
+    pub(super) const fn arrived(&self) -> Option<Instant> {
+        self.ahead.arrived
+    }
+
+    /// Reads another message ahead, and says what it is about; [`next`](Self::next) gives it in its
+    /// turn. A CANCEL is given at once and does not wait. Not ready where enough messages wait,
+    /// or where no other follows.
+    pub(super) fn poll_ahead(
+        &mut self,
+        dialogue: &wamp::Session,
+        context: &mut Context<'_>,
+    ) -> Poll<Foresight> {
+        if self.ahead.is_full() {
+            return Poll::Pending;
+        }
+        let received = ready!(self.poll_websocket(context));
+        let foresight = match &received {
+            Some(Ok(message)) => {
+                frame_of(message).map_or(Foresight::Other, |frame| dialogue.foresee(frame))
+            }
+            Some(Err(_)) | None => Foresight::Other,
+        };
+        let call = match foresight {
+            Foresight::Cancel(_) => return Poll::Ready(foresight),
+            Foresight::Call(call) => Some(call),
+            Foresight::Other => None,
+        };
+        self.ahead.push(Waiting { received, call, arrived: Instant::now() });
+        Poll::Ready(foresight)
+    }
+
+    /// Takes out a call that was read ahead. Whether there was one.
+    pub(super) fn remove_call(&mut self, call: RequestId) -> bool {
+        self.ahead.remove_call(call)
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Received> {
+        match self.ahead.pop() {
+            Some(received) => Poll::Ready(received),
+            None => self.poll_websocket(context),
+        }
+    }
+
+    fn poll_websocket(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         let polled = self.websocket.poll_next_unpin(context);
         match &polled {
             Poll::Ready(Some(Ok(message))) => {
@@ -71,6 +142,61 @@ impl Reader {
             }
             Poll::Ready(_) | Poll::Pending => polled,
         }
+    }
+}
+
+impl Ahead {
+    fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Received> {
+        let Some(waiting) = self.waiting.pop_front() else {
+            self.arrived = None;
+            return None;
+        };
+        self.bytes -= waiting.bytes();
+        if self.waiting.is_empty() {
+            // An idle connection keeps nothing of it.
+            self.waiting = VecDeque::new();
+        }
+        self.arrived = Some(waiting.arrived);
+        Some(waiting.received)
+    }
+
+    fn remove_call(&mut self, call: RequestId) -> bool {
+        let place = self.waiting.iter().position(|waiting| waiting.call == Some(call));
+        let removed = place.and_then(|place| self.waiting.remove(place));
+        self.bytes -= removed.as_ref().map_or(0, Waiting::bytes);
+        removed.is_some()
+    }
+
+    /// Whether nothing more is to be read ahead: enough waits, or the end does.
+    fn is_full(&self) -> bool {
+        let is_end = |waiting: &Waiting| !matches!(waiting.received, Some(Ok(_)));
+        self.waiting.len() >= MAX_AHEAD_MESSAGES
+            || self.bytes >= MAX_AHEAD_BYTES
+            || self.waiting.back().is_some_and(is_end)
+    }
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        match &self.received {
+            Some(Ok(message)) => message.len(),
+            Some(Err(_)) | None => 0,
+        }
+    }
+}
+
+/// The frame of WAMP's that a message is; none where it is one of WebSocket's own. What is copied is
+/// a reference.
+fn frame_of(message: &Message) -> Option<Frame> {
+    match message {
+        Message::Text(text) => Some(Frame::Text(Bytes::from(text.clone()))),
+        Message::Binary(bytes) => Some(Frame::Binary(bytes.clone())),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
     }
 }
 

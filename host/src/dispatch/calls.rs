@@ -1,30 +1,55 @@
 //! Calls: a procedure is a topic whose route's handler answers calls, or else what a client has
 //! registered.
 //!
-//! Like everything that a session asks of a handler, such a call is answered before the session's
-//! next request is looked at: a slow one holds back its own session alone, and there is never
-//! anything left to cancel. Of its options, `progress` is refused, because nobody takes arguments
-//! in parts; the rest need nothing done. Results before the last are the callee's choice, handlers
-//! know their callers anyway, and what bounds a call is the handler's deadline: a time-out of the
-//! caller's would end the instance that it interrupts, and with it what others keep there.
+//! Like everything that a session asks of a handler, such a call is handled before the session's
+//! next request: a slow one holds back its own session alone. Only CANCEL overtakes, see
+//! [`crate::connection`], and with the option `timeout` it is one way to stop a call ([`stop`]).
+//! The option `progress` is refused, because no callee takes arguments in parts. The other options
+//! need nothing done: results before the last are the callee's choice, and handlers know their
+//! callers anyway.
 //!
 //! A call of a client's procedure is passed on, and its answer comes when it comes; see
 //! [`super::procedures`].
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jackfield_broker::{Batch, CallError, Closing, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Effect, Hook, Outcome};
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::{Call, CallId};
+use jackfield_wamp::message::{Call, CallId, CancelMode};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::session::{self as wamp, ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Dispatch, Refusal, effects, paying, uris};
 use crate::frame;
 use crate::generation::{Generation, Routed};
+
+/// The caller's CANCEL: ends with its mode, or never. It is polled while a handler's call waits or
+/// runs, and not at all where the handler answers at once.
+pub(crate) trait Cancellation: Future<Output = CancelMode> + Send {
+    /// When the call arrived; none if that is now.
+    fn arrived(&self) -> Option<Instant>;
+}
+
+/// Why a caller waits no longer for a handler's answer.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    Canceled(CancelMode),
+    TimedOut(Timeout),
+}
+
+/// How long a caller waits for a handler's answer.
+#[derive(Clone, Copy, Debug)]
+struct Timeout {
+    milliseconds: u64,
+    due: Instant,
+}
 
 /// A call of a client's procedure that was not refused.
 enum Passed {
@@ -41,33 +66,51 @@ impl Dispatch {
         from: &Arc<Session>,
         dialogue: &wamp::Session,
         call: &Call,
+        cancellation: impl Cancellation,
         batch: &mut Batch,
     ) {
         let generation = self.generations.current();
-        let mut effects = Vec::new();
-        let answer = match self.procedure(&generation, from, call) {
+        let to = ErrorTo::Call { call: &call.request };
+        let tell = |reply: &Reply<'_>, batch: &mut Batch| {
+            if let Some(message) = dialogue.reply(reply) {
+                from.reply(frame::message(from.dialect, &message), batch);
+            }
+        };
+        let mut is_told = false;
+        let (answer, effects) = match self.procedure(&generation, from, call) {
             Ok(Some(routed)) if routed.handler.hooks().contains(Hook::Call) => {
                 if self.dealer.is_open(from.id, &call.request) {
                     return Self::reject_repeated(from, dialogue, call, batch);
                 }
-                self.ask(&routed, from, call, &mut effects, batch).await
+                let timeout = Timeout::of(call, cancellation.arrived());
+                let tell_at_once = |refusal: &Refusal| {
+                    is_told = true;
+                    tell(&refusal.reply(to), &mut Batch::default());
+                };
+                match timeout {
+                    Some(timeout) if timeout.is_over() => (Err(timeout.refusal()), Vec::new()),
+                    timeout => {
+                        let stop = stop(timeout, cancellation);
+                        self.ask(&routed, from, call, stop, tell_at_once, batch).await
+                    }
+                }
             }
             Ok(routed) => match self.pass_on(routed.as_ref(), from, call, batch) {
                 Ok(Passed::On) => return,
                 Ok(Passed::Repeated) => return Self::reject_repeated(from, dialogue, call, batch),
-                Err(refusal) => Err(refusal),
+                Err(refusal) => (Err(refusal), Vec::new()),
             },
-            Err(refusal) => Err(refusal),
+            Err(refusal) => (Err(refusal), Vec::new()),
         };
-        let reply = match &answer {
-            Ok(payload) => Reply::Result { call: &call.request, progress: false, payload },
-            Err(refusal) => {
-                refusal.log("call", from, uris::shown(&call.procedure));
-                refusal.reply(ErrorTo::Call { call: &call.request })
+        if let Err(refusal) = &answer {
+            refusal.log("call", from, uris::shown(&call.procedure));
+        }
+        match &answer {
+            _ if is_told => {}
+            Ok(payload) => {
+                tell(&Reply::Result { call: &call.request, progress: false, payload }, batch);
             }
-        };
-        if let Some(message) = dialogue.reply(&reply) {
-            from.reply(frame::message(from.dialect, &message), batch);
+            Err(refusal) => tell(&refusal.reply(to), batch),
         }
         self.apply(&generation, effects, batch).await;
     }
@@ -81,14 +124,14 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<Payload, Refusal> {
         let generation = self.generations.current();
-        let mut effects = Vec::new();
-        let answer = match self.procedure(&generation, from, call) {
-            Ok(Some(routed)) if routed.handler.hooks().contains(Hook::Call) => {
-                self.ask(&routed, from, call, &mut effects, batch).await
-            }
-            Ok(Some(routed)) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
-            Ok(None) => Err(Refusal::no_procedure(&call.procedure)),
-            Err(refusal) => Err(refusal),
+        let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
+            Some(routed) if routed.handler.hooks().contains(Hook::Call) => Ok(routed),
+            Some(routed) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
+            None => Err(Refusal::no_procedure(&call.procedure)),
+        });
+        let (answer, effects) = match procedure {
+            Ok(routed) => self.ask(&routed, from, call, pending(), |_| {}, batch).await,
+            Err(refusal) => (Err(refusal), Vec::new()),
         };
         self.apply(&generation, effects, batch).await;
         answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
@@ -112,23 +155,50 @@ impl Dispatch {
         Ok(routed)
     }
 
-    /// Asks a handler. What it wants done is left in `effects`.
+    /// Asks a handler. Returns its answer, and what it wants done.
+    ///
+    /// When the call is stopped, one that has not begun is not begun. One that runs goes on to its
+    /// end: to interrupt it would end the instance, and with it what others keep there. Its answer
+    /// is dropped; what it wants done is done, as with a callee that cannot be interrupted.
     async fn ask(
         &self,
         routed: &Routed<'_, '_>,
         from: &Session,
         call: &Call,
-        effects: &mut Vec<Effect>,
+        stop: impl Future<Output = Stop> + Send,
+        tell_at_once: impl FnOnce(&Refusal) + Send,
         batch: &mut Batch,
-    ) -> Result<Payload, Refusal> {
+    ) -> (Result<Payload, Refusal>, Vec<Effect>) {
         let (args, kwargs) = (call.payload.args_json(), call.payload.kwargs_json());
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
-        let hook = routed.handler.lane(&call.procedure).on_call(&request, &args, &kwargs);
-        let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
-        let Outcome { answer, effects: wanted } = outcome;
-        *effects = wanted;
-        effects::payload(&answer?)
+        let has_begun = AtomicBool::new(false);
+        let lane = routed.handler.lane(&call.procedure);
+        let mut hook = paying(batch, lane.on_call(&request, &args, &kwargs, &has_begun));
+        let (outcome, stopped) = tokio::select! {
+            biased;
+            outcome = &mut hook => (outcome, None),
+            stop = stop => {
+                let refusal = stop.refusal();
+                if !has_begun.load(Ordering::Relaxed) {
+                    return (Err(refusal), Vec::new());
+                }
+                if stop.is_immediate() {
+                    tell_at_once(&refusal);
+                }
+                (hook.await, Some(refusal))
+            }
+        };
+        match outcome {
+            Ok(Outcome { answer, effects }) => {
+                let answer = match stopped {
+                    Some(refusal) => Err(refusal),
+                    None => answer.map_err(Refusal::from).and_then(|it| effects::payload(&it)),
+                };
+                (answer, effects)
+            }
+            Err(fault) => (Err(routed.failed(&fault)), Vec::new()),
+        }
     }
 
     /// Passes the call on to a client that has registered the procedure.
@@ -181,5 +251,52 @@ impl Dispatch {
                 }
             }
         }
+    }
+}
+
+impl Stop {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Canceled(_) => Refusal::canceled(),
+            Self::TimedOut(timeout) => timeout.refusal(),
+        }
+    }
+
+    /// Whether the caller is told while the handler runs. With `kill` it waits for the callee, and
+    /// may rely on it that nothing of the call happens afterwards.
+    fn is_immediate(self) -> bool {
+        match self {
+            Self::Canceled(CancelMode::Kill) => false,
+            Self::Canceled(CancelMode::Skip | CancelMode::KillNoWait) | Self::TimedOut(_) => true,
+        }
+    }
+}
+
+impl Timeout {
+    /// None where the caller gives none, or 0, or more than any clock shows.
+    fn of(call: &Call, arrived: Option<Instant>) -> Option<Self> {
+        let milliseconds = call.options.timeout.filter(|milliseconds| *milliseconds > 0)?;
+        let arrived = arrived.unwrap_or_else(Instant::now);
+        let due = arrived.checked_add(Duration::from_millis(milliseconds))?;
+        Some(Self { milliseconds, due })
+    }
+
+    fn is_over(self) -> bool {
+        self.due <= Instant::now()
+    }
+
+    fn refusal(self) -> Refusal {
+        Refusal::timed_out(self.milliseconds)
+    }
+}
+
+/// Ends when the caller cancels the call, or its time has passed.
+async fn stop(timeout: Option<Timeout>, cancellation: impl Cancellation) -> Stop {
+    match timeout {
+        Some(timeout) => tokio::select! {
+            mode = cancellation => Stop::Canceled(mode),
+            () = sleep_until(timeout.due) => Stop::TimedOut(timeout),
+        },
+        None => Stop::Canceled(cancellation.await),
     }
 }

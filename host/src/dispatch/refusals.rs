@@ -77,6 +77,17 @@ impl Refusal {
         Self::new(error_uri::UNAVAILABLE, error.to_string())
     }
 
+    /// A call that its caller has cancelled.
+    pub(super) fn canceled() -> Self {
+        Self::new(error_uri::CANCELED, "the call was cancelled".to_owned())
+    }
+
+    /// A call whose `timeout` has passed.
+    pub(super) fn timed_out(milliseconds: u64) -> Self {
+        let message = format!("the call took longer than its timeout of {milliseconds} ms");
+        Self::new(error_uri::TIMEOUT, message)
+    }
+
     /// A procedure that a client may not offer, because a handler does.
     pub(super) fn handlers_own(route: &str) -> Self {
         let message = format!("calls are answered by the handler of the route `{route}`");

@@ -17,11 +17,13 @@ use crate::payload::{DEFAULT_DEPTH, MAX_DEPTH, Payload};
 use crate::v1::{self, Prefixes};
 use crate::value::Dict;
 
+mod foresight;
 mod reply;
 #[cfg(test)]
 mod tests;
 mod welcome;
 
+pub use foresight::Foresight;
 pub(crate) use reply::encode as encode_reply;
 pub use reply::{ErrorTo, Reply};
 pub use welcome::Welcome;

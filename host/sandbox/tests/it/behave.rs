@@ -1,5 +1,7 @@
 //! A plugin that behaves: what goes in arrives, and what comes out is handed on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jackfield_sandbox::{Effect, PublishVerdict, Request, SubscribeVerdict};
 
 use crate::stage::{delivered, hostile, policy, publish, request, sandbox};
@@ -54,9 +56,13 @@ async fn every_hook_has_its_way() {
     assert_eq!(topic(&left.effects), format!("left {text}"));
     let passed = lane.on_timer(&nobody).await.unwrap();
     assert_eq!(topic(&passed.effects), format!("timer {text}"));
-    let result = lane.on_call(&nobody, "[1, 2]", "{\"a\":{}}").await.unwrap().answer.unwrap();
+    let has_begun = AtomicBool::new(false);
+    let result = lane.on_call(&nobody, "[1, 2]", "{\"a\":{}}", &has_begun).await.unwrap();
+    let result = result.answer.unwrap();
+    assert!(has_begun.load(Ordering::Relaxed));
     assert_eq!(result.into_parts(), ("[1, 2]".to_owned(), "{\"a\":{}}".to_owned()));
-    let refused = lane.on_call(&request("spin", &[]), "[]", "{}").await.unwrap().answer;
+    let spin = request("spin", &[]);
+    let refused = lane.on_call(&spin, "[]", "{}", &has_begun).await.unwrap().answer;
     assert_eq!(refused.unwrap_err().uri, "com.example.error.unwilling");
     let allowed = lane.on_subscribe(&request("spin", &[])).await.unwrap().answer;
     assert_eq!(allowed, SubscribeVerdict::Allow);

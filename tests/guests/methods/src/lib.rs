@@ -55,6 +55,19 @@ fn call(request: &Request, event: &Event) -> Result<Event, Refusal> {
             panic!("after the count");
         }
         Some("nonsense") => Event::from_json("no JSON", "{}"),
+        // Runs until another call has let it go, and counts the calls that came to their end.
+        Some("wait") => {
+            while store::get::<bool>("released")?.is_none() {
+                sleep(Duration::from_millis(5));
+            }
+            Event::new(store::increment("waited", 1)?)
+        }
+        Some("release") => {
+            store::set("released", &true)?;
+            Event::new("released")
+        }
+        Some("forget") => Event::new(store::delete("released")),
+        Some("waited") => Event::new(store::increment("waited", 0)?),
         Some("sleep") => {
             sleep(Duration::from_millis(100));
             Event::new("awake")
