@@ -36,8 +36,8 @@ const GLUE: &[&str] = &["jackfield:plugin/", "::_export_", "_cabi", "__export_"]
 /// glue are shown (the compiler may have inlined the author's code into them), or else the innermost
 /// of all, as in interpreters of other languages.
 pub(crate) fn shown(backtrace: &WasmBacktrace) -> Option<String> {
-    let places = backtrace.frames().iter().flat_map(places);
-    in_one_line(places.collect())
+    let places: Vec<_> = backtrace.frames().iter().flat_map(places).collect();
+    in_one_line(&places)
 }
 
 /// A function and the place within it, where the component has debugging information.
@@ -71,7 +71,7 @@ fn readable(name: &str) -> String {
     readable
 }
 
-fn in_one_line(places: Vec<Place>) -> Option<String> {
+fn in_one_line(places: &[Place]) -> Option<String> {
     if places.is_empty() {
         return None;
     }
@@ -132,7 +132,7 @@ mod tests {
         ];
         let places = |names: &[&str]| {
             let place = |name: &&str| Place { function: readable(name), place: None };
-            in_one_line(names.iter().map(place).collect())
+            in_one_line(&names.iter().map(place).collect::<Vec<_>>())
         };
         let expect = "acme::bid::check < <acme::Auction as \
                       acme::exports::jackfield::plugin::handler::Guest>::on_publish";

@@ -140,9 +140,9 @@ impl Guest {
     pub(crate) fn last_words(&mut self) -> Option<String> {
         self.drain_stdout();
         let (text, lost) = self.stderr.take()?;
-        let (before, last) = last_words::split(&text);
-        self.log_text(tracing::Level::WARN, before, lost);
-        last_words::in_one_line(last)
+        let (logged, quoted) = last_words::split(&text);
+        self.log_text(tracing::Level::WARN, logged, lost);
+        last_words::in_one_line(quoted)
     }
 
     fn drain_stdout(&mut self) {
