@@ -204,6 +204,7 @@ impl Dispatch {
         if !routed.handler.hooks().contains(Hook::Publish) {
             return Ok(self.realm.publish(&publication, batch)?.delivered);
         }
+        payload.check_portable()?;
         let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
         let lane = routed.handler.lane(topic);
         let attributes = routed.attributes();

@@ -16,11 +16,12 @@ use jackfield_wamp::id::{RegistrationId, RequestId, SessionId};
 use jackfield_wamp::message::{
     Call, CallId, Cancel, CancelMode, Error, Register, Unregister, Yield,
 };
+use jackfield_wamp::payload::Payload;
 use jackfield_wamp::session::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 
-use crate::publication::TooLarge;
+use crate::publication::{DeliveryError, TooLarge};
 use crate::realm::SessionLimits;
 use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
 use crate::session::{Batch, Session};
@@ -96,9 +97,9 @@ pub enum CallError {
     /// The caller has given the call the id of one that it waits for.
     #[error("another call of the same request id waits for its answer")]
     Repeated,
-    /// The call would be too large for the callee.
+    /// The callee cannot be given the call.
     #[error(transparent)]
-    TooLarge(#[from] TooLarge),
+    Undeliverable(#[from] DeliveryError),
     /// The call's id is too long to be kept.
     #[error("a call id has at most {MAX_CALL_ID_BYTES} bytes")]
     LongId,
@@ -209,7 +210,7 @@ impl Dealer {
         let details = details(caller, call, &callee, pattern, progress);
         let (details, payload) = (&details, &call.payload);
         let invocation = Reply::Invocation { request, registration, details, payload };
-        let passed = self.pass(&callee.session, &invocation, batch);
+        let passed = self.pass(&callee.session, &invocation, payload, batch);
         if passed.is_err() {
             state.take(callee.session.id, request);
         }
@@ -230,14 +231,15 @@ impl Dealer {
             let party = state.parties.get(&callee.id);
             let pending = party.and_then(|party| party.handling.get(request));
             let Some(Pending { caller, call, progress: true }) = pending else { return };
-            passed = self.pass(caller, &Reply::Result { call, progress: true, payload }, batch);
+            let reply = Reply::Result { call, progress: true, payload };
+            passed = self.pass(caller, &reply, payload, batch);
             if passed.is_ok() {
                 return;
             }
         }
         if let Some(Pending { caller, call, .. }) = state.take(callee.id, *request) {
             let reply = Reply::Result { call: &call, progress: false, payload };
-            let passed = passed.and_then(|()| self.pass(&caller, &reply, batch));
+            let passed = passed.and_then(|()| self.pass(&caller, &reply, payload, batch));
             self.tell_if_refused(passed, &caller, &call, batch);
         }
     }
@@ -248,7 +250,7 @@ impl Dealer {
         if let Some(Pending { caller, call, .. }) = state.take(callee.id, error.request) {
             let Error { details, uri, payload, .. } = error;
             let reply = Reply::CallError { call: &call, uri, details, payload };
-            let passed = self.pass(&caller, &reply, batch);
+            let passed = self.pass(&caller, &reply, payload, batch);
             self.tell_if_refused(passed, &caller, &call, batch);
         }
     }
@@ -347,32 +349,35 @@ impl Dealer {
         }
     }
 
-    /// Sends a payload of another session's, if it is within its limit in the receiver's codec.
+    /// Sends a payload of another session's, if the receiver can be given its values exactly, and
+    /// within the limit of its size.
     fn pass(
         &self,
         session: &Arc<Session>,
         reply: &Reply<'_>,
+        payload: &Payload,
         batch: &mut Batch,
-    ) -> Result<(), TooLarge> {
+    ) -> Result<(), DeliveryError> {
+        payload.check_translatable(session.dialect.codec())?;
         let Some(frame) = (self.encode)(session, reply) else { return Ok(()) };
         let (bytes, limit) = (frame.len(), self.max_bytes);
         if bytes > limit {
-            return Err(TooLarge { bytes, limit });
+            return Err(TooLarge { bytes, limit }.into());
         }
         session.forward(frame, batch);
         Ok(())
     }
 
-    /// A caller whose answer was too large to be passed on is told so.
+    /// A caller whose answer could not be passed on is told so.
     fn tell_if_refused(
         &self,
-        passed: Result<(), TooLarge>,
+        passed: Result<(), DeliveryError>,
         caller: &Arc<Session>,
         call: &CallId,
         batch: &mut Batch,
     ) {
         if let Err(error) = passed {
-            let (to, uri) = (ErrorTo::Call { call }, error_uri::PAYLOAD_SIZE_EXCEEDED);
+            let (to, uri) = (ErrorTo::Call { call }, error.uri());
             self.tell(caller, &Reply::Error { to, uri, message: &error.to_string() }, batch);
         }
     }

@@ -35,7 +35,7 @@ mod uris;
 pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
 pub use outbox::{Bounds, Closing, Outbox, Overflow};
-pub use publication::{Framing, PatternAudience, Publication, Report, TooLarge};
+pub use publication::{DeliveryError, Framing, PatternAudience, Publication, Report, TooLarge};
 pub use realm::{Realm, Revoked, SessionLimits, SubscribeError, UnsubscribeError};
 pub use registrations::RegisterError;
 pub use session::{Batch, Features, Link, Session};

@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
+use jackfield_wamp::error_uri;
 use jackfield_wamp::event::{Event, Publisher};
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::message::ReceiverFilter;
-use jackfield_wamp::payload::Payload;
+use jackfield_wamp::payload::{Payload, Untranslatable};
 
 use crate::session::Session;
 use crate::subscriptions::Subscription;
@@ -54,6 +55,27 @@ pub struct TooLarge {
     pub bytes: usize,
     /// What it may.
     pub limit: usize,
+}
+
+/// Why an event, call or answer cannot be given to one of its receivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    /// It is too long.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// It holds a value that the receiver's codec does not have.
+    #[error(transparent)]
+    Untranslatable(#[from] Untranslatable),
+}
+
+impl DeliveryError {
+    /// The error's URI.
+    pub const fn uri(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => error_uri::PAYLOAD_SIZE_EXCEEDED,
+            Self::Untranslatable(_) => error_uri::INVALID_ARGUMENT,
+        }
+    }
 }
 
 /// No codec makes arguments longer than so many times their bytes in another codec, and this a good
@@ -153,17 +175,19 @@ impl<'a> Frames<'a> {
         Self { event, framing, ready: [const { None }; Dialect::COUNT] }
     }
 
-    /// Whether an event of these arguments may be too large in another codec: most are so small
-    /// that the question need not be asked.
-    pub(crate) fn may_be_too_large(&self) -> bool {
+    /// Whether an event of these arguments may be refused for a receiver of another codec: most are
+    /// so small, and of such values, that the question need not be asked.
+    pub(crate) fn may_be_refused(&self) -> bool {
         let room = self.event.topic.len() + EVENT_HEAD + self.event.payload.len();
-        room > self.framing.max_bytes / MAX_GROWTH
+        room > self.framing.max_bytes / MAX_GROWTH || self.event.payload.check_portable().is_err()
     }
 
-    /// The size of the event for receivers of a dialect is within its limit.
-    pub(crate) fn check(&mut self, dialect: Dialect) -> Result<(), TooLarge> {
+    /// Whether receivers of a dialect can be given the event: its values exactly, and within the
+    /// limit of its size.
+    pub(crate) fn check(&mut self, dialect: Dialect) -> Result<(), DeliveryError> {
+        self.event.payload.check_translatable(dialect.codec())?;
         let (bytes, limit) = (self.get(dialect).len(), self.framing.max_bytes);
-        if bytes > limit { Err(TooLarge { bytes, limit }) } else { Ok(()) }
+        if bytes > limit { Err(TooLarge { bytes, limit }.into()) } else { Ok(()) }
     }
 
     pub(crate) fn get(&mut self, dialect: Dialect) -> Bytes {

@@ -12,7 +12,7 @@ use indexmap::IndexSet;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
-use crate::publication::{Frames, Framing, PatternAudience, Publication, Report, TooLarge};
+use crate::publication::{DeliveryError, Frames, Framing, PatternAudience, Publication, Report};
 use crate::session::{Batch, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
 use crate::uris::{Key, RealmFull};
@@ -210,12 +210,12 @@ impl Realm {
     /// each subscription. Receivers that do not keep up are noted in the batch.
     ///
     /// # Errors
-    /// [`TooLarge`], in the dialect of any receiver; nothing is queued then.
+    /// [`DeliveryError`], of any receiver; nothing is queued then.
     pub fn publish(
         &self,
         publication: &Publication<'_>,
         batch: &mut Batch,
-    ) -> Result<Report, TooLarge> {
+    ) -> Result<Report, DeliveryError> {
         let state = self.read();
         let subscriptions = &state.subscriptions;
         let exact = subscriptions.exact(publication.topic);
@@ -230,7 +230,7 @@ impl Realm {
         let mut report = Report::default();
         let Some(first) = audiences().next() else { return Ok(report) };
         let mut frames = Frames::new(publication, first, self.framing);
-        if frames.may_be_too_large() {
+        if frames.may_be_refused() {
             audiences().try_for_each(|audience| check(publication, audience, &mut frames))?;
         }
         fan_out(publication, first, frames, batch, &mut report);
@@ -244,13 +244,13 @@ impl Realm {
     /// Queues the event to one session, if it is subscribed to the topic by name.
     ///
     /// # Errors
-    /// [`TooLarge`], in the session's dialect; nothing is queued then.
+    /// [`DeliveryError`]; nothing is queued then.
     pub fn send(
         &self,
         to: SessionId,
         publication: &Publication<'_>,
         batch: &mut Batch,
-    ) -> Result<bool, TooLarge> {
+    ) -> Result<bool, DeliveryError> {
         let state = self.read();
         let Some(subscription) = state.subscriptions.exact(publication.topic) else {
             return Ok(false);
@@ -358,13 +358,13 @@ fn fan_out(
     }
 }
 
-/// Whether the event is within its limit in the dialects of all receivers of one subscription. What
-/// `frames` has encoded for it, it keeps.
+/// Whether all receivers of one subscription can be given the event. What `frames` has encoded for
+/// it, it keeps.
 fn check(
     publication: &Publication<'_>,
     subscription: &Subscription,
     frames: &mut Frames<'_>,
-) -> Result<(), TooLarge> {
+) -> Result<(), DeliveryError> {
     let reached = |session: &&Arc<Session>| publication.reaches(subscription, session);
     let receivers = subscription.subscribers().filter(reached);
     receivers.map(|session| session.dialect).try_for_each(|dialect| frames.check(dialect))

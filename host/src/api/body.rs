@@ -13,7 +13,7 @@ pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
     let checked = payload::check_json(body);
     let checked = checked.map_err(|error| match error.kind {
         ReadErrorKind::Malformed => format!("the body is not JSON: {error}"),
-        ReadErrorKind::Unsupported => {
+        ReadErrorKind::Unsupported | ReadErrorKind::Foreign => {
             format!("the body holds a value that is not supported: {error}")
         }
     });

@@ -46,11 +46,9 @@ pub fn run(args: Args) -> ExitCode {
         let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
         let called = call(args.remote, &args.procedure, payload);
         let result = remote::within(args.timeout, called).await?;
-        let line = Line {
-            args: remote::raw(&result.args_json())?,
-            kwargs: remote::raw(&result.kwargs_json())?,
-        };
-        remote::print(&line, args.pretty)
+        let pretty = args.pretty;
+        let (args, kwargs) = remote::raw(&result)?;
+        remote::print(&Line { args, kwargs }, pretty)
     })
 }
 

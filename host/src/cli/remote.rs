@@ -4,6 +4,7 @@
 //! Exit codes: 0 done; 1 refused by the server; 2 usage; 3 cannot connect, or the connection was
 //! lost; 4 timed out. They are documented in `docs/publishing.md`.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -345,9 +346,15 @@ pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), Ended> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Ended::Output)
 }
 
-/// A part of a payload, which is JSON already.
-pub(super) fn raw(text: &str) -> Result<Box<RawValue>, Ended> {
-    RawValue::from_string(text.to_owned()).map_err(|error| Ended::Output(error.into()))
+/// The arguments of a payload in JSON, if JSON has all of their values.
+pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), Ended> {
+    payload
+        .check_translatable(Codec::Json)
+        .map_err(|error| Ended::Output(io::Error::other(error)))?;
+    let raw = |text: Cow<'_, str>| {
+        RawValue::from_string(text.into_owned()).map_err(|error| Ended::Output(error.into()))
+    };
+    Ok((raw(payload.args_json())?, raw(payload.kwargs_json())?))
 }
 
 impl From<Failure> for Ended {

@@ -99,10 +99,11 @@ async fn listen(client: &mut Client, count: Option<u64>, pretty: bool) -> Result
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
         let Event { topic, publication, details, payload } = client.event().await?;
+        let (args, kwargs) = remote::raw(&payload)?;
         let line = Line {
             topic,
-            args: remote::raw(&payload.args_json())?,
-            kwargs: remote::raw(&payload.kwargs_json())?,
+            args,
+            kwargs,
             publication: publication.get(),
             publisher: match details.get("publisher") {
                 Some(Value::UInt(session)) => Some(*session),

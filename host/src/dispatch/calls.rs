@@ -169,6 +169,9 @@ impl Dispatch {
         tell_at_once: impl FnOnce(&Refusal) + Send,
         batch: &mut Batch,
     ) -> (Result<Payload, Refusal>, Vec<Effect>) {
+        if let Err(error) = call.payload.check_portable() {
+            return (Err(error.into()), Vec::new());
+        }
         let (args, kwargs) = (call.payload.args_json(), call.payload.kwargs_json());
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
@@ -222,7 +225,7 @@ impl Dispatch {
                 Err(Refusal::not_callable(from.dialect, &routed.route.name))
             }
             (Err(CallError::NoSuchProcedure), None) => Err(Refusal::no_procedure(&call.procedure)),
-            (Err(CallError::TooLarge(error)), _) => Err(error.into()),
+            (Err(CallError::Undeliverable(error)), _) => Err(error.into()),
             (Err(error @ (CallError::TooMany | CallError::CalleeBusy | CallError::LongId)), _) => {
                 Err(Refusal::unavailable(error))
             }

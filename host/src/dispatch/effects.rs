@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_broker::{Batch, Closing, Publication, Session, TooLarge};
+use jackfield_broker::{Batch, Closing, DeliveryError, Publication, Session};
 use jackfield_sandbox::{Effect, Event};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
@@ -84,7 +84,7 @@ impl Dispatch {
         generation: &Generation,
         topic: &str,
         event: &Event,
-        deliver: impl FnOnce(Publication<'_>) -> Result<(), TooLarge>,
+        deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
     ) {
         let routed = generation.find(topic);
         let delivered = payload(event).and_then(|payload| {

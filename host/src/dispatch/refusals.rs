@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jackfield_broker::{
-    CallError, RegisterError, Session, SubscribeError, TooLarge, UnregisterError, UnsubscribeError,
+    CallError, DeliveryError, RegisterError, Session, SubscribeError, UnregisterError,
+    UnsubscribeError,
 };
 use jackfield_routing::Action;
 use jackfield_sandbox::{Fault, FaultKind, HoldScope, Occasion};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::payload::PayloadError;
+use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::session::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
@@ -191,9 +192,16 @@ impl From<SubscribeError> for Refusal {
     }
 }
 
-impl From<TooLarge> for Refusal {
-    fn from(error: TooLarge) -> Self {
-        Self::new(error_uri::PAYLOAD_SIZE_EXCEEDED, error.to_string())
+impl From<DeliveryError> for Refusal {
+    fn from(error: DeliveryError) -> Self {
+        Self::new(error.uri(), error.to_string())
+    }
+}
+
+/// Of arguments that a hook cannot be given.
+impl From<Untranslatable> for Refusal {
+    fn from(error: Untranslatable) -> Self {
+        DeliveryError::from(error).into()
     }
 }
 

@@ -6,18 +6,21 @@
 //! type in MessagePack, a simple value in CBOR), and integers and keys as they came. Data models
 //! that serve structs lose all of these. The tests hold this module against well-known libraries.
 //!
-//! A value is taken if each codec can carry it exactly, because a publisher does not know which
-//! codecs its subscribers speak. Any other is refused where it arrives, as
-//! [`ReadErrorKind::Unsupported`], and is never rounded
-//! (`docs/decisions/0024-values-that-every-codec-carries.md`):
-//! - whole numbers are exact in 64 bits; beyond them, those that a double holds exactly are doubles;
-//! - a JSON number with a fraction or an exponent is a double; one outside of its range is refused;
-//! - NaN and the infinities are refused, as JSON has none;
+//! No value is rounded (`docs/decisions/0024-values-that-every-codec-carries.md`). One that not
+//! every codec carries exactly is *foreign*: [`Reader::skip`] passes over it and remembers it, so
+//! that its bytes reach receivers of the same codec, and whatever needs its value is refused it
+//! ([`ReadErrorKind::Foreign`]):
+//! - whole numbers are exact in 64 bits; beyond them, those that a double holds exactly are doubles,
+//!   and others are foreign;
+//! - a JSON number with a fraction or an exponent is a double; one outside of its range is foreign;
+//! - NaN and the infinities are foreign, as JSON has none;
 //! - text is Unicode: half a surrogate pair is refused, and so are bytes that are not UTF-8;
-//! - a CBOR tag is passed over where the content says the same without it, and refused elsewhere;
+//! - a CBOR tag is passed over where the content says the same without it, and foreign elsewhere;
+//!   one inside of a tag is refused;
 //! - MessagePack ext type 0 and CBOR undefined are null; other ext types and CBOR's unassigned
-//!   simple values are refused;
-//! - keys of dictionaries may be anything but lists and dictionaries; in JSON they become texts.
+//!   simple values are foreign;
+//! - keys of dictionaries may be anything but lists, dictionaries and foreign values; in JSON they
+//!   become texts.
 
 use std::borrow::Cow;
 
@@ -72,6 +75,8 @@ pub enum ReadErrorKind {
     Malformed,
     /// They follow them, and hold a value that is not taken.
     Unsupported,
+    /// They follow them, and hold a value that other codecs do not have.
+    Foreign,
 }
 
 impl ReadError {
@@ -81,6 +86,10 @@ impl ReadError {
 
     const fn unsupported(at: usize, what: &'static str) -> Self {
         Self { at, what, kind: ReadErrorKind::Unsupported }
+    }
+
+    const fn foreign(at: usize, what: &'static str) -> Self {
+        Self { at, what, kind: ReadErrorKind::Foreign }
     }
 }
 
@@ -131,7 +140,7 @@ const fn float<'a>(number: f64, at: usize) -> Result<Item<'a>, ReadError> {
     if number.is_finite() {
         Ok(Item::Float(number))
     } else {
-        Err(ReadError::unsupported(at, NOT_EXACT))
+        Err(ReadError::foreign(at, NOT_EXACT))
     }
 }
 
@@ -169,7 +178,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value; of a container only its beginning.
+    /// The next value; of a container only its beginning. One that is foreign has been passed over
+    /// when the error is returned, but for the content of a CBOR tag.
     pub(crate) fn item(&mut self) -> Result<Item<'a>, ReadError> {
         match self {
             Self::Json(reader) => reader.item(),
@@ -209,9 +219,13 @@ impl<'a> Reader<'a> {
         let at = self.position();
         let key = match self {
             Self::Json(reader) => return reader.key(),
-            Self::MessagePack(reader) => reader.item()?,
-            Self::Cbor(reader) => reader.item()?,
+            Self::MessagePack(reader) => reader.item(),
+            Self::Cbor(reader) => reader.item(),
         };
+        let key = key.map_err(|error| match error.kind {
+            ReadErrorKind::Foreign => ReadError { kind: ReadErrorKind::Unsupported, ..error },
+            ReadErrorKind::Malformed | ReadErrorKind::Unsupported => error,
+        })?;
         match key {
             Item::List(_) | Item::Map(_) => {
                 Err(ReadError::malformed(at, "a key that is a list or a dictionary"))
@@ -233,8 +247,33 @@ impl<'a> Reader<'a> {
         if let Self::Json(reader) = self {
             return reader.skip(depth);
         }
-        let item = self.item()?;
-        self.skip_rest(item, depth)
+        match self.item() {
+            Ok(item) => self.skip_rest(item, depth),
+            Err(error) if error.kind == ReadErrorKind::Foreign => self.skip_foreign(error, depth),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Passes over what is left of a foreign value, and remembers it.
+    fn skip_foreign(&mut self, error: ReadError, depth: usize) -> Result<(), ReadError> {
+        self.foreign_mut().get_or_insert(error);
+        match self {
+            Self::Cbor(reader) if reader.is_tag(error.at) => self.skip(depth),
+            Self::Json(_) | Self::MessagePack(_) | Self::Cbor(_) => Ok(()),
+        }
+    }
+
+    /// The first foreign value that was passed over, if any was since this was last asked.
+    pub(crate) fn take_foreign(&mut self) -> Option<ReadError> {
+        self.foreign_mut().take()
+    }
+
+    const fn foreign_mut(&mut self) -> &mut Option<ReadError> {
+        match self {
+            Self::Json(reader) => &mut reader.foreign,
+            Self::MessagePack(reader) => &mut reader.input.foreign,
+            Self::Cbor(reader) => &mut reader.input.foreign,
+        }
     }
 
     /// Passes over what follows an item that was read.
@@ -285,11 +324,13 @@ impl<'a> Reader<'a> {
 pub(crate) struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The first foreign value that was passed over.
+    foreign: Option<ReadError>,
 }
 
 impl<'a> Input<'a> {
     const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, foreign: None }
     }
 
     const fn is_done(&self) -> bool {

@@ -1,8 +1,9 @@
 //! The arguments of a message as they arrived: undecoded bytes of one codec, slices of the frame.
 //!
-//! They are checked when they are taken, so that they can be written again in any codec without
-//! failing: well-formed, UTF-8 where they are text, nested no deeper than [`MAX_DEPTH`]. The
-//! session takes them, the broker carries them, events and plugins get them.
+//! They are checked when they are taken: well-formed, UTF-8 where they are text, nested no deeper
+//! than [`MAX_DEPTH`]. They can be written again in their codec without failing, and in another one
+//! after [`Payload::check_translatable`]. The session takes them, the broker carries them, events
+//! and plugins get them.
 //!
 //! Empty arguments are normalised, as most routers do: `[]` alone and `{}` count as absent, so that
 //! they are never sent (WAMP v2 specification, section "Message Definitions").
@@ -27,7 +28,14 @@ pub struct Payload {
     codec: Codec,
     args: Elements,
     kwargs: Elements,
+    /// The first value that other codecs do not have.
+    foreign: Option<ReadError>,
 }
+
+/// A payload holds a value that its receiver, of another codec, could not be given exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message holds a value that is not supported by a receiver of it: {0}")]
+pub struct Untranslatable(ReadError);
 
 /// What the one value is like that stands for all arguments in version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +87,8 @@ pub enum PayloadError {
 pub fn check_json(bytes: &[u8]) -> Result<(), ReadError> {
     let mut reader = Reader::new(Codec::Json, bytes);
     reader.skip(MAX_DEPTH + ENVELOPE_DEPTH)?;
-    reader.finish()
+    reader.finish()?;
+    reader.take_foreign().map_or(Ok(()), Err)
 }
 
 /// Levels of an envelope around arguments: an object, a list of them, and one for each.
@@ -88,7 +97,7 @@ const ENVELOPE_DEPTH: usize = 3;
 impl Payload {
     /// No arguments.
     pub fn empty(codec: Codec) -> Self {
-        Self { codec, args: Elements::default(), kwargs: Elements::default() }
+        Self::new(codec, Elements::none(), Elements::none(), None)
     }
 
     /// One text as the only argument: what errors carry for people.
@@ -105,11 +114,27 @@ impl Payload {
 
     /// The same, nested no deeper than `depth`.
     pub fn from_json_within(args: &str, kwargs: &str, depth: usize) -> Result<Self, PayloadError> {
-        Ok(Self {
-            codec: Codec::Json,
-            args: Elements::from_json(args, false, depth)?,
-            kwargs: Elements::from_json(kwargs, true, depth)?,
-        })
+        let args = Elements::from_json(args, false, depth)?;
+        let kwargs = Elements::from_json(kwargs, true, depth)?;
+        Ok(Self::new(Codec::Json, args, kwargs, None))
+    }
+
+    /// Whether a receiver of this codec can be given every value exactly: one of the payload's own
+    /// codec is given its bytes.
+    ///
+    /// # Errors
+    /// The first value that it cannot be given.
+    pub fn check_translatable(&self, to: Codec) -> Result<(), Untranslatable> {
+        if to == self.codec { Ok(()) } else { self.check_portable() }
+    }
+
+    /// Whether every codec carries the values exactly. Hooks are given values of JSON that any
+    /// language reads, so that a JSON number without bounds is none of them.
+    ///
+    /// # Errors
+    /// The first value that not every codec carries.
+    pub fn check_portable(&self) -> Result<(), Untranslatable> {
+        self.foreign.map_or(Ok(()), |foreign| Err(Untranslatable(foreign)))
     }
 
     /// The positional arguments as a JSON array. Borrowed where they arrived as one.
@@ -140,11 +165,17 @@ impl Payload {
 
     /// One value, checked already, as the only argument.
     pub(crate) const fn single(codec: Codec, value: Bytes) -> Self {
-        Self { codec, args: Elements::one(value), kwargs: Elements::none() }
+        Self { codec, args: Elements::one(value), kwargs: Elements::none(), foreign: None }
     }
 
-    pub(crate) const fn new(codec: Codec, args: Elements, kwargs: Elements) -> Self {
-        Self { codec, args, kwargs }
+    /// Arguments, and the first value of theirs that other codecs do not have.
+    pub(crate) const fn new(
+        codec: Codec,
+        args: Elements,
+        kwargs: Elements,
+        foreign: Option<ReadError>,
+    ) -> Self {
+        Self { codec, args, kwargs, foreign }
     }
 
     /// How many elements [`Payload::write_trailing`] adds to a message.

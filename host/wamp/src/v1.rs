@@ -274,7 +274,7 @@ fn decode_call(head: &mut Head<'_>, prefixes: &Prefixes) -> Result<Call, DecodeE
             Elements::take_rest(&mut head.reader, head.frame, &mut head.list, head.depth)
                 .and_then(|elements| elements.spread(head.depth))
                 .map_err(|fault| head.malformed(fault))?;
-        payload = Payload::new(Codec::Json, args, kwargs);
+        payload = Payload::new(Codec::Json, args, kwargs, head.reader.take_foreign());
     }
     Ok(Call { request: CallId::V1(call), options: CallOptions::default(), procedure, payload })
 }
@@ -287,6 +287,7 @@ fn decode_publish(head: &mut Head<'_>, prefixes: &Prefixes) -> Result<Publish, D
     } else {
         Elements::one(Bytes::from_static(b"null"))
     };
+    let foreign = head.reader.take_foreign();
     let mut options = PublishOptions { exclude_me: false, ..PublishOptions::default() };
     let mut filter = ReceiverFilter::default();
     if head.more()? {
@@ -296,7 +297,7 @@ fn decode_publish(head: &mut Head<'_>, prefixes: &Prefixes) -> Result<Publish, D
         filter.eligible = decode_eligible(head)?;
     }
     options.filter = filter.into_option();
-    let payload = Payload::new(Codec::Json, event, Elements::none());
+    let payload = Payload::new(Codec::Json, event, Elements::none(), foreign);
     Ok(Publish { request: RequestId::default(), options, topic, payload })
 }
 

@@ -282,6 +282,16 @@ impl Client {
         self.until("a message", |client| client.inbox.pop_front()).await
     }
 
+    /// The bytes of the next message that comes, as they are.
+    pub(crate) async fn raw(&mut self) -> Vec<u8> {
+        assert_eq!(self.inbox, [] as [Value; 0], "these came before");
+        match within("a message", self.socket.next()).await {
+            Incoming::Text(text) => text.into_bytes(),
+            Incoming::Binary(bytes) => bytes,
+            other => panic!("a message was waited for, and this came: {other:?}"),
+        }
+    }
+
     pub(crate) fn send(&self, message: &Value) {
         match self.codec.encode(message) {
             Frame::Text(text) => self.socket.send_text(text),

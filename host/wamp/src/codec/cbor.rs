@@ -6,8 +6,11 @@ use super::{Container, Input, Item, NOT_EXACT, ReadError, float};
 
 const BREAK: u8 = 0xff;
 
-/// The major type of tags.
+/// Major types.
+const BINARY: u8 = 2;
+const TEXT: u8 = 3;
 const TAG: u8 = 6;
+const SIMPLE: u8 = 7;
 /// A date and time in a text. RFC 8949, section 3.4.
 const DATE_TIME: u64 = 0;
 /// Seconds since 1970, as a number.
@@ -47,7 +50,7 @@ impl<'a> Cbor<'a> {
         let mut first = self.input.byte()?;
         if tag == SELF_DESCRIBED {
             if first >> 5 != TAG {
-                return self.untagged(first, at);
+                return self.untagged(first, self.input.at - 1);
             }
             tag = self.argument(first & 0x1f)?;
             first = self.input.byte()?;
@@ -55,19 +58,37 @@ impl<'a> Cbor<'a> {
         if first >> 5 == TAG {
             return Err(ReadError::unsupported(at, "a CBOR tag inside of a tag"));
         }
-        let item = self.untagged(first, at)?;
-        let known = match (tag, item) {
-            (POSITIVE_BIGNUM, Item::Binary(bytes)) => big_number(&bytes),
-            (NEGATIVE_BIGNUM, Item::Binary(bytes)) => big_negative(&bytes),
-            // The content says the same, as it does in JSON: RFC 8949, section 6.1.
-            (EPOCH_TIME, item @ (Item::UInt(_) | Item::Int(_) | Item::Float(_)))
-            | (DATE_TIME | URI..=MIME, item @ Item::Text(_)) => return Ok(item),
-            _ => {
-                let what = "a CBOR tag that has no equivalent in the other codecs";
-                return Err(ReadError::unsupported(at, what));
+        let (content, major) = (self.input.at - 1, first >> 5);
+        let is_number = major < 2 || (major == SIMPLE && matches!(first & 0x1f, 25..=27));
+        match tag {
+            POSITIVE_BIGNUM | NEGATIVE_BIGNUM if major == BINARY => {
+                let Item::Binary(bytes) = self.untagged(first, content)? else {
+                    return Err(ReadError::malformed(content, "a CBOR bignum without its bytes"));
+                };
+                let number = match tag {
+                    POSITIVE_BIGNUM => big_number(&bytes),
+                    _ => big_negative(&bytes),
+                };
+                if let Some(number) = number {
+                    return Ok(number);
+                }
+                self.input.at = content;
+                Err(ReadError::foreign(at, NOT_EXACT))
             }
-        };
-        known.ok_or(ReadError::unsupported(at, NOT_EXACT))
+            // The content says the same, as it does in JSON: RFC 8949, section 6.1.
+            EPOCH_TIME if is_number => self.untagged(first, content),
+            DATE_TIME | URI..=MIME if major == TEXT => self.untagged(first, content),
+            _ => {
+                self.input.at = content;
+                let what = "a CBOR tag that has no equivalent in the other codecs";
+                Err(ReadError::foreign(at, what))
+            }
+        }
+    }
+
+    /// Whether the value there begins with a tag. The content of a foreign one is still to be read.
+    pub(super) fn is_tag(&self, at: usize) -> bool {
+        self.input.bytes.get(at).is_some_and(|first| first >> 5 == TAG)
     }
 
     fn untagged(&mut self, first: u8, at: usize) -> Result<Item<'a>, ReadError> {
@@ -76,7 +97,7 @@ impl<'a> Cbor<'a> {
             0 => Item::UInt(self.argument(info)?),
             1 => {
                 let number = negative(self.argument(info)?);
-                number.ok_or(ReadError::unsupported(at, NOT_EXACT))?
+                number.ok_or(ReadError::foreign(at, NOT_EXACT))?
             }
             2 => Item::Binary(self.bytes(info)?),
             3 => Item::Text(self.text(info)?),
@@ -173,7 +194,7 @@ impl<'a> Cbor<'a> {
 }
 
 const fn unassigned(at: usize) -> ReadError {
-    ReadError::unsupported(at, "a CBOR simple value that has no equivalent in the other codecs")
+    ReadError::foreign(at, "a CBOR simple value that has no equivalent in the other codecs")
 }
 
 /// The number -1 - `argument`.

@@ -27,11 +27,13 @@ enum Form {
 pub(crate) struct Json<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The first foreign value that was passed over.
+    pub(super) foreign: Option<ReadError>,
 }
 
 impl<'a> Json<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, foreign: None }
     }
 
     pub(super) const fn position(&self) -> usize {
@@ -163,10 +165,10 @@ impl<'a> Json<'a> {
         let start = self.at;
         let form = self.scan_number()?;
         let text = self.slice(start, self.at)?;
-        value_of(form, text).ok_or(ReadError::unsupported(start, NOT_EXACT))
+        value_of(form, text).ok_or(ReadError::foreign(start, NOT_EXACT))
     }
 
-    /// Passes over a number. Only where it may be one that has to be refused, it is worked out.
+    /// Passes over a number. Only where it may be foreign, it is worked out.
     fn skip_number(&mut self) -> Result<(), ReadError> {
         let start = self.at;
         let form = self.scan_number()?;
@@ -179,8 +181,11 @@ impl<'a> Json<'a> {
         if is_small {
             return Ok(());
         }
-        self.at = start;
-        self.number().map(|_| ())
+        let text = self.slice(start, self.at)?;
+        if value_of(form, text).is_none() {
+            self.foreign.get_or_insert(ReadError::foreign(start, NOT_EXACT));
+        }
+        Ok(())
     }
 
     /// Passes over what the grammar admits as a number.

@@ -72,7 +72,7 @@ impl<'a> MessagePack<'a> {
             return Ok(Item::Null);
         }
         let what = "a MessagePack extension type that has no equivalent in the other codecs";
-        Err(ReadError::unsupported(at, what))
+        Err(ReadError::foreign(at, what))
     }
 }
 

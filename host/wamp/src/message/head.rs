@@ -131,9 +131,11 @@ impl<'a> Head<'a> {
 
     /// The arguments at a message's end. Null counts as absent.
     pub(crate) fn payload(&mut self) -> Result<Payload, DecodeError> {
+        // What was passed over before, in options of other software, goes nowhere.
+        let _passed = self.reader.take_foreign();
         let args = self.elements("Arguments", false)?;
         let kwargs = self.elements("ArgumentsKw", true)?;
-        Ok(Payload::new(self.reader.codec(), args, kwargs))
+        Ok(Payload::new(self.reader.codec(), args, kwargs, self.reader.take_foreign()))
     }
 
     /// Passes over elements that the message's layout does not have (extensions of others have
@@ -344,7 +346,7 @@ pub(crate) fn whole(item: &Item<'_>) -> Option<u64> {
 const fn malformed(codec: Codec, fault: ReadError) -> DecodeError {
     match fault.kind {
         ReadErrorKind::Malformed => DecodeError::Malformed { codec: codec_name(codec), fault },
-        ReadErrorKind::Unsupported => DecodeError::Unsupported { fault },
+        ReadErrorKind::Unsupported | ReadErrorKind::Foreign => DecodeError::Unsupported { fault },
     }
 }
 

@@ -148,7 +148,12 @@ impl Elements {
             return Ok((self, Self::none()));
         }
         let mut reader = Reader::new(Codec::Json, &self.bytes);
-        Ok(match reader.item()? {
+        let item = match reader.item() {
+            // A number, whatever its value.
+            Err(error) if error.kind == ReadErrorKind::Foreign => return Ok((self, Self::none())),
+            item => item?,
+        };
+        Ok(match item {
             Item::List(list) => {
                 (Self::take(&mut reader, &self.bytes, 0, list, false, depth)?, Self::none())
             }
@@ -176,7 +181,9 @@ impl Elements {
         }
         let refused = |fault: ReadError| match fault.kind {
             ReadErrorKind::Malformed => PayloadError::Malformed { part, fault },
-            ReadErrorKind::Unsupported => PayloadError::Unsupported { part, fault },
+            ReadErrorKind::Unsupported | ReadErrorKind::Foreign => {
+                PayloadError::Unsupported { part, fault }
+            }
         };
         let frame = Bytes::copy_from_slice(text.trim().as_bytes());
         let mut reader = Reader::new(Codec::Json, &frame);
@@ -185,7 +192,7 @@ impl Elements {
         let elements = Self::of(&mut reader, &frame, 0, item, is_map, depth).map_err(refused)?;
         let elements = elements.ok_or(PayloadError::WrongType { part, expected, found })?;
         reader.finish().map_err(refused)?;
-        Ok(elements)
+        reader.take_foreign().map_or(Ok(elements), |foreign| Err(refused(foreign)))
     }
 
     pub(super) fn body(&self) -> &[u8] {

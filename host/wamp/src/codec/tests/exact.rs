@@ -3,20 +3,48 @@
 use proptest::prelude::*;
 
 use super::super::arbitrary::{codec, decode, recode};
-use super::super::{NOT_EXACT, NOT_UNICODE, ReadErrorKind};
+use super::super::{MAX_DEPTH, NOT_EXACT, NOT_UNICODE, ReadErrorKind, Reader};
 use super::{hex, skip};
 use crate::dialect::Codec::{self, Cbor, Json, MessagePack};
 use crate::value::Value;
 
-/// Values that follow their codec's rules and that another codec cannot carry exactly.
-#[test]
-fn refuses_values_that_not_every_codec_carries() {
-    let check = |codec: Codec, bytes: &[u8], what: &str| {
-        for found in [decode(codec, bytes).err(), skip(codec, bytes).err()] {
-            let found = found.unwrap_or_else(|| panic!("{codec:?} {bytes:x?} was taken"));
-            assert_eq!((found.what, found.kind), (what, ReadErrorKind::Unsupported), "{bytes:x?}");
-        }
+/// A value that no codec carries: it is refused, also where it is only passed over.
+#[track_caller]
+fn refused(codec: Codec, bytes: &[u8], what: &str) {
+    for found in [decode(codec, bytes).err(), skip(codec, bytes).err()] {
+        let found = found.unwrap_or_else(|| panic!("{codec:?} {bytes:x?} was taken"));
+        assert_eq!((found.what, found.kind), (what, ReadErrorKind::Unsupported), "{bytes:x?}");
+    }
+}
+
+/// A value that other codecs do not have: it is passed over and remembered, and has no value.
+#[track_caller]
+fn foreign(codec: Codec, bytes: &[u8], what: &str) {
+    let mut reader = Reader::new(codec, bytes);
+    reader.skip(MAX_DEPTH).and_then(|()| reader.finish()).unwrap();
+    let passed = reader.take_foreign();
+    let mut others = vec![decode(codec, bytes).err()];
+    others.extend([Json, MessagePack, Cbor].map(|to| recode(bytes, codec, to).err()));
+    for found in [passed].into_iter().chain(others) {
+        let found = found.unwrap_or_else(|| panic!("{codec:?} {bytes:x?} is not foreign"));
+        assert_eq!((found.what, found.kind), (what, ReadErrorKind::Foreign), "{bytes:x?}");
+    }
+    assert_eq!(reader.take_foreign(), None);
+    // Among others, and the first of them is remembered.
+    let (before, between, after): (&[u8], &[u8], &[u8]) = match codec {
+        Json => (b"[1,", b",", b",2]"),
+        MessagePack => (b"\x94\x01", b"", b"\x02"),
+        Cbor => (b"\x84\x01", b"", b"\x02"),
     };
+    let list = [before, bytes, between, bytes, after].concat();
+    let mut reader = Reader::new(codec, &list);
+    reader.skip(MAX_DEPTH).and_then(|()| reader.finish()).unwrap();
+    let at = passed.map(|passed| passed.at + before.len());
+    assert_eq!(reader.take_foreign().map(|first| first.at), at, "{bytes:x?}");
+}
+
+#[test]
+fn tells_values_that_other_codecs_do_not_have() {
     for number in [
         "18446744073709551617",
         "-9223372036854775809",
@@ -27,29 +55,12 @@ fn refuses_values_that_not_every_codec_carries() {
         "1e-400",
         "0.1e-999",
     ] {
-        check(Json, number.as_bytes(), NOT_EXACT);
-        check(Json, format!("[{{\"a\":{number} }}]").as_bytes(), NOT_EXACT);
+        foreign(Json, number.as_bytes(), NOT_EXACT);
+        foreign(Json, format!("[{{\"a\":{number} }}]").as_bytes(), NOT_EXACT);
     }
-    check(Json, format!("1{}", "0".repeat(400)).as_bytes(), NOT_EXACT);
-    check(Json, format!("1{}.5", "0".repeat(400)).as_bytes(), NOT_EXACT);
-    check(Json, format!("0.{}1", "0".repeat(400)).as_bytes(), NOT_EXACT);
-    for half in
-        [r"\ud800", r"\udfff", r"\uD83Dx", r"\ud83d\n", r"\ud83d\ud83d\ude00", r"\ude00\ud83d"]
-    {
-        check(Json, format!("\"{half}\"").as_bytes(), NOT_UNICODE);
-        check(Json, format!("{{\"{half}\":1}}").as_bytes(), NOT_UNICODE);
-    }
-    // Half a surrogate pair, as encoders of UTF-16 write it.
-    for (codec, bytes) in [
-        (MessagePack, "a3 eda080"),
-        (MessagePack, "d903 eda080"),
-        (MessagePack, "81 a1ff 01"),
-        (Cbor, "63 eda080"),
-        (Cbor, "7f 61ff ff"),
-        (Cbor, "a1 61ff 01"),
-    ] {
-        check(codec, &hex(bytes), NOT_UNICODE);
-    }
+    foreign(Json, format!("1{}", "0".repeat(400)).as_bytes(), NOT_EXACT);
+    foreign(Json, format!("1{}.5", "0".repeat(400)).as_bytes(), NOT_EXACT);
+    foreign(Json, format!("0.{}1", "0".repeat(400)).as_bytes(), NOT_EXACT);
     for (codec, bytes) in [
         (MessagePack, "cb 7ff0000000000000"),
         (MessagePack, "cb 7ff8000000000000"),
@@ -61,11 +72,15 @@ fn refuses_values_that_not_every_codec_carries() {
         // 2^64 + 1, 10^30, -2^64 + 1 …
         (Cbor, "c249010000000000000001"),
         (Cbor, "c24d0c9f2c9cd04674edea40000000"),
-        (Cbor, "c25101000000000000000000000000000000000000"),
+        (Cbor, "c2510100000000000000000000000000000000"),
         (Cbor, "c349010000000000000000"),
         (Cbor, "3bfffffffffffffffe"),
+        // … and within tags.
+        (Cbor, "c1f97e00"),
+        (Cbor, "d9d9f7f97e00"),
+        (Cbor, "d9d9f7c249010000000000000001"),
     ] {
-        check(codec, &hex(bytes), NOT_EXACT);
+        foreign(codec, &hex(bytes), NOT_EXACT);
     }
     let what = "a MessagePack extension type that has no equivalent in the other codecs";
     // Timestamps of all sizes, and types of applications.
@@ -77,20 +92,55 @@ fn refuses_values_that_not_every_codec_carries() {
         "d4 00 01",
         "c7 02 00 0000",
     ] {
-        check(MessagePack, &hex(bytes), what);
+        foreign(MessagePack, &hex(bytes), what);
     }
     let what = "a CBOR tag that has no equivalent in the other codecs";
     // Decimals, big floats, an UUID, a set, a text that is no time, a time that is a list.
-    for bytes in
-        ["c48221196ab3", "c5822003", "d82540", "d9010280", "c001", "c180", "c2 01", "d87f01"]
-    {
-        check(Cbor, &hex(bytes), what);
+    for bytes in [
+        "c48221196ab3",
+        "c482213bfffffffffffffffe",
+        "c5822003",
+        "d82540",
+        "d9010280",
+        "c001",
+        "c180",
+        "c2 01",
+        "d87f01",
+    ] {
+        foreign(Cbor, &hex(bytes), what);
     }
-    check(Cbor, &hex("c0c0 60"), "a CBOR tag inside of a tag");
     for bytes in ["f0", "e0", "f820", "f8ff"] {
         let what = "a CBOR simple value that has no equivalent in the other codecs";
-        check(Cbor, &hex(bytes), what);
+        foreign(Cbor, &hex(bytes), what);
     }
+}
+
+#[test]
+fn refuses_values_that_no_codec_carries() {
+    for half in
+        [r"\ud800", r"\udfff", r"\uD83Dx", r"\ud83d\n", r"\ud83d\ud83d\ude00", r"\ude00\ud83d"]
+    {
+        refused(Json, format!("\"{half}\"").as_bytes(), NOT_UNICODE);
+        refused(Json, format!("{{\"{half}\":1}}").as_bytes(), NOT_UNICODE);
+    }
+    // Half a surrogate pair, as encoders of UTF-16 write it.
+    for (codec, bytes) in [
+        (MessagePack, "a3 eda080"),
+        (MessagePack, "d903 eda080"),
+        (MessagePack, "81 a1ff 01"),
+        (Cbor, "63 eda080"),
+        (Cbor, "7f 61ff ff"),
+        (Cbor, "a1 61ff 01"),
+    ] {
+        refused(codec, &hex(bytes), NOT_UNICODE);
+    }
+    let nested = "a CBOR tag inside of a tag";
+    for bytes in ["c0c060", "d82ad82a01", "c4c48221196ab3", "d9d9f7c1c101"] {
+        refused(Cbor, &hex(bytes), nested);
+    }
+    // Keys.
+    refused(Cbor, &hex("a1f97e0001"), NOT_EXACT);
+    refused(MessagePack, &hex("81cb7ff800000000000001"), NOT_EXACT);
 }
 
 proptest! {
