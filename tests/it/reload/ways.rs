@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, add_versioned, ask, ask_until, asker, component,
-    version, versioned_site,
+    reloading, version, versioned_site,
 };
 use crate::server::Server;
 use crate::site::Site;
@@ -81,6 +81,43 @@ async fn beside_an_editors_files() {
         site.write(VERSIONED_WASM, component(2));
     })
     .await;
+}
+
+/// As behind a single-file bind mount: the file has another name, in a folder that is not watched.
+#[tokio::test(flavor = "multi_thread")]
+async fn written_through_another_hard_link() {
+    let site = versioned_site();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("component");
+    fs::hard_link(site.file(VERSIONED_WASM), &other).unwrap();
+    check("hard link", site, move |_site| {
+        fs::write(&other, component(2)).unwrap();
+        drop(elsewhere);
+    })
+    .await;
+}
+
+/// Each write is noticed, and one to a file that began to be served later.
+#[tokio::test(flavor = "multi_thread")]
+async fn written_through_hard_links_again_and_again() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), SETTLE);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (other_routes, other_wasm) =
+        (elsewhere.path().join("routes"), elsewhere.path().join("component"));
+    reloading(&server, || add_versioned(&site, 1));
+    fs::hard_link(site.file(VERSIONED_WASM), &other_wasm).unwrap();
+    fs::hard_link(site.file("v/websocket_routing.yml"), &other_routes).unwrap();
+    let mut client = asker(&server).await;
+    for number in 2..5 {
+        fs::write(&other_wasm, component(number)).unwrap();
+        ask_until(&mut client, number - 1, number).await;
+        let routes = format!(
+            "{VERSIONED_ROUTES}more{number}: {{ channel: 'more', handler: {{ callback: 'versioned' }} }}\n"
+        );
+        reloading(&server, || fs::write(&other_routes, routes).unwrap());
+    }
+    assert_eq!(server.health()["reload"], "ok");
 }
 
 #[tokio::test(flavor = "multi_thread")]
