@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use jackfield_broker::{Realm, SessionLimits};
+use jackfield_broker::{Realm, RealmLimits};
 use jackfield_sandbox::{Audience, Compiling, InstanceMemory, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
@@ -250,8 +250,8 @@ impl App {
 }
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {
-    let Limits { subscriptions, patterns, event_bytes, .. } = config.limits;
-    let limits = SessionLimits { subscriptions, patterns };
+    let Limits { subscriptions, patterns, realm_subscriptions, event_bytes, .. } = config.limits;
+    let limits = RealmLimits { subscriptions, patterns, realm_subscriptions };
     Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }
 

@@ -105,6 +105,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Prefixes and wildcards among them.
     pub patterns: usize,
+    /// Subscriptions of all sessions of a realm together.
+    pub realm_subscriptions: usize,
     /// Connections at one time.
     pub connections: usize,
 }
@@ -264,6 +266,7 @@ impl Default for Limits {
             publisher_delay: Duration::from_secs(1),
             subscriptions: 1_000,
             patterns: 100,
+            realm_subscriptions: 500_000,
             connections: 10_000,
         }
     }

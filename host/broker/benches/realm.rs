@@ -13,14 +13,15 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use jackfield_broker::{
     Batch, Bounds, Features, Framing, Identity, Link, Outbox, Overflow, PatternAudience,
-    Publication, Realm, Session, SessionLimits,
+    Publication, Realm, RealmLimits, Session,
 };
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
 
-const LIMITS: SessionLimits = SessionLimits { subscriptions: 1000, patterns: 1000 };
+const LIMITS: RealmLimits =
+    RealmLimits { subscriptions: 1000, patterns: 1000, realm_subscriptions: 1_000_000 };
 const TOPIC: &str = "acme/chat/lobby";
 
 /// A transport that takes everything and keeps nothing.

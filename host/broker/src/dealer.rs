@@ -22,18 +22,14 @@ use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 
 use crate::publication::{DeliveryError, TooLarge};
-use crate::realm::SessionLimits;
+use crate::realm::RealmLimits;
 use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
 use crate::session::{Batch, Session};
 
-/// How many calls of one session may wait for an answer: callees need not be quick.
-const MOST_CALLS: usize = 1_000;
+mod error;
 
-/// A caller of version 1 chooses its calls' ids, and they are kept until they are answered.
-const MAX_CALL_ID_BYTES: usize = 255;
-
-/// Calls that one callee may have to answer. When it leaves, the callers are told under one lock.
-const MAX_CALLS_PER_CALLEE: usize = 10_000;
+pub use error::{CallError, UnregisterError};
+use error::{MAX_CALL_ID_BYTES, MAX_CALLS_OF_ALL, MAX_CALLS_PER_CALLEE, MOST_CALLS};
 
 /// Makes a frame of what a session is told; none where its dialect has no words for it.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
@@ -43,7 +39,7 @@ pub struct Dealer {
     encode: Encode,
     /// Bytes of the longest call or answer, as its receiver gets it.
     max_bytes: usize,
-    limits: SessionLimits,
+    limits: RealmLimits,
     /// Under it only outbox locks are taken.
     state: Mutex<State>,
 }
@@ -52,6 +48,10 @@ pub struct Dealer {
 struct State {
     registrations: Registrations,
     parties: HashMap<SessionId, Party>,
+    /// Registrations of all sessions together.
+    registered: usize,
+    /// Calls of all sessions that wait for an answer.
+    calls: usize,
 }
 
 /// What a session has to do with procedures.
@@ -83,37 +83,9 @@ struct Handled {
     interrupted: bool,
 }
 
-/// Why a session cannot give up a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session has no such registration")]
-pub struct UnregisterError;
-
-/// Why a call reaches nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// Nobody has registered the procedure.
-    #[error("nobody has registered the procedure")]
-    NoSuchProcedure,
-    /// The caller has given the call the id of one that it waits for.
-    #[error("another call of the same request id waits for its answer")]
-    Repeated,
-    /// The callee cannot be given the call.
-    #[error(transparent)]
-    Undeliverable(#[from] DeliveryError),
-    /// The call's id is too long to be kept.
-    #[error("a call id has at most {MAX_CALL_ID_BYTES} bytes")]
-    LongId,
-    /// The caller waits for as many calls as one may.
-    #[error("maximum open calls of the session reached ({MOST_CALLS})")]
-    TooMany,
-    /// The callee has as many calls to answer as one may.
-    #[error("maximum open calls of the callee reached ({MAX_CALLS_PER_CALLEE})")]
-    CalleeBusy,
-}
-
 impl Dealer {
     /// A dealer without procedures.
-    pub fn new(encode: Encode, max_bytes: usize, limits: SessionLimits) -> Self {
+    pub fn new(encode: Encode, max_bytes: usize, limits: RealmLimits) -> Self {
         Self { encode, max_bytes, limits, state: Mutex::default() }
     }
 
@@ -128,7 +100,7 @@ impl Dealer {
         batch: &mut Batch,
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
-        let State { registrations, parties } = &mut *state;
+        let State { registrations, parties, registered, .. } = &mut *state;
         let party = parties.entry(callee.id).or_default();
         if party.registered.len() >= self.limits.subscriptions {
             return Err(RegisterError::TooMany(self.limits.subscriptions));
@@ -138,7 +110,11 @@ impl Dealer {
         if by_pattern && party.patterns >= self.limits.patterns {
             return Err(RegisterError::TooManyPatterns(self.limits.patterns));
         }
+        if *registered >= self.limits.realm_subscriptions {
+            return Err(RegisterError::TooManyOfAll(self.limits.realm_subscriptions));
+        }
         let registration = registrations.add(callee, procedure, options)?;
+        *registered += 1;
         party.patterns += usize::from(by_pattern);
         party.registered.insert(registration);
         self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
@@ -156,11 +132,12 @@ impl Dealer {
         batch: &mut Batch,
     ) -> Result<(), UnregisterError> {
         let mut state = self.lock();
-        let State { registrations, parties } = &mut *state;
+        let State { registrations, parties, registered, .. } = &mut *state;
         let party = parties.get_mut(&callee.id).ok_or(UnregisterError)?;
         if !party.registered.remove(&unregister.registration) {
             return Err(UnregisterError);
         }
+        *registered -= 1;
         party.patterns -= usize::from(registrations.is_pattern(unregister.registration));
         registrations.remove(callee.id, unregister.registration);
         self.confirm(callee, &Reply::Unregistered { request: unregister.request }, batch);
@@ -182,7 +159,7 @@ impl Dealer {
         batch: &mut Batch,
     ) -> Result<(), CallError> {
         let mut state = self.lock();
-        let State { registrations, parties } = &mut *state;
+        let State { registrations, parties, calls, .. } = &mut *state;
         let chosen = registrations.choose(&call.procedure, may_offer, chance);
         let Chosen { registration, pattern, callee } = chosen.ok_or(CallError::NoSuchProcedure)?;
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
@@ -195,6 +172,9 @@ impl Dealer {
         if waiting.len() >= MOST_CALLS {
             return Err(CallError::TooMany);
         }
+        if *calls >= MAX_CALLS_OF_ALL {
+            return Err(CallError::TooManyOfAll);
+        }
         // Not every callee that gives results in parts announces it: Wampy announces nothing.
         let progress = call.options.receive_progress;
         let handling = parties.entry(callee.session.id).or_default();
@@ -204,6 +184,7 @@ impl Dealer {
         let request = handling.next_invocation();
         let pending = Pending { caller: Arc::clone(caller), call: call.request.clone(), progress };
         handling.handling.insert(request, pending);
+        *calls += 1;
         let callee_session = Arc::clone(&callee.session);
         let handled = Handled { callee: callee_session, request, interrupted: false };
         parties.entry(caller.id).or_default().waiting.insert(call.request.clone(), handled);
@@ -280,8 +261,10 @@ impl Dealer {
     /// for it may stop.
     pub fn leave(&self, session: SessionId, batch: &mut Batch) {
         let mut state = self.lock();
-        let State { registrations, parties } = &mut *state;
+        let State { registrations, parties, registered, calls } = &mut *state;
         let Some(party) = parties.remove(&session) else { return };
+        *registered -= party.registered.len();
+        *calls -= party.handling.len();
         for registration in party.registered {
             registrations.remove(session, registration);
         }
@@ -292,9 +275,10 @@ impl Dealer {
             self.tell_failed(&caller, &call, "the callee has left", batch);
         }
         for Handled { callee, request, interrupted } in party.waiting.into_values() {
-            if let Some(party) = parties.get_mut(&callee.id) {
-                party.handling.remove(&request);
-            }
+            // A call of its own is counted already.
+            let party = parties.get_mut(&callee.id);
+            let pending = party.and_then(|party| party.handling.remove(&request));
+            *calls -= usize::from(pending.is_some());
             if callee.features.call_canceling && !interrupted {
                 self.interrupt(&callee, request, CancelMode::KillNoWait, batch);
             }
@@ -311,13 +295,13 @@ impl Dealer {
             let callees = offered.map(|(_, callees)| callees).unwrap_or_default();
             for callee in callees.into_iter().filter(|callee| !keep(&procedure, callee)) {
                 let mut state = self.lock();
-                let State { registrations, parties } = &mut *state;
+                let State { registrations, parties, registered, .. } = &mut *state;
                 let Some((registration, _)) = registrations.of(&procedure) else { continue };
                 if !registrations.remove(callee.id, registration) {
                     continue;
                 }
                 if let Some(party) = parties.get_mut(&callee.id) {
-                    party.registered.remove(&registration);
+                    *registered -= usize::from(party.registered.remove(&registration));
                 }
                 if callee.features.registration_revocation {
                     let revoked = Reply::RegistrationRevoked { registration, reason };
@@ -399,6 +383,7 @@ impl State {
     /// Takes a call out of both its parties, so that nobody else answers it.
     fn take(&mut self, callee: SessionId, request: RequestId) -> Option<Pending> {
         let pending = self.parties.get_mut(&callee)?.handling.remove(&request)?;
+        self.calls -= 1;
         if let Some(caller) = self.parties.get_mut(&pending.caller.id) {
             caller.waiting.remove(&pending.call);
         }

@@ -36,7 +36,7 @@ pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
 pub use outbox::{Bounds, Closing, Outbox, Overflow};
 pub use publication::{DeliveryError, Framing, PatternAudience, Publication, Report, TooLarge};
-pub use realm::{Realm, Revoked, SessionLimits, SubscribeError, UnsubscribeError};
+pub use realm::{Realm, RealmLimits, Revoked, SubscribeError, UnsubscribeError};
 pub use registrations::RegisterError;
 pub use session::{Batch, Features, Link, Session};
 pub use subscriptions::Subscribed;

@@ -21,25 +21,30 @@ use crate::uris::{Key, RealmFull};
 pub struct Realm {
     name: String,
     framing: Framing,
-    limits: SessionLimits,
+    limits: RealmLimits,
     /// Reads are deliveries and look-ups, writes are joins, leaves and changes of subscriptions.
     /// Under it only outbox locks are taken.
     state: RwLock<State>,
 }
 
-/// Limits of one session. Registrations have the same ones as subscriptions.
+/// Limits of one session, and of a realm's together. Registrations have the same ones as
+/// subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimits {
+pub struct RealmLimits {
     /// Subscriptions, patterns among them.
     pub subscriptions: usize,
     /// Prefix and wildcard subscriptions.
     pub patterns: usize,
+    /// Subscriptions of all sessions together.
+    pub realm_subscriptions: usize,
 }
 
 #[derive(Default)]
 struct State {
     members: HashMap<SessionId, Member>,
     subscriptions: Subscriptions,
+    /// Subscriptions of all members together.
+    subscribed: usize,
 }
 
 struct Member {
@@ -61,6 +66,9 @@ pub enum SubscribeError {
     /// It has as many pattern subscriptions as one may hold.
     #[error("the session already holds {0} pattern subscriptions (limits.patterns = {0})")]
     TooManyPatterns(usize),
+    /// The sessions of the realm together have as many subscriptions as they may hold.
+    #[error("the realm already holds {0} subscriptions (limits.realm_subscriptions = {0})")]
+    TooManyOfAll(usize),
     /// The realm has as many wildcards as it may hold.
     #[error(transparent)]
     RealmFull(#[from] RealmFull),
@@ -84,7 +92,7 @@ pub struct Revoked {
 
 impl Realm {
     /// An empty realm.
-    pub fn new(name: String, framing: Framing, limits: SessionLimits) -> Self {
+    pub fn new(name: String, framing: Framing, limits: RealmLimits) -> Self {
         Self { name, framing, limits, state: RwLock::default() }
     }
 
@@ -99,7 +107,7 @@ impl Realm {
     }
 
     /// The limits of each session.
-    pub fn limits(&self) -> SessionLimits {
+    pub fn limits(&self) -> RealmLimits {
         self.limits
     }
 
@@ -114,6 +122,7 @@ impl Realm {
     pub fn leave(&self, session: SessionId) -> Vec<Arc<str>> {
         let mut state = self.write();
         let Some(member) = state.members.remove(&session) else { return Vec::new() };
+        state.subscribed -= member.subscribed.len();
         let mut topics = Vec::new();
         for id in member.subscribed {
             let Some(key) = state.subscriptions.key(id).cloned() else { continue };
@@ -139,7 +148,7 @@ impl Realm {
         acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
     ) -> Result<Subscribed, SubscribeError> {
         let mut state = self.write();
-        let State { members, subscriptions } = &mut *state;
+        let State { members, subscriptions, subscribed: all } = &mut *state;
         let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
         let known = subscriptions.id(uri, policy).is_some_and(|id| member.subscribed.contains(&id));
         let by_pattern = policy != MatchPolicy::Exact;
@@ -149,7 +158,11 @@ impl Realm {
         if !known && by_pattern && member.patterns >= self.limits.patterns {
             return Err(SubscribeError::TooManyPatterns(self.limits.patterns));
         }
+        if !known && *all >= self.limits.realm_subscriptions {
+            return Err(SubscribeError::TooManyOfAll(self.limits.realm_subscriptions));
+        }
         let subscribed = subscriptions.add(&member.session, uri, policy)?;
+        *all += usize::from(!known);
         member.patterns += usize::from(!known && by_pattern);
         member.subscribed.insert(subscribed.id);
         if let Some(frame) = acknowledge(subscribed.id) {
@@ -377,6 +390,7 @@ impl State {
         if !member.subscribed.swap_remove(&subscription) {
             return None;
         }
+        self.subscribed -= 1;
         let key = self.subscriptions.key(subscription)?.clone();
         member.patterns -= usize::from(key.policy != MatchPolicy::Exact);
         self.subscriptions.remove(session, &key);

@@ -90,6 +90,9 @@ pub enum RegisterError {
     /// It has as many pattern registrations as one may hold.
     #[error("the session already holds {0} pattern registrations (limits.patterns = {0})")]
     TooManyPatterns(usize),
+    /// The sessions of the realm together have as many registrations as they may hold.
+    #[error("the realm already holds {0} registrations (limits.realm_subscriptions = {0})")]
+    TooManyOfAll(usize),
     /// The realm has as many wildcards as it may hold.
     #[error(transparent)]
     RealmFull(#[from] RealmFull),

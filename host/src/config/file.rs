@@ -70,6 +70,7 @@ struct WrittenLimits {
     publisher_delay: Option<Span>,
     subscriptions: Option<NonZeroUsize>,
     patterns: Option<NonZeroUsize>,
+    realm_subscriptions: Option<NonZeroUsize>,
     connections: Option<NonZeroUsize>,
 }
 
@@ -233,6 +234,7 @@ impl WrittenLimits {
         set_span(&mut limits.publisher_delay, self.publisher_delay);
         set_count(&mut limits.subscriptions, self.subscriptions);
         set_count(&mut limits.patterns, self.patterns);
+        set_count(&mut limits.realm_subscriptions, self.realm_subscriptions);
         set_count(&mut limits.connections, self.connections);
     }
 }

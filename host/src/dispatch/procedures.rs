@@ -3,8 +3,8 @@
 //!
 //! A procedure that a handler answers is nobody else's. Elsewhere the route decides who may
 //! register a procedure, and where no route is, whether clients may use what has none. A pattern
-//! is accepted, and its callee is asked for the procedures that it may register by name: that is
-//! judged at each call, by the routes that are in force then.
+//! is accepted of a session that may register any procedure, and its callee is asked for those that
+//! it may register by name: that is judged at each call, by the routes that are in force then.
 
 use std::sync::Arc;
 
@@ -74,6 +74,8 @@ impl Dispatch {
                 return Err(Refusal::handlers_own(&routed.route.name));
             }
             self.check_allowed(routed.as_ref(), Action::Register, from)?;
+        } else if !self.may_register_any(&generation, from) {
+            return Err(Refusal::not_allowed(Action::Register, None));
         }
         self.dealer.register(from, register, batch)?;
         // A reload on another thread may have looked for what to take away just before.
@@ -82,6 +84,22 @@ impl Dispatch {
             self.revoke_registrations(&current, batch);
         }
         Ok(())
+    }
+
+    /// Whether there is a procedure that the session may register. One that may register none would
+    /// only keep a pattern from others, or use up the realm's.
+    fn may_register_any(&self, generation: &Generation, session: &Session) -> bool {
+        let without_route = self.unrouted == Unrouted::Broadcast;
+        if without_route && self.may(None, Action::Register, session) {
+            return true;
+        }
+        let offered = |roles: Option<&[String]>| {
+            roles.is_none_or(|roles| roles.iter().any(|it| session.identity.roles.contains(it)))
+        };
+        generation
+            .bound()
+            .filter(|(_, handler)| !handler.hooks().contains(Hook::Call))
+            .any(|(route, _)| offered(route.allow.roles_or(&self.allow, Action::Register)))
     }
 
     fn unregister(

@@ -69,6 +69,46 @@ async fn patterns_follow_the_operators_default() {
     }
 }
 
+/// A session that may offer no procedure keeps no pattern from those that may.
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_are_registered_by_those_who_may_register_something() {
+    let site = Site::open();
+    let routes = |role: &str| {
+        format!(
+            "pat: {{ channel: 'com.pat.{{name}}', handler: {{ callback: 'broadcast' }}, \
+             allow: {{ register: [{role}] }} }}\n"
+        )
+    };
+    site.bundle("pat", &routes("staff"), &[]);
+    let server = Server::configured(site.path(), "allow: { register: [staff] }\n");
+    let mut client = join(&server, Codec::Json).await;
+    for (policy, pattern) in PATTERNS {
+        let answer = client.register(pattern, json!({"match": policy})).await;
+        assert_eq!(refused(answer), "wamp.error.not_authorized");
+    }
+    reloading(&server, || site.write("pat/websocket_routing.yml", routes("anonymous")));
+    for (policy, pattern) in PATTERNS {
+        client.register(pattern, json!({"match": policy})).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_realm_bounds_the_subscriptions_of_all_sessions() {
+    let site = Site::open();
+    let server = Server::configured(site.path(), "limits: { realm_subscriptions: 2 }");
+    let mut first = join(&server, Codec::Json).await;
+    let mut second = join(&server, Codec::Json).await;
+    let held = first.subscribe("open/a", json!({})).await;
+    second.subscribe("open/a", json!({})).await;
+    let answer = second.try_subscribe("open/b", json!({})).await;
+    assert_eq!(refused(answer), "wamp.error.unavailable");
+    first.register("open/x", json!({})).await.unwrap();
+    second.register("open/y", json!({})).await.unwrap();
+    assert_eq!(refused(first.register("open/z", json!({})).await), "wamp.error.unavailable");
+    first.unsubscribe(held).await.unwrap();
+    second.subscribe("open/b", json!({})).await;
+}
+
 #[tokio::test]
 async fn topics_whose_handler_is_asked_stay_closed_to_patterns() {
     let site = Site::open();

@@ -14,7 +14,7 @@ use crate::session::{Features, Link};
 
 mod ended;
 
-const LIMITS: SessionLimits = SessionLimits { subscriptions: 3, patterns: 2 };
+const LIMITS: RealmLimits = RealmLimits { subscriptions: 3, patterns: 2, realm_subscriptions: 8 };
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 struct NoLink;
@@ -163,8 +163,10 @@ impl Bench {
         for session in 1..=4 {
             self.leave(session);
         }
-        let State { registrations, parties } = self.dealer.state.into_inner().unwrap();
+        let state = self.dealer.state.into_inner().unwrap();
+        let State { registrations, parties, registered, calls } = state;
         assert!(parties.is_empty() && registrations.procedures().next().is_none());
+        assert_eq!((registered, calls), (0, 0));
     }
 }
 

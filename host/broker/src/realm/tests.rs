@@ -77,8 +77,12 @@ impl Peer {
 }
 
 fn realm() -> Realm {
+    limited(LIMITS)
+}
+
+fn limited(limits: RealmLimits) -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message);
-    Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, LIMITS)
+    Realm::new("realm1".into(), Framing { headroom: 0, max_bytes: 1 << 20, finish }, limits)
 }
 
 fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
@@ -95,7 +99,7 @@ fn publication<'a>(topic: &'a str, payload: &'a Payload) -> Publication<'a> {
     }
 }
 
-const LIMITS: SessionLimits = SessionLimits { subscriptions: 3, patterns: 2 };
+const LIMITS: RealmLimits = RealmLimits { subscriptions: 3, patterns: 2, realm_subscriptions: 100 };
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 #[test]
@@ -161,6 +165,37 @@ fn bounds_the_patterns_of_a_session() {
     subscribe("a", MatchPolicy::Exact).unwrap();
     realm.unsubscribe(peer.session.id, first.id, &mut Batch::default(), None).unwrap();
     subscribe("b", MatchPolicy::Wildcard).unwrap();
+}
+
+#[test]
+fn bounds_the_subscriptions_of_all_sessions() {
+    let realm = limited(RealmLimits { realm_subscriptions: 8, ..LIMITS });
+    let peers = [1, 2, 3].map(|id| Peer::join(&realm, id, V2, &[]));
+    let subscribe = |peer: &Peer, uri: &str| {
+        let exact = MatchPolicy::Exact;
+        realm.subscribe(peer.session.id, uri, exact, &mut Batch::default(), |_| None)
+    };
+    let [first, second, third] = &peers;
+    for uri in ["a", "b", "c"] {
+        subscribe(first, uri).unwrap();
+        subscribe(second, uri).unwrap();
+    }
+    let held = subscribe(third, "a").unwrap();
+    subscribe(third, "b").unwrap();
+    let full = Err(SubscribeError::TooManyOfAll(8));
+    assert_eq!(subscribe(third, "c"), full);
+    assert_eq!(subscribe(third, "a").unwrap().id, held.id, "it holds that one already");
+    realm.unsubscribe(third.session.id, held.id, &mut Batch::default(), None).unwrap();
+    subscribe(third, "c").unwrap();
+    assert_eq!(subscribe(third, "a"), full);
+    // What a session held, and what the router takes away, is free again.
+    realm.leave(first.session.id);
+    subscribe(third, "a").unwrap();
+    realm.revoke(|topic| topic != "b", &mut Batch::default(), |_, _| None);
+    for peer in [second, third] {
+        realm.leave(peer.session.id);
+    }
+    assert_eq!(realm.read().subscribed, 0);
 }
 
 #[test]

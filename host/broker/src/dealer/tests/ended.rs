@@ -55,3 +55,39 @@ fn the_host_can_take_a_registration_away_from_one_of_several() {
     assert_eq!(bench.told(3).len(), 1);
     bench.check_empty();
 }
+
+#[test]
+fn bounds_the_registrations_of_all_sessions() {
+    let mut bench = Bench::new();
+    let first = bench.offer(1, "a");
+    for (session, procedure) in
+        [(1, "b"), (1, "c"), (2, "d"), (2, "e"), (2, "f"), (3, "g"), (3, "h")]
+    {
+        bench.offer(session, procedure);
+    }
+    let more = bench.register(3, "i", RegisterOptions::default());
+    assert_eq!(more, Err(RegisterError::TooManyOfAll(8)));
+    bench.unregister(1, first).unwrap();
+    bench.told(1);
+    bench.offer(3, "i");
+    bench.check_empty();
+}
+
+/// A session that calls itself is both parties of the call.
+#[test]
+fn counts_no_call_that_has_ended() {
+    let mut bench = Bench::new();
+    bench.offer(1, "own");
+    bench.offer(2, "other");
+    for caller in [1, 2, 3, 4] {
+        bench.call(caller, "own").unwrap();
+        bench.call(caller, "other").unwrap();
+    }
+    assert_eq!(bench.dealer.lock().calls, 8);
+    bench.answer(1, 1, false);
+    bench.fail(2, 1);
+    assert_eq!(bench.dealer.lock().calls, 6);
+    bench.leave(3);
+    assert_eq!(bench.dealer.lock().calls, 4);
+    bench.check_empty();
+}
