@@ -57,6 +57,8 @@ class Kind:
     name: str
     protocol: str = "wamp2"
     serializers: tuple[str, ...] = ("json",)
+    # What it prints once it serves, where an open port does not say so.
+    ready: str = ""
 
 
 class Server:
@@ -133,9 +135,11 @@ class Server:
                 raise Failed(f"{self.kind.name} did not start: {self._last_words()}")
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
-                return
+                if self.kind.ready in self.log.read_text(errors="replace"):
+                    return
             except OSError:
-                time.sleep(0.02)
+                pass
+            time.sleep(0.02)
         raise Failed(
             f"{self.kind.name} did not listen within {PATIENCE:.0f} s: {self._last_words()}"
         )
@@ -166,7 +170,9 @@ def write(path: Path, text: str) -> Path:
 
 # --- Jackfield ------------------------------------------------------------------------------------
 
-JACKFIELD = Kind("Jackfield", serializers=("json", "msgpack", "cbor"))
+JACKFIELD = Kind(
+    "Jackfield", serializers=("json", "msgpack", "cbor"), ready="listening on ws://"
+)
 
 # The bounds are raised to what is measured; everything else is the default.
 LIMITS = "limits: { connections: 30000, subscriptions: 200000 }\n"

@@ -126,6 +126,22 @@ fn signals_count_from_the_start() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
+/// A file of settings that does not answer holds up no signal.
+#[test]
+fn sigterm_ends_reading_the_settings() {
+    let site = Site::open();
+    let pipe = site.file("secret");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo runs").success());
+    let config =
+        format!("auth: {{ jwt: {{ keys: {{ secret: {{ file: {} }} }} }} }}", pipe.display());
+    let cache = tempfile::tempdir().unwrap();
+    let (mut server, _file) = Server::begin(site.path(), &config, cache.path());
+    poll(|| catches(server.pid(), 15));
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
 /// Whether a process handles a signal by itself.
 fn catches(pid: u32, signal: u32) -> Option<()> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -25,6 +25,8 @@ impl Audience for Nobody {
     }
 }
 
+mod held;
+
 /// A site in a directory of its own, and what becomes of it.
 struct Bench {
     root: tempfile::TempDir,

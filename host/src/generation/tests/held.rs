@@ -1,0 +1,92 @@
+//! Generations that are made while plugins are being loaded. Nothing has been loaded of those that
+//! are new here, as nothing waits for them.
+
+use super::*;
+
+impl Bench {
+    /// What is served of the site before anything more is loaded.
+    async fn at_once(&self, previous: &Generation) -> Generation {
+        let snapshot = Site::new(self.root.path()).read().unwrap();
+        let mut loads = Loads::new(Arc::clone(&self.workshop));
+        loads.follow(&snapshot, Some(previous));
+        let generation = build(&snapshot, Some(previous), &loads).await.unwrap();
+        assert!(loads.is_loading());
+        assert!(!generation.serves(snapshot.hash()), "some of it is missing");
+        generation
+    }
+}
+
+fn tell(name: &str, channel: &str) -> String {
+    format!("{name}:\n    channel: '{channel}'\n    handler: tell\n")
+}
+
+/// The routes and the versions of their plugins, in matching order.
+fn shown(generation: &Generation) -> Vec<(&str, &str, &str)> {
+    let bound = generation.bound();
+    let shown = bound.map(|(route, handler)| {
+        (route.name.as_str(), route.channel.as_str(), handler.manifest().version.as_str())
+    });
+    shown.collect()
+}
+
+const FIRST: &str = "@@VERSION-000001";
+
+/// Routes of `versioned` before, between and behind one of `hostile`.
+async fn first(bench: &Bench) -> Generation {
+    let routes = [route("a", "a", ""), tell("b", "b"), route("c", "c", ""), route("d", "d", "")];
+    bench.put("websocket_routing.yml", routes.concat());
+    bench.put("hostile.wasm", guest("hostile"));
+    bench.put("p.wasm", version(1));
+    bench.prepare(None).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_replaced_keeps_its_routes_where_they_were() {
+    let bench = Bench::new();
+    let first = first(&bench).await;
+    let hostile = first.find("b").unwrap().handler.manifest().version.clone();
+    // One route has gone, one has another channel, and one is new.
+    let routes = [route("a", "a2", ""), tell("b", "b2"), tell("e", "e"), route("f", "f", "")];
+    bench.put("websocket_routing.yml", routes.concat());
+    for file in ["p.wasm", "q.wasm"] {
+        fs::remove_file(bench.root.path().join("p.wasm")).unwrap();
+        bench.put(file, version(2));
+        let next = bench.at_once(&first).await;
+        let expect = [
+            ("a", "a", FIRST),
+            ("b", "b2", &hostile),
+            ("c", "c", FIRST),
+            ("d", "d", FIRST),
+            ("e", "e", &hostile),
+        ];
+        assert_eq!(shown(&next), expect, "{file}");
+        assert!(next.loading()[0].ends_with(file));
+    }
+    let whole = bench.prepare(Some(&first)).await.unwrap();
+    let names: Vec<&str> = shown(&whole).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["a", "b", "e", "f"]);
+    assert!(whole.loading().is_empty());
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_gone_is_not_held_by_others_that_are_loading() {
+    let bench = Bench::new();
+    let first = first(&bench).await;
+    bench.put("websocket_routing.yml", tell("b", "b"));
+    fs::remove_file(bench.root.path().join("p.wasm")).unwrap();
+    bench.put("liar.wasm", guest("liar"));
+    let next = bench.at_once(&first).await;
+    assert_eq!(shown(&next).len(), 1);
+    assert_eq!(next.plugins().len(), 1);
+}
+
+#[tokio::test]
+async fn a_route_whose_handler_may_come_is_left_out() {
+    let bench = Bench::new();
+    let first = first(&bench).await;
+    bench.put("new/websocket_routing.yml", "x:\n    channel: x\n    handler: to_come\n");
+    bench.put("new/liar.wasm", guest("liar"));
+    let next = bench.at_once(&first).await;
+    assert_eq!(shown(&next), shown(&first));
+    assert!(next.is_same(&first), "so nothing has to be served anew");
+}
