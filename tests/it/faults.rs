@@ -215,6 +215,40 @@ async fn memory_stays_bounded_whatever_fails() {
     assert!(growth < 64, "{growth} MiB more after sixteen instances of up to 16 MiB");
 }
 
+/// With `log.format: json`, a fault is one object whose values are of the types that they have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_in_the_json_log_has_fields() {
+    let site = Site::new();
+    let routes = "h.trap: { channel: 'h/trap', handler: { callback: 'trap' } }\n";
+    site.bundle("hostile", routes, &[build::guest("hostile")]);
+    let settings = "log: { format: json }\nrealms: [realm1, shop]\n";
+    let server = Server::configured(site.path(), settings);
+    let mut publisher = joined(&server).await;
+    publish(&mut publisher, "h/trap", json!([])).await.unwrap_err();
+    let log = server.logged("on-publish of handler trap");
+    let lines: Vec<Value> = log.lines().filter_map(|it| serde_json::from_str(it).ok()).collect();
+    let line = |found: &dyn Fn(&Value) -> bool| {
+        let mut lines = lines.iter().filter(|line| found(line));
+        let line = lines.next().unwrap_or_else(|| panic!("no such line in:\n{log}"));
+        assert_eq!(lines.next(), None);
+        line
+    };
+    let fault = line(&|line| line["fields"]["kind"] == "trap");
+    assert_eq!(fault["level"], "ERROR");
+    let fields = &fault["fields"];
+    assert!(fields["message"].as_str().unwrap().contains("this is what I do"), "{fault}");
+    for (field, value) in
+        [("plugin", "hostile"), ("handler", "trap"), ("topic", "h/trap"), ("hook", "on-publish")]
+    {
+        assert_eq!(fields[field], value, "{fault}");
+    }
+    assert!(fields["backtrace"].is_string(), "{fault}");
+    let serving = line(&|line| line["fields"]["message"] == "serving");
+    assert_eq!(serving["fields"]["realms"], json!(["realm1", "shop"]));
+    let ready = line(&|line| line["fields"]["message"] == "a generation is ready");
+    assert!(ready["fields"]["took_ms"].is_u64(), "{ready}");
+}
+
 /// A server with a route to each handler of the hostile guest.
 fn hostile() -> (Site, Server) {
     let site = Site::open();
