@@ -22,6 +22,8 @@ use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
 use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use crate::generation::{Generation, Generations, Routed};
@@ -55,6 +57,8 @@ pub(crate) struct Dispatch {
     faults: Recurring<(String, String)>,
     /// Procedures of clients.
     dealer: Dealer,
+    /// Publications that take long to match run beside one another: one less than workers.
+    slow_matching: Semaphore,
 }
 
 /// What becomes of topics that no route matches.
@@ -79,6 +83,10 @@ pub(crate) struct Accepted {
 /// events, each written to each subscriber by itself.
 const MAX_UNSHARED_WORK: usize = 32_768;
 
+/// Steps of matching patterns for one publication above which the session's next one takes turns
+/// with those of other such sessions: about a tenth of a millisecond.
+const MAX_FAST_MATCHING: usize = 4_096;
+
 impl Dispatch {
     pub(crate) fn new(
         realm: Arc<Realm>,
@@ -90,7 +98,9 @@ impl Dispatch {
         let timers = Timers::default();
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
         let faults = Recurring::default();
-        Self { realm, token, generations, unrouted, allow, timers, faults, dealer }
+        let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
+        Self { realm, token, generations, unrouted, allow, timers, faults, dealer, slow_matching }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -163,7 +173,14 @@ impl Dispatch {
         batch: &mut Batch,
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
+        // Sessions that publish to topics with many patterns leave a worker to all others.
+        let turn = if batch.take_matching() > MAX_FAST_MATCHING {
+            Some(paying(batch, self.slow_matching.acquire()).await)
+        } else {
+            None
+        };
         let accepted = self.deliver(from, publish, id, batch).await;
+        drop(turn);
         // The session's next frame waits for this turn to end, so its events stay in order.
         if batch.work() >= MAX_UNSHARED_WORK {
             batch.flush();

@@ -236,7 +236,7 @@ impl Realm {
             Vec::new()
         } else {
             let (patterns, steps) = subscriptions.patterns(publication.topic);
-            batch.add_work(steps);
+            batch.add_matching(steps);
             patterns.collect()
         };
         let audiences = || exact.into_iter().chain(patterns.iter().copied());

@@ -130,6 +130,8 @@ pub struct Batch {
     overload: Option<Arc<Session>>,
     /// Subscribers and steps of matching that were looked at since the last flush.
     work: usize,
+    /// Of these, steps of the last publication that looked for patterns.
+    matching: usize,
 }
 
 impl Batch {
@@ -138,6 +140,17 @@ impl Batch {
     /// task has kept its thread.
     pub fn work(&self) -> usize {
         self.work
+    }
+
+    /// The steps that the last publication took to look for patterns.
+    pub fn take_matching(&mut self) -> usize {
+        std::mem::take(&mut self.matching)
+    }
+
+    /// Counts the steps of a publication that looked for patterns.
+    pub(crate) fn add_matching(&mut self, steps: usize) {
+        self.matching = steps;
+        self.add_work(steps);
     }
 
     /// Adds to [`work`](Self::work).

@@ -103,6 +103,27 @@ const LIMITS: RealmLimits = RealmLimits { subscriptions: 3, patterns: 2, realm_s
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 #[test]
+fn counts_the_steps_of_matching_patterns() {
+    let realm =
+        limited(RealmLimits { subscriptions: 1_000, patterns: 1_000, realm_subscriptions: 1_000 });
+    let peer = Peer::join(&realm, 1, V2, &["a"]);
+    let mut batch = Batch::default();
+    let mut steps = |topic| {
+        realm.publish(&publication(topic, &Payload::empty(Codec::Json)), &mut batch).unwrap();
+        batch.take_matching()
+    };
+    assert_eq!(steps("a.a.a.a.a.a"), 0, "a realm without patterns");
+    // Each component may be open, but for the last one, which does not match.
+    for mask in 0..32 {
+        let open = |bit: u32| if mask & (1 << bit) == 0 { "" } else { "a" };
+        let uri: Vec<_> = (0..5).map(open).chain(["b"]).collect();
+        peer.subscribe(&realm, &uri.join("."), MatchPolicy::Wildcard);
+    }
+    assert!(steps("a.a.a.a.a.a") > 32, "each of 32 wildcards is followed to its end");
+    assert!(steps("b.b.b.b.b.b") < 32, "most of them are left at their beginning");
+}
+
+#[test]
 fn an_event_reaches_each_subscription_in_its_dialect() {
     let realm = realm();
     let old = Peer::join(&realm, 1, Dialect::V1, &["a"]);
