@@ -251,6 +251,16 @@ async fn every_way_to_fail_has_its_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn subscribe_ends_with_the_route() {
+    let site = Site::open();
+    let server = Server::start(site.path());
+    let mut listening = listen(&["subscribe", "--url", &url(&server), "open/a"]).await;
+    site.remove("open/websocket_routing.yml");
+    let ended = within("the end", listening.0.wait()).await.unwrap();
+    assert_eq!(ended.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_secret_in_a_url_is_not_repeated() {
     for url in ["http://hunter2@x", "ws://user:hunter2@127.0.0.1:1/?ticket=hunter2", "hunter2"] {
         let Answer { err, .. } = run(&["publish", "--url", url, "t"]).await;

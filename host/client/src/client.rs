@@ -188,7 +188,11 @@ impl Client {
 
     async fn join(&mut self, target: &Target) -> Result<(), Failure> {
         let role = |name: &str| (name.to_owned(), Value::Map(Dict::new()));
-        let roles: Dict = ["publisher", "subscriber", "caller"].map(role).into_iter().collect();
+        let mut roles: Dict = ["publisher", "caller"].map(role).into_iter().collect();
+        // A subscription that the server ends is an error and not silence.
+        let features: Dict = [("subscription_revocation", true)].into_iter().collect();
+        let subscriber: Dict = [("features", Value::Map(features))].into_iter().collect();
+        roles.insert("subscriber", Value::Map(subscriber));
         let mut details: Dict = [("roles", roles)].into_iter().collect();
         details.insert("agent", crate::AGENT);
         if let Some(authid) = &target.authid {
