@@ -238,12 +238,12 @@ impl App {
         self.reloader.compiling()
     }
 
-    /// What the last reload came to.
-    /// What is served now.
+    /// The generation that is served.
     pub(crate) fn generations(&self) -> Arc<Generations> {
         self.reloader.generations()
     }
 
+    /// The result of the last reload.
     pub(crate) fn reload_state(&self) -> Arc<ReloadState> {
         self.reloader.state()
     }

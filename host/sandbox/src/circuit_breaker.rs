@@ -118,8 +118,8 @@ enum News {
 /// Circuits of one handler. Sessions that fail can be many; those that failed longest ago are
 /// forgotten first.
 const MAX_CIRCUITS: usize = 256;
-/// Bytes of an IPv6 address that one client is given.
-const IPV6_PREFIX_BYTES: usize = 8;
+/// Bytes of an IPv6 address that one client may have: providers give each customer a /56.
+const IPV6_PREFIX_BYTES: usize = 7;
 
 impl CircuitBreaker {
     pub(crate) fn new(plugin: &str, handler: &str, policy: BreakerPolicy) -> Self {

@@ -49,11 +49,13 @@ impl<'a> ReadAhead<'a> {
         Self { reader, dialogue, caller, call, left: MAX_MESSAGES_PER_CALL }
     }
 
-    /// A call that has not begun is never begun.
+    /// A call that has not begun is never begun. A CANCEL of another call, such as one that a client
+    /// answers, waits for its turn.
     fn cancel_waiting(&mut self, call: RequestId) {
         if !self.reader.remove_call(call) {
             return;
         }
+        self.reader.drop_last();
         let call = CallId::V2(call);
         let (uri, message) = (error_uri::CANCELED, "the call was cancelled before it began");
         let reply = Reply::Error { to: ErrorTo::Call { call: &call }, uri, message };
@@ -80,6 +82,7 @@ impl Future for ReadAhead<'_> {
             this.left -= 1;
             match ready!(this.reader.poll_ahead(this.dialogue, context)) {
                 Foresight::Cancel(cancel) if cancel.request == call => {
+                    this.reader.drop_last();
                     return Poll::Ready(cancel.mode);
                 }
                 Foresight::Cancel(cancel) => this.cancel_waiting(cancel.request),

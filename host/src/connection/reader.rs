@@ -84,8 +84,8 @@ impl Reader {
     }
 
     /// Reads another message ahead, and says what it is about; [`next`](Self::next) gives it in its
-    /// turn. A CANCEL is given at once and does not wait. Not ready where enough messages wait,
-    /// or where no other follows.
+    /// turn, a CANCEL that has been dealt with excepted ([`drop_last`](Self::drop_last)). Not ready
+    /// where enough messages wait, or where no other follows.
     pub(super) fn poll_ahead(
         &mut self,
         dialogue: &wamp::Session,
@@ -102,12 +102,16 @@ impl Reader {
             Some(Err(_)) | None => Foresight::Other,
         };
         let call = match foresight {
-            Foresight::Cancel(_) => return Poll::Ready(foresight),
             Foresight::Call(call) => Some(call),
-            Foresight::Other => None,
+            Foresight::Cancel(_) | Foresight::Other => None,
         };
         self.ahead.push(Waiting { received, call, arrived: Instant::now() });
         Poll::Ready(foresight)
+    }
+
+    /// Takes out the message that was read ahead last.
+    pub(super) fn drop_last(&mut self) {
+        self.ahead.drop_last();
     }
 
     /// Takes out a call that was read ahead. Whether there was one.
@@ -163,6 +167,11 @@ impl Ahead {
         }
         self.arrived = Some(waiting.arrived);
         Some(waiting.received)
+    }
+
+    fn drop_last(&mut self) {
+        let removed = self.waiting.pop_back();
+        self.bytes -= removed.as_ref().map_or(0, Waiting::bytes);
     }
 
     fn remove_call(&mut self, call: RequestId) -> bool {

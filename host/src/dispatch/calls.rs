@@ -11,9 +11,11 @@
 //! A call of a client's procedure is passed on, and its answer comes when it comes; see
 //! [`super::procedures`].
 
-use std::future::pending;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use jackfield_broker::{Batch, CallError, Closing, Session};
@@ -90,8 +92,8 @@ impl Dispatch {
                 match timeout {
                     Some(timeout) if timeout.is_over() => (Err(timeout.refusal()), Vec::new()),
                     timeout => {
-                        let stop = stop(timeout, cancellation);
-                        self.ask(&routed, from, call, stop, tell_at_once, batch).await
+                        let stops = (timeout, pin!(cancellation));
+                        self.ask(&routed, from, call, stops, tell_at_once, batch).await
                     }
                 }
             }
@@ -130,7 +132,10 @@ impl Dispatch {
             None => Err(Refusal::no_procedure(&call.procedure)),
         });
         let (answer, effects) = match procedure {
-            Ok(routed) => self.ask(&routed, from, call, pending(), |_| {}, batch).await,
+            Ok(routed) => {
+                let stops = (None, pin!(NoCancellation));
+                self.ask(&routed, from, call, stops, |_| {}, batch).await
+            }
             Err(refusal) => (Err(refusal), Vec::new()),
         };
         self.apply(&generation, effects, batch).await;
@@ -165,7 +170,7 @@ impl Dispatch {
         routed: &Routed<'_, '_>,
         from: &Session,
         call: &Call,
-        stop: impl Future<Output = Stop> + Send,
+        (timeout, mut cancellation): (Option<Timeout>, Pin<&mut impl Cancellation>),
         tell_at_once: impl FnOnce(&Refusal) + Send,
         batch: &mut Batch,
     ) -> (Result<Payload, Refusal>, Vec<Effect>) {
@@ -181,7 +186,7 @@ impl Dispatch {
         let (outcome, stopped) = tokio::select! {
             biased;
             outcome = &mut hook => (outcome, None),
-            stop = stop => {
+            stop = stop(timeout, cancellation.as_mut()) => {
                 let refusal = stop.refusal();
                 if !has_begun.load(Ordering::Relaxed) {
                     return (Err(refusal), Vec::new());
@@ -189,7 +194,13 @@ impl Dispatch {
                 if stop.is_immediate() {
                     tell_at_once(&refusal);
                 }
-                (hook.await, Some(refusal))
+                // Calls that wait behind it can be cancelled until it has ended.
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = &mut hook => outcome,
+                    never = read_on(cancellation) => match never {},
+                };
+                (outcome, Some(refusal))
             }
         };
         match outcome {
@@ -299,8 +310,32 @@ impl Timeout {
     }
 }
 
+/// Goes on reading ahead after a call was stopped.
+async fn read_on(mut cancellation: Pin<&mut impl Cancellation>) -> Infallible {
+    loop {
+        cancellation.as_mut().await;
+    }
+}
+
+/// A call that cannot be cancelled.
+struct NoCancellation;
+
+impl Future for NoCancellation {
+    type Output = CancelMode;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CancelMode> {
+        Poll::Pending
+    }
+}
+
+impl Cancellation for NoCancellation {
+    fn arrived(&self) -> Option<Instant> {
+        None
+    }
+}
+
 /// Ends when the caller cancels the call, or its time has passed.
-async fn stop(timeout: Option<Timeout>, cancellation: impl Cancellation) -> Stop {
+async fn stop(timeout: Option<Timeout>, cancellation: Pin<&mut impl Cancellation>) -> Stop {
     match timeout {
         Some(timeout) => tokio::select! {
             mode = cancellation => Stop::Canceled(mode),

@@ -240,3 +240,34 @@ async fn a_session_that_ends_during_its_call_leaves_nothing_behind() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancels_calls_behind_one_that_was_stopped_and_still_runs() {
+    let (_site, server) = serve();
+    let mut caller = join(&server, Codec::Json).await;
+    let running = send_call(&mut caller, "sample/wait", &json!({}));
+    runs(&mut caller).await;
+    cancel(&caller, running, "skip");
+    expect_error(&mut caller, running, CANCELED).await;
+    runs(&mut caller).await;
+    release(&server).await;
+    caller.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancels_a_call_of_a_client_while_a_handler_answers_another() {
+    let (_site, server) = serve();
+    let (mut caller, mut other) =
+        (join(&server, Codec::Json).await, join(&server, Codec::Json).await);
+    other.register("open/slow", json!({})).await.unwrap();
+    let waiting = send_call(&mut caller, "open/slow", &json!({}));
+    other.invocation().await;
+    let running = send_call(&mut caller, "sample/wait", &json!({}));
+    runs(&mut caller).await;
+    cancel(&caller, waiting, "killnowait");
+    runs(&mut caller).await;
+    release(&server).await;
+    let result = caller.message().await;
+    assert_eq!((&result[0], &result[1]), (&json!(50), &json!(running)), "{result}");
+    expect_error(&mut caller, waiting, CANCELED).await;
+}

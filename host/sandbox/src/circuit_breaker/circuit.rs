@@ -59,6 +59,9 @@ pub(super) struct Opened {
     pub(super) pause: Duration,
 }
 
+/// Clients that are told apart.
+const MAX_CLIENTS: usize = 64;
+
 impl Circuit {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -90,8 +93,12 @@ impl Circuit {
             self.restart(now);
         }
         self.last_fault = now;
+        let is_new = self.clients.note(from.client, MAX_CLIENTS);
+        if rule.clients > 0 && !is_new {
+            // Each client counts once, however often it fails.
+            return None;
+        }
         self.faults = self.faults.saturating_add(1);
-        self.clients.note(from.client, rule.clients);
         self.sessions.note(from.session, rule.sessions);
         self.topics.note(Some(from.topic), rule.topics);
         let enough = self.clients.are(rule.clients)
@@ -172,13 +179,14 @@ impl Circuit {
 }
 
 impl Distinct {
-    fn note(&mut self, value: Option<u64>, wanted: usize) {
-        if let Some(value) = value
-            && self.0.len() < wanted
-            && !self.0.contains(&value)
-        {
-            self.0.push(value);
-        }
+    /// Whether the value is another one.
+    fn note(&mut self, value: Option<u64>, most: usize) -> bool {
+        let Some(value) = value.filter(|value| self.0.len() < most && !self.0.contains(value))
+        else {
+            return false;
+        };
+        self.0.push(value);
+        true
     }
 
     fn are(&self, wanted: usize) -> bool {
@@ -258,10 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn counts_each_client_once() {
+        let rule = Rule { faults: 3, clients: 3, half: true, ..FIVE };
+        check(rule, "0:f99/a 0:s10 0:f99/b 0:f99/c 0:?0");
+        check(rule, "0:f99/a 0:s3 0:f99/b 0:f99/c 0:?1000");
+    }
+
+    #[test]
     fn needs_faults_of_several_clients() {
-        let rule = Rule { clients: 3, ..FIVE };
+        let rule = Rule { faults: 3, clients: 3, ..FIVE };
         check(rule, "0:f99/a 0:?0 0:f99/b 0:?0 0:f/c 0:?1000");
         // Half open, one client alone cannot open it again.
-        check(rule, "0:f4/a 0:f/b 0:f/c 1000:f9/a 1000:?0 1000:f/b 1000:?0 1000:f/c 1000:?3000");
+        check(
+            rule,
+            "0:f4/a 0:f/b 0:f/c 0:?1000 1000:f9/a 1000:?0 1000:f/b 1000:?0 1000:f/c 1000:?3000",
+        );
     }
 }
