@@ -57,7 +57,7 @@ pub(crate) struct Dispatch {
     faults: Recurring<(String, String)>,
     /// Procedures of clients.
     dealer: Dealer,
-    /// Publications that take long to match run beside one another: one less than workers.
+    /// Permits for publications that take long to match: one less than workers.
     slow_matching: Semaphore,
 }
 
@@ -83,8 +83,8 @@ pub(crate) struct Accepted {
 /// events, each written to each subscriber by itself.
 const MAX_UNSHARED_WORK: usize = 32_768;
 
-/// Steps of matching patterns for one publication above which the session's next one takes turns
-/// with those of other such sessions: about a tenth of a millisecond.
+/// Steps of matching patterns that a session's publications may take on average before they take
+/// turns with those of other such sessions: about a tenth of a millisecond.
 const MAX_FAST_MATCHING: usize = 4_096;
 
 impl Dispatch {
@@ -174,7 +174,7 @@ impl Dispatch {
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
         // Sessions that publish to topics with many patterns leave a worker to all others.
-        let turn = if batch.take_matching() > MAX_FAST_MATCHING {
+        let turn = if batch.is_matching_slow(MAX_FAST_MATCHING) {
             Some(paying(batch, self.slow_matching.acquire()).await)
         } else {
             None

@@ -61,7 +61,7 @@ struct Preparation {
     partial_at: Option<Instant>,
 }
 
-/// What has become of the site.
+/// The result of reading the site again.
 enum Look {
     /// It has to be prepared.
     Changed(Snapshot),
@@ -102,7 +102,7 @@ impl Reloader {
         self.forced.notify_one();
     }
 
-    /// What is being compiled now, the longest first.
+    /// The components that are being compiled, the longest first.
     pub fn compiling(&self) -> Vec<Compiling> {
         self.workshop.sandbox.compiling()
     }
@@ -137,8 +137,8 @@ impl Reloader {
     /// Reloads with every change, and when it is triggered, for ever. `committed` is called after
     /// each new generation has begun to serve, with the one before and the new one.
     ///
-    /// What takes long is waited for here, and a change ends the wait: loading plugins. What comes
-    /// after that, reading the routes and configuring plugins, is short and not interrupted.
+    /// Loading plugins takes long; it is waited for here, and a change ends the wait. Reading the
+    /// routes and configuring plugins is short, and not interrupted.
     pub async fn run<F>(&self, committed: F)
     where
         F: Fn(Arc<Generation>, Arc<Generation>),

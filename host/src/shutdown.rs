@@ -32,7 +32,7 @@ const MEANINGLESS: [Signal; 8] = [
     Signal::XFSZ,
 ];
 
-/// What the operator or the supervisor wants, by signals.
+/// The signals of the operator or the supervisor.
 pub struct Signals {
     /// Receives SIGHUP. One that came before anything waits for it is kept.
     pub(crate) hangup: tokio::signal::unix::Signal,
@@ -84,7 +84,7 @@ impl Stop {
         let _requested = self.0.clone().wait_for(|&requested| requested).await.is_ok();
     }
 
-    /// What the future comes to. None if the process is to end before; the future is dropped then.
+    /// The result of the future. None if the process is to end before; the future is dropped then.
     pub(crate) async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

@@ -130,9 +130,12 @@ pub struct Batch {
     overload: Option<Arc<Session>>,
     /// Subscribers and steps of matching that were looked at since the last flush.
     work: usize,
-    /// Of these, steps of the last publication that looked for patterns.
+    /// Steps that publications took to look for patterns beyond their allowance.
     matching: usize,
 }
+
+/// Fast publications after which a session that was slow is fast again, at most.
+const MAX_SLOW_MATCHINGS: usize = 64;
 
 impl Batch {
     /// Counts the subscribers that publications looked at since the last flush, whether they
@@ -142,14 +145,17 @@ impl Batch {
         self.work
     }
 
-    /// The steps that the last publication took to look for patterns.
-    pub fn take_matching(&mut self) -> usize {
-        std::mem::take(&mut self.matching)
+    /// Whether the publications so far have taken more steps to look for patterns than `allowance`
+    /// each. Asked once before each publication, so that one to a topic without patterns does not
+    /// hide the ones beside it.
+    pub fn is_matching_slow(&mut self, allowance: usize) -> bool {
+        self.matching = self.matching.saturating_sub(allowance).min(allowance * MAX_SLOW_MATCHINGS);
+        self.matching > 0
     }
 
     /// Counts the steps of a publication that looked for patterns.
     pub(crate) fn add_matching(&mut self, steps: usize) {
-        self.matching = steps;
+        self.matching = self.matching.saturating_add(steps);
         self.add_work(steps);
     }
 

@@ -107,6 +107,8 @@ struct Circuits {
     opened: u64,
     /// To be logged when the lock is given back.
     news: Vec<News>,
+    /// When old circuits are looked for again.
+    next_look: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,8 @@ enum News {
 /// Circuits of one handler. Sessions that fail can be many; those that failed longest ago are
 /// forgotten first.
 const MAX_CIRCUITS: usize = 256;
+/// The time between two looks for circuits that can be forgotten.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of an IPv6 address that one client may have: providers give each customer a /56.
 const IPV6_PREFIX_BYTES: usize = 7;
 
@@ -215,7 +219,7 @@ impl CircuitBreaker {
         self.finish(circuits);
     }
 
-    /// What is open now.
+    /// The circuits that are open or half open.
     pub(crate) fn status(&self, now: Instant) -> CircuitStatus {
         let mut circuits = self.lock();
         circuits.forget(now, self.policy.window);
@@ -254,7 +258,8 @@ impl CircuitBreaker {
     /// The sessions that are one client: those of a user, or the anonymous ones of an address.
     fn client(&self, caller: &Caller<'_>) -> u64 {
         match caller.anonymous_from {
-            None => self.hasher.hash_one(("user", caller.authid)),
+            // A token of the API may have the name of a user.
+            None => self.hasher.hash_one((caller.authmethod, caller.authid)),
             Some(IpAddr::V4(address)) => self.hasher.hash_one(address.octets()),
             Some(IpAddr::V6(address)) => {
                 let octets = address.octets();
@@ -275,7 +280,13 @@ impl CircuitBreaker {
         let Self { plugin, handler, policy, .. } = self;
         for news in news {
             match news {
-                News::Opened { name, opened: Opened { faults, pause } } => warn!(
+                News::Opened { name, opened: Opened { again: true, pause, .. } } => warn!(
+                    plugin,
+                    handler,
+                    "circuit breaker opened again for {name}: calls fail after the pause, too; \
+                     they are refused for {pause:?}"
+                ),
+                News::Opened { name, opened: Opened { faults, pause, .. } } => warn!(
                     plugin,
                     handler,
                     "circuit breaker opened for {name}: {faults} faults within {:?}; calls are \
@@ -303,8 +314,13 @@ impl Circuits {
         self.by_subject.entry(subject).or_insert_with(|| Circuit::new(now))
     }
 
-    /// Closes and removes circuits without a fault for long enough.
+    /// Closes and removes circuits without a fault for long enough. Looks once in a while: calls
+    /// would pay for each look.
     fn forget(&mut self, now: Instant, window: Duration) {
+        if self.next_look.is_some_and(|at| now < at) {
+            return;
+        }
+        self.next_look = Some(now + LOOK_INTERVAL);
         let is_old = |circuit: &Circuit| circuit.is_forgotten(now, window);
         let old = self.by_subject.iter().filter(|(_, it)| is_old(it)).map(|(subject, _)| *subject);
         for subject in old.collect::<Vec<_>>() {

@@ -56,7 +56,7 @@ pub(crate) struct Meter {
     excess: AtomicU32,
 }
 
-/// A call waited for longer than [`MAX_WAIT`].
+/// A call gets no turn within [`MAX_WAIT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooBusy;
 
@@ -141,6 +141,8 @@ impl Meter {
         if self.ticks.load(Ordering::Relaxed) != 0 {
             self.ticks.store(0, Ordering::Relaxed);
             self.was_interrupted.store(false, Ordering::Relaxed);
+        }
+        if self.waited.load(Ordering::Relaxed) != 0 {
             self.waited.store(0, Ordering::Relaxed);
         }
         let excess = self.excess.load(Ordering::Relaxed);
@@ -191,6 +193,10 @@ impl Meter {
             return Ok(Some(turn));
         }
         let left = MAX_WAIT.saturating_sub(self.waited());
+        if in_debt.is_some_and(|debt| debt >= left) {
+            // A wait in vain would keep the lane from all others.
+            return Err(TooBusy);
+        }
         let wait = async {
             if let Some(debt) = in_debt {
                 sleep(debt).await;
@@ -206,20 +212,54 @@ impl Meter {
 }
 
 #[cfg(test)]
+impl Meter {
+    /// A lane's that serves clients, of a plugin with a budget of its own.
+    pub(crate) fn serving(turns: &Turns) -> Self {
+        let meter = Self::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())));
+        meter.end_exemption();
+        meter
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn meter(turns: &Turns) -> Meter {
-        let meter = Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())));
+    #[tokio::test]
+    async fn begins_each_call_with_a_whole_wait() {
+        let turns = Turns::new(2);
+        let meter = Meter::serving(&turns);
+        // The lane is slow, and its next call waits and ends before a tick meets it.
+        (0..10).for_each(|_| meter.tick());
+        meter.begin();
+        assert!(meter.is_slow());
+        let held = turns.0.acquire().await.unwrap();
+        let (turn, ()) = tokio::join!(meter.turn(), async {
+            tokio::time::sleep(TICK).await;
+            drop(held);
+        });
+        assert!(turn.unwrap().is_some());
+        assert!(meter.waited() >= TICK);
+        meter.begin();
+        assert_eq!(meter.waited(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn refuses_at_once_where_the_debt_is_longer_than_the_wait() {
+        let budget = Arc::new(Budget::new(10, Instant::now()));
+        let meter = Meter::new(Turns::new(2), Arc::clone(&budget));
         meter.end_exemption();
-        meter
+        budget.charge(Duration::from_mins(1), Instant::now());
+        // Ten seconds are owed, and five may be waited.
+        assert_eq!(meter.turn().await.unwrap_err(), TooBusy);
+        assert_eq!(meter.waited(), Duration::ZERO);
     }
 
     #[tokio::test]
     async fn exempts_the_start_of_a_plugin() {
         let turns = Turns::new(2);
         let starting = Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())));
-        let serving = meter(&turns);
+        let serving = Meter::serving(&turns);
         let turn = serving.turn().await.unwrap();
         assert!(turn.is_some());
         // A version that replaces a slow one does not wait for it.
@@ -241,7 +281,7 @@ mod tests {
 
     #[test]
     fn is_slow_from_the_second_tick_on() {
-        let meter = meter(&Turns::new(2));
+        let meter = Meter::serving(&Turns::new(2));
         meter.begin();
         assert!(!meter.is_slow());
         meter.tick();
@@ -254,7 +294,7 @@ mod tests {
 
     #[test]
     fn is_slow_at_once_where_calls_take_long_on_average() {
-        let meter = meter(&Turns::new(2));
+        let meter = Meter::serving(&Turns::new(2));
         // Nine milliseconds each: nine of ten meet a tick.
         for call in 0..10 {
             meter.begin();

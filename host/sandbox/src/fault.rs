@@ -97,11 +97,11 @@ pub enum FaultKind {
     OnHold {
         /// When it is called again.
         until: Instant,
-        /// Whose calls are refused.
+        /// The calls that are refused.
         scope: HoldScope,
     },
-    /// The call waited too long for CPU time, beside other slow calls.
-    #[error("waited {} s for CPU time beside other slow calls", .0.as_secs())]
+    /// The call got no CPU time within this time, beside other slow calls.
+    #[error("got no CPU time within {} s beside other slow calls", .0.as_secs())]
     Busy(Duration),
     /// The plugin offers no handler of this name.
     #[error("has no such handler")]

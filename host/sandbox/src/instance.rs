@@ -233,7 +233,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::cpu::{Budget, Turns};
+    use crate::cpu::Turns;
 
     /// A guest that computes for so many ticks.
     async fn compute(meter: &Meter, ticks: usize, polls: &AtomicUsize) -> wasmtime::Result<()> {
@@ -245,16 +245,10 @@ mod tests {
         Ok(())
     }
 
-    fn meter(turns: &Turns) -> Meter {
-        let meter = Meter::new(turns.clone(), Arc::new(Budget::new(100, Instant::now())));
-        meter.end_exemption();
-        meter
-    }
-
     #[tokio::test]
     async fn slow_calls_run_one_after_another() {
         let turns = Turns::new(2);
-        let (first, second) = (meter(&turns), meter(&turns));
+        let (first, second) = (Meter::serving(&turns), Meter::serving(&turns));
         let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let deadline = Instant::now() + Duration::from_mins(1);
         let run = within(&first, deadline, compute(&first, 20, &polls));
@@ -269,7 +263,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_call_that_waits_for_something_lets_others_run() {
         let turns = Turns::new(2);
-        let (first, second) = (meter(&turns), meter(&turns));
+        let (first, second) = (Meter::serving(&turns), Meter::serving(&turns));
         let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let deadline = Instant::now() + Duration::from_mins(1);
         let done = tokio::sync::Notify::new();

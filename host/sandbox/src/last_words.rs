@@ -8,7 +8,8 @@ const PANICKED: &str = " panicked at ";
 const THREAD: &str = "thread '";
 const NOTE: &str = "note: run with `RUST_BACKTRACE";
 
-/// What is logged line by line, and what the fault quotes: the last panic, or else the last lines.
+/// Splits the text into lines for the log, and the quotation of the fault: the last panic, or else
+/// the last lines.
 pub(crate) fn split(text: &str) -> (&str, &str) {
     let panic = text.rfind(PANICKED).and_then(|at| {
         let start = text.get(..at)?.rfind('\n').map_or(0, |line_break| line_break + 1);

@@ -12,10 +12,10 @@
 //! [`super::procedures`].
 
 use std::convert::Infallible;
+use std::future::{Pending, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use jackfield_broker::{Batch, CallError, Closing, Session};
@@ -39,7 +39,7 @@ pub(crate) trait Cancellation: Future<Output = CancelMode> + Send {
     fn arrived(&self) -> Option<Instant>;
 }
 
-/// Why a caller waits no longer for a handler's answer.
+/// The end of a caller's wait for a handler's answer before there is one.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Canceled(CancelMode),
@@ -133,7 +133,7 @@ impl Dispatch {
         });
         let (answer, effects) = match procedure {
             Ok(routed) => {
-                let stops = (None, pin!(NoCancellation));
+                let stops = (None, pin!(pending()));
                 self.ask(&routed, from, call, stops, |_| {}, batch).await
             }
             Err(refusal) => (Err(refusal), Vec::new()),
@@ -317,18 +317,8 @@ async fn read_on(mut cancellation: Pin<&mut impl Cancellation>) -> Infallible {
     }
 }
 
-/// A call that cannot be cancelled.
-struct NoCancellation;
-
-impl Future for NoCancellation {
-    type Output = CancelMode;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CancelMode> {
-        Poll::Pending
-    }
-}
-
-impl Cancellation for NoCancellation {
+/// Of a call that cannot be cancelled.
+impl Cancellation for Pending<CancelMode> {
     fn arrived(&self) -> Option<Instant> {
         None
     }

@@ -32,8 +32,7 @@ impl Dispatch {
         action: Action,
         session: &Session,
     ) -> bool {
-        let is_mine = |role: &String| session.identity.roles.contains(role);
-        self.listed(routed, action).is_none_or(|roles| roles.iter().any(is_mine))
+        is_among(session, self.listed(routed, action))
     }
 
     /// The sessions that receive the topic's events by a pattern: those that may subscribe to it
@@ -64,4 +63,10 @@ impl Dispatch {
             None => self.allow.roles(action),
         }
     }
+}
+
+/// Whether the session has one of the roles, or needs none.
+pub(super) fn is_among(session: &Session, roles: Option<&[String]>) -> bool {
+    let is_mine = |role: &String| session.identity.roles.contains(role);
+    roles.is_none_or(|roles| roles.iter().any(is_mine))
 }

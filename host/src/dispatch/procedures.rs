@@ -15,6 +15,7 @@ use jackfield_wamp::message::{Register, Unregister};
 use jackfield_wamp::session::{ErrorTo, Request};
 use jackfield_wamp::uri::MatchPolicy;
 
+use super::permission::is_among;
 use super::{Dispatch, Refusal, Unrouted, effects, uris};
 use crate::frame;
 use crate::generation::Generation;
@@ -93,13 +94,11 @@ impl Dispatch {
         if without_route && self.may(None, Action::Register, session) {
             return true;
         }
-        let offered = |roles: Option<&[String]>| {
-            roles.is_none_or(|roles| roles.iter().any(|it| session.identity.roles.contains(it)))
-        };
         generation
             .bound()
             .filter(|(_, handler)| !handler.hooks().contains(Hook::Call))
-            .any(|(route, _)| offered(route.allow.roles_or(&self.allow, Action::Register)))
+            .map(|(route, _)| route.allow.roles_or(&self.allow, Action::Register))
+            .any(|roles| is_among(session, roles))
     }
 
     fn unregister(

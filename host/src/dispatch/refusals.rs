@@ -59,8 +59,8 @@ impl Refusal {
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
     }
 
-    /// A procedure whose handler answers no calls, and that no client has registered. Version 1 is told in the words that its pages
-    /// may know.
+    /// A procedure whose handler answers no calls, and that no client has registered. Version 1 is
+    /// told in the words that its pages may know.
     pub(super) fn not_callable(dialect: Dialect, route: &str) -> Self {
         let message = match dialect {
             Dialect::V1 => {
@@ -160,7 +160,7 @@ impl Refusal {
 }
 
 /// One line for the operator. A fault has cost a request and is a mistake in installed code, so it
-/// is an error; the log's rate limit bounds how often it is told of.
+/// is an error; the log's rate limit bounds the number of lines.
 fn log_fault(fault: &Fault) {
     let Fault { plugin, kind, backtrace, .. } = fault;
     let (kind, backtrace) = (kind.label(), backtrace.as_deref());

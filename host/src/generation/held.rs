@@ -1,8 +1,8 @@
-//! What goes on being served of the previous generation while the successor of a plugin is loading:
-//! its routes as they were, with its instances.
+//! The part of the previous generation that stays while the successor of a plugin is loading: the
+//! plugin's routes as they were, with its instances.
 //!
-//! Which plugin succeeds which, routes say: the file has the same name, or a route asks for a handler
-//! that the old one has and no other plugin.
+//! A file succeeds a plugin if it has the same name, or if a route asks for a handler that the old
+//! plugin has and no other.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ pub(super) struct Held<'g> {
     routes: Vec<(&'g Route, Option<&'g BoundHandler>)>,
 }
 
-/// What serves a route.
+/// The plugin that serves a route.
 pub(super) enum Provider {
     /// The plugin at this position among those that are loaded.
     Loaded(usize),

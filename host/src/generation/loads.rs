@@ -21,11 +21,10 @@ use super::Generation;
 use super::prepare::{Workshop, explain, running};
 use super::problem::Problem;
 
-/// How often compilers that take long are looked at.
+/// The time between two looks for compilers that take long.
 const TICK: Duration = Duration::from_secs(1);
-/// After how long a compiler is told of for the first time; then each time it has taken twice as
-/// long.
-const TOLD_AFTER: Duration = Duration::from_secs(5);
+/// The age at which a compiler is logged for the first time; then each time its age has doubled.
+const LOGGED_AFTER: Duration = Duration::from_secs(5);
 
 /// The plugins that are being loaded, and those that have been and are not in use yet.
 pub struct Loads {
@@ -42,7 +41,7 @@ enum Load {
     Ended(Result<Plugin, Problem>),
 }
 
-/// What there is of a component.
+/// The state of a component.
 pub(super) enum Loaded {
     Plugin(Plugin),
     Broken(Problem),
@@ -87,8 +86,8 @@ impl Loads {
         self.by_file.values().any(|load| matches!(load, Load::Running(_)))
     }
 
-    /// Waits until one more has been loaded; for ever if none is. The log is told of compilers that
-    /// take long. It may be dropped and called again without losing anything.
+    /// Waits until one more has been loaded; for ever if none is. Logs compilers that take
+    /// long. It may be dropped and called again without losing anything.
     pub async fn next(&mut self) {
         while self.is_loading() {
             tokio::select! {
@@ -104,7 +103,7 @@ impl Loads {
         std::future::pending::<()>().await;
     }
 
-    /// What there is of a component of the snapshot that is followed.
+    /// The state of a component of the snapshot that is followed.
     pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
         if let Some(running) = running(file, current) {
             return Loaded::Plugin(running.plugin.clone());
@@ -151,7 +150,7 @@ async fn load_with_policy(file: &PluginFile, workshop: &Workshop) -> Result<Plug
     if *policy == first { Ok(plugin) } else { load(policy.clone()).await }
 }
 
-/// When each compiler is told of next.
+/// The age at which each compiler is logged next.
 #[derive(Default)]
 struct Progress {
     due: HashMap<(String, Instant), Duration>,
@@ -169,7 +168,7 @@ impl Progress {
         let mut texts = Vec::new();
         for Compiling { file, since } in compiling {
             let took = now.saturating_duration_since(*since);
-            let mut due = before.remove(&(file.clone(), *since)).unwrap_or(TOLD_AFTER);
+            let mut due = before.remove(&(file.clone(), *since)).unwrap_or(LOGGED_AFTER);
             if took >= due {
                 let file = Untrusted::new(file);
                 texts.push(format!("still compiling {file}, {} s", took.as_secs()));
@@ -199,8 +198,8 @@ mod tests {
         at(11, &["still compiling a.wasm, 11 s"]);
         at(21, &[]);
         at(22, &["still compiling a.wasm, 22 s"]);
-        let later = [Compiling { file: "a.wasm".to_owned(), since: since + TOLD_AFTER }];
-        assert_eq!(progress.due(&later, since + TOLD_AFTER * 2), ["still compiling a.wasm, 5 s"]);
+        let later = [Compiling { file: "a.wasm".to_owned(), since: since + LOGGED_AFTER }];
+        assert_eq!(progress.due(&later, since + LOGGED_AFTER * 2), ["still compiling a.wasm, 5 s"]);
         assert_eq!(progress.due.len(), 1);
     }
 }

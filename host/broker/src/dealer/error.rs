@@ -14,16 +14,16 @@ pub(super) const MAX_CALL_ID_BYTES: usize = 255;
 /// Calls that one callee may have to answer. When it leaves, the callers are told under one lock.
 pub(super) const MAX_CALLS_PER_CALLEE: usize = 10_000;
 
-/// Why a session cannot give up a registration.
+/// A session has no such registration to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has no such registration")]
 pub struct UnregisterError;
 
-/// Why a call reaches nobody.
+/// A call that reaches no callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Nobody has registered the procedure.
-    #[error("nobody has registered the procedure")]
+    /// No callee has registered the procedure.
+    #[error("no callee has registered the procedure")]
     NoSuchProcedure,
     /// The caller has given the call the id of one that it waits for.
     #[error("another call of the same request id waits for its answer")]
@@ -38,7 +38,7 @@ pub enum CallError {
     #[error("maximum open calls of the session reached ({MOST_CALLS})")]
     TooMany,
     /// All sessions together wait for as many calls as may.
-    #[error("{MAX_CALLS_OF_ALL} calls of the realm wait for an answer, as many as may")]
+    #[error("maximum open calls of the realm reached ({MAX_CALLS_OF_ALL})")]
     TooManyOfAll,
     /// The callee has as many calls to answer as one may.
     #[error("maximum open calls of the callee reached ({MAX_CALLS_PER_CALLEE})")]

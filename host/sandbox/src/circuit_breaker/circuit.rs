@@ -29,7 +29,7 @@ struct Pause {
     length: Duration,
 }
 
-/// Different values, as many as are asked for.
+/// Distinct values, up to a maximum.
 #[derive(Debug, Default)]
 struct Distinct(Vec<u64>);
 
@@ -57,6 +57,8 @@ pub(super) struct Rule {
 pub(super) struct Opened {
     pub(super) faults: u32,
     pub(super) pause: Duration,
+    /// Whether it was half open before.
+    pub(super) again: bool,
 }
 
 /// Clients that are told apart.
@@ -111,10 +113,10 @@ impl Circuit {
         }
         let length = self.opened.map_or(policy.pause, |last| last.length.saturating_mul(2));
         let length = length.min(policy.max_pause);
-        let faults = self.faults;
+        let (faults, again) = (self.faults, self.opened.is_some());
         self.opened = Some(Pause { until: now + length, length });
         self.restart(now);
-        Some(Opened { faults, pause: length })
+        Some(Opened { faults, pause: length, again })
     }
 
     /// Counts a success.
@@ -198,8 +200,8 @@ impl Distinct {
 mod tests {
     use super::*;
 
-    /// Runs a script of `time:event` in milliseconds: `f` a fault (`f4`: four of them), `s` a success, `?` a
-    /// question whose answer is the next number, the end of the pause, 0 for none; a letter after
+    /// Runs a script of `time:event` in milliseconds: `f` a fault (`f4`: four of them), `s` a success,
+    /// `?` a question whose answer is the next number, the end of the pause, 0 for none; a letter after
     /// `/` is the client that the faults come from.
     fn check(rule: Rule, script: &str) {
         let start = Instant::now();
@@ -250,6 +252,19 @@ mod tests {
             FIVE,
             "0:f5 1000:f 3000:f 7000:f 15000:f 31000:f 63000:f 63000:?123000 123000:f 123000:?183000",
         );
+    }
+
+    #[test]
+    fn tells_the_first_opening_from_further_ones() {
+        let (now, policy) = (Instant::now(), BreakerPolicy::default());
+        let from = Sources { client: Some(1), session: Some(1), topic: 1 };
+        let mut circuit = Circuit::new(now);
+        let opened: Vec<_> =
+            (0..5).filter_map(|_| circuit.fault(now, from, FIVE, &policy)).collect();
+        let pause = policy.pause;
+        assert_eq!(opened, [Opened { faults: 5, pause, again: false }]);
+        let opened = circuit.fault(now + pause, from, FIVE, &policy);
+        assert_eq!(opened, Some(Opened { faults: 1, pause: pause * 2, again: true }));
     }
 
     #[test]

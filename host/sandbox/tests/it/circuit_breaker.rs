@@ -187,3 +187,16 @@ async fn refuses_nothing_where_it_is_disabled() {
         assert_eq!(scope(&lanes, ANN).await, None);
     }
 }
+
+#[tokio::test]
+async fn tells_a_token_from_a_user_of_the_same_name() {
+    let lanes = hostile(&sandbox(), policy(), &["trap"]).await;
+    let mut faults = 0;
+    while scope(&lanes, From { session: faults / 4, ..ANN }).await.is_none() {
+        faults += 1;
+    }
+    let mut request = request("trap", &[]);
+    request.session = request.session.map(|caller| Caller { authmethod: "token", ..caller });
+    let outcome = lanes.of(ANN.topic).on_publish(&request, "[]", "{}").await;
+    assert_eq!(kind(outcome).label(), "trap");
+}

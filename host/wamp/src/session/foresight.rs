@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 use crate::id::RequestId;
 use crate::message::{Cancel, Kind, Message, Requested, requested};
 
-/// What a frame is about, as far as it matters before its turn.
+/// The subject of a frame, as far as it matters before its turn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Foresight {
     /// A call is given up.
@@ -20,7 +20,7 @@ pub enum Foresight {
 }
 
 impl Session {
-    /// What the frame is about.
+    /// The subject of the frame.
     pub fn foresee(&self, frame: Frame) -> Foresight {
         let Dialect::V2(codec) = self.dialect else { return Foresight::Other };
         let bytes = match frame {
