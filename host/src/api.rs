@@ -27,13 +27,13 @@ use crate::http::Answer;
 
 mod body;
 mod call;
+mod idempotency;
 mod problem;
 mod publish;
-mod repeats;
 mod tokens;
 
+use idempotency::{Claim, Repeats};
 use problem::Problem;
-use repeats::{Claim, Repeats};
 use tokens::{Token, Tokens};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -45,7 +45,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const MAX_LOGGED_BYTES: usize = 128;
 
 /// Bytes of the longest key that tells repeated requests.
-const LONGEST_KEY: usize = 255;
+const MAX_KEY_BYTES: usize = 255;
 
 /// The API of a server that has one.
 pub(crate) struct Api {
@@ -226,9 +226,9 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Problem> {
 fn repeat_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match key.to_str() {
-        Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => {
-            let message = format!("an Idempotency-Key has 1 to {LONGEST_KEY} ASCII characters");
+            let message = format!("an Idempotency-Key has 1 to {MAX_KEY_BYTES} ASCII characters");
             Err(Problem::bad_request(error_uri::INVALID_ARGUMENT, message))
         }
     }

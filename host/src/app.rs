@@ -13,19 +13,19 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::admission::Admission;
 use crate::api::Api;
 use crate::config::{Config, ConfigError, Limits};
 use crate::dispatch::Dispatch;
 use crate::frame::framing;
-use crate::gate::Gate;
+use crate::generation::CurrentGeneration;
 use crate::generation::Generation;
-use crate::generation::Generations;
 use crate::http::Demo;
 use crate::log::list;
 use crate::reload::{ReloadState, Reloader};
 use crate::shutdown::Signals;
 use crate::site::Site;
-use crate::wire::Crowd;
+use crate::transport::ConnectionTotals;
 use crate::{listener, open_files, shutdown};
 
 /// A running server.
@@ -38,12 +38,12 @@ pub(crate) struct App {
     /// By name; what the sandbox calls a realm is its place in the configuration.
     realms: HashMap<String, Arc<Dispatch>>,
     default_realm: Arc<Dispatch>,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Admission,
     reloader: Arc<Reloader>,
     /// What the instances of all plugins hold together.
     pub(crate) instance_memory: InstanceMemory,
     /// What all connections hold together.
-    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) totals: Arc<ConnectionTotals>,
     stopping: watch::Sender<bool>,
 }
 
@@ -105,7 +105,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let Signals { mut hangup, stop } = signals;
     let api = Api::new(&config)?;
-    let gate = Gate::open(config.entrance.clone(), &config.auth)?;
+    let gate = Admission::open(config.entrance.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let instance_memory = sandbox.memory();
@@ -129,7 +129,10 @@ pub async fn serve(
         gate,
         reloader: Arc::clone(&reloader),
         instance_memory,
-        crowd: Crowd::new(config.limits.outbox_total_bytes, config.limits.incomplete_bytes),
+        totals: ConnectionTotals::new(
+            config.limits.outbox_total_bytes,
+            config.limits.incomplete_bytes,
+        ),
         stopping: watch::Sender::new(false),
         api,
         demo,
@@ -239,7 +242,7 @@ impl App {
     }
 
     /// The generation that is served.
-    pub(crate) fn generations(&self) -> Arc<Generations> {
+    pub(crate) fn generations(&self) -> Arc<CurrentGeneration> {
         self.reloader.generations()
     }
 

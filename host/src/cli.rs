@@ -11,7 +11,7 @@ pub mod bench;
 pub mod call;
 pub mod check;
 mod compile;
-mod judge;
+mod inspect;
 pub mod maintenance;
 pub mod match_topic;
 pub mod publish;

@@ -9,21 +9,21 @@
 
 pub mod api;
 mod bytes;
+mod de;
+mod duration;
 mod entrance;
 mod error;
-mod file;
-mod mistake;
 pub(crate) mod oro;
 mod overrides;
-mod reader;
-mod ready;
+mod preflight;
+mod redact;
 mod references;
+mod schema;
+mod setting_error;
 mod settings;
 mod sources;
-mod span;
-mod together;
-mod tree;
-mod wrong;
+mod validate;
+mod value;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,7 +42,7 @@ pub use api::Api;
 pub(crate) use entrance::Entrance;
 pub use error::ConfigError;
 pub use overrides::Override;
-pub use ready::Readiness;
+pub use preflight::Preflight;
 pub use settings::Settings;
 pub use sources::Sources;
 
@@ -213,7 +213,7 @@ impl Config {
 
 /// A span of time as the settings have it, for options that are written the same way.
 pub(crate) fn span(text: &str) -> Option<Duration> {
-    span::parse(text).map(|span| span.0)
+    duration::parse(text).map(|span| span.0)
 }
 
 /// Where to listen, as it is written.

@@ -3,7 +3,7 @@
 //!
 //! Called by [`crate::listener`] for each accepted socket; it begins in [`opening`] and ends in
 //! [`farewell`]. What a request means is decided in [`crate::dispatch`]; how bytes reach the
-//! socket, in [`crate::wire`].
+//! socket, in [`crate::transport`].
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_auth::Authenticated;
-use jackfield_broker::{Batch, Closing, Features};
+use jackfield_broker::{CloseReason, Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::session::{self as wamp, Frame, Input};
@@ -24,21 +24,21 @@ use crate::app::App;
 use crate::backpressure::wait_for_room;
 use crate::dispatch::Dispatch;
 use crate::listener::Place;
-use crate::wire::Wire;
+use crate::transport::WebSocketTransport;
 use crate::{frame, shutdown};
 
+mod accept;
 mod cancel;
+mod close;
 mod expiry;
-mod farewell;
-mod joining;
 mod keepalive;
 mod member;
-mod opening;
 mod reader;
+mod session_setup;
 
 use cancel::ReadAhead;
+use close::CloseAction;
 use expiry::Expiry;
-use farewell::Ending;
 use keepalive::{Due, Keepalive};
 use member::Member;
 use reader::{Reader, Received};
@@ -55,8 +55,12 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// A task is as large as its largest state for as long as it lives, and most connections are idle
 /// most of the time: what is large and short (opening, farewells, calls into wasm) is boxed where
 /// it begins.
-pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, place: &Place) -> Result<(), Ended> {
-    match Box::pin(opening::open(app, stream, place)).await? {
+pub(crate) async fn serve(
+    app: Arc<App>,
+    stream: TcpStream,
+    place: &Place,
+) -> Result<(), DisconnectReason> {
+    match Box::pin(accept::open(app, stream, place)).await? {
         Some(mut connection) => connection.run().await,
         None => Ok(()),
     }
@@ -64,7 +68,7 @@ pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, place: &Place) -> Re
 
 /// Why a connection ended, other than by the client's own wish.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Ended {
+pub(crate) enum DisconnectReason {
     /// The HTTP request was refused.
     #[error("the handshake failed: {0}")]
     Handshake(String),
@@ -79,18 +83,20 @@ pub(crate) enum Ended {
     Refused(String),
     /// The router ended it.
     #[error("closed by the router: {reason}: {message}", reason = .0.reason, message = .0.message)]
-    Closed(Closing),
+    Closed(CloseReason),
     /// The transport failed, or the client stopped answering.
     #[error("connection lost: {0}")]
     Lost(String),
 }
 
-impl Ended {
+impl DisconnectReason {
     /// Tells the operator what they may have to act on; the rest, which is ordinary, is for those
     /// who debug. The log bounds how many lines of a kind clients can cause ([`crate::log`]).
     pub(crate) fn log(&self) {
         match self {
-            Self::Closed(closing) if closing.reason == Closing::SLOW_SUBSCRIBER => warn!("{self}"),
+            Self::Closed(closing) if closing.reason == CloseReason::SLOW_SUBSCRIBER => {
+                warn!("{self}")
+            }
             // Clients are not told why they are refused; the operator can say.
             Self::Denied(_) => warn!("{self}"),
             Self::Handshake(_)
@@ -105,12 +111,12 @@ impl Ended {
 /// An upgraded connection.
 struct Connection {
     app: Arc<App>,
-    wire: Arc<Wire>,
+    wire: Arc<WebSocketTransport>,
     reader: Reader,
     /// Whose it is, behind a proxy as the proxy says.
     client: IpAddr,
     /// The dialogue in WAMP.
-    dialogue: wamp::Session,
+    dialogue: wamp::Protocol,
     /// Whom the handshake has proven the client to be, until it opens a session.
     proven: Option<Box<Authenticated>>,
     /// Whether a session is opened for those alone who prove who they are.
@@ -124,7 +130,7 @@ struct Connection {
     /// Until when it has to be welcome.
     opened_by: Instant,
     /// Whom its messages have reached and who is not flushed yet.
-    batch: Batch,
+    batch: PendingFlushes,
     keepalive: Keepalive,
 }
 
@@ -141,17 +147,17 @@ struct Asked {
 /// What one turn of the loop is about.
 enum Turn {
     Message(Message),
-    Ending(Ending),
+    CloseAction(CloseAction),
 }
 
 impl Connection {
-    async fn run(&mut self) -> Result<(), Ended> {
+    async fn run(&mut self) -> Result<(), DisconnectReason> {
         let ending = self.converse().await;
         Box::pin(self.end(ending)).await
     }
 
     /// Handles message after message, each to its end before the next is decoded.
-    async fn converse(&mut self) -> Ending {
+    async fn converse(&mut self) -> CloseAction {
         let (mut messages, mut bytes) = (0, 0);
         loop {
             let is_full = messages >= BATCH_MESSAGES || bytes >= BATCH_BYTES;
@@ -165,7 +171,7 @@ impl Connection {
             };
             let message = match turn {
                 Turn::Message(message) => message,
-                Turn::Ending(ending) => return ending,
+                Turn::CloseAction(ending) => return ending,
             };
             messages += 1;
             bytes += message.len();
@@ -186,7 +192,7 @@ impl Connection {
     }
 
     /// A frame of WebSocket's own; tungstenite has answered it.
-    async fn control(&mut self, message: &Message) -> Option<Ending> {
+    async fn control(&mut self, message: &Message) -> Option<CloseAction> {
         match message {
             Message::Pong(_) => self.keepalive.answered(),
             // A client that pings and reads no pong is read no further, either.
@@ -200,7 +206,7 @@ impl Connection {
 
     /// Reads nothing while what this client has caused waits to be read: by itself, until it has
     /// read it; by others, for a bounded time. Everything else of the connection goes on.
-    async fn slow_down(&mut self) -> Option<Ending> {
+    async fn slow_down(&mut self) -> Option<CloseAction> {
         self.batch.flush();
         let own = self.member.as_ref().map(|member| member.session.id);
         let mut others = self.batch.take_crowded();
@@ -209,14 +215,14 @@ impl Connection {
         let mut wait_for_others = true;
         while wait_for_others || self.wire.outbox().pressure().waits {
             if let Some(closing) = self.wire.outbox().closing() {
-                return Some(Ending::Closing(closing));
+                return Some(CloseAction::CloseReason(closing));
             }
             tokio::select! {
                 () = &mut others, if wait_for_others => wait_for_others = false,
                 () = self.wire.attention() => {}
-                () = self.expiry.reached() => return Some(Ending::Closing(expiry::closing())),
+                () = self.expiry.reached() => return Some(CloseAction::CloseReason(expiry::closing())),
                 result = self.wire.unblocked() => if let Err(error) = result {
-                    return Some(Ending::Lost(error.to_string()));
+                    return Some(CloseAction::Lost(error.to_string()));
                 },
                 due = self.keepalive.due(&self.wire) => match due {
                     Due::Ping => self.wire.send(frame::ping()),
@@ -233,29 +239,29 @@ impl Connection {
     async fn turn(&mut self) -> Turn {
         loop {
             if let Some(closing) = self.wire.outbox().closing() {
-                return Turn::Ending(Ending::Closing(closing));
+                return Turn::CloseAction(CloseAction::CloseReason(closing));
             }
             tokio::select! {
                 received = self.reader.next() => return received.into(),
                 () = self.wire.attention() => {}
                 // A member is told through its session; see `shutdown`.
                 closing = unopened(&self.app, self.opened_by), if self.member.is_none() => {
-                    return Turn::Ending(Ending::Closing(closing));
+                    return Turn::CloseAction(CloseAction::CloseReason(closing));
                 }
                 () = self.expiry.reached() => {
-                    return Turn::Ending(Ending::Closing(expiry::closing()));
+                    return Turn::CloseAction(CloseAction::CloseReason(expiry::closing()));
                 }
                 result = self.wire.unblocked() => if let Err(error) = result {
-                    return Turn::Ending(Ending::Lost(error.to_string()));
+                    return Turn::CloseAction(CloseAction::Lost(error.to_string()));
                 },
                 due = self.keepalive.due(&self.wire) => match due {
                     Due::Ping => self.wire.send(frame::ping()),
                     Due::Silence if self.may_be_silent() => {}
                     Due::Silence => {
                         let message = "the client does not answer pings".to_owned();
-                        return Turn::Ending(Ending::Lost(message));
+                        return Turn::CloseAction(CloseAction::Lost(message));
                     }
-                    Due::Stall => return Turn::Ending(self.stalled()),
+                    Due::Stall => return Turn::CloseAction(self.stalled()),
                 },
             }
         }
@@ -271,13 +277,13 @@ impl Connection {
             && !dispatch.realm().is_subscribed(session.id)
     }
 
-    fn stalled(&self) -> Ending {
+    fn stalled(&self) -> CloseAction {
         let timeout = self.keepalive.timeout().as_millis();
-        Ending::Lost(format!("the client has read nothing for {timeout} ms"))
+        CloseAction::Lost(format!("the client has read nothing for {timeout} ms"))
     }
 
     /// One WAMP message. Returns how the connection is to end, if it is.
-    async fn handle(&mut self, frame: Frame) -> Option<Ending> {
+    async fn handle(&mut self, frame: Frame) -> Option<CloseAction> {
         match self.dialogue.receive(frame) {
             Input::Request(request) => {
                 let Self { member, reader, dialogue, batch, .. } = self;
@@ -298,11 +304,11 @@ impl Connection {
             }
             Input::Nothing => None,
             Input::Goodbye { reply, .. } => {
-                Some(Ending::Goodbye(reply.map(|reply| self.wrap(&reply))))
+                Some(CloseAction::Goodbye(reply.map(|reply| self.wrap(&reply))))
             }
             Input::Violation { message, farewell } => {
                 let farewell = farewell.map(|farewell| self.wrap(&farewell));
-                Some(Ending::Violation { message, farewell })
+                Some(CloseAction::Violation { message, farewell })
             }
         }
     }
@@ -317,17 +323,17 @@ impl From<Received> for Turn {
         match received {
             // A close is answered by tungstenite when it is polled again, and then the stream ends.
             Some(Ok(message)) => Self::Message(message),
-            Some(Err(error)) => Self::Ending(Ending::Failed(error)),
-            None => Self::Ending(Ending::Parted),
+            Some(Err(error)) => Self::CloseAction(CloseAction::Failed(error)),
+            None => Self::CloseAction(CloseAction::Parted),
         }
     }
 }
 
 /// Waits until a connection that has no session yet has to end.
-async fn unopened(app: &App, opened_by: Instant) -> Closing {
+async fn unopened(app: &App, opened_by: Instant) -> CloseReason {
     tokio::select! {
         () = app.stopping() => shutdown::closing(),
-        () = sleep_until(opened_by) => Closing {
+        () = sleep_until(opened_by) => CloseReason {
             reason: error_uri::TIMEOUT.to_owned(),
             message: "no session was opened in time".to_owned(),
         },

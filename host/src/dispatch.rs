@@ -12,7 +12,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, Dealer, Publication, Realm, Session};
+use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{
     Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
@@ -26,18 +26,18 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use crate::generation::{Generation, Generations, Routed};
-use crate::recurring::Recurring;
+use crate::generation::{CurrentGeneration, Generation, RouteMatch};
+use crate::log::backoff::Backoff;
 use crate::timers::{Start, Timers};
 use crate::{frame, ids};
 
+mod authorize;
 mod calls;
 mod effects;
-mod leaving;
-mod permission;
 mod procedures;
 mod refusals;
-mod ticks;
+mod timer_hooks;
+mod unsubscribe;
 mod uris;
 
 pub(crate) use calls::Cancellation;
@@ -48,13 +48,13 @@ pub(crate) struct Dispatch {
     realm: Arc<Realm>,
     /// The realm as the sandbox knows it.
     token: jackfield_sandbox::Realm,
-    generations: Arc<Generations>,
+    generations: Arc<CurrentGeneration>,
     unrouted: Unrouted,
     /// Who may do what where no route says so.
     allow: Allow,
     timers: Timers,
     /// Faults of timers, by handler and kind: a timer that fails does so again and again.
-    faults: Recurring<(String, String)>,
+    faults: Backoff<(String, String)>,
     /// Procedures of clients.
     dealer: Dealer,
     /// Permits for publications that take long to match: one less than workers.
@@ -91,13 +91,13 @@ impl Dispatch {
     pub(crate) fn new(
         realm: Arc<Realm>,
         token: jackfield_sandbox::Realm,
-        generations: Arc<Generations>,
+        generations: Arc<CurrentGeneration>,
         unrouted: Unrouted,
         allow: Allow,
     ) -> Self {
         let timers = Timers::default();
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
-        let faults = Recurring::default();
+        let faults = Backoff::default();
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
         Self { realm, token, generations, unrouted, allow, timers, faults, dealer, slow_matching }
@@ -112,12 +112,12 @@ impl Dispatch {
     pub(crate) async fn handle(
         &self,
         from: &Arc<Session>,
-        dialogue: &wamp::Session,
+        dialogue: &wamp::Protocol,
         request: Request,
         cancellation: impl Cancellation,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
-        let reply = |reply: &Reply<'_>, batch: &mut Batch| {
+        let reply = |reply: &Reply<'_>, batch: &mut PendingFlushes| {
             if let Some(message) = dialogue.reply(reply) {
                 from.reply(frame::message(from.dialect, &message), batch);
             }
@@ -161,7 +161,7 @@ impl Dispatch {
             Request::Call(call) => {
                 Box::pin(self.call(from, dialogue, &call, cancellation, batch)).await;
             }
-            request => self.deal(from, &request, batch),
+            request => self.handle_rpc(from, &request, batch),
         }
     }
 
@@ -170,12 +170,12 @@ impl Dispatch {
         &self,
         from: &Arc<Session>,
         publish: &Publish,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
         // Sessions that publish to topics with many patterns leave a worker to all others.
         let turn = if batch.is_matching_slow(MAX_FAST_MATCHING) {
-            Some(paying(batch, self.slow_matching.acquire()).await)
+            Some(flush_before_wait(batch, self.slow_matching.acquire()).await)
         } else {
             None
         };
@@ -197,7 +197,7 @@ impl Dispatch {
         from: &Arc<Session>,
         publish: &Publish,
         id: PublicationId,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
         uris::check(from, topic, MatchPolicy::Exact)?;
@@ -228,7 +228,7 @@ impl Dispatch {
         let request = self.hook_request(&routed, &attributes, Some(from));
         let hook = lane.on_publish(&request, &args, &kwargs);
         let Outcome { answer, effects } =
-            paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
+            flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
         let changed;
         let narrowed;
         let delivered = match answer {
@@ -256,9 +256,9 @@ impl Dispatch {
     async fn subscribe(
         &self,
         from: &Arc<Session>,
-        dialogue: &wamp::Session,
+        dialogue: &wamp::Protocol,
         subscribe: &Subscribe,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), Refusal> {
         let Subscribe { request, policy, topic, .. } = subscribe;
         uris::check(from, topic, *policy)?;
@@ -284,7 +284,8 @@ impl Dispatch {
             let attributes = routed.attributes();
             let hook_request = self.hook_request(routed, &attributes, Some(from));
             let hook = lane.on_subscribe(&hook_request);
-            let outcome = paying(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
+            let outcome =
+                flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
             effects = outcome.effects;
             if let SubscribeVerdict::Deny(refusal) = outcome.answer {
                 self.apply(&generation, effects, batch).await;
@@ -297,10 +298,10 @@ impl Dispatch {
             let current = self.generations.current();
             let replaced = current.number() != generation.number();
             if replaced && self.route(&current, topic).is_err() {
-                self.take_out(&generation, from.id, topic, batch).await;
+                self.evict(&generation, from.id, topic, batch).await;
             }
             if replaced || routed.handler.timer().is_some() {
-                self.follow(topic, Start::Whole);
+                self.sync_timer(topic, Start::Whole);
             }
         }
         self.apply(&generation, effects, batch).await;
@@ -310,9 +311,9 @@ impl Dispatch {
     async fn unsubscribe(
         &self,
         from: &Arc<Session>,
-        dialogue: &wamp::Session,
+        dialogue: &wamp::Protocol,
         unsubscribe: &Unsubscribe,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), Refusal> {
         let (subscription, reply) = match unsubscribe {
             Unsubscribe::ById { request, subscription } => {
@@ -328,17 +329,22 @@ impl Dispatch {
         let topic = self.realm.unsubscribe(from.id, subscription, batch, reply)?;
         if let Some(topic) = topic {
             let generation = self.generations.current();
-            self.left(&generation, [(Arc::clone(from), topic)], batch).await;
+            self.notify_unsubscribed(&generation, [(Arc::clone(from), topic)], batch).await;
         }
         Ok(())
     }
 
     /// Does what a hook wants done.
-    async fn apply(&self, generation: &Generation, effects: Vec<Effect>, batch: &mut Batch) {
+    async fn apply(
+        &self,
+        generation: &Generation,
+        effects: Vec<Effect>,
+        batch: &mut PendingFlushes,
+    ) {
         if !effects.is_empty() {
             let left = self.perform(generation, effects, batch);
             // Boxed for the size of a connection's task.
-            Box::pin(self.left(generation, left, batch)).await;
+            Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
         }
     }
 
@@ -347,7 +353,7 @@ impl Dispatch {
         &self,
         generation: &'g Generation,
         topic: &'t str,
-    ) -> Result<Option<Routed<'g, 't>>, Refusal> {
+    ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
         match generation.find(topic) {
             Some(routed) => Ok(Some(routed)),
             None if self.unrouted == Unrouted::Broadcast => Ok(None),
@@ -357,7 +363,7 @@ impl Dispatch {
 
     fn hook_request<'a>(
         &self,
-        routed: &'a Routed<'_, '_>,
+        routed: &'a RouteMatch<'_, '_>,
         attributes: &'a [(&'a str, &'a str)],
         session: Option<&'a Session>,
     ) -> HookRequest<'a> {
@@ -373,7 +379,7 @@ impl Dispatch {
     }
 }
 
-impl Routed<'_, '_> {
+impl RouteMatch<'_, '_> {
     fn failed(&self, fault: &Fault) -> Refusal {
         Refusal::fault(self.handler.name(), fault)
     }
@@ -396,7 +402,10 @@ fn caller(session: &Session) -> Caller<'_> {
 /// Runs a hook. Most return at once; before waiting for one that does not, what the batch owes
 /// to others is paid. Boxed before anything is awaited, because a connection's task is as large as
 /// its largest state for as long as it lives, and a call into wasm is by far the largest.
-fn paying<T>(batch: &mut Batch, hook: impl Future<Output = T>) -> impl Future<Output = T> {
+fn flush_before_wait<T>(
+    batch: &mut PendingFlushes,
+    hook: impl Future<Output = T>,
+) -> impl Future<Output = T> {
     let mut hook = Box::pin(hook);
     poll_fn(move |context| {
         let polled = hook.as_mut().poll(context);

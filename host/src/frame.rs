@@ -23,7 +23,7 @@ pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
 
 /// What a session is told, in a frame of its own; none where its dialect has no words for it.
 pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
-    let body = wamp::Session::new(session.dialect).reply(reply)?;
+    let body = wamp::Protocol::new(session.dialect).reply(reply)?;
     Some(message(session.dialect, &body))
 }
 

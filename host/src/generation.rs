@@ -1,14 +1,14 @@
 //! One immutable set of routes, each bound to the handler that serves it.
 //!
 //! A message uses one generation from start to end. [`prepare()`] makes a generation of a snapshot;
-//! it is not yet served then. `reload` commits it to [`Generations`]; `dispatch` reads it from
+//! it is not yet served then. `reload` commits it to [`CurrentGeneration`]; `dispatch` reads it from
 //! there for every message.
 
+mod handler_registry;
 mod held;
 mod imports;
 mod loads;
 mod odd;
-mod offers;
 mod prepare;
 mod problem;
 
@@ -26,7 +26,7 @@ use crate::site::ContentHash;
 
 pub use loads::Loads;
 pub use odd::{no_uri, warnings};
-pub use prepare::{Workshop, build, prepare, routes_alone};
+pub use prepare::{BuildContext, build, prepare, routes_alone};
 pub use problem::{Problem, Warning};
 
 /// A set of routes and running plugins. Nothing in it ever changes.
@@ -45,7 +45,7 @@ pub struct Generation {
 
 /// The route that takes a topic, and the handler that serves it.
 #[derive(Clone, Copy)]
-pub struct Routed<'g, 't> {
+pub struct RouteMatch<'g, 't> {
     /// The first route that matches.
     pub route: &'g Route,
     /// The topic that it takes.
@@ -92,7 +92,7 @@ struct Running {
 
 /// The generation that is served; before the first one, an empty one with the number 0. Readers
 /// never wait, not even for a reload.
-pub struct Generations {
+pub struct CurrentGeneration {
     current: ArcSwap<Generation>,
 }
 
@@ -140,10 +140,10 @@ impl Generation {
     }
 
     /// The route and the handler of a topic.
-    pub fn find<'g, 't>(&'g self, topic: &'t str) -> Option<Routed<'g, 't>> {
+    pub fn find<'g, 't>(&'g self, topic: &'t str) -> Option<RouteMatch<'g, 't>> {
         let position = self.routes.position(topic)?;
         let route = self.routes.routes().get(position)?;
-        Some(Routed { route, topic, handler: self.handlers.get(position)? })
+        Some(RouteMatch { route, topic, handler: self.handlers.get(position)? })
     }
 
     /// Every route, in matching order.
@@ -183,7 +183,7 @@ impl Generation {
     }
 }
 
-impl Routed<'_, '_> {
+impl RouteMatch<'_, '_> {
     /// Names and values of what the channel captured, and of the route's defaults: for hooks, which
     /// most messages meet none of.
     pub fn attributes(&self) -> Vec<(&str, &str)> {
@@ -261,13 +261,13 @@ impl fmt::Debug for Generation {
     }
 }
 
-impl Default for Generations {
+impl Default for CurrentGeneration {
     fn default() -> Self {
         Self { current: ArcSwap::from_pointee(Generation::none()) }
     }
 }
 
-impl Generations {
+impl CurrentGeneration {
     /// The generation for a message that arrives now; it lives as long as it is held, which is
     /// meant to be short: a few holders a thread cost nothing, more a reference count each.
     pub fn current(&self) -> Guard<Arc<Generation>> {

@@ -9,9 +9,9 @@ use jackfield_wamp::dialect::Dialect;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-mod visitor;
+mod client_info;
 
-pub(crate) use visitor::{Forwarded, Proof, Visitor};
+pub(crate) use client_info::{ClientInfo, Credential, Forwarded};
 
 /// A request to open a WebSocket that speaks WAMP.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Upgrade {
     /// The first subprotocol of the client's that is spoken here.
     pub(crate) dialect: Dialect,
     /// Who wants it.
-    pub(crate) visitor: Visitor,
+    pub(crate) visitor: ClientInfo,
     /// The value of `Sec-WebSocket-Accept`.
     accept: String,
     /// What the client sent behind the head, before it was answered.
@@ -145,7 +145,7 @@ fn judge(request: &httparse::Request<'_, '_>, early: Vec<u8>) -> Result<Opening,
         };
         return Err(Refusal::new("400 Bad Request", message));
     };
-    Ok(Opening::Upgrade(Upgrade { dialect, visitor: Visitor::of(request), accept, early }))
+    Ok(Opening::Upgrade(Upgrade { dialect, visitor: ClientInfo::of(request), accept, early }))
 }
 
 impl Refusal {

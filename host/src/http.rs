@@ -25,22 +25,22 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::admission::Rejection;
 use crate::api;
 use crate::app::App;
-use crate::connection::Ended;
-use crate::gate::Denial;
+use crate::connection::DisconnectReason;
 use crate::generation::PluginEntry;
 use crate::handshake::{Forwarded, Refusal, repeated};
 use crate::listener::Place;
 
-mod answer;
 mod assets;
-mod rewound;
+mod response;
+mod rewind;
 
-pub(crate) use answer::Answer;
-use answer::CONTENT_POLICY;
 pub use assets::Demo;
-use rewound::Rewound;
+pub(crate) use response::Answer;
+use response::CONTENT_POLICY;
+use rewind::Rewind;
 
 /// The least that hyper can read heads with.
 const LEAST_BUFFER: usize = 8 * 1024;
@@ -81,9 +81,9 @@ pub(crate) async fn serve(
     stream: TcpStream,
     head: Vec<u8>,
     place: &Place,
-) -> Result<Option<(TcpStream, Vec<u8>)>, Ended> {
+) -> Result<Option<(TcpStream, Vec<u8>)>, DisconnectReason> {
     let (hand_back, mut upgrade) = mpsc::channel(1);
-    let peer = stream.peer_addr().map_err(|error| Ended::Lost(error.to_string()))?.ip();
+    let peer = stream.peer_addr().map_err(|error| DisconnectReason::Lost(error.to_string()))?.ip();
     let service = service_fn(|request: Request<Incoming>| {
         let (app, hand_back) = (Arc::clone(app), hand_back.clone());
         Box::pin(async move {
@@ -105,7 +105,7 @@ pub(crate) async fn serve(
         .half_close(true)
         // A reserved place is for one answer.
         .keep_alive(!place.is_reserved())
-        .serve_connection(TokioIo::new(Rewound::new(stream, head, idle)), service);
+        .serve_connection(TokioIo::new(Rewind::new(stream, head, idle)), service);
     let mut stopping = false;
     let served = loop {
         tokio::select! {
@@ -125,7 +125,7 @@ pub(crate) async fn serve(
     };
     let (stream, _) = connection.into_parts().io.into_inner().into_parts();
     part(stream).await;
-    served.map(|()| None).map_err(|error| Ended::Lost(error.to_string()))
+    served.map(|()| None).map_err(|error| DisconnectReason::Lost(error.to_string()))
 }
 
 /// Answers a request that was refused before it could be served.
@@ -158,7 +158,7 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Ans
     }
     if let Err(denial) = check(app, &request, peer) {
         let text = format!("{}\n", denial.refusal.message);
-        Ended::Denied(denial.reason).log();
+        DisconnectReason::Denied(denial.reason).log();
         return Answer::text(StatusCode::FORBIDDEN, text);
     }
     let asked = (request.method().clone(), request.uri().path().to_owned());
@@ -188,7 +188,7 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Ans
 }
 
 /// Whether whoever asks may ask at all. What is secret travels to and from the API alone.
-fn check(app: &App, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Denial> {
+fn check(app: &App, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Rejection> {
     let fields = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let forwarded = Forwarded::of(fields);
     app.gate.check_address(&forwarded, peer)?;
@@ -244,8 +244,8 @@ fn health(app: &App) -> Answer {
         },
         "circuit_breakers": circuit_breakers(app),
         "outboxes": {
-            "bytes": app.crowd.outboxes.bytes(),
-            "limit": app.crowd.outboxes.limit(),
+            "bytes": app.totals.outboxes.bytes(),
+            "limit": app.totals.outboxes.limit(),
         },
     });
     Answer::json(status, &body)

@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod api;
 pub mod app;
 mod backpressure;
@@ -38,7 +39,6 @@ pub mod config;
 mod connection;
 mod dispatch;
 mod frame;
-mod gate;
 pub mod generation;
 mod handshake;
 pub mod http;
@@ -46,13 +46,12 @@ mod ids;
 mod listener;
 mod log;
 mod open_files;
-mod recurring;
 pub mod reload;
 mod shutdown;
 pub mod site;
 mod timers;
+mod transport;
 pub mod watch;
-mod wire;
 
 pub use dispatch::Unrouted;
 

@@ -7,6 +7,7 @@
 //!
 //! Called by `cli::serve`. See decision 26.
 
+pub(crate) mod backoff;
 mod format;
 mod rate_limit;
 mod sink;

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
-use crate::generation::{Generation, Generations, Loads, Problem, Workshop, build};
+use crate::generation::{BuildContext, CurrentGeneration, Generation, Loads, Problem, build};
 use crate::log;
 use crate::site::{ContentHash, Site, SiteError, Snapshot};
 use crate::watch::Watch;
@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Keeps the generation that is served up to date with the site.
 pub struct Reloader {
     site: Site,
-    workshop: Arc<Workshop>,
-    generations: Arc<Generations>,
+    workshop: Arc<BuildContext>,
+    generations: Arc<CurrentGeneration>,
     state: ArcSwap<ReloadState>,
     /// A tokio mutex: it is held while waiting for changes, by the one task that does so.
     watch: Arc<Mutex<Watch>>,
@@ -76,11 +76,11 @@ enum Look {
 impl Reloader {
     /// A reloader of a site that nothing has been read of yet.
     pub fn new(site: Site, config: Config, sandbox: Sandbox, audience: Arc<dyn Audience>) -> Self {
-        let generations = Arc::new(Generations::default());
+        let generations = Arc::new(CurrentGeneration::default());
         Self {
             watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
             site,
-            workshop: Arc::new(Workshop { sandbox, plugins: config.plugins, audience }),
+            workshop: Arc::new(BuildContext { sandbox, plugins: config.plugins, audience }),
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,
             forced: Notify::new(),
@@ -88,7 +88,7 @@ impl Reloader {
     }
 
     /// What is served, now and after each reload.
-    pub fn generations(&self) -> Arc<Generations> {
+    pub fn generations(&self) -> Arc<CurrentGeneration> {
         Arc::clone(&self.generations)
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use jackfield_broker::Closing;
+use jackfield_broker::CloseReason;
 use jackfield_wamp::error_uri;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
@@ -111,8 +111,8 @@ pub(crate) async fn drain(app: &App, accepting: JoinHandle<JoinSet<()>>, grace: 
 }
 
 /// Why sessions end then.
-pub(crate) fn closing() -> Closing {
-    Closing {
+pub(crate) fn closing() -> CloseReason {
+    CloseReason {
         reason: error_uri::CLOSE_SYSTEM_SHUTDOWN.to_owned(),
         message: "the server is shutting down".to_owned(),
     }

@@ -11,11 +11,11 @@ use std::ops::Range;
 const SEPARATORS: &str = "/,;.:-_~+*=@|";
 
 /// The longest name of a variable, in characters; the limit of the predecessors' regex library.
-const LONGEST_NAME: usize = 32;
+const MAX_NAME_BYTES: usize = 32;
 
 /// The longest channel, in bytes. No topic comes near it, and what walks a channel segment by
 /// segment need not think about its depth.
-const LONGEST_CHANNEL: usize = 4096;
+const MAX_CHANNEL_BYTES: usize = 4096;
 
 /// The most braces of a channel that are no variables: each is looked at together with all that
 /// follows.
@@ -121,12 +121,12 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
             "write the topic's text, such as `acme/chat/{room}`",
         ));
     }
-    if written.len() > LONGEST_CHANNEL {
+    if written.len() > MAX_CHANNEL_BYTES {
         let length = written.len();
         return Err(vec![Fault::new(
             0..length,
             format!("the channel is {length} bytes long"),
-            format!("use at most {LONGEST_CHANNEL}"),
+            format!("use at most {MAX_CHANNEL_BYTES}"),
         )]);
     }
     while let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) {
@@ -271,12 +271,12 @@ fn check_name(name: &str, offset: usize, before: &[Piece], faults: &mut Vec<Faul
             format!("the variable name `{name}` starts with a digit"),
             "start it with a letter or `_`",
         ));
-    } else if name.len() > LONGEST_NAME {
+    } else if name.len() > MAX_NAME_BYTES {
         let length = name.len();
         faults.push(Fault::new(
             range,
             format!("the variable name `{name}` has {length} characters"),
-            format!("use at most {LONGEST_NAME}"),
+            format!("use at most {MAX_NAME_BYTES}"),
         ));
     } else if before
         .iter()

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// Shorter than anybody needs a timer, long enough that one costs next to nothing.
-const SHORTEST: Duration = Duration::from_millis(10);
+const MIN_BYTES: Duration = Duration::from_millis(10);
 /// Longer than anybody waits for a timer, short enough that adding it to a clock cannot overflow.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
+const MAX_DURATION: Duration = Duration::from_hours(24 * 365);
 
 /// Reads a duration; `None` if it is not one, is shorter than ten milliseconds, or is longer than
 /// a year.
@@ -25,7 +25,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     }
     let amount: f64 = digits.parse().ok()?;
     let duration = Duration::try_from_secs_f64(amount * seconds_per_unit).ok()?;
-    (SHORTEST..=LONGEST).contains(&duration).then_some(duration)
+    (MIN_BYTES..=MAX_DURATION).contains(&duration).then_some(duration)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! `callback`, text or map. Whether patterns are valid is left to `compile`, because an import may
 //! still override them. `load` calls this for each file.
 
+mod extensions;
 mod fields;
-mod own;
 
 pub(crate) use fields::no_such_variable;
 
@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 use crate::allow::Allow;
 use crate::channel::{DefaultValue, Written};
 use crate::diagnosis::{Diagnosis, MAX_PROBLEMS, Place, Source};
-use crate::keys;
 use crate::route::{Handler, Places};
+use crate::suggest;
 use crate::timer::Timer;
 use crate::yaml::{Kind, Node};
 
@@ -305,7 +305,7 @@ impl Reader<'_> {
                 }
                 // A misspelt key is told by itself.
                 let means = |(key, _): &(Node, Node)| {
-                    let meant = keys::nearest(&key.spelling(), ROUTE_KEYS);
+                    let meant = suggest::nearest(&key.spelling(), ROUTE_KEYS);
                     meant.is_some_and(|meant| meant == name || meant == other)
                 };
                 if entries.iter().any(means) {
@@ -327,7 +327,7 @@ impl Reader<'_> {
             let name = key.spelling();
             if !allowed.contains(&name.as_str()) && !told.contains(&name.as_str()) {
                 let message = format!("unknown key `{name}` in {}", self.subject);
-                self.tell(key, message, keys::advice(&name, allowed));
+                self.tell(key, message, suggest::advice(&name, allowed));
             }
         }
     }
@@ -344,7 +344,7 @@ impl Reader<'_> {
             if !allowed.contains(&name.as_str()) {
                 let message =
                     format!("unknown key `{name}` in {of} of {} is ignored", self.subject);
-                self.warn(key, message, keys::advice(&name, allowed));
+                self.warn(key, message, suggest::advice(&name, allowed));
             }
         }
     }

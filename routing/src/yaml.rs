@@ -16,7 +16,7 @@ use serde_json::{Number, Value};
 use crate::diagnosis::{Diagnosis, Place, Source};
 
 /// Bytes that the aliases of one file may copy: a file of a few lines could else fill the memory.
-const MOST_COPIES: usize = 16 << 20;
+const MAX_COPIES: usize = 16 << 20;
 /// Bytes that a node takes beside its text.
 const NODE: usize = size_of::<Node>();
 
@@ -277,8 +277,8 @@ impl<'a> Reader<'a> {
             return Err(Stop);
         };
         self.copies = self.copies.saturating_add(size(&node));
-        if self.copies > MOST_COPIES {
-            let message = format!("the aliases of this file copy more than {MOST_COPIES} bytes");
+        if self.copies > MAX_COPIES {
+            let message = format!("the aliases of this file copy more than {MAX_COPIES} bytes");
             self.tell(range, &message, "write the values out, or split the file");
             return Err(Stop);
         }

@@ -55,7 +55,7 @@ const COMING_AND_GOING: usize = 4;
 const SLOW: usize = 3;
 
 /// What goes wrong once often goes wrong a thousand times.
-const SHOWN: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// Slow readers are noticed soon; new versions are compiled each time.
 fn configuration(cache: &std::path::Path) -> String {
@@ -75,11 +75,11 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (report, complaints) = runtime.block_on(soak(Duration::from_secs_f64(minutes * 60.0)));
     std::fs::write(&file, format!("{report:#}\n")).expect("the file can be written");
-    for complaint in complaints.iter().take(SHOWN) {
+    for complaint in complaints.iter().take(MAX_SHOWN) {
         println!("failed: {complaint}");
     }
-    if complaints.len() > SHOWN {
-        println!("failed: and {} more, see {file}", complaints.len() - SHOWN);
+    if complaints.len() > MAX_SHOWN {
+        println!("failed: and {} more, see {file}", complaints.len() - MAX_SHOWN);
     }
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

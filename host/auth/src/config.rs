@@ -21,9 +21,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::duration::AuthDuration;
 use crate::jwt::{ClaimNames, Expiry};
 use crate::secret::Secret;
-use crate::span::Span;
 
 pub use setup::{Auth, FileOf, SetupError, read};
 
@@ -48,10 +48,10 @@ pub struct TicketSettings {
     pub secret: Secret,
     /// How old a ticket may be. 5 minutes, as in the application.
     #[serde(default = "ttl")]
-    pub ttl: Span,
+    pub ttl: AuthDuration,
     /// How far in the future it may have been made. 30 seconds, as in the application.
     #[serde(default = "skew")]
-    pub skew: Span,
+    pub skew: AuthDuration,
     /// Whether a ticket is good for one connection only. The application does not demand it, but
     /// its clients take a new ticket for each connection.
     #[serde(default)]
@@ -100,19 +100,19 @@ pub struct HttpSettings {
     pub ca: Option<PathBuf>,
     /// How long a connection may take to be opened.
     #[serde(default = "connect_timeout")]
-    pub connect_timeout: Span,
+    pub connect_timeout: AuthDuration,
     /// How long an answer may take altogether.
     #[serde(default = "timeout")]
-    pub timeout: Span,
+    pub timeout: AuthDuration,
     /// How long a user is remembered. As long as that, somebody who was disabled comes in.
     #[serde(default = "cache")]
-    pub cache: Span,
+    pub cache: AuthDuration,
     /// How long it is remembered that there is no such user.
     #[serde(default = "unknown_cache")]
-    pub unknown_cache: Span,
+    pub unknown_cache: AuthDuration,
     /// How much longer users are remembered while the application cannot be asked.
     #[serde(default = "grace")]
-    pub grace: Span,
+    pub grace: AuthDuration,
     /// How many users are remembered; as many again who do not exist.
     #[serde(default = "capacity")]
     pub capacity: NonZeroUsize,
@@ -140,10 +140,10 @@ pub struct SqlSettings {
     pub connections: NonZeroUsize,
     /// How long to wait for a connection, be it a new one.
     #[serde(default = "connect_timeout")]
-    pub connect_timeout: Span,
+    pub connect_timeout: AuthDuration,
     /// How long an answer may take altogether.
     #[serde(default = "timeout")]
-    pub timeout: Span,
+    pub timeout: AuthDuration,
 }
 
 /// How a list of roles is written in one column.
@@ -173,7 +173,7 @@ pub struct JwtSettings {
     pub audiences: Vec<String>,
     /// How far clocks may differ.
     #[serde(default = "leeway")]
-    pub leeway: Span,
+    pub leeway: AuthDuration,
     /// What becomes of a session whose token ceases to be good: at its `exp` and the leeway.
     #[serde(default)]
     pub expiry: Expiry,
@@ -194,12 +194,12 @@ pub enum KeySettings {
     Jwks(PathBuf),
 }
 
-const fn ttl() -> Span {
-    Span::seconds(300)
+const fn ttl() -> AuthDuration {
+    AuthDuration::seconds(300)
 }
 
-const fn skew() -> Span {
-    Span::seconds(30)
+const fn skew() -> AuthDuration {
+    AuthDuration::seconds(30)
 }
 
 fn replays() -> NonZeroUsize {
@@ -219,24 +219,24 @@ const fn queue() -> usize {
     512
 }
 
-const fn connect_timeout() -> Span {
-    Span::seconds(2)
+const fn connect_timeout() -> AuthDuration {
+    AuthDuration::seconds(2)
 }
 
-const fn timeout() -> Span {
-    Span::seconds(5)
+const fn timeout() -> AuthDuration {
+    AuthDuration::seconds(5)
 }
 
-const fn cache() -> Span {
-    Span::seconds(60)
+const fn cache() -> AuthDuration {
+    AuthDuration::seconds(60)
 }
 
-const fn unknown_cache() -> Span {
-    Span::seconds(10)
+const fn unknown_cache() -> AuthDuration {
+    AuthDuration::seconds(10)
 }
 
-const fn grace() -> Span {
-    Span::seconds(300)
+const fn grace() -> AuthDuration {
+    AuthDuration::seconds(300)
 }
 
 fn capacity() -> NonZeroUsize {
@@ -251,8 +251,8 @@ fn connections() -> NonZeroUsize {
     NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN)
 }
 
-const fn leeway() -> Span {
-    Span::seconds(30)
+const fn leeway() -> AuthDuration {
+    AuthDuration::seconds(30)
 }
 
 #[cfg(test)]

@@ -26,9 +26,9 @@ pub use claims::ClaimNames;
 pub use keys::Keys;
 
 /// Bytes of the longest token that is looked at.
-const LONGEST: usize = 16 << 10;
+const MAX_BYTES: usize = 16 << 10;
 /// Characters of a stranger's text that are shown in a log.
-const SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 
 /// What tokens have to be like. Who may sign them is decided by keys that can be exchanged while
 /// clients come in.
@@ -258,7 +258,7 @@ impl Judge {
 }
 
 fn header(token: &str) -> Result<Header, JwtError> {
-    if token.len() > LONGEST {
+    if token.len() > MAX_BYTES {
         return Err(JwtError::Malformed);
     }
     let header = decode_header(token).map_err(|_| JwtError::Malformed)?;

@@ -22,6 +22,7 @@
 //! - [`reading`]: how the files that they name are read
 
 pub mod config;
+pub mod duration;
 pub mod identity;
 pub mod jwt;
 pub mod php;
@@ -29,7 +30,6 @@ pub mod problem;
 mod reading;
 pub mod reference;
 mod secret;
-pub mod span;
 pub mod ticket;
 pub mod tickets;
 pub mod user;
@@ -37,12 +37,12 @@ pub mod users;
 pub mod verifiers;
 
 pub use config::{Auth, AuthSettings, FileOf, SetupError};
+pub use duration::AuthDuration;
 pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
 pub use php::PhpList;
 pub use problem::Problem;
 pub use secret::{Secret, SecretError};
-pub use span::Span;
 pub use tickets::{TicketRefusal, TicketRules, Tickets};
 pub use user::{PasswordHash, User};
 pub use users::{FileUsers, Users, UsersError};

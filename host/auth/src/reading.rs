@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Bytes of the longest file that is read: more than the parsers take.
-const LONGEST: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The text in the file at `path`, or at what `path` is a link to.
 ///
@@ -16,7 +16,7 @@ const LONGEST: u64 = 64 << 20;
 /// When there is none, when it is no regular file, too long, or not text. The messages do not name
 /// the file.
 pub(crate) fn read(path: &Path) -> Result<String> {
-    read_at_most(path, LONGEST)
+    read_at_most(path, MAX_BYTES)
 }
 
 fn read_at_most(path: &Path, longest: u64) -> Result<String> {

@@ -30,7 +30,7 @@ pub use replay::{Replays, ReplaysError};
 pub use secret::{AppSecret, AppSecretError};
 
 /// Bytes of the longest ticket that is looked at. Those of an application have some 200.
-const LONGEST: usize = 8 << 10;
+const MAX_BYTES: usize = 8 << 10;
 
 /// What a digest is made with where there is no password, so that the time it takes does not tell
 /// who is known. Nobody gets in by it. It is as long as a hash of bcrypt's, which is what nearly
@@ -134,7 +134,7 @@ impl Ticket {
     /// # Errors
     /// When it is no ticket.
     pub fn parse(text: &str) -> Result<Self, TicketError> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_BYTES {
             return Err(TicketError::Malformed("it is far too long"));
         }
         // The application's own reading skips what does not belong to the alphabet.

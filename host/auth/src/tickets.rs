@@ -16,7 +16,7 @@ use crate::users::{Anew, Users, UsersError};
 use crate::verifiers::{Verifiers, VerifiersError};
 
 /// Characters of a stranger's name that are shown in a log.
-const SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 
 /// What tickets have to be like.
 #[derive(Debug)]
@@ -239,7 +239,7 @@ impl fmt::Display for Of<'_> {
 }
 
 fn shown(username: &str) -> String {
-    username.chars().take(SHOWN).collect()
+    username.chars().take(MAX_SHOWN).collect()
 }
 
 #[cfg(test)]

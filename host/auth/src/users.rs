@@ -24,7 +24,7 @@ pub use http::HttpUsers;
 pub use sql::SqlUsers;
 
 /// Bytes of the longest name that is looked up.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// A source of users.
 #[derive(Debug)]
@@ -149,5 +149,5 @@ impl Users {
 }
 
 fn is_name(username: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&username.len()) && !username.chars().any(char::is_control)
+    (1..=MAX_NAME_BYTES).contains(&username.len()) && !username.chars().any(char::is_control)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use crate::lead::float;
+use crate::coordinator::float;
 
 /// The longest bar.
 const WIDTH: f64 = 50.0;

@@ -11,7 +11,7 @@
 //! - `clock`: time, and when what is due is due;
 //! - `frame`, `handshake`: WebSocket from a client's side;
 //! - `protocol`: WAMP v1 and v2, and NATS, from a client's side;
-//! - `crew`: the threads, with what each has counted (`tally`);
+//! - `workers`: the threads, with what each has counted (`tally`);
 //! - `socket`, `session`: one connection, and what it begins with;
 //! - `work`: the kinds of work;
 //! - `lead`: the one who leads a run, and what processes cost (`process`);
@@ -20,29 +20,29 @@
 
 mod chart;
 mod clock;
-mod crew;
+mod coordinator;
 pub mod failure;
 mod frame;
 mod handshake;
-mod lead;
 pub mod plan;
 mod process;
 mod protocol;
 pub mod report;
 mod session;
 mod socket;
-mod stamp;
 mod tally;
+mod timestamp;
 mod work;
+mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crew::Crew;
+use coordinator::Lead;
 use failure::Failure;
-use lead::Lead;
 use plan::Plan;
 use report::Report;
+use workers::Crew;
 
 /// Measures. `progress` is told a line about once a second. Ctrl-C ends it early, with what was
 /// measured until then.
@@ -73,6 +73,6 @@ async fn lead(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, Fai
             flag.store(true, Relaxed);
         }
     });
-    let crew = Crew::start(plan, address)?;
-    work::run(&mut Lead::new(crew, progress, interrupted)).await
+    let workers = Crew::start(plan, address)?;
+    work::run(&mut Lead::new(workers, progress, interrupted)).await
 }

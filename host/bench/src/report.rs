@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Map, Number, Value, json};
 
 use crate::chart;
-use crate::lead::{Cost, Lead, Waited, float};
+use crate::coordinator::{Cost, Lead, Waited, float};
 use crate::plan::{Plan, Work};
 
 /// A thread that computes for so much of its time has nothing to spare.
@@ -189,7 +189,7 @@ impl Report {
     pub(crate) fn waited(&mut self, waited: Waited) {
         match waited {
             Waited::Done => {}
-            Waited::InVain => self.note("not everything that was sent has arrived".to_owned()),
+            Waited::TimedOut => self.note("not everything that was sent has arrived".to_owned()),
         }
     }
 

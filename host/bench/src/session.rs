@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::crew::{Lane, Shared};
 use crate::failure::Failure;
 use crate::plan::Dialect;
 use crate::protocol::{Refusal, Said, Talk};
 use crate::socket::Socket;
 use crate::tally::Tally;
+use crate::workers::{Lane, Shared};
 
 /// How long a server may take to answer while connections are opened. It is busy with others then,
 /// but not for so long.

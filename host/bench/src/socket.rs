@@ -8,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::crew::{Lane, Shared};
 use crate::failure::Failure;
 use crate::handshake::Request;
 use crate::protocol::{Said, Talk};
 use crate::tally::Tally;
+use crate::workers::{Lane, Shared};
 
 /// A WebSocket, as its task holds it.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Socket {
             return Poll::Ready(Ok(()));
         }
         let mut desk = lane.desk();
-        let crate::crew::Desk { buffer, tally } = &mut *desk;
+        let crate::workers::WorkerContext { buffer, tally } = &mut *desk;
         let bytes = if self.early.is_empty() {
             let mut filled = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.read).poll_read(context, &mut filled))

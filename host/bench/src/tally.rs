@@ -36,12 +36,12 @@ pub(crate) struct Counts {
 }
 
 /// The longest time that is told apart from longer ones: an hour, in nanoseconds.
-const LONGEST: u64 = 3_600_000_000_000;
+const MAX_BYTES: u64 = 3_600_000_000_000;
 
 impl Tally {
     /// Three digits are exact, which is a thousandth: less than what two runs differ by.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let latency = Histogram::new_with_bounds(1, LONGEST, 3)
+        let latency = Histogram::new_with_bounds(1, MAX_BYTES, 3)
             .map_err(|error| Failure::System("count", std::io::Error::other(error.to_string())))?;
         let (other_latency, lag) = (latency.clone(), latency.clone());
         Ok(Self { counts: Counts::default(), latency, other_latency, lag })

@@ -4,17 +4,17 @@
 //! A further kind is a variant of [`crate::plan::Work`], a file here, and a subcommand. Beside the
 //! kinds there is what several of them do: `requests` with what is `asked`, and `pace`.
 
-pub(crate) mod asked;
 pub(crate) mod call;
 pub(crate) mod connect;
 pub(crate) mod fan_out;
+pub(crate) mod outstanding;
 pub(crate) mod pace;
 pub(crate) mod publish;
 pub(crate) mod requests;
 pub(crate) mod subscribe;
 
+use crate::coordinator::Lead;
 use crate::failure::Failure;
-use crate::lead::Lead;
 use crate::plan::Work;
 use crate::report::Report;
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(lead: &mut Lead<'_>) -> Result<Report, Failure> {
         Work::Subscribe { connections, topics } => subscribe::run(lead, connections, topics).await,
         Work::FanOut { topics, subscribers, publishers, subscriptions_per_connection } => {
             let who =
-                fan_out::Cast { topics, subscribers, publishers, subscriptions_per_connection };
+                fan_out::Workload { topics, subscribers, publishers, subscriptions_per_connection };
             fan_out::run(lead, who).await
         }
     }

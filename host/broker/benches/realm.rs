@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use jackfield_broker::{
-    Batch, Bounds, Features, Framing, Identity, Link, Outbox, Overflow, PatternAudience,
-    Publication, Realm, RealmLimits, Session,
+    Bounds, Features, Framing, Identity, Outbox, Overflow, PatternAudience, PendingFlushes,
+    Publication, Realm, RealmLimits, Session, Transport,
 };
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::id::{PublicationId, SessionId};
@@ -27,7 +27,7 @@ const TOPIC: &str = "acme/chat/lobby";
 /// A transport that takes everything and keeps nothing.
 struct Nowhere(Arc<Outbox>);
 
-impl Link for Nowhere {
+impl Transport for Nowhere {
     fn flush(&self) {
         self.0
             .drain(|slices| Ok(slices.iter().map(|slice: &IoSlice<'_>| slice.len()).sum()))
@@ -60,14 +60,14 @@ fn publish(criterion: &mut Criterion) {
                 SessionId::new(id).unwrap(),
                 TOPIC,
                 MatchPolicy::Exact,
-                &mut Batch::default(),
+                &mut PendingFlushes::default(),
                 |_| None,
             );
             subscribed.unwrap();
         }
         group.throughput(Throughput::Elements(count));
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            let mut batch = Batch::default();
+            let mut batch = PendingFlushes::default();
             bencher.iter(|| {
                 let report = realm.publish(black_box(&publication(&payload)), &mut batch).unwrap();
                 batch.flush();
@@ -86,13 +86,13 @@ fn subscribe(criterion: &mut Criterion) {
         for id in 1..=1000 {
             join(&realm, id);
             let topic = format!("acme.chat.{id}");
-            let mut batch = Batch::default();
+            let mut batch = PendingFlushes::default();
             let id = SessionId::new(id).unwrap();
             realm.subscribe(id, &topic, policy, &mut batch, |_| None).unwrap();
         }
         let id = SessionId::new(500).unwrap();
         group.bench_function(format!("{policy:?}"), |bencher| {
-            let mut batch = Batch::default();
+            let mut batch = PendingFlushes::default();
             let frame = || Some(Bytes::from_static(b"acknowledged"));
             bencher.iter(|| {
                 let topic = black_box("acme.room.lobby");

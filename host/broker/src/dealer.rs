@@ -24,12 +24,12 @@ use jackfield_wamp::value::{Dict, Value};
 use crate::publication::{DeliveryError, TooLarge};
 use crate::realm::RealmLimits;
 use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
-use crate::session::{Batch, Session};
+use crate::session::{PendingFlushes, Session};
 
 mod error;
 
 pub use error::{CallError, UnregisterError};
-use error::{MAX_CALL_ID_BYTES, MAX_CALLS_OF_ALL, MAX_CALLS_PER_CALLEE, MOST_CALLS};
+use error::{MAX_CALL_ID_BYTES, MAX_CALLS, MAX_CALLS_OF_ALL, MAX_CALLS_PER_CALLEE};
 
 /// Makes a frame of what a session is told; none where its dialect has no words for it.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
@@ -47,7 +47,7 @@ pub struct Dealer {
 #[derive(Default)]
 struct State {
     registrations: Registrations,
-    parties: HashMap<SessionId, Party>,
+    parties: HashMap<SessionId, SessionCalls>,
     /// Registrations of all sessions together.
     registered: usize,
     /// Calls of all sessions that wait for an answer.
@@ -56,20 +56,20 @@ struct State {
 
 /// What a session has to do with procedures.
 #[derive(Default)]
-struct Party {
+struct SessionCalls {
     registered: HashSet<RegistrationId>,
     /// Prefixes and wildcards among them.
     patterns: usize,
     /// The id of its last INVOCATION; those are of session scope.
     last_invocation: u64,
     /// Calls that it is to answer.
-    handling: HashMap<RequestId, Pending>,
+    handling: HashMap<RequestId, InboundCall>,
     /// Calls that it waits for.
-    waiting: HashMap<CallId, Handled>,
+    waiting: HashMap<CallId, OutboundCall>,
 }
 
 /// A call that waits for an answer, as its callee's party knows it.
-struct Pending {
+struct InboundCall {
     caller: Arc<Session>,
     call: CallId,
     /// Whether the caller takes results before the last.
@@ -77,7 +77,7 @@ struct Pending {
 }
 
 /// A call that waits for an answer, as its caller's party knows it.
-struct Handled {
+struct OutboundCall {
     callee: Arc<Session>,
     request: RequestId,
     interrupted: bool,
@@ -97,7 +97,7 @@ impl Dealer {
         &self,
         callee: &Arc<Session>,
         register: &Register,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
         let State { registrations, parties, registered, .. } = &mut *state;
@@ -129,7 +129,7 @@ impl Dealer {
         &self,
         callee: &Arc<Session>,
         unregister: &Unregister,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), UnregisterError> {
         let mut state = self.lock();
         let State { registrations, parties, registered, .. } = &mut *state;
@@ -156,7 +156,7 @@ impl Dealer {
         call: &Call,
         may_offer: impl Fn(&Session) -> bool,
         chance: u64,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), CallError> {
         let mut state = self.lock();
         let State { registrations, parties, calls, .. } = &mut *state;
@@ -169,7 +169,7 @@ impl Dealer {
         if waiting.contains_key(&call.request) {
             return Err(CallError::Repeated);
         }
-        if waiting.len() >= MOST_CALLS {
+        if waiting.len() >= MAX_CALLS {
             return Err(CallError::TooMany);
         }
         if *calls >= MAX_CALLS_OF_ALL {
@@ -182,11 +182,12 @@ impl Dealer {
             return Err(CallError::CalleeBusy);
         }
         let request = handling.next_invocation();
-        let pending = Pending { caller: Arc::clone(caller), call: call.request.clone(), progress };
+        let pending =
+            InboundCall { caller: Arc::clone(caller), call: call.request.clone(), progress };
         handling.handling.insert(request, pending);
         *calls += 1;
         let callee_session = Arc::clone(&callee.session);
-        let handled = Handled { callee: callee_session, request, interrupted: false };
+        let handled = OutboundCall { callee: callee_session, request, interrupted: false };
         parties.entry(caller.id).or_default().waiting.insert(call.request.clone(), handled);
         let details = details(caller, call, &callee, pattern, progress);
         let (details, payload) = (&details, &call.payload);
@@ -204,21 +205,21 @@ impl Dealer {
     }
 
     /// A callee's result, on its way to the caller. One that nobody waits for any more is none.
-    pub fn answer(&self, callee: &Session, answer: &Yield, batch: &mut Batch) {
+    pub fn answer(&self, callee: &Session, answer: &Yield, batch: &mut PendingFlushes) {
         let mut state = self.lock();
         let Yield { request, progress, payload } = answer;
         let mut passed = Ok(());
         if *progress {
             let party = state.parties.get(&callee.id);
             let pending = party.and_then(|party| party.handling.get(request));
-            let Some(Pending { caller, call, progress: true }) = pending else { return };
+            let Some(InboundCall { caller, call, progress: true }) = pending else { return };
             let reply = Reply::Result { call, progress: true, payload };
             passed = self.pass(caller, &reply, payload, batch);
             if passed.is_ok() {
                 return;
             }
         }
-        if let Some(Pending { caller, call, .. }) = state.take(callee.id, *request) {
+        if let Some(InboundCall { caller, call, .. }) = state.take(callee.id, *request) {
             let reply = Reply::Result { call: &call, progress: false, payload };
             let passed = passed.and_then(|()| self.pass(&caller, &reply, payload, batch));
             self.tell_if_refused(passed, &caller, &call, batch);
@@ -226,9 +227,9 @@ impl Dealer {
     }
 
     /// A callee's failure, on its way to the caller.
-    pub fn fail(&self, callee: &Session, error: &Error, batch: &mut Batch) {
+    pub fn fail(&self, callee: &Session, error: &Error, batch: &mut PendingFlushes) {
         let mut state = self.lock();
-        if let Some(Pending { caller, call, .. }) = state.take(callee.id, error.request) {
+        if let Some(InboundCall { caller, call, .. }) = state.take(callee.id, error.request) {
             let Error { details, uri, payload, .. } = error;
             let reply = Reply::CallError { call: &call, uri, details, payload };
             let passed = self.pass(&caller, &reply, payload, batch);
@@ -237,12 +238,12 @@ impl Dealer {
     }
 
     /// A caller gives up a call. A callee that cannot be interrupted goes on for nothing.
-    pub fn cancel(&self, caller: &Arc<Session>, cancel: &Cancel, batch: &mut Batch) {
+    pub fn cancel(&self, caller: &Arc<Session>, cancel: &Cancel, batch: &mut PendingFlushes) {
         let mut state = self.lock();
         let call = CallId::V2(cancel.request);
         let party = state.parties.get_mut(&caller.id);
         let Some(handled) = party.and_then(|party| party.waiting.get_mut(&call)) else { return };
-        let Handled { callee, request, interrupted } = handled;
+        let OutboundCall { callee, request, interrupted } = handled;
         let (callee, request) = (Arc::clone(callee), *request);
         let interrupt = cancel.mode != CancelMode::Skip && callee.features.call_canceling;
         if interrupt && !std::mem::replace(interrupted, true) {
@@ -259,7 +260,7 @@ impl Dealer {
 
     /// A session has left: its procedures are gone, whoever waits for it is told, and whoever works
     /// for it may stop.
-    pub fn leave(&self, session: SessionId, batch: &mut Batch) {
+    pub fn leave(&self, session: SessionId, batch: &mut PendingFlushes) {
         let mut state = self.lock();
         let State { registrations, parties, registered, calls } = &mut *state;
         let Some(party) = parties.remove(&session) else { return };
@@ -268,13 +269,13 @@ impl Dealer {
         for registration in party.registered {
             registrations.remove(session, registration);
         }
-        for Pending { caller, call, .. } in party.handling.into_values() {
+        for InboundCall { caller, call, .. } in party.handling.into_values() {
             if let Some(party) = parties.get_mut(&caller.id) {
                 party.waiting.remove(&call);
             }
             self.tell_failed(&caller, &call, "the callee has left", batch);
         }
-        for Handled { callee, request, interrupted } in party.waiting.into_values() {
+        for OutboundCall { callee, request, interrupted } in party.waiting.into_values() {
             // A call of its own is counted already.
             let party = parties.get_mut(&callee.id);
             let pending = party.and_then(|party| party.handling.remove(&request));
@@ -287,7 +288,12 @@ impl Dealer {
 
     /// Takes away the registrations by name that callees are not to keep. `keep` is asked without
     /// the lock, once for each procedure and callee.
-    pub fn revoke(&self, keep: impl Fn(&str, &Session) -> bool, reason: &str, batch: &mut Batch) {
+    pub fn revoke(
+        &self,
+        keep: impl Fn(&str, &Session) -> bool,
+        reason: &str,
+        batch: &mut PendingFlushes,
+    ) {
         let procedures: Vec<Arc<str>> =
             self.lock().registrations.procedures().map(Arc::clone).collect();
         for procedure in procedures {
@@ -316,18 +322,24 @@ impl Dealer {
         callee: &Arc<Session>,
         request: RequestId,
         mode: CancelMode,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
         self.tell(callee, &Reply::Interrupt { request, mode, reason: error_uri::CANCELED }, batch);
     }
 
-    fn tell_failed(&self, caller: &Arc<Session>, call: &CallId, message: &str, batch: &mut Batch) {
+    fn tell_failed(
+        &self,
+        caller: &Arc<Session>,
+        call: &CallId,
+        message: &str,
+        batch: &mut PendingFlushes,
+    ) {
         let to = ErrorTo::Call { call };
         self.tell(caller, &Reply::Error { to, uri: error_uri::CANCELED, message }, batch);
     }
 
     /// Answers the session's own request.
-    fn confirm(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
+    fn confirm(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
         if let Some(frame) = (self.encode)(session, reply) {
             session.reply(frame, batch);
         }
@@ -340,7 +352,7 @@ impl Dealer {
         session: &Arc<Session>,
         reply: &Reply<'_>,
         payload: &Payload,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), DeliveryError> {
         payload.check_translatable(session.dialect.codec())?;
         let Some(frame) = (self.encode)(session, reply) else { return Ok(()) };
@@ -358,7 +370,7 @@ impl Dealer {
         passed: Result<(), DeliveryError>,
         caller: &Arc<Session>,
         call: &CallId,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
         if let Err(error) = passed {
             let (to, uri) = (ErrorTo::Call { call }, error.uri());
@@ -367,7 +379,7 @@ impl Dealer {
     }
 
     /// Sends what another session has caused.
-    fn tell(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut Batch) {
+    fn tell(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
         if let Some(frame) = (self.encode)(session, reply) {
             session.forward(frame, batch);
         }
@@ -381,7 +393,7 @@ impl Dealer {
 
 impl State {
     /// Takes a call out of both its parties, so that nobody else answers it.
-    fn take(&mut self, callee: SessionId, request: RequestId) -> Option<Pending> {
+    fn take(&mut self, callee: SessionId, request: RequestId) -> Option<InboundCall> {
         let pending = self.parties.get_mut(&callee)?.handling.remove(&request)?;
         self.calls -= 1;
         if let Some(caller) = self.parties.get_mut(&pending.caller.id) {
@@ -391,7 +403,7 @@ impl State {
     }
 }
 
-impl Party {
+impl SessionCalls {
     fn next_invocation(&mut self) -> RequestId {
         loop {
             self.last_invocation += 1;

@@ -1,7 +1,7 @@
 //! The broker: who is subscribed to what, and whose outbox an event goes into.
 //!
 //! It does no I/O, owns no clock and spawns nothing. A transport is something that can be told
-//! "frames are waiting" ([`Link`]); plugins, routes and sockets are the host's.
+//! "frames are waiting" ([`Transport`]); plugins, routes and sockets are the host's.
 //!
 //! In reading order:
 //! - [`identity`]: who a session is;
@@ -34,11 +34,11 @@ mod uris;
 
 pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
-pub use outbox::{Bounds, Closing, Outbox, Overflow};
+pub use outbox::{Bounds, CloseReason, Outbox, Overflow};
 pub use publication::{DeliveryError, Framing, PatternAudience, Publication, Report, TooLarge};
 pub use realm::{Realm, RealmLimits, Revoked, SubscribeError, UnsubscribeError};
 pub use registrations::RegisterError;
-pub use session::{Batch, Features, Link, Session};
+pub use session::{Features, PendingFlushes, Session, Transport};
 pub use subscriptions::Subscribed;
 pub use total::Total;
 pub use uris::{MAX_WILDCARD_COMPONENTS, RealmFull};

@@ -2,7 +2,7 @@
 //!
 //! Publishers put frames in; the connection's link takes them out. A push never waits: a full
 //! outbox closes its session or drops the event, as the operator chose. Before that it is
-//! [`Pushed::Crowded`], and the sender is expected to push back on the source: to read it more
+//! [`PushOutcome::Crowded`], and the sender is expected to push back on the source: to read it more
 //! slowly. A session's replies to its own requests never close it; its connection reads no further
 //! requests while too many of them wait. After an outbox has been closed nothing more is accepted,
 //! so that the farewell is the last frame that a client reads.
@@ -37,14 +37,14 @@ pub enum Overflow {
 
 /// Why a session ends by the router's will.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closing {
+pub struct CloseReason {
     /// A WAMP URI for the client, such as `wamp.close.system_shutdown`.
     pub reason: String,
     /// One sentence for a person.
     pub message: String,
 }
 
-impl Closing {
+impl CloseReason {
     /// The subscriber does not read fast enough, and its outbox is full.
     pub const SLOW_SUBSCRIBER: &'static str = "jackfield.close.slow_subscriber";
 
@@ -62,7 +62,7 @@ impl Closing {
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Pushed {
+pub enum PushOutcome {
     /// The first frame since the outbox was last empty: its link has to be flushed.
     Flush,
     /// Somebody else is about to flush.
@@ -108,7 +108,7 @@ struct Queue {
     scheduled: bool,
     /// Whether the transport took no more at the last write.
     blocked: bool,
-    closing: Option<Closing>,
+    closing: Option<CloseReason>,
     dropped: u64,
     /// Bytes that the transport has taken since the beginning.
     written: u64,
@@ -148,16 +148,16 @@ impl Outbox {
     }
 
     /// Queues an event, or does with it what the bounds say.
-    pub fn push(&self, frame: Bytes) -> Pushed {
+    pub fn push(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
-            return Pushed::Closed;
+            return PushOutcome::Closed;
         }
         if !queue.fits(&frame, self.bounds) {
             return match self.bounds.overflow {
                 Overflow::DropEvent => {
                     queue.dropped += 1;
-                    Pushed::Dropped
+                    PushOutcome::Dropped
                 }
                 Overflow::Disconnect => queue.overflow(self.bounds),
             };
@@ -165,39 +165,39 @@ impl Outbox {
         let pushed = queue.append(frame, &self.total);
         // A policy that drops events needs no source to slow down.
         if self.bounds.overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
-            return Pushed::Crowded;
+            return PushOutcome::Crowded;
         }
         pushed
     }
 
     /// Queues what another session sends to this one alone, such as a result: it is never dropped.
     /// If it does not fit the session is closed, whatever the operator chose for events.
-    pub fn forward(&self, frame: Bytes) -> Pushed {
+    pub fn forward(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
-            return Pushed::Closed;
+            return PushOutcome::Closed;
         }
         if !queue.fits(&frame, self.bounds) {
             return queue.overflow(self.bounds);
         }
         let pushed = queue.append(frame, &self.total);
-        if queue.is_crowded(self.bounds) { Pushed::Crowded } else { pushed }
+        if queue.is_crowded(self.bounds) { PushOutcome::Crowded } else { pushed }
     }
 
     /// Queues a reply to the client's own request. It is accepted past the bounds: the connection
-    /// stops reading requests when it is told [`Pushed::Crowded`], so that at most the replies to
+    /// stops reading requests when it is told [`PushOutcome::Crowded`], so that at most the replies to
     /// one further request are added.
-    pub fn reply(&self, frame: Bytes) -> Pushed {
+    pub fn reply(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
-            return Pushed::Closed;
+            return PushOutcome::Closed;
         }
         let pushed = queue.append(frame, &self.total);
-        if queue.blocked && queue.exceeds(self.bounds, 2) { Pushed::Crowded } else { pushed }
+        if queue.blocked && queue.exceeds(self.bounds, 2) { PushOutcome::Crowded } else { pushed }
     }
 
     /// Ends the session; the first reason stands. Returns whether this call was the first.
-    pub fn close(&self, closing: Closing) -> bool {
+    pub fn close(&self, closing: CloseReason) -> bool {
         let mut queue = self.lock();
         let first = queue.closing.is_none();
         if first {
@@ -207,7 +207,7 @@ impl Outbox {
     }
 
     /// Why the session is to end, if it is.
-    pub fn closing(&self) -> Option<Closing> {
+    pub fn closing(&self) -> Option<CloseReason> {
         self.lock().closing.clone()
     }
 
@@ -230,7 +230,7 @@ impl Outbox {
 
     /// Ends the session because all outboxes together hold too much. Its frames are dropped at
     /// once, except one written in part. Returns whether it was open.
-    pub fn evict(&self, closing: Closing) -> bool {
+    pub fn evict(&self, closing: CloseReason) -> bool {
         let first = self.close(closing);
         if first {
             self.farewell([], true);
@@ -348,11 +348,15 @@ impl Queue {
         self.blocked && self.exceeds(bounds, 2) && self.stalled != Some(self.written)
     }
 
-    fn append(&mut self, frame: Bytes, total: &Total) -> Pushed {
+    fn append(&mut self, frame: Bytes, total: &Total) -> PushOutcome {
         self.bytes += frame.len();
         self.frames.push_back(frame);
         self.count(total);
-        if std::mem::replace(&mut self.scheduled, true) { Pushed::Queued } else { Pushed::Flush }
+        if std::mem::replace(&mut self.scheduled, true) {
+            PushOutcome::Queued
+        } else {
+            PushOutcome::Flush
+        }
     }
 
     /// Brings the total up to date. Only a queue whose transport takes no more is counted: what is
@@ -366,9 +370,9 @@ impl Queue {
         }
     }
 
-    fn overflow(&mut self, bounds: Bounds) -> Pushed {
-        self.closing = Some(Closing::slow_subscriber(bounds));
-        Pushed::Overflow
+    fn overflow(&mut self, bounds: Bounds) -> PushOutcome {
+        self.closing = Some(CloseReason::slow_subscriber(bounds));
+        PushOutcome::Overflow
     }
 
     fn consume(&mut self, mut written: usize) {

@@ -13,7 +13,7 @@ use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::publication::{DeliveryError, Frames, Framing, PatternAudience, Publication, Report};
-use crate::session::{Batch, Session};
+use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
 use crate::uris::{Key, RealmFull};
 
@@ -144,7 +144,7 @@ impl Realm {
         session: SessionId,
         uri: &str,
         policy: MatchPolicy,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
         acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
     ) -> Result<Subscribed, SubscribeError> {
         let mut state = self.write();
@@ -177,7 +177,7 @@ impl Realm {
         &self,
         session: SessionId,
         topic: &str,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
         acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
     ) -> bool {
         let state = self.read();
@@ -200,7 +200,7 @@ impl Realm {
         &self,
         session: SessionId,
         subscription: SubscriptionId,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
         acknowledgement: Option<Bytes>,
     ) -> Result<Option<Arc<str>>, UnsubscribeError> {
         let mut state = self.write();
@@ -227,7 +227,7 @@ impl Realm {
     pub fn publish(
         &self,
         publication: &Publication<'_>,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<Report, DeliveryError> {
         let state = self.read();
         let subscriptions = &state.subscriptions;
@@ -262,7 +262,7 @@ impl Realm {
         &self,
         to: SessionId,
         publication: &Publication<'_>,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<bool, DeliveryError> {
         let state = self.read();
         let Some(subscription) = state.subscriptions.exact(publication.topic) else {
@@ -319,7 +319,7 @@ impl Realm {
     pub fn revoke(
         &self,
         keep: impl Fn(&str) -> bool,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
         notice: impl Fn(&Session, SubscriptionId) -> Option<Bytes>,
     ) -> Vec<Revoked> {
         let mut revoked = Vec::new();
@@ -355,7 +355,7 @@ fn fan_out(
     publication: &Publication<'_>,
     subscription: &Subscription,
     mut frames: Frames<'_>,
-    batch: &mut Batch,
+    batch: &mut PendingFlushes,
     report: &mut Report,
 ) {
     batch.add_work(subscription.len());

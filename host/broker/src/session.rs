@@ -8,10 +8,10 @@ use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::Hello;
 
 use crate::identity::Identity;
-use crate::outbox::{Closing, Outbox, Pushed};
+use crate::outbox::{CloseReason, Outbox, PushOutcome};
 
 /// The transport that empties an outbox. Called with no lock held; must neither block nor wait.
-pub trait Link: Send + Sync {
+pub trait Transport: Send + Sync {
     /// Frames wait in the outbox: write what can be written now, and see to the rest.
     fn flush(&self);
 
@@ -55,7 +55,7 @@ pub struct Session {
     /// What its client can do, of what depends on it.
     pub features: Features,
     outbox: Arc<Outbox>,
-    link: Arc<dyn Link>,
+    link: Arc<dyn Transport>,
 }
 
 impl Session {
@@ -67,7 +67,7 @@ impl Session {
         dialect: Dialect,
         features: Features,
         outbox: Arc<Outbox>,
-        link: Arc<dyn Link>,
+        link: Arc<dyn Transport>,
     ) -> Self {
         Self { id, identity, dialect, features, outbox, link }
     }
@@ -78,22 +78,22 @@ impl Session {
     }
 
     /// Queues what another session sends to this one alone, and has it flushed with the batch.
-    pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) {
+    pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.forward(frame));
     }
 
     /// Queues a reply to the session's own request, and has it flushed with the batch.
-    pub fn reply(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) {
+    pub fn reply(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.reply(frame));
     }
 
     /// Queues an event, and has it flushed with the batch. Whether it was accepted.
-    pub fn deliver(self: &Arc<Self>, frame: Bytes, batch: &mut Batch) -> bool {
+    pub fn deliver(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) -> bool {
         batch.note(self, self.outbox.push(frame))
     }
 
     /// Ends the session; the first reason stands.
-    pub fn close(&self, closing: Closing) {
+    pub fn close(&self, closing: CloseReason) {
         if self.outbox.close(closing) {
             self.link.interrupt();
         }
@@ -121,7 +121,7 @@ impl std::fmt::Debug for Session {
 /// ten events for one subscriber are one write. Whoever holds a batch must not wait for anything
 /// before it has flushed it, because others rely on the flush that it has taken on.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct PendingFlushes {
     flush: Vec<Arc<Session>>,
     interrupt: Vec<Arc<Session>>,
     /// Receivers whose outboxes are crowded.
@@ -137,7 +137,7 @@ pub struct Batch {
 /// Fast publications after which a session that was slow is fast again, at most.
 const MAX_SLOW_MATCHINGS: usize = 64;
 
-impl Batch {
+impl PendingFlushes {
     /// Counts the subscribers that publications looked at since the last flush, whether they
     /// received the event or not, and the steps of looking for patterns: a measure of how long a
     /// task has kept its thread.
@@ -165,26 +165,26 @@ impl Batch {
     }
 
     /// Takes on what a push asks for. Whether the frame was accepted.
-    pub(crate) fn note(&mut self, session: &Arc<Session>, pushed: Pushed) -> bool {
+    pub(crate) fn note(&mut self, session: &Arc<Session>, pushed: PushOutcome) -> bool {
         match pushed {
-            Pushed::Flush => {
+            PushOutcome::Flush => {
                 self.flush.push(Arc::clone(session));
                 true
             }
-            Pushed::Queued => {
+            PushOutcome::Queued => {
                 self.look_for_overload(session);
                 true
             }
-            Pushed::Crowded => {
+            PushOutcome::Crowded => {
                 self.crowded.push(Arc::clone(session));
                 self.look_for_overload(session);
                 true
             }
-            Pushed::Overflow => {
+            PushOutcome::Overflow => {
                 self.interrupt.push(Arc::clone(session));
                 false
             }
-            Pushed::Dropped | Pushed::Closed => false,
+            PushOutcome::Dropped | PushOutcome::Closed => false,
         }
     }
 
@@ -224,7 +224,7 @@ impl Batch {
     }
 }
 
-impl Drop for Batch {
+impl Drop for PendingFlushes {
     /// A batch that is dropped on an early return still owes its flush.
     fn drop(&mut self) {
         self.flush();

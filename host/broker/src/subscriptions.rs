@@ -135,11 +135,11 @@ mod tests {
     use super::*;
     use crate::Identity;
     use crate::outbox::{Bounds, Outbox, Overflow};
-    use crate::session::{Features, Link};
+    use crate::session::{Features, Transport};
     use jackfield_wamp::dialect::Dialect;
 
     struct NoLink;
-    impl Link for NoLink {
+    impl Transport for NoLink {
         fn flush(&self) {}
         fn interrupt(&self) {}
     }

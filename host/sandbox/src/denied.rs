@@ -15,7 +15,7 @@ use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
 use crate::fault::FaultKind;
-use crate::guest::{Breach, Guest};
+use crate::host_state::{HostState, HostTrap};
 
 /// The packages that are linked so; each with every interface of WASI 0.2 that it has.
 const PACKAGES: &[&str] = &["wasi:http/", "wasi:sockets/"];
@@ -34,7 +34,7 @@ pub(crate) fn is_denied(import: &str) -> bool {
 
 /// Links what a component imports of the denied interfaces.
 pub(crate) fn link(
-    linker: &mut Linker<Guest>,
+    linker: &mut Linker<HostState>,
     engine: &Engine,
     component: &Component,
 ) -> wasmtime::Result<()> {
@@ -80,7 +80,10 @@ fn resource(item: &ComponentItem) -> Option<ResourceType> {
     }
 }
 
-fn define_resource(instance: &mut LinkerInstance<'_, Guest>, name: &str) -> wasmtime::Result<()> {
+fn define_resource(
+    instance: &mut LinkerInstance<'_, HostState>,
+    name: &str,
+) -> wasmtime::Result<()> {
     instance.resource(name, ResourceType::host::<Denied>(), |mut store, rep| {
         store.data_mut().ctx().table.delete(Resource::<Denied>::new_own(rep))?;
         Ok(())
@@ -88,7 +91,7 @@ fn define_resource(instance: &mut LinkerInstance<'_, Guest>, name: &str) -> wasm
 }
 
 fn refuse(
-    mut store: StoreContextMut<'_, Guest>,
+    mut store: StoreContextMut<'_, HostState>,
     call: &str,
     ty: &types::ComponentFunc,
     params: &[Val],
@@ -99,7 +102,7 @@ fn refuse(
         *result = match refusal(&ty) {
             Some(value) => value,
             None if matches!(ty, Type::Own(_)) => Val::Resource(empty(&mut store)?),
-            None => return Err(Breach(FaultKind::Denied(call.to_owned())).into()),
+            None => return Err(HostTrap(FaultKind::Denied(call.to_owned())).into()),
         };
     }
     Ok(())
@@ -141,14 +144,14 @@ fn error_value(ty: &Type) -> Option<Val> {
     }
 }
 
-fn empty(store: &mut StoreContextMut<'_, Guest>) -> wasmtime::Result<ResourceAny> {
+fn empty(store: &mut StoreContextMut<'_, HostState>) -> wasmtime::Result<ResourceAny> {
     let resource = store.data_mut().ctx().table.push(Denied)?;
     resource.try_into_resource_any(store)
 }
 
 /// Ends what a function was lent, and what it was given: the engine insists on the former, and the
 /// latter would stay in the instance's table.
-fn give_back(store: &mut StoreContextMut<'_, Guest>, value: &Val) -> wasmtime::Result<()> {
+fn give_back(store: &mut StoreContextMut<'_, HostState>, value: &Val) -> wasmtime::Result<()> {
     match value {
         Val::Resource(resource) => {
             let _known = end::<Denied>(store, *resource)?
@@ -171,7 +174,7 @@ fn give_back(store: &mut StoreContextMut<'_, Guest>, value: &Val) -> wasmtime::R
 
 /// Ends a resource if it is of that type; returns whether it is.
 fn end<T: Send + 'static>(
-    store: &mut StoreContextMut<'_, Guest>,
+    store: &mut StoreContextMut<'_, HostState>,
     resource: ResourceAny,
 ) -> wasmtime::Result<bool> {
     if resource.ty() != ResourceType::host::<T>() {

@@ -19,7 +19,7 @@ pub struct Fault {
     /// The name of the plugin, or its file while it has not been described.
     pub plugin: String,
     /// What was called. Boxed, so that results stay small.
-    pub occasion: Box<Occasion>,
+    pub call_site: Box<CallSite>,
     /// What went wrong.
     pub kind: FaultKind,
     /// Where in the plugin, the innermost function first, in one line; only for what went wrong
@@ -31,7 +31,7 @@ pub struct Fault {
 
 /// Which function of the plugin was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Occasion {
+pub enum CallSite {
     /// `describe`, or what a component runs when it is instantiated.
     Describe,
     /// `configure`, for this route.
@@ -110,7 +110,7 @@ pub enum FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin {}, {}: {}", Untrusted::new(&self.plugin), self.occasion, self.kind)?;
+        write!(f, "plugin {}, {}: {}", Untrusted::new(&self.plugin), self.call_site, self.kind)?;
         match &self.stderr {
             Some(text) => write!(f, " ({})", Untrusted::new(text)),
             None => Ok(()),
@@ -118,7 +118,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl fmt::Display for Occasion {
+impl fmt::Display for CallSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Describe => f.write_str("describe"),

@@ -11,19 +11,19 @@ use wasmtime::component::Linker;
 use crate::contract;
 use crate::event::Event;
 use crate::fault::FaultKind;
-use crate::guest::{Breach, Guest};
+use crate::host_state::{HostState, HostTrap};
 
-pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    contract::Plugin::add_to_linker::<Guest, Guest>(linker, |guest| guest)
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    contract::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)
 }
 
-impl contract::types::Host for Guest {}
+impl contract::types::Host for HostState {}
 
 /// Turns what a check found into the end of the call.
-fn sound<T>(checked: Result<T, String>) -> Result<T, Breach> {
-    checked.map_err(|text| Breach(FaultKind::BadAnswer(text)))
+fn sound<T>(checked: Result<T, String>) -> Result<T, HostTrap> {
+    checked.map_err(|text| HostTrap(FaultKind::BadAnswer(text)))
 }
 
-fn event(raw: contract::types::EventResult) -> Result<Event, Breach> {
+fn event(raw: contract::types::EventResult) -> Result<Event, HostTrap> {
     sound(Event::parse(raw))
 }

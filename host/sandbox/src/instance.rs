@@ -14,14 +14,14 @@ use crate::audience::Realm;
 use crate::backtrace;
 use crate::contract::{PluginPre, handler};
 use crate::cpu::{MAX_WAIT, Meter, TooBusy};
-use crate::fault::{Fault, FaultKind, Occasion};
-use crate::guest::{Breach, Guest, MAX_RESOURCES, Surroundings};
+use crate::fault::{CallSite, Fault, FaultKind};
+use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
 use crate::plugin::RouteConfig;
 use crate::ticker::{TICK, Ticker};
 
 /// One instance: its memory, and its functions.
 pub(crate) struct Instance {
-    pub(crate) store: Store<Guest>,
+    pub(crate) store: Store<HostState>,
     pub(crate) exports: handler::Guest,
 }
 
@@ -51,14 +51,14 @@ const OUT_OF_MEMORY: &str = "os error 12";
 impl Instance {
     /// Makes an instance, which runs the plugin's start functions.
     pub(crate) async fn new(
-        pre: &PluginPre<Guest>,
+        pre: &PluginPre<HostState>,
         ticker: &Ticker,
-        surroundings: &Arc<Surroundings>,
+        context: &Arc<PluginContext>,
         meter: &Arc<Meter>,
     ) -> Result<Self, Fault> {
-        let limits = &surroundings.limits;
+        let limits = &context.limits;
         let mut store =
-            Store::new(pre.engine(), Guest::new(Arc::clone(surroundings), Arc::clone(meter)));
+            Store::new(pre.engine(), HostState::new(Arc::clone(context), Arc::clone(meter)));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(limits.output.saturating_add(BESIDE_OUTPUT));
         store.set_max_component_handles(MAX_RESOURCES);
@@ -70,7 +70,7 @@ impl Instance {
         drop(running);
         match made {
             Ok(plugin) => Ok(Self { store, exports: plugin.jackfield_plugin_handler().clone() }),
-            Err(failure) => Err(fault(store.data_mut(), Occasion::Describe, failure)),
+            Err(failure) => Err(fault(store.data_mut(), CallSite::Describe, failure)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Instance {
                 self.store.data_mut().drain_console();
                 Ok(manifest)
             }
-            Err(failure) => Err(fault(self.store.data_mut(), Occasion::Describe, failure)),
+            Err(failure) => Err(fault(self.store.data_mut(), CallSite::Describe, failure)),
         }
     }
 
@@ -122,7 +122,7 @@ impl Instance {
             }
             Err(failure) => {
                 let (handler, route) = (route.handler.clone(), route.name.clone());
-                Err(fault(guest, Occasion::Configure { handler, route }, failure))
+                Err(fault(guest, CallSite::Configure { handler, route }, failure))
             }
         }
     }
@@ -169,20 +169,20 @@ async fn until_woken() {
 }
 
 /// Says what a failure was, and takes back what the call did.
-pub(crate) fn fault(guest: &mut Guest, occasion: Occasion, failure: Failure) -> Fault {
+pub(crate) fn fault(guest: &mut HostState, call_site: CallSite, failure: Failure) -> Fault {
     let (kind, backtrace) = match failure {
-        Failure::Overdue => (FaultKind::Deadline(guest.surroundings.limits.deadline), None),
+        Failure::Overdue => (FaultKind::Deadline(guest.context.limits.deadline), None),
         Failure::Busy { .. } => (FaultKind::Busy(MAX_WAIT), None),
         Failure::Wasm(error) => {
             let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::shown);
             (kind(guest, &error), backtrace)
         }
     };
-    faulty(guest, occasion, kind, backtrace)
+    faulty(guest, call_site, kind, backtrace)
 }
 
-fn kind(guest: &mut Guest, error: &wasmtime::Error) -> FaultKind {
-    if let Some(Breach(kind)) = error.downcast_ref::<Breach>() {
+fn kind(guest: &mut HostState, error: &wasmtime::Error) -> FaultKind {
+    if let Some(HostTrap(kind)) = error.downcast_ref::<HostTrap>() {
         return kind.clone();
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
@@ -196,33 +196,33 @@ fn kind(guest: &mut Guest, error: &wasmtime::Error) -> FaultKind {
         return FaultKind::host_memory(error);
     }
     if text.contains(TOO_LARGE) {
-        return FaultKind::Output(guest.surroundings.limits.output);
+        return FaultKind::Output(guest.context.limits.output);
     }
     FaultKind::Trap(text)
 }
 
 /// Ends a call that failed, by its kind.
 pub(crate) fn faulty(
-    guest: &mut Guest,
-    occasion: Occasion,
+    guest: &mut HostState,
+    call_site: CallSite,
     kind: FaultKind,
     backtrace: Option<String>,
 ) -> Fault {
     guest.journal.roll_back();
     let stderr = guest.last_words();
     guest.log_suppressed();
-    let plugin = guest.surroundings.plugin.clone();
-    Fault { plugin, occasion: Box::new(occasion), kind, backtrace, stderr }
+    let plugin = guest.context.plugin.clone();
+    Fault { plugin, call_site: Box::new(call_site), kind, backtrace, stderr }
 }
 
 /// Called by the engine at the first tick after a call began, and at each one after that.
 #[expect(clippy::needless_pass_by_value, reason = "the engine passes it so")]
-fn overdue(store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+fn overdue(store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data();
     guest.meter.tick();
     if Instant::now() >= guest.call.deadline + guest.meter.waited() {
-        let deadline = guest.surroundings.limits.deadline;
-        return Err(Breach(FaultKind::Deadline(deadline)).into());
+        let deadline = guest.context.limits.deadline;
+        return Err(HostTrap(FaultKind::Deadline(deadline)).into());
     }
     // tokio's own way to yield lets it look after its timers and sockets as well.
     Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))

@@ -15,12 +15,12 @@ use crate::contract::types::EventParam;
 use crate::cpu::{MAX_WAIT, Meter};
 use crate::effect::Outcome;
 use crate::event::Event;
-use crate::fault::{Fault, FaultKind, Occasion};
+use crate::fault::{CallSite, Fault, FaultKind};
 use crate::instance::{Failure, Instance, fault, faulty, within};
 use crate::manifest::Hook;
 use crate::plugin::{Inner, RouteConfig};
 use crate::request::Request;
-use crate::slot::{Held, Slot};
+use crate::spin_mutex::{SpinMutex, SpinMutexGuard};
 use crate::ticker::Running;
 use crate::verdict::{Answer, PublishVerdict, Refusal, SubscribeVerdict};
 
@@ -37,7 +37,7 @@ pub struct Lane {
     routes: Arc<[RouteConfig]>,
     meter: Arc<Meter>,
     /// No instance while a call runs, and after one that failed.
-    slot: Slot<Option<Box<Instance>>>,
+    slot: SpinMutex<Option<Box<Instance>>>,
 }
 
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
@@ -49,7 +49,7 @@ struct Turn<'a> {
     deadline: Instant,
     // Dropped in this order: the instance has to be gone before the next call takes its turn.
     instance: Box<Instance>,
-    slot: Held<'a, Option<Box<Instance>>>,
+    slot: SpinMutexGuard<'a, Option<Box<Instance>>>,
     _running: Running<'a>,
 }
 
@@ -94,7 +94,7 @@ impl Lane {
     pub(crate) fn new(plugin: Arc<Inner>, routes: Arc<[RouteConfig]>, instance: Instance) -> Self {
         let meter = Arc::clone(&instance.store.data().meter);
         meter.end_exemption();
-        Self { plugin, routes, meter, slot: Slot::new(Some(Box::new(instance))) }
+        Self { plugin, routes, meter, slot: SpinMutex::new(Some(Box::new(instance))) }
     }
 
     /// Before a session becomes a subscriber.
@@ -171,7 +171,7 @@ impl Lane {
         let plugin = &*self.plugin;
         let refuse = |kind| Fault {
             plugin: plugin.manifest.name.clone(),
-            occasion: Box::new(occasion(hook, request)),
+            call_site: Box::new(call_site(hook, request)),
             kind,
             backtrace: None,
             stderr: None,
@@ -238,14 +238,14 @@ impl Turn<'_> {
 
     fn end<T: Answer>(&mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
         let guest = self.instance.store.data_mut();
-        let occasion = || occasion(self.hook, self.request);
-        let raw = answer.map_err(|failure| fault(guest, occasion(), failure))?;
+        let call_site = || call_site(self.hook, self.request);
+        let raw = answer.map_err(|failure| fault(guest, call_site(), failure))?;
         let checked = T::parse(raw).map_err(FaultKind::BadAnswer).and_then(|answer| {
-            let limit = guest.surroundings.limits.output;
+            let limit = guest.context.limits.output;
             let output = guest.call.output.saturating_add(answer.len());
             if output > limit { Err(FaultKind::Output(limit)) } else { Ok(answer) }
         });
-        let answer = checked.map_err(|kind| faulty(guest, occasion(), kind, None))?;
+        let answer = checked.map_err(|kind| faulty(guest, call_site(), kind, None))?;
         guest.journal.commit();
         guest.memory.take_refusal();
         guest.drain_console();
@@ -254,6 +254,6 @@ impl Turn<'_> {
     }
 }
 
-fn occasion(hook: Hook, request: &Request<'_>) -> Occasion {
-    Occasion::Hook { hook, handler: request.handler.to_owned(), topic: request.topic.to_owned() }
+fn call_site(hook: Hook, request: &Request<'_>) -> CallSite {
+    CallSite::Hook { hook, handler: request.handler.to_owned(), topic: request.topic.to_owned() }
 }

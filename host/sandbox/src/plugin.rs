@@ -10,7 +10,7 @@ use crate::contract::PluginPre;
 use crate::cpu::{Budget, Meter, Turns};
 use crate::error::Error;
 use crate::fault::{Fault, FaultKind};
-use crate::guest::{Guest, Surroundings};
+use crate::host_state::{HostState, PluginContext};
 use crate::instance::Instance;
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
@@ -39,9 +39,9 @@ pub struct RouteConfig {
 /// What the lanes of a plugin share.
 pub(crate) struct Inner {
     pub(crate) manifest: Manifest,
-    pub(crate) pre: PluginPre<Guest>,
+    pub(crate) pre: PluginPre<HostState>,
     pub(crate) ticker: Arc<Ticker>,
-    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) context: Arc<PluginContext>,
     turns: Turns,
     budget: Arc<Budget>,
     /// By handler, over all lanes.
@@ -51,17 +51,17 @@ pub(crate) struct Inner {
 impl Plugin {
     pub(crate) fn new(
         manifest: Manifest,
-        pre: PluginPre<Guest>,
+        pre: PluginPre<HostState>,
         ticker: Arc<Ticker>,
-        surroundings: Arc<Surroundings>,
+        context: Arc<PluginContext>,
         turns: Turns,
     ) -> Self {
-        let limits = &surroundings.limits;
+        let limits = &context.limits;
         let names = manifest.handlers.iter().map(|handler| &handler.name);
         let breaker = |name: &String| CircuitBreaker::new(&manifest.name, name, limits.breaker);
         let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
-        let inner = Inner { manifest, pre, ticker, surroundings, turns, budget, breakers };
+        let inner = Inner { manifest, pre, ticker, context, turns, budget, breakers };
         Self { inner: Arc::new(inner) }
     }
 
@@ -117,9 +117,8 @@ impl Inner {
     ) -> Result<Instance, Error> {
         let plugin = || self.manifest.name.clone();
         let start = |fault: Fault| Error::Start { plugin: plugin(), fault: Box::new(fault) };
-        let mut instance = Instance::new(&self.pre, &self.ticker, &self.surroundings, meter)
-            .await
-            .map_err(start)?;
+        let mut instance =
+            Instance::new(&self.pre, &self.ticker, &self.context, meter).await.map_err(start)?;
         for route in routes {
             let answer = instance.configure(&self.ticker, route).await.map_err(start)?;
             answer.map_err(|text| Error::Refused {

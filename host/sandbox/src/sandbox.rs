@@ -17,7 +17,7 @@ use crate::contract::PluginPre;
 use crate::cpu::{Budget, Meter, Turns};
 use crate::engine;
 use crate::error::Error;
-use crate::guest::{Guest, Surroundings};
+use crate::host_state::{HostState, PluginContext};
 use crate::imports;
 use crate::instance::Instance;
 use crate::manifest::Manifest;
@@ -31,7 +31,7 @@ use crate::{denied, wasi};
 /// Compiles plugins, and keeps what outlives them. Its calls need a tokio runtime with time.
 pub struct Sandbox {
     compiler: Compiler,
-    linker: Arc<Linker<Guest>>,
+    linker: Arc<Linker<HostState>>,
     ticker: Arc<Ticker>,
     spaces: Spaces,
     memory: InstanceMemory,
@@ -120,9 +120,9 @@ impl Sandbox {
         let space = self.spaces.of(&manifest.name, policy.limits.store);
         let name = manifest.name.clone();
         let memory = self.memory.clone();
-        let surroundings = Surroundings::new(name, policy.limits, audience, space, memory);
+        let context = PluginContext::new(name, policy.limits, audience, space, memory);
         let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
-        Ok(Plugin::new(manifest, pre, ticker, Arc::new(surroundings), turns))
+        Ok(Plugin::new(manifest, pre, ticker, Arc::new(context), turns))
     }
 
     /// What all instances hold together.
@@ -141,7 +141,7 @@ impl Sandbox {
         file: &str,
         bytes: Arc<[u8]>,
         policy: &PluginPolicy,
-    ) -> Result<PluginPre<Guest>, Error> {
+    ) -> Result<PluginPre<HostState>, Error> {
         let component = self.compiler.component(file, bytes).await?;
         let (engine, linker) = (self.compiler.engine().clone(), Arc::clone(&self.linker));
         let (name, grant) = (file.to_owned(), policy.grant);
@@ -152,7 +152,8 @@ impl Sandbox {
                 |e: wasmtime::Error| Error::Mismatch { file: name.clone(), text: format!("{e:#}") };
             let mut linker = Linker::clone(&linker);
             denied::link(&mut linker, &engine, &component).map_err(mismatch)?;
-            let pre: InstancePre<Guest> = linker.instantiate_pre(&component).map_err(mismatch)?;
+            let pre: InstancePre<HostState> =
+                linker.instantiate_pre(&component).map_err(mismatch)?;
             PluginPre::new(pre).map_err(mismatch)
         })
         .await
@@ -163,14 +164,14 @@ impl Sandbox {
     async fn describe(
         &self,
         file: &str,
-        pre: &PluginPre<Guest>,
+        pre: &PluginPre<HostState>,
         policy: &PluginPolicy,
         audience: &Arc<dyn Audience>,
     ) -> Result<Manifest, Error> {
         let limits = policy.limits.clone();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let meter = Arc::new(Meter::new(self.turns.clone(), budget));
-        let surroundings = Arc::new(Surroundings::new(
+        let context = Arc::new(PluginContext::new(
             file.to_owned(),
             limits,
             Arc::clone(audience),
@@ -178,7 +179,7 @@ impl Sandbox {
             self.memory.clone(),
         ));
         let failed = |fault| Error::Describe { file: file.to_owned(), fault: Box::new(fault) };
-        let made = Instance::new(pre, &self.ticker, &surroundings, &meter).await;
+        let made = Instance::new(pre, &self.ticker, &context, &meter).await;
         let mut instance = made.map_err(failed)?;
         let raw = instance.describe(&self.ticker).await.map_err(failed)?;
         Manifest::parse(raw).map_err(|text| Error::Manifest { file: file.to_owned(), text })

@@ -13,7 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::console::Console;
-use crate::guest::Guest;
+use crate::host_state::HostState;
 
 /// The interfaces that [`link`] links, without their versions.
 pub(crate) const OFFERED: &[&str] = &[
@@ -54,28 +54,30 @@ pub(crate) fn context(stdout: &Console, stderr: &Console) -> WasiCtx {
         .build()
 }
 
-pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let l = linker;
-    io::error::add_to_linker::<Guest, Io>(l, |guest| guest.ctx().table)?;
-    io::poll::add_to_linker::<Guest, Io>(l, |guest| guest.ctx().table)?;
-    io::streams::add_to_linker::<Guest, Io>(l, |guest| guest.ctx().table)?;
-    clocks::monotonic_clock::add_to_linker::<Guest, WasiClocks>(l, Guest::clocks)?;
-    clocks::wall_clock::add_to_linker::<Guest, WasiClocks>(l, Guest::clocks)?;
-    random::random::add_to_linker::<Guest, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
-    random::insecure::add_to_linker::<Guest, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<Guest, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
-    cli::environment::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::exit::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::stdin::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::stdout::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::stderr::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::terminal_input::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::terminal_output::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::terminal_stdin::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::terminal_stdout::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    cli::terminal_stderr::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
-    filesystem::types::add_to_linker::<Guest, WasiFilesystem>(l, Guest::filesystem)?;
-    filesystem::preopens::add_to_linker::<Guest, WasiFilesystem>(l, Guest::filesystem)?;
+    io::error::add_to_linker::<HostState, Io>(l, |guest| guest.ctx().table)?;
+    io::poll::add_to_linker::<HostState, Io>(l, |guest| guest.ctx().table)?;
+    io::streams::add_to_linker::<HostState, Io>(l, |guest| guest.ctx().table)?;
+    clocks::monotonic_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
+    clocks::wall_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
+    random::random::add_to_linker::<HostState, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<HostState, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<HostState, WasiRandom>(l, |guest| {
+        guest.ctx().ctx.random()
+    })?;
+    cli::environment::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::exit::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stdout::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_input::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_output::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stdout::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    cli::terminal_stderr::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
+    filesystem::types::add_to_linker::<HostState, WasiFilesystem>(l, HostState::filesystem)?;
+    filesystem::preopens::add_to_linker::<HostState, WasiFilesystem>(l, HostState::filesystem)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `POST /api/call`: a call into a handler, on the road of a client's CALL.
 
 use hyper::StatusCode;
-use jackfield_broker::Batch;
+use jackfield_broker::PendingFlushes;
 use jackfield_wamp::id::RequestId;
 use jackfield_wamp::message::{Call, CallId, CallOptions};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub(super) async fn call(app: &App, token: &Token, body: &[u8]) -> Result<Answer
     let (request, options) = (CallId::V2(RequestId::default()), CallOptions::default());
     let payload = body::payload(args, kwargs, app.config.limits.depth)?;
     let call = Call { request, options, procedure, payload };
-    let mut batch = Batch::default();
+    let mut batch = PendingFlushes::default();
     let result = dispatch.call_for(&token.session, &call, &mut batch).await;
     batch.flush();
     let result = result?;

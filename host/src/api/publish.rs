@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hyper::StatusCode;
 use jackfield_auth::PhpList;
-use jackfield_broker::Batch;
+use jackfield_broker::PendingFlushes;
 use jackfield_wamp::id::{RequestId, SessionId};
 use jackfield_wamp::message::{Publish, PublishOptions, ReceiverFilter};
 use serde::Deserialize;
@@ -86,7 +86,7 @@ pub(super) async fn publish(
         return Err(Problem::invalid(how));
     }
     let shape: Shape = body::read(body, WHAT)?;
-    let mut batch = Batch::default();
+    let mut batch = PendingFlushes::default();
     if shape.publish.is_none() {
         let published = one(app, token, body, &mut batch).await?;
         settle(app, &mut batch).await;
@@ -112,7 +112,7 @@ pub(super) async fn publish(
 
 /// Sends what was published, and waits for a bounded time where subscribers do not keep up: a
 /// backend that publishes faster is answered later.
-async fn settle(app: &App, batch: &mut Batch) {
+async fn settle(app: &App, batch: &mut PendingFlushes) {
     batch.flush();
     if batch.is_crowded() {
         wait_for_room(batch.take_crowded(), app.config.limits.publisher_delay).await;
@@ -123,7 +123,7 @@ async fn one(
     app: &App,
     token: &Token,
     item: &RawValue,
-    batch: &mut Batch,
+    batch: &mut PendingFlushes,
 ) -> Result<Value, Problem> {
     let item: Item<'_> = body::read(item, WHAT)?;
     let dispatch = token.dispatch(app, item.realm.as_deref())?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::header::HeaderValue;
-use jackfield_broker::{Bounds, Features, Identity, Link, Outbox, Session};
+use jackfield_broker::{Bounds, Features, Identity, Outbox, Session, Transport};
 use jackfield_wamp::dialect::{Codec, Dialect};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -118,7 +118,7 @@ fn session(token: &ApiToken, bounds: Bounds) -> Result<Arc<Session>, getrandom::
 /// The connection of a session that has none.
 struct Nobody;
 
-impl Link for Nobody {
+impl Transport for Nobody {
     fn flush(&self) {}
 
     fn interrupt(&self) {}

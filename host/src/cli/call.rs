@@ -7,7 +7,7 @@ use jackfield_wamp::payload::Payload;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::remote::{self, Ended, Remote};
+use super::remote::{self, CommandError, Remote};
 
 /// What `jackfield call` is told.
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> ExitCode {
     })
 }
 
-async fn call(remote: Remote, procedure: &str, payload: Payload) -> Result<Payload, Ended> {
+async fn call(remote: Remote, procedure: &str, payload: Payload) -> Result<Payload, CommandError> {
     let mut client = remote.connect().await?;
     let result = client.call(procedure, payload).await?;
     client.leave().await?;

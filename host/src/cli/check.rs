@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use jackfield_routing::RouteTable;
 
-use super::judge::{Judgement, SiteArgs};
+use super::inspect::{Judgement, SiteArgs};
 
 /// What `jackfield check` is told.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use jackfield_text::Untrusted;
 
 use crate::generation::no_uri;
 
-use super::judge::{Judgement, SiteArgs};
+use super::inspect::{Judgement, SiteArgs};
 use super::routes::plugin;
 use super::say;
 

@@ -9,7 +9,7 @@ use jackfield_wamp::message::PublishOptions;
 use jackfield_wamp::payload::Payload;
 use serde_json::json;
 
-use super::remote::{self, Ended, Remote};
+use super::remote::{self, CommandError, Remote};
 use super::say;
 use super::stdin;
 
@@ -81,12 +81,12 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 /// Publishes what standard input has, as it arrives, over one connection.
-async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Ended> {
+async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), CommandError> {
     let Args { remote, topic, arguments, kwargs, text, json, acknowledge, timeout, .. } = args;
     if arguments != [STDIN] {
         let message = "`-` stands for all of standard input, and so stands alone";
         let help = "--text publishes it as a text beside others";
-        return Err(Ended::Usage(format!("{message}\n  = help: {help}")));
+        return Err(CommandError::Usage(format!("{message}\n  = help: {help}")));
     }
     // Before anything is sent.
     remote::from_json(&[], &kwargs)?;
@@ -106,7 +106,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Ended>
         let payload = match event {
             None => break Ok(()),
             Some(Ok(event)) => remote::from_json(&[event], &kwargs),
-            Some(Err(message)) => Err(Ended::Usage(message)),
+            Some(Err(message)) => Err(CommandError::Usage(message)),
         };
         let published = match payload {
             Err(ended) => break Err(ended),
@@ -127,7 +127,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Ended>
     };
     // What was published is so, whatever came after it.
     let left = match ended {
-        Err(Ended::Failed(_) | Ended::TimedOut(_)) => Ok(()),
+        Err(CommandError::Failed(_) | CommandError::TimedOut(_)) => Ok(()),
         _ => remote::within(timeout, async { Ok(client.leave().await?) }).await,
     };
     if !json {
@@ -144,7 +144,7 @@ pub(super) async fn publish(
     topic: &str,
     options: PublishOptions,
     payload: Payload,
-) -> Result<Option<u64>, Ended> {
+) -> Result<Option<u64>, CommandError> {
     let mut client = remote.connect().await?;
     let published = client.publish(topic, options, payload).await?;
     client.leave().await?;

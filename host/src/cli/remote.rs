@@ -76,7 +76,7 @@ enum Serializer {
 }
 
 /// How a command ended, other than well.
-pub(super) enum Ended {
+pub(super) enum CommandError {
     /// The server's affair, or the network's.
     Failed(Failure),
     /// The same, and what to do: a server that is not trusted, or does not trust this client.
@@ -91,7 +91,7 @@ pub(super) enum Ended {
 
 impl Remote {
     /// Opens a session.
-    pub(super) async fn connect(self) -> Result<Client, Ended> {
+    pub(super) async fn connect(self) -> Result<Client, CommandError> {
         let Options { realm, serializer, authid, ticket, token, ca } = self.options;
         let from = |name| std::env::var(name).ok().filter(|it: &String| !it.is_empty());
         let proofs = Proofs::find(ticket, token, from);
@@ -105,10 +105,11 @@ impl Remote {
             Some(url) => Target::parse_url(&url).map_err(|error| format!("--url: {error}")),
             None => usual_url(from),
         };
-        let url = url.map_err(Ended::Usage)?;
+        let url = url.map_err(CommandError::Usage)?;
         let (ticket, token) = (proofs.ticket.map(|it| it.text), proofs.token.map(|it| it.text));
         let mut target = Target { url, realm, codec, authid, ticket, token, authorities: None };
-        target.authorities = authorities(ca, from(CA), target.is_tls()).map_err(Ended::Usage)?;
+        target.authorities =
+            authorities(ca, from(CA), target.is_tls()).map_err(CommandError::Usage)?;
         Client::connect(&target).await.map_err(|failure| {
             let help = match &failure {
                 Failure::Refused { uri, .. } if asks_for_proof(uri) => Some(help),
@@ -116,8 +117,8 @@ impl Remote {
                 _ => None,
             };
             match help {
-                Some(help) => Ended::Advised(failure, help),
-                None => Ended::Failed(failure),
+                Some(help) => CommandError::Advised(failure, help),
+                None => CommandError::Failed(failure),
             }
         })
     }
@@ -169,14 +170,14 @@ fn advice(error: &HandshakeError) -> Option<&'static str> {
 }
 
 /// What shows who somebody is, and where it was found.
-struct Proof {
+struct Credential {
     text: String,
     source: &'static str,
 }
 
 struct Proofs {
-    ticket: Option<Proof>,
-    token: Option<Proof>,
+    ticket: Option<Credential>,
+    token: Option<Credential>,
 }
 
 impl Proofs {
@@ -187,7 +188,7 @@ impl Proofs {
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Self {
         let proof = |text: Option<String>, source| {
-            text.filter(|text| !text.is_empty()).map(|text| Proof { text, source })
+            text.filter(|text| !text.is_empty()).map(|text| Credential { text, source })
         };
         let by_hand = Self { ticket: proof(ticket, "--ticket"), token: proof(token, "--token") };
         if by_hand.ticket.is_some() || by_hand.token.is_some() {
@@ -243,25 +244,25 @@ fn usual_url(variable: impl Fn(&'static str) -> Option<String>) -> Result<Uri, S
 }
 
 /// Runs a command to its end, and says on stderr what went wrong.
-pub(super) fn run(command: impl Future<Output = Result<(), Ended>>) -> ExitCode {
+pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(command),
-        Err(error) => Err(Ended::Output(error)),
+        Err(error) => Err(CommandError::Output(error)),
     };
     let (code, message) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
         // That nobody reads on is no failure.
-        Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return ExitCode::SUCCESS;
         }
-        Err(Ended::Output(error)) => (1, error.to_string()),
-        Err(Ended::Usage(message)) => (2, message),
-        Err(Ended::Advised(failure, help)) => {
+        Err(CommandError::Output(error)) => (1, error.to_string()),
+        Err(CommandError::Usage(message)) => (2, message),
+        Err(CommandError::Advised(failure, help)) => {
             (code(&failure), format!("{failure}\n  = help: {help}"))
         }
-        Err(Ended::TimedOut(limit)) => (4, format!("timed out after {limit:?}")),
-        Err(Ended::Failed(failure)) => (code(&failure), failure.to_string()),
+        Err(CommandError::TimedOut(limit)) => (4, format!("timed out after {limit:?}")),
+        Err(CommandError::Failed(failure)) => (code(&failure), failure.to_string()),
     };
     say(format_args!("error: {message}"));
     ExitCode::from(code)
@@ -278,9 +279,9 @@ const fn code(failure: &Failure) -> u8 {
 /// Gives a command so long.
 pub(super) async fn within<T>(
     limit: Duration,
-    command: impl Future<Output = Result<T, Ended>>,
-) -> Result<T, Ended> {
-    tokio::time::timeout(limit, command).await.unwrap_or(Err(Ended::TimedOut(limit)))
+    command: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    tokio::time::timeout(limit, command).await.unwrap_or(Err(CommandError::TimedOut(limit)))
 }
 
 /// A span of time as an option: `500ms`, `10s`, `2m`, or a number of seconds.
@@ -290,14 +291,14 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 
 /// Arguments as they are typed: JSON is meant as JSON, and anything else as text. What begins as
 /// JSON does, `{`, `[` or `"`, is never text, unless all arguments are.
-pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Payload, Ended> {
+pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Payload, CommandError> {
     let json = |(number, arg): (usize, &String)| match serde_json::from_str::<&RawValue>(arg) {
         _ if text => Ok(quoted(arg)),
         Ok(value) => Ok(value.get().to_owned()),
         Err(error) if arg.trim_start().starts_with(['{', '[', '"']) => {
             let number = number + 1;
             let message = format!("argument {number} is broken JSON: {error}: {}", excerpt(arg));
-            Err(Ended::Usage(format!("{message}\n  = help: {JSON_HELP}")))
+            Err(CommandError::Usage(format!("{message}\n  = help: {JSON_HELP}")))
         }
         Err(_) => Ok(quoted(arg)),
     };
@@ -310,11 +311,11 @@ pub(super) const JSON_HELP: &str = "put JSON in single quotes, '{\"a\": 1}', so 
      text";
 
 /// A payload of arguments that are JSON already.
-pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, Ended> {
+pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, CommandError> {
     let args = format!("[{}]", args.join(","));
     Payload::from_json(&args, kwargs).map_err(|error| {
         let help = "--kwargs takes a JSON object: '{\"a\": 1}'";
-        Ended::Usage(format!("{error}\n  = help: {help}"))
+        CommandError::Usage(format!("{error}\n  = help: {help}"))
     })
 }
 
@@ -335,29 +336,29 @@ fn excerpt(text: &str) -> String {
 }
 
 /// Writes one JSON value and a line end, and does not keep it back.
-pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), Ended> {
+pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), CommandError> {
     let text =
         if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    let text = text.map_err(|error| Ended::Output(error.into()))?;
+    let text = text.map_err(|error| CommandError::Output(error.into()))?;
     // Of a terminal, what others have published drives nothing.
     let text: Vec<_> = text.split('\n').map(jackfield_text::json).collect();
     let text = text.join(if pretty { "\n" } else { " " });
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Ended::Output)
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CommandError::Output)
 }
 
 /// The arguments of a payload in JSON, if JSON has all of their values.
-pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), Ended> {
+pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), CommandError> {
     payload
         .check_translatable(Codec::Json)
-        .map_err(|error| Ended::Output(io::Error::other(error)))?;
+        .map_err(|error| CommandError::Output(io::Error::other(error)))?;
     let raw = |text: Cow<'_, str>| {
-        RawValue::from_string(text.into_owned()).map_err(|error| Ended::Output(error.into()))
+        RawValue::from_string(text.into_owned()).map_err(|error| CommandError::Output(error.into()))
     };
     Ok((raw(payload.args_json())?, raw(payload.kwargs_json())?))
 }
 
-impl From<Failure> for Ended {
+impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -455,7 +456,9 @@ mod tests {
     fn broken_json_is_an_error_with_its_place() {
         let check = |args: &[&str], expect: &str| {
             let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
-            let Err(Ended::Usage(message)) = payload(&args, "", false) else { panic!("{args:?}") };
+            let Err(CommandError::Usage(message)) = payload(&args, "", false) else {
+                panic!("{args:?}")
+            };
             assert!(message.starts_with(expect), "{message}\n{expect}");
             assert!(message.contains("\n  = help: put JSON in single quotes"), "{message}");
             assert!(payload(&args, "", true).is_ok(), "{args:?}");
@@ -491,7 +494,7 @@ mod tests {
     fn keyword_arguments_are_an_object() {
         assert!(payload(&[], r#"{"a":1}"#, false).is_ok());
         for wrong in ["[1]", "x", "{\"a\":1} 2"] {
-            assert!(matches!(payload(&[], wrong, false), Err(Ended::Usage(_))), "{wrong}");
+            assert!(matches!(payload(&[], wrong, false), Err(CommandError::Usage(_))), "{wrong}");
         }
     }
 }

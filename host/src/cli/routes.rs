@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::generation::PluginEntry;
 
-use super::judge::{Judgement, SiteArgs};
+use super::inspect::{Judgement, SiteArgs};
 use super::say;
 
 /// What `jackfield routes` is told.

@@ -85,7 +85,7 @@ pub fn run(args: Args) -> ExitCode {
 /// The settings, if a server can start with them. What is wrong with them goes to stderr.
 fn find(settings: &SettingsArgs, site: &Path) -> Result<Config, ExitCode> {
     let settings = settings.find(site);
-    let ready = settings.readiness().map_err(|error| fail(&error))?;
+    let ready = settings.preflight().map_err(|error| fail(&error))?;
     let problems = [settings.problems, ready.problems, ready.absent].concat();
     for warning in &settings.warnings {
         say(warning.warning());

@@ -11,7 +11,7 @@ use jackfield_wamp::value::{Dict, Value};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::remote::{self, Ended, Remote};
+use super::remote::{self, CommandError, Remote};
 use super::say;
 
 /// How long connecting and subscribing may take.
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> ExitCode {
         match timeout {
             None => listening.await?,
             Some(limit) => match remote::within(limit, listening).await {
-                Err(Ended::TimedOut(_)) if count.is_none() => {}
+                Err(CommandError::TimedOut(_)) if count.is_none() => {}
                 ended => ended?,
             },
         }
@@ -80,7 +80,11 @@ pub fn run(args: Args) -> ExitCode {
     })
 }
 
-async fn subscribe(remote: Remote, topics: &[String], policy: Match) -> Result<Client, Ended> {
+async fn subscribe(
+    remote: Remote,
+    topics: &[String],
+    policy: Match,
+) -> Result<Client, CommandError> {
     let policy = match policy {
         Match::Exact => MatchPolicy::Exact,
         Match::Prefix => MatchPolicy::Prefix,
@@ -95,7 +99,7 @@ async fn subscribe(remote: Remote, topics: &[String], policy: Match) -> Result<C
     Ok(client)
 }
 
-async fn listen(client: &mut Client, count: Option<u64>, pretty: bool) -> Result<(), Ended> {
+async fn listen(client: &mut Client, count: Option<u64>, pretty: bool) -> Result<(), CommandError> {
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
         let Event { topic, publication, details, payload } = client.event().await?;

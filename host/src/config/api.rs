@@ -11,16 +11,16 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::bytes::Bytes;
+use super::duration::ConfigDuration;
 use super::error::ConfigError;
-use super::file::{set_bytes, set_count, set_span};
-use super::span::Span;
-use super::wrong::Wrong;
+use super::schema::{set_bytes, set_count, set_span};
+use super::setting_error::SettingError;
 
 /// The role of a token that is given none.
 const BACKEND: &str = "backend";
 
 /// Characters of the shortest token: shorter ones can be guessed.
-const SHORTEST: usize = 16;
+const MIN_BYTES: usize = 16;
 
 /// The HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +89,8 @@ pub(super) const HELP: &str = "`openssl rand -hex 32` makes a good one";
 
 /// What a header of HTTP can hold (RFC 6750, section 2.1), and nobody guesses.
 pub(super) fn acceptable(token: &str) -> Result<(), String> {
-    if token.len() < SHORTEST {
-        return Err(format!("is shorter than {SHORTEST} characters"));
+    if token.len() < MIN_BYTES {
+        return Err(format!("is shorter than {MIN_BYTES} characters"));
     }
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("has white space or other characters that no header can hold".to_owned());
@@ -100,25 +100,25 @@ pub(super) fn acceptable(token: &str) -> Result<(), String> {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct WrittenApi {
-    tokens: Option<Vec<WrittenToken>>,
+pub(super) struct RawApi {
+    tokens: Option<Vec<RawToken>>,
     body: Option<Bytes>,
     batch: Option<NonZeroUsize>,
     requests: Option<NonZeroUsize>,
-    body_timeout: Option<Span>,
-    idle_timeout: Option<Span>,
+    body_timeout: Option<ConfigDuration>,
+    idle_timeout: Option<ConfigDuration>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenToken {
+struct RawToken {
     name: String,
     token: Secret,
     roles: Option<Vec<String>>,
     realm: Option<String>,
 }
 
-impl WrittenApi {
+impl RawApi {
     pub(super) fn apply(self, api: &mut Api) {
         set_bytes(&mut api.body, self.body);
         set_count(&mut api.batch, self.batch);
@@ -126,7 +126,7 @@ impl WrittenApi {
         set_span(&mut api.body_timeout, self.body_timeout);
         set_span(&mut api.idle_timeout, self.idle_timeout);
         for written in self.tokens.unwrap_or_default() {
-            let WrittenToken { name, token: secret, roles, realm } = written;
+            let RawToken { name, token: secret, roles, realm } = written;
             let roles = roles.unwrap_or_else(|| vec![BACKEND.to_owned()]);
             api.tokens.push(ApiToken { name, secret, roles, realm, place: String::new() });
         }
@@ -134,11 +134,11 @@ impl WrittenApi {
 }
 
 /// What is wrong with the tokens as far as it shows without fetching them.
-pub(super) fn mistakes(tokens: &[ApiToken], realms: &[String]) -> Vec<Wrong> {
+pub(super) fn mistakes(tokens: &[ApiToken], realms: &[String]) -> Vec<SettingError> {
     let mut wrongs = Vec::new();
     for (at, ApiToken { name, realm, .. }) in tokens.iter().enumerate() {
         let mut wrong = |key: &str, message: String, help: &str| {
-            wrongs.push(Wrong::at(&format!("api.tokens.{at}{key}"), message, help));
+            wrongs.push(SettingError::at(&format!("api.tokens.{at}{key}"), message, help));
         };
         if name.is_empty() || tokens.iter().take(at).any(|other| other.name == *name) {
             let message = format!("`{name}` is not a name that tells this token from the others");

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use crate::gate::{Networks, Origins};
+use crate::admission::{Networks, Origins};
 
 /// Who is let in, before it is asked who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Default for Entrance {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct WrittenEntrance {
+pub(super) struct RawEntrance {
     path: Option<Path>,
     origins: Option<Vec<Host>>,
     blocked: Option<Vec<Network>>,
@@ -60,7 +60,7 @@ struct Host(String);
 /// An address, or a network of them, as [`Networks`] reads it.
 struct Network(String);
 
-impl WrittenEntrance {
+impl RawEntrance {
     pub(super) fn apply(self, entrance: &mut Entrance) {
         if let Some(Path(path)) = self.path {
             entrance.path = path;
@@ -136,25 +136,25 @@ fn set_networks(networks: &mut Networks, written: Option<Vec<Network>>) {
 }
 
 /// The roles that may do what, by action.
-pub(super) type WrittenAllow = BTreeMap<WrittenAction, Vec<String>>;
+pub(super) type RawAllow = BTreeMap<RawAction, Vec<String>>;
 
 /// What a route may leave unsaid.
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum WrittenAction {
+pub(super) enum RawAction {
     Subscribe,
     Publish,
     Call,
     Register,
 }
 
-impl From<WrittenAction> for jackfield_routing::Action {
-    fn from(written: WrittenAction) -> Self {
+impl From<RawAction> for jackfield_routing::Action {
+    fn from(written: RawAction) -> Self {
         match written {
-            WrittenAction::Subscribe => Self::Subscribe,
-            WrittenAction::Publish => Self::Publish,
-            WrittenAction::Call => Self::Call,
-            WrittenAction::Register => Self::Register,
+            RawAction::Subscribe => Self::Subscribe,
+            RawAction::Publish => Self::Publish,
+            RawAction::Call => Self::Call,
+            RawAction::Register => Self::Register,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jackfield_routing::Diagnosis;
 
-use super::tree::Node;
+use super::value::Node;
 
 /// What the names of variables begin with. Two underscores, as one would meet the variables that
 /// Kubernetes makes for a service of this name, and those that the commands know.

@@ -3,8 +3,8 @@
 
 use jackfield_auth::reference::{reference, variable};
 
-use super::tree::{Kind, Node, Origin, Path, Step};
-use super::wrong::Wrong;
+use super::setting_error::SettingError;
+use super::value::{Kind, Node, Origin, Path, Step};
 
 /// A statement may have anything in it.
 const FREE: &str = "auth.users.sql.query";
@@ -18,13 +18,13 @@ const SECRETS: [&str; 5] = [
 ];
 
 /// Every such setting, in the order of the file.
-pub(super) fn unexpanded(tree: &Node) -> Vec<Wrong> {
+pub(super) fn unexpanded(tree: &Node) -> Vec<SettingError> {
     let mut wrongs = Vec::new();
     walk(tree, &mut Path::default(), &mut wrongs);
     wrongs
 }
 
-fn walk(node: &Node, path: &mut Path, wrongs: &mut Vec<Wrong>) {
+fn walk(node: &Node, path: &mut Path, wrongs: &mut Vec<SettingError>) {
     match &node.kind {
         Kind::Null | Kind::Bool(_) | Kind::Number(..) => {}
         Kind::Text(text) | Kind::Typed(text) => {
@@ -33,8 +33,9 @@ fn walk(node: &Node, path: &mut Path, wrongs: &mut Vec<Wrong>) {
                 let message =
                     format!("`{key}` holds `{written}`, and nothing puts a value in its place");
                 let help = advice(&key, path, variable(written), &node.origin);
-                let wrong = Wrong { path: path.clone(), ..Wrong::at("", message, &help) };
-                wrongs.push(Wrong { origin: Some(node.origin.clone()), ..wrong });
+                let wrong =
+                    SettingError { path: path.clone(), ..SettingError::at("", message, &help) };
+                wrongs.push(SettingError { origin: Some(node.origin.clone()), ..wrong });
             }
         }
         Kind::List(items) => {

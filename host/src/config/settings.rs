@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use jackfield_routing::{Diagnosis, yaml_document};
 
 use super::Config;
-use super::file::Written;
-use super::mistake::Document;
+use super::de::Reader;
 use super::overrides::Override;
-use super::reader::Reader;
+use super::redact::Redactor;
 use super::references::unexpanded;
-use super::tree::{Kind, Node, Origin};
-use super::wrong::Wrong;
+use super::schema::Written;
+use super::setting_error::SettingError;
+use super::value::{Kind, Node, Origin};
 
 /// The settings for a site.
 #[derive(Clone, Debug)]
@@ -25,13 +25,13 @@ pub struct Settings {
     pub warnings: Vec<Diagnosis>,
     /// The file that would have been read, were it there.
     pub missing: Option<PathBuf>,
-    pub(super) document: Document,
+    pub(super) document: Redactor,
     pub(super) tree: Node,
 }
 
 impl Settings {
     /// Takes in what a file says, and what is set elsewhere; `config` is what holds otherwise.
-    pub(super) fn read(document: Document, overrides: &[&Override], mut config: Config) -> Self {
+    pub(super) fn read(document: Redactor, overrides: &[&Override], mut config: Config) -> Self {
         let (root, syntax) = yaml_document(&document.path, &document.text);
         let mut problems: Vec<_> = syntax.into_iter().map(|it| document.syntax(it)).collect();
         let root = root.map(Node::of_file);
@@ -61,10 +61,10 @@ impl Settings {
     }
 
     /// Adds a mistake, at the innermost of its keys that is written somewhere.
-    pub(super) fn complain(&mut self, mut wrong: Wrong) {
+    pub(super) fn complain(&mut self, mut wrong: SettingError) {
         let path = wrong.path.0.iter().map(|step| match step {
-            super::tree::Step::Key(key) => key.clone(),
-            super::tree::Step::Element(at) => at.to_string(),
+            super::value::Step::Key(key) => key.clone(),
+            super::value::Step::Element(at) => at.to_string(),
         });
         let mut keys: Vec<String> = path.collect();
         while !keys.is_empty() && wrong.origin.is_none() {
@@ -76,22 +76,22 @@ impl Settings {
 }
 
 /// What can be read, and what cannot: each mistake is taken out, and what is left is read again.
-fn tolerant(tree: &Node) -> (Written, Vec<Wrong>) {
+fn tolerant(tree: &Node) -> (Written, Vec<SettingError>) {
     let mut tree = tree.clone();
-    let mut wrongs: Vec<Wrong> = unexpanded(&tree);
+    let mut wrongs: Vec<SettingError> = unexpanded(&tree);
     // From the end, so that the elements of lists keep their numbers.
     for wrong in wrongs.iter().rev() {
         tree.prune(&wrong.path.0);
     }
     loop {
-        let mut wrong: Wrong = match serde::Deserialize::deserialize(Reader(&tree)) {
+        let mut wrong: SettingError = match serde::Deserialize::deserialize(Reader(&tree)) {
             Ok(written) => return (written, wrongs),
             Err(wrong) => wrong,
         };
         wrong.origin.get_or_insert_with(|| tree.origin.clone());
         let ended = !tree.prune(&wrong.path.0);
         // What lacks something because that was taken out is not wrong itself.
-        if !wrongs.iter().any(|earlier: &Wrong| earlier.path.is_below(&wrong.path)) {
+        if !wrongs.iter().any(|earlier: &SettingError| earlier.path.is_below(&wrong.path)) {
             wrongs.push(wrong);
         }
         if ended {
@@ -105,7 +105,7 @@ impl Settings {
     /// Of a file `j.yml`, and of what is typed.
     #[track_caller]
     pub(super) fn of(file: &str, set: &[&str]) -> Self {
-        let document = Document { path: "j.yml".to_owned(), text: file.to_owned() };
+        let document = Redactor { path: "j.yml".to_owned(), text: file.to_owned() };
         let set: Vec<Override> = set.iter().map(|text| text.parse().unwrap()).collect();
         Self::read(document, &set.iter().collect::<Vec<_>>(), Config::default())
     }

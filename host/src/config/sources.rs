@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use jackfield_routing::Diagnosis;
 
 use super::error::ConfigError;
-use super::mistake::Document;
 use super::oro::{self, Dsn};
 use super::overrides::Override;
+use super::redact::Redactor;
 use super::settings::Settings;
 use super::{Config, FILE_NAME};
 
@@ -57,13 +57,13 @@ impl Sources {
         let missing = self.file.is_none() && read.as_ref().is_err_and(is_missing);
         let name = path.display().to_string();
         let document = match read {
-            Ok(text) => Document { path: name, text },
-            Err(_) if missing => Document::default(),
+            Ok(text) => Redactor { path: name, text },
+            Err(_) if missing => Redactor::default(),
             Err(error) => {
                 let message = format!("the settings cannot be read: {error}");
                 let problem = Diagnosis::without_place(name.as_str(), message);
                 problems.push(problem.with_help("name another file with --config"));
-                Document { path: name, text: String::new() }
+                Redactor { path: name, text: String::new() }
             }
         };
         let base = path.parent().filter(|_| !missing).unwrap_or(Path::new(""));

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use jackfield_broker::{Batch, Session};
+use jackfield_broker::{PendingFlushes, Session};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::RequestId;
 use jackfield_wamp::message::{Call, CallId, CancelMode};
@@ -27,7 +27,7 @@ const MAX_MESSAGES_PER_CALL: usize = 1_000;
 /// Ends when the caller cancels the call that is about to run. Polled only while that call waits.
 pub(super) struct ReadAhead<'a> {
     reader: &'a mut Reader,
-    dialogue: &'a wamp::Session,
+    dialogue: &'a wamp::Protocol,
     caller: &'a Arc<Session>,
     /// None where there is nothing to be cancelled: for other requests, and in version 1.
     call: Option<RequestId>,
@@ -39,7 +39,7 @@ impl<'a> ReadAhead<'a> {
     pub(super) fn during(
         request: &Request,
         reader: &'a mut Reader,
-        dialogue: &'a wamp::Session,
+        dialogue: &'a wamp::Protocol,
         caller: &'a Arc<Session>,
     ) -> Self {
         let call = match request {
@@ -61,7 +61,7 @@ impl<'a> ReadAhead<'a> {
         let reply = Reply::Error { to: ErrorTo::Call { call: &call }, uri, message };
         if let Some(message) = self.dialogue.reply(&reply) {
             let frame = frame::message(self.caller.dialect, &message);
-            self.caller.reply(frame, &mut Batch::default());
+            self.caller.reply(frame, &mut PendingFlushes::default());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::SystemTime;
 
 use jackfield_auth::Authenticated;
-use jackfield_broker::Closing;
+use jackfield_broker::CloseReason;
 use tokio::time::{Sleep, sleep};
 
 /// The reason of the GOODBYE. The specification has none for it.
@@ -38,8 +38,8 @@ impl Expiry {
 }
 
 /// How the session ends.
-pub(super) fn closing() -> Closing {
-    Closing {
+pub(super) fn closing() -> CloseReason {
+    CloseReason {
         reason: EXPIRED.to_owned(),
         message: "the token has expired; connect with a new one".to_owned(),
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::frame::PING_BYTES;
-use crate::wire::Wire;
+use crate::transport::WebSocketTransport;
 
 /// Pings a client at an interval, and notices when nothing comes back.
 pub(super) struct Keepalive {
@@ -68,7 +68,7 @@ impl Keepalive {
     }
 
     /// Waits until something is due. It may be dropped and called again.
-    pub(super) async fn due(&mut self, wire: &Wire) -> Due {
+    pub(super) async fn due(&mut self, wire: &WebSocketTransport) -> Due {
         loop {
             self.timer.as_mut().await;
             let heard = wire.take_heard();
@@ -108,7 +108,7 @@ impl Keepalive {
 }
 
 /// The bytes that the socket has taken so far, if it takes no more and more than a ping waits.
-fn stuck(wire: &Wire) -> Option<u64> {
+fn stuck(wire: &WebSocketTransport) -> Option<u64> {
     let outbox = wire.outbox();
     (outbox.is_blocked() && outbox.bytes() > PING_BYTES).then(|| outbox.pressure().written)
 }

@@ -9,11 +9,11 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::session::Welcome;
 
-use super::Ended;
+use super::DisconnectReason;
 use crate::app::App;
 use crate::dispatch::Dispatch;
-use crate::wire::Wire;
-use crate::{gate, ids, shutdown};
+use crate::transport::WebSocketTransport;
+use crate::{admission, ids, shutdown};
 
 /// A session, and what decides about its requests.
 pub(super) struct Member {
@@ -24,14 +24,15 @@ pub(super) struct Member {
 impl Member {
     /// A session of whoever was proven, or of nobody in particular.
     pub(super) fn new(
-        wire: &Arc<Wire>,
+        wire: &Arc<WebSocketTransport>,
         dialect: Dialect,
         features: Features,
         dispatch: Arc<Dispatch>,
         who: Option<&Authenticated>,
         client: IpAddr,
-    ) -> Result<Self, Ended> {
-        let id: SessionId = ids::session().map_err(|error| Ended::Refused(error.to_string()))?;
+    ) -> Result<Self, DisconnectReason> {
+        let id: SessionId =
+            ids::session().map_err(|error| DisconnectReason::Refused(error.to_string()))?;
         let nobody = || format!("anonymous-{id}");
         let identity = match who {
             None => Identity::anonymous(nobody(), client),
@@ -40,7 +41,7 @@ impl Member {
                 anonymous_from: who.is_anonymous().then_some(client),
                 roles: who.roles.clone(),
                 authmethod: who.method.as_str().to_owned(),
-                claims: gate::claims(who),
+                claims: admission::claims(who),
             },
         };
         let outbox = Arc::clone(wire.outbox());

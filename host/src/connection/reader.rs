@@ -15,7 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::wire::{Duplex, Wire};
+use crate::transport::{TungsteniteIo, WebSocketTransport};
 
 /// What tungstenite reads from the wire's buffer at once, and what it keeps. A larger message gets
 /// a buffer of its own size.
@@ -28,9 +28,9 @@ const MAX_AHEAD_BYTES: usize = 64 * 1024;
 
 /// Reads messages.
 pub(super) struct Reader {
-    wire: Arc<Wire>,
+    wire: Arc<WebSocketTransport>,
     settings: WebSocketConfig,
-    websocket: WebSocketStream<Duplex>,
+    websocket: WebSocketStream<TungsteniteIo>,
     /// A message was larger than what is to be kept, and tungstenite keeps its buffer: it has no
     /// way to give it back but to be made anew.
     bloated: bool,
@@ -58,13 +58,17 @@ pub(super) type Received = Option<Result<Message, Error>>;
 
 impl Reader {
     /// Reads behind the handshake: first what was read along with it, then from the wire.
-    pub(super) async fn new(wire: Arc<Wire>, early: Vec<u8>, message_bytes: usize) -> Self {
+    pub(super) async fn new(
+        wire: Arc<WebSocketTransport>,
+        early: Vec<u8>,
+        message_bytes: usize,
+    ) -> Self {
         let settings = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(0)
             .max_message_size(Some(message_bytes))
             .max_frame_size(Some(message_bytes));
-        let websocket = open(Duplex::new(Arc::clone(&wire), early), settings).await;
+        let websocket = open(TungsteniteIo::new(Arc::clone(&wire), early), settings).await;
         Self { wire, settings, websocket, bloated: false, ahead: Ahead::default() }
     }
 
@@ -88,7 +92,7 @@ impl Reader {
     /// where enough messages wait, or where no other follows.
     pub(super) fn poll_ahead(
         &mut self,
-        dialogue: &wamp::Session,
+        dialogue: &wamp::Protocol,
         context: &mut Context<'_>,
     ) -> Poll<Foresight> {
         if self.ahead.is_full() {
@@ -137,7 +141,7 @@ impl Reader {
             // it has taken whole, and it has taken no part of another.
             Poll::Pending if self.bloated && self.websocket.get_ref().is_between_messages() => {
                 self.bloated = false;
-                let duplex = Duplex::new(Arc::clone(&self.wire), Vec::new());
+                let duplex = TungsteniteIo::new(Arc::clone(&self.wire), Vec::new());
                 match open(duplex, self.settings).now_or_never() {
                     Some(fresh) => self.websocket = fresh,
                     None => return Poll::Pending,
@@ -209,6 +213,6 @@ fn frame_of(message: &Message) -> Option<Frame> {
     }
 }
 
-async fn open(duplex: Duplex, settings: WebSocketConfig) -> WebSocketStream<Duplex> {
+async fn open(duplex: TungsteniteIo, settings: WebSocketConfig) -> WebSocketStream<TungsteniteIo> {
     WebSocketStream::from_raw_socket(duplex, Role::Server, Some(settings)).await
 }

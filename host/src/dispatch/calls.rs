@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jackfield_broker::{Batch, CallError, Closing, Session};
+use jackfield_broker::{CallError, CloseReason, PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::{Effect, Hook, Outcome};
 use jackfield_wamp::error_uri;
@@ -28,9 +28,9 @@ use jackfield_wamp::session::{self as wamp, ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Dispatch, Refusal, effects, paying, uris};
+use super::{Dispatch, Refusal, effects, flush_before_wait, uris};
 use crate::frame;
-use crate::generation::{Generation, Routed};
+use crate::generation::{Generation, RouteMatch};
 
 /// The caller's CANCEL: ends with its mode, or never. It is polled while a handler's call waits or
 /// runs, and not at all where the handler answers at once.
@@ -66,14 +66,14 @@ impl Dispatch {
     pub(super) async fn call(
         &self,
         from: &Arc<Session>,
-        dialogue: &wamp::Session,
+        dialogue: &wamp::Protocol,
         call: &Call,
         cancellation: impl Cancellation,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
         let generation = self.generations.current();
         let to = ErrorTo::Call { call: &call.request };
-        let tell = |reply: &Reply<'_>, batch: &mut Batch| {
+        let tell = |reply: &Reply<'_>, batch: &mut PendingFlushes| {
             if let Some(message) = dialogue.reply(reply) {
                 from.reply(frame::message(from.dialect, &message), batch);
             }
@@ -87,7 +87,7 @@ impl Dispatch {
                 let timeout = Timeout::of(call, cancellation.arrived());
                 let tell_at_once = |refusal: &Refusal| {
                     is_told = true;
-                    tell(&refusal.reply(to), &mut Batch::default());
+                    tell(&refusal.reply(to), &mut PendingFlushes::default());
                 };
                 match timeout {
                     Some(timeout) if timeout.is_over() => (Err(timeout.refusal()), Vec::new()),
@@ -97,7 +97,7 @@ impl Dispatch {
                     }
                 }
             }
-            Ok(routed) => match self.pass_on(routed.as_ref(), from, call, batch) {
+            Ok(routed) => match self.route_to_callee(routed.as_ref(), from, call, batch) {
                 Ok(Passed::On) => return,
                 Ok(Passed::Repeated) => return Self::reject_repeated(from, dialogue, call, batch),
                 Err(refusal) => (Err(refusal), Vec::new()),
@@ -123,7 +123,7 @@ impl Dispatch {
         &self,
         from: &Arc<Session>,
         call: &Call,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<Payload, Refusal> {
         let generation = self.generations.current();
         let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
@@ -148,7 +148,7 @@ impl Dispatch {
         generation: &'g Generation,
         from: &Session,
         call: &'c Call,
-    ) -> Result<Option<Routed<'g, 'c>>, Refusal> {
+    ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
         let Call { procedure, options, .. } = call;
         uris::check(from, procedure, MatchPolicy::Exact)?;
         let routed =
@@ -167,12 +167,12 @@ impl Dispatch {
     /// is dropped; what it wants done is done, as with a callee that cannot be interrupted.
     async fn ask(
         &self,
-        routed: &Routed<'_, '_>,
+        routed: &RouteMatch<'_, '_>,
         from: &Session,
         call: &Call,
         (timeout, mut cancellation): (Option<Timeout>, Pin<&mut impl Cancellation>),
         tell_at_once: impl FnOnce(&Refusal) + Send,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> (Result<Payload, Refusal>, Vec<Effect>) {
         if let Err(error) = call.payload.check_portable() {
             return (Err(error.into()), Vec::new());
@@ -182,7 +182,7 @@ impl Dispatch {
         let request = self.hook_request(routed, &attributes, Some(from));
         let has_begun = AtomicBool::new(false);
         let lane = routed.handler.lane(&call.procedure);
-        let mut hook = paying(batch, lane.on_call(&request, &args, &kwargs, &has_begun));
+        let mut hook = flush_before_wait(batch, lane.on_call(&request, &args, &kwargs, &has_begun));
         let (outcome, stopped) = tokio::select! {
             biased;
             outcome = &mut hook => (outcome, None),
@@ -216,12 +216,12 @@ impl Dispatch {
     }
 
     /// Passes the call on to a client that has registered the procedure.
-    fn pass_on(
+    fn route_to_callee(
         &self,
-        routed: Option<&Routed<'_, '_>>,
+        routed: Option<&RouteMatch<'_, '_>>,
         from: &Arc<Session>,
         call: &Call,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<Passed, Refusal> {
         // A pattern names no procedure: its callee is judged at each call. No client answers in
         // the router's name.
@@ -253,14 +253,14 @@ impl Dispatch {
     /// the answer to the open call. WAMP v2 specification, section "Protocol Violations".
     fn reject_repeated(
         from: &Arc<Session>,
-        dialogue: &wamp::Session,
+        dialogue: &wamp::Protocol,
         call: &Call,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
         let refusal = Refusal::unavailable(CallError::Repeated);
         refusal.log("call", from, uris::shown(&call.procedure));
         match call.request {
-            CallId::V2(request) => from.close(Closing {
+            CallId::V2(request) => from.close(CloseReason {
                 reason: error_uri::PROTOCOL_VIOLATION.to_owned(),
                 message: format!("CALL repeats the request id {request} of an open call"),
             }),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackfield_broker::{Batch, Closing, DeliveryError, Publication, Session};
+use jackfield_broker::{CloseReason, DeliveryError, PendingFlushes, Publication, Session};
 use jackfield_sandbox::{Effect, Event};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
@@ -21,7 +21,7 @@ impl Dispatch {
         &self,
         generation: &Generation,
         effects: Vec<Effect>,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Vec<(Arc<Session>, Arc<str>)> {
         let mut left = Vec::new();
         for effect in effects {
@@ -46,7 +46,7 @@ impl Dispatch {
                 Effect::Close { session, reason, message } => {
                     let session = SessionId::new(session).and_then(|id| self.realm.session(id));
                     if let Some(session) = session {
-                        session.close(Closing { reason, message });
+                        session.close(CloseReason { reason, message });
                     }
                 }
             }
@@ -55,22 +55,22 @@ impl Dispatch {
     }
 
     /// Takes a session out of a topic by the router's will, and lets the handler know.
-    pub(super) async fn take_out(
+    pub(super) async fn evict(
         &self,
         generation: &Generation,
         session: SessionId,
         topic: &str,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
         let left = self.remove(session, topic, batch);
-        self.left(generation, left, batch).await;
+        self.notify_unsubscribed(generation, left, batch).await;
     }
 
     fn remove(
         &self,
         session: SessionId,
         topic: &str,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Option<(Arc<Session>, Arc<str>)> {
         let session = self.realm.session(session)?;
         let subscription = self.realm.subscription(session.id, topic)?;
@@ -107,7 +107,7 @@ impl Dispatch {
 }
 
 /// Leaves out what would make further sessions leave, and tells the operator.
-pub(super) fn spare_subscriptions(effects: &mut Vec<Effect>, topic: &str) {
+pub(super) fn drop_unsubscribes(effects: &mut Vec<Effect>, topic: &str) {
     let all = effects.len();
     effects.retain(|effect| !matches!(effect, Effect::Unsubscribe { .. }));
     if effects.len() < all {

@@ -8,21 +8,26 @@
 
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, Session};
+use jackfield_broker::{PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::message::{Register, Unregister};
 use jackfield_wamp::session::{ErrorTo, Request};
 use jackfield_wamp::uri::MatchPolicy;
 
-use super::permission::is_among;
+use super::authorize::is_among;
 use super::{Dispatch, Refusal, Unrouted, effects, uris};
 use crate::frame;
 use crate::generation::Generation;
 
 impl Dispatch {
     /// What clients ask of the dealer, calls aside.
-    pub(super) fn deal(&self, from: &Arc<Session>, request: &Request, batch: &mut Batch) {
+    pub(super) fn handle_rpc(
+        &self,
+        from: &Arc<Session>,
+        request: &Request,
+        batch: &mut PendingFlushes,
+    ) {
         let refused = match request {
             Request::Register(register) => self.register(from, register, batch).map_err(|it| {
                 it.log("register", from, uris::shown(&register.procedure));
@@ -61,7 +66,7 @@ impl Dispatch {
         &self,
         from: &Arc<Session>,
         register: &Register,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), Refusal> {
         let Register { options, procedure, .. } = register;
         uris::check(from, procedure, options.policy)?;
@@ -105,7 +110,7 @@ impl Dispatch {
         &self,
         from: &Arc<Session>,
         unregister: &Unregister,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) -> Result<(), Refusal> {
         Ok(self.dealer.unregister(from, unregister, batch)?)
     }
@@ -114,7 +119,7 @@ impl Dispatch {
     /// gone, or have a handler that answers calls by now, or are not for their callees' roles any
     /// more. Subscribers of a topic stay in such a case; but whoever may not offer a procedure must
     /// not go on to read what others call it with.
-    pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut Batch) {
+    pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
         let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
             Some(routed) if routed.handler.hooks().contains(Hook::Call) => false,
             None if self.unrouted == Unrouted::Refuse => false,

@@ -8,7 +8,7 @@ use jackfield_broker::{
     UnsubscribeError,
 };
 use jackfield_routing::Action;
-use jackfield_sandbox::{Fault, FaultKind, HoldScope, Occasion};
+use jackfield_sandbox::{CallSite, Fault, FaultKind, HoldScope};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::{PayloadError, Untranslatable};
@@ -164,11 +164,11 @@ impl Refusal {
 fn log_fault(fault: &Fault) {
     let Fault { plugin, kind, backtrace, .. } = fault;
     let (kind, backtrace) = (kind.label(), backtrace.as_deref());
-    match &*fault.occasion {
-        Occasion::Hook { hook, handler, topic } => {
+    match &*fault.call_site {
+        CallSite::Hook { hook, handler, topic } => {
             error!(plugin, handler, topic, %hook, kind, backtrace, "{fault}");
         }
-        Occasion::Describe | Occasion::Configure { .. } => {
+        CallSite::Describe | CallSite::Configure { .. } => {
             error!(plugin, kind, backtrace, "{fault}");
         }
     }

@@ -18,7 +18,7 @@ use tracing::info;
 use crate::site::{ContentHash, PluginFile, Snapshot};
 
 use super::Generation;
-use super::prepare::{Workshop, explain, running};
+use super::prepare::{BuildContext, explain, running};
 use super::problem::Problem;
 
 /// The time between two looks for compilers that take long.
@@ -28,7 +28,7 @@ const LOGGED_AFTER: Duration = Duration::from_secs(5);
 
 /// The plugins that are being loaded, and those that have been and are not in use yet.
 pub struct Loads {
-    workshop: Arc<Workshop>,
+    workshop: Arc<BuildContext>,
     /// By the path that is shown and the content.
     by_file: HashMap<(String, ContentHash), Load>,
     tasks: JoinSet<Result<Plugin, Problem>>,
@@ -38,7 +38,7 @@ pub struct Loads {
 
 enum Load {
     Running(AbortHandle),
-    Ended(Result<Plugin, Problem>),
+    DisconnectReason(Result<Plugin, Problem>),
 }
 
 /// The state of a component.
@@ -50,7 +50,7 @@ pub(super) enum Loaded {
 
 impl Loads {
     /// Nothing is being loaded. It needs a runtime.
-    pub fn new(workshop: Arc<Workshop>) -> Self {
+    pub fn new(workshop: Arc<BuildContext>) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (by_file, tasks, progress) = (HashMap::new(), JoinSet::new(), Progress::default());
@@ -78,7 +78,7 @@ impl Loads {
 
     /// Forgets failures, so that they are tried again.
     pub fn forget_failures(&mut self) {
-        self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
+        self.by_file.retain(|_, load| !matches!(load, Load::DisconnectReason(Err(_))));
     }
 
     /// Whether anything is being loaded.
@@ -109,8 +109,8 @@ impl Loads {
             return Loaded::Plugin(running.plugin.clone());
         }
         match self.by_file.get(&(file.path.clone(), file.hash)) {
-            Some(Load::Ended(Ok(plugin))) => Loaded::Plugin(plugin.clone()),
-            Some(Load::Ended(Err(problem))) => Loaded::Broken(problem.clone()),
+            Some(Load::DisconnectReason(Ok(plugin))) => Loaded::Plugin(plugin.clone()),
+            Some(Load::DisconnectReason(Err(problem))) => Loaded::Broken(problem.clone()),
             Some(Load::Running(_)) | None => Loaded::NotYet,
         }
     }
@@ -122,7 +122,7 @@ impl Loads {
         let Some(((file, _), load)) = self.by_file.iter_mut().find(|(_, load)| is_it(load)) else {
             return false;
         };
-        *load = Load::Ended(match ended {
+        *load = Load::DisconnectReason(match ended {
             Ok((_, result)) => result,
             Err(error) => Err(Problem::plugin(file, format!("loading it ended early: {error}"))),
         });
@@ -130,13 +130,16 @@ impl Loads {
     }
 }
 
-async fn load(file: PluginFile, workshop: Arc<Workshop>) -> Result<Plugin, Problem> {
+async fn load(file: PluginFile, workshop: Arc<BuildContext>) -> Result<Plugin, Problem> {
     let loaded = load_with_policy(&file, &workshop).await;
     loaded.map_err(|error| Problem::plugin(&file.path, explain(&error)))
 }
 
-async fn load_with_policy(file: &PluginFile, workshop: &Workshop) -> Result<Plugin, SandboxError> {
-    let Workshop { sandbox, plugins, audience } = workshop;
+async fn load_with_policy(
+    file: &PluginFile,
+    workshop: &BuildContext,
+) -> Result<Plugin, SandboxError> {
+    let BuildContext { sandbox, plugins, audience } = workshop;
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };

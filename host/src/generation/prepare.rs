@@ -16,15 +16,15 @@ use jackfield_sandbox::{
 use crate::config::Plugins;
 use crate::site::{PluginFile, Snapshot};
 
+use super::handler_registry::Offers;
 use super::held::{Held, Provider};
 use super::loads::{Loaded, Loads};
 use super::odd;
-use super::offers::Offers;
 use super::problem::Problem;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
 /// What generations are made with, the same for all of them.
-pub struct Workshop {
+pub struct BuildContext {
     /// Where plugins run.
     pub sandbox: Sandbox,
     /// What plugins may do.
@@ -54,7 +54,7 @@ pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
 pub async fn prepare(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
-    workshop: &Arc<Workshop>,
+    workshop: &Arc<BuildContext>,
 ) -> Result<Generation, Vec<Problem>> {
     let mut loads = Loads::new(Arc::clone(workshop));
     loads.follow(snapshot, previous);

@@ -30,14 +30,14 @@ mod held;
 /// A site in a directory of its own, and what becomes of it.
 struct Bench {
     root: tempfile::TempDir,
-    workshop: Arc<Workshop>,
+    workshop: Arc<BuildContext>,
 }
 
 impl Bench {
     fn new() -> Self {
         let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
         let audience = Arc::new(Nobody);
-        let workshop = Workshop { sandbox, plugins: Plugins::default(), audience };
+        let workshop = BuildContext { sandbox, plugins: Plugins::default(), audience };
         let workshop = Arc::new(workshop);
         Self { root: tempfile::tempdir().unwrap(), workshop }
     }

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use super::names::is_nuisance;
 
 /// As many as Linux follows before it gives up on a path.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// Directories by their path without links, each with what matters in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Directories {
                 Ok(target) => {
                     self.add_name(&at, name);
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > MAX_LINKS {
                         return;
                     }
                     if target.is_absolute() {

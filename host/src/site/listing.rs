@@ -17,9 +17,9 @@ use super::names::{Kind, is_nuisance, kind};
 use super::snapshot::{ContentHash, SiteProblem};
 
 /// Deeper than any tree that a person made. It ends walks that mounts make endless.
-const MOST_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Far more than any site needs; reached only by naming `/` or a home directory by mistake.
-const MOST_FILES: usize = 20_000;
+const MAX_FILES: usize = 20_000;
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -188,9 +188,9 @@ impl Walk {
             return self.folder(shown, &real, name, folders);
         }
         if let Some(kind) = kind {
-            if self.listing.files.len() == MOST_FILES {
+            if self.listing.files.len() == MAX_FILES {
                 return Err(Interruption::Fatal(io::Error::other(format!(
-                    "it holds more than {MOST_FILES} YAML files and components"
+                    "it holds more than {MAX_FILES} YAML files and components"
                 ))));
             }
             let stat = Stat::of(&metadata);
@@ -207,8 +207,8 @@ impl Walk {
         name: &str,
         folders: &mut Vec<String>,
     ) -> Result<(), Interruption> {
-        if folders.len() == MOST_DEPTH {
-            self.problem(shown, &format!("lies more than {MOST_DEPTH} folders deep"));
+        if folders.len() == MAX_DEPTH {
+            self.problem(shown, &format!("lies more than {MAX_DEPTH} folders deep"));
             return Ok(());
         }
         folders.push(name.to_owned());

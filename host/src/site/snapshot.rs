@@ -19,9 +19,9 @@ use super::listing::{Found, Listing, Stat};
 use super::names::Kind;
 
 /// The longest YAML file that is read, in bytes.
-const MOST_YAML: u64 = 4 * 1024 * 1024;
+const MAX_YAML: u64 = 4 * 1024 * 1024;
 /// The longest component that is read, in bytes: those of scripting languages reach 20 MB.
-const MOST_WASM: u64 = 256 * 1024 * 1024;
+const MAX_WASM: u64 = 256 * 1024 * 1024;
 /// All YAML files of a site, in bytes: they are read at each reload.
 const MAX_ALL_YAML_BYTES: u64 = 64 * 1024 * 1024;
 /// All components of a site, in bytes: they are in memory while a generation is prepared.
@@ -151,7 +151,7 @@ impl Snapshot {
     }
 
     fn take(&mut self, found: &Found, path: &str) -> Result<Option<ContentHash>, Interruption> {
-        let most = if found.kind == Kind::Plugin { MOST_WASM } else { MOST_YAML };
+        let most = if found.kind == Kind::Plugin { MAX_WASM } else { MAX_YAML };
         if found.stat.size() > most {
             let size = found.stat.size();
             let message = format!("is {size} bytes long; at most {most} are read");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const OPEN: Duration = Duration::from_secs(3);
 /// How long a change may take altogether. A site in which something is written all the time is
 /// read now and then all the same.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX_DURATION: Duration = Duration::from_secs(10);
 
 /// The state of one change.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Settle {
         let change = self.change.as_ref()?;
         let closed = change.open.values().map(|last| *last + OPEN).max();
         let due = closed.map_or(change.calm, |closed| closed.max(change.calm));
-        Some(due.min(change.first + LONGEST))
+        Some(due.min(change.first + MAX_DURATION))
     }
 
     /// Whether a change is complete by now. It is over then.

@@ -13,7 +13,7 @@ use jackfield_wamp::event::Event;
 use jackfield_wamp::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use jackfield_wamp::message::{Hello, Message, Publish, PublishOptions, Subscribe};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session::{Frame, Input, Request, Session, Welcome};
+use jackfield_wamp::session::{Frame, Input, Protocol, Request, Welcome};
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::Dict;
 
@@ -80,8 +80,8 @@ fn encode_event(criterion: &mut Criterion) {
 }
 
 /// A session in which requests are taken.
-fn session(dialect: Dialect) -> Session {
-    let mut session = Session::new(dialect);
+fn session(dialect: Dialect) -> Protocol {
+    let mut session = Protocol::new(dialect);
     if let Dialect::V2(codec) = dialect {
         let roles: Dict =
             [("publisher", Dict::new()), ("subscriber", Dict::new())].into_iter().collect();

@@ -40,8 +40,8 @@ pub enum Frame {
 /// What a frame asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// Version 2: open a session. Answer with [`Session::welcome`], [`Session::challenge`] or
-    /// [`Session::refuse`].
+    /// Version 2: open a session. Answer with [`Protocol::welcome`], [`Protocol::challenge`] or
+    /// [`Protocol::refuse`].
     Hello(Hello),
     /// Version 2: the proof that a challenge asked for. Answer like a HELLO.
     Authenticate(Authenticate),
@@ -99,7 +99,7 @@ pub enum Request {
 
 /// The state of one connection's dialogue.
 #[derive(Debug)]
-pub struct Session {
+pub struct Protocol {
     dialect: Dialect,
     /// How many lists and dictionaries of a message may lie inside each other.
     depth: usize,
@@ -121,7 +121,7 @@ enum State {
     Closed,
 }
 
-impl Session {
+impl Protocol {
     /// The dialogue of a fresh connection.
     pub fn new(dialect: Dialect) -> Self {
         Self::with_depth(dialect, DEFAULT_DEPTH)

@@ -30,7 +30,7 @@ const UNSUBSCRIBE: u64 = 6;
 const PUBLISH: u64 = 7;
 
 /// Characters of a topic that are shown to the client whose message is refused.
-const SHOWN: usize = 256;
+const MAX_SHOWN: usize = 256;
 
 const WELCOME: u64 = 0;
 const CALL_RESULT: u64 = 3;
@@ -129,7 +129,10 @@ pub(crate) fn refuse(
     let mut topic = || {
         let topic = name(&mut head, "topic").map(|topic| prefixes.expand(topic));
         // The topic itself may be what is not taken.
-        topic.map_or_else(|_| char::REPLACEMENT_CHARACTER.to_string(), |topic| clip(&topic, SHOWN))
+        topic.map_or_else(
+            |_| char::REPLACEMENT_CHARACTER.to_string(),
+            |topic| clip(&topic, MAX_SHOWN),
+        )
     };
     let (request, uri) = (RequestId::default(), error_uri::INVALID_ARGUMENT);
     let reply = |to| encode_reply(Dialect::V1, &Reply::Error { to, uri, message: &message });

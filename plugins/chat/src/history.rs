@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jackfield_plugin::{Error, store};
 
-use crate::heard::Message;
+use crate::events::Message;
 
 /// A room in which nobody has spoken for so long is forgotten.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);

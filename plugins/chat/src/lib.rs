@@ -1,7 +1,7 @@
 //! Chat rooms: an example with state, presence and refusals, to be copied from.
 //!
 //! Who subscribes to a room gets its history, and the others are told. Clients publish
-//! `{"text": "hello"}` or `{"nick": "Alice"}`, and receive what [`Heard`] lists. Called as a
+//! `{"text": "hello"}` or `{"nick": "Alice"}`, and receive what [`RoomEvent`] lists. Called as a
 //! procedure, a room says who is in it. `handler.args` are in [`Settings`].
 //!
 //! Read on in `room`, which has the hooks; `names` and `history` are what it keeps in the store.
@@ -10,13 +10,13 @@ use jackfield_plugin::{Handler, Plugin, export};
 
 use crate::settings::Settings;
 
-mod heard;
+mod events;
 mod history;
 mod names;
 mod room;
 mod settings;
 
-pub use heard::Heard;
+pub use events::RoomEvent;
 
 fn plugin() -> Plugin {
     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).handler(

@@ -4,7 +4,7 @@
 use jackfield_plugin::{Error, Refusal, SessionId, store, topics};
 
 /// In characters.
-const LONGEST: usize = 30;
+const MAX_BYTES: usize = 30;
 
 /// The name of a member; nobody else has one.
 pub(crate) fn get(topic: &str, member: SessionId) -> Result<Option<String>, Error> {
@@ -33,8 +33,8 @@ pub(crate) fn give(topic: &str, member: SessionId, wanted: &str) -> Result<Strin
 
 /// Changes a member's name to one that they chose.
 pub(crate) fn change(topic: &str, member: SessionId, chosen: &str) -> Result<(), Refusal> {
-    if !(1..=LONGEST).contains(&chosen.chars().count()) || chosen.chars().any(char::is_control) {
-        let message = format!("A name has 1 to {LONGEST} printable characters.");
+    if !(1..=MAX_BYTES).contains(&chosen.chars().count()) || chosen.chars().any(char::is_control) {
+        let message = format!("A name has 1 to {MAX_BYTES} printable characters.");
         return Err(Refusal::invalid_argument(message));
     }
     if all(topic)?.iter().any(|taken| taken == chosen) {

@@ -7,7 +7,7 @@ use jackfield_plugin::{Event, Publish, Refusal, Request, Subscribe, sessions, st
 use serde::Deserialize;
 
 use crate::{
-    heard::{Heard, Message},
+    events::{RoomEvent, Message},
     history, names,
     settings::Settings,
 };
@@ -27,9 +27,9 @@ enum Said {
 pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscribe, Refusal> {
     let (topic, caller) = (request.topic(), request.caller()?);
     let you = names::give(topic, caller.id(), caller.authid())?;
-    let joined = Heard::Joined { who: you.clone() };
+    let joined = RoomEvent::Joined { who: you.clone() };
     topics::publish_except(topic, joined.event()?, [caller.id()]);
-    let history = Heard::History { you, messages: history::read(topic)? };
+    let history = RoomEvent::History { you, messages: history::read(topic)? };
     sessions::send(caller.id(), topic, history.event()?);
     Ok(Subscribe::allow())
 }
@@ -37,7 +37,7 @@ pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscr
 /// Tells those who stay.
 pub(crate) fn leave(_settings: &mut Settings, request: &Request) -> Result<(), Refusal> {
     if let Some(who) = names::take(request.topic(), request.caller()?.id())? {
-        topics::publish(request.topic(), Heard::Left { who }.event()?);
+        topics::publish(request.topic(), RoomEvent::Left { who }.event()?);
     }
     Ok(())
 }
@@ -61,12 +61,12 @@ pub(crate) fn say(
             }
             let message = Message { from, text };
             history::add(topic, &message, settings.history)?;
-            Ok(Publish::deliver(Heard::Message(message).event()?))
+            Ok(Publish::deliver(RoomEvent::Message(message).event()?))
         }
         Said::Nick(to) => {
             names::change(topic, caller.id(), &to)?;
             // Published rather than delivered, so that the member hears of it too.
-            topics::publish(topic, Heard::Renamed { from, to }.event()?);
+            topics::publish(topic, RoomEvent::Renamed { from, to }.event()?);
             Ok(Publish::drop())
         }
     }

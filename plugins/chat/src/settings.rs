@@ -16,8 +16,8 @@ pub(crate) struct Settings {
 }
 
 /// The history leaves in one event, which has to stay well below what a hook may send at once.
-const MOST_HISTORY: usize = 200;
-const MOST_LONGEST: usize = 1_000;
+const MAX_HISTORY: usize = 200;
+const MAX_LONGEST: usize = 1_000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -28,11 +28,11 @@ impl Default for Settings {
 impl Settings {
     /// The same, if a room can work with them.
     pub(crate) fn checked(self) -> Result<Self, Error> {
-        if self.history > MOST_HISTORY {
-            return Err(format!("handler.args: history can be {MOST_HISTORY} at most").into());
+        if self.history > MAX_HISTORY {
+            return Err(format!("handler.args: history can be {MAX_HISTORY} at most").into());
         }
-        if !(1..=MOST_LONGEST).contains(&self.longest) {
-            return Err(format!("handler.args: longest has to be 1 to {MOST_LONGEST}").into());
+        if !(1..=MAX_LONGEST).contains(&self.longest) {
+            return Err(format!("handler.args: longest has to be 1 to {MAX_LONGEST}").into());
         }
         if self.burst < 1 {
             return Err("handler.args: burst has to be 1 or more".into());

@@ -7,7 +7,7 @@ use jackfield_plugin::{Event, Handler, Refusal, Request, store};
 use serde::{Deserialize, Serialize};
 
 /// In characters; of each field.
-const LONGEST: usize = 200;
+const MAX_BYTES: usize = 200;
 
 const STATES: [&str; 3] = ["open", "packed", "sent"];
 
@@ -54,8 +54,8 @@ fn read(request: &Request) -> Result<Record, Refusal> {
 fn save(request: &Request, change: Change) -> Result<Record, Refusal> {
     let Change { title, status, note, by } = change;
     let fields = [("title", &title), ("note", &note), ("name", &by)];
-    if let Some((name, _)) = fields.iter().find(|(_, text)| text.chars().count() > LONGEST) {
-        let message = format!("The {name} has {LONGEST} characters at most.");
+    if let Some((name, _)) = fields.iter().find(|(_, text)| text.chars().count() > MAX_BYTES) {
+        let message = format!("The {name} has {MAX_BYTES} characters at most.");
         return Err(Refusal::invalid_argument(message));
     }
     if title.trim().is_empty() {

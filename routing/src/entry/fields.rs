@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::{Pattern, Reader, Settings, get, put_all, set};
 use crate::channel::{self, DefaultValue, Written};
 use crate::diagnosis::Place;
-use crate::keys;
 use crate::odd::unresolved;
 use crate::requirement::strip_anchors;
 use crate::route::Handler;
+use crate::suggest;
 use crate::yaml::{Kind, Node};
 
 impl Reader<'_> {
@@ -357,6 +357,6 @@ pub(crate) fn no_such_variable(name: &str, variables: &[&str]) -> String {
     if variables.is_empty() {
         "the channel has no variables: remove it".to_owned()
     } else {
-        keys::advice(name, variables)
+        suggest::advice(name, variables)
     }
 }

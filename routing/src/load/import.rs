@@ -7,7 +7,7 @@ use crate::odd::parameter;
 /// How deep imports may nest, and how many there may be in all: more than any site has, few enough
 /// that files which import each other many times over end in a problem rather than in no answer.
 const DEEPEST: usize = 32;
-const MOST: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// Patterns of file names in a site: each is compared with every file.
 const MAX_GLOBS: usize = 1_000;
 /// Bytes of one of them.
@@ -122,11 +122,12 @@ impl Loader<'_> {
             return;
         }
         self.imported += 1;
-        if self.open.len() > DEEPEST || self.imported > MOST {
+        if self.open.len() > DEEPEST || self.imported > MAX_ENTRIES {
             // Told once: every further import would say the same.
             if !self.too_many {
                 self.too_many = true;
-                let message = format!("imports nest deeper than {DEEPEST} or are more than {MOST}");
+                let message =
+                    format!("imports nest deeper than {DEEPEST} or are more than {MAX_ENTRIES}");
                 let help = "import each file once, from one place";
                 self.problems.push(place.problem(message).with_help(help));
             }

@@ -20,15 +20,21 @@ jwt: { keys: { jwks: keys.json } }
     )
     .unwrap();
     let tickets = settings.tickets.unwrap();
-    assert_eq!((tickets.ttl, tickets.skew), (Span::seconds(300), Span::seconds(30)));
+    assert_eq!(
+        (tickets.ttl, tickets.skew),
+        (AuthDuration::seconds(300), AuthDuration::seconds(30))
+    );
     assert_eq!((tickets.once, tickets.anonymous), (false, true));
     assert_eq!(tickets.anonymous_roles, ["anonymous", "backend"]);
     assert_eq!((tickets.replays.get(), tickets.threads, tickets.queue), (100_000, None, 512));
     let Some(UsersSettings::Sql(sql)) = settings.users else { panic!() };
     assert_eq!((sql.query, sql.roles, sql.connections.get()), (None, RolesForm::Json, 4));
-    assert_eq!((sql.connect_timeout, sql.timeout), (Span::seconds(2), Span::seconds(5)));
+    assert_eq!(
+        (sql.connect_timeout, sql.timeout),
+        (AuthDuration::seconds(2), AuthDuration::seconds(5))
+    );
     let jwt = settings.jwt.unwrap();
-    assert_eq!((jwt.leeway, jwt.claims), (Span::seconds(30), ClaimNames::default()));
+    assert_eq!((jwt.leeway, jwt.claims), (AuthDuration::seconds(30), ClaimNames::default()));
 }
 
 #[test]
@@ -67,9 +73,9 @@ jwt:
     )
     .unwrap();
     let tickets = settings.tickets.as_ref().unwrap();
-    assert_eq!((tickets.ttl, tickets.once), (Span::seconds(120), true));
+    assert_eq!((tickets.ttl, tickets.once), (AuthDuration::seconds(120), true));
     let Some(UsersSettings::Http(http)) = &settings.users else { panic!() };
-    assert_eq!(http.connect_timeout, Span::millis(500));
+    assert_eq!(http.connect_timeout, AuthDuration::millis(500));
     // What is written is read again, as it is when a command prints the settings.
     let written = serde_json::to_string(&settings).unwrap();
     assert_eq!(read(&written).unwrap(), settings);

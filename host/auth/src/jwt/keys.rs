@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::problem::Problem;
 
-use super::{JwtError, SHOWN, provider};
+use super::{JwtError, MAX_SHOWN, provider};
 
 /// A secret has at least as many bytes as what it signs with makes of it; RFC 7518, section 3.2.
-const SHORTEST_SECRET: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 /// Bytes of the shortest modulus of an RSA key: 2048 bits; RFC 7518, section 3.3.
-const SHORTEST_MODULUS: usize = 256;
+const MIN_MODULUS_BYTES: usize = 256;
 /// More keys than any issuer has at a time. A token that names none is tried with each.
-const MOST_KEYS: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// What only private keys have; RFC 7518, section 6.3.2, and RFC 8037, section 2.
 const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
@@ -123,10 +123,10 @@ impl Keys {
         if set.keys.is_empty() {
             return Err(none());
         }
-        if keys.is_empty() || keys.len() > MOST_KEYS {
+        if keys.is_empty() || keys.len() > MAX_KEYS {
             let count = keys.len();
             let message = format!("{count} of its {} keys are of use here", set.keys.len());
-            let help = format!("it takes 1 to {MOST_KEYS} for HS256, RS256, ES256 or EdDSA");
+            let help = format!("it takes 1 to {MAX_KEYS} for HS256, RS256, ES256 or EdDSA");
             return Err(Problem::new(path, None, message).help(help));
         }
         Ok(Self::new(Form::Jwks, keys))
@@ -170,7 +170,7 @@ impl Keys {
         }
         let nameless: Vec<&Key> = fit.into_iter().filter(|key| key.id.is_none()).collect();
         if nameless.is_empty() {
-            return Err(JwtError::UnknownKey { kid: kid.chars().take(SHOWN).collect() });
+            return Err(JwtError::UnknownKey { kid: kid.chars().take(MAX_SHOWN).collect() });
         }
         Ok(nameless)
     }
@@ -208,7 +208,7 @@ fn check_public(path: &str, set: &Value) -> Result<(), Problem> {
 }
 
 fn hmac(secret: &[u8]) -> Result<DecodingKey, Wrong> {
-    if secret.len() < SHORTEST_SECRET {
+    if secret.len() < MIN_SECRET_BYTES {
         let help = "use 32 bytes or more, at random: openssl rand -base64 48";
         return Err(Wrong("is a secret that is too short to sign tokens with", help));
     }
@@ -233,7 +233,7 @@ fn pem(block: &str) -> Result<Key, Wrong> {
         return if bytes(&ed) == 32 { Ok(key(Algorithm::EdDSA, ed)) } else { Err(unsupported) };
     }
     let rsa = DecodingKey::from_rsa_pem(block.as_bytes()).map_err(|_| unsupported)?;
-    if bytes(&rsa) < SHORTEST_MODULUS {
+    if bytes(&rsa) < MIN_MODULUS_BYTES {
         return Err(Wrong("is an RSA key of fewer than 2048 bits", PUBLIC));
     }
     Ok(key(Algorithm::RS256, rsa))
@@ -263,7 +263,7 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, Wrong> {
             let (Ok(n), Ok(e)) = (decode(&key.n), decode(&key.e)) else { return Err(broken) };
             // Some issuers write a zero in front, as ASN.1 does, which JWKs do not have.
             let modulus = significant(&n);
-            if modulus.len() < SHORTEST_MODULUS {
+            if modulus.len() < MIN_MODULUS_BYTES {
                 let help = "the issuer has to make a longer one";
                 return Err(Wrong("is an RSA key of fewer than 2048 bits", help));
             }

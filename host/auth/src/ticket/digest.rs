@@ -13,12 +13,12 @@ use super::{AppSecret, TicketError};
 
 const ROUNDS: usize = 5_000;
 /// Bytes of the longest text that applications make a digest of.
-const LONGEST: usize = 4_096;
+const MAX_BYTES: usize = 4_096;
 
 /// The digest of the parts put together, in base64: 88 characters.
 pub(super) fn of(parts: &[&str], secret: &AppSecret) -> Result<String, TicketError> {
     let plain: usize = parts.iter().map(|part| part.len()).sum();
-    if plain > LONGEST {
+    if plain > MAX_BYTES {
         return Err(TicketError::TooLong);
     }
     // What a round is over stays in one piece of memory, made once: it holds a password.

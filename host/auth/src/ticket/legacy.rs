@@ -13,7 +13,7 @@ use base64::Engine as _;
 use crate::user::PasswordHash;
 
 use super::created::Created;
-use super::{AppSecret, FORGIVING, Holder, LONGEST, TicketError, Validity, digest, in_alphabet};
+use super::{AppSecret, FORGIVING, Holder, MAX_BYTES, TicketError, Validity, digest, in_alphabet};
 
 /// A ticket of OroPlatform 2.x that could be read. Nothing of it is proven.
 pub struct LegacyTicket {
@@ -37,7 +37,7 @@ impl LegacyTicket {
     /// # Errors
     /// When it is no ticket of this kind.
     pub fn parse(text: &str) -> Result<Self, TicketError> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_BYTES {
             return Err(TicketError::Malformed("it is far too long"));
         }
         let mut fields = text.split(';');

@@ -41,10 +41,10 @@ struct Known {
 }
 
 /// Characters of the shortest text that is taken for a hash: fewer cannot be told from a password.
-const SHORTEST_HASH: usize = 20;
+const MIN_HASH_BYTES: usize = 20;
 
 /// How many users whose passwords are doubtful are named.
-const MOST_DOUBTS: usize = 5;
+const MAX_DOUBTS: usize = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,8 +198,8 @@ fn read(path: &str, text: &str) -> Result<Known, Problem> {
         };
         users.insert(username, Arc::new(user));
     }
-    if let Some(more @ 1..) = doubts.len().checked_sub(MOST_DOUBTS) {
-        doubts.truncate(MOST_DOUBTS);
+    if let Some(more @ 1..) = doubts.len().checked_sub(MAX_DOUBTS) {
+        doubts.truncate(MAX_DOUBTS);
         doubts.push(format!("{path}: warning: and so for {more} more"));
     }
     Ok(Known { users, doubts })
@@ -211,7 +211,7 @@ fn doubt(hash: &PasswordHash) -> Option<&'static str> {
     let text = hash.reveal();
     if !text.is_ascii() {
         Some("hashes have ASCII characters only")
-    } else if text.len() < SHORTEST_HASH {
+    } else if text.len() < MIN_HASH_BYTES {
         Some("it is too short for one")
     } else {
         None
@@ -331,11 +331,11 @@ users:
         users.replace("users.yml", "users: { a: { id: 1 } }").unwrap();
         assert_eq!(users.doubts(), [""; 0]);
         let user = |id: usize| format!("  u{id}: {{ id: {id}, password: x }}\n");
-        let many: String = (0..MOST_DOUBTS + 3).map(user).collect();
+        let many: String = (0..MAX_DOUBTS + 3).map(user).collect();
         users.replace("users.yml", &format!("users:\n{many}")).unwrap();
         let doubts = users.doubts();
-        assert_eq!(doubts.len(), MOST_DOUBTS + 1);
-        assert_eq!(doubts[MOST_DOUBTS], "users.yml: warning: and so for 3 more");
+        assert_eq!(doubts.len(), MAX_DOUBTS + 1);
+        assert_eq!(doubts[MAX_DOUBTS], "users.yml: warning: and so for 3 more");
     }
 
     #[test]

@@ -32,7 +32,7 @@ use request::Asker;
 
 /// How many names are asked for at a time, waiting for their turn included. Each is some hundred
 /// bytes and one waiting task; beyond, clients are better off coming back later.
-const MOST_FLIGHTS: usize = 1_024;
+const MAX_FLIGHTS: usize = 1_024;
 /// How long the application is left alone after it could not be asked. So a storm of clients does
 /// not become a storm of attempts, and users who are remembered come in without waiting.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -141,7 +141,7 @@ impl HttpUsers {
         {
             return Next::Answer(Err(error.clone()));
         }
-        if state.flights.len() >= MOST_FLIGHTS {
+        if state.flights.len() >= MAX_FLIGHTS {
             let (place, waiting) = (self.0.asker.place(), state.flights.len());
             return Next::Answer(Err(UsersError::Busy { place, waiting }));
         }

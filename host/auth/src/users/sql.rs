@@ -29,8 +29,8 @@ use std::sync::Arc;
 use jackfield_tls::HandshakeError;
 
 use crate::config::{RolesForm, SetupError, SqlSettings};
+use crate::duration::AuthDuration;
 use crate::secret::Secret;
-use crate::span::Span;
 use crate::user::{PasswordHash, User};
 
 use super::{UsersError, is_name, roles};
@@ -46,8 +46,8 @@ pub struct SqlUsers {
     place: Arc<str>,
     query: String,
     roles: RolesForm,
-    connect_timeout: Span,
-    timeout: Span,
+    connect_timeout: AuthDuration,
+    timeout: AuthDuration,
 }
 
 #[derive(Debug)]

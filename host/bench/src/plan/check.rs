@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Dialect, Plan, Work};
-use crate::stamp::Stamp;
+use crate::timestamp::Stamp;
 
 impl Plan {
     /// What is asked for and makes no sense.

@@ -1,13 +1,13 @@
 //! Calls one procedure, and waits for its results: what a call costs. How it is asked and counted is
 //! in [`super::requests`].
 
-use super::requests::{self, Pen, Words};
+use super::requests::{self, FrameWriter, Words};
 use super::text;
+use crate::coordinator::Lead;
 use crate::failure::Failure;
-use crate::lead::Lead;
 use crate::protocol::{Refusal, Talk};
 use crate::report::Report;
-use crate::stamp::Stamp;
+use crate::timestamp::Stamp;
 
 const WORDS: Words = Words {
     who: "callers",
@@ -35,7 +35,7 @@ struct Call {
     procedure: String,
 }
 
-impl Pen for Call {
+impl FrameWriter for Call {
     fn write(&mut self, talk: &mut Talk, out: &mut Vec<u8>, request: u64, stamp: Stamp) {
         stamp.write(&mut self.text);
         talk.call(out, request, &self.procedure, &self.text);

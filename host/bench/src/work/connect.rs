@@ -6,14 +6,14 @@ use tokio::sync::Semaphore;
 
 use super::pace;
 use crate::clock::{Schedule, nanoseconds};
-use crate::crew::{Lane, News, Shared};
+use crate::coordinator::{Lead, float};
 use crate::failure::Failure;
-use crate::lead::{Lead, float};
 use crate::protocol::Said;
 use crate::report::{self, Report};
 use crate::session::{self, Role};
 use crate::socket::Socket;
 use crate::tally::Tally;
+use crate::workers::{Lane, Shared, WorkerEvent};
 
 /// What came of the attempts.
 #[derive(Default)]
@@ -40,11 +40,11 @@ pub(crate) async fn run(
     }
     let attempts = all_tried(lead, connections).await?;
     let cost = lead.cost();
-    let seconds = float(lead.crew.counts().last.saturating_sub(start)) / 1e9;
+    let seconds = float(lead.workers.counts().last.saturating_sub(start)) / 1e9;
     hold(lead).await;
     lead.all_open().await;
 
-    let tally = lead.crew.tally()?;
+    let tally = lead.workers.tally()?;
     let lost = lead.ended.as_ref().map_or(0, |ended| ended.0);
     let mut report = Report::new(&shared.plan, seconds);
     report.count("connects", "connections opened", tally.counts.done);
@@ -68,7 +68,7 @@ fn at_once(lead: &Lead<'_>, connections: usize, bare: bool) {
     let window = Arc::new(Semaphore::new(lead.shared().plan.window));
     for number in 0..connections {
         let window = Arc::clone(&window);
-        lead.crew.spawner.spawn(move |lane, shared| async move {
+        lead.workers.spawner.spawn(move |lane, shared| async move {
             let place = window.acquire_owned().await;
             let due = shared.course.clock.now();
             if due >= shared.course.end() {
@@ -89,8 +89,8 @@ fn at_rate(
     bare: bool,
 ) -> Result<(), Failure> {
     let shared = Arc::clone(lead.shared());
-    let spawner = lead.crew.spawner.clone();
-    pace::thread(Arc::clone(&shared), Arc::clone(&lead.crew.pacer), move || {
+    let spawner = lead.workers.spawner.clone();
+    pace::thread(Arc::clone(&shared), Arc::clone(&lead.workers.pacer), move || {
         let connect = |number: u64, due| {
             let Ok(index) = usize::try_from(number) else { return Ok(false) };
             if index < connections {
@@ -133,11 +133,11 @@ async fn keep(
     let mut socket = match socket {
         Ok(socket) => socket,
         Err(failure) => {
-            shared.tell(News::NotOpened(failure));
+            shared.tell(WorkerEvent::NotOpened(failure));
             return Ok(());
         }
     };
-    shared.tell(News::Ready);
+    shared.tell(WorkerEvent::Ready);
     loop {
         socket.turn(lane, shared, &mut |_: &mut Tally, _, _: Said<'_>| Ok(())).await?;
     }
@@ -149,13 +149,13 @@ async fn all_tried(lead: &mut Lead<'_>, connections: usize) -> Result<Attempts, 
     let all = connections as u64;
     while attempts.opened + attempts.refused < all && !lead.interrupted() {
         match lead.news().await {
-            Some(News::Ready) => attempts.opened += 1,
-            Some(News::NotOpened(failure)) if failure.is_everyones() => return Err(failure),
-            Some(News::NotOpened(failure)) => {
+            Some(WorkerEvent::Ready) => attempts.opened += 1,
+            Some(WorkerEvent::NotOpened(failure)) if failure.is_everyones() => return Err(failure),
+            Some(WorkerEvent::NotOpened(failure)) => {
                 attempts.refused += 1;
                 attempts.why.get_or_insert(failure);
             }
-            Some(News::Failed(failure)) => lead.has_ended(failure),
+            Some(WorkerEvent::Failed(failure)) => lead.has_ended(failure),
             None => {}
         }
         let opened = attempts.opened;
@@ -176,7 +176,7 @@ async fn hold(lead: &mut Lead<'_>) {
     let shared = Arc::clone(lead.shared());
     let until = shared.course.clock.now().saturating_add(nanoseconds(shared.plan.seconds));
     while shared.course.clock.now() < until && !lead.interrupted() {
-        if let Some(News::Failed(failure)) = lead.news().await {
+        if let Some(WorkerEvent::Failed(failure)) = lead.news().await {
             lead.has_ended(failure);
         }
         lead.line(|_| "keeping the connections".to_owned());

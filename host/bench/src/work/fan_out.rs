@@ -8,19 +8,19 @@ use tokio::sync::Notify;
 
 use super::{pace, text};
 use crate::clock::Schedule;
-use crate::crew::{Lane, News, Shared};
+use crate::coordinator::{Lead, float};
 use crate::failure::Failure;
-use crate::lead::{Lead, float};
 use crate::protocol::{Said, Talk};
 use crate::report::Report;
 use crate::session::{self, Role};
 use crate::socket::{Socket, Writer};
-use crate::stamp::Stamp;
 use crate::tally::Tally;
+use crate::timestamp::Stamp;
+use crate::workers::{Lane, Shared, WorkerEvent};
 
 /// Who takes part.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cast {
+pub(crate) struct Workload {
     pub(crate) topics: usize,
     pub(crate) subscribers: usize,
     pub(crate) publishers: usize,
@@ -54,23 +54,23 @@ struct Post {
 /// What may wait for a publisher's socket at a fixed rate before the rate is not kept: 4 MiB.
 const BACKLOG: usize = 4 * 1024 * 1024;
 
-pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failure> {
+pub(crate) async fn run(lead: &mut Lead<'_>, who: Workload) -> Result<Report, Failure> {
     let shared = Arc::clone(lead.shared());
     let stage = Arc::new(Stage::new(&shared, who));
-    let Cast { topics, subscribers, publishers, subscriptions_per_connection: each } = who;
+    let Workload { topics, subscribers, publishers, subscriptions_per_connection: each } = who;
     let subscribing = topics.div_ceil(each) * subscribers;
     for number in 0..subscribing {
         let first = number / subscribers * each;
         let last = (first + each).min(topics);
         let stage = Arc::clone(&stage);
-        lead.crew.spawner.spawn(move |lane, shared| async move {
+        lead.workers.spawner.spawn(move |lane, shared| async move {
             subscriber(&lane, &shared, &stage, first..last).await
         });
     }
     lead.all_ready(subscribing, "subscribers").await?;
     for number in 0..publishers {
         let stage = Arc::clone(&stage);
-        lead.crew.spawner.spawn(move |lane, shared| async move {
+        lead.workers.spawner.spawn(move |lane, shared| async move {
             publisher(&lane, &shared, &stage, number).await
         });
     }
@@ -87,7 +87,7 @@ pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failur
     let waited = lead.rest(|counts| counts.done >= counts.asked.saturating_mul(receivers)).await;
     let cost = lead.cost();
 
-    let tally = lead.crew.tally()?;
+    let tally = lead.workers.tally()?;
     let counts = tally.counts;
     lead.judge(&counts)?;
     let expected = counts.asked.saturating_mul(receivers);
@@ -114,7 +114,7 @@ pub(crate) async fn run(lead: &mut Lead<'_>, who: Cast) -> Result<Report, Failur
 }
 
 impl Stage {
-    fn new(shared: &Shared, who: Cast) -> Self {
+    fn new(shared: &Shared, who: Workload) -> Self {
         let windows = if shared.plan.rate.is_none() { who.topics } else { 0 };
         // A power of two divides the numbers of events also where they wrap.
         let slots = if who.subscribers == 1 { 0 } else { shared.plan.window.next_power_of_two() };
@@ -158,7 +158,7 @@ async fn subscriber(
     let mut socket = session::open(lane, shared, Role::Subscriber).await?;
     session::subscribe(&mut socket, lane, shared, topics.clone()).await?;
     drop(permit);
-    shared.tell(News::Ready);
+    shared.tell(WorkerEvent::Ready);
     let first = topics.start;
     // The number of the event that comes next in each topic.
     let mut next = vec![0_u32; topics.len()];
@@ -197,7 +197,7 @@ async fn publisher(
     drop(permit);
     let Some(post) = stage.posts.get(number) else { return Ok(()) };
     let _first = post.writer.set(Arc::clone(&socket.writer));
-    shared.tell(News::Ready);
+    shared.tell(WorkerEvent::Ready);
     let publishers = stage.posts.len();
     // The first event of each topic is acknowledged, so that a refusal is heard: these are the first
     // requests, in the order of the topics.
@@ -215,7 +215,7 @@ async fn publisher(
             socket.turn(lane, shared, &mut listen).await?;
         }
     }
-    let mut pen = Pen::new(shared, number, publishers);
+    let mut pen = FrameWriter::new(shared, number, publishers);
     loop {
         tokio::select! {
             turn = socket.turn(lane, shared, &mut listen) => turn?,
@@ -231,7 +231,7 @@ fn publish(
     socket: &mut Socket,
     lane: &Lane,
     shared: &Shared,
-    pen: &mut Pen,
+    pen: &mut FrameWriter,
     credits: &AtomicUsize,
 ) -> Result<(), Failure> {
     let (mut published, mut measured) = (0, 0);
@@ -250,7 +250,7 @@ fn publish(
 }
 
 /// Writes a publisher's events, to its topics in turn, which are every so manieth one.
-struct Pen {
+struct FrameWriter {
     text: Vec<u8>,
     lines: Vec<Line>,
     turn: usize,
@@ -265,7 +265,7 @@ struct Line {
     next: u32,
 }
 
-impl Pen {
+impl FrameWriter {
     fn new(shared: &Shared, number: usize, step: usize) -> Self {
         let topics = (number..shared.plan.work.topics()).step_by(step.max(1));
         let line = |topic| Line { topic, name: shared.topic(topic), next: 0 };
@@ -295,25 +295,25 @@ struct Pacer {
     shared: Arc<Shared>,
     stage: Arc<Stage>,
     lane: Arc<Lane>,
-    pens: Vec<Pen>,
+    pens: Vec<FrameWriter>,
     talk: Talk,
     /// Publishers whose socket may have something to write.
     dirty: Vec<usize>,
 }
 
-fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, who: Cast, rate: f64) -> Result<(), Failure> {
+fn at_rate(lead: &Lead<'_>, stage: &Arc<Stage>, who: Workload, rate: f64) -> Result<(), Failure> {
     let shared = Arc::clone(lead.shared());
     let schedule = Schedule::new(shared.course.clock.now(), rate);
-    let pens = (0..who.publishers).map(|number| Pen::new(&shared, number, who.publishers));
+    let pens = (0..who.publishers).map(|number| FrameWriter::new(&shared, number, who.publishers));
     let mut pacer = Pacer {
         pens: pens.collect(),
         talk: Talk::new(shared.plan.dialect, false),
         stage: Arc::clone(stage),
-        lane: Arc::clone(&lead.crew.pacer),
+        lane: Arc::clone(&lead.workers.pacer),
         dirty: Vec::new(),
         shared: Arc::clone(&shared),
     };
-    pace::thread(shared, Arc::clone(&lead.crew.pacer), move || {
+    pace::thread(shared, Arc::clone(&lead.workers.pacer), move || {
         let shared = Arc::clone(&pacer.shared);
         let pacer = std::cell::RefCell::new(&mut pacer);
         let unsent = pace::pace(

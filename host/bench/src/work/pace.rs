@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Release;
 use std::time::Duration;
 
 use crate::clock::{Course, Schedule};
-use crate::crew::{Lane, News, Shared};
 use crate::failure::Failure;
+use crate::workers::{Lane, Shared, WorkerEvent};
 
 /// The end of the run may be brought forward while nothing is due for a long time.
 const LOOK_UP: Duration = Duration::from_millis(20);
@@ -26,9 +26,9 @@ pub(crate) fn thread(
 ) -> Result<(), Failure> {
     shared.pacing.store(true, Release);
     let keep_time = move || {
-        lane.sit_down();
+        lane.start_connection();
         if let Err(failure) = pace() {
-            shared.tell(News::Failed(failure));
+            shared.tell(WorkerEvent::Failed(failure));
         }
         shared.pacing.store(false, Release);
     };

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::requests::{self, Pen, Words};
+use super::requests::{self, FrameWriter, Words};
 use super::text;
-use crate::crew::Shared;
+use crate::coordinator::Lead;
 use crate::failure::Failure;
-use crate::lead::Lead;
 use crate::protocol::{Refusal, Talk};
 use crate::report::Report;
 use crate::session;
-use crate::stamp::Stamp;
+use crate::timestamp::Stamp;
+use crate::workers::Shared;
 
 const WORDS: Words = Words {
     who: "publishers",
@@ -55,7 +55,7 @@ impl Publication {
     }
 }
 
-impl Pen for Publication {
+impl FrameWriter for Publication {
     fn write(&mut self, talk: &mut Talk, out: &mut Vec<u8>, request: u64, stamp: Stamp) {
         let Some(name) = self.names.get(self.turn % self.names.len().max(1)) else { return };
         self.turn += 1;

@@ -1,26 +1,26 @@
 //! Connections that ask and are answered, each with a window of requests in flight, or all together
 //! at a fixed rate: what [`super::publish`] and [`super::call`] have in common. They say what is
-//! asked, with a [`Pen`], and how it is called in the report.
+//! asked, with a [`FrameWriter`], and how it is called in the report.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::asked::Asked;
+use super::outstanding::Asked;
 use super::pace;
 use crate::clock::Schedule;
-use crate::crew::{Lane, News, Shared};
+use crate::coordinator::{Lead, float};
 use crate::failure::Failure;
-use crate::lead::{Lead, float};
 use crate::protocol::{Refusal, Said, Talk};
 use crate::report::Report;
 use crate::session::{self, Role};
 use crate::socket::{Listen, Writer};
-use crate::stamp::Stamp;
 use crate::tally::Tally;
+use crate::timestamp::Stamp;
+use crate::workers::{Lane, Shared, WorkerEvent};
 
 /// Writes the requests of one connection.
-pub(crate) trait Pen: Send + Sync + 'static {
+pub(crate) trait FrameWriter: Send + Sync + 'static {
     /// Writes the next one.
     fn write(&mut self, talk: &mut Talk, out: &mut Vec<u8>, request: u64, stamp: Stamp);
 
@@ -65,7 +65,7 @@ impl Post {
 const BACKLOG: usize = 4 * 1024 * 1024;
 
 /// Opens so many connections, each with a pen that is made for its number, and has them ask.
-pub(crate) async fn run<P: Pen>(
+pub(crate) async fn run<P: FrameWriter>(
     lead: &mut Lead<'_>,
     connections: usize,
     pen: impl Fn(usize) -> P,
@@ -76,7 +76,7 @@ pub(crate) async fn run<P: Pen>(
     for number in 0..connections {
         let posts = Arc::clone(&posts);
         let pen = pen(number);
-        lead.crew.spawner.spawn(move |lane, shared| async move {
+        lead.workers.spawner.spawn(move |lane, shared| async move {
             let Some(post) = posts.get(number) else { return Ok(()) };
             connection(&lane, &shared, post, pen).await
         });
@@ -93,7 +93,7 @@ pub(crate) async fn run<P: Pen>(
     let waited = lead.rest(|counts| counts.done >= counts.asked).await;
     let cost = lead.cost();
 
-    let tally = lead.crew.tally()?;
+    let tally = lead.workers.tally()?;
     let counts = tally.counts;
     lead.judge(&counts)?;
     let course = &shared.course;
@@ -113,7 +113,7 @@ pub(crate) async fn run<P: Pen>(
     Ok(report)
 }
 
-async fn connection<P: Pen>(
+async fn connection<P: FrameWriter>(
     lane: &Lane,
     shared: &Shared,
     post: &Post,
@@ -123,7 +123,7 @@ async fn connection<P: Pen>(
     let mut socket = session::open(lane, shared, Role::Answered).await?;
     drop(permit);
     let _first = post.writer.set(Arc::clone(&socket.writer));
-    shared.tell(News::Ready);
+    shared.tell(WorkerEvent::Ready);
     if shared.plan.rate.is_some() {
         let mut listen = listener(post, &pen);
         loop {
@@ -154,7 +154,7 @@ async fn connection<P: Pen>(
 }
 
 /// Counts answers.
-fn listener<'a>(post: &'a Post, pen: &'a impl Pen) -> impl Listen + 'a {
+fn listener<'a>(post: &'a Post, pen: &'a impl FrameWriter) -> impl Listen + 'a {
     move |tally: &mut Tally, now: u64, said: Said<'_>| match said {
         Said::Done { request, .. } => {
             if let Some((time, measured)) = post.asked().answered(request) {
@@ -171,14 +171,14 @@ fn listener<'a>(post: &'a Post, pen: &'a impl Pen) -> impl Listen + 'a {
 }
 
 /// A thread that asks what is due, of each connection in turn.
-fn at_rate<P: Pen>(
+fn at_rate<P: FrameWriter>(
     lead: &Lead<'_>,
     posts: &Arc<[Post]>,
     mut pens: Vec<P>,
     rate: f64,
 ) -> Result<(), Failure> {
     let shared = Arc::clone(lead.shared());
-    let lane = Arc::clone(&lead.crew.pacer);
+    let lane = Arc::clone(&lead.workers.pacer);
     let posts = Arc::clone(posts);
     let schedule = Schedule::new(shared.course.clock.now(), rate);
     let count = posts.len();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::crew::{Lane, News, Shared};
+use crate::coordinator::{Lead, float};
 use crate::failure::Failure;
-use crate::lead::{Lead, float};
 use crate::protocol::Said;
 use crate::report::Report;
 use crate::session::{self, Role};
 use crate::socket::Socket;
 use crate::tally::Tally;
+use crate::workers::{Lane, Shared, WorkerEvent};
 
 pub(crate) async fn run(
     lead: &mut Lead<'_>,
@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let go = Arc::new(Notify::new());
     for number in 0..connections {
         let go = Arc::clone(&go);
-        lead.crew.spawner.spawn(move |lane, shared| async move {
+        lead.workers.spawner.spawn(move |lane, shared| async move {
             churn(&lane, &shared, &go, number, topics).await
         });
     }
@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let waited = lead.rest(|counts| counts.done + counts.other >= counts.asked).await;
     let cost = lead.cost();
 
-    let tally = lead.crew.tally()?;
+    let tally = lead.workers.tally()?;
     let counts = tally.counts;
     lead.judge(&counts)?;
     let course = &shared.course;
@@ -71,7 +71,7 @@ async fn churn(
     let permit = shared.opening.acquire().await;
     let mut socket = session::open(lane, shared, Role::Subscriber).await?;
     drop(permit);
-    shared.tell(News::Ready);
+    shared.tell(WorkerEvent::Ready);
     tokio::select! {
         () = start => {}
         failed = listen(lane, shared, &mut socket) => return Err(failed),

@@ -3,7 +3,7 @@
 use crate::publication::DeliveryError;
 
 /// How many calls of one session may wait for an answer: callees need not be quick.
-pub(super) const MOST_CALLS: usize = 1_000;
+pub(super) const MAX_CALLS: usize = 1_000;
 
 /// Calls of all sessions of a realm that may wait for an answer of a client: 50 MiB of longest ids.
 pub(super) const MAX_CALLS_OF_ALL: usize = 100_000;
@@ -35,7 +35,7 @@ pub enum CallError {
     #[error("a call id has at most {MAX_CALL_ID_BYTES} bytes")]
     LongId,
     /// The caller waits for as many calls as one may.
-    #[error("maximum open calls of the session reached ({MOST_CALLS})")]
+    #[error("maximum open calls of the session reached ({MAX_CALLS})")]
     TooMany,
     /// All sessions together wait for as many calls as may.
     #[error("maximum open calls of the realm reached ({MAX_CALLS_OF_ALL})")]

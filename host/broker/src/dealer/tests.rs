@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use super::*;
 use crate::Identity;
 use crate::outbox::{Bounds, Outbox, Overflow};
-use crate::session::{Features, Link};
+use crate::session::{Features, Transport};
 
 mod ended;
 
@@ -19,13 +19,13 @@ const V2: Dialect = Dialect::V2(Codec::Json);
 
 struct NoLink;
 
-impl Link for NoLink {
+impl Transport for NoLink {
     fn flush(&self) {}
     fn interrupt(&self) {}
 }
 
 fn encode(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
-    wamp::Session::new(session.dialect).reply(reply).map(Bytes::from)
+    wamp::Protocol::new(session.dialect).reply(reply).map(Bytes::from)
 }
 
 /// A dealer, and sessions 1 to 4: the first two understand everything, the third nothing that is
@@ -74,7 +74,7 @@ impl Bench {
     ) -> Result<u64, RegisterError> {
         let request = self.request();
         let register = Register { request, options, procedure: procedure.to_owned() };
-        self.dealer.register(self.session(session), &register, &mut Batch::default())?;
+        self.dealer.register(self.session(session), &register, &mut PendingFlushes::default())?;
         let told = self.told(session);
         let prefix = format!("[65,{request},");
         let id = told[0].strip_prefix(&prefix).unwrap().trim_end_matches(']').parse().unwrap();
@@ -100,7 +100,13 @@ impl Bench {
         };
         let payload = Payload::from_json("[7]", "").unwrap();
         let call = Call { request: id, options, procedure: procedure.to_owned(), payload };
-        self.dealer.call(self.session(session), &call, |_| true, 5, &mut Batch::default())?;
+        self.dealer.call(
+            self.session(session),
+            &call,
+            |_| true,
+            5,
+            &mut PendingFlushes::default(),
+        )?;
         Ok(request.get())
     }
 
@@ -112,7 +118,7 @@ impl Bench {
         let payload = Payload::from_json("[\"done\"]", "").unwrap();
         let request = RequestId::new(invocation).unwrap();
         let answer = Yield { request, progress, payload };
-        self.dealer.answer(self.session(session), &answer, &mut Batch::default());
+        self.dealer.answer(self.session(session), &answer, &mut PendingFlushes::default());
     }
 
     fn fail(&self, session: usize, invocation: u64) {
@@ -123,22 +129,22 @@ impl Bench {
             uri: "com.sorry".to_owned(),
             payload: Payload::from_json("[\"no\"]", "").unwrap(),
         };
-        self.dealer.fail(self.session(session), &error, &mut Batch::default());
+        self.dealer.fail(self.session(session), &error, &mut PendingFlushes::default());
     }
 
     fn cancel(&self, session: usize, call: u64, mode: CancelMode) {
         let cancel = Cancel { request: RequestId::new(call).unwrap(), mode };
-        self.dealer.cancel(self.session(session), &cancel, &mut Batch::default());
+        self.dealer.cancel(self.session(session), &cancel, &mut PendingFlushes::default());
     }
 
     fn unregister(&mut self, session: usize, registration: u64) -> Result<(), UnregisterError> {
         let registration = RegistrationId::new(registration).unwrap();
         let unregister = Unregister { request: self.request(), registration };
-        self.dealer.unregister(self.session(session), &unregister, &mut Batch::default())
+        self.dealer.unregister(self.session(session), &unregister, &mut PendingFlushes::default())
     }
 
     fn leave(&self, session: usize) {
-        self.dealer.leave(self.session(session).id, &mut Batch::default());
+        self.dealer.leave(self.session(session).id, &mut PendingFlushes::default());
     }
 
     /// What a session has been told since this was last asked.
@@ -266,7 +272,7 @@ fn the_most_specific_registration_is_called() {
     let payload = Payload::empty(Codec::Json);
     let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
     let mut call = Call { request, options, procedure: "a.b.c".to_owned(), payload };
-    let (dealer, caller, mut batch) = (&bench.dealer, bench.session(2), Batch::default());
+    let (dealer, caller, mut batch) = (&bench.dealer, bench.session(2), PendingFlushes::default());
     let refused = dealer.call(caller, &call, |_| false, 0, &mut batch);
     assert_eq!(refused, Err(CallError::NoSuchProcedure));
     "a.b".clone_into(&mut call.procedure);
@@ -285,7 +291,7 @@ fn patterns_are_called_where_their_holders_may_offer() {
     let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
     let call = Call { request, options, procedure: "a.b".to_owned(), payload };
     let first = bench.session(1).id;
-    let mut batch = Batch::default();
+    let mut batch = PendingFlushes::default();
     // The longer prefix is another's, which may not offer this procedure: it hides nothing.
     let may_offer = |callee: &Session| callee.id != first;
     bench.dealer.call(bench.session(3), &call, may_offer, 0, &mut batch).unwrap();
@@ -405,7 +411,7 @@ fn nobody_holds_more_than_a_session_may() {
     }
     let more = bench.register(1, "d", RegisterOptions::default());
     assert_eq!(more, Err(RegisterError::TooMany(3)));
-    for _ in 0..MOST_CALLS {
+    for _ in 0..MAX_CALLS {
         bench.call(2, "a").unwrap();
         bench.told(1);
     }

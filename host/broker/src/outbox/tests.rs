@@ -28,10 +28,10 @@ fn drain(outbox: &Outbox, room: usize) -> (Vec<u8>, Drained) {
 #[test]
 fn only_the_first_push_asks_for_a_flush() {
     let outbox = outbox(100, 10, Overflow::Disconnect);
-    assert_eq!(outbox.push("ab".into()), Pushed::Flush);
-    assert_eq!(outbox.push("cd".into()), Pushed::Queued);
+    assert_eq!(outbox.push("ab".into()), PushOutcome::Flush);
+    assert_eq!(outbox.push("cd".into()), PushOutcome::Queued);
     assert_eq!(drain(&outbox, 100), (b"abcd".to_vec(), Drained::Empty));
-    assert_eq!(outbox.push("ef".into()), Pushed::Flush);
+    assert_eq!(outbox.push("ef".into()), PushOutcome::Flush);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_blocked_transport_goes_on_where_it_stopped() {
     assert_eq!(drain(&outbox, 7), (b"hellowo".to_vec(), Drained::Blocked));
     assert_eq!(outbox.bytes(), 3);
     // The flush is still somebody's duty, so a further push does not ask for another.
-    assert_eq!(outbox.push("!".into()), Pushed::Queued);
+    assert_eq!(outbox.push("!".into()), PushOutcome::Queued);
     assert_eq!(drain(&outbox, 100), (b"rld!".to_vec(), Drained::Empty));
     assert_eq!(outbox.bytes(), 0);
 }
@@ -60,17 +60,17 @@ fn more_frames_than_one_write_takes_keep_their_order() {
 #[test]
 fn overflow_closes_with_a_reason_or_drops() {
     let strict = outbox(4, 10, Overflow::Disconnect);
-    assert_eq!(strict.push("abcd".into()), Pushed::Flush);
-    assert_eq!(strict.push("e".into()), Pushed::Overflow);
-    assert_eq!(strict.push("f".into()), Pushed::Closed);
-    assert_eq!(strict.closing().unwrap().reason, Closing::SLOW_SUBSCRIBER);
+    assert_eq!(strict.push("abcd".into()), PushOutcome::Flush);
+    assert_eq!(strict.push("e".into()), PushOutcome::Overflow);
+    assert_eq!(strict.push("f".into()), PushOutcome::Closed);
+    assert_eq!(strict.closing().unwrap().reason, CloseReason::SLOW_SUBSCRIBER);
 
     let lenient = outbox(4, 10, Overflow::DropEvent);
-    assert_eq!(lenient.push("abcd".into()), Pushed::Flush);
-    assert_eq!(lenient.push("e".into()), Pushed::Dropped);
+    assert_eq!(lenient.push("abcd".into()), PushOutcome::Flush);
+    assert_eq!(lenient.push("e".into()), PushOutcome::Dropped);
     assert_eq!(lenient.dropped(), 1);
     // A result is never dropped silently.
-    assert_eq!(lenient.forward("e".into()), Pushed::Overflow);
+    assert_eq!(lenient.forward("e".into()), PushOutcome::Overflow);
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn replies_to_own_requests_never_close_and_report_a_crowd() {
     let _ = outbox.reply("abcdef".into());
     assert_eq!(drain(&outbox, 1).1, Drained::Blocked);
     for _ in 0..10 {
-        assert_eq!(outbox.reply("gh".into()), Pushed::Crowded);
+        assert_eq!(outbox.reply("gh".into()), PushOutcome::Crowded);
     }
     assert!(outbox.is_crowded() && outbox.closing().is_none());
     // What another session sends is still bounded.
-    assert_eq!(outbox.push("i".into()), Pushed::Overflow);
+    assert_eq!(outbox.push("i".into()), PushOutcome::Overflow);
 }
 
 #[test]
@@ -91,13 +91,13 @@ fn a_blocked_outbox_is_crowded_past_half_and_relieved_below_a_quarter() {
     let outbox = outbox(16, 100, Overflow::Disconnect);
     let _ = outbox.push("aaaaaaaa".into());
     // A queue that is about to be flushed is no crowd.
-    assert_eq!(outbox.push("bb".into()), Pushed::Queued);
+    assert_eq!(outbox.push("bb".into()), PushOutcome::Queued);
     assert_eq!(drain(&outbox, 2).1, Drained::Blocked);
-    assert_eq!(outbox.push("c".into()), Pushed::Crowded);
+    assert_eq!(outbox.push("c".into()), PushOutcome::Crowded);
     assert_eq!(outbox.pressure(), Pressure { waits: true, written: 2 });
     let _ = drain(&outbox, 5);
     assert_eq!(outbox.pressure(), Pressure { waits: false, written: 7 });
-    assert_eq!(outbox.push("d".into()), Pushed::Queued);
+    assert_eq!(outbox.push("d".into()), PushOutcome::Queued);
 }
 
 #[test]
@@ -105,11 +105,11 @@ fn no_source_waits_again_for_a_transport_that_takes_nothing() {
     let outbox = outbox(16, 100, Overflow::Disconnect);
     let _ = outbox.push("aaaaaaaaaa".into());
     let _ = drain(&outbox, 1);
-    assert_eq!(outbox.push("b".into()), Pushed::Crowded);
+    assert_eq!(outbox.push("b".into()), PushOutcome::Crowded);
     outbox.give_up(outbox.pressure().written);
-    assert_eq!(outbox.push("c".into()), Pushed::Queued);
+    assert_eq!(outbox.push("c".into()), PushOutcome::Queued);
     let _ = drain(&outbox, 1);
-    assert_eq!(outbox.push("d".into()), Pushed::Crowded);
+    assert_eq!(outbox.push("d".into()), PushOutcome::Crowded);
 }
 
 #[test]
@@ -117,21 +117,21 @@ fn a_policy_that_drops_slows_no_source_down() {
     let outbox = outbox(8, 100, Overflow::DropEvent);
     let _ = outbox.push("aaaaa".into());
     let _ = drain(&outbox, 1);
-    assert_eq!(outbox.push("bb".into()), Pushed::Queued);
+    assert_eq!(outbox.push("bb".into()), PushOutcome::Queued);
 }
 
 #[test]
 fn many_small_frames_are_bounded_too() {
     let outbox = outbox(1000, 2, Overflow::Disconnect);
-    assert_eq!(outbox.push("a".into()), Pushed::Flush);
-    assert_eq!(outbox.push("b".into()), Pushed::Queued);
-    assert_eq!(outbox.push("c".into()), Pushed::Overflow);
+    assert_eq!(outbox.push("a".into()), PushOutcome::Flush);
+    assert_eq!(outbox.push("b".into()), PushOutcome::Queued);
+    assert_eq!(outbox.push("c".into()), PushOutcome::Overflow);
 }
 
 #[test]
 fn a_frame_over_the_bound_passes_when_nothing_waits() {
     let outbox = outbox(4, 10, Overflow::Disconnect);
-    assert_eq!(outbox.push("abcdefgh".into()), Pushed::Flush);
+    assert_eq!(outbox.push("abcdefgh".into()), PushOutcome::Flush);
 }
 
 #[test]
@@ -140,10 +140,10 @@ fn the_farewell_completes_a_torn_frame_and_is_the_last_word() {
     let _ = outbox.push("hello".into());
     let _ = outbox.push("world".into());
     let _ = drain(&outbox, 2);
-    assert!(outbox.close(Closing { reason: "a".into(), message: String::new() }));
-    assert!(!outbox.close(Closing { reason: "b".into(), message: String::new() }));
+    assert!(outbox.close(CloseReason { reason: "a".into(), message: String::new() }));
+    assert!(!outbox.close(CloseReason { reason: "b".into(), message: String::new() }));
     outbox.farewell([Bytes::from("bye")], true);
-    assert_eq!(outbox.push("late".into()), Pushed::Closed);
+    assert_eq!(outbox.push("late".into()), PushOutcome::Closed);
     assert_eq!(drain(&outbox, 100), (b"llobye".to_vec(), Drained::Empty));
     assert_eq!(outbox.closing().unwrap().reason, "a");
 }
@@ -162,7 +162,7 @@ fn counts_for_the_total_while_its_transport_takes_no_more() {
     assert_eq!(total.bytes(), outbox.held_bytes());
     assert!(outbox.is_total_exceeded());
     // What was written in part has to stay.
-    let closing = Closing { reason: "full".into(), message: String::new() };
+    let closing = CloseReason { reason: "full".into(), message: String::new() };
     assert!(outbox.evict(closing.clone()));
     assert!(!outbox.evict(closing));
     assert_eq!(total.bytes(), 1_500 + FRAME_OVERHEAD_BYTES);

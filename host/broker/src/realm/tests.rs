@@ -11,8 +11,8 @@ use jackfield_wamp::payload::Payload;
 
 use super::*;
 use crate::Identity;
-use crate::outbox::{Bounds, Closing, Outbox, Overflow};
-use crate::session::{Features, Link};
+use crate::outbox::{Bounds, CloseReason, Outbox, Overflow};
+use crate::session::{Features, Transport};
 
 /// A transport that remembers what it was given, one text a frame.
 struct Recorder {
@@ -21,7 +21,7 @@ struct Recorder {
     blocked: bool,
 }
 
-impl Link for Recorder {
+impl Transport for Recorder {
     fn flush(&self) {
         if self.blocked {
             return;
@@ -58,7 +58,7 @@ impl Peer {
             ..Identity::anonymous(format!("user{id}"), Ipv4Addr::LOCALHOST.into())
         };
         let id = SessionId::new(id).unwrap();
-        let on = Arc::clone(&link) as Arc<dyn Link>;
+        let on = Arc::clone(&link) as Arc<dyn Transport>;
         let session =
             Arc::new(Session::new(id, identity, dialect, Features::default(), outbox, on));
         realm.join(&session);
@@ -66,7 +66,7 @@ impl Peer {
     }
 
     fn subscribe(&self, realm: &Realm, uri: &str, policy: MatchPolicy) -> SubscriptionId {
-        let mut batch = Batch::default();
+        let mut batch = PendingFlushes::default();
         let acknowledge = |id| Some(format!("subscribed {id}").into());
         realm.subscribe(self.session.id, uri, policy, &mut batch, acknowledge).unwrap().id
     }
@@ -108,12 +108,12 @@ fn tells_publications_that_take_long_to_match() {
     let limits = RealmLimits { subscriptions: 1_000, patterns: 1_000, realm_subscriptions: 1_000 };
     let realm = limited(limits);
     let peer = Peer::join(&realm, 1, V2, &["a"]);
-    let publish = |topic: &str, batch: &mut Batch| {
+    let publish = |topic: &str, batch: &mut PendingFlushes| {
         let payload = Payload::empty(Codec::Json);
         realm.publish(&publication(topic, &payload), batch).unwrap();
         batch.is_matching_slow(ALLOWANCE)
     };
-    let mut batch = Batch::default();
+    let mut batch = PendingFlushes::default();
     assert!(!publish("a.a.a.a.a.a", &mut batch), "a realm without patterns");
     // Each component may be open, but for the last one, which does not match.
     for mask in 0..32 {
@@ -145,12 +145,13 @@ fn an_event_reaches_each_subscription_in_its_dialect() {
     old.read();
     new.read();
     let payload = Payload::from_json("[5]", "{}").unwrap();
-    let report = realm.publish(&publication("t.x", &payload), &mut Batch::default()).unwrap();
+    let report =
+        realm.publish(&publication("t.x", &payload), &mut PendingFlushes::default()).unwrap();
     assert_eq!(report, Report { delivered: 3, refused: 0 });
     assert_eq!(old.read(), [r#"[8,"t.x",5]"#]);
     assert_eq!(new.read(), ["[36,1,9,{},[5]]", r#"[36,2,9,{"topic":"t.x"},[5]]"#]);
     let guarded = Publication { patterns: PatternAudience::Nobody, ..publication("t.x", &payload) };
-    assert_eq!(realm.publish(&guarded, &mut Batch::default()).unwrap().delivered, 2);
+    assert_eq!(realm.publish(&guarded, &mut PendingFlushes::default()).unwrap().delivered, 2);
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn patterns_receive_by_the_roles_of_their_holders() {
         (PatternAudience::Roles(&[]), [0, 0, 0]),
     ] {
         let event = Publication { patterns, ..publication("t.x", &payload) };
-        let report = realm.publish(&event, &mut Batch::default()).unwrap();
+        let report = realm.publish(&event, &mut PendingFlushes::default()).unwrap();
         assert_eq!(report.delivered, receive.iter().sum(), "{patterns:?}");
         let read = [&staff, &guest, &nobody].map(|peer| peer.read().len());
         assert_eq!(read, receive, "{patterns:?}");
@@ -186,7 +187,7 @@ fn bounds_the_patterns_of_a_session() {
     let realm = realm();
     let peer = Peer::join(&realm, 1, V2, &[]);
     let subscribe = |uri: &str, policy| {
-        realm.subscribe(peer.session.id, uri, policy, &mut Batch::default(), |_| None)
+        realm.subscribe(peer.session.id, uri, policy, &mut PendingFlushes::default(), |_| None)
     };
     let first = subscribe("a", MatchPolicy::Prefix).unwrap();
     subscribe("a", MatchPolicy::Wildcard).unwrap();
@@ -195,7 +196,7 @@ fn bounds_the_patterns_of_a_session() {
     assert_eq!(subscribe("b", MatchPolicy::Wildcard), full);
     assert!(!subscribe("a", MatchPolicy::Prefix).unwrap().new, "it holds that one already");
     subscribe("a", MatchPolicy::Exact).unwrap();
-    realm.unsubscribe(peer.session.id, first.id, &mut Batch::default(), None).unwrap();
+    realm.unsubscribe(peer.session.id, first.id, &mut PendingFlushes::default(), None).unwrap();
     subscribe("b", MatchPolicy::Wildcard).unwrap();
 }
 
@@ -205,7 +206,7 @@ fn bounds_the_subscriptions_of_all_sessions() {
     let peers = [1, 2, 3].map(|id| Peer::join(&realm, id, V2, &[]));
     let subscribe = |peer: &Peer, uri: &str| {
         let exact = MatchPolicy::Exact;
-        realm.subscribe(peer.session.id, uri, exact, &mut Batch::default(), |_| None)
+        realm.subscribe(peer.session.id, uri, exact, &mut PendingFlushes::default(), |_| None)
     };
     let [first, second, third] = &peers;
     for uri in ["a", "b", "c"] {
@@ -217,13 +218,13 @@ fn bounds_the_subscriptions_of_all_sessions() {
     let full = Err(SubscribeError::TooManyOfAll(8));
     assert_eq!(subscribe(third, "c"), full);
     assert_eq!(subscribe(third, "a").unwrap().id, held.id, "it holds that one already");
-    realm.unsubscribe(third.session.id, held.id, &mut Batch::default(), None).unwrap();
+    realm.unsubscribe(third.session.id, held.id, &mut PendingFlushes::default(), None).unwrap();
     subscribe(third, "c").unwrap();
     assert_eq!(subscribe(third, "a"), full);
     // What a session held, and what the router takes away, is free again.
     realm.leave(first.session.id);
     subscribe(third, "a").unwrap();
-    realm.revoke(|topic| topic != "b", &mut Batch::default(), |_, _| None);
+    realm.revoke(|topic| topic != "b", &mut PendingFlushes::default(), |_, _| None);
     for peer in [second, third] {
         realm.leave(peer.session.id);
     }
@@ -245,7 +246,8 @@ fn invariant_4_a_publication_is_encoded_once_for_all_receivers_of_a_dialect() {
         Peer::join(&realm, id, dialect, &[]).subscribe(&realm, "t", MatchPolicy::Exact);
     }
     let payload = Payload::from_json("[1]", "{}").unwrap();
-    let report = realm.publish(&publication("t", &payload), &mut Batch::default()).unwrap();
+    let report =
+        realm.publish(&publication("t", &payload), &mut PendingFlushes::default()).unwrap();
     assert_eq!((report.delivered, ENCODED.load(Ordering::Relaxed)), (40, 2));
 }
 
@@ -255,7 +257,7 @@ fn subscribed_comes_before_events_and_nothing_after_unsubscribed() {
     let peer = Peer::join(&realm, 1, V2, &[]);
     let payload = Payload::from_json("[]", "{}").unwrap();
     let id = peer.subscribe(&realm, "t", MatchPolicy::Exact);
-    let mut batch = Batch::default();
+    let mut batch = PendingFlushes::default();
     realm.publish(&publication("t", &payload), &mut batch).unwrap();
     let topic = realm.unsubscribe(peer.session.id, id, &mut batch, Some("left".into()));
     assert_eq!(topic.unwrap().as_deref(), Some("t"));
@@ -282,7 +284,7 @@ fn check(filter: &ReceiverFilter, except: Option<u64>, expect: &[u64]) {
         except: except.and_then(SessionId::new),
         ..publication("t", &payload)
     };
-    realm.publish(&publication, &mut Batch::default()).unwrap();
+    realm.publish(&publication, &mut PendingFlushes::default()).unwrap();
     let received: Vec<_> = peers.iter().filter(|peer| !peer.read().is_empty()).collect();
     let received: Vec<_> = received.iter().map(|peer| peer.session.id.get()).collect();
     assert_eq!(received, expect, "{filter:?} except {except:?}");
@@ -333,11 +335,21 @@ fn subscriptions_are_bounded() {
     for uri in ["a", "b", "c"] {
         peer.subscribe(&realm, uri, MatchPolicy::Exact);
     }
-    let again =
-        realm.subscribe(peer.session.id, "a", MatchPolicy::Exact, &mut Batch::default(), |_| None);
+    let again = realm.subscribe(
+        peer.session.id,
+        "a",
+        MatchPolicy::Exact,
+        &mut PendingFlushes::default(),
+        |_| None,
+    );
     assert!(again.is_ok_and(|again| !again.new));
-    let more =
-        realm.subscribe(peer.session.id, "d", MatchPolicy::Exact, &mut Batch::default(), |_| None);
+    let more = realm.subscribe(
+        peer.session.id,
+        "d",
+        MatchPolicy::Exact,
+        &mut PendingFlushes::default(),
+        |_| None,
+    );
     assert_eq!(more, Err(SubscribeError::TooMany(3)));
 }
 
@@ -351,10 +363,15 @@ fn a_subscriber_that_does_not_read_is_closed_at_its_bound_and_harms_nobody() {
     }
     let payload = Payload::from_json("[1]", "{}").unwrap();
     let refused: usize = (0..20)
-        .map(|_| realm.publish(&publication("t", &payload), &mut Batch::default()).unwrap().refused)
+        .map(|_| {
+            realm
+                .publish(&publication("t", &payload), &mut PendingFlushes::default())
+                .unwrap()
+                .refused
+        })
         .sum();
     assert!(refused > 0);
-    assert_eq!(slow.session.outbox().closing().unwrap().reason, Closing::SLOW_SUBSCRIBER);
+    assert_eq!(slow.session.outbox().closing().unwrap().reason, CloseReason::SLOW_SUBSCRIBER);
     assert!(slow.session.outbox().bytes() <= 200);
     assert_eq!(quick.read().len(), 21);
 }
@@ -366,7 +383,7 @@ fn revoking_tells_each_subscriber_behind_its_last_event() {
     peer.subscribe(&realm, "gone", MatchPolicy::Exact);
     peer.subscribe(&realm, "kept", MatchPolicy::Exact);
     peer.read();
-    let mut batch = Batch::default();
+    let mut batch = PendingFlushes::default();
     let notice = |_: &Session, id| Some(format!("revoked {id}").into());
     let revoked = realm.revoke(|topic| topic == "kept", &mut batch, notice);
     assert_eq!(revoked.len(), 1);

@@ -10,12 +10,12 @@ use jackfield_text::Untrusted;
 use tracing::Level;
 
 use crate::contract::log;
-use crate::guest::Guest;
+use crate::host_state::HostState;
 
 /// Longest message, in bytes; what is longer is cut.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
 
-impl log::Host for Guest {
+impl log::Host for HostState {
     fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
             log::Level::Trace => Level::TRACE,
@@ -29,7 +29,7 @@ impl log::Host for Guest {
     }
 }
 
-impl Guest {
+impl HostState {
     /// Writes each line of the text, and how much of it was lost.
     pub(crate) fn log_text(&self, level: Level, text: &str, lost: usize) {
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -42,20 +42,20 @@ impl Guest {
 
     /// Says how many lines were left out, if any were and nothing was said lately.
     pub(crate) fn log_suppressed(&self) {
-        if let Some(lines) = self.surroundings.throttle(|t| t.report(Instant::now())) {
+        if let Some(lines) = self.context.throttle(|t| t.report(Instant::now())) {
             self.emit(Level::WARN, &format!("{lines} log lines were left out: too many at once"));
         }
     }
 
     fn log_line(&self, level: Level, message: &str) {
-        if self.surroundings.throttle(|t| t.admit(Instant::now())) {
+        if self.context.throttle(|t| t.admit(Instant::now())) {
             let line = Untrusted::new(message).at_most(MAX_MESSAGE_BYTES).to_string();
             self.emit(level, &line);
         }
     }
 
     fn emit(&self, level: Level, message: &str) {
-        let plugin = self.surroundings.plugin.as_str();
+        let plugin = self.context.plugin.as_str();
         let (handler, topic) = (self.call.handler.as_str(), self.call.topic.as_str());
         // The level of a tracing event is part of its static description.
         macro_rules! emit {

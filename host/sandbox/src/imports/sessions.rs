@@ -3,10 +3,10 @@
 use super::{event, sound};
 use crate::contract::sessions;
 use crate::effect::Effect;
-use crate::guest::Guest;
+use crate::host_state::HostState;
 use crate::verdict::{session_id, topic, uri};
 
-impl sessions::Host for Guest {
+impl sessions::Host for HostState {
     fn send(&mut self, to: u64, about: String, what: sessions::Event) -> wasmtime::Result<()> {
         let effect = Effect::Send {
             session: sound(session_id(to))?,

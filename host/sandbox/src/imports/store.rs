@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use crate::contract::store;
-use crate::guest::Guest;
+use crate::host_state::HostState;
 use crate::store::space::Refused;
 
-impl store::Host for Guest {
+impl store::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         Ok(self.journal.get(&key))
     }

@@ -3,10 +3,10 @@
 use super::{event, sound};
 use crate::contract::topics;
 use crate::effect::Effect;
-use crate::guest::Guest;
+use crate::host_state::HostState;
 use crate::verdict::{session_ids, topic};
 
-impl topics::Host for Guest {
+impl topics::Host for HostState {
     fn publish(
         &mut self,
         to: String,
@@ -24,10 +24,10 @@ impl topics::Host for Guest {
     }
 
     fn subscribers(&mut self, topic: String) -> wasmtime::Result<Vec<u64>> {
-        Ok(self.surroundings.audience.subscribers(self.call.realm, &topic))
+        Ok(self.context.audience.subscribers(self.call.realm, &topic))
     }
 
     fn count(&mut self, topic: String) -> wasmtime::Result<u32> {
-        Ok(self.surroundings.audience.count(self.call.realm, &topic))
+        Ok(self.context.audience.count(self.call.realm, &topic))
     }
 }

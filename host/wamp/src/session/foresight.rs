@@ -3,7 +3,7 @@
 //! It changes nothing of the session, and it proves nothing: a frame that breaks the rules is found
 //! out when it is received in its turn.
 
-use super::{Frame, Session, State};
+use super::{Frame, Protocol, State};
 use crate::dialect::Dialect;
 use crate::id::RequestId;
 use crate::message::{Cancel, Kind, Message, Requested, requested};
@@ -19,7 +19,7 @@ pub enum Foresight {
     Other,
 }
 
-impl Session {
+impl Protocol {
     /// The subject of the frame.
     pub fn foresee(&self, frame: Frame) -> Foresight {
         let Dialect::V2(codec) = self.dialect else { return Foresight::Other };
@@ -51,7 +51,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: &Foresight) {
-        let session = Session { state: State::Open, ..Session::new(Dialect::V2(Codec::Json)) };
+        let session = Protocol { state: State::Open, ..Protocol::new(Dialect::V2(Codec::Json)) };
         assert_eq!(session.foresee(Frame::Text(Bytes::from(text.to_owned()))), *expect, "{text}");
     }
 
@@ -81,10 +81,10 @@ mod tests {
     #[test]
     fn foresees_nothing_where_it_does_not_matter() {
         let cancel = || Frame::Text(Bytes::from_static(b"[49,1,{}]"));
-        assert_eq!(Session::new(Dialect::V1).foresee(cancel()), Foresight::Other);
-        let fresh = Session::new(Dialect::V2(Codec::Json));
+        assert_eq!(Protocol::new(Dialect::V1).foresee(cancel()), Foresight::Other);
+        let fresh = Protocol::new(Dialect::V2(Codec::Json));
         assert_eq!(fresh.foresee(cancel()), Foresight::Other);
-        let binary = Session { state: State::Open, ..Session::new(Dialect::V2(Codec::Cbor)) };
+        let binary = Protocol { state: State::Open, ..Protocol::new(Dialect::V2(Codec::Cbor)) };
         assert_eq!(binary.foresee(cancel()), Foresight::Other);
     }
 }

@@ -16,7 +16,7 @@ mod v2;
 
 /// Runs the client's lines and compares the whole transcript.
 fn check(dialect: Dialect, dialogue: &str) {
-    let mut peer = Peer { session: Session::new(dialect), dialect, transcript: String::new() };
+    let mut peer = Peer { session: Protocol::new(dialect), dialect, transcript: String::new() };
     if dialect == Dialect::V1 {
         let welcome = peer.session.welcome(&WELCOME);
         peer.hear(Some(welcome));
@@ -70,7 +70,7 @@ const REGISTRATION: RegistrationId = RegistrationId::new(9).unwrap();
 const REFUSED: &str = "wamp.error.not_authorized";
 
 struct Peer {
-    session: Session,
+    session: Protocol,
     dialect: Dialect,
     transcript: String,
 }

@@ -1,6 +1,6 @@
 //! The router's answer that opens a session, and what it says the router can do.
 
-use super::{Session, State, encode};
+use super::{Protocol, State, encode};
 use crate::dialect::Dialect;
 use crate::id::SessionId;
 use crate::message::{self, Message};
@@ -46,7 +46,7 @@ pub struct Welcome<'a> {
     pub agent: &'a str,
 }
 
-impl Session {
+impl Protocol {
     /// WELCOME: in version 1 for a fresh connection, to be sent together with the HTTP response;
     /// in version 2 the answer to HELLO or AUTHENTICATE. From now on requests are taken.
     pub fn welcome(&mut self, welcome: &Welcome<'_>) -> Vec<u8> {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// As many effects as the host takes from one hook.
-const MOST_EFFECTS: usize = 1_000;
+const MAX_EFFECTS: usize = 1_000;
 
 impl Harness {
     /// What a hook about the topic is asked, and which hooks its handler wants.
@@ -65,8 +65,8 @@ impl Harness {
         let answer = panic::catch_unwind(AssertUnwindSafe(|| hook(plugin)));
         self.world = imports::exchange(outside);
         let fault = match answer {
-            Ok(answer) if self.world.effects.len() <= MOST_EFFECTS => return Ok(answer),
-            Ok(_) => format!("more than {MOST_EFFECTS} effects"),
+            Ok(answer) if self.world.effects.len() <= MAX_EFFECTS => return Ok(answer),
+            Ok(_) => format!("more than {MAX_EFFECTS} effects"),
             Err(payload) => match payload.downcast::<String>() {
                 Ok(text) => *text,
                 Err(payload) => {

@@ -25,7 +25,7 @@ use crate::users::{UsersError, is_name};
 
 const PLACEHOLDER: &str = "{username}";
 /// Bytes of the longest answer.
-const LONGEST: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 /// What stands for itself in an address: the unreserved characters of RFC 3986, section 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -139,7 +139,7 @@ impl Asker {
             }
             _ => return Err(self.unreachable(format!("it answered {status}"))),
         }
-        let body = Limited::new(response.into_body(), LONGEST);
+        let body = Limited::new(response.into_body(), MAX_BYTES);
         let body = body.collect().await.map_err(|error| self.unreachable(chain(error.as_ref())))?;
         let user = read_user(username, &body.to_bytes());
         user.map(Some).map_err(|reason| UsersError::Answer { place: self.place(), reason })

@@ -294,7 +294,7 @@ async fn whoever_is_not_there_or_silent_is_an_error() {
 
     let mut app = Application::start().await;
     let mut settings = settings(app.addr);
-    settings.timeout = crate::Span::millis(50);
+    settings.timeout = crate::AuthDuration::millis(50);
     let users = Users::Http(HttpUsers::new(&settings).unwrap());
     let silent = users.find("admin").await.unwrap_err().to_string();
     assert!(silent.contains("longer than 50ms"), "{silent}");

@@ -24,7 +24,7 @@ fn the_host_can_take_registrations_away() {
     bench.register(3, "gone", shared(InvocationPolicy::First)).unwrap();
     bench.offer(1, "kept");
     let keep = |procedure: &str, _: &Session| procedure == "kept";
-    bench.dealer.revoke(keep, "com.revoked", &mut Batch::default());
+    bench.dealer.revoke(keep, "com.revoked", &mut PendingFlushes::default());
     bench.check(1, &[&format!("[67,0,{{\"registration\":{gone},\"reason\":\"com.revoked\"}}]")]);
     // Who does not know of it is not told.
     bench.check(3, &[]);
@@ -43,7 +43,7 @@ fn the_host_can_take_a_registration_away_from_one_of_several() {
     bench.told(1);
     let first = bench.session(1).id;
     let keep = |_: &str, callee: &Session| callee.id != first;
-    bench.dealer.revoke(keep, "com.revoked", &mut Batch::default());
+    bench.dealer.revoke(keep, "com.revoked", &mut PendingFlushes::default());
     bench.check(1, &[&format!("[67,0,{{\"registration\":{both},\"reason\":\"com.revoked\"}}]")]);
     assert_eq!(bench.unregister(1, both), Err(UnregisterError));
     // What it was called for before it may answer; the next call is the other's.

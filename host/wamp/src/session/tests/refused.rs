@@ -24,7 +24,7 @@ fn with(codec: Codec, json: &str, value: &[u8]) -> Bytes {
 
 /// Sends one message in an open session; a request comes after it, and is taken.
 fn send(dialect: Dialect, json: &str, value: &[u8]) -> Input {
-    let mut session = Session::new(dialect);
+    let mut session = Protocol::new(dialect);
     session.welcome(&WELCOME);
     let codec = dialect.codec();
     let mut say = |bytes: Bytes| {
@@ -176,7 +176,7 @@ fn the_depth_is_a_setting() {
         [(1, 1, true), (1, 2, false), (300, 300, true), (300, 301, false)]
     {
         let frame = format!("[48,5,{{}},\"p\",{}{}]", "[".repeat(depth), "]".repeat(depth));
-        let mut session = Session::with_depth(Dialect::V2(Codec::Json), allowed);
+        let mut session = Protocol::with_depth(Dialect::V2(Codec::Json), allowed);
         session.welcome(&WELCOME);
         let input = session.receive(Frame::Text(frame.into()));
         assert_eq!(matches!(input, Input::Request(_)), is_taken, "{allowed} {depth} {input:?}");

@@ -22,7 +22,7 @@ fn takes_receivers_as_dictionaries_in_version_1() {
 fn same(found: &str, meant: &str) {
     for codec in CODECS {
         let request = |text: &str| {
-            let mut session = Session::new(Dialect::V2(codec));
+            let mut session = Protocol::new(Dialect::V2(codec));
             for line in [r#"[1,"realm1",{"roles":{"publisher":[]}}]"#, text] {
                 let bytes = Bytes::from(recode(line.as_bytes(), Codec::Json, codec).unwrap());
                 let frame = match codec {

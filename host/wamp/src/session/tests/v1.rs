@@ -169,7 +169,7 @@ fn violations() {
 
 #[test]
 fn prefixes_are_bounded() {
-    let mut session = Session::new(Dialect::V1);
+    let mut session = Protocol::new(Dialect::V1);
     let mut say = |text: String| session.receive(Frame::Text(text.into()));
     for number in 0..100 {
         assert_eq!(say(format!("[1,\"p{number}\",\"uri\"]")), Input::Nothing);
@@ -180,7 +180,7 @@ fn prefixes_are_bounded() {
     };
     assert_eq!(message, "the session has too many prefixes; at most 100 are allowed");
     let long = format!("[1,\"p\",\"{}\"]", "u".repeat(1024));
-    let input = Session::new(Dialect::V1).receive(Frame::Text(long.into()));
+    let input = Protocol::new(Dialect::V1).receive(Frame::Text(long.into()));
     assert!(matches!(input, Input::Violation { .. }));
 }
 
@@ -190,7 +190,7 @@ proptest! {
         let mut list = vec![Value::UInt(code)];
         list.extend(rest);
         let frame = Frame::Text(encode(Codec::Json, &Value::List(list)));
-        let input = Session::new(Dialect::V1).receive(frame);
+        let input = Protocol::new(Dialect::V1).receive(frame);
         let is_client = matches!(code, 1 | 2 | 5 | 6 | 7);
         match input {
             Input::Violation { farewell, .. } => prop_assert_eq!(farewell, None),

@@ -192,14 +192,15 @@ fn violations() {
 
 #[test]
 fn frames_of_the_wrong_kind() {
-    let check =
-        |dialect: Dialect, frame: Frame, expect: &str| match Session::new(dialect).receive(frame) {
-            Input::Violation { message, farewell } => {
-                assert_eq!(message, expect);
-                assert_eq!(farewell.is_some(), dialect != Dialect::V1);
-            }
-            other => panic!("{other:?}"),
-        };
+    let check = |dialect: Dialect, frame: Frame, expect: &str| match Protocol::new(dialect)
+        .receive(frame)
+    {
+        Input::Violation { message, farewell } => {
+            assert_eq!(message, expect);
+            assert_eq!(farewell.is_some(), dialect != Dialect::V1);
+        }
+        other => panic!("{other:?}"),
+    };
     let bytes = || Bytes::from_static(b"[5,\"a\"]");
     let json = Dialect::V2(Codec::Json);
     check(json, Frame::Binary(bytes()), "wamp.2.json needs text messages, found a binary message");
@@ -224,7 +225,7 @@ fn frames_of_the_wrong_kind() {
 proptest! {
     #[test]
     fn nothing_is_heard_after_a_violation(frames in vec(frame(), 1..8), codec in codec()) {
-        let mut session = Session::new(Dialect::V2(codec));
+        let mut session = Protocol::new(Dialect::V2(codec));
         let mut is_over = false;
         for frame in frames {
             let bytes = encode(codec, &Value::List(frame));

@@ -13,7 +13,7 @@ use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 
 use crate::config::Entrance;
-use crate::handshake::{Forwarded, Proof, Refusal, Visitor};
+use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
 mod files;
 mod origins;
@@ -27,7 +27,7 @@ pub(crate) use proxies::Networks;
 const MAX_LOGGED_BYTES: usize = 100;
 
 /// The rules of the entrance, and what proofs are judged by.
-pub(crate) struct Gate {
+pub(crate) struct Admission {
     rules: Entrance,
     auth: Auth,
     files: Files,
@@ -44,12 +44,12 @@ pub(crate) struct Admitted {
 
 /// Why somebody is not let in: what the client is told, and what the operator is.
 #[derive(Debug)]
-pub(crate) struct Denial {
+pub(crate) struct Rejection {
     pub(crate) refusal: Refusal,
     pub(crate) reason: String,
 }
 
-impl Gate {
+impl Admission {
     /// Reads secrets and files.
     ///
     /// # Errors
@@ -68,10 +68,10 @@ impl Gate {
     /// `may_follow` says whether it can be proven later, in the dialogue.
     pub(crate) async fn admit(
         &self,
-        visitor: &Visitor,
+        visitor: &ClientInfo,
         peer: IpAddr,
         may_follow: bool,
-    ) -> Result<Admitted, Denial> {
+    ) -> Result<Admitted, Rejection> {
         self.check(visitor, peer)?;
         // Browsers name the page for which they connect. Any other program does not act for a page,
         // and is let in by what it proves (`docs/decisions/0025-origins-are-for-browsers.md`).
@@ -89,8 +89,8 @@ impl Gate {
             Some(_) | None if !must_prove || (may_follow && self.takes_proofs()) => {
                 Ok(Admitted { proven: None, must_prove })
             }
-            Some(_) | None if is_nameless => Err(Denial::nameless()),
-            Some(_) | None => Err(Denial::unproven()),
+            Some(_) | None if is_nameless => Err(Rejection::nameless()),
+            Some(_) | None => Err(Rejection::unproven()),
         }
     }
 
@@ -100,10 +100,10 @@ impl Gate {
         self.rules.proxies.client(peer, &forwarded.addresses)
     }
 
-    fn takes(&self, proof: &Proof) -> bool {
+    fn takes(&self, proof: &Credential) -> bool {
         match proof {
-            Proof::Ticket(_) => self.auth.tickets.is_some(),
-            Proof::Token(_) => self.auth.jwt.is_some(),
+            Credential::Ticket(_) => self.auth.tickets.is_some(),
+            Credential::Token(_) => self.auth.jwt.is_some(),
         }
     }
 
@@ -118,31 +118,35 @@ impl Gate {
     }
 
     /// Who proves to be who, from this address.
-    pub(crate) async fn prove(&self, proof: &Proof, from: IpAddr) -> Result<Authenticated, Denial> {
+    pub(crate) async fn prove(
+        &self,
+        proof: &Credential,
+        from: IpAddr,
+    ) -> Result<Authenticated, Rejection> {
         match proof {
-            Proof::Ticket(text) => {
+            Credential::Ticket(text) => {
                 let (tickets, users) = self.auth.tickets.as_ref().ok_or_else(|| {
-                    Denial::proof("a ticket was sent, and `auth.tickets` is not configured")
+                    Rejection::proof("a ticket was sent, and `auth.tickets` is not configured")
                 })?;
                 let verdict = tickets.authenticate(text, from, SystemTime::now(), users).await;
                 verdict.map_err(|refusal| {
                     if refusal.is_temporary() {
-                        Denial::for_now(refusal.to_string())
+                        Rejection::for_now(refusal.to_string())
                     } else {
-                        Denial::proof(refusal.to_string())
+                        Rejection::proof(refusal.to_string())
                     }
                 })
             }
-            Proof::Token(text) => {
+            Credential::Token(text) => {
                 let jwt = self.auth.jwt.as_ref().ok_or_else(|| {
-                    Denial::proof("a token was sent, and `auth.jwt` is not configured")
+                    Rejection::proof("a token was sent, and `auth.jwt` is not configured")
                 })?;
                 let verdict = jwt.authenticate(text, from, SystemTime::now()).await;
                 verdict.map_err(|error| {
                     if error.is_temporary() {
-                        Denial::for_now(error.to_string())
+                        Rejection::for_now(error.to_string())
                     } else {
-                        Denial::proof(error.to_string())
+                        Rejection::proof(error.to_string())
                     }
                 })
             }
@@ -150,7 +154,7 @@ impl Gate {
     }
 
     /// Whether anybody from there may ask for this at all.
-    fn check(&self, visitor: &Visitor, peer: IpAddr) -> Result<(), Denial> {
+    fn check(&self, visitor: &ClientInfo, peer: IpAddr) -> Result<(), Rejection> {
         self.check_address(&visitor.forwarded, peer)?;
         self.check_transport(&visitor.forwarded, peer)?;
         let Entrance { path, origins, .. } = &self.rules;
@@ -158,26 +162,30 @@ impl Gate {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
             let asked = shown(&visitor.path);
             let reason = format!("`{asked}` was asked for, which is not below `{path}`");
-            return Err(Denial { refusal, reason });
+            return Err(Rejection { refusal, reason });
         }
         if let (Some(origins), Some(origin)) = (origins, &visitor.origin) {
-            origins.check(origin).map_err(Denial::forbidden)?;
+            origins.check(origin).map_err(Rejection::forbidden)?;
         }
         Ok(())
     }
 
     /// Whether anything may be asked for from there.
-    pub(crate) fn check_address(&self, forwarded: &Forwarded, peer: IpAddr) -> Result<(), Denial> {
+    pub(crate) fn check_address(
+        &self,
+        forwarded: &Forwarded,
+        peer: IpAddr,
+    ) -> Result<(), Rejection> {
         let blocked = &self.rules.blocked;
         match self.client(forwarded, peer) {
             Some(client) if blocked.contain(client) => {
-                Err(Denial::forbidden(format!("the address {client} is blocked")))
+                Err(Rejection::forbidden(format!("the address {client} is blocked")))
             }
             // It may be one of those who are.
             None if !blocked.is_empty() => {
                 let named = forwarded.addresses.last().map_or("", String::as_str);
                 let reason = format!("the proxy {peer} forwards for `{}`", shown(named));
-                Err(Denial::forbidden(format!("{reason}, which is no address")))
+                Err(Rejection::forbidden(format!("{reason}, which is no address")))
             }
             Some(_) | None => Ok(()),
         }
@@ -188,13 +196,13 @@ impl Gate {
         &self,
         forwarded: &Forwarded,
         peer: IpAddr,
-    ) -> Result<(), Denial> {
+    ) -> Result<(), Rejection> {
         let through_proxy = self.rules.proxies.contain(peer);
         let is_secure = forwarded.proto.as_deref().is_some_and(is_https);
         if self.rules.https && !(through_proxy && is_secure) {
             let refusal = Refusal::new("403 Forbidden", "connect through HTTPS");
             let reason = format!("{peer} did not come through HTTPS, as `https` demands");
-            return Err(Denial { refusal, reason });
+            return Err(Rejection { refusal, reason });
         }
         Ok(())
     }
@@ -203,7 +211,7 @@ impl Gate {
 /// The status of a denial that passes by itself.
 const UNAVAILABLE: &str = "503 Service Unavailable";
 
-impl Denial {
+impl Rejection {
     /// Whether the same proof may be accepted later: it could not be judged.
     pub(crate) fn is_temporary(&self) -> bool {
         self.refusal.status == UNAVAILABLE

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// One event, with its `type`: `{"type": "message", "from": "Alice", "text": "hello"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Heard {
+pub enum RoomEvent {
     /// Sent to who joins: their own name, and what was said before.
     History {
         /// The name under which the others know them.
@@ -44,7 +44,7 @@ pub struct Message {
     pub text: String,
 }
 
-impl Heard {
+impl RoomEvent {
     /// As the one value of an event, so that WAMP v1 clients hear it too.
     pub(crate) fn event(&self) -> Result<Event, Error> {
         Event::of(self)

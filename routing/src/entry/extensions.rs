@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Reader, get};
 use crate::allow::{Action, Allow};
 use crate::duration;
-use crate::keys;
+use crate::suggest;
 use crate::timer::{Timer, TimerFrom};
 use crate::yaml::{Kind, Node};
 
@@ -23,7 +23,7 @@ impl Reader<'_> {
             let name = key.spelling();
             let Some(action) = Action::ALL.into_iter().find(|action| action.key() == name) else {
                 let message = format!("unknown action `{name}` in `allow` of {}", self.subject);
-                self.tell(key, message, keys::advice(&name, &Action::ALL.map(Action::key)));
+                self.tell(key, message, suggest::advice(&name, &Action::ALL.map(Action::key)));
                 continue;
             };
             // Nothing is ambiguous between "everybody" and "nobody", and one of them is unsafe.
@@ -72,7 +72,7 @@ impl Reader<'_> {
         let from = TimerFrom::ALL.into_iter().find(|from| from.key() == text);
         if from.is_none() {
             let message = format!("`from` of `timer` is `subscribe` or `start`, not `{text}`");
-            self.tell(node, message, keys::advice(text, &TimerFrom::ALL.map(TimerFrom::key)));
+            self.tell(node, message, suggest::advice(text, &TimerFrom::ALL.map(TimerFrom::key)));
         }
         from
     }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// A socket, behind bytes that come first.
-pub(super) struct Rewound {
+pub(super) struct Rewind {
     stream: TcpStream,
     ahead: Bytes,
     /// How long the other end may take nothing. hyper would wait for ever.
@@ -21,7 +21,7 @@ pub(super) struct Rewound {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Rewound {
+impl Rewind {
     pub(super) fn new(stream: TcpStream, ahead: Vec<u8>, patience: Duration) -> Self {
         Self { stream, ahead: ahead.into(), patience, stalled: None }
     }
@@ -46,7 +46,7 @@ impl Rewound {
     }
 }
 
-impl AsyncRead for Rewound {
+impl AsyncRead for Rewind {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +62,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
+impl AsyncWrite for Rewind {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

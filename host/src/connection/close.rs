@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_broker::Closing;
+use jackfield_broker::CloseReason;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::session::{Frame, Input};
@@ -18,15 +18,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::member::Member;
-use super::{Connection, Ended};
+use super::{Connection, DisconnectReason};
 use crate::frame;
-use crate::wire::LOST;
+use crate::transport::LOST;
 
 /// A client has this long to read its farewell and to end its side.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// How a connection is to end.
-pub(super) enum Ending {
+pub(super) enum CloseAction {
     /// The client ended it in good order.
     Parted,
     /// The session's end was agreed upon; what is still to be said, if anything is.
@@ -36,7 +36,7 @@ pub(super) enum Ending {
     /// The client broke WAMP's rules; what it is told, if it can be told.
     Violation { message: String, farewell: Option<Bytes> },
     /// The router wants it to end.
-    Closing(Closing),
+    CloseReason(CloseReason),
     /// The client broke the rules of WebSocket itself, or left without a word.
     Failed(WsError),
     /// The transport failed, or the client stopped answering.
@@ -45,55 +45,57 @@ pub(super) enum Ending {
 
 impl Connection {
     /// Ends it, and takes the session out of its realm.
-    pub(super) async fn end(&mut self, ending: Ending) -> Result<(), Ended> {
+    pub(super) async fn end(&mut self, ending: CloseAction) -> Result<(), DisconnectReason> {
         let ended = match ending {
-            Ending::Parted => self.part(Ok(())).await,
-            Ending::Goodbye(last) => self.close(last, CloseCode::Normal, "goodbye", Ok(())).await,
-            Ending::Refused { reason, message } => {
+            CloseAction::Parted => self.part(Ok(())).await,
+            CloseAction::Goodbye(last) => {
+                self.close(last, CloseCode::Normal, "goodbye", Ok(())).await
+            }
+            CloseAction::Refused { reason, message } => {
                 let abort = self.dialogue.refuse(reason, &message).map(|abort| self.wrap(&abort));
-                let ended = Err(Ended::Refused(message.clone()));
+                let ended = Err(DisconnectReason::Refused(message.clone()));
                 self.close(abort, CloseCode::Normal, &message, ended).await
             }
-            Ending::Violation { message, farewell } => {
-                let ended = Err(Ended::Violation(message.clone()));
+            CloseAction::Violation { message, farewell } => {
+                let ended = Err(DisconnectReason::Violation(message.clone()));
                 self.close(farewell, self.violation_code(), &message, ended).await
             }
-            Ending::Closing(closing) => self.dismiss(closing).await,
-            Ending::Failed(error) => self.fail(error).await,
-            Ending::Lost(why) => Err(Ended::Lost(why)),
+            CloseAction::CloseReason(closing) => self.dismiss(closing).await,
+            CloseAction::Failed(error) => self.fail(error).await,
+            CloseAction::Lost(why) => Err(DisconnectReason::Lost(why)),
         };
         self.leave().await;
         ended
     }
 
     /// The router ends the session.
-    async fn dismiss(&mut self, closing: Closing) -> Result<(), Ended> {
+    async fn dismiss(&mut self, closing: CloseReason) -> Result<(), DisconnectReason> {
         if closing.reason == LOST {
-            return Err(Ended::Lost(closing.message));
+            return Err(DisconnectReason::Lost(closing.message));
         }
         let is_shutdown = closing.reason == error_uri::CLOSE_SYSTEM_SHUTDOWN;
         if is_shutdown || self.dialogue.dialect() == Dialect::V1 {
             // A bare end of the transport makes clients reconnect. A complete WebSocket close tells
             // AutobahnJS 0.8 never to come back, and so do GOODBYE and ABORT later autobahn-js and
             // Wampy, whatever their reason.
-            return self.part(Err(Ended::Closed(closing))).await;
+            return self.part(Err(DisconnectReason::Closed(closing))).await;
         }
         if closing.reason == error_uri::PROTOCOL_VIOLATION {
             let abort = self.dialogue.refuse(&closing.reason, &closing.message);
             let abort = abort.map(|abort| self.wrap(&abort));
-            let ended = Err(Ended::Violation(closing.message.clone()));
+            let ended = Err(DisconnectReason::Violation(closing.message.clone()));
             return self.close(abort, CloseCode::Protocol, &closing.message, ended).await;
         }
         let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
         let mut goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
         // A slow subscriber reads no farewell in time.
-        if closing.reason != Closing::SLOW_SUBSCRIBER && self.member.is_some() {
+        if closing.reason != CloseReason::SLOW_SUBSCRIBER && self.member.is_some() {
             self.leave().await;
             self.wire.outbox().farewell(goodbye.take(), false);
             let _late = timeout(LINGER, self.goodbye_answered()).await;
         }
         let text = closing.message.clone();
-        self.close(goodbye, CloseCode::Policy, &text, Err(Ended::Closed(closing))).await
+        self.close(goodbye, CloseCode::Policy, &text, Err(DisconnectReason::Closed(closing))).await
     }
 
     /// Waits until the client has answered GOODBYE with its own, or has left. WAMP v2
@@ -115,20 +117,20 @@ impl Connection {
     }
 
     /// The client broke the rules of WebSocket itself, or left without a word.
-    async fn fail(&mut self, error: WsError) -> Result<(), Ended> {
+    async fn fail(&mut self, error: WsError) -> Result<(), DisconnectReason> {
         let message = error.to_string();
         let code = match error {
             WsError::ConnectionClosed
             | WsError::AlreadyClosed
             | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Ok(()),
-            WsError::Io(_) => return Err(Ended::Lost(message)),
+            WsError::Io(_) => return Err(DisconnectReason::Lost(message)),
             WsError::Utf8(_) => CloseCode::Invalid,
             WsError::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::Size,
             _ => CloseCode::Protocol,
         };
         let abort = self.dialogue.refuse(error_uri::PROTOCOL_VIOLATION, &message);
         let abort = abort.map(|abort| self.wrap(&abort));
-        self.close(abort, code, &message, Err(Ended::Violation(message.clone()))).await
+        self.close(abort, code, &message, Err(DisconnectReason::Violation(message.clone()))).await
     }
 
     /// Says the last words and closes the WebSocket.
@@ -137,13 +139,13 @@ impl Connection {
         last: Option<Bytes>,
         code: CloseCode,
         reason: &str,
-        ended: Result<(), Ended>,
-    ) -> Result<(), Ended> {
-        let closing = Closing { reason: "closed".to_owned(), message: String::new() };
+        ended: Result<(), DisconnectReason>,
+    ) -> Result<(), DisconnectReason> {
+        let closing = CloseReason { reason: "closed".to_owned(), message: String::new() };
         let _first = self.wire.outbox().close(closing);
         // Whoever has not read for too long gets the farewell instead of what waits.
-        let instead = matches!(&ended, Err(Ended::Closed(closing))
-            if closing.reason == Closing::SLOW_SUBSCRIBER);
+        let instead = matches!(&ended, Err(DisconnectReason::Closed(closing))
+            if closing.reason == CloseReason::SLOW_SUBSCRIBER);
         let close = frame::close(code, reason);
         self.wire.outbox().farewell(last.into_iter().chain([close]), instead);
         self.part(ended).await
@@ -151,7 +153,7 @@ impl Connection {
 
     /// Writes what waits, ends our side, and waits a moment for the client to end its own. Others
     /// rely on this connection's flush, and come first.
-    async fn part(&mut self, ended: Result<(), Ended>) -> Result<(), Ended> {
+    async fn part(&mut self, ended: Result<(), DisconnectReason>) -> Result<(), DisconnectReason> {
         self.batch.flush();
         // A client that does not take its farewell in time has had its chance.
         let _late = timeout(LINGER, self.wire.write_all()).await;
@@ -164,7 +166,8 @@ impl Connection {
     /// Takes the session out of its realm, once, and lets the handlers of its topics know.
     async fn leave(&mut self) {
         self.batch.flush();
-        let closing = Closing { reason: LOST.to_owned(), message: "the session ended".to_owned() };
+        let closing =
+            CloseReason { reason: LOST.to_owned(), message: "the session ended".to_owned() };
         let _first = self.wire.outbox().close(closing);
         if let Some(Member { session, dispatch }) = self.member.take() {
             dispatch.leave(&session).await;

@@ -4,31 +4,31 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, Session};
+use jackfield_broker::{PendingFlushes, Session};
 use jackfield_sandbox::{Hook, Outcome};
 
-use super::{Dispatch, Unrouted, effects, paying};
+use super::{Dispatch, Unrouted, effects, flush_before_wait};
 use crate::generation::Generation;
 use crate::timers::Start;
 
 /// So many unsubscriptions may come of unsubscriptions before handlers are not heeded any more.
-const MOST_CONSEQUENCES: usize = 1_000;
+const MAX_CONSEQUENCES: usize = 1_000;
 
 impl Dispatch {
     /// Ends a session's membership, and lets the handlers of its topics know.
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
-        let mut batch = Batch::default();
+        let mut batch = PendingFlushes::default();
         self.dealer.leave(session.id, &mut batch);
         let topics = self.realm.leave(session.id);
         let generation = self.generations.current();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));
-        self.left(&generation, left, &mut batch).await;
+        self.notify_unsubscribed(&generation, left, &mut batch).await;
     }
 
     /// Takes away what a new generation no longer has, and begins what it has.
     pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         self.revoke(old, new);
-        self.revoke_registrations(new, &mut Batch::default());
+        self.revoke_registrations(new, &mut PendingFlushes::default());
         self.follow_all();
     }
 
@@ -38,31 +38,31 @@ impl Dispatch {
         if self.unrouted == Unrouted::Broadcast {
             return;
         }
-        let mut batch = Batch::default();
+        let mut batch = PendingFlushes::default();
         let keep = |topic: &str| new.find(topic).is_some();
         let revoked = self.realm.revoke(keep, &mut batch, effects::revocation);
         batch.flush();
         let dispatch = Arc::clone(self);
         tokio::spawn(async move {
             let left = revoked.into_iter().map(|it| (it.session, it.topic));
-            dispatch.left(&old, left, &mut batch).await;
+            dispatch.notify_unsubscribed(&old, left, &mut batch).await;
         });
     }
 
     /// Tells the handlers of topics that sessions have left them, and does what they want done.
     /// That may make further sessions leave, and these may subscribe again meanwhile: what hooks
     /// of such consequences want is bounded, lest it never ends.
-    pub(super) async fn left(
+    pub(super) async fn notify_unsubscribed(
         &self,
         generation: &Generation,
         left: impl IntoIterator<Item = (Arc<Session>, Arc<str>)>,
-        batch: &mut Batch,
+        batch: &mut PendingFlushes,
     ) {
         let mut left: VecDeque<_> = left.into_iter().collect();
         let mut consequences = 0;
         while let Some((session, topic)) = left.pop_front() {
             if self.timers.has(&topic) {
-                self.follow(&topic, Start::Whole);
+                self.sync_timer(&topic, Start::Whole);
             }
             let Some(routed) = generation.find(&topic) else { continue };
             if !routed.handler.hooks().contains(Hook::Unsubscribe) {
@@ -71,10 +71,10 @@ impl Dispatch {
             let attributes = routed.attributes();
             let request = self.hook_request(&routed, &attributes, Some(&session));
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
-            match paying(batch, hook).await {
+            match flush_before_wait(batch, hook).await {
                 Ok(Outcome { answer: (), mut effects }) => {
-                    if consequences >= MOST_CONSEQUENCES {
-                        effects::spare_subscriptions(&mut effects, &topic);
+                    if consequences >= MAX_CONSEQUENCES {
+                        effects::drop_unsubscribes(&mut effects, &topic);
                     }
                     let further = self.perform(generation, effects, batch);
                     consequences += further.len();

@@ -18,10 +18,10 @@ use serde::de::{Deserializer, Error};
 
 use crate::dispatch::Unrouted;
 
-use super::api::WrittenApi;
+use super::api::RawApi;
 use super::bytes::Bytes;
-use super::entrance::{WrittenAllow, WrittenEntrance};
-use super::span::Span;
+use super::duration::ConfigDuration;
+use super::entrance::{RawAllow, RawEntrance};
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
 
 #[derive(Default, Deserialize)]
@@ -29,45 +29,45 @@ use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
 pub(super) struct Written {
     listen: Option<Listen>,
     realms: Option<Realms>,
-    unrouted: Option<WrittenUnrouted>,
-    entrance: WrittenEntrance,
+    unrouted: Option<RawUnrouted>,
+    entrance: RawEntrance,
     auth: Option<AuthSettings>,
-    allow: WrittenAllow,
-    limits: WrittenLimits,
-    slow_subscriber: Option<WrittenOverflow>,
-    keepalive: WrittenKeepalive,
-    handshake_timeout: Option<Span>,
-    shutdown_grace: Option<Span>,
-    plugins: WrittenPlugins,
-    watch: WrittenWatch,
-    log: WrittenLog,
-    api: WrittenApi,
+    allow: RawAllow,
+    limits: RawLimits,
+    slow_subscriber: Option<RawOverflow>,
+    keepalive: RawKeepalive,
+    handshake_timeout: Option<ConfigDuration>,
+    shutdown_grace: Option<ConfigDuration>,
+    plugins: RawPlugins,
+    watch: RawWatch,
+    log: RawLog,
+    api: RawApi,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum WrittenUnrouted {
+enum RawUnrouted {
     Refuse,
     Broadcast,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum WrittenOverflow {
+enum RawOverflow {
     Disconnect,
     Drop,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenLimits {
+struct RawLimits {
     message: Option<Bytes>,
     depth: Option<Depth>,
     handshake: Option<Bytes>,
     event: Option<Bytes>,
     incomplete: Option<Bytes>,
-    outbox: WrittenOutbox,
-    publisher_delay: Option<Span>,
+    outbox: RawOutbox,
+    publisher_delay: Option<ConfigDuration>,
     subscriptions: Option<NonZeroUsize>,
     patterns: Option<NonZeroUsize>,
     realm_subscriptions: Option<NonZeroUsize>,
@@ -76,7 +76,7 @@ struct WrittenLimits {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenOutbox {
+struct RawOutbox {
     bytes: Option<Bytes>,
     messages: Option<NonZeroUsize>,
     total: Option<Bytes>,
@@ -84,67 +84,67 @@ struct WrittenOutbox {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenKeepalive {
-    interval: Option<Span>,
-    timeout: Option<Span>,
+struct RawKeepalive {
+    interval: Option<ConfigDuration>,
+    timeout: Option<ConfigDuration>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenPlugins {
+struct RawPlugins {
     cache: Option<PathBuf>,
-    compile: WrittenCompile,
+    compile: RawCompile,
     instance_memory: Option<Bytes>,
-    default: WrittenPolicy,
-    named: BTreeMap<String, WrittenPolicy>,
+    default: RawPolicy,
+    named: BTreeMap<String, RawPolicy>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenCompile {
+struct RawCompile {
     memory: Option<Bytes>,
-    cpu: Option<Span>,
-    time: Option<Span>,
+    cpu: Option<ConfigDuration>,
+    time: Option<ConfigDuration>,
     at_once: Option<NonZeroUsize>,
     in_process: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenPolicy {
+struct RawPolicy {
     memory: Option<Bytes>,
-    deadline: Option<Span>,
+    deadline: Option<ConfigDuration>,
     output: Option<Bytes>,
     effects: Option<NonZeroUsize>,
     table_elements: Option<NonZeroUsize>,
     store: Option<Bytes>,
-    log: WrittenLogRate,
+    log: RawLogRate,
     cpu_percent: Option<NonZeroU32>,
-    circuit_breaker: WrittenBreaker,
-    grant: Option<Vec<WrittenGrant>>,
+    circuit_breaker: RawBreaker,
+    grant: Option<Vec<RawGrant>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenBreaker {
+struct RawBreaker {
     enabled: Option<bool>,
     faults: Option<NonZeroU32>,
-    window: Option<Span>,
+    window: Option<ConfigDuration>,
     spread: Option<NonZeroUsize>,
-    pause: Option<Span>,
-    max_pause: Option<Span>,
+    pause: Option<ConfigDuration>,
+    max_pause: Option<ConfigDuration>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenLogRate {
+struct RawLogRate {
     per_second: Option<NonZeroU32>,
     burst: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum WrittenGrant {
+enum RawGrant {
     Topics,
     Sessions,
     Store,
@@ -153,20 +153,20 @@ enum WrittenGrant {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenWatch {
-    poll: Option<Span>,
-    settle: Option<Span>,
+struct RawWatch {
+    poll: Option<ConfigDuration>,
+    settle: Option<ConfigDuration>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct WrittenLog {
-    format: Option<WrittenFormat>,
+struct RawLog {
+    format: Option<RawFormat>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum WrittenFormat {
+enum RawFormat {
     Text,
     Json,
 }
@@ -191,8 +191,8 @@ impl Written {
         }
         if let Some(unrouted) = self.unrouted {
             config.unrouted = match unrouted {
-                WrittenUnrouted::Refuse => Unrouted::Refuse,
-                WrittenUnrouted::Broadcast => Unrouted::Broadcast,
+                RawUnrouted::Refuse => Unrouted::Refuse,
+                RawUnrouted::Broadcast => Unrouted::Broadcast,
             };
         }
         self.entrance.apply(&mut config.entrance);
@@ -205,8 +205,8 @@ impl Written {
         self.limits.apply(&mut config.limits);
         if let Some(overflow) = self.slow_subscriber {
             config.limits.outbox.overflow = match overflow {
-                WrittenOverflow::Disconnect => Overflow::Disconnect,
-                WrittenOverflow::Drop => Overflow::DropEvent,
+                RawOverflow::Disconnect => Overflow::Disconnect,
+                RawOverflow::Drop => Overflow::DropEvent,
             };
         }
         self.keepalive.apply(&mut config.keepalive);
@@ -219,7 +219,7 @@ impl Written {
     }
 }
 
-impl WrittenLimits {
+impl RawLimits {
     fn apply(self, limits: &mut Limits) {
         set_bytes(&mut limits.message_bytes, self.message);
         limits.depth = self.depth.map_or(limits.depth, |depth| depth.0);
@@ -239,14 +239,14 @@ impl WrittenLimits {
     }
 }
 
-impl WrittenKeepalive {
+impl RawKeepalive {
     fn apply(self, keepalive: &mut Keepalive) {
         set_span(&mut keepalive.interval, self.interval);
         set_span(&mut keepalive.timeout, self.timeout);
     }
 }
 
-impl WrittenPlugins {
+impl RawPlugins {
     /// What a named plugin does not say, it takes from the file's default.
     fn apply(self, plugins: &mut Plugins) {
         if let Some(cache) = self.cache {
@@ -264,7 +264,7 @@ impl WrittenPlugins {
     }
 }
 
-impl WrittenCompile {
+impl RawCompile {
     fn apply(self, limits: &mut CompileLimits) {
         set_bytes(&mut limits.memory, self.memory);
         set_span(&mut limits.cpu, self.cpu);
@@ -273,7 +273,7 @@ impl WrittenCompile {
     }
 }
 
-impl WrittenPolicy {
+impl RawPolicy {
     fn apply(self, policy: &mut PluginPolicy) {
         let limits: &mut PluginLimits = &mut policy.limits;
         set_bytes(&mut limits.memory, self.memory);
@@ -291,16 +291,16 @@ impl WrittenPolicy {
         if let Some(grant) = self.grant {
             let has = |what| grant.contains(&what);
             policy.grant = Grant {
-                topics: has(WrittenGrant::Topics),
-                sessions: has(WrittenGrant::Sessions),
-                store: has(WrittenGrant::Store),
-                log: has(WrittenGrant::Log),
+                topics: has(RawGrant::Topics),
+                sessions: has(RawGrant::Sessions),
+                store: has(RawGrant::Store),
+                log: has(RawGrant::Log),
             };
         }
     }
 }
 
-impl WrittenBreaker {
+impl RawBreaker {
     fn apply(self, breaker: &mut BreakerPolicy) {
         breaker.enabled = self.enabled.unwrap_or(breaker.enabled);
         breaker.faults = self.faults.map_or(breaker.faults, NonZeroU32::get);
@@ -311,19 +311,19 @@ impl WrittenBreaker {
     }
 }
 
-impl WrittenWatch {
+impl RawWatch {
     fn apply(self, watch: &mut Watch) {
         watch.poll = self.poll.map(|span| span.0).or(watch.poll);
         set_span(&mut watch.settle, self.settle);
     }
 }
 
-impl WrittenLog {
+impl RawLog {
     fn apply(self, log: &mut Log) {
         if let Some(format) = self.format {
             log.format = match format {
-                WrittenFormat::Text => LogFormat::Text,
-                WrittenFormat::Json => LogFormat::Json,
+                RawFormat::Text => LogFormat::Text,
+                RawFormat::Json => LogFormat::Json,
             };
         }
     }
@@ -383,7 +383,7 @@ pub(super) fn set_count(value: &mut usize, written: Option<NonZeroUsize>) {
     *value = written.map_or(*value, NonZeroUsize::get);
 }
 
-pub(super) fn set_span(value: &mut std::time::Duration, written: Option<Span>) {
+pub(super) fn set_span(value: &mut std::time::Duration, written: Option<ConfigDuration>) {
     *value = written.map_or(*value, |span| span.0);
 }
 

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use jackfield_routing::RouteTable;
 use jackfield_sandbox::{Audience, Realm, Sandbox};
 
-use crate::config::{Config, Readiness};
-use crate::generation::{Generation, Problem, Warning, Workshop, prepare, routes_alone, warnings};
+use crate::config::{Config, Preflight};
+use crate::generation::{
+    BuildContext, Generation, Problem, Warning, prepare, routes_alone, warnings,
+};
 use crate::site::{Site, Snapshot};
 
 use super::settings::SettingsArgs;
@@ -45,9 +47,9 @@ impl Judgement {
     pub(super) fn of(args: &SiteArgs) -> Self {
         let mut judgement = Self::default();
         let settings = args.settings.find(&args.site);
-        let ready = settings.readiness().unwrap_or_else(|error| {
+        let ready = settings.preflight().unwrap_or_else(|error| {
             judgement.problems.push(format!("error: failed to start the runtime: {error}"));
-            Readiness::default()
+            Preflight::default()
         });
         let problems = settings.problems.iter().chain(&ready.problems);
         judgement.problems.extend(problems.map(ToString::to_string));
@@ -112,7 +114,7 @@ fn rehearse(
         .map_err(|error| format!("error: failed to start the runtime: {error}"))?;
     let sandbox = Sandbox::new(config.sandbox_settings())
         .map_err(|error| format!("error: failed to {error}"))?;
-    let workshop = Workshop { sandbox, plugins: config.plugins, audience: Arc::new(Nobody) };
+    let workshop = BuildContext { sandbox, plugins: config.plugins, audience: Arc::new(Nobody) };
     let workshop = Arc::new(workshop);
     Ok(runtime.block_on(prepare(snapshot, None, &workshop)))
 }

@@ -3,7 +3,7 @@
 
 /// Where in a client's stream of frames one is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Boundary {
+pub(super) struct FrameTracker {
     at: At,
     /// A message has begun in a frame that was not its last.
     open: bool,
@@ -24,7 +24,7 @@ enum At {
     Body(u64),
 }
 
-impl Boundary {
+impl FrameTracker {
     /// Whether everything that has passed is whole messages.
     pub(super) fn is_between_messages(&self) -> bool {
         self.at == At::Start && !self.open
@@ -120,7 +120,7 @@ mod tests {
             .collect();
         let bytes = messages.concat().concat();
         for size in [1, 2, 3, 5, 7, 100, bytes.len()] {
-            let mut boundary = Boundary::default();
+            let mut boundary = FrameTracker::default();
             let mut passed = 0;
             for portion in bytes.chunks(size) {
                 boundary.pass(portion);

@@ -10,15 +10,15 @@ use jackfield_routing::Diagnosis;
 use zeroize::Zeroizing;
 
 use super::api::{HELP, acceptable};
+use super::setting_error::SettingError;
 use super::settings::Settings;
-use super::wrong::Wrong;
 
 /// What to do about a variable's name in the place of its value.
 const UNEXPANDED: &str = "put the value there, or name the variable that has it: `{ env: NAME }`";
 
 /// What keeps a server from starting.
 #[derive(Debug, Default)]
-pub struct Readiness {
+pub struct Preflight {
     /// What is wrong, each complete with its place.
     pub problems: Vec<Diagnosis>,
     /// The secrets that are not to be had here.
@@ -30,9 +30,9 @@ impl Settings {
     ///
     /// # Errors
     /// When the operating system has no room for a runtime.
-    pub fn readiness(&self) -> std::io::Result<Readiness> {
+    pub fn preflight(&self) -> std::io::Result<Preflight> {
         let mut settings = Self { problems: Vec::new(), ..self.clone() };
-        let mut ready = Readiness::default();
+        let mut ready = Preflight::default();
         // What databases are asked with is made within one.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = runtime.enter();
@@ -94,7 +94,7 @@ impl Settings {
     fn refuse(&mut self, key: &'static str, error: SetupError) {
         match error {
             SetupError::Secret(error @ SecretError::Unexpanded { .. }) => {
-                self.complain(Wrong::at(key, format!("`{key}`: {error}"), UNEXPANDED));
+                self.complain(SettingError::at(key, format!("`{key}`: {error}"), UNEXPANDED));
             }
             SetupError::Secret(error) => self.lack(key, &error),
             // A file of users or keys has places of its own.
@@ -103,32 +103,32 @@ impl Settings {
             }
             SetupError::Problem(problem) => {
                 let message = format!("`{key}` {}", problem.message);
-                self.complain(Wrong::at(key, message, &problem.help.unwrap_or_default()));
+                self.complain(SettingError::at(key, message, &problem.help.unwrap_or_default()));
             }
             SetupError::Setting { key, wrong } => {
-                self.complain(Wrong::at(key, format!("`{key}` {wrong}"), ""));
+                self.complain(SettingError::at(key, format!("`{key}` {wrong}"), ""));
             }
             SetupError::Unreadable { path, source } => {
                 let key =
                     if key.starts_with("auth.users.http") { "auth.users.http.ca" } else { key };
                 let message = format!("the file {} cannot be read: {source}", path.display());
-                self.complain(Wrong::at(key, format!("`{key}`: {message}"), ""));
+                self.complain(SettingError::at(key, format!("`{key}`: {message}"), ""));
             }
             SetupError::AppSecret(error) => {
-                self.complain(Wrong::at(key, format!("`{key}`: {error}"), ""));
+                self.complain(SettingError::at(key, format!("`{key}`: {error}"), ""));
             }
             error @ (SetupError::NoUsers | SetupError::NotBuilt(_)) => {
-                self.complain(Wrong::at(key, error.to_string(), ""));
+                self.complain(SettingError::at(key, error.to_string(), ""));
             }
         }
     }
 
     fn lack(&mut self, key: &str, error: &SecretError) {
         let message = format!("`{key}` is not to be had: {error}");
-        self.complain(Wrong::at(key, message, "a server does not start without it"));
+        self.complain(SettingError::at(key, message, "a server does not start without it"));
     }
 
-    fn tokens(&self, settings: &mut Self, ready: &mut Readiness) {
+    fn tokens(&self, settings: &mut Self, ready: &mut Preflight) {
         let mut known: Vec<(&str, Zeroizing<String>)> = Vec::new();
         for (at, token) in self.config.api.tokens.iter().enumerate() {
             let (name, key) = (token.name.as_str(), format!("api.tokens.{at}"));
@@ -136,12 +136,12 @@ impl Settings {
                 Ok(fetched) => fetched,
                 Err(error @ SecretError::Unexpanded { .. }) => {
                     let message = format!("the token `{name}`: {error}");
-                    settings.complain(Wrong::at(&key, message, UNEXPANDED));
+                    settings.complain(SettingError::at(&key, message, UNEXPANDED));
                     continue;
                 }
                 Err(error) => {
                     let message = format!("the token `{name}` is missing: {error}");
-                    settings.complain(Wrong::at(
+                    settings.complain(SettingError::at(
                         &key,
                         message,
                         "a server does not start without it",
@@ -151,12 +151,16 @@ impl Settings {
                 }
             };
             if let Err(what) = acceptable(&fetched) {
-                settings.complain(Wrong::at(&key, format!("the token `{name}` {what}"), HELP));
+                settings.complain(SettingError::at(
+                    &key,
+                    format!("the token `{name}` {what}"),
+                    HELP,
+                ));
             }
             if let Some((other, _)) = known.iter().find(|(_, other)| *other == fetched) {
                 let message = format!("the token `{name}` is the same as `{other}`");
                 let help = "give each its own, or nobody can tell who it was";
-                settings.complain(Wrong::at(&key, message, help));
+                settings.complain(SettingError::at(&key, message, help));
             }
             known.push((name, fetched));
         }
@@ -178,11 +182,11 @@ mod tests {
     const LONG: &str = "0123456789abcdef0123456789abcdef";
 
     /// What is wrong, and what is absent; the first line of each.
-    fn readiness(text: &str) -> (Vec<String>, Vec<String>) {
+    fn preflight(text: &str) -> (Vec<String>, Vec<String>) {
         let mut settings = Settings::of(text, &[]);
         settings.settle(std::path::Path::new(""));
         assert!(settings.problems.is_empty(), "{text}\n{:?}", settings.problems);
-        let ready = settings.readiness().unwrap();
+        let ready = settings.preflight().unwrap();
         let lines = |of: Vec<Diagnosis>| {
             let shown = of.into_iter().map(|it| it.to_string());
             let shown = shown.inspect(|it| assert!(!it.contains("hunter2"), "{it}"));
@@ -193,7 +197,7 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, expect: &[&str]) {
-        let (problems, absent) = readiness(text);
+        let (problems, absent) = preflight(text);
         assert_eq!((problems.len(), absent.len()), (expect.len(), 0), "{problems:?} {absent:?}");
         for (problem, expect) in problems.iter().zip(expect) {
             assert!(problem.starts_with(expect), "{problem}\ndoes not begin with\n{expect}");
@@ -255,7 +259,7 @@ mod tests {
 
     #[test]
     fn secrets_that_are_elsewhere_are_named_by_their_key() {
-        let (problems, absent) = readiness(
+        let (problems, absent) = preflight(
             "auth:
   tickets:
     secret: { env: JACKFIELD_NO_SUCH }

@@ -1,9 +1,9 @@
 //! One connection's socket, shared by its reader and by everybody who writes to it.
 //!
 //! Writing goes through the outbox alone. Whoever publishes writes to a subscriber's socket by
-//! itself ([`Link::flush`]), so that a thousand deliveries wake no thousand tasks; only when a
+//! itself ([`Transport::flush`]), so that a thousand deliveries wake no thousand tasks; only when a
 //! socket takes no more does its own task ([`crate::connection`]) wait for it. tungstenite sees
-//! the socket as a [`Duplex`], whose writes (pongs, close replies) join the outbox as well.
+//! the socket as a [`TungsteniteIo`], whose writes (pongs, close replies) join the outbox as well.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -15,21 +15,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackfield_broker::outbox::{Drained, Pushed};
-use jackfield_broker::{Bounds, Closing, Link, Outbox};
+use jackfield_broker::outbox::{Drained, PushOutcome};
+use jackfield_broker::{Bounds, CloseReason, Outbox, Transport};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-mod boundary;
-mod crowd;
+mod frame_tracker;
+mod totals;
 
-use boundary::Boundary;
-pub(crate) use crowd::Crowd;
+use frame_tracker::FrameTracker;
+pub(crate) use totals::ConnectionTotals;
 
 /// A socket and the outbox that is written to it.
-pub(crate) struct Wire {
+pub(crate) struct WebSocketTransport {
     stream: TcpStream,
     outbox: Arc<Outbox>,
     /// Wakes the connection's own task: it is blocked, closing or broken.
@@ -38,24 +38,28 @@ pub(crate) struct Wire {
     heard: AtomicBool,
     /// Bytes that have arrived of a message that is not complete.
     arriving: AtomicUsize,
-    crowd: Arc<Crowd>,
+    totals: Arc<ConnectionTotals>,
     /// In the crowd.
     number: u64,
 }
 
-impl Wire {
-    pub(crate) fn new(stream: TcpStream, bounds: Bounds, crowd: &Arc<Crowd>) -> Arc<Self> {
-        let number = crowd.number();
+impl WebSocketTransport {
+    pub(crate) fn new(
+        stream: TcpStream,
+        bounds: Bounds,
+        totals: &Arc<ConnectionTotals>,
+    ) -> Arc<Self> {
+        let number = totals.number();
         let wire = Arc::new(Self {
             stream,
-            outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&crowd.outboxes))),
+            outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&totals.outboxes))),
             attention: Notify::new(),
             heard: AtomicBool::new(false),
             arriving: AtomicUsize::new(0),
-            crowd: Arc::clone(crowd),
+            totals: Arc::clone(totals),
             number,
         });
-        crowd.add(number, Arc::downgrade(&wire));
+        totals.add(number, Arc::downgrade(&wire));
         wire
     }
 
@@ -89,16 +93,19 @@ impl Wire {
     /// Queues a frame of the connection's own and writes it.
     pub(crate) fn send(&self, frame: Bytes) {
         match self.outbox.reply(frame) {
-            Pushed::Flush => self.flush(),
-            Pushed::Overflow => self.interrupt(),
+            PushOutcome::Flush => self.flush(),
+            PushOutcome::Overflow => self.interrupt(),
             // The connection's loop looks for a crowd after each frame that is answered so.
-            Pushed::Queued | Pushed::Crowded | Pushed::Dropped | Pushed::Closed => {}
+            PushOutcome::Queued
+            | PushOutcome::Crowded
+            | PushOutcome::Dropped
+            | PushOutcome::Closed => {}
         }
         self.relieve_if_exceeded();
     }
 
     /// Ends the connection because all of them together hold too much.
-    fn evict(&self, closing: Closing) {
+    fn evict(&self, closing: CloseReason) {
         if self.outbox.evict(closing) {
             self.forget_arriving();
             self.interrupt();
@@ -108,12 +115,12 @@ impl Wire {
     /// A connection that is about to end counts no more for what has arrived.
     fn forget_arriving(&self) {
         let before = self.arriving.swap(0, Ordering::Relaxed);
-        self.crowd.arriving.replace(before, 0);
+        self.totals.arriving.replace(before, 0);
     }
 
     fn relieve_if_exceeded(&self) {
-        if self.crowd.outboxes.is_exceeded() || self.crowd.arriving.is_exceeded() {
-            self.crowd.relieve();
+        if self.totals.outboxes.is_exceeded() || self.totals.arriving.is_exceeded() {
+            self.totals.relieve();
         }
     }
 
@@ -126,7 +133,7 @@ impl Wire {
     fn set_arriving(&self, bytes: usize) {
         let before = self.arriving.swap(bytes, Ordering::Relaxed);
         if before != bytes {
-            self.crowd.arriving.replace(before, bytes);
+            self.totals.arriving.replace(before, bytes);
             self.relieve_if_exceeded();
         }
     }
@@ -220,7 +227,7 @@ impl Wire {
     }
 }
 
-impl Link for Wire {
+impl Transport for WebSocketTransport {
     fn flush(&self) {
         match self.write() {
             Ok(Drained::Empty) => {}
@@ -230,7 +237,7 @@ impl Link for Wire {
             }
             Err(error) => {
                 let message = format!("the socket is broken: {error}");
-                self.outbox.close(Closing { reason: LOST.to_owned(), message });
+                self.outbox.close(CloseReason { reason: LOST.to_owned(), message });
                 self.attention.notify_one();
             }
         }
@@ -241,14 +248,14 @@ impl Link for Wire {
     }
 
     fn relieve(&self) {
-        self.crowd.relieve();
+        self.totals.relieve();
     }
 }
 
-impl Drop for Wire {
+impl Drop for WebSocketTransport {
     fn drop(&mut self) {
         self.forget_arriving();
-        self.crowd.remove(self.number);
+        self.totals.remove(self.number);
     }
 }
 
@@ -265,12 +272,12 @@ thread_local! {
 }
 
 /// The socket as tungstenite sees it: reads from the wire, writes into the outbox.
-pub(crate) struct Duplex {
-    wire: Arc<Wire>,
+pub(crate) struct TungsteniteIo {
+    wire: Arc<WebSocketTransport>,
     /// What was read and did not fit into tungstenite's buffer.
     ahead: Bytes,
     /// Where what tungstenite has taken ends.
-    boundary: Boundary,
+    boundary: FrameTracker,
     /// Bytes of a message that is not complete, and that tungstenite therefore holds.
     arriving: usize,
 }
@@ -278,10 +285,10 @@ pub(crate) struct Duplex {
 /// Shorter beginnings of messages are not counted: they cost less than the connection itself.
 const MIN_ARRIVING_BYTES: usize = 4 * 1024;
 
-impl Duplex {
+impl TungsteniteIo {
     /// The socket of a wire, behind what was read from it already.
-    pub(crate) fn new(wire: Arc<Wire>, ahead: Vec<u8>) -> Self {
-        Self { wire, ahead: ahead.into(), boundary: Boundary::default(), arriving: 0 }
+    pub(crate) fn new(wire: Arc<WebSocketTransport>, ahead: Vec<u8>) -> Self {
+        Self { wire, ahead: ahead.into(), boundary: FrameTracker::default(), arriving: 0 }
     }
 
     /// Whether all that tungstenite has taken is whole messages.
@@ -311,7 +318,7 @@ impl Duplex {
     }
 }
 
-impl AsyncRead for Duplex {
+impl AsyncRead for TungsteniteIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -334,7 +341,7 @@ impl AsyncRead for Duplex {
     }
 }
 
-impl AsyncWrite for Duplex {
+impl AsyncWrite for TungsteniteIo {
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,

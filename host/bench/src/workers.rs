@@ -25,26 +25,26 @@ const OPENING: usize = 64;
 /// One thread's desk.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    desk: Mutex<Desk>,
+    desk: Mutex<WorkerContext>,
     /// The thread's id with the operating system, once it works.
     thread: OnceLock<u32>,
 }
 
 /// What a thread works with.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct WorkerContext {
     pub(crate) buffer: Vec<u8>,
     pub(crate) tally: Tally,
 }
 
 impl Lane {
     fn new() -> Result<Self, Failure> {
-        let desk = Desk { buffer: vec![0; READ_BUFFER], tally: Tally::new()? };
+        let desk = WorkerContext { buffer: vec![0; READ_BUFFER], tally: Tally::new()? };
         Ok(Self { desk: Mutex::new(desk), thread: OnceLock::new() })
     }
 
     /// The calling thread works here from now on.
-    pub(crate) fn sit_down(&self) {
+    pub(crate) fn start_connection(&self) {
         if let Some(id) = process::thread_id() {
             let _first = self.thread.set(id);
         }
@@ -52,14 +52,14 @@ impl Lane {
 
     /// Only the thread itself works at its desk; others look at the tally once a second. A lock
     /// is taken once a read, not once an event.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(crate) fn desk(&self) -> MutexGuard<'_, WorkerContext> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a task tells the one who leads the run.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum WorkerEvent {
     /// A connection is open and has what it needs.
     Ready,
     /// A connection could not be opened.
@@ -81,12 +81,12 @@ pub(crate) struct Shared {
     pub(crate) turn: AtomicUsize,
     /// Whether the thread that keeps the time has something to send.
     pub(crate) pacing: AtomicBool,
-    news: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedSender<WorkerEvent>,
 }
 
 impl Shared {
     /// Told to the one who leads; where nobody listens any more, the run is over.
-    pub(crate) fn tell(&self, news: News) {
+    pub(crate) fn tell(&self, news: WorkerEvent) {
         let _over = self.news.send(news);
     }
 
@@ -100,29 +100,29 @@ impl Shared {
 pub(crate) struct Crew {
     pub(crate) shared: Arc<Shared>,
     pub(crate) spawner: Spawner,
-    pub(crate) news: mpsc::UnboundedReceiver<News>,
+    pub(crate) news: mpsc::UnboundedReceiver<WorkerEvent>,
     /// For the thread that keeps the time at a fixed rate. It connects to nobody.
     pub(crate) pacer: Arc<Lane>,
     /// Joined when the crew is dismissed.
-    _hands: Vec<Hand>,
+    _hands: Vec<Worker>,
 }
 
 /// Gives tasks to the threads, in turn.
 #[derive(Clone)]
 pub(crate) struct Spawner {
     pub(crate) shared: Arc<Shared>,
-    seats: Arc<[Seat]>,
+    seats: Arc<[WorkerConnection]>,
     next: Arc<AtomicUsize>,
 }
 
 /// Where a thread works.
-struct Seat {
+struct WorkerConnection {
     lane: Arc<Lane>,
     runtime: Handle,
 }
 
 /// A thread, until it is stopped.
-struct Hand {
+struct Worker {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -143,7 +143,7 @@ impl Crew {
         });
         // Threads inherit it from here.
         process::wake_in_time();
-        let started = (0..plan.threads).map(|_| Hand::start());
+        let started = (0..plan.threads).map(|_| Worker::start());
         let (hands, seats): (Vec<_>, Vec<_>) =
             started.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let next = Arc::default();
@@ -191,14 +191,14 @@ impl Spawner {
         let work = task(Arc::clone(&seat.lane), Arc::clone(&shared));
         seat.runtime.spawn(async move {
             if let Err(failure) = work.await {
-                shared.tell(News::Failed(failure));
+                shared.tell(WorkerEvent::Failed(failure));
             }
         });
     }
 }
 
-impl Hand {
-    fn start() -> Result<(Self, Seat), Failure> {
+impl Worker {
+    fn start() -> Result<(Self, WorkerConnection), Failure> {
         let lane = Arc::new(Lane::new()?);
         let failed = |error| Failure::System("start a thread", error);
         // Sockets are asked for news after so many tasks: with thousands of connections, asking
@@ -215,7 +215,7 @@ impl Hand {
         let thread = std::thread::Builder::new()
             .name("bench".to_owned())
             .spawn(move || {
-                desk.sit_down();
+                desk.start_connection();
                 let _asked = seated.send(());
                 let _stopped = runtime.block_on(stopped);
                 // Thousands of sockets are closed by the end of the process more quickly.
@@ -224,12 +224,12 @@ impl Hand {
             .map_err(failed)?;
         // What it computes is counted from the beginning.
         let _seated = is_seated.recv();
-        let seat = Seat { lane, runtime: handle };
+        let seat = WorkerConnection { lane, runtime: handle };
         Ok((Self { stop: Some(stop), thread: Some(thread) }, seat))
     }
 }
 
-impl Drop for Hand {
+impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

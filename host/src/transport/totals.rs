@@ -1,34 +1,34 @@
 //! All connections together: what their outboxes hold, what has arrived of messages that are not
 //! complete, and the end of those that hold the most when it is too much.
 //!
-//! The bounds of one connection say nothing of ten thousand. Called by [`Wire`], with no lock held.
+//! The bounds of one connection say nothing of ten thousand. Called by [`WebSocketTransport`], with no lock held.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use jackfield_broker::{Closing, Total};
+use jackfield_broker::{CloseReason, Total};
 
-use super::Wire;
+use super::WebSocketTransport;
 
 /// Relieving goes on until an eighth of the limit is free, so that it is done seldom.
 const FREED_SHARE: usize = 8;
 
 /// All connections.
 #[derive(Default)]
-pub(crate) struct Crowd {
+pub(crate) struct ConnectionTotals {
     /// What waits in outboxes whose sockets take no more.
     pub(crate) outboxes: Arc<Total>,
     /// What has arrived of messages that are not complete.
     pub(crate) arriving: Arc<Total>,
     /// Held for one change or to copy the list, and no other lock is taken under it.
-    wires: Mutex<HashMap<u64, Weak<Wire>>>,
+    wires: Mutex<HashMap<u64, Weak<WebSocketTransport>>>,
     next: AtomicU64,
     /// Whether a thread is relieving already.
     relieving: AtomicBool,
 }
 
-impl Crowd {
+impl ConnectionTotals {
     /// No connections, with the limits in bytes of what they may hold together.
     pub(crate) fn new(outboxes: usize, arriving: usize) -> Arc<Self> {
         let (outboxes, arriving) = (Arc::new(Total::new(outboxes)), Arc::new(Total::new(arriving)));
@@ -40,7 +40,7 @@ impl Crowd {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn add(&self, number: u64, wire: Weak<Wire>) {
+    pub(super) fn add(&self, number: u64, wire: Weak<WebSocketTransport>) {
         self.lock().insert(number, wire);
     }
 
@@ -62,7 +62,7 @@ impl Crowd {
             self.end_fullest(
                 &self.outboxes,
                 |wire| wire.outbox().held_bytes(),
-                &Closing { reason: Closing::SLOW_SUBSCRIBER.to_owned(), message },
+                &CloseReason { reason: CloseReason::SLOW_SUBSCRIBER.to_owned(), message },
             );
         }
         if self.arriving.is_exceeded() {
@@ -73,17 +73,23 @@ impl Crowd {
             );
             self.end_fullest(
                 &self.arriving,
-                Wire::arriving_bytes,
-                &Closing { reason: INCOMPLETE.to_owned(), message },
+                WebSocketTransport::arriving_bytes,
+                &CloseReason { reason: INCOMPLETE.to_owned(), message },
             );
         }
         self.relieving.store(false, Ordering::Release);
     }
 
-    fn end_fullest(&self, total: &Total, held: impl Fn(&Wire) -> usize, closing: &Closing) {
+    fn end_fullest(
+        &self,
+        total: &Total,
+        held: impl Fn(&WebSocketTransport) -> usize,
+        closing: &CloseReason,
+    ) {
         // The references are given back without the lock: the last one removes its wire.
-        let wires: Vec<Arc<Wire>> = self.lock().values().filter_map(Weak::upgrade).collect();
-        let mut by_size: Vec<(usize, &Arc<Wire>)> =
+        let wires: Vec<Arc<WebSocketTransport>> =
+            self.lock().values().filter_map(Weak::upgrade).collect();
+        let mut by_size: Vec<(usize, &Arc<WebSocketTransport>)> =
             wires.iter().map(|wire| (held(wire), wire)).filter(|(size, _)| *size > 0).collect();
         by_size.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         let mut excess = total.bytes().saturating_sub(total.limit() - total.limit() / FREED_SHARE);
@@ -96,7 +102,7 @@ impl Crowd {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<Wire>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<WebSocketTransport>>> {
         // Each change is one statement.
         self.wires.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,10 +13,10 @@ use crate::http::Answer;
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// How many are remembered; the oldest is forgotten first.
-const MOST: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 
 /// Bytes of their answers, all together.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// The name of a token, and a key that it has used.
 pub(super) type Key = (String, String);
@@ -110,7 +110,7 @@ impl Known {
     }
 
     fn shrink(&mut self) {
-        while (self.order.len() > MOST || self.bytes > MOST_BYTES)
+        while (self.order.len() > MAX_ENTRIES || self.bytes > MAX_BYTES)
             && let Some((&oldest, _)) = self.order.first_key_value()
         {
             self.forget(oldest);
@@ -208,7 +208,7 @@ mod tests {
     fn what_failed_takes_nobodys_place() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         first(&repeats, 0, start);
-        for number in 1..=MOST * 2 {
+        for number in 1..=MAX_ENTRIES * 2 {
             let failed = first(&repeats, number, start);
             repeats.settle(&key(number), failed, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
         }
@@ -219,13 +219,14 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let (repeats, start) = (Repeats::default(), Instant::now());
-        let numbers: Vec<_> = (0..=MOST).map(|number| first(&repeats, number, start)).collect();
+        let numbers: Vec<_> =
+            (0..=MAX_ENTRIES).map(|number| first(&repeats, number, start)).collect();
         assert!(!is_known(&repeats, 0, start) && is_known(&repeats, 1, start));
         for (request, &number) in numbers.iter().enumerate().take(21).skip(1) {
             repeats.settle(&key(request), number, &answer(StatusCode::OK, 1 << 20));
         }
         let bytes = repeats.lock().bytes;
         check_bytes(&repeats, bytes);
-        assert!(bytes <= MOST_BYTES && repeats.lock().requests.len() < MOST);
+        assert!(bytes <= MAX_BYTES && repeats.lock().requests.len() < MAX_ENTRIES);
     }
 }

@@ -8,13 +8,13 @@ use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 
 use super::{Dispatch, Refusal, Unrouted};
-use crate::generation::Routed;
+use crate::generation::RouteMatch;
 
 impl Dispatch {
     /// Whether the session may do this on a topic; on one without a route, by the operator's word.
     pub(super) fn check_allowed(
         &self,
-        routed: Option<&Routed<'_, '_>>,
+        routed: Option<&RouteMatch<'_, '_>>,
         action: Action,
         session: &Session,
     ) -> Result<(), Refusal> {
@@ -28,7 +28,7 @@ impl Dispatch {
     /// Whether the session has a role that may do this on a topic.
     pub(super) fn may(
         &self,
-        routed: Option<&Routed<'_, '_>>,
+        routed: Option<&RouteMatch<'_, '_>>,
         action: Action,
         session: &Session,
     ) -> bool {
@@ -39,7 +39,7 @@ impl Dispatch {
     /// by name. None where the handler has to be asked, because it is not asked about patterns.
     pub(super) fn pattern_audience<'a>(
         &'a self,
-        routed: Option<&Routed<'a, '_>>,
+        routed: Option<&RouteMatch<'a, '_>>,
     ) -> PatternAudience<'a> {
         let asks = routed.is_some_and(|it| it.handler.hooks().contains(Hook::Subscribe));
         let is_public = routed.is_some() || self.unrouted == Unrouted::Broadcast;
@@ -55,7 +55,7 @@ impl Dispatch {
     /// The roles that may do it; none where everybody may.
     pub(super) fn listed<'a>(
         &'a self,
-        routed: Option<&Routed<'a, '_>>,
+        routed: Option<&RouteMatch<'a, '_>>,
         action: Action,
     ) -> Option<&'a [String]> {
         match routed {

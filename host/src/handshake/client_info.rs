@@ -1,5 +1,5 @@
 //! What a request says of whoever makes it: where it wants to go, where it comes from, and what is
-//! to prove who it is. Nothing is judged here; that is [`crate::gate`]'s.
+//! to prove who it is. Nothing is judged here; that is [`crate::admission`]'s.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use super::{header, header_lines};
 
 /// Whoever asks to be connected.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Visitor {
+pub(crate) struct ClientInfo {
     /// The path that is asked for, without the query.
     pub(crate) path: String,
     /// The page that a browser connects for. RFC 6454, section 7.
     pub(crate) origin: Option<String>,
     pub(crate) forwarded: Forwarded,
     /// All that it brought, the most telling first.
-    pub(crate) proofs: Vec<Proof>,
+    pub(crate) proofs: Vec<Credential>,
 }
 
 /// What proxies say of whom they forward for. It counts as much as they do.
@@ -29,25 +29,25 @@ pub(crate) struct Forwarded {
 
 /// What is to prove who it is.
 #[derive(PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum Credential {
     /// A ticket of the application's.
     Ticket(String),
     /// A JSON Web Token.
     Token(String),
 }
 
-impl Visitor {
+impl ClientInfo {
     pub(super) fn of(request: &httparse::Request<'_, '_>) -> Self {
         let target = request.path.unwrap_or_default();
         let fields = || request.headers.iter().map(|field| (field.name, field.value));
         let mut origins = header_lines(request, "Origin").map(String::from_utf8_lossy);
         let origin = origins.next().map(|origin| origin.trim().to_owned());
-        let bearer = bearer(request).map(Proof::Token);
+        let bearer = bearer(request).map(Credential::Token);
         Self {
             path: path(target).to_owned(),
             origin,
             forwarded: Forwarded::of(fields()),
-            proofs: bearer.into_iter().chain(Proof::in_query(target)).collect(),
+            proofs: bearer.into_iter().chain(Credential::in_query(target)).collect(),
         }
     }
 }
@@ -71,7 +71,7 @@ impl Forwarded {
     }
 }
 
-impl Proof {
+impl Credential {
     /// A proof that arrives where nothing says of which kind it is: a query's `ticket`, or WAMP's
     /// authentication by ticket. Tokens have two dots, and tickets, being base64, have none.
     pub(crate) fn of_either_kind(text: String) -> Self {
@@ -97,7 +97,7 @@ impl Proof {
     }
 }
 
-impl fmt::Debug for Proof {
+impl fmt::Debug for Credential {
     /// Without the text: whoever has it can use it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -133,14 +133,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(target: &str, expect: &[Proof]) {
-        assert_eq!(Proof::in_query(target).collect::<Vec<_>>(), expect, "{target}");
+    fn check(target: &str, expect: &[Credential]) {
+        assert_eq!(Credential::in_query(target).collect::<Vec<_>>(), expect, "{target}");
     }
 
     #[test]
     fn proofs_in_a_query() {
-        let ticket = |text: &str| Proof::Ticket(text.to_owned());
-        let token = |text: &str| Proof::Token(text.to_owned());
+        let ticket = |text: &str| Credential::Ticket(text.to_owned());
+        let token = |text: &str| Credential::Token(text.to_owned());
         check("/", &[]);
         check("/?ticket=", &[]);
         check("/?x=1", &[]);
@@ -183,6 +183,6 @@ mod tests {
 
     #[test]
     fn a_proof_is_not_printed() {
-        assert_eq!(format!("{:?}", Proof::Ticket("secret".into())), "a ticket");
+        assert_eq!(format!("{:?}", Credential::Ticket("secret".into())), "a ticket");
     }
 }

@@ -11,11 +11,11 @@ const GAP: Duration = Duration::from_mins(1);
 /// What has not happened for this long is news when it happens again.
 const FORGOTTEN: Duration = Duration::from_mins(10);
 /// How many different things are remembered.
-const MOST: usize = 256;
+const MAX_ENTRIES: usize = 256;
 
 /// Things that recur, by what tells them apart.
 #[derive(Debug)]
-pub(crate) struct Recurring<K> {
+pub(crate) struct Backoff<K> {
     /// Held for one look-up.
     known: Mutex<HashMap<K, Known>>,
 }
@@ -28,14 +28,14 @@ struct Known {
     last: Instant,
 }
 
-impl<K: Eq + Hash> Recurring<K> {
+impl<K: Eq + Hash> Backoff<K> {
     /// It has happened. How often by now, if that is to be told.
     pub(crate) fn happened(&self, what: K, now: Instant) -> Option<u64> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let since = |at: Instant| now.saturating_duration_since(at);
-        if known.len() >= MOST && !known.contains_key(&what) {
+        if known.len() >= MAX_ENTRIES && !known.contains_key(&what) {
             known.retain(|_, it| since(it.last) < FORGOTTEN);
-            if known.len() >= MOST {
+            if known.len() >= MAX_ENTRIES {
                 return Some(1);
             }
         }
@@ -54,7 +54,7 @@ impl<K: Eq + Hash> Recurring<K> {
     }
 }
 
-impl<K> Default for Recurring<K> {
+impl<K> Default for Backoff<K> {
     fn default() -> Self {
         Self { known: Mutex::default() }
     }
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_goes_on_is_told_of_ever_more_rarely() {
-        let (recurring, start) = (Recurring::default(), Instant::now());
+        let (recurring, start) = (Backoff::default(), Instant::now());
         let mut told = Vec::new();
         // Every 100 ms for ten minutes.
         for tick in 0..6_000 {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn other_things_and_later_times_are_news() {
-        let (recurring, start) = (Recurring::default(), Instant::now());
+        let (recurring, start) = (Backoff::default(), Instant::now());
         let check = |what: &str, seconds: u64, expect: Option<u64>| {
             let now = start + Duration::from_secs(seconds);
             assert_eq!(recurring.happened(what.to_owned(), now), expect, "{what} at {seconds}");
@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let (recurring, start) = (Recurring::default(), Instant::now());
-        for what in 0..MOST * 2 {
+        let (recurring, start) = (Backoff::default(), Instant::now());
+        for what in 0..MAX_ENTRIES * 2 {
             assert_eq!(recurring.happened(what, start), Some(1));
         }
-        assert_eq!(recurring.known.lock().unwrap().len(), MOST);
-        assert_eq!(recurring.happened(MOST, start + FORGOTTEN), Some(1));
+        assert_eq!(recurring.known.lock().unwrap().len(), MAX_ENTRIES);
+        assert_eq!(recurring.happened(MAX_ENTRIES, start + FORGOTTEN), Some(1));
         assert_eq!(recurring.known.lock().unwrap().len(), 1);
     }
 }

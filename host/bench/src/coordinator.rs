@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use crate::clock::nanoseconds;
-use crate::crew::{Crew, News, Shared};
 use crate::failure::Failure;
 use crate::process::{self, Usage};
 use crate::tally::Counts;
+use crate::workers::{Crew, Shared, WorkerEvent};
 
 /// How often it is looked whether the run goes on.
 const LOOK: Duration = Duration::from_millis(10);
@@ -19,7 +19,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// The leader.
 pub(crate) struct Lead<'p> {
-    pub(crate) crew: Crew,
+    pub(crate) workers: Crew,
     interrupted: Arc<AtomicBool>,
     progress: &'p mut dyn FnMut(&str),
     /// When the next progress line is due.
@@ -63,18 +63,18 @@ pub(crate) enum Waited {
     /// All that was waited for has come.
     Done,
     /// Something is missing, and will not come.
-    InVain,
+    TimedOut,
 }
 
 impl<'p> Lead<'p> {
     pub(crate) fn new(
-        crew: Crew,
+        workers: Crew,
         progress: &'p mut dyn FnMut(&str),
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        let empty = process::usage(&crew.shared.plan.pids);
+        let empty = process::usage(&workers.shared.plan.pids);
         Self {
-            crew,
+            workers,
             interrupted,
             progress,
             next_line: 0,
@@ -87,11 +87,11 @@ impl<'p> Lead<'p> {
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.crew.shared
+        &self.workers.shared
     }
 
     fn now(&self) -> u64 {
-        self.crew.shared.course.clock.now()
+        self.workers.shared.course.clock.now()
     }
 
     /// Whether the user has had enough.
@@ -100,8 +100,8 @@ impl<'p> Lead<'p> {
     }
 
     /// The next news; none for a moment without.
-    pub(crate) async fn news(&mut self) -> Option<News> {
-        tokio::time::timeout(LOOK, self.crew.news.recv()).await.ok().flatten()
+    pub(crate) async fn news(&mut self) -> Option<WorkerEvent> {
+        tokio::time::timeout(LOOK, self.workers.news.recv()).await.ok().flatten()
     }
 
     /// Waits until so many connections are ready.
@@ -109,8 +109,10 @@ impl<'p> Lead<'p> {
         let mut ready = 0;
         while ready < count {
             match self.news().await {
-                Some(News::Ready) => ready += 1,
-                Some(News::NotOpened(failure) | News::Failed(failure)) => return Err(failure),
+                Some(WorkerEvent::Ready) => ready += 1,
+                Some(WorkerEvent::NotOpened(failure) | WorkerEvent::Failed(failure)) => {
+                    return Err(failure);
+                }
                 None => {}
             }
             if self.interrupted() {
@@ -125,7 +127,7 @@ impl<'p> Lead<'p> {
     pub(crate) async fn all_open(&mut self) {
         if self.empty.is_some() {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            self.full = process::usage(&self.crew.shared.plan.pids);
+            self.full = process::usage(&self.workers.shared.plan.pids);
         }
     }
 
@@ -138,9 +140,9 @@ impl<'p> Lead<'p> {
 
     /// Sets the course: warm-up from now, then what is measured.
     pub(crate) fn set_course(&self) {
-        let plan = &self.crew.shared.plan;
+        let plan = &self.workers.shared.plan;
         let begin = self.now().saturating_add(nanoseconds(plan.warm_up));
-        self.crew.shared.course.set(begin, begin.saturating_add(nanoseconds(plan.seconds)));
+        self.workers.shared.course.set(begin, begin.saturating_add(nanoseconds(plan.seconds)));
     }
 
     /// Waits for the course's end. A connection that ends brings it forward, once something is
@@ -162,14 +164,14 @@ impl<'p> Lead<'p> {
                 continue;
             }
             match self.news().await {
-                Some(News::Failed(failure) | News::NotOpened(failure)) => {
+                Some(WorkerEvent::Failed(failure) | WorkerEvent::NotOpened(failure)) => {
                     if !measuring || !matches!(failure, Failure::Ended(_)) {
                         return Err(failure);
                     }
                     self.has_ended(failure);
                     course.cut();
                 }
-                Some(News::Ready) | None => {}
+                Some(WorkerEvent::Ready) | None => {}
             }
             let phase = if measuring { "" } else { "warming up: " };
             self.line(|rate| format!("{phase}{rate:.0} {what} a second"));
@@ -178,10 +180,10 @@ impl<'p> Lead<'p> {
 
     /// Waits for what was asked for before the end and is not done yet.
     pub(crate) async fn rest(&mut self, is_done: impl Fn(&Counts) -> bool) -> Waited {
-        let mut seen = (self.crew.counts(), self.now());
+        let mut seen = (self.workers.counts(), self.now());
         loop {
             let pacing = self.shared().pacing.load(Acquire);
-            let counts = self.crew.counts();
+            let counts = self.workers.counts();
             if !pacing && is_done(&counts) {
                 return Waited::Done;
             }
@@ -190,9 +192,9 @@ impl<'p> Lead<'p> {
                 seen = (counts, now);
             }
             if now - seen.1 > nanoseconds(GIVEN_UP_AFTER) || self.ended.is_some() {
-                return Waited::InVain;
+                return Waited::TimedOut;
             }
-            if let Some(News::Failed(failure)) = self.news().await {
+            if let Some(WorkerEvent::Failed(failure)) = self.news().await {
                 self.has_ended(failure);
             }
             self.line(|_| "waiting for what is still on its way".to_owned());
@@ -250,8 +252,8 @@ impl<'p> Lead<'p> {
     fn sample(&self) -> Sample {
         Sample {
             time: self.now(),
-            server: process::usage(&self.crew.shared.plan.pids),
-            threads: process::threads(&self.crew.threads()),
+            server: process::usage(&self.workers.shared.plan.pids),
+            threads: process::threads(&self.workers.threads()),
             machine: process::machine(),
         }
     }
@@ -262,7 +264,7 @@ impl<'p> Lead<'p> {
         if now < self.next_line {
             return;
         }
-        let seen = self.crew.counts().seen;
+        let seen = self.workers.counts().seen;
         let (seen_before, then) = self.last_line;
         let span = float(now.saturating_sub(then)) / 1e9;
         let rate = if span > 0.0 { float(seen.saturating_sub(seen_before)) / span } else { 0.0 };

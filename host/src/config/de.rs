@@ -8,8 +8,8 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 
-use super::tree::{Entry, Kind, Node, Origin, Step};
-use super::wrong::{Message, Wrong};
+use super::setting_error::{Message, SettingError};
+use super::value::{Entry, Kind, Node, Origin, Step};
 
 /// Reads one value.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ impl Reader<'_> {
 /// Hands what was typed on as YAML.
 macro_rules! as_yaml {
     ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
             match self.reread() {
                 Some(node) => Reader(&node).scalar(visitor),
                 None => self.scalar(visitor),
@@ -39,7 +39,7 @@ macro_rules! as_yaml {
 
 impl Reader<'_> {
     /// What it is by itself.
-    fn scalar<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn scalar<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         match &self.0.kind {
             Kind::Null => visitor.visit_unit(),
             Kind::Bool(value) => visitor.visit_bool(*value),
@@ -54,29 +54,39 @@ impl Reader<'_> {
         }
     }
 
-    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         match &self.0.kind {
             Kind::Bool(value) => visitor.visit_str(if *value { "true" } else { "false" }),
             Kind::Number(_, spelling) => visitor.visit_str(spelling),
             Kind::Text(text) | Kind::Typed(text) => visitor.visit_str(text),
-            Kind::Null | Kind::List(_) | Kind::Map(_) => Err(Wrong::kind("text", self.0, None)),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => {
+                Err(SettingError::kind("text", self.0, None))
+            }
         }
     }
 
-    fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         let typed = self.reread();
         let node = typed.as_ref().unwrap_or(self.0);
         match (&node.kind, &self.0.kind) {
             (Kind::List(items), _) => visitor.visit_seq(Elements { items, next: 0 }),
             (_, Kind::Text(text) | Kind::Typed(text)) if is_word(text) => {
-                Err(Wrong::kind("a list", self.0, Some(format!("write `[{text}]`"))))
+                Err(SettingError::kind("a list", self.0, Some(format!("write `[{text}]`"))))
             }
-            _ => Err(Wrong::kind("a list", self.0, Some("write `[first, second]`".to_owned()))),
+            _ => Err(SettingError::kind(
+                "a list",
+                self.0,
+                Some("write `[first, second]`".to_owned()),
+            )),
         }
     }
 
     /// `keys` are those that it may have, if they are known.
-    fn map<'de, V: Visitor<'de>>(self, keys: &[&str], visitor: V) -> Result<V::Value, Wrong> {
+    fn map<'de, V: Visitor<'de>>(
+        self,
+        keys: &[&str],
+        visitor: V,
+    ) -> Result<V::Value, SettingError> {
         let typed = self.reread();
         let node = typed.as_ref().unwrap_or(self.0);
         match (&node.kind, &self.0.kind) {
@@ -88,7 +98,7 @@ impl Reader<'_> {
                     [] => "write `{ KEY: VALUE }`".to_owned(),
                     keys => format!("write one of its keys below it: {}", keys.join(", ")),
                 };
-                Err(Wrong::kind("a map", self.0, Some(help)))
+                Err(SettingError::kind("a map", self.0, Some(help)))
             }
         }
     }
@@ -101,7 +111,7 @@ fn is_word(text: &str) -> bool {
 }
 
 impl<'de> Deserializer<'de> for Reader<'_> {
-    type Error = Wrong;
+    type Error = SettingError;
 
     as_yaml! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
@@ -109,46 +119,50 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         deserialize_u128 deserialize_f32 deserialize_f64 deserialize_unit
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.scalar(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         match self.0.kind {
             Kind::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.text(visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.text(visitor)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.text(visitor)
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.text(visitor)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.text(visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.text(visitor)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.list(visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, SettingError> {
         self.list(visitor)
     }
 
@@ -157,11 +171,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static str,
         _: usize,
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, SettingError> {
         self.list(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.map(&[], visitor)
     }
 
@@ -170,7 +184,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, SettingError> {
         self.map(fields, visitor)
     }
 
@@ -178,7 +192,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, SettingError> {
         self.deserialize_unit(visitor)
     }
 
@@ -186,7 +200,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, SettingError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -195,7 +209,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, SettingError> {
         let typed = self.reread().filter(|node| matches!(node.kind, Kind::Map(_)));
         let node = typed.as_ref().unwrap_or(self.0);
         let one_of = || Some(format!("write one of: {}", variants.join(", ")));
@@ -205,11 +219,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             }
             Kind::Map(entries) => match entries.as_slice() {
                 [entry] => visitor.visit_enum(Variant { name: &entry.key, entry: Some(entry) }),
-                [] => Err(Wrong::kind("one key", node, one_of())),
+                [] => Err(SettingError::kind("one key", node, one_of())),
                 [first, second, ..] => {
                     let (first, second) = (&first.key, &second.key);
                     let message = format!("there are both `{first}` and `{second}`");
-                    Err(Wrong::new(Message::Plain(message), Some("keep one of them".to_owned())))
+                    Err(SettingError::new(
+                        Message::Plain(message),
+                        Some("keep one of them".to_owned()),
+                    ))
                 }
             },
             Kind::Bool(value) => {
@@ -217,11 +234,14 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 visitor.visit_enum(Variant { name, entry: None })
             }
             Kind::Number(_, name) => visitor.visit_enum(Variant { name, entry: None }),
-            Kind::Null | Kind::List(_) => Err(Wrong::kind("one value", node, one_of())),
+            Kind::Null | Kind::List(_) => Err(SettingError::kind("one value", node, one_of())),
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(
+        self,
+        visitor: V,
+    ) -> Result<V::Value, SettingError> {
         visitor.visit_unit()
     }
 }
@@ -232,12 +252,12 @@ struct Elements<'a> {
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_> {
-    type Error = Wrong;
+    type Error = SettingError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Wrong> {
+    ) -> Result<Option<T::Value>, SettingError> {
         let at = self.next;
         let Some(item) = self.items.get(at) else { return Ok(None) };
         self.next += 1;
@@ -252,26 +272,29 @@ struct Entries<'a> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Wrong;
+    type Error = SettingError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Wrong> {
+    ) -> Result<Option<K::Value>, SettingError> {
         let Some((entry, rest)) = self.entries.split_first() else { return Ok(None) };
         (self.entries, self.value) = (rest, Some(entry));
         let read = seed.deserialize(name(&entry.key));
-        read.map(Some).map_err(|wrong: Wrong| {
+        read.map(Some).map_err(|wrong: SettingError| {
             // One of a few names, of which serde says that they are values.
             let message = match wrong.message {
                 Message::Value(..) => Message::Plain(format!("unknown key `{}`", entry.key)),
                 message @ (Message::Plain(_) | Message::Kind(..)) => message,
             };
-            Wrong { message, ..wrong }.inside(Step::Key(entry.key.clone()), &entry.origin)
+            SettingError { message, ..wrong }.inside(Step::Key(entry.key.clone()), &entry.origin)
         })
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, SettingError> {
         let Some(entry) = self.value.take() else {
             return Err(de::Error::custom("a key without its value"));
         };
@@ -280,7 +303,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 }
 
 impl Entry {
-    fn read<'de, T: DeserializeSeed<'de>>(&self, seed: T) -> Result<T::Value, Wrong> {
+    fn read<'de, T: DeserializeSeed<'de>>(&self, seed: T) -> Result<T::Value, SettingError> {
         // What is empty has no place of its own in the file.
         let nothing = matches!(self.value.kind, Kind::Null);
         let origin = if nothing { &self.origin } else { &self.value.origin };
@@ -296,16 +319,19 @@ struct Variant<'a> {
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Wrong;
+    type Error = SettingError;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Wrong> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), SettingError> {
         let read = seed.deserialize(name(self.name));
-        let value = read.map_err(|wrong: Wrong| match self.entry {
+        let value = read.map_err(|wrong: SettingError| match self.entry {
             Some(entry) => {
                 let message = format!("unknown key `{}`", entry.key);
                 let message = Message::Value(message, "there is an unknown key");
-                Wrong { message, origin: Some(entry.origin.clone()), ..wrong }
+                SettingError { message, origin: Some(entry.origin.clone()), ..wrong }
             }
             None => wrong,
         })?;
@@ -314,26 +340,33 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Wrong;
+    type Error = SettingError;
 
-    fn unit_variant(self) -> Result<(), Wrong> {
+    fn unit_variant(self) -> Result<(), SettingError> {
         match self.entry {
             None => Ok(()),
-            Some(entry) => Err(Wrong::kind("no value", &entry.value, None)),
+            Some(entry) => Err(SettingError::kind("no value", &entry.value, None)),
         }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, SettingError> {
         let Some(entry) = self.entry else {
             let message = format!("`{}` needs a value", self.name);
             let help = format!("write `{{ {}: … }}`", self.name);
-            return Err(Wrong::new(Message::Plain(message), Some(help)));
+            return Err(SettingError::new(Message::Plain(message), Some(help)));
         };
         entry.read(seed)
     }
 
     // There are no settings of these two forms.
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, SettingError> {
         Err(de::Error::invalid_type(Unexpected::TupleVariant, &visitor))
     }
 
@@ -341,11 +374,11 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         self,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, SettingError> {
         Err(de::Error::invalid_type(Unexpected::StructVariant, &visitor))
     }
 }
 
-fn name(text: &str) -> StrDeserializer<'_, Wrong> {
+fn name(text: &str) -> StrDeserializer<'_, SettingError> {
     text.into_deserializer()
 }

@@ -5,14 +5,14 @@ use std::fmt;
 
 use serde::de::{self, Unexpected};
 
-use super::tree::{Node, Origin, Path, Step};
+use super::value::{Node, Origin, Path, Step};
 
 /// As unlike as a misspelt key may be for it to be taken for the right one.
 const ALIKE: f64 = 0.7;
 
 /// One thing that does not belong where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Wrong {
+pub(super) struct SettingError {
     pub(super) path: Path,
     /// None until it is known.
     pub(super) origin: Option<Origin>,
@@ -31,7 +31,7 @@ pub(super) enum Message {
     Kind(String, &'static str),
 }
 
-impl Wrong {
+impl SettingError {
     pub(super) fn new(message: Message, help: Option<String>) -> Self {
         Self { path: Path::default(), origin: None, message, help }
     }
@@ -60,7 +60,7 @@ impl Wrong {
 }
 
 /// A text of two lines is a message, and what to do.
-impl de::Error for Wrong {
+impl de::Error for SettingError {
     fn custom<T: fmt::Display>(text: T) -> Self {
         let text = text.to_string();
         match text.split_once('\n') {
@@ -116,7 +116,7 @@ impl de::Error for Wrong {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.message {
             Message::Plain(text) | Message::Value(text, _) => f.write_str(text),
@@ -125,7 +125,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for SettingError {}
 
 /// What serde calls something, in an operator's words.
 fn belongs(expected: &str) -> String {

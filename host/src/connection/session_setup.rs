@@ -13,10 +13,10 @@ use jackfield_wamp::value::{Dict, Value};
 use tokio::time::timeout_at;
 use tracing::warn;
 
-use super::farewell::Ending;
+use super::close::CloseAction;
 use super::member::Member;
 use super::{Asked, Connection, Expiry};
-use crate::handshake::Proof;
+use crate::handshake::Credential;
 
 /// The method by which a client sends a ticket or a token.
 const TICKET: &str = "ticket";
@@ -24,11 +24,11 @@ const TICKET: &str = "ticket";
 const ANONYMOUS: &str = "anonymous";
 
 /// Characters of a stranger's text that are shown in a log.
-const SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 
 impl Connection {
     /// Opens the session, or asks for proof.
-    pub(super) fn hello(&mut self, hello: &Hello) -> Result<(), Ending> {
+    pub(super) fn hello(&mut self, hello: &Hello) -> Result<(), CloseAction> {
         if !uri::is_uri(&hello.realm) {
             let message = format!("`{}` is not a URI", hello.realm);
             return Err(refused(error_uri::INVALID_URI, message));
@@ -62,10 +62,10 @@ impl Connection {
     }
 
     /// Opens the session that proof was asked for.
-    pub(super) async fn authenticate(&mut self, proof: Authenticate) -> Result<(), Ending> {
+    pub(super) async fn authenticate(&mut self, proof: Authenticate) -> Result<(), CloseAction> {
         let Some(asked) = self.asked.take() else { return Ok(()) };
         let app = Arc::clone(&self.app);
-        let proof = Proof::of_either_kind(proof.signature);
+        let proof = Credential::of_either_kind(proof.signature);
         let Ok(verdict) = timeout_at(self.opened_by, app.gate.prove(&proof, self.client)).await
         else {
             let message = "the ticket could not be looked at in time".to_owned();
@@ -88,11 +88,11 @@ impl Connection {
     /// Opens the session for whoever it was proven to be, if that is who it was asked for. Whoever
     /// asks as one user with another's ticket has mistaken one for the other, and would act as
     /// somebody else than it believes to be.
-    fn welcome_proven(&mut self, asked: Asked, proven: &Authenticated) -> Result<(), Ending> {
+    fn welcome_proven(&mut self, asked: Asked, proven: &Authenticated) -> Result<(), CloseAction> {
         if let Some(authid) = &asked.authid
             && !may_be_called(proven, authid)
         {
-            let asked: String = authid.chars().take(SHOWN).collect();
+            let asked: String = authid.chars().take(MAX_SHOWN).collect();
             let name = &proven.username;
             warn!("a session is refused: it was asked for as {asked:?} with the proof of {name:?}");
             let message = "the ticket or token is not of the `authid` that was asked for";
@@ -101,7 +101,7 @@ impl Connection {
         self.welcome(asked, Some(proven))
     }
 
-    fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), Ending> {
+    fn welcome(&mut self, asked: Asked, who: Option<&Authenticated>) -> Result<(), CloseAction> {
         let Asked { dispatch, features, method, .. } = asked;
         let member =
             Member::new(&self.wire, self.dialogue.dialect(), features, dispatch, who, self.client)
@@ -125,8 +125,8 @@ fn may_be_called(proven: &Authenticated, authid: &str) -> bool {
     authid.is_empty() || is_name || authid == id
 }
 
-fn refused(reason: &'static str, message: String) -> Ending {
-    Ending::Refused { reason, message }
+fn refused(reason: &'static str, message: String) -> CloseAction {
+    CloseAction::Refused { reason, message }
 }
 
 /// The authentication methods that a client offers.
@@ -145,5 +145,5 @@ fn offers(hello: &Hello, method: &str) -> bool {
 fn named(hello: &Hello) -> Option<String> {
     let offered = methods(hello).find(|method| *method == TICKET);
     let named = offered.or_else(|| methods(hello).next());
-    named.filter(|method| method.len() <= SHOWN).map(str::to_owned)
+    named.filter(|method| method.len() <= MAX_SHOWN).map(str::to_owned)
 }

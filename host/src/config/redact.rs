@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use jackfield_routing::{Diagnosis, Snippet};
 
-use super::tree::{Node, Origin, Path, Step};
-use super::wrong::{Message, Wrong};
+use super::setting_error::{Message, SettingError};
+use super::value::{Node, Origin, Path, Step};
 
 /// Below these, nothing is secret.
 const PLAIN: [&str; 13] = [
@@ -30,15 +30,15 @@ const PLAIN: [&str; 13] = [
 
 /// The file of the settings.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Document {
+pub(super) struct Redactor {
     /// As it was named; empty where there is none.
     pub(super) path: String,
     pub(super) text: String,
 }
 
-impl Document {
-    pub(super) fn show(&self, wrong: &Wrong) -> Diagnosis {
-        let Wrong { path, origin, message, help } = wrong;
+impl Redactor {
+    pub(super) fn show(&self, wrong: &SettingError) -> Diagnosis {
+        let SettingError { path, origin, message, help } = wrong;
         let open = is_plain(path);
         let key = path.to_string();
         let message = match message {

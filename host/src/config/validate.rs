@@ -6,9 +6,9 @@ use std::path::Path;
 use jackfield_auth::AuthSettings;
 
 use super::api;
+use super::setting_error::SettingError;
 use super::settings::Settings;
-use super::tree::{Kind, Node};
-use super::wrong::Wrong;
+use super::value::{Kind, Node};
 
 /// Where the paths of files stand, below `auth`.
 const PATHS: [&str; 8] = [
@@ -38,7 +38,7 @@ impl Settings {
         for path in contents {
             let message = "this is the path of a file, and looks like what is in one".to_owned();
             let help = "put it into a file, and write the file's path";
-            self.complain(Wrong::at(&path, message, help));
+            self.complain(SettingError::at(&path, message, help));
         }
         for wrong in self.mistakes() {
             self.complain(wrong);
@@ -51,14 +51,14 @@ impl Settings {
     }
 
     /// What is written counts, even if it could not be read: each mistake is told once.
-    fn mistakes(&self) -> Vec<Wrong> {
+    fn mistakes(&self) -> Vec<SettingError> {
         let has =
             |key: &str| self.tree.at(key).is_some_and(|node| !matches!(node.kind, Kind::Null));
         let (tickets, users) = (has("auth.tickets"), has("auth.users"));
         let entrance = &self.config.entrance;
         let mut wrongs = Vec::new();
         let mut wrong = |key: &str, message: &str, help: &str| {
-            wrongs.push(Wrong::at(key, message.to_owned(), help));
+            wrongs.push(SettingError::at(key, message.to_owned(), help));
         };
         if users && !tickets {
             let message = "there are `auth.users` and no `auth.tickets`: nobody would be asked who \

@@ -9,13 +9,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jackfield_broker::Batch;
+use jackfield_broker::PendingFlushes;
 use jackfield_routing::TimerFrom;
 use jackfield_sandbox::{Fault, FaultKind, Outcome};
 use tracing::error;
 
-use super::{Dispatch, paying};
-use crate::generation::{BoundTimer, Routed};
+use super::{Dispatch, flush_before_wait};
+use crate::generation::{BoundTimer, RouteMatch};
 use crate::timers::{LaneKey, Start};
 
 /// So many ticks of a lane share their writes, and then others have a turn on the thread.
@@ -41,7 +41,7 @@ impl Dispatch {
 
     /// Gives the topic a timer if it should have one, and takes it away if not. If that changes
     /// meanwhile, whoever changed it may have been overtaken by this, so this looks again.
-    pub(super) fn follow(&self, topic: &str, start: Start) {
+    pub(super) fn sync_timer(&self, topic: &str, start: Start) {
         let mut wanted = self.wanted_timer(topic);
         loop {
             let start = match wanted {
@@ -69,7 +69,7 @@ impl Dispatch {
             from_start.then(|| Arc::from(route.channel.as_str()))
         });
         for topic in self.realm.topics().into_iter().chain(running).chain(from_start) {
-            self.follow(&topic, Start::Spread);
+            self.sync_timer(&topic, Start::Spread);
         }
     }
 
@@ -87,7 +87,7 @@ impl Dispatch {
 
     /// Calls the timer hooks of a lane whose turn it is, one after another, until none is left.
     async fn work(self: Arc<Self>, lane: LaneKey) {
-        let mut batch = Batch::default();
+        let mut batch = PendingFlushes::default();
         let mut ticks = 0;
         while let Some(topic) = self.timers.next_of(&lane) {
             self.tick(&topic, &mut batch).await;
@@ -101,23 +101,23 @@ impl Dispatch {
     }
 
     /// One tick. A fault is told of in the log, and the next tick comes all the same.
-    async fn tick(&self, topic: &str, batch: &mut Batch) {
+    async fn tick(&self, topic: &str, batch: &mut PendingFlushes) {
         if self.wanted_timer(topic).is_none() {
-            return self.follow(topic, Start::Whole);
+            return self.sync_timer(topic, Start::Whole);
         }
         let generation = self.generations.current();
         let Some(routed) = generation.find(topic) else { return };
         let attributes = routed.attributes();
         let request = self.hook_request(&routed, &attributes, None);
         let hook = routed.handler.lane(topic).on_timer(&request);
-        match paying(batch, hook).await {
+        match flush_before_wait(batch, hook).await {
             Ok(Outcome { answer: (), effects }) => self.apply(&generation, effects, batch).await,
             Err(fault) => self.tell_fault(&routed, &fault),
         }
     }
 
     /// Tells the operator of a fault, but not of each: there may be ten a second, for ever.
-    fn tell_fault(&self, routed: &Routed<'_, '_>, fault: &Fault) {
+    fn tell_fault(&self, routed: &RouteMatch<'_, '_>, fault: &Fault) {
         if let FaultKind::OnHold { .. } = fault.kind {
             return drop(routed.failed(fault));
         }

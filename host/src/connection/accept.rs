@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jackfield_broker::{Batch, Features};
+use jackfield_broker::{Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::session as wamp;
 use tokio::net::TcpStream;
@@ -14,12 +14,12 @@ use tracing::{Span, field, warn};
 use super::keepalive::Keepalive;
 use super::member::Member;
 use super::reader::Reader;
-use super::{Connection, Ended, Expiry};
+use super::{Connection, DisconnectReason, Expiry};
+use crate::admission::{Admitted, Rejection};
 use crate::app::App;
-use crate::gate::{Admitted, Denial};
 use crate::handshake::{self, Opening, Refusal, Upgrade};
 use crate::listener::Place;
-use crate::wire::Wire;
+use crate::transport::WebSocketTransport;
 use crate::{frame, http};
 
 /// Reads the request of a socket and answers it. None where it asked for something else than a
@@ -28,7 +28,7 @@ pub(super) async fn open(
     app: Arc<App>,
     mut stream: TcpStream,
     place: &Place,
-) -> Result<Option<Box<Connection>>, Ended> {
+) -> Result<Option<Box<Connection>>, DisconnectReason> {
     let mut read = Vec::new();
     loop {
         let limit = app.config.limits.handshake_bytes;
@@ -39,8 +39,10 @@ pub(super) async fn open(
             opening = opening => opening,
         };
         let opening = match opening {
-            Err(_elapsed) => return Err(Ended::Handshake("it took too long".to_owned())),
-            Ok(Err(error)) => return Err(Ended::Lost(error.to_string())),
+            Err(_elapsed) => {
+                return Err(DisconnectReason::Handshake("it took too long".to_owned()));
+            }
+            Ok(Err(error)) => return Err(DisconnectReason::Lost(error.to_string())),
             Ok(Ok(None)) => return Ok(None),
             Ok(Ok(Some(opening))) => opening,
         };
@@ -49,14 +51,17 @@ pub(super) async fn open(
                 let limit = place.limit();
                 warn!("maximum connections reached (limits.connections = {limit}); answered 503");
                 http::refuse(stream, &Refusal::full()).await;
-                return Err(Ended::Handshake("maximum connections reached".to_owned()));
+                return Err(DisconnectReason::Handshake("maximum connections reached".to_owned()));
             }
             Ok(Opening::Upgrade(upgrade)) if app.is_starting() => {
                 let peer = peer(&stream)?;
                 let checked = app.gate.check_address(&upgrade.visitor.forwarded, peer);
                 let (refusal, ended) = match checked {
-                    Ok(()) => (Refusal::starting(), Ended::Handshake("it is too early".to_owned())),
-                    Err(denial) => (denial.refusal, Ended::Denied(denial.reason)),
+                    Ok(()) => (
+                        Refusal::starting(),
+                        DisconnectReason::Handshake("it is too early".to_owned()),
+                    ),
+                    Err(denial) => (denial.refusal, DisconnectReason::Denied(denial.reason)),
                 };
                 http::refuse(stream, &refusal).await;
                 return Err(ended);
@@ -68,7 +73,7 @@ pub(super) async fn open(
                     }
                     Err(denial) => {
                         http::refuse(stream, &denial.refusal).await;
-                        Err(Ended::Denied(denial.reason))
+                        Err(DisconnectReason::Denied(denial.reason))
                     }
                 };
             }
@@ -78,7 +83,7 @@ pub(super) async fn open(
             },
             Err(refusal) => {
                 http::refuse(stream, &refusal).await;
-                return Err(Ended::Handshake(refusal.message));
+                return Err(DisconnectReason::Handshake(refusal.message));
             }
         }
     }
@@ -90,7 +95,7 @@ async fn admit(
     stream: &TcpStream,
     upgrade: &Upgrade,
     opened_by: Instant,
-) -> Result<Result<Admitted, Denial>, Ended> {
+) -> Result<Result<Admitted, Rejection>, DisconnectReason> {
     let peer = peer(stream)?;
     match app.gate.client(&upgrade.visitor.forwarded, peer) {
         Some(client) if client == peer.to_canonical() => {}
@@ -100,7 +105,7 @@ async fn admit(
     // Version 2 may prove it in the dialogue; version 1 has no words for it.
     let may_follow = upgrade.dialect != Dialect::V1;
     let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer, may_follow)).await;
-    verdict.map_err(|_| Ended::Denied("it was not proven in time".to_owned()))
+    verdict.map_err(|_| DisconnectReason::Denied("it was not proven in time".to_owned()))
 }
 
 /// Answers the handshake; a WAMP v1 client is greeted in the same write.
@@ -110,12 +115,12 @@ async fn greet(
     upgrade: Upgrade,
     admitted: Admitted,
     opened_by: Instant,
-) -> Result<Box<Connection>, Ended> {
+) -> Result<Box<Connection>, DisconnectReason> {
     let Admitted { proven, must_prove } = admitted;
     let peer = peer(&stream)?;
     let client = app.gate.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
-    let mut dialogue = wamp::Session::with_depth(upgrade.dialect, app.config.limits.depth);
-    let wire = Wire::new(stream, app.config.limits.outbox, &app.crowd);
+    let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, app.config.limits.depth);
+    let wire = WebSocketTransport::new(stream, app.config.limits.outbox, &app.totals);
     wire.probe_when_silent_for(app.config.keepalive.interval);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
@@ -130,14 +135,14 @@ async fn greet(
         member = Some(joining);
     }
     let response = upgrade.response(&greeting);
-    wire.greet(&response).await.map_err(|error| Ended::Lost(error.to_string()))?;
+    wire.greet(&response).await.map_err(|error| DisconnectReason::Lost(error.to_string()))?;
     if let Some(member) = &member {
         member.join(&app);
     }
     let limit = app.config.limits.message_bytes;
     let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit).await;
     let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
-    let batch = Batch::default();
+    let batch = PendingFlushes::default();
     let proven = proven.filter(|_| member.is_none()).map(Box::new);
     let connection = Connection {
         app,
@@ -157,6 +162,9 @@ async fn greet(
     Ok(Box::new(connection))
 }
 
-fn peer(stream: &TcpStream) -> Result<IpAddr, Ended> {
-    stream.peer_addr().map(|peer| peer.ip()).map_err(|error| Ended::Lost(error.to_string()))
+fn peer(stream: &TcpStream) -> Result<IpAddr, DisconnectReason> {
+    stream
+        .peer_addr()
+        .map(|peer| peer.ip())
+        .map_err(|error| DisconnectReason::Lost(error.to_string()))
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, MutexGuard, Notify, TryLockError};
 
 /// A lock whose holder may wait for something.
 #[derive(Debug)]
-pub(crate) struct Slot<T> {
+pub(crate) struct SpinMutex<T> {
     /// tokio's mutex, because it is held while the plugin runs, which may yield. It bounds nothing:
     /// a session waits for its own call, so there are no more waiters than sessions.
     value: Mutex<T>,
@@ -23,7 +23,7 @@ pub(crate) struct Slot<T> {
 
 /// The value, while nobody else has it.
 #[derive(Debug)]
-pub(crate) struct Held<'a, T> {
+pub(crate) struct SpinMutexGuard<'a, T> {
     // Dropped in this order: whoever is woken is to find it free.
     value: MutexGuard<'a, T>,
     _release: Release<'a>,
@@ -37,7 +37,7 @@ const SPINS: u32 = 64;
 /// How often to miss it before insisting on a turn.
 const PATIENCE: u32 = 8;
 
-impl<T> Slot<T> {
+impl<T> SpinMutex<T> {
     pub(crate) fn new(value: T) -> Self {
         // Where nothing runs beside, nobody lets go of it while this thread spins.
         let alone = std::thread::available_parallelism().is_ok_and(|count| count.get() == 1);
@@ -46,12 +46,12 @@ impl<T> Slot<T> {
     }
 
     /// The value, if nobody has it.
-    pub(crate) fn try_take(&self) -> Option<Held<'_, T>> {
+    pub(crate) fn try_take(&self) -> Option<SpinMutexGuard<'_, T>> {
         self.try_lock().ok().map(|value| self.held(value))
     }
 
     /// Waits for the value. May be dropped while it waits.
-    pub(crate) async fn take(&self) -> Held<'_, T> {
+    pub(crate) async fn take(&self) -> SpinMutexGuard<'_, T> {
         for _ in 0..PATIENCE {
             for _ in 0..self.spins {
                 if let Some(held) = self.try_take() {
@@ -68,19 +68,19 @@ impl<T> Slot<T> {
         // Made before the wait: whoever gives up while it has been chosen passes the chance on.
         let release = Release(&self.released);
         let value = self.value.lock().await;
-        Held { value, _release: release }
+        SpinMutexGuard { value, _release: release }
     }
 
     fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
         self.value.try_lock()
     }
 
-    fn held<'a>(&'a self, value: MutexGuard<'a, T>) -> Held<'a, T> {
-        Held { value, _release: Release(&self.released) }
+    fn held<'a>(&'a self, value: MutexGuard<'a, T>) -> SpinMutexGuard<'a, T> {
+        SpinMutexGuard { value, _release: Release(&self.released) }
     }
 }
 
-impl<T> Deref for Held<'_, T> {
+impl<T> Deref for SpinMutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -88,7 +88,7 @@ impl<T> Deref for Held<'_, T> {
     }
 }
 
-impl<T> DerefMut for Held<'_, T> {
+impl<T> DerefMut for SpinMutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
     }
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn nobody_shares_it_and_nobody_is_forgotten() {
-        let slot = Arc::new(Slot::new(0_u64));
+        let slot = Arc::new(SpinMutex::new(0_u64));
         let tasks: Vec<_> = (0..50)
             .map(|task| {
                 let slot = Arc::clone(&slot);
@@ -138,7 +138,7 @@ mod tests {
             let mut waiting = std::pin::Pin::new(waiting);
             poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_ready())).await
         }
-        let slot = Slot::new(());
+        let slot = SpinMutex::new(());
         let mut insisting = Box::pin(slot.take());
         // It misses it so often that it insists.
         for _ in 0..=PATIENCE {
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_gives_up_passes_the_chance_on() {
-        let slot = Slot::new(());
+        let slot = SpinMutex::new(());
         let held = slot.take().await;
         let mut first = Box::pin(slot.take());
         let mut second = Box::pin(slot.take());

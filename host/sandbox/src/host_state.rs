@@ -21,8 +21,8 @@ use crate::throttle::Throttle;
 use crate::wasi;
 
 /// The data of one wasmtime store.
-pub(crate) struct Guest {
-    pub(crate) surroundings: Arc<Surroundings>,
+pub(crate) struct HostState {
+    pub(crate) context: Arc<PluginContext>,
     pub(crate) memory: Memory,
     pub(crate) call: Call,
     pub(crate) meter: Arc<Meter>,
@@ -34,7 +34,7 @@ pub(crate) struct Guest {
 }
 
 /// What all instances of one plugin share.
-pub(crate) struct Surroundings {
+pub(crate) struct PluginContext {
     /// The name of the plugin, or its file while it has not been described.
     pub(crate) plugin: String,
     pub(crate) limits: Limits,
@@ -61,19 +61,19 @@ pub(crate) struct Call {
 /// Why the host stops a plugin: travels through the engine as the error of an import.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Breach(pub(crate) FaultKind);
+pub(crate) struct HostTrap(pub(crate) FaultKind);
 
 /// Things of the host that an instance may hold on to at once, timers mostly. They take the host's
 /// memory, not the guest's.
 pub(crate) const MAX_RESOURCES: usize = 1_000;
 
-impl Guest {
-    pub(crate) fn new(surroundings: Arc<Surroundings>, meter: Arc<Meter>) -> Self {
+impl HostState {
+    pub(crate) fn new(context: Arc<PluginContext>, meter: Arc<Meter>) -> Self {
         let (stdout, stderr) = (Console::default(), Console::default());
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
         Self {
-            memory: Memory::new(&surroundings.limits, surroundings.memory.clone()),
+            memory: Memory::new(&context.limits, context.memory.clone()),
             call: Call {
                 realm: Realm::default(),
                 handler: String::new(),
@@ -83,10 +83,10 @@ impl Guest {
                 output: 0,
             },
             meter,
-            journal: Journal::new(Arc::clone(&surroundings.space)),
+            journal: Journal::new(Arc::clone(&context.space)),
             wasi: wasi::context(&stdout, &stderr),
             resources,
-            surroundings,
+            context,
             stdout,
             stderr,
         }
@@ -108,20 +108,20 @@ impl Guest {
         call.topic.push_str(topic);
         call.effects.clear();
         call.output = 0;
-        call.deadline = now + self.surroundings.limits.deadline;
+        call.deadline = now + self.context.limits.deadline;
         call.deadline
     }
 
     /// Collects an effect, if the call may have one more.
     pub(crate) fn effect(&mut self, effect: Effect) -> wasmtime::Result<()> {
-        let limits = &self.surroundings.limits;
+        let limits = &self.context.limits;
         let call = &mut self.call;
         call.output = call.output.saturating_add(effect.len());
         if call.output > limits.output {
-            return Err(Breach(FaultKind::Output(limits.output)).into());
+            return Err(HostTrap(FaultKind::Output(limits.output)).into());
         }
         if call.effects.len() >= limits.effects {
-            return Err(Breach(FaultKind::Effects(limits.effects)).into());
+            return Err(HostTrap(FaultKind::Effects(limits.effects)).into());
         }
         call.effects.push(effect);
         Ok(())
@@ -152,7 +152,7 @@ impl Guest {
     }
 }
 
-impl Surroundings {
+impl PluginContext {
     pub(crate) fn new(
         plugin: String,
         limits: Limits,
@@ -170,12 +170,12 @@ impl Surroundings {
     }
 }
 
-impl WasiView for Guest {
+impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
     }
 }
 
-impl HasData for Guest {
-    type Data<'a> = &'a mut Guest;
+impl HasData for HostState {
+    type Data<'a> = &'a mut HostState;
 }
