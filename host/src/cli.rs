@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a site, and whatever becomes of it.
+    /// Serve a site directory, reloading it as files change.
     Serve(serve::Args),
     /// Judge a site without serving it: print every mistake with its place.
     Check(check::Args),

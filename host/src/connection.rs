@@ -95,7 +95,7 @@ impl DisconnectReason {
     pub(crate) fn log(&self) {
         match self {
             Self::Closed(closing) if closing.reason == CloseReason::SLOW_SUBSCRIBER => {
-                warn!("{self}")
+                warn!("{self}");
             }
             // Clients are not told why they are refused; the operator can say.
             Self::Denied(_) => warn!("{self}"),

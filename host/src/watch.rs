@@ -263,7 +263,7 @@ fn told(shared: &Arc<Shared>) -> Source {
         Err(error) => {
             warn!(
                 %error, every_ms = POLL.as_millis(),
-                "the operating system tells of no changes, so the site is looked at instead"
+                "file notifications unavailable; polling the site"
             );
             Source::Looking { every: POLL, last: None }
         }

@@ -339,10 +339,10 @@ fn check_refuses_what_serve_refuses() {
     site.write("jackfield.yml", settings);
     let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
     assert_eq!(code, Some(0), "{out}");
-    begins(&out, &site, "jackfield.yml:2:22: warning: `auth.tickets.secret` is not to be had");
+    begins(&out, &site, "jackfield.yml:2:22: warning: cannot load `auth.tickets.secret`");
     let Answer { code, err, .. } = jackfield("serve", site.path(), &[]);
     assert_eq!(code, Some(1));
-    begins(&err, &site, "jackfield.yml:2:22: error: `auth.tickets.secret` is not to be had");
+    begins(&err, &site, "jackfield.yml:2:22: error: cannot load `auth.tickets.secret`");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::secret::Secret;
 
 pub use setup::{Auth, FileOf, SetupError, read};
 
-/// How clients may prove who they are; what is none is no way in.
+/// Authentication methods. `None` disables a method.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {

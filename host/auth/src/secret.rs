@@ -21,7 +21,7 @@ pub enum Secret {
     Env(String),
 }
 
-/// Why a secret is not to be had.
+/// Errors of loading a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read.

@@ -1,6 +1,5 @@
-//! What travels in front of every published text: which run it belongs to, when it was published,
-//! to which topic, and the how manieth it is there. So each delivery's latency is known without a
-//! table, and what other runs publish at the same time, or have left in the server, is not counted.
+//! Header of every published text: the run, the time of publication, the topic, and its sequence
+//! number. It gives each delivery's latency without a table, and tells deliveries of other runs apart.
 //!
 //! Fixed width, hexadecimal, and no character that any of the protocols would escape.
 

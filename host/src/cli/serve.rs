@@ -96,7 +96,7 @@ fn find(settings: &SettingsArgs, site: &Path) -> Result<Config, ExitCode> {
     for problem in problems {
         say(problem);
     }
-    say("error: nothing is served before these problems of the settings are mended");
+    say("error: invalid configuration; fix the errors above");
     Err(ExitCode::FAILURE)
 }
 

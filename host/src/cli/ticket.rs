@@ -36,7 +36,7 @@ enum NoTicket {
     NoPassword(String),
     #[error("the user `{0}` is disabled")]
     Disabled(String),
-    #[error("`auth.tickets.secret` is not to be had: {0}")]
+    #[error("cannot load `auth.tickets.secret`: {0}")]
     Secret(#[from] jackfield_auth::SecretError),
     #[error(transparent)]
     Users(#[from] UsersError),

@@ -124,7 +124,7 @@ impl Settings {
     }
 
     fn lack(&mut self, key: &str, error: &SecretError) {
-        let message = format!("`{key}` is not to be had: {error}");
+        let message = format!("cannot load `{key}`: {error}");
         self.complain(SettingError::at(key, message, "a server does not start without it"));
     }
 
@@ -270,10 +270,10 @@ api: { tokens: [{ name: a, token: { env: JACKFIELD_NO_SUCH } }] }",
         );
         assert_eq!(problems, [""; 0]);
         let expect = [
-            "j.yml:3:13: error: `auth.tickets.secret` is not to be had: the environment has no \
+            "j.yml:3:13: error: cannot load `auth.tickets.secret`: the environment has no \
              variable JACKFIELD_NO_SUCH",
-            "j.yml:5:49: error: `auth.users.http.token` is not to be had: the secret in /no/such",
-            "j.yml:6:26: error: `auth.jwt.keys.secret` is not to be had",
+            "j.yml:5:49: error: cannot load `auth.users.http.token`: the secret in /no/such",
+            "j.yml:6:26: error: cannot load `auth.jwt.keys.secret`",
             "j.yml:7:17: error: the token `a` is missing: the environment",
         ];
         assert_eq!(absent.len(), expect.len(), "{absent:?}");

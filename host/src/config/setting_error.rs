@@ -1,5 +1,4 @@
-//! What does not belong where it stands in the settings, in an operator's words. How it is shown, and
-//! what of it may be, is for [`super::mistake`].
+//! Errors of single settings. [`super::redact`] renders them without secrets.
 
 use std::fmt;
 

@@ -111,7 +111,10 @@ pub(super) fn drop_unsubscribes(effects: &mut Vec<Effect>, topic: &str) {
     let all = effects.len();
     effects.retain(|effect| !matches!(effect, Effect::Unsubscribe { .. }));
     if effects.len() < all {
-        warn!(topic, "on_unsubscribe keeps unsubscribing others; it is not heeded any more");
+        warn!(
+            topic,
+            "unsubscribe cascade too long; ignoring further unsubscribes from on_unsubscribe"
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! What recurs is told of once, and then ever more rarely: when it has happened twice as often as the
-//! last time that it was told of, or a minute later. Pure: the time is a parameter.
+//! Exponential backoff for repeated log messages: on the 1st, 2nd, 4th … occurrence, and at least once
+//! a minute. Pure: the time is a parameter.
 
 use std::collections::HashMap;
 use std::hash::Hash;
