@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_below_paths() {
+    fn matches_paths_by_segment() {
         let cases = [
             ("/", "/", true),
             ("/ws", "/", true),

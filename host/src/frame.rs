@@ -80,7 +80,7 @@ mod tests {
     use jackfield_wamp::dialect::Codec;
 
     #[test]
-    fn an_event_and_a_reply_are_framed_alike() {
+    fn frames_events_and_replies_alike() {
         for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
             let body = vec![b'x'; length];
             let mut buffer = vec![0; HEADROOM];
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_those_of_rfc_6455() {
+    fn writes_headers_as_rfc_6455_says() {
         assert_eq!(message(Dialect::V1, b"[]")[..], *b"\x81\x02[]");
         assert_eq!(message(Dialect::V2(Codec::Cbor), b"[]")[..], *b"\x82\x02[]");
         assert_eq!(message(Dialect::V1, &[b'x'; 126])[..4], *b"\x81\x7e\x00\x7e");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reason_is_cut_between_characters() {
+    fn truncates_a_long_reason_between_characters() {
         let frame = close(CloseCode::Policy, &"é".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());

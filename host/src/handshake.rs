@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_takes_the_first_subprotocol_that_is_spoken() {
+    fn selects_the_first_supported_subprotocol() {
         let Opening::Upgrade(upgrade) = open(HEAD).unwrap() else { panic!("not an upgrade") };
         assert_eq!(upgrade.dialect, Dialect::V2(Codec::Cbor));
         // The example of RFC 6455, section 1.3.
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_response_ends_with_what_has_to_arrive_with_it_and_has_no_brackets() {
+    fn appends_the_welcome_to_a_response_without_brackets() {
         let Opening::Upgrade(upgrade) = open(HEAD).unwrap() else { panic!("not an upgrade") };
         let response = upgrade.response(b"[0]");
         let text = std::str::from_utf8(&response).unwrap();
@@ -277,13 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_the_head_is_kept() {
+    fn keeps_bytes_after_the_head() {
         let Opening::Upgrade(upgrade) = open(&format!("{HEAD}early")).unwrap() else { panic!() };
         assert_eq!(upgrade.early, b"early");
     }
 
     #[test]
-    fn what_is_refused() {
+    fn rejects_malformed_upgrades() {
         let cases = [
             ("HTTP/1.1", "HTTP/1.0", "505"),
             ("GET", "POST", "405"),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upgrade_is_passed_on_whole() {
+    fn passes_plain_requests_on_unchanged() {
         let post = "POST /api/publish HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}".to_owned();
         let with = |field: &str| HEAD.replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\n12"));
         for head in [post, with("Content-Length: 2"), with("Transfer-Encoding: chunked")] {
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_head_is_waited_for() {
+    fn waits_for_the_rest_of_an_incomplete_head() {
         for end in 0..HEAD.len() {
             assert!(parse(&HEAD.as_bytes()[..end]).is_none());
         }
     }
 
     #[tokio::test]
-    async fn a_head_without_end_is_refused() {
+    async fn rejects_an_endless_head() {
         let endless = "GET / HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(5000);
         let answer = read(&mut endless.as_bytes(), Vec::new(), 4096).await.unwrap().unwrap();
         assert!(answer.unwrap_err().status.starts_with("431"));

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_found_at_any_depth_in_the_order_of_their_paths() {
+    fn finds_files_at_any_depth_in_path_order() {
         check(&[], "");
         check(&["websocket_routing.yml"], "websocket_routing.yml");
         check(
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn nuisances_are_passed_over() {
+    fn ignores_hidden_and_temporary_files() {
         check(&["a/.git/websocket_routing.yml", "a/p.wasm~", "node_modules/p.wasm"], "");
         check(&["target/CACHEDIR.TAG", "target/release/p.wasm"], "");
         check(&["target/p.wasm"], "target/p.wasm");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_and_loops_end() {
+    fn follows_links_and_stops_at_loops() {
         check(&["a/loop -> ..", "a/p.wasm"], "a/p.wasm");
         check(&["a/p.wasm -> p.wasm"], "!a/p.wasm");
         check(&["a/notes -> nowhere"], "");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_swap_of_a_link_is_watched() {
+    fn watches_every_link_that_may_be_swapped() {
         let (_root, site) = site(&["..v1/b/p.wasm", "..data -> ..v1", "b -> ..data/b"]);
         let real = site.path().canonicalize().unwrap();
         let directories = site.directories().unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_changes_with_what_is_served_and_with_nothing_else() {
+    fn the_hash_depends_on_served_files_alone() {
         let (_root, site) = site(&["a/p.wasm", "a/x.yml"]);
         let hash = || site.read().unwrap().hash();
         let first = hash();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_problem_with_its_place() {
+    fn reports_unreadable_files_with_their_place() {
         let (_root, site) = site(&["a/p.wasm"]);
         let path = site.path().join("a/websocket_routing.yml");
         fs::write(&path, b"a:\n  b: \xff\n").unwrap();

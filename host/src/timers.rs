@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_tick_in_their_rhythm() {
+    fn timers_tick_at_their_interval() {
         let mut bench = Bench::new();
         assert!(bench.set(0, "a", Some(1_000)));
         assert!(!bench.set(100, "b", Some(1_000)), "nothing is due earlier than before");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_interval_goes_on_and_another_one_begins_anew() {
+    fn an_unchanged_interval_continues_and_a_changed_one_restarts() {
         let mut bench = Bench::new();
         bench.set(0, "a", Some(1_000));
         assert!(!bench.set(900, "a", Some(1_000)));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_whose_hook_runs_is_passed_over() {
+    fn skips_a_topic_whose_hook_still_runs() {
         let mut bench = Bench::new();
         bench.set(0, "a", Some(1_000));
         bench.set(0, "b", Some(1_000));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_together_is_spread() {
+    fn spreads_timers_that_start_together() {
         let mut schedule = Schedule::default();
         let now = Instant::now();
         for number in 0..1_000 {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_set_to_work_once() {
+    fn starts_a_lane_once() {
         let timers = Timers::default();
         let (one, two) = (("plugin".to_owned(), 0), ("plugin".to_owned(), 1));
         assert!(timers.queue(&one, "a".into()));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_woken_for_what_is_due_sooner() {
+    async fn an_earlier_timer_wakes_the_waiting_task() {
         let timers = Arc::new(Timers::default());
         timers.set("late", Some(SECOND * 3_600), Start::Whole);
         let waiting = tokio::spawn({

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_name_no_place() {
+    fn reasons_omit_the_source_location() {
         let error = serde_json::from_str::<u8>("\"x\"").unwrap_err();
         assert_eq!(reason(&error), "invalid type: string \"x\", expected u8");
     }

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn written() {
+    fn writes_events() {
         check(&Event::empty(), "[]", "{}");
         check(&Event::new("x"), r#"["x"]"#, "{}");
         check(&Event::new(json!({"b": 1, "a": [null]})), r#"[{"b":1,"a":[null]}]"#, "{}");
@@ -155,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_list_nor_object_is_not_written() {
+    fn rejects_args_that_are_no_list_and_kwargs_that_are_no_object() {
         assert!(matches!(Event::from_args(&1), Err(Error::Encode(_))));
         assert!(matches!(Event::empty().with_kwargs(&[1]), Err(Error::Encode(_))));
     }
 
     #[test]
-    fn read() {
+    fn reads_events() {
         let event = Event::from_json(r#"["x",2]"#, r#"{"a":true}"#);
         assert_eq!(event.args::<(String, u8)>().unwrap(), ("x".to_owned(), 2));
         assert!(event.args::<(String,)>().is_err());

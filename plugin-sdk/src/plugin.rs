@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_contract_rules_out_is_refused() {
+    fn refuses_unknown_handlers_and_hooks() {
         check("full", "known", None);
         check("bare", "known", None);
         check("full", "unknown", Some("wamp.error.runtime_error"));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_procedure_says_so() {
+    fn a_handler_without_calls_has_no_procedure() {
         let mut plugin = Plugin::new("t", "1").handler(Handler::new("bare"));
         let refusal = plugin.on_call(&request("bare", "r"), &Event::empty()).unwrap_err();
         assert_eq!(refusal.uri(), "wamp.error.no_such_procedure");

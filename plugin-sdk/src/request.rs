@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_parsed() {
+    fn parses_attributes() {
         let request = Request {
             handler: "h".into(),
             route: "r".into(),

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn args_are_typed() {
+    fn reads_typed_args() {
         check(r#"{"history":3}"#, Ok(Args { history: 3 }));
         check("{}", Err::<Args, _>("handler.args: missing field `history`"));
         check("null", Err::<Args, _>("handler.args: missing field `history`"));

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_typed() {
+    fn reads_typed_values() {
         set("a", &vec![1, 2]).unwrap();
         assert_eq!(get::<Vec<u8>>("a"), Ok(Some(vec![1, 2])));
         assert_eq!(get::<Vec<u8>>("b"), Ok(None));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_count() {
+    fn increments_numbers() {
         assert_eq!(increment("n", 2), Ok(2));
         assert_eq!(increment("n", -3), Ok(-1));
         assert_eq!(get::<i64>("n"), Ok(Some(-1)));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_see_what_is_there() {
+    fn updates_receive_the_current_value() {
         let append = |old: Option<Vec<u8>>| Some([old.unwrap_or_default(), vec![7]].concat());
         assert_eq!(update("list", append), Ok(Some(vec![7])));
         assert_eq!(update("list", append), Ok(Some(vec![7, 7])));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_those_of_the_prefix_in_order() {
+    fn lists_entries_of_a_prefix_in_order() {
         for key in ["a/2", "b/1", "a/1", "a"] {
             set(key, key).unwrap();
         }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_is_a_millisecond() {
+    fn rounds_a_zero_lifetime_up_to_a_millisecond() {
         assert_eq!(milliseconds(Duration::ZERO), 1);
         assert_eq!(milliseconds(Duration::from_secs(2)), 2_000);
         assert_eq!(milliseconds(Duration::MAX), u64::MAX);

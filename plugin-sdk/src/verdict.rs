@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn narrowing_only_narrows() {
+    fn narrowing_never_widens_the_receivers() {
         let verdict = Publish::broadcast().eligible(ids(&[1, 2, 3])).eligible(ids(&[2, 3, 4]));
         let Publish::Deliver(delivery) = verdict.exclude(ids(&[2])).exclude(ids(&[9])) else {
             panic!("narrowing keeps delivering");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_stays_nobody() {
+    fn narrowing_keeps_drop_and_reject() {
         assert_eq!(Publish::drop().eligible(ids(&[1])), Publish::Drop);
         assert_eq!(Publish::reject("no").exclude(ids(&[1])), Publish::reject("no"));
     }

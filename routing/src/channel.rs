@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_channels() {
+    fn splits_channels_into_tokens() {
         check("oro/ping", "[oro/ping]");
         check("a/{x}", "[a](/x)");
         check("a/{x}/{y}", "[a](/x/)(/y)");
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_braces_that_are_no_variables_for_text() {
+    fn treats_other_braces_as_text() {
         let check = |channel: &str, text: &str, odd: &str| {
             let written = parse(channel).unwrap();
             assert_eq!(written.text, text, "{channel:?}");
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_channels() {
+    fn reports_errors_of_channels() {
         check("", "0..0 the channel is empty");
         check("a/{1x}", "3..5 the variable name `1x` starts with a digit");
         check("{a}/{a}", "5..6 the variable `a` stands twice in the channel");

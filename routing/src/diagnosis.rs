@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_no_text_of_others_raw() {
+    fn escapes_text_of_files() {
         let hostile = "\u{1b}[31mx\nsite/x.yml:1:1: error: forged\u{202e}";
         let line = "a: \u{9b}31m\u{2028} # \u{1b}]0;x\u{7}";
         let diagnosis = Diagnosis::at(hostile, line, 3..7, hostile).with_help(hostile);

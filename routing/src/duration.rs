@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn parses_durations() {
         check("50s", Some(50_000));
         check("500ms", Some(500));
         check("10ms", Some(10));

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_that_differ_in_their_text_are_not_asked() {
+    fn skips_routes_whose_literal_text_differs() {
         check(|n| format!("app{n}/{{x}}"), "app7/1", 1);
         check(|n| format!("app/{{x}}/{n}"), "app/1/7", 1);
         check(|n| format!("{{x}}/{n}/{{y}}"), "a/7/b", 1);

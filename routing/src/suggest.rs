@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_key() {
+    fn suggests_the_nearest_key() {
         check("chanel", Some("channel"));
         check("chnanel", Some("channel"));
         check("Channel", Some("channel"));

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_more_fails_and_a_tenth_less_asks_to_be_kept() {
+    fn fails_on_ten_percent_more_and_suggests_accepting_ten_percent_less() {
         check(1000, false, "a: 0.0 % more than its baseline of 1000");
         check(1100, false, "10.0 % more");
         check(1101, true, "a: 1101 instructions are 10.1 % more than its baseline of 1000");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_baseline_without_its_scenario_and_a_scenario_without_its_baseline_fail() {
+    fn fails_on_a_missing_scenario_or_baseline() {
         let baseline = Baseline([("old".to_owned(), 7)].into());
         let verdicts = baseline.judge(&[("new", 5)]);
         let new = Verdict::New { scenario: "new".to_owned(), measured: 5 };

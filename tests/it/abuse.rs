@@ -17,7 +17,7 @@ const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_publishes_and_then_misbehaves_holds_no_event_back() {
+async fn a_publisher_that_violates_the_protocol_delays_no_event() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut victim = Client::connect(server.addr, Codec::Json, "realm1").await;
@@ -51,7 +51,7 @@ async fn whoever_publishes_and_then_misbehaves_holds_no_event_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_message_leaves_no_large_buffer_behind() {
+async fn frees_the_buffer_of_a_large_message() {
     let site = Site::open();
     let server = Server::start(site.path());
     let large = "x".repeat(1_000_000);
@@ -73,7 +73,7 @@ async fn a_large_message_leaves_no_large_buffer_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_topics_are_refused_before_they_are_kept() {
+async fn rejects_long_topics_before_storing_them() {
     let site = Site::open();
     let server = Server::configured(site.path(), "unrouted: broadcast\n");
     let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;

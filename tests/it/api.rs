@@ -64,7 +64,7 @@ fn refused(answer: &Answer, status: u16, uri: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_arrives_as_it_was_written() {
+async fn publications_arrive_unchanged() {
     let (_site, server) = served("");
     let mut json = subscribed(&server, "realm1", "open/a").await;
     let mut cbor = Client::connect(server.addr, Codec::Cbor, "realm1").await;
@@ -103,7 +103,7 @@ fn id(answer: &Answer) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn receivers_are_chosen_as_in_wamp() {
+async fn filters_receivers_as_wamp_does() {
     let (_site, server) = served("");
     let mut one = subscribed(&server, "realm1", "open/a").await;
     let mut other = subscribed(&server, "realm1", "open/a").await;
@@ -134,7 +134,7 @@ async fn receivers_are_chosen_as_in_wamp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_realm_and_token_is_its_own() {
+async fn separates_realms_and_tokens() {
     let (_site, server) = served("");
     let mut first = subscribed(&server, "realm1", "open/a").await;
     let mut shop = subscribed(&server, "shop", "open/a").await;
@@ -159,7 +159,7 @@ async fn each_realm_and_token_is_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publication_takes_the_road_of_a_clients() {
+async fn authorizes_publications_like_those_of_clients() {
     let (_site, server) = served("");
     let publish_to = async |token: &str, topic: &str| {
         publish_as(&server, token, &json!({"topic": topic, "args": ["x"]}).to_string()).await
@@ -202,7 +202,7 @@ async fn a_publication_takes_the_road_of_a_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_published_in_order_and_each_has_its_answer() {
+async fn publishes_a_batch_in_order_with_an_answer_each() {
     let (_site, server) = served("  batch: 100\n");
     let mut subscriber = subscribed(&server, "realm1", "open/a").await;
     let body = json!({"publish": [
@@ -258,7 +258,7 @@ async fn a_batch_is_published_in_order_and_each_has_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_take_the_road_of_a_clients() {
+async fn authorizes_calls_like_those_of_clients() {
     let (_site, server) = served("");
     let call = async |token: &str, body: Value| {
         let bearer = format!("Bearer {token}");
@@ -293,7 +293,7 @@ async fn calls_take_the_road_of_a_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_is_none_is_refused_whole() {
+async fn rejects_malformed_requests() {
     let (_site, server) = served("  body: 1 KiB\n");
     let bearer = format!("Bearer {TOKEN}");
     let auth = ("Authorization", bearer.as_str());
@@ -385,7 +385,7 @@ async fn a_request_that_is_none_is_refused_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_tokens_there_is_no_api() {
+async fn disables_the_api_without_tokens() {
     let site = Site::open();
     let server = Server::start(site.path());
     server.logged("the HTTP API is off");
@@ -394,7 +394,7 @@ async fn without_tokens_there_is_no_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_prints_a_token() {
+async fn never_logs_a_token() {
     let (_site, server) = served("");
     server.logged("the HTTP API is on");
     publish(&server, &json!({"topic": "open/a"})).await;

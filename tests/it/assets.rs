@@ -27,7 +27,7 @@ async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> Answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_client_is_served_as_it_is_shipped() {
+async fn serves_the_client_as_it_is_shipped() {
     let site = Site::open();
     let server = Server::start(site.path());
     for (path, name) in CLIENT {
@@ -54,7 +54,7 @@ async fn the_client_is_served_as_it_is_shipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_browser_has_already_is_not_sent_again() {
+async fn answers_304_to_a_known_etag() {
     let site = Site::open();
     let server = Server::start(site.path());
     let first = ask(&server, "GET", "/sync.js", "").await;
@@ -76,7 +76,7 @@ async fn what_a_browser_has_already_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_only_read() {
+async fn rejects_methods_that_write() {
     let site = Site::open();
     let server = Server::demo(site.path());
     let mut http = Http::connect(server.addr).await;
@@ -101,7 +101,7 @@ async fn files_are_only_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_is_served_to_whoever_asks_for_it() {
+async fn serves_the_demo_with_the_demo_option_only() {
     let site = Site::open();
     let server = Server::demo(site.path());
     for (query, location) in [("", "/demo/"), ("?x=1", "/demo/?x=1"), ("?", "/demo/?")] {

@@ -91,7 +91,7 @@ fn count(json: &Value, name: &str) -> u64 {
 }
 
 #[test]
-fn fan_out() {
+fn measures_fan_out() {
     let many = ["--topics", "5", "--subscribers", "3", "--subscriptions-per-connection", "2"];
     each_dialect("fan-out", &[&many[..], &["--threads", "2"]].concat(), |json| {
         assert_eq!(count(json, "deliveries"), count(json, "publishes") * 3, "{json}");
@@ -108,7 +108,7 @@ fn fan_out() {
 }
 
 #[test]
-fn fan_out_at_a_fixed_rate() {
+fn measures_fan_out_at_a_fixed_rate() {
     let options = ["--rate", "200", "--topics", "4", "--publishers", "2", "--subscribers", "2"];
     each_dialect("fan-out", &options, |json| {
         assert_eq!(count(json, "deliveries"), count(json, "publishes") * 2, "{json}");
@@ -119,7 +119,7 @@ fn fan_out_at_a_fixed_rate() {
 }
 
 #[test]
-fn connect() {
+fn measures_connects() {
     each_dialect("connect", &["--connections", "50"], |json| {
         assert_eq!((count(json, "connects"), count(json, "refused")), (50, 0), "{json}");
         assert!(above_zero(json, "connects_per_second"), "{json}");
@@ -133,7 +133,7 @@ fn connect() {
 }
 
 #[test]
-fn publish() {
+fn measures_publishes() {
     each_dialect("publish", &["--publishers", "2", "--topics", "3"], |json| {
         assert!(above_zero(json, "publishes"), "{json}");
         assert!(above_zero(json, "publishes_per_second"), "{json}");
@@ -146,7 +146,7 @@ fn publish() {
 }
 
 #[test]
-fn subscribe() {
+fn measures_subscribes() {
     each_dialect("subscribe", &["--connections", "5", "--topics", "2"], |json| {
         for name in ["subscribes_per_second", "unsubscribes_per_second"] {
             assert!(above_zero(json, name), "{json}");
@@ -173,7 +173,7 @@ fn two_runs_on_the_same_topic_count_their_own() {
 }
 
 #[test]
-fn a_rate_that_is_not_kept_is_told() {
+fn reports_a_rate_that_was_not_reached() {
     let (_site, server) = serve("");
     let url = format!("ws://{}/", server.addr);
     let options = ["--rate", "1e9", "--seconds", "0.5", "--warm-up", "0.1"];
@@ -186,7 +186,7 @@ fn a_rate_that_is_not_kept_is_told() {
 }
 
 #[test]
-fn what_is_compared_with_is_spoken_as_well() {
+fn speaks_the_protocols_of_other_servers() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for protocol in ["raw", "nats"] {
         let addr = runtime.block_on(standin::serve(protocol == "nats"));
@@ -204,7 +204,7 @@ fn what_is_compared_with_is_spoken_as_well() {
 }
 
 #[test]
-fn a_topic_without_a_route_is_named_with_what_to_do() {
+fn reports_a_topic_without_a_route_with_help() {
     let (_site, server) = serve("");
     let url = format!("ws://{}/", server.addr);
     for dialect in DIALECTS {
@@ -221,7 +221,7 @@ fn a_topic_without_a_route_is_named_with_what_to_do() {
 }
 
 #[test]
-fn what_keeps_it_from_measuring_is_told() {
+fn reports_errors_that_prevent_measuring() {
     let (_site, server) = serve("");
     let url = format!("ws://{}/", server.addr);
     for (code, work, url, options, said) in [
@@ -241,7 +241,7 @@ fn what_keeps_it_from_measuring_is_told() {
 }
 
 #[test]
-fn connections_that_the_server_refuses_are_counted() {
+fn counts_refused_connections() {
     let (_site, server) = serve("limits: { connections: 10 }\n");
     let url = format!("ws://{}/", server.addr);
     let json = measured("connect", &url, &["--connections", "15"]);
@@ -251,7 +251,7 @@ fn connections_that_the_server_refuses_are_counted() {
 }
 
 #[test]
-fn an_interrupt_ends_it_with_what_was_measured() {
+fn an_interrupt_ends_the_run_with_its_results() {
     let (_site, server) = serve("");
     let options = ["--seconds", "3600", "--warm-up", "0.1", "--progress", "--subscribers", "2"];
     let url = format!("ws://{}/", server.addr);
@@ -270,7 +270,7 @@ fn an_interrupt_ends_it_with_what_was_measured() {
 }
 
 #[test]
-fn a_server_that_goes_away_ends_it_and_is_told() {
+fn reports_a_server_that_goes_away() {
     let (_site, server) = serve("");
     let url = format!("ws://{}/", server.addr);
     let options = ["--seconds", "3600", "--warm-up", "0", "--progress", "--subscribers", "2"];
@@ -286,7 +286,7 @@ fn a_server_that_goes_away_ends_it_and_is_told() {
 }
 
 #[test]
-fn people_get_a_table_and_a_picture() {
+fn prints_a_table_and_a_histogram() {
     let (_site, server) = serve("");
     let mut command = Command::new(build::jackfield());
     command.args(["bench", "fan-out", &format!("ws://{}/", server.addr)]);

@@ -60,7 +60,7 @@ impl Library {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_library_comes_back_after_a_restart() {
+async fn every_library_reconnects_after_a_restart() {
     let site = Site::open();
     let mut server = Server::start(site.path());
     let url = format!("ws://{}/", server.addr);

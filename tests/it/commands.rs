@@ -50,7 +50,7 @@ fn good() -> Site {
 }
 
 #[test]
-fn check_finds_nothing_in_a_good_site() {
+fn check_accepts_a_valid_site() {
     let site = good();
     let Answer { code, out, err } = jackfield("check", site.path(), &[]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
@@ -67,7 +67,7 @@ fn check_finds_nothing_in_a_good_site() {
 }
 
 #[test]
-fn check_prints_every_mistake_with_its_place() {
+fn check_prints_every_error_with_its_place() {
     let site = good();
     site.write("a/websocket_routing.yml", "a: { channel: 'a' }\nb: 1\n");
     site.write("c/websocket_routing.yml", "c:\n    channel: c: {x}\n");
@@ -105,7 +105,7 @@ fn check_suggests_the_handler_that_was_meant() {
 }
 
 #[test]
-fn check_rehearses() {
+fn check_configures_routes_in_their_plugins() {
     let site = good();
     let args = CHAT_ROUTES.replace("'chat' }", "'chat', args: { history: 500 } }");
     site.write("chat/websocket_routing.yml", args);
@@ -118,7 +118,7 @@ fn check_rehearses() {
 }
 
 #[test]
-fn a_site_that_is_not_there_is_named() {
+fn reports_a_missing_site() {
     for command in ["check", "routes", "serve"] {
         let Answer { code, out, err } = jackfield(command, Path::new("/nowhere/at/all"), &[]);
         assert_eq!(code, Some(1), "{command}");
@@ -127,7 +127,7 @@ fn a_site_that_is_not_there_is_named() {
 }
 
 #[test]
-fn routes_lists_them_in_matching_order() {
+fn routes_lists_routes_in_matching_order() {
     let site = good();
     let Answer { code, out, err } = jackfield("routes", site.path(), &[]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
@@ -148,7 +148,7 @@ fn routes_lists_them_in_matching_order() {
 }
 
 #[test]
-fn match_tells_which_route_and_why_not_the_others() {
+fn match_names_the_route_and_why_others_do_not_match() {
     let site = good();
     let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/kitchen"]);
     assert_eq!(code, Some(0), "{out}");
@@ -199,7 +199,7 @@ fn odd() -> (Site, [&'static str; 6]) {
 }
 
 #[test]
-fn check_and_match_tell_each_warning_once() {
+fn check_and_match_print_each_warning_once() {
     let (site, told) = odd();
     let twice = "warning: clients of WAMP v2 and of the HTTP API cannot name topics of `a b`";
     for (command, more) in [("check", None), ("match", Some("open/a"))] {
@@ -223,7 +223,7 @@ fn check_and_match_tell_each_warning_once() {
 }
 
 #[test]
-fn serve_tells_each_warning_once() {
+fn serve_logs_each_warning_once() {
     let (site, told) = odd();
     let server = Server::start(site.path());
     server.logged("a generation is ready");
@@ -245,7 +245,7 @@ fn serve_refuses_a_broken_site_and_says_why() {
 }
 
 #[test]
-fn bad_settings_are_refused_with_their_place() {
+fn reports_invalid_settings_with_their_place() {
     let site = good();
     let config = site.file("settings.conf");
     for (text, place) in [
@@ -274,7 +274,7 @@ fn bad_settings_are_refused_with_their_place() {
 }
 
 #[test]
-fn an_address_in_use_is_named() {
+fn reports_an_address_in_use() {
     let site = good();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -289,7 +289,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn every_mistake_of_the_settings_is_told_and_hides_none_of_the_site() {
+fn reports_every_error_of_the_settings_and_of_the_site() {
     let site = good();
     site.write("c/websocket_routing.yml", "c:\n    channel: c: {x}\n");
     let settings = "log: { format: xml }\nunrouted: 7\nkeepalive: 5\nauth:\n  users: { file: u }\n";

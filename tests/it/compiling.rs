@@ -42,7 +42,7 @@ fn check(site: &Site, cache: &Path, setting: &str) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn components_that_are_hard_to_compile_cost_the_server_nothing() {
+async fn components_that_are_hard_to_compile_do_not_delay_the_server() {
     let site = Site::open();
     let config = "plugins: { compile: { memory: 200 MiB } }";
     let mut server = Server::configured(site.path(), config);
@@ -110,7 +110,7 @@ fn a_compiler_ends_with_its_server() {
 
 /// A folder that others may write is not used, and nor is that of another user.
 #[test]
-fn a_cache_that_others_can_write_is_not_used() {
+fn ignores_a_cache_that_others_can_write() {
     use std::os::unix::fs::PermissionsExt;
 
     let site = Site::open();

@@ -103,7 +103,7 @@ async fn owns(page: &mut v1::Client, id: u32) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_says_who_it_is() {
+async fn a_ticket_identifies_its_user() {
     let guarded = Guarded::start("");
     let mut ann = guarded.page_of("ann").await;
     assert!(owns(&mut ann, 7).await && !owns(&mut ann, 8).await);
@@ -114,7 +114,7 @@ async fn a_ticket_says_who_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn roles_decide_and_refusals_keep_the_connection() {
+async fn roles_authorize_and_refusals_keep_the_connection() {
     let guarded = Guarded::start("");
     let mut ann = guarded.page_of("ann").await;
     let mut backend = guarded.page(&in_query(&guarded.ticket(None).await)).await.unwrap();
@@ -140,7 +140,7 @@ async fn roles_decide_and_refusals_keep_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn version_2_is_asked_for_its_ticket() {
+async fn challenges_version_2_for_a_ticket() {
     let guarded = Guarded::start("");
     let join = async |details: Value| {
         let mut options = v2::Options::new(Codec::Json);
@@ -181,7 +181,7 @@ async fn version_2_is_asked_for_its_ticket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_asked_for_by_whose_ticket_it_is() {
+async fn the_authid_must_match_the_ticket() {
     let guarded = Guarded::start("");
     for (authid, user, becomes) in [
         ("ann", Some("ann"), Some("ann")),
@@ -221,7 +221,7 @@ async fn a_session_is_asked_for_by_whose_ticket_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_for_one_connection_is_good_for_one() {
+async fn a_ticket_for_one_use_is_accepted_once() {
     let guarded = Guarded::start("");
     let ticket = guarded.ticket(Some("ann")).await;
     for _ in 0..2 {
@@ -239,7 +239,7 @@ async fn a_ticket_for_one_connection_is_good_for_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_change_while_it_runs() {
+async fn follows_changes_of_the_users_file() {
     let guarded = Guarded::start("");
     let old = guarded.ticket(Some("ann")).await;
     let mut before = guarded.page(&in_query(&old)).await.unwrap();
@@ -259,7 +259,7 @@ async fn users_change_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_one_may_come_from() {
+async fn checks_origins_networks_and_https() {
     let guarded = Guarded::start(
         "entrance: { path: /ws, origins: [shop.example], proxies: [127.0.0.1], \
          blocked: [192.0.2.0/24], https: true }",
@@ -304,7 +304,7 @@ async fn where_one_may_come_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_requests_pass_the_same_entrance() {
+async fn plain_requests_pass_the_same_checks() {
     let rules = "entrance: { proxies: [127.0.0.1], blocked: [192.0.2.0/24], https: true }";
     let guarded = Guarded::start(rules);
     let ask = async |request: &str, from: &str, proto: &str| {
@@ -331,7 +331,7 @@ async fn plain_requests_pass_the_same_entrance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_are_not_let_in_do_not_flood_the_log() {
+async fn rejected_connections_do_not_flood_the_log() {
     let guarded = Guarded::start("entrance: { path: /ws }");
     for _ in 0..60 {
         let path = format!("/wss&ticket=SECRET{}", "x".repeat(500));
@@ -349,7 +349,7 @@ async fn those_who_are_not_let_in_do_not_flood_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_of_tickets_holds_up_nobody() {
+async fn many_tickets_delay_no_message() {
     let guarded = Guarded::start("limits: { connections: 2000 }");
     let mut page = guarded.page_of("ann").await;
     page.subscribe("members/a");

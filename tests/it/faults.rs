@@ -104,7 +104,7 @@ async fn a_broken_handler_fails_closed_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publishers_of_version_1_and_those_who_want_no_answer_go_on() {
+async fn unacknowledged_publishers_continue_after_a_fault() {
     let (_site, server) = hostile();
     let mut subscriber = joined(&server).await;
     subscriber.subscribe("h/tell", json!({})).await;
@@ -198,7 +198,7 @@ async fn a_plugin_cannot_flood_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_stays_bounded_whatever_fails() {
+async fn memory_stays_bounded_across_faults() {
     let (_site, server) = hostile();
     let mut client = joined(&server).await;
     publish(&mut client, "h/tell", json!([])).await.unwrap();

@@ -109,7 +109,7 @@ fn spoil(site: &Site) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_of_others_forges_a_line_of_the_log() {
+async fn foreign_text_forges_no_log_line() {
     let config = format!(
         "api: {{ tokens: [{{ name: a, token: {} }}] }}\nentrance: {{ origins: [x] }}\n",
         "a".repeat(32)
@@ -150,7 +150,7 @@ fn printed(arguments: &[&str], site: &Path) -> [String; 2] {
 }
 
 #[test]
-fn no_text_of_a_site_forges_what_a_command_says() {
+fn text_of_a_site_forges_no_command_output() {
     let site = Site::new();
     site.bundle("h", ROUTES, &[build::guest("hostile"), build::plugin("broadcast")]);
     let escaped =
@@ -183,7 +183,7 @@ fn no_text_of_a_site_forges_what_a_command_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_of_a_server_drives_the_terminal_of_a_client() {
+async fn text_of_a_server_does_not_control_the_terminal() {
     let site = Site::new();
     site.bundle("h", ROUTES, &[build::guest("hostile"), build::plugin("broadcast")]);
     let server = Server::start(site.path());

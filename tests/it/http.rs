@@ -21,7 +21,7 @@ async fn ask(server: &Server, request: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_checks_of_load_balancers_succeed() {
+async fn answers_health_checks_of_load_balancers() {
     let site = Site::open();
     for config in ["", "entrance: { path: /ws, origins: [shop.example] }\n"] {
         let server = Server::configured(site.path(), config);
@@ -56,7 +56,7 @@ async fn the_checks_of_load_balancers_succeed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_of_one_value_is_refused_when_it_comes_twice() {
+async fn rejects_repeated_headers_of_one_value() {
     let site = Site::open();
     let config = format!("api: {{ tokens: [{{ name: a, token: {TOKEN} }}] }}\n");
     let server = Server::configured(site.path(), &config);
@@ -117,7 +117,7 @@ async fn a_header_of_one_value_is_refused_when_it_comes_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn browsers_are_told_that_answers_are_no_pages() {
+async fn answers_carry_security_headers() {
     let site = Site::open();
     let server = Server::demo(site.path());
     for (request, status) in [

@@ -19,7 +19,7 @@ fn v1_makes() -> impl Iterator<Item = Make> {
 }
 
 #[tokio::test]
-async fn all_hear_all_in_order() {
+async fn every_client_receives_every_event_in_order() {
     const TOPIC: &str = "open.everybody";
     let site = Site::open();
     let server = Server::start(site.path());
@@ -185,7 +185,7 @@ async fn binary_crosses_all_serializers() {
 
 /// autobahn-python in its own order of preference gets the first that is spoken here.
 #[tokio::test]
-async fn the_clients_preference_counts() {
+async fn respects_the_clients_order_of_subprotocols() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut peer = Peer::start(Make::AutobahnPythonDefault, server.addr, "realm1", "/");

@@ -37,7 +37,7 @@ async fn join(server: &Server) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_1_one_session_is_a_straight_line() {
+async fn invariant_1_messages_of_a_session_are_handled_in_order() {
     let (_site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
     // One topic goes through wasm, the other does not: an overtaking would show.
@@ -225,7 +225,7 @@ async fn invariant_8_a_wrong_file_leaves_the_running_generation_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invariant_9_every_queue_is_bounded_and_nobody_waits_for_the_slow() {
+async fn invariant_9_every_queue_is_bounded_and_slow_subscribers_delay_no_other() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { outbox: { bytes: 256KiB } }\n");
     let mut publisher = join(&server).await;

@@ -20,7 +20,7 @@ const SHORT: &str = "keepalive: { interval: 100ms, timeout: 400ms }\n";
 const EVENTS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_silent_but_alive_stays_and_who_is_dead_goes() {
+async fn keeps_silent_clients_and_closes_dead_ones() {
     let site = Site::open();
     let server = Server::configured(site.path(), SHORT);
     // Both answer pings, and do nothing else.
@@ -47,7 +47,7 @@ async fn who_is_silent_but_alive_stays_and_who_is_dead_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_never_begins_is_let_go() {
+async fn closes_connections_without_a_handshake() {
     let site = Site::open();
     let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
     for begun in ["", "GET /ws HT", "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"]
@@ -64,7 +64,7 @@ async fn who_never_begins_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_opens_no_session_is_let_go_and_holds_no_shutdown_up() {
+async fn closes_connections_without_a_session_at_timeout_and_shutdown() {
     let site = Site::open();
     let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
     let mut fresh = opened(&server).await;
@@ -83,7 +83,7 @@ async fn who_opens_no_session_is_let_go_and_holds_no_shutdown_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_without_end_are_refused() {
+async fn rejects_endless_heads() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { handshake: 2 KiB }\n");
     let long = "x".repeat(2100);
@@ -104,7 +104,7 @@ async fn heads_without_end_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_many_connect_as_may() {
+async fn enforces_the_connection_limit() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { connections: 2 }\n");
     let (_first, second) = (joined(&server).await, joined(&server).await);
@@ -123,7 +123,7 @@ async fn as_many_connect_as_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_is_in_good_order() {
+async fn a_shutdown_says_goodbye_to_every_session() {
     for signal in ["TERM", "INT"] {
         let site = Site::open();
         let mut server = Server::start(site.path());
@@ -163,7 +163,7 @@ async fn a_shutdown_is_in_good_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_does_not_wait_for_ever() {
+async fn a_shutdown_ends_after_its_grace() {
     let site = Site::open();
     let mut server = Server::configured(site.path(), "shutdown_grace: 200ms\n");
     let mut stuck = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;

@@ -106,7 +106,7 @@ async fn javascript_plugin_of_the_guide_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_gets_no_socket_and_no_name() {
+async fn python_plugins_get_no_sockets_and_no_dns() {
     let folder = TempDir::new().unwrap();
     let source = example("python/app.py")
         .replace("import json\n", "import encodings.idna\nimport json\nimport socket\n")
@@ -133,7 +133,7 @@ async fn python_gets_no_socket_and_no_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn javascript_gets_no_http() {
+async fn javascript_plugins_get_no_http() {
     let folder = TempDir::new().unwrap();
     let source = example("javascript/app.js")
         .replace("hooks: { publish: true }", "hooks: { call: true }")
@@ -153,7 +153,7 @@ async fn javascript_gets_no_http() {
 }
 
 #[test]
-fn an_asynchronous_component_is_told_from_a_broken_one() {
+fn explains_that_asynchronous_components_are_unsupported() {
     let folder = TempDir::new().unwrap();
     let source = build::root().join("docs/examples/javascript/app.js");
     let build = |flags: &[&str], target: &str| {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::build;
 
 #[test]
-fn every_figure_is_measured_drawn_and_written_down() {
+fn bench_measures_and_draws_every_figure() {
     let target = build::jackfield().ancestors().nth(2).unwrap();
     // What the sites are made of.
     build::plugin("broadcast");

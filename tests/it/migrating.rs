@@ -63,7 +63,7 @@ fn route(name: &str, channel: &str, handler: &str) -> String {
 /// An application with two bundles, one of them with handlers of its own, and what is not to be
 /// copied.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_site_is_gathered_from_the_application() {
+async fn gathers_the_site_from_the_application() {
     const BUNDLE: &str = "Resources/config/oro/websocket_routing.yml";
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
@@ -139,7 +139,7 @@ async fn the_site_is_gathered_from_the_application() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn configurations_are_understood() {
+async fn configuration_examples_of_the_guide_are_valid() {
     let site = Site::open();
     for text in ["tickets:", "query: >-", "jwt:", "unrouted:", "tokens: [", "anonymous: true"] {
         let folder = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ async fn configurations_are_understood() {
 
 /// The commands with which a reader listens.
 #[tokio::test(flavor = "multi_thread")]
-async fn maintenance_is_heard_with_a_ticket() {
+async fn pages_with_a_ticket_receive_maintenance() {
     let back = Back::office();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
@@ -216,7 +216,7 @@ async fn the_oldest_versions_need_no_routes() {
 
 /// What takes the place of PHP's sessions.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_other_applications_come_with_tokens() {
+async fn accepts_tokens_of_other_applications() {
     const KEY: &str = "0123456789abcdef0123456789abcdef";
     installed("php", "php-cli");
     let config = exchanged(block("yaml", "jwt:"), "{ env: JACKFIELD_JWT_SECRET }", KEY);

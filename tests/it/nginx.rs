@@ -156,7 +156,7 @@ async fn get(addr: SocketAddr, path: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_both_versions_meet_behind_it() {
+async fn pages_of_both_versions_exchange_events() {
     let site = Site::open();
     let server = Server::configured(site.path(), "entrance: { proxies: [127.0.0.1] }");
     let nginx = Nginx::before(&server);
@@ -192,7 +192,7 @@ async fn pages_of_both_versions_meet_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_seen_through_it_and_nothing_else_is() {
+async fn exposes_health_and_nothing_else() {
     let site = Site::open();
     let config = "api: { tokens: [{ name: shop, token: 0123456789abcdef0123456789abcdef }] }";
     let server = Server::configured(site.path(), config);
@@ -229,7 +229,7 @@ async fn health_is_seen_through_it_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn origins_are_judged_behind_it() {
+async fn checks_origins() {
     let site = Site::open();
     let config = format!("entrance: {{ proxies: [127.0.0.1], origins: [{HOST}] }}");
     let server = Server::configured(site.path(), &config);
@@ -249,7 +249,7 @@ async fn origins_are_judged_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_names_visitors_and_not_the_proxy_alone() {
+async fn logs_addresses_of_clients() {
     let site = Site::open();
     let server = Server::configured(site.path(), "entrance: { proxies: [127.0.0.1] }");
     let nginx = Nginx::before(&server);
@@ -270,7 +270,7 @@ async fn the_log_names_visitors_and_not_the_proxy_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn visitors_are_known_by_their_own_addresses() {
+async fn checks_addresses_of_clients() {
     let site = Site::open();
     let config = format!("entrance: {{ proxies: [127.0.0.1], blocked: [{ELSEWHERE}] }}");
     let server = Server::configured(site.path(), &config);
@@ -297,7 +297,7 @@ async fn visitors_are_known_by_their_own_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn https_can_be_demanded() {
+async fn can_require_https() {
     let site = Site::open();
     let config = "entrance: { proxies: [127.0.0.1], https: true }";
     let server = Server::configured(site.path(), config);
@@ -310,7 +310,7 @@ async fn https_can_be_demanded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_come_back_through_it_after_a_restart() {
+async fn pages_reconnect_after_a_restart() {
     let site = Site::open();
     let mut server = Server::start(site.path());
     let nginx = Nginx::before(&server);

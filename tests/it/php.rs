@@ -33,7 +33,7 @@ async fn connect(server: &Server, generation: Generation) -> Publisher {
 }
 
 #[tokio::test]
-async fn every_generation_connects_every_time() {
+async fn connects_every_generation_of_publishers() {
     let site = oro();
     let server = Server::start(site.path());
     for generation in GENERATIONS {
@@ -55,7 +55,7 @@ async fn every_generation_connects_every_time() {
 }
 
 #[tokio::test]
-async fn the_answer_is_one_read_and_then_silence() {
+async fn answers_the_handshake_in_one_read() {
     let site = oro();
     let server = Server::start(site.path());
     for target in ["/", "/ws?ticket=x%3D", "ws://127.0.0.1:1/ws?ticket=x%3D", "ws://other"] {
@@ -92,7 +92,7 @@ async fn the_answer_is_one_read_and_then_silence() {
 }
 
 #[tokio::test]
-async fn what_it_publishes_reaches_every_kind_of_subscriber() {
+async fn its_publications_reach_every_kind_of_subscriber() {
     const TOPIC: &str = "oro/maintenance";
     let site = oro();
     let server = Server::start(site.path());
@@ -132,7 +132,7 @@ async fn what_it_publishes_reaches_every_kind_of_subscriber() {
 }
 
 #[tokio::test]
-async fn hanging_up_loses_nothing() {
+async fn closing_after_publishing_loses_nothing() {
     const TOPIC: &str = "oro/data/update";
     let site = oro();
     let mut server = Server::start(site.path());
@@ -168,7 +168,7 @@ async fn hanging_up_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_nobody_may_hear_does_not_disturb_the_publisher() {
+async fn refused_publications_do_not_disturb_the_publisher() {
     let site = oro();
     let server = Server::start(site.path());
     let mut page = v1::Client::connect(server.addr).await;

@@ -36,7 +36,7 @@ async fn five_thousand_calls_in_flight_are_all_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_asks_and_does_not_read_is_read_no_further() {
+async fn stops_reading_a_client_that_does_not_read_its_replies() {
     const CALLS: u64 = 60_000;
     let (_site, server) = serve("limits: { outbox: { bytes: 64 KiB } }\n");
     let before = server.memory();
@@ -61,7 +61,7 @@ async fn a_client_that_asks_and_does_not_read_is_read_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_pings_and_does_not_read_is_read_no_further() {
+async fn stops_reading_a_client_that_does_not_read_its_pongs() {
     let (_site, server) = serve("limits: { outbox: { bytes: 64 KiB } }\n");
     let before = server.memory();
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
@@ -81,7 +81,7 @@ async fn a_client_that_pings_and_does_not_read_is_read_no_further() {
 
 /// A flood that is larger than the outbox many times over.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flooder_is_slowed_down_and_its_subscriber_receives_everything() {
+async fn slows_a_flooding_publisher_and_loses_no_event() {
     const EVENTS: u64 = 40_000;
     let (_site, server) = serve("limits: { outbox: { bytes: 128 KiB } }\n");
     let mut subscriber = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
@@ -119,7 +119,7 @@ async fn a_dead_subscriber_delays_a_publisher_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_publishes_over_http_is_slowed_down_as_well() {
+async fn slows_publishers_over_http() {
     const BATCHES: u64 = 40;
     const EVENTS: u64 = 500;
     let config = "limits: { outbox: { bytes: 128 KiB } }\n\
@@ -147,7 +147,7 @@ async fn a_backend_that_publishes_over_http_is_slowed_down_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_whose_socket_takes_nothing_is_ended_whatever_it_sends() {
+async fn closes_a_client_whose_socket_accepts_nothing() {
     let (_site, server) = serve("keepalive: { interval: 200ms, timeout: 150ms }\n");
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     client.subscribe("open/self", json!({})).await;
@@ -201,7 +201,7 @@ async fn a_publisher_of_version_1_that_answers_no_ping_keeps_its_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_of_version_1_that_has_answered_once_has_to_go_on_answering() {
+async fn a_client_of_version_1_that_answered_a_ping_must_keep_answering() {
     let (_site, server) = serve("keepalive: { interval: 200ms, timeout: 150ms }\n");
     let mut client = v1::Client::connect(server.addr).await;
     client.session().await;

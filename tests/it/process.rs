@@ -63,7 +63,7 @@ async fn health(addr: SocketAddr) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signals_that_mean_nothing_are_ignored() {
+async fn ignores_other_signals() {
     let site = Site::open();
     let mut server = Server::start(site.path());
     for signal in [
@@ -78,7 +78,7 @@ async fn signals_that_mean_nothing_are_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_that_cannot_be_written_stops_no_server() {
+async fn unwritable_output_does_not_stop_the_server() {
     let site = Site::open();
     for line in [
         r#"exec "$@" >&-"#,
@@ -110,7 +110,7 @@ async fn output_that_cannot_be_written_stops_no_server() {
 
 /// A reader that has gone, such as `| head`, or a supervisor's that was restarted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_is_gone_stops_no_server() {
+async fn a_closed_pipe_does_not_stop_the_server() {
     let site = Site::open();
     let (mut process, addr) = start(r#"exec "$@""#, site.path()).await;
     drop(process.0.stderr.take());
@@ -123,7 +123,7 @@ async fn a_reader_that_is_gone_stops_no_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_log_lines_are_counted_and_told() {
+async fn reports_the_number_of_lost_log_lines() {
     let site = Site::open();
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
@@ -166,7 +166,7 @@ fn limited(limit: &str, site: &Site, config: &str) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_soft_limit_of_open_files_is_raised() {
+async fn raises_the_soft_limit_of_open_files() {
     let site = Site::open();
     let server = limited("-Sn 300", &site, "limits: { connections: 200 }\n");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
@@ -176,7 +176,7 @@ async fn the_soft_limit_of_open_files_is_raised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_few_files_leave_health_and_pages_their_answers() {
+async fn answers_health_and_pages_with_too_few_files() {
     let site = Site::open();
     let server = limited("-n 220", &site, "");
     let log = server.logged("the limit of 220 open files is too low");
@@ -196,7 +196,7 @@ async fn too_few_files_leave_health_and_pages_their_answers() {
 
 /// Those who hold the reserve hold it as long as a handshake may take.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_at_the_limit_neither_fills_the_log_nor_stops_health_checks() {
+async fn many_refused_connections_neither_fill_the_log_nor_stop_health_checks() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { connections: 1 }\n");
     let _only = v1::Client::connect(server.addr).await;

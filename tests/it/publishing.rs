@@ -90,22 +90,22 @@ async fn heard(page: &mut v1::Client, topic: &str, expected: Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn php() {
+async fn php_example_publishes() {
     run_language("php", "php-cli", "php").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python() {
+async fn python_example_publishes() {
     run_language("python", "python3", "python3").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node() {
+async fn node_example_publishes() {
     run_language("js", "nodejs", "node").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn curl_and_the_commands() {
+async fn curl_and_command_examples_publish() {
     installed("curl", "curl");
     let (_site, server, mut page) = served().await;
     let [one, several, call, command, ping, maintenance] = blocks("sh")[..] else { panic!("six") };

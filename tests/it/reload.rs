@@ -30,7 +30,7 @@ const VERSIONED_WASM: &str = "v/versioned.wasm";
 const SETTLE: &str = "watch: { settle: 20ms }\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_is_dropped_into_a_running_site_serves() {
+async fn serves_a_bundle_added_to_a_running_site() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut client = joined(&server).await;
@@ -44,7 +44,7 @@ async fn a_bundle_that_is_dropped_into_a_running_site_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_site_may_begin_empty() {
+async fn starts_with_an_empty_site() {
     let site = Site::new();
     let server = Server::start(site.path());
     reloading(&server, || add_versioned(&site, 1));
@@ -53,7 +53,7 @@ async fn a_site_may_begin_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_is_deleted_takes_its_subscriptions_along() {
+async fn deleting_a_bundle_ends_its_subscriptions() {
     let site = versioned_site();
     let server = Server::start(site.path());
     let mut options = Options::new(Codec::Json);
@@ -191,7 +191,7 @@ async fn publish(client: &mut Client, topic: &str, args: Value) -> Result<u64, W
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_site_that_goes_with_its_parent_and_comes_back_is_served_again() {
+async fn serves_a_site_again_after_its_parent_returns() {
     let site = Site::new();
     let deploy = |version: u32| {
         site.write("app/site/v/versioned.wasm", component(version));

@@ -44,7 +44,7 @@ fn url(server: &Server) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn publish_speaks_every_serializer() {
+async fn publish_supports_every_serializer() {
     let site = Site::open();
     let server = Server::start(site.path());
     let url = url(&server);
@@ -152,7 +152,7 @@ async fn listen(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn maintenance_is_what_the_pages_know() {
+async fn maintenance_publishes_events_that_pages_understand() {
     let site = Site::new();
     let routes = std::fs::read_to_string(build::root().join("plugins/sync/websocket_routing.yml"));
     site.bundle("sync", &routes.unwrap(), &[build::plugin("sync")]);
@@ -261,7 +261,7 @@ async fn subscribe_ends_with_the_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_secret_in_a_url_is_not_repeated() {
+async fn errors_repeat_no_secret_of_a_url() {
     for url in ["http://hunter2@x", "ws://user:hunter2@127.0.0.1:1/?ticket=hunter2", "hunter2"] {
         let Answer { err, .. } = run(&["publish", "--url", url, "t"]).await;
         assert!(err.starts_with("error: ") && !err.contains("hunter2"), "{err}");
@@ -269,7 +269,7 @@ async fn what_is_secret_in_a_url_is_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_refused_is_told_what_to_do() {
+async fn a_refusal_says_how_to_authenticate() {
     let site = Site::open();
     site.write("users.yml", "users: {}");
     site.write(

@@ -71,7 +71,7 @@ async fn every_codec_calls_procedures() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_called_is_refused_in_words() {
+async fn refuses_invalid_calls_with_a_message() {
     let (_site, server) = serve();
     for codec in Codec::ALL {
         let mut client = join(&server, codec).await;
@@ -102,7 +102,7 @@ async fn what_cannot_be_called_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn options_are_passed_over_but_for_arguments_in_parts() {
+async fn ignores_call_options_except_progressive_arguments() {
     let (_site, server) = serve();
     let mut client = join(&server, Codec::Json).await;
     for options in [
@@ -120,7 +120,7 @@ async fn options_are_passed_over_but_for_arguments_in_parts() {
 }
 
 #[tokio::test]
-async fn pages_of_version_1_are_answered_as_their_server_did() {
+async fn answers_version_1_as_its_own_server_did() {
     let (_site, server) = serve();
     let mut page = v1::Client::connect(server.addr).await;
     let failed = |uri: &str, description: &str, code: u16| {
@@ -176,7 +176,7 @@ async fn pages_of_version_1_are_answered_as_their_server_did() {
 
 /// Nothing of a session overtakes its calls, and nothing is overtaken by them.
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_keep_to_the_straight_line_of_their_session() {
+async fn calls_keep_the_order_of_their_session() {
     let (_site, server) = serve();
     let (mut caller, mut other) =
         (join(&server, Codec::Json).await, join(&server, Codec::Json).await);
@@ -207,7 +207,7 @@ async fn calls_keep_to_the_straight_line_of_their_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_caller_is_answered_before_what_else_the_handler_wants() {
+async fn answers_the_caller_before_other_effects() {
     let (_site, server) = serve();
     for codec in Codec::ALL {
         let (mut caller, mut page) =
@@ -232,7 +232,7 @@ async fn the_caller_is_answered_before_what_else_the_handler_wants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_fails_leaves_nothing_behind() {
+async fn undoes_everything_of_a_failed_call() {
     let (_site, mut server) = serve();
     let (mut caller, mut reader) =
         (join(&server, Codec::Cbor).await, join(&server, Codec::Json).await);
@@ -258,7 +258,7 @@ async fn a_call_that_fails_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn clients_of_others_call_procedures() {
+async fn third_party_clients_call_procedures() {
     let (_site, server) = serve();
     for make in Make::all_v2() {
         let mut peer = Peer::join(make, server.addr).await;

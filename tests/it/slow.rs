@@ -21,7 +21,7 @@ const LARGE: usize = 900 * 1024;
 const TOO_MANY: usize = 16;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_subscriber_delays_nobody_and_memory_stays_bounded() {
+async fn a_slow_subscriber_delays_no_other_and_memory_stays_bounded() {
     const EVENTS: usize = 2_000;
     const SIZE: usize = 100 * 1024;
     let site = Site::open();
@@ -52,7 +52,7 @@ async fn a_slow_subscriber_delays_nobody_and_memory_stays_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_subscriber_is_told_why_if_it_reads_again() {
+async fn a_slow_subscriber_receives_the_reason_if_it_reads_again() {
     let site = Site::open();
     let server = Server::configured(site.path(), BOUND);
     let mut slow = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
@@ -80,7 +80,7 @@ async fn a_slow_subscriber_is_told_why_if_it_reads_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_subscriber_of_version_1_sees_a_bare_end() {
+async fn a_slow_subscriber_of_version_1_is_disconnected_without_a_close_frame() {
     let site = Site::open();
     let server = Server::configured(site.path(), BOUND);
     let mut options = v1::Options::default();
@@ -133,7 +133,7 @@ async fn dropping_events_instead_keeps_the_subscriber() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_floods_and_never_reads_is_bounded_as_well() {
+async fn bounds_the_memory_of_a_flooder_that_never_reads() {
     // Each answer is small, so there have to be many: more than the kernel holds.
     const REQUESTS: u64 = 300_000;
     let site = Site::open();

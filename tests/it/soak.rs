@@ -27,7 +27,7 @@ fn only_lasting_growth_is_a_leak() {
 }
 
 #[test]
-fn a_line_goes_through_what_lies_on_it() {
+fn fits_a_line_through_points_on_it() {
     let trend = Trend::of(&[9, 9, 9, 10, 12, 14, 16, 18, 20]).unwrap();
     assert_eq!(trend, Trend { from: 10.0, to: 20.0 });
     assert_eq!(Trend::of(&[1, 2]), None);

@@ -71,7 +71,7 @@ const GUARDED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn the_crates_keep_to_their_floors() {
+fn crates_depend_only_on_allowed_crates() {
     let used = dependencies();
     let ours: BTreeMap<_, _> = FLOORS.iter().copied().collect();
     assert_eq!(
@@ -92,7 +92,7 @@ fn the_crates_keep_to_their_floors() {
 }
 
 #[test]
-fn what_is_guarded_is_named_by_its_keepers_alone() {
+fn guarded_dependencies_are_used_by_their_owners_alone() {
     let used = dependencies();
     for (guarded, keepers) in GUARDED {
         for (name, dependencies) in &used {
@@ -103,7 +103,7 @@ fn what_is_guarded_is_named_by_its_keepers_alone() {
 }
 
 #[test]
-fn source_files_stay_readable() {
+fn source_files_stay_short() {
     let long: Vec<String> = sources(build::root())
         .into_iter()
         .filter_map(|path| {
@@ -117,7 +117,7 @@ fn source_files_stay_readable() {
 }
 
 #[test]
-fn every_source_file_says_what_it_is() {
+fn every_source_file_has_a_head_comment() {
     for path in sources(build::root()) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("//!"), "{} does not open with //!", path.display());

@@ -102,7 +102,7 @@ async fn each_topic_has_a_timer_while_it_has_subscribers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patterns_are_no_subscribers_and_hear_ticks_all_the_same() {
+async fn patterns_start_no_timer_but_receive_its_events() {
     let (_site, server) = serve(CLOCKS);
     let (mut by_prefix, mut by_name) = (join(&server).await, join(&server).await);
     by_prefix.subscribe("quick/", json!({"match": "prefix"})).await;
@@ -185,7 +185,7 @@ async fn timers_follow_reloads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tick_that_fails_costs_itself_alone() {
+async fn a_failed_tick_keeps_the_timer_running() {
     let routes = "\
 faulty: { channel: 'faulty', handler: { callback: 'faulty' }, timer: 50ms }
 slow: { channel: 'slow/{name}', handler: { callback: 'slow' }, timer: 50ms }
@@ -241,7 +241,7 @@ many: { channel: 'many/{n}', handler: { callback: 'unhurried' }, timer: 500ms, l
 /// Pages of OroPlatform count on it, and its routing files have no `timer`. The 50 seconds that the
 /// plugin asks for are in the plugin's own tests.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ping_says_that_the_connection_lives() {
+async fn publishes_the_ping_of_the_sync_plugin() {
     let site = Site::new();
     let route = "oro_sync.ping: { channel: 'oro/ping', handler: { callback: 'oro_sync.ping' }";
     site.bundle("sync", &format!("{route}, timer: 50ms }}\n"), &[build::plugin("sync")]);

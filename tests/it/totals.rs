@@ -35,7 +35,7 @@ async fn hoarder(server: &Server, events: u64) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_fullest_outboxes_are_closed_first_at_the_total() {
+async fn closes_the_fullest_outboxes_first_at_the_total() {
     const TOTAL: u64 = 12 * MIB;
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { outbox: { total: 12 MiB } }\n");
@@ -66,7 +66,7 @@ async fn the_fullest_outboxes_are_closed_first_at_the_total() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_of_unread_outboxes_goes_back_to_the_operating_system() {
+async fn returns_memory_of_outboxes_to_the_operating_system() {
     let site = Site::open();
     let server = Server::configured(site.path(), "");
     let mut probe = Client::connect(server.addr, Codec::Json, "realm1").await;
@@ -107,7 +107,7 @@ async fn unfinished(server: &Server, bytes: usize) -> Http {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_longest_incomplete_messages_are_ended_at_the_total() {
+async fn ends_the_longest_incomplete_messages_at_the_total() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { incomplete: 4 MiB }\n");
     let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
@@ -131,7 +131,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, WampError>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_grows_too_large_reaches_no_receiver_and_its_publisher_is_told() {
+async fn refuses_an_event_that_grows_too_large() {
     let site = Site::open();
     let server = Server::configured(site.path(), "");
     let mut readers = Vec::new();
@@ -172,7 +172,7 @@ async fn an_event_for_receivers_of_its_own_codec_does_not_grow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_is_answered_413_for_an_event_that_is_too_large() {
+async fn answers_413_for_an_event_that_is_too_large() {
     let site = Site::open();
     let config = "limits: { event: 1 KiB }\n\
                   api: { tokens: [{ name: shop, token: '0123456789abcdef0123456789abcdef' }] }\n";

@@ -23,7 +23,7 @@ async fn subscribed(server: &Server, topic: &str) -> Client {
 }
 
 #[tokio::test]
-async fn every_form_of_publish_reaches_whom_it_names() {
+async fn every_form_of_publish_reaches_its_receivers() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut clients = Vec::new();
@@ -71,7 +71,7 @@ async fn every_form_of_publish_reaches_whom_it_names() {
 }
 
 #[tokio::test]
-async fn autobahns_own_forms_of_publish() {
+async fn accepts_autobahns_forms_of_publish() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut here = subscribed(&server, TOPIC).await;
@@ -97,7 +97,7 @@ async fn autobahns_own_forms_of_publish() {
 }
 
 #[tokio::test]
-async fn curies_are_concatenations() {
+async fn expands_curies_by_concatenation() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut client = Client::connect(server.addr).await;
@@ -146,7 +146,7 @@ test.chat:
 ";
 
 #[tokio::test]
-async fn a_refusal_disturbs_nothing() {
+async fn a_refusal_keeps_the_session() {
     let site = Site::open();
     let plugins = [build::plugin("secured"), build::plugin("chat")];
     site.bundle("guarded", GUARDED, &plugins);
@@ -225,7 +225,7 @@ async fn subscribing_twice_is_subscribing_once() {
 }
 
 #[tokio::test]
-async fn pages_come_back_after_a_restart() {
+async fn pages_reconnect_after_a_restart() {
     for signal in ["TERM", "INT", "KILL"] {
         let site = Site::open();
         let mut server = Server::start(site.path());
@@ -250,7 +250,7 @@ async fn pages_come_back_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_page_that_leaves_is_closed_in_order_and_gets_nothing_more() {
+async fn closes_a_leaving_page_and_sends_nothing_more() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut leaving = subscribed(&server, TOPIC).await;
@@ -271,7 +271,7 @@ async fn a_page_that_leaves_is_closed_in_order_and_gets_nothing_more() {
 
 /// What is there to be called is in `rpc`.
 #[tokio::test]
-async fn calls_of_what_is_not_there_are_answered_by_an_error() {
+async fn answers_unknown_procedures_with_an_error() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut client = Client::connect(server.addr).await;
@@ -292,7 +292,7 @@ async fn calls_of_what_is_not_there_are_answered_by_an_error() {
 }
 
 #[tokio::test]
-async fn only_the_subprotocol_opens_the_door() {
+async fn requires_the_subprotocol() {
     let site = Site::open();
     let server = Server::start(site.path());
     let check = async |protocols: &[&str], opens: bool| {

@@ -56,7 +56,7 @@ async fn a_session_from_hello_to_goodbye() {
 }
 
 #[tokio::test]
-async fn who_may_open_a_session() {
+async fn validates_realm_and_roles_of_hello() {
     let site = Site::open();
     let server = Server::configured(site.path(), "realms: [realm1, com.acme.shop]");
     let check = async |codec: Codec, realm: &str, details: Value, expect: Option<&str>| {
@@ -97,7 +97,7 @@ async fn who_may_open_a_session() {
 }
 
 #[tokio::test]
-async fn realms_do_not_hear_each_other() {
+async fn isolates_realms() {
     let site = Site::open();
     let server = Server::configured(site.path(), "realms: [one, two]");
     let mut here = Client::connect(server.addr, Codec::Json, "one").await;
@@ -153,7 +153,7 @@ async fn a_subscription_has_one_id_and_ends_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_uri_is_refused() {
+async fn rejects_invalid_uris() {
     let site = Site::open();
     let server = Server::configured(site.path(), "unrouted: broadcast");
     let invalid = "wamp.error.invalid_uri";
@@ -196,7 +196,7 @@ async fn what_is_no_uri_is_refused() {
 }
 
 #[tokio::test]
-async fn the_routers_own_topics_are_not_the_clients() {
+async fn refuses_topics_of_the_router() {
     let site = Site::open();
     let server = Server::configured(site.path(), "unrouted: broadcast");
     for codec in Codec::ALL {
@@ -291,7 +291,7 @@ test.members:
 }
 
 #[tokio::test]
-async fn procedures_that_are_not_there_are_refused() {
+async fn refuses_unknown_procedures() {
     let site = Site::open();
     let server = Server::start(site.path());
     for codec in Codec::ALL {

@@ -115,7 +115,7 @@ async fn refuses_values_that_no_codec_carries() {
 
 /// … and those that not every receiver's codec has.
 #[tokio::test(flavor = "multi_thread")]
-async fn refuses_publications_that_a_receiver_cannot_be_given() {
+async fn refuses_publications_that_a_receivers_codec_cannot_carry() {
     let (_site, server) = served("");
     let mut witnesses = witnesses(&server).await;
     let cases = || IMPOSSIBLE.iter().chain(FOREIGN);
@@ -275,7 +275,7 @@ async fn a_bad_result_fails_its_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn packed_payloads_are_delivered_to_nobody() {
+async fn rejects_packed_payloads() {
     let (_site, server) = served("");
     let mut witnesses = witnesses(&server).await;
     for codec in Codec::ALL {
@@ -296,7 +296,7 @@ async fn packed_payloads_are_delivered_to_nobody() {
 
 /// PHP writes `[]` for an empty dictionary, and a dictionary for a list with a hole.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_takes_lists_as_php_writes_them() {
+async fn the_api_accepts_lists_as_php_writes_them() {
     let (_site, server) = served("");
     let mut witness = Client::connect(server.addr, JSON, "realm1").await;
     witness.subscribe(TOPIC, json!({})).await;

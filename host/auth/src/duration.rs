@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_told_apart() {
+    fn distinguishes_units() {
         let check =
             |text: &str, expect: Option<AuthDuration>| assert_eq!(parse(text), expect, "{text}");
         check("100ms", Some(AuthDuration::millis(100)));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn parses_its_own_output() {
         for span in [
             AuthDuration::millis(0),
             AuthDuration::millis(1),

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_regular_files_are_read() {
+    fn reads_regular_files_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("file"), "text").unwrap();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_an_end() {
+    fn bounds_the_size_of_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "12345").unwrap();

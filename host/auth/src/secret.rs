@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_a_text_a_file_or_a_variable() {
+    fn reads_secrets_from_text_file_or_variable() {
         let check = |yaml: &str, expect: &Secret| {
             let secret: Secret = serde_saphyr::from_str(yaml).unwrap();
             assert_eq!(&secret, expect, "{yaml}");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_ends_where_its_text_does() {
+    fn trims_the_final_newline_of_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, "  hunter2 \r\n").unwrap();

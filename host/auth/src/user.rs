@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_hash_is_not_repeated() {
+    fn errors_do_not_repeat_values_that_are_no_hash() {
         let check = |json: &str| {
             let error = serde_json::from_str::<WrittenHash>(json).err().unwrap().to_string();
             assert!(!error.contains("4711"), "{error}");

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn no_more_run_than_may() {
+    async fn bounds_concurrent_verifications() {
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         static MOST: AtomicUsize = AtomicUsize::new(0);
         let verifiers = verifiers(2, 100);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_has_half_of_the_places() {
+    fn limits_one_address_to_half_of_the_places() {
         let verifiers = verifiers(1, 4);
         let take = |from: &str| verifiers.shares.take(from.parse().unwrap());
         let full = |from: &str| {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_share_is_given_back() {
+    async fn releases_the_place_of_an_address() {
         let verifiers = verifiers(1, 0);
         assert_eq!(verifiers.run(HERE, || 1).await, Ok(1));
         let failed: Result<(), _> = verifiers.run(HERE, || panic!("on purpose")).await;

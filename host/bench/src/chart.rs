@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_is_drawn_with_bars() {
+    fn draws_a_histogram_with_bars() {
         let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
         histogram.record_n(3_000, 30).unwrap();
         histogram.record_n(6_000, 60).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rare_is_seen() {
+    fn draws_at_least_a_sliver_for_rare_values() {
         assert_eq!(drawn(0.0), "");
         assert_eq!(drawn(1e-9), "▏");
         assert_eq!(drawn(1.0).chars().count(), 50);

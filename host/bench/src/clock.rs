@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_due_does_not_drift() {
+    fn due_times_do_not_drift() {
         let schedule = Schedule::new(1_000, 3.0);
         let due = [0, 1, 2, 3, 3_000_000].map(|number| schedule.due(number));
         assert_eq!(
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_course_ends_once() {
+    fn a_run_ends_once() {
         let course = Course::new(Clock::start());
         assert!(!course.measures(course.clock.now()), "nothing counts before it is set");
         course.set(10, u64::MAX);

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_says_whose_it_was() {
+    fn explains_a_run_without_answers() {
         let said = |asked, at_rate| Failure::Nothing { asked, at_rate }.to_string();
         assert!(said(7, true).starts_with("the server answered none of 7"));
         assert!(said(7, true).contains("--rate"));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_one_connections_own() {
+    fn a_silent_connection_does_not_end_the_run() {
         assert!(!Failure::Silent(30, "a connection was being opened").is_everyones());
         assert!(Failure::Session("no".to_owned()).is_everyones());
     }

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_may_not_send() {
+    fn rejects_frames_that_a_server_may_not_send() {
         for bytes in
             [&[0xc1, 0][..], &[0x81, 0x80], &[0x83, 0], &[0x81, 127, 1, 0, 0, 0, 0, 0, 0, 0]]
         {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_masked_and_whole() {
+    fn writes_masked_complete_frames() {
         for length in [0_usize, 3, 8, 125, 126, 1_001, 70_000] {
             let payload: Vec<u8> = (0..=255).cycle().take(length).collect();
             let mut out = b"before".to_vec();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_of_a_close() {
+    fn reads_the_reason_of_a_close() {
         assert_eq!(close_reason(b"\x03\xf0slow"), "1008 slow");
         assert_eq!(close_reason(b"\x03\xe8"), "1000");
         assert_eq!(close_reason(b""), "without a reason");

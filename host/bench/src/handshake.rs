@@ -97,13 +97,13 @@ mod tests {
         sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     #[test]
-    fn what_comes_behind_the_head_is_left() {
+    fn leaves_bytes_after_the_head() {
         assert_eq!(request().answered(&OPEN.as_bytes()[..40]), Ok(None));
         assert_eq!(request().answered(format!("{OPEN}[0]").as_bytes()), Ok(Some(OPEN.len())));
     }
 
     #[test]
-    fn a_refusal_is_told_in_the_servers_words() {
+    fn reports_a_refusal_with_the_servers_text() {
         for (response, said) in [
             ("HTTP/1.1 400 Bad Request\r\n\r\nspeak wamp\n", "400 Bad Request: speak wamp"),
             ("HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_has_to_choose_what_was_asked_for() {
+    fn the_server_must_select_the_requested_subprotocol() {
         let answer = |subprotocol, chosen: &str| {
             let response = OPEN.replace("\r\n\r\n", &format!("\r\n{chosen}\r\n"));
             Request { subprotocol, ..request() }.answered(response.as_bytes()).map(|_| ())
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_what_it_wants() {
+    fn a_request_names_path_host_and_subprotocol() {
         let request = Request::new("h:1", "/p", Dialect::Wamp1);
         let text = String::from_utf8(request.bytes).unwrap();
         assert!(text.starts_with("GET /p HTTP/1.1\r\nHost: h:1\r\n"), "{text}");

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_what_the_process_alone_holds() {
+    fn memory_excludes_mapped_files() {
         let status = "Name:\tx\nVmRSS:\t    900 kB\nRssAnon:\t     500 kB\nRssFile:\t 380 kB\n\
                       RssShmem:\t      20 kB\n";
         assert_eq!(memory(status), Some(520 * 1024));
@@ -110,7 +110,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_is_seen() {
+    fn measures_this_process() {
         let usage = usage(&[std::process::id()]).unwrap();
         assert!(usage.memory > 0);
         assert_eq!(threads(&[thread_id().unwrap()]).len(), 1);

@@ -118,7 +118,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_written_is_read() {
+    fn reads_its_own_output() {
         let mut text = [b'.'; 34];
         STAMP.write(&mut text);
         assert_eq!(&text, b"m12340123456789abfffffabcdef......");

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn subscribers_share_a_subscription_and_the_last_takes_it_along() {
+    fn the_last_subscriber_removes_a_shared_subscription() {
         let mut table = Subscriptions::default();
         let (one, two) = (session(1), session(2));
         let first = table.add(&one, "a", MatchPolicy::Exact).unwrap();

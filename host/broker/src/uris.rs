@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn which_patterns_a_uri_meets() {
+    fn matches_patterns_against_a_uri() {
         check(&[("a.b", Exact), ("a.c", Exact)], "a.b", &["a.b"]);
         check(&[("a", Exact)], "a.b", &[]);
         // A prefix is one of text, not of components.
@@ -367,7 +367,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_tables_find_what_one_by_one_comparison_finds(
+        fn tables_agree_with_linear_search(
             patterns in proptest::collection::btree_set(("[ab.]{0,5}", 0..3_usize), 0..20),
             uri in "[ab](\\.[ab]){0,3}",
         ) {

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_url() {
+    fn accepts_websocket_urls_only() {
         let check = |text: &str, expect: bool| {
             assert_eq!(Target::parse_url(text).is_ok(), expect, "{text}");
         };
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn where_to_connect_to() {
+    fn resolves_host_and_port_of_a_url() {
         let check = |url: &str, host: &str, port: u16| {
             assert_eq!(target(url).address(), (host.to_owned(), port), "{url}");
         };
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_sent_and_not_shown() {
+    fn sends_secrets_and_does_not_show_them() {
         for url in ["ws://user:pw@h:1/ws?x=y", "ws://h:1/ws"] {
             let target = target(url);
             let request = target.request().unwrap();

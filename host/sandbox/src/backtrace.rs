@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lose_their_digest_and_are_bounded() {
+    fn strips_digests_from_names_and_bounds_their_length() {
         assert_eq!(
             readable("_ZN13guest_hostile7recurse17h0123456789abcdefE"),
             "guest_hostile::recurse"

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_told_apart_by_their_bytes() {
+    fn classifies_files_by_their_bytes() {
         check(&[COMPONENT], "sound");
         check(&[COMPONENT, &[0, 2, 7, 7], &[1, 0]], "sound");
         check(&[b""], "incomplete, 0 bytes of at least 8");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_the_contract() {
+    fn accepts_compatible_contract_versions_only() {
         let check = |version, expected| assert_eq!(compatible(version), expected, "{version}");
         check("0.1.0", true);
         check("0.1.7", true);

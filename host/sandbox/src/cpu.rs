@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_one_worker_to_others() {
+    fn leaves_one_worker_for_other_tasks() {
         for (workers, expected) in [(1, 1), (2, 1), (4, 3)] {
             let turns = Turns::new(workers);
             assert_eq!(turns.0.available_permits(), expected, "{workers} workers");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_has_used_its_time_waits_until_it_has_some_again() {
+    fn delays_a_plugin_that_has_used_its_cpu_budget() {
         let start = Instant::now();
         let budget = Budget::new(50, start);
         assert_eq!(budget.debt(start), None);

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slow_calls_run_one_after_another() {
+    async fn runs_slow_calls_one_after_another() {
         let turns = Turns::new(2);
         let (first, second) = (Meter::serving(&turns), Meter::serving(&turns));
         let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_call_that_waits_for_something_lets_others_run() {
+    async fn a_waiting_slow_call_lets_others_run() {
         let turns = Turns::new(2);
         let (first, second) = (Meter::serving(&turns), Meter::serving(&turns));
         let (polls, others) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_its_place_and_its_message() {
+    fn reads_location_and_message_of_a_panic() {
         let panic = "\nthread '<unnamed>' panicked at src/lib.rs:5:9:\na bid\nof 666\nnote: run with \
                      `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
         let line = Some("panicked at src/lib.rs:5:9: a bid / of 666");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn other_last_words_are_quoted_from_the_end() {
+    fn quotes_the_end_of_other_output() {
         check("", "", None);
         check(" \n\n", "", None);
         check(

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn manifests_are_checked() {
+    fn rejects_invalid_manifests() {
         check("chat", &["chat"], Ok(()));
         check("chat", &["a", "b", "été"], Ok(()));
         check("", &["a"], Err("the name of the plugin is empty"));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_are_of_a_length_that_makes_sense() {
+    fn rejects_timers_out_of_range() {
         let check = |milliseconds, expected: Option<Duration>| {
             assert_eq!(interval("a", milliseconds).ok(), expected, "{milliseconds}");
         };

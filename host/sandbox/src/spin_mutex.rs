@@ -108,7 +108,7 @@ mod tests {
     use std::task::Poll;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn nobody_shares_it_and_nobody_is_forgotten() {
+    async fn excludes_other_holders_and_wakes_every_waiter() {
         let slot = Arc::new(SpinMutex::new(0_u64));
         let tasks: Vec<_> = (0..50)
             .map(|task| {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_gives_up_in_its_turn_passes_the_chance_on() {
+    async fn a_dropped_waiter_whose_turn_it_is_wakes_the_next() {
         async fn poll(waiting: &mut (impl Future + Unpin)) -> bool {
             let mut waiting = std::pin::Pin::new(waiting);
             poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_ready())).await
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_gives_up_passes_the_chance_on() {
+    async fn a_dropped_waiter_that_was_woken_wakes_the_next() {
         let slot = SpinMutex::new(());
         let held = slot.take().await;
         let mut first = Box::pin(slot.take());

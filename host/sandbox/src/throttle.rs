@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    fn passes_a_burst_and_then_limits_the_rate() {
         check(
             (10, 20),
             &[(0, 30, 20, Some(10)), (1000, 30, 10, Some(20)), (9000, 30, 20, Some(10))],
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn suppressed_lines_are_reported_once_a_second() {
+    fn reports_suppressed_lines_once_a_second() {
         check(
             (1, 1),
             &[(0, 5, 1, Some(4)), (10, 5, 0, None), (999, 5, 0, None), (1000, 1, 1, Some(10))],
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_nothing_is_silence() {
+    fn a_rate_of_zero_suppresses_everything() {
         check((0, 0), &[(0, 3, 0, Some(3)), (5000, 1, 0, Some(1))]);
     }
 }

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_of_whatever_is_written() {
+    fn extracts_the_host_of_an_origin() {
         let cases = [
             ("example.com", Some("example.com")),
             ("https://Example.com:8443/some/path", Some("example.com")),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_pages_may_connect() {
+    fn accepts_configured_and_local_origins_only() {
         let written = ["https://shop.example.com", "*.example.org"].map(str::to_owned);
         let origins = Origins::new(&written).unwrap();
         let cases = [

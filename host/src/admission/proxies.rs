@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_word_counts() {
+    fn believes_forwarded_addresses_of_trusted_proxies_only() {
         check("127.0.0.1", &[], "127.0.0.1");
         check("127.0.0.1", &["192.0.2.1"], "192.0.2.1");
         check("::ffff:127.0.0.1", &["192.0.2.1"], "192.0.2.1");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network() {
+    fn rejects_invalid_networks() {
         assert_eq!(Networks::new(&["10.0.0.0/33".to_owned()]), Err("10.0.0.0/33".to_owned()));
         assert!(networks(&["192.0.2.0/24"]).contain("192.0.2.7".parse().unwrap()));
         assert!(!networks(&["192.0.2.0/24"]).contain("192.0.3.7".parse().unwrap()));

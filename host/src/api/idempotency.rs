@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_remembered_for_ten_minutes() {
+    fn remembers_a_request_for_ten_minutes() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         first(&repeats, 1, start);
         assert!(is_known(&repeats, 1, start + REMEMBERED.mul_f64(0.99)));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_may_be_tried_again() {
+    fn a_failed_request_may_be_retried() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         let number = first(&repeats, 1, start);
         repeats.settle(&key(1), number, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_for_its_own_request_alone() {
+    fn answers_belong_to_one_request() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         let slow = first(&repeats, 1, start);
         // It is forgotten before it is answered, and its key is used anew.
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_takes_nobodys_place() {
+    fn failed_requests_evict_no_remembered_answer() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         first(&repeats, 0, start);
         for number in 1..=MAX_ENTRIES * 2 {

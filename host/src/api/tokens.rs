@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_known_by_its_whole_text() {
+    fn compares_tokens_in_full() {
         let tokens = fetch(&[("a", A), ("b", B)]).unwrap();
         let check = |header: Option<&str>, expect: Option<&str>| {
             let value = header.map(|it| HeaderValue::from_str(it).unwrap());
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_for_one_token_are_refused() {
+    fn rejects_two_names_for_one_token() {
         let error = fetch(&[("a", A), ("b", A)]).err().unwrap().to_string();
         assert!(error.starts_with("j.yml:1:1: error: the token `b` is the same as `a`"), "{error}");
         assert!(!error.contains(A), "{error}");

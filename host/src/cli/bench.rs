@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_told_on() {
+    fn passes_options_on() {
         let plan = plan(
             "fan-out ws://h/p --serializer cbor --rate 2.5 --seconds 0.5 --pid 1 --pid 2 \
              --source 127.0.0.1 --source ::1",
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
+    fn rejects_invalid_options_by_name() {
         for (line, said) in [
             ("fan-out http://h", "ws://127.0.0.1:8080/"),
             ("fan-out ws://h --seconds five", "number of seconds"),

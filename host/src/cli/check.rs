@@ -83,7 +83,7 @@ mod tests {
     const GOOD: &str = "a:\n    channel: a\n    handler: b\n";
 
     #[test]
-    fn the_last_line_sums_up() {
+    fn the_last_line_is_a_summary() {
         check("", &[], "SITE: 0 routes, 0 handlers, 0 plugins: ok\n");
         let alone = "SITE: 1 route, 1 handler (plugins were not looked at): ok\n";
         check(GOOD, &["--routing-only"], alone);

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_a_number() {
+    fn user_ids_are_numbers() {
         assert_eq!(user_id("7"), Ok(7));
         for wrong in ["admin", " 7", "7 ", "", "+7", "-7", "7.0", "99999999999999999999"] {
             assert!(user_id(wrong).is_err(), "{wrong:?}");

@@ -129,7 +129,7 @@ any:
     }
 
     #[test]
-    fn says_that_a_topic_is_no_uri() {
+    fn reports_a_topic_that_is_no_uri() {
         check(
             "user/a b",
             "`user/a b` takes the route `any`
@@ -146,7 +146,7 @@ not:
     }
 
     #[test]
-    fn it_says_which_route_and_why_not_the_others() {
+    fn names_the_matching_route_and_why_others_do_not_match() {
         check(
             "user/7",
             "`user/7` takes the route `user`

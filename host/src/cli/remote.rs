@@ -369,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_server_is_meant() {
+    fn selects_the_server_url() {
         let check = |variables: &[(&str, &str)], expect: Result<&str, &str>| {
             let variable = |name| {
                 let found = variables.iter().find(|(other, _)| *other == name);
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn which_proof_is_meant() {
+    fn selects_the_credential() {
         let check = |flags: [Option<&str>; 2],
                      variables: [Option<&str>; 2],
                      expect: [Option<&str>; 2],
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_is_json_is_json() {
+    fn parses_json_arguments() {
         let check = |args: &[&str], text: bool, expect: &str| {
             let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
             let Ok(payload) = payload(&args, "", text) else { panic!("{args:?}") };
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_an_error_with_its_place() {
+    fn reports_the_place_of_broken_json() {
         let check = |args: &[&str], expect: &str| {
             let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
             let Err(CommandError::Usage(message)) = payload(&args, "", false) else {
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_are_read_where_they_count() {
+    fn reads_certificate_authorities_for_tls_only() {
         let none = || None::<PathBuf>;
         assert!(matches!(authorities(none(), None, true), Ok(None)));
         assert!(matches!(authorities(none(), Some("/no/such".to_owned()), false), Ok(None)));
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn keyword_arguments_are_an_object() {
+    fn keyword_arguments_must_be_an_object() {
         assert!(payload(&[], r#"{"a":1}"#, false).is_ok());
         for wrong in ["[1]", "x", "{\"a\":1} 2"] {
             assert!(matches!(payload(&[], wrong, false), Err(CommandError::Usage(_))), "{wrong}");

@@ -163,7 +163,7 @@ long.name:
     }
 
     #[test]
-    fn routes_are_a_table() {
+    fn prints_routes_as_a_table() {
         let table = "\
 NAME       CHANNEL  HANDLER  PLUGIN  ALLOW                                     FILE
 a          a/{id}   h        -       subscribe: member|staff; publish: nobody  \
@@ -176,7 +176,7 @@ SITE/websocket_routing.yml:6
     }
 
     #[test]
-    fn programs_get_json() {
+    fn prints_routes_as_json() {
         let rows: Value = serde_json::from_str(&said(&["--json"])).unwrap();
         let Value::Array(rows) = rows else { panic!("{rows}") };
         assert_eq!(rows[0]["args"], json!({ "n": 1 }));

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_at_what_is_no_json() {
+    fn stops_at_invalid_json() {
         let found = read(b"1\n{\"a\": }\n2", false);
         assert_eq!((found.len(), found[0].as_deref()), (2, Ok("1")));
         let error = found[1].as_ref().unwrap_err();

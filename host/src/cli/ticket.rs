@@ -147,7 +147,7 @@ users:
     }
 
     #[test]
-    fn a_ticket_is_good() {
+    fn makes_valid_tickets() {
         let secret = AppSecret::new("kernel-secret".to_owned().into()).unwrap();
         for (flags, username) in [(&[][..], None), (&["--user", "admin"], Some("admin"))] {
             let text = ticket(SETTINGS, flags).unwrap();
@@ -160,7 +160,7 @@ users:
     }
 
     #[test]
-    fn for_whom_there_is_none() {
+    fn makes_no_ticket_for_disabled_or_unknown_users() {
         for user in ["former", "locked", "nobody"] {
             assert_eq!(ticket(SETTINGS, &["--user", user]), None, "{user}");
         }

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_taken_in() {
+    fn reads_every_key() {
         let text = format!(
             "
 realms: [realm1, shop]
@@ -201,7 +201,7 @@ api:
     }
 
     #[test]
-    fn mistakes_are_shown_with_their_place_and_without_the_secret() {
+    fn errors_show_their_place_and_no_secret() {
         refused(
             "api: { tokens: [{ name: a, token: 0123456 }] }",
             "j.yml:1:35: error: `api.tokens.token`",
@@ -234,7 +234,7 @@ api:
     }
 
     #[test]
-    fn a_token_is_fetched_from_its_place() {
+    fn loads_a_token_from_its_source() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         std::fs::write(&path, format!("{LONG}\r\n")).unwrap();

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_told_apart() {
+    fn distinguishes_units() {
         let check = |text: &str, expect: Option<usize>| assert_eq!(parse(text), expect, "{text}");
         check("1", Some(1));
         check("1 MiB", Some(1 << 20));

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_told_apart() {
+    fn distinguishes_units() {
         let check = |text: &str, expect: Option<u64>| {
             let expect = expect.map(|millis| ConfigDuration(Duration::from_millis(millis)));
             assert_eq!(parse(text), expect, "{text}");

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_as_the_application_reads_them() {
+    fn reads_addresses_as_the_application_does() {
         let check = |text: &str, expect: Option<(&str, &str, u16, &str)>| {
             let dsn = Dsn::read(text);
             let read =
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_not_repeated() {
+    fn errors_do_not_repeat_the_address() {
         let check = |variable: &str, help: &str| {
             for text in ["tcp://user:hunter2@h:x", "//user:hunter2@0.0.0.0:80", "hunter2:8080"] {
                 let error = Dsn::parse(variable, text).unwrap_err().to_string();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn where_to_listen() {
+    fn reads_the_address_to_listen_on() {
         let listen = |text: &str| {
             let address = Dsn::parse(SERVER, text).unwrap().listen(SERVER);
             address.map(|it| it.to_string()).map_err(|error| error.to_string())
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_backend_connects() {
+    fn reads_the_address_of_the_backend() {
         let url = |text: &str| Dsn::parse(BACKEND, text).unwrap().url(BACKEND).ok();
         assert_eq!(url("tcp://127.0.0.1:8080").as_deref(), Some("ws://127.0.0.1:8080/"));
         assert_eq!(url("ssl://a.example:443/ws").as_deref(), Some("wss://a.example:443/ws"));

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_wins() {
+    fn set_overrides_the_file() {
         let config = configured(
             "limits: { message: 5 MiB, outbox: { messages: 3 } }\nrealms: [a]",
             &[
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_auth_is_put_together() {
+    fn set_merges_into_auth() {
         let file = "auth: { tickets: { secret: { env: A } }, users: { file: users.yml } }";
         let set =
             ["auth.tickets.secret=12#34: x", "auth.tickets.ttl=60s", "auth.tickets.once=true"];
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_beside_a_list_stays_what_it_is() {
+    fn keeps_the_text_of_a_secret_beside_a_list() {
         for secret in ["p@ss #1", "12e3", "\"q\"", " lead", "~", "[a]", "yes"] {
             let set = |key: &str| format!("auth.{key}={secret}");
             let auth = configured(
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_what_was_set_and_not_its_text() {
+    fn errors_name_the_key_and_not_the_value() {
         let check = |set: &str, expect: &str| {
             let error = configured("", &[set]).unwrap_err();
             assert!(error.starts_with(expect), "{error}\ndoes not begin with\n{expect}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_how_it_is_written() {
+    fn errors_of_lists_show_their_syntax() {
         let error = configured("", &["entrance.origins=shop.example.com"]).unwrap_err();
         let expect = "--set entrance.origins: error: `entrance.origins` takes a list, not text\n  = \
                       help: write `[shop.example.com]`";
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_adds_to_what_is_there() {
+    fn a_map_merges_into_the_file() {
         let config = configured(
             "limits: { connections: 7 }\nwatch: { poll: 2s }",
             &["limits={ message: 2 MiB, outbox: { messages: 3 } }", "watch.settle=1s"],
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_are_misspelt_are_told_of() {
+    fn reports_misspelt_variables() {
         let names = [
             "JACKFIELD_LIMITS__MESSAGE",
             "JACKFIELD__LIMITS__MESSAGE",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_variables() {
+    fn reads_keys_from_variable_names() {
         let variables = [
             ("JACKFIELD__LIMITS__OUTBOX__BYTES", "1"),
             ("JACKFIELD_TOKEN", "hunter2"),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting() {
+    fn rejects_malformed_overrides() {
         for wrong in ["limits", "=1", "a..b=1", ".a=1"] {
             assert!(wrong.parse::<Override>().is_err(), "{wrong}");
         }

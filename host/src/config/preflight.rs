@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serve_would_refuse_is_told() {
+    fn reports_settings_that_serve_refuses() {
         let sql = "users: { sql: { url: 'postgres://u:p@h/d' } }";
         refused(
             "auth: { tickets: { secret: x } }",
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_are_elsewhere_are_named_by_their_key() {
+    fn names_missing_secrets_by_their_key() {
         let (problems, absent) = preflight(
             "auth:
   tickets:

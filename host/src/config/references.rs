@@ -72,7 +72,7 @@ mod tests {
     use crate::config::Settings;
 
     #[test]
-    fn tells_references_to_variables_once() {
+    fn reports_references_to_variables_once() {
         let check = |file: &str, expect: &str, help: &str| {
             let error = Settings::judged(file, &[]).expect_err(file);
             assert!(error.starts_with(expect), "{file}\n{error}\n{expect}");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_texts_alone_that_only_look_alike() {
+    fn ignores_texts_that_only_resemble_references() {
         let users = "users: { file: users.yml }";
         let text = |secret: &str| format!("auth: {{ tickets: {{ secret: '{secret}' }}, {users} }}");
         for secret in ["pa$word", "$2y$13$abc", "100%", "a%env"] {

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wins() {
+    fn sources_override_each_other_in_order() {
         let dsn = ("ORO_WEBSOCKET_SERVER_DSN", "//0.0.0.0:1");
         let ours = ("JACKFIELD__LISTEN", "127.0.0.1:3");
         let listen = |file: &str, variables: &[_], set: &[_]| {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_with_proofs_may_neither_publish_nor_register() {
+    fn authenticated_clients_may_not_publish_or_register_by_default() {
         let check = |file: &str, publish: Option<&str>, register: Option<&str>| {
             let allow = config(file, &[], &[]).unwrap().allow;
             let roles = |action| allow.roles(action).map(|roles| roles.join(" "));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dsn_that_is_none_is_told_of() {
+    fn reports_an_invalid_dsn() {
         for variable in [oro::SERVER, oro::FRONTEND, oro::BACKEND] {
             let error = config("", &[(variable, "//*:port")], &[]).unwrap_err();
             assert!(error.starts_with(&format!("{variable}: error: ")), "{error}");

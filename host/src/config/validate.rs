@@ -120,7 +120,7 @@ mod tests {
     use crate::config::Settings;
 
     #[test]
-    fn settings_that_would_do_nothing_are_mistakes() {
+    fn rejects_settings_without_effect() {
         let check = |text: &str, expect: &str| {
             let error = Settings::judged(text, &[]).expect_err(text);
             assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");

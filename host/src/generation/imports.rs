@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_made_plain() {
+    fn normalizes_paths() {
         let check = |path: &str, expect: &str| assert_eq!(normalized(path), expect, "{path}");
         check("a/b.yml", "a/b.yml");
         check("a/./b.yml", "a/b.yml");

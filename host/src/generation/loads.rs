@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_of_compilers_ever_more_rarely() {
+    fn logs_running_compilers_with_backoff() {
         let (mut progress, since) = (Progress::default(), Instant::now());
         let compiling = [Compiling { file: "a.wasm".to_owned(), since }];
         let mut at = |seconds, expect: &[&str]| {

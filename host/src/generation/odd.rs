@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_channels_that_no_uri_fits() {
+    fn warns_of_channels_that_no_uri_matches() {
         let check = |channel: &str, why: &str| {
             let told = told(channel);
             assert_eq!(told.len(), 1, "{channel} {told:?}");
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn tells_channels_of_the_router() {
+    fn warns_of_reserved_channels() {
         assert!(told("wamp.x")[0].contains("are the router's own"));
         assert!(told("wamp.{x}")[0].contains("are the router's own"));
     }
 
     #[test]
-    fn says_nothing_of_channels_that_all_can_name() {
+    fn accepts_channels_that_every_client_can_name() {
         for channel in ["oro/ping", "com.acme.{x}", "a/{x}/{y}", "wampum.{x}", "{x}", "日本/{x}"]
         {
             assert_eq!(told(channel), [""; 0], "{channel}");

@@ -126,7 +126,7 @@ async fn a_topic_finds_its_handler() {
 }
 
 #[tokio::test]
-async fn an_unchanged_plugin_keeps_its_instances() {
+async fn keeps_instances_of_an_unchanged_plugin() {
     let bench = Bench::new();
     bench.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
     bench.put("a/p.wasm", version(1));
@@ -162,7 +162,7 @@ async fn an_unchanged_plugin_keeps_its_instances() {
 }
 
 #[tokio::test]
-async fn the_most_demanding_route_decides_how_many_lanes_there_are() {
+async fn takes_the_largest_lane_count_of_all_routes() {
     let bench = Bench::new();
     let routes = [route("a", "a/{x}", "    lanes: 2\n"), route("b", "b", "    lanes: 3\n")];
     bench.put("websocket_routing.yml", routes.concat());
@@ -177,7 +177,7 @@ async fn the_most_demanding_route_decides_how_many_lanes_there_are() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_no_route_names_waits() {
+async fn a_plugin_without_routes_is_not_started() {
     let bench = Bench::new();
     bench.put("p.wasm", version(1));
     let generation = bench.prepare(None).await.unwrap();
@@ -188,7 +188,7 @@ async fn a_plugin_that_no_route_names_waits() {
 }
 
 #[tokio::test]
-async fn a_callback_that_nobody_offers_is_shown_at_its_place() {
+async fn reports_an_unknown_callback_at_its_place() {
     let bench = Bench::new();
     bench.put(
         "websocket_routing.yml",
@@ -204,7 +204,7 @@ async fn a_callback_that_nobody_offers_is_shown_at_its_place() {
 }
 
 #[tokio::test]
-async fn all_problems_of_all_files_are_told_together() {
+async fn reports_all_problems_of_all_files() {
     let bench = Bench::new();
     bench.put("a/websocket_routing.yml", "a:\n    channel: a\n    handler: nobody\n");
     bench.put("a/garbage.wasm", "garbage");
@@ -224,7 +224,7 @@ async fn all_problems_of_all_files_are_told_together() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_broke_is_told_once_and_not_for_each_of_its_routes() {
+async fn reports_a_broken_plugin_once_for_all_its_routes() {
     let bench = Bench::new();
     bench.put("websocket_routing.yml", [route("a", "a", ""), route("b", "b", "")].concat());
     bench.put("p.wasm", version(1));
@@ -236,7 +236,7 @@ async fn a_plugin_that_broke_is_told_once_and_not_for_each_of_its_routes() {
 }
 
 #[tokio::test]
-async fn a_route_that_its_plugin_refuses_is_shown_at_its_place() {
+async fn reports_a_route_that_its_plugin_refuses_at_its_place() {
     let bench = Bench::new();
     let text = "a:\n    channel: a\n    handler: { callback: refuse_configure, args: [1] }\n";
     bench.put("websocket_routing.yml", text);
@@ -250,7 +250,7 @@ async fn a_route_that_its_plugin_refuses_is_shown_at_its_place() {
 }
 
 #[tokio::test]
-async fn mistakes_in_routing_files_are_shown_beside_those_of_plugins() {
+async fn reports_errors_of_routing_files_and_plugins_together() {
     let bench = Bench::new();
     bench.put("websocket_routing.yml", "a:\n    chanel: a\n    handler: versioned\n");
     bench.put("x.wasm", "garbage");
@@ -260,7 +260,7 @@ async fn mistakes_in_routing_files_are_shown_beside_those_of_plugins() {
 }
 
 #[tokio::test]
-async fn a_timer_that_nobody_hears_is_a_warning() {
+async fn warns_of_a_timer_without_a_hook() {
     let bench = Bench::new();
     bench.put("websocket_routing.yml", route("a", "a", "    timer: 5s\n"));
     bench.put("p.wasm", version(1));
@@ -273,7 +273,7 @@ async fn a_timer_that_nobody_hears_is_a_warning() {
 }
 
 #[tokio::test]
-async fn a_timer_is_the_routes_or_else_the_handlers() {
+async fn a_routes_timer_overrides_the_handlers() {
     let bench = Bench::new();
     bench.put("p.wasm", guest("methods"));
     // The handler `clock` asks for 100 ms, `unhurried` for nothing, and `mute` has no hook.
@@ -311,7 +311,7 @@ g: { channel: g, handler: unhurried, timer: { from: start } }
 }
 
 #[tokio::test]
-async fn the_operator_decides_by_the_name_of_a_plugin() {
+async fn applies_settings_by_plugin_name() {
     let mut bench = Bench::new();
     bench.put("p.wasm", guest("hostile"));
     let mut policy = bench.plugins().default.clone();
@@ -328,7 +328,7 @@ async fn the_operator_decides_by_the_name_of_a_plugin() {
 }
 
 #[tokio::test]
-async fn routing_files_can_be_judged_alone() {
+async fn checks_routing_files_without_plugins() {
     let bench = Bench::new();
     bench.put("websocket_routing.yml", route("a", "a", ""));
     bench.put("x.wasm", "garbage");

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn proofs_in_a_query() {
+    fn reads_credentials_from_the_query() {
         let ticket = |text: &str| Credential::Ticket(text.to_owned());
         let token = |text: &str| Credential::Token(text.to_owned());
         check("/", &[]);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_proxies_say_stays_whatever_stands_before_it() {
+    fn keeps_forwarded_addresses_behind_invalid_ones() {
         let fields: [(&str, &[u8]); 4] = [
             ("x-forwarded-for", b"\xff, 192.0.2.1"),
             ("X-Forwarded-For", b",10.0.0.1"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_either_form() {
+    fn reads_the_path_of_both_request_forms() {
         let cases = [
             ("/", "/"),
             ("/ws?ticket=x", "/ws"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_not_printed() {
+    fn debug_output_hides_credentials() {
         assert_eq!(format!("{:?}", Credential::Ticket("secret".into())), "a ticket");
     }
 }

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_on_is_told_of_ever_more_rarely() {
+    fn logs_a_repeated_event_with_exponential_backoff() {
         let (recurring, start) = (Backoff::default(), Instant::now());
         let mut told = Vec::new();
         // Every 100 ms for ten minutes.
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn other_things_and_later_times_are_news() {
+    fn other_keys_and_later_events_start_anew() {
         let (recurring, start) = (Backoff::default(), Instant::now());
         let check = |what: &str, seconds: u64, expect: Option<u64>| {
             let now = start + Duration::from_secs(seconds);

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_text_begins_with_its_time_and_has_no_control_character() {
+    fn text_lines_begin_with_a_timestamp_and_hold_no_control_character() {
         let text = written(Format::Text { colors: false }, hostile_events);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_values_and_prints_no_control_character() {
+    fn json_keeps_values_and_escapes_control_characters() {
         let text = written(Format::Json, || {
             hostile_events();
             let realms = crate::log::list(["realm1", HOSTILE]);
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_written_as_ever() {
+    fn writes_values_unchanged() {
         let text = written(Format::Text { colors: false }, || {
             tracing::info!(plugin = "chat", count = 2, address = %"::1", "ready");
         });
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_a_line_like_others() {
+    fn formats_a_notice_like_other_lines() {
         let text = Format::Text { colors: true }.notice("2 log lines were lost\n");
         assert!(text.ends_with("  WARN jackfield::log: 2 log lines were lost\\n\n"), "{text}");
         let json: Value = serde_json::from_str(&Format::Json.notice("x")).unwrap();

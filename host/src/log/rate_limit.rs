@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_leaves_a_line_a_second_and_a_summary() {
+    fn reduces_a_flood_to_a_line_a_second_and_a_summary() {
         let (limit, start, [a, b]) = (RateLimit::default(), Instant::now(), kinds());
         let pass = |kind: &Identifier, at: Instant, text: &str| {
             limit.pass((kind.clone(), 0), at, || text.to_owned())
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_plugin_hides_no_other() {
+    fn a_flood_of_one_plugin_hides_no_other_plugin() {
         let (limit, now, [a, _]) = (RateLimit::default(), Instant::now(), kinds());
         let pass = |plugin: u64| limit.pass((a.clone(), plugin), now, String::new);
         assert_eq!((0..100).filter(|_| pass(1)).count(), BURST as usize);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_limited_by_their_place_in_the_code() {
+    fn limits_events_by_their_callsite() {
         #[derive(Clone, Default)]
         struct Count(Arc<Mutex<usize>>);
         impl<S: Subscriber> Layer<S> for Count {

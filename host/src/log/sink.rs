@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_of_lost_lines_when_it_can_write_again() {
+    fn reports_lost_lines_once_it_can_write_again() {
         // Two lines fail, and the notice of the first once.
         let device = Device::answering([full(), full(), full()]);
         let lost = "WARN jackfield::log: 2 log lines were lost: the log could not be written: ";
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_a_line_that_was_cut() {
+    fn terminates_a_line_that_was_cut() {
         let device = Device::answering([Ok(3), full()]);
         let text = log(&device, &["abcdef\n", "b\n"]);
         assert!(text.starts_with("abc|WARN jackfield::log: 1 log lines were lost: "), "{text}");
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn loses_and_counts_what_finds_the_queue_full() {
+    fn drops_and_counts_lines_when_the_queue_is_full() {
         let (release, held) = sync_channel::<()>(0);
         let device = Device::default();
         let sink = Sink::start(Held(Some(held), device.clone()), PLAIN, Arc::default());

@@ -66,7 +66,7 @@ fn change(directory: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn every_change_makes_a_generation() {
+async fn every_change_produces_a_generation() {
     let site = tempfile::tempdir().unwrap();
     let mut bench = Bench::start(site.path()).await;
     change(site.path(), "1");
@@ -86,7 +86,7 @@ async fn a_reload_can_be_forced() {
 }
 
 #[tokio::test]
-async fn invariant_8_a_mistake_leaves_the_running_generation_and_is_shown() {
+async fn invariant_8_an_error_keeps_the_running_generation_and_is_shown() {
     let site = tempfile::tempdir().unwrap();
     let mut bench = Bench::start(site.path()).await;
     let before = bench.reloader.generations().current();
@@ -110,7 +110,7 @@ async fn invariant_8_a_mistake_leaves_the_running_generation_and_is_shown() {
 }
 
 #[tokio::test]
-async fn a_site_that_vanishes_is_missed_and_found_again() {
+async fn reports_a_missing_site_and_its_return() {
     let root = tempfile::tempdir().unwrap();
     let site = root.path().join("site");
     fs::create_dir(&site).unwrap();

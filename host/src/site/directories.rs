@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trail_names_every_link_on_the_way() {
+    fn includes_every_link_on_a_path() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         std::fs::create_dir_all(root.join("site/..v1")).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trail_without_end_ends() {
+    fn stops_at_looping_links() {
         let root = tempfile::tempdir().unwrap();
         symlink("b", root.path().join("a")).unwrap();
         symlink("a", root.path().join("b")).unwrap();

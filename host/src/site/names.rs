@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn names_decide_what_counts() {
+    fn classifies_files_by_name() {
         check("websocket_routing.yml", Some(Kind::Routing));
         check("acme/websocket_routing.yaml", Some(Kind::Routing));
         check("vendor/x/Resources/config/oro/websocket_routing.yml", Some(Kind::Routing));

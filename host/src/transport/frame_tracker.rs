@@ -131,18 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn messages_end_where_they_end() {
+    fn finds_the_ends_of_messages() {
         check(&[&[frame(0x81, 0, 0)], &[frame(0x82, 125, 0)], &[frame(0x81, 126, 2)]]);
         check(&[&[frame(0x82, 70_000, 8)], &[frame(0x81, 5, 0)]]);
     }
 
     #[test]
-    fn lengths_that_take_more_bytes_than_needed() {
+    fn accepts_overlong_length_encodings() {
         check(&[&[frame(0x8a, 3, 2)], &[frame(0x81, 7, 8)], &[frame(0x81, 0, 2)]]);
     }
 
     #[test]
-    fn fragments_with_a_ping_between() {
+    fn counts_fragments_around_a_ping() {
         let fragments = [frame(0x01, 3, 0), frame(0x89, 2, 0), frame(0x00, 0, 0)];
         check(&[&[fragments.to_vec(), vec![frame(0x80, 4, 0)]].concat(), &[frame(0x81, 1, 0)]]);
     }

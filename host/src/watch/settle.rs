@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_complete_after_a_quiet_moment() {
+    fn a_change_is_complete_after_the_settle_time() {
         check(&[], None);
         check(&[(0, "c")], Some(100));
         check(&[(0, "c"), (90, "c")], Some(190));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_file_is_waited_for() {
+    fn waits_for_an_open_file() {
         check(&[(0, "w1")], Some(3_000));
         check(&[(0, "w1"), (2_000, "w1")], Some(5_000));
         check(&[(0, "w1"), (2_000, "x1")], Some(2_100));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_bounded() {
+    fn bounds_the_wait() {
         check(&[(0, "w1"), (2_900, "w1"), (5_800, "w1"), (8_700, "w1")], Some(10_000));
         check(&[(0, "c"), (9_950, "c")], Some(10_000));
         check(&[(0, "l")], Some(1_000));

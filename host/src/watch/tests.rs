@@ -25,7 +25,7 @@ async fn noticed(poll: Option<Duration>, before: fn(&Path), change: fn(&Path)) {
 }
 
 #[tokio::test]
-async fn every_ordinary_change_is_noticed() {
+async fn notices_every_ordinary_change() {
     for poll in [None, Some(Duration::from_millis(20))] {
         let nothing = |_: &Path| {};
         let bundle = |site: &Path| {
@@ -156,7 +156,7 @@ async fn notices_a_change_through_the_name_a_file_is_mounted_from() {
 }
 
 #[tokio::test]
-async fn a_removed_and_added_directory_is_watched_again() {
+async fn watches_a_directory_again_after_it_was_recreated() {
     let root = tempfile::tempdir().unwrap();
     let site = Site::new(root.path());
     let bundle = root.path().join("a");
@@ -176,7 +176,7 @@ async fn a_removed_and_added_directory_is_watched_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_being_written_is_waited_for() {
+async fn waits_for_a_file_that_is_being_written() {
     let root = tempfile::tempdir().unwrap();
     let site = Site::new(root.path());
     let settings = config::Watch { poll: None, settle: Duration::from_millis(1) };
@@ -191,7 +191,7 @@ async fn a_file_that_is_being_written_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_being_copied_is_waited_for() {
+async fn waits_for_a_folder_that_is_being_copied() {
     let root = tempfile::tempdir().unwrap();
     let site = Site::new(root.path());
     let settings = config::Watch { poll: None, settle: Duration::from_millis(300) };
@@ -209,7 +209,7 @@ async fn a_folder_that_is_being_copied_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_does_not_matter_is_not_noticed() {
+async fn ignores_reads_and_editor_files() {
     let root = tempfile::tempdir().unwrap();
     let site = Site::new(root.path());
     fs::write(root.path().join("p.wasm"), "1").unwrap();

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_what_forges_lines_and_drives_terminals() {
+    fn escapes_line_breaks_and_terminal_codes() {
         check("\u{1b}[31mx\nsite/x.yml:1:1: error", r"\u{1b}[31mx\nsite/x.yml:1:1: error");
         check("a\r\n\tb\0", r"a\r\n\tb\u{0}");
         check("\u{7f}\u{9b}31m\u{85}", r"\u{7f}\u{9b}31m\u{85}");

@@ -71,14 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn lets_lines_pass_and_no_codes() {
+    fn passes_lines_and_removes_codes() {
         check(&[b"a\tb\n", "é\n".as_bytes()], "a\tb\né\n");
         check(&[b"\x1b[2J\r\n\x00"], "\\u{1b}[2J\\r\n\\u{0}");
         check(&["\u{9b}\u{202e}".as_bytes()], "\\u{9b}\\u{202e}");
     }
 
     #[test]
-    fn puts_characters_together_that_come_in_pieces() {
+    fn joins_characters_split_across_writes() {
         check(&[b"a\xc3", b"\xa9b"], "aéb");
         check(&[b"\xc2", b"\x9b"], "\\u{9b}");
         check(&[b"\xff\xc3(", b"x"], "\u{fffd}\u{fffd}(x");

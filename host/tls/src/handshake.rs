@@ -164,7 +164,7 @@ mod tests {
     struct AsAuthority;
 
     #[test]
-    fn tells_errors_in_words() {
+    fn explains_handshake_errors() {
         let certificate = TlsError::InvalidCertificate;
         let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         let other = CertificateError::Other(OtherError(Arc::new(AsAuthority)));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_nothing_in_other_errors() {
+    fn ignores_other_errors() {
         assert_eq!(HandshakeError::among(&io::Error::other("x")), None);
     }
 }

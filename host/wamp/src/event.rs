@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn in_every_dialect() {
+    fn encodes_events_in_every_dialect() {
         let none = Payload::empty(Codec::Cbor);
         check(&event(&none), r#"[8,"acme/chat/1",null]"#, "[36,7,9007199254740992,{}]");
         let one = Payload::from_json(r#"[{"text":"a/b"}]"#, "").unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn details() {
+    fn encodes_event_details() {
         let payload = Payload::empty(Codec::Json);
         let session = SessionId::new(42).unwrap();
         let publisher = Publisher { session, authid: Some("joe"), authrole: None };
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn one_allocation() {
+    fn encodes_an_event_in_one_allocation() {
         let payload = Payload::from_json(&format!("[\"{}\"]", "x".repeat(1000)), "").unwrap();
         for dialect in [Dialect::V1, Dialect::V2(Codec::Json)] {
             let mut out = Vec::new();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_grow_the_most() {
+    fn bounds_the_growth_of_values() {
         // CBOR: an empty byte string, -1, false, null, the smallest half float, a control character.
         let worst: [&[u8]; 6] = [b"\x40", b"\x20", b"\xf4", b"\xf6", b"\xf9\x00\x01", b"\x61\x01"];
         for value in worst {

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserved() {
+    fn recognizes_reserved_uris() {
         let check = |text: &str, expect: bool| assert_eq!(is_reserved(text), expect, "{text:?}");
         check("wamp", true);
         check("wamp.session.on_join", true);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn uris() {
+    fn validates_uris() {
         let check = |text: &str, expect: bool| assert_eq!(is_uri(text), expect, "{text:?}");
         check("com.example.topic", true);
         check("oro/ping", true);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
+    fn validates_patterns() {
         use MatchPolicy::{Exact, Prefix, Wildcard};
         let check = |text: &str, policy: MatchPolicy, expect: bool| {
             assert_eq!(is_pattern(text, policy), expect, "{text:?} {policy:?}");

@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_taken_apart() {
+    fn captures_attributes_of_topics() {
         check("a/b", "a/b", Some(&[]));
         check("a/b", "a/b/", None);
         check("a/{x}", "a/1", Some(&[("x", "1")]));

@@ -91,7 +91,7 @@ fn texts(received: Vec<Received>) -> Vec<String> {
 }
 
 #[test]
-fn hooks_are_those_that_were_registered() {
+fn lists_registered_hooks() {
     let site = site();
     assert!(site.hooks("plain").is_empty());
     assert_eq!(site.hooks("greet"), ["subscribe", "unsubscribe"]);
@@ -113,7 +113,7 @@ fn a_handler_without_hooks_broadcasts() {
 }
 
 #[test]
-fn subscribing_and_leaving_go_through_the_handler() {
+fn asks_the_handler_on_subscribe_and_leave() {
     let mut site = site();
     let alice = site.join(User::named("alice").role("member"));
     let bob = site.join(User::named("bob").role("member"));
@@ -131,7 +131,7 @@ fn subscribing_and_leaving_go_through_the_handler() {
 }
 
 #[test]
-fn routes_are_configured_with_their_args() {
+fn configures_routes_with_their_args() {
     let error = site().try_route("x", "greet", &json!({"greting": ""})).unwrap_err();
     assert_eq!(error, "handler.args: unknown field `greting`, expected `greeting`");
     let error = site().try_route("x", "nobody", &json!(null)).unwrap_err();
@@ -139,7 +139,7 @@ fn routes_are_configured_with_their_args() {
 }
 
 #[test]
-fn a_panic_takes_everything_back() {
+fn a_panic_undoes_everything() {
     let mut site = site();
     let [alice, bob] = ["alice", "bob"].map(|name| site.join(User::named(name)));
     site.subscribe(bob, "orders").unwrap();
@@ -155,7 +155,7 @@ fn a_panic_takes_everything_back() {
 }
 
 #[test]
-fn sessions_are_told_apart() {
+fn distinguishes_sessions() {
     let mut site = site();
     let [alice, bob] = ["alice", "bob"].map(|name| site.join(User::named(name)));
     site.subscribe(alice, "orders").unwrap();
@@ -171,7 +171,7 @@ fn sessions_are_told_apart() {
 }
 
 #[test]
-fn time_is_the_tests() {
+fn the_test_controls_the_clock() {
     let mut site = site();
     let alice = site.join(User::named("alice"));
     let mut count = |seconds| {
@@ -188,7 +188,7 @@ fn time_is_the_tests() {
 }
 
 #[test]
-fn a_new_version_inherits_store_and_subscribers() {
+fn a_new_version_keeps_store_and_subscribers() {
     let mut site = site();
     let alice = site.join(User::named("alice"));
     site.subscribe(alice, "orders").unwrap();
@@ -202,7 +202,7 @@ fn a_new_version_inherits_store_and_subscribers() {
 }
 
 #[test]
-fn a_full_store_refuses_in_words() {
+fn a_full_store_refuses_with_a_message() {
     let mut site = site();
     let alice = site.join(User::named("alice"));
     site.set_store_full(true);

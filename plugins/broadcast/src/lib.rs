@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_hears_everything_without_the_plugin() {
+    fn broadcasts_without_calling_the_plugin() {
         let mut site = Harness::new(plugin);
         site.route("lobby", "broadcast");
         assert!(site.hooks("broadcast").is_empty());

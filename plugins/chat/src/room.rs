@@ -7,7 +7,7 @@ use jackfield_plugin::{Event, Publish, Refusal, Request, Subscribe, sessions, st
 use serde::Deserialize;
 
 use crate::{
-    events::{RoomEvent, Message},
+    events::{Message, RoomEvent},
     history, names,
     settings::Settings,
 };

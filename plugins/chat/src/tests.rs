@@ -36,7 +36,7 @@ fn hears(site: &mut Harness, session: SessionId, expect: &[Value]) {
 }
 
 #[test]
-fn members_hear_each_other_and_newcomers_the_history() {
+fn members_receive_messages_and_newcomers_the_history() {
     let mut site = site_with(&json!({"history": 2}));
     let alice = enter(&mut site, "alice");
     hears(&mut site, alice, &[json!({"type": "history", "you": "alice", "messages": []})]);
@@ -57,7 +57,7 @@ fn members_hear_each_other_and_newcomers_the_history() {
 }
 
 #[test]
-fn names_are_chosen_and_unique() {
+fn members_choose_unique_names() {
     let mut site = site_with(&Value::Null);
     let alice = enter(&mut site, "alice");
     let second = enter(&mut site, "alice");
@@ -81,7 +81,7 @@ fn names_are_chosen_and_unique() {
 }
 
 #[test]
-fn what_is_not_a_message_is_refused() {
+fn rejects_malformed_messages() {
     let mut site = site_with(&json!({"longest": 5}));
     let alice = enter(&mut site, "alice");
     let bob = enter(&mut site, "bob");
@@ -103,7 +103,7 @@ fn what_is_not_a_message_is_refused() {
 }
 
 #[test]
-fn strangers_are_not_heard() {
+fn refuses_messages_of_sessions_outside_the_room() {
     let mut site = site_with(&Value::Null);
     let eve = site.join(User::anonymous());
     let refused = say(&mut site, eve, "hello").unwrap_err();
@@ -113,7 +113,7 @@ fn strangers_are_not_heard() {
 }
 
 #[test]
-fn a_flood_is_stopped_for_a_while() {
+fn limits_the_rate_of_a_member() {
     let mut site = site_with(&json!({"burst": 2}));
     let alice = enter(&mut site, "alice");
     let bob = enter(&mut site, "bob");
@@ -126,7 +126,7 @@ fn a_flood_is_stopped_for_a_while() {
 }
 
 #[test]
-fn rooms_are_apart() {
+fn keeps_rooms_separate() {
     let mut site = site_with(&Value::Null);
     let alice = enter(&mut site, "alice");
     let bob = site.join(User::named("bob"));
@@ -138,7 +138,7 @@ fn rooms_are_apart() {
 }
 
 #[test]
-fn a_new_version_knows_who_is_here_and_what_was_said() {
+fn a_new_version_keeps_members_and_history() {
     let mut site = site_with(&Value::Null);
     let alice = enter(&mut site, "alice");
     say(&mut site, alice, "before").unwrap();
@@ -150,7 +150,7 @@ fn a_new_version_knows_who_is_here_and_what_was_said() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_named() {
+fn rejects_invalid_settings() {
     let check = |args: Value, expect: &str| {
         let mut site = Harness::new(plugin);
         let error = site.try_route("acme/chat/{room}", "chat", &args).unwrap_err();

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_read_by_the_next_version_too() {
+    fn a_new_version_reads_saved_records() {
         let (mut site, ann) = site();
         assert_eq!(read(&mut site, ann, 7)["version"], 0);
         let change = json!({"title": "Order 7b", "status": "sent", "note": "", "by": "Ann"});
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_not_saved() {
+    fn rejects_invalid_records() {
         let (mut site, ann) = site();
         let check = |site: &mut Harness, change: Value, expect: &str| {
             let failure = save(site, ann, &change).unwrap_err();

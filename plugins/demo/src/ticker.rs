@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_says_what_it_is() {
+    fn refuses_publications_of_clients() {
         let mut site = Harness::new(plugin);
         site.route("demo/ticker", "demo.ticker");
         let (ann, eve) = (site.join(User::anonymous()), site.join(User::anonymous()));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn it_wanders_within_its_reach_and_remembers_where_it_was() {
+    fn the_value_stays_in_range_and_survives_a_reload() {
         let mut site = Harness::new(plugin);
         site.route("demo/ticker", "demo.ticker");
         let visitor = site.join(User::anonymous());

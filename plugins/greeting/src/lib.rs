@@ -75,7 +75,7 @@ mod tests {
     const TOPIC: &str = "demo/greeting";
 
     #[test]
-    fn it_speaks_when_it_is_asked_and_in_time_and_counts_on() {
+    fn answers_calls_and_ticks_and_keeps_counting() {
         let mut site = Harness::new(plugin);
         site.route(TOPIC, "demo.greeting");
         let visitor = site.join(User::anonymous());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn panics_when_asked_and_counts_on() {
+    fn panics_on_request_and_keeps_counting() {
         let mut site = Harness::new(plugin);
         site.route(TOPIC, "demo.greeting");
         let visitor = site.join(User::anonymous());
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_puts_words_into_its_mouth() {
+    fn refuses_publications_of_clients() {
         let mut site = Harness::new(plugin);
         site.route(TOPIC, "demo.greeting");
         let (ann, eve) = (site.join(User::anonymous()), site.join(User::anonymous()));

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_belong_to_their_user() {
+    fn allows_a_topic_to_its_user_only() {
         check("own/7", json!({"id": 7}), true);
         check("own/7", json!({"id": "7"}), true);
         check("own/07", json!({"id": 7}), true);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_may_be_any_text() {
+    fn user_ids_may_be_any_text() {
         check("own/u-7", json!({"id": "u-7"}), true);
         check("own/u-7", json!({"id": "u-8"}), false);
         check("own/u-7", json!({"id": "U-7"}), false);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn organizations_have_to_agree_where_they_are_known() {
+    fn known_organizations_must_match() {
         check("own/7/1", json!({"id": 7, "organization_id": 1}), true);
         check("own/7/1", json!({"id": 7, "organization_id": "1"}), true);
         check("own/7/2", json!({"id": 7, "organization_id": 1}), false);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wildcard_is_everybodys_where_the_rule_says_so() {
+    fn the_wildcard_is_shared_where_the_rule_allows_it() {
         check("all/*", json!({}), true);
         check("all/7", json!({"id": 7}), true);
         check("all/7", json!({"id": 8}), false);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_names_nobody_is_refused() {
+    fn rejects_a_channel_without_a_user_variable() {
         let mut site = Harness::new(plugin);
         let error = site.try_route("own/{id}", "own", &Value::Null).unwrap_err();
         assert_eq!(

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_see_their_own_topics() {
+    fn allows_users_their_own_topics() {
         let mut site = Harness::new(plugin);
         site.route("inbox/{user_id}", "secured");
         let alice = site.join(User::named("alice").claims(json!({"id": 7})));
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn args_name_other_attributes() {
+    fn args_select_other_attributes() {
         let mut site = Harness::new(plugin);
         let args = json!({"user": "owner", "organization": "company", "wildcard": true});
         site.route_with("files/{owner}/{company}", "secured", &args);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_in_the_routing_file_are_named() {
+    fn reports_errors_of_the_routing_file() {
         let mut site = Harness::new(plugin);
         let mut check = |channel: &str, args: Value, expect: &str| {
             let error = site.try_route(channel, "secured", &args).unwrap_err();

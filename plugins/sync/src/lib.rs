@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_gets_what_is_broadcast() {
+    fn broadcast_topics_reach_every_user() {
         check("oro/data/update", true);
         check("oro/maintenance", true);
         check("oro/message_queue_heartbeat", true);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn users_get_what_is_theirs() {
+    fn user_topics_reach_their_user_only() {
         check("oro/email_event/7/1", true);
         check("oro/email_event/7/*", true);
         check("oro/email_event/7/2", false);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ping_only_says_that_the_connection_lives() {
+    fn the_ping_topic_carries_no_publications() {
         let mut site = site();
         let alice = site.join(User::anonymous());
         site.subscribe(alice, "oro/ping").unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_during_maintenance_may_ask() {
+    fn answers_calls_with_the_maintenance_state() {
         const TOPIC: &str = "oro/maintenance";
         let mut site = site();
         let alice = site.join(User::anonymous());
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn maintenance_that_cannot_be_remembered_is_told_all_the_same() {
+    fn broadcasts_maintenance_even_if_the_store_is_full() {
         let mut site = site();
         let alice = site.join(User::anonymous());
         site.subscribe(alice, "oro/maintenance").unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn no_topic_enters_the_plugin_without_need() {
+    fn only_topics_that_need_the_plugin_enter_it() {
         let site = site();
         assert_eq!(site.hooks("oro_sync.ping"), ["publish", "timer"]);
         assert!(site.hooks("oro_sync.data_update").is_empty());

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn all_expressions_together_have_a_bound() {
+    fn bounds_all_expressions_together() {
         assert_eq!(problems(routes(5)), [""; 0]);
         let problems = problems(routes(500));
         assert_eq!(problems.len(), 1, "it is told once: {problems:?}");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_that_are_too_large_count_as_well() {
+    fn counts_rejected_expressions() {
         let problems = problems(routes(500).replace("{60}", "{400}"));
         assert!(problems[0].contains("is too large: it needs more than 8388608 bytes"));
         let last = problems.last().unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn long_patterns_are_not_read() {
+    fn rejects_long_patterns_unread() {
         let route = |pattern: &str| {
             format!(
                 "r:\n  channel: 'c/{{a}}'\n  handler: b\n  options: {{ utf8: true }}\n  \

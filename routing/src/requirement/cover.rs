@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn covers_what_it_knows() {
+    fn decides_whether_requirements_cover_others() {
         let check = |wide: &str, narrow: &str, expect: bool| {
             let of = |pattern: &str| {
                 Requirement::new(pattern, false, &mut crate::requirement::Budget::default())

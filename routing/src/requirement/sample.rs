@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_fulfil_their_requirements() {
+    fn samples_match_their_requirements() {
         let check = |pattern: &str, expect: &str| {
             let requirement =
                 Requirement::new(pattern, false, &mut crate::requirement::Budget::default())

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds() {
+    fn detects_kinds_of_scalars() {
         check("", "null");
         check("~", "null");
         check("Null", "null");

@@ -45,7 +45,7 @@ fn check_pattern(pattern: &str, expect: &str) {
 }
 
 #[test]
-fn files() {
+fn reports_errors_of_files() {
     check("", "fine: 0 routes");
     check("# nothing\n", "fine: 0 routes");
     check("~", "fine: 0 routes");
@@ -65,7 +65,7 @@ fn files() {
 }
 
 #[test]
-fn syntax() {
+fn reports_errors_of_syntax() {
     check("r: [1\n", "not valid YAML");
     check("r:\n\tchannel: c\n", "indent with spaces");
     check("r:\n  channel: \"a/\\d\"\n  handler: h\n", "in double quotes a backslash is an escape");
@@ -85,7 +85,7 @@ fn syntax() {
 }
 
 #[test]
-fn bodies() {
+fn reports_errors_of_route_bodies() {
     check(
         "oro_email.event: ~\n",
         "1:1 route `oro_email.event` has no body | add `channel` and `handler`",
@@ -125,7 +125,7 @@ fn bodies() {
 }
 
 #[test]
-fn handlers() {
+fn reports_errors_of_handlers() {
     let check_handler = |handler: &str, expect: &str| {
         check(&format!("r:\n  channel: c\n  handler: {handler}\n"), expect);
     };
@@ -151,7 +151,7 @@ fn handlers() {
 }
 
 #[test]
-fn channels() {
+fn reports_errors_of_channels() {
     let check_channel = |channel: &str, expect: &str| {
         check(&format!("r:\n  channel: {channel}\n  handler: h\n"), expect);
     };
@@ -170,7 +170,7 @@ fn channels() {
 }
 
 #[test]
-fn requirements() {
+fn reports_errors_of_requirements() {
     check_line(
         "requirements: { x: true }",
         "5:22 the requirement of `x` is a pattern, but this is the boolean `true` | write a regular expression in single quotes",
@@ -197,7 +197,7 @@ fn requirements() {
 }
 
 #[test]
-fn patterns() {
+fn reports_errors_of_patterns() {
     check_pattern(
         "[a-",
         "5:9 in the requirement of `x`, the pattern `[a-` is not a valid regular expression",
@@ -228,7 +228,7 @@ fn patterns() {
 }
 
 #[test]
-fn own_keys() {
+fn reports_errors_of_extension_keys() {
     check_line("allow: [a]", "5:10 `allow` of route `r` is a map, but this is a list");
     check_line(
         "allow: { subscibe: [a] }",
@@ -279,7 +279,7 @@ fn own_keys() {
 }
 
 #[test]
-fn one_mistake_hides_no_other() {
+fn one_error_hides_no_other() {
     let yaml = "\
 one: ~
 two: { chanel: c, handler: h }
@@ -304,7 +304,7 @@ five: { channel: '{1}{', handler: [a], timer: x, lanes: 0, allow: 5 }
 }
 
 #[test]
-fn a_problem_as_people_see_it() {
+fn formats_a_diagnosis_for_people() {
     let yaml = "\
 acme.chat:
     chanel: 'acme/chat/{room}'
@@ -335,7 +335,7 @@ acme.news:
 }
 
 #[test]
-fn a_tab_before_the_column_is_kept() {
+fn keeps_a_tab_before_the_column() {
     let shown = try_table("r: {\tchannel: c,\thandler: ~ }").unwrap_err()[0].to_string();
     insta::assert_snapshot!(shown, @r"
     r.yml:1:27: error: a handler is a name or a map, but this is nothing
@@ -347,7 +347,7 @@ fn a_tab_before_the_column_is_kept() {
 }
 
 #[test]
-fn the_host_points_at_parts() {
+fn the_host_can_point_at_parts() {
     use jackfield_routing::Part;
     let table =
         crate::table("r:\n  channel: c\n  handler: { callback: x, args: { a: 1 } }\n  timer: 5\n");

@@ -29,7 +29,7 @@ fn check(topic: &str, expect: [&str; 5]) {
 const MIXED: &str = "the text does not fit `a/{x}-{y}` with {x} = `[^/\\-]+`, {y} = `[^/]+`";
 
 #[test]
-fn reasons() {
+fn explains_why_routes_do_not_match() {
     check(
         "a/1/5x",
         [

@@ -9,7 +9,7 @@ fn check(channel: &str, params: &[(&str, &str)], expect: &str) {
 }
 
 #[test]
-fn topics() {
+fn generates_topics() {
     check("oro/ping", &[], "oro/ping");
     check("a/{x}/{y}", &[("y", "2"), ("x", "1")], "a/1/2");
     check("a/{x}-{y}", &[("y", "2-3"), ("x", "1")], "a/1-2-3");
@@ -27,7 +27,7 @@ fn topics() {
 }
 
 #[test]
-fn optional_tails() {
+fn generates_optional_tails() {
     check("a/{x?1}/{y?2}", &[], "a");
     check("a/{x?1}/{y?2}", &[("x", "1"), ("y", "2")], "a");
     check("a/{x?1}/{y?2}", &[("x", "7")], "a/7");

@@ -34,7 +34,7 @@ fn check(yaml: &str, expect: &str) {
 }
 
 #[test]
-fn both_generations_of_spelling() {
+fn reads_both_generations_of_spelling() {
     check("r: { channel: 'a/{x}', handler: { callback: h } }", "r a/{x} h null [] [] {}");
     check("r: { channel: 'a/{x}', handler: h }", "r a/{x} h null [] [] {}");
     check("r: { pattern: 'a/{x}', callback: h }", "r a/{x} h null [] [] {}");
@@ -49,7 +49,7 @@ fn both_generations_of_spelling() {
 }
 
 #[test]
-fn requirements_of_both_kinds() {
+fn reads_requirements_of_both_kinds() {
     let check = |requirements: &str, expect: &str| {
         check(
             &format!("r: {{ channel: '{{x}}/{{y}}', handler: h, requirements: {requirements} }}"),
@@ -70,7 +70,7 @@ fn requirements_of_both_kinds() {
 }
 
 #[test]
-fn inline_requirements_and_defaults() {
+fn reads_inline_requirements_and_defaults() {
     check("r: { channel: 'a/{x<\\d+>?7}', handler: h }", "r a/{x} h null [x=\\d+] [x=7] {}");
     check("r: { channel: 'a/{x?}', handler: h }", "r a/{x} h null [] [x=~] {}");
     check("r: { channel: 'a/{x<a>b>}', handler: h }", "r a/{x} h null [x=a>b] [] {}");
@@ -83,7 +83,7 @@ fn inline_requirements_and_defaults() {
 }
 
 #[test]
-fn defaults_options_and_args() {
+fn reads_defaults_options_and_args() {
     check(
         "r: { channel: c, handler: h, defaults: { a: 1, b: true, c: ~, d: 1.50 } }",
         "r c h null [] [a=1 b=true c=~ d=1.50] {}",
@@ -100,7 +100,7 @@ fn defaults_options_and_args() {
 }
 
 #[test]
-fn anchors_and_merged_maps() {
+fn reads_anchors_and_merged_maps() {
     check(
         "a: &a { channel: c, handler: h }\nb: { <<: *a, channel: d }\nc: { <<: [*a], handler: g }\n",
         "a c h null [] [] {}\nb d h null [] [] {}\nc c g null [] [] {}",
@@ -109,7 +109,7 @@ fn anchors_and_merged_maps() {
 }
 
 #[test]
-fn own_keys() {
+fn reads_extension_keys() {
     let table = table(
         "r: { channel: c, handler: h, lanes: 4, allow: { subscribe: [a, b], publish: [], call: c } }\n\
          s: { channel: d, handler: h }\n",
@@ -126,7 +126,7 @@ fn own_keys() {
 }
 
 #[test]
-fn timers() {
+fn reads_timers() {
     let check = |channel: &str, timer: &str, expect: Option<Timer>| {
         let table = table(&format!("r: {{ channel: '{channel}', handler: h{timer} }}"));
         assert_eq!(table.routes()[0].timer, expect, "{timer}");

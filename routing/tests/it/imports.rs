@@ -84,7 +84,7 @@ fn check(yaml: &str, expect: &str) {
 }
 
 #[test]
-fn files_are_found_from_the_importing_file() {
+fn resolves_files_relative_to_the_importing_file() {
     check("i: { resource: 'chat/one.yml' }", "one x?a");
     check("i: { resource: './chat/../chat/one.yml', type: yaml }", "one x?a");
     check("i: { resource: '../other/x.yml' }", "x");
@@ -93,7 +93,7 @@ fn files_are_found_from_the_importing_file() {
 }
 
 #[test]
-fn imports_stand_where_they_are_written() {
+fn keeps_the_position_of_imports() {
     check(
         "p: { channel: p, handler: h }\ni: { resource: 'chat/one.yml' }\nq: { channel: q, handler: h }",
         "p, one x?a, q",
@@ -106,7 +106,7 @@ fn imports_stand_where_they_are_written() {
 }
 
 #[test]
-fn globs() {
+fn expands_globs() {
     check("i: { resource: 'chat/*.yaml' }", "three");
     check("i: { resource: 'chat/t*.yml', type: glob }", "two x=\\d+");
     check("i: { resource: 'chat/*.yml', exclude: 'chat/bad.yml' }", "one x?a, two x=\\d+");
@@ -117,7 +117,7 @@ fn globs() {
 }
 
 #[test]
-fn imports_override() {
+fn later_imports_override() {
     check("i: { resource: 'chat/one.yml', defaults: { x: b, y: c } }", "one x?b y?c");
     check(
         "i: { resource: 'chat/two.yml', requirements: { x: { pattern: '[a-z]', wildcard: true }, z: a } }",
@@ -134,7 +134,7 @@ fn imports_override() {
 }
 
 #[test]
-fn tells_imports_that_bring_nothing() {
+fn warns_of_imports_without_routes() {
     let check = |yaml: &str, routes: usize, expect: &str| {
         let table = load(&[file("site/r.yml", yaml)], &files()).unwrap();
         let told: Vec<String> =
@@ -166,7 +166,7 @@ fn tells_imports_that_bring_nothing() {
 }
 
 #[test]
-fn points_at_names_of_the_application_alone() {
+fn points_only_at_names_of_the_application() {
     let check = |resource: &str, expect: &str| {
         let yaml = format!("i: {{ resource: '{resource}' }}");
         let problems = load(&[file("site/r.yml", &yaml)], &files()).unwrap_err();
@@ -178,7 +178,7 @@ fn points_at_names_of_the_application_alone() {
 }
 
 #[test]
-fn what_is_wrong_with_an_import() {
+fn reports_invalid_imports() {
     check(
         "i: { resource: 'gone.yml' }",
         "site/r.yml:1:16 cannot import `site/gone.yml`: cannot read it: no such file",
@@ -243,14 +243,14 @@ impl Files for Doubling {
 }
 
 #[test]
-fn imports_without_end_are_one_problem() {
+fn reports_an_import_cycle_once() {
     let problems = load(&[file("r.yml", "r: { resource: 0.yml }")], &Doubling).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.starts_with("imports nest deeper than 32"), "{}", problems[0]);
 }
 
 #[test]
-fn imported_files_are_listed() {
+fn lists_imported_files() {
     let table = load(&[file("site/r.yml", "i: { resource: 'nested.yml' }")], &files()).unwrap();
     assert_eq!(table.files(), ["site/r.yml", "site/nested.yml", "site/chat/one.yml"]);
     assert_eq!(table.get("one").unwrap().origin.path, "site/chat/one.yml");

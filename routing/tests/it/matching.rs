@@ -16,7 +16,7 @@ const EMAIL: &str = "oro/email_event/{user_id}/{organization_id}";
 const NUMBERS: &str = r"user_id: '\d+', organization_id: { pattern: '\d+', wildcard: true }";
 
 #[test]
-fn edge_table() {
+fn matches_the_edge_cases() {
     check(EMAIL, NUMBERS, "oro/email_event/5/*", "user_id=5 organization_id=*");
     check(EMAIL, NUMBERS, "oro/email_event/5/all", "-");
     check(EMAIL, NUMBERS, "oro/email_event/5/1/", "user_id=5 organization_id=1");
@@ -35,7 +35,7 @@ fn edge_table() {
 }
 
 #[test]
-fn further_executed_rows() {
+fn matches_further_rows_as_symfony_does() {
     check(EMAIL, NUMBERS, "oro/email_event/5/1\n", "-");
     check(EMAIL, NUMBERS, "oro/email_event/0005/1", "user_id=0005 organization_id=1");
     check(EMAIL, NUMBERS, "oro/email_event/٣/1", "-");
@@ -48,7 +48,7 @@ fn further_executed_rows() {
 }
 
 #[test]
-fn whole_text_and_case() {
+fn matches_the_whole_text_and_its_case() {
     check("a/{x}", "x: 'b|c'", "a/b", "x=b");
     check("a/{x}", "x: 'b|c'", "a/bc", "-");
     check("a/{x}", "x: 'b|c'", "xa/b", "-");
@@ -79,7 +79,7 @@ fn whole_text_and_case() {
 }
 
 #[test]
-fn variables_anywhere() {
+fn matches_variables_anywhere() {
     check("{a}", "", "x", "a=x");
     check("{a}", "", "x/y", "-");
     check("{a}/{b}", "", "x/y", "a=x b=y");
@@ -109,7 +109,7 @@ fn variables_anywhere() {
 }
 
 #[test]
-fn optional_tails() {
+fn matches_optional_tails() {
     check("a/{x?1}", "", "a", "x=1");
     check("a/{x?1}", "", "a/", "x=1");
     check("a/{x?1}", "", "a/2", "x=2");

@@ -92,7 +92,7 @@ issue_131: { channel: 'class/connections/channel/{idAssignature}', handler: c }
 ";
 
 #[test]
-fn the_ten_routes_of_oro() {
+fn loads_the_ten_routes_of_oro() {
     let table = table(ORO);
     assert_eq!(table.routes().len(), 10);
     let check = |topic: &str, expect: &str| assert_eq!(found(&table, topic), expect, "{topic:?}");
@@ -123,7 +123,7 @@ fn the_ten_routes_of_oro() {
 }
 
 #[test]
-fn the_samples_of_the_documentation() {
+fn loads_the_samples_of_the_documentation() {
     let table = table(SAMPLES);
     let check = |topic: &str, expect: &str| assert_eq!(found(&table, topic), expect, "{topic:?}");
     check("acme/channel", "acme_map");

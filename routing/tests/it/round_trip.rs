@@ -22,7 +22,7 @@ fn piece() -> impl Strategy<Value = Piece> {
 
 proptest! {
     #[test]
-    fn generated_topics_are_found(
+    fn finds_generated_topics(
         routes in prop::collection::vec(prop::collection::vec((piece(), "[/.:-]"), 1..5), 1..6),
     ) {
         let mut yaml = String::new();
@@ -61,7 +61,7 @@ proptest! {
 
     /// The index is only a short cut: it names the route that asking each in order would.
     #[test]
-    fn the_index_agrees_with_asking_every_route(
+    fn the_index_agrees_with_linear_search(
         channels in prop::collection::vec(
             prop::sample::select(vec![
                 "a/{x}", "{x}/b", "{x<.+>}", "a/{x}/{y?}", "a/{x}/{y?1}", "a/b{x}", "{x}b/a", "a-{x?}", "{x?}",
@@ -89,7 +89,7 @@ proptest! {
 
     /// No text makes the loader panic, and every problem has a place within the text.
     #[test]
-    fn any_text_is_routes_or_problems(text in "[a-z{}<>:?\\[\\]'\"&*!~|,\n \t-]{0,80}") {
+    fn arbitrary_text_never_panics(text in "[a-z{}<>:?\\[\\]'\"&*!~|,\n \t-]{0,80}") {
         if let Err(problems) = crate::try_table(&text) {
             for problem in problems {
                 prop_assert!(problem.line >= 1 && problem.line <= text.split('\n').count() + 1);

@@ -196,7 +196,7 @@ const ROWS: &[Row] = &[
 ];
 
 #[test]
-fn loads_what_the_predecessors_load() {
+fn loads_files_that_the_predecessors_load() {
     for Row { body, topics, warning } in ROWS {
         let table = table(&format!("r: {body}"));
         for (topic, expect) in *topics {

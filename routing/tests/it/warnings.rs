@@ -24,7 +24,7 @@ fn quiet(yaml: &str) {
 }
 
 #[test]
-fn parameters_of_symfony() {
+fn warns_of_symfony_parameters() {
     check(
         "r: { channel: 'c/%env(APP_PREFIX)%/x', handler: h }",
         "r.yml:1:18: warning: the channel has `%env(APP_PREFIX)%` in it, which stands for itself",
@@ -54,7 +54,7 @@ fn parameters_of_symfony() {
 }
 
 #[test]
-fn delimiters_of_php() {
+fn warns_of_php_delimiters() {
     let check = |pattern: &str, help: &str| {
         check(
             &format!("r: {{ channel: 'c{{x}}', handler: h, requirements: {{ x: '{pattern}' }} }}"),
@@ -69,7 +69,7 @@ fn delimiters_of_php() {
 }
 
 #[test]
-fn anchors_in_the_middle() {
+fn warns_of_anchors_in_the_middle() {
     for pattern in ["^a$|^b$", "a$|b", "(?:^a)", "(?m)^a|b"] {
         let yaml =
             format!("r: {{ channel: '{{x}}', handler: h, requirements: {{ x: '{pattern}' }} }}");
@@ -79,7 +79,7 @@ fn anchors_in_the_middle() {
 }
 
 #[test]
-fn routes_that_no_topic_reaches() {
+fn warns_of_unreachable_routes() {
     let dead = |first: &str, second: &str| {
         let yaml = format!("a: {{ {first}, handler: h }}\nb: {{ {second}, handler: h }}\n");
         let expect = "r.yml:2:1: warning: no topic reaches route `b`: route `a` (r.yml:1) takes";
@@ -110,7 +110,7 @@ fn routes_that_no_topic_reaches() {
 }
 
 #[test]
-fn a_route_that_is_replaced_is_not_warned_about() {
+fn does_not_warn_of_replaced_routes() {
     let files = [
         file("vendor.yml", "a: { channel: 'x/{y?}', handler: h, requirements: { z: a } }"),
         file("ours.yml", "a: { channel: x, handler: h }"),

@@ -18,7 +18,7 @@ fn request(body: &str, more: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_serves_request_after_request() {
+async fn a_connection_serves_many_requests() {
     let (_site, server) = served("");
     let mut subscriber = subscribed(&server, "realm1", "open/a").await;
     let mut http = Http::connect(server.addr).await;
@@ -137,7 +137,7 @@ async fn bodies_are_bounded_in_size_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_nothing_or_nonsense_is_let_go() {
+async fn closes_idle_and_malformed_connections() {
     let (_site, server) = served("  idle_timeout: 300ms\n");
     let mut http = Http::connect(server.addr).await;
     http.send(request(r#"{"topic":"open/a"}"#, "")).await;
@@ -165,7 +165,7 @@ async fn who_says_nothing_or_nonsense_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_let_go() {
+async fn closes_connections_that_do_not_read() {
     let (_site, server) = served("  idle_timeout: 300ms\n");
     let mut http = Http::connect(server.addr).await;
     let many = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
@@ -205,7 +205,7 @@ async fn a_shutdown_lets_requests_end_and_keeps_no_idle_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_many_requests_are_handled_at_once_as_may() {
+async fn bounds_concurrent_requests() {
     let (_site, server) = served("  requests: 1\n  body_timeout: 1h\n");
     let body = json!({"topic": "open/a"}).to_string();
     let whole = request(&body, "Expect: 100-continue\r\n");
@@ -222,7 +222,7 @@ async fn as_many_requests_are_handled_at_once_as_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_with_a_browser_is_told_what_this_is() {
+async fn explains_the_server_to_browsers() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut http = Http::connect(server.addr).await;

@@ -13,7 +13,7 @@ async fn keyed(server: &Server, token: &str, key: &str, body: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_request_is_answered_again_and_not_done_again() {
+async fn answers_a_repeated_request_without_repeating_it() {
     let (_site, server) = served("");
     let mut subscriber = subscribed(&server, "realm1", "open/a").await;
     let body = json!({"publish": [{"topic": "open/a", "args": [1]}, {"topic": "x"}]}).to_string();
@@ -50,7 +50,7 @@ async fn a_repeated_request_is_answered_again_and_not_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_at_once_one_is_done_and_all_are_answered() {
+async fn performs_concurrent_repeats_once_and_answers_all() {
     let (_site, server) = served("");
     let mut subscriber = subscribed(&server, "realm1", "open/a").await;
     // Long enough for the others to come while it is being done.

@@ -19,7 +19,7 @@ fn serve() -> (Site, Server) {
 }
 
 #[test]
-fn every_dialect_calls() {
+fn calls_in_every_dialect() {
     let (_site, server) = serve();
     let options = ["--procedure", "sample/echo", "--callers", "2", "--window", "3"];
     each_dialect_of(&server, "call", &options, |json| {
@@ -44,7 +44,7 @@ fn calls_at_a_fixed_rate() {
 }
 
 #[test]
-fn what_is_counted_has_reached_the_handler() {
+fn counts_calls_that_reached_the_handler() {
     let (_site, server) = serve();
     let url = format!("ws://{}/", server.addr);
     let mut counted = 0;
@@ -64,7 +64,7 @@ fn what_is_counted_has_reached_the_handler() {
 }
 
 #[test]
-fn a_procedure_that_answers_with_an_error_is_named_with_what_to_do() {
+fn reports_a_procedure_that_fails_with_help() {
     let (_site, server) = serve();
     let url = format!("ws://{}/", server.addr);
     for dialect in DIALECTS {
@@ -84,7 +84,7 @@ fn a_procedure_that_answers_with_an_error_is_named_with_what_to_do() {
 }
 
 #[test]
-fn what_calls_nothing_is_refused() {
+fn rejects_options_that_call_nothing() {
     for (options, said) in [
         (&[][..], "--procedure"),
         (&["--procedure", "p", "--protocol", "nats"], "--protocol nats has no procedures"),

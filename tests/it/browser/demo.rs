@@ -50,7 +50,7 @@ fn other_words() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_is_replaced_and_nobody_notices_but_by_its_words() {
+async fn replaces_a_handler_without_reconnects() {
     let (site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;
@@ -77,7 +77,7 @@ async fn a_handler_is_replaced_and_nobody_notices_but_by_its_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_other_pane_is_out_of_date() {
+async fn marks_only_the_other_pane_outdated() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;
@@ -108,7 +108,7 @@ async fn only_the_other_pane_is_out_of_date() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ann_maintains_and_ben_waits() {
+async fn shows_maintenance_in_the_other_pane() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;
@@ -123,7 +123,7 @@ async fn ann_maintains_and_ben_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_opened_during_maintenance_shows_it() {
+async fn shows_maintenance_on_a_page_opened_during_it() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;

@@ -50,7 +50,7 @@ async fn hear(browser: &mut Browser, page: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_come_back_to_a_server_that_was_killed_or_stopped() {
+async fn pages_reconnect_to_a_killed_or_stopped_server() {
     let site = Site::open();
     let mut server = Server::start(site.path());
     let addr = server.addr;
@@ -101,7 +101,7 @@ async fn pages_come_back_to_a_server_that_was_killed_or_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_is_away_for_five_seconds_loses_nothing() {
+async fn a_network_outage_of_five_seconds_loses_nothing() {
     let site = Site::open();
     let server = Server::start(site.path());
     let network = Network::to(server.addr).await;
@@ -141,7 +141,7 @@ async fn a_network_that_is_away_for_five_seconds_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_come_back_when_the_network_ends_their_connections() {
+async fn pages_reconnect_when_the_network_ends_their_connections() {
     let site = Site::open();
     let server = Server::start(site.path());
     let network = Network::to(server.addr).await;
@@ -176,7 +176,7 @@ async fn pages_come_back_when_the_network_ends_their_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patterns_come_back_too() {
+async fn restores_pattern_subscriptions() {
     let site = Site::open();
     let server = Server::start(site.path());
     let addr = server.addr;
@@ -203,7 +203,7 @@ async fn patterns_come_back_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_tabs_come_back_one_by_one() {
+async fn twenty_tabs_reconnect_spread_over_time() {
     const TABS: usize = 20;
     let site = Site::open();
     let server = Server::start(site.path());

@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_of_both_versions_hear_each_other() {
+async fn pages_of_both_versions_exchange_events() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut browser = Browser::start().await;
@@ -45,7 +45,7 @@ async fn pages_of_both_versions_hear_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_classic_script_does_what_the_module_does() {
+async fn the_classic_script_equals_the_module() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut browser = Browser::start().await;
@@ -73,7 +73,7 @@ async fn the_classic_script_does_what_the_module_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_costs_its_topic_and_nothing_else() {
+async fn a_refusal_affects_its_topic_only() {
     let site = stock(&["sync"]);
     let server = Server::start(site.path());
     let mut browser = Browser::start().await;
@@ -112,7 +112,7 @@ async fn a_refusal_costs_its_topic_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn maintenance_is_shown_and_taken_away() {
+async fn shows_and_hides_maintenance() {
     let site = stock(&["sync"]);
     let server = Server::start(site.path());
     let mut browser = Browser::start().await;
@@ -158,7 +158,7 @@ async fn maintenance_is_shown_and_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_lets_a_page_connect_where_it_names_the_websocket() {
+async fn connects_under_a_content_security_policy() {
     let site = Site::open();
     let server = Server::start(site.path());
     let addr = server.addr;
@@ -189,7 +189,7 @@ async fn a_policy_lets_a_page_connect_where_it_names_the_websocket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_works_in_node_too() {
+async fn works_in_node() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut command = script("node.mjs");
@@ -205,7 +205,7 @@ async fn it_works_in_node_too() {
 
 /// In front of a real tab that is really hidden, which has no server to talk to.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hidden_tab_lets_go_and_comes_back() {
+async fn a_hidden_tab_disconnects_and_reconnects() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut command = script("hidden.mjs");

@@ -45,7 +45,7 @@ fn handing_out(tickets: &[String]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_attempt_shows_a_ticket_of_its_own() {
+async fn each_attempt_sends_a_fresh_ticket() {
     let site = guarded();
     let server = Server::start(site.path());
     let addr = server.addr;
@@ -84,7 +84,7 @@ async fn each_attempt_shows_a_ticket_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_that_is_not_accepted_costs_an_attempt() {
+async fn a_refused_ticket_costs_one_attempt() {
     let site = guarded();
     let server = Server::start(site.path());
     let addr = server.addr;

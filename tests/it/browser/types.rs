@@ -63,7 +63,7 @@ fn compile(folder: &TempDir, module: &str, resolution: &str) {
 }
 
 #[test]
-fn the_guides_examples_compile() {
+fn examples_of_the_guide_compile() {
     let folder = folder();
     let mut found = Vec::new();
     for (number, (language, code)) in blocks().into_iter().enumerate() {
@@ -79,7 +79,7 @@ fn the_guides_examples_compile() {
 }
 
 #[test]
-fn what_pages_write_compiles_wherever_the_package_is_looked_up() {
+fn page_code_compiles_with_every_module_resolution() {
     let folder = folder();
     fs::copy(build::root().join("tests/browser/types.ts"), folder.path().join("types.ts")).unwrap();
     for (module, resolution) in
@@ -90,7 +90,7 @@ fn what_pages_write_compiles_wherever_the_package_is_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_guides_first_page_works() {
+async fn the_first_page_of_the_guide_works() {
     let site = Site::open();
     site.write(
         "lobby/websocket_routing.yml",

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_codec_returns_what_it_was_given() {
+    fn every_codec_decodes_its_own_output() {
         let values = json!([
             null, true, 0, 127, 128, 65_536, 9_007_199_254_740_992_u64, u64::MAX, -1, i64::MIN, 1.5,
             "", "é", [], {}, {"k": [1, {"n": null}]}, binary(&[0, 255, 10]),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn codecs_write_the_bytes_that_their_specifications_give() {
+    fn codecs_write_the_bytes_of_their_specifications() {
         let check = |codec: Codec, expect: &[u8]| match codec.encode(&json!([1, binary(&[7])])) {
             Frame::Text(text) => assert_eq!(text.as_bytes(), expect, "{codec:?}"),
             Frame::Binary(bytes) => assert_eq!(bytes, expect, "{codec:?}"),

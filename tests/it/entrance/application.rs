@@ -69,7 +69,7 @@ impl Application {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_application_says_who_its_users_are() {
+async fn reads_users_from_the_application() {
     let application = Application::start().await;
     let site = Site::new();
     site.bundle("routes", ROUTES, &[build::plugin("broadcast"), build::plugin("secured")]);

@@ -25,12 +25,12 @@ const TABLES: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
+async fn reads_users_from_postgres() {
     users_are_found_in(Instance::start(Database::Postgres)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mariadb() {
+async fn reads_users_from_mariadb() {
     users_are_found_in(Instance::start(Database::MariaDb)).await;
 }
 
@@ -58,7 +58,7 @@ async fn users_are_found_in(mut database: Instance) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_away_is_told_of_at_the_start() {
+async fn reports_an_unreachable_database_at_startup() {
     let settings = |scheme: &str| {
         format!(
             "auth:\n  tickets: {{ secret: s3cret }}\n  users:\n    sql:\n      \

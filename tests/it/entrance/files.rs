@@ -24,7 +24,7 @@ fn mkfifo(guarded: &Guarded) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_in_the_place_of_users_holds_up_nobody() {
+async fn refuses_a_named_pipe_as_users_file() {
     const REFUSED: &str =
         "the file cannot be read: it is a named pipe, and has to be a regular file";
     let mut guarded = Guarded::start("");
@@ -51,7 +51,7 @@ async fn a_pipe_in_the_place_of_users_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_hardly_a_hash_is_warned_of() {
+async fn warns_of_passwords_that_are_no_hash() {
     let guarded = Guarded::start("");
     let doubt = r#"users.yml:2:29: warning: the password of "ann" is no hash: it is too short"#;
     let said = guarded.server.logged(doubt);

@@ -58,7 +58,7 @@ fn jwks(keys: &[&Value]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_exchanged_while_it_runs() {
+async fn follows_rotated_keys() {
     let (old, olds) = issue("EdDSA", "2025").await;
     let (new, news) = issue("ES256", "2026").await;
     let (other, others) = issue("RS256", "rsa").await;
@@ -192,7 +192,7 @@ async fn welcome_repeats_the_method_that_the_client_offers() {
 
 /// Clients of other makes look for the code of the method that WELCOME names.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_v2_client_enters_with_a_token_as_its_ticket() {
+async fn every_v2_client_joins_with_a_token_as_its_ticket() {
     let (guarded, token) = guarded(4_000_000_000, "").await;
     let in_query = format!("/?ticket={token}");
     for make in Make::all_v2() {
@@ -299,7 +299,7 @@ async fn a_session_may_outlive_its_token() {
 
 /// Programs that are no browser send no `Origin`; they are let in by what they prove.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proof_needs_no_origin() {
+async fn a_credential_needs_no_origin() {
     for anonymous in [false, true] {
         let (key, token) = issue("ES256", "1").await;
         let site = Site::open();
@@ -355,7 +355,7 @@ async fn a_proof_needs_no_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_comes_in_a_header_too() {
+async fn accepts_a_token_in_a_header() {
     let (key, token) = issue("RS256", "1").await;
     let site = Site::open();
     site.write("keys.json", jwks(&[&key]));

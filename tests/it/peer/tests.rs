@@ -6,7 +6,7 @@ use super::{Codec, Make, Peer, has, node, spawn};
 use crate::client::within;
 
 #[tokio::test]
-async fn every_make_runs_and_reports_a_refusal() {
+async fn every_client_library_runs_and_reports_a_refusal() {
     let batched = Codec::ALL.map(Make::AutobahnPythonBatched);
     let v1 = [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs());
     // Bound, so that nobody else takes the port, and not listened on.
@@ -20,7 +20,7 @@ async fn every_make_runs_and_reports_a_refusal() {
 }
 
 #[tokio::test]
-async fn v1_makes_talk_to_each_other_through_wamp_io() {
+async fn v1_libraries_exchange_events_through_wamp_io() {
     let (_server, _stdin, mut lines, _complaints) = spawn(node("server.mjs"));
     let line = within("wamp.io to listen", lines.recv()).await.expect("wamp.io runs");
     let port = u16::try_from(line["port"].as_u64().unwrap()).unwrap();

@@ -152,7 +152,7 @@ async fn silent(back: Back, pause: &str) {
 /// What an application's own code has made of these; without it, script and server could agree on
 /// the same mistake.
 #[tokio::test]
-async fn the_script_makes_the_applications_tickets() {
+async fn the_script_makes_the_same_tickets_as_the_application() {
     let (nonce, created) = ("0123456789abcdef", "2024-01-02T03:04:05+00:00");
     let anonymous = ticket(&["", "", nonce, created]).await;
     assert_eq!(
@@ -170,7 +170,7 @@ async fn the_script_makes_the_applications_tickets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_publisher_reaches_the_pages_each_time() {
+async fn every_publisher_reaches_the_pages_on_each_run() {
     let back = Back::office();
     let mut page = back.page().await;
     for topic in ["oro/maintenance", "oro/email_event/7/*", "oro/imap_sync_fail/*"] {
@@ -206,7 +206,7 @@ async fn every_publisher_reaches_the_pages_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_good_ticket_is_told_at_the_door() {
+async fn rejects_publishers_without_a_valid_ticket() {
     let back = Back::office();
     let mut page = back.page().await;
     page.subscribe("oro/maintenance");
@@ -236,7 +236,7 @@ async fn who_has_no_good_ticket_is_told_at_the_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_get_what_is_theirs_and_publish_nothing() {
+async fn pages_receive_their_own_topics_and_publish_nothing() {
     let back = Back::office();
     let mut page = back.page().await;
     let mut refusals = 0;

@@ -24,7 +24,7 @@ struct Mistake {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_reported_and_the_old_version_serves_on() {
+async fn reports_errors_and_keeps_serving_the_old_version() {
     let site = versioned_site();
     let server = Server::configured(site.path(), SETTLE);
     let mut client = asker(&server).await;
@@ -109,7 +109,7 @@ fn mistakes() -> Vec<Mistake> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_that_is_taken_back_is_forgotten() {
+async fn a_reverted_error_is_forgotten() {
     let site = versioned_site();
     let server = Server::configured(site.path(), SETTLE);
     let before = server.health();
@@ -123,7 +123,7 @@ async fn a_mistake_that_is_taken_back_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_mistakes_of_all_files_are_reported_together() {
+async fn reports_all_errors_of_all_files() {
     let site = versioned_site();
     site.write(VERSIONED_WASM, component(1));
     let server = Server::start(site.path());
@@ -140,7 +140,7 @@ async fn all_mistakes_of_all_files_are_reported_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_its_handler_refuses_is_reported_at_its_place() {
+async fn reports_a_route_that_its_handler_refuses_at_its_place() {
     let site = versioned_site();
     let hostile = std::fs::read(build::guest("hostile")).unwrap();
     let server = Server::start(site.path());

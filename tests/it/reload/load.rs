@@ -19,7 +19,7 @@ const REPLACEMENTS: u32 = 4;
 const BETWEEN: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_version_costs_no_client_and_no_event() {
+async fn a_reload_under_load_loses_no_client_and_no_event() {
     let site = versioned_site();
     let server = Server::start(site.path());
     let topics = (0..TOPICS).map(|number| format!("v/{number}")).collect();

@@ -129,7 +129,7 @@ async fn the_old_version_serves_until_the_new_one_is_compiled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_site_that_changes_all_the_time_gets_its_slow_plugin() {
+async fn a_continuously_changing_site_still_loads_its_slow_plugin() {
     let stage = Stage::new(Site::open());
     let compiler = stage.stop_compiler(add_slow);
     signal("CONT", compiler);
@@ -149,7 +149,7 @@ async fn a_site_that_changes_all_the_time_gets_its_slow_plugin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_handler_is_a_mistake_once_all_is_compiled() {
+async fn reports_an_unknown_handler_once_all_is_compiled() {
     let stage = Stage::new(Site::open());
     let compiler = stage.stop_compiler(add_slow);
     stage.site.write("other/websocket_routing.yml", "a:\n    channel: a\n    handler: nope\n");
@@ -161,7 +161,7 @@ async fn an_unknown_handler_is_a_mistake_once_all_is_compiled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forced_reload_that_a_change_overtakes_takes_place() {
+async fn a_forced_reload_survives_a_concurrent_change() {
     let stage = Stage::new(Site::open());
     let compiler = stage.stop_compiler(|site| {
         site.write("v/versioned.wasm", slowed(&component(1), 20));

@@ -34,17 +34,17 @@ async fn check(what: &str, site: Site, replace: impl FnOnce(&Site) + Send + 'sta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn written_in_place() {
+async fn reloads_a_file_written_in_place() {
     check("in place", versioned_site(), |site| site.write(VERSIONED_WASM, component(2))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn renamed_over() {
+async fn reloads_a_file_renamed_over() {
     check("rename", versioned_site(), |site| site.rename_over(VERSIONED_WASM, component(2))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removed_and_written_anew() {
+async fn reloads_a_file_removed_and_written_again() {
     // As an editor does that keeps the old file under another name.
     check("backup", versioned_site(), |site| {
         fs::rename(site.file(VERSIONED_WASM), site.file("v/versioned.wasm~")).unwrap();
@@ -54,12 +54,12 @@ async fn removed_and_written_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copied_slowly() {
+async fn reloads_a_file_copied_slowly() {
     check("slow copy", versioned_site(), |site| copy_slowly(site, VERSIONED_WASM)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copied_slowly_under_a_temporary_name() {
+async fn reloads_a_file_copied_under_a_temporary_name() {
     check("slow copy aside", versioned_site(), |site| {
         copy_slowly(site, "v/.versioned.wasm.Ab12Cd");
         fs::rename(site.file("v/.versioned.wasm.Ab12Cd"), site.file(VERSIONED_WASM)).unwrap();
@@ -68,7 +68,7 @@ async fn copied_slowly_under_a_temporary_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_an_editors_files() {
+async fn reloads_beside_editor_files() {
     check("editor", versioned_site(), |site| {
         let half = &component(2)[..1000];
         for name in ["v/4913", "v/.websocket_routing.yml.swp", "v/.#websocket_routing.yml"] {
@@ -85,7 +85,7 @@ async fn beside_an_editors_files() {
 
 /// As behind a single-file bind mount: the file has another name, in a folder that is not watched.
 #[tokio::test(flavor = "multi_thread")]
-async fn written_through_another_hard_link() {
+async fn reloads_a_file_written_through_a_hard_link() {
     let site = versioned_site();
     let elsewhere = tempfile::tempdir().unwrap();
     let other = elsewhere.path().join("component");
@@ -99,7 +99,7 @@ async fn written_through_another_hard_link() {
 
 /// Each write is noticed, and one to a file that began to be served later.
 #[tokio::test(flavor = "multi_thread")]
-async fn written_through_hard_links_again_and_again() {
+async fn reloads_a_file_written_through_hard_links_repeatedly() {
     let site = Site::open();
     let server = Server::configured(site.path(), SETTLE);
     let elsewhere = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ async fn written_through_hard_links_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn through_a_symlink_that_is_swapped() {
+async fn reloads_through_a_swapped_symlink() {
     // As Kubernetes mounts a ConfigMap.
     let site = Site::open();
     for number in [1, 2] {
@@ -141,7 +141,7 @@ async fn through_a_symlink_that_is_swapped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn through_a_bundle_that_is_a_symlink() {
+async fn reloads_a_bundle_that_is_a_symlink() {
     let site = versioned_site();
     fs::rename(site.file("v"), site.file(".release-1")).unwrap();
     symlink(".release-1", site.file("v")).unwrap();
@@ -155,7 +155,7 @@ async fn through_a_bundle_that_is_a_symlink() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_folder_exchanged() {
+async fn reloads_an_exchanged_folder() {
     check("exchange", versioned_site(), |site| {
         site.write(".new/versioned.wasm", component(2));
         site.write(".new/websocket_routing.yml", VERSIONED_ROUTES);
@@ -168,7 +168,7 @@ async fn with_the_folder_exchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_folder_deleted_and_added_again() {
+async fn reloads_a_folder_deleted_and_added_again() {
     let site = versioned_site();
     let server = Server::configured(site.path(), SETTLE);
     for number in 2..5 {
@@ -183,7 +183,7 @@ async fn with_the_folder_deleted_and_added_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_system_tells_of_nothing() {
+async fn reloads_by_polling_without_notifications() {
     let site = versioned_site();
     let server = Server::configured(site.path(), "watch: { poll: 50ms, settle: 20ms }\n");
     let mut client = asker(&server).await;

@@ -51,7 +51,7 @@ async fn behind_tls(server: &Server, [certificate, key]: &[String; 2]) -> (Child
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_behind_tls_is_known_by_its_certificate() {
+async fn verifies_the_certificate_of_a_server() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut subscriber = Client::connect(server.addr, Codec::Json, "realm1").await;
@@ -89,7 +89,7 @@ async fn a_server_behind_tls_is_known_by_its_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_of_tls_are_told_in_words() {
+async fn explains_tls_errors() {
     let site = Site::open();
     let server = Server::start(site.path());
     let folder = tempfile::tempdir().unwrap();

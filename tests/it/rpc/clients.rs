@@ -77,7 +77,7 @@ async fn every_codec_calls_every_codec() {
 }
 
 #[tokio::test]
-async fn who_may_offer_what() {
+async fn checks_registrations_against_routes_and_roles() {
     let site = Site::open();
     let routes = "\
 sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }
@@ -119,7 +119,7 @@ guarded: { channel: 'guarded.{name}', handler: { callback: 'mute' }, allow: { re
 }
 
 #[tokio::test]
-async fn where_no_route_is_needed_anything_may_be_offered() {
+async fn registers_any_procedure_where_no_route_is_needed() {
     let site = Site::new();
     let server = Server::configured(site.path(), "unrouted: broadcast\n");
     let mut offering = callee(&server, Codec::MsgPack).await;
@@ -133,7 +133,7 @@ async fn where_no_route_is_needed_anything_may_be_offered() {
 }
 
 #[tokio::test]
-async fn calls_are_given_up_and_results_come_in_parts() {
+async fn cancels_calls_and_streams_progressive_results() {
     let (_site, server) = serve();
     let (mut offering, mut caller) =
         (callee(&server, Codec::Json).await, join(&server, Codec::Json).await);
@@ -162,7 +162,7 @@ async fn calls_are_given_up_and_results_come_in_parts() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_callee_that_has_gone() {
+async fn fails_calls_of_a_callee_that_has_gone() {
     let (_site, server) = serve();
     let mut offering = callee(&server, Codec::Json).await;
     let (mut caller, mut page) =
@@ -192,7 +192,7 @@ async fn nobody_waits_for_a_callee_that_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_are_shared_in_turn() {
+async fn shares_calls_round_robin() {
     let (_site, server) = serve();
     let mut callees = Vec::new();
     for codec in Codec::ALL {
@@ -214,7 +214,7 @@ async fn calls_are_shared_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_takes_registrations_away_that_have_no_place_any_more() {
+async fn a_reload_revokes_registrations_without_a_route() {
     let (site, server) = serve();
     let mut offering = callee(&server, Codec::Json).await;
     let mut caller = join(&server, Codec::Json).await;
@@ -241,7 +241,7 @@ dotted: { channel: 'open.{method}', handler: { callback: 'methods' } }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_takes_registrations_away_from_those_who_may_not_register_any_more() {
+async fn a_reload_revokes_registrations_that_are_no_longer_allowed() {
     let (site, server) = serve();
     let routes = |allow: &str| {
         format!("free: {{ channel: 'free.{{name}}', handler: {{ callback: 'mute' }}{allow} }}\n")
@@ -316,7 +316,7 @@ async fn pattern_registrations_follow_the_roles_that_a_reload_changes() {
 
 /// Wampy, for one, announces nothing.
 #[tokio::test]
-async fn results_in_parts_come_from_callees_that_announced_nothing() {
+async fn accepts_progressive_results_of_callees_that_did_not_announce_them() {
     let (_site, server) = serve();
     let mut offering = join(&server, Codec::Json).await;
     let mut caller = join(&server, Codec::MsgPack).await;
@@ -361,7 +361,7 @@ async fn rejects_the_request_id_of_an_open_call() {
 }
 
 #[tokio::test]
-async fn clients_of_others_are_called() {
+async fn third_party_clients_are_called() {
     let (_site, server) = serve();
     let mut callers = Vec::new();
     for codec in Codec::ALL {

@@ -214,7 +214,7 @@ async fn messages_behind_a_call_keep_their_order() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_during_its_call_leaves_nothing_behind() {
+async fn frees_the_call_of_a_session_that_ends() {
     let (_site, server) = serve();
     let mut other = join(&server, Codec::Json).await;
     for leaves in [true, false] {

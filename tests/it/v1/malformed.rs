@@ -79,7 +79,7 @@ const MESSAGES: &[(&str, Fate)] = &[
 ];
 
 #[tokio::test]
-async fn a_malformed_message_costs_its_sender_alone() {
+async fn a_malformed_message_ends_its_sender_only() {
     let site = Site::open();
     let mut server = Server::start(site.path());
     let mut witness = subscribed(&server, TOPIC).await;
@@ -114,7 +114,7 @@ async fn a_malformed_message_costs_its_sender_alone() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_a_violation_counts() {
+async fn handles_messages_sent_before_a_violation() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut witness = subscribed(&server, TOPIC).await;
@@ -132,7 +132,7 @@ async fn what_was_sent_before_a_violation_counts() {
 }
 
 #[tokio::test]
-async fn a_binary_frame_is_no_message() {
+async fn rejects_binary_frames() {
     let site = Site::open();
     let server = Server::start(site.path());
     for bytes in [br#"[5,"open/t"]"#.to_vec(), Vec::new(), vec![0xff; 300]] {
@@ -144,7 +144,7 @@ async fn a_binary_frame_is_no_message() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_too_big() {
+async fn rejects_a_message_over_the_limit() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { message: 100000 }");
     let mut witness = subscribed(&server, TOPIC).await;

@@ -28,7 +28,7 @@ fn filled(options: &Value, clients: &[Client]) -> Value {
 }
 
 #[tokio::test]
-async fn lists_say_who_receives() {
+async fn exclude_and_eligible_lists_select_receivers() {
     let site = Site::open();
     let server = Server::start(site.path());
     // Each speaks another codec, so that ids are compared as what they are.
@@ -92,7 +92,7 @@ async fn lists_say_who_receives() {
 }
 
 #[tokio::test]
-async fn only_who_asks_is_acknowledged() {
+async fn acknowledges_publications_on_request_only() {
     let site = Site::open();
     let server = Server::start(site.path());
     for codec in Codec::ALL {
@@ -120,7 +120,7 @@ async fn only_who_asks_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn publishers_are_named_if_they_wish() {
+async fn discloses_publishers_on_request() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut subscriber = join(&server, Codec::Json).await;
@@ -186,7 +186,7 @@ async fn patterns_match_as_the_specification_says() {
 }
 
 #[tokio::test]
-async fn every_matching_subscription_gets_the_same_publication() {
+async fn every_matching_subscription_receives_the_same_publication() {
     let site = Site::open();
     let server = Server::start(site.path());
     for codec in Codec::ALL {
@@ -216,7 +216,7 @@ async fn every_matching_subscription_gets_the_same_publication() {
 }
 
 #[tokio::test]
-async fn events_come_behind_subscribed_and_in_order_across_topics() {
+async fn events_follow_subscribed_in_order_across_topics() {
     let site = Site::open();
     let server = Server::start(site.path());
     let mut publisher = join(&server, Codec::Json).await;

@@ -71,7 +71,7 @@ async fn patterns_follow_the_operators_default() {
 
 /// A session that may offer no procedure keeps no pattern from those that may.
 #[tokio::test(flavor = "multi_thread")]
-async fn patterns_are_registered_by_those_who_may_register_something() {
+async fn a_session_without_register_roles_registers_no_patterns() {
     let site = Site::open();
     let routes = |role: &str| {
         format!(
@@ -110,7 +110,7 @@ async fn a_realm_bounds_the_subscriptions_of_all_sessions() {
 }
 
 #[tokio::test]
-async fn topics_whose_handler_is_asked_stay_closed_to_patterns() {
+async fn topics_with_a_subscribe_hook_are_closed_to_patterns() {
     let site = Site::open();
     let routes = "inbox: { channel: 'inbox/{user_id}', handler: { callback: 'secured' }, \
                   allow: { subscribe: [anonymous], publish: [anonymous] } }\n";

@@ -115,7 +115,7 @@ async fn every_value_arrives_everywhere_unchanged() {
 
 /// Text that begins with NUL but is no base64 is text, and stays it.
 #[tokio::test]
-async fn a_text_that_only_looks_binary_stays_text() {
+async fn a_text_that_resembles_binary_stays_text() {
     let site = Site::open();
     let server = Server::start(site.path());
     let (mut clients, mut page) = subscribers(&server).await;
@@ -134,7 +134,7 @@ async fn a_text_that_only_looks_binary_stays_text() {
 
 /// Requests with ids as some libraries write them: whole floats.
 #[tokio::test]
-async fn ids_are_integers_whatever_the_client_writes() {
+async fn replies_carry_integer_ids_to_float_requests() {
     let site = Site::open();
     let server = Server::start(site.path());
     for codec in Codec::ALL {

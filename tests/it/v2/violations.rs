@@ -50,7 +50,7 @@ async fn a_session_begins_with_hello() {
 }
 
 #[tokio::test]
-async fn messages_out_of_place_or_shape() {
+async fn rejects_messages_out_of_order_or_shape() {
     let messages: &[(Value, &str)] = &[
         (json!([1, REALM, {"roles": {"publisher": {}}}]), "HELLO"),
         (json!([5, "signature", {}]), "CHALLENGE"),
@@ -124,7 +124,7 @@ async fn messages_out_of_place_or_shape() {
 
 /// What other routers let pass, and what clients in use depend on.
 #[tokio::test]
-async fn what_is_no_violation() {
+async fn accepts_lenient_messages_of_clients_in_use() {
     let messages = [
         json!([32, 0, {}, "open/t"]),
         json!([32, 713_845_233, {}, "open/t"]),
@@ -151,7 +151,7 @@ async fn what_is_no_violation() {
 }
 
 #[tokio::test]
-async fn frames_that_hold_no_message() {
+async fn rejects_frames_without_a_message() {
     let site = Site::open();
     let server = Server::start(site.path());
     let text = |text: &str| Frame::Text(text.to_owned());
@@ -190,7 +190,7 @@ async fn frames_that_hold_no_message() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit() {
+async fn rejects_a_message_over_the_limit() {
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { message: 100000 }");
     for codec in Codec::ALL {

@@ -48,7 +48,7 @@ async fn text(page: &mut Socket) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_pass_within_their_codec() {
+async fn foreign_values_pass_between_clients_of_one_codec() {
     let (_site, server) = served("");
     for (codec, value, _) in FOREIGN {
         let mut publisher = join(&server, *codec).await;
@@ -83,7 +83,7 @@ async fn events_pass_within_their_codec() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_1_and_2_share_what_json_has() {
+async fn versions_1_and_2_share_json_values() {
     let (_site, server) = served("");
     let mut page = page(&server).await;
     let mut client = join(&server, JSON).await;
@@ -103,7 +103,7 @@ async fn versions_1_and_2_share_what_json_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_and_answers_pass_within_their_codec() {
+async fn foreign_values_pass_in_calls_within_one_codec() {
     let (_site, server) = served("");
     for (number, (codec, value, why)) in FOREIGN.iter().enumerate() {
         let procedure = format!("open/call{number}");
@@ -142,7 +142,7 @@ async fn calls_and_answers_pass_within_their_codec() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hooks_are_given_no_value_that_only_one_codec_has() {
+async fn hooks_receive_no_foreign_values() {
     let site = Site::new();
     site.bundle("hostile", ROUTES, &[build::guest("hostile")]);
     let server = Server::start(site.path());

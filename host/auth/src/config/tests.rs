@@ -9,7 +9,7 @@ fn read(yaml: &str) -> Result<AuthSettings, String> {
 }
 
 #[test]
-fn what_is_left_out_keeps_its_default() {
+fn missing_keys_keep_their_default() {
     assert_eq!(read("{}").unwrap(), AuthSettings::default());
     let settings = read(
         "
@@ -38,7 +38,7 @@ jwt: { keys: { jwks: keys.json } }
 }
 
 #[test]
-fn everything_can_be_written() {
+fn reads_every_key() {
     let settings = read(
         "
 tickets:
@@ -82,7 +82,7 @@ jwt:
 }
 
 #[test]
-fn mistakes_are_located() {
+fn errors_have_their_place() {
     let check = |yaml: &str, expect: &str| {
         let problem = read(yaml).unwrap_err();
         assert!(problem.contains(expect), "{problem}");
@@ -117,7 +117,7 @@ jwt: { keys: { secret: hunter2hunter2hunter2hunter2hunter2 } }
 }
 
 #[tokio::test]
-async fn settings_are_put_to_work() {
+async fn opens_what_the_settings_name() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users.yml");
     std::fs::write(&users, "users: { admin: { id: 1, password: hash } }").unwrap();
@@ -145,7 +145,7 @@ jwt: {{ keys: {{ secret: '{keys}' }} }}
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_put_to_work_say_why() {
+async fn reports_settings_that_cannot_be_opened() {
     let check = |yaml: &str, expect: &str| {
         let error = read(yaml).unwrap().open().unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
@@ -178,7 +178,7 @@ async fn settings_that_cannot_be_put_to_work_say_why() {
 }
 
 #[tokio::test]
-async fn an_address_of_doctrine_is_one() {
+async fn accepts_doctrine_urls() {
     let check = |url: &str| {
         let yaml = format!("tickets: {{ secret: x }}\nusers: {{ sql: {{ url: '{url}' }} }}");
         let settings = read(&yaml).unwrap();

@@ -43,7 +43,7 @@ fn good() -> Value {
 
 /// Signatures wait for a thread, and what is refused without one does not.
 #[tokio::test]
-async fn signatures_are_verified_where_there_is_room() {
+async fn verifies_signatures_within_the_verifier_bound() {
     let verifiers = Verifiers::new(NonZeroUsize::MIN, 0);
     let keys = Keys::secret("secret", SECRET).unwrap();
     let jwt = Jwt::new(keys, rules(), verifiers.clone());
@@ -76,7 +76,7 @@ async fn signatures_are_verified_where_there_is_room() {
 }
 
 #[test]
-fn every_algorithm_by_every_form_of_its_key() {
+fn verifies_every_algorithm_with_every_form_of_its_key() {
     for issuer in [Issuer::rs(), Issuer::es(), Issuer::ed()] {
         let other = match &issuer {
             Issuer::Es(_) => Issuer::es(),
@@ -101,7 +101,7 @@ fn every_algorithm_by_every_form_of_its_key() {
 
 /// RFC 7515, appendix A.1: somebody else's token, whose claims have no `sub`.
 #[test]
-fn the_token_of_the_rfc() {
+fn verifies_the_example_of_rfc_7515() {
     let key = json!({
         "kty": "oct",
         "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
@@ -118,7 +118,7 @@ fn the_token_of_the_rfc() {
 }
 
 #[test]
-fn a_token_cannot_choose_how_it_is_verified() {
+fn a_token_cannot_choose_its_algorithm() {
     let rs = Issuer::rs();
     let jwt = self::jwt(Keys::pem("keys.pem", &rs.pem()).unwrap(), rules());
     // A public key taken for a secret, in each form in which it may be lying about.
@@ -158,7 +158,7 @@ fn a_token_cannot_choose_how_it_is_verified() {
 }
 
 #[test]
-fn no_part_can_be_exchanged() {
+fn rejects_a_token_with_a_replaced_part() {
     let token = Issuer::hs().token(&good());
     let other = Issuer::hs().token(&json!({ "sub": "1", "exp": NOW + 60 }));
     let (token, other): (Vec<_>, Vec<_>) = (token.split('.').collect(), other.split('.').collect());
@@ -170,7 +170,7 @@ fn no_part_can_be_exchanged() {
 }
 
 #[test]
-fn a_token_is_good_for_its_time() {
+fn checks_expiry_and_not_before() {
     let check = |claims: Value, expect: Result<(), JwtError>| {
         let verdict = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW)).map(drop);
         assert_eq!(verdict, expect, "{claims}");
@@ -204,7 +204,7 @@ fn a_token_is_good_for_its_time() {
 }
 
 #[test]
-fn a_token_has_to_be_of_an_issuer_and_for_us() {
+fn checks_issuer_and_audience() {
     let some = |text: &str| vec![text.to_owned(), "other".to_owned()];
     let rules = JwtRules { issuers: some("joe"), audiences: some("jackfield"), ..rules() };
     let strict = jwt(Keys::secret("secret", SECRET).unwrap(), rules);
@@ -288,7 +288,7 @@ fn claims_become_an_identity() {
 }
 
 #[test]
-fn keys_rotate() {
+fn follows_rotated_keys() {
     let (old, new) = (Issuer::es(), Issuer::ed());
     let token = |issuer: &Issuer, kid: &str| {
         issuer.signed(&json!({ "alg": issuer.algorithm(), "kid": kid }), &good())
@@ -316,7 +316,7 @@ fn keys_rotate() {
 }
 
 #[test]
-fn nameless_tokens_are_tried_with_every_key_of_their_algorithm() {
+fn tries_every_key_of_the_algorithm_without_a_key_id() {
     let (first, second) = (Issuer::ed(), Issuer::ed());
     let set = jwks(&[first.jwk("a"), second.jwk("b")]);
     let jwt = self::jwt(Keys::jwks("keys.json", &set).unwrap(), rules());
@@ -332,7 +332,7 @@ fn nameless_tokens_are_tried_with_every_key_of_their_algorithm() {
 }
 
 #[test]
-fn keys_that_are_of_no_use_are_refused_or_left_aside() {
+fn rejects_or_skips_unusable_keys() {
     let pem = |text: &str, expect: &str| {
         let problem = Keys::pem("keys.pem", text).unwrap_err().to_string();
         assert!(problem.contains(expect), "{problem}");
@@ -399,7 +399,7 @@ fn nothing_prints_a_key() {
 
 proptest! {
     #[test]
-    fn reading_never_fails_otherwise(header in any::<String>(), token in any::<String>()) {
+    fn arbitrary_text_never_panics(header in any::<String>(), token in any::<String>()) {
         let encoded = BASE64_URL_SAFE_NO_PAD.encode(&header);
         let _ = shared().judge.whose(&token, at(NOW));
         let odd = [encoded.as_str(); 3].join(".");
@@ -408,7 +408,7 @@ proptest! {
 
     /// No change of one character makes another token that is good.
     #[test]
-    fn no_character_can_be_exchanged(index in 0usize..200, to in "[A-Za-z0-9_.-]") {
+    fn rejects_a_token_with_a_replaced_character(index in 0usize..200, to in "[A-Za-z0-9_.-]") {
         let token = Issuer::hs().token(&json!({ "sub": "7", "exp": NOW + 60 }));
         let index = index % token.len();
         let mut changed = token.clone();

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_admitted_once_while_it_is_good() {
+    fn admits_a_valid_ticket_once() {
         let replays = replays(10);
         assert_eq!(replays.admit(mark("a"), at(300), at(0)), Ok(()));
         assert_eq!(replays.admit(mark("a"), at(300), at(299)), Err(ReplaysError::Used));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_expired_makes_room_and_a_full_memory_refuses() {
+    fn expired_tickets_free_space_and_a_full_memory_refuses() {
         let replays = replays(2);
         assert_eq!(replays.admit(mark("a"), at(300), at(0)), Ok(()));
         assert_eq!(replays.admit(mark("b"), at(310), at(0)), Ok(()));

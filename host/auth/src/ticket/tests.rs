@@ -30,7 +30,7 @@ fn reading(plain: &str) -> Result<Ticket, TicketError> {
 }
 
 #[test]
-fn the_applications_own_tickets_are_good() {
+fn accepts_the_applications_own_tickets() {
     let ticket = Ticket::parse(ANONYMOUS).unwrap();
     assert_eq!(ticket.username(), None);
     assert_eq!(
@@ -49,7 +49,7 @@ fn the_applications_own_tickets_are_good() {
 }
 
 #[test]
-fn what_is_minted_is_what_the_application_makes() {
+fn mints_the_same_tickets_as_the_application() {
     let anonymous = Ticket::mint(&secret(), Holder::Anonymous, NONCE, at(CREATED));
     assert_eq!(anonymous.as_deref(), Ok(ANONYMOUS));
     let holder = Holder::User { username: "admin", password: &password() };
@@ -62,7 +62,7 @@ fn what_is_minted_is_what_the_application_makes() {
 }
 
 #[test]
-fn another_secret_or_password_proves_nothing() {
+fn rejects_another_secret_or_password() {
     let ticket = Ticket::parse(ADMIN).unwrap();
     let other = PasswordHash::new("$2y$13$vutsrqponmlkjihgfedcba".to_owned()).unwrap();
     assert_eq!(ticket.verify(&secret(), Some(&other)), Err(TicketError::WrongDigest));
@@ -74,7 +74,7 @@ fn another_secret_or_password_proves_nothing() {
 }
 
 #[test]
-fn what_it_costs_does_not_tell_who_is_known() {
+fn verification_costs_the_same_for_unknown_users() {
     let bcrypt = "$2y$13$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyz01234";
     assert_eq!((bcrypt.len(), DECOY.len()), (60, 60));
     let ticket = Ticket::parse(ADMIN).unwrap();
@@ -89,7 +89,7 @@ fn what_it_costs_does_not_tell_who_is_known() {
 }
 
 #[test]
-fn the_decoy_proves_nothing() {
+fn the_decoy_hash_accepts_no_ticket() {
     let decoy = PasswordHash::new(DECOY.to_owned()).unwrap();
     let holder = Holder::User { username: "admin", password: &decoy };
     let ticket = Ticket::mint(&secret(), holder, NONCE, at(CREATED)).unwrap();
@@ -99,7 +99,7 @@ fn the_decoy_proves_nothing() {
 }
 
 #[test]
-fn no_part_can_be_exchanged() {
+fn rejects_a_ticket_with_a_replaced_part() {
     let plain = String::from_utf8(BASE64_STANDARD.decode(ADMIN).unwrap()).unwrap();
     for (from, to) in [
         (";0123456789abcdef;", ";0123456789abcdee;"),
@@ -117,7 +117,7 @@ fn no_part_can_be_exchanged() {
 }
 
 #[test]
-fn a_ticket_is_good_for_its_time() {
+fn accepts_a_ticket_within_its_validity() {
     let ticket = Ticket::parse(ADMIN).unwrap();
     let check = |now: u64, expect: Result<(), TicketError>| {
         assert_eq!(ticket.check_time(at(now), Validity::default()), expect, "{now}");
@@ -136,7 +136,7 @@ fn a_ticket_is_good_for_its_time() {
 }
 
 #[test]
-fn offsets_count() {
+fn respects_time_zone_offsets() {
     for created in
         ["2024-01-02T05:04:05+02:00", "2024-01-01T22:04:05-05:00", "2024-01-02T03:04:05Z"]
     {
@@ -147,7 +147,7 @@ fn offsets_count() {
 }
 
 #[test]
-fn what_is_no_ticket_is_refused() {
+fn rejects_malformed_tickets() {
     let check = |text: &str| {
         let refused = matches!(Ticket::parse(text), Err(TicketError::Malformed(_)));
         assert!(refused, "{text}");
@@ -165,7 +165,7 @@ fn what_is_no_ticket_is_refused() {
 }
 
 #[test]
-fn base64_is_read_as_forgivingly_as_the_application_does() {
+fn reads_base64_as_leniently_as_the_application() {
     for text in [
         ADMIN.trim_end_matches('=').to_owned(),
         format!("{}\n{}", &ADMIN[..76], &ADMIN[76..]),
@@ -179,7 +179,7 @@ fn base64_is_read_as_forgivingly_as_the_application_does() {
 }
 
 #[test]
-fn a_secret_has_no_braces_and_is_not_empty() {
+fn rejects_empty_secrets_and_secrets_with_braces() {
     let secret = |text: &str| AppSecret::new(Zeroizing::new(text.to_owned()));
     assert_eq!(secret("").err(), Some(AppSecretError::Empty));
     assert_eq!(secret("a{b").err(), Some(AppSecretError::Brace));
@@ -188,7 +188,7 @@ fn a_secret_has_no_braces_and_is_not_empty() {
 }
 
 #[test]
-fn tickets_of_2_x_need_the_digest_that_the_application_kept() {
+fn accepts_2_x_tickets_with_the_stored_digest_only() {
     let holder = Holder::User { username: "admin", password: &password() };
     let minted = LegacyTicket::mint(&secret(), holder, "5b3f.12", NONCE, at(CREATED)).unwrap();
     let text = "5b3f.12;admin;MDEyMzQ1Njc4OWFiY2RlZg==;2024-01-02T03:04:05+00:00";
@@ -220,7 +220,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn what_is_minted_is_verified(
+    fn verifies_minted_tickets(
         username in "[^;]{1,40}",
         hash in ".{1,60}",
         nonce in "[0-9a-f]{16}",
@@ -238,7 +238,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn reading_never_fails_otherwise(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+    fn arbitrary_text_never_panics(text in any::<String>(), bytes in any::<Vec<u8>>()) {
         let _ = Ticket::parse(&text);
         let _ = Ticket::parse(&BASE64_STANDARD.encode(bytes));
         let _ = LegacyTicket::parse(&text);

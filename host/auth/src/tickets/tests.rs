@@ -52,7 +52,7 @@ fn anonymous() -> String {
 }
 
 #[tokio::test]
-async fn a_good_ticket_tells_who_comes() {
+async fn a_valid_ticket_identifies_its_user() {
     let tickets = Tickets::new(rules());
     let admin = tickets.authenticate(&of("admin", "hash-of-admin"), HERE, at(NOW), &users()).await;
     let admin = admin.unwrap();
@@ -71,7 +71,7 @@ async fn a_good_ticket_tells_who_comes() {
 }
 
 #[tokio::test]
-async fn whoever_is_refused_is_refused_for_a_reason() {
+async fn every_refusal_states_its_reason() {
     let tickets = Tickets::new(rules());
     let users = users();
     let refusal = async |ticket: String, now: u64| {
@@ -106,7 +106,7 @@ async fn anonymous_tickets_can_be_refused() {
 }
 
 #[tokio::test]
-async fn a_ticket_can_be_for_one_use() {
+async fn tickets_can_be_limited_to_one_use() {
     let one = NonZeroUsize::new(1);
     let tickets = Tickets::new(TicketRules { replays: one, ..rules() });
     let users = users();
@@ -126,7 +126,7 @@ async fn a_ticket_can_be_for_one_use() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_a_temporary_refusal() {
+async fn a_full_queue_refuses_temporarily() {
     let verifiers = Verifiers::new(NonZeroUsize::MIN, 0);
     let tickets = Tickets::new(TicketRules { verifiers: verifiers.clone(), ..rules() });
     let (release, released) = std::sync::mpsc::channel::<()>();

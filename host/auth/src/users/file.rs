@@ -238,7 +238,7 @@ users:
     }
 
     #[test]
-    fn users_are_read() {
+    fn reads_users() {
         let users = FileUsers::parse("users.yml", FILE).unwrap();
         let admin = users.find("admin").unwrap();
         assert_eq!(admin.id, "1");
@@ -257,14 +257,14 @@ users:
     }
 
     #[test]
-    fn json_is_read_too() {
+    fn reads_json() {
         let json = r#"{"users": {"admin": {"id": "1", "password": "$2y$", "roles": ["A"]}}}"#;
         let users = FileUsers::parse("users.json", json).unwrap();
         assert_eq!(users.find("admin").unwrap().id, "1");
     }
 
     #[test]
-    fn a_wrong_text_changes_nothing() {
+    fn an_invalid_file_changes_nothing() {
         let users = FileUsers::parse("users.yml", FILE).unwrap();
         users.replace("users.yml", "users: { admin: { id: } }").unwrap_err();
         users.replace("users.yml", "").unwrap_err();
@@ -275,7 +275,7 @@ users:
     }
 
     #[test]
-    fn mistakes_are_located() {
+    fn errors_have_their_place() {
         let check = |text: &str, expect: &str| {
             let problem = problem(text);
             assert!(problem.contains(expect), "{problem}");
@@ -307,7 +307,7 @@ users:
     }
 
     #[test]
-    fn what_is_hardly_a_hash_is_doubted() {
+    fn warns_of_passwords_that_are_no_hash() {
         let check = |password: &str, expect: Option<&str>| {
             let text = format!("users:\n  a:\n    id: 1\n    password: {password}");
             let doubts = FileUsers::parse("users.yml", &text).unwrap().doubts();
@@ -339,7 +339,7 @@ users:
     }
 
     #[test]
-    fn no_mistake_repeats_a_hash() {
+    fn errors_repeat_no_hash() {
         for text in [
             "users:\n  a: { id: 1, password: 4711 }",
             "users:\n  a: { id: 1, password: [4711] }",

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_read() {
+    fn reads_roles() {
         let check = |form, text: &str, expect: Option<&[&str]>| {
             let roles = read(form, text).ok();
             let roles: Option<Vec<&str>> =
@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_php_serializes_is_read(roles in prop::collection::vec(".{0,12}", 0..6)) {
+        fn reads_roles_that_php_serialized(roles in prop::collection::vec(".{0,12}", 0..6)) {
             let entries: Vec<String> = roles
                 .iter()
                 .enumerate()
@@ -104,7 +104,7 @@ mod tests {
         }
 
         #[test]
-        fn reading_never_fails_otherwise(text in any::<String>(), tail in "[a-z:0-9\"{};]{0,40}") {
+        fn arbitrary_text_never_panics(text in any::<String>(), tail in "[a-z:0-9\"{};]{0,40}") {
             for text in [text, format!("a:1:{{{tail}")] {
                 let _ = read(RolesForm::Php, &text);
                 let _ = read(RolesForm::Json, &text);

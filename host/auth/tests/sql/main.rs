@@ -85,10 +85,10 @@ async fn everything(mut instance: Instance, sleep: &str) {
     } else {
         types_of_mariadb_are_read(&instance).await;
     }
-    what_a_statement_returns_is_checked(&instance).await;
-    who_asks_is_told_what_is_wrong(&instance).await;
+    checks_the_columns_of_a_statement(&instance).await;
+    errors_name_their_cause_and_no_secret(&instance).await;
     a_slow_answer_is_none(&instance, sleep).await;
-    only_who_is_vouched_for_is_asked(&instance).await;
+    requires_a_trusted_certificate(&instance).await;
     an_outage_is_an_error_and_passes(&mut instance).await;
 }
 
@@ -177,7 +177,7 @@ async fn types_of_mariadb_are_read(instance: &Instance) {
     assert_eq!(user.organization.as_deref(), Some("-2"));
 }
 
-async fn what_a_statement_returns_is_checked(instance: &Instance) {
+async fn checks_the_columns_of_a_statement(instance: &Instance) {
     let check = async |columns: &str, roles: &str, name: &str, expect: &str| {
         let error = custom(instance, columns, roles).find(name).await.unwrap_err();
         assert!(matches!(error, UsersError::Answer { .. }), "{error}");
@@ -195,7 +195,7 @@ async fn what_a_statement_returns_is_checked(instance: &Instance) {
     check("id, password, roles", "json", "twin", "more than one row").await;
 }
 
-async fn who_asks_is_told_what_is_wrong(instance: &Instance) {
+async fn errors_name_their_cause_and_no_secret(instance: &Instance) {
     // The database's message and its code, and no line of the database's own source.
     let error = custom(instance, "missing", "json").find("ann").await.unwrap_err().to_string();
     assert!(error.contains("it answered: ") && error.contains("missing"), "{error}");
@@ -240,7 +240,7 @@ async fn a_slow_answer_is_none(instance: &Instance, sleep: &str) {
     assert!(error.contains("longer than 100ms"), "{error}");
 }
 
-async fn only_who_is_vouched_for_is_asked(instance: &Instance) {
+async fn requires_a_trusted_certificate(instance: &Instance) {
     let trusting = users(&instance.url_vouched_by("ca.pem"), "");
     assert!(trusting.find("admin").await.unwrap().is_some());
     let doubting = users(&instance.url_vouched_by("cert.pem"), "");

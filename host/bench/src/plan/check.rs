@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn rejects_invalid_plans() {
         let good = plan(fan_out(10, 10));
         for good in [good.clone(), plan(call(9)), Plan { rate: Some(0.5), ..plan(call(1)) }] {
             assert_eq!(good.check(), Ok(()));

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn parses_urls() {
         let cases = [
             ("ws://localhost:8080", "localhost:8080", "/"),
             ("WS://10.0.0.1:80/ws?x=1#y", "10.0.0.1:80", "/ws?x=1"),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn other_urls_are_refused_with_an_example() {
+    fn rejects_other_urls_with_an_example() {
         for (url, said) in [
             ("wss://localhost", "TLS"),
             ("localhost:8080", "ws://127.0.0.1:8080/"),

@@ -79,7 +79,7 @@ const V2: [&str; 6] = [
 ];
 
 #[test]
-fn requests_of_wamp_v2() {
+fn writes_requests_of_wamp_v2() {
     let expected: Vec<(u8, String)> = V2.iter().map(|text| (1, (*text).to_owned())).collect();
     assert_eq!(texts(&requests(Dialect::Wamp2(Json))), expected);
     for serializer in [MessagePack, Cbor] {
@@ -98,7 +98,7 @@ fn requests_of_wamp_v2() {
 }
 
 #[test]
-fn requests_of_wamp_v1_are_followed_by_pings_but_for_calls() {
+fn pings_follow_requests_of_wamp_v1_except_calls() {
     let ping = |request: u64| (9, String::from_utf8(request.to_be_bytes().to_vec()).unwrap());
     let text = |text: &str| (1, text.to_owned());
     assert_eq!(
@@ -117,7 +117,7 @@ fn requests_of_wamp_v1_are_followed_by_pings_but_for_calls() {
 }
 
 #[test]
-fn requests_of_nats() {
+fn writes_requests_of_nats() {
     let requests = texts(&requests(Dialect::Nats));
     assert!(requests[0].1.starts_with("CONNECT {\"verbose\":true,"), "{requests:?}");
     assert!(requests[0].1.ends_with("}\r\nPING\r\n"), "{requests:?}");
@@ -129,7 +129,7 @@ fn requests_of_nats() {
 }
 
 #[test]
-fn lengths_of_texts_in_binary() {
+fn writes_text_lengths_in_binary_codecs() {
     for length in [0_usize, 23, 24, 31, 32, 255, 256, 65_535, 65_536] {
         let text = "x".repeat(length);
         for serializer in [Json, MessagePack, Cbor] {
@@ -192,7 +192,7 @@ fn pack(value: &Value, serializer: Serializer) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_router_says() {
+fn reads_messages_of_wamp_v2() {
     let done = |request, id| Said::Done { request: Some(request), id };
     check(r#"[36,7,9007199254740992,{},["text"]]"#, &Said::Event(b"text"));
     let details = r#"{"topic":"a\"]","publisher":7,"x":[null,{"y":[true,"\\"]}]}"#;
@@ -220,7 +220,7 @@ fn what_a_router_says() {
 }
 
 #[test]
-fn cbor_of_indefinite_length_and_with_tags_is_understood() {
+fn reads_cbor_with_tags_and_indefinite_length() {
     let tags = [&[0xd9, 0xd9, 0xf7, 0x85, 0x18, 0x24, 7, 8, 0xa0, 0x81][..], &vec![0xc1; 100_000]];
     let message = [&tags.concat()[..], b"\x64text"].concat();
     assert_eq!(wamp2::read(Cbor, &message), Ok(Said::Event(b"text")));
@@ -229,7 +229,7 @@ fn cbor_of_indefinite_length_and_with_tags_is_understood() {
 }
 
 #[test]
-fn what_is_broken_is_told_and_never_panics() {
+fn rejects_broken_messages_without_panic() {
     let whole = r#"[36,7,8,{"a":["b"]},["text"]]"#;
     let value: Value = serde_json::from_str(whole).unwrap();
     for (serializer, message) in [
@@ -252,7 +252,7 @@ fn what_is_broken_is_told_and_never_panics() {
 }
 
 #[test]
-fn what_a_router_of_version_1_says() {
+fn reads_messages_of_wamp_v1() {
     let event = r#"[8,"a/\"b\"",  "text"]"#;
     assert_eq!(wamp1::read(event.as_bytes()), Ok(Said::Event(b"text")));
     assert_eq!(wamp1::read(br#"[0,"1234",1,"x"]"#), Ok(Said::Welcome));
@@ -274,7 +274,7 @@ fn what_a_router_of_version_1_says() {
 }
 
 #[test]
-fn frames_in_any_pieces_say_the_same() {
+fn reads_frames_split_anywhere() {
     let message = br#"[36,1,2,{},["text"]]"#;
     let mut bytes = framed(0x81, message);
     // One message in three frames, with a ping between them.
@@ -299,7 +299,7 @@ fn frames_in_any_pieces_say_the_same() {
 }
 
 #[test]
-fn the_stream_of_nats_in_any_pieces_says_the_same() {
+fn reads_nats_split_anywhere() {
     let stream = b"INFO {\"x\":1}\r\n+OK\r\nPONG\r\nMSG t0 1 4\r\nte\r\n\r\nPING\r\n\
         MSG t0 1 reply 4\r\ntext\r\n-ERR 'Permissions Violation for Subscription to \"t0\"'\r\n\
         -ERR 'Slow Consumer'\r\n";
@@ -329,7 +329,7 @@ fn the_stream_of_nats_in_any_pieces_says_the_same() {
 }
 
 #[test]
-fn a_pong_answers_in_wamp_v1_alone() {
+fn pongs_are_answers_in_wamp_v1_only() {
     let pong = framed(0x8a, &7_u64.to_be_bytes());
     let heard = |dialect| hear(&mut Talk::new(dialect, true), &pong, &mut Vec::new());
     assert_eq!(heard(Dialect::Wamp1), ["Done { request: Some(7), id: None }"]);
@@ -338,7 +338,7 @@ fn a_pong_answers_in_wamp_v1_alone() {
 }
 
 #[test]
-fn what_is_held_of_a_message_is_bounded() {
+fn bounds_an_incomplete_message() {
     let mut held = vec![0; MAX_MESSAGE - 1];
     assert_eq!(hold(&mut held, b"x"), Ok(()));
     assert!(hold(&mut held, b"x").unwrap_err().to_string().contains("64 MiB"));

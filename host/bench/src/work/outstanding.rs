@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_find_their_requests_in_any_order() {
+    fn matches_answers_in_any_order() {
         let mut asked = Asked::default();
         let numbers: Vec<u64> = (10..14).map(|time| asked.ask(time, true)).collect();
         assert_eq!(numbers, [1, 2, 3, 4]);

@@ -81,7 +81,7 @@ mod tests {
     use crate::clock::Clock;
 
     #[test]
-    fn everything_is_done_once_in_order_and_not_before_it_is_due() {
+    fn runs_every_action_once_in_order_and_not_early() {
         let course = Course::new(Clock::start());
         course.set(0, u64::MAX);
         let schedule = Schedule::new(course.clock.now(), 10_000.0);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_done_after_the_end() {
+    fn runs_nothing_after_the_end() {
         let course = Course::new(Clock::start());
         course.set(0, 0);
         let mut rested = 0;
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_late_is_done_and_counted() {
+    fn runs_and_counts_late_actions() {
         let course = Course::new(Clock::start());
         course.set(0, 1_000_000);
         std::thread::sleep(Duration::from_millis(2));

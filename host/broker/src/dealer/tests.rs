@@ -181,7 +181,7 @@ fn shared(invoke: InvocationPolicy) -> RegisterOptions {
 }
 
 #[test]
-fn a_call_goes_to_its_callee_and_the_answer_back() {
+fn routes_a_call_to_its_callee_and_the_result_back() {
     let mut bench = Bench::new();
     assert_eq!(bench.offer(1, "sum"), 1);
     assert_eq!(bench.call(2, "sum"), Ok(2));
@@ -210,7 +210,7 @@ fn a_call_goes_to_its_callee_and_the_answer_back() {
 }
 
 #[test]
-fn a_procedure_is_one_sessions_unless_it_is_shared() {
+fn a_procedure_belongs_to_one_session_unless_shared() {
     use InvocationPolicy::{First, Last, Random, RoundRobin, Single};
     let mut bench = Bench::new();
     bench.offer(1, "mine");
@@ -246,7 +246,7 @@ fn a_procedure_is_one_sessions_unless_it_is_shared() {
 }
 
 #[test]
-fn the_most_specific_registration_is_called() {
+fn calls_the_most_specific_registration() {
     let mut bench = Bench::new();
     let policy = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
     let disclosed = RegisterOptions { disclose_caller: true, ..policy(MatchPolicy::Wildcard) };
@@ -282,7 +282,7 @@ fn the_most_specific_registration_is_called() {
 }
 
 #[test]
-fn patterns_are_called_where_their_holders_may_offer() {
+fn calls_patterns_only_where_their_sessions_may_register() {
     let mut bench = Bench::new();
     let pattern = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
     bench.register(1, "a.b", pattern(MatchPolicy::Prefix)).unwrap();
@@ -314,7 +314,7 @@ fn bounds_the_pattern_registrations_of_a_session() {
 }
 
 #[test]
-fn results_before_the_last_reach_those_who_want_them() {
+fn progressive_results_reach_callers_that_asked_for_them() {
     let mut bench = Bench::new();
     bench.offer(1, "slow");
     bench.offer(3, "plain");
@@ -340,7 +340,7 @@ fn results_before_the_last_reach_those_who_want_them() {
 }
 
 #[test]
-fn a_call_can_be_given_up() {
+fn a_call_can_be_cancelled() {
     let canceled = |call: u64| {
         let message = "the call was cancelled";
         format!(
@@ -381,7 +381,7 @@ fn a_call_can_be_given_up() {
 }
 
 #[test]
-fn whoever_leaves_keeps_nobody_waiting() {
+fn calls_of_a_session_that_leaves_end_with_an_error() {
     let mut bench = Bench::new();
     bench.offer(1, "one");
     bench.offer(2, "two");
@@ -404,7 +404,7 @@ fn whoever_leaves_keeps_nobody_waiting() {
 }
 
 #[test]
-fn nobody_holds_more_than_a_session_may() {
+fn bounds_registrations_and_calls_of_a_session() {
     let mut bench = Bench::new();
     for procedure in ["a", "b", "c"] {
         bench.offer(1, procedure);

@@ -35,7 +35,7 @@ fn only_the_first_push_asks_for_a_flush() {
 }
 
 #[test]
-fn a_blocked_transport_goes_on_where_it_stopped() {
+fn a_blocked_transport_resumes_where_it_stopped() {
     let outbox = outbox(100, 10, Overflow::Disconnect);
     let _ = outbox.push("hello".into());
     let _ = outbox.push("world".into());
@@ -48,7 +48,7 @@ fn a_blocked_transport_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn more_frames_than_one_write_takes_keep_their_order() {
+fn partial_writes_keep_the_order_of_frames() {
     let outbox = outbox(10_000, 1000, Overflow::Disconnect);
     let frames: Vec<u8> = (0..200).collect();
     for byte in &frames {
@@ -74,7 +74,7 @@ fn overflow_closes_with_a_reason_or_drops() {
 }
 
 #[test]
-fn replies_to_own_requests_never_close_and_report_a_crowd() {
+fn replies_never_close_a_session_and_report_crowding() {
     let outbox = outbox(8, 10, Overflow::Disconnect);
     let _ = outbox.reply("abcdef".into());
     assert_eq!(drain(&outbox, 1).1, Drained::Blocked);
@@ -87,7 +87,7 @@ fn replies_to_own_requests_never_close_and_report_a_crowd() {
 }
 
 #[test]
-fn a_blocked_outbox_is_crowded_past_half_and_relieved_below_a_quarter() {
+fn a_blocked_outbox_is_crowded_above_half_until_below_a_quarter() {
     let outbox = outbox(16, 100, Overflow::Disconnect);
     let _ = outbox.push("aaaaaaaa".into());
     // A queue that is about to be flushed is no crowd.
@@ -101,7 +101,7 @@ fn a_blocked_outbox_is_crowded_past_half_and_relieved_below_a_quarter() {
 }
 
 #[test]
-fn no_source_waits_again_for_a_transport_that_takes_nothing() {
+fn a_publisher_waits_once_for_a_stuck_transport() {
     let outbox = outbox(16, 100, Overflow::Disconnect);
     let _ = outbox.push("aaaaaaaaaa".into());
     let _ = drain(&outbox, 1);
@@ -113,7 +113,7 @@ fn no_source_waits_again_for_a_transport_that_takes_nothing() {
 }
 
 #[test]
-fn a_policy_that_drops_slows_no_source_down() {
+fn dropping_events_delays_no_publisher() {
     let outbox = outbox(8, 100, Overflow::DropEvent);
     let _ = outbox.push("aaaaa".into());
     let _ = drain(&outbox, 1);
@@ -121,7 +121,7 @@ fn a_policy_that_drops_slows_no_source_down() {
 }
 
 #[test]
-fn many_small_frames_are_bounded_too() {
+fn bounds_the_number_of_frames() {
     let outbox = outbox(1000, 2, Overflow::Disconnect);
     assert_eq!(outbox.push("a".into()), PushOutcome::Flush);
     assert_eq!(outbox.push("b".into()), PushOutcome::Queued);
@@ -129,13 +129,13 @@ fn many_small_frames_are_bounded_too() {
 }
 
 #[test]
-fn a_frame_over_the_bound_passes_when_nothing_waits() {
+fn an_oversized_frame_passes_an_empty_outbox() {
     let outbox = outbox(4, 10, Overflow::Disconnect);
     assert_eq!(outbox.push("abcdefgh".into()), PushOutcome::Flush);
 }
 
 #[test]
-fn the_farewell_completes_a_torn_frame_and_is_the_last_word() {
+fn close_completes_a_partial_frame_and_sends_nothing_after_it() {
     let outbox = outbox(100, 10, Overflow::Disconnect);
     let _ = outbox.push("hello".into());
     let _ = outbox.push("world".into());

@@ -103,7 +103,7 @@ const LIMITS: RealmLimits = RealmLimits { subscriptions: 3, patterns: 2, realm_s
 const V2: Dialect = Dialect::V2(Codec::Json);
 
 #[test]
-fn tells_publications_that_take_long_to_match() {
+fn reports_publications_that_take_long_to_match() {
     const ALLOWANCE: usize = 32;
     let limits = RealmLimits { subscriptions: 1_000, patterns: 1_000, realm_subscriptions: 1_000 };
     let realm = limited(limits);
@@ -291,7 +291,7 @@ fn check(filter: &ReceiverFilter, except: Option<u64>, expect: &[u64]) {
 }
 
 #[test]
-fn who_receives_by_black_and_white_lists() {
+fn filters_receivers_by_exclude_and_eligible_lists() {
     let ids =
         |list: &[u64]| list.iter().filter_map(|&id| SessionId::new(id)).collect::<BTreeSet<_>>();
     let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
@@ -316,7 +316,7 @@ fn who_receives_by_black_and_white_lists() {
 }
 
 #[test]
-fn leaving_takes_every_subscription_along() {
+fn leaving_removes_every_subscription() {
     let realm = realm();
     let peer = Peer::join(&realm, 1, V2, &[]);
     peer.subscribe(&realm, "one", MatchPolicy::Exact);
@@ -354,7 +354,7 @@ fn subscriptions_are_bounded() {
 }
 
 #[test]
-fn a_subscriber_that_does_not_read_is_closed_at_its_bound_and_harms_nobody() {
+fn closes_a_subscriber_that_does_not_read_and_no_other() {
     let realm = realm();
     let slow = Peer::join_on(&realm, 1, V2, &[], true);
     let quick = Peer::join(&realm, 2, V2, &[]);
@@ -377,7 +377,7 @@ fn a_subscriber_that_does_not_read_is_closed_at_its_bound_and_harms_nobody() {
 }
 
 #[test]
-fn revoking_tells_each_subscriber_behind_its_last_event() {
+fn revoking_notifies_each_subscriber_after_its_last_event() {
     let realm = realm();
     let peer = Peer::join(&realm, 1, V2, &[]);
     peer.subscribe(&realm, "gone", MatchPolicy::Exact);

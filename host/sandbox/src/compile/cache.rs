@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_temporary_folder_where_the_other_cannot_be_used() {
+    fn falls_back_to_a_temporary_folder() {
         let above = folder();
         let file = above.path().join("file");
         fs::write(&file, "").unwrap();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn code_counts_only_while_it_is_there() {
+    fn ignores_entries_whose_code_is_missing() {
         let folder = folder();
         let limits = CompileLimits::default();
         let cache = CodeCache::open(Some(folder.path())).unwrap();

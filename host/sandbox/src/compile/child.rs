@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_process_is_told_by_its_cause() {
+    fn names_the_cause_of_a_process_exit() {
         let check = |status: i32, said: &str, complained: &str, expected: Result<u64, Failure>| {
             assert_eq!(outcome(ExitStatus::from_raw(status), said, complained), expected);
         };

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_written_as_the_settings_have_them() {
+    fn writes_sizes_as_the_settings_do() {
         let check = |bytes, expected| assert_eq!(size(bytes), expected);
         check(2 << 30, "2 GiB");
         check(1536 << 20, "1536 MiB");

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_nests_too_deeply() {
+    fn rejects_components_nested_too_deeply() {
         check(&nested(32), "");
         check(&nested(33), "components nest more than 32 deep");
         check(&nested(20_000), "components nest more than 32 deep");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_what_cannot_be_parsed_to_the_engine() {
+    fn passes_unparsable_components_to_the_engine() {
         check(b"", "");
         check(&[COMPONENT, &[1, 200, 1, 0]].concat(), "");
         let whole = table(8_000, 40_000);

@@ -7,7 +7,7 @@ use jackfield_sandbox::{Effect, PublishVerdict, Request, SubscribeVerdict};
 use crate::stage::{delivered, hostile, policy, publish, request, sandbox};
 
 #[tokio::test]
-async fn a_hook_sees_the_request_and_its_answer_arrives() {
+async fn passes_the_request_to_a_hook_and_returns_its_answer() {
     let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
     let lane = lanes.of("t/1");
     let roles = ["member".to_owned(), "op".to_owned()];
@@ -35,7 +35,7 @@ async fn a_hook_sees_the_request_and_its_answer_arrives() {
 }
 
 #[tokio::test]
-async fn an_instance_lives_from_call_to_call() {
+async fn keeps_an_instance_between_calls() {
     let lanes = hostile(&sandbox(), policy(), &["echo", "trap"]).await;
     let lane = lanes.of("t/1");
     assert!(delivered(lane, "echo").await.contains("configured 2, calls 1,"));
@@ -43,7 +43,7 @@ async fn an_instance_lives_from_call_to_call() {
 }
 
 #[tokio::test]
-async fn every_hook_has_its_way() {
+async fn dispatches_every_hook() {
     let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
     let lane = lanes.of("t/1");
     let nobody = Request { session: None, ..request("echo", &[]) };

@@ -77,7 +77,7 @@ async fn started(bench: &Bench) -> String {
 }
 
 #[tokio::test]
-async fn remembers_what_failed_to_compile() {
+async fn remembers_files_that_failed_to_compile() {
     let mut bench = Bench::new("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$");
     let sandbox = bench.sandbox();
     for _ in 0..2 {
@@ -100,7 +100,7 @@ async fn remembers_what_failed_to_compile() {
 }
 
 #[tokio::test]
-async fn never_compiles_in_the_server_what_the_compiler_did_not() {
+async fn never_falls_back_to_compiling_in_the_server() {
     for script in ["exit 0", "exit 1", "kill -KILL $$", "echo nonsense", "kill -SEGV $$"] {
         let bench = Bench::new(script);
         let error = load(&bench.sandbox(), EMPTY).await;
@@ -113,7 +113,7 @@ async fn never_compiles_in_the_server_what_the_compiler_did_not() {
 }
 
 #[tokio::test]
-async fn kills_a_compiler_that_is_late() {
+async fn kills_a_compiler_at_its_deadline() {
     let mut bench = Bench::new("exec sleep 1000");
     bench.limits.time = Duration::from_millis(300);
     let sandbox = bench.sandbox();
@@ -124,7 +124,7 @@ async fn kills_a_compiler_that_is_late() {
 }
 
 #[tokio::test]
-async fn kills_a_compiler_whose_answer_is_not_wanted_any_more() {
+async fn kills_a_compiler_whose_result_is_dropped() {
     let bench = Bench::new("exec sleep 1000");
     let sandbox = bench.sandbox();
     let loading = load(&sandbox, EMPTY);
@@ -141,7 +141,7 @@ async fn kills_a_compiler_whose_answer_is_not_wanted_any_more() {
 }
 
 #[tokio::test]
-async fn a_compiler_that_cannot_be_started_is_named() {
+async fn names_a_compiler_that_cannot_be_started() {
     let bench = Bench::new("");
     let command = CompileCommand {
         program: PathBuf::from("/no/such/program"),

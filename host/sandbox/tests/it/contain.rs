@@ -77,7 +77,7 @@ async fn a_plugin_that_sleeps_is_stopped_at_its_deadline() {
 }
 
 #[tokio::test]
-async fn memory_ends_at_its_limit() {
+async fn memory_is_limited() {
     let mut policy = policy();
     policy.limits.memory = 8 << 20;
     policy.limits.deadline = Duration::from_secs(10);
@@ -91,12 +91,12 @@ async fn exit_is_a_fault() {
 }
 
 #[tokio::test]
-async fn output_ends_at_its_limit() {
+async fn output_is_limited() {
     check("shout", "{}", "output", "1048576 bytes of output", false).await;
 }
 
 #[tokio::test]
-async fn effects_end_at_their_limit() {
+async fn effects_are_limited() {
     check("publish_storm", "{}", "effects", "1000 effects", true).await;
     let mut policy = policy();
     policy.limits.output = 5_000;
@@ -116,7 +116,7 @@ async fn answers_that_break_the_contract_are_faults() {
 }
 
 #[tokio::test]
-async fn a_fault_in_another_hook_names_it() {
+async fn a_fault_names_its_hook() {
     let lanes = hostile(&sandbox(), policy(), &["trap"]).await;
     let fault = lanes.of("t/1").on_subscribe(&request("trap", &[])).await.unwrap_err();
     assert!(fault.to_string().contains("on-subscribe of handler trap"), "{fault}");
@@ -183,7 +183,7 @@ async fn a_busy_loop_yields_to_other_work() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn calls_of_a_lane_run_in_the_order_in_which_they_came() {
+async fn calls_of_a_lane_run_in_their_order() {
     let lanes = Arc::new(hostile(&sandbox(), policy(), &["echo", "spin"]).await);
     let first = tokio::spawn({
         let lanes = Arc::clone(&lanes);
@@ -203,7 +203,7 @@ async fn calls_of_a_lane_run_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_half_way_leaves_a_usable_lane() {
+async fn a_dropped_call_leaves_a_usable_lane() {
     let lanes = hostile(&sandbox(), policy(), &["echo", "spin"]).await;
     let lane = lanes.of("t/1");
     delivered(lane, "echo").await;

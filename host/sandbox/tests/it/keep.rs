@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::stage::{delivered, hostile, kind, load, policy, publish, route, sandbox};
 
 #[tokio::test]
-async fn the_store_outlives_instances_and_reloads() {
+async fn keeps_the_store_across_instances_and_reloads() {
     let sandbox = sandbox();
     let lanes = hostile(&sandbox, policy(), &["read", "writes", "trap"]).await;
     let lane = lanes.of("t/1");
@@ -24,7 +24,7 @@ async fn the_store_outlives_instances_and_reloads() {
 }
 
 #[tokio::test]
-async fn what_a_failed_hook_wrote_is_taken_back() {
+async fn undoes_the_writes_of_a_failed_hook() {
     let lanes = hostile(&sandbox(), policy(), &["read", "writes", "writes_then_traps"]).await;
     let lane = lanes.of("t/1");
     assert_eq!(kind(publish(lane, "writes_then_traps", "{}").await).label(), "trap");
@@ -36,7 +36,7 @@ async fn what_a_failed_hook_wrote_is_taken_back() {
 }
 
 #[tokio::test]
-async fn what_a_dropped_call_wrote_is_taken_back() {
+async fn undoes_the_writes_of_a_dropped_call() {
     let lanes = hostile(&sandbox(), policy(), &["read", "writes_then_spins"]).await;
     let lane = lanes.of("t/1");
     let patience = Duration::from_millis(50);

@@ -31,7 +31,7 @@ async fn check_lie(lie: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn files_that_are_no_component() {
+async fn rejects_files_that_are_no_component() {
     check(b"", &["incomplete"]).await;
     check(b"<html>404</html>", &["not WebAssembly"]).await;
     check(b"\0asm\x01\0\0\0", &["core module", "--target wasm32-wasip2"]).await;
@@ -46,7 +46,7 @@ async fn files_that_are_no_component() {
 }
 
 #[tokio::test]
-async fn components_that_are_no_plugin() {
+async fn rejects_components_that_are_no_plugin() {
     check(b"\0asm\x0d\0\x01\0", &["does not export `jackfield:plugin/handler@0.1.0`"]).await;
     let whole = guest("hostile");
     let other = renamed(&whole, "jackfield:plugin/handler", "jackfield:plugin/hondler");
@@ -58,13 +58,13 @@ async fn components_that_are_no_plugin() {
 }
 
 #[tokio::test]
-async fn a_component_of_a_compatible_version_loads() {
+async fn loads_a_component_of_a_compatible_version() {
     let later = renamed(&guest("versioned"), "@0.1.0", "@0.1.9");
     sandbox().load("later.wasm", &later, policy(), audience()).await.unwrap();
 }
 
 #[tokio::test]
-async fn imports_are_held_against_the_grant() {
+async fn rejects_imports_that_are_not_granted() {
     let under = |grant: Grant| PluginPolicy { grant, ..policy() };
     let whole = guest("hostile");
     let all = Grant::default();
@@ -94,7 +94,7 @@ async fn imports_are_held_against_the_grant() {
 }
 
 #[tokio::test]
-async fn descriptions_that_fail() {
+async fn rejects_descriptions_that_fail() {
     check_lie("@@LIE-001", &["describe: trapped", "I will not be described"]).await;
     check_lie("@@LIE-002", &["offers the handler \"first\" twice"]).await;
     check_lie("@@LIE-003", &["the name of the plugin is empty"]).await;
@@ -111,7 +111,7 @@ async fn descriptions_that_fail() {
 }
 
 #[tokio::test]
-async fn routes_that_are_refused() {
+async fn reports_routes_that_a_plugin_refuses() {
     let start = async |lie: &str| {
         let bytes = patched(guest("liar"), "@@LIE-000", lie);
         let plugin = sandbox().load("liar.wasm", &bytes, policy(), audience()).await.unwrap();
@@ -135,7 +135,7 @@ async fn routes_that_are_refused() {
 }
 
 #[tokio::test]
-async fn a_manifest_says_what_the_plugin_offers() {
+async fn reads_handlers_and_hooks_from_the_manifest() {
     let plugin = load(&sandbox(), "versioned", policy()).await;
     let manifest = plugin.manifest();
     assert_eq!(
@@ -162,7 +162,7 @@ async fn patching_the_marker_makes_another_version() {
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_used_is_no_error() {
+async fn loads_without_a_usable_cache() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "not a directory").unwrap();
@@ -175,7 +175,7 @@ async fn a_cache_that_cannot_be_used_is_no_error() {
 }
 
 #[tokio::test]
-async fn compiled_plugins_are_kept_and_a_spoilt_cache_is_no_error() {
+async fn reuses_compiled_plugins_and_replaces_corrupt_cache_entries() {
     let directory = tempfile::tempdir().unwrap();
     let settings =
         || SandboxSettings { cache: Some(directory.path().to_owned()), ..Default::default() };

@@ -70,7 +70,7 @@ impl Visit for Line {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn stdout_and_stderr_end_in_the_log() {
+async fn logs_stdout_and_stderr() {
     let lanes = hostile(&sandbox(), policy(), &["print"]).await;
     let (log, _guard) = Lines::collect();
     publish(lanes.of("t/1"), "print", "{}").await.unwrap();
@@ -81,7 +81,7 @@ async fn stdout_and_stderr_end_in_the_log() {
 
 /// The message of a panic is part of the fault, which is one line of the host's.
 #[tokio::test(flavor = "current_thread")]
-async fn a_panic_writes_no_lines_of_its_own() {
+async fn a_panic_writes_no_extra_lines() {
     let lanes = hostile(&sandbox(), policy(), &["trap"]).await;
     let (log, _guard) = Lines::collect();
     let fault = publish(lanes.of("t/1"), "trap", "{}").await.unwrap_err();
@@ -93,7 +93,7 @@ async fn a_panic_writes_no_lines_of_its_own() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_flood_is_cut_and_said_to_be() {
+async fn limits_a_flood_and_says_so() {
     let mut policy = policy();
     policy.limits.deadline = std::time::Duration::from_secs(20);
     let lanes = hostile(&sandbox(), policy, &["flood_log"]).await;
@@ -108,7 +108,7 @@ async fn a_flood_is_cut_and_said_to_be() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_long_line_is_cut() {
+async fn truncates_a_long_line() {
     let lanes = hostile(&sandbox(), policy(), &["long_log"]).await;
     let (log, _guard) = Lines::collect();
     publish(lanes.of("t/1"), "long_log", "{}").await.unwrap();

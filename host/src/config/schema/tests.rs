@@ -17,14 +17,14 @@ fn refused(text: &str, expect: &str) {
 }
 
 #[test]
-fn a_silent_file_is_the_default() {
+fn an_empty_file_yields_the_defaults() {
     for text in ["", "# nothing\n", "{}", "limits: {}\nplugins:\n  named: {}\n"] {
         assert_eq!(parse(text).unwrap(), Config::default(), "{text}");
     }
 }
 
 #[test]
-fn every_key_is_taken_in() {
+fn reads_every_key() {
     let text = "
 listen: 0.0.0.0:9000
 realms: [a, com.b]
@@ -96,7 +96,7 @@ log: { format: json }
 }
 
 #[test]
-fn mistakes_are_shown_as_those_of_routing_files_are() {
+fn formats_errors_as_routing_files_do() {
     refused(
         "entrance:\n  origins: shop.example.com",
         "j.yml:2:12: error: `entrance.origins` takes a list, not text\n  |\n2 |   origins: shop.example.com\n  \
@@ -120,7 +120,7 @@ fn check(text: &str, expect: &str, help: &str) {
 }
 
 #[test]
-fn mistakes_have_their_place() {
+fn errors_have_their_place() {
     check("limits:\n  zzz: 1", "j.yml:2:3: error: unknown key `zzz`", "known here: message, ");
     check(
         "unrouted: refuze",
@@ -167,7 +167,7 @@ fn mistakes_have_their_place() {
 }
 
 #[test]
-fn values_are_judged_where_they_stand() {
+fn invalid_values_are_reported_at_their_place() {
     check("listen: 8080", "j.yml:1:9: error: `8080` is not an address to listen on", "write an IP");
     check("realms: []", "j.yml:1:9: error: there is no realm", "name at least one");
     check("realms: [a, a]", "j.yml:1:9: error: the realm `a` is listed twice", "remove");
@@ -242,7 +242,7 @@ fn values_are_judged_where_they_stand() {
 }
 
 #[test]
-fn every_mistake_is_told() {
+fn reports_every_error() {
     let text = "log: { format: xml }\nunrouted: 7\nkeepalive: 5\nauth: { users: { sql: { url: [] } } }\n\
                 limits: { message: x, zzz: 1 }\nwatch: { settle: 7s }\nplugins: { default: { memory: 0 } }";
     let settings = Settings::of(text, &[]);
@@ -255,7 +255,7 @@ fn every_mistake_is_told() {
 }
 
 #[test]
-fn addresses_are_compared_as_connections_have_them() {
+fn compares_addresses_in_the_form_of_connections() {
     let check = |written: &str, address: &str, expect: bool| {
         let config = parse(&format!("entrance: {{ blocked: ['{written}'] }}")).unwrap();
         let blocked = config.entrance.blocked.contain(address.parse().unwrap());
@@ -271,7 +271,7 @@ fn addresses_are_compared_as_connections_have_them() {
 
 /// What is secret, or may be, is not repeated: wherever it stands, and whatever is wrong.
 #[test]
-fn no_mistake_repeats_a_secret() {
+fn errors_repeat_no_secret() {
     const AUTH: [&str; 35] = [
         "tickets: { secret: [S3CRET] }",
         "tickets: { secret: { vlaue: S3CRET } }",
@@ -344,7 +344,7 @@ fn no_mistake_repeats_a_secret() {
 }
 
 #[test]
-fn the_documentation_states_the_defaults() {
+fn documentation_states_the_defaults() {
     let page = include_str!("../../../../docs/configuration.md");
     let (_, rest) = page.split_once("```yaml\n").unwrap();
     let (sample, _) = rest.split_once("```").unwrap();
@@ -354,7 +354,7 @@ fn the_documentation_states_the_defaults() {
 }
 
 #[test]
-fn the_examples_of_the_documentation_are_valid() {
+fn examples_of_the_documentation_are_valid() {
     let page = include_str!("../../../../docs/configuration.md");
     let blocks = page.split("```yaml\n").skip(2).filter_map(|rest| rest.split_once("```"));
     let mut ways = 0;

@@ -41,7 +41,7 @@ async fn first(bench: &Bench) -> Generation {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_replaced_keeps_its_routes_where_they_were() {
+async fn a_plugin_that_is_being_replaced_keeps_its_routes() {
     let bench = Bench::new();
     let first = first(&bench).await;
     let hostile = first.find("b").unwrap().handler.manifest().version.clone();
@@ -69,7 +69,7 @@ async fn a_plugin_that_is_replaced_keeps_its_routes_where_they_were() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_gone_is_not_held_by_others_that_are_loading() {
+async fn drops_a_removed_plugin_while_others_load() {
     let bench = Bench::new();
     let first = first(&bench).await;
     bench.put("websocket_routing.yml", tell("b", "b"));
@@ -81,7 +81,7 @@ async fn a_plugin_that_is_gone_is_not_held_by_others_that_are_loading() {
 }
 
 #[tokio::test]
-async fn a_route_whose_handler_may_come_is_left_out() {
+async fn omits_routes_whose_handler_is_still_loading() {
     let bench = Bench::new();
     let first = first(&bench).await;
     bench.put("new/websocket_routing.yml", "x:\n    channel: x\n    handler: to_come\n");

@@ -31,7 +31,7 @@ fn becomes(codec: Codec, bytes: &str, expect: &str) {
 }
 
 #[test]
-fn what_message_pack_becomes_in_json() {
+fn converts_message_pack_to_json() {
     let check = |bytes: &str, expect: &str| becomes(MessagePack, bytes, expect);
     check("00", "0");
     check("7f", "127");
@@ -72,7 +72,7 @@ fn what_message_pack_becomes_in_json() {
 }
 
 #[test]
-fn what_cbor_becomes_in_json() {
+fn converts_cbor_to_json() {
     let check = |bytes: &str, expect: &str| becomes(Cbor, bytes, expect);
     check("00", "0");
     check("17", "23");
@@ -121,7 +121,7 @@ fn what_cbor_becomes_in_json() {
 }
 
 #[test]
-fn what_json_becomes_elsewhere() {
+fn converts_json_to_binary_codecs() {
     let check = |json: &str, codec: Codec, expect: &str| {
         assert_eq!(recode(json.as_bytes(), Json, codec), Ok(hex(expect)), "{json} {codec:?}");
     };
@@ -225,7 +225,7 @@ const NOT_CBOR: &str = "
 ";
 
 #[test]
-fn malformed() {
+fn rejects_malformed_input() {
     let check = |codec: Codec, bytes: &[u8]| {
         let read = decode(codec, bytes);
         assert!(read.is_err(), "{codec:?} {bytes:x?} was read as {read:?}");
@@ -243,7 +243,7 @@ fn malformed() {
 }
 
 #[test]
-fn depth_is_bounded() {
+fn bounds_the_depth() {
     let check = |codec: Codec, open: &[u8], middle: &[u8], close: &[u8]| {
         let nested = |depth| [open.repeat(depth).as_slice(), middle, &close.repeat(depth)].concat();
         assert_eq!(skip(codec, &nested(MAX_DEPTH)), Ok(()), "{codec:?}");
@@ -332,14 +332,14 @@ proptest! {
     }
 
     #[test]
-    fn serde_json_agrees(value in value()) {
+    fn agrees_with_serde_json(value in value()) {
         let theirs = serde_value(&value).to_string();
         let ours = decode(Json, theirs.as_bytes()).unwrap();
         prop_assert_eq!(serde_value(&ours), serde_value(&value));
     }
 
     #[test]
-    fn rmpv_agrees(value in value()) {
+    fn agrees_with_rmpv(value in value()) {
         let expect = rmpv_value(&value);
         let theirs = rmpv::decode::read_value(&mut &encode(MessagePack, &value)[..]).unwrap();
         prop_assert_eq!(&theirs, &expect);
@@ -349,7 +349,7 @@ proptest! {
     }
 
     #[test]
-    fn ciborium_agrees(value in value()) {
+    fn agrees_with_ciborium(value in value()) {
         let expect = ciborium_value(&value);
         let theirs: ciborium::Value = ciborium::from_reader(&encode(Cbor, &value)[..]).unwrap();
         prop_assert_eq!(&theirs, &expect);
@@ -359,14 +359,14 @@ proptest! {
     }
 
     #[test]
-    fn serde_json_accepts_the_same_texts(text in "[\\[\\]{}\",:0-2eE+\\-.tn\\\\u é]{0,12}|(\\[|\\{|\\]|\\}|,|:|\"a\"|\"\\\\u00e9\"|-?[0-9]{1,3}|1\\.5|2e-3|null|true| ){0,9}") {
+    fn accepts_the_same_texts_as_serde_json(text in "[\\[\\]{}\",:0-2eE+\\-.tn\\\\u é]{0,12}|(\\[|\\{|\\]|\\}|,|:|\"a\"|\"\\\\u00e9\"|-?[0-9]{1,3}|1\\.5|2e-3|null|true| ){0,9}") {
         let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         prop_assert_eq!(skip(Json, text.as_bytes()).is_ok(), theirs, "{:?}", text);
         prop_assert_eq!(decode(Json, text.as_bytes()).is_ok(), theirs, "{:?}", text);
     }
 
     #[test]
-    fn what_is_accepted_can_be_written_in_every_codec(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in codec()) {
+    fn accepted_input_converts_to_every_codec(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in codec()) {
         if skip(from, &bytes).is_ok() && (from != Json || std::str::from_utf8(&bytes).is_ok()) {
             prop_assert!(decode(from, &bytes).is_ok());
             for to in CODECS {

@@ -270,7 +270,7 @@ fn check(json: &str, expect: &str) {
 }
 
 #[test]
-fn normalised() {
+fn normalizes_messages() {
     check(r#"[16,1,{},"com.a"]"#, r#"[16,1,{},"com.a"]"#);
     check(r#"[16,1,{},"com.a",[]]"#, r#"[16,1,{},"com.a"]"#);
     check(r#"[16,1,{},"com.a",[],{}]"#, r#"[16,1,{},"com.a"]"#);
@@ -296,7 +296,7 @@ fn normalised() {
 }
 
 #[test]
-fn errors_say_where() {
+fn errors_name_the_field() {
     check("{}", "a message must be a list, found a dictionary");
     check("\"x\"", "a message must be a list, found a string");
     check("null", "a message must be a list, found null");

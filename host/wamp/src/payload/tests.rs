@@ -31,7 +31,7 @@ fn check(args: &str, kwargs: &str, expect: [&str; 3]) {
 }
 
 #[test]
-fn shapes() {
+fn converts_shapes_of_payloads() {
     check("", "", ["[]", "{}", "null"]);
     check("[]", "{}", ["[]", "{}", "null"]);
     check("[5]", "", ["[5]", "{}", "5"]);
@@ -47,7 +47,7 @@ fn shapes() {
 }
 
 #[test]
-fn plugins_are_checked() {
+fn checks_payloads_of_plugins() {
     let check = |args: &str, kwargs: &str, expect: &str| {
         assert_eq!(Payload::from_json(args, kwargs).unwrap_err().to_string(), expect);
     };
@@ -80,7 +80,7 @@ fn takes_lists_and_dictionaries_as_php_writes_them() {
 }
 
 #[test]
-fn json_is_borrowed() {
+fn borrows_json() {
     let payload = payload_of(
         Codec::Json,
         &[Value::UInt(1), Value::UInt(2)],
@@ -92,7 +92,7 @@ fn json_is_borrowed() {
 }
 
 #[test]
-fn space_around_elements_is_kept() {
+fn keeps_space_around_elements() {
     let payload = Payload::from_json(" [ 1 , 2 ] ", "{ }").unwrap();
     assert_eq!(payload.args_json(), "[ 1 , 2 ]");
     assert_eq!(payload.kwargs_json(), "{}");

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn foresees_calls_and_cancels() {
+    fn recognizes_calls_and_cancels_ahead() {
         let [one, two] = [1, 2].map(|id| RequestId::new(id).unwrap());
         check(r#"[48,1,{},"a"]"#, &Foresight::Call(one));
         check(r#"[48, 2, {"timeout":5}, "a", [1e400]]"#, &Foresight::Call(two));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn foresees_nothing_where_it_does_not_matter() {
+    fn recognizes_no_other_messages_ahead() {
         let cancel = || Frame::Text(Bytes::from_static(b"[49,1,{}]"));
         assert_eq!(Protocol::new(Dialect::V1).foresee(cancel()), Foresight::Other);
         let fresh = Protocol::new(Dialect::V2(Codec::Json));

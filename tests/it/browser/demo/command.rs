@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_is_one_that_a_shell_and_make_read_as_it_was_meant() {
+async fn the_command_survives_shell_and_make_quoting() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;

@@ -8,7 +8,7 @@ use crate::browser::{Browser, pictures, stock};
 use crate::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_said_where_it_is_missing() {
+async fn names_a_missing_plugin_in_its_place() {
     let places = [
         ("greeting", "#greeting-missing"),
         ("demo", "#ticker-missing, #pane-ann [data-part=record-missing]"),
@@ -45,7 +45,7 @@ async fn what_is_missing_is_said_where_it_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_costs_one_call_and_no_connection() {
+async fn a_crash_fails_one_call_and_no_connection() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;
@@ -69,7 +69,7 @@ async fn a_crash_costs_one_call_and_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_say_nothing_in_its_name() {
+async fn other_clients_cannot_publish_as_the_handler() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;
@@ -91,7 +91,7 @@ async fn strangers_say_nothing_in_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_speaks_right_after_an_outage_is_known() {
+async fn a_member_keeps_its_name_right_after_an_outage() {
     let (site, server) = served();
     let addr = server.addr;
     let mut browser = Browser::start().await;

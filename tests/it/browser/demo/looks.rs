@@ -6,7 +6,7 @@ use super::{open, served};
 use crate::browser::{Browser, pictures};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_fits_every_screen() {
+async fn fits_every_screen() {
     let (_site, server) = served();
     for (name, width, height, scheme) in [
         ("desktop-light", 1280, 900, "light"),
@@ -58,7 +58,7 @@ async fn it_fits_every_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_reads_well_to_who_does_not_see_it() {
+async fn is_accessible_to_screen_readers() {
     let (_site, server) = served();
     let mut browser = Browser::start().await;
     open(&mut browser, &server, json!({})).await;

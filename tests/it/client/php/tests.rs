@@ -24,7 +24,7 @@ async fn connect(
 }
 
 #[tokio::test]
-async fn welcome_must_come_with_the_response_and_alone() {
+async fn requires_a_lone_welcome_with_the_response() {
     for generation in ALL {
         let together =
             connect(generation, |visitor| [visitor.accept(&[PROTOCOL]), text(WELCOME)].concat());
@@ -69,7 +69,7 @@ async fn anything_but_101_is_a_bad_response() {
 }
 
 #[tokio::test]
-async fn it_publishes_five_elements_and_says_ttfn() {
+async fn publishes_five_elements_and_closes_with_ttfn() {
     let (arrived, frames) = tokio::sync::oneshot::channel();
     let addr = serve(async move |mut visitor: Visitor| {
         visitor.welcome(&[WELCOME]).await;
@@ -97,7 +97,7 @@ fn publications_are_written_as_php_writes_them() {
 }
 
 #[test]
-fn the_request_line_tells_the_generations_apart() {
+fn the_request_line_differs_between_generations() {
     let addr = "127.0.0.1:8080".parse().unwrap();
     let check = |generation, expect: &str| {
         let request = request(addr, "/ws?ticket=x%3D", generation);

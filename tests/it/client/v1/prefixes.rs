@@ -34,7 +34,7 @@ mod tests {
     use super::Prefixes;
 
     #[test]
-    fn curies_are_concatenations() {
+    fn expands_curies_by_concatenation() {
         let mut prefixes = Prefixes::default();
         prefixes.set("acme", "acme/chat/");
         prefixes.set("a", "acme/");

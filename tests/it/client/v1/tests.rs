@@ -25,7 +25,7 @@ enum End {
 }
 
 #[tokio::test]
-async fn the_end_of_tcp_decides_the_code() {
+async fn the_close_code_follows_the_end_of_tcp() {
     let check = async |end: End, max_retries: u32, expect: Hangup| {
         let addr = serve(move |visitor| finish(visitor, end)).await;
         let options = Options { max_retries, ..Options::default() };
@@ -91,7 +91,7 @@ async fn refused_handshakes_are_unreachable() {
 }
 
 #[tokio::test]
-async fn a_retry_that_fails_is_told_from_a_first_try() {
+async fn distinguishes_a_failed_retry_from_a_first_attempt() {
     let check = async |max_retries: u32, expect: Hangup| {
         let addr = serve(async |mut visitor: Visitor| visitor.welcome(&[WELCOME]).await).await;
         let options = Options { max_retries, ..Options::default() };
@@ -104,7 +104,7 @@ async fn a_retry_that_fails_is_told_from_a_first_try() {
 }
 
 #[tokio::test]
-async fn what_autobahn_stumbles_over_and_what_it_ignores() {
+async fn fails_and_ignores_messages_as_autobahn_does() {
     let addr = serve(async |mut visitor: Visitor| {
         visitor.welcome(&[WELCOME]).await;
         assert_eq!(visitor.frame().await.1, br#"[5,"t/1"]"#);
@@ -134,7 +134,7 @@ async fn what_autobahn_stumbles_over_and_what_it_ignores() {
 }
 
 #[tokio::test]
-async fn one_subscription_a_topic_and_every_form_of_publish() {
+async fn subscribes_once_per_topic_and_writes_every_form_of_publish() {
     let addr = serve(async |mut visitor: Visitor| {
         visitor.welcome(&[WELCOME]).await;
         for expect in [

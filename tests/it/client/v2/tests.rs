@@ -103,7 +103,7 @@ async fn a_session_from_hello_to_goodbye() {
 }
 
 #[tokio::test]
-async fn an_abort_is_no_session() {
+async fn an_abort_opens_no_session() {
     for codec in Codec::ALL {
         let abort = json!([3, {"message": "no such realm"}, "wamp.error.no_such_realm", []]);
         let addr = speak(codec, vec![hello(abort)]).await;

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_learned_first_is_dropped_first() {
+    fn evicts_the_oldest_entry() {
         let mut cache = Cache::new(NonZeroUsize::new(2).unwrap());
         let now = Instant::now();
         cache.put("a", 1, now);
@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_keeps_its_bound(steps in prop::collection::vec((0u8..12, any::<bool>()), 0..200)) {
+        fn keeps_its_bound(steps in prop::collection::vec((0u8..12, any::<bool>()), 0..200)) {
             let mut cache = Cache::new(NonZeroUsize::new(4).unwrap());
             let now = Instant::now();
             for (name, put) in steps {

@@ -127,7 +127,7 @@ async fn later(seconds: u64) {
 }
 
 #[tokio::test]
-async fn a_user_is_asked_for_and_read() {
+async fn requests_and_reads_a_user() {
     let mut app = Application::start().await;
     let mut settings = settings(app.addr);
     settings.token = Some(Secret::Value("hunter2".to_owned().into()));
@@ -147,7 +147,7 @@ async fn a_user_is_asked_for_and_read() {
 }
 
 #[tokio::test]
-async fn names_that_are_places_are_not_asked_for() {
+async fn does_not_request_invalid_names() {
     let app = Application::start().await.answering("200 OK", ADMIN);
     let users = users(app.addr);
     for name in ["", ".", "..", "a\nb", &"n".repeat(256)] {
@@ -157,7 +157,7 @@ async fn names_that_are_places_are_not_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_known_is_remembered_for_a_while() {
+async fn caches_users_and_absences() {
     let app = Application::start().await.answering("200 OK", ADMIN);
     let users = users(app.addr);
     assert!(users.find("admin").await.unwrap().is_some());
@@ -178,7 +178,7 @@ async fn what_is_known_is_remembered_for_a_while() {
 }
 
 #[tokio::test]
-async fn unknown_names_push_no_user_out() {
+async fn unknown_names_evict_no_user() {
     let app = Application::start().await.answering("200 OK", ADMIN);
     let mut settings = settings(app.addr);
     settings.capacity = 2.try_into().unwrap();
@@ -197,7 +197,7 @@ async fn unknown_names_push_no_user_out() {
 }
 
 #[tokio::test]
-async fn one_question_is_asked_for_all_clients_of_a_user() {
+async fn sends_one_request_for_all_clients_of_a_user() {
     let mut app = Application::start().await;
     let users = Arc::new(users(app.addr));
     let find = || {
@@ -219,7 +219,7 @@ async fn one_question_is_asked_for_all_clients_of_a_user() {
 }
 
 #[tokio::test]
-async fn an_outage_is_an_error_but_for_who_is_remembered() {
+async fn an_outage_fails_lookups_of_users_that_are_not_cached() {
     let app = Application::start().await.answering("200 OK", ADMIN);
     let users = users(app.addr);
     assert!(users.find("admin").await.unwrap().is_some());
@@ -243,7 +243,7 @@ async fn an_outage_is_an_error_but_for_who_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_changed_password_is_asked_for_but_not_too_often() {
+async fn refreshes_a_user_at_a_limited_rate() {
     let app = Application::start().await.answering("200 OK", ADMIN);
     let users = users(app.addr);
     assert!(users.find("admin").await.unwrap().is_some());
@@ -258,7 +258,7 @@ async fn a_changed_password_is_asked_for_but_not_too_often() {
 
 /// What is remembered of a user does not keep them out after they changed their password.
 #[tokio::test]
-async fn a_ticket_of_a_new_password_is_good_at_once() {
+async fn accepts_a_ticket_of_a_new_password_at_once() {
     use crate::ticket::{AppSecret, Holder, Ticket};
 
     let app = Application::start().await.answering("200 OK", ADMIN);
@@ -287,7 +287,7 @@ async fn a_ticket_of_a_new_password_is_good_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_there_or_silent_is_an_error() {
+async fn an_absent_or_silent_application_is_an_error() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let refused = users(free).find("admin").await.unwrap_err().to_string();
     assert!(refused.contains("onnection refused"), "{refused}");
@@ -302,7 +302,7 @@ async fn whoever_is_not_there_or_silent_is_an_error() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_users_are_errors() {
+async fn rejects_answers_that_are_no_user() {
     let app = Application::start().await.answering("200 OK", "");
     let check = async |status: &'static str, body: &str, expect: &str| {
         app.say(status, body);
@@ -328,7 +328,7 @@ async fn answers_that_are_no_users_are_errors() {
 }
 
 #[tokio::test]
-async fn only_who_is_vouched_for_is_asked() {
+async fn requires_a_trusted_certificate() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
     let certificate = CertificateDer::from_pem_file(format!("{folder}/cert.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(format!("{folder}/key.pem")).unwrap();
@@ -356,7 +356,7 @@ async fn only_who_is_vouched_for_is_asked() {
 }
 
 #[tokio::test]
-async fn addresses_are_checked_when_they_are_read() {
+async fn checks_the_url_on_load() {
     let check = |url: &str, expect: &str| {
         let mut settings = settings("127.0.0.1:1".parse().unwrap());
         settings.url = url.to_owned();

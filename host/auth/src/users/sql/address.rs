@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scheme_is_a_database() {
+    fn maps_every_scheme_to_a_database() {
         for scheme in ["postgres", "postgresql", "pgsql", "pdo_pgsql", "pdo-pgsql", "PGSQL"] {
             check(&format!("{scheme}://u:p@h:5432/d"), "postgres://u:p@h:5432/d");
         }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_drivers_business_is_left_out() {
+    fn drops_driver_specific_parameters() {
         let pg = "postgres://u:p%3F@h/d";
         check("pgsql://u:p%3F@h/d?charset=utf8&serverVersion=13.7", pg);
         check(
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_whether_an_address_names_a_user() {
+    fn detects_whether_an_address_names_a_user() {
         let check = |url: &str, expect: bool| {
             let (kind, address) = read(url).unwrap();
             assert_eq!(kind.names_user(&address), expect, "{url}");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn references_to_variables_are_told() {
+    fn reports_references_to_variables() {
         for url in ["postgres://u:${PW}@h/d", "${ORO_DB_DSN}", "%env(ORO_DB_DSN)%", "$DSN"] {
             let Wrong(wrong) = read(url).unwrap_err();
             assert!(wrong.contains("nothing puts a value in its place"), "{wrong}");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn encryption_is_meant_as_it_was_written() {
+    fn keeps_the_requested_encryption_mode() {
         check(
             "pgsql://h/d?sslmode=verify-full&sslrootcert=/ca",
             "postgres://h/d?sslmode=verify-full&sslrootcert=/ca",

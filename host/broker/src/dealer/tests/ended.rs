@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_registration_that_is_given_up_is_called_no_more() {
+fn an_unregistered_procedure_is_called_no_more() {
     let mut bench = Bench::new();
     let id = bench.offer(1, "sum");
     bench.call(2, "sum").unwrap();
@@ -18,7 +18,7 @@ fn a_registration_that_is_given_up_is_called_no_more() {
 }
 
 #[test]
-fn the_host_can_take_registrations_away() {
+fn the_host_can_revoke_registrations() {
     let mut bench = Bench::new();
     let gone = bench.register(1, "gone", shared(InvocationPolicy::First)).unwrap();
     bench.register(3, "gone", shared(InvocationPolicy::First)).unwrap();
@@ -35,7 +35,7 @@ fn the_host_can_take_registrations_away() {
 }
 
 #[test]
-fn the_host_can_take_a_registration_away_from_one_of_several() {
+fn the_host_can_revoke_one_of_several_shared_registrations() {
     let mut bench = Bench::new();
     let both = bench.register(1, "both", shared(InvocationPolicy::First)).unwrap();
     bench.register(2, "both", shared(InvocationPolicy::First)).unwrap();

@@ -56,7 +56,7 @@ impl World {
 }
 
 #[test]
-fn values_end_with_their_time() {
+fn values_expire_at_their_deadline() {
     let mut w = World::new(10_000);
     let (now, later) = (w.at(0), w.at(100));
     w.space.set("a", b"1".into(), Some(later), now).unwrap();
@@ -73,7 +73,7 @@ fn values_end_with_their_time() {
 }
 
 #[test]
-fn increments_count() {
+fn increments_add_to_the_count() {
     let mut w = World::new(10_000);
     let sum = |w: &mut World, key, by| w.space.increment(key, by, w.start).map(|(sum, _)| sum);
     assert_eq!(sum(&mut w, "n", 5), Ok(5));
@@ -85,7 +85,7 @@ fn increments_count() {
 }
 
 #[test]
-fn compare_and_set_compares() {
+fn compare_and_set_writes_only_on_a_match() {
     let mut w = World::new(10_000);
     let mut cas = |expected: Option<&str>, value: Option<&str>| {
         let expected = expected.map(str::as_bytes);
@@ -104,7 +104,7 @@ fn compare_and_set_compares() {
 }
 
 #[test]
-fn entries_begin_with_the_prefix_and_come_in_order() {
+fn lists_entries_of_a_prefix_in_order() {
     let mut w = World::new(10_000);
     for key in ["b/2", "a", "b/10", "b", "c", "b/1"] {
         w.set(key, "");
@@ -122,7 +122,7 @@ fn entries_begin_with_the_prefix_and_come_in_order() {
 }
 
 #[test]
-fn the_quota_holds_and_space_comes_back() {
+fn enforces_the_quota_and_frees_deleted_space() {
     let mut w = World::new(2 * (OVERHEAD + 100));
     let now = w.start;
     let mut set = |key: &str, length| w.space.set(key, vec![0; length], None, now).is_ok();
@@ -145,7 +145,7 @@ fn the_quota_holds_and_space_comes_back() {
 }
 
 #[test]
-fn a_write_that_others_overwrote_is_not_taken_back() {
+fn undo_keeps_a_later_write_of_another_hook() {
     let mut w = World::new(10_000);
     w.set("k", "old");
     let mine = w.set("k", "mine");
@@ -168,7 +168,7 @@ fn a_write_that_others_overwrote_is_not_taken_back() {
 }
 
 #[test]
-fn a_deletion_that_others_repeated_is_not_taken_back() {
+fn undo_keeps_a_later_deletion_of_another_hook() {
     let mut w = World::new(10_000);
     w.set("k", "old");
     let mine = w.delete("k");
@@ -181,7 +181,7 @@ fn a_deletion_that_others_repeated_is_not_taken_back() {
 }
 
 #[test]
-fn an_increment_is_taken_back_by_adding() {
+fn undo_of_an_increment_keeps_other_increments() {
     let mut w = World::new(10_000);
     let mine = w.add("n", 5);
     w.add("n", 2);
@@ -233,7 +233,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     /// Alone, a hook that fails leaves everything as it was.
     #[test]
-    fn what_a_hook_did_alone_is_taken_back_entirely(before in steps(), hook in steps()) {
+    fn undoes_every_write_of_a_lone_hook(before in steps(), hook in steps()) {
         let mut w = World::new(5_000);
         for step in &before {
             if let Some(undo) = step.run(&mut w) {
@@ -252,7 +252,7 @@ proptest! {
 
     /// Whatever happens, the count of bytes agrees with the entries.
     #[test]
-    fn the_count_of_bytes_is_right(mine in steps(), theirs in steps()) {
+    fn counts_stored_bytes_exactly(mine in steps(), theirs in steps()) {
         let mut w = World::new(5_000);
         let mut undos = Vec::new();
         for (mine, theirs) in mine.iter().zip(&theirs) {

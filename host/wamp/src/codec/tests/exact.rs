@@ -44,7 +44,7 @@ fn foreign(codec: Codec, bytes: &[u8], what: &str) {
 }
 
 #[test]
-fn tells_values_that_other_codecs_do_not_have() {
+fn reports_values_that_other_codecs_lack() {
     for number in [
         "18446744073709551617",
         "-9223372036854775809",

@@ -119,7 +119,7 @@ fn a_bad_result_fails_the_call() {
 
 /// Where no request can be made out, nobody knows what an answer would be about.
 #[test]
-fn ends_the_session_where_no_request_can_be_made_out() {
+fn ends_the_session_when_no_request_id_can_be_read() {
     for (codec, value) in HALF {
         for json in [
             r#"["@"]"#,
@@ -144,7 +144,7 @@ fn ends_the_session_where_no_request_can_be_made_out() {
 
 /// However deep: nothing overflows, and the request is answered.
 #[test]
-fn refuses_what_is_nested_too_deep() {
+fn refuses_messages_nested_too_deep() {
     let open: [(Codec, &[u8]); 3] =
         [(Codec::Json, b"["), (Codec::MessagePack, b"\x91"), (Codec::Cbor, b"\x81")];
     for (codec, open) in open {
@@ -171,7 +171,7 @@ fn refuses_what_is_nested_too_deep() {
 }
 
 #[test]
-fn the_depth_is_a_setting() {
+fn the_depth_is_configurable() {
     for (allowed, depth, is_taken) in
         [(1, 1, true), (1, 2, false), (300, 300, true), (300, 301, false)]
     {

@@ -75,7 +75,7 @@ fn takes_empty_lists_for_dictionaries_in_version_2() {
 }
 
 #[test]
-fn refuses_what_php_would_not_write() {
+fn refuses_shapes_that_php_would_not_write() {
     check_open(
         r#"
         > [16,1,[1],"t"]

@@ -8,7 +8,7 @@ use crate::codec::arbitrary::{encode, value};
 use crate::value::Value;
 
 #[test]
-fn topics() {
+fn handles_subscribe_and_unsubscribe() {
     check_v1(
         r#"
         > [5,"oro/ping"]
@@ -34,7 +34,7 @@ fn topics() {
 }
 
 #[test]
-fn publish() {
+fn parses_every_form_of_publish() {
     check_v1(
         r#"
         > [7,"t",{"a":[1]},[],[]]
@@ -64,7 +64,7 @@ fn publish() {
 }
 
 #[test]
-fn prefixes() {
+fn expands_prefixes() {
     check_v1(
         r#"
         > [1,"calc","http://example.com/simple/calc#"]
@@ -91,7 +91,7 @@ fn prefixes() {
 }
 
 #[test]
-fn calls() {
+fn handles_calls() {
     check_v1(
         r#"
         > [2,"x1","sum"]
@@ -141,7 +141,7 @@ fn calls() {
 }
 
 #[test]
-fn violations() {
+fn reports_violations() {
     let check = |frame: &str, message: &str| {
         check_v1(&format!("> {frame}\n= violation: {message}\n> [5,\"a\"]\n= nothing"));
     };
@@ -168,7 +168,7 @@ fn violations() {
 }
 
 #[test]
-fn prefixes_are_bounded() {
+fn bounds_the_prefixes() {
     let mut session = Protocol::new(Dialect::V1);
     let mut say = |text: String| session.receive(Frame::Text(text.into()));
     for number in 0..100 {
@@ -186,7 +186,7 @@ fn prefixes_are_bounded() {
 
 proptest! {
     #[test]
-    fn any_list_is_taken_or_refused(code in 0u64..10, rest in vec(value(), 0..6)) {
+    fn arbitrary_lists_never_panic(code in 0u64..10, rest in vec(value(), 0..6)) {
         let mut list = vec![Value::UInt(code)];
         list.extend(rest);
         let frame = Frame::Text(encode(Codec::Json, &Value::List(list)));

@@ -38,7 +38,7 @@ fn a_session_from_hello_to_goodbye() {
 }
 
 #[test]
-fn refusals() {
+fn writes_refusals() {
     check_open(
         r#"
         > [32,1,{},"no"]
@@ -57,7 +57,7 @@ fn refusals() {
 }
 
 #[test]
-fn procedures() {
+fn handles_calls_and_registrations() {
     check_open(
         r#"
         > [64,1,{"invoke":"roundrobin"},"com.add"]
@@ -89,7 +89,7 @@ fn procedures() {
 }
 
 #[test]
-fn joining() {
+fn handles_hello_and_authenticate() {
     check_v2(
         r#"
         > [1,"ticket",{"roles":{"caller":{}},"authid":"joe"}]
@@ -132,7 +132,7 @@ fn joining() {
 }
 
 #[test]
-fn the_router_leaves() {
+fn the_router_ends_the_session() {
     check_open(
         r#"
         > !goodbye
@@ -161,7 +161,7 @@ fn violation(open: bool, frame: &str, message: &str) {
 }
 
 #[test]
-fn violations() {
+fn reports_violations() {
     let first = |frame: &str, message: &str| violation(false, frame, message);
     first(r#"[32,1,{},"com.a"]"#, "the first message must be HELLO, found SUBSCRIBE");
     first(r#"[6,{},"a"]"#, "the first message must be HELLO, found GOODBYE");
@@ -191,7 +191,7 @@ fn violations() {
 }
 
 #[test]
-fn frames_of_the_wrong_kind() {
+fn rejects_frames_of_the_wrong_kind() {
     let check = |dialect: Dialect, frame: Frame, expect: &str| match Protocol::new(dialect)
         .receive(frame)
     {
@@ -224,7 +224,7 @@ fn frames_of_the_wrong_kind() {
 
 proptest! {
     #[test]
-    fn nothing_is_heard_after_a_violation(frames in vec(frame(), 1..8), codec in codec()) {
+    fn ignores_messages_after_a_violation(frames in vec(frame(), 1..8), codec in codec()) {
         let mut session = Protocol::new(Dialect::V2(codec));
         let mut is_over = false;
         for frame in frames {
