@@ -14,7 +14,7 @@ use jackfield_auth::Authenticated;
 use jackfield_broker::{CloseReason, Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::session::{self as wamp, Frame, Input};
+use jackfield_wamp::protocol::{self as wamp, Frame, Input};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;

@@ -20,7 +20,7 @@ use jackfield_sandbox::{
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
-use jackfield_wamp::session::{self as wamp, ErrorTo, Reply, Request};
+use jackfield_wamp::protocol::{self as wamp, ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;

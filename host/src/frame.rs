@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use jackfield_broker::{Framing, Session};
 use jackfield_wamp::dialect::Dialect;
-use jackfield_wamp::session::{self as wamp, Reply};
+use jackfield_wamp::protocol::{self as wamp, Reply};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 

@@ -17,7 +17,7 @@ use jackfield_wamp::message::{
     Call, CallId, Cancel, CancelMode, Error, Register, Unregister, Yield,
 };
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session::{ErrorTo, Reply};
+use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 

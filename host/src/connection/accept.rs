@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jackfield_broker::{Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
-use jackfield_wamp::session as wamp;
+use jackfield_wamp::protocol as wamp;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Span, field, warn};

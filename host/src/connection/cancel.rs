@@ -13,7 +13,7 @@ use jackfield_broker::{PendingFlushes, Session};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::RequestId;
 use jackfield_wamp::message::{Call, CallId, CancelMode};
-use jackfield_wamp::session::{self as wamp, ErrorTo, Foresight, Reply, Request};
+use jackfield_wamp::protocol::{self as wamp, ErrorTo, Lookahead, Reply, Request};
 use tokio::time::Instant;
 
 use super::reader::Reader;
@@ -81,12 +81,12 @@ impl Future for ReadAhead<'_> {
         while this.left > 0 {
             this.left -= 1;
             match ready!(this.reader.poll_ahead(this.dialogue, context)) {
-                Foresight::Cancel(cancel) if cancel.request == call => {
+                Lookahead::Cancel(cancel) if cancel.request == call => {
                     this.reader.drop_last();
                     return Poll::Ready(cancel.mode);
                 }
-                Foresight::Cancel(cancel) => this.cancel_waiting(cancel.request),
-                Foresight::Call(_) | Foresight::Other => {}
+                Lookahead::Cancel(cancel) => this.cancel_waiting(cancel.request),
+                Lookahead::Call(_) | Lookahead::Other => {}
             }
         }
         Poll::Pending

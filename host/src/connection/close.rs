@@ -11,7 +11,7 @@ use bytes::Bytes;
 use jackfield_broker::CloseReason;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::session::{Frame, Input};
+use jackfield_wamp::protocol::{Frame, Input};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;

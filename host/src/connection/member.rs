@@ -7,7 +7,7 @@ use jackfield_auth::Authenticated;
 use jackfield_broker::{Features, Identity, Session};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
-use jackfield_wamp::session::Welcome;
+use jackfield_wamp::protocol::Welcome;
 
 use super::DisconnectReason;
 use crate::app::App;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use jackfield_wamp::id::RequestId;
-use jackfield_wamp::session::{self as wamp, Foresight, Frame};
+use jackfield_wamp::protocol::{self as wamp, Frame, Lookahead};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -94,20 +94,20 @@ impl Reader {
         &mut self,
         dialogue: &wamp::Protocol,
         context: &mut Context<'_>,
-    ) -> Poll<Foresight> {
+    ) -> Poll<Lookahead> {
         if self.ahead.is_full() {
             return Poll::Pending;
         }
         let received = ready!(self.poll_websocket(context));
         let foresight = match &received {
             Some(Ok(message)) => {
-                frame_of(message).map_or(Foresight::Other, |frame| dialogue.foresee(frame))
+                frame_of(message).map_or(Lookahead::Other, |frame| dialogue.look_ahead(frame))
             }
-            Some(Err(_)) | None => Foresight::Other,
+            Some(Err(_)) | None => Lookahead::Other,
         };
         let call = match foresight {
-            Foresight::Call(call) => Some(call),
-            Foresight::Cancel(_) | Foresight::Other => None,
+            Lookahead::Call(call) => Some(call),
+            Lookahead::Cancel(_) | Lookahead::Other => None,
         };
         self.ahead.push(Waiting { received, call, arrived: Instant::now() });
         Poll::Ready(foresight)

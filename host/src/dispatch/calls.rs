@@ -24,7 +24,7 @@ use jackfield_sandbox::{Effect, Hook, Outcome};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::message::{Call, CallId, CancelMode};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session::{self as wamp, ErrorTo, Reply};
+use jackfield_wamp::protocol::{self as wamp, ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 use tokio::time::{Instant, sleep_until};
 

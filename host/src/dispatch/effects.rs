@@ -8,7 +8,7 @@ use jackfield_sandbox::{Effect, Event};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session::Reply;
+use jackfield_wamp::protocol::Reply;
 use tracing::warn;
 
 use super::{Dispatch, Refusal};

@@ -12,7 +12,7 @@ use jackfield_broker::{PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::message::{Register, Unregister};
-use jackfield_wamp::session::{ErrorTo, Request};
+use jackfield_wamp::protocol::{ErrorTo, Request};
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::is_among;

@@ -12,7 +12,7 @@ use jackfield_sandbox::{CallSite, Fault, FaultKind, HoldScope};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::{PayloadError, Untranslatable};
-use jackfield_wamp::session::{ErrorTo, Reply};
+use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
 /// A topic that no route matches.

@@ -13,7 +13,7 @@ use jackfield_wamp::event::Event;
 use jackfield_wamp::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use jackfield_wamp::message::{Hello, Message, Publish, PublishOptions, Subscribe};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session::{Frame, Input, Protocol, Request, Welcome};
+use jackfield_wamp::protocol::{Frame, Input, Protocol, Request, Welcome};
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::Dict;
 

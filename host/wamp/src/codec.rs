@@ -1,26 +1,26 @@
-//! Reading and writing JSON, MessagePack and CBOR, one value at a time: the only place that knows
-//! how the three look. Messages, payloads and events are written against [`Reader`] and [`Writer`].
+//! Pull parsers and writers for JSON, MessagePack and CBOR, one value at a time. Messages, payloads
+//! and events are written against [`Reader`] and [`Writer`]; nothing else knows the three formats.
 //!
-//! Why not serde: a router passes most bytes on without looking. It needs exact offsets (to slice
+//! Why not serde: a router passes most bytes on undecoded. It needs exact offsets (to slice
 //! arguments out of a frame without copying), a bounded depth in every codec, "undefined" (an ext
-//! type in MessagePack, a simple value in CBOR), and integers and keys as they came. Data models
-//! that serve structs lose all of these. The tests hold this module against well-known libraries.
+//! type in MessagePack, a simple value in CBOR), and integers and keys unchanged. Data models for
+//! structs lose all of these. The tests compare this module with well-known libraries.
 //!
-//! No value is rounded (`docs/decisions/0024-values-that-every-codec-carries.md`). One that not
-//! every codec carries exactly is *foreign*: [`Reader::skip`] passes over it and remembers it, so
-//! that its bytes reach receivers of the same codec, and whatever needs its value is refused it
+//! No value is rounded (`docs/decisions/0024-values-that-every-codec-carries.md`). A value that not
+//! every codec carries exactly is *foreign*. [`Reader::skip`] skips it and remembers it, so that
+//! its bytes reach receivers of the same codec; reading its value is an error
 //! ([`ReadErrorKind::Foreign`]):
-//! - whole numbers are exact in 64 bits; beyond them, those that a double holds exactly are doubles,
+//! - integers are exact in 64 bits; beyond that, integers that a double holds exactly are doubles,
 //!   and others are foreign;
-//! - a JSON number with a fraction or an exponent is a double; one outside of its range is foreign;
+//! - a JSON number with a fraction or an exponent is a double; it is foreign outside of a double's
+//!   range;
 //! - NaN and the infinities are foreign, as JSON has none;
-//! - text is Unicode: half a surrogate pair is refused, and so are bytes that are not UTF-8;
-//! - a CBOR tag is passed over where the content says the same without it, and foreign elsewhere;
-//!   one inside of a tag is refused;
+//! - text is Unicode: half a surrogate pair and bytes that are not UTF-8 are errors;
+//! - a CBOR tag is skipped where the content means the same without it, and foreign elsewhere; a
+//!   tag inside of a tag is an error;
 //! - MessagePack ext type 0 and CBOR undefined are null; other ext types and CBOR's unassigned
 //!   simple values are foreign;
-//! - keys of dictionaries may be anything but lists, dictionaries and foreign values; in JSON they
-//!   become texts.
+//! - a key is anything but a list, a dictionary or a foreign value; in JSON, keys become texts.
 
 use std::borrow::Cow;
 
@@ -41,59 +41,58 @@ pub(crate) use transcode::{transcode, transcode_entry};
 pub(crate) use tree::dict;
 pub(crate) use writer::Writer;
 
-/// How many lists and dictionaries may lie inside each other, as a setting may allow it at most:
-/// values are read by recursion, on a stack of 2 MiB. The arguments' own list is the first.
+/// Highest nesting of lists and dictionaries that a setting may allow: values are read by
+/// recursion, on a stack of 2 MiB. The arguments' own list is the first level.
 pub const MAX_DEPTH: usize = 512;
 
-/// How many may where no setting says so: the parsers of most languages stop there.
+/// Nesting without a setting; the parsers of most languages stop there.
 pub const DEFAULT_DEPTH: usize = 128;
 
-/// Text that is not Unicode, in any codec.
 const NOT_UNICODE: &str =
     "text that is not Unicode (half a surrogate pair, or bytes that are not UTF-8)";
-/// A number that would have to be rounded.
+/// Error text for a number that would have to be rounded.
 const NOT_EXACT: &str = "a number that not every codec can carry exactly";
-/// A level beyond the bound.
+/// Error text for nesting beyond the bound.
 const TOO_DEEP: &str = "lists or dictionaries nested too deep";
 
-/// Why bytes are not read as a value.
+/// A value cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} at byte {at}")]
+#[error("{problem} at byte {at}")]
 pub struct ReadError {
     /// Offset in the frame, or in the payload.
     pub at: usize,
-    /// What is wrong there.
-    pub what: &'static str,
-    /// Whether the codec's rules are broken.
+    /// The error, a noun phrase.
+    pub problem: &'static str,
+    /// Tells malformed bytes from values without support.
     pub kind: ReadErrorKind,
 }
 
-/// Whether the rest of a message can still be made out.
+/// Kinds of read errors. After the last two the rest of a message can still be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadErrorKind {
     /// The bytes break the codec's rules.
     Malformed,
-    /// They follow them, and hold a value that is not taken.
+    /// The bytes are well-formed, with a value that is not supported.
     Unsupported,
-    /// They follow them, and hold a value that other codecs do not have.
+    /// The bytes are well-formed, with a value that other codecs do not have.
     Foreign,
 }
 
 impl ReadError {
-    const fn malformed(at: usize, what: &'static str) -> Self {
-        Self { at, what, kind: ReadErrorKind::Malformed }
+    const fn malformed(at: usize, problem: &'static str) -> Self {
+        Self { at, problem, kind: ReadErrorKind::Malformed }
     }
 
-    const fn unsupported(at: usize, what: &'static str) -> Self {
-        Self { at, what, kind: ReadErrorKind::Unsupported }
+    const fn unsupported(at: usize, problem: &'static str) -> Self {
+        Self { at, problem, kind: ReadErrorKind::Unsupported }
     }
 
-    const fn foreign(at: usize, what: &'static str) -> Self {
-        Self { at, what, kind: ReadErrorKind::Foreign }
+    const fn foreign(at: usize, problem: &'static str) -> Self {
+        Self { at, problem, kind: ReadErrorKind::Foreign }
     }
 }
 
-/// The beginning of a value; a whole value where it is no container.
+/// A token: a whole scalar, or the beginning of a list or dictionary.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Item<'a> {
     Null,
@@ -109,14 +108,14 @@ pub(crate) enum Item<'a> {
 }
 
 impl Item<'_> {
-    /// What an error message calls it.
+    /// The type's name in error messages.
     pub(crate) fn describe(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::UInt(_) => "a whole number",
-            Self::Int(_) => "a negative number",
-            Self::Float(_) => "a fraction",
+            Self::UInt(_) => "an integer",
+            Self::Int(_) => "a negative integer",
+            Self::Float(_) => "a float",
             Self::Text(_) => "a string",
             Self::Binary(_) => "binary",
             Self::List(_) => "a list",
@@ -125,17 +124,17 @@ impl Item<'_> {
     }
 }
 
-/// How far the reading of one list or dictionary has come. The reader keeps no stack of them: they
-/// live in the frames of whoever reads, whose depth is bounded.
+/// Cursor of one list or dictionary. The reader keeps no stack of them: they live in the stack
+/// frames of its callers, whose depth is bounded.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Container {
-    /// So many elements (or entries) are left.
+    /// The number of elements (or entries) left.
     Counted(u64),
     /// Elements follow up to a byte that ends them, or to the end of the input.
     Until { close: Option<u8>, first: bool },
 }
 
-/// A number of a binary codec, if JSON has it too.
+/// A float of a binary codec. NaN and the infinities are foreign.
 const fn float<'a>(number: f64, at: usize) -> Result<Item<'a>, ReadError> {
     if number.is_finite() {
         Ok(Item::Float(number))
@@ -169,7 +168,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the next byte is. After [`Reader::more`] has said yes, the element begins here.
+    /// Offset of the next byte. After [`Reader::more`] returns true, the element begins here.
     pub(crate) const fn position(&self) -> usize {
         match self {
             Self::Json(reader) => reader.position(),
@@ -178,8 +177,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value; of a container only its beginning. One that is foreign has been passed over
-    /// when the error is returned, but for the content of a CBOR tag.
+    /// The next value; of a container only its beginning. A foreign value has been skipped when its
+    /// error is returned, except for the content of a CBOR tag.
     pub(crate) fn item(&mut self) -> Result<Item<'a>, ReadError> {
         match self {
             Self::Json(reader) => reader.item(),
@@ -188,7 +187,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the container has another element or entry; its end is consumed.
+    /// Whether the container has another element or entry. Consumes the container's end.
     pub(crate) fn more(&mut self, container: &mut Container) -> Result<bool, ReadError> {
         match container {
             Container::Counted(0) => Ok(false),
@@ -205,7 +204,7 @@ impl<'a> Reader<'a> {
                     Self::MessagePack(_) => false,
                 };
                 if !more {
-                    // Asking again must not read beyond the end.
+                    // Another call must not read beyond the end.
                     *container = Container::Counted(0);
                 }
                 Ok(more)
@@ -213,8 +212,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The key of a dictionary's entry, a text in JSON only. Lists and dictionaries are no keys:
-    /// WAMP's are texts, and as texts in JSON, nested keys would grow with every escape.
+    /// The key of a dictionary's entry; in JSON always a text. Lists and dictionaries are refused
+    /// as keys: WAMP's keys are texts, and nested keys, written as JSON texts, would grow with
+    /// every escape.
     pub(crate) fn key(&mut self) -> Result<Item<'a>, ReadError> {
         let at = self.position();
         let key = match self {
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A container without brackets around it: so many values, one behind the other.
+    /// A container without brackets: `count` values in sequence.
     pub(crate) const fn bare(&self, count: u64) -> Container {
         match self {
             Self::Json(_) => Container::Until { close: None, first: true },
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over one value, checking all of it. `depth` is how many containers it may nest.
+    /// Skips one value and checks all of it. `depth` is the nesting allowed.
     pub(crate) fn skip(&mut self, depth: usize) -> Result<(), ReadError> {
         if let Self::Json(reader) = self {
             return reader.skip(depth);
@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over what is left of a foreign value, and remembers it.
+    /// Skips the rest of a foreign value, and remembers its error.
     fn skip_foreign(&mut self, error: ReadError, depth: usize) -> Result<(), ReadError> {
         self.foreign_mut().get_or_insert(error);
         match self {
@@ -263,7 +263,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first foreign value that was passed over, if any was since this was last asked.
+    /// The first foreign value skipped since the last call.
     pub(crate) fn take_foreign(&mut self) -> Option<ReadError> {
         self.foreign_mut().take()
     }
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over what follows an item that was read.
+    /// Skips the elements of an item whose beginning was read.
     pub(crate) fn skip_rest(&mut self, item: Item<'a>, depth: usize) -> Result<(), ReadError> {
         let (mut container, is_map) = match item {
             Item::List(container) => (container, false),
@@ -299,12 +299,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The depth that is left inside of one more container.
+    /// The depth left inside of one more container.
     pub(crate) fn descend(&self, depth: usize) -> Result<usize, ReadError> {
         depth.checked_sub(1).ok_or(ReadError::unsupported(self.position(), TOO_DEEP))
     }
 
-    /// Nothing may follow the value that was read.
+    /// Checks that nothing follows the value.
     pub(crate) fn finish(&mut self) -> Result<(), ReadError> {
         let is_done = match self {
             Self::Json(reader) => reader.is_done(),
@@ -314,17 +314,17 @@ impl<'a> Reader<'a> {
         if is_done {
             Ok(())
         } else {
-            Err(ReadError::malformed(self.position(), "something after the value's end"))
+            Err(ReadError::malformed(self.position(), "trailing data after the value"))
         }
     }
 }
 
-/// A slice and how far it has been read; the binary codecs are read through it.
+/// Cursor over a slice, for the binary codecs.
 #[derive(Clone, Debug)]
 pub(crate) struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The first foreign value that was passed over.
+    /// The first foreign value skipped.
     foreign: Option<ReadError>,
 }
 
@@ -342,7 +342,7 @@ impl<'a> Input<'a> {
     }
 
     fn byte(&mut self) -> Result<u8, ReadError> {
-        let byte = self.peek().ok_or(ReadError::malformed(self.at, "an early end"))?;
+        let byte = self.peek().ok_or(ReadError::malformed(self.at, "an unexpected end"))?;
         self.at += 1;
         Ok(byte)
     }
@@ -350,7 +350,7 @@ impl<'a> Input<'a> {
     fn take(&mut self, len: u64) -> Result<&'a [u8], ReadError> {
         let end = usize::try_from(len).ok().and_then(|len| self.at.checked_add(len));
         let slice = end.and_then(|end| self.bytes.get(self.at..end));
-        let slice = slice.ok_or(ReadError::malformed(self.at, "an early end"))?;
+        let slice = slice.ok_or(ReadError::malformed(self.at, "an unexpected end"))?;
         self.at += slice.len();
         Ok(slice)
     }
@@ -364,7 +364,7 @@ impl<'a> Input<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
         let slice = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
-        let array = *slice.ok_or(ReadError::malformed(self.at, "an early end"))?;
+        let array = *slice.ok_or(ReadError::malformed(self.at, "an unexpected end"))?;
         self.at += N;
         Ok(array)
     }

@@ -1,6 +1,6 @@
-//! What a connection speaks: a protocol version and a codec, chosen by the WebSocket subprotocol.
+//! Protocol version and codec of a connection, negotiated as the WebSocket subprotocol.
 
-/// How messages of version 2 are written. WAMP v2 specification, section "Serializers".
+/// Serializer of version 2. WAMP v2 specification, section "Serializers".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Text frames.
@@ -21,7 +21,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// How many dialects there are; [`Dialect::index`] is below it.
+    /// The number of dialects; [`Dialect::index`] is below it.
     pub const COUNT: usize = 4;
 
     /// All dialects, in the order of their index.
@@ -33,7 +33,7 @@ impl Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.subprotocol() == token)
     }
 
-    /// The subprotocol's name, as it is echoed in the handshake.
+    /// The subprotocol's name in the handshake.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::V1 => "wamp",
@@ -56,7 +56,7 @@ impl Dialect {
         !matches!(self.codec(), Codec::Json)
     }
 
-    /// A small number for arrays with one place a dialect.
+    /// Index for arrays with one element per dialect.
     pub const fn index(self) -> usize {
         match self {
             Self::V1 => 0,

@@ -1,5 +1,5 @@
-//! The URIs that the specification gives to errors and to reasons of closing. WAMP v2
-//! specification, sections "Predefined URIs" of the basic and of the advanced profile.
+//! Predefined URIs of errors and close reasons. WAMP v2 specification, sections "Predefined URIs"
+//! of the basic and of the advanced profile.
 
 /// A URI breaks the rules for its place.
 pub const INVALID_URI: &str = "wamp.error.invalid_uri";
@@ -21,7 +21,7 @@ pub const PAYLOAD_SIZE_EXCEEDED: &str = "wamp.error.payload_size_exceeded";
 pub const PROTOCOL_VIOLATION: &str = "wamp.error.protocol_violation";
 /// The session may not do what it asked for.
 pub const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
-/// Whether the session may do it could not be found out.
+/// The authorization itself failed.
 pub const AUTHORIZATION_FAILED: &str = "wamp.error.authorization_failed";
 /// The realm does not exist.
 pub const NO_SUCH_REALM: &str = "wamp.error.no_such_realm";
@@ -29,13 +29,13 @@ pub const NO_SUCH_REALM: &str = "wamp.error.no_such_realm";
 pub const NO_SUCH_ROLE: &str = "wamp.error.no_such_role";
 /// No authentication method is common to client and router.
 pub const NO_MATCHING_AUTH_METHOD: &str = "wamp.error.no_matching_auth_method";
-/// Nobody is known by that authid.
+/// The authid is unknown.
 pub const NO_SUCH_PRINCIPAL: &str = "wamp.error.no_such_principal";
-/// The proof of identity is wrong.
+/// The credential is wrong.
 pub const AUTHENTICATION_DENIED: &str = "wamp.error.authentication_denied";
-/// Whether the proof is right could not be found out.
+/// The authentication itself failed.
 pub const AUTHENTICATION_FAILED: &str = "wamp.error.authentication_failed";
-/// The realm admits nobody without authentication.
+/// The realm requires authentication.
 pub const AUTHENTICATION_REQUIRED: &str = "wamp.error.authentication_required";
 /// The authorizer refused.
 pub const AUTHORIZATION_DENIED: &str = "wamp.error.authorization_denied";
@@ -47,7 +47,7 @@ pub const TIMEOUT: &str = "wamp.error.timeout";
 pub const OPTION_NOT_ALLOWED: &str = "wamp.error.option_not_allowed";
 /// The router does not allow disclosure of the caller or publisher.
 pub const OPTION_DISALLOWED_DISCLOSE_ME: &str = "wamp.error.option_disallowed.disclose_me";
-/// Something between the router and its other nodes failed.
+/// The network between the router's nodes failed.
 pub const NETWORK_FAILURE: &str = "wamp.error.network_failure";
 /// A callee asks for the call to be routed elsewhere.
 pub const UNAVAILABLE: &str = "wamp.error.unavailable";
@@ -68,5 +68,5 @@ pub const CLOSE_REALM: &str = "wamp.close.close_realm";
 pub const CLOSE_GOODBYE_AND_OUT: &str = "wamp.close.goodbye_and_out";
 /// The session was ended by someone else.
 pub const CLOSE_KILLED: &str = "wamp.close.killed";
-/// What most clients give as their reason; not in the specification.
+/// The reason that most clients give; not in the specification.
 pub const CLOSE_NORMAL: &str = "wamp.close.normal";

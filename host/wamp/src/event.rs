@@ -1,35 +1,35 @@
-//! EVENT, the only message that is written for many receivers: once a publication for each
-//! dialect among them. The broker's fan-out calls in here.
+//! Encoding of EVENT, the only message with many receivers: once per publication and dialect. The
+//! broker's fan-out calls it.
 //!
-//! Between peers of one codec the payload's bytes are copied as they arrived; nothing but `out`
-//! is allocated.
+//! Between peers of one codec the payload's bytes are copied as they arrived; only `out` is
+//! allocated.
 
 use crate::codec::Writer;
 use crate::dialect::{Codec, Dialect};
 use crate::id::{PublicationId, SessionId, SubscriptionId};
-use crate::message::Kind;
+use crate::message::MessageKind;
 use crate::payload::Payload;
 use crate::v1;
 
-/// An event on its way to the subscribers of one subscription.
+/// An event for the subscribers of one subscription.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
     /// The concrete topic. Version 1 always shows it, version 2 only with `pattern`.
     pub topic: &'a str,
-    /// Whose subscribers receive it. Version 1 does not show it.
+    /// The subscription. Version 1 does not show it.
     pub subscription: SubscriptionId,
     /// Shared by all events of the publication. Version 1 does not show it.
     pub publication: PublicationId,
-    /// Whether the subscription is to a pattern, so that the topic must be told (WAMP v2
+    /// Whether the subscription is to a pattern, so that the event must name its topic (WAMP v2
     /// specification, section "Pattern-based Subscription").
     pub pattern: bool,
-    /// Who published it, where that is disclosed. Version 1 does not show it.
+    /// The publisher, where it is disclosed. Version 1 does not show it.
     pub publisher: Option<Publisher<'a>>,
     /// The arguments.
     pub payload: &'a Payload,
 }
 
-/// Who published an event (WAMP v2 specification, section "Publisher Identification").
+/// A disclosed publisher (WAMP v2 specification, section "Publisher Identification").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub struct Publisher<'a> {
@@ -39,9 +39,9 @@ pub struct Publisher<'a> {
 }
 
 impl Event<'_> {
-    /// Appends the message to `out`, which may already hold room for a transport's header.
+    /// Appends the message to `out`, which may already hold a transport's header.
     pub fn encode(&self, dialect: Dialect, out: &mut Vec<u8>) {
-        // The rest of the message is short; one allocation is enough.
+        // The rest of the message is short: one allocation is enough.
         out.reserve(self.payload.len() + self.topic.len() + 64);
         match dialect {
             Dialect::V1 => v1::event(self.topic, self.payload, out),
@@ -52,7 +52,7 @@ impl Event<'_> {
     fn encode_v2(&self, codec: Codec, out: &mut Vec<u8>) {
         let mut writer = Writer::new(codec, out);
         writer.begin_list(4 + self.payload.trailing_len());
-        writer.uint(Kind::Event.code());
+        writer.uint(MessageKind::Event.code());
         writer.uint(self.subscription.get());
         writer.uint(self.publication.get());
         self.write_details(&mut writer);
@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// The event as JSON, whichever the dialect.
+    /// Compares the event in every dialect, translated to JSON.
     fn check(event: &Event<'_>, v1: &str, v2: &str) {
         for dialect in Dialect::ALL {
             let mut out = b"head".to_vec();
@@ -159,7 +159,8 @@ mod tests {
         }
     }
 
-    /// The broker relies on it: events that are shorter by this much are not measured.
+    /// The broker relies on this factor: it does not measure payloads shorter than its bound by
+    /// this much.
     const MAX_GROWTH: usize = 16;
 
     proptest! {

@@ -1,5 +1,5 @@
-//! Identifiers of WAMP version 2, section "IDs": whole numbers in 1..=2^53, so that they survive
-//! JavaScript. Which of them are random and which count up is the host's and the broker's affair.
+//! Identifiers of WAMP version 2, section "IDs": integers in 1..=2^53, which JavaScript carries
+//! exactly. The host and the broker choose them, at random or by counting.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! id {
         pub struct $name(u64);
 
         impl $name {
-            /// The id with this number, or none outside 1..=2^53.
+            /// The id with this number. None outside 1..=2^53.
             pub const fn new(number: u64) -> Option<Self> {
                 if number >= 1 && number <= MAX_ID { Some(Self(number)) } else { None }
             }
@@ -49,14 +49,14 @@ id! {
     RegistrationId
 }
 
-/// The request id that one side chose for one of its requests. Clients may start anywhere and
-/// repeat themselves: no router enforces the sequence, and old clients draw them at random.
-/// Zero is admitted, because it is met in the wild and harms nobody.
+/// The id of a request, chosen by its sender. Clients may start anywhere and repeat ids: no router
+/// enforces the sequence, and old clients draw ids at random. Zero is accepted, as some clients
+/// send it and it does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// The request id with this number, or none above 2^53.
+    /// The request id with this number. None above 2^53.
     pub const fn new(number: u64) -> Option<Self> {
         if number <= MAX_ID { Some(Self(number)) } else { None }
     }

@@ -1,9 +1,9 @@
-//! Every message of version 2 (WAMP v2 specification, sections "Message Definitions" of the basic
-//! and of the advanced profile), typed. Written for both peers: the session uses one half of each
-//! of decoding and encoding, clients in tests the other.
+//! Typed messages of version 2 (WAMP v2 specification, sections "Message Definitions" of the basic
+//! and of the advanced profile), for both peers: the server uses one half of decoding and encoding,
+//! the client the other.
 //!
-//! Only what a router acts on is typed; unknown options are passed over. Texts that should be URIs
-//! are taken as they are, see [`crate::uri`].
+//! Only options that a router acts on are typed; unknown options are ignored. URIs are not
+//! validated here, see [`crate::uri`].
 
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
@@ -12,20 +12,20 @@ use crate::value::{Dict, Value};
 
 mod decode;
 mod encode;
-mod head;
 mod kind;
 mod options;
-mod requested;
+mod reader;
+mod request_header;
 #[cfg(test)]
 mod tests;
 
 pub use decode::DecodeError;
-pub(crate) use head::Head;
-pub use kind::Kind;
+pub use kind::MessageKind;
 pub use options::{
     CallOptions, CancelMode, InvocationPolicy, PublishOptions, ReceiverFilter, RegisterOptions,
 };
-pub(crate) use requested::{Requested, requested};
+pub(crate) use reader::MessageReader;
+pub(crate) use request_header::RequestHeader;
 
 /// A message of version 2.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +67,8 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Whether the client announces a feature of one of its roles. WAMP v2 specification, section
-    /// "Feature Announcement".
+    /// Whether the client announces a feature of a role. WAMP v2 specification, section "Feature
+    /// Announcement".
     pub fn announces(&self, role: &str, feature: &str) -> bool {
         let roles = self.details.get("roles").and_then(Value::as_map);
         let role = roles.and_then(|roles| roles.get(role)).and_then(Value::as_map);
@@ -82,44 +82,44 @@ impl Hello {
 pub struct Welcome {
     /// The new session.
     pub session: SessionId,
-    /// Roles with features, and who the client is taken for.
+    /// Roles with features, and the client's identity.
     pub details: Dict,
 }
 
-/// Either side ends a session that never was, or that broke the protocol:
-/// `[3, Details, Reason, Args?, Kwargs?]`.
+/// Either side ends a session that was not opened, or that broke the protocol: `[3, Details,
+/// Reason, Args?, Kwargs?]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Abort {
-    /// The text for people is under `message`.
+    /// A human-readable text is under `message`.
     pub details: Dict,
     /// A URI.
     pub reason: String,
-    /// The text for people again.
+    /// A human-readable text again.
     pub payload: Payload,
 }
 
-/// The router asks for proof: `[4, AuthMethod, Extra]`.
+/// The router asks for a credential: `[4, AuthMethod, Extra]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Challenge {
     /// The authentication method, chosen from HELLO's.
     pub method: String,
-    /// What the method needs.
+    /// Parameters of the method.
     pub extra: Dict,
 }
 
-/// The client's proof: `[5, Signature, Extra]`.
+/// The client's credential: `[5, Signature, Extra]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authenticate {
     /// The signature, ticket or password.
     pub signature: String,
-    /// What the method needs besides.
+    /// Further data of the method.
     pub extra: Dict,
 }
 
 /// Either side ends the session: `[6, Details, Reason]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Goodbye {
-    /// The text for people is under `message`.
+    /// A human-readable text is under `message`.
     pub details: Dict,
     /// A URI.
     pub reason: String,
@@ -128,15 +128,15 @@ pub struct Goodbye {
 /// A request failed: `[8, RequestType, Request, Details, Error, Args?, Kwargs?]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
-    /// What kind of message asked.
-    pub request_type: Kind,
-    /// Its id.
+    /// The kind of the request.
+    pub request_type: MessageKind,
+    /// The request's id.
     pub request: RequestId,
-    /// The router's text for people is under `message`.
+    /// The router's human-readable text is under `message`.
     pub details: Dict,
     /// A URI.
     pub uri: String,
-    /// Whatever the failing side says.
+    /// Arguments from the failing side.
     pub payload: Payload,
 }
 
@@ -145,11 +145,11 @@ pub struct Error {
 pub struct Publish {
     /// Chosen by the client; 0 in version 1, which has none.
     pub request: RequestId,
-    /// Who receives it, and whether the publisher wants an answer.
+    /// Receivers, and whether the publisher wants an acknowledgement.
     pub options: PublishOptions,
-    /// A URI; of version 1 after expansion of prefixes.
+    /// A URI; in version 1 with its prefix expanded.
     pub topic: String,
-    /// What to send.
+    /// The event's arguments.
     pub payload: Payload,
 }
 
@@ -166,11 +166,11 @@ pub struct Published {
 pub struct Subscribe {
     /// Chosen by the client; 0 in version 1, which has none.
     pub request: RequestId,
-    /// How the topic is matched; exactly in version 1.
+    /// The match policy; exact in version 1.
     pub policy: MatchPolicy,
-    /// Whether the client wants the last retained event at once.
+    /// Whether the client wants the last retained event.
     pub get_retained: bool,
-    /// A URI or a pattern; of version 1 after expansion of prefixes.
+    /// A URI or a pattern; in version 1 with its prefix expanded.
     pub topic: String,
 }
 
@@ -182,7 +182,7 @@ pub struct Subscribed {
     pub subscription: SubscriptionId,
 }
 
-/// A subscription is given up.
+/// A client ends its subscription.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub enum Unsubscribe {
@@ -192,14 +192,14 @@ pub enum Unsubscribe {
     ByTopic { topic: String },
 }
 
-/// `[35, Request]`, or `[35, 0, {"subscription": …, "reason": …}]` when the router took it away.
+/// `[35, Request]`, or `[35, 0, {"subscription": …, "reason": …}]` when the router revoked it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unsubscribed {
     /// The answer to UNSUBSCRIBE.
     Done(RequestId),
-    /// Nobody asked.
+    /// The router revoked it.
     Revoked {
-        /// What was taken away.
+        /// The revoked subscription.
         subscription: SubscriptionId,
         /// A URI or text.
         reason: Option<String>,
@@ -217,7 +217,7 @@ pub struct Event {
     pub payload: Payload,
 }
 
-/// What a client calls one of its calls.
+/// A call's id, chosen by the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CallId {
     /// Version 1: any text. Never encoded by version 2.
@@ -247,11 +247,11 @@ pub struct Cancel {
 /// `[50, Request, Details, Args?, Kwargs?]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallResult {
-    /// The call's.
+    /// The call's id.
     pub request: RequestId,
     /// Whether more results follow.
     pub progress: bool,
-    /// What the procedure returned.
+    /// The procedure's result.
     pub payload: Payload,
 }
 
@@ -280,14 +280,14 @@ pub struct Unregister {
     pub registration: RegistrationId,
 }
 
-/// `[67, Request]`, or `[67, 0, {"registration": …, "reason": …}]` when the router took it away.
+/// `[67, Request]`, or `[67, 0, {"registration": …, "reason": …}]` when the router revoked it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unregistered {
     /// The answer to UNREGISTER.
     Done(RequestId),
-    /// Nobody asked.
+    /// The router revoked it.
     Revoked {
-        /// What was taken away.
+        /// The revoked registration.
         registration: RegistrationId,
         /// A URI or text.
         reason: Option<String>,
@@ -307,19 +307,19 @@ pub struct Invocation {
 /// `[69, Request, Options]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interrupt {
-    /// The invocation's.
+    /// The invocation's id.
     pub request: RequestId,
-    /// `mode`, and why under `reason`.
+    /// `mode` and `reason`.
     pub options: Dict,
 }
 
 /// `[70, Request, Options, Args?, Kwargs?]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Yield {
-    /// The invocation's.
+    /// The invocation's id.
     pub request: RequestId,
     /// Whether more results follow.
     pub progress: bool,
-    /// What the procedure returns.
+    /// The procedure's result.
     pub payload: Payload,
 }

@@ -1,12 +1,11 @@
-//! The arguments of a message as they arrived: undecoded bytes of one codec, slices of the frame.
+//! Undecoded arguments of a message: bytes of one codec, slices of the frame.
 //!
-//! They are checked when they are taken: well-formed, UTF-8 where they are text, nested no deeper
-//! than [`MAX_DEPTH`]. They can be written again in their codec without failing, and in another one
-//! after [`Payload::check_translatable`]. The session takes them, the broker carries them, events
-//! and plugins get them.
+//! They are checked once, at the time they are taken from the frame: well-formed, Unicode, nested
+//! no deeper than [`MAX_DEPTH`]. Writing them in their own codec cannot fail, nor in another codec
+//! after [`Payload::check_translatable`].
 //!
-//! Empty arguments are normalised, as most routers do: `[]` alone and `{}` count as absent, so that
-//! they are never sent (WAMP v2 specification, section "Message Definitions").
+//! Empty arguments are normalised, as in most routers: `[]` alone and `{}` count as absent and are
+//! never sent (WAMP v2 specification, section "Message Definitions").
 
 use std::borrow::Cow;
 
@@ -32,14 +31,14 @@ pub struct Payload {
     foreign: Option<ReadError>,
 }
 
-/// A payload holds a value that its receiver, of another codec, could not be given exactly.
+/// A payload holds a value that a receiver's codec cannot carry exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message holds a value that is not supported by a receiver of it: {0}")]
 pub struct Untranslatable(ReadError);
 
-/// What the one value is like that stands for all arguments in version 1.
+/// Kind of the single value that stands for all arguments in version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Single {
+pub(crate) enum SingleKind {
     /// Null, false, or no arguments at all.
     Nothing,
     /// A text, a number, true.
@@ -48,7 +47,7 @@ pub(crate) enum Single {
     Structured,
 }
 
-/// Why a plugin's answer is no payload.
+/// A plugin's answer is not a payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// The text is not JSON.
@@ -56,34 +55,34 @@ pub enum PayloadError {
     Malformed {
         /// "the arguments" or "the keyword arguments".
         part: &'static str,
-        /// What is wrong, and where in the text.
+        /// The error and its place in the text.
         fault: ReadError,
     },
-    /// The text is JSON with a value that is not taken: nested too deep, a number that would have to
-    /// be rounded, half a surrogate pair.
+    /// The JSON has a value that is not supported: nested too deep, a number that would have to be
+    /// rounded, half a surrogate pair.
     #[error("{part} hold a value that is not supported: {fault}")]
     Unsupported {
         /// "the arguments" or "the keyword arguments".
         part: &'static str,
-        /// Which, and where in the text.
+        /// The value and its place in the text.
         fault: ReadError,
     },
-    /// The text is JSON of another type.
+    /// The JSON has another type.
     #[error("{part} must be {expected}, found {found}")]
     WrongType {
         /// "the arguments" or "the keyword arguments".
         part: &'static str,
-        /// What they must be.
+        /// The type required.
         expected: &'static str,
-        /// What they are.
+        /// The type found.
         found: &'static str,
     },
 }
 
-/// Whether bytes are JSON whose values are all taken, whatever is around the arguments in it.
+/// Checks that bytes are JSON with supported values only, up to an envelope around the arguments.
 ///
 /// # Errors
-/// What is wrong first.
+/// The first error.
 pub fn check_json(bytes: &[u8]) -> Result<(), ReadError> {
     let mut reader = Reader::new(Codec::Json, bytes);
     reader.skip(MAX_DEPTH + ENVELOPE_DEPTH)?;
@@ -91,7 +90,7 @@ pub fn check_json(bytes: &[u8]) -> Result<(), ReadError> {
     reader.take_foreign().map_or(Ok(()), Err)
 }
 
-/// Levels of an envelope around arguments: an object, a list of them, and one for each.
+/// Levels of an envelope around arguments: an object, a list, and one object per element.
 const ENVELOPE_DEPTH: usize = 3;
 
 impl Payload {
@@ -100,36 +99,36 @@ impl Payload {
         Self::new(codec, Elements::none(), Elements::none(), None)
     }
 
-    /// One text as the only argument: what errors carry for people.
+    /// One text as the only argument, as errors carry it.
     pub fn text(codec: Codec, text: &str) -> Self {
         let mut bytes = Vec::new();
         Writer::new(codec, &mut bytes).text(text);
         Self::single(codec, bytes.into())
     }
 
-    /// A JSON array and a JSON object, as plugins give them; `""` stands for none of each.
+    /// A JSON array and a JSON object, as plugins return them; `""` stands for none.
     pub fn from_json(args: &str, kwargs: &str) -> Result<Self, PayloadError> {
         Self::from_json_within(args, kwargs, MAX_DEPTH)
     }
 
-    /// The same, nested no deeper than `depth`.
+    /// [`Payload::from_json`] with at most `depth` nested lists and dictionaries.
     pub fn from_json_within(args: &str, kwargs: &str, depth: usize) -> Result<Self, PayloadError> {
         let args = Elements::from_json(args, false, depth)?;
         let kwargs = Elements::from_json(kwargs, true, depth)?;
         Ok(Self::new(Codec::Json, args, kwargs, None))
     }
 
-    /// Whether a receiver of this codec can be given every value exactly: one of the payload's own
-    /// codec is given its bytes.
+    /// Checks that a receiver of this codec can get every value exactly. In the payload's own codec
+    /// it gets the bytes.
     ///
     /// # Errors
-    /// The first value that it cannot be given.
+    /// The first value that cannot be translated.
     pub fn check_translatable(&self, to: Codec) -> Result<(), Untranslatable> {
         if to == self.codec { Ok(()) } else { self.check_portable() }
     }
 
-    /// Whether every codec carries the values exactly. Hooks are given values of JSON that any
-    /// language reads, so that a JSON number without bounds is none of them.
+    /// Checks that every codec carries the values exactly. Hooks need it: their JSON must be
+    /// readable in any language.
     ///
     /// # Errors
     /// The first value that not every codec carries.
@@ -137,13 +136,13 @@ impl Payload {
         self.foreign.map_or(Ok(()), |foreign| Err(Untranslatable(foreign)))
     }
 
-    /// The positional arguments as a JSON array. Borrowed where they arrived as one.
+    /// The positional arguments as a JSON array; borrowed where they arrived as one.
     pub fn args_json(&self) -> Cow<'_, str> {
         self.json(&self.args, "[]", Self::write_args)
     }
 
-    /// The keyword arguments as a JSON object, `{}` when there are none. Borrowed where they
-    /// arrived as one.
+    /// The keyword arguments as a JSON object, `{}` without any; borrowed where they arrived as
+    /// one.
     pub fn kwargs_json(&self) -> Cow<'_, str> {
         self.json(&self.kwargs, "{}", Self::write_kwargs)
     }
@@ -163,12 +162,12 @@ impl Payload {
         self.args.count == 0 && self.kwargs.count == 0
     }
 
-    /// One value, checked already, as the only argument.
+    /// One value, already checked, as the only argument.
     pub(crate) const fn single(codec: Codec, value: Bytes) -> Self {
         Self { codec, args: Elements::one(value), kwargs: Elements::none(), foreign: None }
     }
 
-    /// Arguments, and the first value of theirs that other codecs do not have.
+    /// Arguments, and their first foreign value.
     pub(crate) const fn new(
         codec: Codec,
         args: Elements,
@@ -178,7 +177,7 @@ impl Payload {
         Self { codec, args, kwargs, foreign }
     }
 
-    /// How many elements [`Payload::write_trailing`] adds to a message.
+    /// The number of elements that [`Payload::write_trailing`] adds.
     pub(crate) const fn trailing_len(&self) -> usize {
         match (self.args.count, self.kwargs.count) {
             (0, 0) => 0,
@@ -198,8 +197,8 @@ impl Payload {
         }
     }
 
-    /// Writes the one value that stands for all arguments in version 1: the only positional one,
-    /// null for none, the list of several, the keyword arguments, or both under their names.
+    /// Writes the single value that stands for all arguments in version 1: the only positional one,
+    /// null for none, a list of several, the keyword arguments, or both under their names.
     pub(crate) fn write_single(&self, writer: &mut Writer<'_>) {
         match (self.args.count, self.kwargs.count) {
             (0, 0) => writer.null(),
@@ -217,16 +216,16 @@ impl Payload {
         }
     }
 
-    /// What [`Payload::write_single`] writes.
-    pub(crate) fn kind_of_single(&self) -> Single {
+    /// The kind of the value that [`Payload::write_single`] writes.
+    pub(crate) fn single_kind(&self) -> SingleKind {
         match (self.args.count, self.kwargs.count) {
-            (0, 0) => Single::Nothing,
+            (0, 0) => SingleKind::Nothing,
             (1, 0) => match Reader::new(self.codec, self.args.body()).item() {
-                Ok(Item::Null | Item::Bool(false)) => Single::Nothing,
-                Ok(Item::List(_) | Item::Map(_)) => Single::Structured,
-                Ok(_) | Err(_) => Single::Plain,
+                Ok(Item::Null | Item::Bool(false)) => SingleKind::Nothing,
+                Ok(Item::List(_) | Item::Map(_)) => SingleKind::Structured,
+                Ok(_) | Err(_) => SingleKind::Plain,
             },
-            _ => Single::Structured,
+            _ => SingleKind::Structured,
         }
     }
 
@@ -253,14 +252,14 @@ impl Payload {
         writer.end_map();
     }
 
-    /// Writes the elements without what encloses them.
+    /// Writes the elements without their brackets.
     fn write_elements(&self, elements: &Elements, is_map: bool, writer: &mut Writer<'_>) {
         if writer.codec() == self.codec {
             return writer.raw(elements.body());
         }
         let start = writer.mark();
         if elements.transcode(self.codec, is_map, writer).is_err() {
-            // What was checked cannot fail; if it did, the message must still have its length.
+            // Checked elements cannot fail; if one did, the message must still have its length.
             writer.rewind(&start);
             for index in 0..elements.count {
                 if is_map {

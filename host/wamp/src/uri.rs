@@ -1,18 +1,19 @@
-//! Which texts are URIs, and which are patterns. The session passes URIs on as they came; the
-//! dispatcher asks here and answers `wamp.error.invalid_uri`. Version 1 validates nothing: its
-//! topics may hold `#` and anything else.
+//! Syntax of URIs and patterns. The protocol passes URIs on unchecked; the dispatcher checks them
+//! here and answers `wamp.error.invalid_uri`. Version 1 validates nothing: its topics may hold `#`
+//! and anything else.
 //!
 //! The rules are the loose ones (WAMP v2 specification, section "URIs"): letters of any script,
-//! `/`, `*` and upper case pass, so that `acme/chat/*` and `oro/ping` are URIs of one component.
+//! `/`, `*` and upper case are valid, so that `acme/chat/*` and `oro/ping` are URIs of one
+//! component.
 
-/// How a subscription's or registration's URI is matched (the option `match`). WAMP v2
-/// specification, section "Pattern-based Subscription".
+/// Match policy of a subscription or registration (the option `match`). WAMP v2 specification,
+/// section "Pattern-based Subscription".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum MatchPolicy {
     /// The URI itself.
     #[default]
     Exact,
-    /// Every URI that begins with this text, whether or not it ends at a dot.
+    /// Every URI with this prefix, even inside a component.
     Prefix,
     /// Empty components stand for any one component.
     Wildcard,
@@ -39,14 +40,14 @@ impl MatchPolicy {
     }
 }
 
-/// Whether the text is a URI: components divided by dots, none of them empty, without white space
-/// and without `#`.
+/// Whether the text is a URI: components separated by dots, none empty, without white space and
+/// without `#`.
 pub fn is_uri(text: &str) -> bool {
     text.split('.').all(|component| !component.is_empty() && is_component(component))
 }
 
-/// Whether the text is a URI or a pattern of that policy. A prefix may end at a dot or be empty,
-/// which matches everything; a wildcard may have empty components anywhere.
+/// Whether the text is a URI or a pattern of that policy. A prefix may end with a dot, or be empty
+/// and match everything; a wildcard may have empty components anywhere.
 pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
     match policy {
         MatchPolicy::Exact => is_uri(text),
@@ -55,8 +56,8 @@ pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
     }
 }
 
-/// Whether the URI is one of the router's own, where clients believe what they read: its first
-/// component is `wamp` (WAMP v2 specification, section "Reserved URIs").
+/// Whether the URI is reserved for the router: its first component is `wamp` (WAMP v2
+/// specification, section "Reserved URIs").
 pub fn is_reserved(text: &str) -> bool {
     text.split('.').next() == Some("wamp")
 }

@@ -1,18 +1,18 @@
 //! Decoded values: dictionaries of details that are read as a whole (HELLO, WELCOME, CHALLENGE …).
-//! Arguments of messages are not among them: those stay bytes, see [`crate::payload`].
+//! Arguments of messages stay bytes, see [`crate::payload`].
 
 use bytes::Bytes;
 
 /// A value of any codec.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Null, and what some clients send for "undefined".
+    /// Null, or "undefined" of some clients.
     Null,
     /// A boolean.
     Bool(bool),
-    /// A negative whole number. Others are [`Value::UInt`], so that equal numbers are equal values.
+    /// A negative integer. Others are [`Value::UInt`], so that equal numbers are equal values.
     Int(i64),
-    /// A whole number from zero.
+    /// A non-negative integer.
     UInt(u64),
     /// Any other number.
     Float(f64),
@@ -47,8 +47,8 @@ impl Value {
         if let Self::List(list) = self { Some(list) } else { None }
     }
 
-    /// The elements of a list, or the values of a dictionary: what PHP makes of a list out of which
-    /// an element was taken.
+    /// The elements of a list, or the values of a dictionary: PHP writes a list with a removed
+    /// element as a dictionary.
     pub fn elements(&self) -> impl Iterator<Item = &Value> {
         let list = self.as_list().unwrap_or_default();
         let values = self.as_map().map(|map| map.iter().map(|(_, value)| value));
@@ -97,7 +97,7 @@ impl From<Dict> for Value {
     }
 }
 
-/// A dictionary in the order of its entries. Of entries with the same key the last one counts.
+/// A dictionary in the order of its entries. Of entries with the same key the last one is valid.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Dict(Vec<(String, Value)>);
 
@@ -107,13 +107,14 @@ impl Dict {
         Self(Vec::new())
     }
 
-    /// The value of a key. Null counts as absent: clients write it for options that they leave out.
+    /// The value of a key. Null counts as absent: clients write it for options that they do not
+    /// use.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
         if *value == Value::Null { None } else { Some(value) }
     }
 
-    /// Sets the value of a key, at its old place if there is one.
+    /// Sets the value of a key, in place if it exists.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) {
         let (key, value) = (key.into(), value.into());
         match self.0.iter_mut().rev().find(|(name, _)| *name == key) {
@@ -137,7 +138,7 @@ impl Dict {
         self.0.is_empty()
     }
 
-    /// Appends an entry as it was read; a decoder must not pay for looking at those before it.
+    /// Appends an entry without a search for its key, so that decoding stays linear.
     pub(crate) fn push(&mut self, key: String, value: Value) {
         self.0.push((key, value));
     }

@@ -3,7 +3,7 @@
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::message::{CallOptions, InvocationPolicy, RegisterOptions};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::session as wamp;
+use jackfield_wamp::protocol as wamp;
 use jackfield_wamp::uri::MatchPolicy;
 use std::net::Ipv4Addr;
 
@@ -123,7 +123,7 @@ impl Bench {
 
     fn fail(&self, session: usize, invocation: u64) {
         let error = Error {
-            request_type: jackfield_wamp::message::Kind::Invocation,
+            request_type: jackfield_wamp::message::MessageKind::Invocation,
             request: RequestId::new(invocation).unwrap(),
             details: Dict::from_iter([("trace", "x")]),
             uri: "com.sorry".to_owned(),

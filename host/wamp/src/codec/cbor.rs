@@ -17,10 +17,10 @@ const DATE_TIME: u64 = 0;
 const EPOCH_TIME: u64 = 1;
 const POSITIVE_BIGNUM: u64 = 2;
 const NEGATIVE_BIGNUM: u64 = 3;
-/// From a URI by Base64 and regular expressions up to MIME messages: texts.
+/// Tags 32 to 36 mark texts: URIs, Base64, regular expressions and MIME messages.
 const URI: u64 = 32;
 const MIME: u64 = 36;
-/// Before a whole message: this is CBOR.
+/// The tag "this is CBOR" before a whole message.
 const SELF_DESCRIBED: u64 = 55_799;
 
 /// Reads CBOR values.
@@ -43,8 +43,8 @@ impl<'a> Cbor<'a> {
         self.untagged(first, at)
     }
 
-    /// A value behind a tag. Only the tag that says "this is CBOR" may stand before another one, so
-    /// that tags do not nest.
+    /// A tagged value. Tags do not nest, except that the tag "this is CBOR" may precede another
+    /// one.
     fn tagged(&mut self, first: u8, at: usize) -> Result<Item<'a>, ReadError> {
         let mut tag = self.argument(first & 0x1f)?;
         let mut first = self.input.byte()?;
@@ -75,18 +75,19 @@ impl<'a> Cbor<'a> {
                 self.input.at = content;
                 Err(ReadError::foreign(at, NOT_EXACT))
             }
-            // The content says the same, as it does in JSON: RFC 8949, section 6.1.
+            // The content means the same without its tag, as in JSON: RFC 8949, section 6.1.
             EPOCH_TIME if is_number => self.untagged(first, content),
             DATE_TIME | URI..=MIME if major == TEXT => self.untagged(first, content),
             _ => {
                 self.input.at = content;
-                let what = "a CBOR tag that has no equivalent in the other codecs";
-                Err(ReadError::foreign(at, what))
+                let problem = "a CBOR tag that has no equivalent in the other codecs";
+                Err(ReadError::foreign(at, problem))
             }
         }
     }
 
-    /// Whether the value there begins with a tag. The content of a foreign one is still to be read.
+    /// Whether the value at `at` begins with a tag. The content of a foreign tag is still to be
+    /// read.
     pub(super) fn is_tag(&self, at: usize) -> bool {
         self.input.bytes.get(at).is_some_and(|first| first >> 5 == TAG)
     }
@@ -115,19 +116,19 @@ impl<'a> Cbor<'a> {
                 Ok(false)
             }
             Some(_) => Ok(true),
-            None => Err(self.fault("a container without an end")),
+            None => Err(self.fault("an unterminated container")),
         }
     }
 
-    const fn fault(&self, what: &'static str) -> ReadError {
-        ReadError::malformed(self.input.at, what)
+    const fn fault(&self, problem: &'static str) -> ReadError {
+        ReadError::malformed(self.input.at, problem)
     }
 
     fn argument(&mut self, info: u8) -> Result<u64, ReadError> {
         let width = match info {
             0..24 => return Ok(info.into()),
             24..28 => 1 << (info - 24),
-            _ => return Err(self.fault("a CBOR length that is not defined")),
+            _ => return Err(self.fault("an undefined CBOR length")),
         };
         let bytes = self.input.take(width)?;
         Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
@@ -164,7 +165,7 @@ impl<'a> Cbor<'a> {
         Ok(Cow::Owned(whole))
     }
 
-    /// The length of the next chunk of a string of indefinite length, which are definite.
+    /// The length of the next chunk of a string of indefinite length.
     fn chunk(&mut self, major: u8) -> Result<Option<u64>, ReadError> {
         if !self.more()? {
             return Ok(None);
@@ -180,15 +181,15 @@ impl<'a> Cbor<'a> {
         Ok(match info {
             20 => Item::Bool(false),
             21 => Item::Bool(true),
-            // 23 is what JavaScript calls undefined.
+            // 23 is JavaScript's undefined.
             22 | 23 => Item::Null,
             24 if self.input.byte()? >= 32 => return Err(unassigned(at)),
             0..20 => return Err(unassigned(at)),
             25 => float(half(u16::from_be_bytes(self.input.array()?)), at)?,
             26 => float(f32::from_be_bytes(self.input.array()?).into(), at)?,
             27 => float(f64::from_be_bytes(self.input.array()?), at)?,
-            31 => return Err(ReadError::malformed(at, "an end where a value must be")),
-            _ => return Err(ReadError::malformed(at, "a CBOR simple value that is not defined")),
+            31 => return Err(ReadError::malformed(at, "a break instead of a value")),
+            _ => return Err(ReadError::malformed(at, "an undefined CBOR simple value")),
         })
     }
 }
@@ -221,14 +222,14 @@ fn big_negative<'a>(bytes: &[u8]) -> Option<Item<'a>> {
     }
 }
 
-/// The number, if 128 bits hold it.
+/// The magnitude of a bignum. None above 128 bits.
 fn magnitude(bytes: &[u8]) -> Option<u128> {
     bytes.iter().try_fold(0u128, |number, byte| {
         (number >> 120 == 0).then(|| number << 8 | u128::from(*byte))
     })
 }
 
-/// The double that is this number exactly.
+/// The number as a double. None where it would be rounded.
 fn exact(number: u128) -> Option<f64> {
     let significant = (u128::BITS - number.leading_zeros()).saturating_sub(number.trailing_zeros());
     #[expect(clippy::cast_precision_loss, reason = "a double has 53 bits for the significant ones")]

@@ -1,22 +1,23 @@
-//! JSON (RFC 8259), read from bytes that are UTF-8.
+//! JSON reader (RFC 8259). The input is UTF-8.
 
 use std::borrow::Cow;
 
 use super::{Container, Item, NOT_EXACT, NOT_UNICODE, ReadError, TOO_DEEP};
 
-/// Characters of whole numbers that are in 64 bits for sure.
-const SMALL_WHOLE: usize = 18;
-/// Characters of numbers with a fraction, and no exponent, that are in a double's range for sure.
-const SMALL_FRACTION: usize = 300;
+/// Longest integer, in characters, that always fits in 64 bits.
+const MAX_SAFE_INTEGER_CHARS: usize = 18;
+/// Longest number with a fraction and no exponent, in characters, that is always in a double's
+/// range.
+const MAX_SAFE_FRACTION_CHARS: usize = 300;
 
 /// The upper six bits of the first half of a surrogate pair (U+D800 to U+DBFF).
 const HIGH_SURROGATE: u8 = 0xd8 >> 2;
-/// Those of the second half (U+DC00 to U+DFFF).
+/// The upper six bits of the second half (U+DC00 to U+DFFF).
 const LOW_SURROGATE: u8 = 0xdc >> 2;
 
-/// How a number is written.
+/// Notation of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum NumberForm {
     Whole,
     Fraction,
     Exponent,
@@ -27,7 +28,7 @@ enum Form {
 pub(crate) struct Json<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The first foreign value that was passed over.
+    /// The first foreign value skipped.
     pub(super) foreign: Option<ReadError>,
 }
 
@@ -61,8 +62,8 @@ impl<'a> Json<'a> {
             Some(b'f') => self.literal("false", Item::Bool(false))?,
             Some(b'n') => self.literal("null", Item::Null)?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(_) => return Err(self.fault("a character that begins no JSON value")),
-            None => return Err(self.fault("an early end")),
+            Some(_) => return Err(self.fault("an unexpected character")),
+            None => return Err(self.fault("an unexpected end")),
         })
     }
 
@@ -70,15 +71,15 @@ impl<'a> Json<'a> {
         self.skip_space();
         let byte = self.peek();
         if byte == close {
-            // At the end of bare elements there is no byte to pass over.
+            // Bare elements have no closing byte to skip.
             self.at += usize::from(close.is_some());
             return Ok(false);
         }
         if !first {
             match byte {
                 Some(b',') => {}
-                Some(_) => return Err(self.fault("no comma between elements")),
-                None => return Err(self.fault("an early end")),
+                Some(_) => return Err(self.fault("a missing comma between elements")),
+                None => return Err(self.fault("an unexpected end")),
             }
             self.at += 1;
             self.skip_space();
@@ -96,7 +97,7 @@ impl<'a> Json<'a> {
         Ok(Item::Text(key))
     }
 
-    /// Passes over a value without decoding its strings and numbers.
+    /// Skips a value without decoding its strings and numbers.
     pub(super) fn skip(&mut self, depth: usize) -> Result<(), ReadError> {
         self.skip_space();
         let (close, is_map) = match self.peek() {
@@ -133,8 +134,8 @@ impl<'a> Json<'a> {
         self.bytes.get(at).copied()
     }
 
-    const fn fault(&self, what: &'static str) -> ReadError {
-        ReadError::malformed(self.at, what)
+    const fn fault(&self, problem: &'static str) -> ReadError {
+        ReadError::malformed(self.at, problem)
     }
 
     fn skip_space(&mut self) {
@@ -146,7 +147,7 @@ impl<'a> Json<'a> {
     fn colon(&mut self) -> Result<(), ReadError> {
         self.skip_space();
         if self.peek() != Some(b':') {
-            return Err(self.fault("no colon after a key"));
+            return Err(self.fault("a missing colon after a key"));
         }
         self.at += 1;
         Ok(())
@@ -155,7 +156,7 @@ impl<'a> Json<'a> {
     fn literal(&mut self, word: &str, item: Item<'a>) -> Result<Item<'a>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word.as_bytes()) {
-            return Err(self.fault("a word that is no JSON value"));
+            return Err(self.fault("an unknown literal"));
         }
         self.at += word.len();
         Ok(item)
@@ -168,15 +169,15 @@ impl<'a> Json<'a> {
         value_of(form, text).ok_or(ReadError::foreign(start, NOT_EXACT))
     }
 
-    /// Passes over a number. Only where it may be foreign, it is worked out.
+    /// Skips a number. Its value is computed only where it may be foreign.
     fn skip_number(&mut self) -> Result<(), ReadError> {
         let start = self.at;
         let form = self.scan_number()?;
         let len = self.at - start;
         let is_small = match form {
-            Form::Whole => len <= SMALL_WHOLE,
-            Form::Fraction => len <= SMALL_FRACTION,
-            Form::Exponent => false,
+            NumberForm::Whole => len <= MAX_SAFE_INTEGER_CHARS,
+            NumberForm::Fraction => len <= MAX_SAFE_FRACTION_CHARS,
+            NumberForm::Exponent => false,
         };
         if is_small {
             return Ok(());
@@ -188,8 +189,8 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
-    /// Passes over what the grammar admits as a number.
-    fn scan_number(&mut self) -> Result<Form, ReadError> {
+    /// Skips a number of the grammar.
+    fn scan_number(&mut self) -> Result<NumberForm, ReadError> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -198,14 +199,14 @@ impl<'a> Json<'a> {
         } else {
             self.digits()?;
         }
-        let mut form = Form::Whole;
+        let mut form = NumberForm::Whole;
         if self.peek() == Some(b'.') {
-            form = Form::Fraction;
+            form = NumberForm::Fraction;
             self.at += 1;
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.peek() {
-            form = Form::Exponent;
+            form = NumberForm::Exponent;
             self.at += 1;
             if let Some(b'+' | b'-') = self.peek() {
                 self.at += 1;
@@ -220,7 +221,7 @@ impl<'a> Json<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { Err(self.fault("no digit where one must be")) } else { Ok(()) }
+        if self.at == start { Err(self.fault("a missing digit")) } else { Ok(()) }
     }
 
     fn text(&mut self) -> Result<Cow<'a, str>, ReadError> {
@@ -230,7 +231,7 @@ impl<'a> Json<'a> {
         Ok(if has_escapes { Cow::Owned(unescape(text)) } else { Cow::Borrowed(text) })
     }
 
-    /// Passes over a string, quotes included; whether it holds escapes.
+    /// Skips a string with its quotes. Returns whether it has escapes.
     fn scan_text(&mut self) -> Result<bool, ReadError> {
         self.at += 1;
         let mut has_escapes = false;
@@ -245,14 +246,16 @@ impl<'a> Json<'a> {
                     self.at += 1;
                     self.scan_escape()?;
                 }
-                Some(0..0x20) => return Err(self.fault("a bare control character in a string")),
+                Some(0..0x20) => {
+                    return Err(self.fault("an unescaped control character in a string"));
+                }
                 Some(_) => self.at += 1,
-                None => return Err(self.fault("a string without an end")),
+                None => return Err(self.fault("an unterminated string")),
             }
         }
     }
 
-    /// Passes over an escape behind its backslash; over both where two make a surrogate pair.
+    /// Skips an escape after its backslash; a surrogate pair's two escapes at once.
     fn scan_escape(&mut self) -> Result<(), ReadError> {
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
@@ -278,7 +281,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Passes over `uXXXX`; the upper six bits of the code unit, which tell surrogates.
+    /// Skips `uXXXX`. Returns the upper six bits of the code unit, which identify surrogates.
     fn scan_unit(&mut self) -> Result<u8, ReadError> {
         let digits = self.bytes.get(self.at + 1..self.at + 5).and_then(<[u8]>::first_chunk::<4>);
         let Some(digits @ [first, second, ..]) =
@@ -298,12 +301,12 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The value of a number that the grammar admits; none where it would have to be rounded.
+/// The value of a scanned number. None where it would have to be rounded.
 ///
-/// A whole number beyond 64 bits is a double if that is what a double is written as: with all its
-/// digits, or with the fewest that tell it from others and zeros behind them, as JavaScript does.
-fn value_of<'a>(form: Form, text: &str) -> Option<Item<'a>> {
-    if form == Form::Whole {
+/// An integer beyond 64 bits is a double if it is a double's notation: with all its digits, or with
+/// the fewest that identify it and zeros after them, as JavaScript writes it.
+fn value_of<'a>(form: NumberForm, text: &str) -> Option<Item<'a>> {
+    if form == NumberForm::Whole {
         if let Ok(number) = text.parse::<u64>() {
             return Some(Item::UInt(number));
         }
@@ -313,11 +316,11 @@ fn value_of<'a>(form: Form, text: &str) -> Option<Item<'a>> {
     }
     let number: f64 = text.parse().ok()?;
     let is_exact = match form {
-        Form::Whole => {
+        NumberForm::Whole => {
             text == "-0" || text == format!("{number}") || text == format!("{number:.0}")
         }
-        // Only zero is zero.
-        Form::Fraction | Form::Exponent => {
+        // An underflow to zero is a rounding too.
+        NumberForm::Fraction | NumberForm::Exponent => {
             let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
             number != 0.0 || !mantissa.contains(|digit: char| matches!(digit, '1'..='9'))
         }
@@ -351,7 +354,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// Decodes `uXXXX`, or two of them that form a pair; what follows is returned.
+/// Decodes `uXXXX`, or two of them that form a pair. Returns the rest.
 fn unescape_unicode<'a>(escape: &'a str, out: &mut String) -> &'a str {
     let (high, rest) = code_unit(escape);
     if (0xd800..0xdc00).contains(&high)

@@ -1,4 +1,4 @@
-//! MessagePack: the specification's table of first bytes.
+//! MessagePack reader, after the specification's table of first bytes.
 
 use std::borrow::Cow;
 
@@ -67,12 +67,12 @@ impl<'a> MessagePack<'a> {
 
     fn ext(&mut self, len: u64, at: usize) -> Result<Item<'a>, ReadError> {
         let kind = self.input.byte()?;
-        // JavaScript's encoders write "undefined" so.
+        // JavaScript's encoders write "undefined" as ext type 0.
         if let (0, [] | [0]) = (kind, self.input.take(len)?) {
             return Ok(Item::Null);
         }
-        let what = "a MessagePack extension type that has no equivalent in the other codecs";
-        Err(ReadError::foreign(at, what))
+        let problem = "a MessagePack extension type that has no equivalent in the other codecs";
+        Err(ReadError::foreign(at, problem))
     }
 }
 

@@ -254,7 +254,7 @@ fn bounds_the_depth() {
         for depth in [MAX_DEPTH + 1, 1 << 20] {
             let fault = skip(codec, &nested(depth)).unwrap_err();
             assert_eq!(
-                (fault.what, fault.kind),
+                (fault.problem, fault.kind),
                 (TOO_DEEP, ReadErrorKind::Unsupported),
                 "{codec:?}"
             );

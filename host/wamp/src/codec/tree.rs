@@ -1,4 +1,4 @@
-//! Decoding a value as a whole, for dictionaries of details.
+//! Tree decoding of whole values, for dictionaries of details.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::{Container, Item, ReadError, Reader};
 use crate::dialect::Codec;
 use crate::value::{Dict, Value};
 
-/// The value whose beginning was read.
+/// The value that begins with `item`.
 pub(crate) fn value(
     item: Item<'_>,
     reader: &mut Reader<'_>,
@@ -37,8 +37,8 @@ pub(crate) fn value(
     })
 }
 
-/// The dictionary whose beginning was read. Entries whose key is no text are left out: no key of
-/// the specification is one.
+/// The dictionary whose beginning was read. Entries without a text key are left out: the
+/// specification has none.
 pub(crate) fn dict(
     mut container: Container,
     reader: &mut Reader<'_>,

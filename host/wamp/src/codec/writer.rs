@@ -1,4 +1,4 @@
-//! Writing values of one codec to the end of a buffer.
+//! Streaming writer of one codec, appending to a buffer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,16 +6,16 @@ use base64::engine::general_purpose::STANDARD;
 use crate::dialect::Codec;
 use crate::value::{Dict, Value};
 
-/// Writes values one behind the other. Containers begin with how many elements follow; the caller
-/// keeps that promise, as the binary codecs have no ends.
+/// Writes values in sequence. Containers begin with their number of elements; the caller must write
+/// exactly that many, as the binary codecs have no end marks.
 pub(crate) struct Writer<'o> {
     codec: Codec,
     out: &'o mut Vec<u8>,
-    /// JSON: whether a comma must come before the next value.
+    /// JSON: whether the next value needs a comma before it.
     comma: bool,
 }
 
-/// A container whose length is not known yet.
+/// An open container whose length is not known yet.
 pub(crate) struct Open {
     head: usize,
     is_map: bool,
@@ -81,7 +81,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// JSON has neither infinities nor NaN: they become null there.
+    /// Writes infinities and NaN as null in JSON, which has neither.
     pub(crate) fn float(&mut self, number: f64) {
         match self.codec {
             Codec::Json if !number.is_finite() => self.null(),
@@ -169,7 +169,7 @@ impl<'o> Writer<'o> {
         self.end_key();
     }
 
-    /// What was written last was a key.
+    /// Ends a key that was written as a value.
     pub(crate) fn end_key(&mut self) {
         if let Codec::Json = self.codec {
             self.out.push(b':');
@@ -177,7 +177,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Begins a container whose length is given at its end.
+    /// Begins a container whose length is given to [`Writer::close`].
     pub(crate) fn open(&mut self, is_map: bool) -> Open {
         let head = self.out.len();
         if is_map {
@@ -188,7 +188,7 @@ impl<'o> Writer<'o> {
         Open { head, is_map }
     }
 
-    /// Ends a container. Where the length needs a longer head than one byte, the content moves up.
+    /// Ends a container. A length that needs a header of more than one byte moves the content up.
     pub(crate) fn close(&mut self, open: &Open, len: usize) {
         if let Codec::Json = self.codec {
             return if open.is_map { self.end_map() } else { self.end_list() };
@@ -207,7 +207,7 @@ impl<'o> Writer<'o> {
         self.out.splice(open.head..=open.head, head);
     }
 
-    /// Values (or entries) that are encoded already, in this writer's codec.
+    /// Appends values (or entries) already encoded in this writer's codec.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.json_separate();
@@ -245,12 +245,12 @@ impl<'o> Writer<'o> {
         self.end_map();
     }
 
-    /// How much has been written to the buffer, by whomever.
+    /// The current end of the buffer.
     pub(crate) const fn mark(&self) -> Mark {
         Mark { len: self.out.len(), comma: self.comma }
     }
 
-    /// Takes back what was written since.
+    /// Removes everything after the mark.
     pub(crate) fn rewind(&mut self, mark: &Mark) {
         self.out.truncate(mark.len);
         self.comma = mark.comma;
@@ -313,11 +313,11 @@ impl<'o> Writer<'o> {
         self.out.push(low);
     }
 
-    /// A number behind the first byte for its width: 1, 2, 4 or 8 bytes.
+    /// Writes the first byte for a number's width (1, 2, 4 or 8 bytes), then the number.
     fn sized(&mut self, number: u64, firsts: [u8; 4]) {
         let [one, two, four, eight] = firsts;
         let [.., a, b, c, d] = number.to_be_bytes();
-        // MessagePack's containers have no form of one byte: theirs for two comes in its place.
+        // MessagePack's containers have no one-byte form; their two-byte form takes its place.
         if number <= 0xff && one != two {
             self.out.extend_from_slice(&[one, d]);
         } else if number <= 0xffff {
@@ -340,13 +340,13 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// A place to which a writer can go back.
+/// A position for [`Writer::rewind`].
 pub(crate) struct Mark {
     len: usize,
     comma: bool,
 }
 
-/// Appends a text with JSON's escapes, the fewest that are legal.
+/// Appends a text with the fewest legal JSON escapes.
 fn escape(text: &str, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();

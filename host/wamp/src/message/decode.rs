@@ -1,20 +1,20 @@
-//! From bytes to a [`Message`]: every element up to the payload is typed, the payload is checked
-//! and kept as it is.
+//! Decoding of a [`Message`]: every element up to the payload is typed; the payload is checked and
+//! kept as bytes.
 //!
-//! Lenient where the specification asks for it or old clients need it: unknown options and further
-//! elements are passed over, null options count as absent, whole floats are whole numbers. Strict
-//! in all else: an option of the wrong type or with a value that it does not have is an error.
+//! Lenient where the specification demands it or old clients need it: unknown options and extra
+//! elements are ignored, null options count as absent, floats without a fraction are integers.
+//! Strict otherwise: an option of the wrong type, or with an unknown value, is an error.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::head::{Head, OptionValue, whole};
+use super::reader::{MessageReader, OptionValue, whole};
 use super::{
     Abort, Authenticate, Call, CallId, CallOptions, CallResult, Cancel, CancelMode, Challenge,
-    Error, Event, Goodbye, Hello, Interrupt, Invocation, InvocationPolicy, Kind, Message, Publish,
-    PublishOptions, Published, ReceiverFilter, Register, RegisterOptions, Registered, Subscribe,
-    Subscribed, Unregister, Unregistered, Unsubscribe, Unsubscribed, Welcome, Yield,
+    Error, Event, Goodbye, Hello, Interrupt, Invocation, InvocationPolicy, Message, MessageKind,
+    Publish, PublishOptions, Published, ReceiverFilter, Register, RegisterOptions, Registered,
+    Subscribe, Subscribed, Unregister, Unregistered, Unsubscribe, Unsubscribed, Welcome, Yield,
 };
 use crate::codec::{DEFAULT_DEPTH, ReadError};
 use crate::dialect::Codec;
@@ -22,31 +22,31 @@ use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, Subscriptio
 use crate::uri::MatchPolicy;
 use crate::value::Value;
 
-/// Why bytes are no message. The texts go to the client.
+/// A message cannot be decoded. The texts are sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the texts say what the fields are")]
+#[expect(missing_docs, reason = "the texts describe the fields are")]
 pub enum DecodeError {
-    /// The bytes are no value of the codec.
+    /// The bytes are not a value of the codec.
     #[error("the message is not well-formed {codec}: {fault}")]
     Malformed { codec: &'static str, fault: ReadError },
-    /// A value of the codec that is not taken. The rest of the message can be made out, and a request
-    /// be answered.
+    /// A well-formed value that is not supported. The rest of the message can be read, and a
+    /// request be answered.
     #[error("the message holds a value that is not supported: {fault}")]
     Unsupported { fault: ReadError },
-    /// The payload is packed in a way that the router has not announced (WAMP v2 specification,
-    /// section "Payload Passthru Mode").
+    /// The payload uses payload passthru mode, which the router has not announced (WAMP v2
+    /// specification, section "Payload Passthru Mode").
     #[error("{place} is an option of payload passthru mode, which this router does not announce")]
     Passthru { place: String },
-    /// A value, but no list.
+    /// The value is not a list.
     #[error("a message must be a list, found {found}")]
     NotAList { found: &'static str },
-    /// A list that does not begin with a code.
+    /// The list does not begin with a code.
     #[error("a message must begin with its code, found {found}")]
     NoCode { found: &'static str },
-    /// No message has this code.
+    /// The code is unknown.
     #[error("no message has the code {code}")]
     UnknownCode { code: String },
-    /// Version 1: a message that clients have no use for.
+    /// Version 1: a message that only routers send.
     #[error("only routers may send a message of the code {code}")]
     RouterOnly { code: u64 },
     /// The list ends too early.
@@ -55,18 +55,18 @@ pub enum DecodeError {
     /// An element has the wrong type.
     #[error("{place} must be {expected}, found {found}")]
     WrongType { place: String, expected: &'static str, found: &'static str },
-    /// An option has the wrong type or a value that it does not have.
+    /// An option has the wrong type or an unknown value.
     #[error("{place} must be {expected}, found {found}")]
     WrongOption { place: String, expected: &'static str, found: String },
     /// An id is outside 1..=2^53.
     #[error("{place} must be in 1..=2^53, found {number}")]
     OutOfRange { place: String, number: u64 },
-    /// An ERROR that is about no request.
+    /// An ERROR does not refer to a request.
     #[error("ERROR.REQUEST.Type must be the code of a request, found {code}")]
     NotARequest { code: u64 },
-    /// Version 1: more than can be allowed of something.
-    #[error("{what}; at most {limit} are allowed")]
-    TooMuch { what: &'static str, limit: usize },
+    /// Version 1: a limit is exceeded.
+    #[error("{problem}; at most {limit} are allowed")]
+    TooMuch { problem: &'static str, limit: usize },
 }
 
 impl Message {
@@ -75,12 +75,12 @@ impl Message {
         Self::decode_within(codec, frame, DEFAULT_DEPTH)
     }
 
-    /// The same, with no more than `depth` lists and dictionaries inside each other.
+    /// Decodes one message with at most `depth` nested lists and dictionaries.
     pub fn decode_within(codec: Codec, frame: &Bytes, depth: usize) -> Result<Self, DecodeError> {
-        let mut head = Head::enter(codec, frame, depth)?;
+        let mut head = MessageReader::enter(codec, frame, depth)?;
         let item = head.first()?;
         let code = whole(&item).ok_or(DecodeError::NoCode { found: item.describe() })?;
-        let kind = Kind::from_code(code)
+        let kind = MessageKind::from_code(code)
             .ok_or_else(|| DecodeError::UnknownCode { code: code.to_string() })?;
         head.message = kind.name();
         let message = decode_body(kind, &mut head)?;
@@ -89,98 +89,98 @@ impl Message {
     }
 }
 
-fn decode_body(kind: Kind, head: &mut Head<'_>) -> Result<Message, DecodeError> {
+fn decode_body(kind: MessageKind, head: &mut MessageReader<'_>) -> Result<Message, DecodeError> {
     Ok(match kind {
-        Kind::Hello => {
+        MessageKind::Hello => {
             Message::Hello(Hello { realm: head.text("Realm")?, details: head.dict("Details")? })
         }
-        Kind::Welcome => Message::Welcome(Welcome {
+        MessageKind::Welcome => Message::Welcome(Welcome {
             session: head.id("Session", SessionId::new)?,
             details: head.dict("Details")?,
         }),
-        Kind::Abort => Message::Abort(Abort {
+        MessageKind::Abort => Message::Abort(Abort {
             details: head.dict("Details")?,
             reason: head.text("Reason")?,
             payload: head.payload()?,
         }),
-        Kind::Challenge => Message::Challenge(Challenge {
+        MessageKind::Challenge => Message::Challenge(Challenge {
             method: head.text("AuthMethod")?,
             extra: head.dict("Extra")?,
         }),
-        Kind::Authenticate => Message::Authenticate(Authenticate {
+        MessageKind::Authenticate => Message::Authenticate(Authenticate {
             signature: head.text("Signature")?,
             extra: head.dict("Extra")?,
         }),
-        Kind::Goodbye => Message::Goodbye(Goodbye {
+        MessageKind::Goodbye => Message::Goodbye(Goodbye {
             details: head.dict("Details")?,
             reason: head.text("Reason")?,
         }),
-        Kind::Error => Message::Error(decode_error(head)?),
-        Kind::Publish => Message::Publish(Publish {
+        MessageKind::Error => Message::Error(decode_error(head)?),
+        MessageKind::Publish => Message::Publish(Publish {
             request: request(head)?,
             options: publish_options(head)?,
             topic: head.text("Topic")?,
             payload: head.payload()?,
         }),
-        Kind::Published => Message::Published(Published {
+        MessageKind::Published => Message::Published(Published {
             request: request(head)?,
             publication: head.id("Publication", PublicationId::new)?,
         }),
-        Kind::Subscribe => Message::Subscribe(decode_subscribe(head)?),
-        Kind::Subscribed => Message::Subscribed(Subscribed {
+        MessageKind::Subscribe => Message::Subscribe(decode_subscribe(head)?),
+        MessageKind::Subscribed => Message::Subscribed(Subscribed {
             request: request(head)?,
             subscription: subscription(head)?,
         }),
-        Kind::Unsubscribe => Message::Unsubscribe(Unsubscribe::ById {
+        MessageKind::Unsubscribe => Message::Unsubscribe(Unsubscribe::ById {
             request: request(head)?,
             subscription: subscription(head)?,
         }),
-        Kind::Unsubscribed => Message::Unsubscribed(decode_unsubscribed(head)?),
-        Kind::Event => Message::Event(Event {
+        MessageKind::Unsubscribed => Message::Unsubscribed(decode_unsubscribed(head)?),
+        MessageKind::Event => Message::Event(Event {
             subscription: subscription(head)?,
             publication: head.id("Publication", PublicationId::new)?,
             details: head.dict("Details")?,
             payload: head.payload()?,
         }),
-        Kind::Call => Message::Call(Call {
+        MessageKind::Call => Message::Call(Call {
             request: CallId::V2(request(head)?),
             options: call_options(head)?,
             procedure: head.text("Procedure")?,
             payload: head.payload()?,
         }),
-        Kind::Cancel => {
+        MessageKind::Cancel => {
             Message::Cancel(Cancel { request: request(head)?, mode: cancel_mode(head)? })
         }
-        Kind::Result => Message::Result(CallResult {
+        MessageKind::Result => Message::Result(CallResult {
             request: request(head)?,
             progress: progress(head, "Details")?,
             payload: head.payload()?,
         }),
-        Kind::Register => Message::Register(Register {
+        MessageKind::Register => Message::Register(Register {
             request: request(head)?,
             options: register_options(head)?,
             procedure: head.text("Procedure")?,
         }),
-        Kind::Registered => Message::Registered(Registered {
+        MessageKind::Registered => Message::Registered(Registered {
             request: request(head)?,
             registration: registration(head)?,
         }),
-        Kind::Unregister => Message::Unregister(Unregister {
+        MessageKind::Unregister => Message::Unregister(Unregister {
             request: request(head)?,
             registration: registration(head)?,
         }),
-        Kind::Unregistered => Message::Unregistered(decode_unregistered(head)?),
-        Kind::Invocation => Message::Invocation(Invocation {
+        MessageKind::Unregistered => Message::Unregistered(decode_unregistered(head)?),
+        MessageKind::Invocation => Message::Invocation(Invocation {
             request: request(head)?,
             registration: registration(head)?,
             details: head.dict("Details")?,
             payload: head.payload()?,
         }),
-        Kind::Interrupt => Message::Interrupt(Interrupt {
+        MessageKind::Interrupt => Message::Interrupt(Interrupt {
             request: request(head)?,
             options: head.dict("Options")?,
         }),
-        Kind::Yield => Message::Yield(Yield {
+        MessageKind::Yield => Message::Yield(Yield {
             request: request(head)?,
             progress: progress(head, "Options")?,
             payload: head.payload()?,
@@ -188,21 +188,21 @@ fn decode_body(kind: Kind, head: &mut Head<'_>) -> Result<Message, DecodeError> 
     })
 }
 
-fn request(head: &mut Head<'_>) -> Result<RequestId, DecodeError> {
+fn request(head: &mut MessageReader<'_>) -> Result<RequestId, DecodeError> {
     head.id("Request", RequestId::new)
 }
 
-fn subscription(head: &mut Head<'_>) -> Result<SubscriptionId, DecodeError> {
+fn subscription(head: &mut MessageReader<'_>) -> Result<SubscriptionId, DecodeError> {
     head.id("Subscription", SubscriptionId::new)
 }
 
-fn registration(head: &mut Head<'_>) -> Result<RegistrationId, DecodeError> {
+fn registration(head: &mut MessageReader<'_>) -> Result<RegistrationId, DecodeError> {
     head.id("Registration", RegistrationId::new)
 }
 
-fn decode_error(head: &mut Head<'_>) -> Result<Error, DecodeError> {
+fn decode_error(head: &mut MessageReader<'_>) -> Result<Error, DecodeError> {
     let code = head.id("REQUEST.Type", Some)?;
-    let request_type = Kind::from_code(code)
+    let request_type = MessageKind::from_code(code)
         .filter(|kind| kind.is_request())
         .ok_or(DecodeError::NotARequest { code })?;
     let request = request(head)?;
@@ -214,7 +214,7 @@ fn decode_error(head: &mut Head<'_>) -> Result<Error, DecodeError> {
     Ok(Error { request_type, request, details, uri: head.text("Error")?, payload: head.payload()? })
 }
 
-fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
+fn publish_options(head: &mut MessageReader<'_>) -> Result<PublishOptions, DecodeError> {
     let mut options = PublishOptions::default();
     let mut filter = ReceiverFilter::default();
     head.options("Options", |option| match option.key {
@@ -235,8 +235,8 @@ fn publish_options(head: &mut Head<'_>) -> Result<PublishOptions, DecodeError> {
     Ok(options)
 }
 
-/// The options of payload passthru mode: the specification's, and those that Autobahn's clients have
-/// for the same. Passing on the payload without them would make it another one.
+/// The options of payload passthru mode: the specification's, and those of Autobahn's clients. A
+/// payload passed on without them would have another meaning.
 fn is_passthru(key: &str) -> bool {
     matches!(
         key,
@@ -258,7 +258,7 @@ fn if_any<T: Ord>(list: Vec<T>) -> Option<BTreeSet<T>> {
     if list.is_empty() { None } else { Some(set(list)) }
 }
 
-fn decode_subscribe(head: &mut Head<'_>) -> Result<Subscribe, DecodeError> {
+fn decode_subscribe(head: &mut MessageReader<'_>) -> Result<Subscribe, DecodeError> {
     let request = request(head)?;
     let mut policy = MatchPolicy::default();
     let mut get_retained = false;
@@ -274,7 +274,7 @@ fn choose_policy(option: OptionValue<'_, '_>, policy: &mut MatchPolicy) -> Resul
     option.choice(policy, "\"exact\", \"prefix\" or \"wildcard\"", MatchPolicy::from_name)
 }
 
-fn decode_unsubscribed(head: &mut Head<'_>) -> Result<Unsubscribed, DecodeError> {
+fn decode_unsubscribed(head: &mut MessageReader<'_>) -> Result<Unsubscribed, DecodeError> {
     let request = request(head)?;
     let (id, reason) = revocation(head, "subscription")?;
     Ok(match id.and_then(SubscriptionId::new) {
@@ -283,7 +283,7 @@ fn decode_unsubscribed(head: &mut Head<'_>) -> Result<Unsubscribed, DecodeError>
     })
 }
 
-fn decode_unregistered(head: &mut Head<'_>) -> Result<Unregistered, DecodeError> {
+fn decode_unregistered(head: &mut MessageReader<'_>) -> Result<Unregistered, DecodeError> {
     let request = request(head)?;
     let (id, reason) = revocation(head, "registration")?;
     Ok(match id.and_then(RegistrationId::new) {
@@ -294,7 +294,7 @@ fn decode_unregistered(head: &mut Head<'_>) -> Result<Unregistered, DecodeError>
 
 /// The last element of UNSUBSCRIBED and UNREGISTERED, which only revocations have.
 fn revocation(
-    head: &mut Head<'_>,
+    head: &mut MessageReader<'_>,
     name: &str,
 ) -> Result<(Option<u64>, Option<String>), DecodeError> {
     let mut id = None;
@@ -310,7 +310,7 @@ fn revocation(
     }
 }
 
-fn call_options(head: &mut Head<'_>) -> Result<CallOptions, DecodeError> {
+fn call_options(head: &mut MessageReader<'_>) -> Result<CallOptions, DecodeError> {
     let mut options = CallOptions::default();
     head.options("Options", |option| match option.key {
         "receive_progress" => option.flag(&mut options.receive_progress),
@@ -323,7 +323,7 @@ fn call_options(head: &mut Head<'_>) -> Result<CallOptions, DecodeError> {
     Ok(options)
 }
 
-fn register_options(head: &mut Head<'_>) -> Result<RegisterOptions, DecodeError> {
+fn register_options(head: &mut MessageReader<'_>) -> Result<RegisterOptions, DecodeError> {
     let mut options = RegisterOptions::default();
     head.options("Options", |option| match option.key {
         "match" => choose_policy(option, &mut options.policy),
@@ -339,7 +339,7 @@ fn register_options(head: &mut Head<'_>) -> Result<RegisterOptions, DecodeError>
     Ok(options)
 }
 
-fn cancel_mode(head: &mut Head<'_>) -> Result<CancelMode, DecodeError> {
+fn cancel_mode(head: &mut MessageReader<'_>) -> Result<CancelMode, DecodeError> {
     let mut mode = CancelMode::default();
     head.options("Options", |option| match option.key {
         "mode" => {
@@ -350,7 +350,7 @@ fn cancel_mode(head: &mut Head<'_>) -> Result<CancelMode, DecodeError> {
     Ok(mode)
 }
 
-fn progress(head: &mut Head<'_>, element: &'static str) -> Result<bool, DecodeError> {
+fn progress(head: &mut MessageReader<'_>, element: &'static str) -> Result<bool, DecodeError> {
     let mut progress = false;
     head.options(element, |option| match option.key {
         "progress" => option.flag(&mut progress),

@@ -1,10 +1,10 @@
-//! From a [`Message`] to bytes. Options are written only where they differ from their defaults.
+//! Encoding of a [`Message`]. Options are written only where they differ from their defaults.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Call, CallId, CallOptions, Kind, Message, PublishOptions, ReceiverFilter, RegisterOptions,
-    Unregistered, Unsubscribe, Unsubscribed,
+    Call, CallId, CallOptions, Message, MessageKind, PublishOptions, ReceiverFilter,
+    RegisterOptions, Unregistered, Unsubscribe, Unsubscribed,
 };
 use crate::codec::Writer;
 use crate::dialect::Codec;
@@ -15,37 +15,37 @@ use crate::value::{Dict, Value};
 
 impl Message {
     /// The message's kind.
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> MessageKind {
         match self {
-            Self::Hello(_) => Kind::Hello,
-            Self::Welcome(_) => Kind::Welcome,
-            Self::Abort(_) => Kind::Abort,
-            Self::Challenge(_) => Kind::Challenge,
-            Self::Authenticate(_) => Kind::Authenticate,
-            Self::Goodbye(_) => Kind::Goodbye,
-            Self::Error(_) => Kind::Error,
-            Self::Publish(_) => Kind::Publish,
-            Self::Published(_) => Kind::Published,
-            Self::Subscribe(_) => Kind::Subscribe,
-            Self::Subscribed(_) => Kind::Subscribed,
-            Self::Unsubscribe(_) => Kind::Unsubscribe,
-            Self::Unsubscribed(_) => Kind::Unsubscribed,
-            Self::Event(_) => Kind::Event,
-            Self::Call(_) => Kind::Call,
-            Self::Cancel(_) => Kind::Cancel,
-            Self::Result(_) => Kind::Result,
-            Self::Register(_) => Kind::Register,
-            Self::Registered(_) => Kind::Registered,
-            Self::Unregister(_) => Kind::Unregister,
-            Self::Unregistered(_) => Kind::Unregistered,
-            Self::Invocation(_) => Kind::Invocation,
-            Self::Interrupt(_) => Kind::Interrupt,
-            Self::Yield(_) => Kind::Yield,
+            Self::Hello(_) => MessageKind::Hello,
+            Self::Welcome(_) => MessageKind::Welcome,
+            Self::Abort(_) => MessageKind::Abort,
+            Self::Challenge(_) => MessageKind::Challenge,
+            Self::Authenticate(_) => MessageKind::Authenticate,
+            Self::Goodbye(_) => MessageKind::Goodbye,
+            Self::Error(_) => MessageKind::Error,
+            Self::Publish(_) => MessageKind::Publish,
+            Self::Published(_) => MessageKind::Published,
+            Self::Subscribe(_) => MessageKind::Subscribe,
+            Self::Subscribed(_) => MessageKind::Subscribed,
+            Self::Unsubscribe(_) => MessageKind::Unsubscribe,
+            Self::Unsubscribed(_) => MessageKind::Unsubscribed,
+            Self::Event(_) => MessageKind::Event,
+            Self::Call(_) => MessageKind::Call,
+            Self::Cancel(_) => MessageKind::Cancel,
+            Self::Result(_) => MessageKind::Result,
+            Self::Register(_) => MessageKind::Register,
+            Self::Registered(_) => MessageKind::Registered,
+            Self::Unregister(_) => MessageKind::Unregister,
+            Self::Unregistered(_) => MessageKind::Unregistered,
+            Self::Invocation(_) => MessageKind::Invocation,
+            Self::Interrupt(_) => MessageKind::Interrupt,
+            Self::Yield(_) => MessageKind::Yield,
         }
     }
 
     /// Appends the message to `out`.
-    #[expect(clippy::too_many_lines, reason = "one arm a message, each of a few lines")]
+    #[expect(clippy::too_many_lines, reason = "one short arm for each message")]
     pub fn encode(&self, codec: Codec, out: &mut Vec<u8>) {
         let kind = self.kind();
         let mut list = List { writer: Writer::new(codec, out), kind };
@@ -165,14 +165,14 @@ impl Message {
     }
 }
 
-/// Writes a message's list, element by element.
+/// Writer of a message's list, element by element.
 struct List<'o> {
     writer: Writer<'o>,
-    kind: Kind,
+    kind: MessageKind,
 }
 
 impl List<'_> {
-    /// `len` is the number of elements behind the code.
+    /// Begins the list; `len` is the number of elements after the code.
     fn begin(&mut self, len: usize) -> &mut Self {
         self.writer.begin_list(1 + len);
         self.uint(self.kind.code())

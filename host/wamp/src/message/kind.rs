@@ -1,12 +1,12 @@
-//! The kinds of messages of version 2, with their codes and names. WAMP v2 specification, section
+//! Kinds of version 2's messages, with their codes and names. WAMP v2 specification, section
 //! "Message Codes and Direction".
 
 use std::fmt;
 
-/// What kind of message.
+/// A kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "named as in the specification")]
-pub enum Kind {
+pub enum MessageKind {
     Hello = 1,
     Welcome = 2,
     Abort = 3,
@@ -33,8 +33,8 @@ pub enum Kind {
     Yield = 70,
 }
 
-impl Kind {
-    /// All of them, by code.
+impl MessageKind {
+    /// All kinds, by code.
     pub const ALL: [Self; 24] = [
         Self::Hello,
         Self::Welcome,
@@ -102,7 +102,7 @@ impl Kind {
         }
     }
 
-    /// Whether an ERROR may name it as what failed.
+    /// Whether an ERROR may refer to it.
     pub const fn is_request(self) -> bool {
         match self {
             Self::Publish
@@ -133,7 +133,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

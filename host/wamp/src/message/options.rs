@@ -1,31 +1,30 @@
-//! Options of client requests, typed. Reading and writing them is beside the messages' own, in
-//! `decode` and `encode`.
+//! Typed options of client requests. `decode` reads and `encode` writes them.
 
 use std::collections::BTreeSet;
 
 use crate::id::SessionId;
 use crate::uri::MatchPolicy;
 
-/// How a publication is delivered. WAMP v2 specification, sections "Publisher Exclusion",
-/// "Subscriber Black- and Whitelisting", "Publisher Identification" and "Event Retention".
+/// Options of PUBLISH. WAMP v2 specification, sections "Publisher Exclusion", "Subscriber Black-
+/// and Whitelisting", "Publisher Identification" and "Event Retention".
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are four options of the specification")]
 pub struct PublishOptions {
     /// Whether the publisher wants PUBLISHED or ERROR.
     pub acknowledge: bool,
-    /// Whether the publisher's own session is left out. Without the option: yes in version 2, no
-    /// in version 1.
+    /// Whether the publisher's own session is excluded. Default: true in version 2, false in
+    /// version 1.
     pub exclude_me: bool,
-    /// Whether the publisher wants to be known to the receivers.
+    /// Whether the publisher discloses itself to the receivers.
     pub disclose_me: bool,
     /// Whether the event is to be kept for later subscribers.
     pub retain: bool,
-    /// Who receives it, if the publisher narrows that.
+    /// Restriction of the receivers.
     pub filter: Option<Box<ReceiverFilter>>,
 }
 
 impl Default for PublishOptions {
-    /// As in version 2 with an empty dictionary.
+    /// The options of version 2 with an empty dictionary.
     fn default() -> Self {
         Self {
             acknowledge: false,
@@ -37,65 +36,65 @@ impl Default for PublishOptions {
     }
 }
 
-/// The lists of a publication, only what was present and not empty: an empty list counts as absent,
-/// as most routers take it (and as version 1's `[]` must mean everybody).
+/// Receiver lists of a publication. An absent list and an empty one mean the same, as in most
+/// routers (version 1's `[]` must mean everybody).
 ///
-/// A list that was not empty, but held no name that can exist (version 1, where session ids are
-/// texts), is there and empty: nobody is on it.
+/// A list whose names all cannot exist (version 1 has session ids as texts) is `Some` and empty: it
+/// matches nobody.
 ///
-/// They are sets, because each receiver is looked up in them, and a list may be long.
+/// The lists are sets, as each receiver is looked up in them, and a list may be long.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReceiverFilter {
-    /// Sessions that do not receive.
+    /// Excluded sessions.
     pub exclude: BTreeSet<SessionId>,
-    /// Users that do not.
+    /// Excluded users.
     pub exclude_authid: BTreeSet<String>,
-    /// Roles that do not.
+    /// Excluded roles.
     pub exclude_authrole: BTreeSet<String>,
-    /// Only these sessions receive.
+    /// The only sessions that receive it.
     pub eligible: Option<BTreeSet<SessionId>>,
-    /// Only these users.
+    /// The only users that receive it.
     pub eligible_authid: Option<BTreeSet<String>>,
-    /// Only these roles.
+    /// The only roles that receive it.
     pub eligible_authrole: Option<BTreeSet<String>>,
 }
 
 impl ReceiverFilter {
-    /// Boxed, or none if it leaves nobody out.
+    /// Boxed; none if it excludes nobody.
     pub(crate) fn into_option(self) -> Option<Box<Self>> {
         if self == Self::default() { None } else { Some(Box::new(self)) }
     }
 }
 
-/// How a call is made. WAMP v2 specification, sections "Progressive Call Results", "Progressive
-/// Call Invocations", "Call Timeout" and "Caller Identification".
+/// Options of CALL. WAMP v2 specification, sections "Progressive Call Results", "Progressive Call
+/// Invocations", "Call Timeout" and "Caller Identification".
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CallOptions {
-    /// Whether the caller takes results before the last.
+    /// Whether the caller accepts progressive results.
     pub receive_progress: bool,
-    /// Whether more arguments follow in further CALLs.
+    /// Whether further CALLs with more arguments follow.
     pub progress: bool,
-    /// Whether the caller wants to be known to the callee.
+    /// Whether the caller discloses itself to the callee.
     pub disclose_me: bool,
-    /// After how many milliseconds the call is to be cancelled.
+    /// Timeout in milliseconds, after which the call is cancelled.
     pub timeout: Option<u64>,
 }
 
-/// How a procedure is offered. WAMP v2 specification, sections "Pattern-based Registration",
-/// "Shared Registration" and "Call Timeout".
+/// Options of REGISTER. WAMP v2 specification, sections "Pattern-based Registration", "Shared
+/// Registration" and "Call Timeout".
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RegisterOptions {
-    /// How the procedure's URI is matched.
+    /// The match policy of the procedure's URI.
     pub policy: MatchPolicy,
-    /// How calls are spread over several callees.
+    /// The choice among several callees.
     pub invoke: InvocationPolicy,
     /// Whether the callee wants to know its callers.
     pub disclose_caller: bool,
-    /// Whether the callee sees to time-outs itself.
+    /// Whether the callee handles timeouts itself.
     pub forward_timeout: bool,
 }
 
-/// Which of several callees answers (the option `invoke`).
+/// Choice among several callees (the option `invoke`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub enum InvocationPolicy {
@@ -126,8 +125,8 @@ impl InvocationPolicy {
     }
 }
 
-/// How a call is cancelled (the option `mode`). The specification gives no default; routers agree
-/// on `killnowait`.
+/// Mode of CANCEL (the option `mode`). The specification gives no default; routers agree on
+/// `killnowait`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CancelMode {
     /// The caller stops waiting; the callee learns nothing.

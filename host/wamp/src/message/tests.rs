@@ -172,7 +172,8 @@ fn calls(codec: Codec) -> impl Strategy<Value = Message> {
 }
 
 fn failures(codec: Codec) -> impl Strategy<Value = Message> {
-    let requests: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_request()).collect();
+    let requests: Vec<MessageKind> =
+        MessageKind::ALL.into_iter().filter(|kind| kind.is_request()).collect();
     prop_oneof![
         (dict(), text(), payload(codec)).prop_map(|(details, reason, payload)| {
             Message::Abort(Abort { details, reason, payload })
@@ -308,8 +309,8 @@ fn errors_name_the_field() {
     check("[16]", "PUBLISH ends before its element Request");
     check("[16,1]", "PUBLISH ends before its element Options");
     check("[16,1,{}]", "PUBLISH ends before its element Topic");
-    check("[16,-1,{},\"a\"]", "PUBLISH.Request must be an id, found a negative number");
-    check("[16,1.5,{},\"a\"]", "PUBLISH.Request must be an id, found a fraction");
+    check("[16,-1,{},\"a\"]", "PUBLISH.Request must be an id, found a negative integer");
+    check("[16,1.5,{},\"a\"]", "PUBLISH.Request must be an id, found a float");
     check(
         "[16,9007199254740993,{},\"a\"]",
         "PUBLISH.Request must be in 1..=2^53, found 9007199254740993",
@@ -317,25 +318,25 @@ fn errors_name_the_field() {
     check("[34,1,0]", "UNSUBSCRIBE.Subscription must be in 1..=2^53, found 0");
     check("[16,1,\"x\",\"a\"]", "PUBLISH.Options must be a dictionary, found a string");
     check("[16,1,[1],\"a\"]", "PUBLISH.Options must be a dictionary, found a list");
-    check("[16,1,{},5]", "PUBLISH.Topic must be a string, found a whole number");
+    check("[16,1,{},5]", "PUBLISH.Topic must be a string, found an integer");
     check("[16,1,{},\"a\",{\"k\":1}]", "PUBLISH.Arguments must be a list, found a dictionary");
     check("[16,1,{},\"a\",\"x\"]", "PUBLISH.Arguments must be a list, found a string");
     check("[16,1,{},\"a\",[],[1]]", "PUBLISH.ArgumentsKw must be a dictionary, found a list");
     check(
         "[16,1,{\"acknowledge\":1},\"a\"]",
-        "PUBLISH.Options.acknowledge must be a boolean, found a whole number",
+        "PUBLISH.Options.acknowledge must be a boolean, found an integer",
     );
     check(
         "[16,1,{\"exclude\":5},\"a\"]",
-        "PUBLISH.Options.exclude must be a list of session ids, found a whole number",
+        "PUBLISH.Options.exclude must be a list of session ids, found an integer",
     );
     check(
         "[16,1,{\"exclude\":[1,\"x\"]},\"a\"]",
-        "PUBLISH.Options.exclude must be a list of session ids, found a string in it",
+        "PUBLISH.Options.exclude must be a list of session ids, found a string in the list",
     );
     check(
         "[16,1,{\"eligible_authid\":[1]},\"a\"]",
-        "PUBLISH.Options.eligible_authid must be a list of strings, found a whole number in it",
+        "PUBLISH.Options.eligible_authid must be a list of strings, found an integer in the list",
     );
     check(
         "[32,1,{\"match\":\"regex\"},\"a\"]",
@@ -343,12 +344,12 @@ fn errors_name_the_field() {
     );
     check(
         "[49,1,{\"mode\":7}]",
-        "CANCEL.Options.mode must be \"skip\", \"kill\" or \"killnowait\", found a whole number",
+        "CANCEL.Options.mode must be \"skip\", \"kill\" or \"killnowait\", found an integer",
     );
     check("[8,16,1,{}]", "ERROR ends before its element Error");
     check("[8,33,1,{},\"a\"]", "ERROR.REQUEST.Type must be the code of a request, found 33");
     check(
         "[48,1,{\"timeout\":-5},\"a\"]",
-        "CALL.Options.timeout must be a whole number, found a negative number",
+        "CALL.Options.timeout must be an integer, found a negative integer",
     );
 }

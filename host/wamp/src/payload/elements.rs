@@ -1,4 +1,4 @@
-//! The bytes between the brackets of a list or dictionary: what a payload keeps of its frame.
+//! Elements of a list or dictionary, as a slice of the frame: the representation of a payload.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::codec::{
 };
 use crate::dialect::Codec;
 
-/// Values (or entries) one behind the other, as they stand inside a list (or dictionary).
+/// A sequence of values (or entries), as inside a list (or dictionary).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Elements {
     pub(super) count: usize,
@@ -23,16 +23,16 @@ impl Elements {
         Self { count: 0, bytes: Bytes::new(), is_enclosed: false }
     }
 
-    /// One value, checked already.
+    /// One value, already checked.
     pub(crate) const fn one(value: Bytes) -> Self {
         Self { count: 1, bytes: value, is_enclosed: false }
     }
 
-    /// Takes the positional arguments, or with `is_map` the keyword arguments, whose beginning the
-    /// reader has just passed; `start` is where it began. None if they are something else.
+    /// Takes the positional arguments, or with `is_map` the keyword arguments, after the reader has
+    /// read `item`, their beginning at `start`. None if they have another type.
     ///
-    /// PHP has one type for lists and dictionaries. It writes an empty dictionary as `[]`, and a list
-    /// out of which an element was taken as a dictionary with the places as its keys.
+    /// PHP has one type for lists and dictionaries. It writes an empty dictionary as `[]`, and a
+    /// list with a removed element as a dictionary with the indices as keys.
     pub(crate) fn of(
         reader: &mut Reader<'_>,
         frame: &Bytes,
@@ -52,8 +52,7 @@ impl Elements {
         }
     }
 
-    /// Takes the elements of a list or dictionary whose beginning the reader has just passed;
-    /// `start` is where it began.
+    /// Takes the elements of a list or dictionary whose beginning, at `start`, the reader has read.
     fn take(
         reader: &mut Reader<'_>,
         frame: &Bytes,
@@ -81,8 +80,8 @@ impl Elements {
         Ok(Self { count, bytes: frame.slice(start..end), is_enclosed })
     }
 
-    /// Takes the values of a dictionary that has whole numbers as its keys, and is a list therefore.
-    /// None if another key is among them.
+    /// Takes the values of a dictionary whose keys are all integers, as a list. None if it has
+    /// another key.
     fn take_values(
         reader: &mut Reader<'_>,
         frame: &Bytes,
@@ -93,12 +92,12 @@ impl Elements {
         let mut count = 0;
         let mut writer = Writer::new(reader.codec(), &mut bytes);
         while reader.more(&mut map)? {
-            let is_place = match reader.key()? {
+            let is_index = match reader.key()? {
                 Item::UInt(_) => true,
                 Item::Text(key) => !key.is_empty() && key.bytes().all(|it| it.is_ascii_digit()),
                 _ => false,
             };
-            if !is_place {
+            if !is_index {
                 return Ok(None);
             }
             let start = reader.position();
@@ -109,8 +108,8 @@ impl Elements {
         Ok(Some(Self { count, bytes: bytes.into(), is_enclosed: false }))
     }
 
-    /// Takes what is left of a list, from the element that begins at the reader's place. The
-    /// caller has asked [`Reader::more`] for it.
+    /// Takes the rest of a list, from the element at the reader's position. The caller has called
+    /// [`Reader::more`] for it.
     pub(crate) fn take_rest(
         reader: &mut Reader<'_>,
         frame: &Bytes,
@@ -130,7 +129,7 @@ impl Elements {
         }
     }
 
-    /// Takes the one element that begins at the reader's place.
+    /// Takes the one element at the reader's position.
     pub(crate) fn take_one(
         reader: &mut Reader<'_>,
         frame: &Bytes,
@@ -142,14 +141,14 @@ impl Elements {
     }
 
     /// Version 1: a single argument that is a list or a dictionary stands for all arguments.
-    /// Gives positional and keyword ones.
+    /// Returns positional and keyword arguments.
     pub(crate) fn spread(self, depth: usize) -> Result<(Self, Self), ReadError> {
         if self.count != 1 {
             return Ok((self, Self::none()));
         }
         let mut reader = Reader::new(Codec::Json, &self.bytes);
         let item = match reader.item() {
-            // A number, whatever its value.
+            // A foreign value here is a number.
             Err(error) if error.kind == ReadErrorKind::Foreign => return Ok((self, Self::none())),
             item => item?,
         };

@@ -53,13 +53,13 @@ fn checks_payloads_of_plugins() {
     };
     check("{\"a\":1}", "", "the arguments must be a list, found a dictionary");
     check("{\"0\":1,\"-1\":1}", "", "the arguments must be a list, found a dictionary");
-    check("5", "", "the arguments must be a list, found a whole number");
+    check("5", "", "the arguments must be a list, found an integer");
     check("", "[1]", "the keyword arguments must be a dictionary, found a list");
-    check("[1", "", "the arguments are not well-formed JSON: an early end at byte 2");
+    check("[1", "", "the arguments are not well-formed JSON: an unexpected end at byte 2");
     check(
         "[1] x",
         "",
-        "the arguments are not well-formed JSON: something after the value's end at byte 4",
+        "the arguments are not well-formed JSON: trailing data after the value at byte 4",
     );
     check(
         &"[".repeat(1000),

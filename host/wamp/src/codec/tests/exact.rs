@@ -10,16 +10,20 @@ use crate::value::Value;
 
 /// A value that no codec carries: it is refused, also where it is only passed over.
 #[track_caller]
-fn refused(codec: Codec, bytes: &[u8], what: &str) {
+fn refused(codec: Codec, bytes: &[u8], problem: &str) {
     for found in [decode(codec, bytes).err(), skip(codec, bytes).err()] {
         let found = found.unwrap_or_else(|| panic!("{codec:?} {bytes:x?} was taken"));
-        assert_eq!((found.what, found.kind), (what, ReadErrorKind::Unsupported), "{bytes:x?}");
+        assert_eq!(
+            (found.problem, found.kind),
+            (problem, ReadErrorKind::Unsupported),
+            "{bytes:x?}"
+        );
     }
 }
 
 /// A value that other codecs do not have: it is passed over and remembered, and has no value.
 #[track_caller]
-fn foreign(codec: Codec, bytes: &[u8], what: &str) {
+fn foreign(codec: Codec, bytes: &[u8], problem: &str) {
     let mut reader = Reader::new(codec, bytes);
     reader.skip(MAX_DEPTH).and_then(|()| reader.finish()).unwrap();
     let passed = reader.take_foreign();
@@ -27,7 +31,7 @@ fn foreign(codec: Codec, bytes: &[u8], what: &str) {
     others.extend([Json, MessagePack, Cbor].map(|to| recode(bytes, codec, to).err()));
     for found in [passed].into_iter().chain(others) {
         let found = found.unwrap_or_else(|| panic!("{codec:?} {bytes:x?} is not foreign"));
-        assert_eq!((found.what, found.kind), (what, ReadErrorKind::Foreign), "{bytes:x?}");
+        assert_eq!((found.problem, found.kind), (problem, ReadErrorKind::Foreign), "{bytes:x?}");
     }
     assert_eq!(reader.take_foreign(), None);
     // Among others, and the first of them is remembered.
@@ -82,7 +86,7 @@ fn reports_values_that_other_codecs_lack() {
     ] {
         foreign(codec, &hex(bytes), NOT_EXACT);
     }
-    let what = "a MessagePack extension type that has no equivalent in the other codecs";
+    let problem = "a MessagePack extension type that has no equivalent in the other codecs";
     // Timestamps of all sizes, and types of applications.
     for bytes in [
         "d6 ff 00000000",
@@ -92,9 +96,9 @@ fn reports_values_that_other_codecs_lack() {
         "d4 00 01",
         "c7 02 00 0000",
     ] {
-        foreign(MessagePack, &hex(bytes), what);
+        foreign(MessagePack, &hex(bytes), problem);
     }
-    let what = "a CBOR tag that has no equivalent in the other codecs";
+    let problem = "a CBOR tag that has no equivalent in the other codecs";
     // Decimals, big floats, an UUID, a set, a text that is no time, a time that is a list.
     for bytes in [
         "c48221196ab3",
@@ -107,11 +111,11 @@ fn reports_values_that_other_codecs_lack() {
         "c2 01",
         "d87f01",
     ] {
-        foreign(Cbor, &hex(bytes), what);
+        foreign(Cbor, &hex(bytes), problem);
     }
     for bytes in ["f0", "e0", "f820", "f8ff"] {
-        let what = "a CBOR simple value that has no equivalent in the other codecs";
-        foreign(Cbor, &hex(bytes), what);
+        let problem = "a CBOR simple value that has no equivalent in the other codecs";
+        foreign(Cbor, &hex(bytes), problem);
     }
 }
 

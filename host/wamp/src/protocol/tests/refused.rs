@@ -107,7 +107,10 @@ fn a_bad_result_fails_the_call() {
         for json in [r#"[70,5,{},["@"]]"#, r#"[8,68,5,{},"e.x",["@"]]"#, r#"[8,68,5,{},"@"]"#] {
             match send(Dialect::V2(codec), json, value) {
                 Input::Request(Request::InvocationError(error)) => {
-                    assert_eq!((error.request_type, error.request.get()), (Kind::Invocation, 5));
+                    assert_eq!(
+                        (error.request_type, error.request.get()),
+                        (MessageKind::Invocation, 5)
+                    );
                     assert_eq!(error.uri, error_uri::INVALID_ARGUMENT);
                     assert!(error.payload.only_text().unwrap().contains(NOT_UNICODE));
                 }

@@ -1,5 +1,5 @@
-//! Reading a message element by element, up to its payload, with errors that say which element of
-//! which message is wrong. The decoders of both protocol versions read through it.
+//! Element reader: reads a message up to its payload, with errors that name the message and the
+//! element. Both protocol versions decode through it.
 
 use bytes::Bytes;
 
@@ -10,14 +10,14 @@ use crate::message::DecodeError;
 use crate::payload::{Elements, Payload};
 use crate::value::Dict;
 
-/// A message whose list has been entered.
-pub(crate) struct Head<'a> {
+/// Reader of a message whose list has been entered.
+pub(crate) struct MessageReader<'a> {
     pub(crate) reader: Reader<'a>,
     pub(crate) frame: &'a Bytes,
     pub(crate) list: Container,
-    /// What error messages call the message.
+    /// The message's name in errors.
     pub(crate) message: &'static str,
-    /// How many lists and dictionaries may lie inside each other in an element.
+    /// Nesting allowed in an element.
     pub(crate) depth: usize,
 }
 
@@ -26,13 +26,13 @@ pub(crate) struct OptionValue<'r, 'a> {
     reader: &'r mut Reader<'a>,
     message: &'static str,
     element: &'static str,
-    /// How many containers the value may nest.
+    /// Nesting allowed in the value.
     depth: usize,
     pub(crate) key: &'r str,
 }
 
-impl<'a> Head<'a> {
-    /// Enters the list that every message is.
+impl<'a> MessageReader<'a> {
+    /// Enters the message's list.
     pub(crate) fn enter(codec: Codec, frame: &'a Bytes, depth: usize) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(codec, frame);
         match reader.item().map_err(|fault| malformed(codec, fault))? {
@@ -41,7 +41,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The message's code, whatever it is.
+    /// The first element, the message's code.
     pub(crate) fn first(&mut self) -> Result<Item<'a>, DecodeError> {
         match self.item("code") {
             Err(DecodeError::Short { .. }) => Err(DecodeError::NoCode { found: "nothing" }),
@@ -49,7 +49,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Whether there is another element; it is to be read next.
+    /// Whether there is another element, to be read next.
     pub(crate) fn more(&mut self) -> Result<bool, DecodeError> {
         let codec = self.reader.codec();
         self.reader.more(&mut self.list).map_err(|fault| malformed(codec, fault))
@@ -65,7 +65,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// A whole number from zero that `make` takes.
+    /// A non-negative integer that `make` accepts.
     pub(crate) fn id<T>(
         &mut self,
         element: &'static str,
@@ -92,7 +92,7 @@ impl<'a> Head<'a> {
         codec::dict(container, &mut self.reader, self.depth).map_err(|fault| self.malformed(fault))
     }
 
-    /// Enters a dictionary. To PHP an empty one is an empty list, and is written as such.
+    /// Enters a dictionary. PHP writes an empty dictionary as an empty list.
     fn map(&mut self, element: &'static str) -> Result<Container, DecodeError> {
         match self.item(element)? {
             Item::Map(map) => Ok(map),
@@ -107,7 +107,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// A dictionary of options: each goes to `take`, which reads it or passes over it.
+    /// A dictionary of options. `take` reads or ignores each.
     pub(crate) fn options(
         &mut self,
         element: &'static str,
@@ -129,17 +129,16 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    /// The arguments at a message's end. Null counts as absent.
+    /// The arguments at the message's end. Null counts as absent.
     pub(crate) fn payload(&mut self) -> Result<Payload, DecodeError> {
-        // What was passed over before, in options of other software, goes nowhere.
+        // Foreign values in unknown options are dropped, not passed on.
         let _passed = self.reader.take_foreign();
         let args = self.elements("Arguments", false)?;
         let kwargs = self.elements("ArgumentsKw", true)?;
         Ok(Payload::new(self.reader.codec(), args, kwargs, self.reader.take_foreign()))
     }
 
-    /// Passes over elements that the message's layout does not have (extensions of others have
-    /// them) and makes sure that nothing follows the list.
+    /// Ignores extra elements (extensions add them), and checks that nothing follows the list.
     pub(crate) fn finish(mut self) -> Result<(), DecodeError> {
         let codec = self.reader.codec();
         let fail = |fault| malformed(codec, fault);
@@ -185,12 +184,12 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> OptionValue<'_, 'a> {
-    /// Passes over an unknown option.
+    /// Skips an unknown option.
     pub(crate) fn ignore(self) -> Result<(), DecodeError> {
         self.reader.skip(self.depth).map_err(|fault| malformed(self.reader.codec(), fault))
     }
 
-    /// Null is what was there before.
+    /// A boolean. Null keeps the default.
     pub(crate) fn flag(mut self, flag: &mut bool) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Null => Ok(()),
@@ -207,7 +206,7 @@ impl<'a> OptionValue<'_, 'a> {
             Item::Null => Ok(None),
             item => match whole(&item) {
                 Some(number) => Ok(Some(number)),
-                None => Err(self.wrong("a whole number", &item)),
+                None => Err(self.wrong("an integer", &item)),
             },
         }
     }
@@ -220,7 +219,7 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
-    /// A text that names one of a few things.
+    /// A text with few valid values. Null keeps the default.
     pub(crate) fn choice<T>(
         mut self,
         choice: &mut T,
@@ -240,7 +239,7 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
-    /// An option of payload passthru mode. One that is null or empty is not used.
+    /// An option of payload passthru mode, an error unless it is null or empty.
     pub(crate) fn passthru(mut self) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Null => Ok(()),
@@ -262,8 +261,8 @@ impl<'a> OptionValue<'_, 'a> {
         })
     }
 
-    /// Null is the empty list, and a dictionary the list of its values: PHP writes a list as one when
-    /// an element was taken out of it.
+    /// A list. Null is the empty list. A dictionary is the list of its values: PHP writes a list
+    /// with a removed element as a dictionary.
     fn list<T>(
         self,
         expected: &'static str,
@@ -312,13 +311,13 @@ impl<'a> OptionValue<'_, 'a> {
         DecodeError::WrongOption {
             place: format!("{}.{}.{}", self.message, self.element, self.key),
             expected,
-            found: format!("{} in it", found.describe()),
+            found: format!("{} in the list", found.describe()),
         }
     }
 }
 
-/// A whole number from zero. JavaScript's binary encoders write numbers above 2^32 as floats, ids
-/// among them: those that are whole, and exact, are taken.
+/// A non-negative integer. JavaScript's binary encoders write integers above 2^32 as floats, ids
+/// among them: floats without a fraction, up to 2^53, are accepted.
 pub(crate) fn whole(item: &Item<'_>) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match item {
@@ -328,7 +327,7 @@ pub(crate) fn whole(item: &Item<'_>) -> Option<u64> {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "it is whole and in 0..=2^53"
+                reason = "it has no fraction and is in 0..=2^53"
             )]
             Some(*number as u64)
         }

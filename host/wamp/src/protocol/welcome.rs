@@ -1,4 +1,4 @@
-//! The router's answer that opens a session, and what it says the router can do.
+//! WELCOME: opens a session and announces the router's features.
 
 use super::{Protocol, State, encode};
 use crate::dialect::Dialect;
@@ -7,8 +7,8 @@ use crate::message::{self, Message};
 use crate::v1;
 use crate::value::{Dict, Value};
 
-/// Exactly what is served; clients rely on what they find here. WAMP v2 specification, section
-/// "Feature Announcement".
+/// Announced roles and features, which clients rely on. WAMP v2 specification, section "Feature
+/// Announcement".
 const ROLES: &[(&str, &[&str])] = &[
     (
         "broker",
@@ -33,7 +33,7 @@ const ROLES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Who the client is from now on.
+/// Identity of the client in the new session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub struct Welcome<'a> {
@@ -47,8 +47,8 @@ pub struct Welcome<'a> {
 }
 
 impl Protocol {
-    /// WELCOME: in version 1 for a fresh connection, to be sent together with the HTTP response;
-    /// in version 2 the answer to HELLO or AUTHENTICATE. From now on requests are taken.
+    /// WELCOME: in version 1 for a new connection, sent together with the HTTP response; in version
+    /// 2 the answer to HELLO or AUTHENTICATE. Requests are accepted from now on.
     pub fn welcome(&mut self, welcome: &Welcome<'_>) -> Vec<u8> {
         self.state = State::Open;
         match self.dialect {

@@ -1,13 +1,13 @@
-//! Dialogues as text: `>` is what the client sends, `<` what the router answers, `=` what the host
-//! is told. The router behind the session is a stub that grants everything but some realms and
-//! topics. Each dialogue of version 2 is held in every codec.
+//! Dialogues as text: `>` is the client's frame, `<` the router's answer, `=` the host's input. The
+//! router is a stub that accepts everything but some realms and topics. Each dialogue of version 2
+//! runs in every codec.
 
 use std::fmt::Write as _;
 
 use super::*;
 use crate::codec::arbitrary::{CODECS, recode};
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
-use crate::message::CallId;
+use crate::message::{CallId, Unsubscribe};
 
 mod refused;
 mod shapes;

@@ -146,10 +146,7 @@ fn reports_violations() {
         check_v1(&format!("> {frame}\n= violation: {message}\n> [5,\"a\"]\n= nothing"));
     };
     check("null", "a message must be a list, found null");
-    check(
-        "hello",
-        "the message is not well-formed JSON: a character that begins no JSON value at byte 0",
-    );
+    check("hello", "the message is not well-formed JSON: an unexpected character at byte 0");
     check("{\"a\":1}", "a message must be a list, found a dictionary");
     check("[]", "a message must begin with its code, found nothing");
     check("[5]", "SUBSCRIBE ends before its element topic");
@@ -160,10 +157,10 @@ fn reports_violations() {
     check("[5,[\"x\"]]", "SUBSCRIBE.topic must be a string, found a list");
     check("[2,\"id\"]", "CALL ends before its element procedure");
     check("[7,\"t\",1,[],\"x\"]", "PUBLISH.eligible must be a list, found a string");
-    check("[7,\"t\",1,[],[]", "the message is not well-formed JSON: an early end at byte 14");
+    check("[7,\"t\",1,[],[]", "the message is not well-formed JSON: an unexpected end at byte 14");
     check(
         "[5,\"a\"] [5,\"b\"]",
-        "the message is not well-formed JSON: something after the value's end at byte 8",
+        "the message is not well-formed JSON: trailing data after the value at byte 8",
     );
 }
 

@@ -1,107 +1,38 @@
-//! The dialogue on one connection, in both protocol versions: frames in, requests out; replies in,
-//! frames out. The host's connection task drives it; what requests do is the dispatcher's affair.
+//! WAMP protocol state machine of one connection (sans-I/O), for both versions: frames in, requests
+//! out; replies in, frames out. The host's connection task drives it; the dispatcher executes the
+//! requests.
 //!
-//! A violation of the protocol ends the dialogue (WAMP v2 specification, section "Protocol
-//! Errors"): version 2 gets an ABORT that says what was wrong, version 1 has no words for it. What
-//! arrives after the end is ignored.
+//! A protocol violation ends the session (WAMP v2 specification, section "Protocol Errors"):
+//! version 2 gets an ABORT with the reason, version 1 has no such message. Later frames are
+//! ignored.
 
 use bytes::Bytes;
 
 use crate::dialect::{Codec, Dialect};
 use crate::error_uri;
+pub use crate::input::{Frame, Input, Request};
 use crate::message::{
-    Abort, Authenticate, Call, Cancel, Challenge, DecodeError, Error, Goodbye, Hello, Kind,
-    Message, Publish, Register, Requested, Subscribe, Unregister, Unsubscribe, Yield, requested,
+    Abort, Challenge, DecodeError, Error, Goodbye, Hello, Message, MessageKind, RequestHeader,
 };
 use crate::payload::{DEFAULT_DEPTH, MAX_DEPTH, Payload};
+pub use crate::reply::{ErrorTo, Reply};
 use crate::v1::{self, Prefixes};
 use crate::value::Dict;
 
-mod foresight;
-mod reply;
+mod encode;
+mod lookahead;
 #[cfg(test)]
 mod tests;
 mod welcome;
 
-pub use foresight::Foresight;
-pub(crate) use reply::encode as encode_reply;
-pub use reply::{ErrorTo, Reply};
+pub use lookahead::Lookahead;
 pub use welcome::Welcome;
 
-/// One WebSocket message as it came.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Frame {
-    /// A text message, UTF-8.
-    Text(Bytes),
-    /// A binary message.
-    Binary(Bytes),
-}
-
-/// What a frame asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// Version 2: open a session. Answer with [`Protocol::welcome`], [`Protocol::challenge`] or
-    /// [`Protocol::refuse`].
-    Hello(Hello),
-    /// Version 2: the proof that a challenge asked for. Answer like a HELLO.
-    Authenticate(Authenticate),
-    /// Something for the dispatcher.
-    Request(Request),
-    /// Version 2: the client says goodbye, answers ours, or aborts. Send the reply, if there is
-    /// one, then close the transport.
-    Goodbye {
-        /// The client's reason, a URI.
-        reason: String,
-        /// GOODBYE, if the client began.
-        reply: Option<Vec<u8>>,
-    },
-    /// A request that holds a value which is not taken. The session goes on: send the reply, if
-    /// there is one. There is none for publications that ask for no acknowledgement.
-    Refused {
-        /// What was wrong, for the log; the reply says the same.
-        message: String,
-        /// ERROR, or version 1's CALLERROR.
-        reply: Option<Vec<u8>>,
-    },
-    /// Understood, and nothing to do: version 1's PREFIX, or anything after the end.
-    Nothing,
-    /// The client broke the protocol: send the farewell, if there is one, then close the transport.
-    Violation {
-        /// What was wrong, for the log; the farewell says the same.
-        message: String,
-        /// Version 2: ABORT.
-        farewell: Option<Vec<u8>>,
-    },
-}
-
-/// What an open session asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// Receive events of a topic.
-    Subscribe(Subscribe),
-    /// Receive them no more.
-    Unsubscribe(Unsubscribe),
-    /// Send an event.
-    Publish(Publish),
-    /// Call a procedure.
-    Call(Call),
-    /// Give up a call.
-    Cancel(Cancel),
-    /// Offer a procedure.
-    Register(Register),
-    /// Offer it no more.
-    Unregister(Unregister),
-    /// A procedure's result.
-    Yield(Yield),
-    /// A procedure's failure: an ERROR whose `request_type` is [`Kind::Invocation`].
-    InvocationError(Error),
-}
-
-/// The state of one connection's dialogue.
+/// Protocol state of one connection.
 #[derive(Debug)]
 pub struct Protocol {
     dialect: Dialect,
-    /// How many lists and dictionaries of a message may lie inside each other.
+    /// Nesting allowed in a message.
     depth: usize,
     state: State,
     prefixes: Prefixes,
@@ -109,26 +40,26 @@ pub struct Protocol {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Version 2: HELLO is due.
+    /// Version 2: waiting for HELLO.
     Fresh,
-    /// Version 2: HELLO was received, the router's answer is due.
+    /// Version 2: HELLO was received; the host has not answered yet.
     Joining,
-    /// Version 2: CHALLENGE is sent, AUTHENTICATE is due.
+    /// Version 2: CHALLENGE was sent; waiting for AUTHENTICATE.
     Challenged,
     Open,
-    /// Version 2: our GOODBYE is sent, the client's is due.
+    /// Version 2: our GOODBYE was sent; waiting for the client's.
     Leaving,
     Closed,
 }
 
 impl Protocol {
-    /// The dialogue of a fresh connection.
+    /// The state of a new connection.
     pub fn new(dialect: Dialect) -> Self {
         Self::with_depth(dialect, DEFAULT_DEPTH)
     }
 
-    /// The same, with so many lists and dictionaries inside each other at most; that is no more
-    /// than [`MAX_DEPTH`], whatever is asked for.
+    /// [`Protocol::new`] with at most `depth` nested lists and dictionaries; no more than
+    /// [`MAX_DEPTH`].
     pub fn with_depth(dialect: Dialect, depth: usize) -> Self {
         let state = match dialect {
             Dialect::V1 => State::Open,
@@ -137,12 +68,12 @@ impl Protocol {
         Self { dialect, depth: depth.min(MAX_DEPTH), state, prefixes: Prefixes::default() }
     }
 
-    /// What the connection speaks.
+    /// Protocol version and codec.
     pub const fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Takes one frame.
+    /// Handles one frame.
     pub fn receive(&mut self, frame: Frame) -> Input {
         if self.state == State::Closed {
             return Input::Nothing;
@@ -166,9 +97,8 @@ impl Protocol {
         }
     }
 
-    /// Ends an attempt to join: version 2's ABORT. The text stands in the details alone: there are
-    /// clients in use that take an ABORT of more than three elements for a violation. None in
-    /// version 1.
+    /// Refuses to open the session: version 2's ABORT. The text is in the details alone, as some
+    /// clients treat an ABORT of more than three elements as a violation. None in version 1.
     pub fn refuse(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
         let was = std::mem::replace(&mut self.state, State::Closed);
         match self.dialect {
@@ -177,7 +107,8 @@ impl Protocol {
         }
     }
 
-    /// Asks for proof: version 2's CHALLENGE. None in version 1, or where no HELLO is unanswered.
+    /// Asks for a credential: version 2's CHALLENGE. None in version 1, or without an unanswered
+    /// HELLO.
     pub fn challenge(&mut self, method: &str, extra: &Dict) -> Option<Vec<u8>> {
         match self.dialect {
             Dialect::V2(codec) if self.state == State::Joining => {
@@ -189,7 +120,7 @@ impl Protocol {
         }
     }
 
-    /// Ends the session from the router's side: GOODBYE, or ABORT while it is not open yet. The
+    /// Ends the session from the router's side: GOODBYE, or ABORT before the session is open. The
     /// client answers with its own GOODBYE. None in version 1 and after the end.
     pub fn goodbye(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
         let Dialect::V2(codec) = self.dialect else {
@@ -206,13 +137,13 @@ impl Protocol {
         }
     }
 
-    /// Encodes the answer to a request. None where the dialect has no words for it.
+    /// Encodes a reply. None where the version has no such message.
     pub fn reply(&self, reply: &Reply<'_>) -> Option<Vec<u8>> {
-        reply::encode(self.dialect, reply)
+        encode::reply(self.dialect, reply)
     }
 
-    /// Answers a request whose message holds a value that is not taken. None where that is not what
-    /// is wrong, or no request can be made out.
+    /// Answers a request whose message holds an unsupported value. None for other errors, and where
+    /// the request cannot be read.
     fn refuse_request(&self, frame: &Bytes, error: &DecodeError) -> Option<Input> {
         if self.state != State::Open || !matches!(error, DecodeError::Unsupported { .. }) {
             return None;
@@ -221,7 +152,8 @@ impl Protocol {
         let Dialect::V2(codec) = self.dialect else {
             return v1::refuse(frame, &self.prefixes, self.depth, message);
         };
-        let Requested { kind, request, is_awaited } = requested(codec, frame, self.depth)?;
+        let header = RequestHeader::read(codec, frame, self.depth)?;
+        let RequestHeader { kind, request, is_awaited } = header;
         let mut answer = Error {
             request_type: kind,
             request,
@@ -229,9 +161,9 @@ impl Protocol {
             uri: error_uri::INVALID_ARGUMENT.to_owned(),
             payload: message_payload(codec, &message),
         };
-        if matches!(kind, Kind::Yield | Kind::Error) {
-            // A caller waits for what the callee has sent.
-            answer.request_type = Kind::Invocation;
+        if matches!(kind, MessageKind::Yield | MessageKind::Error) {
+            // A caller waits for the callee's answer.
+            answer.request_type = MessageKind::Invocation;
             return Some(Input::Request(Request::InvocationError(answer)));
         }
         let reply = is_awaited.then(|| encode(codec, &Message::Error(answer)));
@@ -258,7 +190,7 @@ impl Protocol {
         }
     }
 
-    /// Version 2: what a message means in this state.
+    /// Version 2: handles a message in the current state.
     fn take(&mut self, message: Message, codec: Codec) -> Result<Input, String> {
         match self.state {
             State::Fresh => match message {
@@ -277,7 +209,7 @@ impl Protocol {
                     Ok(Input::Authenticate(proof))
                 }
                 Message::Abort(abort) => Ok(self.left(abort.reason, None)),
-                message => Err(format!("{} came before the session was open", message.kind())),
+                message => Err(format!("{} before the session is open", message.kind())),
             },
             State::Open => self.take_open(message, codec),
             State::Leaving => match message {
@@ -301,20 +233,20 @@ impl Protocol {
             Message::Register(register) => Request::Register(register),
             Message::Unregister(unregister) => Request::Unregister(unregister),
             Message::Yield(answer) => Request::Yield(answer),
-            Message::Error(error) if error.request_type == Kind::Invocation => {
+            Message::Error(error) if error.request_type == MessageKind::Invocation => {
                 Request::InvocationError(error)
             }
             Message::Error(error) => {
                 let about = error.request_type;
-                return Err(format!("a client's ERROR must be about INVOCATION, found {about}"));
+                return Err(format!("a client's ERROR must refer to an INVOCATION, found {about}"));
             }
             Message::Goodbye(leave) => {
                 let reply = goodbye(error_uri::CLOSE_GOODBYE_AND_OUT, "");
                 return Ok(self.left(leave.reason, Some(encode(codec, &reply))));
             }
             Message::Abort(abort) => return Ok(self.left(abort.reason, None)),
-            Message::Hello(_) => return Err("HELLO came although the session is open".to_owned()),
-            Message::Authenticate(_) => return Err(format!("{kind} came without CHALLENGE")),
+            Message::Hello(_) => return Err("HELLO in an open session".to_owned()),
+            Message::Authenticate(_) => return Err(format!("{kind} without CHALLENGE")),
             Message::Welcome(_)
             | Message::Challenge(_)
             | Message::Published(_)
@@ -341,7 +273,7 @@ impl Protocol {
     }
 }
 
-/// "At least one role": WAMP v2 specification, section "HELLO". Unknown roles are no mistake.
+/// "At least one role": WAMP v2 specification, section "HELLO". Unknown roles are valid.
 fn check_roles(hello: &Hello) -> Result<(), String> {
     match hello.details.get("roles") {
         None => Err("HELLO.Details.roles is missing".to_owned()),
@@ -370,7 +302,7 @@ fn goodbye(reason: &str, message: &str) -> Message {
     Message::Goodbye(Goodbye { details: message_details(message), reason: reason.to_owned() })
 }
 
-/// A text for people, where clients look for it.
+/// Details with a human-readable text, where clients look for it.
 fn message_details(message: &str) -> Dict {
     let mut details = Dict::new();
     if !message.is_empty() {
