@@ -15,9 +15,15 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build plugins ## Build everything, and serve a demo site: http://127.0.0.1:8080/demo/
+demo: demo-plan build plugins ## Build everything, and serve a demo site: http://127.0.0.1:8080/demo/
 	@cat docs/demo.txt
 	@target/release/jackfield serve --demo $(SITE)
+
+.PHONY: demo-plan
+demo-plan:
+	@echo "1. build the server: $$(test -x target/release/jackfield && echo 'seconds, as only changed parts are compiled' || echo 'six to nine minutes on two cores, the first time only')"
+	@echo "2. build the example plugins: $$(test -d $(PLUGINS) && echo 'seconds' || echo 'about a minute, the first time only')"
+	@echo "3. serve the demo on http://127.0.0.1:8080/demo/ until Ctrl-C"
 
 .PHONY: build
 build: toolchain ## Build the server
