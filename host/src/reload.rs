@@ -15,7 +15,9 @@ use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
-use crate::generation::{BuildContext, CurrentGeneration, Generation, Loads, Problem, build};
+use crate::generation::{
+    BuildContext, CurrentGeneration, Generation, Loads, Problem, build, routes_alone,
+};
 use crate::log;
 use crate::site::{ContentHash, Site, SiteError, Snapshot};
 use crate::watch::Watch;
@@ -59,6 +61,13 @@ struct Preparation {
     /// When what is loaded by then is served without the rest; none once it is, until more has been
     /// loaded.
     partial_at: Option<Instant>,
+}
+
+/// Problems of the routing files of a first generation.
+struct BrokenRoutes {
+    problems: Vec<Problem>,
+    /// The time at which they are returned, although plugins are still being loaded.
+    told_at: Instant,
 }
 
 /// The result of reading the site again.
@@ -113,21 +122,30 @@ impl Reloader {
     ///
     /// # Errors
     /// Every problem of the site, each complete with its place: there is no earlier generation
-    /// that could serve instead.
+    /// that could serve instead. Problems of the routing files are returned without the plugins'
+    /// when plugins take longer than [`PATIENCE`] to load.
     pub async fn start(&self) -> Result<(), Vec<String>> {
         let began = Instant::now();
         let mut loads = Loads::new(Arc::clone(&self.workshop));
         let read = async || read(&self.site, &self.watch).await.map_err(|error| vec![error]);
         let mut snapshot = read().await?;
         loads.follow(&snapshot, None);
+        let mut broken_routes = BrokenRoutes::of(&snapshot);
         while loads.is_loading() {
             tokio::select! {
                 () = loads.next() => {}
                 () = self.settled() => {
                     snapshot = read().await?;
                     loads.follow(&snapshot, None);
+                    broken_routes = BrokenRoutes::of(&snapshot);
                 }
+                () = at(broken_routes.as_ref().map(|it| it.told_at)) => break,
             }
+        }
+        if loads.is_loading()
+            && let Some(broken) = broken_routes
+        {
+            return Err(texts(&broken.problems));
         }
         let generation = build(&snapshot, None, &loads).await;
         self.commit(generation.map_err(|problems| texts(&problems))?, began);
@@ -289,6 +307,13 @@ impl Reloader {
         }
         let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
         self.state.store(Arc::new(state));
+    }
+}
+
+impl BrokenRoutes {
+    fn of(snapshot: &Snapshot) -> Option<Self> {
+        let problems = routes_alone(snapshot).err()?;
+        Some(Self { problems, told_at: Instant::now() + PATIENCE })
     }
 }
 

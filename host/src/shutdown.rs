@@ -107,7 +107,6 @@ pub(crate) async fn drain(app: &App, accepting: JoinHandle<JoinSet<()>>, grace: 
         warn!(open = connections.len(), "connections were still open after the grace period");
         connections.abort_all();
     }
-    info!("stopped");
 }
 
 /// Why sessions end then.

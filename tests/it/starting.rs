@@ -185,6 +185,24 @@ fn a_site_with_mistakes_ends_the_start() {
     assert!(server.log().contains("websocket_routing.yml:1:"), "{}", server.log());
 }
 
+#[test]
+fn reports_a_broken_routing_file_while_a_plugin_is_compiled() {
+    let site = Site::new();
+    let plugin = std::fs::read(build::plugin("broadcast")).unwrap();
+    site.write("open/broadcast.wasm", slowed(&plugin, 20));
+    site.write("open/websocket_routing.yml", "a: 1\n");
+    let cache = tempfile::tempdir().unwrap();
+    let (mut server, _file) = Server::begin(site.path(), "", cache.path());
+    let compiler = poll(|| compiler_of(server.pid()));
+    // It never ends by itself.
+    signal("STOP", compiler);
+    assert_eq!(server.exit_code(), Some(1));
+    let log = server.log();
+    assert!(log.contains("websocket_routing.yml:1:"), "{log}");
+    assert!(!log.contains("stopped"), "{log}");
+    poll(|| ended(compiler));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_file_that_is_removed_does_not_hold_the_start() {
     let mut starting = Starting::new("");

@@ -100,8 +100,8 @@ pub enum FaultKind {
         /// The calls that are refused.
         scope: HoldScope,
     },
-    /// The call got no CPU time within this time, beside other slow calls.
-    #[error("got no CPU time within {} s beside other slow calls", .0.as_secs())]
+    /// The call got no turn within this time, beside other slow calls.
+    #[error("got no turn within {} s beside other slow calls", .0.as_secs())]
     Busy(Duration),
     /// The plugin offers no handler of this name.
     #[error("has no such handler")]

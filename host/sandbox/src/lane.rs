@@ -166,7 +166,8 @@ impl Lane {
         turn.finish(answer)
     }
 
-    /// Waits for the lane, and for a fresh instance if there is none.
+    /// Waits for the lane, and for a fresh instance if there is none. A call that gets the lane
+    /// later than [`MAX_WAIT`] is refused.
     async fn turn<'a>(&'a self, hook: Hook, request: &'a Request<'a>) -> Result<Turn<'a>, Fault> {
         let plugin = &*self.plugin;
         let refuse = |kind| Fault {
@@ -183,8 +184,13 @@ impl Lane {
             slot
         } else {
             let slot = self.slot.take().await;
+            let began = std::mem::replace(&mut now, Instant::now());
+            // A queue that is too long is refused call by call; a timer for each wait would cost
+            // more than most calls.
+            if now.saturating_duration_since(began) > MAX_WAIT {
+                return Err(refuse(FaultKind::Busy(MAX_WAIT)));
+            }
             // Those who waited while the handler failed are not to try it again, one by one.
-            now = Instant::now();
             breaker.admit(hook, request, now).map_err(refuse)?;
             slot
         };

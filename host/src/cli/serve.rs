@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tracing::info;
+
 use crate::app::{self, ServeError};
 use crate::config::Config;
 use crate::http::Demo;
@@ -70,7 +72,10 @@ pub fn run(args: Args) -> ExitCode {
     // A thread that waits for a file system that does not answer holds up nobody.
     runtime.shutdown_timeout(LINGER);
     match served {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            info!("stopped");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             if let ServeError::Site(problems) = &error {
                 for problem in problems {

@@ -38,7 +38,7 @@ pub struct Loads {
 
 enum Load {
     Running(AbortHandle),
-    DisconnectReason(Result<Plugin, Problem>),
+    Ended(Result<Plugin, Problem>),
 }
 
 /// The state of a component.
@@ -78,7 +78,7 @@ impl Loads {
 
     /// Forgets failures, so that they are tried again.
     pub fn forget_failures(&mut self) {
-        self.by_file.retain(|_, load| !matches!(load, Load::DisconnectReason(Err(_))));
+        self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
     }
 
     /// Whether anything is being loaded.
@@ -109,8 +109,8 @@ impl Loads {
             return Loaded::Plugin(running.plugin.clone());
         }
         match self.by_file.get(&(file.path.clone(), file.hash)) {
-            Some(Load::DisconnectReason(Ok(plugin))) => Loaded::Plugin(plugin.clone()),
-            Some(Load::DisconnectReason(Err(problem))) => Loaded::Broken(problem.clone()),
+            Some(Load::Ended(Ok(plugin))) => Loaded::Plugin(plugin.clone()),
+            Some(Load::Ended(Err(problem))) => Loaded::Broken(problem.clone()),
             Some(Load::Running(_)) | None => Loaded::NotYet,
         }
     }
@@ -122,7 +122,7 @@ impl Loads {
         let Some(((file, _), load)) = self.by_file.iter_mut().find(|(_, load)| is_it(load)) else {
             return false;
         };
-        *load = Load::DisconnectReason(match ended {
+        *load = Load::Ended(match ended {
             Ok((_, result)) => result,
             Err(error) => Err(Problem::plugin(file, format!("loading it ended early: {error}"))),
         });

@@ -43,3 +43,27 @@ async fn does_not_count_the_wait_for_a_turn_as_the_calls_own_time() {
         assert_eq!(spin.await.unwrap().label(), "deadline");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refuses_calls_that_wait_too_long_for_their_lane() {
+    let sandbox = sandbox();
+    let mut patient = policy();
+    patient.limits.deadline = Duration::from_secs(2);
+    let spinning = hostile(&sandbox, patient, &["spin", "echo"]).await;
+    let spins = (0..6).map(|_| {
+        let lanes = spinning.clone();
+        tokio::spawn(async move { kind(publish(lanes.of("t/1"), "spin", "{}").await).label() })
+    });
+    let spins: Vec<_> = spins.collect();
+    let mut labels = Vec::new();
+    for spin in spins {
+        labels.push(spin.await.unwrap());
+    }
+    labels.sort_unstable();
+    // Three calls end within six seconds at best; those behind them have waited for more than five.
+    let refused = labels.iter().filter(|label| **label == "busy").count();
+    assert!(refused >= 3, "{labels:?}");
+    assert!(labels.iter().all(|label| ["busy", "deadline"].contains(label)), "{labels:?}");
+    // A refusal opens no circuit, and leaves the instance to the next call.
+    assert!(delivered(spinning.of("t/1"), "echo").await.contains("calls"));
+}
