@@ -79,7 +79,7 @@ test: toolchain peers languages chromium ## Install what the tests need, and run
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 	cargo build --release --locked --package jackfield
-	cargo run --release --locked --package jackfield-tests --example bars
+	cargo run --release --locked --package jackfield-tools --bin bars
 
 # Everything that is measured is written below target/bench first. QUICK=1 is a look of two minutes
 # that leaves docs alone, ONLY="fan-out latency" measures single figures, RESUME=1 goes on where an
@@ -87,7 +87,7 @@ bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 .PHONY: bench
 bench: bench-built $(PEERS)/node.stamp ## Measure beside other servers, and write docs/performance.md (QUICK=1)
 	@mkdir -p target/bench
-	$(if $(QUICK)$(ONLY),,cargo run --release --locked --package jackfield-tests --example bars -- $(CURDIR)/target/bench/bars.json)
+	$(if $(QUICK)$(ONLY),,cargo run --release --locked --package jackfield-tools --bin bars -- $(CURDIR)/target/bench/bars.json)
 	$(PYTHON) tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
 
 .PHONY: bench-peers
@@ -97,15 +97,15 @@ bench-peers: $(PEERS)/node.stamp ## Fetch the servers of others that `make bench
 .PHONY: bench-built
 bench-built: toolchain
 	cargo build --release --locked --package jackfield
-	cargo build --release --locked --package jackfield-tests --example floor
+	cargo build --release --locked --package jackfield-tools --bin floor
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
 
 .PHONY: soak
 soak: toolchain ## Soak the server for ten minutes, and see whether its memory grows (MINUTES=1)
-	cargo build --release --locked --package jackfield-tests --example soak
+	cargo build --release --locked --package jackfield-tools --bin soak
 	@mkdir -p target/bench
-	@target/release/examples/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
+	@target/release/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
 		$(PYTHON) tests/bench --draw-soak target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
 
 # A benchmark that a change may have moved is run alone with ONLY=text.
@@ -116,8 +116,8 @@ micro: toolchain ## Time the parts alone: codecs, routing, fan-out, a hook's cal
 .PHONY: instructions
 instructions: toolchain valgrind ## Count the hot path's instructions; a tenth more fails (ACCEPT=1 accepts it)
 	cargo build --release --locked --package jackfield
-	cargo build --release --locked --workspace --example instructions
-	$${CARGO_TARGET_DIR:-target}/release/examples/instructions $(if $(ACCEPT),--accept)
+	cargo build --release --locked --workspace --bin instructions
+	$${CARGO_TARGET_DIR:-target}/release/instructions $(if $(ACCEPT),--accept)
 
 .PHONY: docs
 docs: toolchain ## Write the reference of the plugin SDK: target/doc/jackfield_plugin/index.html

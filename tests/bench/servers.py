@@ -251,7 +251,7 @@ FLOOR = Kind("the floor", protocol="raw", serializers=())
 
 
 def floor(places: Places, offset: int = 1) -> Server:
-    binary = places.target / "release/examples/floor"
+    binary = places.target / "release/floor"
     if not binary.exists():
         raise Failed(f"{places.shown(binary)} is not built: `make bench` does it")
     port = free_port(FIRST_PORT + offset)

@@ -6,13 +6,13 @@ mod repeats;
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::http::{Answer, Http};
-use crate::client::v1;
-use crate::client::v2::{Client, Options};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const SHOP: &str = "fedcba9876543210fedcba9876543210";

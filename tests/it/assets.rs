@@ -1,10 +1,10 @@
 //! The files that browsers get: headers, caching, and that the demo is served to nobody who has not
 //! asked for it.
 
-use crate::build;
-use crate::client::http::{Answer, Http};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const CLIENT: [(&str, &str); 4] = [
     ("/sync", "sync"),
@@ -87,7 +87,7 @@ async fn rejects_methods_that_write() {
     while !raw.contains("\"ok\":true") {
         let mut buffer = [0; 4096];
         let read = tokio::io::AsyncReadExt::read(&mut tcp, &mut buffer);
-        let count = crate::client::within("both answers", read).await.unwrap();
+        let count = jackfield_tests::client::within("both answers", read).await.unwrap();
         assert!(count > 0, "{raw}");
         raw.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
     }

@@ -21,10 +21,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
-use crate::build;
-use crate::client::within;
-use crate::peer;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::within;
+use jackfield_tests::peer;
+use jackfield_tests::site::Site;
 
 /// A browser with as many pages as are opened. It ends with the test.
 struct Browser {

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::{Client, Options, WampError};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{Client, Options, WampError};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const FAILED: &str = "jackfield.error.handler_failed";
 const ON_HOLD: &str = "jackfield.error.handler_on_hold";

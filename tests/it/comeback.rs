@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::peer;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::peer;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TOPIC: &str = "open.comeback";
 

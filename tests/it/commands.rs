@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::build;
-use crate::server::Server;
-use crate::site::{OPEN_ROUTES, Site};
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::{OPEN_ROUTES, Site};
 
 const CHAT_ROUTES: &str = "\
 acme.chat:

@@ -6,14 +6,14 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
 use crate::hard::{
     COMPONENT, compiler_of, component, ended, functions, leb, poll, section, thickets,
 };
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// Empty components, each in another one.
 fn nested(depth: usize) -> Vec<u8> {

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::{self, NoSession};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{self, NoSession};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const USERS: &str = "\
 users:
@@ -267,7 +267,7 @@ async fn checks_origins_networks_and_https() {
     // What is meant for the application stands in nobody's way.
     let ticket = in_query(&guarded.ticket(Some("ann")).await) + "&access_token=application";
     let visit = async |path: &str, headers: &str| {
-        let mut stream = crate::client::http::Http::connect(guarded.server.addr).await;
+        let mut stream = jackfield_tests::client::http::Http::connect(guarded.server.addr).await;
         let head = format!(
             "GET {path}?{ticket} HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
@@ -308,7 +308,7 @@ async fn plain_requests_pass_the_same_checks() {
     let rules = "entrance: { proxies: [127.0.0.1], blocked: [192.0.2.0/24], https: true }";
     let guarded = Guarded::start(rules);
     let ask = async |request: &str, from: &str, proto: &str| {
-        let mut stream = crate::client::http::Http::connect(guarded.server.addr).await;
+        let mut stream = jackfield_tests::client::http::Http::connect(guarded.server.addr).await;
         let from = format!("X-Forwarded-For: {from}\r\nX-Forwarded-Proto: {proto}");
         stream
             .send(format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{from}\r\n\r\n"))

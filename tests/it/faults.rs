@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::{Client, WampError};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{Client, WampError};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const FAILED: &str = "jackfield.error.handler_failed";
 

@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::http::Http;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::{Client, Options};
 use crate::reload::patched;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A line that looks like one of the log's, one that looks like a diagnosis, and codes of a
 /// terminal's.
@@ -196,14 +196,14 @@ async fn text_of_a_server_does_not_control_the_terminal() {
     let listening = command(&["subscribe", "open/a", "--count", "2"]);
     let mut publisher = Client::connect(server.addr, Codec::Json, "realm1").await;
     let text = json!([FORGED]);
-    crate::client::within("a subscriber", async {
+    jackfield_tests::client::within("a subscriber", async {
         while server.health()["sessions"] != 2 {
             tokio::task::yield_now().await;
         }
     })
     .await;
     // It counts as soon as it has subscribed.
-    let until = std::time::Instant::now() + crate::client::PATIENCE;
+    let until = std::time::Instant::now() + jackfield_tests::client::PATIENCE;
     let mut listening = listening;
     while listening.try_wait().unwrap().is_none() {
         assert!(std::time::Instant::now() < until, "no event came");

@@ -3,10 +3,10 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::http::{Answer, Http};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 

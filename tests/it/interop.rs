@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::client::codec::{Codec, binary};
-use crate::client::{v1, v2};
-use crate::peer::{Make, Peer};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::{Codec, binary};
+use jackfield_tests::client::{v1, v2};
+use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// How many events each publishes.
 const EVENTS: u64 = 20;

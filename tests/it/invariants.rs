@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::socket::{Handshake, Incoming, Socket};
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::socket::{Handshake, Incoming, Socket};
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// One route to each of the misbehaving handlers, `h/spin` and so on.
 const HOSTILE: &str = "\

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::codec::Codec;
-use crate::client::socket::Ending;
-use crate::client::v1::{self, Hangup};
-use crate::client::v2::{Client, NoSession, Options};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v1::{self, Hangup};
+use jackfield_tests::client::v2::{Client, NoSession, Options};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const SHORT: &str = "keepalive: { interval: 100ms, timeout: 400ms }\n";
 /// What a subscriber is sent in the tests of a shutdown.

@@ -7,11 +7,11 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A tool that `make languages` or `make peers` installs.
 fn tool(path: &str) -> PathBuf {

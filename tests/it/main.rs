@@ -11,14 +11,9 @@
 mod abuse;
 mod api;
 mod assets;
-#[path = "../callgrind/baseline.rs"]
-#[expect(dead_code, reason = "`make instructions` measures and judges; here are its tests alone")]
-mod baseline;
 mod bench;
 mod browser;
-mod build;
 mod circuit_breaker;
-mod client;
 mod comeback;
 mod commands;
 mod compiling;
@@ -34,7 +29,6 @@ mod languages;
 mod measuring;
 mod migrating;
 mod nginx;
-mod peer;
 mod php;
 mod pressure;
 mod process;
@@ -42,10 +36,7 @@ mod publishing;
 mod reload;
 mod remote;
 mod rpc;
-mod server;
-mod site;
 mod slow;
-mod soak;
 mod starting;
 mod tidy;
 mod timers;

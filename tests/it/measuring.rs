@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::build;
+use jackfield_tests::build;
 
 #[test]
 fn bench_measures_and_draws_every_figure() {

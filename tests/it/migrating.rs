@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::build;
-use crate::client::v1::{Client, Options, Reach};
-use crate::client::within;
 use crate::php::script::{Back, SECRET, php};
 use crate::publishing::installed;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::v1::{Client, Options, Reach};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const GUIDE: &str = include_str!("../../docs/migrating-from-oro.md");
 

@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::client::codec::Codec;
-use crate::client::http::{Answer, Http};
-use crate::client::tls::Tunnel;
-use crate::client::v1::{self, Hangup, Reach, Unreachable};
-use crate::client::v2;
 use crate::publishing::installed;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::client::tls::Tunnel;
+use jackfield_tests::client::v1::{self, Hangup, Reach, Unreachable};
+use jackfield_tests::client::v2;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// Debian keeps it where not everybody's PATH looks.
 const NGINX: &str = "/usr/sbin/nginx";

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::php::{Generation, Publisher};
-use crate::client::{v1, v2, within};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::php::{Generation, Publisher};
+use jackfield_tests::client::{v1, v2, within};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const GENERATIONS: [Generation; 3] = [Generation::Oro, Generation::OroAbsolute, Generation::Gos];
 

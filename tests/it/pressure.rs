@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::http::Http;
-use crate::client::v1;
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::peer::{Make, Peer};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const SLOW: &str = "jackfield.close.slow_subscriber";
 

@@ -10,13 +10,13 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::http::Http;
-use crate::client::v2::{Client, NoSession, Options};
-use crate::client::{PATIENCE, v1, within};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
+use jackfield_tests::client::v2::{Client, NoSession, Options};
+use jackfield_tests::client::{PATIENCE, v1, within};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A server that ends with the test.
 struct Process(Child);

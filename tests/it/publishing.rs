@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::client::{v1, within};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::{v1, within};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const PAGE: &str = include_str!("../../docs/publishing.md");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";

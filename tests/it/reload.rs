@@ -10,13 +10,13 @@ mod ways;
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::{Client, Options, WampError};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{Client, Options, WampError};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// Topics of the guest that adds its version to every event.
 const VERSIONED_ROUTES: &str = "\

@@ -10,13 +10,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1;
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// What a command came to.
 struct Answer {

@@ -7,14 +7,14 @@ mod stopped;
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::{Codec, binary};
-use crate::client::socket::Ending;
-use crate::client::v1;
-use crate::client::v2::{Client, WampError};
-use crate::peer::{Make, Peer};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::{Codec, binary};
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::{Client, WampError};
+use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const ROUTES: &str = "\
 sample:

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::client::codec::Codec;
-use crate::client::socket::Ending;
-use crate::client::v1::{self, Hangup};
-use crate::client::v2::{Client, WampError};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v1::{self, Hangup};
+use jackfield_tests::client::v2::{Client, WampError};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A small bound, so that what the kernel holds is most of what a slow subscriber gets.
 const BOUND: &str = "limits: { outbox: { bytes: 256 KiB } }\n";

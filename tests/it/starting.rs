@@ -1,11 +1,11 @@
 //! The time before the first generation is ready: signals count, and the port answers.
 
-use crate::build;
-use crate::client::http::{Answer, Http};
-use crate::client::v1;
 use crate::hard::{compiler_of, ended, poll, signal, slowed};
-use crate::server::Server;
-use crate::site::{OPEN_ROUTES, Site};
+use jackfield_tests::build;
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::client::v1;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::{OPEN_ROUTES, Site};
 
 /// A server that compiles for as long as its compiler is stopped.
 struct Starting {

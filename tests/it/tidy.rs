@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::build;
+use jackfield_tests::build;
 
 /// Each of our crates, and which of ours it may use.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -35,8 +35,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("jackfield-text", &[]),
     ("jackfield-tls", &[]),
     ("jackfield-wamp", &[]),
-    // Tests see everything; this one talks to the server over sockets alone.
+    // Both talk to the server over sockets alone.
     ("jackfield-tests", &[]),
+    ("jackfield-tools", &["jackfield-tests"]),
 ];
 
 /// What only these crates may name.
@@ -46,7 +47,10 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("notify", &["jackfield"]),
     ("hyper", &["jackfield", "jackfield-auth"]),
     ("rustls", &["jackfield-tls"]),
-    ("tokio-tungstenite", &["jackfield", "jackfield-bench", "jackfield-client", "jackfield-tests"]),
+    (
+        "tokio-tungstenite",
+        &["jackfield", "jackfield-bench", "jackfield-client", "jackfield-tests", "jackfield-tools"],
+    ),
     ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks are measured with it; nothing that is shipped needs it.
@@ -66,6 +70,7 @@ const GUARDED: &[(&str, &[&str])] = &[
             "jackfield-client",
             "jackfield-sandbox",
             "jackfield-tests",
+            "jackfield-tools",
         ],
     ),
 ];

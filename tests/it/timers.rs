@@ -6,14 +6,14 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1;
-use crate::client::v2::Client;
-use crate::client::within;
 use crate::reload::reloading;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const SETTLE: &str = "watch: { settle: 20ms }\n";
 

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::codec::Codec;
-use crate::client::http::Http;
-use crate::client::v2::{Client, WampError};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
+use jackfield_tests::client::v2::{Client, WampError};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const MIB: u64 = 1 << 20;
 const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";

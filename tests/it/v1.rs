@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::socket::{Ending, Incoming};
-use crate::client::v1::{Client, Hangup, Options, Reach};
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::socket::{Ending, Incoming};
+use jackfield_tests::client::v1::{Client, Hangup, Options, Reach};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 mod malformed;
 

@@ -4,12 +4,12 @@
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::socket::Ending;
-use crate::client::v2::{Client, NoSession, Options, WampError};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v2::{Client, NoSession, Options, WampError};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 mod delivery;
 mod patterns;
@@ -209,7 +209,7 @@ async fn refuses_topics_of_the_router() {
             assert_eq!(refused(answer.await), "wamp.error.invalid_uri", "{topic}");
             forger.publish(topic, json!({}), json!([1]), json!(null));
         }
-        let mut page = crate::client::v1::Client::connect(server.addr).await;
+        let mut page = jackfield_tests::client::v1::Client::connect(server.addr).await;
         page.send_text(r#"[7,"wamp.session.on_join",{"session":1}]"#);
         page.round_trip().await;
         forger.round_trip().await;

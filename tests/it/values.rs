@@ -7,12 +7,12 @@ mod foreign;
 
 use serde_json::{Value, json};
 
-use crate::client::codec::{Codec, Frame};
-use crate::client::http::{Answer, Http};
-use crate::client::v1;
-use crate::client::v2::Client;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::{Codec, Frame};
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const TOPIC: &str = "open/t";

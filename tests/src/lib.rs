@@ -1,1 +1,21 @@
-//! Nothing: the tests are in `it`, one binary that talks to the server over sockets.
+//! What the tests (`it`) and the measurements (`tools`) share: clients of both protocol versions
+//! (`client`) and of other libraries (`peer`), the real server in a process of its own (`server`),
+//! sites in temporary directories (`site`), database servers (`database`), and the build of what
+//! they run (`build`). Nothing here uses a crate of the product.
+
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on stops here and says where; names say what helpers do"
+)]
+
+pub mod build;
+pub mod client;
+pub mod database;
+pub mod peer;
+pub mod server;
+pub mod site;

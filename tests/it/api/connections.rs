@@ -4,10 +4,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{TOKEN, publish, refused, served, subscribed};
-use crate::client::http::Http;
-use crate::client::{v1, within};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::http::Http;
+use jackfield_tests::client::{v1, within};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 fn request(body: &str, more: &str) -> String {
     format!(

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{SHOP, TOKEN, refused, served, subscribed};
-use crate::client::http::{Answer, Http};
-use crate::server::Server;
+use jackfield_tests::client::http::{Answer, Http};
+use jackfield_tests::server::Server;
 
 async fn keyed(server: &Server, token: &str, key: &str, body: &str) -> Answer {
     let bearer = format!("Bearer {token}");

@@ -5,9 +5,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{DIALECTS, above_zero, bench, count, each_dialect_of, measured};
-use crate::build;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const ROUTES: &str = "sample: { channel: 'sample/{method}', handler: { callback: 'methods' } }\n";
 

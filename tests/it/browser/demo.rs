@@ -10,10 +10,10 @@ mod looks;
 use serde_json::json;
 
 use super::{Browser, stock};
-use crate::build;
 use crate::reload::reloading;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// What the page shows.
 const PLUGINS: [&str; 4] = ["chat", "demo", "greeting", "sync"];

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::Browser;
 use super::network::Network;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TOPICS: [&str; 3] = ["open/a", "open/b", "open/c"];
 

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::{Browser, script, stock};
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_both_versions_exchange_events() {

@@ -6,9 +6,9 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{Browser, stock};
-use crate::build;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A site that lets in who has a ticket, once for each.
 fn guarded() -> Site {

@@ -9,10 +9,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::Browser;
-use crate::build;
-use crate::peer;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::peer;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// The guide's blocks of code, with their languages.
 fn blocks() -> Vec<(String, String)> {
@@ -111,7 +111,7 @@ async fn the_first_page_of_the_guide_works() {
             tokio::task::yield_now().await;
         }
     };
-    crate::client::within("two sessions", sessions()).await;
+    jackfield_tests::client::within("two sessions", sessions()).await;
     let shown = "return document.getElementById('latest').textContent;";
     loop {
         browser.click("one", "#say").await;

@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::{Guarded, ROUTES, in_query, owns};
-use crate::build;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::site::Site;
 
 const ANN: &str = r#"{"id": 7, "username": "ann", "password": "hash-of-ann", "roles": ["member"],
     "organization": 1, "claims": {"locale": "en"}}"#;

@@ -2,16 +2,9 @@
 //! test's own.
 
 use super::{Guarded, ROUTES, in_query, owns};
-use crate::build;
-use crate::site::Site;
-
-#[path = "../../../host/auth/tests/sql/instance.rs"]
-#[expect(dead_code, reason = "what TLS and outages need is used by the tests of the source alone")]
-mod instance;
-
-use instance::{Database, Instance};
-
-const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../host/auth/tests/tls");
+use jackfield_tests::build;
+use jackfield_tests::database::{Database, Instance};
+use jackfield_tests::site::Site;
 
 /// What the statement that is asked by default looks at.
 const TABLES: &[&str] = &[

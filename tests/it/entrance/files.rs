@@ -6,8 +6,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Guarded, USERS, in_query};
-use crate::build;
-use crate::client::within;
+use jackfield_tests::build;
+use jackfield_tests::client::within;
 
 /// What `jackfield check` prints.
 async fn check(guarded: &Guarded) -> (Option<i32>, String) {

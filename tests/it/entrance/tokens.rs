@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{Guarded, ROUTES, owns};
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::http::Http;
-use crate::client::socket::Ending;
-use crate::client::v2;
-use crate::client::within;
-use crate::peer::{Make, Peer};
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::Http;
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v2;
+use jackfield_tests::client::within;
+use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::site::Site;
 
 /// Makes a key pair of the kind that is named, and a token that is signed by it.
 const SCRIPT: &str = r"

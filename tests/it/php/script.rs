@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::oro;
-use crate::build;
-use crate::client::v1::{self, Hangup, Reach, Unreachable};
-use crate::client::within;
 use crate::migrating::{block, exchanged};
 use crate::publishing::installed;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::v1::{self, Hangup, Reach, Unreachable};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 pub(crate) const SECRET: &str = "kernel-secret";
 /// The publishers of `publish.php`.

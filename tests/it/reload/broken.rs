@@ -7,8 +7,8 @@ use super::{
     SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, ask, ask_until, asker, component, patched, reloading,
     version, versioned_site,
 };
-use crate::build;
-use crate::server::Server;
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
 
 const ROUTING: &str = "v/websocket_routing.yml";
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{VERSIONED_WASM, ask, ask_until, asker, component, version, versioned_site};
-use crate::client::counted::{Ground, Peer, play};
-use crate::server::Server;
+use jackfield_tests::client::counted::{Ground, Peer, play};
+use jackfield_tests::server::Server;
 
 /// Five topics of ten clients each.
 const TOPICS: usize = 5;

@@ -7,10 +7,10 @@ use super::{
     SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, ask, ask_until, asker, component, joined, version,
     versioned_site,
 };
-use crate::build;
 use crate::hard::{compiler_of, ended, poll, signal, slowed};
-use crate::server::Server;
-use crate::site::{OPEN_ROUTES, Site};
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::{OPEN_ROUTES, Site};
 
 /// A server that has compiled nothing yet but what its site begins with.
 struct Stage {

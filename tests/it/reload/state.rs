@@ -6,10 +6,10 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{VERSIONED_WASM, component, joined, publish, reloading, versioned_site};
-use crate::build;
-use crate::client::v2::Client;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TELL_ROUTES: &str = "test.tell:\n    channel: 'tell'\n    handler: { callback: 'tell' }\n";
 const CHAT_ROUTES: &str = "\

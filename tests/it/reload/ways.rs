@@ -10,8 +10,8 @@ use super::{
     SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, add_versioned, ask, ask_until, asker, component,
     reloading, version, versioned_site,
 };
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// Longer than files take to settle here: whoever reads in between reads half a file.
 const PAUSE: Duration = Duration::from_millis(60);

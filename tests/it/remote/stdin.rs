@@ -5,11 +5,11 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 use super::{Answer, jackfield, url};
 

@@ -7,13 +7,13 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::client::within;
 use crate::publishing::installed;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 use super::{Answer, jackfield, run};
 

@@ -5,15 +5,15 @@
 use serde_json::{Value, json};
 
 use super::{UNKNOWN, call, join, serve};
-use crate::build;
-use crate::client::codec::{Codec, binary};
-use crate::client::v1;
-use crate::client::v2::{Client, Options, WampError};
-use crate::client::within;
-use crate::peer::{Make, Peer};
 use crate::reload::reloading;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::{Codec, binary};
+use jackfield_tests::client::v1;
+use jackfield_tests::client::v2::{Client, Options, WampError};
+use jackfield_tests::client::within;
+use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A client that announces everything that a callee may know.
 async fn callee(server: &Server, codec: Codec) -> Client {

@@ -5,12 +5,12 @@
 use serde_json::{Value, json};
 
 use super::{call, join};
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const CANCELED: &str = "wamp.error.canceled";
 const TIMEOUT: &str = "wamp.error.timeout";

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use super::{TOPIC, subscribed};
-use crate::client::socket::Ending;
-use crate::client::v1::{Client, Reach};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v1::{Client, Reach};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {

@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use super::{join, refused};
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v2::Client;
 use crate::reload::reloading;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const PATTERNS: [(&str, &str); 2] = [("prefix", "com.pat."), ("wildcard", "com..")];
 

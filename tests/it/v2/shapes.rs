@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::join;
-use crate::client::codec::{Codec, binary};
-use crate::client::v1::{self, Reach};
-use crate::client::v2::Client;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::{Codec, binary};
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 const TOPIC: &str = "open/t";
 

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::{REALM, join};
-use crate::client::codec::{Codec, Frame};
-use crate::client::socket::Ending;
-use crate::client::v2::{Client, Options};
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::client::codec::{Codec, Frame};
+use jackfield_tests::client::socket::Ending;
+use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// A connection without a session.
 async fn open(server: &Server, codec: Codec) -> Client {

@@ -4,12 +4,12 @@
 use serde_json::json;
 
 use super::{CBOR, FOREIGN, INVALID, JSON, MSGPACK, TOPIC, send, served};
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::socket::{Handshake, Incoming, Socket};
-use crate::client::v2::Client;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::socket::{Handshake, Incoming, Socket};
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// Handlers that are asked about publications, and that answer calls.
 const ROUTES: &str = "\

@@ -1,5 +1,5 @@
 // A WAMP client of another make, driven line by line, as `peer.py` is: one JSON command a line on
-// standard input, one JSON report a line on standard output. `tests/it/peer.rs` holds the other end.
+// standard input, one JSON report a line on standard output. `tests/src/peer.rs` holds the other end.
 //
 // Binary values are strings that begin with NUL and go on in base64, in both directions; under JSON
 // these libraries know no binary, and the strings pass as they are.

@@ -1,7 +1,7 @@
 """A WAMP v2 client of another make, driven line by line.
 
 Reads one JSON command a line from standard input and writes one JSON report a line to standard
-output. `tests/it/peer.rs` describes the dialogue and holds its other end.
+output. `tests/src/peer.rs` describes the dialogue and holds its other end.
 
 Binary values are strings that begin with NUL and go on in base64, in both directions.
 """

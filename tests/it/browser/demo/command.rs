@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 use super::{connected, open, served};
 use crate::browser::Browser;
-use crate::build;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_survives_shell_and_make_quoting() {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{PLUGINS, connected, open, served};
 use crate::browser::{Browser, pictures, stock};
-use crate::server::Server;
+use jackfield_tests::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_a_missing_plugin_in_its_place() {

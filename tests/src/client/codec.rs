@@ -7,23 +7,23 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
+pub enum Codec {
     Json,
     MsgPack,
     Cbor,
 }
 
 /// What one WebSocket message carries.
-pub(crate) enum Frame {
+pub enum Frame {
     Text(String),
     Binary(Vec<u8>),
 }
 
 impl Codec {
-    pub(crate) const ALL: [Self; 3] = [Self::Json, Self::MsgPack, Self::Cbor];
+    pub const ALL: [Self; 3] = [Self::Json, Self::MsgPack, Self::Cbor];
 
     /// The serializer's name in subprotocols and on the peers' command lines.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::MsgPack => "msgpack",
@@ -31,11 +31,11 @@ impl Codec {
         }
     }
 
-    pub(crate) fn subprotocol(self) -> String {
+    pub fn subprotocol(self) -> String {
         format!("wamp.2.{}", self.name())
     }
 
-    pub(crate) fn encode(self, value: &Value) -> Frame {
+    pub fn encode(self, value: &Value) -> Frame {
         let mut bytes = Vec::new();
         match self {
             Self::Json => return Frame::Text(value.to_string()),
@@ -47,7 +47,7 @@ impl Codec {
 
     /// Fails the test on anything that is not exactly one message of this serialization.
     #[track_caller]
-    pub(crate) fn decode(self, frame: Frame) -> Value {
+    pub fn decode(self, frame: Frame) -> Value {
         match (self, frame) {
             (Self::Json, Frame::Text(text)) => serde_json::from_str(&text)
                 .unwrap_or_else(|error| panic!("not JSON ({error}): {text}")),
@@ -72,7 +72,7 @@ impl Codec {
 }
 
 /// A binary value, as the tests write it down.
-pub(crate) fn binary(bytes: &[u8]) -> Value {
+pub fn binary(bytes: &[u8]) -> Value {
     Value::String(format!("\0{}", STANDARD.encode(bytes)))
 }
 

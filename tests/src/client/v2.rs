@@ -16,15 +16,15 @@ use super::within;
 
 /// How to connect, where the defaults do not do.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) handshake: Handshake,
+pub struct Options {
+    pub handshake: Handshake,
     /// `HELLO.Details`.
-    pub(crate) details: Value,
+    pub details: Value,
 }
 
 /// Why there is no session.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum NoSession {
+pub enum NoSession {
     /// No WebSocket.
     Refused(Refused),
     /// ABORT: its reason and details.
@@ -35,25 +35,25 @@ pub(crate) enum NoSession {
 
 /// An ERROR that answers a request.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WampError {
-    pub(crate) uri: String,
-    pub(crate) details: Value,
-    pub(crate) args: Value,
-    pub(crate) kwargs: Value,
+pub struct WampError {
+    pub uri: String,
+    pub details: Value,
+    pub args: Value,
+    pub kwargs: Value,
 }
 
 /// An EVENT. What was not sent reads as `null`, to tell it from what was sent empty.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Event {
-    pub(crate) subscription: u64,
-    pub(crate) publication: u64,
-    pub(crate) details: Value,
-    pub(crate) args: Value,
-    pub(crate) kwargs: Value,
+pub struct Event {
+    pub subscription: u64,
+    pub publication: u64,
+    pub details: Value,
+    pub args: Value,
+    pub kwargs: Value,
 }
 
 /// A session. Dropping it ends TCP without a Close frame.
-pub(crate) struct Client {
+pub struct Client {
     codec: Codec,
     socket: Socket,
     session: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Client {
 }
 
 impl Options {
-    pub(crate) fn new(codec: Codec) -> Self {
+    pub fn new(codec: Codec) -> Self {
         let handshake = Handshake { protocols: vec![codec.subprotocol()], ..Handshake::default() };
         Self { handshake, details: json!({"roles": {"publisher": {}, "subscriber": {}}}) }
     }
@@ -72,20 +72,20 @@ impl Options {
 
 impl Client {
     /// Joins `realm`, or fails the test.
-    pub(crate) async fn connect(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
+    pub async fn connect(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
         let connected = Self::connect_with(addr, codec, realm, Options::new(codec)).await;
         connected.unwrap_or_else(|error| panic!("v2 connect with {codec:?} to {realm}: {error:?}"))
     }
 
     /// A subscriber whose kernel takes little, for tests that let it stop reading.
-    pub(crate) async fn connect_narrow(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
+    pub async fn connect_narrow(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
         let mut options = Options::new(codec);
         options.handshake.receive_buffer = Some(4096);
         let connected = Self::connect_with(addr, codec, realm, options).await;
         connected.unwrap_or_else(|error| panic!("v2 connect with {codec:?} to {realm}: {error:?}"))
     }
 
-    pub(crate) async fn connect_with(
+    pub async fn connect_with(
         addr: SocketAddr,
         codec: Codec,
         realm: &str,
@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// Only the WebSocket: no HELLO has been sent. For tests of what a server makes of that.
-    pub(crate) async fn open(
+    pub async fn open(
         addr: SocketAddr,
         codec: Codec,
         handshake: Handshake,
@@ -129,45 +129,35 @@ impl Client {
         })
     }
 
-    pub(crate) const fn session(&self) -> u64 {
+    pub const fn session(&self) -> u64 {
         self.session
     }
 
     /// `WELCOME.Details`.
-    pub(crate) const fn welcome(&self) -> &Value {
+    pub const fn welcome(&self) -> &Value {
         &self.welcome
     }
 
     /// The subscription's id, or the test fails.
-    pub(crate) async fn subscribe(&mut self, topic: &str, options: Value) -> u64 {
+    pub async fn subscribe(&mut self, topic: &str, options: Value) -> u64 {
         let subscribed = self.try_subscribe(topic, options).await;
         subscribed.unwrap_or_else(|error| panic!("subscribe {topic}: {error:?}"))
     }
 
-    pub(crate) async fn try_subscribe(
-        &mut self,
-        topic: &str,
-        options: Value,
-    ) -> Result<u64, WampError> {
+    pub async fn try_subscribe(&mut self, topic: &str, options: Value) -> Result<u64, WampError> {
         let request = self.next_request();
         self.send(&json!([32, request, options, topic]));
         Ok(number(&self.answer(32, 33, request).await?[2]))
     }
 
-    pub(crate) async fn unsubscribe(&mut self, subscription: u64) -> Result<(), WampError> {
+    pub async fn unsubscribe(&mut self, subscription: u64) -> Result<(), WampError> {
         let request = self.next_request();
         self.send(&json!([34, request, subscription]));
         self.answer(34, 35, request).await.map(drop)
     }
 
     /// Publishes and does not wait. `args` and `kwargs` are left out where they are `null`.
-    pub(crate) fn publish(
-        &mut self,
-        topic: &str,
-        options: Value,
-        args: Value,
-        kwargs: Value,
-    ) -> u64 {
+    pub fn publish(&mut self, topic: &str, options: Value, args: Value, kwargs: Value) -> u64 {
         let request = self.next_request();
         let mut message = vec![json!(16), json!(request), options, json!(topic)];
         push_payload(&mut message, args, kwargs);
@@ -176,7 +166,7 @@ impl Client {
     }
 
     /// Publishes with `acknowledge`, and returns the publication's id.
-    pub(crate) async fn publish_acknowledged(
+    pub async fn publish_acknowledged(
         &mut self,
         topic: &str,
         mut options: Value,
@@ -190,7 +180,7 @@ impl Client {
 
     /// Calls, and returns the result's args and kwargs. `args` and `kwargs` are left out where they
     /// are `null`, and `null` where they were.
-    pub(crate) async fn call(
+    pub async fn call(
         &mut self,
         procedure: &str,
         options: Value,
@@ -206,43 +196,39 @@ impl Client {
     }
 
     /// Offers a procedure: the registration's id.
-    pub(crate) async fn register(
-        &mut self,
-        procedure: &str,
-        options: Value,
-    ) -> Result<u64, WampError> {
+    pub async fn register(&mut self, procedure: &str, options: Value) -> Result<u64, WampError> {
         let request = self.next_request();
         self.send(&json!([64, request, options, procedure]));
         Ok(number(&self.answer(64, 65, request).await?[2]))
     }
 
     /// The next call of a procedure that it offers, the whole message.
-    pub(crate) async fn invocation(&mut self) -> Value {
+    pub async fn invocation(&mut self) -> Value {
         self.until("an INVOCATION", |client| client.take(|message| kind(message) == 68)).await
     }
 
     /// Whatever was sent before has been handled, and what it caused to this client is in the
     /// inbox: a request for what does not exist is answered in its turn.
-    pub(crate) async fn round_trip(&mut self) {
+    pub async fn round_trip(&mut self) {
         let unknown = 1 << 53;
         let _error = self.unsubscribe(unknown).await;
     }
 
-    pub(crate) async fn event(&mut self) -> Event {
+    pub async fn event(&mut self) -> Event {
         let message = self.until("an EVENT", |client| client.take(|message| kind(message) == 36));
         Event::from(message.await)
     }
 
     /// Checks that nothing came of what was sent before. Where the publisher is another session,
     /// let that one make a round trip first.
-    pub(crate) async fn expect_no_event(&mut self) {
+    pub async fn expect_no_event(&mut self) {
         self.round_trip().await;
         let event = self.take(|message| kind(message) == 36);
         assert_eq!(event, None, "an event that nobody waited for");
     }
 
     /// The router's own UNSUBSCRIBED: the subscription it took away, and why.
-    pub(crate) async fn revoked(&mut self) -> (u64, Option<String>) {
+    pub async fn revoked(&mut self) -> (u64, Option<String>) {
         let revocation = |message: &Value| kind(message) == 35 && message[1] == 0;
         let message = self.until("a revocation", |client| client.take(revocation)).await;
         let details = &message[2];
@@ -250,40 +236,40 @@ impl Client {
     }
 
     /// ABORT within a session: its reason and details.
-    pub(crate) async fn aborted(&mut self) -> (String, Value) {
+    pub async fn aborted(&mut self) -> (String, Value) {
         let message = self.until("ABORT", |client| client.take(|message| kind(message) == 3)).await;
         (text(&message[2]), message[1].clone())
     }
 
     /// The server's GOODBYE, whoever began: its reason.
-    pub(crate) async fn dismissed(&mut self) -> String {
+    pub async fn dismissed(&mut self) -> String {
         let message = self.until("GOODBYE", |client| client.take(|message| kind(message) == 6));
         text(&message.await[2])
     }
 
     /// Leaves the realm; the reason of the reply.
-    pub(crate) async fn goodbye(&mut self) -> String {
+    pub async fn goodbye(&mut self) -> String {
         self.send(&json!([6, {}, "wamp.close.close_realm"]));
         self.dismissed().await
     }
 
     /// How the connection ended. What came before stays in the inbox.
-    pub(crate) async fn ended(&mut self) -> Ending {
+    pub async fn ended(&mut self) -> Ending {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }
 
     /// The next message that has come already.
-    pub(crate) fn try_message(&mut self) -> Option<Value> {
+    pub fn try_message(&mut self) -> Option<Value> {
         self.inbox.pop_front()
     }
 
     /// The next message of whatever kind.
-    pub(crate) async fn message(&mut self) -> Value {
+    pub async fn message(&mut self) -> Value {
         self.until("a message", |client| client.inbox.pop_front()).await
     }
 
     /// The bytes of the next message that comes, as they are.
-    pub(crate) async fn raw(&mut self) -> Vec<u8> {
+    pub async fn raw(&mut self) -> Vec<u8> {
         assert_eq!(self.inbox, [] as [Value; 0], "these came before");
         match within("a message", self.socket.next()).await {
             Incoming::Text(text) => text.into_bytes(),
@@ -292,7 +278,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn send(&self, message: &Value) {
+    pub fn send(&self, message: &Value) {
         match self.codec.encode(message) {
             Frame::Text(text) => self.socket.send_text(text),
             Frame::Binary(bytes) => self.socket.send_binary(bytes),
@@ -300,11 +286,11 @@ impl Client {
     }
 
     /// The connection beneath: raw frames, pings, reading stopped, Close.
-    pub(crate) const fn socket(&self) -> &Socket {
+    pub const fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    pub(crate) const fn next_request(&mut self) -> u64 {
+    pub const fn next_request(&mut self) -> u64 {
         self.requests += 1;
         self.requests
     }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 /// The publishers in use, which differ in their request line and in how much they read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Generation {
+pub enum Generation {
     /// Origin form; reads until 1 ms of silence. Oro 5.1 and later.
     Oro,
     /// Absolute URI; reads until 1 ms of silence. Oro 4.2 and 5.0.
@@ -32,7 +32,7 @@ pub(crate) enum Generation {
 
 /// What the publisher says when it could not connect; Oro logs it and loses the notification.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// No TCP connection, or nothing read within a second.
     Unreachable(String),
     /// The answer does not begin `HTTP/1.1 101`; the text is all that was read.
@@ -44,7 +44,7 @@ pub(crate) enum Failure {
 
 /// A connected publisher. Dropping it ends TCP without a Close frame, as PHP does when a request
 /// ends.
-pub(crate) struct Publisher {
+pub struct Publisher {
     tcp: TcpStream,
     session: String,
 }
@@ -54,7 +54,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_millis(1);
 
 impl Publisher {
-    pub(crate) async fn connect(
+    pub async fn connect(
         addr: SocketAddr,
         target: &str,
         generation: Generation,
@@ -78,18 +78,18 @@ impl Publisher {
     }
 
     /// The id out of WELCOME.
-    pub(crate) fn session(&self) -> &str {
+    pub fn session(&self) -> &str {
         &self.session
     }
 
     /// Sends five elements, the last two empty lists. An error means that the server hung up.
-    pub(crate) async fn publish(&mut self, topic: &str, payload: &Value) -> io::Result<()> {
+    pub async fn publish(&mut self, topic: &str, payload: &Value) -> io::Result<()> {
         self.send(0x1, publication(topic, payload).as_bytes()).await
     }
 
     /// The library's polite end: Close with 1000 and the reason `ttfn`, and then the socket's end,
     /// without waiting for an answer.
-    pub(crate) async fn disconnect(mut self) -> io::Result<()> {
+    pub async fn disconnect(mut self) -> io::Result<()> {
         let mut payload = 1000_u16.to_be_bytes().to_vec();
         payload.extend_from_slice(b"ttfn");
         self.send(0x8, &payload).await

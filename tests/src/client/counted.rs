@@ -16,25 +16,25 @@ use super::v1::{self, Reach};
 use super::v2;
 
 /// What the clients share.
-pub(crate) struct Ground {
+pub struct Ground {
     /// Client `n` plays on topic `n` modulo their number. Those that the versioned guest handles
     /// bring versions along; those without a hook bring none.
-    pub(crate) topics: Vec<String>,
+    pub topics: Vec<String>,
     /// Between two events of one client; `None` is as quickly as its own come back.
-    pub(crate) pace: Option<Duration>,
+    pub pace: Option<Duration>,
     everybody: Barrier,
     /// How many events each has published: while it plays, and in the end.
     published: Vec<AtomicU64>,
 }
 
 /// A client of either protocol.
-pub(crate) enum Peer {
+pub enum Peer {
     V1(Box<v1::Client>),
     V2(v2::Client),
 }
 
 /// One event: who published it, which of theirs it is, and the version that handled it.
-pub(crate) type Received = ((u64, u64), String);
+pub type Received = ((u64, u64), String);
 
 /// What one client has received, by publisher: how many events, and the version that handled the
 /// last one.
@@ -42,13 +42,13 @@ pub(crate) type Received = ((u64, u64), String);
 struct Tally(BTreeMap<u64, (u64, String)>);
 
 impl Ground {
-    pub(crate) fn new(clients: usize, topics: Vec<String>, pace: Option<Duration>) -> Arc<Self> {
+    pub fn new(clients: usize, topics: Vec<String>, pace: Option<Duration>) -> Arc<Self> {
         let published = (0..clients).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self { topics, pace, everybody: Barrier::new(clients), published })
     }
 
     /// How many events each client has published so far.
-    pub(crate) fn published(&self) -> impl Iterator<Item = u64> {
+    pub fn published(&self) -> impl Iterator<Item = u64> {
         self.published.iter().map(|count| count.load(Ordering::SeqCst))
     }
 
@@ -60,7 +60,7 @@ impl Ground {
 
 /// Publishes and receives until told to stop; then receives what is still to come, and checks
 /// that it was everything, once and in order.
-pub(crate) async fn play(
+pub async fn play(
     mut peer: Peer,
     me: usize,
     ground: Arc<Ground>,
@@ -119,7 +119,7 @@ impl Tally {
 
 impl Peer {
     /// Every protocol and codec has its part.
-    pub(crate) async fn connect(addr: SocketAddr, me: usize) -> Self {
+    pub async fn connect(addr: SocketAddr, me: usize) -> Self {
         let codec = match me % 4 {
             0 => return Self::V1(Box::new(v1::Client::connect(addr).await)),
             1 => Codec::Json,
@@ -129,7 +129,7 @@ impl Peer {
         Self::V2(v2::Client::connect(addr, codec, "realm1").await)
     }
 
-    pub(crate) async fn subscribe(&mut self, topic: &str) {
+    pub async fn subscribe(&mut self, topic: &str) {
         match self {
             Self::V1(client) => {
                 client.subscribe(topic);
@@ -140,7 +140,7 @@ impl Peer {
     }
 
     /// Publishes, to itself as well.
-    pub(crate) fn publish(&mut self, topic: &str, event: &Value) {
+    pub fn publish(&mut self, topic: &str, event: &Value) {
         match self {
             Self::V1(client) => client.publish(topic, event, &Reach::Plain),
             Self::V2(client) => {
@@ -150,7 +150,7 @@ impl Peer {
     }
 
     /// The event, and the version that handled it, or nothing where no hook did.
-    pub(crate) async fn event(&mut self) -> (Value, String) {
+    pub async fn event(&mut self) -> (Value, String) {
         let args = match self {
             Self::V1(client) => client.event().await.event,
             Self::V2(client) => client.event().await.args,

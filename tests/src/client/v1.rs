@@ -18,15 +18,15 @@ use super::within;
 
 /// How the page comes to the server.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
-    pub(crate) handshake: Handshake,
+pub struct Options {
+    pub handshake: Handshake,
     /// What the page tells `ab.connect`; Oro passes 0 and retries by itself.
-    pub(crate) max_retries: u32,
+    pub max_retries: u32,
 }
 
 /// The codes that AutobahnJS gives to `onclose`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hangup {
+pub enum Hangup {
     /// 0: closed in order. Oro's page never comes back from this one.
     Closed = 0,
     /// 1: what a session reports when TCP ends without a Close frame; `ab.connect` turns it into
@@ -44,27 +44,26 @@ pub(crate) enum Hangup {
 
 /// A connect that failed: the code, and what was behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unreachable {
-    pub(crate) hangup: Hangup,
-    pub(crate) refused: Refused,
+pub struct Unreachable {
+    pub hangup: Hangup,
+    pub refused: Refused,
 }
 
 /// One call of one callback.
-#[expect(clippy::struct_field_names, reason = "what AutobahnJS and the specification call it")]
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Event {
-    pub(crate) topic: String,
-    pub(crate) event: Value,
-    pub(crate) callback: Callback,
+pub struct Event {
+    pub topic: String,
+    pub event: Value,
+    pub callback: Callback,
 }
 
 /// A function that the page gave to `subscribe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Callback(u32);
+pub struct Callback(u32);
 
 /// To whom a publication goes, in the forms that AutobahnJS can send.
 #[derive(Clone, Debug)]
-pub(crate) enum Reach<'a> {
+pub enum Reach<'a> {
     /// Three elements.
     Plain,
     /// Four elements, the last a bool.
@@ -77,13 +76,13 @@ pub(crate) enum Reach<'a> {
 
 /// The error side of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct CallError {
-    pub(crate) uri: Value,
-    pub(crate) description: Value,
-    pub(crate) details: Option<Value>,
+pub struct CallError {
+    pub uri: Value,
+    pub description: Value,
+    pub details: Option<Value>,
 }
 
-pub(crate) struct Client {
+pub struct Client {
     socket: Socket,
     options: Options,
     session: Option<String>,
@@ -109,7 +108,7 @@ impl Default for Options {
 
 impl Client {
     /// Connects as a page does and waits for the session.
-    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+    pub async fn connect(addr: SocketAddr) -> Self {
         let connected = Self::connect_with(addr, Options::default()).await;
         let mut client = connected.unwrap_or_else(|error| panic!("v1 connect: {error:?}"));
         client.session().await;
@@ -118,10 +117,7 @@ impl Client {
 
     /// Returns when the WebSocket is open, which AutobahnJS takes for connected; the session opens
     /// later, with WELCOME (`session`).
-    pub(crate) async fn connect_with(
-        addr: SocketAddr,
-        options: Options,
-    ) -> Result<Self, Unreachable> {
+    pub async fn connect_with(addr: SocketAddr, options: Options) -> Result<Self, Unreachable> {
         let opened = open(addr, &options.handshake).await;
         let socket =
             opened.map_err(|refused| Unreachable { hangup: Hangup::Unreachable, refused })?;
@@ -144,7 +140,7 @@ impl Client {
     }
 
     /// A retry: `ab.connect` makes a new session, without the subscriptions of the old one.
-    pub(crate) async fn reconnect(&mut self, addr: SocketAddr) -> Result<(), Unreachable> {
+    pub async fn reconnect(&mut self, addr: SocketAddr) -> Result<(), Unreachable> {
         match Self::connect_with(addr, self.options.clone()).await {
             Ok(fresh) => *self = fresh,
             Err(mut unreachable) => {
@@ -161,23 +157,23 @@ impl Client {
     }
 
     /// The session's id, awaiting WELCOME where it has not come yet.
-    pub(crate) async fn session(&mut self) -> String {
+    pub async fn session(&mut self) -> String {
         self.until("WELCOME", |client| client.session.clone()).await
     }
 
     /// The fourth element of WELCOME.
-    pub(crate) fn server(&self) -> &str {
+    pub fn server(&self) -> &str {
         self.server.as_deref().expect("the session is open")
     }
 
     /// Declares `prefix:` for `uri`, here and at the server.
-    pub(crate) fn prefix(&mut self, prefix: &str, uri: &str) {
+    pub fn prefix(&mut self, prefix: &str, uri: &str) {
         self.prefixes.set(prefix, uri);
         self.send(&json!([1, prefix, uri]));
     }
 
     /// Subscribes a new callback. Only the first one of a topic is told to the server.
-    pub(crate) fn subscribe(&mut self, topic: &str) -> Callback {
+    pub fn subscribe(&mut self, topic: &str) -> Callback {
         self.issued += 1;
         let callback = Callback(self.issued);
         let callbacks = self.subscriptions.entry(self.prefixes.resolve(topic)).or_default();
@@ -190,7 +186,7 @@ impl Client {
 
     /// Takes one callback away, or all with `None`. Only the last one of a topic is told to the
     /// server.
-    pub(crate) fn unsubscribe(&mut self, topic: &str, callback: Option<Callback>) {
+    pub fn unsubscribe(&mut self, topic: &str, callback: Option<Callback>) {
         let resolved = self.prefixes.resolve(topic);
         let callbacks = self.subscriptions.get_mut(&resolved);
         let callbacks = callbacks.unwrap_or_else(|| panic!("not subscribed to topic {resolved}"));
@@ -204,7 +200,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn publish(&mut self, topic: &str, event: &Value, reach: &Reach<'_>) {
+    pub fn publish(&mut self, topic: &str, event: &Value, reach: &Reach<'_>) {
         let topic = self.prefixes.shrink(topic);
         self.send(&match reach {
             Reach::Plain => json!([7, topic, event]),
@@ -216,11 +212,7 @@ impl Client {
         });
     }
 
-    pub(crate) async fn call(
-        &mut self,
-        procedure: &str,
-        arguments: &[Value],
-    ) -> Result<Value, CallError> {
+    pub async fn call(&mut self, procedure: &str, arguments: &[Value]) -> Result<Value, CallError> {
         self.issued += 1;
         // AutobahnJS draws `Math.random().toString(36)`; only the form matters.
         let id = format!("0.call{:x}", self.issued);
@@ -238,24 +230,24 @@ impl Client {
 
     /// Whatever was sent before has been handled, and what it caused to this client has arrived:
     /// a call is answered in its turn, be it by an error.
-    pub(crate) async fn round_trip(&mut self) {
+    pub async fn round_trip(&mut self) {
         let _either = self.call("jackfield.tests.round_trip", &[]).await;
     }
 
     /// The next event that a callback is called with.
-    pub(crate) async fn event(&mut self) -> Event {
+    pub async fn event(&mut self) -> Event {
         self.until("an event", |client| client.events.pop_front()).await
     }
 
     /// Checks that no callback was called for what was sent before. Where the publisher is another
     /// session, let that one make a round trip first.
-    pub(crate) async fn expect_no_event(&mut self) {
+    pub async fn expect_no_event(&mut self) {
         self.round_trip().await;
         assert!(self.events.is_empty(), "events that nobody waited for: {:?}", self.events);
     }
 
     /// What `onclose` of `ab.connect` is called with, when the connection has ended.
-    pub(crate) async fn hangup(&mut self) -> Hangup {
+    pub async fn hangup(&mut self) -> Hangup {
         match self.session_hangup().await {
             Hangup::Lost if self.options.max_retries > 0 => Hangup::LostScheduledReconnect,
             Hangup::Lost => Hangup::RetriesExceeded,
@@ -264,7 +256,7 @@ impl Client {
     }
 
     /// What the session itself reports: 0 or 1.
-    pub(crate) async fn session_hangup(&mut self) -> Hangup {
+    pub async fn session_hangup(&mut self) -> Hangup {
         match self.ended().await {
             Ending::Clean { .. } => Hangup::Closed,
             Ending::Lost(_) => Hangup::Lost,
@@ -272,36 +264,36 @@ impl Client {
     }
 
     /// How the WebSocket ended, with the code and reason that AutobahnJS shows.
-    pub(crate) async fn ended(&mut self) -> Ending {
+    pub async fn ended(&mut self) -> Ending {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }
 
     /// The errors that the page's console shows, as the text of the frame that caused each.
-    pub(crate) fn page_errors(&self) -> &[String] {
+    pub fn page_errors(&self) -> &[String] {
         &self.page_errors
     }
 
     /// Well-formed messages that AutobahnJS passes over in silence.
-    pub(crate) fn ignored(&self) -> &[Value] {
+    pub fn ignored(&self) -> &[Value] {
         &self.ignored
     }
 
     /// The page is left: `Session.close`, with the browser's own code.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.socket.close(1000, "");
     }
 
     /// Anything, as it stands: malformed messages, and the forms that only other clients send.
-    pub(crate) fn send_text(&self, text: &str) {
+    pub fn send_text(&self, text: &str) {
         self.socket.send_text(text);
     }
 
     /// The connection beneath: pings, binary frames, reading stopped, RST.
-    pub(crate) fn socket(&self) -> &Socket {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    pub(crate) fn into_socket(self) -> Socket {
+    pub fn into_socket(self) -> Socket {
         self.socket
     }
 

@@ -20,32 +20,32 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// What the client asks for.
 #[derive(Clone, Debug)]
-pub(crate) struct Handshake {
+pub struct Handshake {
     /// Path and query, `/` or `/ws?ticket=…`.
-    pub(crate) path: String,
+    pub path: String,
     /// The subprotocols offered, best first.
-    pub(crate) protocols: Vec<String>,
+    pub protocols: Vec<String>,
     /// The `Origin` header; browsers always send one.
-    pub(crate) origin: Option<String>,
+    pub origin: Option<String>,
     /// Bytes that the kernel may hold unread; `None` leaves the system's choice. A small one lets
     /// a subscriber that does not read be noticed soon.
-    pub(crate) receive_buffer: Option<u32>,
+    pub receive_buffer: Option<u32>,
     /// The address that the client connects from, of this machine's.
-    pub(crate) source: Option<IpAddr>,
+    pub source: Option<IpAddr>,
 }
 
 /// Why there was no WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub struct Refused {
     /// The HTTP status, where the server answered at all.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// The body of the answer, or what went wrong.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// One thing that came from the server. `Ended` is the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Incoming {
+pub enum Incoming {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
@@ -54,7 +54,7 @@ pub(crate) enum Incoming {
 
 /// How a connection ended, as a browser tells it apart (`CloseEvent.wasClean`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// Close frames went both ways and TCP ended in order; the code and reason are the server's.
     Clean { code: Option<u16>, reason: String },
     /// FIN or RST without a Close frame, RST after one, or broken framing.
@@ -62,9 +62,9 @@ pub(crate) enum Ending {
 }
 
 /// An open WebSocket. Dropping it ends TCP without a Close frame.
-pub(crate) struct Socket {
+pub struct Socket {
     /// The subprotocol that the server chose.
-    pub(crate) protocol: Option<String>,
+    pub protocol: Option<String>,
     commands: mpsc::UnboundedSender<Command>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
 }
@@ -89,7 +89,7 @@ impl Default for Handshake {
 }
 
 impl Socket {
-    pub(crate) async fn open(addr: SocketAddr, handshake: Handshake) -> Result<Self, Refused> {
+    pub async fn open(addr: SocketAddr, handshake: Handshake) -> Result<Self, Refused> {
         let Handshake { path, protocols, origin, receive_buffer, source } = handshake;
         let refused = |text: String| Refused { status: None, text };
         let tcp = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
@@ -129,40 +129,40 @@ impl Socket {
     }
 
     /// The next thing from the server. After `Ended` there is nothing more to wait for.
-    pub(crate) async fn next(&mut self) -> Incoming {
+    pub async fn next(&mut self) -> Incoming {
         let gone = || Incoming::Ended(Ending::Lost("already ended".to_owned()));
         self.incoming.recv().await.unwrap_or_else(gone)
     }
 
-    pub(crate) fn send_text(&self, text: impl Into<String>) {
+    pub fn send_text(&self, text: impl Into<String>) {
         self.order(Command::Send(Message::text(text.into())));
     }
 
-    pub(crate) fn send_binary(&self, bytes: Vec<u8>) {
+    pub fn send_binary(&self, bytes: Vec<u8>) {
         self.order(Command::Send(Message::binary(bytes)));
     }
 
-    pub(crate) fn ping(&self, payload: &[u8]) {
+    pub fn ping(&self, payload: &[u8]) {
         self.order(Command::Send(Message::Ping(payload.to_vec().into())));
     }
 
     /// From now on what the server sends stays in the kernel, and pings stay unanswered.
-    pub(crate) fn stop_reading(&self) {
+    pub fn stop_reading(&self) {
         self.order(Command::Read(false));
     }
 
-    pub(crate) fn resume_reading(&self) {
+    pub fn resume_reading(&self) {
         self.order(Command::Read(true));
     }
 
     /// Starts the closing handshake; `next` then yields the rest and at last `Ended`.
-    pub(crate) fn close(&self, code: u16, reason: &str) {
+    pub fn close(&self, code: u16, reason: &str) {
         let frame = CloseFrame { code: CloseCode::from(code), reason: reason.to_owned().into() };
         self.order(Command::Close(Some(frame)));
     }
 
     /// Ends TCP with RST, as a client does whose machine was cut off.
-    pub(crate) fn reset(self) {
+    pub fn reset(self) {
         self.order(Command::Reset);
     }
 

@@ -2,26 +2,27 @@
 //! raw socket of a PHP publisher. None of them uses a crate of ours, so that a mistake of ours
 //! cannot cancel itself out. Clients of others are started by `peer`.
 
-pub(crate) mod codec;
-pub(crate) mod counted;
-pub(crate) mod http;
-pub(crate) mod php;
-pub(crate) mod socket;
+pub mod codec;
+pub mod counted;
+pub mod http;
+pub mod php;
+pub mod socket;
+#[cfg(test)]
 pub(crate) mod standin;
-pub(crate) mod tls;
-pub(crate) mod v1;
-pub(crate) mod v2;
+pub mod tls;
+pub mod v1;
+pub mod v2;
 
 use std::panic::Location;
 use std::time::Duration;
 
 /// How long a test waits for what must come. Far above what any machine needs, because running out
 /// is a failure, not a measurement.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Awaits `future`, and fails the test at the caller's line, saying what it waited for.
 #[track_caller]
-pub(crate) fn within<T>(
+pub fn within<T>(
     what: impl Into<String>,
     future: impl Future<Output = T>,
 ) -> impl Future<Output = T> {

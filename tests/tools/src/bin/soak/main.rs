@@ -7,27 +7,16 @@
 //! `trend` the judgement of memory.
 
 #![allow(
-    dead_code,
-    unused_imports,
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a soak that cannot go on stops; it shares the tests' clients and prints"
+    reason = "a soak that cannot go on stops, and prints what it saw"
 )]
 
 mod crowd;
-/// What the tests are written with.
-#[path = "../it"]
-mod it {
-    pub(crate) mod build;
-    pub(crate) mod client;
-    pub(crate) mod server;
-    pub(crate) mod site;
-}
 mod trend;
 
 use std::process::ExitCode;
@@ -40,10 +29,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crowd::{Done, World};
-use it::client::counted::{Ground, Peer, play};
-use it::server::Server;
-use it::site::Site;
-pub(crate) use it::{build, client, server, site};
+use jackfield_tests::build;
+use jackfield_tests::client::counted::{Ground, Peer, play};
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 use trend::Trend;
 
 /// How many count, on how many topics; half of the topics have a hook.

@@ -1,37 +1,25 @@
-//! The quality bars, measured: `make bars`. Prints figures and judges nothing: what a busy machine
-//! shows is no test. The bars themselves are in `docs/performance.md`. `bars FILE` writes the medians
-//! to FILE as well, as JSON, for the tables of that page.
+//! The quality bars, measured: `make bars`. Prints figures and judges nothing, because times on a
+//! busy machine are no test. The bars themselves are in `docs/performance.md`. `bars FILE` also
+//! writes the medians to FILE as JSON, for the tables of that page.
 
 #![allow(
-    dead_code,
-    unused_imports,
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a measurement that cannot go on stops; it shares the tests' clients and prints"
+    reason = "a measurement that cannot go on stops, and prints its figures"
 )]
-
-/// What the tests are written with.
-#[path = "../it"]
-mod it {
-    pub(crate) mod build;
-    pub(crate) mod client;
-    pub(crate) mod server;
-    pub(crate) mod site;
-}
 
 use std::time::{Duration, Instant};
 
+use jackfield_tests::build;
+use jackfield_tests::client::PATIENCE;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 use serde_json::json;
-
-use it::client::codec::Codec;
-use it::client::v2::Client;
-use it::server::Server;
-use it::site::Site;
-pub(crate) use it::{build, client, server, site};
 
 const ROUTES: &str = "\
 bars.versioned:
@@ -90,7 +78,7 @@ async fn reload() -> f64 {
         site.write("v/versioned.wasm", new);
         let began = Instant::now();
         loop {
-            assert!(began.elapsed() < client::PATIENCE, "{}", server.log());
+            assert!(began.elapsed() < PATIENCE, "{}", server.log());
             publisher.publish("v/a", json!({}), json!([]), json!({}));
             if subscriber.event().await.args == json!([text]) {
                 break;

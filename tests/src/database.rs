@@ -1,5 +1,5 @@
-//! A database server of the test's own: installed if need be, in a temporary directory, on a free
-//! port of the loopback, ended by its own process id.
+//! Database servers for tests: PostgreSQL and MariaDB, installed if they are missing, each in a
+//! temporary directory, on a free loopback port, ended by its own process id.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -10,19 +10,19 @@ use std::process::{Child, Command, Output, Stdio};
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
-use super::TLS;
+use crate::build;
 
 /// Neither server runs as root, and this user is on every machine.
 const NOBODY: u32 = 65_534;
 
 #[derive(Clone, Copy)]
-pub(crate) enum Database {
+pub enum Database {
     Postgres,
     MariaDb,
 }
 
 /// A server that ends with the test.
-pub(crate) struct Instance {
+pub struct Instance {
     database: Database,
     programs: PathBuf,
     port: u16,
@@ -72,7 +72,7 @@ impl Database {
 }
 
 impl Instance {
-    pub(crate) fn start(database: Database) -> Self {
+    pub fn start(database: Database) -> Self {
         let programs = database.install();
         let directory = tempfile::Builder::new()
             .permissions(std::fs::Permissions::from_mode(0o755))
@@ -85,7 +85,7 @@ impl Instance {
         std::fs::create_dir(&own).unwrap();
         for file in ["ca.pem", "cert.pem", "key.pem"] {
             let copy = own.join(file);
-            std::fs::copy(Path::new(TLS).join(file), &copy).unwrap();
+            std::fs::copy(tls().join(file), &copy).unwrap();
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();
             give(&copy);
         }
@@ -96,7 +96,7 @@ impl Instance {
     }
 
     /// Starts the server, and returns when it accepts connections.
-    pub(crate) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         // Between choosing a free port and listening on it, another may have taken it. An instance
         // that ran keeps its port: clients know it.
         for _ in 0..5 {
@@ -118,7 +118,7 @@ impl Instance {
     }
 
     /// Ends the server at once, as an outage does.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             // Its children, if it has any, end when they notice.
             process.kill().unwrap();
@@ -128,15 +128,15 @@ impl Instance {
         let _ = std::fs::remove_file(self.path("own/data/postmaster.pid"));
     }
 
-    pub(crate) fn database(&self) -> Database {
+    pub fn database(&self) -> Database {
         self.database
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         match self.database {
             Database::Postgres => {
                 format!("postgres://postgres:hunter2@localhost:{}/postgres", self.port)
@@ -146,15 +146,16 @@ impl Instance {
     }
 
     /// As [`Instance::url`], for those who accept only a server that this one vouches for.
-    pub(crate) fn url_vouched_by(&self, file: &str) -> String {
-        let url = self.url();
+    pub fn url_vouched_by(&self, file: &str) -> String {
+        let (url, file) = (self.url(), tls().join(file));
+        let file = file.display();
         match self.database {
-            Database::Postgres => format!("{url}?sslmode=verify-full&sslrootcert={TLS}/{file}"),
-            Database::MariaDb => format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca={TLS}/{file}"),
+            Database::Postgres => format!("{url}?sslmode=verify-full&sslrootcert={file}"),
+            Database::MariaDb => format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca={file}"),
         }
     }
 
-    pub(crate) async fn run(&self, statements: &[&str]) {
+    pub async fn run(&self, statements: &[&str]) {
         match self.database {
             Database::Postgres => {
                 let mut connection = PgConnection::connect(&self.url()).await.unwrap();
@@ -268,6 +269,11 @@ impl Drop for Instance {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The certificates that databases show.
+fn tls() -> PathBuf {
+    build::root().join("host/auth/tests/tls")
 }
 
 fn is_root() -> bool {

@@ -13,8 +13,8 @@ use crate::build;
 use crate::client::PATIENCE;
 
 /// A server that ends with the test, by its own process id.
-pub(crate) struct Server {
-    pub(crate) addr: SocketAddr,
+pub struct Server {
+    pub addr: SocketAddr,
     process: Child,
     /// Until the address has been read off it.
     stdout: Option<ChildStdout>,
@@ -30,22 +30,22 @@ struct Log {
 
 impl Server {
     /// Serves a site with the default configuration.
-    pub(crate) fn start(site: &Path) -> Self {
+    pub fn start(site: &Path) -> Self {
         Self::configured(site, "")
     }
 
     /// Serves a site with a configuration.
-    pub(crate) fn configured(site: &Path, config: &str) -> Self {
+    pub fn configured(site: &Path, config: &str) -> Self {
         Self::launch(Self::command(), site, config, "127.0.0.1:0".parse().unwrap())
     }
 
     /// Serves a site on an address that clients know already.
-    pub(crate) fn on(site: &Path, addr: SocketAddr) -> Self {
+    pub fn on(site: &Path, addr: SocketAddr) -> Self {
         Self::launch(Self::command(), site, "", addr)
     }
 
     /// Serves a site, and the demo's page.
-    pub(crate) fn demo(site: &Path) -> Self {
+    pub fn demo(site: &Path) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
         Self::launch_with(Self::command(), site, "", any, &["--demo"])
     }
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Serves a site by a command that becomes the server: `jackfield`, or what runs it.
-    pub(crate) fn launch(command: Command, site: &Path, config: &str, addr: SocketAddr) -> Self {
+    pub fn launch(command: Command, site: &Path, config: &str, addr: SocketAddr) -> Self {
         Self::launch_with(command, site, config, addr, &[])
     }
 
@@ -76,11 +76,7 @@ impl Server {
 
     /// Begins to serve a site on a free port, with nothing compiled: what happens before it listens
     /// is what is tested. The folder is for what it compiles.
-    pub(crate) fn begin(
-        site: &Path,
-        config: &str,
-        cache: &Path,
-    ) -> (Self, tempfile::NamedTempFile) {
+    pub fn begin(site: &Path, config: &str, cache: &Path) -> (Self, tempfile::NamedTempFile) {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Self::command();
         command.env("XDG_CACHE_HOME", cache);
@@ -119,7 +115,7 @@ impl Server {
 
     /// Waits until the server serves.
     #[track_caller]
-    pub(crate) fn listens(&mut self) {
+    pub fn listens(&mut self) {
         let mut line = String::new();
         let stdout = self.stdout.take().expect("it is read once");
         BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
@@ -135,25 +131,25 @@ impl Server {
     }
 
     /// The process id, for signals and measurements.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
     /// Everything that was logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.text().clone()
     }
 
     /// Waits until the log has the text; returns the log. A position to start from skips what
     /// was logged before.
     #[track_caller]
-    pub(crate) fn logged(&self, text: &str) -> String {
+    pub fn logged(&self, text: &str) -> String {
         self.logged_after(0, text)
     }
 
     /// Waits until the log has the text behind its first `after` bytes.
     #[track_caller]
-    pub(crate) fn logged_after(&self, after: usize, text: &str) -> String {
+    pub fn logged_after(&self, after: usize, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut log = self.log.text();
         // The line with the text has to be whole as well.
@@ -166,7 +162,7 @@ impl Server {
     }
 
     /// What `/health` says.
-    pub(crate) fn health(&self) -> Value {
+    pub fn health(&self) -> Value {
         let mut tcp = TcpStream::connect(self.addr).expect("the server listens");
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.write_all(b"GET /health HTTP/1.0\r\n\r\n").unwrap();
@@ -178,19 +174,19 @@ impl Server {
     }
 
     /// Whether the process still runs.
-    pub(crate) fn is_alive(&mut self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         self.process.try_wait().expect("the process can be asked").is_none()
     }
 
     /// Sends a signal by name, such as `TERM`.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let status =
             Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Waits for the process to end by itself, and returns its exit code.
-    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+    pub fn exit_code(&mut self) -> Option<i32> {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -202,7 +198,7 @@ impl Server {
     }
 
     /// Memory that the process holds, in bytes.
-    pub(crate) fn memory(&self) -> u64 {
+    pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::within;
 
 /// A connection.
-pub(crate) struct Http {
+pub struct Http {
     tcp: TcpStream,
     /// What was read and belongs to the next answer.
     ahead: Vec<u8>,
@@ -18,37 +18,32 @@ pub(crate) struct Http {
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    pub status: u16,
     /// In lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 impl Http {
-    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+    pub async fn connect(addr: SocketAddr) -> Self {
         let tcp = TcpStream::connect(addr).await.expect("the server listens");
         tcp.set_nodelay(true).unwrap();
         Self { tcp, ahead: Vec::new() }
     }
 
     /// Sends bytes as they are.
-    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.tcp.write_all(bytes.as_ref()).await.expect("the server reads");
     }
 
     /// Sends what a server may refuse to read.
-    pub(crate) async fn push(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    pub async fn push(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.tcp.write_all(bytes.as_ref()).await
     }
 
     /// Sends a POST of JSON with these headers besides the usual ones.
-    pub(crate) async fn post(
-        &mut self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Answer {
+    pub async fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let more: String =
             headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
         self.send(format!(
@@ -61,7 +56,7 @@ impl Http {
     }
 
     /// The next answer, whole.
-    pub(crate) async fn answer(&mut self) -> Answer {
+    pub async fn answer(&mut self) -> Answer {
         within("an answer", async {
             let (head, mut body) = loop {
                 let end = self.ahead.windows(4).position(|it| it == b"\r\n\r\n");
@@ -96,25 +91,25 @@ impl Http {
     }
 
     /// Waits until the server ends the connection, and asserts that it says nothing more.
-    pub(crate) async fn ended(&mut self) {
+    pub async fn ended(&mut self) {
         let mut rest = std::mem::take(&mut self.ahead);
         let ended = within("the end", self.tcp.read_to_end(&mut rest)).await;
         assert!(rest.is_empty(), "{ended:?} {:?}", String::from_utf8_lossy(&rest));
     }
 
     /// The socket, for what is no HTTP.
-    pub(crate) fn into_tcp(self) -> TcpStream {
+    pub fn into_tcp(self) -> TcpStream {
         self.tcp
     }
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }

@@ -6,12 +6,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The repository.
-pub(crate) fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
 }
 
 /// The `jackfield` command.
-pub(crate) fn jackfield() -> &'static Path {
+pub fn jackfield() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let target = target();
@@ -21,13 +21,13 @@ pub(crate) fn jackfield() -> &'static Path {
 }
 
 /// A stock plugin's component, `sync` or `chat`.
-pub(crate) fn plugin(name: &str) -> PathBuf {
+pub fn plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     component(&BUILT, "plugins", &format!("jackfield_{name}.wasm"))
 }
 
 /// A guest of the tests' own, such as `hostile`.
-pub(crate) fn guest(name: &str) -> PathBuf {
+pub fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     component(&BUILT, "tests/guests", &format!("guest_{name}.wasm"))
 }
@@ -47,15 +47,16 @@ fn component(built: &OnceLock<PathBuf>, workspace: &str, file: &str) -> PathBuf 
     path
 }
 
-/// Where servers under test keep what they compile: not in the home of whoever runs the tests.
-pub(crate) fn cache() -> PathBuf {
+/// Where servers under test keep what they compile: not in the user's home.
+pub fn cache() -> PathBuf {
     target().join("cache")
 }
 
-/// Where the tests' own build went: the directory that holds `release/deps/it-…`.
+/// The target directory of the running binary: a test in `release/deps` or a tool in `release`.
 fn target() -> PathBuf {
-    let own = std::env::current_exe().expect("the test has a path");
-    own.ancestors().nth(3).expect("target/release/deps/it").to_owned()
+    let own = std::env::current_exe().expect("the binary has a path");
+    let release = own.ancestors().find(|folder| folder.ends_with("release"));
+    release.and_then(Path::parent).expect("tests and tools are built in release").to_owned()
 }
 
 fn cargo(arguments: &[&str], target: &Path) {

@@ -4,13 +4,13 @@
 
 use serde_json::{Value, json};
 
-use crate::build;
-use crate::client::codec::Codec;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::Client;
-use crate::site::Site;
 use crate::valgrind::Counted;
 use crate::visit::visit;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::site::Site;
 
 /// Instructions of one unit of each scenario, in the order in which they were counted.
 pub(crate) type Measured = Vec<(&'static str, u64)>;

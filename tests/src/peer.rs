@@ -29,7 +29,7 @@ use crate::client::within;
 
 /// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Make {
+pub enum Make {
     AutobahnPython(Codec),
     /// Messages in batches, WAMP v2's `.batched` subprotocols.
     AutobahnPythonBatched(Codec),
@@ -45,7 +45,7 @@ pub(crate) enum Make {
 }
 
 /// A running peer. Dropping it kills its process.
-pub(crate) struct Peer {
+pub struct Peer {
     make: Make,
     // Held so that the process ends with it.
     _child: Child,
@@ -57,14 +57,14 @@ pub(crate) struct Peer {
 
 impl Make {
     /// Every v2 client with every serializer it has.
-    pub(crate) fn all_v2() -> impl Iterator<Item = Self> {
+    pub fn all_v2() -> impl Iterator<Item = Self> {
         let makes = [Self::AutobahnPython, Self::XconnPython, Self::AutobahnJs, Self::Wampy];
         let each = makes.into_iter().flat_map(|make| Codec::ALL.map(make));
         each.chain([Self::AutobahnPythonDefault])
     }
 
     /// Whether this machine can run it. Only Python 2.7 may be missing.
-    pub(crate) fn runs(self) -> bool {
+    pub fn runs(self) -> bool {
         self != Self::AutobahnV1
             || installed("python2.stamp").with_file_name("python2/python").exists()
     }
@@ -103,7 +103,7 @@ impl Make {
 
 impl Peer {
     /// Starts the client and waits until it has joined `realm1`.
-    pub(crate) async fn join(make: Make, addr: SocketAddr) -> Self {
+    pub async fn join(make: Make, addr: SocketAddr) -> Self {
         let mut peer = Self::start(make, addr, "realm1", "/");
         let answer =
             peer.until("to join", |line| has(line, "joined") || has(line, "refused")).await;
@@ -113,12 +113,12 @@ impl Peer {
 
     /// Starts the client and leaves it to the test to read how that went. `target` is path and
     /// query; v1 clients have no realm.
-    pub(crate) fn start(make: Make, addr: SocketAddr, realm: &str, target: &str) -> Self {
+    pub fn start(make: Make, addr: SocketAddr, realm: &str, target: &str) -> Self {
         Self::start_with(make, addr, realm, target, &[])
     }
 
     /// The same as the user ann, with a ticket or token where the server asks for one.
-    pub(crate) fn start_as_ann(make: Make, addr: SocketAddr, target: &str, ticket: &str) -> Self {
+    pub fn start_as_ann(make: Make, addr: SocketAddr, target: &str, ticket: &str) -> Self {
         Self::start_with(make, addr, "realm1", target, &["--ticket", ticket])
     }
 
@@ -133,16 +133,16 @@ impl Peer {
         Self { make, _child: child, stdin, lines, unread: VecDeque::new(), complaints }
     }
 
-    pub(crate) async fn subscribe(&mut self, topic: &str, options: Value) -> Value {
+    pub async fn subscribe(&mut self, topic: &str, options: Value) -> Value {
         self.done(json!({"do": "subscribe", "topic": topic, "options": options})).await
     }
 
-    pub(crate) async fn unsubscribe(&mut self, topic: &str) -> Value {
+    pub async fn unsubscribe(&mut self, topic: &str) -> Value {
         self.done(json!({"do": "unsubscribe", "topic": topic})).await
     }
 
     /// Publishes; with `{"acknowledge": true}` it is done when the router said so.
-    pub(crate) async fn publish(
+    pub async fn publish(
         &mut self,
         topic: &str,
         args: Value,
@@ -156,26 +156,26 @@ impl Peer {
     }
 
     /// Calls a procedure that answers: `args` and `kwargs` of the result.
-    pub(crate) async fn call(&mut self, procedure: &str, args: Value, kwargs: Value) -> Value {
+    pub async fn call(&mut self, procedure: &str, args: Value, kwargs: Value) -> Value {
         self.done(json!({"do": "call", "procedure": procedure, "args": args, "kwargs": kwargs}))
             .await
     }
 
     /// Leaves, and returns when the connection is closed on its side.
-    pub(crate) async fn leave(&mut self) {
+    pub async fn leave(&mut self) {
         self.done(json!({"do": "leave"})).await;
         self.until("to disconnect", |line| has(line, "disconnected")).await;
     }
 
     /// Gives a command that must succeed, and returns its report.
-    pub(crate) async fn done(&mut self, command: Value) -> Value {
+    pub async fn done(&mut self, command: Value) -> Value {
         let report = self.tell(command).await;
         assert!(has(&report, "done"), "{:?}: {report}; {}", self.make, self.complaints());
         report
     }
 
     /// Gives a command, and returns `{"done"}` or `{"failed"}`.
-    pub(crate) async fn tell(&mut self, command: Value) -> Value {
+    pub async fn tell(&mut self, command: Value) -> Value {
         let what = format!("to answer {command}");
         let line = format!("{command}\n");
         self.stdin.write_all(line.as_bytes()).await.expect("the peer still reads");
@@ -184,14 +184,14 @@ impl Peer {
     }
 
     /// The next event: topic, args, kwargs.
-    pub(crate) async fn event(&mut self) -> (String, Value, Value) {
+    pub async fn event(&mut self) -> (String, Value, Value) {
         let mut event = self.until("to report an event", |line| has(line, "event")).await;
         let topic = event["event"].as_str().expect("a topic").to_owned();
         (topic, event["args"].take(), event["kwargs"].take())
     }
 
     /// The first line, also of those passed over before, that is `wanted`.
-    pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(place) = self.unread.iter().position(&wanted) {
             return self.unread.remove(place).unwrap();
         }
@@ -219,7 +219,7 @@ impl Peer {
 }
 
 /// A process with a JSON dialogue on its standard input and output.
-pub(crate) fn spawn(
+pub fn spawn(
     mut command: Command,
 ) -> (Child, ChildStdin, mpsc::UnboundedReceiver<Value>, Arc<Mutex<String>>) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -247,7 +247,7 @@ fn note(complaints: &Mutex<String>, line: &str) {
 }
 
 /// Node with one of the scripts in `tests/peers/node`.
-pub(crate) fn node(name: &str) -> Command {
+pub fn node(name: &str) -> Command {
     let mut command = Command::new("node");
     command.env("JACKFIELD_NODE_PEERS", installed("node"));
     command.arg(script(&format!("node/{name}")));
@@ -267,7 +267,7 @@ fn each_line(
 }
 
 /// What `make peers` has put there.
-pub(crate) fn installed(path: &str) -> PathBuf {
+pub fn installed(path: &str) -> PathBuf {
     let path = repository().join("target/peers").join(path);
     assert!(
         path.exists(),
@@ -278,7 +278,7 @@ pub(crate) fn installed(path: &str) -> PathBuf {
     path
 }
 
-pub(crate) fn script(path: &str) -> PathBuf {
+pub fn script(path: &str) -> PathBuf {
     repository().join("tests/peers").join(path)
 }
 

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::build;
-use crate::client::PATIENCE;
-use crate::server::Server;
-use crate::site::Site;
+use jackfield_tests::build;
+use jackfield_tests::client::PATIENCE;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
 
 /// Nothing is to happen by the clock, or by what others do to files, while instructions are
 /// counted; and no hook is to be given up because the machine is busy.

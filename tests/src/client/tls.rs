@@ -14,21 +14,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The entrance of a tunnel, which closes when this is dropped.
-pub(crate) struct Tunnel {
+pub struct Tunnel {
     /// What clients connect to.
-    pub(crate) addr: SocketAddr,
+    pub addr: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
 impl Tunnel {
     /// A tunnel to the server at `addr`, which has to be `name` by this certificate. Its
     /// connections come from the address `from`.
-    pub(crate) async fn open(
-        addr: SocketAddr,
-        name: &str,
-        certificate: &Path,
-        from: IpAddr,
-    ) -> Self {
+    pub async fn open(addr: SocketAddr, name: &str, certificate: &Path, from: IpAddr) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).unwrap();
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

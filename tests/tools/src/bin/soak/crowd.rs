@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::client::codec::Codec;
-use crate::client::v1::{self, Reach};
-use crate::client::v2::Client;
-use crate::client::within;
-use crate::server::Server;
-use crate::site::Site;
-use crate::{build, client};
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::Client;
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
+use jackfield_tests::{build, client};
 
 /// The plugin that is replaced, where the site's bundle has it.
 const VERSIONED: &str = "v/guest_versioned.wasm";

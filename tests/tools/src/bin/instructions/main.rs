@@ -6,26 +6,14 @@
 //! judges.
 
 #![allow(
-    dead_code,
-    unused_imports,
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a measurement that cannot go on stops; it shares the tests' clients and prints"
+    reason = "a measurement that cannot go on stops, and prints its counts"
 )]
-
-/// What the tests are written with.
-#[path = "../it"]
-mod it {
-    pub(crate) mod build;
-    pub(crate) mod client;
-    pub(crate) mod server;
-    pub(crate) mod site;
-}
 
 mod baseline;
 mod scenarios;
@@ -35,7 +23,6 @@ mod visit;
 use std::process::ExitCode;
 
 use baseline::{Baseline, Verdict};
-pub(crate) use it::{build, client, server, site};
 use valgrind::Counted;
 
 fn main() -> ExitCode {

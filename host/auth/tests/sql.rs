@@ -1,13 +1,7 @@
 //! Users in real databases: a PostgreSQL and a MariaDB of our own, each in a directory of its own
 //! that goes when the test ends. What is missing is installed, or named if this is not root.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops here and says where"
-)]
-
-mod instance;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here and says where")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
@@ -16,14 +10,10 @@ use jackfield_auth::config::{SqlSettings, TicketSettings};
 use jackfield_auth::ticket::{AppSecret, Holder, Ticket};
 use jackfield_auth::users::SqlUsers;
 use jackfield_auth::{PasswordHash, Users, UsersError};
-
-use instance::{Database, Instance};
+use jackfield_tests::database::{Database, Instance};
 
 /// Where the tests' clients come from.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// The certificates that databases show.
-const TLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
 
 /// The columns that matter of OroPlatform's tables.
 const ORO: &[&str] = &[

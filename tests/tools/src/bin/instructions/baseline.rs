@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::build;
+use jackfield_tests::build;
 
 /// The file, for people.
-pub(crate) const FILE: &str = "tests/callgrind/baseline.json";
+pub(crate) const FILE: &str = "tests/tools/instructions.json";
 
 const ACCEPT: &str = "make instructions ACCEPT=1";
 

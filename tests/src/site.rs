@@ -7,33 +7,39 @@ use std::path::{Path, PathBuf};
 use crate::build;
 
 /// A site that is gone with the test.
-pub(crate) struct Site {
+pub struct Site {
     directory: tempfile::TempDir,
 }
 
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Site {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// A site with a bundle that broadcasts `open/{name}` without any hook.
-    pub(crate) fn open() -> Self {
+    pub fn open() -> Self {
         let site = Self::new();
         site.bundle("open", OPEN_ROUTES, &[build::plugin("broadcast")]);
         site
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// The path of a file in the site.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
     /// Adds a bundle: a folder with a routing file and components.
-    pub(crate) fn bundle(&self, name: &str, routes: &str, components: &[PathBuf]) {
+    pub fn bundle(&self, name: &str, routes: &str, components: &[PathBuf]) {
         let folder = self.file(name);
         fs::create_dir_all(&folder).unwrap();
         for component in components {
@@ -44,26 +50,26 @@ impl Site {
     }
 
     /// Writes a file in place.
-    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
         fs::write(self.file(name), contents).unwrap();
     }
 
     /// Writes a file beside, under a name that is not served, and renames it over the other.
-    pub(crate) fn rename_over(&self, name: &str, contents: impl AsRef<[u8]>) {
+    pub fn rename_over(&self, name: &str, contents: impl AsRef<[u8]>) {
         let beside = self.file(&format!("{name}.tmp"));
         fs::write(&beside, contents).unwrap();
         fs::rename(beside, self.file(name)).unwrap();
     }
 
-    pub(crate) fn remove(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         let path = self.file(name);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
     }
 }
 
 /// Topics that anybody may use.
-pub(crate) const OPEN_ROUTES: &str = "\
+pub const OPEN_ROUTES: &str = "\
 test.open:
     channel: 'open/{name}'
     handler: { callback: 'broadcast' }
