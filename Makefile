@@ -119,10 +119,18 @@ instructions: toolchain valgrind ## Count the hot path's instructions; a tenth m
 	cargo build --release --locked --workspace --bin instructions
 	$${CARGO_TARGET_DIR:-target}/release/instructions $(if $(ACCEPT),--accept)
 
+# The site fails to build where a link or an anchor leads nowhere.
 .PHONY: docs
-docs: toolchain ## Write the reference of the plugin SDK: target/doc/jackfield_plugin/index.html
-	cargo doc --release --locked --package jackfield-plugin --no-deps
-	@echo "open target/doc/jackfield_plugin/index.html"
+docs: toolchain target/site-docs-venv/stamp ## Build the documentation as a searchable site: target/site-docs/index.html
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --package jackfield-plugin --no-deps --target-dir target/site-docs-rust
+	NO_MKDOCS_2_WARNING=1 target/site-docs-venv/bin/mkdocs build
+	@echo "open target/site-docs/index.html; for the search: $(PYTHON) -m http.server --directory target/site-docs"
+
+target/site-docs-venv/stamp: docs/site/requirements.txt | venv
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 .PHONY: lint
 lint: toolchain ## Judge format, lints and documentation, as CI does
@@ -152,6 +160,13 @@ valgrind:
 		apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind; \
 	}
 
+.PHONY: venv
+venv:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }; \
+		apt-get update -qq && apt-get install -qq -y python3-venv; \
+	}
+
 .PHONY: chromium
 chromium:
 	@test -x "$${JACKFIELD_CHROMIUM:-/usr/bin/chromium}" || { \
@@ -164,11 +179,7 @@ peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Fetch
 
 # A stamp says that its folder is whole: it is written last, and older than what it was made from
 # means to begin again.
-$(PEERS)/python.stamp: tests/peers/python/requirements.txt
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
-		test "$$(id -u)" = 0 || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }; \
-		apt-get update -qq && apt-get install -qq -y python3-venv; \
-	}
+$(PEERS)/python.stamp: tests/peers/python/requirements.txt | venv
 	rm -rf $(PEERS)/python
 	$(PYTHON) -m venv $(PEERS)/python
 	$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
