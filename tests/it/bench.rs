@@ -225,7 +225,7 @@ fn reports_errors_that_prevent_measuring() {
     let (_site, server) = serve("");
     let url = format!("ws://{}/", server.addr);
     for (code, work, url, options, said) in [
-        (1, "connect", "ws://127.0.0.1:1/", &[][..], "nobody listens there"),
+        (1, "connect", "ws://127.0.0.1:1/", &[][..], "is the server running?"),
         (1, "connect", &url, &["--realm", "none"], "wamp.error.no_such_realm"),
         (1, "fan-out", &url, &["--protocol", "nats"], "no subprotocol was offered"),
         (1, "connect", &url, &["--pid", "4294967295"], "--pid"),
@@ -282,7 +282,7 @@ fn reports_a_server_that_goes_away() {
     assert_eq!(output.status.code(), Some(0));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(count(&json, "disconnected") > 0, "{json}");
-    assert!(json["notes"].to_string().contains("the server ended a connection"), "{json}");
+    assert!(json["notes"].to_string().contains("the server closed a connection"), "{json}");
 }
 
 #[test]

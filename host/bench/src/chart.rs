@@ -1,4 +1,4 @@
-//! A histogram in text: one bar a range of latencies, each range twice as wide as the one before.
+//! Text histogram of latencies: one bar per range, each range twice as wide as the one before.
 
 use std::fmt::Write as _;
 
@@ -6,15 +6,15 @@ use hdrhistogram::Histogram;
 
 use crate::coordinator::float;
 
-/// The longest bar.
-const WIDTH: f64 = 50.0;
+/// Length of the longest bar.
+const MAX_BAR_CHARS: f64 = 50.0;
 
-/// Percentiles in one line, and the bars.
+/// A line of percentiles, and the histogram.
 pub(crate) fn latency(histogram: &Histogram<u64>) -> String {
     let mut text = String::from(" ");
     let mut entry = |name: &str, value: u64| {
-        // Writing into a text cannot fail.
-        let _infallible = write!(text, " {name} {} ", span(value));
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, " {name} {} ", duration(value));
     };
     entry("min", histogram.min());
     for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)] {
@@ -27,14 +27,14 @@ pub(crate) fn latency(histogram: &Histogram<u64>) -> String {
     let all = float(histogram.len());
     for (below, count) in bars {
         let share = float(count) * 100.0 / all;
-        let bar = drawn(float(count) / float(highest.max(1)));
-        let _infallible = writeln!(text, "  < {:>8} {share:>6.2} % {bar}", span(below));
+        let bar = bar_of(float(count) / float(highest.max(1)));
+        let _infallible = writeln!(text, "  < {:>8} {share:>6.2} % {bar}", duration(below));
     }
     text
 }
 
-/// Upper ends that double from a microsecond on, and how many are between each and the one before.
-/// Empty ranges at both ends are left out.
+/// Ranges as (upper end, count); upper ends double from a microsecond. Empty ranges at both ends
+/// are left out.
 fn bars(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     let mut bars = Vec::new();
     let mut begin = 0;
@@ -53,16 +53,17 @@ fn bars(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     bars
 }
 
-/// A bar of that share of the longest; a trace of one where there is something at all.
-fn drawn(share: f64) -> String {
+/// A bar with this share of the maximum length; at least a trace of one where the share is not
+/// zero.
+fn bar_of(share: f64) -> String {
     const EIGHTHS: [char; 8] = ['█', '▉', '▊', '▋', '▌', '▍', '▎', '▏'];
-    let mut left = share * WIDTH;
+    let mut left = share * MAX_BAR_CHARS;
     let mut bar = String::new();
     while left >= 1.0 {
         bar.push('█');
         left -= 1.0;
     }
-    // The first that is not longer than what is left, rounded.
+    // The longest block that fits the rest, rounded.
     let lengths = EIGHTHS.iter().zip((1_u8..=8).rev());
     let part = lengths.into_iter().find(|(_, eighths)| f64::from(*eighths) <= left * 8.0 + 0.5);
     bar.extend(part.map(|(part, _)| *part));
@@ -72,32 +73,32 @@ fn drawn(share: f64) -> String {
     bar
 }
 
-/// A time in the unit in which it is read best.
-pub(crate) fn span(nanoseconds: u64) -> String {
+/// A duration in a readable unit.
+pub(crate) fn duration(nanoseconds: u64) -> String {
     let value = float(nanoseconds);
     match nanoseconds {
         0..1_000 => format!("{nanoseconds} ns"),
-        1_000..1_000_000 => format!("{} µs", three(value / 1e3)),
-        1_000_000..1_000_000_000 => format!("{} ms", three(value / 1e6)),
-        _ => format!("{} s", three(value / 1e9)),
+        1_000..1_000_000 => format!("{} µs", three_digits(value / 1e3)),
+        1_000_000..1_000_000_000 => format!("{} ms", three_digits(value / 1e6)),
+        _ => format!("{} s", three_digits(value / 1e9)),
     }
 }
 
-/// A rate, with as many digits as mean something.
-pub(crate) fn short(value: f64) -> String {
+/// A rate with three significant digits.
+pub(crate) fn rate(value: f64) -> String {
     if value >= 1e6 {
-        format!("{} million", three(value / 1e6))
+        format!("{} million", three_digits(value / 1e6))
     } else if value >= 1e4 {
-        format!("{} thousand", three(value / 1e3))
+        format!("{} thousand", three_digits(value / 1e3))
     } else if value >= 1e3 {
         format!("{value:.0}")
     } else {
-        three(value)
+        three_digits(value)
     }
 }
 
-/// Three digits.
-fn three(value: f64) -> String {
+/// A number with three significant digits.
+fn three_digits(value: f64) -> String {
     let digits = if value >= 100.0 {
         0
     } else if value >= 10.0 {
@@ -130,9 +131,9 @@ mod tests {
 
     #[test]
     fn draws_at_least_a_sliver_for_rare_values() {
-        assert_eq!(drawn(0.0), "");
-        assert_eq!(drawn(1e-9), "▏");
-        assert_eq!(drawn(1.0).chars().count(), 50);
+        assert_eq!(bar_of(0.0), "");
+        assert_eq!(bar_of(1e-9), "▏");
+        assert_eq!(bar_of(1.0).chars().count(), 50);
     }
 
     #[test]
@@ -146,16 +147,16 @@ mod tests {
             (1_500_000, "1.50 ms"),
             (2_000_000_000, "2.00 s"),
         ] {
-            assert_eq!(span(nanoseconds), text);
+            assert_eq!(duration(nanoseconds), text);
         }
-        for (rate, text) in [
+        for (value, text) in [
             (0.5, "0.50"),
             (123.4, "123"),
             (1_234.0, "1234"),
             (12_340.0, "12.3 thousand"),
             (1_534_000.0, "1.53 million"),
         ] {
-            assert_eq!(short(rate), text);
+            assert_eq!(rate(value), text);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Time as a run counts it, and when what is due is due.
+//! Clock of a run, its measured period, and schedules at a fixed rate.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Nanoseconds since the run began.
+/// A clock that counts nanoseconds since the run began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     began: Instant,
@@ -14,37 +14,37 @@ impl Clock {
         Self { began: Instant::now() }
     }
 
-    /// Saturates after some centuries.
+    /// Nanoseconds since the run began; saturates after centuries.
     pub(crate) fn now(self) -> u64 {
         nanoseconds(self.began.elapsed())
     }
 }
 
-/// A span in nanoseconds; five centuries where it is longer.
-pub(crate) fn nanoseconds(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+/// A duration in nanoseconds; saturates after centuries.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The measured part of a run. Written by the one who leads the run, read by everybody.
+/// The measured period of a run. Written by the coordinator, read by every worker.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(crate) struct MeasuredPeriod {
     pub(crate) clock: Clock,
     begin: AtomicU64,
     end: AtomicU64,
 }
 
-impl Course {
+impl MeasuredPeriod {
     pub(crate) fn new(clock: Clock) -> Self {
         Self { clock, begin: AtomicU64::new(u64::MAX), end: AtomicU64::new(u64::MAX) }
     }
 
-    /// Nothing is published from the end on.
+    /// Sets the period. Nothing is sent after its end.
     pub(crate) fn set(&self, begin: u64, end: u64) {
         self.begin.store(begin, Relaxed);
         self.end.store(end, Relaxed);
     }
 
-    /// Ends it now, if it has not ended.
+    /// Ends the period now, unless it has ended.
     pub(crate) fn cut(&self) {
         self.end.fetch_min(self.clock.now(), Relaxed);
     }
@@ -57,26 +57,26 @@ impl Course {
         self.end.load(Relaxed)
     }
 
-    /// What was due before the end may be sent until then, if it is late.
+    /// The deadline for late messages that were due before the end.
     pub(crate) fn deadline(&self) -> u64 {
-        self.end().saturating_add(GRACE)
+        self.end().saturating_add(GRACE_NS)
     }
 
-    /// Whether what is done at that time counts.
+    /// Whether the time is after the warm-up.
     pub(crate) fn measures(&self, time: u64) -> bool {
         time >= self.begin()
     }
 }
 
-/// Two seconds: who is later than that does not keep the rate.
-const GRACE: u64 = 2_000_000_000;
+/// Lateness allowed after the end, in nanoseconds; beyond it the rate is not kept.
+const GRACE_NS: u64 = 2_000_000_000;
 
-/// When each of a row of things is due at a fixed rate.
+/// Due times at a fixed rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
-    /// When the first is due, on the run's clock.
+    /// Due time of the first event, on the run's clock.
     start: u64,
-    /// A second.
+    /// Events per second.
     rate: f64,
 }
 
@@ -85,8 +85,8 @@ impl Schedule {
         Self { start, rate }
     }
 
-    /// When the `number`th is due, counted from 0. Computed from the beginning each time, so that
-    /// no error adds up.
+    /// Due time of event `number`, counted from 0. Computed from the start each time, so that no
+    /// error accumulates.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -97,7 +97,7 @@ impl Schedule {
         self.start.saturating_add((number as f64 * 1e9 / self.rate).round() as u64)
     }
 
-    /// How many are due before a time.
+    /// The number of events due before a time.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn a_run_ends_once() {
-        let course = Course::new(Clock::start());
-        assert!(!course.measures(course.clock.now()), "nothing counts before it is set");
-        course.set(10, u64::MAX);
-        assert!(course.measures(10) && !course.measures(9));
-        course.cut();
-        let end = course.end();
-        assert!(end <= course.clock.now());
-        course.cut();
-        assert_eq!(course.end(), end);
+        let period = MeasuredPeriod::new(Clock::start());
+        assert!(!period.measures(period.clock.now()), "nothing counts before it is set");
+        period.set(10, u64::MAX);
+        assert!(period.measures(10) && !period.measures(9));
+        period.cut();
+        let end = period.end();
+        assert!(end <= period.clock.now());
+        period.cut();
+        assert_eq!(period.end(), end);
     }
 }

@@ -1,4 +1,5 @@
-//! Leads a run: waits for connections, watches what is measured, and samples what it costs.
+//! Coordinator: drives the phases of a run (open, warm-up, measure, drain), and samples CPU and
+//! memory.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -6,36 +7,36 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use crate::clock::nanoseconds;
-use crate::failure::Failure;
+use crate::error::BenchError;
 use crate::process::{self, Usage};
 use crate::tally::Counts;
-use crate::workers::{Crew, Shared, WorkerEvent};
+use crate::workers::{RunContext, WorkerEvent, Workers};
 
-/// How often it is looked whether the run goes on.
-const LOOK: Duration = Duration::from_millis(10);
+/// Interval between checks of the run's state.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long nothing may arrive that is still expected before it is given up.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(3);
+/// Longest silence before outstanding answers count as lost.
+const MAX_SILENCE: Duration = Duration::from_secs(3);
 
-/// The leader.
-pub(crate) struct Lead<'p> {
-    pub(crate) workers: Crew,
+/// Coordinator of a run.
+pub(crate) struct Coordinator<'p> {
+    pub(crate) workers: Workers,
     interrupted: Arc<AtomicBool>,
     progress: &'p mut dyn FnMut(&str),
-    /// When the next progress line is due.
-    next_line: u64,
-    /// How much had been seen at the last one, and when that was.
-    last_line: (u64, u64),
-    /// Why connections have ended while it was measured: how many, and the first reason.
-    pub(crate) ended: Option<(u64, Failure)>,
+    /// Due time of the next progress line.
+    next_progress: u64,
+    /// Messages seen at the last progress line, and its time.
+    last_progress: (u64, u64),
+    /// Connections lost during the measured period: their number, and the first error.
+    pub(crate) disconnects: Option<(u64, BenchError)>,
     before: Option<Sample>,
-    /// What the server held before anything was opened.
+    /// Usage of the server before the first connection.
     empty: Option<Usage>,
-    /// … and when everything was open.
+    /// Usage of the server with all connections open.
     full: Option<Usage>,
 }
 
-/// What everything had cost at one time.
+/// CPU and memory figures at one time.
 #[derive(Clone, Debug)]
 struct Sample {
     time: u64,
@@ -44,31 +45,31 @@ struct Sample {
     machine: Option<(f64, f64)>,
 }
 
-/// What was used between two samples.
+/// Resources used between two samples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     /// Seconds between them.
     pub(crate) seconds: f64,
     /// CPU time of the server, in seconds.
     pub(crate) cpu: Option<f64>,
-    /// The share of its time in which the busiest thread of this process computed.
+    /// CPU share of the generator's busiest thread.
     pub(crate) busiest: Option<f64>,
-    /// The share of the machine's CPU time that was used.
+    /// CPU share of the whole machine.
     pub(crate) machine: Option<f64>,
 }
 
-/// How waiting ended.
+/// Result of waiting for outstanding answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// All that was waited for has come.
+pub(crate) enum WaitOutcome {
+    /// All answers have arrived.
     Done,
-    /// Something is missing, and will not come.
+    /// Some answers are missing.
     TimedOut,
 }
 
-impl<'p> Lead<'p> {
+impl<'p> Coordinator<'p> {
     pub(crate) fn new(
-        workers: Crew,
+        workers: Workers,
         progress: &'p mut dyn FnMut(&str),
         interrupted: Arc<AtomicBool>,
     ) -> Self {
@@ -77,159 +78,162 @@ impl<'p> Lead<'p> {
             workers,
             interrupted,
             progress,
-            next_line: 0,
-            last_line: (0, 0),
-            ended: None,
+            next_progress: 0,
+            last_progress: (0, 0),
+            disconnects: None,
             before: None,
             empty,
             full: None,
         }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<RunContext> {
         &self.workers.shared
     }
 
     fn now(&self) -> u64 {
-        self.workers.shared.course.clock.now()
+        self.workers.shared.period.clock.now()
     }
 
-    /// Whether the user has had enough.
+    /// Whether the user has pressed Ctrl-C.
     pub(crate) fn interrupted(&self) -> bool {
         self.interrupted.load(Relaxed)
     }
 
-    /// The next news; none for a moment without.
-    pub(crate) async fn news(&mut self) -> Option<WorkerEvent> {
-        tokio::time::timeout(LOOK, self.workers.news.recv()).await.ok().flatten()
+    /// The next event of a worker. None after [`POLL_INTERVAL`].
+    pub(crate) async fn next_event(&mut self) -> Option<WorkerEvent> {
+        tokio::time::timeout(POLL_INTERVAL, self.workers.events.recv()).await.ok().flatten()
     }
 
-    /// Waits until so many connections are ready.
-    pub(crate) async fn all_ready(&mut self, count: usize, what: &str) -> Result<(), Failure> {
+    /// Waits until `count` connections are ready.
+    pub(crate) async fn wait_ready(&mut self, count: usize, unit: &str) -> Result<(), BenchError> {
         let mut ready = 0;
         while ready < count {
-            match self.news().await {
+            match self.next_event().await {
                 Some(WorkerEvent::Ready) => ready += 1,
-                Some(WorkerEvent::NotOpened(failure) | WorkerEvent::Failed(failure)) => {
-                    return Err(failure);
+                Some(WorkerEvent::NotOpened(error) | WorkerEvent::Failed(error)) => {
+                    return Err(error);
                 }
                 None => {}
             }
             if self.interrupted() {
-                return Err(Failure::Interrupted);
+                return Err(BenchError::Interrupted);
             }
-            self.line(|_| format!("opening: {ready} of {count} {what}"));
+            self.report_progress(|_| format!("opening: {ready} of {count} {unit}"));
         }
         Ok(())
     }
 
-    /// Everything is open: a look at the memory, after the server has put its things in order.
-    pub(crate) async fn all_open(&mut self) {
+    /// Samples the server's memory with all connections open, after a pause for the server to
+    /// settle.
+    pub(crate) async fn measure_memory(&mut self) {
         if self.empty.is_some() {
             tokio::time::sleep(Duration::from_millis(200)).await;
             self.full = process::usage(&self.workers.shared.plan.pids);
         }
     }
 
-    /// Bytes that each of so many connections costs the server.
+    /// Memory of the server per connection, in bytes.
     pub(crate) fn bytes_per_connection(&self, connections: u64) -> Option<f64> {
         let (empty, full) = (self.empty?, self.full?);
         let grown = full.memory.saturating_sub(empty.memory);
         (connections > 0).then(|| float(grown) / float(connections))
     }
 
-    /// Sets the course: warm-up from now, then what is measured.
-    pub(crate) fn set_course(&self) {
+    /// Starts the warm-up now, and the measured period after it.
+    pub(crate) fn start_period(&self) {
         let plan = &self.workers.shared.plan;
         let begin = self.now().saturating_add(nanoseconds(plan.warm_up));
-        self.workers.shared.course.set(begin, begin.saturating_add(nanoseconds(plan.seconds)));
+        self.workers.shared.period.set(begin, begin.saturating_add(nanoseconds(plan.seconds)));
     }
 
-    /// Waits for the course's end. A connection that ends brings it forward, once something is
-    /// measured.
-    pub(crate) async fn course(&mut self, what: &str) -> Result<(), Failure> {
+    /// Waits for the end of the measured period. A lost connection brings it forward.
+    pub(crate) async fn wait_period(&mut self, unit: &str) -> Result<(), BenchError> {
         let shared = Arc::clone(self.shared());
-        let course = &shared.course;
+        let period = &shared.period;
         loop {
             let now = self.now();
-            let measuring = now >= course.begin();
+            let measuring = now >= period.begin();
             if measuring && self.before.is_none() {
-                self.begin();
+                self.start_cost();
             }
-            if now >= course.end() {
-                return if measuring { Ok(()) } else { Err(Failure::Interrupted) };
+            if now >= period.end() {
+                return if measuring { Ok(()) } else { Err(BenchError::Interrupted) };
             }
             if self.interrupted() {
-                course.cut();
+                period.cut();
                 continue;
             }
-            match self.news().await {
-                Some(WorkerEvent::Failed(failure) | WorkerEvent::NotOpened(failure)) => {
-                    if !measuring || !matches!(failure, Failure::Ended(_)) {
-                        return Err(failure);
+            match self.next_event().await {
+                Some(WorkerEvent::Failed(error) | WorkerEvent::NotOpened(error)) => {
+                    if !measuring || !matches!(error, BenchError::Ended(_)) {
+                        return Err(error);
                     }
-                    self.has_ended(failure);
-                    course.cut();
+                    self.record_disconnect(error);
+                    period.cut();
                 }
                 Some(WorkerEvent::Ready) | None => {}
             }
             let phase = if measuring { "" } else { "warming up: " };
-            self.line(|rate| format!("{phase}{rate:.0} {what} a second"));
+            self.report_progress(|rate| format!("{phase}{rate:.0} {unit} a second"));
         }
     }
 
-    /// Waits for what was asked for before the end and is not done yet.
-    pub(crate) async fn rest(&mut self, is_done: impl Fn(&Counts) -> bool) -> Waited {
+    /// Waits for outstanding answers.
+    pub(crate) async fn wait_outstanding(
+        &mut self,
+        is_done: impl Fn(&Counts) -> bool,
+    ) -> WaitOutcome {
         let mut seen = (self.workers.counts(), self.now());
         loop {
             let pacing = self.shared().pacing.load(Acquire);
             let counts = self.workers.counts();
             if !pacing && is_done(&counts) {
-                return Waited::Done;
+                return WaitOutcome::Done;
             }
             let now = self.now();
             if counts != seen.0 {
                 seen = (counts, now);
             }
-            if now - seen.1 > nanoseconds(GIVEN_UP_AFTER) || self.ended.is_some() {
-                return Waited::TimedOut;
+            if now - seen.1 > nanoseconds(MAX_SILENCE) || self.disconnects.is_some() {
+                return WaitOutcome::TimedOut;
             }
-            if let Some(WorkerEvent::Failed(failure)) = self.news().await {
-                self.has_ended(failure);
+            if let Some(WorkerEvent::Failed(error)) = self.next_event().await {
+                self.record_disconnect(error);
             }
-            self.line(|_| "waiting for what is still on its way".to_owned());
+            self.report_progress(|_| "waiting for outstanding answers".to_owned());
         }
     }
 
-    /// A connection has ended that should not have.
-    pub(crate) fn has_ended(&mut self, failure: Failure) {
-        self.ended.get_or_insert((0, failure)).0 += 1;
+    /// Records a lost connection.
+    pub(crate) fn record_disconnect(&mut self, error: BenchError) {
+        self.disconnects.get_or_insert((0, error)).0 += 1;
     }
 
-    /// Whether there is anything to tell about. If not, why.
-    pub(crate) fn judge(&mut self, counts: &Counts) -> Result<(), Failure> {
-        let &Counts { done, asked, .. } = counts;
-        match self.ended.take_if(|_| done == 0) {
-            Some((_, failure)) => Err(failure),
-            None if done == 0 && self.interrupted() => Err(Failure::Interrupted),
+    /// Checks that anything was measured.
+    pub(crate) fn check_result(&mut self, counts: &Counts) -> Result<(), BenchError> {
+        let &Counts { done, requested, .. } = counts;
+        match self.disconnects.take_if(|_| done == 0) {
+            Some((_, error)) => Err(error),
+            None if done == 0 && self.interrupted() => Err(BenchError::Interrupted),
             None if done == 0 => {
-                Err(Failure::Nothing { asked, at_rate: self.shared().plan.rate.is_some() })
+                Err(BenchError::NoResult { requested, at_rate: self.shared().plan.rate.is_some() })
             }
             None => Ok(()),
         }
     }
 
-    /// What the server holds when everything is open, in bytes.
+    /// Memory of the server with all connections open, in bytes.
     pub(crate) fn memory(&self) -> Option<u64> {
         self.full.map(|usage| usage.memory)
     }
 
-    /// From here on it counts what is used.
-    pub(crate) fn begin(&mut self) {
+    /// Starts counting resources.
+    pub(crate) fn start_cost(&mut self) {
         self.before = Some(self.sample());
     }
 
-    /// What was used since [`Self::begin`].
+    /// Resources used since [`Self::start_cost`].
     pub(crate) fn cost(&self) -> Cost {
         let after = self.sample();
         let before = self.before.as_ref().unwrap_or(&after);
@@ -258,24 +262,24 @@ impl<'p> Lead<'p> {
         }
     }
 
-    /// Once a second: a line for whoever waits. It is told how many things a second were seen.
-    pub(crate) fn line(&mut self, say: impl FnOnce(f64) -> String) {
+    /// Prints a progress line once a second. `say` gets the messages seen per second.
+    pub(crate) fn report_progress(&mut self, say: impl FnOnce(f64) -> String) {
         let now = self.now();
-        if now < self.next_line {
+        if now < self.next_progress {
             return;
         }
         let seen = self.workers.counts().seen;
-        let (seen_before, then) = self.last_line;
+        let (seen_before, then) = self.last_progress;
         let span = float(now.saturating_sub(then)) / 1e9;
         let rate = if span > 0.0 { float(seen.saturating_sub(seen_before)) / span } else { 0.0 };
-        self.last_line = (seen, now);
-        self.next_line = now + 1_000_000_000;
+        self.last_progress = (seen, now);
+        self.next_progress = now + 1_000_000_000;
         (self.progress)(&say(rate));
     }
 }
 
-/// Exact up to 2⁵³, which is a hundred days in nanoseconds.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
+/// A number as a float; exact up to 2⁵³, a hundred days in nanoseconds.
+#[expect(clippy::cast_precision_loss, reason = "exact enough for a report")]
 pub(crate) const fn float(number: u64) -> f64 {
     number as f64
 }

@@ -1,9 +1,9 @@
-//! WebSocket frames from a client's side: written masked, read unmasked. RFC 6455, section 5.
+//! WebSocket frames of a client: written masked, read unmasked. RFC 6455, section 5.
 //!
-//! By hand, because a load generator shares the machine with the server that it measures: a
-//! thousand frames are read out of one buffer without a copy or an allocation.
+//! Hand-written, because the generator shares the machine with the server: a thousand frames are
+//! read from one buffer without a copy or an allocation.
 
-/// What a frame is about. RFC 6455, section 5.2.
+/// Frame opcode. RFC 6455, section 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation,
@@ -39,58 +39,58 @@ impl Opcode {
     }
 }
 
-/// A frame of the server's.
+/// A frame from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
-    /// The last of its message.
+    /// Whether it is the last frame of its message.
     pub(crate) last: bool,
     pub(crate) opcode: Opcode,
     pub(crate) payload: &'a [u8],
 }
 
-/// Reads the frame that the bytes begin with, and its length. None while it is not complete.
+/// Reads one frame from the beginning of the bytes, with its length. None while it is incomplete.
 ///
 /// # Errors
-/// What the server may not send.
+/// A frame that servers may not send.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static str> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if first & 0x70 != 0 {
-        return Err("a frame with reserved bits, though no extension was asked for");
+        return Err("a frame with reserved bits, without an extension");
     }
     if second & 0x80 != 0 {
         return Err("a masked frame");
     }
-    let opcode = Opcode::from_code(first & 0x0f).ok_or("a frame of an unknown kind")?;
+    let opcode = Opcode::from_code(first & 0x0f).ok_or("a frame with an unknown opcode")?;
     let (length, header) = match second & 0x7f {
         126 => (rest.first_chunk().map(|bytes| u64::from(u16::from_be_bytes(*bytes))), 4),
         127 => (rest.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)), 10),
         short => (Some(u64::from(short)), 2),
     };
     let Some(length) = length else { return Ok(None) };
-    let length = usize::try_from(length).ok().filter(|length| *length < MAX_FRAME);
+    let length = usize::try_from(length).ok().filter(|length| *length < MAX_FRAME_BYTES);
     let length = length.ok_or("a frame of more than 1 GiB")?;
     let Some(payload) = bytes.get(header..header + length) else { return Ok(None) };
     Ok(Some((Frame { last: first & 0x80 != 0, opcode, payload }, header + length)))
 }
 
-/// Added to the length.
-const MASKED: u8 = 0x80;
+/// The mask bit, added to the length.
+const MASK_BIT: u8 = 0x80;
 
-/// Nothing that is measured comes near it; it keeps lengths from overflowing.
-const MAX_FRAME: usize = 1 << 30;
+/// Longest frame; larger than any workload's, it only prevents overflow.
+const MAX_FRAME_BYTES: usize = 1 << 30;
 
-/// Appends a whole message in one frame. The mask is random, as RFC 6455, section 5.3 demands; a
-/// mask of zero would also spare servers what they have to do for every other client.
+/// Appends a message in one frame. The mask is random, as RFC 6455, section 5.3 demands; a mask of
+/// zero would spare the server work that other clients cause.
 pub(crate) fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.push(0x80 | opcode.code());
     let length = payload.len();
     if let Some(short) = u8::try_from(length).ok().filter(|length| *length < 126) {
-        out.push(MASKED + short);
+        out.push(MASK_BIT + short);
     } else if let Ok(middle) = u16::try_from(length) {
-        out.push(MASKED + 126);
+        out.push(MASK_BIT + 126);
         out.extend_from_slice(&middle.to_be_bytes());
     } else {
-        out.push(MASKED + 127);
+        out.push(MASK_BIT + 127);
         out.extend_from_slice(&(length as u64).to_be_bytes());
     }
     let mask = fastrand::u32(1..);

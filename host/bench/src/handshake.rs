@@ -1,29 +1,29 @@
-//! The opening of a WebSocket from a client's side. RFC 6455, section 4.1.
+//! WebSocket handshake of a client. RFC 6455, section 4.1.
 //!
-//! By hand, because what a server sends right behind the head belongs to the connection: WELCOME of
-//! WAMP v1 arrives with it.
+//! Hand-written, because bytes after the response's head belong to the connection: WELCOME of WAMP
+//! v1 arrives with it.
 
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::plan::Dialect;
 
-/// A request that was made.
+/// An upgrade request, and what its response must contain.
 #[derive(Debug)]
-pub(crate) struct Request {
-    /// What `Sec-WebSocket-Accept` has to be; none where nobody cares.
+pub(crate) struct UpgradeRequest {
+    /// The expected `Sec-WebSocket-Accept`; none if it is not checked.
     accept: Option<String>,
-    /// What was asked for.
+    /// The requested subprotocol.
     subprotocol: Option<&'static str>,
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Request {
+impl UpgradeRequest {
     pub(crate) fn new(authority: &str, path: &str, dialect: Dialect) -> Self {
         let key = generate_key();
-        // A bare broadcaster answers with the least that opens a connection.
-        let cares = dialect != Dialect::Raw;
-        let accept = cares.then(|| derive_accept_key(key.as_bytes()));
+        // A raw broadcaster sends a minimal response.
+        let is_checked = dialect != Dialect::Raw;
+        let accept = is_checked.then(|| derive_accept_key(key.as_bytes()));
         let subprotocol = dialect.subprotocol();
         let header = subprotocol
             .map(|subprotocol| format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"))
@@ -36,18 +36,17 @@ impl Request {
         Self { accept, subprotocol, bytes: bytes.into_bytes() }
     }
 
-    /// Judges the response. None while its head is not complete; the head's length if the
-    /// WebSocket is open.
+    /// Checks the response. Returns the length of its head, or none while it is incomplete.
     ///
     /// # Errors
-    /// The status and what was said, if it is not.
-    pub(crate) fn answered(&self, response: &[u8]) -> Result<Option<usize>, String> {
+    /// The response's status and body, or what is wrong with it.
+    pub(crate) fn check_response(&self, response: &[u8]) -> Result<Option<usize>, String> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);
         let length = match head.parse(response) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
-            Err(error) => return Err(format!("it answered something else than HTTP: {error}")),
+            Err(error) => return Err(format!("the response is not HTTP: {error}")),
         };
         let code = head.code.unwrap_or_default();
         if code != 101 {
@@ -64,17 +63,17 @@ impl Request {
         };
         let accept = value("Sec-WebSocket-Accept");
         if self.accept.as_ref().is_some_and(|expected| accept != Some(expected.as_bytes())) {
-            return Err("its Sec-WebSocket-Accept does not fit the key".to_owned());
+            return Err("Sec-WebSocket-Accept does not match the key".to_owned());
         }
         let chosen = value("Sec-WebSocket-Protocol");
-        // As browsers do, it also fails if a protocol was asked for and none is chosen.
+        // As in browsers, it is an error if a subprotocol was requested and none was selected.
         if self.accept.is_some() && chosen != self.subprotocol.map(str::as_bytes) {
             let name = |name: Option<&[u8]>| {
                 name.map_or("none".to_owned(), |name| format!("`{}`", name.escape_ascii()))
             };
-            let asked = name(self.subprotocol.map(str::as_bytes));
+            let requested = name(self.subprotocol.map(str::as_bytes));
             let chosen = name(chosen);
-            return Err(format!("it chose the subprotocol {chosen}, and {asked} was asked for"));
+            return Err(format!("the server selected subprotocol {chosen} instead of {requested}"));
         }
         Ok(Some(length))
     }
@@ -84,9 +83,9 @@ impl Request {
 mod tests {
     use super::*;
 
-    fn request() -> Request {
+    fn request() -> UpgradeRequest {
         // The example of RFC 6455, section 1.3.
-        Request {
+        UpgradeRequest {
             accept: Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()),
             subprotocol: None,
             bytes: Vec::new(),
@@ -98,20 +97,20 @@ mod tests {
 
     #[test]
     fn leaves_bytes_after_the_head() {
-        assert_eq!(request().answered(&OPEN.as_bytes()[..40]), Ok(None));
-        assert_eq!(request().answered(format!("{OPEN}[0]").as_bytes()), Ok(Some(OPEN.len())));
+        assert_eq!(request().check_response(&OPEN.as_bytes()[..40]), Ok(None));
+        assert_eq!(request().check_response(format!("{OPEN}[0]").as_bytes()), Ok(Some(OPEN.len())));
     }
 
     #[test]
     fn reports_a_refusal_with_the_servers_text() {
-        for (response, said) in [
+        for (response, message) in [
             ("HTTP/1.1 400 Bad Request\r\n\r\nspeak wamp\n", "400 Bad Request: speak wamp"),
             ("HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found"),
-            ("HTTP/1.1 101 X\r\nSec-WebSocket-Accept: other\r\n\r\n", "its Sec-WebSocket-Accept"),
-            ("SSH-2.0-OpenSSH\r\n\r\n", "it answered something else than HTTP"),
+            ("HTTP/1.1 101 X\r\nSec-WebSocket-Accept: other\r\n\r\n", "Sec-WebSocket-Accept"),
+            ("SSH-2.0-OpenSSH\r\n\r\n", "the response is not HTTP"),
         ] {
-            let error = request().answered(response.as_bytes()).unwrap_err();
-            assert!(error.starts_with(said), "{error}");
+            let error = request().check_response(response.as_bytes()).unwrap_err();
+            assert!(error.starts_with(message), "{error}");
         }
     }
 
@@ -119,23 +118,25 @@ mod tests {
     fn the_server_must_select_the_requested_subprotocol() {
         let answer = |subprotocol, chosen: &str| {
             let response = OPEN.replace("\r\n\r\n", &format!("\r\n{chosen}\r\n"));
-            Request { subprotocol, ..request() }.answered(response.as_bytes()).map(|_| ())
+            UpgradeRequest { subprotocol, ..request() }
+                .check_response(response.as_bytes())
+                .map(|_| ())
         };
         let json = "Sec-WebSocket-Protocol: wamp.2.json\r\n";
         assert_eq!(answer(Some("wamp.2.json"), json), Ok(()));
-        for (asked, chosen, said) in [
-            (Some("wamp"), json, "`wamp.2.json`, and `wamp` was"),
-            (Some("wamp"), "", "none, and `wamp` was"),
-            (None, json, "`wamp.2.json`, and none was"),
+        for (requested, chosen, message) in [
+            (Some("wamp"), json, "`wamp.2.json` instead of `wamp`"),
+            (Some("wamp"), "", "none instead of `wamp`"),
+            (None, json, "`wamp.2.json` instead of none"),
         ] {
-            let error = answer(asked, chosen).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            let error = answer(requested, chosen).unwrap_err();
+            assert!(error.contains(message), "{error}");
         }
     }
 
     #[test]
     fn a_request_names_path_host_and_subprotocol() {
-        let request = Request::new("h:1", "/p", Dialect::Wamp1);
+        let request = UpgradeRequest::new("h:1", "/p", Dialect::Wamp1);
         let text = String::from_utf8(request.bytes).unwrap();
         assert!(text.starts_with("GET /p HTTP/1.1\r\nHost: h:1\r\n"), "{text}");
         assert!(text.ends_with("Sec-WebSocket-Protocol: wamp\r\n\r\n"), "{text}");

@@ -1,27 +1,26 @@
-//! A load generator for WAMP brokers: what `jackfield bench` does.
+//! Load generator for WAMP brokers, run by `jackfield bench`.
 //!
-//! It shares no code with the server that it measures, and speaks to it over sockets alone; so it
-//! measures other brokers as well. It is made to be cheap, because it usually runs beside the
-//! server: frames are read by hand out of one buffer a thread, and of an event only its head is
-//! looked at.
+//! It shares no code with the server that it measures and talks to it over sockets alone, so that
+//! it measures other brokers as well. It is cheap, because it usually runs beside the server:
+//! frames are parsed by hand in one buffer per thread, and only the head of an event is read.
 //!
 //! In reading order:
-//! - [`plan`]: what is to be measured;
-//! - `stamp`: what travels in each published text;
-//! - `clock`: time, and when what is due is due;
-//! - `frame`, `handshake`: WebSocket from a client's side;
-//! - `protocol`: WAMP v1 and v2, and NATS, from a client's side;
-//! - `workers`: the threads, with what each has counted (`tally`);
-//! - `socket`, `session`: one connection, and what it begins with;
-//! - `work`: the kinds of work;
-//! - `lead`: the one who leads a run, and what processes cost (`process`);
-//! - [`report`]: what came of it, drawn by `chart`;
-//! - [`failure`]: why nothing did.
+//! - [`plan`]: the parsed command line;
+//! - `timestamp`: header of each published text;
+//! - `clock`: time of a run, and schedules at a fixed rate;
+//! - `frame`, `handshake`: client side of WebSocket;
+//! - `protocol`: client side of WAMP v1, WAMP v2 and NATS;
+//! - `workers`: worker threads and their counters (`tally`);
+//! - `socket`, `session`: one connection, and the opening of its session;
+//! - `work`: the workloads;
+//! - `coordinator`: phases of a run, and CPU and memory of processes (`process`);
+//! - [`report`]: the result, drawn by `chart`;
+//! - [`error`]: errors of a run.
 
 mod chart;
 mod clock;
 mod coordinator;
-pub mod failure;
+pub mod error;
 mod frame;
 mod handshake;
 pub mod plan;
@@ -38,31 +37,28 @@ mod workers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use coordinator::Lead;
-use failure::Failure;
+use coordinator::Coordinator;
+use error::BenchError;
 use plan::Plan;
 use report::Report;
-use workers::Crew;
+use workers::Workers;
 
-/// Measures. `progress` is told a line about once a second. Ctrl-C ends it early, with what was
-/// measured until then.
-///
-/// # Errors
-/// Why nothing was measured.
-pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+/// Runs a plan. `progress` gets a line about once a second. Ctrl-C ends the run early, with the
+/// figures until then.
+pub fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, BenchError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::System("start the runtime", error))?;
-    runtime.block_on(lead(plan, progress))
+        .map_err(|error| BenchError::System("start the runtime", error))?;
+    runtime.block_on(coordinate(plan, progress))
 }
 
-async fn lead(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
+async fn coordinate(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, BenchError> {
     if let Some(pid) = plan.pids.iter().find(|pid| process::usage(&[**pid]).is_none()) {
-        return Err(Failure::NoProcess(*pid));
+        return Err(BenchError::NoProcess(*pid));
     }
     let authority = &plan.target.authority;
-    let unresolved = |error| Failure::Unresolved { authority: authority.clone(), error };
+    let unresolved = |error| BenchError::Unresolved { authority: authority.clone(), error };
     let mut addresses = tokio::net::lookup_host(authority).await.map_err(unresolved)?;
     let nothing = || unresolved(std::io::Error::other("it has no address"));
     let address = addresses.next().ok_or_else(nothing)?;
@@ -73,6 +69,6 @@ async fn lead(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, Fai
             flag.store(true, Relaxed);
         }
     });
-    let workers = Crew::start(plan, address)?;
-    work::run(&mut Lead::new(workers, progress, interrupted)).await
+    let workers = Workers::start(plan, address)?;
+    work::run(&mut Coordinator::new(workers, progress, interrupted)).await
 }

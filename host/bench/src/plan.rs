@@ -1,7 +1,7 @@
-//! What is to be measured, and how: the parsed form of the command line. Nothing here connects.
+//! Plan of a run: the parsed form of the command line. Nothing here connects.
 //!
 //! - [`target`]: the server's URL;
-//! - [`check`]: what makes no sense.
+//! - [`check`]: validation of options.
 
 mod check;
 mod target;
@@ -11,77 +11,77 @@ use std::time::Duration;
 
 pub use target::Target;
 
-/// Everything a run is told.
+/// A run's settings.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Whom to connect to.
+    /// The server.
     pub target: Target,
-    /// What is spoken there.
+    /// The protocol.
     pub dialect: Dialect,
-    /// The realm that sessions of WAMP v2 join.
+    /// The realm of WAMP v2 sessions.
     pub realm: String,
-    /// Topic `i` is this, followed by `i`.
+    /// Prefix of topic names; topic `i` has `i` appended.
     pub topic: String,
-    /// The length of a text that is sent, in bytes.
+    /// The length of a sent text, in bytes.
     pub payload: usize,
-    /// How much may be in flight: events a publisher, calls a caller, connections being opened.
+    /// Messages in flight: events per publisher, calls per caller, or connections being opened.
     pub window: usize,
-    /// A fixed rate a second instead of the window, all connections together.
+    /// A fixed rate per second of all connections together, instead of the window.
     pub rate: Option<f64>,
-    /// How long is measured.
+    /// The measured time.
     pub seconds: Duration,
-    /// How long everything runs before it is measured.
+    /// The time before measuring.
     pub warm_up: Duration,
-    /// Local addresses to connect from, in turn; the system chooses where there is none.
+    /// Local addresses to connect from, in turn; the system's choice if empty.
     pub sources: Vec<IpAddr>,
-    /// Threads that the connections are divided among.
+    /// Number of worker threads.
     pub threads: usize,
-    /// Processes of the server, on this machine, whose CPU time and memory are told.
+    /// Processes of the server on this machine, to report their CPU time and memory.
     pub pids: Vec<u32>,
-    /// What is done.
+    /// The workload.
     pub work: Work,
 }
 
-/// What is done to the server.
+/// A workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Open connections and keep them.
     Connect {
-        /// How many.
+        /// Number of connections.
         connections: usize,
-        /// Without a subscription each.
+        /// Whether they have no subscription.
         bare: bool,
     },
-    /// Publish, acknowledged, to topics that nobody subscribes to.
+    /// Publish with acknowledgement to topics without subscribers.
     Publish {
-        /// Connections that publish.
+        /// Publishing connections.
         publishers: usize,
         /// Topics that they take in turn.
         topics: usize,
     },
     /// Call a procedure.
     Call {
-        /// Connections that call.
+        /// Calling connections.
         callers: usize,
         /// The procedure's exact name.
         procedure: String,
     },
     /// Subscribe and unsubscribe in turn.
     Subscribe {
-        /// Sessions that do.
+        /// Number of sessions.
         connections: usize,
         /// Topics that they take in turn.
         topics: usize,
     },
     /// Publish to topics with subscribers.
     FanOut {
-        /// Topics.
+        /// Number of topics.
         topics: usize,
-        /// Subscribers of each.
+        /// Subscribers per topic.
         subscribers: usize,
-        /// Connections that publish, each to its share of the topics.
+        /// Publishing connections, each with its share of the topics.
         publishers: usize,
-        /// Topics that one subscriber's connection is subscribed to.
+        /// Topics per subscriber connection.
         subscriptions_per_connection: usize,
     },
 }
@@ -98,7 +98,7 @@ impl Work {
         }
     }
 
-    /// Connections that are open while it is measured.
+    /// Connections open during the measured time.
     pub const fn connections(&self) -> usize {
         match *self {
             Self::Connect { connections, .. } | Self::Subscribe { connections, .. } => connections,
@@ -115,7 +115,7 @@ impl Work {
         }
     }
 
-    /// Topics that are named; a procedure is one.
+    /// Number of topics; a procedure counts as one.
     pub(crate) const fn topics(&self) -> usize {
         match *self {
             Self::Call { .. } => 1,
@@ -127,20 +127,20 @@ impl Work {
     }
 }
 
-/// What a connection speaks.
+/// Protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// WAMP version 2.
     Wamp2(Serializer),
     /// WAMP version 1.
     Wamp1,
-    /// The protocol of NATS, over WebSocket.
+    /// NATS over WebSocket.
     Nats,
-    /// None: whatever a publisher sends to `/pub`, everybody at `/sub` receives.
+    /// Bare broadcast: messages sent to `/pub` arrive at every connection to `/sub`.
     Raw,
 }
 
-/// How messages of WAMP v2 look.
+/// Serializer of WAMP v2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in the specification")]
 pub enum Serializer {
@@ -150,7 +150,7 @@ pub enum Serializer {
 }
 
 impl Dialect {
-    /// As on the command line.
+    /// The name on the command line.
     pub const fn protocol(self) -> &'static str {
         match self {
             Self::Wamp2(_) => "wamp2",
@@ -160,7 +160,7 @@ impl Dialect {
         }
     }
 
-    /// As on the command line; none where there is no choice.
+    /// The serializer's name on the command line; none where there is no choice.
     pub const fn serializer(self) -> Option<&'static str> {
         match self {
             Self::Wamp2(Serializer::Json) => Some("json"),

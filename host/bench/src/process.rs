@@ -1,23 +1,23 @@
-//! What processes and threads cost, as Linux tells it in `/proc`. Elsewhere nothing is told, and the
-//! figures that need it are left out.
+//! CPU time and memory of processes and threads, from Linux' `/proc`. On other systems the figures
+//! are left out.
 
 use std::fs;
 use std::path::Path;
 
-/// Ticks a second of `/proc/PID/stat`. It is the kernel's `USER_HZ`, 100 on every architecture
-/// that servers run on.
-const TICKS: f64 = 100.0;
+/// Clock ticks per second in `/proc/PID/stat`: the kernel's `USER_HZ`, 100 on every server
+/// architecture.
+const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What processes have used.
+/// Resources of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Usage {
     /// CPU time, in seconds.
     pub(crate) cpu: f64,
-    /// Memory that is held, in bytes.
+    /// Memory in bytes.
     pub(crate) memory: u64,
 }
 
-/// What processes have used, all together. None if one of them is not there.
+/// Resources of several processes together. None if one of them does not exist.
 pub(crate) fn usage(pids: &[u32]) -> Option<Usage> {
     if pids.is_empty() {
         return None;
@@ -31,7 +31,7 @@ pub(crate) fn usage(pids: &[u32]) -> Option<Usage> {
     Some(sum)
 }
 
-/// CPU time of threads of this process, in seconds each.
+/// CPU time of each thread of this process, in seconds.
 pub(crate) fn threads(ids: &[u32]) -> Vec<f64> {
     let folders = ids.iter().map(|id| format!("/proc/self/task/{id}"));
     folders.filter_map(|folder| cpu(Path::new(&folder))).collect()
@@ -42,40 +42,39 @@ pub(crate) fn thread_id() -> Option<u32> {
     fs::read_link("/proc/thread-self").ok()?.file_name()?.to_str()?.parse().ok()
 }
 
-/// Asks to be woken when it is time rather than up to 50 µs later, which saves a little energy
-/// and would be seen in every latency at a fixed rate. Where it cannot be asked for, the lag that is
-/// told shows it.
-pub(crate) fn wake_in_time() {
+/// Sets the timer slack to a minimum: with the default of 50 µs, each latency at a fixed rate would
+/// include it. Where that fails, the reported lag shows it.
+pub(crate) fn minimize_timer_slack() {
     if let Some(id) = thread_id() {
-        let _as_well_as_can_be = fs::write(format!("/proc/{id}/timerslack_ns"), "1");
+        let _best_effort = fs::write(format!("/proc/{id}/timerslack_ns"), "1");
     }
 }
 
-/// CPU time of the whole machine: used, and all that there was, in seconds.
+/// CPU time of the whole machine in seconds: used, and total.
 pub(crate) fn machine() -> Option<(f64, f64)> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields = stat.lines().next()?.split_whitespace().skip(1);
-    // The guests' times, behind the first eight, are part of the user's.
+    // Guest time, after the first eight fields, is part of user time.
     let ticks: Vec<f64> = fields.take(8).filter_map(|field| field.parse().ok()).collect();
     let all: f64 = ticks.iter().sum();
     let idle: f64 = ticks.iter().skip(3).take(2).sum();
-    Some(((all - idle) / TICKS, all / TICKS))
+    Some(((all - idle) / TICKS_PER_SECOND, all / TICKS_PER_SECOND))
 }
 
 fn cpu(folder: &Path) -> Option<f64> {
     ticks(&fs::read_to_string(folder.join("stat")).ok()?)
 }
 
-/// User and system time: fields 14 and 15, counted behind the name, which may contain anything.
+/// User and system time: fields 14 and 15, counted after the name, which may contain anything.
 fn ticks(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let user: f64 = fields.next()?.parse().ok()?;
     let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS)
+    Some((user + system) / TICKS_PER_SECOND)
 }
 
-/// What the process alone holds: without files that are mapped, which may be its own executable.
+/// Private memory, without mapped files such as the executable.
 fn memory(status: &str) -> Option<u64> {
     let field = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,12 +1,11 @@
-//! What is said on a connection, in each of the dialects: requests out, [`Said`] in. No I/O.
+//! Client side of each protocol (sans-I/O): requests out, [`ServerMessage`]s in.
 //!
 //! - [`scan`]: reading values without building them, in [`json`], [`message_pack`] and [`cbor`];
-//! - [`writer`]: writing them;
+//! - [`writer`]: writing values;
 //! - [`wamp2`], [`wamp1`], [`nats`]: the messages;
-//! - [`Talk`]: one connection's side of it, with the frames around.
+//! - [`ClientProtocol`]: protocol state of one connection, with its frames.
 //!
-//! A client's side and no more of it than is measured: it shares no code with the server that it
-//! measures.
+//! It covers only what is measured, and shares no code with the server.
 
 pub(crate) mod cbor;
 pub(crate) mod json;
@@ -20,75 +19,76 @@ pub(crate) mod writer;
 use crate::frame::{self, Opcode};
 use crate::plan::{Dialect, Plan};
 
-/// What the server said.
+/// A message from the server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Said<'a> {
-    /// An event with this text.
+pub(crate) enum ServerMessage<'a> {
+    /// An event with a text.
     Event(&'a [u8]),
     /// The session is open.
     Welcome,
-    /// A request was granted. Where the dialect has no request ids, requests are answered in order.
+    /// A request succeeded. Requests without ids are answered in order.
     Done {
         request: Option<u64>,
         /// The subscription's id, if it was a subscription.
         id: Option<u64>,
     },
-    /// A request was not granted.
-    Refused(Refusal),
-    /// The server ends the session, or does not open it.
+    /// A request failed.
+    Refused(RequestError),
+    /// The server closes the session, or does not open it.
     Ended(String),
-    /// Nothing that matters here.
+    /// A message that is ignored.
     Nothing,
 }
 
-/// The server's own words about a request that it does not grant.
+/// The server's error answer to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RequestError {
     pub(crate) request: Option<u64>,
-    /// Where the server tells it.
+    /// The topic, where the server names it.
     pub(crate) topic: Option<String>,
     /// The error's URI and message.
-    pub(crate) words: String,
+    pub(crate) text: String,
 }
 
-/// Longer than any message that is measured: the longest text, and what is around it.
-const MAX_MESSAGE: usize = Plan::MAX_PAYLOAD + 64 * 1024;
+/// Longest message: the longest text and its envelope.
+const MAX_MESSAGE_BYTES: usize = Plan::MAX_PAYLOAD_BYTES + 64 * 1024;
 
-/// Keeps a further part of a message until its end has arrived.
-fn hold(held: &mut Vec<u8>, part: &[u8]) -> Result<(), Garbled> {
-    if held.len().saturating_add(part.len()) > MAX_MESSAGE {
-        return Err(Garbled("a message of more than 64 MiB".to_owned()));
+/// Appends a part of an incomplete message.
+fn hold(held: &mut Vec<u8>, part: &[u8]) -> Result<(), ProtocolError> {
+    if held.len().saturating_add(part.len()) > MAX_MESSAGE_BYTES {
+        return Err(ProtocolError("a message of more than 64 MiB".to_owned()));
     }
     held.extend_from_slice(part);
     Ok(())
 }
 
-/// What one end of a connection says and hears.
+/// Client protocol state of one connection.
 #[derive(Debug)]
-pub(crate) struct Talk {
+pub(crate) struct ClientProtocol {
     dialect: Dialect,
     /// Whether NATS answers each request.
     acknowledged: bool,
-    /// The beginning of a frame whose end has not arrived.
+    /// The beginning of an incomplete frame.
     partial: Vec<u8>,
-    /// The beginning of a message in several frames; of NATS' stream, what is not complete.
+    /// The beginning of an incomplete message; the unread rest of NATS' stream.
     message: Vec<u8>,
-    /// What is being written, before it is masked.
+    /// The message being written, before it is masked.
     draft: Vec<u8>,
 }
 
-impl Talk {
+impl ClientProtocol {
     pub(crate) const fn new(dialect: Dialect, acknowledged: bool) -> Self {
         Self { dialect, acknowledged, partial: Vec::new(), message: Vec::new(), draft: Vec::new() }
     }
 
-    /// Opens a session; [`Said::Welcome`] is the answer. False if nothing has to be said for it.
+    /// Opens a session, answered by [`ServerMessage::Welcome`]. Returns false if the protocol has
+    /// no sessions.
     pub(crate) fn hello(&mut self, out: &mut Vec<u8>, realm: &str) -> bool {
         self.draft.clear();
         match self.dialect {
             Dialect::Wamp2(serializer) => wamp2::hello(serializer, &mut self.draft, realm),
             Dialect::Nats => nats::hello(&mut self.draft, self.acknowledged),
-            // WELCOME comes by itself.
+            // WELCOME arrives without a request.
             Dialect::Wamp1 => return true,
             Dialect::Raw => return false,
         }
@@ -96,7 +96,7 @@ impl Talk {
         true
     }
 
-    /// Asks for a subscription; [`Said::Done`] or [`Said::Refused`] is the answer.
+    /// Subscribes to a topic, answered by [`ServerMessage::Done`] or [`ServerMessage::Refused`].
     pub(crate) fn subscribe(&mut self, out: &mut Vec<u8>, request: u64, topic: &str) {
         self.draft.clear();
         match self.dialect {
@@ -108,16 +108,16 @@ impl Talk {
             Dialect::Raw => return,
         }
         self.send(out);
-        self.mark(out, request);
+        self.ping_for_answer(out, request);
     }
 
-    /// Ends a subscription, which was asked for with `asked` and got the id `subscription`.
+    /// Ends a subscription. `subscribe_request` is the id of its SUBSCRIBE, `subscription` its id.
     pub(crate) fn unsubscribe(
         &mut self,
         out: &mut Vec<u8>,
         request: u64,
         topic: &str,
-        asked: u64,
+        subscribe_request: u64,
         subscription: u64,
     ) {
         self.draft.clear();
@@ -126,15 +126,15 @@ impl Talk {
                 wamp2::unsubscribe(serializer, &mut self.draft, request, subscription);
             }
             Dialect::Wamp1 => wamp1::unsubscribe(&mut self.draft, topic),
-            Dialect::Nats => nats::unsubscribe(&mut self.draft, asked),
+            Dialect::Nats => nats::unsubscribe(&mut self.draft, subscribe_request),
             Dialect::Raw => return,
         }
         self.send(out);
-        self.mark(out, request);
+        self.ping_for_answer(out, request);
     }
 
-    /// Publishes a text; if it is to be acknowledged, [`Said::Done`] or [`Said::Refused`] is the
-    /// answer.
+    /// Publishes a text; with acknowledgement answered by [`ServerMessage::Done`] or
+    /// [`ServerMessage::Refused`].
     pub(crate) fn publish(
         &mut self,
         out: &mut Vec<u8>,
@@ -154,12 +154,12 @@ impl Talk {
         }
         self.send(out);
         if acknowledged {
-            self.mark(out, request);
+            self.ping_for_answer(out, request);
         }
     }
 
-    /// Calls a procedure with a text as its only argument; [`Said::Done`] or [`Said::Refused`] is the
-    /// answer. Only WAMP has procedures.
+    /// Calls a procedure with a text as its only argument, answered by [`ServerMessage::Done`] or
+    /// [`ServerMessage::Refused`]. Only WAMP has procedures.
     pub(crate) fn call(&mut self, out: &mut Vec<u8>, request: u64, procedure: &str, text: &[u8]) {
         self.draft.clear();
         match self.dialect {
@@ -172,9 +172,9 @@ impl Talk {
         self.send(out);
     }
 
-    /// Where the dialect answers nothing, the answer to a ping behind the request is taken for it:
-    /// a connection's messages are handled in order.
-    fn mark(&self, out: &mut Vec<u8>, request: u64) {
+    /// WAMP v1 answers no requests: the PONG to a PING sent after the request stands for the
+    /// answer, as a connection's messages are handled in order.
+    fn ping_for_answer(&self, out: &mut Vec<u8>, request: u64) {
         if self.dialect == Dialect::Wamp1 {
             frame::write(out, Opcode::Ping, &request.to_be_bytes());
         }
@@ -185,88 +185,88 @@ impl Talk {
         frame::write(out, opcode, &self.draft);
     }
 
-    /// Takes what has arrived, and tells all that was said. What has to be answered for the
-    /// connection's sake is appended to `replies`.
+    /// Decodes received bytes and calls `handle` for each message. Answers that the protocol
+    /// demands (PONG) are appended to `replies`.
     ///
     /// # Errors
-    /// What the listener fails with, and what cannot be understood.
-    pub(crate) fn hear<E: From<Garbled>>(
+    /// Errors of `handle`, and protocol errors.
+    pub(crate) fn receive<E: From<ProtocolError>>(
         &mut self,
         bytes: &[u8],
         replies: &mut Vec<u8>,
-        mut listen: impl FnMut(Said<'_>) -> Result<(), E>,
+        mut handle: impl FnMut(ServerMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.partial.is_empty() {
-            let used = self.frames(bytes, replies, &mut listen)?;
+            let used = self.frames(bytes, replies, &mut handle)?;
             self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
             return Ok(());
         }
         let mut whole = std::mem::take(&mut self.partial);
         whole.extend_from_slice(bytes);
-        let used = self.frames(&whole, replies, &mut listen)?;
+        let used = self.frames(&whole, replies, &mut handle)?;
         whole.drain(..used);
         self.partial = whole;
         Ok(())
     }
 
-    /// The length of the complete frames.
-    fn frames<E: From<Garbled>>(
+    /// Decodes complete frames. Returns their length.
+    fn frames<E: From<ProtocolError>>(
         &mut self,
         bytes: &[u8],
         replies: &mut Vec<u8>,
-        listen: &mut impl FnMut(Said<'_>) -> Result<(), E>,
+        handle: &mut impl FnMut(ServerMessage<'_>) -> Result<(), E>,
     ) -> Result<usize, E> {
         let mut used = 0;
         while let Some((frame, length)) =
-            frame::read(bytes.get(used..).unwrap_or_default()).map_err(Garbled::frame)?
+            frame::read(bytes.get(used..).unwrap_or_default()).map_err(ProtocolError::frame)?
         {
             used += length;
             match frame.opcode {
                 Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                    self.data(frame.last, frame.payload, replies, listen)?;
+                    self.data(frame.last, frame.payload, replies, handle)?;
                 }
                 Opcode::Ping => frame::write(replies, Opcode::Pong, frame.payload),
-                // Others than of WAMP v1 were never asked for.
+                // Only WAMP v1 sends PINGs.
                 Opcode::Pong if self.dialect == Dialect::Wamp1 => {
                     let request = frame.payload.try_into().ok().map(u64::from_be_bytes);
                     if request.is_some() {
-                        listen(Said::Done { request, id: None })?;
+                        handle(ServerMessage::Done { request, id: None })?;
                     }
                 }
                 Opcode::Pong => {}
-                Opcode::Close => listen(Said::Ended(frame::close_reason(frame.payload)))?,
+                Opcode::Close => handle(ServerMessage::Ended(frame::close_reason(frame.payload)))?,
             }
         }
         Ok(used)
     }
 
-    fn data<E: From<Garbled>>(
+    fn data<E: From<ProtocolError>>(
         &mut self,
         last: bool,
         payload: &[u8],
         replies: &mut Vec<u8>,
-        listen: &mut impl FnMut(Said<'_>) -> Result<(), E>,
+        handle: &mut impl FnMut(ServerMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.dialect == Dialect::Nats {
-            return self.stream(payload, replies, listen);
+            return self.stream(payload, replies, handle);
         }
         if last && self.message.is_empty() {
-            return listen(said(self.dialect, payload)?);
+            return handle(decode(self.dialect, payload)?);
         }
         hold(&mut self.message, payload)?;
         if last {
             let message = std::mem::take(&mut self.message);
-            listen(said(self.dialect, &message)?)?;
+            handle(decode(self.dialect, &message)?)?;
         }
         Ok(())
     }
 
-    /// NATS is a stream: frames and messages have nothing to do with each other.
-    fn stream<E: From<Garbled>>(
+    /// NATS is a byte stream: a message may span frames, and a frame may hold several.
+    fn stream<E: From<ProtocolError>>(
         &mut self,
         payload: &[u8],
         replies: &mut Vec<u8>,
-        listen: &mut impl FnMut(Said<'_>) -> Result<(), E>,
+        handle: &mut impl FnMut(ServerMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut held = std::mem::take(&mut self.message);
         let bytes = if held.is_empty() {
@@ -279,7 +279,7 @@ impl Talk {
         while let Some((line, length)) = nats::read(bytes.get(used..).unwrap_or_default())? {
             used += length;
             match line {
-                nats::Line::Said(said) => listen(said)?,
+                nats::Line::ServerMessage(message) => handle(message)?,
                 nats::Line::Ping => frame::write(replies, Opcode::Binary, b"PONG\r\n"),
             }
         }
@@ -288,32 +288,32 @@ impl Talk {
     }
 }
 
-fn said(dialect: Dialect, message: &[u8]) -> Result<Said<'_>, Garbled> {
+fn decode(dialect: Dialect, message: &[u8]) -> Result<ServerMessage<'_>, ProtocolError> {
     match dialect {
         Dialect::Wamp2(serializer) => wamp2::read(serializer, message),
         Dialect::Wamp1 => wamp1::read(message),
-        Dialect::Nats | Dialect::Raw => Ok(Said::Event(message)),
+        Dialect::Nats | Dialect::Raw => Ok(ServerMessage::Event(message)),
     }
-    .map_err(|what| Garbled::message(what, message))
+    .map_err(|what| ProtocolError::message(what, message))
 }
 
-/// Something that the server sent and that is not understood.
+/// A protocol error of the server.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the server sent {0}")]
-pub(crate) struct Garbled(String);
+pub(crate) struct ProtocolError(String);
 
-/// A message that is not what it should be: which.
-pub(crate) type Unreadable = &'static str;
+/// The name of a message that cannot be decoded.
+pub(crate) type MessageName = &'static str;
 
-impl Garbled {
+impl ProtocolError {
     fn frame(what: &'static str) -> Self {
         Self(what.to_owned())
     }
 
-    /// With the beginning of the message, for whoever has to find out.
-    pub(crate) fn message(what: Unreadable, message: &[u8]) -> Self {
+    /// A message that cannot be decoded, with its beginning.
+    pub(crate) fn message(what: MessageName, message: &[u8]) -> Self {
         let beginning = message.get(..message.len().min(80)).unwrap_or_default();
-        Self(format!("{what} that is not understood: {}", beginning.escape_ascii()))
+        Self(format!("{what} that cannot be decoded: {}", beginning.escape_ascii()))
     }
 }
 

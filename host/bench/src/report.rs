@@ -1,4 +1,4 @@
-//! What came of a run: figures under stable names, and the same for people.
+//! Result of a run: figures under stable names (JSON), and as text.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use hdrhistogram::Histogram;
 use serde_json::{Map, Number, Value, json};
 
 use crate::chart;
-use crate::coordinator::{Cost, Lead, Waited, float};
+use crate::coordinator::{Coordinator, Cost, WaitOutcome, float};
 use crate::plan::{Plan, Work};
 
-/// A thread that computes for so much of its time has nothing to spare.
-const BUSY: f64 = 0.95;
+/// CPU share from which a thread or machine counts as saturated.
+const BUSY_SHARE: f64 = 0.95;
 
-/// Who sends so much later than it is due, in nanoseconds, does not keep the rate: 50 ms, which is
-/// more than a moment without CPU time.
-const LATE: u64 = 50_000_000;
+/// Lag above which the rate counts as not kept, in nanoseconds: 50 ms is more than a short lack of
+/// CPU time.
+const MAX_LAG_NS: u64 = 50_000_000;
 
 /// The result of a run.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Report {
     notes: Vec<String>,
 }
 
-/// A number under its name in JSON, and as people read it.
+/// A number with its name in JSON, and its row in the table.
 #[derive(Debug)]
 struct Figure {
     name: &'static str,
@@ -35,7 +35,7 @@ struct Figure {
     row: Option<(&'static str, String)>,
 }
 
-/// How long something took, in nanoseconds.
+/// A latency distribution, in nanoseconds.
 #[derive(Debug)]
 struct Latency {
     name: &'static str,
@@ -81,7 +81,7 @@ impl Report {
     ) {
         if seconds > 0.0 {
             let rate = float(count) / seconds;
-            self.figure(name, label, rounded(rate), format!("{} a second", chart::short(rate)));
+            self.figure(name, label, rounded(rate), format!("{} a second", chart::rate(rate)));
         }
     }
 
@@ -105,14 +105,14 @@ impl Report {
         }
     }
 
-    pub(crate) fn memory(&mut self, lead: &Lead<'_>, connections: u64) {
+    pub(crate) fn memory(&mut self, coordinator: &Coordinator<'_>, connections: u64) {
         self.count("connections", "connections", connections);
-        if let Some(bytes) = lead.bytes_per_connection(connections) {
+        if let Some(bytes) = coordinator.bytes_per_connection(connections) {
             let row = format!("{bytes:.0} bytes");
             let name = "server_bytes_per_connection";
             self.figure(name, "server memory a connection", rounded(bytes), row);
         }
-        if let Some(held) = lead.memory() {
+        if let Some(held) = coordinator.memory() {
             let row = format!("{:.1} MiB", float(held) / 1_048_576.0);
             self.figure("server_rss_bytes", "server memory", held.into(), row);
         }
@@ -129,17 +129,15 @@ impl Report {
         }
     }
 
-    /// At a fixed rate, how late this process was itself; and how long after the end of the course
-    /// the last was sent.
+    /// At a fixed rate: the generator's own lag, and how long after the end of the period the last
+    /// message was sent.
     pub(crate) fn lag(&mut self, histogram: &Histogram<u64>, unsent: u64, after_end: u64) {
         if unsent > 0 {
             self.count("unsent", "due and not sent", unsent);
         }
-        let late = !histogram.is_empty() && histogram.value_at_quantile(0.99) > LATE;
-        if unsent > 0 || late || (!histogram.is_empty() && after_end > LATE) {
-            self.note(
-                "the rate was not kept: what was due could not be sent as quickly".to_owned(),
-            );
+        let late = !histogram.is_empty() && histogram.value_at_quantile(0.99) > MAX_LAG_NS;
+        if unsent > 0 || late || (!histogram.is_empty() && after_end > MAX_LAG_NS) {
+            self.note("the rate was not kept: messages were sent later than due".to_owned());
         }
         if histogram.is_empty() {
             return;
@@ -149,17 +147,17 @@ impl Report {
             self.figures.push(Figure { name, value, row: None });
         }
         let (p50, p99) = (histogram.value_at_quantile(0.5), histogram.value_at_quantile(0.99));
-        let row = format!("p50 {}, p99 {}", chart::span(p50), chart::span(p99));
+        let row = format!("p50 {}, p99 {}", chart::duration(p50), chart::duration(p99));
         if let Some(last) = self.figures.last_mut() {
             last.row = Some(("sent after it was due", row));
         }
     }
 
-    /// What limited the run, as far as it is seen from here.
+    /// Figures that show whether the generator limited the run.
     pub(crate) fn generator(&mut self, cost: &Cost) {
         // CPU time is counted in hundredths of a second.
         let long_enough = cost.seconds >= 0.2;
-        let bound = long_enough && cost.busiest.is_some_and(|share| share >= BUSY);
+        let bound = long_enough && cost.busiest.is_some_and(|share| share >= BUSY_SHARE);
         if let Some(share) = cost.busiest {
             let row = format!("{:.0} %", share * 100.0);
             let label = "busiest thread of the generator";
@@ -172,35 +170,37 @@ impl Report {
         self.settings.insert("generator_bound".to_owned(), bound.into());
         if bound {
             self.note(
-                "a thread of this generator computed all the time, so that it may be what limits \
-                 these figures rather than the server: take more --threads, or a lower --rate"
+                "a thread of the generator was saturated, so that the generator rather than the server \
+                 may limit these figures: give more --threads, or a lower --rate"
                     .to_owned(),
             );
         }
-        if long_enough && cost.machine.is_some_and(|share| share >= BUSY) {
+        if long_enough && cost.machine.is_some_and(|share| share >= BUSY_SHARE) {
             self.note(
-                "this machine had no CPU time to spare: the generator and what else runs here \
-                 took it from the server, if that is here as well"
+                "this machine's CPUs were saturated: the generator and other programs took time \
+                 from the server, if it runs here"
                     .to_owned(),
             );
         }
     }
 
-    pub(crate) fn waited(&mut self, waited: Waited) {
-        match waited {
-            Waited::Done => {}
-            Waited::TimedOut => self.note("not everything that was sent has arrived".to_owned()),
+    pub(crate) fn wait_outcome(&mut self, wait_outcome: WaitOutcome) {
+        match wait_outcome {
+            WaitOutcome::Done => {}
+            WaitOutcome::TimedOut => {
+                self.note("some messages were not answered or delivered".to_owned())
+            }
         }
     }
 
-    /// Connections that have ended too early.
-    pub(crate) fn ended(&mut self, lead: &Lead<'_>) {
-        if let Some((count, why)) = &lead.ended {
+    /// Lost connections, and interruption.
+    pub(crate) fn ended(&mut self, coordinator: &Coordinator<'_>) {
+        if let Some((count, why)) = &coordinator.disconnects {
             self.settings.insert("disconnected".to_owned(), (*count).into());
             let what = connections(*count);
-            self.note(format!("{what} ended while it was measured: {why}"));
+            self.note(format!("{what} lost during the measured time: {why}"));
         }
-        if lead.interrupted() {
+        if coordinator.interrupted() {
             self.note("ended early: these are the figures until then".to_owned());
         }
     }
@@ -209,7 +209,7 @@ impl Report {
         self.notes.push(note);
     }
 
-    /// One object with everything.
+    /// All figures as one JSON object.
     pub fn json(&self) -> Value {
         let mut object = self.settings.clone();
         for figure in &self.figures {
@@ -222,13 +222,13 @@ impl Report {
         object.into()
     }
 
-    /// For people: a table, and a picture of the latencies.
+    /// A table of figures, and histograms.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         let rows = self.figures.iter().filter_map(|figure| figure.row.as_ref());
         let width = rows.clone().map(|(label, _)| label.chars().count()).max().unwrap_or_default();
         for (label, value) in rows {
-            // Writing into a text cannot fail.
+            // Writing to a string cannot fail.
             let _infallible = writeln!(text, "  {label:width$}  {value}");
         }
         for latency in &self.latencies {
@@ -242,8 +242,7 @@ impl Report {
     }
 }
 
-/// So many of them were, as the subject of a sentence. If they were several, the reason that follows
-/// is the first's.
+/// "1 connection was" or "N connections were", the beginning of a note.
 pub(crate) fn connections(count: u64) -> String {
     match count {
         1 => "1 connection was".to_owned(),
@@ -251,7 +250,7 @@ pub(crate) fn connections(count: u64) -> String {
     }
 }
 
-/// What the run was told.
+/// The plan's settings.
 fn settings(plan: &Plan) -> Map<String, Value> {
     let mut map = Map::new();
     let mut set = |name: &str, value: Value| map.insert(name.to_owned(), value);
@@ -312,7 +311,7 @@ fn microseconds(histogram: &Histogram<u64>) -> Value {
     })
 }
 
-/// Three digits behind the point are more than any of it is exact to.
+/// A number with three decimals, more than the figures are exact to.
 fn rounded(value: f64) -> Number {
     Number::from_f64((value * 1e3).round() / 1e3).unwrap_or_else(|| 0.into())
 }

@@ -1,4 +1,4 @@
-//! One connection: bytes between a TCP socket and [`Talk`].
+//! One connection: moves bytes between a TCP socket and [`ClientProtocol`].
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,116 +8,125 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::failure::Failure;
-use crate::handshake::Request;
-use crate::protocol::{Said, Talk};
+use crate::error::BenchError;
+use crate::handshake::UpgradeRequest;
+use crate::protocol::{ClientProtocol, ServerMessage};
 use crate::tally::Tally;
-use crate::workers::{Lane, Shared};
+use crate::workers::{RunContext, Worker};
 
-/// A WebSocket, as its task holds it.
+/// A WebSocket, owned by its task.
 #[derive(Debug)]
 pub(crate) struct Socket {
     read: OwnedReadHalf,
-    pub(crate) writer: Arc<Writer>,
-    pub(crate) talk: Talk,
-    /// What arrived with the response to the handshake.
+    pub(crate) writer: Arc<SocketWriter>,
+    pub(crate) protocol: ClientProtocol,
+    /// Bytes that arrived with the handshake's response.
     early: Vec<u8>,
-    /// What has to be answered for the connection's sake.
+    /// Answers that the protocol demands.
     replies: Vec<u8>,
 }
 
-/// The side that is written to; at a fixed rate, by the thread that keeps the time.
+/// The write half; at a fixed rate, the pacer thread writes to it.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct SocketWriter {
     half: OwnedWriteHalf,
-    /// What the socket did not take yet.
+    /// Bytes that the socket has not taken yet.
     pending: Mutex<Vec<u8>>,
 }
 
-/// No server answers a handshake with more than that.
-const MAX_HEAD: usize = 64 * 1024;
+/// Longest head of a handshake's response.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Why servers end connections without a word.
-const FULL: &str = "is the server's limit of connections reached (`limits.connections`)?";
+/// The likely reason of a connection closed without a response.
+const LIMIT_HINT: &str = "is the server's limit of connections reached (`limits.connections`)?";
 
-/// An answer's listener gets the tally, the time at which the answer was read, and the answer.
-pub(crate) trait Listen: FnMut(&mut Tally, u64, Said<'_>) -> Result<(), Failure> {}
+/// A message handler gets the tally, the receive time and the message.
+pub(crate) trait MessageHandler:
+    FnMut(&mut Tally, u64, ServerMessage<'_>) -> Result<(), BenchError>
+{
+}
 
-impl<F: FnMut(&mut Tally, u64, Said<'_>) -> Result<(), Failure>> Listen for F {}
+impl<F: FnMut(&mut Tally, u64, ServerMessage<'_>) -> Result<(), BenchError>> MessageHandler for F {}
 
 impl Socket {
     /// Connects and opens a WebSocket.
-    pub(crate) async fn open(shared: &Shared, path: &str, talk: Talk) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        shared: &RunContext,
+        path: &str,
+        protocol: ClientProtocol,
+    ) -> Result<Self, BenchError> {
         let mut stream = connect(shared).await?;
         let plan = &shared.plan;
-        let request = Request::new(&plan.target.authority, path, plan.dialect);
-        let refused =
-            |said| Failure::Handshake { url: format!("{}{path}", plan.target.authority), said };
-        let failed = |error: std::io::Error| refused(format!("{error}; {FULL}"));
+        let request = UpgradeRequest::new(&plan.target.authority, path, plan.dialect);
+        let refused = |message| BenchError::Handshake {
+            url: format!("{}{path}", plan.target.authority),
+            message,
+        };
+        let failed = |error: std::io::Error| refused(format!("{error}; {LIMIT_HINT}"));
         stream.write_all(&request.bytes).await.map_err(failed)?;
         let mut head = Vec::with_capacity(512);
         let length = loop {
             if stream.read_buf(&mut head).await.map_err(failed)? == 0 {
-                return Err(refused(format!("it closed the connection; {FULL}")));
+                return Err(refused(format!("it closed the connection; {LIMIT_HINT}")));
             }
-            if let Some(length) = request.answered(&head).map_err(refused)? {
+            if let Some(length) = request.check_response(&head).map_err(refused)? {
                 break length;
             }
-            if head.len() > MAX_HEAD {
+            if head.len() > MAX_HEAD_BYTES {
                 return Err(refused("the head of its response exceeds 64 KiB".to_owned()));
             }
         };
         let early = head.split_off(length);
         let (read, half) = stream.into_split();
-        let writer = Arc::new(Writer { half, pending: Mutex::default() });
-        Ok(Self { read, writer, talk, early, replies: Vec::new() })
+        let writer = Arc::new(SocketWriter { half, pending: Mutex::default() });
+        Ok(Self { read, writer, protocol, early, replies: Vec::new() })
     }
 
-    /// Says something. What the socket does not take at once is left to [`Self::turn`].
+    /// Sends a message. Bytes that the socket does not take now are written by [`Self::drive`].
     pub(crate) fn send(
         &mut self,
-        say: impl FnOnce(&mut Talk, &mut Vec<u8>),
-    ) -> Result<(), Failure> {
+        say: impl FnOnce(&mut ClientProtocol, &mut Vec<u8>),
+    ) -> Result<(), BenchError> {
         let mut pending = self.writer.pending();
-        say(&mut self.talk, &mut pending);
+        say(&mut self.protocol, &mut pending);
         self.writer.flush(&mut pending)
     }
 
-    /// Bytes that the socket did not take yet.
+    /// Number of bytes that the socket has not taken yet.
     pub(crate) fn pending(&self) -> usize {
         self.writer.pending().len()
     }
 
-    /// Waits until something has arrived, or all that was pending has left, and listens to it.
-    pub(crate) async fn turn(
+    /// Waits for received bytes and handles their messages, or until all pending bytes are written.
+    pub(crate) async fn drive(
         &mut self,
-        lane: &Lane,
-        shared: &Shared,
-        listen: &mut impl Listen,
-    ) -> Result<(), Failure> {
-        std::future::poll_fn(|context| self.poll_turn(context, lane, shared, listen)).await
+        worker: &Worker,
+        shared: &RunContext,
+        handle: &mut impl MessageHandler,
+    ) -> Result<(), BenchError> {
+        std::future::poll_fn(|context| self.poll_drive(context, worker, shared, handle)).await
     }
 
-    fn poll_turn(
+    fn poll_drive(
         &mut self,
         context: &mut Context<'_>,
-        lane: &Lane,
-        shared: &Shared,
-        listen: &mut impl Listen,
-    ) -> Poll<Result<(), Failure>> {
+        worker: &Worker,
+        shared: &RunContext,
+        handle: &mut impl MessageHandler,
+    ) -> Poll<Result<(), BenchError>> {
         if self.writer.poll_flush(context)? {
             return Poll::Ready(Ok(()));
         }
-        let mut desk = lane.desk();
-        let crate::workers::WorkerContext { buffer, tally } = &mut *desk;
+        let mut local = worker.local();
+        let crate::workers::WorkerLocal { buffer, tally } = &mut *local;
         let bytes = if self.early.is_empty() {
             let mut filled = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.read).poll_read(context, &mut filled))
-                .map_err(|error| Failure::Ended(error.to_string()))?;
+                .map_err(|error| BenchError::Ended(error.to_string()))?;
             let length = filled.filled().len();
             if length == 0 {
-                let said = "it closed the connection without a reason";
-                return Poll::Ready(Err(Failure::Ended(said.to_owned())));
+                let message = "it closed the connection without a reason";
+                return Poll::Ready(Err(BenchError::Ended(message.to_owned())));
             }
             buffer.get(..length).unwrap_or_default()
         } else {
@@ -127,13 +136,13 @@ impl Socket {
             buffer.resize(buffer.capacity(), 0);
             buffer.get(..length).unwrap_or_default()
         };
-        let now = shared.course.clock.now();
-        let Self { talk, replies, .. } = self;
-        talk.hear(bytes, replies, |said| match said {
-            Said::Ended(words) => Err(Failure::Ended(words)),
-            said => listen(tally, now, said),
+        let now = shared.period.clock.now();
+        let Self { protocol, replies, .. } = self;
+        protocol.receive(bytes, replies, |message| match message {
+            ServerMessage::Ended(text) => Err(BenchError::Ended(text)),
+            message => handle(tally, now, message),
         })?;
-        drop(desk);
+        drop(local);
         if !self.replies.is_empty() {
             let mut pending = self.writer.pending();
             pending.append(&mut self.replies);
@@ -143,33 +152,33 @@ impl Socket {
     }
 }
 
-impl Writer {
+impl SocketWriter {
     pub(crate) fn pending(&self) -> MutexGuard<'_, Vec<u8>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what the socket takes at once.
-    pub(crate) fn flush(&self, pending: &mut Vec<u8>) -> Result<(), Failure> {
+    /// Writes what the socket takes without blocking.
+    pub(crate) fn flush(&self, pending: &mut Vec<u8>) -> Result<(), BenchError> {
         let mut written = 0;
         while let Some(rest) = pending.get(written..).filter(|rest| !rest.is_empty()) {
             match self.half.try_write(rest) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Failure::Ended(error.to_string())),
+                Err(error) => return Err(BenchError::Ended(error.to_string())),
             }
         }
         pending.drain(..written);
         Ok(())
     }
 
-    /// Whether something was pending and is not any more.
-    fn poll_flush(&self, context: &mut Context<'_>) -> Result<bool, Failure> {
+    /// Returns true when pending bytes have all been written.
+    fn poll_flush(&self, context: &mut Context<'_>) -> Result<bool, BenchError> {
         let mut pending = self.pending();
         if pending.is_empty() {
             return Ok(false);
         }
         let stream: &TcpStream = self.half.as_ref();
-        // The socket is asked again until it says that it tells when it takes more.
+        // Polled until it is pending, so that the task is woken when the socket is writable.
         while stream.poll_write_ready(context).is_ready() {
             self.flush(&mut pending)?;
             if pending.is_empty() {
@@ -180,16 +189,16 @@ impl Writer {
     }
 }
 
-async fn connect(shared: &Shared) -> Result<TcpStream, Failure> {
+async fn connect(shared: &RunContext) -> Result<TcpStream, BenchError> {
     let address = shared.address;
-    let unreachable = |error| Failure::Unreachable { address, error };
+    let unreachable = |error| BenchError::Unreachable { address, error };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(unreachable)?;
     if let Some(source) = shared.source() {
         socket.bind((source, 0).into()).map_err(unreachable)?;
     }
     let stream = socket.connect(address).await.map_err(unreachable)?;
-    // What is sent is wanted now; batching is done before the socket.
+    // Batching is done before the socket.
     stream.set_nodelay(true).map_err(unreachable)?;
     Ok(stream)
 }

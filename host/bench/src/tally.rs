@@ -1,60 +1,62 @@
-//! What is counted, and how long it took.
+//! Counters and latency histograms.
 
 use hdrhistogram::Histogram;
 
-use crate::failure::Failure;
+use crate::error::BenchError;
 
-/// What one thread has counted.
+/// Counters of one thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     pub(crate) counts: Counts,
-    /// How long each thing that was done took, in nanoseconds.
+    /// Latency of each completed operation, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
-    /// The same of unsubscriptions.
+    /// Latency of unsubscriptions, in nanoseconds.
     pub(crate) other_latency: Histogram<u64>,
-    /// How late what was due was sent: the generator's own part of the latency.
+    /// Lag of sends behind their due time, in nanoseconds: the generator's own part of the latency.
     pub(crate) lag: Histogram<u64>,
 }
 
-/// Numbers of things. What happens during the warm-up is in `seen` alone.
+/// Counters. The warm-up counts in `seen` only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Asked for: publications; subscriptions and unsubscriptions together.
-    pub(crate) asked: u64,
-    /// Due at a fixed rate, and not sent, as it was too late.
+    /// Requests sent; subscriptions and unsubscriptions together.
+    pub(crate) requested: u64,
+    /// Due at a fixed rate, and not sent before the deadline.
     pub(crate) unsent: u64,
-    /// Done: connections, acknowledgements, subscriptions, deliveries.
+    /// Completed: connections, acknowledgements, subscriptions, deliveries.
     pub(crate) done: u64,
-    /// Unsubscriptions done.
+    /// Completed unsubscriptions.
     pub(crate) other: u64,
-    /// Everything that was done, from the beginning of the run.
+    /// All completed operations, from the beginning of the run.
     pub(crate) seen: u64,
-    /// When the last of `done` was, in nanoseconds of the run.
+    /// Time of the last of `done`, in nanoseconds of the run.
     pub(crate) last: u64,
-    /// When the last of what is due at a fixed rate was sent, in nanoseconds of the run.
+    /// Time of the last send at a fixed rate, in nanoseconds of the run.
     pub(crate) sent: u64,
 }
 
-/// The longest time that is told apart from longer ones: an hour, in nanoseconds.
-const MAX_BYTES: u64 = 3_600_000_000_000;
+/// Largest recorded latency: an hour, in nanoseconds.
+const MAX_LATENCY_NS: u64 = 3_600_000_000_000;
 
 impl Tally {
-    /// Three digits are exact, which is a thousandth: less than what two runs differ by.
-    pub(crate) fn new() -> Result<Self, Failure> {
-        let latency = Histogram::new_with_bounds(1, MAX_BYTES, 3)
-            .map_err(|error| Failure::System("count", std::io::Error::other(error.to_string())))?;
+    /// An empty tally. Histograms keep three significant digits, finer than the difference between
+    /// two runs.
+    pub(crate) fn new() -> Result<Self, BenchError> {
+        let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).map_err(|error| {
+            BenchError::System("count", std::io::Error::other(error.to_string()))
+        })?;
         let (other_latency, lag) = (latency.clone(), latency.clone());
         Ok(Self { counts: Counts::default(), latency, other_latency, lag })
     }
 
-    /// One thing was done, in so many nanoseconds.
+    /// Records a completed operation and its latency.
     pub(crate) fn done(&mut self, now: u64, nanoseconds: u64) {
         self.counts.done += 1;
         self.counts.last = now;
         self.latency.saturating_record(nanoseconds);
     }
 
-    /// Adds what another has counted.
+    /// Adds another tally.
     pub(crate) fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         for (mine, theirs) in [
@@ -62,7 +64,7 @@ impl Tally {
             (&mut self.other_latency, &other.other_latency),
             (&mut self.lag, &other.lag),
         ] {
-            // They have the same bounds, so that nothing can fail to fit.
+            // Both have the same bounds, so that this cannot fail.
             let _fits = mine.add(theirs);
         }
     }
@@ -70,7 +72,7 @@ impl Tally {
 
 impl Counts {
     pub(crate) fn add(&mut self, other: &Self) {
-        self.asked += other.asked;
+        self.requested += other.requested;
         self.unsent += other.unsent;
         self.done += other.done;
         self.other += other.other;

@@ -3,18 +3,18 @@
 //!
 //! Fixed width, hexadecimal, and no character that any of the protocols would escape.
 
-/// When and where something was published.
+/// Time and place of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// Whose it is.
+pub(crate) struct Timestamp {
+    /// The run's id.
     pub(crate) run: u16,
     /// Nanoseconds on the run's clock, modulo 2⁴⁸ (78 hours).
     pub(crate) time: u64,
     /// The topic's index.
     pub(crate) topic: u32,
-    /// The number of the event in its topic, modulo 2²⁴.
+    /// The sequence number of the event in its topic, modulo 2²⁴.
     pub(crate) sequence: u32,
-    /// Whether it counts: it was published after the warm-up.
+    /// Whether it was published after the warm-up.
     pub(crate) measured: bool,
 }
 
@@ -26,14 +26,14 @@ const SEQUENCE_DIGITS: usize = 6;
 const TIME_MASK: u64 = (1 << (4 * TIME_DIGITS)) - 1;
 const SEQUENCE_MASK: u32 = (1 << (4 * SEQUENCE_DIGITS)) - 1;
 
-impl Stamp {
-    /// Its length.
+impl Timestamp {
+    /// Length in bytes.
     pub(crate) const BYTES: usize = 1 + RUN_DIGITS + TIME_DIGITS + TOPIC_DIGITS + SEQUENCE_DIGITS;
 
-    /// How many topics can be told apart.
-    pub(crate) const TOPICS: usize = 1 << (4 * TOPIC_DIGITS);
+    /// Number of distinct topics.
+    pub(crate) const MAX_TOPICS: usize = 1 << (4 * TOPIC_DIGITS);
 
-    /// Writes it over the beginning of a text that is long enough.
+    /// Writes the header over the beginning of a text.
     pub(crate) fn write(self, text: &mut [u8]) {
         let flag = if self.measured { b'm' } else { b'w' };
         let mut fields = text.iter_mut();
@@ -55,7 +55,7 @@ impl Stamp {
         }
     }
 
-    /// Reads it from the beginning of a text. None if there is no such thing.
+    /// Reads the header from the beginning of a text. None without a valid header.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let (flag, rest) = text.split_first()?;
         let (run, rest) = rest.split_at_checked(RUN_DIGITS)?;
@@ -75,12 +75,12 @@ impl Stamp {
         })
     }
 
-    /// Nanoseconds from the stamp's time to `now`.
+    /// Nanoseconds from the publication to `now`.
     pub(crate) const fn age(self, now: u64) -> u64 {
         now.wrapping_sub(self.time) & TIME_MASK
     }
 
-    /// How far the stamp is ahead of the number that was expected; none if it is behind it.
+    /// Distance ahead of the expected sequence number; none if it is behind.
     pub(crate) const fn ahead_of(self, expected: u32) -> Option<u32> {
         let distance = self.sequence.wrapping_sub(expected) & SEQUENCE_MASK;
         if distance <= SEQUENCE_MASK / 2 { Some(distance) } else { None }
@@ -109,7 +109,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const STAMP: Stamp = Stamp {
+    const TIMESTAMP: Timestamp = Timestamp {
         run: 0x1234,
         time: 0x0123_4567_89ab,
         topic: 0xf_ffff,
@@ -120,20 +120,20 @@ mod tests {
     #[test]
     fn reads_its_own_output() {
         let mut text = [b'.'; 34];
-        STAMP.write(&mut text);
+        TIMESTAMP.write(&mut text);
         assert_eq!(&text, b"m12340123456789abfffffabcdef......");
-        assert_eq!(Stamp::read(&text), Some(STAMP));
-        assert_eq!(Stamp::read(&text[..Stamp::BYTES]), Some(STAMP));
-        for broken in [&text[..Stamp::BYTES - 1], b"", b"x12340123456789abfffffabcdef"] {
-            assert_eq!(Stamp::read(broken), None);
+        assert_eq!(Timestamp::read(&text), Some(TIMESTAMP));
+        assert_eq!(Timestamp::read(&text[..Timestamp::BYTES]), Some(TIMESTAMP));
+        for broken in [&text[..Timestamp::BYTES - 1], b"", b"x12340123456789abfffffabcdef"] {
+            assert_eq!(Timestamp::read(broken), None);
         }
     }
 
     #[test]
     fn ages_and_numbers_survive_the_wrap() {
-        let old = Stamp { time: TIME_MASK - 9, ..STAMP };
+        let old = Timestamp { time: TIME_MASK - 9, ..TIMESTAMP };
         assert_eq!(old.age(TIME_MASK + 6), 15);
-        let first = Stamp { sequence: 0, ..STAMP };
+        let first = Timestamp { sequence: 0, ..TIMESTAMP };
         assert_eq!(first.ahead_of(SEQUENCE_MASK), Some(1));
         assert_eq!(first.ahead_of(0), Some(0));
         assert_eq!(first.ahead_of(5), None);

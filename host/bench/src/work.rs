@@ -1,8 +1,8 @@
-//! The kinds of work, one file each. Each opens what it needs, sets the course, waits for its end and
-//! says what came of it.
+//! Workloads, one file each. Each opens its connections, starts the measured period, waits for its
+//! end and makes a report.
 //!
-//! A further kind is a variant of [`crate::plan::Work`], a file here, and a subcommand. Beside the
-//! kinds there is what several of them do: `requests` with what is `asked`, and `pace`.
+//! A new workload is a variant of [`crate::plan::Work`], a file here, and a subcommand. Shared by
+//! several workloads: `requests` with its `outstanding` requests, and `pace`.
 
 pub(crate) mod call;
 pub(crate) mod connect;
@@ -13,27 +13,29 @@ pub(crate) mod publish;
 pub(crate) mod requests;
 pub(crate) mod subscribe;
 
-use crate::coordinator::Lead;
-use crate::failure::Failure;
+use crate::coordinator::Coordinator;
+use crate::error::BenchError;
 use crate::plan::Work;
 use crate::report::Report;
 
-/// Does the work of the plan.
-pub(crate) async fn run(lead: &mut Lead<'_>) -> Result<Report, Failure> {
-    match lead.shared().plan.work.clone() {
-        Work::Connect { connections, bare } => connect::run(lead, connections, bare).await,
-        Work::Publish { publishers, topics } => publish::run(lead, publishers, topics).await,
-        Work::Call { callers, procedure } => call::run(lead, callers, &procedure).await,
-        Work::Subscribe { connections, topics } => subscribe::run(lead, connections, topics).await,
+/// Runs the plan's workload.
+pub(crate) async fn run(coordinator: &mut Coordinator<'_>) -> Result<Report, BenchError> {
+    match coordinator.shared().plan.work.clone() {
+        Work::Connect { connections, bare } => connect::run(coordinator, connections, bare).await,
+        Work::Publish { publishers, topics } => publish::run(coordinator, publishers, topics).await,
+        Work::Call { callers, procedure } => call::run(coordinator, callers, &procedure).await,
+        Work::Subscribe { connections, topics } => {
+            subscribe::run(coordinator, connections, topics).await
+        }
         Work::FanOut { topics, subscribers, publishers, subscriptions_per_connection } => {
-            let who =
+            let workload =
                 fan_out::Workload { topics, subscribers, publishers, subscriptions_per_connection };
-            fan_out::run(lead, who).await
+            fan_out::run(coordinator, workload).await
         }
     }
 }
 
-/// The text that is sent, stamp and all; what is behind the stamp is of no interest.
+/// A text to publish; its timestamp is written over the beginning.
 pub(crate) fn text(length: usize) -> Vec<u8> {
     vec![b'.'; length]
 }

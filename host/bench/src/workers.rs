@@ -1,5 +1,5 @@
-//! The threads that do the work. Each has a runtime of its own, one buffer that all its connections
-//! read into, and one tally, so that nothing is shared on the way of an event.
+//! Worker threads. Each has a runtime, one read buffer for all its connections, and one tally, so
+//! that workers share nothing while they handle events.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,86 +8,86 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::clock::{Clock, Course};
-use crate::failure::Failure;
+use crate::clock::{Clock, MeasuredPeriod};
+use crate::error::BenchError;
 use crate::plan::Plan;
 use crate::process;
 use crate::tally::{Counts, Tally};
 
-/// What one read takes at most. Large, so that a server that writes many events at once is not
-/// read in pieces; small enough to stay in the cache.
-const READ_BUFFER: usize = 256 * 1024;
+/// Size of a read buffer. Large, so that many events written at once are read at once; small enough
+/// for the cache.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Connections that are opened at one time: servers have a bounded queue of those that they have
-/// not accepted yet.
-const OPENING: usize = 64;
+/// Connections opened at one time: a server's accept queue is bounded.
+const MAX_OPENING: usize = 64;
 
-/// One thread's desk.
+/// State of one worker thread.
 #[derive(Debug)]
-pub(crate) struct Lane {
-    desk: Mutex<WorkerContext>,
-    /// The thread's id with the operating system, once it works.
+pub(crate) struct Worker {
+    local: Mutex<WorkerLocal>,
+    /// The operating system's thread id, once it runs.
     thread: OnceLock<u32>,
 }
 
-/// What a thread works with.
+/// Buffer and counters of a worker.
 #[derive(Debug)]
-pub(crate) struct WorkerContext {
+pub(crate) struct WorkerLocal {
     pub(crate) buffer: Vec<u8>,
     pub(crate) tally: Tally,
 }
 
-impl Lane {
-    fn new() -> Result<Self, Failure> {
-        let desk = WorkerContext { buffer: vec![0; READ_BUFFER], tally: Tally::new()? };
-        Ok(Self { desk: Mutex::new(desk), thread: OnceLock::new() })
+impl Worker {
+    fn new() -> Result<Self, BenchError> {
+        let local = WorkerLocal { buffer: vec![0; READ_BUFFER_BYTES], tally: Tally::new()? };
+        Ok(Self { local: Mutex::new(local), thread: OnceLock::new() })
     }
 
-    /// The calling thread works here from now on.
-    pub(crate) fn start_connection(&self) {
+    /// Registers the calling thread as this worker.
+    pub(crate) fn register_thread(&self) {
         if let Some(id) = process::thread_id() {
             let _first = self.thread.set(id);
         }
     }
 
-    /// Only the thread itself works at its desk; others look at the tally once a second. A lock
-    /// is taken once a read, not once an event.
-    pub(crate) fn desk(&self) -> MutexGuard<'_, WorkerContext> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The worker's buffer and counters. Only the thread itself uses them; the coordinator reads
+    /// the tally once a second. The lock is taken once per read, not per event.
+    pub(crate) fn local(&self) -> MutexGuard<'_, WorkerLocal> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a task tells the one who leads the run.
+/// An event for the coordinator.
 #[derive(Debug)]
 pub(crate) enum WorkerEvent {
-    /// A connection is open and has what it needs.
+    /// A connection is ready.
     Ready,
     /// A connection could not be opened.
-    NotOpened(Failure),
+    NotOpened(BenchError),
     /// A task has failed.
-    Failed(Failure),
+    Failed(BenchError),
 }
 
-/// What all tasks share.
+/// State shared by all tasks.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RunContext {
     pub(crate) plan: Plan,
-    pub(crate) course: Course,
-    /// Tells this run's events from those of others.
+    pub(crate) period: MeasuredPeriod,
+    /// Random id that distinguishes this run's events from other runs'.
     pub(crate) run: u16,
     pub(crate) opening: Semaphore,
-    /// For [`crate::socket`]: the addresses of the server, and whose turn it is among the sources.
+    /// The server's address.
     pub(crate) address: std::net::SocketAddr,
+    /// Counter to take the source addresses in turn.
     pub(crate) turn: AtomicUsize,
-    /// Whether the thread that keeps the time has something to send.
+    /// Whether the pacer thread is running.
     pub(crate) pacing: AtomicBool,
-    news: mpsc::UnboundedSender<WorkerEvent>,
+    events: mpsc::UnboundedSender<WorkerEvent>,
 }
 
-impl Shared {
-    /// Told to the one who leads; where nobody listens any more, the run is over.
-    pub(crate) fn tell(&self, news: WorkerEvent) {
-        let _over = self.news.send(news);
+impl RunContext {
+    /// Sends an event to the coordinator. Ignored after the run.
+    pub(crate) fn send_event(&self, event: WorkerEvent) {
+        let _over = self.events.send(event);
     }
 
     /// The name of a topic.
@@ -96,113 +96,113 @@ impl Shared {
     }
 }
 
-/// The threads.
-pub(crate) struct Crew {
-    pub(crate) shared: Arc<Shared>,
+/// All worker threads.
+pub(crate) struct Workers {
+    pub(crate) shared: Arc<RunContext>,
     pub(crate) spawner: Spawner,
-    pub(crate) news: mpsc::UnboundedReceiver<WorkerEvent>,
-    /// For the thread that keeps the time at a fixed rate. It connects to nobody.
-    pub(crate) pacer: Arc<Lane>,
-    /// Joined when the crew is dismissed.
-    _hands: Vec<Worker>,
+    pub(crate) events: mpsc::UnboundedReceiver<WorkerEvent>,
+    /// State of the pacer thread, which has no connections.
+    pub(crate) pacer: Arc<Worker>,
+    /// Joined on drop.
+    _threads: Vec<WorkerThread>,
 }
 
-/// Gives tasks to the threads, in turn.
+/// Spawns tasks on the workers, in turn.
 #[derive(Clone)]
 pub(crate) struct Spawner {
-    pub(crate) shared: Arc<Shared>,
-    seats: Arc<[WorkerConnection]>,
+    pub(crate) shared: Arc<RunContext>,
+    handles: Arc<[WorkerHandle]>,
     next: Arc<AtomicUsize>,
 }
 
-/// Where a thread works.
-struct WorkerConnection {
-    lane: Arc<Lane>,
+/// A worker and its runtime.
+struct WorkerHandle {
+    worker: Arc<Worker>,
     runtime: Handle,
 }
 
-/// A thread, until it is stopped.
-struct Worker {
+/// A running thread, stopped and joined on drop.
+struct WorkerThread {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Crew {
+impl Workers {
     /// Starts the threads.
-    pub(crate) fn start(plan: &Plan, address: std::net::SocketAddr) -> Result<Self, Failure> {
-        let (sender, news) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
+    pub(crate) fn start(plan: &Plan, address: std::net::SocketAddr) -> Result<Self, BenchError> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let shared = Arc::new(RunContext {
             plan: plan.clone(),
-            course: Course::new(Clock::start()),
+            period: MeasuredPeriod::new(Clock::start()),
             run: fastrand::u16(..),
-            opening: Semaphore::new(OPENING),
+            opening: Semaphore::new(MAX_OPENING),
             address,
             turn: AtomicUsize::new(0),
             pacing: AtomicBool::new(false),
-            news: sender,
+            events: sender,
         });
-        // Threads inherit it from here.
-        process::wake_in_time();
-        let started = (0..plan.threads).map(|_| Worker::start());
-        let (hands, seats): (Vec<_>, Vec<_>) =
+        // Threads inherit the setting.
+        process::minimize_timer_slack();
+        let started = (0..plan.threads).map(|_| WorkerThread::start());
+        let (threads, handles): (Vec<_>, Vec<_>) =
             started.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let next = Arc::default();
-        let spawner = Spawner { shared: Arc::clone(&shared), seats: seats.into(), next };
-        Ok(Self { shared, spawner, news, pacer: Arc::new(Lane::new()?), _hands: hands })
+        let spawner = Spawner { shared: Arc::clone(&shared), handles: handles.into(), next };
+        Ok(Self { shared, spawner, events, pacer: Arc::new(Worker::new()?), _threads: threads })
     }
 
-    /// What all threads have counted until now.
-    pub(crate) fn tally(&self) -> Result<Tally, Failure> {
+    /// The sum of all workers' tallies.
+    pub(crate) fn tally(&self) -> Result<Tally, BenchError> {
         let mut sum = Tally::new()?;
-        for lane in self.lanes() {
-            sum.add(&lane.desk().tally);
+        for worker in self.workers() {
+            sum.add(&worker.local().tally);
         }
         Ok(sum)
     }
 
-    /// The numbers alone, for a look.
+    /// The sum of all workers' counters.
     pub(crate) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
-        for lane in self.lanes() {
-            sum.add(&lane.desk().tally.counts);
+        for worker in self.workers() {
+            sum.add(&worker.local().tally.counts);
         }
         sum
     }
 
-    /// The ids of the threads with the operating system.
+    /// The operating system's ids of the threads.
     pub(crate) fn threads(&self) -> Vec<u32> {
-        self.lanes().filter_map(|lane| lane.thread.get().copied()).collect()
+        self.workers().filter_map(|worker| worker.thread.get().copied()).collect()
     }
 
-    fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
-        self.spawner.seats.iter().map(|seat| &seat.lane).chain([&self.pacer])
+    fn workers(&self) -> impl Iterator<Item = &Arc<Worker>> {
+        self.spawner.handles.iter().map(|handle| &handle.worker).chain([&self.pacer])
     }
 }
 
 impl Spawner {
-    /// Gives a task to the next thread in turn.
-    pub(crate) fn spawn<T>(&self, task: impl FnOnce(Arc<Lane>, Arc<Shared>) -> T)
+    /// Spawns a task on the next worker.
+    pub(crate) fn spawn<T>(&self, task: impl FnOnce(Arc<Worker>, Arc<RunContext>) -> T)
     where
-        T: Future<Output = Result<(), Failure>> + Send + 'static,
+        T: Future<Output = Result<(), BenchError>> + Send + 'static,
     {
-        let turn = self.next.fetch_add(1, Relaxed) % self.seats.len().max(1);
-        let Some(seat) = self.seats.get(turn) else { return };
+        let turn = self.next.fetch_add(1, Relaxed) % self.handles.len().max(1);
+        let Some(handle) = self.handles.get(turn) else { return };
         let shared = Arc::clone(&self.shared);
-        let work = task(Arc::clone(&seat.lane), Arc::clone(&shared));
-        seat.runtime.spawn(async move {
-            if let Err(failure) = work.await {
-                shared.tell(WorkerEvent::Failed(failure));
+        let work = task(Arc::clone(&handle.worker), Arc::clone(&shared));
+        handle.runtime.spawn(async move {
+            if let Err(error) = work.await {
+                shared.send_event(WorkerEvent::Failed(error));
             }
         });
     }
 }
 
-impl Worker {
-    fn start() -> Result<(Self, WorkerConnection), Failure> {
-        let lane = Arc::new(Lane::new()?);
-        let failed = |error| Failure::System("start a thread", error);
-        // Sockets are asked for news after so many tasks: with thousands of connections, asking
-        // more often would be half of the work.
+impl WorkerThread {
+    fn start() -> Result<(Self, WorkerHandle), BenchError> {
+        let worker = Arc::new(Worker::new()?);
+        let failed = |error| BenchError::System("start a thread", error);
+        // Tasks run between two polls of the sockets: with thousands of connections, polling more
+        // often would take half of the time.
         let runtime = Builder::new_current_thread()
             .enable_all()
             .event_interval(256)
@@ -210,37 +210,37 @@ impl Worker {
             .map_err(failed)?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
-        let desk = Arc::clone(&lane);
-        let (seated, is_seated) = std::sync::mpsc::channel();
+        let local = Arc::clone(&worker);
+        let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("bench".to_owned())
             .spawn(move || {
-                desk.start_connection();
-                let _asked = seated.send(());
+                local.register_thread();
+                let _waiting = ready.send(());
                 let _stopped = runtime.block_on(stopped);
-                // Thousands of sockets are closed by the end of the process more quickly.
+                // The end of the process closes thousands of sockets faster.
                 runtime.shutdown_background();
             })
             .map_err(failed)?;
-        // What it computes is counted from the beginning.
-        let _seated = is_seated.recv();
-        let seat = WorkerConnection { lane, runtime: handle };
-        Ok((Self { stop: Some(stop), thread: Some(thread) }, seat))
+        // Its CPU time is counted from the beginning.
+        let _started = is_ready.recv();
+        let handle = WorkerHandle { worker, runtime: handle };
+        Ok((Self { stop: Some(stop), thread: Some(thread) }, handle))
     }
 }
 
-impl Drop for Worker {
+impl Drop for WorkerThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It has nothing to report.
+            // The thread returns nothing.
             let _ended = thread.join();
         }
     }
 }
 
-impl Shared {
-    /// The local address that the next connection comes from.
+impl RunContext {
+    /// The local address of the next connection.
     pub(crate) fn source(&self) -> Option<std::net::IpAddr> {
         let sources = &self.plan.sources;
         let turn = self.turn.fetch_add(1, Relaxed);

@@ -1,9 +1,9 @@
-//! Procedures of clients: who offers which, and which calls wait for an answer.
+//! Dealer of a realm: registrations of clients, and calls that wait for an answer.
 //!
-//! Everything that a session is told here is queued under the dealer's one lock, and each call is
-//! taken out of its table by whoever answers it first. Therefore REGISTERED comes before the first
-//! INVOCATION of a registration and none comes after UNREGISTERED, a call is answered exactly once,
-//! and no result follows its cancelling. The lock is never held together with a realm's.
+//! Every message to a session is queued under the dealer's one lock, and the first answer removes
+//! the call from its table. Therefore REGISTERED precedes the first INVOCATION of a registration
+//! and none follows UNREGISTERED, a call is answered exactly once, and no result follows its
+//! cancellation. The lock is never held together with a realm's.
 
 #![expect(clippy::similar_names, reason = "callers and callees are the specification's words")]
 
@@ -23,7 +23,7 @@ use jackfield_wamp::value::{Dict, Value};
 
 use crate::publication::{DeliveryError, TooLarge};
 use crate::realm::RealmLimits;
-use crate::registrations::{Callee, Chosen, RegisterError, Registrations};
+use crate::registrations::{Callee, ChosenCallee, RegisterError, Registrations};
 use crate::session::{PendingFlushes, Session};
 
 mod error;
@@ -31,52 +31,52 @@ mod error;
 pub use error::{CallError, UnregisterError};
 use error::{MAX_CALL_ID_BYTES, MAX_CALLS, MAX_CALLS_OF_ALL, MAX_CALLS_PER_CALLEE};
 
-/// Makes a frame of what a session is told; none where its dialect has no words for it.
+/// Encodes a reply as a frame. None where the session's dialect has no such message.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
 
 /// The procedures of one realm's clients.
 pub struct Dealer {
     encode: Encode,
-    /// Bytes of the longest call or answer, as its receiver gets it.
+    /// Longest call or answer in bytes, in the receiver's encoding.
     max_bytes: usize,
     limits: RealmLimits,
-    /// Under it only outbox locks are taken.
+    /// Only outbox locks are taken under it.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     registrations: Registrations,
-    parties: HashMap<SessionId, SessionCalls>,
+    sessions: HashMap<SessionId, SessionCalls>,
     /// Registrations of all sessions together.
     registered: usize,
-    /// Calls of all sessions that wait for an answer.
+    /// Pending calls of all sessions together.
     calls: usize,
 }
 
-/// What a session has to do with procedures.
+/// Registrations and pending calls of one session.
 #[derive(Default)]
 struct SessionCalls {
     registered: HashSet<RegistrationId>,
-    /// Prefixes and wildcards among them.
+    /// Pattern registrations among them.
     patterns: usize,
-    /// The id of its last INVOCATION; those are of session scope.
+    /// The id of its last INVOCATION, which has session scope.
     last_invocation: u64,
-    /// Calls that it is to answer.
+    /// Calls to the session, by INVOCATION.
     handling: HashMap<RequestId, InboundCall>,
-    /// Calls that it waits for.
+    /// Calls of the session.
     waiting: HashMap<CallId, OutboundCall>,
 }
 
-/// A call that waits for an answer, as its callee's party knows it.
+/// A pending call on the callee's side.
 struct InboundCall {
     caller: Arc<Session>,
     call: CallId,
-    /// Whether the caller takes results before the last.
+    /// Whether the caller accepts progressive results.
     progress: bool,
 }
 
-/// A call that waits for an answer, as its caller's party knows it.
+/// A pending call on the caller's side.
 struct OutboundCall {
     callee: Arc<Session>,
     request: RequestId,
@@ -89,7 +89,7 @@ impl Dealer {
         Self { encode, max_bytes, limits, state: Mutex::default() }
     }
 
-    /// Makes a session a callee, and tells it so before any call.
+    /// Registers a procedure. REGISTERED is queued before any INVOCATION.
     ///
     /// # Errors
     /// [`RegisterError`]; nothing is queued then.
@@ -100,14 +100,14 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
-        let State { registrations, parties, registered, .. } = &mut *state;
-        let party = parties.entry(callee.id).or_default();
-        if party.registered.len() >= self.limits.subscriptions {
+        let State { registrations, sessions, registered, .. } = &mut *state;
+        let session_calls = sessions.entry(callee.id).or_default();
+        if session_calls.registered.len() >= self.limits.subscriptions {
             return Err(RegisterError::TooMany(self.limits.subscriptions));
         }
         let Register { request, options, procedure } = register;
         let by_pattern = options.policy != MatchPolicy::Exact;
-        if by_pattern && party.patterns >= self.limits.patterns {
+        if by_pattern && session_calls.patterns >= self.limits.patterns {
             return Err(RegisterError::TooManyPatterns(self.limits.patterns));
         }
         if *registered >= self.limits.realm_subscriptions {
@@ -115,16 +115,13 @@ impl Dealer {
         }
         let registration = registrations.add(callee, procedure, options)?;
         *registered += 1;
-        party.patterns += usize::from(by_pattern);
-        party.registered.insert(registration);
+        session_calls.patterns += usize::from(by_pattern);
+        session_calls.registered.insert(registration);
         self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
         Ok(())
     }
 
-    /// Ends a registration. Calls that the callee has begun may be answered still.
-    ///
-    /// # Errors
-    /// [`UnregisterError`]; nothing is queued then.
+    /// Ends a registration. Pending calls may still be answered.
     pub fn unregister(
         &self,
         callee: &Arc<Session>,
@@ -132,24 +129,23 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) -> Result<(), UnregisterError> {
         let mut state = self.lock();
-        let State { registrations, parties, registered, .. } = &mut *state;
-        let party = parties.get_mut(&callee.id).ok_or(UnregisterError)?;
-        if !party.registered.remove(&unregister.registration) {
+        let State { registrations, sessions, registered, .. } = &mut *state;
+        let session_calls = sessions.get_mut(&callee.id).ok_or(UnregisterError)?;
+        if !session_calls.registered.remove(&unregister.registration) {
             return Err(UnregisterError);
         }
         *registered -= 1;
-        party.patterns -= usize::from(registrations.is_pattern(unregister.registration));
+        session_calls.patterns -= usize::from(registrations.is_pattern(unregister.registration));
         registrations.remove(callee.id, unregister.registration);
         self.confirm(callee, &Reply::Unregistered { request: unregister.request }, batch);
         Ok(())
     }
 
-    /// Passes a call on to a callee. Callees of pattern registrations count where `may_offer`
-    /// says so; it is asked under the lock and must be quick. `chance` is any number, another one
-    /// each time.
+    /// Routes a call to a callee. Callees of pattern registrations are candidates where `may_offer`
+    /// returns true; it is called under the lock and must be quick. `chance` is a random number.
     ///
     /// # Errors
-    /// [`CallError`]; nothing is queued then, and the caller is to be told.
+    /// [`CallError`]; nothing is queued then, and the caller has to be answered.
     pub fn call(
         &self,
         caller: &Arc<Session>,
@@ -159,13 +155,14 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) -> Result<(), CallError> {
         let mut state = self.lock();
-        let State { registrations, parties, calls, .. } = &mut *state;
+        let State { registrations, sessions, calls, .. } = &mut *state;
         let chosen = registrations.choose(&call.procedure, may_offer, chance);
-        let Chosen { registration, pattern, callee } = chosen.ok_or(CallError::NoSuchProcedure)?;
+        let ChosenCallee { registration, pattern, callee } =
+            chosen.ok_or(CallError::NoSuchProcedure)?;
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
             return Err(CallError::LongId);
         }
-        let waiting = &parties.entry(caller.id).or_default().waiting;
+        let waiting = &sessions.entry(caller.id).or_default().waiting;
         if waiting.contains_key(&call.request) {
             return Err(CallError::Repeated);
         }
@@ -175,9 +172,9 @@ impl Dealer {
         if *calls >= MAX_CALLS_OF_ALL {
             return Err(CallError::TooManyOfAll);
         }
-        // Not every callee that gives results in parts announces it: Wampy announces nothing.
+        // Not every callee with progressive results announces them: Wampy announces nothing.
         let progress = call.options.receive_progress;
-        let handling = parties.entry(callee.session.id).or_default();
+        let handling = sessions.entry(callee.session.id).or_default();
         if handling.handling.len() >= MAX_CALLS_PER_CALLEE {
             return Err(CallError::CalleeBusy);
         }
@@ -188,61 +185,69 @@ impl Dealer {
         *calls += 1;
         let callee_session = Arc::clone(&callee.session);
         let handled = OutboundCall { callee: callee_session, request, interrupted: false };
-        parties.entry(caller.id).or_default().waiting.insert(call.request.clone(), handled);
+        sessions.entry(caller.id).or_default().waiting.insert(call.request.clone(), handled);
         let details = details(caller, call, &callee, pattern, progress);
         let (details, payload) = (&details, &call.payload);
         let invocation = Reply::Invocation { request, registration, details, payload };
-        let passed = self.pass(&callee.session, &invocation, payload, batch);
-        if passed.is_err() {
-            state.take(callee.session.id, request);
+        let forwarded = self.forward(&callee.session, &invocation, payload, batch);
+        if forwarded.is_err() {
+            state.take_call(callee.session.id, request);
         }
-        Ok(passed?)
+        Ok(forwarded?)
     }
 
-    /// Whether the session waits for the answer to a call of this id.
+    /// Whether the call of this id is pending.
     pub fn is_open(&self, caller: SessionId, call: &CallId) -> bool {
-        self.lock().parties.get(&caller).is_some_and(|party| party.waiting.contains_key(call))
+        self.lock()
+            .sessions
+            .get(&caller)
+            .is_some_and(|session_calls| session_calls.waiting.contains_key(call))
     }
 
-    /// A callee's result, on its way to the caller. One that nobody waits for any more is none.
+    /// Routes a callee's result to the caller. Ignored if the call is not pending.
     pub fn answer(&self, callee: &Session, answer: &Yield, batch: &mut PendingFlushes) {
         let mut state = self.lock();
         let Yield { request, progress, payload } = answer;
-        let mut passed = Ok(());
+        let mut forwarded = Ok(());
         if *progress {
-            let party = state.parties.get(&callee.id);
-            let pending = party.and_then(|party| party.handling.get(request));
+            let session_calls = state.sessions.get(&callee.id);
+            let pending =
+                session_calls.and_then(|session_calls| session_calls.handling.get(request));
             let Some(InboundCall { caller, call, progress: true }) = pending else { return };
             let reply = Reply::Result { call, progress: true, payload };
-            passed = self.pass(caller, &reply, payload, batch);
-            if passed.is_ok() {
+            forwarded = self.forward(caller, &reply, payload, batch);
+            if forwarded.is_ok() {
                 return;
             }
         }
-        if let Some(InboundCall { caller, call, .. }) = state.take(callee.id, *request) {
+        if let Some(InboundCall { caller, call, .. }) = state.take_call(callee.id, *request) {
             let reply = Reply::Result { call: &call, progress: false, payload };
-            let passed = passed.and_then(|()| self.pass(&caller, &reply, payload, batch));
-            self.tell_if_refused(passed, &caller, &call, batch);
+            let forwarded = forwarded.and_then(|()| self.forward(&caller, &reply, payload, batch));
+            self.send_undeliverable(forwarded, &caller, &call, batch);
         }
     }
 
-    /// A callee's failure, on its way to the caller.
+    /// Routes a callee's error to the caller. Ignored if the call is not pending.
     pub fn fail(&self, callee: &Session, error: &Error, batch: &mut PendingFlushes) {
         let mut state = self.lock();
-        if let Some(InboundCall { caller, call, .. }) = state.take(callee.id, error.request) {
+        if let Some(InboundCall { caller, call, .. }) = state.take_call(callee.id, error.request) {
             let Error { details, uri, payload, .. } = error;
             let reply = Reply::CallError { call: &call, uri, details, payload };
-            let passed = self.pass(&caller, &reply, payload, batch);
-            self.tell_if_refused(passed, &caller, &call, batch);
+            let forwarded = self.forward(&caller, &reply, payload, batch);
+            self.send_undeliverable(forwarded, &caller, &call, batch);
         }
     }
 
-    /// A caller gives up a call. A callee that cannot be interrupted goes on for nothing.
+    /// Cancels a call. A callee without call canceling is not interrupted.
     pub fn cancel(&self, caller: &Arc<Session>, cancel: &Cancel, batch: &mut PendingFlushes) {
         let mut state = self.lock();
         let call = CallId::V2(cancel.request);
-        let party = state.parties.get_mut(&caller.id);
-        let Some(handled) = party.and_then(|party| party.waiting.get_mut(&call)) else { return };
+        let session_calls = state.sessions.get_mut(&caller.id);
+        let Some(handled) =
+            session_calls.and_then(|session_calls| session_calls.waiting.get_mut(&call))
+        else {
+            return;
+        };
         let OutboundCall { callee, request, interrupted } = handled;
         let (callee, request) = (Arc::clone(callee), *request);
         let interrupt = cancel.mode != CancelMode::Skip && callee.features.call_canceling;
@@ -250,35 +255,36 @@ impl Dealer {
             self.interrupt(&callee, request, cancel.mode, batch);
         }
         if interrupt && cancel.mode == CancelMode::Kill {
-            // The callee answers, and that is the caller's answer.
+            // The callee's answer will be the caller's.
             return;
         }
-        if state.take(callee.id, request).is_some() {
-            self.tell_failed(caller, &call, "the call was cancelled", batch);
+        if state.take_call(callee.id, request).is_some() {
+            self.send_canceled(caller, &call, "the call was cancelled", batch);
         }
     }
 
-    /// A session has left: its procedures are gone, whoever waits for it is told, and whoever works
-    /// for it may stop.
+    /// Removes a session: its registrations end, callers of its pending calls get an error, and
+    /// callees of its own calls are interrupted.
     pub fn leave(&self, session: SessionId, batch: &mut PendingFlushes) {
         let mut state = self.lock();
-        let State { registrations, parties, registered, calls } = &mut *state;
-        let Some(party) = parties.remove(&session) else { return };
-        *registered -= party.registered.len();
-        *calls -= party.handling.len();
-        for registration in party.registered {
+        let State { registrations, sessions, registered, calls } = &mut *state;
+        let Some(session_calls) = sessions.remove(&session) else { return };
+        *registered -= session_calls.registered.len();
+        *calls -= session_calls.handling.len();
+        for registration in session_calls.registered {
             registrations.remove(session, registration);
         }
-        for InboundCall { caller, call, .. } in party.handling.into_values() {
-            if let Some(party) = parties.get_mut(&caller.id) {
-                party.waiting.remove(&call);
+        for InboundCall { caller, call, .. } in session_calls.handling.into_values() {
+            if let Some(session_calls) = sessions.get_mut(&caller.id) {
+                session_calls.waiting.remove(&call);
             }
-            self.tell_failed(&caller, &call, "the callee has left", batch);
+            self.send_canceled(&caller, &call, "the callee has left", batch);
         }
-        for OutboundCall { callee, request, interrupted } in party.waiting.into_values() {
-            // A call of its own is counted already.
-            let party = parties.get_mut(&callee.id);
-            let pending = party.and_then(|party| party.handling.remove(&request));
+        for OutboundCall { callee, request, interrupted } in session_calls.waiting.into_values() {
+            // A session's call to itself was subtracted above.
+            let session_calls = sessions.get_mut(&callee.id);
+            let pending =
+                session_calls.and_then(|session_calls| session_calls.handling.remove(&request));
             *calls -= usize::from(pending.is_some());
             if callee.features.call_canceling && !interrupted {
                 self.interrupt(&callee, request, CancelMode::KillNoWait, batch);
@@ -286,8 +292,8 @@ impl Dealer {
         }
     }
 
-    /// Takes away the registrations by name that callees are not to keep. `keep` is asked without
-    /// the lock, once for each procedure and callee.
+    /// Revokes exact registrations that `keep` rejects. `keep` is called without the lock, once for
+    /// each procedure and callee.
     pub fn revoke(
         &self,
         keep: impl Fn(&str, &Session) -> bool,
@@ -301,17 +307,17 @@ impl Dealer {
             let callees = offered.map(|(_, callees)| callees).unwrap_or_default();
             for callee in callees.into_iter().filter(|callee| !keep(&procedure, callee)) {
                 let mut state = self.lock();
-                let State { registrations, parties, registered, .. } = &mut *state;
+                let State { registrations, sessions, registered, .. } = &mut *state;
                 let Some((registration, _)) = registrations.of(&procedure) else { continue };
                 if !registrations.remove(callee.id, registration) {
                     continue;
                 }
-                if let Some(party) = parties.get_mut(&callee.id) {
-                    *registered -= usize::from(party.registered.remove(&registration));
+                if let Some(session_calls) = sessions.get_mut(&callee.id) {
+                    *registered -= usize::from(session_calls.registered.remove(&registration));
                 }
                 if callee.features.registration_revocation {
                     let revoked = Reply::RegistrationRevoked { registration, reason };
-                    self.tell(&callee, &revoked, batch);
+                    self.send(&callee, &revoked, batch);
                 }
             }
         }
@@ -324,10 +330,10 @@ impl Dealer {
         mode: CancelMode,
         batch: &mut PendingFlushes,
     ) {
-        self.tell(callee, &Reply::Interrupt { request, mode, reason: error_uri::CANCELED }, batch);
+        self.send(callee, &Reply::Interrupt { request, mode, reason: error_uri::CANCELED }, batch);
     }
 
-    fn tell_failed(
+    fn send_canceled(
         &self,
         caller: &Arc<Session>,
         call: &CallId,
@@ -335,7 +341,7 @@ impl Dealer {
         batch: &mut PendingFlushes,
     ) {
         let to = ErrorTo::Call { call };
-        self.tell(caller, &Reply::Error { to, uri: error_uri::CANCELED, message }, batch);
+        self.send(caller, &Reply::Error { to, uri: error_uri::CANCELED, message }, batch);
     }
 
     /// Answers the session's own request.
@@ -345,9 +351,9 @@ impl Dealer {
         }
     }
 
-    /// Sends a payload of another session's, if the receiver can be given its values exactly, and
-    /// within the limit of its size.
-    fn pass(
+    /// Sends another session's payload, if the receiver's codec carries its values exactly and its
+    /// size is within the limit.
+    fn forward(
         &self,
         session: &Arc<Session>,
         reply: &Reply<'_>,
@@ -364,39 +370,39 @@ impl Dealer {
         Ok(())
     }
 
-    /// A caller whose answer could not be passed on is told so.
-    fn tell_if_refused(
+    /// Sends an error to a caller whose answer could not be delivered.
+    fn send_undeliverable(
         &self,
-        passed: Result<(), DeliveryError>,
+        forwarded: Result<(), DeliveryError>,
         caller: &Arc<Session>,
         call: &CallId,
         batch: &mut PendingFlushes,
     ) {
-        if let Err(error) = passed {
+        if let Err(error) = forwarded {
             let (to, uri) = (ErrorTo::Call { call }, error.uri());
-            self.tell(caller, &Reply::Error { to, uri, message: &error.to_string() }, batch);
+            self.send(caller, &Reply::Error { to, uri, message: &error.to_string() }, batch);
         }
     }
 
-    /// Sends what another session has caused.
-    fn tell(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
+    /// Sends a message caused by another session.
+    fn send(&self, session: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
         if let Some(frame) = (self.encode)(session, reply) {
             session.forward(frame, batch);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // As with a realm's: serving on is better than refusing everybody.
+        // As with a realm's lock: continuing is better than refusing every call.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Takes a call out of both its parties, so that nobody else answers it.
-    fn take(&mut self, callee: SessionId, request: RequestId) -> Option<InboundCall> {
-        let pending = self.parties.get_mut(&callee)?.handling.remove(&request)?;
+    /// Removes a pending call from both its sessions, so that it is answered once.
+    fn take_call(&mut self, callee: SessionId, request: RequestId) -> Option<InboundCall> {
+        let pending = self.sessions.get_mut(&callee)?.handling.remove(&request)?;
         self.calls -= 1;
-        if let Some(caller) = self.parties.get_mut(&pending.caller.id) {
+        if let Some(caller) = self.sessions.get_mut(&pending.caller.id) {
             caller.waiting.remove(&pending.call);
         }
         Some(pending)
@@ -416,7 +422,7 @@ impl SessionCalls {
     }
 }
 
-/// INVOCATION.Details: what the callee has to know of the call.
+/// INVOCATION.Details.
 fn details(caller: &Session, call: &Call, callee: &Callee, pattern: bool, progress: bool) -> Dict {
     let mut details = Dict::new();
     if pattern {

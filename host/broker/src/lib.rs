@@ -1,23 +1,24 @@
-//! The broker: who is subscribed to what, and whose outbox an event goes into.
+//! Broker and dealer of a realm (sans-I/O): subscriptions, registrations, pending calls, and the
+//! outboxes of sessions.
 //!
-//! It does no I/O, owns no clock and spawns nothing. A transport is something that can be told
-//! "frames are waiting" ([`Transport`]); plugins, routes and sockets are the host's.
+//! It does no I/O, reads no clock and spawns nothing. The host implements [`Transport`], which is
+//! told that frames are waiting; plugins, routes and sockets are the host's.
 //!
 //! In reading order:
-//! - [`identity`]: who a session is;
+//! - [`identity`]: identity of a session;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
-//! - [`total`]: the limit of what all outboxes hold together;
-//! - [`session`]: a session as the broker sees it, and the batch of those to be flushed;
-//! - `uris`: values by URI, prefix and wildcard;
-//! - [`subscriptions`]: who receives what in a realm;
-//! - [`publication`]: an event on its way, encoded at most once a dialect;
-//! - [`realm`]: sessions and subscriptions under one lock, and what can be done with them;
-//! - `registrations`: who offers which procedure;
-//! - [`dealer`]: procedures and pending calls under one lock, and what can be done with them.
+//! - [`total`]: the limit on the memory of all outboxes together;
+//! - [`session`]: a session, and the set of sessions to be flushed;
+//! - `uri_table`: values by URI, prefix and wildcard;
+//! - [`subscriptions`]: subscriptions of a realm;
+//! - [`publication`]: an event and its audience, encoded at most once per dialect;
+//! - [`realm`]: sessions and subscriptions under one lock;
+//! - `registrations`: registrations of a realm;
+//! - [`dealer`]: registrations and pending calls under one lock.
 //!
-//! **Locks.** A realm has one lock, a dealer has one, and each outbox has one. The order is always
-//! realm or dealer, then outbox; nothing else is ever locked under any of them, and none is held
-//! over an await, a wasm call or a callback of the host's.
+//! **Locks.** A realm, a dealer and each outbox have one lock each. The order is realm or dealer,
+//! then outbox. No other lock is taken under any of them, and none is held over an await, a wasm
+//! call or a callback of the host's.
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +31,7 @@ mod registrations;
 pub mod session;
 pub mod subscriptions;
 pub mod total;
-mod uris;
+mod uri_table;
 
 pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
@@ -41,4 +42,4 @@ pub use registrations::RegisterError;
 pub use session::{Features, PendingFlushes, Session, Transport};
 pub use subscriptions::Subscribed;
 pub use total::Total;
-pub use uris::{MAX_WILDCARD_COMPONENTS, RealmFull};
+pub use uri_table::{MAX_WILDCARD_COMPONENTS, RealmFull};

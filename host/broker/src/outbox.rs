@@ -1,11 +1,11 @@
-//! The bounded queue between the broker and one connection.
+//! Outbox: the bounded queue between the broker and one connection, with back-pressure.
 //!
-//! Publishers put frames in; the connection's link takes them out. A push never waits: a full
-//! outbox closes its session or drops the event, as the operator chose. Before that it is
-//! [`PushOutcome::Crowded`], and the sender is expected to push back on the source: to read it more
-//! slowly. A session's replies to its own requests never close it; its connection reads no further
-//! requests while too many of them wait. After an outbox has been closed nothing more is accepted,
-//! so that the farewell is the last frame that a client reads.
+//! Publishers push frames; the connection's transport drains them. A push never waits: a full
+//! outbox closes its session or drops the event, as configured. Before that it reports
+//! [`PushOutcome::Crowded`], and the publisher's connection is read more slowly. Replies to a
+//! session's own requests never close it; its connection reads no further requests while too many
+//! replies wait. A closed outbox accepts nothing more, so that the farewell is the last frame a
+//! client reads.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -15,32 +15,32 @@ use bytes::{Buf, Bytes};
 
 use crate::total::Total;
 
-/// How much an outbox holds.
+/// Bounds of an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of frames that wait.
+    /// Bytes of waiting frames.
     pub bytes: usize,
-    /// Frames that wait; it bounds what the queue itself takes when frames are small.
+    /// Number of waiting frames; bounds the queue's own memory when frames are small.
     pub frames: usize,
-    /// What happens to an event that does not fit.
+    /// Policy for an event that does not fit.
     pub overflow: Overflow,
 }
 
-/// What happens when a subscriber does not keep up.
+/// Policy for a subscriber that does not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// The session is closed: it would otherwise miss events without knowing.
+    /// Closes the session, so that it does not miss events without knowing.
     Disconnect,
-    /// The event is dropped for this subscriber, and counted.
+    /// Drops and counts the event.
     DropEvent,
 }
 
-/// Why a session ends by the router's will.
+/// The router's reason to close a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {
     /// A WAMP URI for the client, such as `wamp.close.system_shutdown`.
     pub reason: String,
-    /// One sentence for a person.
+    /// A human-readable sentence.
     pub message: String,
 }
 
@@ -52,38 +52,38 @@ impl CloseReason {
         Self {
             reason: Self::SLOW_SUBSCRIBER.to_owned(),
             message: format!(
-                "more than {} bytes or {} messages were waiting to be read",
+                "slow subscriber: more than {} bytes or {} messages waited to be read",
                 bounds.bytes, bounds.frames
             ),
         }
     }
 }
 
-/// What became of a frame.
+/// Result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum PushOutcome {
-    /// The first frame since the outbox was last empty: its link has to be flushed.
+    /// Queued; the outbox was empty, so the caller has to flush the transport.
     Flush,
-    /// Somebody else is about to flush.
+    /// Queued; a flush is already pending.
     Queued,
-    /// Queued, and more than half of the bounds waits for a transport that takes no more: the
-    /// source is to be slowed down.
+    /// Queued; more than half of the bounds waits for a blocked transport, so the source should
+    /// slow down.
     Crowded,
-    /// It did not fit, and was dropped.
+    /// Dropped; the outbox is full.
     Dropped,
-    /// It did not fit, and the session has been closed for it: the link has to be interrupted.
+    /// The outbox is full and the session is closed now; the transport has to be interrupted.
     Overflow,
-    /// The session is closing; nothing is accepted.
+    /// Rejected; the session is closing.
     Closed,
 }
 
-/// How far writing came.
+/// Result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// Everything is written.
     Empty,
-    /// The transport takes no more now; drain again when it does.
+    /// The transport is blocked; drain again when it is writable.
     Blocked,
 }
 
@@ -91,10 +91,10 @@ pub enum Drained {
 #[derive(Debug)]
 pub struct Outbox {
     bounds: Bounds,
-    /// Of all outboxes.
+    /// Memory of all outboxes.
     total: Arc<Total>,
-    /// Held for a push, or for one non-blocking write: the write is under the lock because two
-    /// publishers may flush the same connection, and their bytes must not mix.
+    /// Held for a push, or for one non-blocking write: two publishers may flush the same
+    /// connection, and their bytes must not mix.
     queue: Mutex<Queue>,
 }
 
@@ -102,52 +102,52 @@ pub struct Outbox {
 struct Queue {
     frames: VecDeque<Bytes>,
     bytes: usize,
-    /// Whether the front frame has been written in part, so that it must be completed.
+    /// Whether the front frame is partly written and has to be completed.
     torn: bool,
-    /// Whether somebody has taken on the flushing of what waits.
+    /// Whether a flush is pending.
     scheduled: bool,
-    /// Whether the transport took no more at the last write.
+    /// Whether the last write left the transport blocked.
     blocked: bool,
     closing: Option<CloseReason>,
     dropped: u64,
-    /// Bytes that the transport has taken since the beginning.
+    /// Bytes written to the transport so far.
     written: u64,
-    /// `written` when a source gave up waiting for this transport: until it takes more, it is not
-    /// waited for again.
+    /// `written` when a source stopped waiting for this transport: no source waits again until it
+    /// writes more.
     stalled: Option<u64>,
-    /// What the total knows of this queue.
+    /// Bytes of this queue in the total.
     counted: usize,
 }
 
-/// How full an outbox is, for a source that waits until there is room again.
+/// Fill level of an outbox, for a source that waits for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pressure {
-    /// Whether more than a quarter of the bounds waits. It is less than the half at which an outbox
-    /// becomes crowded, so that a source waits seldom and long rather than often and briefly.
+    /// Whether more than a quarter of the bounds waits. An outbox becomes crowded at half, so that
+    /// a source waits seldom and long rather than often and briefly.
     pub waits: bool,
-    /// Bytes that the transport has taken since the beginning.
+    /// Bytes written to the transport so far.
     pub written: u64,
 }
 
-/// At most this many frames go into one vectored write; Linux takes 1024, and past a few dozen
-/// the saving is gone while the array on the stack grows.
-const SLICES: usize = 64;
+/// Frames of one vectored write. Linux takes 1024; past a few dozen there is no gain, and the array
+/// on the stack grows.
+const MAX_SLICES: usize = 64;
 
-/// About what a frame takes besides its bytes: its place in the queue, and its allocations.
+/// Approximate memory of a frame besides its bytes: its queue slot and its allocations.
 const FRAME_OVERHEAD_BYTES: usize = 128;
 
 impl Outbox {
-    /// An empty outbox that counts for no total.
+    /// An empty outbox without a total.
     pub fn new(bounds: Bounds) -> Self {
         Self::counted(bounds, Arc::default())
     }
 
-    /// An empty outbox whose waiting bytes count for a total.
+    /// An empty outbox whose waiting bytes count towards a total.
     pub fn counted(bounds: Bounds, total: Arc<Total>) -> Self {
         Self { bounds, total, queue: Mutex::default() }
     }
 
-    /// Queues an event, or does with it what the bounds say.
+    /// Queues an event, or applies the overflow policy.
     pub fn push(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
@@ -163,15 +163,15 @@ impl Outbox {
             };
         }
         let pushed = queue.append(frame, &self.total);
-        // A policy that drops events needs no source to slow down.
+        // A policy that drops events needs no back-pressure.
         if self.bounds.overflow == Overflow::Disconnect && queue.is_crowded(self.bounds) {
             return PushOutcome::Crowded;
         }
         pushed
     }
 
-    /// Queues what another session sends to this one alone, such as a result: it is never dropped.
-    /// If it does not fit the session is closed, whatever the operator chose for events.
+    /// Queues another session's message to this one alone, such as a result. It is never dropped:
+    /// if it does not fit the session is closed, whatever the overflow policy.
     pub fn forward(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
@@ -184,9 +184,9 @@ impl Outbox {
         if queue.is_crowded(self.bounds) { PushOutcome::Crowded } else { pushed }
     }
 
-    /// Queues a reply to the client's own request. It is accepted past the bounds: the connection
-    /// stops reading requests when it is told [`PushOutcome::Crowded`], so that at most the replies to
-    /// one further request are added.
+    /// Queues a reply to the client's own request, past the bounds: the connection stops reading
+    /// requests after [`PushOutcome::Crowded`], so that at most the replies to one further request
+    /// are added.
     pub fn reply(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
@@ -196,7 +196,7 @@ impl Outbox {
         if queue.blocked && queue.exceeds(self.bounds, 2) { PushOutcome::Crowded } else { pushed }
     }
 
-    /// Ends the session; the first reason stands. Returns whether this call was the first.
+    /// Closes the session; the first reason wins. Returns whether this call was the first.
     pub fn close(&self, closing: CloseReason) -> bool {
         let mut queue = self.lock();
         let first = queue.closing.is_none();
@@ -206,14 +206,14 @@ impl Outbox {
         first
     }
 
-    /// Why the session is to end, if it is.
+    /// The close reason, if the session is closing.
     pub fn closing(&self) -> Option<CloseReason> {
         self.lock().closing.clone()
     }
 
-    /// Puts the last frames behind what waits, past the bounds, once the session is closing.
-    /// `instead` throws away what waits (except a frame written in part): for a client that has
-    /// not read for too long, the farewell is all that there is room for.
+    /// Queues the last frames of a closing session, past the bounds. `instead` discards waiting
+    /// frames (except a partly written one): a client that has not read for too long has room for
+    /// the farewell only.
     pub fn farewell(&self, frames: impl IntoIterator<Item = Bytes>, instead: bool) {
         let mut queue = self.lock();
         if instead {
@@ -228,8 +228,8 @@ impl Outbox {
         queue.count(&self.total);
     }
 
-    /// Ends the session because all outboxes together hold too much. Its frames are dropped at
-    /// once, except one written in part. Returns whether it was open.
+    /// Closes the session because all outboxes together exceed their limit. Its frames are dropped
+    /// at once, except a partly written one. Returns whether it was open.
     pub fn evict(&self, closing: CloseReason) -> bool {
         let first = self.close(closing);
         if first {
@@ -238,17 +238,17 @@ impl Outbox {
         first
     }
 
-    /// Writes what waits, as far as the transport takes it without blocking.
+    /// Writes waiting frames, as far as the transport takes them without blocking.
     ///
     /// # Errors
-    /// Those of `write` other than `WouldBlock`, which is [`Drained::Blocked`].
+    /// Errors of `write` other than `WouldBlock`, which is [`Drained::Blocked`].
     pub fn drain(
         &self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Drained> {
         let mut queue = self.lock();
         while !queue.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let mut count = 0;
             for (slice, frame) in slices.iter_mut().zip(&queue.frames) {
                 *slice = IoSlice::new(frame);
@@ -273,53 +273,53 @@ impl Outbox {
         Ok(Drained::Empty)
     }
 
-    /// Whether more than half of the bounds waits for a transport that takes no more.
+    /// Whether more than half of the bounds waits for a blocked transport.
     pub fn is_crowded(&self) -> bool {
         let queue = self.lock();
         queue.blocked && queue.exceeds(self.bounds, 2)
     }
 
-    /// How full it is.
+    /// The fill level.
     pub fn pressure(&self) -> Pressure {
         let queue = self.lock();
         let waits = queue.closing.is_none() && queue.blocked && queue.exceeds(self.bounds, 4);
         Pressure { waits, written: queue.written }
     }
 
-    /// The transport has taken nothing since it had taken `written` bytes: no source waits for it
-    /// until it takes more.
+    /// Marks the transport as stalled at `written` bytes: no source waits for it until it writes
+    /// more.
     pub fn give_up(&self, written: u64) {
         self.lock().stalled = Some(written);
     }
 
-    /// Whether the transport took no more at the last write, so that draining is to be resumed
-    /// when it does.
+    /// Whether the last write left the transport blocked, so that draining resumes when it is
+    /// writable.
     pub fn is_blocked(&self) -> bool {
         self.lock().blocked
     }
 
-    /// Bytes that wait now.
+    /// Waiting bytes.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    /// Memory that it holds, about, while its transport takes no more; else 0.
+    /// Approximate memory of the queue while its transport is blocked, otherwise 0.
     pub fn held_bytes(&self) -> usize {
         self.lock().counted
     }
 
-    /// Whether all outboxes together hold more than they may.
+    /// Whether all outboxes together exceed their limit.
     pub fn is_total_exceeded(&self) -> bool {
         self.total.is_exceeded()
     }
 
-    /// Events that were dropped because they did not fit.
+    /// Number of dropped events.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // A panic under the lock cannot leave the queue torn: each change is one statement.
+        // A panic under the lock cannot leave the queue inconsistent: each change is one statement.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -333,13 +333,13 @@ impl Drop for Outbox {
 
 impl Queue {
     fn fits(&self, frame: &Bytes, bounds: Bounds) -> bool {
-        // A single frame larger than the bound still passes when nothing waits: the bound is
-        // about readers that fall behind, and message sizes have a limit of their own.
+        // A single frame larger than the bound passes when nothing waits: the bound is for readers
+        // that fall behind, and messages have a size limit of their own.
         self.frames.is_empty()
             || (self.bytes + frame.len() <= bounds.bytes && self.frames.len() < bounds.frames)
     }
 
-    /// Whether more than a share of the bounds waits.
+    /// Whether more than 1/`share` of the bounds waits.
     fn exceeds(&self, bounds: Bounds, share: usize) -> bool {
         self.bytes > bounds.bytes / share || self.frames.len() > bounds.frames / share
     }
@@ -359,8 +359,8 @@ impl Queue {
         }
     }
 
-    /// Brings the total up to date. Only a queue whose transport takes no more is counted: what is
-    /// about to be written costs no access to memory that all threads share.
+    /// Updates the total. Only a queue with a blocked transport is counted, so that frames about to
+    /// be written cost no access to memory shared by all threads.
     fn count(&mut self, total: &Total) {
         let held =
             if self.blocked { self.bytes + self.frames.len() * FRAME_OVERHEAD_BYTES } else { 0 };
@@ -391,9 +391,9 @@ impl Queue {
         self.torn = false;
     }
 
-    /// Gives back the room that a burst took, so that an idle connection is small.
+    /// Frees the memory of a burst, so that an idle connection is small.
     fn release(&mut self) {
-        if self.frames.capacity() > SLICES {
+        if self.frames.capacity() > MAX_SLICES {
             self.frames = VecDeque::new();
         }
     }

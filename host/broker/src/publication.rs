@@ -1,5 +1,4 @@
-//! An event on its way to its receivers: who may have it, and its bytes, encoded at most once for
-//! each dialect of a subscription.
+//! A publication: its audience, and its frames, encoded at most once per dialect and subscription.
 
 use bytes::Bytes;
 use jackfield_wamp::dialect::Dialect;
@@ -12,58 +11,58 @@ use jackfield_wamp::payload::{Payload, Untranslatable};
 use crate::session::Session;
 use crate::subscriptions::Subscription;
 
-/// How a transport wraps an encoded message, once for all receivers of a dialect.
+/// Framing of an encoded message by the transport, once for all receivers of a dialect.
 #[derive(Clone, Copy, Debug)]
 pub struct Framing {
-    /// Bytes to be left free before the message.
+    /// Bytes reserved before the message.
     pub headroom: usize,
-    /// Bytes of the longest event, as one of its receivers gets it.
+    /// Longest event in bytes, in a receiver's encoding.
     pub max_bytes: usize,
-    /// Writes the header into the headroom; what is returned goes on the wire as it is.
+    /// Writes the header into the headroom. The result goes on the wire unchanged.
     pub finish: fn(Dialect, Vec<u8>) -> Bytes,
 }
 
-/// An event, and who may receive it.
+/// An event and its audience.
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
     /// The concrete topic.
     pub topic: &'a str,
-    /// Shared by all events that it causes.
+    /// Shared by all its events.
     pub id: PublicationId,
-    /// Who is named to the receivers as the publisher.
+    /// The publisher, if it is disclosed to the receivers.
     pub disclosed: Option<&'a Session>,
-    /// Not delivered to this session.
+    /// A session that does not receive it.
     pub except: Option<SessionId>,
-    /// What the publisher allows; nothing where it said nothing.
+    /// The publisher's restriction of the receivers.
     pub filter: Option<&'a ReceiverFilter>,
-    /// What the topic's handler allows; both must admit a receiver.
+    /// The handler's restriction of the receivers; both must admit a receiver.
     pub narrowed: Option<&'a ReceiverFilter>,
-    /// Who receives it by a prefix or wildcard subscription.
+    /// The receivers by prefix or wildcard subscriptions.
     pub patterns: PatternAudience<'a>,
-    /// Args and kwargs.
+    /// The arguments.
     pub payload: &'a Payload,
 }
 
-/// An event, call or answer is longer than one may be, in the codec of one of its receivers.
+/// A message exceeds the size limit in a receiver's codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the message would take {bytes} bytes in the serialization of a receiver, and may take {limit} \
      (limits.event)"
 )]
 pub struct TooLarge {
-    /// What it takes.
+    /// Its size.
     pub bytes: usize,
-    /// What it may.
+    /// The limit.
     pub limit: usize,
 }
 
-/// Why an event, call or answer cannot be given to one of its receivers.
+/// An event, call or answer cannot be delivered to one of its receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
-    /// It is too long.
+    /// It is too large.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
-    /// It holds a value that the receiver's codec does not have.
+    /// It holds a value that the receiver's codec cannot carry.
     #[error(transparent)]
     Untranslatable(#[from] Untranslatable),
 }
@@ -78,15 +77,15 @@ impl DeliveryError {
     }
 }
 
-/// No codec makes arguments longer than so many times their bytes in another codec, and this a good
-/// deal less: the worst is CBOR's empty byte string, whose 1 byte is 9 in JSON.
+/// Bound on the growth of arguments between codecs. The worst real case is CBOR's empty byte
+/// string, whose 1 byte becomes 9 in JSON.
 const MAX_GROWTH: usize = 16;
 
-/// The sessions that receive a topic's events by a prefix or wildcard subscription. It is judged
-/// for the topic at each publication, so that a reload takes effect on subscriptions that are held.
+/// Sessions that receive a topic's events by a prefix or wildcard subscription. It is decided per
+/// topic at each publication, so that a reload takes effect on existing subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatternAudience<'a> {
-    /// No session: subscribers of the topic are checked one by one.
+    /// No session: subscribers are checked one by one at subscription.
     Nobody,
     /// Every session.
     Everybody,
@@ -95,7 +94,7 @@ pub enum PatternAudience<'a> {
 }
 
 impl PatternAudience<'_> {
-    /// Whether the session is among them.
+    /// Whether the session is in the audience.
     pub(crate) fn admits(self, session: &Session) -> bool {
         match self {
             Self::Nobody => false,
@@ -105,23 +104,22 @@ impl PatternAudience<'_> {
     }
 }
 
-/// What a publication came to.
+/// Result of a publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Events that were queued.
+    /// Number of queued events.
     pub delivered: usize,
-    /// Events that were not accepted: the receiver is closing, or does not keep up.
-    pub refused: usize,
 }
 
 impl Publication<'_> {
-    /// Whether the session receives it by this subscription.
+    /// Whether the session receives the event by this subscription.
     pub(crate) fn reaches(&self, subscription: &Subscription, session: &Session) -> bool {
         (!subscription.pattern || self.patterns.admits(session)) && self.admits(session)
     }
 
-    /// Whether the session may have it. WAMP v2 specification, section "Subscriber Black- and
-    /// Whitelisting": in every list of eligible receivers, and in none of excluded ones.
+    /// Whether the session may receive the event: it is in every list of eligible receivers and in
+    /// no list of excluded ones. WAMP v2 specification, section "Subscriber Black- and
+    /// Whitelisting".
     pub(crate) fn admits(&self, session: &Session) -> bool {
         self.except != Some(session.id)
             && self.filter.is_none_or(|filter| admits(filter, session))
@@ -147,7 +145,7 @@ fn admits(filter: &ReceiverFilter, session: &Session) -> bool {
         && eligible_authrole.as_ref().is_none_or(|list| identity.has_any_role(list))
 }
 
-/// The frames of one publication for one subscription, each made when its first receiver is met.
+/// Lazily encoded frames of one publication and subscription, one per dialect.
 pub(crate) struct Frames<'a> {
     event: Event<'a>,
     framing: Framing,
@@ -175,15 +173,15 @@ impl<'a> Frames<'a> {
         Self { event, framing, ready: [const { None }; Dialect::COUNT] }
     }
 
-    /// Whether an event of these arguments may be refused for a receiver of another codec: most are
-    /// so small, and of such values, that the question need not be asked.
+    /// Whether the event may be undeliverable to a receiver of another codec. Most events are too
+    /// small and simple, so that [`Frames::check`] can be skipped.
     pub(crate) fn may_be_refused(&self) -> bool {
-        let room = self.event.topic.len() + EVENT_HEAD + self.event.payload.len();
+        let room = self.event.topic.len() + EVENT_HEAD_BYTES + self.event.payload.len();
         room > self.framing.max_bytes / MAX_GROWTH || self.event.payload.check_portable().is_err()
     }
 
-    /// Whether receivers of a dialect can be given the event: its values exactly, and within the
-    /// limit of its size.
+    /// Checks that receivers of a dialect can get the event: its values exactly, and within the
+    /// size limit.
     pub(crate) fn check(&mut self, dialect: Dialect) -> Result<(), DeliveryError> {
         self.event.payload.check_translatable(dialect.codec())?;
         let (bytes, limit) = (self.get(dialect).len(), self.framing.max_bytes);
@@ -193,13 +191,13 @@ impl<'a> Frames<'a> {
     pub(crate) fn get(&mut self, dialect: Dialect) -> Bytes {
         let Self { event, framing, ready } = self;
         let make = || {
-            let room = event.topic.len() + event.payload.len() + EVENT_HEAD;
+            let room = event.topic.len() + event.payload.len() + EVENT_HEAD_BYTES;
             let mut message = Vec::with_capacity(framing.headroom + room);
             message.resize(framing.headroom, 0);
             event.encode(dialect, &mut message);
-            // A megabyte of white space in JSON is nothing in CBOR; the room that was kept for it
-            // would wait in outboxes, uncounted.
-            if message.capacity() > 2 * message.len() + EVENT_HEAD {
+            // A megabyte of white space in JSON is nothing in CBOR; the unused capacity would wait
+            // in outboxes, uncounted.
+            if message.capacity() > 2 * message.len() + EVENT_HEAD_BYTES {
                 message.shrink_to_fit();
             }
             (framing.finish)(dialect, message)
@@ -211,5 +209,5 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// About what an EVENT takes besides topic and payload; a wrong guess costs one reallocation.
-const EVENT_HEAD: usize = 64;
+/// Approximate size of an EVENT besides topic and payload; a wrong guess costs one reallocation.
+const EVENT_HEAD_BYTES: usize = 64;

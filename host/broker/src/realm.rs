@@ -1,8 +1,8 @@
-//! A realm: its sessions and subscriptions under one lock, and what can be done with them.
+//! A realm: its sessions and subscriptions under one read-write lock.
 //!
-//! A delivery happens under the lock's read side, a change under its write side; therefore
-//! SUBSCRIBED is queued before the first event of a subscription and no event is queued after
-//! UNSUBSCRIBED, without any bookkeeping a delivery.
+//! Deliveries take the read side, changes the write side. Therefore SUBSCRIBED is queued before the
+//! first event of a subscription and no event is queued after UNSUBSCRIBED, without bookkeeping per
+//! delivery.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,25 +15,24 @@ use jackfield_wamp::uri::MatchPolicy;
 use crate::publication::{DeliveryError, Frames, Framing, PatternAudience, Publication, Report};
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
-use crate::uris::{Key, RealmFull};
+use crate::uri_table::{Key, RealmFull};
 
-/// A realm: sessions that can reach each other.
+/// A realm: sessions that can communicate.
 pub struct Realm {
     name: String,
     framing: Framing,
     limits: RealmLimits,
-    /// Reads are deliveries and look-ups, writes are joins, leaves and changes of subscriptions.
-    /// Under it only outbox locks are taken.
+    /// Reads are deliveries and lookups; writes are joins, leaves and changes of subscriptions.
+    /// Only outbox locks are taken under it.
     state: RwLock<State>,
 }
 
-/// Limits of one session, and of a realm's together. Registrations have the same ones as
-/// subscriptions.
+/// Limits per session and per realm. They apply to subscriptions, and separately to registrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealmLimits {
-    /// Subscriptions, patterns among them.
+    /// Subscriptions of one session, patterns included.
     pub subscriptions: usize,
-    /// Prefix and wildcard subscriptions.
+    /// Prefix and wildcard subscriptions of one session.
     pub patterns: usize,
     /// Subscriptions of all sessions together.
     pub realm_subscriptions: usize,
@@ -50,43 +49,43 @@ struct State {
 struct Member {
     session: Arc<Session>,
     subscribed: IndexSet<SubscriptionId>,
-    /// Prefixes and wildcards among them.
+    /// Pattern subscriptions among them.
     patterns: usize,
 }
 
-/// Why a session cannot subscribe.
+/// A session cannot subscribe.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// It is gone.
+    /// The session has left.
     #[error("the session has left the realm")]
     Gone,
-    /// It has as many subscriptions as one may hold.
-    #[error("the session already holds {0} subscriptions, as many as one may")]
+    /// The session has too many subscriptions.
+    #[error("maximum subscriptions of the session reached ({0})")]
     TooMany(usize),
-    /// It has as many pattern subscriptions as one may hold.
-    #[error("the session already holds {0} pattern subscriptions (limits.patterns = {0})")]
+    /// The session has too many pattern subscriptions.
+    #[error("maximum pattern subscriptions of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The sessions of the realm together have as many subscriptions as they may hold.
-    #[error("the realm already holds {0} subscriptions (limits.realm_subscriptions = {0})")]
+    /// The realm has too many subscriptions.
+    #[error("maximum subscriptions of the realm reached (limits.realm_subscriptions = {0})")]
     TooManyOfAll(usize),
-    /// The realm has as many wildcards as it may hold.
+    /// The realm has too many wildcards.
     #[error(transparent)]
     RealmFull(#[from] RealmFull),
 }
 
-/// Why a session cannot unsubscribe.
+/// The session has no such subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has no such subscription")]
 pub struct UnsubscribeError;
 
-/// A subscription that the router took away.
+/// A subscription that the router revoked.
 #[derive(Debug)]
 pub struct Revoked {
-    /// Whose it was.
+    /// The subscriber.
     pub session: Arc<Session>,
-    /// Which.
+    /// The subscription's id.
     pub subscription: SubscriptionId,
-    /// Of what.
+    /// The subscription's topic.
     pub topic: Arc<str>,
 }
 
@@ -96,17 +95,17 @@ impl Realm {
         Self { name, framing, limits, state: RwLock::default() }
     }
 
-    /// Its name, a URI.
+    /// The realm's name, a URI.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Bytes of the longest event, as one of its receivers gets it.
+    /// Longest event in bytes, in a receiver's encoding.
     pub fn max_event_bytes(&self) -> usize {
         self.framing.max_bytes
     }
 
-    /// The limits of each session.
+    /// The realm's limits.
     pub fn limits(&self) -> RealmLimits {
         self.limits
     }
@@ -118,7 +117,7 @@ impl Realm {
         self.write().members.insert(session.id, member);
     }
 
-    /// Ends the membership. Returns the topics that the session was subscribed to by name.
+    /// Ends the membership. Returns the topics of the session's exact subscriptions.
     pub fn leave(&self, session: SessionId) -> Vec<Arc<str>> {
         let mut state = self.write();
         let Some(member) = state.members.remove(&session) else { return Vec::new() };
@@ -134,11 +133,8 @@ impl Realm {
         topics
     }
 
-    /// Makes a member a subscriber, queueing what `acknowledge` makes of the subscription's id
-    /// before any event of it.
-    ///
-    /// # Errors
-    /// [`SubscribeError`]; nothing is queued then.
+    /// Subscribes a member. The frame of `acknowledge` is queued before any event of the
+    /// subscription.
     pub fn subscribe(
         &self,
         session: SessionId,
@@ -171,8 +167,8 @@ impl Realm {
         Ok(subscribed)
     }
 
-    /// Acknowledges once more the subscription by name that a session has, and says whether it has
-    /// one: who may subscribe was asked when it began, and to subscribe again changes nothing.
+    /// Acknowledges an existing exact subscription again, without another authorization. Returns
+    /// whether the session has one.
     pub fn acknowledge(
         &self,
         session: SessionId,
@@ -191,11 +187,8 @@ impl Realm {
         known.is_some()
     }
 
-    /// Ends a subscription by its id, queueing the acknowledgement behind its last event.
-    /// Returns the topic if the subscription was one by name.
-    ///
-    /// # Errors
-    /// [`UnsubscribeError`]; nothing is queued then.
+    /// Ends a subscription by its id. The acknowledgement is queued after its last event. Returns
+    /// the topic of an exact subscription.
     pub fn unsubscribe(
         &self,
         session: SessionId,
@@ -212,18 +205,18 @@ impl Realm {
         Ok((key.policy == MatchPolicy::Exact).then_some(key.uri))
     }
 
-    /// The id of the session's subscription to a topic by name.
+    /// The id of the session's exact subscription to a topic.
     pub fn subscription(&self, session: SessionId, topic: &str) -> Option<SubscriptionId> {
         let state = self.read();
         let subscription = state.subscriptions.exact(topic)?;
         subscription.get(session).map(|_| subscription.id)
     }
 
-    /// Queues the event to everybody who may have it, encoding it at most once a dialect for
-    /// each subscription. Receivers that do not keep up are noted in the batch.
+    /// Fan-out: queues the event to every receiver, encoding it at most once per dialect and
+    /// subscription. Receivers to flush are noted in the batch.
     ///
     /// # Errors
-    /// [`DeliveryError`], of any receiver; nothing is queued then.
+    /// [`DeliveryError`] of any receiver; nothing is queued then.
     pub fn publish(
         &self,
         publication: &Publication<'_>,
@@ -254,7 +247,7 @@ impl Realm {
         Ok(report)
     }
 
-    /// Queues the event to one session, if it is subscribed to the topic by name.
+    /// Queues the event to one session, if it has an exact subscription to the topic.
     ///
     /// # Errors
     /// [`DeliveryError`]; nothing is queued then.
@@ -279,19 +272,19 @@ impl Realm {
         self.read().members.get(&session).is_some_and(|member| !member.subscribed.is_empty())
     }
 
-    /// Who is subscribed to the topic by name.
+    /// The sessions with an exact subscription to the topic.
     pub fn subscribers(&self, topic: &str) -> Vec<SessionId> {
         let state = self.read();
         let subscription = state.subscriptions.exact(topic);
         subscription.map(|it| it.subscribers().map(|one| one.id).collect()).unwrap_or_default()
     }
 
-    /// How many are subscribed to the topic by name.
+    /// The number of sessions with an exact subscription to the topic.
     pub fn count(&self, topic: &str) -> usize {
         self.read().subscriptions.exact(topic).map_or(0, Subscription::len)
     }
 
-    /// Every topic that somebody is subscribed to by name.
+    /// The topics of all exact subscriptions.
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.read().subscriptions.topics().map(Arc::clone).collect()
     }
@@ -301,7 +294,7 @@ impl Realm {
         self.read().members.get(&id).map(|member| Arc::clone(&member.session))
     }
 
-    /// How many members there are.
+    /// The number of members.
     pub fn session_count(&self) -> usize {
         self.read().members.len()
     }
@@ -311,11 +304,11 @@ impl Realm {
         self.read().members.values().map(|member| Arc::clone(&member.session)).collect()
     }
 
-    /// Takes away the subscriptions by name whose topic is not to be kept, queueing what `notice`
-    /// makes of each behind its last event.
+    /// Revokes exact subscriptions whose topic `keep` rejects. The frame of `notice` is queued
+    /// after the last event of each.
     ///
-    /// `keep` is asked without the lock, once a topic; a session that subscribes meanwhile was
-    /// judged by the routes that are in force by then.
+    /// `keep` is called without the lock, once per topic; a session that subscribes in the meantime
+    /// was authorized by the routes now in force.
     pub fn revoke(
         &self,
         keep: impl Fn(&str) -> bool,
@@ -340,8 +333,8 @@ impl Realm {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        // A panic under the lock would be a bug that tests have to find; serving on with
-        // consistent tables is better than refusing everybody.
+        // A panic under the lock is a bug for tests to find; the tables stay consistent, and
+        // continuing is better than refusing every request.
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -363,16 +356,12 @@ fn fan_out(
         if !publication.reaches(subscription, session) {
             continue;
         }
-        if session.deliver(frames.get(session.dialect), batch) {
-            report.delivered += 1;
-        } else {
-            report.refused += 1;
-        }
+        report.delivered += usize::from(session.deliver(frames.get(session.dialect), batch));
     }
 }
 
-/// Whether all receivers of one subscription can be given the event. What `frames` has encoded for
-/// it, it keeps.
+/// Checks that all receivers of one subscription can get the event. `frames` keeps the encoded
+/// frames.
 fn check(
     publication: &Publication<'_>,
     subscription: &Subscription,
@@ -384,7 +373,7 @@ fn check(
 }
 
 impl State {
-    /// Ends one subscription of one member, and says of what it was.
+    /// Ends one subscription of one member. Returns its key.
     fn remove(&mut self, session: SessionId, subscription: SubscriptionId) -> Option<Key> {
         let member = self.members.get_mut(&session)?;
         if !member.subscribed.swap_remove(&subscription) {

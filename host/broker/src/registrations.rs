@@ -1,6 +1,6 @@
-//! Who offers which procedure: the registrations of one realm, one for each URI and match policy,
-//! shared by its callees where they want to share it. WAMP v2 specification, sections
-//! "Pattern-based Registrations" and "Shared Registration".
+//! Registrations of one realm: one for each URI and match policy, shared by several callees where
+//! all of them allow it. WAMP v2 specification, sections "Pattern-based Registrations" and "Shared
+//! Registration".
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use jackfield_wamp::message::{InvocationPolicy, RegisterOptions};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::session::Session;
-use crate::uris::{Key, RealmFull, UriTable};
+use crate::uri_table::{Key, RealmFull, UriTable};
 
 /// The registrations of one realm.
 #[derive(Default)]
@@ -21,19 +21,19 @@ pub(crate) struct Registrations {
     last_id: u64,
 }
 
-/// One registration and those who share it.
+/// One registration and its callees.
 struct Registration {
     id: RegistrationId,
     invoke: InvocationPolicy,
-    /// Whether a callee must be told which procedure was called.
+    /// Whether the INVOCATION must name the procedure.
     pattern: bool,
-    /// In the order in which they came.
+    /// In the order of registration.
     callees: Vec<Callee>,
-    /// How many calls were spread in turn.
+    /// Number of calls distributed round-robin.
     turns: Cell<usize>,
 }
 
-/// A session that offers a procedure.
+/// A session with a registered procedure.
 #[derive(Clone)]
 pub(crate) struct Callee {
     pub(crate) session: Arc<Session>,
@@ -41,16 +41,16 @@ pub(crate) struct Callee {
     pub(crate) disclose_caller: bool,
 }
 
-/// Who is to answer a call, and of which registration.
-pub(crate) struct Chosen {
+/// The callee chosen for a call.
+pub(crate) struct ChosenCallee {
     pub(crate) registration: RegistrationId,
     pub(crate) pattern: bool,
     pub(crate) callee: Callee,
 }
 
 impl Registration {
-    /// The callee, of those that count, that the policy names.
-    fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<Chosen> {
+    /// The callee that the policy selects among the candidates.
+    fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<ChosenCallee> {
         let Self { id, invoke, pattern, callees, turns } = self;
         let candidates = || callees.iter().filter(|callee| counts(&callee.session));
         let count = candidates().count();
@@ -68,38 +68,38 @@ impl Registration {
             }
         };
         let callee = candidates().nth(place)?.clone();
-        Some(Chosen { registration: *id, pattern: *pattern, callee })
+        Some(ChosenCallee { registration: *id, pattern: *pattern, callee })
     }
 }
 
-/// Why a session cannot register a procedure.
+/// A session cannot register a procedure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
-    /// It has done so already.
+    /// The session has registered it already.
     #[error("the session has registered the procedure already")]
     Again,
-    /// Somebody else has, and does not share it.
+    /// Another session has registered it without sharing.
     #[error("another session has registered the procedure")]
     Taken,
-    /// Others share it in another way.
+    /// It is shared with another invocation policy.
     #[error("the procedure is registered with `invoke: {}`", .0.name())]
     SharedOtherwise(InvocationPolicy),
-    /// It has as many registrations as one may hold.
-    #[error("the session already holds {0} registrations, as many as one may")]
+    /// The session has too many registrations.
+    #[error("maximum registrations of the session reached ({0})")]
     TooMany(usize),
-    /// It has as many pattern registrations as one may hold.
-    #[error("the session already holds {0} pattern registrations (limits.patterns = {0})")]
+    /// The session has too many pattern registrations.
+    #[error("maximum pattern registrations of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The sessions of the realm together have as many registrations as they may hold.
-    #[error("the realm already holds {0} registrations (limits.realm_subscriptions = {0})")]
+    /// The realm has too many registrations.
+    #[error("maximum registrations of the realm reached (limits.realm_subscriptions = {0})")]
     TooManyOfAll(usize),
-    /// The realm has as many wildcards as it may hold.
+    /// The realm has too many wildcards.
     #[error(transparent)]
     RealmFull(#[from] RealmFull),
 }
 
 impl Registrations {
-    /// Makes the session a callee.
+    /// Registers a procedure for a session.
     pub(crate) fn add(
         &mut self,
         session: &Arc<Session>,
@@ -132,12 +132,13 @@ impl Registrations {
         Ok(id)
     }
 
-    /// Whether the registration is one of a prefix or a wildcard.
+    /// Whether the registration is to a prefix or a wildcard.
     pub(crate) fn is_pattern(&self, id: RegistrationId) -> bool {
         self.by_id.get(&id).is_some_and(|key| key.policy != MatchPolicy::Exact)
     }
 
-    /// Takes the session out; the last one takes the registration along. Whether it was in.
+    /// Removes a callee, and the registration with its last callee. Returns whether it was a
+    /// callee.
     pub(crate) fn remove(&mut self, session: SessionId, id: RegistrationId) -> bool {
         let Some(key) = self.by_id.get(&id).cloned() else { return false };
         let Some(registration) = self.table.get_mut(&key.uri, key.policy) else { return false };
@@ -151,17 +152,16 @@ impl Registrations {
         after < before
     }
 
-    /// The callee that is to answer a call: of the most specific registration that the procedure
-    /// meets, the one that the registration's policy names. A callee counts by a pattern only where
-    /// it may offer this procedure by name (`may_offer`), so that a session which may not offer it
-    /// neither reads its calls nor keeps them from one that may. `chance` is any number, another
-    /// one each time.
+    /// Chooses the callee of a call: the one selected by the policy of the most specific matching
+    /// registration. A callee of a pattern registration is a candidate only where it may register
+    /// this procedure by name (`may_offer`), so that a session without that permission can neither
+    /// read its calls nor block others. `chance` is a random number.
     pub(crate) fn choose(
         &self,
         procedure: &str,
         may_offer: impl Fn(&Session) -> bool,
         chance: u64,
-    ) -> Option<Chosen> {
+    ) -> Option<ChosenCallee> {
         if let Some(exact) = self.table.exact(procedure) {
             return exact.choose(|_| true, chance);
         }
@@ -169,18 +169,18 @@ impl Registrations {
         patterns.find_map(|registration| registration.choose(&may_offer, chance))
     }
 
-    /// Every procedure that is registered by name.
+    /// The procedures of all exact registrations.
     pub(crate) fn procedures(&self) -> impl Iterator<Item = &Arc<str>> {
         self.table.exact_uris()
     }
 
-    /// The registration of a procedure by name, and its callees.
+    /// The exact registration of a procedure, and its callees.
     pub(crate) fn of(&self, procedure: &str) -> Option<(RegistrationId, Vec<Arc<Session>>)> {
         let Registration { id, callees, .. } = self.table.exact(procedure)?;
         Some((*id, callees.iter().map(|callee| Arc::clone(&callee.session)).collect()))
     }
 
-    /// Ids count up; they are of router scope, where any choice is allowed.
+    /// Ids count up; they have router scope, where any choice is allowed.
     fn next_id(&mut self) -> RegistrationId {
         loop {
             self.last_id += 1;

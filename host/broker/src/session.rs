@@ -1,4 +1,4 @@
-//! A session as the broker sees it, and the batch of sessions that wait to be flushed.
+//! A session as the broker sees it, and the set of sessions to be flushed.
 
 use std::sync::Arc;
 
@@ -10,19 +10,20 @@ use jackfield_wamp::message::Hello;
 use crate::identity::Identity;
 use crate::outbox::{CloseReason, Outbox, PushOutcome};
 
-/// The transport that empties an outbox. Called with no lock held; must neither block nor wait.
+/// Transport of a session, implemented by the host. Called without a lock held; must not block.
 pub trait Transport: Send + Sync {
-    /// Frames wait in the outbox: write what can be written now, and see to the rest.
+    /// Writes the outbox's frames as far as possible now; the rest is written when the transport is
+    /// writable.
     fn flush(&self);
 
-    /// The outbox has been closed: let the connection's own task say farewell and end.
+    /// The outbox was closed: wakes the connection's task, which says farewell and ends.
     fn interrupt(&self);
 
-    /// All outboxes together hold more than they may: have those that hold the most closed.
+    /// All outboxes together exceed their limit: closes those with the most bytes.
     fn relieve(&self) {}
 }
 
-/// What a client has announced that it can do.
+/// Features announced by a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
     /// It understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
@@ -34,7 +35,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// What a client of WAMP v2 announces.
+    /// The features announced in HELLO.
     pub fn announced(hello: &Hello) -> Self {
         Self {
             subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
@@ -44,64 +45,64 @@ impl Features {
     }
 }
 
-/// A session: who it is, what it speaks, and where its frames go.
+/// A session: identity, dialect, features and outbox.
 pub struct Session {
     /// Unique in the process.
     pub id: SessionId,
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
-    /// What its connection speaks.
+    /// Its protocol version and codec.
     pub dialect: Dialect,
-    /// What its client can do, of what depends on it.
+    /// Features announced by its client.
     pub features: Features,
     outbox: Arc<Outbox>,
-    link: Arc<dyn Transport>,
+    transport: Arc<dyn Transport>,
 }
 
 impl Session {
-    /// A session, not yet in a realm, on a connection that may have spoken before: the outbox is
-    /// older than the session, as a session of WAMP v2 begins with the client's HELLO.
+    /// A session, not yet in a realm. The outbox is older than the session, as a session of WAMP v2
+    /// begins with HELLO.
     pub fn new(
         id: SessionId,
         identity: Identity,
         dialect: Dialect,
         features: Features,
         outbox: Arc<Outbox>,
-        link: Arc<dyn Transport>,
+        transport: Arc<dyn Transport>,
     ) -> Self {
-        Self { id, identity, dialect, features, outbox, link }
+        Self { id, identity, dialect, features, outbox, transport }
     }
 
-    /// The queue of its connection.
+    /// The outbox of its connection.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Queues what another session sends to this one alone, and has it flushed with the batch.
+    /// Queues another session's message to this one alone, to be flushed with the batch.
     pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.forward(frame));
     }
 
-    /// Queues a reply to the session's own request, and has it flushed with the batch.
+    /// Queues a reply to the session's own request, to be flushed with the batch.
     pub fn reply(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.reply(frame));
     }
 
-    /// Queues an event, and has it flushed with the batch. Whether it was accepted.
+    /// Queues an event, to be flushed with the batch. Returns whether it was accepted.
     pub fn deliver(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) -> bool {
         batch.note(self, self.outbox.push(frame))
     }
 
-    /// Ends the session; the first reason stands.
+    /// Closes the session; the first reason wins.
     pub fn close(&self, closing: CloseReason) {
         if self.outbox.close(closing) {
-            self.link.interrupt();
+            self.transport.interrupt();
         }
     }
 
-    /// Writes what waits, as far as the transport takes it.
+    /// Writes waiting frames, as far as the transport takes them.
     pub fn flush(&self) {
-        self.link.flush();
+        self.transport.flush();
     }
 }
 
@@ -115,45 +116,44 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// The sessions whose outboxes were filled and not yet flushed.
+/// Batched flushes: the sessions whose outboxes were filled and not flushed yet.
 ///
-/// A publisher collects them while it handles what one read brought, and flushes once at the end:
-/// ten events for one subscriber are one write. Whoever holds a batch must not wait for anything
-/// before it has flushed it, because others rely on the flush that it has taken on.
+/// A publisher collects them while it handles one read, and flushes once at the end: ten events for
+/// one subscriber are one write. The holder must flush before it waits for anything, because other
+/// publishers rely on the pending flush.
 #[derive(Debug, Default)]
 pub struct PendingFlushes {
     flush: Vec<Arc<Session>>,
     interrupt: Vec<Arc<Session>>,
     /// Receivers whose outboxes are crowded.
     crowded: Vec<Arc<Session>>,
-    /// A receiver that was met when all outboxes together held more than they may.
+    /// A receiver seen while all outboxes together exceeded their limit.
     overload: Option<Arc<Session>>,
-    /// Subscribers and steps of matching that were looked at since the last flush.
+    /// Subscribers and matching steps visited since the last flush.
     work: usize,
-    /// Steps that publications took to look for patterns beyond their allowance.
+    /// Pattern matching steps of publications beyond their allowance.
     matching: usize,
 }
 
-/// Fast publications after which a session that was slow is fast again, at most.
+/// Most fast publications until a slow session counts as fast again.
 const MAX_SLOW_MATCHINGS: usize = 64;
 
 impl PendingFlushes {
-    /// Counts the subscribers that publications looked at since the last flush, whether they
-    /// received the event or not, and the steps of looking for patterns: a measure of how long a
-    /// task has kept its thread.
+    /// Work since the last flush: subscribers visited, whether they received the event or not, and
+    /// pattern matching steps. It measures how long a task has occupied its thread.
     pub fn work(&self) -> usize {
         self.work
     }
 
-    /// Whether the publications so far have taken more steps to look for patterns than `allowance`
-    /// each. Asked once before each publication, so that one to a topic without patterns does not
-    /// hide the ones beside it.
+    /// Whether publications have taken more than `allowance` pattern matching steps on average.
+    /// Called once before each publication, so that a publication without patterns does not hide
+    /// others.
     pub fn is_matching_slow(&mut self, allowance: usize) -> bool {
         self.matching = self.matching.saturating_sub(allowance).min(allowance * MAX_SLOW_MATCHINGS);
         self.matching > 0
     }
 
-    /// Counts the steps of a publication that looked for patterns.
+    /// Adds the pattern matching steps of a publication.
     pub(crate) fn add_matching(&mut self, steps: usize) {
         self.matching = self.matching.saturating_add(steps);
         self.add_work(steps);
@@ -164,7 +164,7 @@ impl PendingFlushes {
         self.work = self.work.saturating_add(steps);
     }
 
-    /// Takes on what a push asks for. Whether the frame was accepted.
+    /// Records the result of a push. Returns whether the frame was accepted.
     pub(crate) fn note(&mut self, session: &Arc<Session>, pushed: PushOutcome) -> bool {
         match pushed {
             PushOutcome::Flush => {
@@ -194,38 +194,38 @@ impl PendingFlushes {
         }
     }
 
-    /// Whether there is nothing to flush.
+    /// Whether no flush is pending.
     pub fn is_empty(&self) -> bool {
         self.flush.is_empty() && self.interrupt.is_empty()
     }
 
-    /// Whether the source of what was queued is to be slowed down.
+    /// Whether the publisher should slow down.
     pub fn is_crowded(&self) -> bool {
         !self.crowded.is_empty()
     }
 
-    /// The receivers whose outboxes were crowded since this was last asked.
+    /// The receivers whose outboxes became crowded since the last call.
     pub fn take_crowded(&mut self) -> Vec<Arc<Session>> {
         std::mem::take(&mut self.crowded)
     }
 
-    /// Flushes everything that was taken on. Call it without a lock held.
+    /// Flushes all sessions. Call it without a lock held.
     pub fn flush(&mut self) {
         self.work = 0;
         for session in self.flush.drain(..) {
             session.flush();
         }
         for session in self.interrupt.drain(..) {
-            session.link.interrupt();
+            session.transport.interrupt();
         }
         if let Some(session) = self.overload.take() {
-            session.link.relieve();
+            session.transport.relieve();
         }
     }
 }
 
 impl Drop for PendingFlushes {
-    /// A batch that is dropped on an early return still owes its flush.
+    /// Flushes on early returns, too.
     fn drop(&mut self) {
         self.flush();
     }

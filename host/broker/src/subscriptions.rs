@@ -1,4 +1,4 @@
-//! The subscriptions of one realm: one for each URI and match policy, shared by its subscribers.
+//! Subscriptions of one realm: one for each URI and match policy, shared by its subscribers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::session::Session;
-use crate::uris::{Key, RealmFull, UriTable};
+use crate::uri_table::{Key, RealmFull, UriTable};
 
-/// What a subscribe came to.
+/// Result of a subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed {
-    /// The subscription, shared with everybody who subscribed to the same URI and policy.
+    /// The subscription, shared by all subscribers to the same URI and policy.
     pub id: SubscriptionId,
-    /// Whether the session was not subscribed before.
+    /// Whether the session was not a subscriber before.
     pub new: bool,
 }
 
@@ -27,10 +27,10 @@ pub(crate) struct Subscriptions {
     last_id: u64,
 }
 
-/// One subscription and those who share it.
+/// One subscription and its subscribers.
 pub(crate) struct Subscription {
     pub(crate) id: SubscriptionId,
-    /// Whether the event must say which topic it is of.
+    /// Whether the event must name its topic.
     pub(crate) pattern: bool,
     subscribers: IndexMap<SessionId, Arc<Session>>,
 }
@@ -54,7 +54,7 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Makes the session a subscriber. Idempotent.
+    /// Adds a subscriber. Idempotent.
     ///
     /// # Errors
     /// [`RealmFull`]; nothing is changed then.
@@ -78,7 +78,8 @@ impl Subscriptions {
         Ok(Subscribed { id, new: true })
     }
 
-    /// Takes the session out; the last one takes the subscription along. Whether it was in.
+    /// Removes a subscriber, and the subscription with its last subscriber. Returns whether it was
+    /// a subscriber.
     pub(crate) fn remove(&mut self, session: SessionId, key: &Key) -> bool {
         let Some(subscription) = self.table.get_mut(&key.uri, key.policy) else { return false };
         let was_in = subscription.subscribers.swap_remove(&session).is_some();
@@ -99,7 +100,7 @@ impl Subscriptions {
         self.table.exact_uris()
     }
 
-    /// The prefix and wildcard subscriptions that a topic matches, and the steps of finding them.
+    /// The prefix and wildcard subscriptions that match a topic, and the number of matching steps.
     pub(crate) fn patterns<'a>(
         &'a self,
         topic: &'a str,
@@ -107,7 +108,7 @@ impl Subscriptions {
         self.table.patterns(topic)
     }
 
-    /// What the id stands for.
+    /// The key of a subscription id.
     pub(crate) fn key(&self, id: SubscriptionId) -> Option<&Key> {
         self.by_id.get(&id)
     }
@@ -117,7 +118,7 @@ impl Subscriptions {
         self.table.get(uri, policy).map(|subscription| subscription.id)
     }
 
-    /// Ids count up; they are of router scope, where any choice is allowed.
+    /// Ids count up; they have router scope, where any choice is allowed.
     fn next_id(&mut self) -> SubscriptionId {
         loop {
             self.last_id += 1;

@@ -1,11 +1,11 @@
-//! A limit on the sum of what many hold: the bytes that wait in all outboxes together, for example.
+//! Shared byte counter with a limit, such as the waiting bytes of all outboxes.
 //!
-//! It only counts. Who has to go when it is exceeded is decided by the transport, which knows all
-//! connections.
+//! It only counts. The transport, which knows all connections, decides what to close when the limit
+//! is exceeded.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that many holders have together, and their limit.
+/// The sum of several holders' bytes, and its limit.
 #[derive(Debug)]
 pub struct Total {
     limit: usize,
@@ -13,29 +13,29 @@ pub struct Total {
 }
 
 impl Total {
-    /// Nothing yet, of at most `limit` bytes.
+    /// An empty counter.
     pub const fn new(limit: usize) -> Self {
         Self { limit, bytes: AtomicUsize::new(0) }
     }
 
-    /// Bytes at most.
+    /// The limit in bytes.
     pub const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Bytes now.
+    /// The current sum in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether it is more than the limit.
+    /// Whether the sum exceeds the limit.
     pub fn is_exceeded(&self) -> bool {
         self.bytes() > self.limit
     }
 
-    /// A holder has `after` bytes instead of `before`.
+    /// Replaces a holder's `before` bytes by `after` bytes.
     pub fn replace(&self, before: usize, after: usize) {
-        // The sum is exact at any time, as additions wrap and each holder takes back what it added.
+        // The sum is exact at any time: additions wrap, and each holder subtracts what it added.
         self.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 }

@@ -1,15 +1,15 @@
-//! What may be asked for together: a plan that passes can be followed.
+//! Validation of a plan's options and their combinations.
 
 use std::time::Duration;
 
 use super::{Dialect, Plan, Work};
-use crate::timestamp::Stamp;
+use crate::timestamp::Timestamp;
 
 impl Plan {
-    /// What is asked for and makes no sense.
+    /// Validates the plan.
     ///
     /// # Errors
-    /// One sentence, naming the option.
+    /// One sentence that names the option.
     pub fn check(&self) -> Result<(), String> {
         self.check_work()?;
         let numbers = [
@@ -20,54 +20,54 @@ impl Plan {
         ];
         for (name, number) in numbers {
             if number == 0 {
-                return Err(format!("{name} has to be 1 at least"));
+                return Err(format!("{name} must be at least 1"));
             }
         }
-        if self.payload < Stamp::BYTES {
-            let least = Stamp::BYTES;
+        if self.payload < Timestamp::BYTES {
+            let least = Timestamp::BYTES;
             return Err(format!(
-                "--payload has to be {least} at least: the time of sending travels in it"
+                "--payload must be at least {least}, as each text carries its send time"
             ));
         }
-        if self.work.topics() > Stamp::TOPICS {
-            return Err(format!("there can be {} topics at most", Stamp::TOPICS));
+        if self.work.topics() > Timestamp::MAX_TOPICS {
+            return Err(format!("at most {} topics are possible", Timestamp::MAX_TOPICS));
         }
         self.check_size()?;
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-            return Err("--rate has to be above zero".to_owned());
+            return Err("--rate must be greater than zero".to_owned());
         }
         if self.seconds.is_zero() {
-            return Err("--seconds has to be above zero".to_owned());
+            return Err("--seconds must be greater than zero".to_owned());
         }
         Ok(())
     }
 
-    /// The longest text that is sent, in bytes.
-    pub(crate) const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
+    /// Longest text, in bytes.
+    pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 
-    /// What no machine has the memory for, or nobody the time, is a slip of the fingers.
+    /// Rejects sizes and times far beyond any machine, which are typing errors.
     fn check_size(&self) -> Result<(), String> {
         let bounds = [
             ("--window", self.window, 1_048_576),
-            ("--payload", self.payload, Self::MAX_PAYLOAD),
+            ("--payload", self.payload, Self::MAX_PAYLOAD_BYTES),
             ("--threads", self.threads, 1024),
         ];
         for (name, number, most) in bounds {
             if number > most {
-                return Err(format!("{name} has to be {most} at most"));
+                return Err(format!("{name} must be at most {most}"));
             }
         }
         if self.work.connections() > 1_000_000 {
-            return Err("there can be 1000000 connections at most: see --topics, --subscribers, \
+            return Err("at most 1000000 connections are possible: see --topics, --subscribers, \
                         --publishers, --callers, --connections"
                 .to_owned());
         }
-        for (name, span) in [("--seconds", self.seconds), ("--warm-up", self.warm_up)] {
-            if span > Duration::from_hours(24) {
-                return Err(format!("{name} has to be a day at most, which is 86400"));
+        for (name, duration) in [("--seconds", self.seconds), ("--warm-up", self.warm_up)] {
+            if duration > Duration::from_hours(24) {
+                return Err(format!("{name} must be at most a day (86400)"));
             }
         }
-        // In bytes: each that sends has a text, and each topic a window of numbers.
+        // Each sender has a text, each topic a window of numbers.
         let (texts, windows) = match self.work {
             Work::FanOut { publishers, topics, .. } => (publishers, topics),
             Work::Publish { publishers: senders, .. } | Work::Call { callers: senders, .. } => {
@@ -76,10 +76,12 @@ impl Plan {
             Work::Connect { .. } | Work::Subscribe { .. } => (0, 0),
         };
         if texts.saturating_mul(self.payload) > 1 << 32 {
-            return Err("--payload is too much for so many --publishers or --callers".to_owned());
+            return Err(
+                "--payload is too large for this number of --publishers or --callers".to_owned()
+            );
         }
         if self.rate.is_none() && windows.saturating_mul(self.window) > 1 << 28 {
-            return Err("--window is too much for so many --topics".to_owned());
+            return Err("--window is too large for this number of --topics".to_owned());
         }
         Ok(())
     }
@@ -87,17 +89,17 @@ impl Plan {
     fn check_work(&self) -> Result<(), String> {
         match self.work {
             Work::FanOut { subscriptions_per_connection: 0, .. } => {
-                return Err("--subscriptions-per-connection has to be 1 at least".to_owned());
+                return Err("--subscriptions-per-connection must be at least 1".to_owned());
             }
             Work::FanOut { topics, subscribers, publishers, .. } => {
                 if subscribers == 0 || publishers == 0 {
-                    return Err("--subscribers and --publishers have to be 1 at least".to_owned());
+                    return Err("--subscribers and --publishers must be at least 1".to_owned());
                 }
                 if publishers > topics {
-                    return Err("there can be one of the --publishers a topic at most".to_owned());
+                    return Err("--publishers must be at most --topics".to_owned());
                 }
                 if self.dialect == Dialect::Raw && topics != 1 {
-                    return Err("--protocol raw knows one topic only: --topics 1".to_owned());
+                    return Err("--protocol raw has one topic: give --topics 1".to_owned());
                 }
             }
             Work::Subscribe { .. } if self.rate.is_some() => {
@@ -160,7 +162,7 @@ mod tests {
         for good in [good.clone(), plan(call(9)), Plan { rate: Some(0.5), ..plan(call(1)) }] {
             assert_eq!(good.check(), Ok(()));
         }
-        for (plan, said) in [
+        for (plan, message) in [
             (Plan { payload: 10, ..good.clone() }, "--payload"),
             (Plan { window: 0, ..good.clone() }, "--window"),
             (Plan { rate: Some(0.0), ..good.clone() }, "--rate"),
@@ -175,7 +177,7 @@ mod tests {
             (plan(fan_out(1, 2)), "--publishers"),
             (Plan { window: 1_048_576, ..plan(fan_out(1000, 1)) }, "--window"),
             (Plan { payload: 1 << 26, ..plan(fan_out(100, 100)) }, "--payload"),
-            (plan(fan_out(2_000_000, 1)), "topics at most"),
+            (plan(fan_out(2_000_000, 1)), "topics are possible"),
             (
                 Plan { rate: Some(1.0), ..plan(Work::Subscribe { connections: 1, topics: 1 }) },
                 "--rate",
@@ -186,7 +188,7 @@ mod tests {
             (Plan { payload: 1 << 26, ..plan(call(100)) }, "--callers"),
         ] {
             let error = plan.check().unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(message), "{error}");
         }
     }
 

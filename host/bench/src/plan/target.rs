@@ -1,25 +1,25 @@
-//! The URL of the server, parsed.
+//! URL of the server.
 
-/// A `ws://` URL, taken apart.
+/// A parsed `ws://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// As it was given.
+    /// The URL as given.
     pub url: String,
-    /// Host and port, as they are resolved and told in the `Host` header.
+    /// Host and port, to resolve and for the `Host` header.
     pub(crate) authority: String,
     /// The path with its query, at least `/`.
     pub(crate) path: String,
 }
 
 impl Target {
-    /// Takes a URL apart.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it, and what to give instead.
+    /// The error, and what to give instead.
     pub fn parse(url: &str) -> Result<Self, String> {
         let lower = url.to_ascii_lowercase();
         if lower.starts_with("wss://") {
-            return Err("there is no TLS here: measure the server behind whatever ends its TLS, \
+            return Err("TLS is not supported: measure the server behind its TLS proxy, \
                         with a ws:// URL"
                 .to_owned());
         }
@@ -44,9 +44,9 @@ impl Target {
         Ok(Self { url: url.to_owned(), authority, path })
     }
 
-    /// The same, one step further down.
-    pub(crate) fn below(&self, step: &str) -> String {
-        format!("{}/{step}", self.path.trim_end_matches('/'))
+    /// The path with a segment appended.
+    pub(crate) fn below(&self, segment: &str) -> String {
+        format!("{}/{segment}", self.path.trim_end_matches('/'))
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn rejects_other_urls_with_an_example() {
-        for (url, said) in [
+        for (url, message) in [
             ("wss://localhost", "TLS"),
             ("localhost:8080", "ws://127.0.0.1:8080/"),
             ("http://localhost", "ws://127.0.0.1:8080/"),
@@ -86,7 +86,7 @@ mod tests {
             ("ws://localhost:808080", "`808080` is not a port"),
         ] {
             let error = Target::parse(url).unwrap_err();
-            assert!(error.contains(said), "{url}: {error}");
+            assert!(error.contains(message), "{url}: {error}");
         }
     }
 }

@@ -1,15 +1,14 @@
-//! CBOR, as [`Scan`] reads it. RFC 8949, section 3.
+//! CBOR scanner. RFC 8949, section 3.
 
 use serde_json::{Map, Number, Value};
 
 use super::scan::{MAX_DEPTH, Scan};
 
-/// What is left of a message.
+/// The rest of a message.
 #[derive(Debug)]
 pub(crate) struct Cbor<'a> {
     rest: &'a [u8],
-    /// Elements of the list that was entered last and are not taken yet; none if it ends with a
-    /// break.
+    /// Elements left in the list entered last; none if its length is indefinite.
     left: Option<u64>,
 }
 
@@ -22,8 +21,8 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const BREAK: u8 = 0xff;
 
-/// The head of a value: its major type, its additional information, and its argument, which is
-/// none where the length is indefinite.
+/// Head of a value: major type, additional information, and argument; the argument is none for an
+/// indefinite length.
 #[derive(Clone, Copy)]
 struct Head {
     major: u8,
@@ -42,7 +41,7 @@ impl<'a> Cbor<'a> {
         Some(bytes)
     }
 
-    /// Tags say nothing that matters here, and are passed over.
+    /// Reads a head. Tags are skipped.
     fn head(&mut self) -> Option<Head> {
         loop {
             let (first, rest) = self.rest.split_first()?;
@@ -63,7 +62,7 @@ impl<'a> Cbor<'a> {
         }
     }
 
-    /// Takes a break, if one comes.
+    /// Consumes a break, if there is one.
     fn ended(&mut self) -> Option<bool> {
         let ended = *self.rest.first()? == BREAK;
         if ended {
@@ -72,7 +71,7 @@ impl<'a> Cbor<'a> {
         Some(ended)
     }
 
-    /// Whether a list or map has another element, of which `left` are announced.
+    /// Whether a list or map has another element; `left` is the announced rest.
     fn more(&mut self, left: &mut Option<u64>) -> Option<bool> {
         match left {
             None => self.ended().map(|ended| !ended),
@@ -130,7 +129,7 @@ impl<'a> Cbor<'a> {
     }
 }
 
-/// Numbers with a fraction, and what has no number.
+/// Floats, booleans and null.
 fn simple(info: u8, argument: u64) -> Value {
     let number = match info {
         20 => return Value::Bool(false),
@@ -172,7 +171,7 @@ impl<'a> Scan<'a> for Cbor<'a> {
     }
 
     fn skip(&mut self) -> Option<()> {
-        // EVENT's details are an empty map nearly always.
+        // EVENT's details are nearly always an empty map.
         if let Some(0xa0) = self.rest.first() {
             self.rest = self.rest.get(1..)?;
             return Some(());

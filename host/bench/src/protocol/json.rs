@@ -1,14 +1,14 @@
-//! JSON, as [`Scan`] reads it.
+//! JSON scanner.
 
 use serde_json::Value;
 
 use super::scan::{MAX_DEPTH, Scan};
 
-/// What is left of a message.
+/// The rest of a message.
 #[derive(Debug)]
 pub(crate) struct Json<'a> {
     rest: &'a [u8],
-    /// Whether the next element is its list's first.
+    /// Whether the next element is the first of its list.
     first: bool,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Json<'a> {
         Some(())
     }
 
-    /// Takes a string, escapes and all, without its quotes.
+    /// Reads a string without its quotes, with its escapes.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.take(b'"')?;
         let mut end = 0;
@@ -48,7 +48,7 @@ impl<'a> Json<'a> {
         Some(text)
     }
 
-    /// Takes a number, `true`, `false` or `null`.
+    /// Skips a number, `true`, `false` or `null`.
     fn word(&mut self) -> Option<()> {
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let end = self.rest.iter().position(|byte| !is_word(byte)).unwrap_or(self.rest.len());

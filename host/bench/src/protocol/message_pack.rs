@@ -1,18 +1,18 @@
-//! MessagePack, as [`Scan`] reads it. The format's specification, section "Formats".
+//! MessagePack scanner. The format's specification, section "Formats".
 
 use serde_json::{Map, Number, Value};
 
 use super::scan::{MAX_DEPTH, Scan};
 
-/// What is left of a message.
+/// The rest of a message.
 #[derive(Debug)]
 pub(crate) struct MessagePack<'a> {
     rest: &'a [u8],
-    /// Elements of the list that was entered last and are not taken yet.
+    /// Elements left in the list entered last.
     left: u64,
 }
 
-/// The head of a value.
+/// Head of a value.
 enum Head<'a> {
     Null,
     Bool(bool),
@@ -40,7 +40,7 @@ impl<'a> MessagePack<'a> {
         Some(self.bytes(count)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// A negative number of so many bytes is filled up with its sign.
+    /// Reads a signed number of `count` bytes, sign-extended.
     fn signed(&mut self, count: u32) -> Option<Head<'a>> {
         let shift = 64 - 8 * count;
         let number = self.big_endian(u64::from(count))?.wrapping_shl(shift).cast_signed() >> shift;
@@ -75,7 +75,7 @@ impl<'a> MessagePack<'a> {
             0xdc | 0xdd => Head::List(self.big_endian(2 << (code - 0xdc))?),
             0xde | 0xdf => Head::Map(self.big_endian(2 << (code - 0xde))?),
             0xe0..=0xff => Head::Negative(i64::from(code.cast_signed())),
-            // Extensions have no place in WAMP.
+            // WAMP has no extensions.
             0xc1 | 0xc7..=0xc9 | 0xd4..=0xd8 => return None,
         })
     }

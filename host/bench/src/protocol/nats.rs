@@ -1,10 +1,10 @@
-//! The client protocol of NATS: lines of text, and payloads of a length that is told. Its public
-//! documentation, page "Client Protocol".
+//! NATS client protocol: lines of text, and payloads of an announced length. NATS documentation,
+//! page "Client Protocol".
 
 use super::writer::decimal;
-use super::{Garbled, Refusal, Said};
+use super::{ProtocolError, RequestError, ServerMessage};
 
-/// Tells who we are, and asks for a sign of life: its PONG says that the session is open.
+/// `CONNECT` and `PING`; the PONG shows that the session is open.
 pub(crate) fn hello(out: &mut Vec<u8>, acknowledged: bool) {
     let verbose: &[u8] = if acknowledged { b"true" } else { b"false" };
     out.extend_from_slice(b"CONNECT {\"verbose\":");
@@ -31,7 +31,7 @@ pub(crate) fn unsubscribe(out: &mut Vec<u8>, id: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// `PUB topic length`, and the text behind.
+/// `PUB topic length`, followed by the text.
 pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
     out.extend_from_slice(b"PUB ");
     out.extend_from_slice(topic.as_bytes());
@@ -42,58 +42,59 @@ pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the server's stream consists of.
+/// An element of the server's stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
-    Said(Said<'a>),
-    /// The server wants a PONG.
+    ServerMessage(ServerMessage<'a>),
+    /// The server expects a PONG.
     Ping,
 }
 
-/// Longer than any line of the protocol: INFO is the longest, with the addresses of a cluster.
-const MAX_LINE: usize = 1 << 20;
+/// Longest line. INFO is the longest of the protocol, with the addresses of a cluster.
+const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Reads what the stream begins with, and its length. None while it is not complete.
-pub(crate) fn read(stream: &[u8]) -> Result<Option<(Line<'_>, usize)>, Garbled> {
+/// Reads one element from the beginning of the stream, with its length. None while it is
+/// incomplete.
+pub(crate) fn read(stream: &[u8]) -> Result<Option<(Line<'_>, usize)>, ProtocolError> {
     let Some(end) = stream.windows(2).position(|pair| pair == b"\r\n") else {
-        if stream.len() > MAX_LINE {
-            return Err(Garbled::message("a line", stream));
+        if stream.len() > MAX_LINE_BYTES {
+            return Err(ProtocolError::message("a line", stream));
         }
         return Ok(None);
     };
     let line = stream.get(..end).unwrap_or_default();
     let used = end + 2;
-    let said = match line {
+    let message = match line {
         [b'M', b'S', b'G', b' ', arguments @ ..] => {
-            let length = length(arguments).ok_or_else(|| Garbled::message("a MSG", line))?;
+            let length = length(arguments).ok_or_else(|| ProtocolError::message("a MSG", line))?;
             let Some(text) = stream.get(used..used + length) else { return Ok(None) };
-            // The payload has a line end as well.
+            // The payload is followed by a line end.
             if stream.len() < used + length + 2 {
                 return Ok(None);
             }
-            return Ok(Some((Line::Said(Said::Event(text)), used + length + 2)));
+            return Ok(Some((Line::ServerMessage(ServerMessage::Event(text)), used + length + 2)));
         }
         b"PING" => return Ok(Some((Line::Ping, used))),
-        b"PONG" => Said::Welcome,
-        b"+OK" => Said::Done { request: None, id: None },
-        [b'-', b'E', b'R', b'R', b' ', words @ ..] => refusal(words),
-        _ => Said::Nothing,
+        b"PONG" => ServerMessage::Welcome,
+        b"+OK" => ServerMessage::Done { request: None, id: None },
+        [b'-', b'E', b'R', b'R', b' ', text @ ..] => refusal(text),
+        _ => ServerMessage::Nothing,
     };
-    Ok(Some((Line::Said(said), used)))
+    Ok(Some((Line::ServerMessage(message), used)))
 }
 
-/// The last of a MSG's arguments, of which there are three or four.
+/// The payload length: the last of a MSG's three or four arguments.
 fn length(arguments: &[u8]) -> Option<usize> {
     let digits = arguments.rsplit(|byte| *byte == b' ').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|length| *length < 1 << 30)
 }
 
-/// Permissions are refused for one topic; everything else ends the connection.
-fn refusal(words: &[u8]) -> Said<'static> {
-    let words = String::from_utf8_lossy(words).trim_matches('\'').to_owned();
-    if words.starts_with("Permissions Violation") {
-        let topic = words.split('"').nth(1).map(str::to_owned);
-        return Said::Refused(Refusal { request: None, topic, words });
+/// Decodes `-ERR`. A permissions violation concerns one topic; other errors end the connection.
+fn refusal(text: &[u8]) -> ServerMessage<'static> {
+    let text = String::from_utf8_lossy(text).trim_matches('\'').to_owned();
+    if text.starts_with("Permissions Violation") {
+        let topic = text.split('"').nth(1).map(str::to_owned);
+        return ServerMessage::Refused(RequestError { request: None, topic, text });
     }
-    Said::Ended(words)
+    ServerMessage::Ended(text)
 }

@@ -1,30 +1,30 @@
-//! Reading a message's values one by one, without building those that nobody wants.
+//! Scanner interface: reads a message's values one by one, and builds only those needed.
 
 use serde_json::Value;
 
-/// A message in one of the serializations, read from front to back. None means that it is not
-/// what was asked for.
+/// A message of one serializer, read from front to back. None means that the value has another type
+/// or is malformed.
 pub(crate) trait Scan<'a> {
     /// Enters a list.
     fn list(&mut self) -> Option<()>;
 
-    /// Goes to the list's next element. None if there is none.
+    /// Moves to the list's next element. None at the end.
     fn next(&mut self) -> Option<()>;
 
-    /// Takes a number that is an id or a code.
+    /// Reads an id or a code.
     fn number(&mut self) -> Option<u64>;
 
-    /// Takes a text as it stands: nothing that is read so has escapes.
+    /// Reads a text without unescaping: texts read this way have no escapes.
     fn text(&mut self) -> Option<&'a [u8]>;
 
-    /// Takes anything and builds it.
+    /// Reads and builds any value.
     fn value(&mut self) -> Option<Value>;
 
-    /// Takes anything and builds nothing.
+    /// Skips any value.
     fn skip(&mut self) -> Option<()>;
 
-    /// Takes the next element as a text.
-    fn next_words(&mut self) -> Option<String> {
+    /// Reads the next element as a text.
+    fn next_text(&mut self) -> Option<String> {
         self.next()?;
         match self.value()? {
             Value::String(text) => Some(text),
@@ -33,5 +33,5 @@ pub(crate) trait Scan<'a> {
     }
 }
 
-/// How deep anything may be that is not looked into.
+/// Nesting allowed in values.
 pub(crate) const MAX_DEPTH: usize = 64;

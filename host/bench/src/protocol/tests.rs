@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::scan::Scan;
 use super::*;
-use crate::failure::Failure;
+use crate::error::BenchError;
 use crate::plan::Serializer::{self, Cbor, Json, MessagePack};
 
 /// A server's frame.
@@ -21,16 +21,17 @@ fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// What is said, in words that can be compared after the bytes are gone.
-fn hear(talk: &mut Talk, bytes: &[u8], replies: &mut Vec<u8>) -> Vec<String> {
+fn receive(protocol: &mut ClientProtocol, bytes: &[u8], replies: &mut Vec<u8>) -> Vec<String> {
     let mut heard = Vec::new();
-    talk.hear(bytes, replies, |said| {
-        heard.push(match said {
-            Said::Event(text) => format!("event {}", text.escape_ascii()),
-            other => format!("{other:?}"),
-        });
-        Ok::<(), Failure>(())
-    })
-    .unwrap();
+    protocol
+        .receive(bytes, replies, |message| {
+            heard.push(match message {
+                ServerMessage::Event(text) => format!("event {}", text.escape_ascii()),
+                other => format!("{other:?}"),
+            });
+            Ok::<(), BenchError>(())
+        })
+        .unwrap();
     heard
 }
 
@@ -53,14 +54,14 @@ fn sent(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 }
 
 fn requests(dialect: Dialect) -> Vec<(u8, Vec<u8>)> {
-    let mut talk = Talk::new(dialect, true);
+    let mut protocol = ClientProtocol::new(dialect, true);
     let mut out = Vec::new();
-    talk.hello(&mut out, "realm1");
-    talk.subscribe(&mut out, 1, "t0");
-    talk.unsubscribe(&mut out, 2, "t0", 1, 777);
-    talk.publish(&mut out, 3, "t0", b"text", true);
-    talk.publish(&mut out, 4, "t0", b"text", false);
-    talk.call(&mut out, 5, "p\"0\"", b"text");
+    protocol.hello(&mut out, "realm1");
+    protocol.subscribe(&mut out, 1, "t0");
+    protocol.unsubscribe(&mut out, 2, "t0", 1, 777);
+    protocol.publish(&mut out, 3, "t0", b"text", true);
+    protocol.publish(&mut out, 4, "t0", b"text", false);
+    protocol.call(&mut out, 5, "p\"0\"", b"text");
     sent(&out)
 }
 
@@ -153,7 +154,7 @@ fn value(serializer: Serializer, message: &[u8]) -> Value {
 
 /// A message in JSON, read in it and in the binary codecs.
 #[track_caller]
-fn check(message: &str, expected: &Said<'_>) {
+fn check(message: &str, expected: &ServerMessage<'_>) {
     let value: Value = serde_json::from_str(message).unwrap();
     let in_message_pack = pack(&value, MessagePack);
     let in_cbor = pack(&value, Cbor);
@@ -193,39 +194,40 @@ fn pack(value: &Value, serializer: Serializer) -> Vec<u8> {
 
 #[test]
 fn reads_messages_of_wamp_v2() {
-    let done = |request, id| Said::Done { request: Some(request), id };
-    check(r#"[36,7,9007199254740992,{},["text"]]"#, &Said::Event(b"text"));
+    let done = |request, id| ServerMessage::Done { request: Some(request), id };
+    check(r#"[36,7,9007199254740992,{},["text"]]"#, &ServerMessage::Event(b"text"));
     let details = r#"{"topic":"a\"]","publisher":7,"x":[null,{"y":[true,"\\"]}]}"#;
-    check(&format!(r#"[36, 7, 8, {details}, ["text"], {{}}]"#), &Said::Event(b"text"));
+    check(&format!(r#"[36, 7, 8, {details}, ["text"], {{}}]"#), &ServerMessage::Event(b"text"));
     check("[17,3,88]", &done(3, None));
     check("[33,4,99]", &done(4, Some(99)));
     check("[35,5]", &done(5, None));
     for result in ["", r#",["a\"]",[null]]"#, r#",[],{"k":{"n":[7]}}"#] {
         check(&format!("[50,6,{{}}{result}]"), &done(6, None));
     }
-    let refusal = Refusal { request: Some(7), topic: None, words: "a.b: no".to_owned() };
-    check(r#"[8,48,7,{},"a.b",["no"],{"k":1}]"#, &Said::Refused(refusal));
-    check(r#"[2,12,{"roles":{}}]"#, &Said::Welcome);
+    let refusal = RequestError { request: Some(7), topic: None, text: "a.b: no".to_owned() };
+    check(r#"[8,48,7,{},"a.b",["no"],{"k":1}]"#, &ServerMessage::Refused(refusal));
+    check(r#"[2,12,{"roles":{}}]"#, &ServerMessage::Welcome);
     check(r#"[3,{"message":"no such"},"wamp.error.no_such_realm"]"#, &{
-        Said::Ended("wamp.error.no_such_realm: no such".to_owned())
+        ServerMessage::Ended("wamp.error.no_such_realm: no such".to_owned())
     });
     check(r#"[6,{},"wamp.close.system_shutdown"]"#, &{
-        Said::Ended("wamp.close.system_shutdown".to_owned())
+        ServerMessage::Ended("wamp.close.system_shutdown".to_owned())
     });
     for (details, arguments) in [("{}", r#",["no route"]"#), (r#"{"message":"no route"}"#, "")] {
-        let refusal = Refusal { request: Some(6), topic: None, words: "a.b: no route".to_owned() };
-        check(&format!(r#"[8,32,6,{details},"a.b"{arguments}]"#), &Said::Refused(refusal));
+        let refusal =
+            RequestError { request: Some(6), topic: None, text: "a.b: no route".to_owned() };
+        check(&format!(r#"[8,32,6,{details},"a.b"{arguments}]"#), &ServerMessage::Refused(refusal));
     }
-    check("[68,1,2,{}]", &Said::Nothing);
+    check("[68,1,2,{}]", &ServerMessage::Nothing);
 }
 
 #[test]
 fn reads_cbor_with_tags_and_indefinite_length() {
     let tags = [&[0xd9, 0xd9, 0xf7, 0x85, 0x18, 0x24, 7, 8, 0xa0, 0x81][..], &vec![0xc1; 100_000]];
     let message = [&tags.concat()[..], b"\x64text"].concat();
-    assert_eq!(wamp2::read(Cbor, &message), Ok(Said::Event(b"text")));
+    assert_eq!(wamp2::read(Cbor, &message), Ok(ServerMessage::Event(b"text")));
     let message = b"\x9f\x18\x24\x07\x08\xbf\x61a\x9f\x01\xff\xff\x81\x64text\xff";
-    assert_eq!(wamp2::read(Cbor, message), Ok(Said::Event(b"text")));
+    assert_eq!(wamp2::read(Cbor, message), Ok(ServerMessage::Event(b"text")));
 }
 
 #[test]
@@ -247,30 +249,30 @@ fn rejects_broken_messages_without_panic() {
     assert!(
         wamp2::read(Cbor, &[&b"\x85\x18\x24\x01\x02"[..], &vec![0x81; 100_000]].concat()).is_err()
     );
-    let error = said(Dialect::Wamp2(Json), b"\xff[").unwrap_err().to_string();
+    let error = decode(Dialect::Wamp2(Json), b"\xff[").unwrap_err().to_string();
     assert_eq!(error, "the server sent a message that is not understood: \\xff[");
 }
 
 #[test]
 fn reads_messages_of_wamp_v1() {
     let event = r#"[8,"a/\"b\"",  "text"]"#;
-    assert_eq!(wamp1::read(event.as_bytes()), Ok(Said::Event(b"text")));
-    assert_eq!(wamp1::read(br#"[0,"1234",1,"x"]"#), Ok(Said::Welcome));
+    assert_eq!(wamp1::read(event.as_bytes()), Ok(ServerMessage::Event(b"text")));
+    assert_eq!(wamp1::read(br#"[0,"1234",1,"x"]"#), Ok(ServerMessage::Welcome));
     for result in ["null", r#""a\"]""#, r#"{"3":["x"]}"#] {
         let message = format!(r#"[3, "70",{result}]"#);
-        let done = Said::Done { request: Some(70), id: None };
+        let done = ServerMessage::Done { request: Some(70), id: None };
         assert_eq!(wamp1::read(message.as_bytes()), Ok(done), "{result}");
     }
     for (broken, what) in [(r#"[3,"x",1]"#, "a CALLRESULT"), ("[3]", "a CALLRESULT")] {
         assert_eq!(wamp1::read(broken.as_bytes()), Err(what), "{broken}");
     }
-    let refusal = Refusal {
+    let refusal = RequestError {
         request: None,
         topic: Some("t0".to_owned()),
-        words: "jackfield.error.no_route: no route".to_owned(),
+        text: "jackfield.error.no_route: no route".to_owned(),
     };
     let error = br#"[4,"t0","jackfield.error.no_route","no route",{"topic":"t0"}]"#;
-    assert_eq!(wamp1::read(error), Ok(Said::Refused(refusal)));
+    assert_eq!(wamp1::read(error), Ok(ServerMessage::Refused(refusal)));
 }
 
 #[test]
@@ -285,10 +287,12 @@ fn reads_frames_split_anywhere() {
     bytes.extend(framed(0x8a, &7_u64.to_be_bytes()));
     bytes.extend(framed(0x88, b"\x03\xe9bye"));
     for size in [1, 2, 3, 7, 50, bytes.len()] {
-        let mut talk = Talk::new(Dialect::Wamp2(Json), false);
+        let mut protocol = ClientProtocol::new(Dialect::Wamp2(Json), false);
         let mut replies = Vec::new();
-        let heard: Vec<String> =
-            bytes.chunks(size).flat_map(|piece| hear(&mut talk, piece, &mut replies)).collect();
+        let heard: Vec<String> = bytes
+            .chunks(size)
+            .flat_map(|piece| receive(&mut protocol, piece, &mut replies))
+            .collect();
         assert_eq!(
             heard,
             ["event text", "event text", "Ended(\"1001 bye\")"],
@@ -304,11 +308,11 @@ fn reads_nats_split_anywhere() {
         MSG t0 1 reply 4\r\ntext\r\n-ERR 'Permissions Violation for Subscription to \"t0\"'\r\n\
         -ERR 'Slow Consumer'\r\n";
     for size in [1, 2, 5, 33, stream.len()] {
-        let mut talk = Talk::new(Dialect::Nats, true);
+        let mut protocol = ClientProtocol::new(Dialect::Nats, true);
         let mut replies = Vec::new();
         let mut heard = Vec::new();
         for piece in stream.chunks(size) {
-            heard.extend(hear(&mut talk, &framed(0x82, piece), &mut replies));
+            heard.extend(receive(&mut protocol, &framed(0x82, piece), &mut replies));
         }
         assert_eq!(
             heard,
@@ -331,7 +335,7 @@ fn reads_nats_split_anywhere() {
 #[test]
 fn pongs_are_answers_in_wamp_v1_only() {
     let pong = framed(0x8a, &7_u64.to_be_bytes());
-    let heard = |dialect| hear(&mut Talk::new(dialect, true), &pong, &mut Vec::new());
+    let heard = |dialect| receive(&mut ClientProtocol::new(dialect, true), &pong, &mut Vec::new());
     assert_eq!(heard(Dialect::Wamp1), ["Done { request: Some(7), id: None }"]);
     assert!(heard(Dialect::Wamp2(Json)).is_empty());
     assert!(heard(Dialect::Nats).is_empty());
@@ -339,7 +343,7 @@ fn pongs_are_answers_in_wamp_v1_only() {
 
 #[test]
 fn bounds_an_incomplete_message() {
-    let mut held = vec![0; MAX_MESSAGE - 1];
+    let mut held = vec![0; MAX_MESSAGE_BYTES - 1];
     assert_eq!(hold(&mut held, b"x"), Ok(()));
     assert!(hold(&mut held, b"x").unwrap_err().to_string().contains("64 MiB"));
 }

@@ -1,10 +1,10 @@
-//! WAMP version 1 as a client speaks it. WAMP v1 specification, sections 3.2 to 3.4.
+//! Client messages of WAMP version 1. WAMP v1 specification, sections 3.2 to 3.4.
 
 use super::json::Json;
 use super::scan::Scan;
-use super::wamp2::words;
+use super::wamp2::text;
 use super::writer::Writer;
-use super::{Refusal, Said, Unreadable};
+use super::{MessageName, RequestError, ServerMessage};
 use crate::plan::Serializer;
 
 const WELCOME: u64 = 0;
@@ -53,20 +53,20 @@ fn message(out: &mut Vec<u8>, code: u64, topic: &str, text: Option<&[u8]>) {
     writer.end_list();
 }
 
-/// What a message says. Refusals are no part of version 1; servers that tell them send an error of
-/// a call that is named like the topic.
-pub(crate) fn read(message: &[u8]) -> Result<Said<'_>, Unreadable> {
+/// Decodes a message. Version 1 has no refusals of SUBSCRIBE and PUBLISH; servers that report them
+/// send a CALLERROR whose call id is the topic.
+pub(crate) fn read(message: &[u8]) -> Result<ServerMessage<'_>, MessageName> {
     let mut from = Json::new(message);
     let code = from.list().and_then(|()| from.next()).and_then(|()| from.number());
     match code.ok_or("a message")? {
-        EVENT => event(&mut from).map(Said::Event).ok_or("an EVENT"),
-        WELCOME => Ok(Said::Welcome),
+        EVENT => event(&mut from).map(ServerMessage::Event).ok_or("an EVENT"),
+        WELCOME => Ok(ServerMessage::Welcome),
         CALL_RESULT => {
             let request = called(&mut from).ok_or("a CALLRESULT")?;
-            Ok(Said::Done { request: Some(request), id: None })
+            Ok(ServerMessage::Done { request: Some(request), id: None })
         }
-        CALL_ERROR => error(&mut from).map(Said::Refused).ok_or("a CALLERROR"),
-        _ => Ok(Said::Nothing),
+        CALL_ERROR => error(&mut from).map(ServerMessage::Refused).ok_or("a CALLERROR"),
+        _ => Ok(ServerMessage::Nothing),
     }
 }
 
@@ -77,17 +77,17 @@ fn event<'a>(from: &mut Json<'a>) -> Option<&'a [u8]> {
     from.text()
 }
 
-/// `[CALLRESULT, "request", result]`, of which only the request is wanted.
+/// `[CALLRESULT, "request", result]`. Reads the request only.
 fn called(from: &mut Json<'_>) -> Option<u64> {
     from.next()?;
     std::str::from_utf8(from.text()?).ok()?.parse().ok()
 }
 
 /// `[CALLERROR, call, uri, description]`
-fn error(from: &mut Json<'_>) -> Option<Refusal> {
-    let topic = from.next_words()?;
-    let uri = from.next_words()?;
-    let description = from.next_words();
-    let words = words(&uri, description.as_deref());
-    Some(Refusal { request: None, topic: Some(topic), words })
+fn error(from: &mut Json<'_>) -> Option<RequestError> {
+    let topic = from.next_text()?;
+    let uri = from.next_text()?;
+    let description = from.next_text();
+    let text = text(&uri, description.as_deref());
+    Some(RequestError { request: None, topic: Some(topic), text })
 }

@@ -1,4 +1,4 @@
-//! WAMP version 2 as a client speaks it. WAMP v2 specification, section "Messages".
+//! Client messages of WAMP version 2. WAMP v2 specification, section "Messages".
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::json::Json;
 use super::message_pack::MessagePack;
 use super::scan::Scan;
 use super::writer::Writer;
-use super::{Refusal, Said, Unreadable};
+use super::{MessageName, RequestError, ServerMessage};
 use crate::plan::Serializer;
 
 const HELLO: u64 = 1;
@@ -82,7 +82,7 @@ pub(crate) fn publish(
     writer.map(u8::from(acknowledged));
     if acknowledged {
         writer.key("acknowledge");
-        writer.yes();
+        writer.true_value();
     }
     writer.end_map();
     writer.text(topic);
@@ -113,8 +113,11 @@ pub(crate) fn call(
     writer.end_list();
 }
 
-/// What a message says.
-pub(crate) fn read(serializer: Serializer, message: &[u8]) -> Result<Said<'_>, Unreadable> {
+/// Decodes a message.
+pub(crate) fn read(
+    serializer: Serializer,
+    message: &[u8],
+) -> Result<ServerMessage<'_>, MessageName> {
     match serializer {
         Serializer::Json => scan(Json::new(message)),
         Serializer::MessagePack => scan(MessagePack::new(message)),
@@ -122,28 +125,28 @@ pub(crate) fn read(serializer: Serializer, message: &[u8]) -> Result<Said<'_>, U
     }
 }
 
-fn scan<'a>(mut from: impl Scan<'a>) -> Result<Said<'a>, Unreadable> {
+fn scan<'a>(mut from: impl Scan<'a>) -> Result<ServerMessage<'a>, MessageName> {
     let code = from.list().and_then(|()| from.next()).and_then(|()| from.number());
     match code.ok_or("a message")? {
-        EVENT => event(&mut from).map(Said::Event).ok_or("an EVENT"),
-        // What a call results in is of no interest.
+        EVENT => event(&mut from).map(ServerMessage::Event).ok_or("an EVENT"),
+        // A call's result itself is ignored.
         PUBLISHED | UNSUBSCRIBED | RESULT => {
             let request = id(&mut from).ok_or("an answer")?;
-            Ok(Said::Done { request: Some(request), id: None })
+            Ok(ServerMessage::Done { request: Some(request), id: None })
         }
         SUBSCRIBED => {
             let request = id(&mut from).ok_or("a SUBSCRIBED")?;
             let id = id(&mut from).ok_or("a SUBSCRIBED")?;
-            Ok(Said::Done { request: Some(request), id: Some(id) })
+            Ok(ServerMessage::Done { request: Some(request), id: Some(id) })
         }
-        WELCOME => Ok(Said::Welcome),
-        ERROR => error(&mut from).map(Said::Refused).ok_or("an ERROR"),
-        ABORT | GOODBYE => ended(&mut from).map(Said::Ended).ok_or("a farewell"),
-        _ => Ok(Said::Nothing),
+        WELCOME => Ok(ServerMessage::Welcome),
+        ERROR => error(&mut from).map(ServerMessage::Refused).ok_or("an ERROR"),
+        ABORT | GOODBYE => ended(&mut from).map(ServerMessage::Ended).ok_or("a farewell"),
+        _ => Ok(ServerMessage::Nothing),
     }
 }
 
-/// `[EVENT, subscription, publication, details, [text]]`, of which only the text is wanted.
+/// `[EVENT, subscription, publication, details, [text]]`. Reads the text only.
 fn event<'a>(from: &mut impl Scan<'a>) -> Option<&'a [u8]> {
     id(from)?;
     id(from)?;
@@ -161,31 +164,31 @@ fn id<'a>(from: &mut impl Scan<'a>) -> Option<u64> {
 }
 
 /// `[ERROR, type, request, details, uri, arguments]`
-fn error<'a>(from: &mut impl Scan<'a>) -> Option<Refusal> {
+fn error<'a>(from: &mut impl Scan<'a>) -> Option<RequestError> {
     id(from)?;
     let request = Some(id(from)?);
     from.next()?;
     let details = from.value()?;
-    let uri = from.next_words()?;
+    let uri = from.next_text()?;
     let arguments = from.next().and_then(|()| from.value());
     let message = arguments.as_ref().and_then(|arguments| arguments.get(0)).and_then(Value::as_str);
-    Some(Refusal { request, topic: None, words: words(&uri, message.or(message_of(&details))) })
+    Some(RequestError { request, topic: None, text: text(&uri, message.or(message_of(&details))) })
 }
 
 /// `[ABORT, details, reason]` and `[GOODBYE, details, reason]`
 fn ended<'a>(from: &mut impl Scan<'a>) -> Option<String> {
     from.next()?;
     let details = from.value()?;
-    let uri = from.next_words()?;
-    Some(words(&uri, message_of(&details)))
+    let uri = from.next_text()?;
+    Some(text(&uri, message_of(&details)))
 }
 
 fn message_of(details: &Value) -> Option<&str> {
     details.get("message").and_then(Value::as_str)
 }
 
-/// An error's URI with what is told people about it.
-pub(super) fn words(uri: &str, message: Option<&str>) -> String {
+/// An error's URI and message.
+pub(super) fn text(uri: &str, message: Option<&str>) -> String {
     match message {
         Some(message) if !message.is_empty() && message != uri => format!("{uri}: {message}"),
         _ => uri.to_owned(),

@@ -1,8 +1,8 @@
-//! Writing a message's values one by one, in each of the serializations.
+//! Streaming writer of a message's values, in each serializer.
 
 use crate::plan::Serializer;
 
-/// Appends to a message.
+/// Appends values to a message.
 pub(crate) struct Writer<'o> {
     out: &'o mut Vec<u8>,
     serializer: Serializer,
@@ -15,7 +15,7 @@ impl<'o> Writer<'o> {
         Self { out, serializer, comma: false }
     }
 
-    /// Begins a list of so many elements.
+    /// Begins a list of `count` elements.
     pub(crate) fn list(&mut self, count: u8) {
         self.begin(b'[', 0x90, 0x80, count);
     }
@@ -24,7 +24,7 @@ impl<'o> Writer<'o> {
         self.end(b']');
     }
 
-    /// Begins a dictionary of so many entries; each is a [`Self::key`] and a value.
+    /// Begins a dictionary of `count` entries; each is a [`Self::key`] and a value.
     pub(crate) fn map(&mut self, count: u8) {
         self.begin(b'{', 0x80, 0xa0, count);
     }
@@ -33,7 +33,7 @@ impl<'o> Writer<'o> {
         self.end(b'}');
     }
 
-    /// Fewer than 16, as all of these are.
+    /// Begins a container of fewer than 16 elements.
     fn begin(&mut self, json: u8, message_pack: u8, cbor: u8, count: u8) {
         self.separate();
         self.comma = false;
@@ -59,7 +59,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    pub(crate) fn yes(&mut self) {
+    pub(crate) fn true_value(&mut self) {
         self.separate();
         match self.serializer {
             Serializer::Json => self.out.extend_from_slice(b"true"),
@@ -83,18 +83,18 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// A text of any characters.
+    /// Writes a text.
     pub(crate) fn text(&mut self, text: &str) {
         if self.serializer == Serializer::Json {
             self.separate();
-            // Writing into a vector cannot fail.
+            // Writing to a vector cannot fail.
             let _infallible = serde_json::to_writer(&mut *self.out, text);
         } else {
             self.plain(text.as_bytes());
         }
     }
 
-    /// A text without characters that JSON escapes.
+    /// Writes a text that needs no escapes in JSON.
     pub(crate) fn plain(&mut self, text: &[u8]) {
         self.separate();
         match self.serializer {
@@ -133,7 +133,7 @@ impl<'o> Writer<'o> {
             self.out.extend_from_slice(&length.to_be_bytes());
         } else {
             self.out.push(0xdb);
-            // A longer text does not fit into a message either.
+            // Messages are shorter than that.
             let length = u32::try_from(length).unwrap_or(u32::MAX);
             self.out.extend_from_slice(&length.to_be_bytes());
         }

@@ -1,18 +1,18 @@
-//! Calls one procedure, and waits for its results: what a call costs. How it is asked and counted is
-//! in [`super::requests`].
+//! Workload `call`: calls one procedure and waits for results. [`super::requests`] sends and
+//! counts.
 
-use super::requests::{self, FrameWriter, Words};
+use super::requests::{self, Labels, RequestWriter};
 use super::text;
-use crate::coordinator::Lead;
-use crate::failure::Failure;
-use crate::protocol::{Refusal, Talk};
+use crate::coordinator::Coordinator;
+use crate::error::BenchError;
+use crate::protocol::{ClientProtocol, RequestError};
 use crate::report::Report;
-use crate::timestamp::Stamp;
+use crate::timestamp::Timestamp;
 
-const WORDS: Words = Words {
-    who: "callers",
-    what: "calls",
-    asked: ("calls", "calls"),
+const LABELS: Labels = Labels {
+    senders: "callers",
+    unit: "calls",
+    requested: ("calls", "calls"),
     lost: "not answered",
     rate: "calls_per_second",
     cpu: ("server_cpu_us_per_call", "server CPU a call"),
@@ -20,28 +20,34 @@ const WORDS: Words = Words {
 };
 
 pub(crate) async fn run(
-    lead: &mut Lead<'_>,
+    coordinator: &mut Coordinator<'_>,
     callers: usize,
     procedure: &str,
-) -> Result<Report, Failure> {
-    let payload = lead.shared().plan.payload;
-    let pen = |_| Call { text: text(payload), procedure: procedure.to_owned() };
-    requests::run(lead, callers, pen, WORDS).await
+) -> Result<Report, BenchError> {
+    let payload = coordinator.shared().plan.payload;
+    let request_writer = |_| Call { text: text(payload), procedure: procedure.to_owned() };
+    requests::run(coordinator, callers, request_writer, LABELS).await
 }
 
-/// Calls of one caller. No two have the same argument, so that nobody can answer from memory.
+/// Calls of one caller. All arguments differ, so that no result can come from a cache.
 struct Call {
     text: Vec<u8>,
     procedure: String,
 }
 
-impl FrameWriter for Call {
-    fn write(&mut self, talk: &mut Talk, out: &mut Vec<u8>, request: u64, stamp: Stamp) {
-        stamp.write(&mut self.text);
-        talk.call(out, request, &self.procedure, &self.text);
+impl RequestWriter for Call {
+    fn write(
+        &mut self,
+        protocol: &mut ClientProtocol,
+        out: &mut Vec<u8>,
+        request: u64,
+        timestamp: Timestamp,
+    ) {
+        timestamp.write(&mut self.text);
+        protocol.call(out, request, &self.procedure, &self.text);
     }
 
-    fn refused(&self, refusal: Refusal) -> Failure {
-        Failure::Procedure { procedure: self.procedure.clone(), said: refusal.words }
+    fn refused(&self, refusal: RequestError) -> BenchError {
+        BenchError::Procedure { procedure: self.procedure.clone(), message: refusal.text }
     }
 }

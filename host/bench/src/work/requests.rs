@@ -1,163 +1,174 @@
-//! Connections that ask and are answered, each with a window of requests in flight, or all together
-//! at a fixed rate: what [`super::publish`] and [`super::call`] have in common. They say what is
-//! asked, with a [`FrameWriter`], and how it is called in the report.
+//! Request-response workloads: connections that send requests with a window in flight, or all
+//! together at a fixed rate. [`super::publish`] and [`super::call`] supply a [`RequestWriter`] and
+//! the labels of the report.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::outstanding::Asked;
+use super::outstanding::Outstanding;
 use super::pace;
 use crate::clock::Schedule;
-use crate::coordinator::{Lead, float};
-use crate::failure::Failure;
-use crate::protocol::{Refusal, Said, Talk};
+use crate::coordinator::{Coordinator, float};
+use crate::error::BenchError;
+use crate::protocol::{ClientProtocol, RequestError, ServerMessage};
 use crate::report::Report;
 use crate::session::{self, Role};
-use crate::socket::{Listen, Writer};
+use crate::socket::{MessageHandler, SocketWriter};
 use crate::tally::Tally;
-use crate::timestamp::Stamp;
-use crate::workers::{Lane, Shared, WorkerEvent};
+use crate::timestamp::Timestamp;
+use crate::workers::{RunContext, Worker, WorkerEvent};
 
 /// Writes the requests of one connection.
-pub(crate) trait FrameWriter: Send + Sync + 'static {
-    /// Writes the next one.
-    fn write(&mut self, talk: &mut Talk, out: &mut Vec<u8>, request: u64, stamp: Stamp);
+pub(crate) trait RequestWriter: Send + Sync + 'static {
+    /// Writes the next request.
+    fn write(
+        &mut self,
+        protocol: &mut ClientProtocol,
+        out: &mut Vec<u8>,
+        request: u64,
+        timestamp: Timestamp,
+    );
 
-    /// Why one was not granted, with what it was about.
-    fn refused(&self, refusal: Refusal) -> Failure;
+    /// The error for a refused request.
+    fn refused(&self, refusal: RequestError) -> BenchError;
 }
 
-/// How a report calls the requests: under which name each figure is told in JSON, and what people
-/// read instead.
+/// Labels of a report: the name of each figure in JSON, and its label in the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Words {
-    /// Who asks, such as `publishers`.
-    pub(crate) who: &'static str,
-    /// What is done so many times a second.
-    pub(crate) what: &'static str,
-    pub(crate) asked: (&'static str, &'static str),
-    /// What `lost` is for people.
+pub(crate) struct Labels {
+    /// Name of the connections, such as `publishers`.
+    pub(crate) senders: &'static str,
+    /// Name of the operations, such as `publishes`.
+    pub(crate) unit: &'static str,
+    pub(crate) requested: (&'static str, &'static str),
+    /// Label of `lost`.
     pub(crate) lost: &'static str,
-    /// The name of the rate, which people read as [`Self::what`].
+    /// Name of the rate, labelled [`Self::unit`].
     pub(crate) rate: &'static str,
     pub(crate) cpu: (&'static str, &'static str),
-    /// From when to when the latency is.
+    /// Label of the latency.
     pub(crate) latency: &'static str,
 }
 
-/// What a connection's task shares with the thread that keeps the time.
+/// State shared by a connection's task and the pacer thread.
 #[derive(Default)]
-struct Post {
-    /// Locked for a moment by whoever asks, and by the task when an answer comes.
-    asked: Mutex<Asked>,
+struct Slot {
+    /// Locked briefly by the sender, and by the task for each answer.
+    outstanding: Mutex<Outstanding>,
     go: Notify,
-    writer: OnceLock<Arc<Writer>>,
+    writer: OnceLock<Arc<SocketWriter>>,
 }
 
-impl Post {
-    fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+impl Slot {
+    fn outstanding(&self) -> MutexGuard<'_, Outstanding> {
+        self.outstanding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What may wait for a connection's socket at a fixed rate before the rate is not kept: 4 MiB.
-const BACKLOG: usize = 4 * 1024 * 1024;
+/// Bytes that may wait for a connection's socket at a fixed rate; beyond it, the pacer waits and
+/// the rate is not kept.
+const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
-/// Opens so many connections, each with a pen that is made for its number, and has them ask.
-pub(crate) async fn run<P: FrameWriter>(
-    lead: &mut Lead<'_>,
+/// Opens the connections, each with a request writer for its number, and runs the workload.
+pub(crate) async fn run<P: RequestWriter>(
+    coordinator: &mut Coordinator<'_>,
     connections: usize,
-    pen: impl Fn(usize) -> P,
-    words: Words,
-) -> Result<Report, Failure> {
-    let shared = Arc::clone(lead.shared());
-    let posts: Arc<[Post]> = (0..connections).map(|_| Post::default()).collect();
+    request_writer: impl Fn(usize) -> P,
+    text: Labels,
+) -> Result<Report, BenchError> {
+    let shared = Arc::clone(coordinator.shared());
+    let slots: Arc<[Slot]> = (0..connections).map(|_| Slot::default()).collect();
     for number in 0..connections {
-        let posts = Arc::clone(&posts);
-        let pen = pen(number);
-        lead.workers.spawner.spawn(move |lane, shared| async move {
-            let Some(post) = posts.get(number) else { return Ok(()) };
-            connection(&lane, &shared, post, pen).await
+        let slots = Arc::clone(&slots);
+        let request_writer = request_writer(number);
+        coordinator.workers.spawner.spawn(move |worker, shared| async move {
+            let Some(slot) = slots.get(number) else { return Ok(()) };
+            connection(&worker, &shared, slot, request_writer).await
         });
     }
-    lead.all_ready(connections, words.who).await?;
-    lead.all_open().await;
+    coordinator.wait_ready(connections, text.senders).await?;
+    coordinator.measure_memory().await;
 
-    lead.set_course();
+    coordinator.start_period();
     match shared.plan.rate {
-        Some(rate) => at_rate(lead, &posts, (0..connections).map(pen).collect(), rate)?,
-        None => posts.iter().for_each(|post| post.go.notify_one()),
+        Some(rate) => {
+            at_rate(coordinator, &slots, (0..connections).map(request_writer).collect(), rate)?
+        }
+        None => slots.iter().for_each(|slot| slot.go.notify_one()),
     }
-    lead.course(words.what).await?;
-    let waited = lead.rest(|counts| counts.done >= counts.asked).await;
-    let cost = lead.cost();
+    coordinator.wait_period(text.unit).await?;
+    let wait_outcome = coordinator.wait_outstanding(|counts| counts.done >= counts.requested).await;
+    let cost = coordinator.cost();
 
-    let tally = lead.workers.tally()?;
+    let tally = coordinator.workers.tally()?;
     let counts = tally.counts;
-    lead.judge(&counts)?;
-    let course = &shared.course;
-    let seconds = float(course.end().saturating_sub(course.begin())) / 1e9;
-    let answered = float(course.end().max(counts.last).saturating_sub(course.begin())) / 1e9;
+    coordinator.check_result(&counts)?;
+    let period = &shared.period;
+    let seconds = float(period.end().saturating_sub(period.begin())) / 1e9;
+    let answered = float(period.end().max(counts.last).saturating_sub(period.begin())) / 1e9;
     let mut report = Report::new(&shared.plan, seconds);
-    report.count(words.asked.0, words.asked.1, counts.asked);
-    report.count("lost", words.lost, counts.asked.saturating_sub(counts.done));
-    report.rate(words.rate, words.what, counts.done, answered);
-    report.cpu(words.cpu.0, words.cpu.1, &cost, counts.done);
-    report.memory(lead, connections as u64);
-    report.latency("latency_us", words.latency, &tally.latency);
+    report.count(text.requested.0, text.requested.1, counts.requested);
+    report.count("lost", text.lost, counts.requested.saturating_sub(counts.done));
+    report.rate(text.rate, text.unit, counts.done, answered);
+    report.cpu(text.cpu.0, text.cpu.1, &cost, counts.done);
+    report.memory(coordinator, connections as u64);
+    report.latency("latency_us", text.latency, &tally.latency);
     report.lag(&tally.lag, counts.unsent, 0);
     report.generator(&cost);
-    report.waited(waited);
-    report.ended(lead);
+    report.wait_outcome(wait_outcome);
+    report.ended(coordinator);
     Ok(report)
 }
 
-async fn connection<P: FrameWriter>(
-    lane: &Lane,
-    shared: &Shared,
-    post: &Post,
-    mut pen: P,
-) -> Result<(), Failure> {
+async fn connection<P: RequestWriter>(
+    worker: &Worker,
+    shared: &RunContext,
+    slot: &Slot,
+    mut request_writer: P,
+) -> Result<(), BenchError> {
     let permit = shared.opening.acquire().await;
-    let mut socket = session::open(lane, shared, Role::Answered).await?;
+    let mut socket = session::open(worker, shared, Role::Answered).await?;
     drop(permit);
-    let _first = post.writer.set(Arc::clone(&socket.writer));
-    shared.tell(WorkerEvent::Ready);
+    let _first = slot.writer.set(Arc::clone(&socket.writer));
+    shared.send_event(WorkerEvent::Ready);
     if shared.plan.rate.is_some() {
-        let mut listen = listener(post, &pen);
+        let mut handle = handler(slot, &request_writer);
         loop {
-            socket.turn(lane, shared, &mut listen).await?;
+            socket.drive(worker, shared, &mut handle).await?;
         }
     }
     let mut started = false;
     loop {
-        let mut listen = listener(post, &pen);
+        let mut handle = handler(slot, &request_writer);
         tokio::select! {
-            turn = socket.turn(lane, shared, &mut listen) => turn?,
-            () = post.go.notified() => started = true,
+            turn = socket.drive(worker, shared, &mut handle) => turn?,
+            () = slot.go.notified() => started = true,
         }
-        drop(listen);
-        while started && socket.pending() == 0 && post.asked().in_flight() < shared.plan.window {
-            let time = shared.course.clock.now();
-            if time >= shared.course.end() {
+        drop(handle);
+        while started
+            && socket.pending() == 0
+            && slot.outstanding().in_flight() < shared.plan.window
+        {
+            let time = shared.period.clock.now();
+            if time >= shared.period.end() {
                 break;
             }
-            let measured = shared.course.measures(time);
-            let request = post.asked().ask(time, measured);
-            let stamp = Stamp { run: shared.run, time, topic: 0, sequence: 0, measured };
-            lane.desk().tally.counts.asked += u64::from(measured);
-            // Each is a write of its own, as it is with most clients.
-            socket.send(|talk, out| pen.write(talk, out, request, stamp))?;
+            let measured = shared.period.measures(time);
+            let request = slot.outstanding().push(time, measured);
+            let timestamp = Timestamp { run: shared.run, time, topic: 0, sequence: 0, measured };
+            worker.local().tally.counts.requested += u64::from(measured);
+            // Each is a write of its own, as with most clients.
+            socket.send(|protocol, out| request_writer.write(protocol, out, request, timestamp))?;
         }
     }
 }
 
 /// Counts answers.
-fn listener<'a>(post: &'a Post, pen: &'a impl FrameWriter) -> impl Listen + 'a {
-    move |tally: &mut Tally, now: u64, said: Said<'_>| match said {
-        Said::Done { request, .. } => {
-            if let Some((time, measured)) = post.asked().answered(request) {
+fn handler<'a>(slot: &'a Slot, request_writer: &'a impl RequestWriter) -> impl MessageHandler + 'a {
+    move |tally: &mut Tally, now: u64, message: ServerMessage<'_>| match message {
+        ServerMessage::Done { request, .. } => {
+            if let Some((time, measured)) = slot.outstanding().complete(request) {
                 tally.counts.seen += 1;
                 if measured {
                     tally.done(now, now.saturating_sub(time));
@@ -165,60 +176,67 @@ fn listener<'a>(post: &'a Post, pen: &'a impl FrameWriter) -> impl Listen + 'a {
             }
             Ok(())
         }
-        Said::Refused(refusal) => Err(pen.refused(refusal)),
-        Said::Event(_) | Said::Welcome | Said::Ended(_) | Said::Nothing => Ok(()),
+        ServerMessage::Refused(refusal) => Err(request_writer.refused(refusal)),
+        ServerMessage::Event(_)
+        | ServerMessage::Welcome
+        | ServerMessage::Ended(_)
+        | ServerMessage::Nothing => Ok(()),
     }
 }
 
-/// A thread that asks what is due, of each connection in turn.
-fn at_rate<P: FrameWriter>(
-    lead: &Lead<'_>,
-    posts: &Arc<[Post]>,
-    mut pens: Vec<P>,
+/// Sends requests at a fixed rate from the pacer thread, on each connection in turn.
+fn at_rate<P: RequestWriter>(
+    coordinator: &Coordinator<'_>,
+    slots: &Arc<[Slot]>,
+    mut writers: Vec<P>,
     rate: f64,
-) -> Result<(), Failure> {
-    let shared = Arc::clone(lead.shared());
-    let lane = Arc::clone(&lead.workers.pacer);
-    let posts = Arc::clone(posts);
-    let schedule = Schedule::new(shared.course.clock.now(), rate);
-    let count = posts.len();
-    let mut talk = Talk::new(shared.plan.dialect, true);
-    pace::thread(Arc::clone(&shared), Arc::clone(&lane), move || {
-        let flush = |post: &Post| {
-            let Some(writer) = post.writer.get() else { return Ok(true) };
+) -> Result<(), BenchError> {
+    let shared = Arc::clone(coordinator.shared());
+    let worker = Arc::clone(&coordinator.workers.pacer);
+    let slots = Arc::clone(slots);
+    let schedule = Schedule::new(shared.period.clock.now(), rate);
+    let count = slots.len();
+    let mut protocol = ClientProtocol::new(shared.plan.dialect, true);
+    pace::thread(Arc::clone(&shared), Arc::clone(&worker), move || {
+        let flush = |slot: &Slot| {
+            let Some(writer) = slot.writer.get() else { return Ok(true) };
             let mut pending = writer.pending();
             writer.flush(&mut pending).map(|()| pending.is_empty())
         };
         let ask = |number: u64, due| {
             let turn = usize::try_from(number % (count as u64).max(1)).unwrap_or_default();
-            let (Some(post), Some(pen)) = (posts.get(turn), pens.get_mut(turn)) else {
+            let (Some(slot), Some(request_writer)) = (slots.get(turn), writers.get_mut(turn))
+            else {
                 return Ok(false);
             };
-            let Some(writer) = post.writer.get() else { return Ok(false) };
+            let Some(writer) = slot.writer.get() else { return Ok(false) };
             let mut pending = writer.pending();
-            let measured = shared.course.measures(due);
-            let request = post.asked().ask(due, measured);
-            let stamp = Stamp { run: shared.run, time: due, topic: 0, sequence: 0, measured };
-            pen.write(&mut talk, &mut pending, request, stamp);
+            let measured = shared.period.measures(due);
+            let request = slot.outstanding().push(due, measured);
+            let timestamp =
+                Timestamp { run: shared.run, time: due, topic: 0, sequence: 0, measured };
+            request_writer.write(&mut protocol, &mut pending, request, timestamp);
             if measured {
-                let lag = shared.course.clock.now().saturating_sub(due);
-                let mut desk = lane.desk();
-                desk.tally.counts.asked += 1;
-                desk.tally.lag.saturating_record(lag);
+                let lag = shared.period.clock.now().saturating_sub(due);
+                let mut local = worker.local();
+                local.tally.counts.requested += 1;
+                local.tally.lag.saturating_record(lag);
             }
-            // The server does not keep up: what is due waits here, and its latency grows.
-            while pending.len() > BACKLOG && shared.course.clock.now() < shared.course.deadline() {
+            // The server does not keep up: due requests wait here, and their latency grows.
+            while pending.len() > MAX_BACKLOG_BYTES
+                && shared.period.clock.now() < shared.period.deadline()
+            {
                 writer.flush(&mut pending)?;
-                std::thread::sleep(pace::BREATH);
+                std::thread::sleep(pace::RETRY_INTERVAL);
             }
             writer.flush(&mut pending)?;
             Ok(true)
         };
-        let unsent = pace::pace(&shared.course, schedule, ask, || Ok(()))?;
-        lane.desk().tally.counts.unsent = unsent;
-        for post in &*posts {
-            while !flush(post)? {
-                std::thread::sleep(pace::BREATH);
+        let unsent = pace::pace(&shared.period, schedule, ask, || Ok(()))?;
+        worker.local().tally.counts.unsent = unsent;
+        for slot in &*slots {
+            while !flush(slot)? {
+                std::thread::sleep(pace::RETRY_INTERVAL);
             }
         }
         Ok(())

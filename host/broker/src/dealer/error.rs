@@ -1,46 +1,46 @@
-//! What the dealer refuses, and the bounds of calls that wait for an answer.
+//! Errors of the dealer, and the bounds of pending calls.
 
 use crate::publication::DeliveryError;
 
-/// How many calls of one session may wait for an answer: callees need not be quick.
+/// Pending calls of one session.
 pub(super) const MAX_CALLS: usize = 1_000;
 
-/// Calls of all sessions of a realm that may wait for an answer of a client: 50 MiB of longest ids.
+/// Pending calls of a realm: 50 MiB of the longest ids.
 pub(super) const MAX_CALLS_OF_ALL: usize = 100_000;
 
-/// A caller of version 1 chooses its calls' ids, and they are kept until they are answered.
+/// Longest call id, chosen by a caller of version 1 and kept until the answer.
 pub(super) const MAX_CALL_ID_BYTES: usize = 255;
 
-/// Calls that one callee may have to answer. When it leaves, the callers are told under one lock.
+/// Pending calls to one callee. When it leaves, all its callers are answered under one lock.
 pub(super) const MAX_CALLS_PER_CALLEE: usize = 10_000;
 
-/// A session has no such registration to give up.
+/// The session has no such registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has no such registration")]
 pub struct UnregisterError;
 
-/// A call that reaches no callee.
+/// A call cannot be routed to a callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No callee has registered the procedure.
     #[error("no callee has registered the procedure")]
     NoSuchProcedure,
-    /// The caller has given the call the id of one that it waits for.
-    #[error("another call of the same request id waits for its answer")]
+    /// The call's id is that of a pending call.
+    #[error("another call with this request id is pending")]
     Repeated,
-    /// The callee cannot be given the call.
+    /// The call cannot be delivered to the callee.
     #[error(transparent)]
     Undeliverable(#[from] DeliveryError),
-    /// The call's id is too long to be kept.
-    #[error("a call id has at most {MAX_CALL_ID_BYTES} bytes")]
+    /// The call's id is too long.
+    #[error("the call id is too long (maximum {MAX_CALL_ID_BYTES} bytes)")]
     LongId,
-    /// The caller waits for as many calls as one may.
-    #[error("maximum open calls of the session reached ({MAX_CALLS})")]
+    /// The caller has too many pending calls.
+    #[error("maximum pending calls of the session reached ({MAX_CALLS})")]
     TooMany,
-    /// All sessions together wait for as many calls as may.
-    #[error("maximum open calls of the realm reached ({MAX_CALLS_OF_ALL})")]
+    /// The realm has too many pending calls.
+    #[error("maximum pending calls of the realm reached ({MAX_CALLS_OF_ALL})")]
     TooManyOfAll,
-    /// The callee has as many calls to answer as one may.
-    #[error("maximum open calls of the callee reached ({MAX_CALLS_PER_CALLEE})")]
+    /// The callee has too many pending calls.
+    #[error("maximum pending calls of the callee reached ({MAX_CALLS_PER_CALLEE})")]
     CalleeBusy,
 }

@@ -170,8 +170,8 @@ impl Bench {
             self.leave(session);
         }
         let state = self.dealer.state.into_inner().unwrap();
-        let State { registrations, parties, registered, calls } = state;
-        assert!(parties.is_empty() && registrations.procedures().next().is_none());
+        let State { registrations, sessions, registered, calls } = state;
+        assert!(sessions.is_empty() && registrations.procedures().next().is_none());
         assert_eq!((registered, calls), (0, 0));
     }
 }

@@ -1,51 +1,50 @@
-//! Values by URI and match policy, and which of them a concrete URI meets: what subscriptions and
-//! registrations have in common.
+//! URI table: values by URI and match policy, and lookup of the values that match a concrete URI.
+//! Subscriptions and registrations are built on it.
 //!
-//! A concrete URI finds its exact value by one look-up, and those of prefixes by one look-up for
-//! each prefix length in use. Wildcards are a tree by component, in which each node has at most one
-//! branch for a component's text and one that meets any: a URI visits no more nodes than the
-//! wildcards have components together, [`MAX_WILDCARDS`] × [`MAX_WILDCARD_COMPONENTS`] at most, and
-//! two look-ups for each. WAMP v2 specification, sections "Pattern-based Subscriptions" and
-//! "Pattern-based Registrations".
+//! Exact values take one hash lookup, prefixes one for each prefix length in use. Wildcards are a
+//! trie by component, in which each node has at most one branch for a component's text and one for
+//! any component: a URI visits at most as many nodes as the wildcards have components together,
+//! [`MAX_WILDCARDS`] × [`MAX_WILDCARD_COMPONENTS`], with two lookups each. WAMP v2 specification,
+//! sections "Pattern-based Subscriptions" and "Pattern-based Registrations".
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jackfield_wamp::uri::MatchPolicy;
 
-/// A value for each of some URIs and patterns.
+/// Values by URI and pattern.
 pub(crate) struct UriTable<V> {
     exact: HashMap<Arc<str>, V>,
     prefix: HashMap<Arc<str>, V>,
-    /// How many prefixes there are of each length in bytes.
+    /// Number of prefixes by length in bytes.
     prefix_lengths: BTreeMap<usize, usize>,
     wildcard: Node<V>,
-    /// How many wildcards there are.
+    /// Number of wildcards.
     wildcards: usize,
 }
 
-/// Components of the longest wildcard. URIs in use have less than ten.
+/// Components of a wildcard. URIs in use have less than ten.
 pub const MAX_WILDCARD_COMPONENTS: usize = 16;
 
-/// Different wildcards that a table holds. Holders of the same one share its place.
+/// Different wildcards of a table. Subscribers to the same wildcard share an entry.
 const MAX_WILDCARDS: usize = 10_000;
 
-/// Why a realm takes no further wildcard.
+/// The realm has too many different wildcards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the realm already holds {MAX_WILDCARDS} different wildcards")]
+#[error("maximum wildcards of the realm reached ({MAX_WILDCARDS})")]
 pub struct RealmFull;
 
-/// The wildcards that begin with the same components.
+/// A trie node: the wildcards with the same leading components.
 struct Node<V> {
     /// The wildcard that ends here.
     value: Option<V>,
-    /// Those that go on with a component's text.
+    /// Children by a component's text.
     texts: HashMap<Box<str>, Node<V>>,
-    /// Those that go on with an open component, which meets any.
+    /// The child for an empty component, which matches any.
     open: Option<Box<Node<V>>>,
 }
 
-/// Names a value in its table.
+/// The key of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) policy: MatchPolicy,
@@ -53,7 +52,7 @@ pub(crate) struct Key {
 }
 
 impl<V> UriTable<V> {
-    /// Adds a value, in place of one that is there.
+    /// Inserts a value, replacing an existing one.
     pub(crate) fn insert(&mut self, key: Key, value: V) {
         let Key { policy, uri } = key;
         match policy {
@@ -73,7 +72,7 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// Takes a value out.
+    /// Removes a value.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<V> {
         match key.policy {
             MatchPolicy::Exact => self.exact.remove(&key.uri),
@@ -95,7 +94,7 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// Whether the table takes another value of this policy.
+    /// Checks that the table can take another value of this policy.
     ///
     /// # Errors
     /// [`RealmFull`]
@@ -113,7 +112,7 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// The value of a URI or pattern, to be changed.
+    /// The value of a URI or pattern, mutable.
     pub(crate) fn get_mut(&mut self, uri: &str, policy: MatchPolicy) -> Option<&mut V> {
         match policy {
             MatchPolicy::Exact => self.exact.get_mut(uri),
@@ -122,18 +121,18 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// The value of exactly this URI.
+    /// The exact value of a URI.
     pub(crate) fn exact(&self, uri: &str) -> Option<&V> {
         self.exact.get(uri)
     }
 
-    /// Every URI that has an exact value.
+    /// All URIs with an exact value.
     pub(crate) fn exact_uris(&self) -> impl Iterator<Item = &Arc<str>> {
         self.exact.keys()
     }
 
-    /// The values of patterns that the URI meets, the most specific first: prefixes by their
-    /// length, then wildcards. Also the number of look-ups that it takes.
+    /// The values of patterns that match the URI, the most specific first: prefixes by length, then
+    /// wildcards. Also returns the number of lookups.
     pub(crate) fn patterns<'a>(&'a self, uri: &'a str) -> (impl Iterator<Item = &'a V>, usize) {
         let prefixes = self
             .prefix_lengths
@@ -145,12 +144,11 @@ impl<V> UriTable<V> {
         (prefixes.chain(wildcards), self.prefix_lengths.len() + visited)
     }
 
-    /// The values of wildcards that the URI meets, the most specific first, and the number of
-    /// nodes that were visited.
+    /// The values of wildcards that match the URI, the most specific first, and the number of nodes
+    /// visited.
     fn wildcards<'a>(&'a self, uri: &'a str) -> (Vec<&'a V>, usize) {
         let (mut found, mut visited) = (Vec::new(), 0);
-        // Splitting the URI is left out where there is nothing to compare it with, or where it is
-        // longer than any wildcard.
+        // Skipped where there is nothing to compare with, or the URI is longer than any wildcard.
         let count = || uri.split('.').take(MAX_WILDCARD_COMPONENTS + 1).count();
         if self.wildcards > 0 && count() <= MAX_WILDCARD_COMPONENTS {
             self.wildcard.find(uri.split('.'), &mut found, &mut visited);
@@ -179,8 +177,7 @@ impl<V> Default for UriTable<V> {
 }
 
 impl<V> Node<V> {
-    /// Adds a value, and returns the one that was there. Recursions here end, as wildcards are
-    /// short.
+    /// Inserts a value and returns the old one. The recursion is bounded, as wildcards are short.
     fn insert<'u>(&mut self, mut uri: impl Iterator<Item = &'u str>, value: V) -> Option<V> {
         match uri.next() {
             None => self.value.replace(value),
@@ -189,7 +186,7 @@ impl<V> Node<V> {
         }
     }
 
-    /// Takes a value out, and the nodes that lead to nothing else.
+    /// Removes a value, and nodes without children.
     fn remove<'u>(&mut self, mut uri: impl Iterator<Item = &'u str>) -> Option<V> {
         match uri.next() {
             None => self.value.take(),
@@ -234,8 +231,8 @@ impl<V> Node<V> {
         node.value.as_mut()
     }
 
-    /// Finds the values of all wildcards that the URI meets. Of two of them, the one whose first
-    /// open component comes later is found first.
+    /// Finds the values of all matching wildcards. Of two wildcards, the one whose first empty
+    /// component comes later is found first.
     fn find<'a, 'u>(
         &'a self,
         mut uri: impl Iterator<Item = &'u str> + Clone,
