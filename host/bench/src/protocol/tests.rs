@@ -250,7 +250,7 @@ fn rejects_broken_messages_without_panic() {
         wamp2::read(Cbor, &[&b"\x85\x18\x24\x01\x02"[..], &vec![0x81; 100_000]].concat()).is_err()
     );
     let error = decode(Dialect::Wamp2(Json), b"\xff[").unwrap_err().to_string();
-    assert_eq!(error, "the server sent a message that is not understood: \\xff[");
+    assert_eq!(error, "the server sent a message that cannot be decoded: \\xff[");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn reads_nats_split_anywhere() {
                 "Welcome",
                 "event te\\r\\n",
                 "event text",
-                "Refused(Refusal { request: None, topic: Some(\"t0\"), words: \
+                "Refused(RequestError { request: None, topic: Some(\"t0\"), text: \
                  \"Permissions Violation for Subscription to \\\"t0\\\"\" })",
                 "Ended(\"Slow Consumer\")",
             ],
