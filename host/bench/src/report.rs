@@ -188,7 +188,7 @@ impl Report {
         match wait_outcome {
             WaitOutcome::Done => {}
             WaitOutcome::TimedOut => {
-                self.note("some messages were not answered or delivered".to_owned())
+                self.note("some messages were not answered or delivered".to_owned());
             }
         }
     }

@@ -252,7 +252,7 @@ fn publish(
             break;
         }
         socket.send(|protocol, out| {
-            measured += u64::from(event_writer.write(shared, protocol, out, now))
+            measured += u64::from(event_writer.write(shared, protocol, out, now));
         })?;
         published += 1;
     }

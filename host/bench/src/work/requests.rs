@@ -93,7 +93,7 @@ pub(crate) async fn run<P: RequestWriter>(
     coordinator.start_period();
     match shared.plan.rate {
         Some(rate) => {
-            at_rate(coordinator, &slots, (0..connections).map(request_writer).collect(), rate)?
+            at_rate(coordinator, &slots, (0..connections).map(request_writer).collect(), rate)?;
         }
         None => slots.iter().for_each(|slot| slot.go.notify_one()),
     }
