@@ -12,7 +12,7 @@ use jackfield_auth::{Auth, AuthSettings, Authenticated, SetupError};
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 
-use crate::config::Entrance;
+use crate::config::Access;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
 mod files;
@@ -26,9 +26,9 @@ pub(crate) use proxies::Networks;
 /// Bytes of a client's text that are shown in a log.
 const MAX_LOGGED_BYTES: usize = 100;
 
-/// The rules of the entrance, and what proofs are judged by.
+/// The access rules, and the verifiers of credentials.
 pub(crate) struct Admission {
-    rules: Entrance,
+    rules: Access,
     auth: Auth,
     files: Files,
 }
@@ -54,7 +54,7 @@ impl Admission {
     ///
     /// # Errors
     /// When one is missing, or is not what it has to be.
-    pub(crate) fn open(rules: Entrance, auth: &AuthSettings) -> Result<Self, SetupError> {
+    pub(crate) fn open(rules: Access, auth: &AuthSettings) -> Result<Self, SetupError> {
         let files = Files::new(auth);
         Ok(Self { rules, auth: auth.open()?, files })
     }
@@ -157,7 +157,7 @@ impl Admission {
     fn check(&self, visitor: &ClientInfo, peer: IpAddr) -> Result<(), Rejection> {
         self.check_address(&visitor.forwarded, peer)?;
         self.check_transport(&visitor.forwarded, peer)?;
-        let Entrance { path, origins, .. } = &self.rules;
+        let Access { path, origins, .. } = &self.rules;
         if !is_below(&visitor.path, path) {
             let refusal = Refusal::new("404 Not Found", "there is no WebSocket at this path");
             let asked = shown(&visitor.path);

@@ -105,7 +105,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let Signals { mut hangup, stop } = signals;
     let api = Api::new(&config)?;
-    let gate = Admission::open(config.entrance.clone(), &config.auth)?;
+    let gate = Admission::open(config.access.clone(), &config.auth)?;
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let instance_memory = sandbox.memory();

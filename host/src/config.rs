@@ -7,11 +7,11 @@
 //! [`mistake`].
 //! Nothing here knows routes. Made once at the start by the commands; the whole server reads it.
 
+mod access;
 pub mod api;
 mod bytes;
 mod de;
 mod duration;
-mod entrance;
 mod error;
 pub(crate) mod oro;
 mod overrides;
@@ -38,8 +38,8 @@ use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 use crate::dispatch::Unrouted;
 
+pub(crate) use access::Access;
 pub use api::Api;
-pub(crate) use entrance::Entrance;
 pub use error::ConfigError;
 pub use overrides::Override;
 pub use preflight::Preflight;
@@ -59,7 +59,7 @@ pub struct Config {
     /// What becomes of topics that no route matches.
     pub unrouted: Unrouted,
     /// Who is let in.
-    pub(crate) entrance: Entrance,
+    pub(crate) access: Access,
     /// How clients prove who they are.
     pub auth: AuthSettings,
     /// Who may do what on routes that do not say.
@@ -235,7 +235,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             realms: vec!["realm1".to_owned()],
             unrouted: Unrouted::Refuse,
-            entrance: Entrance::default(),
+            access: Access::default(),
             auth: AuthSettings::default(),
             allow: Allow::default(),
             limits: Limits::default(),

@@ -261,7 +261,7 @@ async fn follows_changes_of_the_users_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_origins_networks_and_https() {
     let guarded = Guarded::start(
-        "entrance: { path: /ws, origins: [shop.example], proxies: [127.0.0.1], \
+        "access: { path: /ws, origins: [shop.example], proxies: [127.0.0.1], \
          blocked: [192.0.2.0/24], https: true }",
     );
     // What is meant for the application stands in nobody's way.
@@ -305,7 +305,7 @@ async fn checks_origins_networks_and_https() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_requests_pass_the_same_checks() {
-    let rules = "entrance: { proxies: [127.0.0.1], blocked: [192.0.2.0/24], https: true }";
+    let rules = "access: { proxies: [127.0.0.1], blocked: [192.0.2.0/24], https: true }";
     let guarded = Guarded::start(rules);
     let ask = async |request: &str, from: &str, proto: &str| {
         let mut stream = jackfield_tests::client::http::Http::connect(guarded.server.addr).await;
@@ -332,7 +332,7 @@ async fn plain_requests_pass_the_same_checks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_connections_do_not_flood_the_log() {
-    let guarded = Guarded::start("entrance: { path: /ws }");
+    let guarded = Guarded::start("access: { path: /ws }");
     for _ in 0..60 {
         let path = format!("/wss&ticket=SECRET{}", "x".repeat(500));
         let mut options = v1::Options::default();

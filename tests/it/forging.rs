@@ -111,7 +111,7 @@ fn spoil(site: &Site) {
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_text_forges_no_log_line() {
     let config = format!(
-        "api: {{ tokens: [{{ name: a, token: {} }}] }}\nentrance: {{ origins: [x] }}\n",
+        "api: {{ tokens: [{{ name: a, token: {} }}] }}\naccess: {{ origins: [x] }}\n",
         "a".repeat(32)
     );
     for format in ["text", "json"] {

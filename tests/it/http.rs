@@ -23,7 +23,7 @@ async fn ask(server: &Server, request: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_health_checks_of_load_balancers() {
     let site = Site::open();
-    for config in ["", "entrance: { path: /ws, origins: [shop.example] }\n"] {
+    for config in ["", "access: { path: /ws, origins: [shop.example] }\n"] {
         let server = Server::configured(site.path(), config);
         for request in [
             // HAProxy's default, with and without a Host.

@@ -158,7 +158,7 @@ async fn get(addr: SocketAddr, path: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_both_versions_exchange_events() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "entrance: { proxies: [127.0.0.1] }");
+    let server = Server::configured(site.path(), "access: { proxies: [127.0.0.1] }");
     let nginx = Nginx::before(&server);
     let tunnel = nginx.tunnel(HERE).await;
     let mut old = page(&tunnel, Some(ORIGIN)).await.unwrap();
@@ -231,7 +231,7 @@ async fn exposes_health_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_origins() {
     let site = Site::open();
-    let config = format!("entrance: {{ proxies: [127.0.0.1], origins: [{HOST}] }}");
+    let config = format!("access: {{ proxies: [127.0.0.1], origins: [{HOST}] }}");
     let server = Server::configured(site.path(), &config);
     let nginx = Nginx::before(&server);
     let tunnel = nginx.tunnel(HERE).await;
@@ -251,7 +251,7 @@ async fn checks_origins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_addresses_of_clients() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "entrance: { proxies: [127.0.0.1] }");
+    let server = Server::configured(site.path(), "access: { proxies: [127.0.0.1] }");
     let nginx = Nginx::before(&server);
     let mut client = page(&nginx.tunnel(ELSEWHERE).await, Some(ORIGIN)).await.unwrap();
     client.session().await;
@@ -272,7 +272,7 @@ async fn logs_addresses_of_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_addresses_of_clients() {
     let site = Site::open();
-    let config = format!("entrance: {{ proxies: [127.0.0.1], blocked: [{ELSEWHERE}] }}");
+    let config = format!("access: {{ proxies: [127.0.0.1], blocked: [{ELSEWHERE}] }}");
     let server = Server::configured(site.path(), &config);
     let nginx = Nginx::before(&server);
     page(&nginx.tunnel(HERE).await, Some(ORIGIN)).await.unwrap().session().await;
@@ -299,7 +299,7 @@ async fn checks_addresses_of_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn can_require_https() {
     let site = Site::open();
-    let config = "entrance: { proxies: [127.0.0.1], https: true }";
+    let config = "access: { proxies: [127.0.0.1], https: true }";
     let server = Server::configured(site.path(), config);
     let nginx = Nginx::before(&server);
     page(&nginx.tunnel(HERE).await, Some(ORIGIN)).await.unwrap().session().await;

@@ -101,7 +101,7 @@ mod tests {
                 "limits.connections=7",
                 "realms=[b, c]",
                 "plugins.named.acme-chat.deadline=1s",
-                "entrance.https=true",
+                "access.https=true",
                 "allow.publish=[ROLE_USER]",
             ],
         );
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(config.limits.connections, 7);
         assert_eq!(config.realms, ["b", "c"]);
         assert_eq!(config.plugins.policy("acme-chat").limits.deadline.as_secs(), 1);
-        assert!(config.entrance.https);
+        assert!(config.access.https);
     }
 
     #[test]
@@ -157,6 +157,7 @@ mod tests {
             assert!(!error.contains("hunter2"), "{error}");
         };
         check("limits.mesage=1", "--set limits.mesage: error: unknown key `mesage`");
+        check("entrance.https=true", "--set entrance.https: error: the key `entrance` is named");
         check("limits.connections=hunter2", "--set limits.connections: error: ");
         check("limits=x", "--set limits: error: `limits` takes a map, not text\n");
         check("auth.tickets=hunter2", "--set auth.tickets: error: `auth.tickets` takes a map");
@@ -173,8 +174,8 @@ mod tests {
 
     #[test]
     fn errors_of_lists_show_their_syntax() {
-        let error = configured("", &["entrance.origins=shop.example.com"]).unwrap_err();
-        let expect = "--set entrance.origins: error: `entrance.origins` takes a list, not text\n  = \
+        let error = configured("", &["access.origins=shop.example.com"]).unwrap_err();
+        let expect = "--set access.origins: error: `access.origins` takes a list, not text\n  = \
                       help: write `[shop.example.com]`";
         assert_eq!(error, expect);
     }

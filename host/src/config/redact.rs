@@ -16,7 +16,7 @@ const PLAIN: [&str; 13] = [
     "listen",
     "realms",
     "unrouted",
-    "entrance",
+    "access",
     "allow",
     "limits",
     "slow_subscriber",

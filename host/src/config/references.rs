@@ -111,8 +111,8 @@ mod tests {
             "JACKFIELD__LISTEN",
         );
         check(
-            "entrance: { origins: ['${HOST}'] }",
-            "j.yml:1:23: error: `entrance.origins` holds `${HOST}`",
+            "access: { origins: ['${HOST}'] }",
+            "j.yml:1:21: error: `access.origins` holds `${HOST}`",
             "write the value itself",
         );
         let error = Settings::judged("", &["listen=$LISTEN"]).unwrap_err();

@@ -18,10 +18,10 @@ use serde::de::{Deserializer, Error};
 
 use crate::dispatch::Unrouted;
 
+use super::access::{RawAccess, RawAllow};
 use super::api::RawApi;
 use super::bytes::Bytes;
 use super::duration::ConfigDuration;
-use super::entrance::{RawAllow, RawEntrance};
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Watch};
 
 #[derive(Default, Deserialize)]
@@ -30,7 +30,7 @@ pub(super) struct Written {
     listen: Option<Listen>,
     realms: Option<Realms>,
     unrouted: Option<RawUnrouted>,
-    entrance: RawEntrance,
+    access: RawAccess,
     auth: Option<AuthSettings>,
     allow: RawAllow,
     limits: RawLimits,
@@ -195,7 +195,7 @@ impl Written {
                 RawUnrouted::Broadcast => Unrouted::Broadcast,
             };
         }
-        self.entrance.apply(&mut config.entrance);
+        self.access.apply(&mut config.access);
         if let Some(auth) = self.auth {
             config.auth = auth;
         }

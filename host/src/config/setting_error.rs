@@ -9,6 +9,9 @@ use super::value::{Node, Origin, Path, Step};
 /// As unlike as a misspelt key may be for it to be taken for the right one.
 const ALIKE: f64 = 0.7;
 
+/// Keys that were renamed before the first release: the old one, and the new one.
+const RENAMED: [(&str, &str); 1] = [("entrance", "access")];
+
 /// One thing that does not belong where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct SettingError {
@@ -106,6 +109,11 @@ impl de::Error for SettingError {
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
+        let renamed = RENAMED.iter().find(|(old, new)| *old == found && expected.contains(new));
+        if let Some((old, new)) = renamed {
+            let message = Message::Plain(format!("the key `{old}` is named `{new}` now"));
+            return Self::new(message, Some(format!("write `{new}`")));
+        }
         let message = Message::Plain(format!("unknown key `{found}`"));
         Self::new(message, Some(known(found, expected)))
     }

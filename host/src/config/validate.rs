@@ -55,7 +55,7 @@ impl Settings {
         let has =
             |key: &str| self.tree.at(key).is_some_and(|node| !matches!(node.kind, Kind::Null));
         let (tickets, users) = (has("auth.tickets"), has("auth.users"));
-        let entrance = &self.config.entrance;
+        let access = &self.config.access;
         let mut wrongs = Vec::new();
         let mut wrong = |key: &str, message: &str, help: &str| {
             wrongs.push(SettingError::at(key, message.to_owned(), help));
@@ -69,17 +69,17 @@ impl Settings {
                 "say by which `auth.tickets` users come in, or remove them",
             );
         }
-        if entrance.anonymous == Some(false) && !tickets && !has("auth.jwt") {
+        if access.anonymous == Some(false) && !tickets && !has("auth.jwt") {
             let message = "nobody could connect: `anonymous: false` asks for a proof, and there is \
                            none to be had";
             let help = "say in `auth` how clients prove who they are, or remove the key";
-            wrong("entrance.anonymous", message, help);
+            wrong("access.anonymous", message, help);
         }
-        if entrance.https && !self.names_proxies() {
+        if access.https && !self.names_proxies() {
             let message = "nobody could connect: `https: true` goes by what a proxy says, and there \
                            are no `proxies`";
-            let help = "name in `entrance.proxies` the addresses that the proxy connects from";
-            wrong("entrance.https", message, help);
+            let help = "name in `access.proxies` the addresses that the proxy connects from";
+            wrong("access.https", message, help);
         }
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
         wrongs
@@ -87,7 +87,7 @@ impl Settings {
 
     /// Whether some are written, right or wrong.
     fn names_proxies(&self) -> bool {
-        let proxies = self.tree.at("entrance.proxies");
+        let proxies = self.tree.at("access.proxies");
         proxies.is_some_and(|it| it.len() > 0 || matches!(it.kind, Kind::Text(_) | Kind::Typed(_)))
     }
 
@@ -128,9 +128,9 @@ mod tests {
         };
         let users = "auth:\n  users: { file: users.yml }\n";
         check(users, "j.yml:2:10: error: there are `auth.users` and no `auth.tickets`");
-        check("entrance: { anonymous: false }", "j.yml:1:24: error: nobody could connect: `anony");
+        check("access: { anonymous: false }", "j.yml:1:22: error: nobody could connect: `anony");
         check(
-            "entrance:\n  https: true",
+            "access:\n  https: true",
             "j.yml:2:10: error: nobody could connect: `https: true` goes by what a proxy says, and \
              there are no `proxies`\n  |\n2 |   https: true\n",
         );
@@ -144,19 +144,19 @@ mod tests {
             "j.yml:1:36: error: ",
         );
         check("auth: { tickets: { secret: x }, users: { fil: u } }", "j.yml:1:42: error: ");
-        check("entrance: { https: true, proxies: [] }", "j.yml:1:20: error: nobody could connect");
-        check("entrance: { https: true, proxies: x }", "j.yml:1:35: error: ");
+        check("access: { https: true, proxies: [] }", "j.yml:1:18: error: nobody could connect");
+        check("access: { https: true, proxies: x }", "j.yml:1:33: error: ");
         for good in [
             "auth: { tickets: { secret: x }, users: { file: users.yml } }",
-            "auth: { jwt: { keys: { jwks: keys.json } } }\nentrance: { anonymous: false }",
-            "entrance: { https: true, proxies: [127.0.0.1], anonymous: true }",
+            "auth: { jwt: { keys: { jwks: keys.json } } }\naccess: { anonymous: false }",
+            "access: { https: true, proxies: [127.0.0.1], anonymous: true }",
         ] {
             Settings::judged(good, &[]).unwrap();
         }
         // What is typed counts as what is written.
         let proven = "auth={ tickets: { secret: x }, users: { file: users.yml } }";
-        Settings::judged("entrance: { anonymous: false }", &[proven]).unwrap();
-        Settings::judged("entrance: { https: true }", &["entrance.proxies=[127.0.0.1]"]).unwrap();
+        Settings::judged("access: { anonymous: false }", &[proven]).unwrap();
+        Settings::judged("access: { https: true }", &["access.proxies=[127.0.0.1]"]).unwrap();
         let error = Settings::judged("", &["auth={ users: { file: users.yml } }"]).unwrap_err();
         assert!(error.starts_with("--set auth: error: there are `auth.users`"), "{error}");
         let tokens = "api.tokens=[{ name: a, token: { file: '-----BEGIN hunter2' } }]";

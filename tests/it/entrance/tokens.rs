@@ -306,7 +306,7 @@ async fn a_credential_needs_no_origin() {
         site.write("keys.json", jwks(&[&key]));
         let settings = format!(
             "auth: {{ jwt: {{ keys: {{ jwks: keys.json }}, audiences: [jackfield] }} }}\n\
-             entrance: {{ origins: [shop.example], anonymous: {anonymous} }}"
+             access: {{ origins: [shop.example], anonymous: {anonymous} }}"
         );
         let guarded = Guarded::with(site, &settings);
         let good = format!("?access_token={token}");

@@ -98,8 +98,8 @@ log: { format: json }
 #[test]
 fn formats_errors_as_routing_files_do() {
     refused(
-        "entrance:\n  origins: shop.example.com",
-        "j.yml:2:12: error: `entrance.origins` takes a list, not text\n  |\n2 |   origins: shop.example.com\n  \
+        "access:\n  origins: shop.example.com",
+        "j.yml:2:12: error: `access.origins` takes a list, not text\n  |\n2 |   origins: shop.example.com\n  \
          |            ^^^^^^^^^^^^^^^^\n  = help: write `[shop.example.com]`",
     );
     refused(
@@ -121,6 +121,11 @@ fn check(text: &str, expect: &str, help: &str) {
 
 #[test]
 fn errors_have_their_place() {
+    check(
+        "entrance: { origins: [shop.example] }",
+        "j.yml:1:1: error: the key `entrance` is named `access` now",
+        "write `access`",
+    );
     check("limits:\n  zzz: 1", "j.yml:2:3: error: unknown key `zzz`", "known here: message, ");
     check(
         "unrouted: refuze",
@@ -203,24 +208,24 @@ fn invalid_values_are_reported_at_their_place() {
         "",
     );
     check(
-        "entrance: { https: maybe }",
-        "j.yml:1:20: error: `entrance.https` takes true or false, not text",
+        "access: { https: maybe }",
+        "j.yml:1:18: error: `access.https` takes true or false, not text",
         "",
     );
-    check("entrance: { path: ws }", "j.yml:1:19: error: `ws` is not a path", "write a path");
+    check("access: { path: ws }", "j.yml:1:17: error: `ws` is not a path", "write a path");
     check(
-        "entrance: { origins: ['*'] }",
-        "j.yml:1:23: error: `*` names no host",
+        "access: { origins: ['*'] }",
+        "j.yml:1:21: error: `*` names no host",
         "each is the name of a host",
     );
     check(
-        "entrance: { origins: ['shop*.x'] }",
-        "j.yml:1:23: error: `shop*.x` names no host",
+        "access: { origins: ['shop*.x'] }",
+        "j.yml:1:21: error: `shop*.x` names no host",
         "each is",
     );
     check(
-        "entrance: { blocked: [a] }",
-        "j.yml:1:23: error: `a` is not an address",
+        "access: { blocked: [a] }",
+        "j.yml:1:21: error: `a` is not an address",
         "write addresses",
     );
     check(
@@ -257,8 +262,8 @@ fn reports_every_error() {
 #[test]
 fn compares_addresses_in_the_form_of_connections() {
     let check = |written: &str, address: &str, expect: bool| {
-        let config = parse(&format!("entrance: {{ blocked: ['{written}'] }}")).unwrap();
-        let blocked = config.entrance.blocked.contain(address.parse().unwrap());
+        let config = parse(&format!("access: {{ blocked: ['{written}'] }}")).unwrap();
+        let blocked = config.access.blocked.contain(address.parse().unwrap());
         assert_eq!(blocked, expect, "{written} {address}");
     };
     check("::ffff:192.0.2.9", "192.0.2.9", true);

@@ -1,4 +1,4 @@
-//! `entrance` and `allow` of the settings: who is let in, and what those may do on whom a route
+//! `access` and `allow` of the settings: who is let in, and what those may do on whom a route
 //! says nothing.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::admission::{Networks, Origins};
 
 /// Who is let in, before it is asked who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entrance {
+pub(crate) struct Access {
     /// Connections are taken at this path and below.
     pub(crate) path: String,
     /// The pages that browsers may connect from; none if it does not matter.
@@ -27,7 +27,7 @@ pub(crate) struct Entrance {
     pub(crate) anonymous: Option<bool>,
 }
 
-impl Default for Entrance {
+impl Default for Access {
     fn default() -> Self {
         Self {
             path: "/".to_owned(),
@@ -42,7 +42,7 @@ impl Default for Entrance {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct RawEntrance {
+pub(super) struct RawAccess {
     path: Option<Path>,
     origins: Option<Vec<Host>>,
     blocked: Option<Vec<Network>>,
@@ -60,20 +60,20 @@ struct Host(String);
 /// An address, or a network of them, as [`Networks`] reads it.
 struct Network(String);
 
-impl RawEntrance {
-    pub(super) fn apply(self, entrance: &mut Entrance) {
+impl RawAccess {
+    pub(super) fn apply(self, access: &mut Access) {
         if let Some(Path(path)) = self.path {
-            entrance.path = path;
+            access.path = path;
         }
         if let Some(origins) = self.origins {
             let hosts: Vec<String> = origins.into_iter().map(|host| host.0).collect();
             // Each has been read before.
-            entrance.origins = Origins::new(&hosts).ok();
+            access.origins = Origins::new(&hosts).ok();
         }
-        set_networks(&mut entrance.blocked, self.blocked);
-        set_networks(&mut entrance.proxies, self.proxies);
-        entrance.https = self.https.unwrap_or(entrance.https);
-        entrance.anonymous = self.anonymous.or(entrance.anonymous);
+        set_networks(&mut access.blocked, self.blocked);
+        set_networks(&mut access.proxies, self.proxies);
+        access.https = self.https.unwrap_or(access.https);
+        access.anonymous = self.anonymous.or(access.anonymous);
     }
 }
 
