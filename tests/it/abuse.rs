@@ -1,5 +1,4 @@
-//! Clients that mean harm: what they do to themselves is their affair, what they could do to
-//! others is tested here.
+//! Hostile clients: they may harm their own connection, and no other.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,8 +1,8 @@
-//! The HTTP API against the real server: who may publish, what is answered, who receives it.
-//! Connections and what goes wrong on them are in `connections`; repeated requests in `repeats`.
+//! The HTTP API against the real server: authorization, answers, receivers. Connections and their
+//! failures are in `connections`, repeated requests in `idempotency`.
 
 mod connections;
-mod repeats;
+mod idempotency;
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,4 @@
-//! The files that browsers get: headers, caching, and that the demo is served to nobody who has not
-//! asked for it.
+//! Static files for browsers: headers, caching, and the demo, which is served on request only.
 
 use jackfield_tests::build;
 use jackfield_tests::client::http::{Answer, Http};

@@ -1,5 +1,4 @@
-//! `jackfield bench` against a real server: what it counts, what it says, and how it exits. Nothing
-//! here judges how quick anything was.
+//! `jackfield bench` against a real server: counts, output, exit codes. No speed is asserted.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -11,7 +10,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 mod call;
-mod standin;
+mod fake_server;
 
 /// What `docs/bench.md` tells operators to add.
 const ROUTE: &str = "\
@@ -189,7 +188,7 @@ fn reports_a_rate_that_was_not_reached() {
 fn speaks_the_protocols_of_other_servers() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for protocol in ["raw", "nats"] {
-        let addr = runtime.block_on(standin::serve(protocol == "nats"));
+        let addr = runtime.block_on(fake_server::serve(protocol == "nats"));
         let url = format!("ws://{addr}/");
         let options = ["--protocol", protocol];
         let json = measured("fan-out", &url, &[&options[..], &["--subscribers", "3"]].concat());
@@ -197,7 +196,7 @@ fn speaks_the_protocols_of_other_servers() {
         let json = measured("connect", &url, &[&options[..], &["--connections", "9"]].concat());
         assert_eq!(count(&json, "connects"), 9, "{json}");
     }
-    let addr = runtime.block_on(standin::serve(true));
+    let addr = runtime.block_on(fake_server::serve(true));
     for work in ["publish", "subscribe"] {
         measured(work, &format!("ws://{addr}/"), &["--protocol", "nats"]);
     }

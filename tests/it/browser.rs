@@ -1,9 +1,9 @@
 //! Pages in Chromium against the real server: `sync.js` as the server serves it, and a page client
-//! of WAMP v1 that behaves as AutobahnJS 0.8 does. `tests/browser` has the pages and what drives
+//! of WAMP v1 that behaves as AutobahnJS 0.8 does. `tests/browser` has the pages and the driver of
 //! the browser.
 //!
-//! `pages` is what a page does while all is well, `outages` what it lives through, `tickets` how it
-//! is let in, `demo` the page of `make demo`, `types` what the guide's examples are held against.
+//! `pages` tests normal operation, `outages` reconnecting, `tickets` authentication, `demo` the
+//! page of `make demo`, `types` the examples of the guide.
 
 mod demo;
 mod network;

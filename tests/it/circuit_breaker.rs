@@ -1,4 +1,5 @@
-//! A handler that panics for some events: those who send them are refused, all others are served.
+//! The circuit breaker of a handler that panics for some events: their senders are refused, all
+//! others are served.
 
 use std::net::{IpAddr, Ipv4Addr};
 

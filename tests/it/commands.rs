@@ -1,5 +1,5 @@
-//! The commands that judge a site and answer questions about it, and a server that refuses to
-//! start: what they print, where they point, and how they exit.
+//! The commands that check a site and answer questions about it, and servers that refuse to start:
+//! output, places of diagnoses, exit codes.
 
 use std::net::TcpListener;
 use std::path::Path;

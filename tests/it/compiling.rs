@@ -1,4 +1,5 @@
-//! Components that are hard to compile: they cost a process of its own, and the server nothing.
+//! Components that are hard to compile: a process of its own bears the cost, and the server keeps
+//! serving.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::hard::{
+use crate::heavy_components::{
     COMPONENT, compiler_of, component, ended, functions, leb, poll, section, thickets,
 };
 use jackfield_tests::build;

@@ -1,5 +1,5 @@
-//! Handlers that misbehave, each in its own way: the publisher is told, nobody receives anything,
-//! everybody else is served meanwhile, and the plugin comes back.
+//! Handlers that fail, each in its own way: the publisher gets an error, nothing is delivered, all
+//! other clients are served meanwhile, and the plugin recovers.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Plain HTTP on the port, as load balancers, browsers and those who smuggle ask for it.
+//! Plain HTTP on the WebSocket port, as load balancers, browsers and request smugglers send it.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

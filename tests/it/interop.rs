@@ -1,5 +1,5 @@
-//! Clients of other makes against the real server: each with every serializer that it has, and
-//! all against all, across serializers and both versions of the protocol.
+//! Third-party clients against the real server: each with every serializer that it has, and all
+//! with each other across serializers and both versions of the protocol.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use jackfield_tests::client::codec::{Codec, binary};
 use jackfield_tests::client::{v1, v2};
-use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 /// How many events each publishes.
 const EVENTS: u64 = 20;
 
-fn v1_makes() -> impl Iterator<Item = Make> {
-    [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs())
+fn v1_libraries() -> impl Iterator<Item = Library> {
+    [Library::AutobahnV1, Library::WampIo].into_iter().filter(|library| library.runs())
 }
 
 #[tokio::test]
@@ -27,22 +27,22 @@ async fn every_client_receives_every_event_in_order() {
     page.subscribe(TOPIC);
     page.round_trip().await;
     let mut peers = Vec::new();
-    for make in Make::all_v2().chain(v1_makes()) {
-        let mut peer = Peer::join(make, server.addr).await;
+    for library in Library::all_v2().chain(v1_libraries()) {
+        let mut peer = Peer::join(library, server.addr).await;
         peer.subscribe(TOPIC, json!({})).await;
-        peers.push((make, peer));
+        peers.push((library, peer));
     }
     // A v1 client has no answer to wait for; that it receives its own event is one.
-    let is_v1 = |make: Make| matches!(make, Make::AutobahnV1 | Make::WampIo);
-    for (index, (make, peer)) in peers.iter_mut().enumerate() {
-        if is_v1(*make) {
+    let is_v1 = |library: Library| matches!(library, Library::AutobahnV1 | Library::WampIo);
+    for (index, (library, peer)) in peers.iter_mut().enumerate() {
+        if is_v1(*library) {
             mark(peer, TOPIC, &format!("{index} is subscribed")).await;
         }
     }
-    for (index, (make, peer)) in peers.iter_mut().enumerate() {
+    for (index, (library, peer)) in peers.iter_mut().enumerate() {
         for number in 0..EVENTS {
             // Without a pause between them; the last one's acknowledgement speaks for all.
-            let last = number == EVENTS - 1 && !is_v1(*make);
+            let last = number == EVENTS - 1 && !is_v1(*library);
             let options = if last { json!({"acknowledge": true}) } else { json!({}) };
             let event = json!({
                 "from": index, "number": number, "text": "ünï😀", "list": [1, -2, 0.5, true, null],
@@ -50,36 +50,36 @@ async fn every_client_receives_every_event_in_order() {
             });
             peer.publish(TOPIC, json!([event]), json!({}), options).await;
         }
-        if is_v1(*make) {
+        if is_v1(*library) {
             mark(peer, TOPIC, &format!("{index} has published")).await;
         }
     }
     page.publish(TOPIC, &json!({"end": true}), &v1::Reach::Plain);
-    let makes: Vec<_> = peers.iter().map(|(make, _)| *make).collect();
-    for (index, (make, peer)) in peers.iter_mut().enumerate() {
+    let libraries: Vec<_> = peers.iter().map(|(library, _)| *library).collect();
+    for (index, (library, peer)) in peers.iter_mut().enumerate() {
         let mut heard = BTreeMap::<u64, Vec<u64>>::new();
         loop {
             let (topic, args, kwargs) = peer.event().await;
             assert_eq!(topic, TOPIC);
-            assert_eq!(kwargs, json!({}), "{make:?}");
+            assert_eq!(kwargs, json!({}), "{library:?}");
             let event = &args[0];
             match event["from"].as_u64() {
                 Some(from) => {
-                    assert_eq!(event["text"], "ünï😀", "{make:?}");
-                    assert_eq!(event["list"], json!([1, -2, 0.5, true, null]), "{make:?}");
-                    assert_eq!(event["map"], json!({"k": [{"deep": "er"}]}), "{make:?}");
+                    assert_eq!(event["text"], "ünï😀", "{library:?}");
+                    assert_eq!(event["list"], json!([1, -2, 0.5, true, null]), "{library:?}");
+                    assert_eq!(event["map"], json!({"k": [{"deep": "er"}]}), "{library:?}");
                     heard.entry(from).or_default().push(event["number"].as_u64().unwrap());
                 }
                 None if event["end"] == true => break,
-                None => assert!(event.is_string(), "{make:?}: {args}"),
+                None => assert!(event.is_string(), "{library:?}: {args}"),
             }
         }
         let everything: Vec<_> = (0..EVENTS).collect();
-        for (from, source) in makes.iter().enumerate() {
+        for (from, source) in libraries.iter().enumerate() {
             // Version 1 sends its own events back, version 2 does not.
-            let due = if from == index && !is_v1(*make) { None } else { Some(&everything) };
+            let due = if from == index && !is_v1(*library) { None } else { Some(&everything) };
             let found = heard.get(&(from as u64));
-            assert_eq!(found, due, "{make:?} from {source:?}");
+            assert_eq!(found, due, "{library:?} from {source:?}");
         }
     }
 }
@@ -94,8 +94,8 @@ async fn every_v2_client_subscribes_publishes_and_leaves() {
         client.subscribe("open.t", json!({})).await;
         reference.push(client);
     }
-    for make in Make::all_v2() {
-        let mut peer = Peer::start(make, server.addr, "realm1", "/");
+    for library in Library::all_v2() {
+        let mut peer = Peer::start(library, server.addr, "realm1", "/");
         let joined = peer.until("to join", |line| line.get("joined").is_some()).await;
         // The others of ours need not hear what is meant for the peer.
         let to_peer = json!({"eligible": [joined["joined"]]});
@@ -114,25 +114,25 @@ async fn every_v2_client_subscribes_publishes_and_leaves() {
             for client in &mut reference {
                 let event = client.event().await;
                 let found = (or(event.args, json!([])), or(event.kwargs, json!({})));
-                assert_eq!(found, (args.clone(), kwargs.clone()), "{make:?}");
+                assert_eq!(found, (args.clone(), kwargs.clone()), "{library:?}");
             }
             for client in &mut reference {
                 for topic in ["open.t", "open.pattern.x"] {
                     client.publish(topic, to_peer.clone(), args.clone(), kwargs.clone());
                     let (_, heard_args, heard_kwargs) = peer.event().await;
-                    assert_eq!((&heard_args, &heard_kwargs), (&args, &kwargs), "{make:?}");
+                    assert_eq!((&heard_args, &heard_kwargs), (&args, &kwargs), "{library:?}");
                 }
             }
         }
         let failed = peer.tell(json!({"do": "subscribe", "topic": "nowhere", "options": {}})).await;
-        assert_eq!(failed["error"], "jackfield.error.no_route", "{make:?}: {failed}");
+        assert_eq!(failed["error"], "jackfield.error.no_route", "{library:?}: {failed}");
         peer.unsubscribe("open.t").await;
         reference[0].publish("open.t", json!({}), json!(["unheard"]), json!(null));
         for client in &mut reference[1..] {
             assert_eq!(client.event().await.args, json!(["unheard"]));
         }
         reference[0].publish("open.pattern.x", json!({}), json!(["last"]), json!(null));
-        assert_eq!(peer.event().await.1, json!(["last"]), "{make:?} is not subscribed any more");
+        assert_eq!(peer.event().await.1, json!(["last"]), "{library:?} is not subscribed any more");
         peer.leave().await;
     }
 }
@@ -141,18 +141,20 @@ async fn every_v2_client_subscribes_publishes_and_leaves() {
 async fn binary_crosses_all_serializers() {
     let site = Site::open();
     let server = Server::start(site.path());
-    let makes = [
-        Make::AutobahnPython as fn(Codec) -> Make,
-        Make::XconnPython,
-        Make::AutobahnJs,
-        Make::Wampy,
+    let libraries = [
+        Library::AutobahnPython as fn(Codec) -> Library,
+        Library::XconnPython,
+        Library::AutobahnJs,
+        Library::Wampy,
     ];
     let value = json!([binary(&[0, 1, 127, 128, 255]), {"in": binary(b"deep")}]);
     let mut peers = Vec::new();
-    for make in makes.into_iter().flat_map(|make| [Codec::MsgPack, Codec::Cbor].map(make)) {
-        let mut peer = Peer::join(make, server.addr).await;
+    for library in
+        libraries.into_iter().flat_map(|library| [Codec::MsgPack, Codec::Cbor].map(library))
+    {
+        let mut peer = Peer::join(library, server.addr).await;
         peer.subscribe("open.binary", json!({})).await;
-        peers.push((make, peer));
+        peers.push((library, peer));
     }
     for codec in Codec::ALL {
         let mut client = v2::Client::connect(server.addr, codec, "realm1").await;
@@ -161,9 +163,9 @@ async fn binary_crosses_all_serializers() {
         let publish =
             client.publish_acknowledged("open.binary", json!({}), args.clone(), kwargs.clone());
         publish.await.unwrap();
-        for (make, peer) in &mut peers {
+        for (library, peer) in &mut peers {
             let (_, heard_args, heard_kwargs) = peer.event().await;
-            assert_eq!((&heard_args, &heard_kwargs), (&args, &kwargs), "{codec:?} to {make:?}");
+            assert_eq!((&heard_args, &heard_kwargs), (&args, &kwargs), "{codec:?} to {library:?}");
         }
     }
     let mut reference = Vec::new();
@@ -172,13 +174,13 @@ async fn binary_crosses_all_serializers() {
         client.subscribe("open.binary", json!({})).await;
         reference.push(client);
     }
-    for (make, peer) in &mut peers {
+    for (library, peer) in &mut peers {
         let options = json!({"acknowledge": true});
         peer.publish("open.binary", json!([value]), json!({"value": value}), options).await;
         for client in &mut reference {
             let event = client.event().await;
             let found = (event.args, event.kwargs);
-            assert_eq!(found, (json!([value]), json!({"value": value})), "from {make:?}");
+            assert_eq!(found, (json!([value]), json!({"value": value})), "from {library:?}");
         }
     }
 }
@@ -188,7 +190,7 @@ async fn binary_crosses_all_serializers() {
 async fn respects_the_clients_order_of_subprotocols() {
     let site = Site::open();
     let server = Server::start(site.path());
-    let mut peer = Peer::start(Make::AutobahnPythonDefault, server.addr, "realm1", "/");
+    let mut peer = Peer::start(Library::AutobahnPythonDefault, server.addr, "realm1", "/");
     let joined = peer.until("to join", |line| line.get("joined").is_some()).await;
     let protocol = joined["protocol"].as_str().unwrap();
     assert!(Codec::ALL.iter().any(|codec| codec.subprotocol() == protocol), "{joined}");
@@ -198,11 +200,11 @@ async fn respects_the_clients_order_of_subprotocols() {
 async fn every_v2_client_understands_a_refusal_to_join() {
     let site = Site::open();
     let server = Server::start(site.path());
-    for make in Make::all_v2() {
-        let mut peer = Peer::start(make, server.addr, "no.such.realm", "/");
+    for library in Library::all_v2() {
+        let mut peer = Peer::start(library, server.addr, "no.such.realm", "/");
         let answer =
             peer.until("to be refused", |line| line.get("refused").is_some()).await.to_string();
-        assert!(answer.contains("no_such_realm"), "{make:?}: {answer}");
+        assert!(answer.contains("no_such_realm"), "{library:?}: {answer}");
     }
 }
 

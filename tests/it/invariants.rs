@@ -1,5 +1,5 @@
-//! What always holds: one test for each invariant of `docs/architecture.md`, named after it. Most
-//! have more tests elsewhere; these are the shortest that would notice.
+//! The invariants of `docs/architecture.md`, one test for each, named after it. Most have more
+//! tests elsewhere; these are the shortest that would notice.
 
 use serde_json::json;
 

@@ -1,5 +1,4 @@
-//! The life of connections as the operator bounds it: who is silent, who is gone, who never
-//! begins, how many there may be, and how the server says farewell.
+//! The bounds of a connection's life: keepalive, handshake timeout, connection limit, shutdown.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
 //! Plugins in Python and JavaScript, built by their own tools from the guide's examples: they load,
-//! serve, and get no network. Asynchronous components are refused in words of their own.
+//! serve, and get no network. Asynchronous components are refused with an explanation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

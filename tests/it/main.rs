@@ -1,5 +1,5 @@
-//! The integration tests: one binary, because every further one would link everything again.
-//! Real clients speak to a real server over real sockets.
+//! Integration tests: real clients speak to a real server over real sockets. One binary, because
+//! every further one would link everything again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,38 +9,38 @@
 )]
 
 mod abuse;
+mod access;
 mod api;
 mod assets;
+mod backpressure;
 mod bench;
+mod bench_figures;
 mod browser;
 mod circuit_breaker;
-mod comeback;
 mod commands;
 mod compiling;
-mod entrance;
 mod faults;
-mod forging;
-mod hard;
+mod heavy_components;
 mod http;
 mod interop;
 mod invariants;
 mod keepalive;
 mod languages;
-mod measuring;
-mod migrating;
+mod log_injection;
+mod memory_totals;
+mod migration_guide;
 mod nginx;
 mod php;
-mod pressure;
 mod process;
-mod publishing;
+mod publishing_guide;
+mod reconnect;
 mod reload;
 mod remote;
 mod rpc;
-mod slow;
-mod starting;
+mod slow_subscribers;
+mod startup;
 mod tidy;
 mod timers;
-mod totals;
 mod v1;
 mod v2;
 mod values;

@@ -1,5 +1,5 @@
-//! The example of `docs/nginx.md`, run by nginx itself: pages come over `wss` at `/ws`, their own
-//! addresses count, and nothing else of the server can be reached from outside.
+//! The example of `docs/nginx.md`, run by nginx itself: pages connect over `wss` at `/ws`, their
+//! own addresses are used, and nothing else of the server is reachable from outside.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::publishing::installed;
+use crate::publishing_guide::installed;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::tls::Tunnel;

@@ -1,6 +1,6 @@
 //! The back end's PHP publishers against the real server: they connect only if the answer to their
-//! handshake comes in one piece and alone, and hang up without ceremony. Here they are written down
-//! byte for byte; in `php/script.rs` PHP itself speaks.
+//! handshake arrives in one piece and alone, and close without a Close frame. They are reproduced
+//! here byte for byte; `php/script.rs` runs PHP itself.
 
 pub(crate) mod script;
 

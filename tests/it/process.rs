@@ -1,5 +1,5 @@
-//! The process as its surroundings treat it: signals that mean nothing, output that cannot be
-//! written, a limit of open files, and strangers who would fill the disk.
+//! The process and its environment: other signals, unwritable output, the limit of open files, and
+//! floods that would fill the disk.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

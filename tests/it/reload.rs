@@ -1,12 +1,12 @@
-//! Files of a site change while clients publish and receive: what serves then, and what is lost,
-//! which is nothing. `load` has the fifty clients, `broken` what a site must not become, `pending`
-//! what serves while a plugin is being compiled, `ways` how people and their tools replace files.
+//! Hot reload: files of a site change while clients publish and receive, and nothing is lost.
+//! `load` has fifty clients, `errors` invalid sites, `pending` slow compilation, `file_changes` the
+//! ways in which tools replace files, `state` the plugin's store.
 
-mod broken;
+mod errors;
+mod file_changes;
 mod load;
 mod pending;
 mod state;
-mod ways;
 
 use serde_json::{Value, json};
 

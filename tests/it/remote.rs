@@ -1,4 +1,4 @@
-//! The commands that talk to a running server: what they do, what they print, and how they exit.
+//! The commands that talk to a running server: effects, output, exit codes.
 
 mod stdin;
 mod tls;

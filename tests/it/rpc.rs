@@ -1,9 +1,9 @@
-//! Procedures that handlers answer, over real sockets: what callers of both versions are told, in
-//! which order things happen, and what a handler that fails costs. Those of clients are in
+//! Procedures that handlers answer, over real sockets: results for callers of both versions, the
+//! order of effects, and the cost of a failed handler. Procedures of clients are in
 //! `rpc/clients.rs`.
 
+mod cancellation;
 mod clients;
-mod stopped;
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use jackfield_tests::client::codec::{Codec, binary};
 use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v1;
 use jackfield_tests::client::v2::{Client, WampError};
-use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -260,30 +260,32 @@ async fn undoes_everything_of_a_failed_call() {
 #[tokio::test]
 async fn third_party_clients_call_procedures() {
     let (_site, server) = serve();
-    for make in Make::all_v2() {
-        let mut peer = Peer::join(make, server.addr).await;
+    for library in Library::all_v2() {
+        let mut peer = Peer::join(library, server.addr).await;
         let sum = peer.call("sample.sum", json!([2, 5]), json!({})).await;
-        assert_eq!((&sum["args"], &sum["kwargs"]), (&json!([7]), &json!({})), "{make:?}");
+        assert_eq!((&sum["args"], &sum["kwargs"]), (&json!([7]), &json!({})), "{library:?}");
         let echo = peer.call("sample.echo", json!(["é", [1]]), json!({"k": {"n": 1}})).await;
-        assert_eq!(echo["args"], json!(["é", [1]]), "{make:?}: {echo}");
-        assert_eq!(echo["kwargs"], json!({"k": {"n": 1}}), "{make:?}: {echo}");
+        assert_eq!(echo["args"], json!(["é", [1]]), "{library:?}: {echo}");
+        assert_eq!(echo["kwargs"], json!({"k": {"n": 1}}), "{library:?}: {echo}");
         let add = peer.call("sample.add", json!([]), json!({"a": 1, "b": 2})).await;
-        assert_eq!(add["args"], json!([{"result": 3}]), "{make:?}");
+        assert_eq!(add["args"], json!([{"result": 3}]), "{library:?}");
         for (procedure, uri) in
             [("sample.refuse", "acme.error.busy"), ("nowhere", UNKNOWN), ("mute", UNKNOWN)]
         {
             let command = json!({"do": "call", "procedure": procedure, "args": [], "kwargs": {}});
             let failed = peer.tell(command).await;
-            assert_eq!(failed["error"], uri, "{make:?}: {failed}");
+            assert_eq!(failed["error"], uri, "{library:?}: {failed}");
         }
         peer.leave().await;
     }
-    for make in [Make::AutobahnV1, Make::WampIo].into_iter().filter(|make| make.runs()) {
-        let mut peer = Peer::join(make, server.addr).await;
+    for library in
+        [Library::AutobahnV1, Library::WampIo].into_iter().filter(|library| library.runs())
+    {
+        let mut peer = Peer::join(library, server.addr).await;
         let sum = json!({"do": "call", "procedure": "sample/sum", "args": [2, 5]});
-        assert_eq!(peer.done(sum).await["result"], json!([7]), "{make:?}");
+        assert_eq!(peer.done(sum).await["result"], json!([7]), "{library:?}");
         let add = json!({"do": "call", "procedure": "sample/add", "args": [{"a": 1, "b": 2}]});
-        assert_eq!(peer.done(add).await["result"], json!({"result": 3}), "{make:?}");
+        assert_eq!(peer.done(add).await["result"], json!({"result": 3}), "{library:?}");
         let mute = json!({"do": "call", "procedure": "mute", "args": []});
         let failed = peer.tell(mute).await;
         assert_eq!((&failed["failed"], &failed["error"]), (&json!("call"), &json!(UNKNOWN)));

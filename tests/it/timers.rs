@@ -1,6 +1,6 @@
-//! Timers of handlers against the real server: for whom they run, from when until when, and what
-//! reloads and handlers that fail do to them. Intervals are short, and nothing is timed: ticks are
-//! waited for. When exactly a timer is due is tested beside `host/src/timers.rs`.
+//! Timers of handlers against the real server: their topics, start and end, and the effect of
+//! reloads and faults. Intervals are short, and nothing is timed: the tests wait for ticks. Due
+//! times are tested in `host/src/timers.rs`.
 
 use std::collections::HashMap;
 

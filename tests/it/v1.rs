@@ -1,5 +1,5 @@
-//! WAMP v1 against the real server, by a client that behaves as AutobahnJS 0.8 does: what every
-//! open tab of a back office needs. What malformed messages do is in `v1/malformed.rs`.
+//! WAMP v1 against the real server, by a client that behaves as AutobahnJS 0.8 does: everything
+//! that an open tab of a back office needs. Malformed messages are in `v1/malformed.rs`.
 
 use serde_json::{Value, json};
 

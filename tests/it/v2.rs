@@ -1,6 +1,6 @@
-//! WAMP v2 against the real server, each test with every codec: sessions, subscriptions, and what
-//! is refused. Who receives what is in `v2/delivery.rs`, how it looks there in `v2/shapes.rs`, and
-//! what breaks the protocol in `v2/violations.rs`.
+//! WAMP v2 against the real server, each test with every codec: sessions, subscriptions, refusals.
+//! Receivers of a publication are in `v2/delivery.rs`, its forms in `v2/shapes.rs`, protocol
+//! violations in `v2/violations.rs`.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! Values that no codec carries, or not every receiver's, and messages that are nested too deep: each
-//! request is refused with one error, whatever the codec and the version, nobody receives anything,
-//! and the session goes on. Lists and dictionaries as PHP writes them. What passes within its codec
-//! is in `values/foreign.rs`.
+//! Values that no codec carries, or not every receiver's, and messages that are nested too deep:
+//! one error answers each request in every codec and version, nothing is delivered, and the session
+//! continues. Lists and dictionaries as PHP writes them. Values that pass within their codec are in
+//! `values/foreign.rs`.
 
 mod foreign;
 

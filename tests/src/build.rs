@@ -1,5 +1,4 @@
-//! What the tests run: the server and the components, built by cargo, once a test run and in the
-//! profile that everything else is built in.
+//! Builds of the server and of components, by cargo, once a test run and in the release profile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,14 +1,14 @@
-//! The clients that the tests are written with: WAMP v1 as AutobahnJS speaks it, WAMP v2, and the
-//! raw socket of a PHP publisher. None of them uses a crate of ours, so that a mistake of ours
-//! cannot cancel itself out. Clients of others are started by `peer`.
+//! The tests' own clients: WAMP v1 as AutobahnJS speaks it, WAMP v2, HTTP, and the raw socket of a
+//! PHP publisher. None of them uses a crate of the product, so that the same error on both sides
+//! cannot go unnoticed. Third-party clients are in `peer`.
 
 pub mod codec;
-pub mod counted;
+pub mod counting;
+#[cfg(test)]
+pub(crate) mod fake_server;
 pub mod http;
 pub mod php;
 pub mod socket;
-#[cfg(test)]
-pub(crate) mod standin;
 pub mod tls;
 pub mod v1;
 pub mod v2;

@@ -1,7 +1,7 @@
-//! What the tests (`it`) and the measurements (`tools`) share: clients of both protocol versions
-//! (`client`) and of other libraries (`peer`), the real server in a process of its own (`server`),
-//! sites in temporary directories (`site`), database servers (`database`), and the build of what
-//! they run (`build`). Nothing here uses a crate of the product.
+//! Clients, servers and sites that the tests (`it`) and the measurements (`tools`) share: WAMP
+//! clients of both versions (`client`) and of other libraries (`peer`), the real server in a
+//! process of its own (`server`), sites in temporary directories (`site`), database servers
+//! (`database`), and the builds of all of them (`build`). No crate of the product is used here.
 
 #![allow(
     missing_docs,

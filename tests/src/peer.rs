@@ -1,14 +1,22 @@
-//! WAMP clients of other makes, each in a process of its own: autobahn-python, xconn, autobahn-js,
+//! Third-party WAMP clients, each in a process of its own: autobahn-python, xconn, autobahn-js,
 //! wampy, and for WAMP v1 autobahn 0.8.15 and wamp.io. The scripts below `tests/peers` drive them.
 //!
-//! The dialogue is one JSON object a line. To the peer go commands:
-//! `{"do": "subscribe", "topic", "options"}`, `{"do": "unsubscribe", "topic"}`,
-//! `{"do": "publish", "topic", "args", "kwargs", "options"}`, `{"do": "call", "procedure", "args",
-//! "kwargs"}`, `{"do": "register", "procedure"}` (of a procedure that answers what it is given),
-//! `{"do": "leave"}`. From it come, in this order, `{"joined", "protocol"}` or
-//! `{"refused", "message"}`; then for each command `{"done", …}` or `{"failed", "error",
-//! "message"}`; between them `{"event", "args", "kwargs", "details"}`; and at the end `{"left"}`
-//! and `{"disconnected"}`. A v1 event is `args[0]`. Binary is a string of NUL and base64.
+//! The protocol between test and script is one JSON object a line. Commands to the peer:
+//!
+//! * `{"do": "subscribe", "topic", "options"}`, `{"do": "unsubscribe", "topic"}`
+//! * `{"do": "publish", "topic", "args", "kwargs", "options"}`
+//! * `{"do": "call", "procedure", "args", "kwargs"}`
+//! * `{"do": "register", "procedure"}`: the procedure returns its arguments
+//! * `{"do": "leave"}`
+//!
+//! Reports from the peer, in this order:
+//!
+//! * `{"joined", "protocol"}` or `{"refused", "message"}`
+//! * for each command `{"done", …}` or `{"failed", "error", "message"}`
+//! * between them `{"event", "args", "kwargs", "details"}`; a v1 event is `args[0]`
+//! * at the end `{"left"}` and `{"disconnected"}`
+//!
+//! Binary is a string of NUL and base64.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +37,7 @@ use crate::client::within;
 
 /// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Make {
+pub enum Library {
     AutobahnPython(Codec),
     /// Messages in batches, WAMP v2's `.batched` subprotocols.
     AutobahnPythonBatched(Codec),
@@ -38,7 +46,7 @@ pub enum Make {
     XconnPython(Codec),
     AutobahnJs(Codec),
     Wampy(Codec),
-    /// WAMP v1, on Python 2.7; `Make::runs` tells whether there is one.
+    /// WAMP v1, on Python 2.7; `Library::runs` tells whether there is one.
     AutobahnV1,
     /// WAMP v1, on Node.
     WampIo,
@@ -46,7 +54,7 @@ pub enum Make {
 
 /// A running peer. Dropping it kills its process.
 pub struct Peer {
-    make: Make,
+    library: Library,
     // Held so that the process ends with it.
     _child: Child,
     stdin: ChildStdin,
@@ -55,11 +63,11 @@ pub struct Peer {
     complaints: Arc<Mutex<String>>,
 }
 
-impl Make {
+impl Library {
     /// Every v2 client with every serializer it has.
     pub fn all_v2() -> impl Iterator<Item = Self> {
-        let makes = [Self::AutobahnPython, Self::XconnPython, Self::AutobahnJs, Self::Wampy];
-        let each = makes.into_iter().flat_map(|make| Codec::ALL.map(make));
+        let libraries = [Self::AutobahnPython, Self::XconnPython, Self::AutobahnJs, Self::Wampy];
+        let each = libraries.into_iter().flat_map(|library| Codec::ALL.map(library));
         each.chain([Self::AutobahnPythonDefault])
     }
 
@@ -103,34 +111,44 @@ impl Make {
 
 impl Peer {
     /// Starts the client and waits until it has joined `realm1`.
-    pub async fn join(make: Make, addr: SocketAddr) -> Self {
-        let mut peer = Self::start(make, addr, "realm1", "/");
+    pub async fn join(library: Library, addr: SocketAddr) -> Self {
+        let mut peer = Self::start(library, addr, "realm1", "/");
         let answer =
             peer.until("to join", |line| has(line, "joined") || has(line, "refused")).await;
-        assert!(has(&answer, "joined"), "{make:?} could not join: {answer}; {}", peer.complaints());
+        assert!(
+            has(&answer, "joined"),
+            "{library:?} could not join: {answer}; {}",
+            peer.complaints()
+        );
         peer
     }
 
     /// Starts the client and leaves it to the test to read how that went. `target` is path and
     /// query; v1 clients have no realm.
-    pub fn start(make: Make, addr: SocketAddr, realm: &str, target: &str) -> Self {
-        Self::start_with(make, addr, realm, target, &[])
+    pub fn start(library: Library, addr: SocketAddr, realm: &str, target: &str) -> Self {
+        Self::start_with(library, addr, realm, target, &[])
     }
 
     /// The same as the user ann, with a ticket or token where the server asks for one.
-    pub fn start_as_ann(make: Make, addr: SocketAddr, target: &str, ticket: &str) -> Self {
-        Self::start_with(make, addr, "realm1", target, &["--ticket", ticket])
+    pub fn start_as_ann(library: Library, addr: SocketAddr, target: &str, ticket: &str) -> Self {
+        Self::start_with(library, addr, "realm1", target, &["--ticket", ticket])
     }
 
-    fn start_with(make: Make, addr: SocketAddr, realm: &str, target: &str, more: &[&str]) -> Self {
-        let mut command = make.command();
+    fn start_with(
+        library: Library,
+        addr: SocketAddr,
+        realm: &str,
+        target: &str,
+        more: &[&str],
+    ) -> Self {
+        let mut command = library.command();
         command.args(more);
         command.args(["--url", &format!("ws://{addr}{target}")]);
-        if make != Make::AutobahnV1 {
+        if library != Library::AutobahnV1 {
             command.args(["--realm", realm]);
         }
         let (child, stdin, lines, complaints) = spawn(command);
-        Self { make, _child: child, stdin, lines, unread: VecDeque::new(), complaints }
+        Self { library, _child: child, stdin, lines, unread: VecDeque::new(), complaints }
     }
 
     pub async fn subscribe(&mut self, topic: &str, options: Value) -> Value {
@@ -170,7 +188,7 @@ impl Peer {
     /// Gives a command that must succeed, and returns its report.
     pub async fn done(&mut self, command: Value) -> Value {
         let report = self.tell(command).await;
-        assert!(has(&report, "done"), "{:?}: {report}; {}", self.make, self.complaints());
+        assert!(has(&report, "done"), "{:?}: {report}; {}", self.library, self.complaints());
         report
     }
 
@@ -195,12 +213,12 @@ impl Peer {
         if let Some(place) = self.unread.iter().position(&wanted) {
             return self.unread.remove(place).unwrap();
         }
-        within(format!("{:?} {what}", self.make), async {
+        within(format!("{:?} {what}", self.library), async {
             loop {
                 let Some(line) = self.lines.recv().await else {
-                    let (make, complaints) = (self.make, self.complaints());
+                    let (library, complaints) = (self.library, self.complaints());
                     panic!(
-                        "{make:?} ended instead of {what}; unread: {:?}; {complaints}",
+                        "{library:?} ended instead of {what}; unread: {:?}; {complaints}",
                         self.unread
                     );
                 };

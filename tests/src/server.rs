@@ -1,4 +1,4 @@
-//! A real server: the `jackfield` command in a process of its own, on a free port.
+//! The real server: the `jackfield` command in a process of its own, on a free port.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

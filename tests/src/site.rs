@@ -1,5 +1,5 @@
-//! A site in a temporary directory, and the ways in which people change files: in place, by
-//! renaming over, through a symlink, slowly.
+//! Sites in temporary directories, and the ways to change their files: in place, by renaming over,
+//! by removing.
 
 use std::fs;
 use std::path::{Path, PathBuf};

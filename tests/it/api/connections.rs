@@ -1,4 +1,4 @@
-//! Plain HTTP on the WebSocket port: keep-alive, limits, and what people see in a browser.
+//! Plain HTTP on the WebSocket port: keep-alive, limits, and the page that browsers see.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,4 +1,4 @@
-//! `jackfield bench call`: what it counts, and what it says of procedures that do not answer.
+//! `jackfield bench call`: counts, and errors of procedures that do not answer.
 
 use std::process::Command;
 

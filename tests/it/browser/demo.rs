@@ -1,11 +1,11 @@
-//! The page of `make demo`: what it shows works, and nothing of it comes from elsewhere.
+//! The page of `make demo`: everything that it shows works, and all of it is served locally.
 //!
-//! `looks` is how it is seen, or read out; `faults` what it says when something is missing, away or
-//! not meant well; `command` the line that it shows.
+//! `appearance` tests its looks and accessibility, `faults` missing plugins, outages and hostile
+//! clients, `command` the shell command that it shows.
 
+mod appearance;
 mod command;
 mod faults;
-mod looks;
 
 use serde_json::json;
 

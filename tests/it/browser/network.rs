@@ -1,5 +1,5 @@
-//! A network between a browser and a server that can be cut, so that nothing passes any more and
-//! nobody is told, or reset, which ends every connection at once.
+//! A proxy between browser and server that simulates outages: it drops everything silently, or
+//! resets every connection.
 
 use std::net::SocketAddr;
 

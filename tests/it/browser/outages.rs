@@ -1,6 +1,6 @@
-//! What pages live through: a server that is killed, or stopped in order, and started again; a
-//! network that is away for five seconds, or ends every connection; and twenty tabs that come back
-//! at once.
+//! Outages that pages survive: a server that is killed, or stopped in order, and started again; a
+//! network that is down for five seconds, or resets every connection; twenty tabs that reconnect at
+//! once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What pages do while all is well: subscribe, publish, call, be refused, be told of changes and of
-//! maintenance, be hidden.
+//! Pages in normal operation: subscribe, publish, call, refusals, change notices, maintenance mode,
+//! hidden tabs.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Pages that have to show a ticket: each attempt needs one of its own, one that is not accepted
-//! costs an attempt, and who somebody is decides what they may subscribe to.
+//! Pages that connect with a ticket: each attempt needs a fresh one, a refused one costs one
+//! attempt, and the user's identity decides about subscriptions.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! What the guide says, held against what is shipped: its first page runs in a browser, and its
-//! other examples, the React hook and the Vue composable among them, are compiled by TypeScript.
+//! The examples of the guide to pages: its first page runs in a browser; TypeScript compiles the
+//! others, among them the React hook and the Vue composable.
 
 use std::fs;
 use std::os::unix::fs::symlink;

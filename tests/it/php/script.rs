@@ -1,4 +1,4 @@
-//! PHP itself against a server that is configured as `docs/migrating-from-oro.md` has it: tickets
+//! PHP itself against a server that is configured as `docs/migrating-from-oro.md` shows: tickets
 //! on, users known, browsers not allowed to publish. The scripts are below `tests/peers/php`.
 
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::oro;
-use crate::migrating::{block, exchanged};
-use crate::publishing::installed;
+use crate::migration_guide::{block, exchanged};
+use crate::publishing_guide::installed;
 use jackfield_tests::build;
 use jackfield_tests::client::v1::{self, Hangup, Reach, Unreachable};
 use jackfield_tests::client::within;

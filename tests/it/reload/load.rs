@@ -1,5 +1,5 @@
-//! Fifty clients publish and receive without pause while the plugin under them is replaced, time
-//! and again. Each counts what it receives from each.
+//! Reload under load: fifty clients publish and receive without pause while their plugin is
+//! replaced repeatedly, and each checks the events of every other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{VERSIONED_WASM, ask, ask_until, asker, component, version, versioned_site};
-use jackfield_tests::client::counted::{Ground, Peer, play};
+use jackfield_tests::client::counting::{Peer, Workload, run_client};
 use jackfield_tests::server::Server;
 
 /// Five topics of ten clients each.
@@ -23,15 +23,15 @@ async fn a_reload_under_load_loses_no_client_and_no_event() {
     let site = versioned_site();
     let server = Server::start(site.path());
     let topics = (0..TOPICS).map(|number| format!("v/{number}")).collect();
-    let ground = Ground::new(CLIENTS, topics, None);
+    let workload = Workload::new(CLIENTS, topics, None);
     let (stop, stopping) = watch::channel(false);
     let mut players = Vec::new();
     for me in 0..CLIENTS {
         let peer = Peer::connect(server.addr, me).await;
-        let (ground, stopping) = (Arc::clone(&ground), stopping.clone());
+        let (workload, stopping) = (Arc::clone(&workload), stopping.clone());
         players.push(tokio::spawn(async move {
             let mut received = Vec::new();
-            play(peer, me, ground, stopping, |event| received.push(event)).await;
+            run_client(peer, me, workload, stopping, |event| received.push(event)).await;
             received
         }));
     }
@@ -54,7 +54,7 @@ async fn a_reload_under_load_loses_no_client_and_no_event() {
             assert_eq!(*first, by, "{event:?} was handled by two versions");
         }
     }
-    for (me, published) in ground.published().enumerate() {
+    for (me, published) in workload.published().enumerate() {
         let of = |sequence| handled[&(me as u64, sequence)].as_str();
         assert_eq!(of(0), version(1), "the first event of client {me}");
         assert_eq!(of(published - 1), version(1 + REPLACEMENTS), "the last event of client {me}");

@@ -1,5 +1,5 @@
-//! One plugin takes long to compile: what does not need it does not wait for it, and what it replaces
-//! serves until it is ready.
+//! Reload while a plugin compiles slowly: other changes do not wait for it, and the version that it
+//! replaces serves until it is ready.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::{
     SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, ask, ask_until, asker, component, joined, version,
     versioned_site,
 };
-use crate::hard::{compiler_of, ended, poll, signal, slowed};
+use crate::heavy_components::{compiler_of, ended, poll, signal, slowed};
 use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{OPEN_ROUTES, Site};

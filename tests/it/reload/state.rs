@@ -1,5 +1,5 @@
-//! What outlives a reload: the store of a plugin that is replaced, and everything of a plugin that
-//! is not.
+//! State that survives a reload: the store of a plugin that is replaced, and the instances of a
+//! plugin that is unchanged.
 
 use std::fs;
 

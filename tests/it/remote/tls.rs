@@ -1,4 +1,5 @@
-//! Servers behind TLS: whom the commands trust, and what they say of those whom they do not.
+//! The commands with servers behind TLS: certificate verification, and the messages of its
+//! failures.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::publishing::installed;
+use crate::publishing_guide::installed;
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;

@@ -1,6 +1,6 @@
-//! Procedures that clients offer: calls between sessions of every codec and both versions, what may
-//! be registered, and what becomes of calls whose callers or callees change their minds. The finer
-//! points are in the broker's own tests.
+//! Procedures that clients register: calls between sessions of every codec and both versions,
+//! checks of registrations, and calls whose caller or callee leaves. Details are in the broker's
+//! own tests.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use jackfield_tests::client::codec::{Codec, binary};
 use jackfield_tests::client::v1;
 use jackfield_tests::client::v2::{Client, Options, WampError};
 use jackfield_tests::client::within;
-use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -367,19 +367,23 @@ async fn third_party_clients_are_called() {
     for codec in Codec::ALL {
         callers.push(join(&server, codec).await);
     }
-    for (number, make) in Make::all_v2().enumerate() {
-        let mut peer = Peer::join(make, server.addr).await;
+    for (number, library) in Library::all_v2().enumerate() {
+        let mut peer = Peer::join(library, server.addr).await;
         let procedure = format!("open.peer{number}");
         peer.done(json!({"do": "register", "procedure": procedure})).await;
         for caller in &mut callers {
             let (args, kwargs) = (json!(["é", [1, null]]), json!({"k": {"n": 1}}));
             let answer = caller.call(&procedure, json!({}), args.clone(), kwargs.clone());
-            let answer = within(format!("{make:?} to answer"), answer).await.unwrap();
-            assert_eq!(answer, (args, kwargs), "{make:?}");
+            let answer = within(format!("{library:?} to answer"), answer).await.unwrap();
+            assert_eq!(answer, (args, kwargs), "{library:?}");
         }
         // It calls itself, too.
         let own = peer.call(&procedure, json!([1, 2]), json!({"k": 1})).await;
-        assert_eq!((&own["args"], &own["kwargs"]), (&json!([1, 2]), &json!({"k": 1})), "{make:?}");
+        assert_eq!(
+            (&own["args"], &own["kwargs"]),
+            (&json!([1, 2]), &json!({"k": 1})),
+            "{library:?}"
+        );
         peer.leave().await;
         for caller in &mut callers {
             assert_eq!(call(caller, &procedure, json!([])).await, Err(UNKNOWN.to_owned()));

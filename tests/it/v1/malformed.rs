@@ -1,5 +1,5 @@
-//! What no well-behaved client sends. Each message meets a connection of its own; whatever becomes
-//! of that one, the server lives, and others do not notice.
+//! Malformed WAMP v1 messages, each on a connection of its own: the server survives, and other
+//! clients do not notice.
 
 use serde_json::json;
 

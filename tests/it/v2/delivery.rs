@@ -1,4 +1,4 @@
-//! Who receives a publication: acknowledgement, exclusion, black- and whitelists, patterns.
+//! Receivers of a publication: acknowledgement, exclude and eligible lists, patterns, order.
 
 use serde_json::{Value, json};
 

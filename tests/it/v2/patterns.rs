@@ -1,5 +1,5 @@
-//! Prefix and wildcard subscriptions: what they receive where roles limit subscribing, and what one
-//! session or many may make the server do by them.
+//! Prefix and wildcard subscriptions: their events where roles limit subscribing, and the bounds of
+//! one session and of all.
 
 use serde_json::{Value, json};
 

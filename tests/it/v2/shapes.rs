@@ -1,4 +1,4 @@
-//! How one publication looks to clients of every codec and of both versions: the same to all,
+//! One publication as clients of every codec and both versions receive it: the same for all,
 //! nothing rounded, nothing lost.
 
 use serde_json::{Value, json};

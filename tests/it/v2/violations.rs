@@ -1,5 +1,5 @@
-//! What breaks the protocol: ABORT `wamp.error.protocol_violation` that says what was wrong, then
-//! the connection's end, and nothing for anybody else to notice.
+//! Protocol violations: ABORT `wamp.error.protocol_violation` with the cause, then the end of the
+//! connection, without effect on others.
 
 use serde_json::{Value, json};
 

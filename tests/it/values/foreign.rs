@@ -1,4 +1,4 @@
-//! Values that only one codec has: between clients of that codec they pass byte for byte, and
+//! Values that exist in one codec only: they pass between clients of that codec byte for byte, and
 //! everything else that would need their value is refused.
 
 use serde_json::json;

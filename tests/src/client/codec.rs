@@ -1,6 +1,6 @@
-//! The three serializations of WAMP v2 as the tests' client reads and writes them, by libraries
-//! that the server does not use. Values are JSON values everywhere; binary is a string that begins
-//! with NUL and goes on in base64 (WAMP v2 specification, "Binary support in JSON").
+//! The three serializations of WAMP v2, by libraries that the server does not use. Values are JSON
+//! values everywhere; binary is a string that begins with NUL, followed by base64 (WAMP v2
+//! specification, "Binary support in JSON").
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,4 @@
-//! A client of HTTP/1.1 that does what it is told and no more: one connection, and what is read off
-//! it.
+//! A minimal HTTP/1.1 client: one connection, sent bytes, parsed answers.
 
 use std::net::SocketAddr;
 

@@ -1,6 +1,6 @@
-//! The publisher of a PHP back end, on a bare socket and down to the byte: it connects, reads the
-//! answer in its own peculiar way, publishes and hangs up. A server that any WebSocket library can
-//! talk to may still be unreachable for this one.
+//! The publisher of a PHP back end, on a bare socket and exact to the byte: it connects, reads the
+//! answer as PHP does, publishes and disconnects. A server that every WebSocket library can talk to
+//! may still be unreachable for this one.
 
 #[cfg(test)]
 mod tests;

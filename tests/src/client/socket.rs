@@ -1,6 +1,5 @@
-//! A client's WebSocket that is read in the background, as a browser reads it: whatever the test
-//! does meanwhile, pings are answered and nothing piles up in the kernel, unless the test asks for
-//! just that. Knows nothing of WAMP; `v1` and `v2` do.
+//! A client's WebSocket that a background task reads, as a browser does: pings are answered and
+//! nothing piles up in the kernel, unless the test stops reading. WAMP is in `v1` and `v2`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

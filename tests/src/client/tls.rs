@@ -1,5 +1,5 @@
-//! TLS around any of these clients: a local address whose connections come out encrypted at a
-//! server elsewhere. The clients stay as they are, and speak to it as to a server without TLS.
+//! A TLS tunnel for any of these clients: a local address whose connections are encrypted and
+//! passed on to a server. The clients use it like a server without TLS.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! A WAMP v1 client that does what AutobahnJS 0.8.0 does in a browser, strict and lenient in the
-//! same places: the browsers of every back office run that library. Where it would throw on the
-//! page, the error is kept in `page_errors`; where it would throw at its caller, the test fails.
+//! A WAMP v1 client that behaves as AutobahnJS 0.8.0 does in a browser, strict and lenient in the
+//! same places, because every Oro back office runs that library. An error that it would throw on
+//! the page is kept in `page_errors`; one that it would throw at its caller fails the test.
 
 mod prefixes;
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! A small WAMP v2 client for every codec. It helps itself to nothing: whatever it was not asked
-//! to wait for stays in its inbox, so that a test sees what came too much. Knows the messages that
-//! a subscriber, a publisher and a caller need; the rest goes through `send` and `message`.
+//! A small WAMP v2 client for every codec. Messages that no method waits for stay in its inbox, so
+//! that a test sees unexpected ones. It has methods for subscribers, publishers, callers and
+//! callees; `send` and `message` are for everything else.
 
 #[cfg(test)]
 mod tests;

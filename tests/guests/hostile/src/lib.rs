@@ -1,8 +1,8 @@
-//! A plugin whose handlers each misbehave in one way, and one that behaves.
+//! A plugin with handlers that each misbehave in one way, and one that behaves.
 //!
-//! The name of a handler says what it does in `on-publish`; the list is in `describe`. Every
-//! handler but `refuse_configure` can be configured, and the plugin counts how often, so that a
-//! test sees whether an instance is fresh.
+//! A handler's name says what it does in `on-publish`; the list is in `describe`. Every handler but
+//! `refuse_configure` can be configured, and the plugin counts the calls of `configure`, so that a
+//! test recognizes a fresh instance.
 
 wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
 

@@ -1,5 +1,5 @@
-//! A plugin that misbehaves while it is loaded. How, says a text of nine bytes that occurs once in
-//! the component, `@@LIE-000`, which a test overwrites.
+//! A plugin that misbehaves while it is loaded, in a way selected by a text of nine bytes that
+//! occurs once in the component, `@@LIE-000`, which a test overwrites.
 
 wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
 

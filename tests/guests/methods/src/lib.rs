@@ -1,8 +1,8 @@
-//! A plugin that answers calls and runs on timers, written with the SDK, as plugins are. Unlike the
-//! other guests it behaves, but for the methods that are there to fail.
+//! A plugin that answers calls and runs on timers, written with the SDK. Unlike the other guests it
+//! behaves, except for the methods that fail on purpose.
 //!
-//! Clocks count their ticks in the store, by topic, and publish the count to their topic; called as
-//! a procedure, they answer it.
+//! Clocks count their ticks in the store, by topic, and publish the count to their topic; as
+//! procedures they return it.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A plugin that says which version it is: its only handler, `versioned`, adds its version as one
+//! A plugin that reports its version: its only handler, `versioned`, appends the version as one
 //! more argument to every event.
 //!
 //! The version is a text of sixteen bytes that occurs once in the component, so that a test makes

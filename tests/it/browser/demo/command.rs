@@ -1,4 +1,4 @@
-//! The line that the page shows: it means what it says, to a shell and to make, and does it.
+//! The shell command that the page shows: it survives the quoting of shell and make, and works.
 
 use std::path::Path;
 use std::process::Command;

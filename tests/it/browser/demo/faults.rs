@@ -1,5 +1,4 @@
-//! What the page does when a plugin is missing, when strangers publish what it shows, and when the
-//! server was away.
+//! The page without one of its plugins, with hostile publishers, and after an outage.
 
 use serde_json::json;
 

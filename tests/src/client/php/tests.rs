@@ -1,9 +1,9 @@
-//! Holds the PHP publisher to what was measured with the real ones.
+//! Tests of the PHP publisher: it behaves as measured with the real ones.
 
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use super::super::standin::{Visitor, WELCOME, serve, text};
+use super::super::fake_server::{Connection, WELCOME, serve, text};
 use super::super::within;
 use super::{Failure, Generation, Publisher, publication, request};
 
@@ -13,12 +13,12 @@ const PROTOCOL: &str = "Sec-WebSocket-Protocol: wamp";
 /// Connects every generation to a server that answers with `answer` in one write.
 async fn connect(
     generation: Generation,
-    answer: impl FnOnce(&Visitor) -> Vec<u8> + Send + 'static,
+    answer: impl FnOnce(&Connection) -> Vec<u8> + Send + 'static,
 ) -> Result<Publisher, Failure> {
-    let addr = serve(async move |mut visitor: Visitor| {
-        let bytes = answer(&visitor);
-        visitor.write(&bytes).await;
-        visitor.drain().await;
+    let addr = serve(async move |mut connection: Connection| {
+        let bytes = answer(&connection);
+        connection.write(&bytes).await;
+        connection.drain().await;
     });
     Publisher::connect(addr.await, "/ws?ticket=x%3D", generation).await
 }
@@ -26,33 +26,34 @@ async fn connect(
 #[tokio::test]
 async fn requires_a_lone_welcome_with_the_response() {
     for generation in ALL {
-        let together =
-            connect(generation, |visitor| [visitor.accept(&[PROTOCOL]), text(WELCOME)].concat());
+        let together = connect(generation, |connection| {
+            [connection.accept(&[PROTOCOL]), text(WELCOME)].concat()
+        });
         let connected = together.await.map(|publisher| publisher.session().to_owned());
         assert_eq!(connected, Ok("s1".to_owned()), "{generation:?}");
-        let check = async |what: &str, answer: fn(&Visitor) -> Vec<u8>| {
+        let check = async |what: &str, answer: fn(&Connection) -> Vec<u8>| {
             let failure = connect(generation, answer).await.err();
             let failed = matches!(failure, Some(Failure::NoWelcome(_)));
             assert!(failed, "{generation:?}, {what}: {failure:?}");
         };
-        check("no WELCOME", |visitor| visitor.accept(&[PROTOCOL])).await;
-        check("an event behind it", |visitor| {
-            [visitor.accept(&[PROTOCOL]), text(WELCOME), text(r#"[8,"t",1]"#)].concat()
+        check("no WELCOME", |connection| connection.accept(&[PROTOCOL])).await;
+        check("an event behind it", |connection| {
+            [connection.accept(&[PROTOCOL]), text(WELCOME), text(r#"[8,"t",1]"#)].concat()
         })
         .await;
-        check("a ping behind it", |visitor| {
-            [visitor.accept(&[PROTOCOL]), text(WELCOME), vec![0x89, 0]].concat()
+        check("a ping behind it", |connection| {
+            [connection.accept(&[PROTOCOL]), text(WELCOME), vec![0x89, 0]].concat()
         })
         .await;
-        check("brackets in a header", |visitor| {
-            [visitor.accept(&[PROTOCOL, "X-Any: [a]"]), text(WELCOME)].concat()
+        check("brackets in a header", |connection| {
+            [connection.accept(&[PROTOCOL, "X-Any: [a]"]), text(WELCOME)].concat()
         })
         .await;
         // The frame's length byte is then `[`.
-        check("a WELCOME of 91 bytes", |visitor| {
+        check("a WELCOME of 91 bytes", |connection| {
             let welcome = format!(r#"[0,"s1",1,"{}"]"#, "x".repeat(91 - 13));
             assert_eq!(welcome.len(), 91);
-            [visitor.accept(&[PROTOCOL]), text(&welcome)].concat()
+            [connection.accept(&[PROTOCOL]), text(&welcome)].concat()
         })
         .await;
     }
@@ -71,10 +72,10 @@ async fn anything_but_101_is_a_bad_response() {
 #[tokio::test]
 async fn publishes_five_elements_and_closes_with_ttfn() {
     let (arrived, frames) = tokio::sync::oneshot::channel();
-    let addr = serve(async move |mut visitor: Visitor| {
-        visitor.welcome(&[WELCOME]).await;
-        let frames = [visitor.frame().await, visitor.frame().await, visitor.frame().await];
-        assert_eq!(visitor.tcp.read(&mut [0]).await.unwrap(), 0, "then TCP ends");
+    let addr = serve(async move |mut connection: Connection| {
+        connection.welcome(&[WELCOME]).await;
+        let frames = [connection.frame().await, connection.frame().await, connection.frame().await];
+        assert_eq!(connection.tcp.read(&mut [0]).await.unwrap(), 0, "then TCP ends");
         arrived.send(frames).unwrap();
     });
     let connected = Publisher::connect(addr.await, "/", Generation::Oro).await;

@@ -1,5 +1,5 @@
-//! The CURIEs of one v1 session, as AutobahnJS reads and writes them: the URI directly followed by
-//! the reference. Only the client looks here.
+//! CURIEs of one v1 session as AutobahnJS reads and writes them: the URI followed directly by the
+//! reference.
 
 #[derive(Default)]
 pub(super) struct Prefixes(Vec<(String, String)>);

@@ -1,4 +1,4 @@
-//! Holds the v1 client to what AutobahnJS 0.8.0 does, against servers that do as they are told and
+//! Tests of the v1 client: it behaves as AutobahnJS 0.8.0 does, against scripted servers and
 //! against wamp.io.
 
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
-use super::super::standin::{Visitor, WELCOME, close, serve, text};
+use super::super::fake_server::{Connection, WELCOME, close, serve, text};
 use super::super::within;
 use super::{Client, Hangup, Options, Reach};
 use crate::peer;
@@ -27,7 +27,7 @@ enum End {
 #[tokio::test]
 async fn the_close_code_follows_the_end_of_tcp() {
     let check = async |end: End, max_retries: u32, expect: Hangup| {
-        let addr = serve(move |visitor| finish(visitor, end)).await;
+        let addr = serve(move |connection| finish(connection, end)).await;
         let options = Options { max_retries, ..Options::default() };
         let mut client = Client::connect_with(addr, options).await.unwrap();
         assert_eq!(client.session().await, "s1");
@@ -46,35 +46,36 @@ async fn the_close_code_follows_the_end_of_tcp() {
     check(End::CloseRst(1001), 0, Hangup::RetriesExceeded).await;
 }
 
-async fn finish(mut visitor: Visitor, end: End) {
-    visitor.welcome(&[WELCOME]).await;
-    assert_eq!(visitor.frame().await, (1, b"over".to_vec()));
+async fn finish(mut connection: Connection, end: End) {
+    connection.welcome(&[WELCOME]).await;
+    assert_eq!(connection.frame().await, (1, b"over".to_vec()));
     match end {
         End::Fin => {}
-        End::Rst => visitor.tcp.set_zero_linger().unwrap(),
+        End::Rst => connection.tcp.set_zero_linger().unwrap(),
         End::Close(code) => {
-            visitor.write(&close(code)).await;
-            assert_eq!(visitor.frame().await.0, 0x8);
+            connection.write(&close(code)).await;
+            assert_eq!(connection.frame().await.0, 0x8);
         }
         End::CloseFin(code) => {
-            visitor.write(&close(Some(code))).await;
-            visitor.tcp.shutdown().await.unwrap();
-            visitor.drain().await;
+            connection.write(&close(Some(code))).await;
+            connection.tcp.shutdown().await.unwrap();
+            connection.drain().await;
             return;
         }
         End::CloseRst(code) => {
-            visitor.write(&close(Some(code))).await;
-            assert_eq!(visitor.frame().await.0, 0x8);
-            visitor.tcp.set_zero_linger().unwrap();
+            connection.write(&close(Some(code))).await;
+            assert_eq!(connection.frame().await.0, 0x8);
+            connection.tcp.set_zero_linger().unwrap();
         }
     }
-    drop(visitor);
+    drop(connection);
 }
 
 #[tokio::test]
 async fn refused_handshakes_are_unreachable() {
     let check = async |response: &'static [u8], status: Option<u16>| {
-        let addr = serve(async move |mut visitor: Visitor| visitor.write(response).await).await;
+        let addr =
+            serve(async move |mut connection: Connection| connection.write(response).await).await;
         let unreachable = Client::connect_with(addr, Options::default()).await.err().unwrap();
         assert_eq!(unreachable.hangup, Hangup::Unreachable);
         assert_eq!(unreachable.refused.status, status, "{unreachable:?}");
@@ -82,9 +83,9 @@ async fn refused_handshakes_are_unreachable() {
     check(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", Some(403)).await;
     check(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", Some(503)).await;
     check(b"", None).await;
-    let addr = serve(async |mut visitor: Visitor| {
-        let response = visitor.accept(&[]);
-        visitor.write(&response).await;
+    let addr = serve(async |mut connection: Connection| {
+        let response = connection.accept(&[]);
+        connection.write(&response).await;
     });
     let unreachable = Client::connect_with(addr.await, Options::default()).await.err().unwrap();
     assert_eq!(unreachable.hangup, Hangup::Unreachable, "no subprotocol");
@@ -93,7 +94,8 @@ async fn refused_handshakes_are_unreachable() {
 #[tokio::test]
 async fn distinguishes_a_failed_retry_from_a_first_attempt() {
     let check = async |max_retries: u32, expect: Hangup| {
-        let addr = serve(async |mut visitor: Visitor| visitor.welcome(&[WELCOME]).await).await;
+        let addr =
+            serve(async |mut connection: Connection| connection.welcome(&[WELCOME]).await).await;
         let options = Options { max_retries, ..Options::default() };
         let mut client = Client::connect_with(addr, options).await.unwrap();
         client.session().await;
@@ -105,9 +107,9 @@ async fn distinguishes_a_failed_retry_from_a_first_attempt() {
 
 #[tokio::test]
 async fn fails_and_ignores_messages_as_autobahn_does() {
-    let addr = serve(async |mut visitor: Visitor| {
-        visitor.welcome(&[WELCOME]).await;
-        assert_eq!(visitor.frame().await.1, br#"[5,"t/1"]"#);
+    let addr = serve(async |mut connection: Connection| {
+        connection.welcome(&[WELCOME]).await;
+        assert_eq!(connection.frame().await.1, br#"[5,"t/1"]"#);
         for message in [
             r#"{"not": "a list"}"#,
             r#"[4,"unknown","uri","text"]"#,
@@ -119,9 +121,9 @@ async fn fails_and_ignores_messages_as_autobahn_does() {
             r#"[0,"s2",1,"again"]"#,
             r#"[8,"t/1","and on"]"#,
         ] {
-            visitor.write(&text(message)).await;
+            connection.write(&text(message)).await;
         }
-        visitor.drain().await;
+        connection.drain().await;
     });
     let mut client = Client::connect(addr.await).await;
     assert_eq!(client.server(), "stand-in");
@@ -135,8 +137,8 @@ async fn fails_and_ignores_messages_as_autobahn_does() {
 
 #[tokio::test]
 async fn subscribes_once_per_topic_and_writes_every_form_of_publish() {
-    let addr = serve(async |mut visitor: Visitor| {
-        visitor.welcome(&[WELCOME]).await;
+    let addr = serve(async |mut connection: Connection| {
+        connection.welcome(&[WELCOME]).await;
         for expect in [
             r#"[1,"t","topic/"]"#,
             r#"[5,"topic/1"]"#,
@@ -147,11 +149,11 @@ async fn subscribes_once_per_topic_and_writes_every_form_of_publish() {
             r#"[6,"topic/1"]"#,
             r#"[2,"0.call3","t:sum",1,2]"#,
         ] {
-            let (opcode, payload) = visitor.frame().await;
+            let (opcode, payload) = connection.frame().await;
             assert_eq!((opcode, String::from_utf8(payload).unwrap()), (1, expect.to_owned()));
         }
-        visitor.write(&text(r#"[3,"0.call3",3]"#)).await;
-        visitor.drain().await;
+        connection.write(&text(r#"[3,"0.call3",3]"#)).await;
+        connection.drain().await;
     });
     let mut client = Client::connect(addr.await).await;
     client.prefix("t", "topic/");

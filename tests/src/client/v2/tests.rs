@@ -1,10 +1,10 @@
-//! Holds the v2 client to the specification's layouts, against a server that says what it is told.
+//! Tests of the v2 client: it follows the layouts of the specification, against a scripted server.
 
 use serde_json::{Value, json};
 
 use super::super::codec::{Codec, Frame, binary};
+use super::super::fake_server::{Connection, close, frame, serve};
 use super::super::socket::Ending;
-use super::super::standin::{Visitor, close, frame, serve};
 use super::{Client, Event, NoSession, Options, WampError};
 
 /// A turn of the dialogue: what the client must say, and what it is answered.
@@ -12,12 +12,12 @@ type Turn = (Value, Vec<Value>);
 
 /// Serves one client with a dialogue, which begins with its HELLO, and then closes with 1000.
 async fn speak(codec: Codec, dialogue: Vec<Turn>) -> std::net::SocketAddr {
-    serve(async move |mut visitor: Visitor| {
+    serve(async move |mut connection: Connection| {
         let protocol = format!("Sec-WebSocket-Protocol: {}", codec.subprotocol());
-        let response = visitor.accept(&[&protocol]);
-        visitor.write(&response).await;
+        let response = connection.accept(&[&protocol]);
+        connection.write(&response).await;
         for (expect, answers) in dialogue {
-            let said = match visitor.frame().await {
+            let said = match connection.frame().await {
                 (1, text) => Frame::Text(String::from_utf8(text).unwrap()),
                 (_, bytes) => Frame::Binary(bytes),
             };
@@ -29,11 +29,11 @@ async fn speak(codec: Codec, dialogue: Vec<Turn>) -> std::net::SocketAddr {
                     Frame::Text(text) => frame(1, text.as_bytes()),
                     Frame::Binary(bytes) => frame(2, &bytes),
                 };
-                visitor.write(&bytes).await;
+                connection.write(&bytes).await;
             }
         }
-        visitor.write(&close(Some(1000))).await;
-        assert_eq!(visitor.frame().await.0, 8);
+        connection.write(&close(Some(1000))).await;
+        assert_eq!(connection.frame().await.0, 8);
     })
     .await
 }

@@ -1,9 +1,9 @@
-//! The floor under the measurements of `make bench`: a broadcaster without a protocol. What one
-//! publisher sends to `/pub` goes to everybody who is connected to `/sub`, on one thread, with one
-//! write a subscriber for all that one read brought. It has no topics, sessions, serializers,
-//! handlers or bounds, so no broker on this machine can be expected below it.
+//! The lower bound for the measurements of `make bench`: a broadcaster without a protocol.
+//! Everything that a publisher sends to `/pub` goes to all connections at `/sub`, on one thread,
+//! with one write per subscriber for all bytes of one read. It has no topics, sessions,
+//! serializers, handlers or bounds, so no broker on the same machine can be expected to be faster.
 //!
-//! `floor [ADDR]` listens on ADDR (127.0.0.1:0 without it), and says where.
+//! `floor [ADDR]` listens on ADDR (127.0.0.1:0 by default) and prints its URL.
 
 #![allow(
     clippy::unwrap_used,

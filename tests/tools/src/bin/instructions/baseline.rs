@@ -1,6 +1,6 @@
-//! The committed instruction counts, and what a measured one is compared with them: a tenth more
-//! fails, a tenth less asks to be kept. Counts differ between processors' families, because
-//! compilers do, so each has counts of its own.
+//! Baseline of instruction counts: a tenth more than the committed count fails, a tenth less asks
+//! to be accepted. Processor families have separate counts, because compilers generate different
+//! code.
 
 use std::collections::BTreeMap;
 use std::fmt;

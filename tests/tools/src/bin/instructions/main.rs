@@ -1,9 +1,9 @@
-//! Instructions of the hot path, counted: `make instructions`. Valgrind's callgrind counts what the
-//! real server executes while clients drive it in lockstep, and a scenario that takes a tenth more
-//! than its baseline fails. Unlike times, counts are the same on a busy machine.
+//! Instruction counts of the hot path: `make instructions`. Valgrind's callgrind counts the
+//! instructions of the real server while clients drive it in lockstep; a scenario that takes a
+//! tenth more than its baseline fails. Unlike times, counts are the same on a busy machine.
 //!
-//! `valgrind` runs the server and counts, `scenarios` and `visit` are what is counted, `baseline`
-//! judges.
+//! `valgrind` runs and counts the server, `scenarios` and `connection` are measured, `baseline`
+//! compares.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,9 +16,9 @@
 )]
 
 mod baseline;
+mod connection;
 mod scenarios;
 mod valgrind;
-mod visit;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
-//! What is counted: clients that publish, join and leave, each step to its end before the next.
-//! Each scenario is run for two amounts of steps, and the difference taken, so that what is done
-//! once cancels out.
+//! The measured scenarios: clients that publish, join and leave, each step complete before the
+//! next. Each scenario runs with two numbers of steps, and the difference of their counts is taken,
+//! so that one-time work cancels out.
 
 use serde_json::{Value, json};
 
+use crate::connection::visit;
 use crate::valgrind::Counted;
-use crate::visit::visit;
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v1::{self, Reach};

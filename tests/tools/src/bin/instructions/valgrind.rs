@@ -1,6 +1,5 @@
-//! A server under callgrind, and how many instructions it has executed since it was last asked:
-//! all of its threads, the runtime's own work and what libraries do among it. What the kernel does
-//! is not counted.
+//! A server under callgrind, and the instructions that it executed since the last query: all of its
+//! threads, the runtime and libraries included, the kernel excluded.
 
 use std::cell::Cell;
 use std::fs;

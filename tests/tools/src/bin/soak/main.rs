@@ -1,10 +1,10 @@
-//! A soak: `make soak`. The real server under everything that its users do, for minutes, with its
-//! memory looked at every second: clients of all protocols come and go, readers do not read, a
-//! handler panics, plugins and routes are replaced, and others count that they lose nothing.
+//! Soak test: `make soak`. Runs the real server for minutes under everything that its users do and
+//! samples its memory every second: clients of all protocols come and go, readers do not read, a
+//! handler panics, plugins and routes are replaced, and load clients check that nothing is lost.
 //!
-//! `soak MINUTES FILE` writes what it saw to FILE, as JSON, and fails if memory keeps growing, if
-//! anything is lost, or if the log complains of what nobody provoked. `crowd` has who comes,
-//! `trend` the judgement of memory.
+//! `soak MINUTES FILE` writes its samples to FILE as JSON. It fails if memory keeps growing, if an
+//! event is lost, or if the log has unexpected warnings. The clients are in `clients`, the leak
+//! detection is in `trend`.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@
     reason = "a soak that cannot go on stops, and prints what it saw"
 )]
 
-mod crowd;
+mod clients;
 mod trend;
 
 use std::process::ExitCode;
@@ -28,9 +28,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crowd::{Done, World};
+use clients::{Done, World};
 use jackfield_tests::build;
-use jackfield_tests::client::counted::{Ground, Peer, play};
+use jackfield_tests::client::counting::{Peer, Workload, run_client};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 use trend::Trend;
@@ -81,22 +81,22 @@ async fn soak(length: Duration) -> (Value, Vec<String>) {
     let (stop, stopping) = watch::channel(false);
     let done = Arc::new(Done::default());
     let world = World { server: Arc::clone(&server), done: Arc::clone(&done), stopping };
-    let ground = Ground::new(COUNTING, TOPICS.map(str::to_owned).to_vec(), Some(PACE));
+    let workload = Workload::new(COUNTING, TOPICS.map(str::to_owned).to_vec(), Some(PACE));
     let mut crowd = JoinSet::new();
     for me in 0..COUNTING {
         // Two topics of each protocol and codec would not meet otherwise.
         let peer = Peer::connect(server.addr, me / TOPICS.len()).await;
-        crowd.spawn(play(peer, me, Arc::clone(&ground), world.stopping.clone(), drop));
+        crowd.spawn(run_client(peer, me, Arc::clone(&workload), world.stopping.clone(), drop));
     }
     for me in 0..COMING_AND_GOING {
-        crowd.spawn(crowd::come_and_go(world.clone(), me));
+        crowd.spawn(clients::come_and_go(world.clone(), me));
     }
     for me in 0..SLOW {
-        crowd.spawn(crowd::read_nothing(world.clone(), me));
+        crowd.spawn(clients::read_nothing(world.clone(), me));
     }
-    crowd.spawn(crowd::provoke(world.clone()));
-    crowd.spawn(crowd::replace(world.clone(), Arc::clone(&site)));
-    crowd.spawn(crowd::publish_much(world));
+    crowd.spawn(clients::provoke(world.clone()));
+    crowd.spawn(clients::replace(world.clone(), Arc::clone(&site)));
+    crowd.spawn(clients::publish_much(world));
 
     let mut complaints = Vec::new();
     let samples = watch_memory(&server, length, &mut crowd, &mut complaints).await;
@@ -110,7 +110,7 @@ async fn soak(length: Duration) -> (Value, Vec<String>) {
         let grown = trend.growth() / 1024.0;
         complaints.push(format!("memory grew by {grown:.0} KiB after the first third"));
     }
-    let counted: u64 = ground.published().sum();
+    let counted: u64 = workload.published().sum();
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let report = json!({
         "seconds": samples.len(),
@@ -132,7 +132,7 @@ async fn soak(length: Duration) -> (Value, Vec<String>) {
 /// A topic without hooks, a plugin that is replaced, one that keeps state, and one that panics.
 fn soaked_site() -> Site {
     let site = Site::open();
-    site.bundle("v", crowd::ROUTING[0], &[build::guest("versioned")]);
+    site.bundle("v", clients::ROUTING[0], &[build::guest("versioned")]);
     let chat = build::root().join("plugins/chat/websocket_routing.yml");
     site.bundle("chat", &std::fs::read_to_string(chat).unwrap(), &[build::plugin("chat")]);
     let hostile = "soak.trap: { channel: 'h/trap', handler: { callback: 'trap' } }\n";
@@ -179,7 +179,7 @@ fn anonymous_memory(pid: u32) -> u64 {
 /// Lines of the log that tell of trouble, beside that which was asked for.
 fn unprovoked(log: &str) -> Vec<String> {
     let trouble = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
-    let trouble = trouble.filter(|line| !crowd::is_provoked(line));
+    let trouble = trouble.filter(|line| !clients::is_provoked(line));
     trouble.map(|line| format!("the log says: {line}")).collect()
 }
 

@@ -1,5 +1,4 @@
-//! Whether memory grows: a straight line through what was measured after the warm-up. Knows
-//! nothing of servers.
+//! Leak detection: a least-squares line through the memory samples after the warm-up.
 
 /// The first third is the warm-up: caches fill, and allocators take what they will keep.
 const WARM_UP: usize = 3;

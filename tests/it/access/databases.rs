@@ -1,5 +1,4 @@
-//! The application's own database behind a server that runs: a PostgreSQL and a MariaDB of the
-//! test's own.
+//! Users in the application's own database: a PostgreSQL and a MariaDB of the test's own.
 
 use super::{Guarded, ROUTES, in_query, owns};
 use jackfield_tests::build;

@@ -1,6 +1,6 @@
-//! Calls of handlers' procedures that are stopped: by CANCEL in its three modes, and by `timeout`.
-//! The method `wait` runs until `release` is called, on another lane, so that nothing here depends
-//! on time.
+//! Cancelled calls of handlers' procedures: by CANCEL in its three modes, and by `timeout`. The
+//! method `wait` runs until `release` is called on another lane, so that nothing here depends on
+//! time.
 
 use serde_json::{Value, json};
 

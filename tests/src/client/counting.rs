@@ -1,6 +1,6 @@
-//! Clients of either protocol that publish and receive without pause, and count what they receive
-//! from each: nothing may be lost, doubled, out of order, or handled by an older version after a
-//! newer one. For tests under which something changes meanwhile; `reload::load` is one.
+//! Load clients of both versions that publish and receive without pause and check every event: none
+//! may be lost, duplicated, out of order, or handled by an older version after a newer one. For
+//! tests and measurements during which something changes, such as `reload::load`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::v1::{self, Reach};
 use super::v2;
 
 /// What the clients share.
-pub struct Ground {
+pub struct Workload {
     /// Client `n` plays on topic `n` modulo their number. Those that the versioned guest handles
     /// bring versions along; those without a hook bring none.
     pub topics: Vec<String>,
@@ -41,7 +41,7 @@ pub type Received = ((u64, u64), String);
 #[derive(Default)]
 struct Tally(BTreeMap<u64, (u64, String)>);
 
-impl Ground {
+impl Workload {
     pub fn new(clients: usize, topics: Vec<String>, pace: Option<Duration>) -> Arc<Self> {
         let published = (0..clients).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self { topics, pace, everybody: Barrier::new(clients), published })
@@ -60,16 +60,16 @@ impl Ground {
 
 /// Publishes and receives until told to stop; then receives what is still to come, and checks
 /// that it was everything, once and in order.
-pub async fn play(
+pub async fn run_client(
     mut peer: Peer,
     me: usize,
-    ground: Arc<Ground>,
+    workload: Arc<Workload>,
     stopping: watch::Receiver<bool>,
     mut received: impl FnMut(Received),
 ) {
-    let topic = &ground.topics[me % ground.topics.len()];
+    let topic = &workload.topics[me % workload.topics.len()];
     peer.subscribe(topic).await;
-    ground.everybody.wait().await;
+    workload.everybody.wait().await;
     let mut tally = Tally::default();
     let mut sequence = 0;
     loop {
@@ -80,17 +80,17 @@ pub async fn play(
             received(tally.take(peer.event().await));
         }
         sequence += 1;
-        ground.published[me].store(sequence, Ordering::SeqCst);
+        workload.published[me].store(sequence, Ordering::SeqCst);
         if last {
             break;
         }
-        if let Some(pace) = ground.pace {
+        if let Some(pace) = workload.pace {
             tokio::time::sleep(pace).await;
         }
     }
-    ground.everybody.wait().await;
-    for other in ground.company(me) {
-        let published = ground.published[other].load(Ordering::SeqCst);
+    workload.everybody.wait().await;
+    for other in workload.company(me) {
+        let published = workload.published[other].load(Ordering::SeqCst);
         while tally.of(other) < published {
             received(tally.take(peer.event().await));
         }

@@ -1,5 +1,5 @@
-//! Tokens of today's applications, made by Node's own cryptography, and keys that are exchanged while
-//! the server runs.
+//! JSON Web Tokens of other applications, signed by Node's own cryptography, and keys that are
+//! rotated while the server runs.
 
 use std::process::Stdio;
 
@@ -13,7 +13,7 @@ use jackfield_tests::client::http::Http;
 use jackfield_tests::client::socket::Ending;
 use jackfield_tests::client::v2;
 use jackfield_tests::client::within;
-use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::site::Site;
 
 /// Makes a key pair of the kind that is named, and a token that is signed by it.
@@ -190,19 +190,19 @@ async fn welcome_repeats_the_method_that_the_client_offers() {
     }
 }
 
-/// Clients of other makes look for the code of the method that WELCOME names.
+/// Third-party clients look for the code of the method that WELCOME names.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_v2_client_joins_with_a_token_as_its_ticket() {
     let (guarded, token) = guarded(4_000_000_000, "").await;
     let in_query = format!("/?ticket={token}");
-    for make in Make::all_v2() {
+    for library in Library::all_v2() {
         for target in ["/", in_query.as_str()] {
-            let mut peer = Peer::start_as_ann(make, guarded.server.addr, target, &token);
+            let mut peer = Peer::start_as_ann(library, guarded.server.addr, target, &token);
             let joined = peer.until("to join or not", |line| {
                 line.get("joined").is_some() || line.get("refused").is_some()
             });
             let joined = joined.await;
-            assert!(joined.get("joined").is_some(), "{make:?} at {target}: {joined}");
+            assert!(joined.get("joined").is_some(), "{library:?} at {target}: {joined}");
             peer.leave().await;
         }
     }

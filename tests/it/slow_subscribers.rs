@@ -1,4 +1,5 @@
-//! Subscribers that do not read: they cost nobody anything but themselves, and not much of that.
+//! Subscribers that do not read: they delay no other client, and the memory that they take is
+//! bounded.
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;

@@ -1,6 +1,6 @@
-//! A connection from its first byte to its last, in raw bytes: what is sent waits until the server
-//! has nothing left to do. The tests' clients send as soon as they can, and whether the server then
-//! finds one message or two would be a matter of timing.
+//! A whole connection in raw bytes, from the handshake to the Close frame. Each send waits until
+//! the server is idle: the tests' clients send as soon as they can, and the number of messages that
+//! the server then reads at once would depend on timing.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! A file of users that becomes something else than a file while the server runs, and what is said of
-//! one that is probably not meant.
+//! The users file while the server runs: replaced by something that is no file, and with passwords
+//! that are probably no hashes.
 
 use std::process::Stdio;
 

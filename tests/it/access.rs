@@ -1,5 +1,5 @@
-//! Who is let in by a server that runs: tickets, tokens, addresses, origins and paths; users and keys
-//! that change meanwhile, and a crowd that comes at once.
+//! Access control of a running server: tickets, tokens, addresses, origins and paths; users and
+//! keys that change; many clients at once.
 
 mod application;
 mod databases;

@@ -1,6 +1,6 @@
-//! Who comes to the server during a soak, besides those who only count (`client::counted`): guests
-//! who come and go, readers who do not read, and an author who keeps replacing things. Each goes
-//! on until told to stop, and fails the soak where the server does not do what it should.
+//! The soak's clients besides the load clients (`client::counting`): short visits, readers that do
+//! not read, a publisher that provokes faults, and an author who keeps replacing files. Each runs
+//! until it is told to stop, and fails the soak if the server misbehaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! The examples of `docs/publishing.md`: each is run as it stands there, against the real server,
-//! and a subscriber sees what it publishes.
+//! The examples of `docs/publishing.md`: each is run as printed, against the real server, and a
+//! subscriber receives its events.
 
 use std::process::Stdio;
 use std::sync::OnceLock;

@@ -1,5 +1,5 @@
-//! A server that does exactly what a test tells it to, byte by byte: for what clients make of
-//! servers that ours must never be. It checks the clients; it is not what they are there for.
+//! A scripted server: it sends exactly the bytes that a test gives it. It tests the clients against
+//! servers that misbehave.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The one client that came.
-pub(crate) struct Visitor {
+pub(crate) struct Connection {
     pub(crate) tcp: TcpStream,
     /// The request's lines, without the empty one.
     pub(crate) request: Vec<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Visitor {
 pub(crate) const WELCOME: &str = r#"[0,"s1",1,"stand-in"]"#;
 
 /// Serves one client with `script`, on a port of its own.
-pub(crate) async fn serve<F>(script: impl FnOnce(Visitor) -> F + Send + 'static) -> SocketAddr
+pub(crate) async fn serve<F>(script: impl FnOnce(Connection) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send,
 {
@@ -34,12 +34,12 @@ where
         }
         let request = String::from_utf8(request).unwrap();
         let request = request.trim_end().split("\r\n").map(str::to_owned).collect();
-        script(Visitor { tcp, request }).await;
+        script(Connection { tcp, request }).await;
     });
     addr
 }
 
-impl Visitor {
+impl Connection {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.request.iter().find_map(|line| {
             let (key, value) = line.split_once(": ")?;

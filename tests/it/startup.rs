@@ -1,6 +1,6 @@
-//! The time before the first generation is ready: signals count, and the port answers.
+//! Startup until the first generation is ready: signals are obeyed, and the port answers.
 
-use crate::hard::{compiler_of, ended, poll, signal, slowed};
+use crate::heavy_components::{compiler_of, ended, poll, signal, slowed};
 use jackfield_tests::build;
 use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::v1;

@@ -1,4 +1,5 @@
-//! Clients that send faster than they, or others, read: they are slowed down, and end nobody.
+//! Backpressure: clients that send faster than they, or others, read are slowed down, and close no
+//! other connection.
 
 use serde_json::json;
 
@@ -8,7 +9,7 @@ use jackfield_tests::client::http::Http;
 use jackfield_tests::client::v1;
 use jackfield_tests::client::v2::Client;
 use jackfield_tests::client::within;
-use jackfield_tests::peer::{Make, Peer};
+use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -25,11 +26,11 @@ fn serve(config: &str) -> (Site, Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_calls_in_flight_are_all_answered() {
     let (_site, server) = serve("");
-    for make in [Make::AutobahnPython(Codec::Json), Make::AutobahnJs(Codec::Json)] {
-        let mut peer = Peer::join(make, server.addr).await;
+    for library in [Library::AutobahnPython(Codec::Json), Library::AutobahnJs(Codec::Json)] {
+        let mut peer = Peer::join(library, server.addr).await;
         let burst =
             json!({"do": "burst", "procedure": "sample/echo", "count": 5_000, "size": 2_000});
-        assert_eq!(peer.done(burst).await["whole"], 5_000, "{make:?}");
+        assert_eq!(peer.done(burst).await["whole"], 5_000, "{library:?}");
         peer.leave().await;
     }
     assert!(!server.log().contains(SLOW));

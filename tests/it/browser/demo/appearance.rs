@@ -1,4 +1,4 @@
-//! How the page is seen, on screens of each kind, and read out. Pictures are in `target/browser`.
+//! The page on screens of each size, and for screen readers. Pictures are in `target/browser`.
 
 use serde_json::json;
 

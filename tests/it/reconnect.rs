@@ -1,6 +1,5 @@
-//! A server that is stopped in order and started again: the libraries in use connect again by
-//! themselves, and hear what is published afterwards. Pages with `sync.js` are in
-//! `browser/outages.rs`.
+//! Third-party libraries reconnect by themselves after a server restart, and receive later
+//! publications. Pages with `sync.js` are in `browser/outages.rs`.
 
 use std::process::Stdio;
 

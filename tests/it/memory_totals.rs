@@ -1,5 +1,5 @@
-//! What all clients together may have the server hold: unread output, messages that do not become
-//! complete, events that grow on their way to other codecs.
+//! Memory bounds of all clients together: unread output, incomplete messages, and events that grow
+//! on their way to other codecs.
 
 use std::time::{Duration, Instant};
 

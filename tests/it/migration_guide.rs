@@ -1,5 +1,5 @@
-//! What `docs/migrating-from-oro.md` has its readers do, done as it stands there: commands, routing
-//! files, configurations and code. The configuration of its first steps is run by `php/script.rs`.
+//! The steps of `docs/migrating-from-oro.md`, run as printed: commands, routing files,
+//! configurations and code. The configuration of its first steps is run by `php/script.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::php::script::{Back, SECRET, php};
-use crate::publishing::installed;
+use crate::publishing_guide::installed;
 use jackfield_tests::build;
 use jackfield_tests::client::v1::{Client, Options, Reach};
 use jackfield_tests::client::within;

@@ -1,5 +1,5 @@
-//! Stands in for the servers that Jackfield is compared with: a bare broadcaster, and as much of NATS
-//! as is measured.
+//! Stand-ins for the servers that `make bench` compares with: a bare broadcaster, and the part of
+//! NATS that is measured.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Whether the measurements of `make bench` fit together: all figures at their smallest points, of
-//! this server alone. No figure is judged; they mean nothing here.
+//! The measurements of `make bench`, all figures at their smallest points, of this server alone.
+//! The test checks that they work together; the figures themselves mean nothing here.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! What a site must not become: each mistake leaves the old version serving, is reported with its
-//! place, and is forgotten when it is mended.
+//! Invalid sites: each error keeps the old version serving, is reported with its place, and is
+//! forgotten once it is corrected.
 
 use serde_json::json;
 

@@ -1,5 +1,4 @@
-//! The application's own endpoint behind a server that runs: a small application answers who its users
-//! are.
+//! Users from the application's own HTTP endpoint, with a small application that answers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

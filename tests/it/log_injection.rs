@@ -1,5 +1,5 @@
-//! Text of plugins, files and strangers that would forge lines or drive a terminal: what the log and
-//! the commands show of it.
+//! Log and terminal injection: text of plugins, files and clients cannot forge lines or control a
+//! terminal.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

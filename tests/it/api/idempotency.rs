@@ -1,4 +1,4 @@
-//! Requests with an `Idempotency-Key`: they are done once.
+//! Requests with an `Idempotency-Key`: each is performed once.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! The ways in which people and their tools replace files. Whichever it is, the new version
-//! serves in the end, only the old one does until then, and nothing is ever served or judged half.
+//! The ways in which people and tools replace files. In each the new version serves in the end,
+//! only the old one does until then, and a half-written file is never loaded.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! Components that are hard to compile, made by hand: for tests of what goes on meanwhile.
+//! Generated components that are hard to compile, for tests of what happens meanwhile.
 
 use std::fs;
 use std::process::Command;
