@@ -1,7 +1,7 @@
-//! The plugin's side of the contract, in a component: the generated bindings, the exports that
-//! drive the [`Plugin`], and the imports in this crate's types.
+//! The component: the generated bindings, the exports that drive the [`Plugin`], and the imports in
+//! this crate's types.
 //!
-//! Public for [`crate::export!`] alone.
+//! Public for [`crate::export!`] only.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -11,14 +11,14 @@ use bindings::{exports::jackfield::plugin::handler as wit, jackfield::plugin::ty
 pub mod bindings;
 pub(crate) mod imports;
 
-/// Names the plugin's function at compile time, which a type can and a value cannot.
+/// The plugin's function as a type, because the exports need it at compile time.
 pub trait Source {
     /// Builds the plugin.
     fn plugin() -> Plugin;
 }
 
 thread_local! {
-    // A component is called by one thread, and never again while it answers a call.
+    // A component has one thread, and calls do not nest.
     static PLUGIN: RefCell<Option<Plugin>> = const { RefCell::new(None) };
 }
 
@@ -140,7 +140,7 @@ impl From<Hooks> for wit::Hooks {
     }
 }
 
-/// As the contract counts time; what is too long for it, the host refuses as it is.
+/// Milliseconds for the contract; the host refuses durations that are too long.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

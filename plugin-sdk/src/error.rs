@@ -1,80 +1,80 @@
-//! What can go wrong inside a handler. Each is also a [`Refusal`], so that `?` in a hook turns
-//! it into an answer for the client.
+//! Errors inside a handler. Each converts into a [`Refusal`], so that `?` in a hook turns it into
+//! an answer for the client.
 
 use crate::Refusal;
 
-/// Completes the sentence "failed to …".
+/// An error of the event, the request, the route or the store. Its text completes "failed to …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The event does not have the shape that the handler asked for.
+    /// The event does not have the requested shape.
     #[error("read the {part} of the event: {reason}")]
     Event {
         /// `args` or `kwargs`.
         part: &'static str,
-        /// In the words of the parser.
+        /// The parser's message.
         reason: String,
     },
-    /// A value of the handler cannot be written as JSON of the wanted kind.
+    /// A value cannot be serialized as JSON of the required kind.
     #[error("write the event: {0}")]
     Encode(String),
     /// The route's channel does not have the attribute.
     #[error("find the attribute `{name}`: the channel of route `{route}` does not capture it")]
     NoAttribute {
-        /// The attribute that was asked for.
+        /// The name of the attribute.
         name: String,
         /// The route that the topic matched.
         route: String,
     },
-    /// The topic has something else in the attribute's place.
+    /// The attribute's text in the topic cannot be parsed.
     #[error("read the attribute `{name}` from `{value}`: {reason}")]
     Attribute {
-        /// The attribute that was asked for.
+        /// The name of the attribute.
         name: String,
-        /// What the topic has there.
+        /// The text in the topic.
         value: String,
-        /// In the words of the parser.
+        /// The parser's message.
         reason: String,
     },
-    /// The host itself acts, where the handler needs somebody.
+    /// The hook runs on behalf of the host, and the handler needs a session.
     #[error("find the session: the host itself acts")]
     NoSession,
-    /// The user source describes the user in another shape.
+    /// The claims do not have the requested shape.
     #[error("read the claims of the session: {0}")]
     Claims(String),
-    /// `handler.args` of the route are not what the handler takes, or `configure` said so.
+    /// The route's `handler.args` are invalid, or `configure` refused the route.
     #[error("{0}")]
     Route(String),
-    /// The plugin's share of the store is used up, or the key or the value is too long.
+    /// The plugin's store is full, or the key or the value is too long.
     #[error("store `{key}`: the plugin's store is full, or the key or the value is too long")]
     StoreFull {
-        /// The key that was to be written.
+        /// The key of the write.
         key: String,
     },
-    /// Only numbers can be counted up.
+    /// The value to increment is not a whole number.
     #[error("count up `{key}`: its value is not a whole number")]
     NotANumber {
-        /// The key that was to be counted up.
+        /// The key of the increment.
         key: String,
     },
-    /// The store holds something else under this key than the handler asked for.
+    /// The stored value does not have the requested type.
     #[error("read `{key}` from the store: {reason}")]
     Stored {
-        /// The key that was read.
+        /// The key of the value.
         key: String,
-        /// In the words of the parser.
+        /// The parser's message.
         reason: String,
     },
 }
 
 impl From<String> for Error {
-    /// What is wrong with a route, for `configure`.
+    /// An error of a route, for `configure`.
     fn from(message: String) -> Self {
         Self::Route(message)
     }
 }
 
 impl From<&str> for Error {
-    /// What is wrong with a route, for `configure`.
+    /// An error of a route, for `configure`.
     fn from(message: &str) -> Self {
         Self::Route(message.to_owned())
     }
@@ -97,7 +97,7 @@ impl From<Error> for Refusal {
     }
 }
 
-/// What a parser says without the place: the text is one line that nobody has in front of them.
+/// The parser's message without the position, which means nothing to the client.
 pub(crate) fn reason(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     if let Some(place) = text.rfind(" at line ") {

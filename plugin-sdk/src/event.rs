@@ -1,5 +1,4 @@
-//! The payload of a publication, a call or a result, as JSON text that is parsed only if the
-//! handler looks.
+//! Events: the payload of a publication, a call or a result, as JSON text that is parsed on access.
 //!
 //! WAMP v2 events have positional `args` and named `kwargs`; a WAMP v1 event is one value, which
 //! arrives as the only element of `args`. Binary values follow WAMP's rule for JSON: a string that
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 use crate::{Error, error::reason};
 
-/// A payload. Cheap to pass on unread.
+/// A payload. Passing it on without reading it is cheap.
 ///
 /// ```
 /// use jackfield_plugin::{Event, json};
@@ -29,32 +28,33 @@ pub struct Event {
 }
 
 impl Event {
-    /// One value, as WAMP v1 clients know events: `"text"`, a number, or `json!({…})`.
+    /// Creates an event of one JSON value, the form of WAMP v1: `"text"`, a number, or
+    /// `json!({…})`.
     pub fn new(value: impl Into<Value>) -> Self {
         let args = Value::Array(vec![value.into()]).to_string();
         Self { args, kwargs: "{}".to_owned() }
     }
 
-    /// No value at all.
+    /// Creates an event without values.
     pub fn empty() -> Self {
         Self { args: "[]".to_owned(), kwargs: "{}".to_owned() }
     }
 
-    /// One value of a type of the plugin's own.
+    /// Creates an event of one serializable value.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`], if it cannot be written as JSON.
+    /// [`Error::Encode`], if the value cannot be serialized as JSON.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let args = encode(&[value])?;
         Ok(Self { args, kwargs: "{}".to_owned() })
     }
 
-    /// Several values: a tuple or a list.
+    /// Creates an event of several positional values, from a tuple or a list.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`], if it cannot be written as JSON, or is not a list then.
+    /// [`Error::Encode`], if they cannot be serialized as a JSON array.
     pub fn from_args<T: Serialize + ?Sized>(args: &T) -> Result<Self, Error> {
         let args = encode(args)?;
         if !args.starts_with('[') {
@@ -63,18 +63,18 @@ impl Event {
         Ok(Self { args, kwargs: "{}".to_owned() })
     }
 
-    /// The text of a JSON array and of a JSON object, as they are. The host checks them, and
-    /// counts anything else as a fault of the plugin.
+    /// Creates an event from the text of a JSON array and of a JSON object. The host checks them
+    /// and counts invalid text as a fault of the plugin.
     pub fn from_json(args: impl Into<String>, kwargs: impl Into<String>) -> Self {
         Self { args: args.into(), kwargs: kwargs.into() }
     }
 
-    /// The same args with these named values: a struct or a map. WAMP v1 clients get them as the
-    /// one value, or with the args in an object of both.
+    /// Sets the named values, from a struct or a map. WAMP v1 clients receive them as the event, or
+    /// as an object of `args` and `kwargs` if there are both.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`], if they cannot be written as JSON, or are not an object then.
+    /// [`Error::Encode`], if they cannot be serialized as a JSON object.
     pub fn with_kwargs<T: Serialize + ?Sized>(self, kwargs: &T) -> Result<Self, Error> {
         let kwargs = encode(kwargs)?;
         if !kwargs.starts_with('{') {
@@ -83,16 +83,16 @@ impl Event {
         Ok(Self { kwargs, ..self })
     }
 
-    /// The only positional value, which is all that a WAMP v1 client can send.
+    /// Reads the only positional value, the form of WAMP v1 clients.
     ///
     /// # Errors
     ///
-    /// [`Error::Event`], if there are more or fewer, or if it has another shape.
+    /// [`Error::Event`], if there is not exactly one value, or if it has another shape.
     pub fn single<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.args::<(T,)>().map(|(value,)| value)
     }
 
-    /// The positional values: a tuple of exactly their number, or a `Vec`.
+    /// Reads the positional values, as a tuple of exactly their number or as a `Vec`.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Event {
         decode("args", &self.args)
     }
 
-    /// The named values: a struct or a map.
+    /// Reads the named values, as a struct or a map.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! The macro that turns a crate into a component, and nothing else.
+//! The macro that makes a crate a component.
 
-/// Makes the crate a component that offers the [`Plugin`](crate::Plugin) which this function
-/// returns. Once a crate, which has to be a `cdylib`. Natively it does nothing.
+/// Exports the [`Plugin`](crate::Plugin) that the given function returns, which makes the crate a
+/// component. Use it once in a crate of type `cdylib`. Native builds ignore it.
 ///
 /// ```
 /// use jackfield_plugin::{Handler, Plugin, export};

@@ -1,8 +1,8 @@
-//! One handler: its name and its hooks. Which hooks it wants is whatever was registered.
+//! A handler: its name and its hooks. A hook is used if it was registered.
 //!
-//! A handler has one state for each route that names it. [`Handler::configure`] makes it, and the
-//! hooks of that route get it. It lives as long as the instance: what has to outlive a reload or a
-//! fault belongs into [`crate::store`].
+//! Each route that names a handler has a state of its own: [`Handler::configure`] creates it, and
+//! the hooks of that route receive it. It lives as long as the plugin's instance. State that
+//! survives a reload or a fault belongs in [`crate::store`].
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe, log};
 
-/// A handler, built up hook by hook. A hook that is not registered is never called: without
-/// `on_subscribe` everybody may subscribe, and without `on_publish` events are broadcast without
-/// entering the plugin.
+/// A builder of a handler. A hook that is not registered is never called: without `on_subscribe`
+/// every client may subscribe, and without `on_publish` events are broadcast without entering the
+/// plugin.
 ///
 /// ```
 /// use jackfield_plugin::{Handler, Publish};
@@ -51,7 +51,7 @@ type Hook<S, T> = Box<dyn FnMut(&mut S, &Request) -> Result<T, Refusal>>;
 type Silent<S> = Box<dyn FnMut(&mut S, &Request)>;
 type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, &Event) -> Result<T, Refusal>>;
 
-/// The hooks that a handler wants, as `describe` tells the host.
+/// The registered hooks, as `describe` reports them to the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent flags of the contract")]
 pub(crate) struct Hooks {
@@ -62,7 +62,7 @@ pub(crate) struct Hooks {
     pub(crate) timer: bool,
 }
 
-/// A handler and the states of its routes, whatever their type.
+/// A handler and the states of its routes, without the type of the state.
 pub(crate) trait Configured {
     fn name(&self) -> &str;
     fn summary(&self) -> &str;
@@ -76,15 +76,15 @@ pub(crate) trait Configured {
     fn on_timer(&mut self, request: &Request);
 }
 
-/// The only [`Configured`].
+/// The implementation of [`Configured`].
 pub(crate) struct Routes<S> {
     handler: Handler<S>,
     states: BTreeMap<String, S>,
 }
 
 impl Handler {
-    /// A handler without hooks and without state: a broadcast. `name` is what `handler.callback`
-    /// of a route refers to.
+    /// Creates a handler without hooks and without state, which broadcasts. Routes refer to `name`
+    /// in `handler.callback`.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -99,9 +99,9 @@ impl Handler {
         }
     }
 
-    /// Makes the state of a route. Comes before the hooks. An error refuses the route, and with it
-    /// the whole reload; the operator is shown its text. State that several routes share is an
-    /// `Rc` that the closure captures.
+    /// Sets the function that creates the state of a route. Call it before registering hooks. An
+    /// error refuses the route and with it the whole reload; the operator sees its text. Routes can
+    /// share state in an `Rc` that the closure captures.
     pub fn configure<S: 'static>(
         self,
         configure: impl Fn(&Route) -> Result<S, Error> + 'static,
@@ -119,21 +119,22 @@ impl Handler {
         }
     }
 
-    /// The state of a route is its `handler.args`, read as an `A`. Comes before the hooks.
+    /// Uses the route's `handler.args`, deserialized as an `A`, as its state. Call it before
+    /// registering hooks.
     pub fn args<A: DeserializeOwned + 'static>(self) -> Handler<A> {
         self.configure(Route::args)
     }
 }
 
 impl<S: 'static> Handler<S> {
-    /// One line for the operator.
+    /// Sets a one-line description for the operator.
     #[must_use]
     pub fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = summary.into();
         self
     }
 
-    /// Before a session becomes a subscriber: may it?
+    /// Registers the hook that runs before a session subscribes and decides whether it may.
     #[must_use]
     pub fn on_subscribe<R: Answer<Subscribe>>(
         mut self,
@@ -143,8 +144,8 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// After a session has left the topic, by its own wish or by leaving altogether; once, and
-    /// only for topics that it was subscribed to. An error is logged, as there is nobody to tell.
+    /// Registers the hook that runs after a session has unsubscribed or left. It runs once, and
+    /// only for topics that the session was subscribed to. An error is logged.
     #[must_use]
     pub fn on_unsubscribe<R: Answer<()>>(
         mut self,
@@ -159,7 +160,7 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// What becomes of a published event?
+    /// Registers the hook that decides about a published event.
     #[must_use]
     pub fn on_publish<R: Answer<Publish>>(
         mut self,
@@ -170,8 +171,8 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// Answers a call of the topic as a procedure. With `{method}` in the channel, the attribute
-    /// `method` says which.
+    /// Registers the hook that answers a call of the topic as a procedure. With `{method}` in the
+    /// channel, the attribute `method` names the procedure.
     ///
     /// ```
     /// use jackfield_plugin::{Event, Handler, Refusal};
@@ -193,8 +194,8 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// For each topic, while it has subscribers, as often as the route's `timer` says, or
-    /// [`Handler::every`] where it says nothing. An error is logged, as there is nobody to tell.
+    /// Registers the hook that runs periodically for each topic with subscribers. The interval is
+    /// the route's `timer`, or else [`Handler::every`]. An error is logged.
     #[must_use]
     pub fn on_timer<R: Answer<()>>(
         mut self,
@@ -209,7 +210,7 @@ impl<S: 'static> Handler<S> {
         self
     }
 
-    /// How often `on_timer` is called where the route does not say; from ten milliseconds to a
+    /// Sets the interval of `on_timer` for routes without a `timer`, from ten milliseconds to a
     /// year.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
@@ -288,7 +289,8 @@ impl<S: 'static> Configured for Routes<S> {
     }
 }
 
-/// A request about an unconfigured route breaks the contract; it is refused rather than guessed at.
+/// The state of the request's route. A request for an unconfigured route breaks the contract and
+/// is refused.
 fn state_of<'a, S>(
     states: &'a mut BTreeMap<String, S>,
     request: &Request,

@@ -1,12 +1,12 @@
-//! The imports, in this crate's types: in a component they go to the host, natively to the test
-//! double. `topics`, `sessions`, `store` and `log` are written once, on top of these.
+//! The host's functions, in this crate's types: the component's imports, or natively the test
+//! double. `topics`, `sessions`, `store` and `log` are built on them.
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::component::imports::*;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::imports::*;
 
-/// Why the store did not take a value.
+/// An error of a write to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreError {
     Full,

@@ -1,15 +1,15 @@
-//! Write topic handlers for Jackfield, a WAMP message broker.
+//! SDK for topic handlers of Jackfield, a WAMP message broker.
 //!
-//! A handler decides who may subscribe to a topic and what becomes of events that are published to
-//! it. A plugin offers handlers; built with `cargo build --release --target wasm32-wasip2` it is
-//! one component, which the broker loads, and reloads when the file changes.
+//! A handler decides about subscriptions to a topic and about events published to it. A plugin is a
+//! set of handlers. Built with `cargo build --release --target wasm32-wasip2`, it is one component,
+//! which the broker loads, and reloads when the file changes.
 //!
 //! ```
 //! use jackfield_plugin::{Event, Handler, Plugin, Publish, export};
 //!
 //! fn plugin() -> Plugin {
 //!     Plugin::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).handler(
-//!         Handler::new("acme.shout").summary("passes texts on in capitals").on_publish(
+//!         Handler::new("acme.shout").summary("publishes texts in capitals").on_publish(
 //!             |_state, _request, event| {
 //!                 let text: String = event.single()?;
 //!                 Ok(Publish::deliver(Event::new(text.to_uppercase())))
@@ -23,11 +23,11 @@
 //!
 //! # Layout
 //!
-//! * [`Plugin`], [`Handler`], [`export!`]: what is offered
-//! * [`Request`], [`Session`], [`Event`], [`Route`]: what a hook is given
-//! * [`Subscribe`], [`Publish`], [`Refusal`], [`Error`]: what it answers
-//! * [`topics`], [`sessions`], [`store`], [`log`]: what it may do besides; [`now`]: the time
-//! * `testing` (natively only): a broker in a test, to talk to the plugin without building it
+//! * [`Plugin`], [`Handler`], [`export!`]: the plugin and its hooks
+//! * [`Request`], [`Session`], [`Event`], [`Route`]: arguments of hooks
+//! * [`Subscribe`], [`Publish`], [`Refusal`], [`Error`]: return values of hooks
+//! * [`topics`], [`sessions`], [`store`], [`log`], [`now`]: functions that hooks may call
+//! * `testing` (natively only): a broker for tests, without building a component
 
 mod error;
 mod event;
@@ -63,18 +63,18 @@ pub use serde_json::{Value, json};
 pub use session::{Session, SessionId};
 pub use verdict::{Answer, Delivery, Publish, Subscribe};
 
-/// The time by the host's clock; in a test, by the harness's, which `advance` moves. A hook that
-/// reads the time here can be tested; `std::time::SystemTime::now()` in a test is the machine's.
+/// The time of the host's clock; in a test, of the harness's clock, which `advance` moves. Use it
+/// instead of `std::time::SystemTime::now()`, which in a test is the machine's clock.
 pub fn now() -> std::time::SystemTime {
     host::now()
 }
 
-/// Holds the examples of the guide against the compiler.
+/// Compiles the examples of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/plugins.md")]
 struct Guide;
 
-/// And the one of the first page.
+/// Compiles the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct FirstPage;

@@ -1,4 +1,4 @@
-//! Lines for the operator's log; they carry the plugin's name, the handler and the topic.
+//! Logging: lines in the operator's log, with the plugin's name, the handler and the topic.
 //!
 //! ```
 //! use jackfield_plugin::log;
@@ -15,18 +15,18 @@ pub use crate::{
     __debug as debug, __error as error, __info as info, __trace as trace, __warn as warn,
 };
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Every step, for whoever writes the plugin.
+    /// Every step, for the plugin's author.
     Trace,
-    /// What the plugin decides, for whoever looks for a mistake.
+    /// Decisions of the plugin, for debugging.
     Debug,
-    /// What an operator may want to know.
+    /// Events that an operator may want to know.
     Info,
-    /// What an operator should look into.
+    /// Conditions that an operator should look into.
     Warn,
-    /// What does not work.
+    /// Failures.
     Error,
 }
 
@@ -35,7 +35,7 @@ pub fn log(level: Level, message: fmt::Arguments<'_>) {
     host::log(level, message.as_str().map_or_else(|| message.to_string(), str::to_owned));
 }
 
-// Written out, because a macro that a macro makes cannot be re-exported under a path.
+// Not generated: a macro that a macro defines cannot be re-exported under a path.
 
 /// Writes one line at the level `trace`, formatted as `format!` does.
 #[doc(hidden)]

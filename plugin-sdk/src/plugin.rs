@@ -1,7 +1,7 @@
-//! A plugin: a name, a version, and the handlers that it offers.
+//! A plugin: its name, its version and its handlers.
 //!
-//! It is built once an instance; [`crate::export!`] hands it to the host, and
-//! the test double (`testing::Harness`) drives it natively.
+//! It is built once per instance. [`crate::export!`] hands it to the host; the test double
+//! (`testing::Harness`) drives it natively.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     handler::{Configured, Routes},
 };
 
-/// What the plugin's one function returns to [`crate::export!`].
+/// A plugin, as its function for [`crate::export!`] returns it.
 ///
 /// ```
 /// use jackfield_plugin::{Event, Handler, Plugin, Publish, export};
@@ -33,13 +33,13 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// `name` names the plugin's store, which its next version inherits: two plugins of a site
-    /// should not share it.
+    /// Creates a plugin without handlers. `name` also names the plugin's store, which its next
+    /// version inherits, so two plugins of a site should not share a name.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         Self { name: name.into(), version: version.into(), handlers: Vec::new() }
     }
 
-    /// Offers one more handler. Its name has to be the only one of its kind in the site.
+    /// Adds a handler. Its name must be unique in the site.
     #[must_use]
     pub fn handler<S: 'static>(mut self, handler: Handler<S>) -> Self {
         self.handlers.push(Box::new(Routes::new(handler)));

@@ -1,9 +1,8 @@
-//! Why something is refused, in a form that the client is shown. Every hook that can refuse may
-//! do so by returning it as an `Err`.
+//! Refusals: errors that the client receives. Every hook that can refuse returns one as an `Err`.
 
 use std::fmt;
 
-/// A WAMP error URI and one sentence for a person.
+/// A WAMP error URI and a message for people, one sentence.
 ///
 /// ```
 /// use jackfield_plugin::Refusal;
@@ -20,29 +19,29 @@ pub struct Refusal {
 impl Refusal {
     /// The session may not do this.
     pub const NOT_AUTHORIZED: &'static str = "wamp.error.not_authorized";
-    /// What the client sent does not have the right shape.
+    /// The arguments of the client do not have the right shape.
     pub const INVALID_ARGUMENT: &'static str = "wamp.error.invalid_argument";
-    /// There is nothing of this name to call.
+    /// No procedure has this name.
     pub const NO_SUCH_PROCEDURE: &'static str = "wamp.error.no_such_procedure";
     /// The handler failed through no fault of the client.
     pub const RUNTIME_ERROR: &'static str = "wamp.error.runtime_error";
 
-    /// Any WAMP error URI, those of the application included: `acme.error.flood`.
+    /// Creates a refusal with any WAMP error URI, such as the application's own `acme.error.flood`.
     pub fn new(uri: impl Into<String>, message: impl Into<String>) -> Self {
         Self { uri: uri.into(), message: message.into() }
     }
 
-    /// `wamp.error.not_authorized`: the session may not do this.
+    /// Creates a `wamp.error.not_authorized`: the session may not do this.
     pub fn not_authorized(message: impl Into<String>) -> Self {
         Self::new(Self::NOT_AUTHORIZED, message)
     }
 
-    /// `wamp.error.invalid_argument`: what the client sent does not have the right shape.
+    /// Creates a `wamp.error.invalid_argument`: the arguments do not have the right shape.
     pub fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(Self::INVALID_ARGUMENT, message)
     }
 
-    /// `wamp.error.no_such_procedure`: the handler answers other methods, and not this one.
+    /// Creates a `wamp.error.no_such_procedure`: the handler does not answer this procedure.
     pub fn no_such_procedure(procedure: &str) -> Self {
         Self::new(Self::NO_SUCH_PROCEDURE, format!("There is no procedure {procedure}."))
     }
@@ -52,7 +51,7 @@ impl Refusal {
         &self.uri
     }
 
-    /// The sentence for a person.
+    /// The message for people.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -1,10 +1,10 @@
-//! What a hook is asked about: the topic, the route that it matched, and who asks.
+//! The request of a hook: the topic, the route that it matched, and the session.
 
 use std::{fmt::Display, str::FromStr};
 
 use crate::{Error, Session};
 
-/// The first argument of every hook after the route's state.
+/// The topic, route and session that a hook is called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub(crate) handler: String,
@@ -16,7 +16,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The handler that the route names.
+    /// The name of the route's handler.
     pub fn handler(&self) -> &str {
         &self.handler
     }
@@ -26,17 +26,18 @@ impl Request {
         &self.route
     }
 
-    /// The concrete URI that the client named.
+    /// The topic's URI, as the client sent it.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// What the route's channel captured from the topic, parsed: `request.attribute::<u64>("id")`.
+    /// An attribute that the route's channel captured from the topic, parsed:
+    /// `request.attribute::<u64>("id")`.
     ///
     /// # Errors
     ///
-    /// [`Error::NoAttribute`], if the channel has none of this name; [`Error::Attribute`], if the
-    /// topic has something in its place that is no `T`.
+    /// [`Error::NoAttribute`], if the channel has no attribute of this name; [`Error::Attribute`],
+    /// if its text is no `T`.
     pub fn attribute<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Error> {
         let value = self.attribute_text(name).ok_or_else(|| Error::NoAttribute {
             name: name.to_owned(),
@@ -49,22 +50,23 @@ impl Request {
         })
     }
 
-    /// What the route's channel captured from the topic, as it is.
+    /// The text of an attribute that the route's channel captured from the topic.
     pub fn attribute_text(&self, name: &str) -> Option<&str> {
         self.attributes().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
-    /// All attributes, in the channel's order, with the route's defaults for what was left out.
+    /// All attributes in the channel's order, with the route's defaults for omitted ones.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Who asks; nobody, when the host itself acts: timers, and events from the back office.
+    /// The session of the client; `None` when the host itself acts, for timers and for events of
+    /// the HTTP API.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    /// Who asks, for hooks that make no sense without anybody.
+    /// The session of the client, for hooks that need one.
     ///
     /// # Errors
     ///
@@ -73,8 +75,8 @@ impl Request {
         self.session.as_ref().ok_or(Error::NoSession)
     }
 
-    /// How many sessions are subscribed to the topic: during `on_subscribe` without the one that
-    /// asks, during `on_unsubscribe` without the one that left.
+    /// The number of sessions subscribed to the topic: during `on_subscribe` without the
+    /// subscribing one, during `on_unsubscribe` without the one that left.
     pub const fn subscribers(&self) -> u32 {
         self.subscribers
     }

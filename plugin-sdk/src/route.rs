@@ -1,4 +1,4 @@
-//! A route that names one of the plugin's handlers, as `configure` is told of it.
+//! Routes that name the plugin's handlers, as `configure` receives them.
 
 use serde::de::DeserializeOwned;
 
@@ -14,27 +14,27 @@ pub struct Route {
 }
 
 impl Route {
-    /// The handler that it names.
+    /// The name of the handler.
     pub fn handler(&self) -> &str {
         &self.handler
     }
 
-    /// Its own name, unique in the site.
+    /// The name of the route, unique in the site.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its channel pattern, `acme/chat/{room}`.
+    /// The channel pattern, such as `acme/chat/{room}`.
     pub fn channel(&self) -> &str {
         &self.channel
     }
 
-    /// Its `handler.args`. A route without any is read as one with an empty map, unless `T` has
-    /// a value for nothing (`Option`, `()`).
+    /// Reads `handler.args`. Missing args read as an empty map, unless `T` accepts `null`
+    /// (`Option`, `()`).
     ///
     /// # Errors
     ///
-    /// [`Error::Route`], in words for the operator, if they have another shape.
+    /// [`Error::Route`] with a message for the operator, if they have another shape.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let args = serde_json::from_str(&self.args);
         let args =
@@ -42,7 +42,7 @@ impl Route {
         args.map_err(|error| Error::Route(format!("handler.args: {}", reason(&error))))
     }
 
-    /// The same as the text of a JSON value, `null` when there are none.
+    /// `handler.args` as the text of a JSON value, `null` without any.
     pub fn args_json(&self) -> &str {
         &self.args
     }

@@ -1,7 +1,6 @@
-//! The session on whose behalf a hook runs: who it is and what the user source knows of it.
+//! Sessions: the identity of a client, and the claims of its user.
 //!
-//! It is a description, made for one call; what can be done to a session is in
-//! [`crate::sessions`].
+//! A [`Session`] describes the client for one call; [`crate::sessions`] acts on sessions.
 
 use std::fmt;
 
@@ -14,7 +13,7 @@ use crate::{Error, error::reason};
 #[serde(transparent)]
 pub struct SessionId(u64);
 
-/// Who sent the message.
+/// The client that a hook runs for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub(crate) id: SessionId,
@@ -51,38 +50,38 @@ impl fmt::Display for SessionId {
 }
 
 impl Session {
-    /// The id by which other clients and [`crate::sessions`] know it.
+    /// The id that other clients see and [`crate::sessions`] takes.
     pub const fn id(&self) -> SessionId {
         self.id
     }
 
-    /// The authenticated identity; for an anonymous session, one that the host made up.
+    /// The authenticated identity; for an anonymous session, a generated one.
     pub fn authid(&self) -> &str {
         &self.authid
     }
 
-    /// The first of its roles, as WAMP v2 has exactly one.
+    /// The first role: WAMP v2 has exactly one.
     pub fn authrole(&self) -> &str {
         &self.authrole
     }
 
-    /// All its roles.
+    /// All roles.
     pub fn roles(&self) -> &[String] {
         &self.roles
     }
 
-    /// Whether `role` is one of its roles.
+    /// Whether the session has the role.
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
     }
 
-    /// How it proved its identity: `anonymous`, `ticket`, `jwt` …
+    /// The authentication method: `anonymous`, `ticket`, `jwt` …
     pub fn authmethod(&self) -> &str {
         &self.authmethod
     }
 
-    /// What the user source knows of the user. A type whose fields are all optional also takes
-    /// an anonymous session, which has none.
+    /// The claims of the user, from the user source or the token. An anonymous session has none,
+    /// which a type with only optional fields accepts.
     ///
     /// # Errors
     ///
@@ -91,7 +90,7 @@ impl Session {
         serde_json::from_str(&self.claims).map_err(|error| Error::Claims(reason(&error)))
     }
 
-    /// The same as text: a JSON object, `{}` when nothing is known.
+    /// The claims as the text of a JSON object, `{}` without any.
     pub fn claims_json(&self) -> &str {
         &self.claims
     }

@@ -1,7 +1,7 @@
-//! State that outlives instances, reloads and faults; each plugin has its own, and its next
-//! version inherits it. What a hook wrote is taken back when the hook traps.
+//! A key-value store that survives instances, reloads and faults. Each plugin has its own, and its
+//! next version inherits it. Writes of a hook that traps are undone.
 //!
-//! Values are any serde type, kept as JSON; [`get_bytes`] and [`set_bytes`] keep them as they are.
+//! Values are serde types, stored as JSON; [`get_bytes`] and [`set_bytes`] store raw bytes.
 //!
 //! ```
 //! use jackfield_plugin::store;
@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, error::reason, host, host::StoreError};
 
-/// The value under a key, if there is one.
+/// Reads the value of a key.
 ///
 /// # Errors
 ///
@@ -27,41 +27,41 @@ pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
     host::store_get(key).map(|bytes| decode(key, &bytes)).transpose()
 }
 
-/// Keeps a value for ever.
+/// Stores a value without expiry.
 ///
 /// # Errors
 ///
-/// [`Error::StoreFull`]; [`Error::Encode`], if it cannot be written as JSON.
+/// [`Error::StoreFull`]; [`Error::Encode`], if it cannot be serialized.
 pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<(), Error> {
     set_bytes(key, encode(value)?, None)
 }
 
-/// Keeps a value for some time, to the millisecond.
+/// Stores a value that expires after `time`, to the millisecond.
 ///
 /// # Errors
 ///
-/// [`Error::StoreFull`]; [`Error::Encode`], if it cannot be written as JSON.
+/// [`Error::StoreFull`]; [`Error::Encode`], if it cannot be serialized.
 pub fn set_for<T: Serialize + ?Sized>(key: &str, value: &T, time: Duration) -> Result<(), Error> {
     set_bytes(key, encode(value)?, Some(time))
 }
 
-/// Takes a value away. Whether there was any.
+/// Deletes a value; returns whether there was one.
 pub fn delete(key: &str) -> bool {
     host::store_delete(key)
 }
 
-/// Adds to the whole number under the key, zero if there is none, and returns the sum. It keeps
-/// the key's time to live.
+/// Adds `by` to a whole number, zero if the key has no value, and returns the sum. The key's expiry
+/// is kept.
 ///
 /// # Errors
 ///
-/// [`Error::NotANumber`], if there is something else; [`Error::StoreFull`].
+/// [`Error::NotANumber`], if the value is no whole number; [`Error::StoreFull`].
 pub fn increment(key: &str, by: i64) -> Result<i64, Error> {
     host::store_increment(key, by).map_err(|error| refused(key, error))
 }
 
-/// Counts up, and starts again at one when `window` has passed since the first: how often did
-/// something happen lately?
+/// Increments a counter that expires `window` after its first increment, as for rate limits.
+/// Returns the count.
 ///
 /// # Errors
 ///
@@ -69,8 +69,7 @@ pub fn increment(key: &str, by: i64) -> Result<i64, Error> {
 pub fn count_within(key: &str, window: Duration) -> Result<i64, Error> {
     let count = increment(key, 1)?;
     if count == 1 {
-        // Another lane may count meanwhile, so the number is only given its time to live as long
-        // as it is the one that was read.
+        // Another lane may increment meanwhile, so the expiry is set by compare-and-set.
         let mut current = get_bytes(key);
         while !compare_and_set(key, current.as_deref(), current.as_deref(), Some(window))? {
             current = get_bytes(key);
@@ -79,9 +78,9 @@ pub fn count_within(key: &str, window: Duration) -> Result<i64, Error> {
     Ok(count)
 }
 
-/// Changes the value under a key (`None`: there is none, or there is to be none) without losing
-/// what another lane writes meanwhile: `change` may be called more than once. Returns what is
-/// there now, which is kept for ever.
+/// Replaces a value by the result of `change`, without losing concurrent writes of another lane:
+/// `change` may be called more than once. `None` means no value. Returns the new value, which does
+/// not expire.
 ///
 /// # Errors
 ///
@@ -93,7 +92,7 @@ pub fn update<T: Serialize + DeserializeOwned>(
     replace(key, None, change)
 }
 
-/// As [`update`], and keeps the value for some time from now.
+/// As [`update`]; the new value expires after `time`.
 ///
 /// # Errors
 ///
@@ -106,22 +105,22 @@ pub fn update_for<T: Serialize + DeserializeOwned>(
     replace(key, Some(time), change)
 }
 
-/// Keys that begin with the prefix, in order, with their values, `limit` at most.
+/// Lists keys that begin with the prefix, in order, with their values, `limit` at most.
 ///
 /// # Errors
 ///
-/// [`Error::Stored`], if one of them is no `T`.
+/// [`Error::Stored`], if a value is no `T`.
 pub fn entries<T: DeserializeOwned>(prefix: &str, limit: u32) -> Result<Vec<(String, T)>, Error> {
     let entries = host::store_entries(prefix, limit).into_iter();
     entries.map(|(key, bytes)| decode(&key, &bytes).map(|value| (key, value))).collect()
 }
 
-/// The value under a key, as it is.
+/// Reads the raw bytes of a key.
 pub fn get_bytes(key: &str) -> Option<Vec<u8>> {
     host::store_get(key)
 }
 
-/// Keeps a value as it is; no `time` is for ever.
+/// Stores raw bytes; without `time` they do not expire.
 ///
 /// # Errors
 ///
@@ -131,8 +130,8 @@ pub fn set_bytes(key: &str, value: impl AsRef<[u8]>, time: Option<Duration>) -> 
         .map_err(|error| refused(key, error))
 }
 
-/// Replaces the value if it is `expected` (`None`: if there is no value); a new value of `None`
-/// deletes. Whether it did.
+/// Replaces the value if it equals `expected`; `None` means no value, and a new value of `None`
+/// deletes. Returns whether it did.
 ///
 /// # Errors
 ///
@@ -179,7 +178,7 @@ fn refused(key: &str, error: StoreError) -> Error {
     }
 }
 
-/// At least one: no time at all would be for ever in other stores, and is nothing anybody wants.
+/// At least one millisecond: zero means no expiry in other stores, and would never be intended.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -1,5 +1,5 @@
-//! A broker in a test: it drives a plugin natively, without building it, and stands in for
-//! everything that the plugin imports. A test reads as a dialogue.
+//! A test double of the broker: it drives a plugin natively, without building a component, and
+//! implements everything that the plugin imports.
 //!
 //! ```
 //! use jackfield_plugin::{Event, Handler, Plugin, Publish, testing::{Harness, User}};
@@ -26,9 +26,9 @@
 //! # Ok::<(), jackfield_plugin::testing::Failure>(())
 //! ```
 //!
-//! It is no broker: channels are split at `{` and `}` without looking at requirements, and there
-//! are no limits of time and memory. What a hook calls outside of a [`Harness`] goes to an empty
-//! world of the thread's own.
+//! Differences from the broker: channels ignore requirements, and there are no limits of time and
+//! memory. Functions of the SDK that are called outside of a [`Harness`] act on an empty world of
+//! the thread.
 
 mod failure;
 mod harness;

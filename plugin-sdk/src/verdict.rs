@@ -1,7 +1,7 @@
-//! What hooks answer: whether a session may subscribe, and what becomes of a published event.
+//! Verdicts of hooks: whether a session may subscribe, and how a published event is delivered.
 //!
-//! A hook may return a verdict as it is, or a `Result` whose error is a [`Refusal`]; [`Answer`]
-//! is what both have in common.
+//! A hook returns a verdict, or a `Result` whose error is a [`Refusal`]; both implement
+//! [`Answer`].
 
 use crate::{Event, Refusal, SessionId};
 
@@ -10,7 +10,7 @@ use crate::{Event, Refusal, SessionId};
 pub enum Subscribe {
     /// The session becomes a subscriber.
     Allow,
-    /// It does not, and is told why.
+    /// The session receives the refusal.
     Deny(Refusal),
 }
 
@@ -27,17 +27,18 @@ pub enum Subscribe {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Publish {
-    /// To every subscriber that the publisher did not exclude.
+    /// Delivered to every subscriber that the publisher did not exclude.
     Broadcast,
-    /// A changed event, or fewer receivers, or both.
+    /// Delivered with a changed event, to fewer receivers, or both.
     Deliver(Delivery),
-    /// Accepted, and delivered to nobody.
+    /// Accepted and not delivered.
     Drop,
-    /// Refused; the publisher is told why, if it asked to be.
+    /// Refused. A publisher that asked for an acknowledgement receives the refusal.
     Reject(Refusal),
 }
 
-/// A narrower delivery. It can only narrow: what the publisher excluded stays excluded.
+/// A change of the event or its receivers. It can only narrow the receivers: sessions that the
+/// publisher excluded stay excluded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {
     pub(crate) event: Option<Event>,
@@ -45,59 +46,59 @@ pub struct Delivery {
     pub(crate) eligible: Option<Vec<SessionId>>,
 }
 
-/// What a hook may return for a `T`: the `T` itself, or a `Result` whose error is a [`Refusal`].
+/// A return value of a hook with the answer `T`: a `T`, or a `Result` whose error is a [`Refusal`].
 pub trait Answer<T> {
-    /// The `T`, or why there is none.
+    /// Converts the return value into a `Result`.
     ///
     /// # Errors
     ///
-    /// The hook's own.
+    /// The hook's refusal.
     fn into_answer(self) -> Result<T, Refusal>;
 }
 
 impl Subscribe {
-    /// The session becomes a subscriber.
+    /// Accepts the subscription.
     pub const fn allow() -> Self {
         Self::Allow
     }
 
-    /// `wamp.error.not_authorized`, with one sentence for a person. For other error URIs, return
-    /// a [`Refusal`].
+    /// Refuses the subscription with `wamp.error.not_authorized` and a message for people. For
+    /// other error URIs, return a [`Refusal`].
     pub fn deny(message: impl Into<String>) -> Self {
         Self::Deny(Refusal::not_authorized(message))
     }
 }
 
 impl Publish {
-    /// To every subscriber that the publisher did not exclude.
+    /// Delivers the event to every subscriber that the publisher did not exclude.
     pub const fn broadcast() -> Self {
         Self::Broadcast
     }
 
-    /// This event instead of the published one.
+    /// Delivers this event instead of the published one.
     pub fn deliver(event: Event) -> Self {
         Self::Deliver(Delivery { event: Some(event), ..Delivery::default() })
     }
 
-    /// Accepted, and delivered to nobody.
+    /// Accepts the event and does not deliver it.
     pub const fn drop() -> Self {
         Self::Drop
     }
 
-    /// `wamp.error.not_authorized`, with one sentence for a person. For other error URIs, return
-    /// a [`Refusal`].
+    /// Refuses the event with `wamp.error.not_authorized` and a message for people. For other error
+    /// URIs, return a [`Refusal`].
     pub fn reject(message: impl Into<String>) -> Self {
         Self::Reject(Refusal::not_authorized(message))
     }
 
-    /// These sessions do not receive it either. Changes nothing where nobody receives anything.
+    /// Excludes these sessions as well. Has no effect on [`Publish::Drop`] and [`Publish::Reject`].
     #[must_use]
     pub fn exclude(self, sessions: impl IntoIterator<Item = SessionId>) -> Self {
         self.narrow(|delivery| delivery.exclude.extend(sessions))
     }
 
-    /// Only these receive it; none is nobody. Said twice, only those named both times. Changes
-    /// nothing where nobody receives anything.
+    /// Delivers to these sessions only; an empty list delivers to none. Repeated calls intersect.
+    /// Has no effect on [`Publish::Drop`] and [`Publish::Reject`].
     #[must_use]
     pub fn eligible(self, sessions: impl IntoIterator<Item = SessionId>) -> Self {
         self.narrow(|delivery| {
@@ -120,7 +121,7 @@ impl Publish {
     }
 }
 
-/// One implementation a type, and no blanket one, so that `?` inside a closure knows the error.
+/// One implementation per type and no blanket one, so that `?` in a closure can infer the error.
 macro_rules! answers {
     ($($answer:ty),*) => {$(
         impl Answer<$answer> for $answer {

@@ -61,7 +61,7 @@ async fn frees_the_buffer_of_a_large_message() {
         let published =
             client.publish_acknowledged("open/a", json!({}), json!([large]), json!({})).await;
         published.expect("PUBLISHED");
-        // What a large message costs at all is no concern of this test.
+        // The cost of a large message itself is not tested here.
         if number == 0 {
             before = server.memory();
         }

@@ -58,7 +58,7 @@ impl Guarded {
         Self { site, server }
     }
 
-    /// What `jackfield ticket` makes.
+    /// The ticket that `jackfield ticket` prints.
     async fn ticket(&self, user: Option<&str>) -> String {
         let mut command = Command::new(build::jackfield());
         command.arg("ticket").arg(self.site.path()).stdin(Stdio::null()).kill_on_drop(true);
@@ -94,7 +94,7 @@ fn in_query(ticket: &str) -> String {
     format!("ticket={}", ticket.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"))
 }
 
-/// Who is let in, by the topic that is only theirs.
+/// Whether the page may subscribe to the topic of user `id`.
 async fn owns(page: &mut v1::Client, id: u32) -> bool {
     let before = page.ignored().len();
     page.subscribe(&format!("inbox/{id}"));
@@ -264,7 +264,7 @@ async fn checks_origins_networks_and_https() {
         "access: { path: /ws, origins: [shop.example], proxies: [127.0.0.1], \
          blocked: [192.0.2.0/24], https: true }",
     );
-    // What is meant for the application stands in nobody's way.
+    // The application's own parameters are ignored.
     let ticket = in_query(&guarded.ticket(Some("ann")).await) + "&access_token=application";
     let visit = async |path: &str, headers: &str| {
         let mut stream = jackfield_tests::client::http::Http::connect(guarded.server.addr).await;
@@ -293,7 +293,7 @@ async fn checks_origins_networks_and_https() {
         ("/ws", good.replace("Proto: https", "Proto: http"), 403),
         ("/ws", good.replace("shop.example", "evil.example"), 403),
         ("/ws", good.replace("shop.example", "localhost"), 101),
-        // A program that is no browser; its ticket says who it is.
+        // A program that is no browser sends no origin; its ticket authenticates it.
         ("/ws", good.replace("Origin: https://shop.example:8443\r\n", ""), 101),
     ];
     for (path, headers, status) in cases {

@@ -86,7 +86,7 @@ async fn publications_arrive_unchanged() {
     }
     assert_eq!(old.event().await.event, expected[0]);
 
-    // Keyword arguments, none at all, and a publisher who wants to be known.
+    // Keyword arguments, no arguments, and a disclosed publisher.
     let body = json!({"topic": "open/a", "kwargs": {"k": 1}, "disclose_me": true});
     assert_eq!(publish(&server, &body).await.status, 200);
     let event = json.event().await;
@@ -173,13 +173,13 @@ async fn authorizes_publications_like_those_of_clients() {
     let heard = told.event().await.args[0].as_str().unwrap().to_owned();
     assert!(heard.starts_with("calls "), "{heard}");
 
-    // A hook that rejects, in its own words; it sees who it is.
+    // A hook that rejects with its own message; it sees the token's name.
     let message = refused(&publish_to(TOKEN, "refuse").await, 422, "com.example.error.refused");
     assert!(message.contains(r#" deploy backend ["backend"] token {} "#), "{message}");
     let message = refused(&publish_to(SHOP, "refuse").await, 422, "com.example.error.refused");
     assert!(message.contains(r#" shop staff ["staff", "backend"] token {} "#), "{message}");
 
-    // One that breaks, and its pause.
+    // A hook that fails, and the pause of its circuit breaker.
     refused(&publish_to(TOKEN, "trap").await, 500, "jackfield.error.handler_failed");
     let held = loop {
         let answer = publish_to(TOKEN, "trap").await;
@@ -244,7 +244,7 @@ async fn publishes_a_batch_in_order_with_an_answer_each() {
     assert_eq!(subscriber.event().await.args, json!([0]));
     assert_eq!(subscriber.event().await.args, json!([2]));
 
-    // As many as may be, in order; and one more.
+    // The maximum number, in order; and one more.
     let many: Vec<_> = (0..101).map(|n| json!({"topic": "open/a", "args": [n]})).collect();
     let answer = publish(&server, &json!({"publish": many[..100]})).await;
     assert_eq!(answer.json()["failed"], 0);
@@ -335,7 +335,7 @@ async fn rejects_malformed_requests() {
     let answer = http.post("/api/publish", &[auth], &deep).await;
     assert!([400, 422].contains(&answer.status), "{answer:?}");
 
-    // Who it is.
+    // The identity of the token.
     for (header, uri, challenge) in [
         (None, "wamp.error.authentication_required", r#"Bearer realm="jackfield""#),
         (Some("Basic eDp5"), "wamp.error.authentication_required", r#"Bearer realm="jackfield""#),
@@ -356,7 +356,7 @@ async fn rejects_malformed_requests() {
     assert!(log.contains("peer=127.0.0.1:"), "{log}");
     assert!(!log.contains("cdef0123"), "{log}");
 
-    // What is sent, and how.
+    // Body and headers.
     let kind = |kind: &str| format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", good.len());
     let asked = async |line: &str, headers: &str| {
         let mut http = Http::connect(server.addr).await;
@@ -407,7 +407,7 @@ async fn never_logs_a_token() {
     }
 }
 
-/// Clients who open a session see the same server.
+/// WebSocket clients see the same server.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_counts_sessions() {
     let (_site, server) = served("");

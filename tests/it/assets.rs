@@ -33,7 +33,7 @@ async fn serves_the_client_as_it_is_shipped() {
         for suffix in [".js", ".classic.js"] {
             let file = build::root().join("host/browser").join(format!("{name}{suffix}"));
             let file = std::fs::read_to_string(file).unwrap();
-            // With a query, as pages add one to be sure.
+            // With a query, as pages add one to bypass caches.
             for query in ["", "?v=1"] {
                 let path = format!("{path}{suffix}{query}");
                 let answer = ask(&server, "GET", &path, "").await;

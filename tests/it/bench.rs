@@ -12,7 +12,7 @@ use jackfield_tests::site::Site;
 mod call;
 mod fake_server;
 
-/// What `docs/bench.md` tells operators to add.
+/// The route that `docs/bench.md` tells operators to add.
 const ROUTE: &str = "\
 bench:
     channel: 'bench.t{n}'
@@ -111,7 +111,7 @@ fn measures_fan_out_at_a_fixed_rate() {
     let options = ["--rate", "200", "--topics", "4", "--publishers", "2", "--subscribers", "2"];
     each_dialect("fan-out", &options, |json| {
         assert_eq!(count(json, "deliveries"), count(json, "publishes") * 2, "{json}");
-        // What was due in the second was published, however long it took.
+        // Everything due within the second was published, however long it took.
         assert!((199..=201).contains(&count(json, "publishes")), "{json}");
         assert!(above_zero(json, "generator_lag_us_p99"), "{json}");
     });
@@ -176,7 +176,7 @@ fn reports_a_rate_that_was_not_reached() {
     let (_site, server) = serve("");
     let url = format!("ws://{}/", server.addr);
     let options = ["--rate", "1e9", "--seconds", "0.5", "--warm-up", "0.1"];
-    // Whether anything was measured in time depends on the machine.
+    // The number of measurements depends on the machine.
     let (code, out, err) = bench("publish", &url, &options);
     assert!(
         out.contains("the rate was not kept") || err.contains("give a lower --rate"),

@@ -10,7 +10,7 @@ use jackfield_tests::build;
 #[test]
 fn bench_measures_and_draws_every_figure() {
     let target = build::jackfield().ancestors().nth(2).unwrap();
-    // What the sites are made of.
+    // Components of the measured sites.
     build::plugin("broadcast");
     build::guest("versioned");
     let folder = tempfile::tempdir().unwrap();

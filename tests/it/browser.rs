@@ -33,7 +33,7 @@ struct Browser {
     stdin: ChildStdin,
     lines: mpsc::UnboundedReceiver<Value>,
     complaints: Arc<Mutex<String>>,
-    /// Where the test's own page is.
+    /// The URL of the test's own page.
     home: String,
 }
 
@@ -152,7 +152,7 @@ fn stock(plugins: &[&str]) -> Site {
     site
 }
 
-/// Where screenshots are put, for people to look at.
+/// The folder of screenshots, for people to look at.
 fn pictures() -> &'static Path {
     static FOLDER: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| {

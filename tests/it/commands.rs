@@ -23,7 +23,7 @@ acme.any:
     allow: { publish: [member, staff] }
 ";
 
-/// What a command came to.
+/// Exit code and output of a command.
 struct Answer {
     code: Option<i32>,
     out: String,
@@ -307,7 +307,7 @@ fn reports_every_error_of_the_settings_and_of_the_site() {
     assert!(out.ends_with(": 6 problems\n"), "{out}");
 }
 
-/// What keeps a server from starting, `check` finds as well; and neither repeats a secret.
+/// `check` reports every error that prevents a start; neither repeats a secret.
 #[test]
 fn check_refuses_what_serve_refuses() {
     let site = good();

@@ -66,7 +66,7 @@ async fn components_that_are_hard_to_compile_do_not_delay_the_server() {
     assert!(server.memory() < 300 << 20, "{} bytes", server.memory());
 }
 
-/// Also after a restart: the file stays where it is.
+/// The result survives a restart.
 #[test]
 fn files_that_failed_are_not_compiled_again_until_a_limit_changes() {
     let site = Site::new();
@@ -109,7 +109,7 @@ fn a_compiler_ends_with_its_server() {
     poll(|| ended(compiler));
 }
 
-/// A folder that others may write is not used, and nor is that of another user.
+/// Neither a folder that others may write nor another user's folder is used.
 #[test]
 fn ignores_a_cache_that_others_can_write() {
     use std::os::unix::fs::PermissionsExt;

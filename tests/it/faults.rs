@@ -35,7 +35,7 @@ const HANDLERS: &[&str] = &[
     "writes_then_traps",
 ];
 
-/// What each misbehaviour is called in the log.
+/// The name of each fault in the log.
 const FAULTS: &[(&str, &str, &str)] = &[
     ("spin", "deadline", "did not return within 1000 ms"),
     ("sleep", "deadline", "did not return within 1000 ms"),
@@ -75,14 +75,14 @@ async fn a_broken_handler_fails_closed_and_comes_back() {
         let told = error.args.to_string();
         assert!(!told.contains(message), "clients are not told how {handler} failed: {told}");
 
-        // Nobody heard of it: not the subscribers, and not the store.
+        // No event was delivered, and the store is unchanged.
         subscriber.expect_no_event().await;
         old.expect_no_event().await;
         publish(&mut publisher, "h/tell", json!([])).await.unwrap();
         let answer = subscriber.event().await.args;
         assert_eq!(answer, json!(["calls 1, key none"]), "after {handler}, an instance is fresh");
 
-        // One line of the log has everything.
+        // One log line has all details.
         let who = format!("plugin hostile, on-publish of handler {handler} for topic {topic}: ");
         let log = server.logged_after(logged, &who);
         let mut lines = log.lines().filter(|line| line.contains("hostile"));
@@ -152,7 +152,7 @@ async fn served_while_spinning(lanes: usize, least: usize) {
     let (mut caller, mut responder) = (joined(&server).await, joined(&server).await);
     caller.subscribe("open/pong", json!({})).await;
     responder.subscribe("open/ping", json!({})).await;
-    // Whoever still waits when the test is over is not waited for.
+    // Tasks that still wait when the test ends are aborted.
     let mut spinning = JoinSet::new();
     // More topics than lanes, so that no lane is idle.
     for n in 0..lanes * 4 {
@@ -215,7 +215,7 @@ async fn memory_stays_bounded_across_faults() {
     assert!(growth < 64, "{growth} MiB more after sixteen instances of up to 16 MiB");
 }
 
-/// With `log.format: json`, a fault is one object whose values are of the types that they have.
+/// With `log.format: json`, a fault is one object with typed values.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_in_the_json_log_has_fields() {
     let site = Site::new();

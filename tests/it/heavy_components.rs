@@ -54,8 +54,7 @@ pub(crate) fn thickets(locals: usize, jumps: usize, count: usize) -> Vec<u8> {
     functions(locals, &code, count)
 }
 
-/// A plugin that takes at least so many tenths of a second to compile, and is the same otherwise: it
-/// has a module that nothing uses.
+/// The same plugin with an unused module that takes at least so many tenths of a second to compile.
 pub(crate) fn slowed(plugin: &[u8], tenths: usize) -> Vec<u8> {
     [plugin, &section(1, &thickets(500, 600, tenths))].concat()
 }

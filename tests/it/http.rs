@@ -10,7 +10,7 @@ use jackfield_tests::site::Site;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// What no page of the server's may do, unless it is the demo.
+/// The content security policy of every page except the demo.
 const POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -49,7 +49,7 @@ async fn answers_health_checks_of_load_balancers() {
                 "{request:?}: {head}"
             );
         }
-        // One that only connects is not worth a line.
+        // A connection without a request is not logged.
         drop(TcpStream::connect(server.addr).await.unwrap());
         assert!(!server.log().contains("WARN"), "{}", server.log());
     }
@@ -83,7 +83,7 @@ async fn rejects_repeated_headers_of_one_value() {
         let name = again.split(':').next().unwrap();
         assert_eq!(answer.status, 400, "{again:?}: {answer:?}");
         assert!(answer.body.to_lowercase().contains(&name.to_lowercase()), "{answer:?}");
-        // Nor behind another request; lengths that are the same are one there.
+        // The same behind another request, where equal lengths count as one.
         if name == "Content-Length" {
             continue;
         }

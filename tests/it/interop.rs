@@ -11,7 +11,7 @@ use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// How many events each publishes.
+/// Events per publisher.
 const EVENTS: u64 = 20;
 
 fn v1_libraries() -> impl Iterator<Item = Library> {
@@ -208,7 +208,7 @@ async fn every_v2_client_understands_a_refusal_to_join() {
     }
 }
 
-/// What a v1 client has sent before is handled when it hears this.
+/// Earlier messages of a v1 client are handled when it receives this.
 async fn mark(peer: &mut Peer, topic: &str, text: &str) {
     peer.publish(topic, json!([text]), json!({}), json!({})).await;
     peer.until("its own event", |line| line["args"] == json!([text])).await;

@@ -174,7 +174,7 @@ async fn invariant_5_effects_happen_only_if_the_hook_returns() {
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
     subscriber.subscribe("h/trap", json!({})).await;
     subscriber.subscribe("h/tell", json!({})).await;
-    // It writes to its store and publishes, and then panics.
+    // The hook writes to its store, publishes, and then panics.
     let failed = publisher.publish_acknowledged("h/trap", json!({}), json!(["x"]), json!({})).await;
     assert_eq!(failed.unwrap_err().uri, "jackfield.error.handler_failed");
     publisher.publish_acknowledged("h/tell", json!({}), json!([]), json!({})).await.unwrap();
@@ -217,7 +217,7 @@ async fn invariant_8_a_wrong_file_leaves_the_running_generation_alone() {
     let (site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
     subscriber.subscribe("open/a", json!({})).await;
-    // One route goes, and another has a mistake: the whole of it is refused.
+    // One route is removed and another is invalid: the whole reload is refused.
     site.write("open/websocket_routing.yml", "test.broken:\n    chanel: 'x'\n");
     server.logged("websocket_routing.yml:2:5");
     publisher.publish_acknowledged("open/a", json!({}), json!([1]), json!({})).await.unwrap();

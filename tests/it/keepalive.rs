@@ -15,7 +15,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 const SHORT: &str = "keepalive: { interval: 100ms, timeout: 400ms }\n";
-/// What a subscriber is sent in the tests of a shutdown.
+/// Events per subscriber in the tests of a shutdown.
 const EVENTS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +71,7 @@ async fn closes_connections_without_a_session_at_timeout_and_shutdown() {
     assert_eq!(reason, "wamp.error.timeout");
     assert_eq!(details["message"], "no session was opened in time");
 
-    // Grace and time-outs are far longer than anybody waits here.
+    // Grace and timeouts are far longer than this test waits.
     let config = "shutdown_grace: 1h\nhandshake_timeout: 1h\n";
     let mut server = Server::configured(site.path(), config);
     let mut fresh = opened(&server).await;
@@ -134,7 +134,7 @@ async fn a_shutdown_says_goodbye_to_every_session() {
         old.round_trip().await;
         let mut idle = joined(&server).await;
 
-        // What is queued before the signal is delivered after it.
+        // Events queued before the signal are delivered after it.
         busy.socket().stop_reading();
         let filling = "x".repeat(20 * 1024);
         for number in 0..EVENTS {
@@ -199,7 +199,7 @@ async fn ask(addr: SocketAddr, head: &str) -> String {
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     tcp.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // What was sent beyond the limit is not read, so the answer may be followed by a reset.
+    // Bytes beyond the limit are not read, so a reset may follow the answer.
     let _ended = within("an answer", tcp.read_to_end(&mut answer)).await;
     String::from_utf8(answer).unwrap()
 }

@@ -28,7 +28,7 @@ hostile.forge:
     handler: { callback: forge }
 ";
 
-/// Whether a terminal takes the character as it is meant.
+/// Whether the character is harmless on a terminal.
 fn is_harmless(c: char) -> bool {
     let reorders = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200f}');
     !c.is_control() && !reorders
@@ -93,7 +93,7 @@ async fn abuse(server: &Server) {
     }
 }
 
-/// Files whose names and texts are no better.
+/// Files with hostile names and texts.
 fn spoil(site: &Site) {
     let name = FORGED.replace(['/', '\0'], "");
     site.write(&format!("{name}/websocket_routing.yml"), "a: { channel: 1 }\n");
@@ -141,7 +141,7 @@ async fn foreign_text_forges_no_log_line() {
     }
 }
 
-/// What a command printed, on both streams.
+/// Output of a command on both streams.
 fn printed(arguments: &[&str], site: &Path) -> [String; 2] {
     let mut command = Command::new(build::jackfield());
     let output = command.args(arguments).arg(site).stdin(Stdio::null()).output().unwrap();
@@ -202,7 +202,7 @@ async fn text_of_a_server_does_not_control_the_terminal() {
         }
     })
     .await;
-    // It counts as soon as it has subscribed.
+    // The command counts events as soon as it has subscribed.
     let until = std::time::Instant::now() + jackfield_tests::client::PATIENCE;
     let mut listening = listening;
     while listening.try_wait().unwrap().is_none() {

@@ -14,7 +14,7 @@ use jackfield_tests::site::Site;
 const MIB: u64 = 1 << 20;
 const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
 
-/// What waits for all clients, as /health tells.
+/// Unread output of all clients, from /health.
 async fn waiting(server: &Server) -> u64 {
     let mut http = Http::connect(server.addr).await;
     http.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -101,7 +101,7 @@ async fn unfinished(server: &Server, bytes: usize) -> Http {
     frame.extend_from_slice(&1_000_000_u64.to_be_bytes());
     frame.extend_from_slice(&[0; 4]);
     frame.resize(frame.len() + bytes, b'x');
-    // It may be ended before it has sent everything.
+    // The server may close it before everything is sent.
     let _ended = http.push(&frame).await;
     http
 }

@@ -214,7 +214,7 @@ async fn the_oldest_versions_need_no_routes() {
     }
 }
 
-/// What takes the place of PHP's sessions.
+/// A replacement of PHP's sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn accepts_tokens_of_other_applications() {
     const KEY: &str = "0123456789abcdef0123456789abcdef";

@@ -17,12 +17,12 @@ use jackfield_tests::client::v2;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// Debian keeps it where not everybody's PATH looks.
+/// Debian installs it in a folder that is not in every PATH.
 const NGINX: &str = "/usr/sbin/nginx";
 const EXAMPLE: &str = include_str!("../../docs/examples/nginx.conf");
 const HOST: &str = "shop.example.com";
 const ORIGIN: &str = "https://shop.example.com";
-/// Nearby addresses, which nobody else on this machine uses.
+/// Loopback addresses that no other program on this machine uses.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
@@ -39,7 +39,7 @@ impl Nginx {
         installed("openssl", "openssl");
         let folder = tempfile::tempdir().unwrap();
         certify(folder.path());
-        // Whoever takes the port meanwhile is rare, and not there the second time.
+        // Another program may take the port meanwhile; that is rare, and a second attempt works.
         for _ in 0..5 {
             let free = std::net::TcpListener::bind((HERE, 0)).unwrap();
             let addr = free.local_addr().unwrap();
@@ -55,14 +55,14 @@ impl Nginx {
         self.folder.path().join("certificate.pem")
     }
 
-    /// What a browser at this address connects to.
+    /// The URL for a browser at this address.
     async fn tunnel(&self, from: IpAddr) -> Tunnel {
         Tunnel::open(self.addr, HOST, &self.certificate(), from).await
     }
 }
 
 impl Drop for Nginx {
-    /// By a signal that it may answer: its workers end with it.
+    /// By SIGTERM, so that its workers end with it.
     fn drop(&mut self) {
         let ended = Command::new("kill").arg(self.process.id().to_string()).status();
         assert!(ended.expect("kill runs").success() || std::thread::panicking());
@@ -116,7 +116,7 @@ fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
     );
     std::fs::write(folder.join("nginx.conf"), main).unwrap();
     let mut process = Command::new(NGINX)
-        // Debian's own log cannot be written by everybody.
+        // Debian's default log file is not writable for every user.
         .args(["-e", "stderr", "-p"])
         .arg(folder)
         .arg("-c")
@@ -130,7 +130,7 @@ fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
     for line in &mut lines {
         let line = line.expect("text");
         if line.contains("start worker process ") {
-            // Somebody has to read on, or it would wait for that.
+            // The pipe has to be read, or nginx would block.
             std::thread::spawn(move || lines.for_each(drop));
             return Some(process);
         }
@@ -204,7 +204,7 @@ async fn exposes_health_and_nothing_else() {
         let answer = http.answer().await;
         assert_eq!((answer.status, &answer.json()["ok"]), (200, &json!(true)), "{answer:?}");
     }
-    // A person who opens it in a browser.
+    // The page that a browser shows.
     let answer = get(tunnel.addr, "/ws").await;
     assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
     // A slash too many.
@@ -241,7 +241,7 @@ async fn checks_origins() {
     for origin in [Some("https://evil.example"), Some("https://a.shop.example.com"), None] {
         let logged = server.log().len();
         let Err(unreachable) = page(&tunnel, origin).await else { panic!("{origin:?} came in") };
-        // This code, and no other, has a page try again.
+        // Pages reconnect after this code only.
         assert_eq!(unreachable.hangup, Hangup::Unreachable);
         assert_eq!(unreachable.refused.status, Some(403), "{origin:?}: {unreachable:?}");
         server.logged_after(logged, origin.unwrap_or("the Origin header is missing"));
@@ -260,7 +260,7 @@ async fn logs_addresses_of_clients() {
     let log = server.logged("protocol violation");
     let line = log.lines().find(|line| line.contains("protocol violation")).unwrap();
     assert!(line.contains(&format!("client={ELSEWHERE}")), "{line}");
-    // Who comes by itself is the peer.
+    // Without a proxy the peer's address counts.
     let logged = server.log().len();
     let mut direct = v1::Client::connect(server.addr).await;
     direct.send_text("broken");
@@ -283,7 +283,7 @@ async fn checks_addresses_of_clients() {
     let logged = server.logged("is blocked").len();
     assert!(server.log().contains(&format!("the address {ELSEWHERE} is blocked")));
 
-    // What a visitor says of itself does not count.
+    // Headers from the client are ignored.
     let mut http = Http::connect(tunnel.addr).await;
     http.send(format!(
         "GET /ws HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -84,7 +84,7 @@ async fn answers_the_handshake_in_one_read() {
         assert!(![b'[', b']'].contains(&frame[1]));
         let welcome: Value = serde_json::from_slice(&frame[2..]).unwrap();
         assert_eq!((&welcome[0], &welcome[2]), (&json!(0), &json!(1)), "{welcome}");
-        // That nothing comes cannot be awaited; the publishers wait for 1 ms.
+        // Silence cannot be awaited; the publishers wait for 1 ms.
         let silence = std::time::Duration::from_millis(50);
         let more = tokio::time::timeout(silence, tcp.read(&mut [0; 1])).await;
         assert!(more.is_err(), "{target}: something follows WELCOME: {more:?}");
@@ -155,7 +155,7 @@ async fn closing_after_publishing_loses_nothing() {
                 assert_eq!(event[0], number, "{generation:?}, politely: {politely}");
             }
         }
-        // As a web request does: connect, say one thing, gone.
+        // As a web request does: connect, publish once, close.
         for number in 0..20 {
             let mut publisher = connect(&server, generation).await;
             publisher.publish(TOPIC, &json!(number)).await.unwrap();

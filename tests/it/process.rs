@@ -145,7 +145,7 @@ async fn reports_the_number_of_lost_log_lines() {
     for _ in 0..20 {
         knock().await;
     }
-    // Somebody makes room.
+    // One connection closes.
     std::fs::File::options().write(true).truncate(true).open(&log).unwrap();
     within("the notice", async {
         while !std::fs::read_to_string(&log).unwrap().contains(" log lines were lost: ") {
@@ -156,7 +156,7 @@ async fn reports_the_number_of_lost_log_lines() {
     assert_eq!(health(addr).await, 200);
 }
 
-/// Runs a server whose process may open so many files.
+/// Runs a server with this limit of open files.
 fn limited(limit: &str, site: &Site, config: &str) -> Server {
     let mut command = Command::new("sh");
     let line = format!(r#"ulimit {limit} && exec "$0" "$@""#);
@@ -194,7 +194,7 @@ async fn answers_health_and_pages_with_too_few_files() {
     assert!(!server.log().contains("failed to accept"), "{}", server.log());
 }
 
-/// Those who hold the reserve hold it as long as a handshake may take.
+/// Connections in the reserve hold it for at most the handshake timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_refused_connections_neither_fill_the_log_nor_stop_health_checks() {
     let site = Site::open();

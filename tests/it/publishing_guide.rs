@@ -18,7 +18,7 @@ const PAGE: &str = include_str!("../../docs/publishing.md");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const TOPICS: [&str; 3] = ["oro/maintenance", "oro/data/update", "oro/outdated_user_page"];
 
-/// What stands between the fences of one language, in order.
+/// The code blocks of one language, in order.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     let rest = PAGE.split(fence.as_str()).skip(1);

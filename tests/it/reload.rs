@@ -76,7 +76,7 @@ async fn deleting_a_bundle_ends_its_subscriptions() {
     assert_eq!(unknown.uri, "wamp.error.no_such_subscription");
     let refused = publish(&mut gone, "v/ask", json!(["late"])).await.unwrap_err();
     assert_eq!(refused.uri, "jackfield.error.no_route");
-    // Who does not know of revocations is not told; version 1 has no words for it anyway.
+    // A client without the revocation feature gets no message, and version 1 has none.
     unaware.send(&json!([34, 100, 1]));
     assert_eq!(unaware.message().await[0], 8);
     old.publish("v/ask", &json!("late"), &Reach::Plain);
@@ -117,7 +117,7 @@ fn add_versioned(site: &Site, number: u32) {
     std::fs::rename(site.file(".v"), site.file("v")).unwrap();
 }
 
-/// What version `number` adds to events.
+/// The text that version `number` adds to events.
 fn version(number: u32) -> String {
     format!("@@VERSION-{number:06}")
 }
@@ -144,7 +144,7 @@ pub(crate) fn reloading(server: &Server, change: impl FnOnce()) {
     let (logged, before) = (server.log().len(), generation(server));
     change();
     server.logged_after(logged, "a generation is ready");
-    // It is ready a moment before it serves.
+    // The generation is ready a moment before it serves.
     while generation(server) == before {}
 }
 
@@ -163,7 +163,7 @@ async fn asker(server: &Server) -> Client {
     client
 }
 
-/// Which version answers. The client is subscribed to `v/ask`.
+/// The version that answers. The client is subscribed to `v/ask`.
 async fn ask(client: &mut Client) -> String {
     publish(client, "v/ask", json!(["which"])).await.unwrap();
     let args = client.event().await.args;

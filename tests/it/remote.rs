@@ -18,7 +18,7 @@ use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// What a command came to.
+/// Exit code and output of a command.
 struct Answer {
     code: Option<i32>,
     out: String,
@@ -182,7 +182,7 @@ async fn every_way_to_fail_has_its_exit_code() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("ws://{}/", listener.local_addr().unwrap())
     };
-    // It takes connections and says nothing.
+    // A server that accepts connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!(
         "ws://{}/",
@@ -225,7 +225,7 @@ async fn every_way_to_fail_has_its_exit_code() {
     check(&["subscribe", "--url", &url, "t", "--count", "0"], 2, "--count").await;
     check(&["maintenance", "perhaps", "--url", &url], 2, "on, off").await;
     check(&["maintenance", "on", "--url", &url, "--user", "admin"], 2, "a number such as 7").await;
-    // Nobody there.
+    // No server listens there.
     for command in ["publish", "subscribe", "call"] {
         let expected = format!("error: cannot connect to {closed}: ");
         check(&[command, "--url", &closed, "t"], 3, &expected).await;
@@ -238,12 +238,12 @@ async fn every_way_to_fail_has_its_exit_code() {
     .await;
     let page = format!("wss://{}/", server.addr);
     check(&["publish", "--url", &page, "t"], 3, "error: cannot connect to wss://").await;
-    // Nobody answers.
+    // The server accepts connections and never answers.
     check(&["publish", "--url", &silent, "t", "--timeout", "100ms"], 4, "timed out after 100ms")
         .await;
     check(&["call", "--url", &silent, "t", "--timeout", "200ms"], 4, "timed out after 200ms").await;
 
-    // The server ends while somebody listens: the connection is lost, as a restart loses it.
+    // The server ends while the command is subscribed: the connection is lost, as in a restart.
     let mut listening = listen(&["subscribe", "--url", &url, "open/a"]).await;
     server.signal("TERM");
     let ended = within("the end", listening.0.wait()).await.unwrap();

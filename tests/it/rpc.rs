@@ -40,7 +40,7 @@ async fn join(server: &Server, codec: Codec) -> Client {
     Client::connect(server.addr, codec, "realm1").await
 }
 
-/// What the procedure gives for args, or the URI of its error.
+/// The result's args, or the URI of the error.
 async fn call(client: &mut Client, procedure: &str, args: Value) -> Result<Value, String> {
     let answer = client.call(procedure, json!({}), args, Value::Null).await;
     answer.map(|(args, _kwargs)| args).map_err(|error| error.uri)
@@ -130,7 +130,7 @@ async fn answers_version_1_as_its_own_server_did() {
     let nothing = || failed("wamp.error.runtime_error", "RPC Error", 500);
     let unregistered = "A RPC handler for the \"mute\" route has not been registered.";
     let cases = [
-        // One list or dictionary is all arguments.
+        // A single list or dictionary holds all arguments.
         ("sample/sum", vec![json!([2, 5])], Ok(json!([7]))),
         ("sample/sum", vec![json!(2), json!(5)], Ok(json!([7]))),
         ("sample/sum", vec![json!(2)], Ok(json!([2]))),
@@ -200,7 +200,7 @@ async fn calls_keep_the_order_of_their_session() {
         assert_eq!(published, json!([17, 3 * number + 2, published[2]]));
         assert_eq!(other.event().await.args, json!([number]));
     }
-    // What is answered cannot be cancelled.
+    // An answered call cannot be cancelled.
     caller.send(&json!([49, 1, {"mode": "kill"}]));
     caller.round_trip().await;
     assert_eq!(caller.try_message(), None);

@@ -14,11 +14,11 @@ use jackfield_tests::site::Site;
 
 /// A small bound, so that what the kernel holds is most of what a slow subscriber gets.
 const BOUND: &str = "limits: { outbox: { bytes: 256 KiB } }\n";
-/// What the log says of a slow subscriber, and GOODBYE, too.
+/// The reason in the log and in GOODBYE.
 const REASON: &str = "jackfield.close.slow_subscriber";
-/// As large as an event may be, nearly: the sooner are the kernel's buffers full.
+/// Nearly the largest event, so that the kernel's buffers fill soon.
 const LARGE: usize = 900 * 1024;
-/// So many large events are more than the bound and any kernel's buffers together.
+/// More large events than the bound and the kernel's buffers hold together.
 const TOO_MANY: usize = 16;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn a_slow_subscriber_receives_the_reason_if_it_reads_again() {
     slow.socket().stop_reading();
     flood(&server, TOO_MANY).await;
     slow.socket().resume_reading();
-    // What it does receive is whole, and the beginning of what was sent.
+    // The received events are complete, and the first ones that were sent.
     let mut expected = 0;
     let goodbye = loop {
         let message = slow.message().await;
@@ -109,7 +109,7 @@ async fn dropping_events_instead_keeps_the_subscriber() {
     flood(&server, TOO_MANY).await;
     slow.socket().resume_reading();
 
-    // Somebody publishes until it has caught up.
+    // Publishes until the subscriber has caught up.
     let (caught_up, mut stop) = oneshot::channel();
     let mut publisher = joined(&server).await;
     let publishing = tokio::spawn(async move {
@@ -152,7 +152,7 @@ async fn bounds_the_memory_of_a_flooder_that_never_reads() {
                 client.send(&json!([32, request, {}, "open/a"]));
             }
         }
-        // It is read no further, and ended as soon as its socket has taken nothing for a while.
+        // The server stops reading, and closes once the socket has accepted nothing for a while.
         server.logged_after(logged, "the client has read nothing for 500 ms");
         let growth = server.memory().saturating_sub(before) >> 20;
         assert!(growth < 32, "{growth} MiB more, pings: {pings}");

@@ -113,7 +113,7 @@ async fn sighup_before_the_first_generation_makes_a_reload_after_it() {
     starting.server.logged("a generation is ready generation=2");
 }
 
-/// As soon as the process exists: its first instructions are over before `kill` runs.
+/// The signal arrives as soon as the process handles it.
 #[test]
 fn signals_count_from_the_start() {
     let site = Site::open();
@@ -142,7 +142,7 @@ fn sigterm_ends_reading_the_settings() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
-/// Whether a process handles a signal by itself.
+/// Whether a process has a handler for the signal.
 fn catches(pid: u32, signal: u32) -> Option<()> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
@@ -194,7 +194,7 @@ fn reports_a_broken_routing_file_while_a_plugin_is_compiled() {
     let cache = tempfile::tempdir().unwrap();
     let (mut server, _file) = Server::begin(site.path(), "", cache.path());
     let compiler = poll(|| compiler_of(server.pid()));
-    // It never ends by itself.
+    // The compiler never ends by itself.
     signal("STOP", compiler);
     assert_eq!(server.exit_code(), Some(1));
     let log = server.log();

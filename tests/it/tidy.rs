@@ -25,7 +25,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("jackfield-auth", &["jackfield-text", "jackfield-tls"]),
-    // What measures a server shares no code with it.
+    // The load generator shares no code with the server.
     ("jackfield-bench", &[]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-client", &["jackfield-text", "jackfield-tls", "jackfield-wamp"]),
@@ -40,7 +40,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("jackfield-tools", &["jackfield-tests"]),
 ];
 
-/// What only these crates may name.
+/// Dependencies that only these crates may use.
 const GUARDED: &[(&str, &[&str])] = &[
     ("wasmtime", &["jackfield-sandbox"]),
     ("wasmtime-wasi", &["jackfield-sandbox"]),
@@ -55,7 +55,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks are measured with it; nothing that is shipped needs it.
     ("criterion", &[]),
-    // Whoever can make tickets is whom they say: secrets and keys stay in one crate.
+    // Code that can sign tickets can impersonate users, so secrets and keys stay in one crate.
     ("jsonwebtoken", &["jackfield-auth"]),
     ("ring", &["jackfield-auth"]),
     ("sqlx", &["jackfield-auth", "jackfield-tests"]),

@@ -30,7 +30,7 @@ async fn join(server: &Server) -> Client {
     Client::connect(server.addr, Codec::Json, "realm1").await
 }
 
-/// How often the timer of the topic has run so far.
+/// The number of ticks of the topic so far.
 async fn ticks(client: &mut Client, topic: &str) -> u64 {
     let answer = client.call(topic, json!({}), json!([]), Value::Null).await;
     answer.unwrap().0[0].as_u64().unwrap()
@@ -92,7 +92,7 @@ async fn each_topic_has_a_timer_while_it_has_subscribers() {
     page.round_trip().await;
     let left = ticks(&mut asker, "quick/b").await;
 
-    // It begins again with the next one.
+    // It starts again with the next subscriber.
     asker.subscribe("clock/a", json!({})).await;
     for count in after + 1..after + 4 {
         assert_eq!(tick(&mut asker).await.1[0], count);
@@ -122,7 +122,7 @@ other: { channel: 'other', handler: { callback: 'clock' }, timer: { from: start 
 async fn a_timer_may_run_from_the_start() {
     let (site, server) = serve(FROM_START);
     let mut client = join(&server).await;
-    // Nobody is subscribed to any of them.
+    // None of them has a subscriber.
     until_ticks(&mut client, "start", 3).await;
     until_ticks(&mut client, "other", 2).await;
     client.subscribe("start", json!({})).await;
@@ -194,7 +194,7 @@ clock: { channel: 'clock', handler: { callback: 'clock' }, timer: 50ms }
     let (_site, mut server) = serve(routes);
     let mut client = join(&server).await;
     client.subscribe("faulty", json!({})).await;
-    // The first fault is told of in full, and then when there were twice as many.
+    // The first fault is logged in full, then each doubling of their number.
     let fault = "on-timer of handler faulty for topic faulty: ";
     for times in ["times=2", "times=4"] {
         let log = server.logged(times);
@@ -215,7 +215,7 @@ clock: { channel: 'clock', handler: { callback: 'clock' }, timer: 50ms }
     }
     assert!(heard.contains_key(&clock));
     assert!(server.is_alive());
-    // What it published before it failed was never sent.
+    // Its publications before the fault were never sent.
     client.expect_no_event().await;
 }
 

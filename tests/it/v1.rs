@@ -34,7 +34,7 @@ async fn every_form_of_publish_reaches_its_receivers() {
     for client in &mut clients {
         ids.push(client.session().await);
     }
-    // What follows the event in a PUBLISH of the first of three subscribers, and who receives it.
+    // The rest of a PUBLISH by the first of three subscribers, and the receivers.
     let cases: &[(&str, &[usize])] = &[
         ("", &[0, 1, 2]),
         (",false", &[0, 1, 2]),
@@ -106,7 +106,7 @@ async fn expands_curies_by_concatenation() {
     let mut check = async |curie: &str, uri: &str| {
         let mut plain = subscribed(&server, uri).await;
         client.subscribe(curie);
-        // By hand: the client would shorten the topic by itself.
+        // As raw text, because the client would shorten the topic.
         client.send_text(&json!([7, curie, curie]).to_string());
         assert_eq!(plain.event().await.event, curie, "the event was published to {uri}");
         let event = client.event().await;
@@ -212,7 +212,7 @@ async fn subscribing_twice_is_subscribing_once() {
     client.publish(TOPIC, &json!(1), &Reach::Plain);
     assert_eq!(client.event().await.event, 1);
     client.expect_no_event().await;
-    // One UNSUBSCRIBE undoes them all; a second one is nothing.
+    // One UNSUBSCRIBE ends them all; a second one is ignored.
     for _ in 0..2 {
         client.send_text(&format!(r#"[6,"{TOPIC}"]"#));
         client.publish(TOPIC, &json!(2), &Reach::Plain);
@@ -263,13 +263,13 @@ async fn closes_a_leaving_page_and_sends_nothing_more() {
     );
     staying.publish(TOPIC, &json!(1), &Reach::Plain);
     assert_eq!(staying.event().await.event, 1);
-    // A machine that is cut off harms nobody either.
+    // A client that is cut off harms no other client.
     subscribed(&server, TOPIC).await.into_socket().reset();
     staying.publish(TOPIC, &json!(2), &Reach::Plain);
     assert_eq!(staying.event().await.event, 2);
 }
 
-/// What is there to be called is in `rpc`.
+/// Existing procedures are tested in `rpc`.
 #[tokio::test]
 async fn answers_unknown_procedures_with_an_error() {
     let site = Site::open();

@@ -308,7 +308,7 @@ async fn refuses_unknown_procedures() {
             assert_eq!(answer, expect, "{codec:?}");
             assert!(!answer[5][0].as_str().unwrap().is_empty(), "{answer}");
         }
-        // Nothing is called and nobody invoked: nothing to say.
+        // No callee is invoked, and there is no answer.
         client.send(&json!([49, 1, {"mode": "kill"}]));
         client.send(&json!([70, 1, {}, [1]]));
         client.send(&json!([8, 68, 1, {}, "com.acme.error"]));

@@ -46,7 +46,7 @@ fn component(built: &OnceLock<PathBuf>, workspace: &str, file: &str) -> PathBuf 
     path
 }
 
-/// Where servers under test keep what they compile: not in the user's home.
+/// The compilation cache of servers under test, outside of the user's home.
 pub fn cache() -> PathBuf {
     target().join("cache")
 }

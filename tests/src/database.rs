@@ -31,7 +31,7 @@ pub struct Instance {
 }
 
 impl Database {
-    /// Where its programs are.
+    /// The folder of its programs.
     fn programs(self) -> Option<PathBuf> {
         match self {
             Self::Postgres => {
@@ -80,7 +80,7 @@ impl Instance {
             .tempdir()
             .unwrap();
         let mut instance = Self { database, programs, port: 0, process: None, directory };
-        // Their own directory, and a key that nobody else reads, as both demand.
+        // A directory of their own and a private key: both servers require it.
         let own = instance.path("own");
         std::fs::create_dir(&own).unwrap();
         for file in ["ca.pem", "cert.pem", "key.pem"] {
@@ -145,7 +145,7 @@ impl Instance {
         }
     }
 
-    /// As [`Instance::url`], for those who accept only a server that this one vouches for.
+    /// As [`Instance::url`], for clients that accept only certificates signed by the one in `file`.
     pub fn url_vouched_by(&self, file: &str) -> String {
         let (url, file) = (self.url(), tls().join(file));
         let file = file.display();
@@ -254,7 +254,7 @@ impl Instance {
             log.push_str(&line);
             log.push('\n');
             if line.contains(ready) {
-                // What it says later has to be read by somebody, or it waits until it is.
+                // The pipe has to be read, or the server would block.
                 #[allow(clippy::disallowed_methods, reason = "it ends with the server")]
                 std::thread::spawn(move || lines.for_each(drop));
                 let _ = std::fs::remove_file(self.path("own/first"));

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use crate::client::codec::Codec;
 use crate::client::within;
 
-/// Which client.
+/// A client library and its serializer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
     AutobahnPython(Codec),
@@ -247,7 +247,7 @@ pub fn spawn(
     let stdin = child.stdin.take().unwrap();
     let (errors, noise) = (Arc::clone(&complaints), Arc::clone(&complaints));
     each_line(child.stdout.take().unwrap(), move |line| match serde_json::from_str(&line) {
-        // Nobody may be listening any more.
+        // The receiver may be gone.
         Ok(report) => drop(deliver.send(report)),
         // Some libraries print where they should log.
         Err(_) => note(&noise, &format!("(printed) {line}")),
@@ -284,7 +284,7 @@ fn each_line(
     });
 }
 
-/// What `make peers` has put there.
+/// A file that `make peers` installed.
 pub fn installed(path: &str) -> PathBuf {
     let path = repository().join("target/peers").join(path);
     assert!(

@@ -21,7 +21,7 @@ pub struct Server {
     log: Arc<Log>,
 }
 
-/// What the server has logged so far.
+/// The server's log so far.
 #[derive(Default)]
 struct Log {
     text: Mutex<String>,
@@ -161,7 +161,7 @@ impl Server {
         log[after..].to_owned()
     }
 
-    /// What `/health` says.
+    /// The answer of `/health`.
     pub fn health(&self) -> Value {
         let mut tcp = TcpStream::connect(self.addr).expect("the server listens");
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -173,7 +173,7 @@ impl Server {
         serde_json::from_str(body).expect("/health is JSON")
     }
 
-    /// Whether the process still runs.
+    /// Whether the process runs.
     pub fn is_alive(&mut self) -> bool {
         self.process.try_wait().expect("the process can be asked").is_none()
     }
@@ -217,7 +217,7 @@ impl Drop for Server {
 }
 
 impl Log {
-    /// Also where a test has failed while it held the text: it is shown then.
+    /// Ignores poisoning: a failed test still shows the log.
     fn text(&self) -> MutexGuard<'_, String> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -68,7 +68,7 @@ impl Site {
     }
 }
 
-/// Topics that anybody may use.
+/// Topics that every client may use.
 pub const OPEN_ROUTES: &str = "\
 test.open:
     channel: 'open/{name}'

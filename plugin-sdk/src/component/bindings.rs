@@ -1,5 +1,5 @@
-//! What wit-bindgen makes of the contract, and nothing else: the only generated code, and the only
-//! unsafe code, of the crate. `component` alone uses it.
+//! Bindings generated from the contract by wit-bindgen: the only generated code, and the only
+//! unsafe code, of the crate. Only `component` uses them.
 
 #![allow(
     unsafe_code,

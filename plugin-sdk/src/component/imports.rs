@@ -1,5 +1,5 @@
-//! The imports as the host gives them, in this crate's types. `topics`, `sessions`, `store` and
-//! `log` call these by way of [`crate::host`].
+//! The component's imports, in this crate's types. `topics`, `sessions`, `store` and `log` call
+//! them through [`crate::host`].
 
 use super::bindings::jackfield::plugin::{log as wit_log, sessions, store, topics};
 use crate::{Event, SessionId, host::StoreError, log::Level};

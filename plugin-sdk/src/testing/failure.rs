@@ -1,15 +1,15 @@
-//! How a dialogue with a plugin can go wrong: by its decision, or by a mistake in it.
+//! Failures of a plugin: a refusal by the handler, or a fault.
 
 use crate::Refusal;
 
-/// Why the client got no.
+/// A negative answer for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The handler refused.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// The handler panicked, or did too much: in a component a trap. All that the hook did is
-    /// taken back, and the next one meets a fresh instance.
+    /// The handler panicked or had too many effects, which is a trap in a component. Everything
+    /// that the hook did is undone, and the next call meets a fresh instance.
     #[error("the handler failed: {0}")]
     Fault(String),
 }
@@ -23,7 +23,7 @@ impl Failure {
         }
     }
 
-    /// The sentence for a person, or what the panic said.
+    /// The message of the refusal or of the panic.
     pub fn message(&self) -> &str {
         match self {
             Self::Refused(refusal) => refusal.message(),

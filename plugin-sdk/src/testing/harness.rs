@@ -1,6 +1,5 @@
-//! The dialogue: sessions join, subscribe, publish and leave, and the plugin answers as it would
-//! in the broker. Mistakes in the test itself (a topic without a route, a session that has left)
-//! panic.
+//! The harness: sessions join, subscribe, publish and leave, and the plugin answers as in the
+//! broker. Errors of the test itself (a topic without a route, a session that has left) panic.
 
 #![expect(
     clippy::panic,
@@ -33,26 +32,26 @@ pub struct Harness {
     world: World,
 }
 
-/// An event that a session has received; compares with `("topic", event)` alone, so that an empty
-/// list needs no type.
+/// An event that a session has received. It compares with `("topic", event)` only, so that an
+/// empty list needs no type.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Of which topic.
+    /// The topic of the event.
     pub topic: String,
-    /// What.
+    /// The payload.
     pub event: Event,
 }
 
 struct Member {
     session: Session,
     inbox: Vec<Received>,
-    /// The reason and the message, if the plugin ended it.
+    /// Reason and message, if the plugin ended the session.
     closed: Option<(String, String)>,
     here: bool,
 }
 
 impl Harness {
-    /// Starts an instance, and checks what it says of itself.
+    /// Starts an instance and checks its description.
     pub fn new(plugin: impl Fn() -> Plugin + 'static) -> Self {
         let first = plugin();
         check(&first);
@@ -66,7 +65,7 @@ impl Harness {
         }
     }
 
-    /// Adds a route without args; its name is its channel.
+    /// Adds a route without args, with its channel as its name.
     #[track_caller]
     pub fn route(&mut self, channel: &str, handler: &str) {
         self.route_with(channel, handler, &Value::Null);
@@ -80,11 +79,11 @@ impl Harness {
         }
     }
 
-    /// Adds a route that the plugin may refuse.
+    /// Adds a route with `handler.args` that the plugin may refuse.
     ///
     /// # Errors
     ///
-    /// The text that the operator would see.
+    /// The error for the operator.
     pub fn try_route(&mut self, channel: &str, handler: &str, args: &Value) -> Result<(), String> {
         let route = Route {
             handler: handler.to_owned(),
@@ -99,7 +98,7 @@ impl Harness {
         Ok(())
     }
 
-    /// A new session.
+    /// Opens a session.
     pub fn join(&mut self, user: User) -> SessionId {
         self.joined += 1;
         let id = SessionId::from(self.joined);
@@ -108,22 +107,22 @@ impl Harness {
         id
     }
 
-    /// The session goes away, and leaves every topic.
+    /// Ends the session and its subscriptions.
     ///
     /// # Errors
     ///
-    /// The last fault of `on_unsubscribe`; the session has left all the same.
+    /// The last fault of `on_unsubscribe`; the session has left nevertheless.
     #[track_caller]
     pub fn leave(&mut self, session: SessionId) -> Result<(), Failure> {
         self.present(session);
         self.end(session)
     }
 
-    /// The session wants to subscribe. Once it has, doing so again changes nothing.
+    /// Subscribes the session. A second subscription has no effect.
     ///
     /// # Errors
     ///
-    /// The handler's.
+    /// The refusal or fault of the handler.
     #[track_caller]
     pub fn subscribe(&mut self, session: SessionId, topic: &str) -> Result<(), Failure> {
         self.present(session);
@@ -147,11 +146,11 @@ impl Harness {
         answer
     }
 
-    /// The session leaves the topic. If it was not subscribed, nothing happens.
+    /// Unsubscribes the session. Has no effect if it was not subscribed.
     ///
     /// # Errors
     ///
-    /// The handler's fault; the session has left the topic all the same.
+    /// The fault of the handler; the session is unsubscribed nevertheless.
     #[track_caller]
     pub fn unsubscribe(&mut self, session: SessionId, topic: &str) -> Result<(), Failure> {
         let Some(sessions) = self.world.audience.get_mut(topic) else { return Ok(()) };
@@ -165,11 +164,11 @@ impl Harness {
         self.settle()
     }
 
-    /// The session publishes, to all but itself, as is usual in WAMP.
+    /// Publishes as the session, to all subscribers except itself, as is the default in WAMP.
     ///
     /// # Errors
     ///
-    /// The handler's.
+    /// The refusal or fault of the handler.
     #[track_caller]
     pub fn publish(
         &mut self,
@@ -181,21 +180,21 @@ impl Harness {
         self.publication(Some(session), topic, event)
     }
 
-    /// The back office publishes, to all.
+    /// Publishes as the host, as the HTTP API does, to all subscribers.
     ///
     /// # Errors
     ///
-    /// The handler's.
+    /// The refusal or fault of the handler.
     #[track_caller]
     pub fn publish_as_host(&mut self, topic: &str, event: Event) -> Result<(), Failure> {
         self.publication(None, topic, event)
     }
 
-    /// The session calls the topic as a procedure.
+    /// Calls the topic as a procedure, as the session.
     ///
     /// # Errors
     ///
-    /// The handler's.
+    /// The refusal or fault of the handler.
     #[track_caller]
     pub fn call(
         &mut self,
@@ -210,11 +209,11 @@ impl Harness {
         Ok(answer?)
     }
 
-    /// The timer of the topic's route has run down.
+    /// Runs the timer hook of the topic once.
     ///
     /// # Errors
     ///
-    /// The handler's fault.
+    /// The fault of the handler.
     #[track_caller]
     pub fn timer(&mut self, topic: &str) -> Result<(), Failure> {
         let (request, hooks) = self.ask(None, topic);
@@ -224,24 +223,22 @@ impl Harness {
         self.settle()
     }
 
-    /// Moves the clock: `jackfield_plugin::now()`, and with it the values of the store that expire.
-    /// Timers run by [`Harness::timer`] alone.
+    /// Advances the clock of `jackfield_plugin::now()` and of the store's expiry. Timers run by
+    /// [`Harness::timer`] only.
     pub fn advance(&mut self, time: Duration) {
         self.world.now = self.world.now.saturating_add(time);
     }
 
-    /// The time that hooks read by `jackfield_plugin::now()`. Every test begins at 1 January 2026,
-    /// 00:00 UTC.
+    /// The time of `jackfield_plugin::now()`. Every test begins at 1 January 2026, 00:00 UTC.
     pub fn now(&self) -> SystemTime {
         self.world.time()
     }
 
-    /// Another version takes over: the store and the subscriptions stay, memory does not.
+    /// Replaces the plugin by another version, which keeps the store and the subscriptions.
     ///
     /// # Errors
     ///
-    /// What the new version says against a route, as the operator would see it; the old one then
-    /// serves on.
+    /// The error of a route that the new version refuses; the old version stays.
     pub fn reload(&mut self, plugin: impl Fn() -> Plugin + 'static) -> Result<(), String> {
         let mut next = plugin();
         check(&next);
@@ -253,7 +250,7 @@ impl Harness {
         Ok(())
     }
 
-    /// What the session has received since this was last asked.
+    /// Takes the events that the session has received since the last call.
     #[track_caller]
     pub fn received(&mut self, session: SessionId) -> Vec<Received> {
         match self.members.get_mut(&session) {
@@ -267,18 +264,18 @@ impl Harness {
         self.world.audience.get(topic).is_some_and(|sessions| sessions.contains(&session))
     }
 
-    /// The reason URI and the message with which the plugin ended the session, if it did.
+    /// Reason URI and message, if the plugin ended the session.
     pub fn closed(&self, session: SessionId) -> Option<(&str, &str)> {
         let (reason, message) = self.members.get(&session)?.closed.as_ref()?;
         Some((reason, message))
     }
 
-    /// From now on the store takes nothing more, or does again.
+    /// Makes the store refuse writes, or accept them again.
     pub fn set_store_full(&mut self, full: bool) {
         self.world.full = full;
     }
 
-    /// The names of the hooks that the handler wants, as the contract spells them.
+    /// The names of the handler's hooks, as the contract spells them.
     #[track_caller]
     pub fn hooks(&self, handler: &str) -> Vec<&'static str> {
         let hooks = self.handler(handler).hooks();
@@ -292,19 +289,19 @@ impl Harness {
         named.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name).collect()
     }
 
-    /// How often the handler's timer runs where the route does not say, if the handler does.
+    /// The handler's default interval of the timer.
     #[track_caller]
     pub fn every(&self, handler: &str) -> Option<Duration> {
         self.handler(handler).every()
     }
 
-    /// The line that the operator sees of the handler.
+    /// The handler's description for the operator.
     #[track_caller]
     pub fn summary(&self, handler: &str) -> &str {
         self.handler(handler).summary()
     }
 
-    /// The value that the plugin's store has under the key.
+    /// The value of a key in the plugin's store.
     #[track_caller]
     pub fn stored<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let bytes = self.world.get(key)?;
@@ -314,7 +311,7 @@ impl Harness {
         }
     }
 
-    /// What the plugin has logged since this was last asked.
+    /// Takes the lines that the plugin has logged since the last call.
     pub fn logged(&mut self) -> Vec<(Level, String)> {
         mem::take(&mut self.world.lines)
     }
@@ -354,7 +351,7 @@ impl PartialEq<(&str, Event)> for Received {
     }
 }
 
-/// What the host would not load either.
+/// Panics for plugins that the host would not load.
 #[track_caller]
 fn check(plugin: &Plugin) {
     assert!(!plugin.name.is_empty(), "the plugin has no name");

@@ -1,5 +1,5 @@
-//! The imports natively: each goes to the world of the thread that calls it. `Harness` puts its
-//! own world there for the time of a hook.
+//! Native imports: each acts on the world of the calling thread. `Harness` sets its own world for
+//! the time of a hook.
 
 use std::{cell::RefCell, time::SystemTime};
 

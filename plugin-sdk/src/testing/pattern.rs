@@ -1,5 +1,5 @@
-//! Takes a topic apart by a channel, well enough for tests: a variable is everything up to the
-//! next literal character or `/`. Requirements are the host's.
+//! Channel matching for tests: a variable matches everything up to the next literal character or
+//! `/`. Requirements are not checked.
 
 /// The attributes of the topic, if the channel matches it.
 pub(crate) fn attributes(channel: &str, topic: &str) -> Option<Vec<(String, String)>> {

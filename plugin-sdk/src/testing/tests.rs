@@ -1,4 +1,4 @@
-//! What the test double promises, with small plugins.
+//! Tests of the test double, with small plugins.
 
 use std::time::{Duration, UNIX_EPOCH};
 

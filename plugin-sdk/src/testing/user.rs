@@ -1,10 +1,10 @@
-//! Who a session of a test belongs to.
+//! Users of the test's sessions.
 
 use serde_json::Value;
 
 use crate::{Session, SessionId};
 
-/// Somebody who joins the [`Harness`](super::Harness).
+/// A user who joins the [`Harness`](super::Harness).
 #[derive(Debug, Clone)]
 pub struct User {
     authid: String,
@@ -14,32 +14,32 @@ pub struct User {
 }
 
 impl User {
-    /// Somebody who has proved their identity; without any role yet.
+    /// An authenticated user without roles.
     pub fn named(authid: impl Into<String>) -> Self {
         let claims = Value::Object(serde_json::Map::new());
         Self { authid: authid.into(), roles: Vec::new(), authmethod: "ticket".into(), claims }
     }
 
-    /// Nobody in particular.
+    /// An anonymous user.
     pub fn anonymous() -> Self {
         Self { authmethod: "anonymous".into(), ..Self::named("anonymous") }.role("anonymous")
     }
 
-    /// With one role more.
+    /// Adds a role.
     #[must_use]
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.roles.push(role.into());
         self
     }
 
-    /// With a method other than `ticket`.
+    /// Sets an authentication method other than `ticket`.
     #[must_use]
     pub fn authmethod(mut self, method: impl Into<String>) -> Self {
         self.authmethod = method.into();
         self
     }
 
-    /// With what the user source knows: `json!({"id": 7})`.
+    /// Sets the claims, such as `json!({"id": 7})`.
     #[must_use]
     pub fn claims(mut self, claims: Value) -> Self {
         self.claims = claims;

@@ -1,6 +1,5 @@
-//! What a plugin sees of the host: the store with its clock, who is subscribed to what, and the
-//! effects and log lines that it has caused. `imports` is the way in for the plugin, `Harness`
-//! for the test.
+//! The simulated host of one plugin: the store with its clock, the subscriptions, and the effects
+//! and log lines of hooks. The plugin acts on it by `imports`, the test by `Harness`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,13 +8,13 @@ use std::{
 
 use crate::{Event, SessionId, host::StoreError, log::Level};
 
-/// One host, as far as one plugin sees it.
+/// The host as one plugin sees it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
-    /// Since the test began; only the test moves it.
+    /// Time since the test began; only the test advances it.
     pub(crate) now: Duration,
     pub(crate) store: BTreeMap<String, Kept>,
-    /// Whether it refuses every write.
+    /// Whether the store refuses every write.
     pub(crate) full: bool,
     pub(crate) audience: BTreeMap<String, BTreeSet<SessionId>>,
     pub(crate) effects: Vec<Effect>,
@@ -29,7 +28,7 @@ pub(crate) struct Kept {
     until: Option<Duration>,
 }
 
-/// What happens when the hook has returned.
+/// An effect that happens when the hook has returned.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
     Publish {
@@ -54,13 +53,13 @@ pub(crate) enum Effect {
     },
 }
 
-/// When every test begins: 1 January 2026, 00:00 UTC, in hours since 1970.
+/// The start of every test: 1 January 2026, 00:00 UTC, in hours since 1970.
 const START: Duration = Duration::from_hours(490_896);
 
 impl World {
     pub(crate) fn time(&self) -> SystemTime {
         let since = START.saturating_add(self.now);
-        // Past the last time that the system can say, it stands still.
+        // Stops at the last time that the system can represent.
         SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH + START)
     }
 

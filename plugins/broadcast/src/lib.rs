@@ -1,6 +1,6 @@
-//! The handler `broadcast`: anybody may subscribe, and whatever is published goes to all.
+//! The handler `broadcast`: every client may subscribe, and publications go to all subscribers.
 //!
-//! It wants no hook, so that its topics never enter the component.
+//! It has no hook, so its topics never enter the component.
 
 use jackfield_plugin::{Handler, Plugin, export};
 

@@ -1,51 +1,51 @@
-//! What the members of a room hear: the events that leave the plugin.
+//! Events of a room, as its members receive them.
 
 use jackfield_plugin::{Error, Event};
 use serde::{Deserialize, Serialize};
 
-/// One event, with its `type`: `{"type": "message", "from": "Alice", "text": "hello"}`.
+/// An event with its `type`: `{"type": "message", "from": "Alice", "text": "hello"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum RoomEvent {
-    /// Sent to who joins: their own name, and what was said before.
+    /// For a new member: the own name, and the recent messages.
     History {
-        /// The name under which the others know them.
+        /// The name of the new member.
         you: String,
-        /// The oldest comes first.
+        /// The recent messages, oldest first.
         messages: Vec<Message>,
     },
-    /// Somebody says something.
+    /// A message of a member.
     Message(Message),
-    /// Somebody has come.
+    /// A member has joined.
     Joined {
-        /// Their name.
+        /// The name of the member.
         who: String,
     },
-    /// Somebody has gone.
+    /// A member has left.
     Left {
-        /// Their name.
+        /// The name of the member.
         who: String,
     },
-    /// Somebody has another name now.
+    /// A member has a new name.
     Renamed {
-        /// The old one.
+        /// The old name.
         from: String,
-        /// The new one.
+        /// The new name.
         to: String,
     },
 }
 
-/// What somebody said.
+/// A message, as the room stores and publishes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Their name at that time.
+    /// The name of the sender at that time.
     pub from: String,
-    /// Their words.
+    /// The text.
     pub text: String,
 }
 
 impl RoomEvent {
-    /// As the one value of an event, so that WAMP v1 clients hear it too.
+    /// An event of one value, the form that WAMP v1 clients receive as well.
     pub(crate) fn event(&self) -> Result<Event, Error> {
         Event::of(self)
     }

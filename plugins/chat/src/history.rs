@@ -1,4 +1,4 @@
-//! What was said in a room lately. It is in the store, and so survives a new version of the plugin.
+//! Message history of a room. It is in the store, so a new version of the plugin keeps it.
 
 use std::time::Duration;
 

@@ -1,10 +1,11 @@
 //! Chat rooms: an example with state, presence and refusals, to be copied from.
 //!
-//! Who subscribes to a room gets its history, and the others are told. Clients publish
-//! `{"text": "hello"}` or `{"nick": "Alice"}`, and receive what [`RoomEvent`] lists. Called as a
-//! procedure, a room says who is in it. `handler.args` are in [`Settings`].
+//! A session that subscribes to a room receives its history, and the other members are notified.
+//! Clients publish `{"text": "hello"}` or `{"nick": "Alice"}`, and receive the events of
+//! [`RoomEvent`]. Called as a procedure, a room returns its members. `handler.args` are in
+//! [`Settings`].
 //!
-//! Read on in `room`, which has the hooks; `names` and `history` are what it keeps in the store.
+//! The hooks are in `room`; `names` and `history` keep their state in the store.
 
 use jackfield_plugin::{Handler, Plugin, export};
 
@@ -26,7 +27,7 @@ fn plugin() -> Plugin {
             .on_subscribe(room::join)
             .on_unsubscribe(room::leave)
             .on_publish(room::say)
-            .on_call(room::who),
+            .on_call(room::members),
     )
 }
 

@@ -1,5 +1,5 @@
-//! The hooks of a room. Each gets the route's settings, the request and, where there is one, the
-//! event; each may refuse with `?`.
+//! Hooks of a room. Each takes the route's settings, the request and, for some, the event; `?`
+//! refuses.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::{
     settings::Settings,
 };
 
-/// Messages are counted over this time.
+/// The window of the rate limit.
 const BURST_TIME: Duration = Duration::from_secs(10);
 
-/// What members publish: `{"text": "hello"}` or `{"nick": "Alice"}`.
+/// A publication of a member: `{"text": "hello"}` or `{"nick": "Alice"}`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Said {
+enum RoomCommand {
     Text(String),
     Nick(String),
 }
 
-/// Gives the newcomer a name and the history, and tells the others.
+/// Gives a new member a name and the history, and notifies the others.
 pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscribe, Refusal> {
     let (topic, caller) = (request.topic(), request.caller()?);
     let you = names::give(topic, caller.id(), caller.authid())?;
@@ -34,7 +34,7 @@ pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscr
     Ok(Subscribe::allow())
 }
 
-/// Tells those who stay.
+/// Notifies the remaining members.
 pub(crate) fn leave(_settings: &mut Settings, request: &Request) -> Result<(), Refusal> {
     if let Some(who) = names::take(request.topic(), request.caller()?.id())? {
         topics::publish(request.topic(), RoomEvent::Left { who }.event()?);
@@ -42,7 +42,7 @@ pub(crate) fn leave(_settings: &mut Settings, request: &Request) -> Result<(), R
     Ok(())
 }
 
-/// Passes a message on with its author's name, or changes that name.
+/// Publishes a message with its sender's name, or changes that name.
 pub(crate) fn say(
     settings: &mut Settings,
     request: &Request,
@@ -53,8 +53,8 @@ pub(crate) fn say(
         return Err(Refusal::not_authorized("Join the room before you speak."));
     };
     match event.single()? {
-        Said::Text(text) => {
-            let text = acceptable(&text, settings.longest)?;
+        RoomCommand::Text(text) => {
+            let text = acceptable(&text, settings.max_length)?;
             let flood = format!("flood/{}", caller.id());
             if store::count_within(&flood, BURST_TIME)? > settings.burst {
                 return Err(Refusal::new("acme.chat.error.flood", "One at a time, please."));
@@ -63,17 +63,17 @@ pub(crate) fn say(
             history::add(topic, &message, settings.history)?;
             Ok(Publish::deliver(RoomEvent::Message(message).event()?))
         }
-        Said::Nick(to) => {
+        RoomCommand::Nick(to) => {
             names::change(topic, caller.id(), &to)?;
-            // Published rather than delivered, so that the member hears of it too.
+            // Published rather than delivered, so that the member receives it as well.
             topics::publish(topic, RoomEvent::Renamed { from, to }.event()?);
             Ok(Publish::drop())
         }
     }
 }
 
-/// The names of those who are here.
-pub(crate) fn who(
+/// The names of the members.
+pub(crate) fn members(
     _settings: &mut Settings,
     request: &Request,
     _event: &Event,
@@ -81,13 +81,13 @@ pub(crate) fn who(
     Ok(Event::of(&names::all(request.topic())?)?)
 }
 
-fn acceptable(text: &str, longest: usize) -> Result<String, Refusal> {
+fn acceptable(text: &str, max_length: usize) -> Result<String, Refusal> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Refusal::invalid_argument("Say something."));
     }
-    if text.chars().count() > longest {
-        let message = format!("A message has {longest} characters at most.");
+    if text.chars().count() > max_length {
+        let message = format!("A message has {max_length} characters at most.");
         return Err(Refusal::invalid_argument(message));
     }
     Ok(text.to_owned())

@@ -1,38 +1,41 @@
-//! What the operator may set for a room's route, in `handler.args`.
+//! Settings of a room's route: `handler.args`.
 
 use jackfield_plugin::Error;
 use serde::Deserialize;
 
-/// Each has a default; a misspelt name is an error that the operator sees at once.
+/// The settings, each with a default. Unknown keys are errors of the routing file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// How many messages a room remembers.
+    /// Number of messages that a room remembers.
     pub(crate) history: usize,
-    /// How many characters a message may have.
-    pub(crate) longest: usize,
-    /// How many messages a session may send in ten seconds.
+    /// Maximum characters of a message.
+    pub(crate) max_length: usize,
+    /// Maximum messages of a session in ten seconds.
     pub(crate) burst: i64,
 }
 
-/// The history leaves in one event, which has to stay well below what a hook may send at once.
+/// Maximum messages of the history, which is sent in one event.
 const MAX_HISTORY: usize = 200;
-const MAX_LONGEST: usize = 1_000;
+/// Maximum of `max_length`, in characters.
+const MAX_MESSAGE_CHARS: usize = 1_000;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { history: 20, longest: 500, burst: 10 }
+        Self { history: 20, max_length: 500, burst: 10 }
     }
 }
 
 impl Settings {
-    /// The same, if a room can work with them.
+    /// Validates the settings.
     pub(crate) fn checked(self) -> Result<Self, Error> {
         if self.history > MAX_HISTORY {
             return Err(format!("handler.args: history can be {MAX_HISTORY} at most").into());
         }
-        if !(1..=MAX_LONGEST).contains(&self.longest) {
-            return Err(format!("handler.args: longest has to be 1 to {MAX_LONGEST}").into());
+        if !(1..=MAX_MESSAGE_CHARS).contains(&self.max_length) {
+            return Err(
+                format!("handler.args: max_length has to be 1 to {MAX_MESSAGE_CHARS}").into()
+            );
         }
         if self.burst < 1 {
             return Err("handler.args: burst has to be 1 or more".into());

@@ -1,4 +1,4 @@
-//! Dialogues in a room.
+//! Tests of a room.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ fn members_choose_unique_names() {
 
 #[test]
 fn rejects_malformed_messages() {
-    let mut site = site_with(&json!({"longest": 5}));
+    let mut site = site_with(&json!({"max_length": 5}));
     let alice = enter(&mut site, "alice");
     let bob = enter(&mut site, "bob");
     let mut check = |event: Event, expect: &str| {
@@ -158,7 +158,7 @@ fn rejects_invalid_settings() {
     };
     check(json!({"history": 201}), "history can be 200 at most");
     check(json!({"history": -1}), "invalid value: integer `-1`");
-    check(json!({"longest": 0}), "longest has to be 1 to 1000");
+    check(json!({"max_length": 0}), "max_length has to be 1 to 1000");
     check(json!({"burst": 0}), "burst has to be 1 or more");
     check(json!({"histroy": 1}), "unknown field `histroy`");
 }

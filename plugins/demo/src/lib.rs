@@ -1,5 +1,5 @@
-//! What the demo page shows: a record that two people edit, in `record`, and a value that changes
-//! every second, in `ticker`. A site of one's own needs neither.
+//! Handlers of the demo page: a record that two people edit, in `record`, and a value that changes
+//! every second, in `ticker`. Other sites do not need them.
 
 use jackfield_plugin::{Plugin, export};
 

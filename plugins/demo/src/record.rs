@@ -1,12 +1,12 @@
 //! The handler `demo.record`: records that are read and saved by calls, and kept in the store.
 //!
-//! It tells nobody of changes. The page that has saved a record says so itself, as a back end would,
-//! on `oro/data/update`.
+//! It publishes no changes. The page that has saved a record does so, as a back end would, on
+//! `oro/data/update`.
 
 use jackfield_plugin::{Event, Handler, Refusal, Request, store};
 use serde::{Deserialize, Serialize};
 
-/// In characters; of each field.
+/// Maximum length of each field, in characters.
 const MAX_BYTES: usize = 200;
 
 const STATES: [&str; 3] = ["open", "packed", "sent"];
@@ -16,12 +16,12 @@ struct Record {
     title: String,
     status: String,
     note: String,
-    /// 0 is what nobody has saved yet.
+    /// 0 for a record that was never saved.
     version: u64,
     saved_by: Option<String>,
 }
 
-/// The named arguments of `save`.
+/// Keyword arguments of `save`.
 #[derive(Deserialize)]
 struct Change {
     title: String,

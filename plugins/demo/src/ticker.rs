@@ -1,5 +1,5 @@
-//! The handler `demo.ticker`: a value that wanders by chance, published every second while somebody
-//! watches. Called, it answers with the last ones, so that a page has something to draw at once.
+//! The handler `demo.ticker`: a random walk, published every second while it has subscribers.
+//! Called, it returns the last values, so that a page can draw them at once.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -9,17 +9,17 @@ use std::{
 use jackfield_plugin::{Error, Event, Handler, Publish, log, store, topics};
 use serde::Serialize;
 
-/// How many values are kept.
+/// Number of values that are kept.
 const KEPT: usize = 60;
 
-/// Where it begins, and what it never leaves.
+/// The initial value, and its range.
 const MIDDLE: i64 = 500;
 const REACH: i64 = 400;
 
-/// The greatest step in one second.
+/// Maximum step in one second.
 const STEP: i64 = 25;
 
-/// What is published.
+/// The published event.
 #[derive(Serialize)]
 struct Tick {
     value: i64,
@@ -29,7 +29,7 @@ pub(crate) fn handler() -> Handler {
     Handler::new("demo.ticker")
         .summary("publishes a value that wanders")
         .every(Duration::from_secs(1))
-        // What strangers publish is not its value.
+        // Only the handler publishes here; publications of clients are refused.
         .on_publish(|_state, request, _event| match request.session() {
             None => Publish::broadcast(),
             Some(_) => Publish::reject("Only the handler itself says something here."),
@@ -41,7 +41,7 @@ pub(crate) fn handler() -> Handler {
         })
 }
 
-/// The last values. The first who asks finds some already: a page is not to begin empty.
+/// The last values, made up for the first call so that a page does not begin empty.
 fn values() -> Result<Vec<i64>, Error> {
     if let Some(values) = store::get("ticker")? {
         return Ok(values);
@@ -63,14 +63,14 @@ fn tick() -> Result<Event, Error> {
     Event::of(&Tick { value })
 }
 
-/// What may come next. The further out the last value is, the more it is drawn back.
+/// The next value. The farther the last one is from the middle, the more it is pulled back.
 fn after(values: &[i64]) -> i64 {
     let last = values.last().copied().unwrap_or(MIDDLE);
     let step = chance(2 * STEP + 1) - STEP - (last - MIDDLE) / 40;
     (last + step).clamp(MIDDLE - REACH, MIDDLE + REACH)
 }
 
-/// 0 to one less than `below`, by chance: every `RandomState` has keys of its own.
+/// A random number below `below`: every `RandomState` has random keys.
 fn chance(below: i64) -> i64 {
     let number = RandomState::new().build_hasher().finish();
     i64::try_from(number % below.unsigned_abs()).unwrap_or_default()

@@ -1,9 +1,9 @@
-//! The handler `demo.greeting`: it says the same every second, until another version of it says
-//! something else. The demo page shows that nobody has to reconnect for that.
+//! The handler `demo.greeting`: publishes the same text every second, until a new version of the
+//! plugin has another text. The demo page shows that no client has to reconnect for that.
 //!
-//! Its text is compiled in, so that a new text is a new component: `make greeting TEXT=…`. The number
-//! of greetings is in the store, and goes on from version to version. Called with the argument
-//! `crash`, it panics, so that the page can show the cost of a fault: one refused call.
+//! The text is compiled in, so a new text is a new component: `make greeting TEXT=…`. The number of
+//! greetings is in the store and continues across versions. Called with the argument `crash`, it
+//! panics, so that the page can show the cost of a fault: one refused call.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ const TEXT: &str = match option_env!("JACKFIELD_GREETING") {
     Some(_) | None => "Good morning",
 };
 
-/// The time of the build, if the build gives it.
+/// The time of the build, if `make greeting` sets it.
 const BUILT: Option<&str> = match option_env!("JACKFIELD_GREETING_BUILT") {
     Some(time) if !time.is_empty() => Some(time),
     Some(_) | None => None,
 };
 
-/// What is published, and what is answered to a call.
+/// The published event, and the result of a call.
 #[derive(Serialize)]
 struct Greeting {
     text: &'static str,
     built: Option<&'static str>,
-    /// How often it was said, by any version.
+    /// The number of greetings, of all versions.
     number: i64,
 }
 
@@ -35,7 +35,7 @@ fn plugin() -> Plugin {
         Handler::new("demo.greeting")
             .summary("says what it was compiled with")
             .every(Duration::from_secs(1))
-            // It speaks for itself: what strangers publish is not what it says.
+            // Only the handler publishes here; publications of clients are refused.
             .on_publish(|_state, request, _event| match request.session() {
                 None => Publish::broadcast(),
                 Some(_) => Publish::reject("Only the handler itself says something here."),

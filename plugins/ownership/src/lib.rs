@@ -1,26 +1,25 @@
-//! The rule that a topic with a user id in it belongs to that user, for the handlers of `secured`
-//! and `sync`. No plugin of its own.
+//! The rule that a topic with a user id belongs to that user, shared by the plugins `secured` and
+//! `sync`. It is a library, not a plugin.
 
 use jackfield_plugin::{Error, Refusal, Request, Route, Session, Subscribe, Value};
 use serde::Deserialize;
 
-/// Which attributes of the topic say whose it is. As `handler.args` of a route:
+/// The attributes of the topic that identify its user. As `handler.args` of a route:
 /// `{ user: owner_id, organization: company_id, wildcard: true }`, each with a default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ownership {
-    /// The attribute with the id of the user; `user_id` unless said otherwise.
+    /// The attribute with the user's id, `user_id` by default.
     pub user: String,
-    /// The attribute with the id of the organization, `organization_id` unless said otherwise.
-    /// The channel need not have it, and `*` in its place is every organization. It is compared
-    /// where the user source says of which organization a user is; whose it is not said of is
-    /// judged by the id alone, as in OroPlatform.
+    /// The attribute with the organization's id, `organization_id` by default. The channel need not
+    /// have it, and `*` in its place is every organization. It is compared if the user source names
+    /// the user's organization; otherwise only the user's id counts, as in OroPlatform.
     pub organization: String,
-    /// Whether `*` as the user stands for everybody.
+    /// Whether `*` as the user id means every user.
     pub wildcard: bool,
 }
 
-/// What the user source says of a user, as far as it matters here: ids as numbers or as text.
+/// The claims that the rule uses: ids as numbers or as text.
 #[derive(Debug, Default, Deserialize)]
 struct Claims {
     #[serde(default)]
@@ -40,14 +39,14 @@ impl Default for Ownership {
 }
 
 impl Ownership {
-    /// The rule under which `*` as the user stands for everybody.
+    /// The rule with `*` as the id of every user.
     #[must_use]
     pub fn with_wildcard() -> Self {
         Self { wildcard: true, ..Self::default() }
     }
 
-    /// The rule for a route, if its channel says whose its topics are. Without that, everybody
-    /// would be refused, and nobody would know why.
+    /// The rule for a route. Its channel must capture the user's id: otherwise every subscription
+    /// would be refused without an obvious reason.
     pub fn for_route(self, route: &Route) -> Result<Self, Error> {
         if captures(route.channel(), &self.user) {
             return Ok(self);
@@ -75,15 +74,15 @@ impl Ownership {
     }
 
     fn is_own(&self, request: &Request, session: &Session) -> bool {
-        // Claims of another shape say nothing of the user.
+        // Claims of another shape count as no claims.
         let claims: Claims = session.claims().unwrap_or_default();
         let Some(user) = request.attribute_text(&self.user) else { return false };
-        // In the place of an id, `*` is never one, and `0` is what nobody's id is turned into.
+        // `*` is never a user's id, and `0` is the result of converting a missing id.
         let is_id = !matches!(user, "" | "*") && user.parse() != Ok(0);
         is_id && is_same(user, &claims.id) && self.is_in(request, &claims)
     }
 
-    /// The user source need not know organizations; if it does, the topic has to agree.
+    /// The user source may omit the organization; if it has one, the topic's must be the same.
     fn is_in(&self, request: &Request, claims: &Claims) -> bool {
         let Some(organization) = request.attribute_text(&self.organization) else { return true };
         organization == "*"
@@ -92,8 +91,7 @@ impl Ownership {
     }
 }
 
-/// Whether an id in a topic is the one of a claim: as the same whole number, however it is written,
-/// or as the same text.
+/// Whether an id in a topic equals the one of a claim, as a whole number or as text.
 fn is_same(written: &str, claim: &Value) -> bool {
     let claim = match claim {
         Value::String(text) => text.clone(),
@@ -132,7 +130,7 @@ mod tests {
             .handler(handler("own-or-all", Ownership::with_wildcard()))
     }
 
-    /// May somebody with these claims subscribe to the topic?
+    /// Checks whether a user with these claims may subscribe to the topic.
     #[track_caller]
     fn check(topic: &str, claims: Value, expect: bool) {
         let mut site = Harness::new(plugin);

@@ -1,7 +1,7 @@
-//! The handler `secured`: a topic with a user id in it takes only that user as a subscriber.
-//! Whatever is published goes to all subscribers.
+//! The handler `secured`: only the user whose id is in the topic may subscribe. Publications go to
+//! all subscribers.
 //!
-//! The user source has to give the claim `id`, a number or any text, and may give
+//! The user source must provide the claim `id`, a number or any text, and may provide
 //! `organization_id`, which is then compared as well. `handler.args` are those of [`Ownership`].
 
 use jackfield_ownership::Ownership;

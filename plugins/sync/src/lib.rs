@@ -1,12 +1,12 @@
-//! The handlers that OroPlatform's own routing files name, so that its back office finds every
-//! topic that it knows.
+//! The handlers of OroPlatform's own routing files, for every topic that its back office knows.
 //!
 //! * Broadcast: data updates, maintenance mode, the message queue's heartbeat, outdated user pages.
-//! * Maintenance mode is also answered to calls, for pages that are opened while it is on.
-//! * To their own user only: email, attribute import, reminders, conversations, and failed mailbox
-//!   synchronization, where `*` is everybody's.
-//! * The ping, which passes nothing on and says on a timer that the connection is alive: proxies
-//!   that close silent connections depend on it.
+//! * The state of the maintenance mode is also the result of calls, for pages that are opened
+//!   during it.
+//! * For their own user only: email, attribute import, reminders, conversations, and failed mailbox
+//!   synchronization, where `*` means every user.
+//! * The ping: it carries no publications, and a timer publishes that the connection is alive.
+//!   Proxies that close silent connections depend on it.
 
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ fn broadcast(name: &str) -> Handler {
     Handler::new(name).summary("passes every event on to every subscriber")
 }
 
-/// `{"isOn", "userId"}`. Whoever calls the topic is told the last that was said, as far as that was
-/// since the server was started; other events pass, and are not remembered.
+/// The maintenance mode, `{"isOn", "userId"}`. A call of the topic returns the last state since the
+/// server was started. Other events are broadcast and not stored.
 fn maintenance() -> Handler {
     Handler::new("oro_sync.maintenance")
         .summary("passes every event on to every subscriber, and answers with the last state")
@@ -55,7 +55,7 @@ fn maintenance() -> Handler {
                 Ok(said) => remember(request.topic(), &said),
                 Err(_) => Ok(()),
             };
-            // Who is connected is told in any case.
+            // Subscribers receive the event even so.
             if let Err(error) = kept {
                 log::error!("{}: {error}", request.topic());
             }
@@ -72,7 +72,7 @@ fn remember(topic: &str, said: &Value) -> Result<(), Error> {
     store::set(topic, &json!({"isOn": is_on, "userId": said.get("userId")}))
 }
 
-/// `handler.args` mean nothing to these names elsewhere, and so neither here.
+/// `handler.args` are ignored, as they are in OroPlatform.
 fn secured(name: &str, ownership: Ownership) -> Handler<Ownership> {
     Handler::new(name)
         .summary("lets users subscribe to their own topics only")
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Alice is user 7 of organization 1: may she subscribe, and does she get what is published?
+    /// Checks whether user 7 of organization 1 may subscribe, and receives publications.
     #[track_caller]
     fn check(topic: &str, expect: bool) {
         let mut site = site();

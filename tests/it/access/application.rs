@@ -39,7 +39,7 @@ impl Application {
         Self { addr, asked, serving }
     }
 
-    /// One request to a connection.
+    /// Answers one request.
     async fn answer(mut tcp: TcpStream, asked: &Mutex<Vec<String>>) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -92,14 +92,14 @@ async fn reads_users_from_the_application() {
     guarded.page(&ann).await.unwrap();
     assert_eq!(application.asked().len(), before + 1);
 
-    // Whoever made it, the ticket is of somebody else.
+    // The digest is valid, but for another user.
     let of = |name: &str| in_query(&ticket_of(&ticket, name));
     assert_eq!(guarded.page(&of("bob")).await.err().unwrap().0, Some(403));
     guarded.server.logged("of \"bob\" is refused: there is no such user");
     assert_eq!(guarded.page(&of("odd")).await.err().unwrap().0, Some(503));
     guarded.server.logged("(auth.users.http) gave an answer that is of no use");
 
-    // While it is away, those whom it named come in, and others are told to come back.
+    // While it is down, cached users connect, and others are refused temporarily.
     application.serving.abort();
     guarded.page(&ann).await.unwrap();
     assert_eq!(guarded.page(&of("eve")).await.err().unwrap().0, Some(503));
@@ -110,7 +110,7 @@ async fn reads_users_from_the_application() {
     }
 }
 
-/// The ticket with another name in it, whose digest is therefore wrong.
+/// The ticket with another name, and therefore a wrong digest.
 fn ticket_of(ticket: &str, name: &str) -> String {
     static NONCE: AtomicUsize = AtomicUsize::new(0);
     let plain = String::from_utf8(STANDARD.decode(ticket).unwrap()).unwrap();

@@ -5,7 +5,7 @@ use jackfield_tests::build;
 use jackfield_tests::database::{Database, Instance};
 use jackfield_tests::site::Site;
 
-/// What the statement that is asked by default looks at.
+/// The tables of the default statement.
 const TABLES: &[&str] = &[
     "CREATE TABLE oro_user (id INT PRIMARY KEY, username VARCHAR(255) NOT NULL UNIQUE, \
      password VARCHAR(255) NOT NULL, enabled BOOLEAN NOT NULL, organization_id INT)",
@@ -41,7 +41,7 @@ async fn users_are_found_in(mut database: Instance) {
     database.run(&["UPDATE oro_user SET enabled = false WHERE id = 7"]).await;
     assert_eq!(guarded.page(&ticket).await.err().unwrap().0, Some(403));
     guarded.server.logged("the user is disabled");
-    // A database that is away lets nobody in, and nobody gives up.
+    // While the database is down, every connection is refused, temporarily.
     database.stop();
     assert_eq!(guarded.page(&ticket).await.err().unwrap().0, Some(503));
     assert!(owns(&mut ann, 7).await, "whoever is in stays in");

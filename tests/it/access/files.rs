@@ -9,7 +9,7 @@ use super::{Guarded, USERS, in_query};
 use jackfield_tests::build;
 use jackfield_tests::client::within;
 
-/// What `jackfield check` prints.
+/// Exit code and output of `jackfield check`.
 async fn check(guarded: &Guarded) -> (Option<i32>, String) {
     let mut command = Command::new(build::jackfield());
     command.arg("check").arg(guarded.site.path()).stdin(Stdio::null()).kill_on_drop(true);

@@ -208,8 +208,8 @@ async fn every_v2_client_joins_with_a_token_as_its_ticket() {
     }
 }
 
-/// A session ends with its token. Version 2 is told why; version 1 comes back by itself after a bare
-/// end of TCP, and with a new ticket.
+/// A session ends with its token. Version 2 receives the reason; version 1 reconnects by itself
+/// after a bare end of TCP, with a new ticket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_when_its_token_expires() {
     let (guarded, token) = guarded(now() + 4, "").await;

@@ -55,7 +55,7 @@ async fn a_request_may_come_in_pieces() {
         tokio::task::yield_now().await;
     }
     assert_eq!(http.answer().await.status, 200);
-    // Whoever ends its side has its answer all the same.
+    // A client that shuts its side down still gets its answer.
     let mut tcp = http.into_tcp();
     tcp.write_all(request.as_bytes()).await.unwrap();
     tcp.shutdown().await.unwrap();
@@ -85,7 +85,7 @@ async fn a_websocket_opens_on_a_connection_that_served_plain_requests() {
     assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
     assert!(answer.split("\r\n\r\n").nth(1).unwrap().contains("[0,\""), "{answer}");
 
-    // One that is refused is refused in the same words.
+    // A refused upgrade gets the same answer.
     let mut http = Http::connect(server.addr).await;
     http.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     http.answer().await;
@@ -113,7 +113,7 @@ async fn bodies_are_bounded_in_size_and_time() {
     let _cut_off = http.push(request(&huge, "")).await;
     refused(&http.answer().await, 413, "wamp.error.payload_size_exceeded");
 
-    // Not announced.
+    // Without Content-Length.
     let mut http = Http::connect(server.addr).await;
     let chunked =
         request("", "Transfer-Encoding: chunked\r\n").replace("Content-Length: 0\r\n", "");

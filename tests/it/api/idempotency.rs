@@ -34,7 +34,7 @@ async fn answers_a_repeated_request_without_repeating_it() {
     assert_eq!(subscriber.event().await.args, json!([1]));
     subscriber.expect_no_event().await;
 
-    // What was refused stays refused; what broke may be tried again.
+    // A refusal is remembered; a failure may be retried.
     let refusal = keyed(&server, TOKEN, "k3", r#"{"topic":"x"}"#).await;
     refused(&refusal, 404, "jackfield.error.no_route");
     let again = keyed(&server, TOKEN, "k3", r#"{"topic":"x"}"#).await;

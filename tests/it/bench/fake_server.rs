@@ -11,7 +11,7 @@ use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
-/// Who receives what: a topic, an id, and where to send it.
+/// One subscription: topic, id, and the channel of its client.
 type Subscribers = Arc<Mutex<Vec<(String, String, UnboundedSender<Message>)>>>;
 
 /// Listens, for as long as the runtime lives.

@@ -15,7 +15,7 @@ use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// What the page shows.
+/// The text that the page shows.
 const PLUGINS: [&str; 4] = ["chat", "demo", "greeting", "sync"];
 
 fn served() -> (Site, Server) {
@@ -68,7 +68,7 @@ async fn replaces_a_handler_without_reconnects() {
     assert_eq!(browser.run("demo", facts).await, json!(["2", "0"]));
     let before = "return document.querySelector('#greeting-history s').textContent;";
     assert_eq!(browser.run("demo", before).await, "Good morning");
-    // Nobody has connected anew, and the count went on.
+    // No client reconnected, and the count continued.
     assert_eq!(browser.sockets("demo").await.len(), 3);
     assert_eq!(browser.run("old", "return oro.states;").await, json!(["open"]));
     for page in ["demo", "old"] {

@@ -31,7 +31,7 @@ impl Network {
         Self { addr, whole, resets }
     }
 
-    /// Ends all connections that there are, without a word of WebSocket. New ones come about.
+    /// Resets all open connections without a Close frame. New ones can be opened.
     pub(super) fn reset(&self) {
         self.resets.send_replace(());
     }
@@ -45,7 +45,7 @@ impl Network {
     }
 }
 
-/// Carries one connection; while the network is cut, it does not even come about.
+/// Carries one connection; while the network is cut, it cannot be opened.
 async fn carry(
     mut near: TcpStream,
     server: SocketAddr,
@@ -67,14 +67,14 @@ async fn carry(
         changed = reset.changed() => changed.is_ok(),
     };
     if is_reset {
-        // Dropped, each end is told by RST.
+        // Dropping the streams sends RST to both ends.
         for end in [&near, &far] {
             end.set_zero_linger().unwrap();
         }
     }
 }
 
-/// What arrives while the network is cut arrives when it is whole again, as TCP sends it again.
+/// Bytes sent while the network is cut arrive when it is restored, as TCP retransmits them.
 async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut passes: watch::Receiver<bool>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count) = from.read(&mut buffer).await {

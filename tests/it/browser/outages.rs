@@ -108,7 +108,7 @@ async fn a_network_outage_of_five_seconds_loses_nothing() {
     let mut browser = Browser::start().await;
     browser.v2("new", network.addr, "").await;
     browser.v1("old", network.addr).await;
-    // This one asks often whether the server is there, and does not wait for it.
+    // Reconnects often, without the long backoff.
     let impatient = "heartbeat: 200, timeout: 800";
     browser.v2("impatient", network.addr, impatient).await;
     for page in ["new", "old", "impatient"] {
@@ -123,7 +123,7 @@ async fn a_network_outage_of_five_seconds_loses_nothing() {
     for page in ["new", "old"] {
         hear(&mut browser, page, "meanwhile").await;
     }
-    // Who has given up knows that it may have missed something, and is there again.
+    // A client that gave up knows that it may have missed events, and has reconnected.
     let again = "told.filter(([name]) => name === 'connected').length === 2";
     browser.until("impatient", again).await;
     let resumed = browser

@@ -35,7 +35,7 @@ async fn pages_of_both_versions_exchange_events() {
     assert_eq!(browser.run("old", "return heard;").await, json!(["old", event, "to all"]));
     assert_eq!(browser.run("new", "return heard;").await, json!(["old", "to all"]));
 
-    // Whoever has left hears nothing more; what was published before that is heard first.
+    // A client that left receives nothing more; earlier publications are delivered first.
     browser.run("new", "sync.unsubscribe('open/a'); await sync.publish('open/a', 'gone', { excludeMe: false });").await;
     browser.until("old", "heard.length === 4").await;
     assert_eq!(browser.run("new", "return heard.length;").await, 2);
@@ -203,7 +203,7 @@ async fn works_in_node() {
     assert_eq!(said["heard"], json!(["here"]));
 }
 
-/// In front of a real tab that is really hidden, which has no server to talk to.
+/// A real hidden tab, without a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hidden_tab_disconnects_and_reconnects() {
     let site = Site::open();

@@ -10,7 +10,7 @@ use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A site that lets in who has a ticket, once for each.
+/// A site that requires a ticket and accepts each once.
 fn guarded() -> Site {
     let site = stock(&["sync"]);
     site.write("jackfield.yml", format!(
@@ -59,7 +59,7 @@ async fn each_attempt_sends_a_fresh_ticket() {
     browser.run("old", &code).await;
     browser.until("old", "oro.session").await;
 
-    // The ticket says who they are: user 7.
+    // The ticket identifies user 7.
     let mine = "oro/email_event/7/1";
     let code = format!("await sync.subscribe('{mine}', (value) => heard.push(value)).ready;");
     browser.run("new", &code).await;
@@ -104,7 +104,7 @@ async fn a_refused_ticket_costs_one_attempt() {
     let told = "return told.map(([name]) => name);";
     let expected = json!(["disconnected", "retrying", "retrying", "connected"]);
     assert_eq!(browser.run("new", told).await, expected);
-    // The page is told that it was refused, and why; an outage looks different.
+    // The page learns that it was refused, and why; an outage looks different.
     let denied = "wamp.error.authentication_denied";
     assert_eq!(browser.run("new", "return refusals;").await, json!([denied, denied]));
     let refused = "return told.slice(1, 3).map(([, detail]) => detail.refused);";

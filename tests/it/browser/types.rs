@@ -105,7 +105,7 @@ async fn the_first_page_of_the_guide_works() {
     for name in ["one", "two"] {
         browser.tell(json!({"do": "open", "page": name, "url": url})).await;
     }
-    // Two windows of strangers: a click counts once both are there.
+    // Two independent windows: a click has its effect once both are connected.
     let sessions = async || {
         while server.health()["sessions"] != 2 {
             tokio::task::yield_now().await;

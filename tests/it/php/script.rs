@@ -37,7 +37,7 @@ impl Back {
         Self::configured("")
     }
 
-    /// With further settings.
+    /// With additional settings.
     pub(crate) fn configured(more: &str) -> Self {
         let users = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
         std::fs::write(users.path(), USERS).unwrap();
@@ -63,7 +63,7 @@ impl Back {
         v1::Client::connect_with(self.server.addr, options).await
     }
 
-    /// One run of a publisher: its exit code, and what it reports.
+    /// One run of a publisher: exit code and output.
     pub(crate) async fn publish(
         &self,
         how: &str,
@@ -99,8 +99,8 @@ async fn ticket(holder: &[&str]) -> String {
     out.trim_end().to_owned()
 }
 
-/// A command of the back end that works for longer than any keepalive between two publications, such
-/// as one that turns the maintenance mode on and off again. By the real clock, with the defaults.
+/// A back-end command with a longer pause between two publications than any keepalive, such as one
+/// that turns the maintenance mode on and off. By the real clock, with the defaults.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_is_silent_for_75_seconds_loses_nothing() {
     silent(Back::office(), "75").await;
@@ -179,7 +179,7 @@ async fn every_publisher_reaches_the_pages_on_each_run() {
     page.round_trip().await;
     assert!(page.ignored().is_empty(), "all are allowed: {:?}", page.ignored());
     for how in PUBLISHERS {
-        // One that reads WELCOME only if it comes in time fails now and then, or always.
+        // A publisher that reads WELCOME only if it comes in time would fail at times, or always.
         for number in 0..10 {
             let events = [json!({"isOn": true, "userId": number}), json!({"é/": {}})];
             let (code, said) = back.publish(how, SECRET, "oro/maintenance", &events).await;

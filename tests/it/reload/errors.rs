@@ -14,12 +14,12 @@ const ROUTING: &str = "v/websocket_routing.yml";
 
 struct Mistake {
     what: &'static str,
-    /// In which file.
+    /// The file.
     file: &'static str,
     contents: Vec<u8>,
-    /// What the log says right behind the file's path.
+    /// The log line behind the file's path.
     place: &'static str,
-    /// What it says after that.
+    /// A later part of the log line.
     log: &'static str,
 }
 
@@ -40,7 +40,7 @@ async fn reports_errors_and_keeps_serving_the_old_version() {
         assert_eq!(server.health()["ok"], true, "{what}");
 
         assert_eq!(ask(&mut client).await, version(number), "{what}");
-        // Not only those who came before: the old version serves newcomers, too.
+        // The old version serves new clients as well.
         assert_eq!(ask(&mut asker(&server).await).await, version(number), "{what}");
         client.event().await;
 
@@ -128,7 +128,7 @@ async fn reports_all_errors_of_all_files() {
     site.write(VERSIONED_WASM, component(1));
     let server = Server::start(site.path());
     let logged = server.log().len();
-    // Renamed as one, so that the server meets both mistakes at once.
+    // Renamed together, so that the server reads both errors at once.
     site.write(".new/plugin.wasm", b"garbage");
     site.write(".new/websocket_routing.yml", "a: { channel: 'a' }\nb: 1\n");
     std::fs::rename(site.file(".new"), site.file("new")).unwrap();

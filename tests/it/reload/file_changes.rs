@@ -13,7 +13,7 @@ use super::{
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// Longer than files take to settle here: whoever reads in between reads half a file.
+/// Longer than the settle time: a reader in between would read half a file.
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// Replaces version 1 of a bundle by version 2.
@@ -45,7 +45,7 @@ async fn reloads_a_file_renamed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_a_file_removed_and_written_again() {
-    // As an editor does that keeps the old file under another name.
+    // As an editor that keeps the old file under another name.
     check("backup", versioned_site(), |site| {
         fs::rename(site.file(VERSIONED_WASM), site.file("v/versioned.wasm~")).unwrap();
         site.write(VERSIONED_WASM, component(2));
@@ -83,7 +83,7 @@ async fn reloads_beside_editor_files() {
     .await;
 }
 
-/// As behind a single-file bind mount: the file has another name, in a folder that is not watched.
+/// As with a single-file bind mount: the file has another name in a folder that is not watched.
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_a_file_written_through_a_hard_link() {
     let site = versioned_site();
@@ -161,7 +161,7 @@ async fn reloads_an_exchanged_folder() {
         site.write(".new/websocket_routing.yml", VERSIONED_ROUTES);
         fs::rename(site.file("v"), site.file(".old")).unwrap();
         fs::rename(site.file(".new"), site.file("v")).unwrap();
-        // What is left behind is not of the site any more.
+        // The old folder is not part of the site any more.
         site.write(".old/websocket_routing.yml", "half: [");
     })
     .await;
@@ -196,7 +196,7 @@ fn copy_slowly(site: &Site, name: &str) {
     let mut file = File::create(site.file(name)).unwrap();
     let whole = component(2);
     for part in whole.chunks(whole.len().div_ceil(6)) {
-        // The pause is what is tested: somebody else's slowness.
+        // The pause itself is tested: the slowness of the writer.
         std::thread::sleep(PAUSE);
         file.write_all(part).unwrap();
     }

@@ -13,7 +13,7 @@ use jackfield_tests::server::Server;
 /// Five topics of ten clients each.
 const TOPICS: usize = 5;
 const CLIENTS: usize = 50;
-/// How often the plugin is replaced.
+/// Number of replacements of the plugin.
 const REPLACEMENTS: u32 = 4;
 /// Round trips of a bystander between two replacements, so that each version sees some traffic.
 const BETWEEN: usize = 100;
@@ -46,7 +46,7 @@ async fn a_reload_under_load_loses_no_client_and_no_event() {
     }
     stop.send(true).unwrap();
 
-    // Everybody who received an event received it from the same version.
+    // All receivers of an event received it from the same version.
     let mut handled = BTreeMap::new();
     for player in players {
         for (event, by) in player.await.expect("the client played to the end") {

@@ -102,7 +102,7 @@ async fn a_bundle_removed_elsewhere_does_not_wait() {
     assert_eq!(ended(compiler), None);
 }
 
-/// However the new version comes, and whatever becomes of its routes.
+/// For every way of replacing the file, and with its routes changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_version_serves_until_the_new_one_is_compiled() {
     let routes = VERSIONED_ROUTES.replace("test.versioned", "test.renamed");

@@ -60,7 +60,7 @@ async fn publish_reads_events_from_standard_input() {
     check(&["-", "--acknowledge=false"], "1", 0, "sent 1 event to open/a\n", json!([[1]])).await;
     let printed = check(&["-", "--json"], "1 2", 0, "", json!([[1], [2]])).await;
     assert_eq!(printed.out.lines().count(), 2, "{}", printed.out);
-    // What came before what is broken is published.
+    // Values before the broken one are published.
     let broken = check(
         &["-"],
         "1\n{\"a\": }\n2\n",
@@ -71,7 +71,7 @@ async fn publish_reads_events_from_standard_input() {
     .await;
     assert!(broken.err.contains("  = help: ") && broken.err.contains("--text"), "{}", broken.err);
     check(&["-", "x"], "1", 2, "error: `-` stands for all of standard input", json!([])).await;
-    // A text beside others, and standard input that nobody has asked for.
+    // `-` beside other arguments, and input that is not read.
     check(&["--text", "a", "-"], "1", 0, "published to open/a\n", json!([["a", "-"]])).await;
     check(&[], "1", 0, "published to open/a\n", json!([null])).await;
     check(
@@ -100,7 +100,7 @@ async fn publish_sends_each_event_as_it_arrives() {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"1\n").await.unwrap();
     assert_eq!(subscriber.event().await.args, json!([1]));
-    // It answers pings while nothing comes, and outlives clients that do not.
+    // The command answers pings while it has no input, and outlives clients that do not.
     for _ in 0..2 {
         let logged = server.log().len();
         let mute = Client::connect(server.addr, Codec::Json, "realm1").await;

@@ -144,7 +144,7 @@ async fn explains_tls_errors() {
         "a server without TLS is named by ws://",
     )
     .await;
-    // What is typed and would do nothing, or cannot be read.
+    // Options without effect, or with files that cannot be read.
     for (arguments, expected) in [
         (["publish", "t", "--url", "wss://localhost:1/", "--ca", "/no/such"], "--ca: cannot read"),
         (["publish", "t", "--url", "ws://localhost:1/", "--ca", &own[0]], "--ca: a ws:// server"),

@@ -74,7 +74,7 @@ async fn runs(client: &mut Client) {
     expect_error(client, request, CANCELED).await;
 }
 
-/// How many calls of `wait` came to their end.
+/// The number of calls of `wait` that ended.
 async fn waited(client: &mut Client) -> u64 {
     call(client, "sample/waited", json!([])).await.unwrap()[0].as_u64().unwrap()
 }
@@ -90,7 +90,7 @@ async fn answers_a_cancelled_call_while_its_handler_runs() {
             let request = send_call(&mut caller, "sample/wait", &json!({}));
             cancel(&caller, request, mode);
             expect_error(&mut caller, request, CANCELED).await;
-            // The handler went on to its end, and the caller is told nothing of it.
+            // The handler completed, and its result was dropped.
             release(&server).await;
             ended += 1;
             assert_eq!(waited(&mut caller).await, ended, "{codec:?} {mode}");
@@ -114,7 +114,7 @@ async fn answers_a_killed_call_when_its_handler_has_ended() {
     assert_eq!(caller.try_message(), None);
 }
 
-/// Neither behind another call of the session, nor behind another session's on the same lane.
+/// It waits behind another call of the session, or behind another session's on the same lane.
 #[tokio::test]
 async fn never_begins_a_call_that_was_cancelled_while_it_waited() {
     let (_site, server) = serve();
@@ -161,7 +161,7 @@ async fn answers_a_call_after_its_timeout() {
         assert_eq!(caller.message().await[1], patient);
         expect_error(&mut caller, late, TIMEOUT).await;
         assert_eq!(waited(&mut caller).await, before + 1, "{codec:?}");
-        // A call that is quicker than its time, and one whose time is beyond all clocks.
+        // A call that ends before its timeout, and one with the largest timeout.
         for timeout in [600_000, u64::MAX / 1024] {
             let answer =
                 caller.call("sample/sum", json!({"timeout": timeout}), json!([1, 2]), json!(null));
@@ -183,7 +183,7 @@ async fn a_timeout_answers_while_the_handler_runs() {
     assert_eq!(waited(&mut caller).await, 1);
 }
 
-/// What is read ahead to find a CANCEL keeps its order, and is bounded.
+/// Messages read ahead to find a CANCEL keep their order and are bounded.
 #[tokio::test]
 async fn messages_behind_a_call_keep_their_order() {
     let (_site, server) = serve();

@@ -150,7 +150,7 @@ async fn cancels_calls_and_streams_progressive_results() {
     offering.send(&json!([8, 68, invocation[1], {}, "wamp.error.canceled"]));
     assert_eq!(caller.message().await, json!([8, 48, request, {}, "wamp.error.canceled"]));
 
-    // Without a mode, the caller does not wait, and what comes later is for nobody.
+    // Without a mode the caller does not wait, and a later result is dropped.
     let request = send_call(&mut caller, "open/slow", &json!({}), &json!([]));
     let invocation = offering.invocation().await;
     caller.send(&json!([49, request, {}]));
@@ -220,7 +220,7 @@ async fn a_reload_revokes_registrations_without_a_route() {
     let mut caller = join(&server, Codec::Json).await;
     let first = offering.register("open/first", json!({})).await.unwrap();
     let second = offering.register("open.second", json!({})).await.unwrap();
-    // One loses its route, and for the other a handler answers from now on.
+    // One loses its route, and a handler answers for the other from now on.
     let routes = "\
 dotted: { channel: 'open.{method}', handler: { callback: 'methods' } }
 ";
@@ -264,7 +264,7 @@ async fn a_reload_revokes_registrations_that_are_no_longer_allowed() {
     let revoked = offering.message().await;
     assert_eq!((&revoked[0], &revoked[1]), (&json!(67), &json!(0)), "{revoked}");
     assert_eq!(revoked[2]["registration"], registration);
-    // It may still answer what it was called for before.
+    // It may still answer an earlier invocation.
     offering.send(&json!([70, invocation[1], {}, ["done"]]));
     assert_eq!(caller.message().await[3], json!(["done"]));
     for procedure in ["free.a", "free.b"] {

@@ -13,7 +13,7 @@ use jackfield_tests::site::Site;
 enum Fate {
     /// The connection goes on.
     Accepted,
-    /// It is closed with this code.
+    /// Closed with this code.
     Closed(u16),
 }
 
@@ -56,7 +56,7 @@ const MESSAGES: &[(&str, Fate)] = &[
     (r#"[7,["x"],1]"#, Closed(1007)),
     (r#"[7,"open/x",1,[],"x"]"#, Closed(1007)),
     (r#"{"0":5,"1":"test/a"}"#, Closed(1007)),
-    // Lenient where the PHP servers are, so that nobody's client breaks.
+    // Lenient where the PHP servers are, so that existing clients keep working.
     (r#"["5","test/a"]"#, Accepted),
     (r#"[true,"p","test/z"]"#, Accepted),
     (r#"[7,"test/a"]"#, Accepted),

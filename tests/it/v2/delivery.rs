@@ -38,7 +38,7 @@ async fn exclude_and_eligible_lists_select_receivers() {
         client.subscribe("open/t", json!({})).await;
         clients.push(client);
     }
-    // Options of the first of three subscribers, and who receives.
+    // PUBLISH options of the first of three subscribers, and the receivers.
     let cases: &[(Value, &[usize])] = &[
         (json!({}), &[1, 2]),
         (json!({"exclude_me": true}), &[1, 2]),
@@ -113,7 +113,7 @@ async fn acknowledges_publications_on_request_only() {
             assert_eq!((&next[0], &next[1]), (&json!(8), &json!(48)), "{options}: {next}");
             assert_eq!(subscriber.event().await.args, json!([2]));
         }
-        // Nobody listens, which is no error.
+        // A publication without subscribers is no error.
         publisher.publish_acknowledged("open/x", json!({}), json!([1]), json!(null)).await.unwrap();
         subscriber.expect_no_event().await;
     }
@@ -237,7 +237,7 @@ async fn events_follow_subscribed_in_order_across_topics() {
             match message[0].as_u64() {
                 Some(33) => {
                     known.push(message[2].clone());
-                    // Not earlier: on a busy machine the publisher may overtake a SUBSCRIBE.
+                    // Not earlier: the publisher may overtake a SUBSCRIBE on a busy machine.
                     if known.len() == topics.len() {
                         publisher.publish(&topics[0], json!({}), json!(["end"]), json!(null));
                     }

@@ -16,7 +16,7 @@ async fn open(server: &Server, codec: Codec) -> Client {
     opened.unwrap_or_else(|refused| panic!("{codec:?}: {refused:?}"))
 }
 
-/// The client is told what it did wrong, in words that hold `hint`, and the connection ends.
+/// The client receives an error that contains `hint`, and the connection ends.
 async fn expect_abort(client: &mut Client, what: &str, hint: &str) {
     let (reason, details) = client.aborted().await;
     assert_eq!(reason, "wamp.error.protocol_violation", "{what}: {details}");
@@ -110,7 +110,7 @@ async fn rejects_messages_out_of_order_or_shape() {
     for codec in Codec::ALL {
         for (number, (message, hint)) in messages.iter().enumerate() {
             let mut client = join(&server, codec).await;
-            // What came before counts, what comes after does not.
+            // Earlier messages count, later ones do not.
             client.publish("open/t", json!({}), json!([number]), json!(null));
             client.send(message);
             client.publish("open/t", json!({}), json!(["after"]), json!(null));
@@ -122,7 +122,7 @@ async fn rejects_messages_out_of_order_or_shape() {
     assert!(server.is_alive());
 }
 
-/// What other routers let pass, and what clients in use depend on.
+/// Messages that other routers accept and clients in use depend on.
 #[tokio::test]
 async fn accepts_lenient_messages_of_clients_in_use() {
     let messages = [

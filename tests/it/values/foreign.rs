@@ -67,7 +67,7 @@ async fn foreign_values_pass_between_clients_of_one_codec() {
             let event = subscriber.raw().await;
             assert!(holds(&event, value), "{codec:?} {value:x?} in {event:x?}");
         }
-        // It is who receives that counts, not who is subscribed.
+        // The receivers' codecs count, not those of all subscribers.
         let subscription = other.subscribe(&topic, json!({})).await;
         let only =
             json!([16, 2, {"acknowledge": true, "eligible": [subscriber.session()]}, topic, ["@"]]);

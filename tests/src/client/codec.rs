@@ -13,7 +13,7 @@ pub enum Codec {
     Cbor,
 }
 
-/// What one WebSocket message carries.
+/// The payload of a WebSocket message.
 pub enum Frame {
     Text(String),
     Binary(Vec<u8>),

@@ -15,15 +15,15 @@ use super::codec::Codec;
 use super::v1::{self, Reach};
 use super::v2;
 
-/// What the clients share.
+/// The state that all clients share.
 pub struct Workload {
-    /// Client `n` plays on topic `n` modulo their number. Those that the versioned guest handles
-    /// bring versions along; those without a hook bring none.
+    /// Client `n` uses topic `n` modulo their number. Topics that the versioned guest handles
+    /// add its version to events; those without a hook add none.
     pub topics: Vec<String>,
-    /// Between two events of one client; `None` is as quickly as its own come back.
+    /// Pause between two events of a client; `None` publishes as soon as the last one returned.
     pub pace: Option<Duration>,
     everybody: Barrier,
-    /// How many events each has published: while it plays, and in the end.
+    /// Events that each client has published so far.
     published: Vec<AtomicU64>,
 }
 
@@ -33,7 +33,7 @@ pub enum Peer {
     V2(v2::Client),
 }
 
-/// One event: who published it, which of theirs it is, and the version that handled it.
+/// One event: its publisher, its sequence number, and the version that handled it.
 pub type Received = ((u64, u64), String);
 
 /// What one client has received, by publisher: how many events, and the version that handled the
@@ -47,19 +47,19 @@ impl Workload {
         Arc::new(Self { topics, pace, everybody: Barrier::new(clients), published })
     }
 
-    /// How many events each client has published so far.
+    /// Events that each client has published so far.
     pub fn published(&self) -> impl Iterator<Item = u64> {
         self.published.iter().map(|count| count.load(Ordering::SeqCst))
     }
 
-    /// Who plays on the same topic, oneself included.
+    /// The clients on the same topic, including this one.
     fn company(&self, me: usize) -> impl Iterator<Item = usize> {
         (0..self.published.len()).filter(move |it| it % self.topics.len() == me % self.topics.len())
     }
 }
 
-/// Publishes and receives until told to stop; then receives what is still to come, and checks
-/// that it was everything, once and in order.
+/// Publishes and receives until told to stop; then receives the remaining events, and checks
+/// that each arrived once and in order.
 pub async fn run_client(
     mut peer: Peer,
     me: usize,
@@ -118,7 +118,7 @@ impl Tally {
 }
 
 impl Peer {
-    /// Every protocol and codec has its part.
+    /// Clients alternate between versions and codecs.
     pub async fn connect(addr: SocketAddr, me: usize) -> Self {
         let codec = match me % 4 {
             0 => return Self::V1(Box::new(v1::Client::connect(addr).await)),
@@ -156,7 +156,7 @@ impl Peer {
             Self::V2(client) => client.event().await.args,
         };
         match &args {
-            // In version 1, one argument stands by itself.
+            // Version 1 has a single argument as the event itself.
             Value::Object(_) => (args, String::new()),
             args if args.get(1).is_none() => (args[0].clone(), String::new()),
             args => (args[0].clone(), args[1].as_str().expect("a version").to_owned()),

@@ -26,7 +26,7 @@ where
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
-        // Nobody else is to be served, nor to wait for it.
+        // Only one client is served; others are refused at once.
         drop(listener);
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {

@@ -11,15 +11,15 @@ use super::within;
 /// A connection.
 pub struct Http {
     tcp: TcpStream,
-    /// What was read and belongs to the next answer.
+    /// Bytes read beyond the last answer.
     ahead: Vec<u8>,
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub status: u16,
-    /// In lower case.
+    /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
 }

@@ -30,7 +30,7 @@ pub enum Generation {
     Gos,
 }
 
-/// What the publisher says when it could not connect; Oro logs it and loses the notification.
+/// The error of a failed connect; Oro logs it and loses the notification.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No TCP connection, or nothing read within a second.
@@ -49,7 +49,7 @@ pub struct Publisher {
     session: String,
 }
 
-/// How long the publisher waits for the first byte, and for the one after the last.
+/// Timeouts of the publisher for the first byte, and for further ones.
 const FIRST: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_millis(1);
 
@@ -95,7 +95,7 @@ impl Publisher {
         self.send(0x8, &payload).await
     }
 
-    /// One masked frame. The back end never reads again, so neither does this.
+    /// Sends one masked frame. Like the back end, it never reads again.
     async fn send(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
         let mut frame = vec![0x80 | opcode];
         match payload.len() {

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// What the client asks for.
+/// The handshake request.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     /// Path and query, `/` or `/ws?ticket=…`.
@@ -42,7 +42,7 @@ pub struct Refused {
     pub text: String,
 }
 
-/// One thing that came from the server. `Ended` is the last.
+/// A message or control frame from the server. `Ended` is the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     Text(String),
@@ -51,7 +51,7 @@ pub enum Incoming {
     Ended(Ending),
 }
 
-/// How a connection ended, as a browser tells it apart (`CloseEvent.wasClean`).
+/// The end of a connection, as a browser reports it (`CloseEvent.wasClean`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Close frames went both ways and TCP ended in order; the code and reason are the server's.
@@ -160,12 +160,12 @@ impl Socket {
         self.order(Command::Close(Some(frame)));
     }
 
-    /// Ends TCP with RST, as a client does whose machine was cut off.
+    /// Ends TCP with RST, as a client that was cut off does.
     pub fn reset(self) {
         self.order(Command::Reset);
     }
 
-    /// What is ordered after the end is lost, as it is for a browser.
+    /// Frames sent after the end are lost, as in a browser.
     fn order(&self, command: Command) {
         let _ended = self.commands.send(command);
     }

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The entrance of a tunnel, which closes when this is dropped.
 pub struct Tunnel {
-    /// What clients connect to.
+    /// The local address for clients.
     pub addr: SocketAddr,
     accepting: JoinHandle<()>,
 }

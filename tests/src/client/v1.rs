@@ -16,11 +16,11 @@ use prefixes::Prefixes;
 use super::socket::{Ending, Handshake, Incoming, Refused, Socket};
 use super::within;
 
-/// How the page comes to the server.
+/// The options of a page's connection.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub handshake: Handshake,
-    /// What the page tells `ab.connect`; Oro passes 0 and retries by itself.
+    /// `maxRetries` of `ab.connect`; Oro passes 0 and retries by itself.
     pub max_retries: u32,
 }
 
@@ -49,7 +49,7 @@ pub struct Unreachable {
     pub refused: Refused,
 }
 
-/// One call of one callback.
+/// One call of a callback.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub topic: String,
@@ -61,7 +61,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Callback(u32);
 
-/// To whom a publication goes, in the forms that AutobahnJS can send.
+/// Receivers of a publication, in the forms that AutobahnJS can send.
 #[derive(Clone, Debug)]
 pub enum Reach<'a> {
     /// Three elements.
@@ -172,7 +172,7 @@ impl Client {
         self.send(&json!([1, prefix, uri]));
     }
 
-    /// Subscribes a new callback. Only the first one of a topic is told to the server.
+    /// Subscribes a new callback. Only the first one of a topic is sent to the server.
     pub fn subscribe(&mut self, topic: &str) -> Callback {
         self.issued += 1;
         let callback = Callback(self.issued);
@@ -228,8 +228,8 @@ impl Client {
         .await
     }
 
-    /// Whatever was sent before has been handled, and what it caused to this client has arrived:
-    /// a call is answered in its turn, be it by an error.
+    /// Returns once everything sent before has been handled, and its effects have arrived:
+    /// the server answers a call in its turn, even with an error.
     pub async fn round_trip(&mut self) {
         let _either = self.call("jackfield.tests.round_trip", &[]).await;
     }
@@ -246,7 +246,7 @@ impl Client {
         assert!(self.events.is_empty(), "events that nobody waited for: {:?}", self.events);
     }
 
-    /// What `onclose` of `ab.connect` is called with, when the connection has ended.
+    /// The code that `onclose` of `ab.connect` receives at the end of the connection.
     pub async fn hangup(&mut self) -> Hangup {
         match self.session_hangup().await {
             Hangup::Lost if self.options.max_retries > 0 => Hangup::LostScheduledReconnect,
@@ -255,7 +255,7 @@ impl Client {
         }
     }
 
-    /// What the session itself reports: 0 or 1.
+    /// The code that the session itself reports: 0 or 1.
     pub async fn session_hangup(&mut self) -> Hangup {
         match self.ended().await {
             Ending::Clean { .. } => Hangup::Closed,
@@ -263,7 +263,7 @@ impl Client {
         }
     }
 
-    /// How the WebSocket ended, with the code and reason that AutobahnJS shows.
+    /// The end of the WebSocket, with the code and reason that AutobahnJS shows.
     pub async fn ended(&mut self) -> Ending {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }

@@ -14,7 +14,7 @@ use super::codec::{Codec, Frame};
 use super::socket::{Ending, Handshake, Incoming, Refused, Socket};
 use super::within;
 
-/// How to connect, where the defaults do not do.
+/// Connection options.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub handshake: Handshake,
@@ -77,7 +77,7 @@ impl Client {
         connected.unwrap_or_else(|error| panic!("v2 connect with {codec:?} to {realm}: {error:?}"))
     }
 
-    /// A subscriber whose kernel takes little, for tests that let it stop reading.
+    /// A client with a small receive buffer, for tests in which it stops reading.
     pub async fn connect_narrow(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
         let mut options = Options::new(codec);
         options.handshake.receive_buffer = Some(4096);
@@ -207,8 +207,8 @@ impl Client {
         self.until("an INVOCATION", |client| client.take(|message| kind(message) == 68)).await
     }
 
-    /// Whatever was sent before has been handled, and what it caused to this client is in the
-    /// inbox: a request for what does not exist is answered in its turn.
+    /// Returns once everything sent before has been handled and its effects are in the inbox: the
+    /// server answers a request for an unknown subscription in its turn.
     pub async fn round_trip(&mut self) {
         let unknown = 1 << 53;
         let _error = self.unsubscribe(unknown).await;
@@ -241,7 +241,7 @@ impl Client {
         (text(&message[2]), message[1].clone())
     }
 
-    /// The server's GOODBYE, whoever began: its reason.
+    /// The reason of the server's GOODBYE.
     pub async fn dismissed(&mut self) -> String {
         let message = self.until("GOODBYE", |client| client.take(|message| kind(message) == 6));
         text(&message.await[2])
@@ -253,7 +253,7 @@ impl Client {
         self.dismissed().await
     }
 
-    /// How the connection ended. What came before stays in the inbox.
+    /// The end of the connection. Earlier messages stay in the inbox.
     pub async fn ended(&mut self) -> Ending {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }

@@ -10,7 +10,7 @@ use crate::client::within;
 async fn every_client_library_runs_and_reports_a_refusal() {
     let batched = Codec::ALL.map(Library::AutobahnPythonBatched);
     let v1 = [Library::AutobahnV1, Library::WampIo].into_iter().filter(|library| library.runs());
-    // Bound, so that nobody else takes the port, and not listened on.
+    // Bound, so that no other program takes the port, and not listened on.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = closed.local_addr().unwrap();

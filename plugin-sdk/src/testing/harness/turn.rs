@@ -1,5 +1,4 @@
-//! One turn of the dialogue: what the plugin is asked, the call itself, and what its effects do
-//! to the sessions of the test.
+//! One call of the plugin: the request, the call itself, and its effects on the sessions.
 
 use std::{
     mem,
@@ -13,11 +12,11 @@ use crate::{
     testing::{Failure, imports, pattern, world::Effect},
 };
 
-/// As many effects as the host takes from one hook.
+/// The host's limit of effects per hook.
 const MAX_EFFECTS: usize = 1_000;
 
 impl Harness {
-    /// What a hook about the topic is asked, and which hooks its handler wants.
+    /// The request for a topic, and the hooks of its handler.
     #[track_caller]
     pub(super) fn ask(&self, session: Option<SessionId>, topic: &str) -> (Request, Hooks) {
         let found = self.routes.iter().find_map(|route| {
@@ -48,7 +47,7 @@ impl Harness {
         assert!(self.member(id).here, "session {id} has left");
     }
 
-    /// Somebody who has joined, and perhaps left: handlers are told who left a topic.
+    /// A session that has joined; it may have left, because handlers learn who left a topic.
     #[track_caller]
     pub(super) fn member(&self, id: SessionId) -> &Member {
         match self.members.get(&id) {
@@ -57,7 +56,7 @@ impl Harness {
         }
     }
 
-    /// One call of the plugin. If it panics, everything is as before, but the instance is new.
+    /// Calls the plugin. A panic undoes everything and replaces the instance.
     pub(super) fn run<T>(&mut self, hook: impl FnOnce(&mut Plugin) -> T) -> Result<T, Failure> {
         let before = self.world.store.clone();
         let outside = imports::exchange(mem::take(&mut self.world));
@@ -89,7 +88,7 @@ impl Harness {
         }
     }
 
-    /// Lets the effects of the last hook happen, in their order.
+    /// Applies the effects of the last hook in order.
     pub(super) fn settle(&mut self) -> Result<(), Failure> {
         let mut answer = Ok(());
         for effect in mem::take(&mut self.world.effects) {

@@ -52,7 +52,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ("zero", "sends to the session with the id 0"),
 ];
 
-/// What would look like a line of the log's own, and moves what stands beside it.
+/// A text that would look like a log line, and control characters.
 const FORGED: &str = "\u{1b}[31mx\n2026-01-01T00:00:00.000000Z ERROR jackfield: forged\r\n\
                       site/x.yml:1:1: error: forged\u{0}\u{9b}2J\u{202e}\u{2066}\u{2028}";
 

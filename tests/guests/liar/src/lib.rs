@@ -14,7 +14,7 @@ use jackfield::plugin::types::Event;
 /// Read through a volatile pointer: the compiler is not to spread it over the code.
 static LIE: [u8; 9] = *b"@@LIE-000";
 
-/// What would look like a diagnosis of the host's, and drives a terminal.
+/// A text that would look like a diagnosis of the host, and terminal codes.
 const FORGED: &str = "\u{1b}[31mx\nsite/x.yml:1:1: error: forged\r\n\
                       2026-01-01T00:00:00.000000Z ERROR jackfield: forged\u{9b}2J\u{202e}\u{2028}";
 

@@ -39,7 +39,7 @@ fn call(request: &Request, event: &Event) -> Result<Event, Refusal> {
             Event::from_args(&(caller.authrole(), request.topic(), attributes))?
         }
         Some("refuse") => return Err(Refusal::new("acme.error.busy", "Not now.")),
-        // Both the result and what else is to happen: the caller is told first.
+        // The result and further effects: the caller gets its result first.
         Some("announce") => {
             topics::publish("open/news", event.clone());
             Event::new("announced")

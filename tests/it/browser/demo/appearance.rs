@@ -43,7 +43,7 @@ async fn fits_every_screen() {
         let small = "return [...document.querySelectorAll('button, input[type=text], select, .switch')]
             .filter((it) => it.offsetParent && it.getBoundingClientRect().height < 36).map((it) => it.outerHTML);";
         assert_eq!(browser.run("demo", small).await, json!([]), "{name}");
-        // Every field and button has a name for who cannot see it.
+        // Every field and button has a name for screen readers.
         let nameless = "return [...document.querySelectorAll('button, input, select')]
             .filter((it) => !(it.labels?.length || it.ariaLabel || it.textContent.trim())).map((it) => it.outerHTML);";
         assert_eq!(browser.run("demo", nameless).await, json!([]), "{name}");
@@ -70,7 +70,7 @@ async fn is_accessible_to_screen_readers() {
     assert_eq!(browser.run("demo", named).await, json!([]));
     browser.click("demo", "#copy").await;
     browser.until("demo", "['Copied', 'Selected'].includes(document.querySelector('#copied[role=status]').textContent)").await;
-    // Nothing moves for who has asked for that; the browser of this test has.
+    // Nothing is animated, because this browser requests reduced motion.
     let moving = "return ['.track'].flatMap((at) => [null, '::after'].map((part) => getComputedStyle(document.querySelector(at), part).transitionDuration));";
     assert_eq!(browser.run("demo", moving).await, json!(["0s", "0s"]));
     // The switch that is off stands out from the ground, in both looks.

@@ -58,7 +58,7 @@ async fn run(line: &str, site: &Site, built: &Path) {
     let mut command = tokio::process::Command::new("sh");
     let places = format!("SITE='{}' PLUGINS='{}'", site.path().display(), built.display());
     command.args(["-c", &format!("{line} {places}")]).current_dir(build::root());
-    // What runs the tests has flags of its own.
+    // The flags of the outer make would apply otherwise.
     for name in ["MAKEFLAGS", "MAKELEVEL", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
         command.env_remove(name);
     }

@@ -27,7 +27,7 @@ async fn names_a_missing_plugin_in_its_place() {
             "[...document.querySelectorAll('{at}')].every((it) => !it.hidden && it.textContent.includes('“{absent}” is not in this site'))"
         );
         browser.until("demo", &said).await;
-        // What is there works.
+        // The other plugins work.
         if absent != "greeting" {
             let says = "document.querySelector('#greeting').textContent === 'Good morning'";
             browser.until("demo", says).await;
@@ -80,7 +80,7 @@ async fn other_clients_cannot_publish_as_the_handler() {
             assert_eq!(browser.run("eve", &code).await, "wamp.error.not_authorized", "{topic}");
         }
     }
-    // Anybody may say this, and the page lives through it.
+    // Every client may publish these, and the page survives them.
     for event in [json!(null), json!(7), json!({"isOn": "x"}), json!({"isOn": true, "userId": 8})] {
         let code = format!("await sync.publish('oro/maintenance', {event});");
         browser.run("eve", &code).await;
@@ -104,7 +104,7 @@ async fn a_member_keeps_its_name_right_after_an_outage() {
     };
     drop(server);
     browser.until("demo", "document.querySelectorAll('[data-state=waiting]').length === 3").await;
-    // It waits for the connection, and for the name.
+    // The message waits for the connection and for the name.
     browser.run("demo", &say("right away")).await;
     let server = Server::on(site.path(), addr);
     let heard = "[...document.querySelectorAll('#pane-ben .chat li')].some((line) => line.textContent.includes('right away'))";

@@ -11,7 +11,7 @@ use super::super::within;
 use super::{Client, Hangup, Options, Reach};
 use crate::peer;
 
-/// What a server does to a client whose session is open.
+/// An end of an open session by the server.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Fin,

@@ -110,7 +110,7 @@ fn start() -> f64 {
     show("start with the stock plugins, from the cache", &mut times[1..])
 }
 
-/// What an idle connection with one subscription costs.
+/// Memory of an idle connection with one subscription, in bytes.
 async fn idle() -> u64 {
     let (_site, server) = serve();
     let mut crowd = vec![join(&server).await];

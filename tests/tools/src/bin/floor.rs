@@ -22,16 +22,16 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// As much as a publisher's window of events needs, and some more.
+/// More than a publisher's window of events needs.
 const READ: usize = 256 * 1024;
 
-/// Everybody who is connected to `/sub`.
+/// All connections to `/sub`.
 type Audience = Rc<RefCell<Vec<Rc<Subscriber>>>>;
 
-/// Somebody who receives.
+/// A subscriber.
 struct Subscriber {
     stream: TcpStream,
-    /// What the socket did not take at once. Nobody bounds it: this is a floor, not a server.
+    /// Bytes that the socket did not take at once. Unbounded: this is no server.
     backlog: RefCell<Vec<u8>>,
     /// Told when there is a backlog to write.
     behind: Notify,
@@ -55,7 +55,7 @@ async fn listen() {
     loop {
         let (stream, _) = listener.accept().await.expect("there are descriptors left");
         let audience = Rc::clone(&audience);
-        // A connection that breaks concerns nobody else.
+        // A broken connection affects no other.
         spawn_local(async move { drop(serve(stream, audience).await) });
     }
 }
@@ -124,7 +124,7 @@ fn unmask(inbox: &mut [u8], outgoing: &mut Vec<u8>) -> Option<usize> {
     let end = mask_at + 4 + length;
     let payload = inbox.get_mut(mask_at + 4..end)?;
     if opcode > 2 {
-        return Some(end); // A control frame is nobody else's concern.
+        return Some(end); // Control frames are not passed on.
     }
     if mask != [0; 4] {
         for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
@@ -143,7 +143,7 @@ impl Subscriber {
     fn deliver(&self, bytes: &[u8]) {
         let mut backlog = self.backlog.borrow_mut();
         let taken = if backlog.is_empty() {
-            // Where it fails, the subscriber's own task notices.
+            // The subscriber's own task notices an error.
             self.stream.try_write(bytes).unwrap_or(0)
         } else {
             0

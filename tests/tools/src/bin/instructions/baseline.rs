@@ -21,7 +21,7 @@ const TOLERANCE: u64 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Baseline(BTreeMap<String, u64>);
 
-/// What a scenario's count is worth.
+/// The comparison of a scenario's count with its baseline.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Within {
@@ -65,7 +65,7 @@ impl Baseline {
         std::fs::write(path(), text).map_err(|error| format!("failed to write {FILE}: {error}"))
     }
 
-    /// A verdict on every scenario that is measured or ought to be.
+    /// A verdict for every scenario of the measurement or the baseline.
     pub(crate) fn judge(&self, measured: &[(&str, u64)]) -> Vec<Verdict> {
         let gone = self.0.keys().filter(|name| measured.iter().all(|(it, _)| it != name));
         let gone = gone.map(|name| Verdict::Gone { scenario: name.clone() });

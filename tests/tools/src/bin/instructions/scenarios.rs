@@ -21,7 +21,7 @@ callgrind.versioned:
     handler: { callback: 'versioned' }
 ";
 
-/// How often a step is done: to warm up, and the two amounts whose difference counts.
+/// Repetitions of a step: for the warm-up, and the two amounts whose difference counts.
 #[derive(Clone, Copy)]
 struct Steps {
     warm: u64,
@@ -30,7 +30,7 @@ struct Steps {
 }
 
 const STEPS: Steps = Steps { warm: 50, few: 100, many: 400 };
-/// For steps that take as long as a hundred others.
+/// For steps that take as long as a hundred of the others.
 const LONG_STEPS: Steps = Steps { warm: 3, few: 4, many: 16 };
 const CROWD: u64 = 100;
 

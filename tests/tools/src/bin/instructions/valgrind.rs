@@ -43,7 +43,7 @@ impl Counted {
             .arg(format!("--callgrind-out-file={}", directory.path().join("counts").display()))
             .arg(format!("--log-file={}", directory.path().join("valgrind.log").display()))
             .arg(format!("--vgdb-prefix={}", directory.path().join("vgdb").display()))
-            // With one worker, who takes up what does not depend on timing.
+            // With one worker, the order of tasks does not depend on timing.
             .env("TOKIO_WORKER_THREADS", "1")
             .env("RUST_LOG", "info")
             .arg(build::jackfield());

@@ -25,17 +25,17 @@ pub(crate) const ROUTING: [&str; 2] = [
     "soak.versioned: { channel: 'v/{name}', handler: { callback: 'versioned' } }\n\
      soak.further: { channel: 'w/{name}', handler: { callback: 'versioned' } }\n",
 ];
-/// What no routing file may be: the reload is refused, and the log says so.
+/// An invalid routing file: the reload is refused and logged.
 const BROKEN: &str = "broken/websocket_routing.yml";
 
 const SLOW_TOPIC: &str = "open/much";
 /// Between two large events.
 const SLOW_PACE: Duration = Duration::from_millis(20);
 const LARGE: usize = 64 * 1024;
-/// So many large events are more than a slow reader's outbox and the kernel's buffers hold.
+/// More large events than a slow reader's outbox and the kernel's buffers hold.
 const TOO_MANY: u64 = 256;
 
-/// What has happened so far.
+/// Counters of the soak.
 #[derive(Default)]
 pub(crate) struct Done {
     pub(crate) visits: AtomicU64,
@@ -48,7 +48,7 @@ pub(crate) struct Done {
     large: AtomicU64,
 }
 
-/// What everybody is given.
+/// The state that all tasks share.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) server: Arc<Server>,
@@ -88,7 +88,7 @@ pub(crate) async fn come_and_go(world: World, me: usize) {
 
 async fn visit_in_version_2(world: &World, me: usize, visit: usize, codec: Codec) {
     let mut client = world.join(codec).await;
-    // A topic that nobody has used before and nobody will use again.
+    // A topic that is used only once.
     let own = format!("open/{me}-{visit}");
     let subscription = client.subscribe(&own, json!({})).await;
     client.subscribe(&format!("v/{}", visit % 4), json!({})).await;
@@ -111,7 +111,7 @@ async fn visit_in_version_2(world: &World, me: usize, visit: usize, codec: Codec
     match visit / 4 % 3 {
         0 => drop(client.goodbye().await),
         1 => client.socket().close(1000, "enough"),
-        // As a browser that is ended: TCP just stops.
+        // As a killed browser: TCP just ends.
         _ => {}
     }
 }
@@ -136,7 +136,7 @@ async fn visit_in_version_1(world: &World, me: usize, visit: usize) {
     }
 }
 
-/// Publishes large events, with one reader who keeps up and must get all of them.
+/// Publishes large events to a reader that keeps up and must receive all of them.
 pub(crate) async fn publish_much(world: World) {
     let mut publisher = world.join(Codec::Json).await;
     let mut reader = world.join(Codec::MsgPack).await;
@@ -175,7 +175,7 @@ pub(crate) async fn read_nothing(world: World, me: usize) {
     }
 }
 
-/// Publishes to a handler that panics each time, and is told so each time.
+/// Publishes to a handler that panics each time, and expects an error each time.
 pub(crate) async fn provoke(world: World) {
     let mut client = world.join(Codec::Json).await;
     while world.goes_on() {
@@ -186,7 +186,7 @@ pub(crate) async fn provoke(world: World) {
     }
 }
 
-/// Replaces the plugin every few seconds, its routes now and then, and makes a mistake sometimes.
+/// Replaces the plugin every few seconds and its routes at times; sometimes the file is invalid.
 pub(crate) async fn replace(world: World, site: Arc<Site>) {
     let original = std::fs::read(build::guest("versioned")).unwrap();
     let at = original.windows(10).position(|bytes| bytes == b"@@VERSION-").expect("a version");
@@ -216,7 +216,7 @@ pub(crate) async fn replace(world: World, site: Arc<Site>) {
     }
 }
 
-/// Which version answers.
+/// The version that answers.
 async fn ask(client: &mut Client) -> Value {
     let options = json!({"exclude_me": false});
     client.publish_acknowledged("v/ask", options, json!(["which"]), Value::Null).await.unwrap();
@@ -232,7 +232,7 @@ async fn reported(server: &Server, outcome: &str) {
     }
 }
 
-/// Whether a line of the log tells of something that was done on purpose.
+/// Whether a log line reports something that the soak provoked.
 pub(crate) fn is_provoked(line: &str) -> bool {
     line.contains("jackfield.close.slow_subscriber")
         || line.contains("broken/websocket_routing.yml")

@@ -35,7 +35,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 use trend::Trend;
 
-/// How many count, on how many topics; half of the topics have a hook.
+/// Number of load clients and their topics; half of the topics have a hook.
 const COUNTING: usize = 24;
 const TOPICS: [&str; 4] = ["v/0", "open/0", "v/1", "open/1"];
 /// Between two events of each of them.
@@ -43,7 +43,7 @@ const PACE: Duration = Duration::from_millis(40);
 const COMING_AND_GOING: usize = 4;
 const SLOW: usize = 3;
 
-/// What goes wrong once often goes wrong a thousand times.
+/// An error that occurs once often occurs a thousand times.
 const MAX_SHOWN: usize = 20;
 
 /// Slow readers are noticed soon; new versions are compiled each time.
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What was seen, and what is wrong with it.
+/// The report, and its errors.
 async fn soak(length: Duration) -> (Value, Vec<String>) {
     let site = Arc::new(soaked_site());
     let cache = tempfile::tempdir().unwrap();
@@ -169,14 +169,14 @@ async fn watch_memory(
     samples
 }
 
-/// Memory that is nobody's file, in bytes: the heap, the stacks, and what was compiled.
+/// Anonymous memory in bytes: heap, stacks and compiled code.
 fn anonymous_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Lines of the log that tell of trouble, beside that which was asked for.
+/// Warnings and errors of the log that the soak did not provoke.
 fn unprovoked(log: &str) -> Vec<String> {
     let trouble = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
     let trouble = trouble.filter(|line| !clients::is_provoked(line));

@@ -39,7 +39,7 @@ impl Trend {
         self.to - self.from
     }
 
-    /// Whether it is more than allocators do by themselves.
+    /// Whether the growth is more than allocators cause.
     pub(crate) fn is_a_leak(self) -> bool {
         self.growth() > BYTES && self.growth() > SHARE * self.from
     }
