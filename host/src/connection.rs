@@ -289,7 +289,7 @@ impl Connection {
                 let Self { member, reader, dialogue, batch, .. } = self;
                 if let Some(Member { session, dispatch }) = member {
                     let cancellation = ReadAhead::during(&request, reader, dialogue, session);
-                    dispatch.handle(session, dialogue, request, cancellation, batch).await;
+                    dispatch.handle(session, request, cancellation, batch).await;
                 }
                 None
             }

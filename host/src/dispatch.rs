@@ -1,26 +1,24 @@
-//! The road of a message, from what a client asked for to who is delivered to:
+//! The road of a message, from a client's request to its receivers: the page to read first.
 //!
 //! ```text
 //! frame → codec → session → dispatch → route → handler → audience → outbox → frame
-//!         wamp    wamp      here       routing sandbox   broker     broker   wire
+//!         wamp    wamp      here       routing sandbox   broker     broker   transport
 //! ```
 //!
-//! A message uses one generation from start to end. It is handled to its end, and queued to every
-//! receiver, before [`crate::connection`] decodes the session's next one. Procedures are called in
-//! [`calls`]; what clients offer to be called is in [`procedures`].
+//! PUBLISH is on this page; each other request has a file of its own, with the same three steps:
+//! check it, ask the handler, tell the broker. A message uses one generation from start to end. It
+//! is handled to its end, and queued to every receiver, before [`crate::connection`] decodes the
+//! session's next one.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
 use jackfield_routing::{Action, Allow};
-use jackfield_sandbox::{
-    Caller, Effect, Fault, Hook, Outcome, PublishVerdict, Request as HookRequest, SubscribeVerdict,
-};
+use jackfield_sandbox::{Hook, Outcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::PublicationId;
-use jackfield_wamp::message::{Publish, Subscribe, Unsubscribe};
-use jackfield_wamp::protocol::{self as wamp, ErrorTo, Reply, Request};
+use jackfield_wamp::message::Publish;
+use jackfield_wamp::protocol::{ErrorTo, Reply, Request};
 use jackfield_wamp::uri::MatchPolicy;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -28,29 +26,33 @@ use tokio::task::yield_now;
 
 use crate::generation::{CurrentGeneration, Generation, RouteMatch};
 use crate::log::backoff::Backoff;
-use crate::timers::{Start, Timers};
+use crate::timers::Timers;
 use crate::{frame, ids};
 
 mod authorize;
-mod calls;
+mod call;
 mod effects;
-mod procedures;
-mod refusals;
+mod hooks;
+mod refusal;
+mod register;
+mod subscribe;
 mod timer_hooks;
 mod unsubscribe;
 mod uris;
 
-pub(crate) use calls::Cancellation;
-pub(crate) use refusals::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
+use hooks::flush_before_wait;
 
-/// Decides what requests of one realm's sessions come to.
+pub(crate) use call::Cancellation;
+pub(crate) use refusal::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
+
+/// Handles the requests of one realm's sessions.
 pub(crate) struct Dispatch {
     realm: Arc<Realm>,
     /// The realm as the sandbox knows it.
     token: jackfield_sandbox::Realm,
     generations: Arc<CurrentGeneration>,
     unrouted: Unrouted,
-    /// Who may do what where no route says so.
+    /// The roles that topics without a route, or whose route names none, are open to.
     allow: Allow,
     timers: Timers,
     /// Faults of timers, by handler and kind: a timer that fails does so again and again.
@@ -74,12 +76,12 @@ pub enum Unrouted {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     pub(crate) publication: PublicationId,
-    /// To how many it was queued.
+    /// The number of receivers that it was queued to.
     pub(crate) delivered: usize,
 }
 
-/// Subscribers and steps of matching that publications may look at before their task lets others
-/// run: about a millisecond. Fewer would cut batches of publications to large topics into single
+/// Subscribers and steps of matching that publications take before their task lets others run:
+/// about a millisecond. Fewer would cut batches of publications to large topics into single
 /// events, each written to each subscriber by itself.
 const MAX_UNSHARED_WORK: usize = 32_768;
 
@@ -107,65 +109,58 @@ impl Dispatch {
         &self.realm
     }
 
-    /// Handles one request to its end; a call may be cancelled meanwhile. What it queued is flushed
-    /// with the batch.
+    /// Handles one request to its end; a call may be cancelled meanwhile. The frames that it queued
+    /// are flushed with the batch.
     pub(crate) async fn handle(
         &self,
         from: &Arc<Session>,
-        dialogue: &wamp::Protocol,
         request: Request,
         cancellation: impl Cancellation,
         batch: &mut PendingFlushes,
     ) {
-        let reply = |reply: &Reply<'_>, batch: &mut PendingFlushes| {
-            if let Some(message) = dialogue.reply(reply) {
-                from.reply(frame::message(from.dialect, &message), batch);
-            }
-        };
         match request {
-            Request::Publish(publish) => {
-                let Publish { request, ref topic, .. } = publish;
-                let acknowledge = publish.options.acknowledge;
-                match self.publish(from, &publish, batch).await {
-                    Ok(Accepted { publication, .. }) if acknowledge => {
-                        reply(&Reply::Published { request, publication }, batch);
-                    }
-                    Ok(_) => {}
-                    Err(refusal) => {
-                        let topic = uris::shown(topic);
-                        // Version 2 reports errors of acknowledged publications alone; version 1
-                        // has an answer that no client takes amiss.
-                        if acknowledge || from.dialect == Dialect::V1 {
-                            reply(&refusal.reply(ErrorTo::Publish { request, topic }), batch);
-                        }
-                    }
-                }
-            }
+            Request::Publish(publish) => self.handle_publish(from, &publish, batch).await,
+            // Boxed for the size of a connection's task.
             Request::Subscribe(subscribe) => {
-                let Subscribe { request, ref topic, .. } = subscribe;
-                let subscribed = Box::pin(self.subscribe(from, dialogue, &subscribe, batch));
-                if let Err(refusal) = subscribed.await {
-                    let topic = uris::shown(topic);
-                    refusal.log("subscribe", from, topic);
-                    reply(&refusal.reply(ErrorTo::Subscribe { request, topic }), batch);
-                }
+                Box::pin(self.handle_subscribe(from, &subscribe, batch)).await;
             }
             Request::Unsubscribe(unsubscribe) => {
-                let unsubscribed = Box::pin(self.unsubscribe(from, dialogue, &unsubscribe, batch));
-                if let Err(refusal) = unsubscribed.await
-                    && let Unsubscribe::ById { request, .. } = unsubscribe
-                {
-                    reply(&refusal.reply(ErrorTo::Unsubscribe { request }), batch);
-                }
+                Box::pin(self.handle_unsubscribe(from, &unsubscribe, batch)).await;
             }
             Request::Call(call) => {
-                Box::pin(self.call(from, dialogue, &call, cancellation, batch)).await;
+                Box::pin(self.handle_call(from, &call, cancellation, batch)).await;
             }
-            request => self.handle_rpc(from, &request, batch),
+            Request::Register(register) => self.handle_register(from, &register, batch),
+            Request::Unregister(unregister) => self.handle_unregister(from, &unregister, batch),
+            // The dealer ignores those of a call that has ended, or that a handler answers.
+            Request::Cancel(cancel) => self.dealer.cancel(from, &cancel, batch),
+            Request::Yield(answer) => self.dealer.answer(from, &answer, batch),
+            Request::InvocationError(error) => self.dealer.fail(from, &error, batch),
         }
     }
 
-    /// One event, of a session or of a backend that has none: what it comes to.
+    async fn handle_publish(
+        &self,
+        from: &Arc<Session>,
+        publish: &Publish,
+        batch: &mut PendingFlushes,
+    ) {
+        let Publish { request, options, .. } = publish;
+        let (request, topic) = (*request, uris::shown(&publish.topic));
+        match self.publish(from, publish, batch).await {
+            Ok(Accepted { publication, .. }) if options.acknowledge => {
+                reply(from, &Reply::Published { request, publication }, batch);
+            }
+            // Version 2 reports errors of acknowledged publications alone; version 1 has an answer
+            // that no client takes amiss.
+            Err(refusal) if options.acknowledge || from.dialect == Dialect::V1 => {
+                reply(from, &refusal.reply(ErrorTo::Publish { request, topic }), batch);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Publishes one event of a session, or of a backend that has none.
     pub(crate) async fn publish(
         &self,
         from: &Arc<Session>,
@@ -191,7 +186,8 @@ impl Dispatch {
             .inspect_err(|refusal| refusal.log("publish", from, uris::shown(&publish.topic)))
     }
 
-    /// ★ Which route it takes, what its handler makes of it, who receives it: how many.
+    /// ★ Checks a publication, asks its handler, and tells the broker. Returns the number of
+    /// receivers.
     async fn deliver(
         &self,
         from: &Arc<Session>,
@@ -200,10 +196,8 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) -> Result<usize, Refusal> {
         let Publish { topic, options, payload, .. } = publish;
-        uris::check(from, topic, MatchPolicy::Exact)?;
-        uris::check_reserved(topic)?;
         let generation = self.generations.current();
-        let routed = self.route(&generation, topic)?;
+        let routed = self.check_publish(&generation, from, topic)?;
         let mut publication = Publication {
             topic,
             id,
@@ -214,25 +208,16 @@ impl Dispatch {
             patterns: self.pattern_audience(routed.as_ref()),
             payload,
         };
-        self.check_allowed(routed.as_ref(), Action::Publish, from)?;
-        let Some(routed) = routed else {
+        let Some(routed) = routed.filter(|it| it.has(Hook::Publish)) else {
             return Ok(self.realm.publish(&publication, batch)?.delivered);
         };
-        if !routed.handler.hooks().contains(Hook::Publish) {
-            return Ok(self.realm.publish(&publication, batch)?.delivered);
-        }
-        payload.check_portable()?;
-        let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
-        let lane = routed.handler.lane(topic);
-        let attributes = routed.attributes();
-        let request = self.hook_request(&routed, &attributes, Some(from));
-        let hook = lane.on_publish(&request, &args, &kwargs);
-        let Outcome { answer, effects } =
-            flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
-        let changed;
-        let narrowed;
+
+        let verdict = self.ask_about_event(&routed, from, payload, batch).await?;
+        let Outcome { answer, effects } = verdict;
+
+        let (changed, narrowed);
         let delivered = match answer {
-            PublishVerdict::Broadcast => self.realm.publish(&publication, batch)?.delivered,
+            PublishVerdict::Broadcast => Ok(self.realm.publish(&publication, batch)?.delivered),
             PublishVerdict::Deliver(delivery) => {
                 narrowed = effects::filter(delivery.exclude, delivery.eligible);
                 publication.narrowed = Some(&narrowed);
@@ -240,178 +225,32 @@ impl Dispatch {
                     changed = effects::payload(&event)?;
                     publication.payload = &changed;
                 }
-                self.realm.publish(&publication, batch)?.delivered
+                Ok(self.realm.publish(&publication, batch)?.delivered)
             }
-            PublishVerdict::Drop => 0,
-            PublishVerdict::Reject(refusal) => {
-                self.apply(&generation, effects, batch).await;
-                return Err(refusal.into());
-            }
+            PublishVerdict::Drop => Ok(0),
+            PublishVerdict::Reject(refusal) => Err(refusal.into()),
         };
         self.apply(&generation, effects, batch).await;
-        Ok(delivered)
+        delivered
     }
 
-    /// One subscription: SUBSCRIBED is queued before anything that the handler sends.
-    async fn subscribe(
-        &self,
-        from: &Arc<Session>,
-        dialogue: &wamp::Protocol,
-        subscribe: &Subscribe,
-        batch: &mut PendingFlushes,
-    ) -> Result<(), Refusal> {
-        let Subscribe { request, policy, topic, .. } = subscribe;
-        uris::check(from, topic, *policy)?;
-        let acknowledge = |subscription| {
-            let reply = Reply::Subscribed { request: *request, subscription };
-            dialogue.reply(&reply).map(|message| frame::message(from.dialect, &message))
-        };
-        let generation = self.generations.current();
-        // A pattern names no topic: its subscriber is judged at each publication.
-        let by_name = *policy == MatchPolicy::Exact;
-        if by_name && self.realm.acknowledge(from.id, topic, batch, acknowledge) {
-            return Ok(());
-        }
-        let routed = if by_name { self.route(&generation, topic)? } else { None };
-        if by_name {
-            self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
-        }
-        let mut effects = Vec::new();
-        if let Some(routed) = &routed
-            && routed.handler.hooks().contains(Hook::Subscribe)
-        {
-            let lane = routed.handler.lane(topic);
-            let attributes = routed.attributes();
-            let hook_request = self.hook_request(routed, &attributes, Some(from));
-            let hook = lane.on_subscribe(&hook_request);
-            let outcome =
-                flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))?;
-            effects = outcome.effects;
-            if let SubscribeVerdict::Deny(refusal) = outcome.answer {
-                self.apply(&generation, effects, batch).await;
-                return Err(refusal.into());
-            }
-        }
-        self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
-        if let Some(routed) = &routed {
-            // A reload may have taken place while the handler was asked.
-            let current = self.generations.current();
-            let replaced = current.number() != generation.number();
-            if replaced && self.route(&current, topic).is_err() {
-                self.evict(&generation, from.id, topic, batch).await;
-            }
-            if replaced || routed.handler.timer().is_some() {
-                self.sync_timer(topic, Start::Whole);
-            }
-        }
-        self.apply(&generation, effects, batch).await;
-        Ok(())
-    }
-
-    async fn unsubscribe(
-        &self,
-        from: &Arc<Session>,
-        dialogue: &wamp::Protocol,
-        unsubscribe: &Unsubscribe,
-        batch: &mut PendingFlushes,
-    ) -> Result<(), Refusal> {
-        let (subscription, reply) = match unsubscribe {
-            Unsubscribe::ById { request, subscription } => {
-                (*subscription, dialogue.reply(&Reply::Unsubscribed { request: *request }))
-            }
-            Unsubscribe::ByTopic { topic } => match self.realm.subscription(from.id, topic) {
-                Some(subscription) => (subscription, None),
-                // Version 1 has no words for it, and its servers ignore it.
-                None => return Ok(()),
-            },
-        };
-        let reply = reply.map(|message| frame::message(from.dialect, &message));
-        let topic = self.realm.unsubscribe(from.id, subscription, batch, reply)?;
-        if let Some(topic) = topic {
-            let generation = self.generations.current();
-            self.notify_unsubscribed(&generation, [(Arc::clone(from), topic)], batch).await;
-        }
-        Ok(())
-    }
-
-    /// Does what a hook wants done.
-    async fn apply(
-        &self,
-        generation: &Generation,
-        effects: Vec<Effect>,
-        batch: &mut PendingFlushes,
-    ) {
-        if !effects.is_empty() {
-            let left = self.perform(generation, effects, batch);
-            // Boxed for the size of a connection's task.
-            Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
-        }
-    }
-
-    /// The route of a topic; none where unrouted topics are open to everybody.
-    fn route<'g, 't>(
+    fn check_publish<'g, 't>(
         &self,
         generation: &'g Generation,
+        from: &Session,
         topic: &'t str,
     ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
-        match generation.find(topic) {
-            Some(routed) => Ok(Some(routed)),
-            None if self.unrouted == Unrouted::Broadcast => Ok(None),
-            None => Err(Refusal::no_route(topic)),
-        }
-    }
-
-    fn hook_request<'a>(
-        &self,
-        routed: &'a RouteMatch<'_, '_>,
-        attributes: &'a [(&'a str, &'a str)],
-        session: Option<&'a Session>,
-    ) -> HookRequest<'a> {
-        HookRequest {
-            realm: self.token,
-            handler: routed.handler.name(),
-            route: &routed.route.name,
-            topic: routed.topic,
-            attributes,
-            session: session.map(caller),
-            subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
-        }
+        uris::check(from, topic, MatchPolicy::Exact)?;
+        uris::check_reserved(topic)?;
+        let routed = self.route(generation, topic)?;
+        self.check_allowed(routed.as_ref(), Action::Publish, from)?;
+        Ok(routed)
     }
 }
 
-impl RouteMatch<'_, '_> {
-    fn failed(&self, fault: &Fault) -> Refusal {
-        Refusal::fault(self.handler.name(), fault)
+/// Queues a reply to a session; nothing where its version has no such message.
+fn reply(to: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
+    if let Some(frame) = frame::reply(to, reply) {
+        to.reply(frame, batch);
     }
-}
-
-/// A session as hooks see it.
-fn caller(session: &Session) -> Caller<'_> {
-    let identity = &session.identity;
-    Caller {
-        id: session.id.get(),
-        authid: &identity.authid,
-        authrole: identity.authrole(),
-        roles: &identity.roles,
-        authmethod: &identity.authmethod,
-        claims: &identity.claims,
-        anonymous_from: identity.anonymous_from,
-    }
-}
-
-/// Runs a hook. Most return at once; before waiting for one that does not, what the batch owes
-/// to others is paid. Boxed before anything is awaited, because a connection's task is as large as
-/// its largest state for as long as it lives, and a call into wasm is by far the largest.
-fn flush_before_wait<T>(
-    batch: &mut PendingFlushes,
-    hook: impl Future<Output = T>,
-) -> impl Future<Output = T> {
-    let mut hook = Box::pin(hook);
-    poll_fn(move |context| {
-        let polled = hook.as_mut().poll(context);
-        if polled.is_pending() {
-            batch.flush();
-        }
-        polled
-    })
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use jackfield_broker::{Framing, Session};
 use jackfield_wamp::dialect::Dialect;
-use jackfield_wamp::protocol::{self as wamp, Reply};
+use jackfield_wamp::protocol::Reply;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
@@ -21,9 +21,9 @@ pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
     frame(data(dialect), body)
 }
 
-/// What a session is told, in a frame of its own; none where its dialect has no words for it.
+/// The frame of a reply. None where the session's version has no such message.
 pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
-    let body = wamp::Protocol::new(session.dialect).reply(reply)?;
+    let body = reply.encode(session.dialect)?;
     Some(message(session.dialect, &body))
 }
 

@@ -59,8 +59,7 @@ impl<'a> ReadAhead<'a> {
         let call = CallId::V2(call);
         let (uri, message) = (error_uri::CANCELED, "the call was cancelled before it began");
         let reply = Reply::Error { to: ErrorTo::Call { call: &call }, uri, message };
-        if let Some(message) = self.dialogue.reply(&reply) {
-            let frame = frame::message(self.caller.dialect, &message);
+        if let Some(frame) = frame::reply(self.caller, &reply) {
             self.caller.reply(frame, &mut PendingFlushes::default());
         }
     }

@@ -1,17 +1,30 @@
-//! Who may do what: the roles that a route lists, or else the operator.
+//! Authorization by role: the roles that a route lists, or else the settings (`allow`).
 //!
-//! What neither lists is open to everybody. Handlers may refuse what is allowed here, and are not
-//! asked about what is not.
+//! An action for which neither lists roles is open to all. A handler is asked about allowed requests
+//! alone, and may still refuse them.
 
 use jackfield_broker::{PatternAudience, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 
 use super::{Dispatch, Refusal, Unrouted};
-use crate::generation::RouteMatch;
+use crate::generation::{Generation, RouteMatch};
 
 impl Dispatch {
-    /// Whether the session may do this on a topic; on one without a route, by the operator's word.
+    /// The route of a topic; none where topics without a route are open.
+    pub(super) fn route<'g, 't>(
+        &self,
+        generation: &'g Generation,
+        topic: &'t str,
+    ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
+        match generation.find(topic) {
+            Some(routed) => Ok(Some(routed)),
+            None if self.unrouted == Unrouted::Broadcast => Ok(None),
+            None => Err(Refusal::no_route(topic)),
+        }
+    }
+
+    /// Refuses an action that the session's roles do not allow on a topic.
     pub(super) fn check_allowed(
         &self,
         routed: Option<&RouteMatch<'_, '_>>,
@@ -41,7 +54,7 @@ impl Dispatch {
         &'a self,
         routed: Option<&RouteMatch<'a, '_>>,
     ) -> PatternAudience<'a> {
-        let asks = routed.is_some_and(|it| it.handler.hooks().contains(Hook::Subscribe));
+        let asks = routed.is_some_and(|it| it.has(Hook::Subscribe));
         let is_public = routed.is_some() || self.unrouted == Unrouted::Broadcast;
         if asks || !is_public {
             return PatternAudience::Nobody;

@@ -1,4 +1,5 @@
-//! What hooks want done, done: events go straight to subscribers and enter no handler.
+//! Effects of hooks: publications, messages, unsubscriptions and closings. Their events go straight to
+//! subscribers and enter no handler.
 
 use std::sync::Arc;
 
@@ -16,7 +17,21 @@ use crate::generation::Generation;
 use crate::{frame, ids};
 
 impl Dispatch {
-    /// Does what a hook wants done, in its order. Returns who left which topic by it.
+    /// Does what a hook wants done, and tells the handlers of topics that sessions left by it.
+    pub(super) async fn apply(
+        &self,
+        generation: &Generation,
+        effects: Vec<Effect>,
+        batch: &mut PendingFlushes,
+    ) {
+        if !effects.is_empty() {
+            let left = self.perform(generation, effects, batch);
+            // Boxed for the size of a connection's task.
+            Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
+        }
+    }
+
+    /// Does what a hook wants done, in its order. Returns the sessions that left topics by it.
     pub(super) fn perform(
         &self,
         generation: &Generation,

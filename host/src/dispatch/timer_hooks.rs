@@ -4,7 +4,7 @@
 //! A topic has a timer while its route's handler wants one and somebody is subscribed to it by
 //! name, or from the start where the route says so. Whether that holds can change in several
 //! places at once (somebody comes, the last one leaves, a generation is replaced), and none of them
-//! decides it: each has [`Dispatch::follow`] look at how things are.
+//! decides it: each has [`Dispatch::sync_timer`] look at how things are.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,20 +1,60 @@
-//! Sessions that leave topics: by their own wish, with their connection, or because a reload took
-//! the route away. Their handlers hear of it, once for each topic.
+//! UNSUBSCRIBE, and the other ways in which sessions leave topics: with their connection, or because
+//! a reload took the route away. The handler of each topic is told once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
 use jackfield_sandbox::{Hook, Outcome};
+use jackfield_wamp::message::Unsubscribe;
+use jackfield_wamp::protocol::{ErrorTo, Reply};
 
-use super::{Dispatch, Unrouted, effects, flush_before_wait};
+use super::{Dispatch, Refusal, Unrouted, effects, flush_before_wait, reply};
+use crate::frame;
 use crate::generation::Generation;
 use crate::timers::Start;
 
-/// So many unsubscriptions may come of unsubscriptions before handlers are not heeded any more.
+/// Unsubscriptions that the hooks of one unsubscription may cause, hook after hook.
 const MAX_CONSEQUENCES: usize = 1_000;
 
 impl Dispatch {
+    pub(super) async fn handle_unsubscribe(
+        &self,
+        from: &Arc<Session>,
+        unsubscribe: &Unsubscribe,
+        batch: &mut PendingFlushes,
+    ) {
+        if let Err(refusal) = self.unsubscribe(from, unsubscribe, batch).await
+            && let Unsubscribe::ById { request, .. } = *unsubscribe
+        {
+            reply(from, &refusal.reply(ErrorTo::Unsubscribe { request }), batch);
+        }
+    }
+
+    async fn unsubscribe(
+        &self,
+        from: &Arc<Session>,
+        unsubscribe: &Unsubscribe,
+        batch: &mut PendingFlushes,
+    ) -> Result<(), Refusal> {
+        let (subscription, acknowledgement) = match unsubscribe {
+            Unsubscribe::ById { request, subscription } => {
+                (*subscription, frame::reply(from, &Reply::Unsubscribed { request: *request }))
+            }
+            Unsubscribe::ByTopic { topic } => match self.realm.subscription(from.id, topic) {
+                Some(subscription) => (subscription, None),
+                // Version 1 has no words for it, and its servers ignore it.
+                None => return Ok(()),
+            },
+        };
+        let topic = self.realm.unsubscribe(from.id, subscription, batch, acknowledgement)?;
+        if let Some(topic) = topic {
+            let generation = self.generations.current();
+            self.notify_unsubscribed(&generation, [(Arc::clone(from), topic)], batch).await;
+        }
+        Ok(())
+    }
+
     /// Ends a session's membership, and lets the handlers of its topics know.
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
         let mut batch = PendingFlushes::default();
@@ -65,7 +105,7 @@ impl Dispatch {
                 self.sync_timer(&topic, Start::Whole);
             }
             let Some(routed) = generation.find(&topic) else { continue };
-            if !routed.handler.hooks().contains(Hook::Unsubscribe) {
+            if !routed.has(Hook::Unsubscribe) {
                 continue;
             }
             let attributes = routed.attributes();
@@ -80,7 +120,7 @@ impl Dispatch {
                     consequences += further.len();
                     left.extend(further);
                 }
-                // There is nobody to refuse; the fault is in the log.
+                // No client waits for an answer; the fault is in the log.
                 Err(fault) => drop(routed.failed(&fault)),
             }
         }

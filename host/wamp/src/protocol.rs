@@ -137,11 +137,6 @@ impl Protocol {
         }
     }
 
-    /// Encodes a reply. None where the version has no such message.
-    pub fn reply(&self, reply: &Reply<'_>) -> Option<Vec<u8>> {
-        encode::reply(self.dialect, reply)
-    }
-
     /// Answers a request whose message holds an unsupported value. None for other errors, and where
     /// the request cannot be read.
     fn refuse_request(&self, frame: &Bytes, error: &DecodeError) -> Option<Input> {

@@ -3,7 +3,6 @@
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::message::{CallOptions, InvocationPolicy, RegisterOptions};
 use jackfield_wamp::payload::Payload;
-use jackfield_wamp::protocol as wamp;
 use jackfield_wamp::uri::MatchPolicy;
 use std::net::Ipv4Addr;
 
@@ -25,7 +24,7 @@ impl Transport for NoLink {
 }
 
 fn encode(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
-    wamp::Protocol::new(session.dialect).reply(reply).map(Bytes::from)
+    reply.encode(session.dialect).map(Bytes::from)
 }
 
 /// A dealer, and sessions 1 to 4: the first two understand everything, the third nothing that is

@@ -12,22 +12,24 @@ use crate::reply::{ErrorTo, Reply};
 use crate::v1;
 use crate::value::Dict;
 
-/// The message's bytes. None where the version has no such message.
-pub(super) fn reply(dialect: Dialect, reply: &Reply<'_>) -> Option<Vec<u8>> {
-    match dialect {
-        Dialect::V1 => v1::reply(reply),
-        Dialect::V2(codec) => {
-            let message = match reply {
-                Reply::Error { to, uri, message } => {
-                    error(to, uri, message_details(message), message_payload(codec, message))?
-                }
-                Reply::CallError { call, uri, details, payload } => {
-                    let to = ErrorTo::Call { call };
-                    error(&to, uri, (*details).clone(), (*payload).clone())?
-                }
-                reply => message_of(reply)?,
-            };
-            Some(super::encode(codec, &message))
+impl Reply<'_> {
+    /// The message's bytes. None where the version has no such message.
+    pub fn encode(&self, dialect: Dialect) -> Option<Vec<u8>> {
+        match dialect {
+            Dialect::V1 => v1::reply(self),
+            Dialect::V2(codec) => {
+                let message = match self {
+                    Reply::Error { to, uri, message } => {
+                        error(to, uri, message_details(message), message_payload(codec, message))?
+                    }
+                    Reply::CallError { call, uri, details, payload } => {
+                        let to = ErrorTo::Call { call };
+                        error(&to, uri, (*details).clone(), (*payload).clone())?
+                    }
+                    reply => message_of(reply)?,
+                };
+                Some(super::encode(codec, &message))
+            }
         }
     }
 }

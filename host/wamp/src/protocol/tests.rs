@@ -133,29 +133,30 @@ impl Peer {
 
     /// What the router does unasked.
     fn command(&mut self, command: &str) {
-        let payload = Payload::from_json("[1]", "").unwrap();
-        let frame = match command {
-            "goodbye" => self.session.goodbye(error_uri::CLOSE_SYSTEM_SHUTDOWN, "restarting"),
-            "revoke" => self
-                .session
-                .reply(&Reply::Revoked { subscription: SUBSCRIPTION, reason: "com.gone" }),
-            "invoke" => self.session.reply(&Reply::Invocation {
+        let (payload, details) = (Payload::from_json("[1]", "").unwrap(), Dict::new());
+        let reply = match command {
+            "goodbye" => {
+                let goodbye = self.session.goodbye(error_uri::CLOSE_SYSTEM_SHUTDOWN, "restarting");
+                return self.hear(goodbye);
+            }
+            "revoke" => Reply::Revoked { subscription: SUBSCRIPTION, reason: "com.gone" },
+            "invoke" => Reply::Invocation {
                 request: RequestId::new(5).unwrap(),
                 registration: REGISTRATION,
-                details: &Dict::new(),
+                details: &details,
                 payload: &payload,
-            }),
-            "interrupt" => self.session.reply(&Reply::Interrupt {
+            },
+            "interrupt" => Reply::Interrupt {
                 request: RequestId::new(5).unwrap(),
                 mode: crate::message::CancelMode::Kill,
                 reason: error_uri::CANCELED,
-            }),
-            "unregister" => self.session.reply(&Reply::RegistrationRevoked {
-                registration: REGISTRATION,
-                reason: "com.gone",
-            }),
+            },
+            "unregister" => {
+                Reply::RegistrationRevoked { registration: REGISTRATION, reason: "com.gone" }
+            }
             other => panic!("{other}"),
         };
+        let frame = reply.encode(self.session.dialect());
         self.hear(frame);
     }
 
@@ -210,7 +211,7 @@ impl Peer {
             | Request::Yield(_)
             | Request::InvocationError(_) => return,
         };
-        let frame = self.session.reply(&reply);
+        let frame = reply.encode(self.session.dialect());
         self.hear(frame);
     }
 }

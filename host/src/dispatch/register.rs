@@ -1,10 +1,9 @@
-//! Procedures of clients: who may offer them, and what comes back from those who do. Calls of them
-//! are in [`super::calls`].
+//! REGISTER and UNREGISTER: procedures that clients offer. Calls of them are in [`super::call`].
 //!
-//! A procedure that a handler answers is nobody else's. Elsewhere the route decides who may
-//! register a procedure, and where no route is, whether clients may use what has none. A pattern
-//! is accepted of a session that may register any procedure, and its callee is asked for those that
-//! it may register by name: that is judged at each call, by the routes that are in force then.
+//! A procedure that a handler answers cannot be registered. For others, the roles of the route
+//! decide, or the settings where no route matches. A pattern needs a session that may register any
+//! procedure. Its callee is asked for the procedures that it may register by name: that is judged at
+//! each call, by the routes that are in force then.
 
 use std::sync::Arc;
 
@@ -12,53 +11,36 @@ use jackfield_broker::{PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::message::{Register, Unregister};
-use jackfield_wamp::protocol::{ErrorTo, Request};
+use jackfield_wamp::protocol::ErrorTo;
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::is_among;
-use super::{Dispatch, Refusal, Unrouted, effects, uris};
-use crate::frame;
+use super::{Dispatch, Refusal, Unrouted, effects, reply, uris};
 use crate::generation::Generation;
 
 impl Dispatch {
-    /// What clients ask of the dealer, calls aside.
-    pub(super) fn handle_rpc(
+    pub(super) fn handle_register(
         &self,
         from: &Arc<Session>,
-        request: &Request,
+        register: &Register,
         batch: &mut PendingFlushes,
     ) {
-        let refused = match request {
-            Request::Register(register) => self.register(from, register, batch).map_err(|it| {
-                it.log("register", from, uris::shown(&register.procedure));
-                (ErrorTo::Register { request: register.request }, it)
-            }),
-            Request::Unregister(unregister) => self
-                .unregister(from, unregister, batch)
-                .map_err(|it| (ErrorTo::Unregister { request: unregister.request }, it)),
-            // A call that is over, or a handler's, is nothing that could be cancelled or answered.
-            Request::Cancel(cancel) => {
-                self.dealer.cancel(from, cancel, batch);
-                Ok(())
-            }
-            Request::Yield(answer) => {
-                self.dealer.answer(from, answer, batch);
-                Ok(())
-            }
-            Request::InvocationError(error) => {
-                self.dealer.fail(from, error, batch);
-                Ok(())
-            }
-            // Served by `dispatch` itself.
-            Request::Publish(_)
-            | Request::Subscribe(_)
-            | Request::Unsubscribe(_)
-            | Request::Call(_) => Ok(()),
-        };
-        if let Err((to, refusal)) = refused
-            && let Some(frame) = frame::reply(from, &refusal.reply(to))
-        {
-            from.reply(frame, batch);
+        if let Err(refusal) = self.register(from, register, batch) {
+            refusal.log("register", from, uris::shown(&register.procedure));
+            let to = ErrorTo::Register { request: register.request };
+            reply(from, &refusal.reply(to), batch);
+        }
+    }
+
+    pub(super) fn handle_unregister(
+        &self,
+        from: &Arc<Session>,
+        unregister: &Unregister,
+        batch: &mut PendingFlushes,
+    ) {
+        if let Err(error) = self.dealer.unregister(from, unregister, batch) {
+            let to = ErrorTo::Unregister { request: unregister.request };
+            reply(from, &Refusal::from(error).reply(to), batch);
         }
     }
 
@@ -74,9 +56,7 @@ impl Dispatch {
         let generation = self.generations.current();
         if options.policy == MatchPolicy::Exact {
             let routed = self.route(&generation, procedure)?;
-            if let Some(routed) = &routed
-                && routed.handler.hooks().contains(Hook::Call)
-            {
+            if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Call)) {
                 return Err(Refusal::handlers_own(&routed.route.name));
             }
             self.check_allowed(routed.as_ref(), Action::Register, from)?;
@@ -106,22 +86,13 @@ impl Dispatch {
             .any(|roles| is_among(session, roles))
     }
 
-    fn unregister(
-        &self,
-        from: &Arc<Session>,
-        unregister: &Unregister,
-        batch: &mut PendingFlushes,
-    ) -> Result<(), Refusal> {
-        Ok(self.dealer.unregister(from, unregister, batch)?)
-    }
-
     /// Takes away the registrations that a new generation has no place for: their routes have
     /// gone, or have a handler that answers calls by now, or are not for their callees' roles any
     /// more. Subscribers of a topic stay in such a case; but whoever may not offer a procedure must
     /// not go on to read what others call it with.
     pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
         let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
-            Some(routed) if routed.handler.hooks().contains(Hook::Call) => false,
+            Some(routed) if routed.has(Hook::Call) => false,
             None if self.unrouted == Unrouted::Refuse => false,
             routed => self.check_allowed(routed.as_ref(), Action::Register, callee).is_ok(),
         };

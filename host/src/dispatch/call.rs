@@ -1,0 +1,185 @@
+//! CALL: a procedure is a topic whose route's handler answers calls, or else one that a client has
+//! registered.
+//!
+//! A handler's call is handled before the session's next request: a slow one holds back its own
+//! session alone. Only CANCEL overtakes, see [`crate::connection`]; with the option `timeout` it is
+//! one way to stop a call ([`stop`]). A call of a client's procedure is passed on, and its answer
+//! comes through the dealer.
+//!
+//! The option `progress` is refused, because no callee takes arguments in parts. The other options
+//! need nothing done: progressive results are the callee's choice, and handlers know their callers
+//! anyway.
+
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+
+use jackfield_broker::{CallError, CloseReason, PendingFlushes, Session};
+use jackfield_routing::Action;
+use jackfield_sandbox::Hook;
+use jackfield_wamp::error_uri;
+use jackfield_wamp::message::{Call, CallId};
+use jackfield_wamp::payload::Payload;
+use jackfield_wamp::protocol::{ErrorTo, Reply};
+use jackfield_wamp::uri::{self, MatchPolicy};
+
+use super::{Dispatch, Refusal, reply, uris};
+use crate::generation::{Generation, RouteMatch};
+
+mod stop;
+
+pub(crate) use stop::Cancellation;
+use stop::Timeout;
+
+/// A call of a client's procedure that was not refused.
+enum Passed {
+    /// Its callee has been asked.
+    On,
+    /// It has the id of an open call.
+    Repeated,
+}
+
+impl Dispatch {
+    /// A handler's answer is queued before its effects.
+    pub(super) async fn handle_call(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        cancellation: impl Cancellation,
+        batch: &mut PendingFlushes,
+    ) {
+        let generation = self.generations.current();
+        let to = ErrorTo::Call { call: &call.request };
+        let mut is_told = false;
+        let (answer, effects) = match self.procedure(&generation, from, call) {
+            Ok(Some(routed)) if routed.has(Hook::Call) => {
+                if self.dealer.is_open(from.id, &call.request) {
+                    return reject_repeated(from, call, batch);
+                }
+                let timeout = Timeout::of(call, cancellation.arrived());
+                let tell_at_once = |refusal: &Refusal| {
+                    is_told = true;
+                    reply(from, &refusal.reply(to), &mut PendingFlushes::default());
+                };
+                match timeout {
+                    Some(timeout) if timeout.is_over() => (Err(timeout.refusal()), Vec::new()),
+                    timeout => {
+                        let stops = (timeout, pin!(cancellation));
+                        self.ask(&routed, from, call, stops, tell_at_once, batch).await
+                    }
+                }
+            }
+            Ok(routed) => match self.route_to_callee(routed.as_ref(), from, call, batch) {
+                Ok(Passed::On) => return,
+                Ok(Passed::Repeated) => return reject_repeated(from, call, batch),
+                Err(refusal) => (Err(refusal), Vec::new()),
+            },
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        if let Err(refusal) = &answer {
+            refusal.log("call", from, uris::shown(&call.procedure));
+        }
+        match &answer {
+            _ if is_told => {}
+            Ok(payload) => {
+                let result = Reply::Result { call: &call.request, progress: false, payload };
+                reply(from, &result, batch);
+            }
+            Err(refusal) => reply(from, &refusal.reply(to), batch),
+        }
+        self.apply(&generation, effects, batch).await;
+    }
+
+    /// One call of a backend, which has no connection here to be answered on: only handlers answer
+    /// it, because what a client answers comes when it comes.
+    pub(crate) async fn call_for(
+        &self,
+        from: &Arc<Session>,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) -> Result<Payload, Refusal> {
+        let generation = self.generations.current();
+        let procedure = self.procedure(&generation, from, call).and_then(|routed| match routed {
+            Some(routed) if routed.has(Hook::Call) => Ok(routed),
+            Some(routed) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
+            None => Err(Refusal::no_procedure(&call.procedure)),
+        });
+        let (answer, effects) = match procedure {
+            Ok(routed) => {
+                let stops = (None, pin!(pending()));
+                self.ask(&routed, from, call, stops, |_| {}, batch).await
+            }
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        self.apply(&generation, effects, batch).await;
+        answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
+    }
+
+    /// The route of the procedure, if the session may call it at all.
+    fn procedure<'g, 'c>(
+        &self,
+        generation: &'g Generation,
+        from: &Session,
+        call: &'c Call,
+    ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
+        let Call { procedure, options, .. } = call;
+        uris::check(from, procedure, MatchPolicy::Exact)?;
+        let routed =
+            self.route(generation, procedure).map_err(|_| Refusal::no_procedure(procedure))?;
+        self.check_allowed(routed.as_ref(), Action::Call, from)?;
+        if options.progress {
+            return Err(Refusal::no_progress());
+        }
+        Ok(routed)
+    }
+
+    /// Passes the call on to a client that has registered the procedure.
+    fn route_to_callee(
+        &self,
+        routed: Option<&RouteMatch<'_, '_>>,
+        from: &Arc<Session>,
+        call: &Call,
+        batch: &mut PendingFlushes,
+    ) -> Result<Passed, Refusal> {
+        // A pattern names no procedure: its callee is judged at each call. No client answers in
+        // the router's name.
+        let reserved = uri::is_reserved(&call.procedure);
+        let may_offer = |callee: &Session| !reserved && self.may(routed, Action::Register, callee);
+        let chance = fastrand::u64(..);
+        let passed = self.dealer.call(from, call, may_offer, chance, batch);
+        match (passed, routed) {
+            (Ok(()), _) => Ok(Passed::On),
+            (Err(CallError::Repeated), _) => Ok(Passed::Repeated),
+            (Err(CallError::NoSuchProcedure), Some(routed)) => {
+                Err(Refusal::not_callable(from.dialect, &routed.route.name))
+            }
+            (Err(CallError::NoSuchProcedure), None) => Err(Refusal::no_procedure(&call.procedure)),
+            (Err(CallError::Undeliverable(error)), _) => Err(error.into()),
+            (
+                Err(
+                    error @ (CallError::TooMany
+                    | CallError::TooManyOfAll
+                    | CallError::CalleeBusy
+                    | CallError::LongId),
+                ),
+                _,
+            ) => Err(Refusal::unavailable(error)),
+        }
+    }
+}
+
+/// A call with the id of an open one. Version 2 ends the session: an ERROR would be taken for
+/// the answer to the open call. WAMP v2 specification, section "Protocol Violations".
+fn reject_repeated(from: &Arc<Session>, call: &Call, batch: &mut PendingFlushes) {
+    let refusal = Refusal::unavailable(CallError::Repeated);
+    refusal.log("call", from, uris::shown(&call.procedure));
+    match call.request {
+        CallId::V2(request) => from.close(CloseReason {
+            reason: error_uri::PROTOCOL_VIOLATION.to_owned(),
+            message: format!("CALL repeats the request id {request} of an open call"),
+        }),
+        CallId::V1(_) => {
+            reply(from, &refusal.reply(ErrorTo::Call { call: &call.request }), batch);
+        }
+    }
+}

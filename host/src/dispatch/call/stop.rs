@@ -1,0 +1,157 @@
+//! The wait for a handler's answer to a call, and its end before there is one: by the caller's
+//! CANCEL, or by the option `timeout`. WAMP v2 specification, sections "Call Canceling" and "Call
+//! Timeouts".
+
+use std::convert::Infallible;
+use std::future::Pending;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jackfield_broker::{PendingFlushes, Session};
+use jackfield_sandbox::{Effect, Outcome};
+use jackfield_wamp::message::{Call, CancelMode};
+use jackfield_wamp::payload::Payload;
+use tokio::time::{Instant, sleep_until};
+
+use crate::dispatch::{Dispatch, Refusal, effects, flush_before_wait};
+use crate::generation::RouteMatch;
+
+/// The caller's CANCEL: ends with its mode, or never. It is polled while a handler's call waits or
+/// runs, and not at all where the handler answers at once.
+pub(crate) trait Cancellation: Future<Output = CancelMode> + Send {
+    /// When the call arrived; none if that is now.
+    fn arrived(&self) -> Option<Instant>;
+}
+
+/// The end of a caller's wait for a handler's answer before there is one.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    Canceled(CancelMode),
+    TimedOut(Timeout),
+}
+
+/// How long a caller waits for a handler's answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeout {
+    milliseconds: u64,
+    due: Instant,
+}
+
+impl Dispatch {
+    /// Asks a handler. Returns its answer, and what it wants done.
+    ///
+    /// When the call is stopped, one that has not begun is not begun. One that runs goes on to its
+    /// end: to interrupt it would end the instance, and with it what others keep there. Its answer
+    /// is dropped; what it wants done is done, as with a callee that cannot be interrupted.
+    pub(super) async fn ask(
+        &self,
+        routed: &RouteMatch<'_, '_>,
+        from: &Session,
+        call: &Call,
+        (timeout, mut cancellation): (Option<Timeout>, Pin<&mut impl Cancellation>),
+        tell_at_once: impl FnOnce(&Refusal) + Send,
+        batch: &mut PendingFlushes,
+    ) -> (Result<Payload, Refusal>, Vec<Effect>) {
+        if let Err(error) = call.payload.check_portable() {
+            return (Err(error.into()), Vec::new());
+        }
+        let (args, kwargs) = (call.payload.args_json(), call.payload.kwargs_json());
+        let attributes = routed.attributes();
+        let request = self.hook_request(routed, &attributes, Some(from));
+        let has_begun = AtomicBool::new(false);
+        let lane = routed.handler.lane(&call.procedure);
+        let mut hook = flush_before_wait(batch, lane.on_call(&request, &args, &kwargs, &has_begun));
+        let (outcome, stopped) = tokio::select! {
+            biased;
+            outcome = &mut hook => (outcome, None),
+            stop = stop(timeout, cancellation.as_mut()) => {
+                let refusal = stop.refusal();
+                if !has_begun.load(Ordering::Relaxed) {
+                    return (Err(refusal), Vec::new());
+                }
+                if stop.is_immediate() {
+                    tell_at_once(&refusal);
+                }
+                // Calls that wait behind it can be cancelled until it has ended.
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = &mut hook => outcome,
+                    never = read_on(cancellation) => match never {},
+                };
+                (outcome, Some(refusal))
+            }
+        };
+        match outcome {
+            Ok(Outcome { answer, effects }) => {
+                let answer = match stopped {
+                    Some(refusal) => Err(refusal),
+                    None => answer.map_err(Refusal::from).and_then(|it| effects::payload(&it)),
+                };
+                (answer, effects)
+            }
+            Err(fault) => (Err(routed.failed(&fault)), Vec::new()),
+        }
+    }
+}
+
+impl Stop {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Canceled(_) => Refusal::canceled(),
+            Self::TimedOut(timeout) => timeout.refusal(),
+        }
+    }
+
+    /// Whether the caller is told while the handler runs. With `kill` it waits for the callee, and
+    /// may rely on it that nothing of the call happens afterwards.
+    fn is_immediate(self) -> bool {
+        match self {
+            Self::Canceled(CancelMode::Kill) => false,
+            Self::Canceled(CancelMode::Skip | CancelMode::KillNoWait) | Self::TimedOut(_) => true,
+        }
+    }
+}
+
+impl Timeout {
+    /// None where the caller gives none, or 0, or more than any clock shows.
+    pub(super) fn of(call: &Call, arrived: Option<Instant>) -> Option<Self> {
+        let milliseconds = call.options.timeout.filter(|milliseconds| *milliseconds > 0)?;
+        let arrived = arrived.unwrap_or_else(Instant::now);
+        let due = arrived.checked_add(Duration::from_millis(milliseconds))?;
+        Some(Self { milliseconds, due })
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.due <= Instant::now()
+    }
+
+    pub(super) fn refusal(self) -> Refusal {
+        Refusal::timed_out(self.milliseconds)
+    }
+}
+
+/// Goes on reading ahead after a call was stopped.
+async fn read_on(mut cancellation: Pin<&mut impl Cancellation>) -> Infallible {
+    loop {
+        cancellation.as_mut().await;
+    }
+}
+
+/// Of a call that cannot be cancelled.
+impl Cancellation for Pending<CancelMode> {
+    fn arrived(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// Ends when the caller cancels the call, or its time has passed.
+async fn stop(timeout: Option<Timeout>, cancellation: Pin<&mut impl Cancellation>) -> Stop {
+    match timeout {
+        Some(timeout) => tokio::select! {
+            mode = cancellation => Stop::Canceled(mode),
+            () = sleep_until(timeout.due) => Stop::TimedOut(timeout),
+        },
+        None => Stop::Canceled(cancellation.await),
+    }
+}

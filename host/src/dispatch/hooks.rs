@@ -1,0 +1,88 @@
+//! Calls of hooks: the request that a handler is shown, and the wait for its answer.
+
+use std::future::poll_fn;
+
+use jackfield_broker::{PendingFlushes, Session};
+use jackfield_sandbox::{Caller, Fault, Hook, Outcome, PublishVerdict, Request};
+use jackfield_wamp::payload::Payload;
+
+use super::{Dispatch, Refusal};
+use crate::generation::RouteMatch;
+
+impl Dispatch {
+    /// Asks the handler of a topic about one event.
+    pub(super) async fn ask_about_event(
+        &self,
+        routed: &RouteMatch<'_, '_>,
+        from: &Session,
+        payload: &Payload,
+        batch: &mut PendingFlushes,
+    ) -> Result<Outcome<PublishVerdict>, Refusal> {
+        payload.check_portable()?;
+        let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
+        let attributes = routed.attributes();
+        let request = self.hook_request(routed, &attributes, Some(from));
+        let hook = routed.handler.lane(routed.topic).on_publish(&request, &args, &kwargs);
+        flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
+    }
+
+    pub(super) fn hook_request<'a>(
+        &self,
+        routed: &'a RouteMatch<'_, '_>,
+        attributes: &'a [(&'a str, &'a str)],
+        session: Option<&'a Session>,
+    ) -> Request<'a> {
+        Request {
+            realm: self.token,
+            handler: routed.handler.name(),
+            route: &routed.route.name,
+            topic: routed.topic,
+            attributes,
+            session: session.map(caller),
+            subscribers: u32::try_from(self.realm.count(routed.topic)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl RouteMatch<'_, '_> {
+    /// Whether the handler of the route has the hook.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        self.handler.hooks().contains(hook)
+    }
+
+    pub(super) fn failed(&self, fault: &Fault) -> Refusal {
+        Refusal::fault(self.handler.name(), fault)
+    }
+}
+
+/// A session as hooks see it.
+fn caller(session: &Session) -> Caller<'_> {
+    let identity = &session.identity;
+    Caller {
+        id: session.id.get(),
+        authid: &identity.authid,
+        authrole: identity.authrole(),
+        roles: &identity.roles,
+        authmethod: &identity.authmethod,
+        claims: &identity.claims,
+        anonymous_from: identity.anonymous_from,
+    }
+}
+
+/// Runs a hook. Most return at once; before the wait for one that does not, the batch is flushed,
+/// so that its receivers do not wait as well. The future is boxed before anything is awaited: a
+/// connection's task is as large as its largest state for as long as it lives, and a call into wasm
+/// is by far the largest.
+pub(super) fn flush_before_wait<T>(
+    batch: &mut PendingFlushes,
+    hook: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    let mut hook = Box::pin(hook);
+    poll_fn(move |context| {
+        let polled = hook.as_mut().poll(context);
+        if polled.is_pending() {
+            batch.flush();
+        }
+        polled
+    })
+}

@@ -1,0 +1,92 @@
+//! SUBSCRIBE: SUBSCRIBED is queued before anything that the handler sends.
+
+use std::sync::Arc;
+
+use jackfield_broker::{PendingFlushes, Session};
+use jackfield_routing::Action;
+use jackfield_sandbox::{Effect, Hook, SubscribeVerdict};
+use jackfield_wamp::message::Subscribe;
+use jackfield_wamp::protocol::{ErrorTo, Reply};
+use jackfield_wamp::uri::MatchPolicy;
+
+use super::{Dispatch, Refusal, flush_before_wait, reply, uris};
+use crate::frame;
+use crate::generation::RouteMatch;
+use crate::timers::Start;
+
+impl Dispatch {
+    pub(super) async fn handle_subscribe(
+        &self,
+        from: &Arc<Session>,
+        subscribe: &Subscribe,
+        batch: &mut PendingFlushes,
+    ) {
+        if let Err(refusal) = self.subscribe(from, subscribe, batch).await {
+            let (request, topic) = (subscribe.request, uris::shown(&subscribe.topic));
+            refusal.log("subscribe", from, topic);
+            reply(from, &refusal.reply(ErrorTo::Subscribe { request, topic }), batch);
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        from: &Arc<Session>,
+        subscribe: &Subscribe,
+        batch: &mut PendingFlushes,
+    ) -> Result<(), Refusal> {
+        let Subscribe { request, policy, topic, .. } = subscribe;
+        uris::check(from, topic, *policy)?;
+        let acknowledge = |subscription| {
+            frame::reply(from, &Reply::Subscribed { request: *request, subscription })
+        };
+        if *policy != MatchPolicy::Exact {
+            // A pattern names no topic: its subscriber is judged at each publication.
+            self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
+            return Ok(());
+        }
+        let generation = self.generations.current();
+        if self.realm.acknowledge(from.id, topic, batch, acknowledge) {
+            return Ok(());
+        }
+        let routed = self.route(&generation, topic)?;
+        self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
+
+        let mut effects = Vec::new();
+        if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
+            let (answer, wanted) = self.ask_about_subscriber(routed, from, batch).await?;
+            effects = wanted;
+            if let SubscribeVerdict::Deny(refusal) = answer {
+                self.apply(&generation, effects, batch).await;
+                return Err(refusal.into());
+            }
+        }
+
+        self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
+        if let Some(routed) = &routed {
+            // A reload may have taken place while the handler was asked.
+            let current = self.generations.current();
+            let replaced = current.number() != generation.number();
+            if replaced && self.route(&current, topic).is_err() {
+                self.evict(&generation, from.id, topic, batch).await;
+            }
+            if replaced || routed.handler.timer().is_some() {
+                self.sync_timer(topic, Start::Whole);
+            }
+        }
+        self.apply(&generation, effects, batch).await;
+        Ok(())
+    }
+
+    async fn ask_about_subscriber(
+        &self,
+        routed: &RouteMatch<'_, '_>,
+        from: &Session,
+        batch: &mut PendingFlushes,
+    ) -> Result<(SubscribeVerdict, Vec<Effect>), Refusal> {
+        let attributes = routed.attributes();
+        let request = self.hook_request(routed, &attributes, Some(from));
+        let hook = routed.handler.lane(routed.topic).on_subscribe(&request);
+        let outcome = flush_before_wait(batch, hook).await;
+        outcome.map(|it| (it.answer, it.effects)).map_err(|fault| routed.failed(&fault))
+    }
+}
