@@ -7,6 +7,7 @@ SITE := target/demo/site
 PLUGINS := target/plugins
 STOCK := broadcast chat secured sync
 SHOWN := demo greeting
+COMMANDS := --package jackfield --package jackfield-bench
 
 .DEFAULT_GOAL := help
 
@@ -26,8 +27,8 @@ demo-plan:
 	@echo "3. serve the demo on http://127.0.0.1:8080/demo/ until Ctrl-C"
 
 .PHONY: build
-build: toolchain ## Build the server
-	cargo build --release --locked --package jackfield
+build: toolchain ## Build the server and the load generator
+	cargo build --release --locked $(COMMANDS)
 
 # Each file is put in place by renaming, so that a server that watches the site never meets half
 # of one; routes come last, so that it never meets them without their handlers.
@@ -66,19 +67,19 @@ greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Goo
 	@echo "the greeting in $(SITE) is replaced; a server that serves it takes it over by itself"
 
 # Cargo compiles dependencies once for each set of packages it is asked for, as each set may want
-# other features of them. There are two sets: the server alone, and the workspace with its tests.
+# other features of them. There are two sets: the commands alone, and the workspace with its tests.
 .PHONY: test
 test: toolchain peers languages chromium ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
-	cargo build --release --locked --package jackfield
+	cargo build --release --locked $(COMMANDS)
 	cargo test --release --locked --workspace --doc --no-fail-fast
 	cargo test --release --locked --workspace --lib --bins --test sql --no-fail-fast
 	cargo test --release --locked --workspace --test it
 
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory
-	cargo build --release --locked --package jackfield
+	cargo build --release --locked $(COMMANDS)
 	cargo run --release --locked --package jackfield-tools --bin bars
 
 # Everything that is measured is written below target/bench first. QUICK=1 is a look of two minutes
@@ -96,7 +97,7 @@ bench-peers: $(PEERS)/node.stamp ## Fetch the servers of others that `make bench
 
 .PHONY: bench-built
 bench-built: toolchain
-	cargo build --release --locked --package jackfield
+	cargo build --release --locked $(COMMANDS)
 	cargo build --release --locked --package jackfield-tools --bin floor
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
@@ -115,7 +116,7 @@ micro: toolchain ## Time the parts alone: codecs, routing, fan-out, a hook's cal
 
 .PHONY: instructions
 instructions: toolchain valgrind ## Count the hot path's instructions; a tenth more fails (ACCEPT=1 accepts it)
-	cargo build --release --locked --package jackfield
+	cargo build --release --locked $(COMMANDS)
 	cargo build --release --locked --workspace --bin instructions
 	$${CARGO_TARGET_DIR:-target}/release/instructions $(if $(ACCEPT),--accept)
 

@@ -59,7 +59,9 @@ enum Command {
     /// Make a ticket as OroPlatform would, for trying a server that asks for one.
     Ticket(ticket::Args),
     /// Measure a running server from its clients' side.
-    Bench(Box<bench::Args>),
+    // The load generator has its own.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Args),
     /// Compile the component on stdin, for a server.
     #[command(name = crate::compiler::NAME, hide = true)]
     Compile(compile::Args),
@@ -79,10 +81,7 @@ pub fn run() -> ExitCode {
         Command::Routes(args) => ended(routes::run(&args, out)),
         Command::Match(args) => ended(match_topic::run(&args, out)),
         Command::Ticket(args) => ended(ticket::run(&args, out)),
-        Command::Bench(args) => match bench::run(*args, out) {
-            Ok(code) => code,
-            Err(error) => ended(Err(error)),
-        },
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

@@ -9,12 +9,13 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
 }
 
-/// The `jackfield` command.
+/// The `jackfield` command, and `jackfield-bench` beside it.
 pub fn jackfield() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let target = target();
-        cargo(&["build", "--release", "--package", "jackfield", "--bin", "jackfield"], &target);
+        let packages = ["--package", "jackfield", "--package", "jackfield-bench"];
+        cargo(&[&["build", "--release"][..], &packages].concat(), &target);
         target.join("release/jackfield")
     })
 }

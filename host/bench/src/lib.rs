@@ -1,11 +1,11 @@
-//! Load generator for WAMP brokers, run by `jackfield bench`.
+//! Load generator for WAMP brokers: the command `jackfield-bench`, run by `jackfield bench`.
 //!
-//! It shares no code with the server that it measures and talks to it over sockets alone, so that
+//! It shares no protocol code with the server that it measures and talks to it over sockets alone, so that
 //! it measures other brokers as well. It is cheap, because it usually runs beside the server:
 //! frames are parsed by hand in one buffer per thread, and only the head of an event is read.
 //!
 //! In reading order:
-//! - [`plan`]: the parsed command line;
+//! - [`cli`]: the command line, and [`plan`]: its options, checked;
 //! - `timestamp`: header of each published text;
 //! - `clock`: time of a run, and schedules at a fixed rate;
 //! - `frame`, `handshake`: client side of WebSocket;
@@ -18,6 +18,7 @@
 //! - [`error`]: errors of a run.
 
 mod chart;
+pub mod cli;
 mod clock;
 mod coordinator;
 pub mod error;

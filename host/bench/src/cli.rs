@@ -1,0 +1,356 @@
+//! Command line of the load generator, which users start as `jackfield bench`.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use jackfield_text::Terminal;
+
+use crate::plan::{Dialect, Plan, Serializer, Target, Work};
+
+/// Measure a running server from its clients' side.
+#[derive(Debug, Parser)]
+#[command(name = "jackfield bench", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    work: Task,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    /// Open connections and keep them: rates, latency, memory of the server a connection.
+    Connect {
+        #[command(flatten)]
+        common: Common,
+        /// Number of connections.
+        #[arg(long, default_value_t = 1000)]
+        connections: usize,
+        /// A session alone, without a subscription.
+        #[arg(long)]
+        bare: bool,
+    },
+    /// Publish, acknowledged, to topics without subscribers: rates, latency of the answer.
+    Publish {
+        #[command(flatten)]
+        common: Common,
+        /// Connections that publish, each with --window publications in flight.
+        #[arg(long, default_value_t = 1)]
+        publishers: usize,
+        /// Topics; as many as publishers without it.
+        #[arg(long)]
+        topics: Option<usize>,
+    },
+    /// Call a procedure: rates, latency of the result.
+    // It has no topics.
+    #[command(mut_arg("topic", |topic| topic.hide(true)))]
+    Call {
+        #[command(flatten)]
+        common: Common,
+        /// Connections that call, each with --window calls in flight.
+        #[arg(long, default_value_t = 1)]
+        callers: usize,
+        /// Exact name of the procedure. Its only argument is a text of --payload bytes.
+        #[arg(long, value_name = "URI", conflicts_with = "topic")]
+        procedure: String,
+    },
+    /// Subscribe and unsubscribe in turn: rates, latency of the answers.
+    Subscribe {
+        #[command(flatten)]
+        common: Common,
+        /// Number of sessions.
+        #[arg(long, default_value_t = 100)]
+        connections: usize,
+        /// Topics; as many as sessions without it.
+        #[arg(long)]
+        topics: Option<usize>,
+    },
+    /// Publish to topics with subscribers: rates, latency from publish to delivery.
+    FanOut {
+        #[command(flatten)]
+        common: Common,
+        /// Topics, each with a publisher.
+        #[arg(long, default_value_t = 1)]
+        topics: usize,
+        /// Subscribers of each topic.
+        #[arg(long, default_value_t = 100)]
+        subscribers: usize,
+        /// Connections that publish, each to its share of the topics; one a topic without it.
+        #[arg(long)]
+        publishers: Option<usize>,
+        /// Topics that each subscriber's connection is subscribed to: for many topics with few
+        /// connections. `limits.subscriptions` of the server bounds it.
+        #[arg(long, default_value_t = 1)]
+        subscriptions_per_connection: usize,
+    },
+}
+
+/// Options of all workloads.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The server, such as ws://127.0.0.1:8080/.
+    #[arg(value_name = "URL", value_parser = Target::parse)]
+    url: Target,
+    /// Protocol of the clients. `nats` (over WebSocket, all workloads except call) and `raw` (connect
+    /// and fan-out) are for comparisons: a `raw` message to URL/pub reaches every client of URL/sub.
+    #[arg(long, value_enum, default_value_t = Protocol::Wamp2)]
+    protocol: Protocol,
+    /// Serialization of WAMP v2.
+    #[arg(long, value_enum, default_value_t = SerializerName::Json)]
+    serializer: SerializerName,
+    /// Realm of WAMP v2 sessions.
+    #[arg(long, default_value = "realm1")]
+    realm: String,
+    /// Prefix of the topics: PREFIX0, PREFIX1 … The server needs a route for them.
+    #[arg(long, value_name = "PREFIX", default_value = "bench.t")]
+    topic: String,
+    /// Size of the published text, or of the procedure's argument.
+    #[arg(long, value_name = "BYTES", default_value_t = 128)]
+    payload: usize,
+    /// Maximum in flight: events of each publisher (until every subscriber has the event, or until it
+    /// is acknowledged), calls of each caller, or connections that are being opened.
+    #[arg(long, default_value_t = 32)]
+    window: usize,
+    /// Publications, calls or connections a second, all together, instead of --window. Latency is
+    /// then counted from the time at which each was due, not from the time at which it was sent, so
+    /// that the stalls of a server count.
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// Duration of the measurement; for `connect`, the time that connections are kept open.
+    #[arg(long, value_parser = seconds, default_value = "5")]
+    seconds: Duration,
+    /// Duration of the warm-up before the measurement; `connect` has none.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1")]
+    warm_up: Duration,
+    /// Process id of the server, if it runs on this Linux machine: adds its CPU time and memory to
+    /// the report. May be repeated.
+    #[arg(long, value_name = "PID")]
+    pid: Vec<u32>,
+    /// Local address to connect from; repeated ones take turns. One address has 28 000 ports.
+    #[arg(long, value_name = "ADDR")]
+    source: Vec<IpAddr>,
+    /// Threads of the load generator.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Write a line of progress to stderr each second, even where that is no terminal.
+    #[arg(long)]
+    progress: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Protocol {
+    Wamp2,
+    Wamp1,
+    Nats,
+    Raw,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SerializerName {
+    Json,
+    Msgpack,
+    Cbor,
+}
+
+/// Exit code of options that contradict each other: clap's own for usage errors.
+const USAGE: u8 = 2;
+
+/// Runs the command line of the process.
+pub fn run() -> ExitCode {
+    match measure(Cli::parse(), &mut io::stdout().lock()) {
+        Ok(code) => code,
+        // The reader needs no more of the report.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: failed to write the report: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(cli: Cli, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let (common, work) = cli.work.split();
+    let (json, progress) = (common.json, common.progress);
+    let plan = common.plan(work);
+    if let Err(error) = plan.check() {
+        say(&format!("error: {error}\n\nFor more information, try '--help'."));
+        return Ok(ExitCode::from(USAGE));
+    }
+    let mut err = io::stderr();
+    let terminal = err.is_terminal();
+    let mut line = |line: &str| {
+        // The report has the same figures.
+        let _unwritten = match (terminal, progress) {
+            (true, _) => write!(err, "\r\x1b[K{line}").and_then(|()| err.flush()),
+            (false, true) => writeln!(err, "{line}"),
+            (false, false) => Ok(()),
+        };
+    };
+    let result = crate::run(&plan, &mut line);
+    if terminal {
+        let _unwritten = write!(err, "\r\x1b[K");
+    }
+    match result {
+        Ok(report) if json => writeln!(out, "{}", report.json())?,
+        Ok(report) => write!(out, "{}", report.text())?,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a line to stderr. If that fails, the exit code has to do.
+fn say(text: &str) {
+    let _unwritten = writeln!(Terminal::new(io::stderr()), "{text}");
+}
+
+impl Task {
+    fn split(self) -> (Common, Work) {
+        match self {
+            Self::Connect { common, connections, bare } => {
+                (common, Work::Connect { connections, bare })
+            }
+            Self::Publish { common, publishers, topics } => {
+                (common, Work::Publish { publishers, topics: topics.unwrap_or(publishers) })
+            }
+            Self::Call { common, callers, procedure } => {
+                (common, Work::Call { callers, procedure })
+            }
+            Self::Subscribe { common, connections, topics } => {
+                (common, Work::Subscribe { connections, topics: topics.unwrap_or(connections) })
+            }
+            Self::FanOut {
+                common,
+                topics,
+                subscribers,
+                publishers,
+                subscriptions_per_connection,
+            } => {
+                let publishers = publishers.unwrap_or(topics);
+                let work =
+                    Work::FanOut { topics, subscribers, publishers, subscriptions_per_connection };
+                (common, work)
+            }
+        }
+    }
+}
+
+impl Common {
+    fn plan(self, work: Work) -> Plan {
+        let serializer = match self.serializer {
+            SerializerName::Json => Serializer::Json,
+            SerializerName::Msgpack => Serializer::MessagePack,
+            SerializerName::Cbor => Serializer::Cbor,
+        };
+        let dialect = match self.protocol {
+            Protocol::Wamp2 => Dialect::Wamp2(serializer),
+            Protocol::Wamp1 => Dialect::Wamp1,
+            Protocol::Nats => Dialect::Nats,
+            Protocol::Raw => Dialect::Raw,
+        };
+        Plan {
+            target: self.url,
+            dialect,
+            realm: self.realm,
+            topic: self.topic,
+            payload: self.payload,
+            window: self.window,
+            rate: self.rate,
+            seconds: self.seconds,
+            warm_up: self.warm_up,
+            sources: self.source,
+            threads: self.threads,
+            pids: self.pid,
+            work,
+        }
+    }
+}
+
+/// A number of seconds, such as `5` or `0.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds, such as 5 or 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        let line = ["bench"].into_iter().chain(line.split(' '));
+        let (common, work) =
+            Cli::try_parse_from(line).map_err(|error| error.to_string())?.work.split();
+        let plan = common.plan(work);
+        plan.check().map(|()| plan)
+    }
+
+    #[test]
+    fn every_command_has_its_defaults() {
+        let cases = [
+            ("connect ws://h", Work::Connect { connections: 1000, bare: false }),
+            ("publish ws://h --publishers 3", Work::Publish { publishers: 3, topics: 3 }),
+            ("call ws://h --procedure a/b", Work::Call { callers: 1, procedure: "a/b".to_owned() }),
+            ("subscribe ws://h --topics 7", Work::Subscribe { connections: 100, topics: 7 }),
+            (
+                "fan-out ws://h --topics 4",
+                Work::FanOut {
+                    topics: 4,
+                    subscribers: 100,
+                    publishers: 4,
+                    subscriptions_per_connection: 1,
+                },
+            ),
+        ];
+        for (line, work) in cases {
+            let plan = plan(line).unwrap();
+            assert_eq!(plan.work, work, "{line}");
+            assert_eq!(plan.dialect, Dialect::Wamp2(Serializer::Json));
+            assert_eq!((plan.payload, plan.window, plan.threads), (128, 32, 1));
+            assert_eq!((plan.realm.as_str(), plan.topic.as_str()), ("realm1", "bench.t"));
+            assert_eq!(
+                (plan.seconds, plan.warm_up),
+                (Duration::from_secs(5), Duration::from_secs(1))
+            );
+        }
+    }
+
+    #[test]
+    fn passes_options_on() {
+        let plan = plan(
+            "fan-out ws://h/p --serializer cbor --rate 2.5 --seconds 0.5 --pid 1 --pid 2 \
+             --source 127.0.0.1 --source ::1",
+        )
+        .unwrap();
+        assert_eq!(plan.dialect, Dialect::Wamp2(Serializer::Cbor));
+        assert_eq!((plan.rate, plan.seconds), (Some(2.5), Duration::from_millis(500)));
+        assert_eq!((plan.pids, plan.sources.len()), (vec![1, 2], 2));
+    }
+
+    #[test]
+    fn rejects_invalid_options_by_name() {
+        for (line, said) in [
+            ("fan-out http://h", "ws://127.0.0.1:8080/"),
+            ("fan-out ws://h --seconds five", "number of seconds"),
+            ("publish ws://h --protocol raw", "raw"),
+            ("publish ws://h --payload 3", "--payload"),
+            ("fan-out ws://h --subscriptions-per-connection 0", "--subscriptions-per-connection"),
+            ("register ws://h", "register"),
+            ("call ws://h", "--procedure"),
+            ("call ws://h --procedure p --topic t", "--topic"),
+            ("call ws://h --procedure p --protocol nats", "nats"),
+            ("call ws://h --procedure p --protocol raw", "raw"),
+            ("call ws://h --procedure p --callers 0", "--callers"),
+        ] {
+            let error = plan(line).unwrap_err();
+            assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+}

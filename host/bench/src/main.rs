@@ -1,0 +1,7 @@
+//! The `jackfield-bench` command, which `jackfield bench` runs.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jackfield_bench::cli::run()
+}
