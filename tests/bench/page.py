@@ -1,5 +1,5 @@
-"""The measured parts of docs/performance.md: what stands between `<!-- measured: NAME -->` and
-`<!-- end -->` is written anew from the data; everything else is left as people wrote it."""
+"""The measured parts of docs/performance.md: the text between `<!-- measured: NAME -->` and
+`<!-- end -->` is generated from the data; all other text is written by hand and kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from svg import number
 
 BLOCK = re.compile(r"(<!-- measured: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-# What is promised, and which figure of `make bars` shows it: in milliseconds, or bytes.
+# The performance targets, with the figure of `make bars` for each, in milliseconds or bytes.
 PROMISES = (
     (
         "publish → event through a handler in Rust, 1 000 subscribers idle, median",
@@ -20,7 +20,7 @@ PROMISES = (
         "round_trip_ms",
     ),
     (
-        "a changed plugin of 68 KB serves after its file was closed, median",
+        "a changed plugin of 68 KB is loaded after its file was closed, median",
         "under 500 ms",
         "reload_ms",
     ),
@@ -30,7 +30,7 @@ PROMISES = (
 
 
 def fill(page: str, data: dict) -> str:
-    """The page with every block written anew; blocks without data stay."""
+    """The page with every block generated again; blocks without data stay."""
 
     def block(found: re.Match) -> str:
         name = found.group(2)
@@ -56,13 +56,13 @@ def machine(data: dict) -> str | None:
     kind = "virtual machine" if facts["virtual"] else "machine"
     settings = data["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
-    missing = "".join(f" {name} was left out: {why}." for name, why in data["missing"].items())
+    missing = "".join(f" {name} was not measured: {why}." for name, why in data["missing"].items())
     return (
         f"Measured on {facts['date']} on a {kind} with {facts['cores']} cores ({facts['cpu']}, "
         f"{facts['memory_gib']:.0f} GiB, {facts['system']}, Linux {facts['kernel']}); load "
-        f"before it began: {facts['load_before']}. Each point is the median of "
+        f"average at the start: {facts['load_before']}. Each point is the median of "
         f"{settings['rounds']} runs of {settings['seconds']:g} s after {settings['warm_up']:g} s "
-        f"of warm-up, all servers in turn. "
+        f"of warm-up; the servers took turns. "
         f"Versions: {versions}.{missing}\n"
     )
 
@@ -77,10 +77,10 @@ def promises(data: dict) -> str | None:
         if measured is not None:
             text = f"{measured / 1024:.1f} KiB" if key.endswith("_bytes") else f"{measured:.3g} ms"
             rows.append([what, promise, text])
-    return table(["bar", "promise", "measured"], rows)
+    return table(["measurement", "target", "measured"], rows)
 
 
-# What is compared: which figure, at which x, which value, in which unit.
+# The rows of the comparison: title, figure, x, path of the value, divisor, unit.
 COMPARED = (
     ("server CPU per delivery, 1 → 1", "fan-out", 1, ("server_cpu_us_per_delivery",), 1, "µs"),
     ("server CPU per delivery, 1 → 100", "fan-out", 100, ("server_cpu_us_per_delivery",), 1, "µs"),
@@ -130,7 +130,7 @@ COMPARED = (
 
 
 def beside(data: dict) -> str | None:
-    """Ratios to nats-server and to the floor: above 1, Jackfield takes more."""
+    """Ratios to nats-server and to the floor: above 1, Jackfield uses more."""
     rows = []
     for what, figure, x, path, divisor, unit in COMPARED:
         points = {
@@ -151,7 +151,7 @@ def beside(data: dict) -> str | None:
     if not rows:
         return None
     return table(
-        ["", "Jackfield", "nats-server (Jackfield takes)", "the floor (Jackfield takes)"], rows
+        ["", "Jackfield", "nats-server (ratio)", "the floor (ratio)"], rows
     )
 
 
@@ -175,8 +175,8 @@ def by_x(
     return write
 
 
-# Rates that say more of the load generator than of the server.
-GENERATOR = "\n† The load generator took all it could get of a core: the server had more to give.\n"
+# Marks rates that the load generator limited.
+GENERATOR = "\n† The load generator used a whole core: the server could do more.\n"
 
 
 def cell(point: dict | None, path: tuple[str, ...], divisor: float) -> str:
@@ -196,7 +196,7 @@ def cell(point: dict | None, path: tuple[str, ...], divisor: float) -> str:
 
 
 def errors(points: list[dict]) -> str:
-    """What failed, in the words of who noticed."""
+    """The errors of the points, as the load generator reported them."""
     seen = dict.fromkeys(
         f"\n{point['series']} at {number(point['x'])}: {error}\n"
         for point in points
@@ -212,13 +212,13 @@ def topmost(data: dict) -> str | None:
     most = max(point["x"] for point in points)
     descriptors = data["machine"]["file_descriptors"]
     return (
-        f"{number(most)} is as many as were tried: a process may have {number(descriptors)} files "
-        "open here, and the server as well as the load generator needs one for each connection.\n"
+        f"{number(most)} is the highest number tried: a process may open {number(descriptors)} files "
+        "here, and both the server and the load generator need one for each connection.\n"
     )
 
 
 def repeat(figure: str, pick: Callable[[list[dict]], list[dict]]) -> Callable[[dict], str | None]:
-    """How single points are measured by hand."""
+    """The commands that measure single points by hand."""
 
     def write(data: dict) -> str | None:
         points = [point for point in data.get("figures", {}).get(figure, []) if "repeat" in point]
@@ -261,12 +261,12 @@ def soak(data: dict) -> str | None:
     )
     return (
         f"The last run took {report['seconds'] / 60:.0f} minutes: {number(report['visits'])} "
-        f"connections came and went, {number(report['publications'])} publications, "
+        f"connections, {number(report['publications'])} publications, "
         f"{number(report['counted_deliveries'])} deliveries counted one by one, "
         f"{number(report['reloads'])} reloads and {number(report['refused_reloads'])} that were "
-        f"refused, {number(report['cut_off'])} slow readers cut off, "
+        f"refused, {number(report['cut_off'])} slow readers disconnected, "
         f"{number(report['handler_faults'])} calls of a handler that panics. After the first "
-        f"third, the line through memory went from {mib(trend.get('from_bytes', 0))} to "
+        f"third, the trend of memory went from {mib(trend.get('from_bytes', 0))} to "
         f"{mib(trend.get('to_bytes', 0))}. {verdict}\n"
     )
 

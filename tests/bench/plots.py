@@ -86,7 +86,7 @@ def topics(points: list[dict]) -> str:
 def routes(points: list[dict]) -> str:
     return LineChart(
         "Many routes: server CPU per publish",
-        "acknowledged, nobody subscribed; the topic's route is the last of the site",
+        "acknowledged, no subscribers; the topic's route is the last of the site",
         Axis("routes in the site"),
         Axis("µs of CPU per publish", log=False, least=0),
         series(points, "server_cpu_us_per_publish"),
@@ -132,7 +132,7 @@ def handlers(points: list[dict]) -> str:
         "Handlers: server CPU per publish",
         "Jackfield, WAMP v2 with JSON, 128 bytes, 32 in flight; shorter is better",
         "server_cpu_us_per_publish",
-        {0: "nobody subscribed, acknowledged", 100: "a hundred subscribers"},
+        {0: "no subscribers, acknowledged", 100: "a hundred subscribers"},
     )
 
 
@@ -175,7 +175,7 @@ def soak(report: dict) -> str:
     minutes = len(mib) / 60
     return LineChart(
         f"The soak: memory over {minutes:.0f} minutes",
-        f"{number(report['visits'])} connections came and went, {report['reloads']} reloads, "
+        f"{number(report['visits'])} connections, {report['reloads']} reloads, "
         f"{number(report['publications'])} publications",
         Axis("seconds", log=False, least=0),
         Axis("MiB of anonymous memory", log=False, least=0),
