@@ -44,8 +44,8 @@ LINK = re.compile(r"""(\]\(|(?:href|src)=")(?![a-z]+:|#|/)([^)"#\s]+)""")
 
 SDK = """# SDK reference
 
-The Rust SDK for plugins: [`jackfield_plugin`](sdk/jackfield_plugin/index.html), every type and function
-with its signature and errors. [Writing plugins](../plugins.md) is the introduction.
+The Rust SDK for plugins: [`jackfield_plugin`](sdk/jackfield_plugin/index.html), every type and
+function with its signature and errors. [Writing plugins](../plugins.md) is the introduction.
 """
 
 
