@@ -1,4 +1,4 @@
-# What the project can do for you. Everything that is built or fetched goes below target/.
+# The commands of the project. Everything that is built or downloaded goes below target/.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -22,7 +22,7 @@ demo: demo-plan build plugins ## Build everything, and serve a demo site: http:/
 
 .PHONY: demo-plan
 demo-plan:
-	@echo "1. build the server: $$(test -x target/release/jackfield && echo 'seconds, as only changed parts are compiled' || echo 'six to nine minutes on two cores, the first time only')"
+	@echo "1. build the server and the load generator: $$(test -x target/release/jackfield && echo 'seconds, as only changed parts are compiled' || echo 'six to nine minutes on two cores, the first time only')"
 	@echo "2. build the example plugins: $$(test -d $(PLUGINS) && echo 'seconds' || echo 'about a minute, the first time only')"
 	@echo "3. serve the demo on http://127.0.0.1:8080/demo/ until Ctrl-C"
 
@@ -30,8 +30,8 @@ demo-plan:
 build: toolchain ## Build the server and the load generator
 	cargo build --release --locked $(COMMANDS)
 
-# Each file is put in place by renaming, so that a server that watches the site never meets half
-# of one; routes come last, so that it never meets them without their handlers.
+# Each file is renamed into place, so that a server that watches the site never reads an incomplete
+# one. Routes come last, so that it never reads them without their handlers.
 define place
 	@for plugin in $(1); do \
 		mkdir -p $(SITE)/$$plugin && \
@@ -42,7 +42,7 @@ define place
 endef
 
 # The greeting keeps the text of the last `make greeting`, so that building the other plugins does
-# not change what a page shows.
+# not change the page.
 GREETING_TEXT = $(PLUGINS)/greeting.text
 GREETING_BUILT = $(PLUGINS)/greeting.built
 
@@ -54,8 +54,8 @@ plugins: toolchain ## Build the stock plugins as components, into the demo site
 	$(call place,$(STOCK) $(SHOWN))
 	@echo "the demo site is in $(SITE)"
 
-# The demo's page shows this line. Another text is another component, as it is compiled in; the
-# text reaches the compiler as it was written, quotes and all.
+# The demo's page shows this text. It is compiled into the component, and reaches the compiler
+# unchanged, including quotes.
 .PHONY: greeting
 greeting: export JACKFIELD_GREETING = $(or $(TEXT),Good morning)
 greeting: export JACKFIELD_GREETING_BUILT = $(shell date +%H:%M:%S)
@@ -64,10 +64,10 @@ greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Goo
 	@printf '%s' "$$JACKFIELD_GREETING" > '$(GREETING_TEXT)'
 	@printf '%s' "$$JACKFIELD_GREETING_BUILT" > '$(GREETING_BUILT)'
 	$(call place,greeting)
-	@echo "the greeting in $(SITE) is replaced; a server that serves it takes it over by itself"
+	@echo "the greeting in $(SITE) is replaced; a running server loads it automatically"
 
-# Cargo compiles dependencies once for each set of packages it is asked for, as each set may want
-# other features of them. There are two sets: the commands alone, and the workspace with its tests.
+# Cargo compiles dependencies once for each set of packages, because each set may need other features
+# of them. There are two sets: the commands alone, and the workspace with its tests.
 .PHONY: test
 test: toolchain peers languages chromium ## Install what the tests need, and run all of them
 	node --test host/browser/test/
@@ -82,17 +82,16 @@ bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 	cargo build --release --locked $(COMMANDS)
 	cargo run --release --locked --package jackfield-tools --bin bars
 
-# Everything that is measured is written below target/bench first. QUICK=1 is a look of two minutes
-# that leaves docs alone, ONLY="fan-out latency" measures single figures, RESUME=1 goes on where an
-# interrupted run ended.
+# All results are written below target/bench first. QUICK=1 takes two minutes and does not change
+# docs, ONLY="fan-out latency" measures single figures, RESUME=1 continues an interrupted run.
 .PHONY: bench
-bench: bench-built $(PEERS)/node.stamp ## Measure beside other servers, and write docs/performance.md (QUICK=1)
+bench: bench-built $(PEERS)/node.stamp ## Measure Jackfield and other servers, and write docs/performance.md (QUICK=1)
 	@mkdir -p target/bench
 	$(if $(QUICK)$(ONLY),,cargo run --release --locked --package jackfield-tools --bin bars -- $(CURDIR)/target/bench/bars.json)
 	$(PYTHON) tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
 
 .PHONY: bench-peers
-bench-peers: $(PEERS)/node.stamp ## Fetch the servers of others that `make bench` measures beside
+bench-peers: $(PEERS)/node.stamp ## Download the other servers of `make bench`
 	$(PYTHON) tests/bench --fetch-only
 
 .PHONY: bench-built
@@ -103,24 +102,24 @@ bench-built: toolchain
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
 
 .PHONY: soak
-soak: toolchain ## Soak the server for ten minutes, and see whether its memory grows (MINUTES=1)
+soak: toolchain ## Run all uses for ten minutes, and check that memory does not grow (MINUTES=1)
 	cargo build --release --locked --package jackfield-tools --bin soak
 	@mkdir -p target/bench
 	@target/release/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
 		$(PYTHON) tests/bench --draw-soak target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
 
-# A benchmark that a change may have moved is run alone with ONLY=text.
+# ONLY=text runs the benchmarks with this text in their names.
 .PHONY: micro
-micro: toolchain ## Time the parts alone: codecs, routing, fan-out, a hook's call (ONLY=text picks some)
+micro: toolchain ## Measure single parts: codecs, routing, fan-out, a hook's call (ONLY=text)
 	cargo bench --locked --workspace --bench '*' -- $(ONLY)
 
 .PHONY: instructions
-instructions: toolchain valgrind ## Count the hot path's instructions; a tenth more fails (ACCEPT=1 accepts it)
+instructions: toolchain valgrind ## Count the hot path's instructions; fail if they grew by a tenth (ACCEPT=1)
 	cargo build --release --locked $(COMMANDS)
 	cargo build --release --locked --workspace --bin instructions
 	$${CARGO_TARGET_DIR:-target}/release/instructions $(if $(ACCEPT),--accept)
 
-# The site fails to build where a link or an anchor leads nowhere.
+# A broken link or anchor fails the build.
 .PHONY: docs
 docs: toolchain target/site-docs-venv/stamp ## Build the documentation as a searchable site: target/site-docs/index.html
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --release --locked --package jackfield-plugin --no-deps --target-dir target/site-docs-rust
@@ -134,7 +133,7 @@ target/site-docs-venv/stamp: docs/site/requirements.txt | venv
 	touch $@
 
 .PHONY: lint
-lint: toolchain ## Judge format, lints and documentation, as CI does
+lint: toolchain ## Check format, lints and rustdoc, as CI does
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path plugins/Cargo.toml
 	cargo fmt --all --check --manifest-path tests/guests/Cargo.toml
@@ -146,7 +145,7 @@ lint: toolchain ## Judge format, lints and documentation, as CI does
 	cargo clippy --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --release --locked --workspace --no-deps --document-private-items
 
-# The Rust toolchain is rustup's; what it may lack is added once.
+# The Rust toolchain is rustup's; missing parts of it are added once.
 .PHONY: toolchain
 toolchain:
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install build-essential"; exit 1; }
@@ -176,18 +175,18 @@ chromium:
 	}
 
 .PHONY: peers
-peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Fetch the WAMP clients of others that the tests talk to
+peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Download the third-party WAMP clients for the tests
 
-# A stamp says that its folder is whole: it is written last, and older than what it was made from
-# means to begin again.
+# A stamp marks a complete folder: it is written last. A stamp older than its sources makes the folder
+# again.
 $(PEERS)/python.stamp: tests/peers/python/requirements.txt | venv
 	rm -rf $(PEERS)/python
 	$(PYTHON) -m venv $(PEERS)/python
 	$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# WAMP v1's last Python client runs on 2.7 only; what needs it is left out where there is none. A
-# pyenv shim may be found without being able to run, hence the trial.
+# The last Python client for WAMP v1 needs Python 2.7; without it, its tests are left out. A pyenv
+# shim may exist without a working Python, so it is tried first.
 $(PEERS)/python2.stamp: tests/peers/python/requirements-2.7.txt
 	rm -rf $(PEERS)/python2
 	mkdir -p $(PEERS)
@@ -199,11 +198,11 @@ $(PEERS)/python2.stamp: tests/peers/python/requirements-2.7.txt
 		ln -s "$$($$python -c 'import sys; print(sys.executable)')" $(PEERS)/python2/python; \
 		break; \
 	done; \
-	test -e $(PEERS)/python2 || echo "no Python 2.7 here: the tests do without autobahn 0.8.15"
+	test -e $(PEERS)/python2 || echo "Python 2.7 not found: tests with autobahn 0.8.15 are left out"
 	touch $@
 
 .PHONY: languages
-languages: $(PEERS)/languages.stamp ## Fetch the tools that make plugins of JavaScript
+languages: $(PEERS)/languages.stamp ## Download the tools that compile JavaScript to plugins
 
 $(PEERS)/languages.stamp: tests/peers/languages/package.json tests/peers/languages/package-lock.json tests/peers/languages/.npmrc
 	rm -rf $(PEERS)/languages
