@@ -43,7 +43,7 @@ use response::CONTENT_POLICY;
 use rewind::Rewind;
 
 /// The least that hyper can read heads with.
-const LEAST_BUFFER: usize = 8 * 1024;
+const MIN_BUFFER: usize = 8 * 1024;
 
 /// How long a client has to read the last answer and to end its side. Ending ours while it still
 /// sends would take the answer from it.
@@ -100,7 +100,7 @@ pub(crate) async fn serve(
         .timer(TokioTimer::new())
         // An idle connection and one whose head does not end cost the same.
         .header_read_timeout(idle)
-        .max_buf_size(app.config.limits.handshake_bytes.max(LEAST_BUFFER))
+        .max_buf_size(app.config.limits.handshake_bytes.max(MIN_BUFFER))
         // Whoever ends its side once it has asked still wants the answer.
         .half_close(true)
         // A reserved place is for one answer.

@@ -249,7 +249,7 @@ async fn follows_changes_of_the_users_file() {
     guarded.server.logged_after(logged, "the users have changed");
     assert_eq!(guarded.page(&in_query(&old)).await.err().unwrap().0, Some(403));
     guarded.page_of("ann").await;
-    assert!(owns(&mut before, 7).await, "whoever is in stays in");
+    assert!(owns(&mut before, 7).await, "open sessions stay open");
     let logged = guarded.server.log().len();
     guarded.site.write("users.yml", "users: { ann: { id: } }");
     let said = guarded.server.logged_after(logged, "the users stay as they were");

@@ -416,6 +416,6 @@ async fn health_counts_sessions() {
     let options = Options::new(Codec::Json);
     let _one = Client::connect_with(server.addr, Codec::Json, "shop", options).await.unwrap();
     let _other = v1::Client::connect(server.addr).await;
-    while server.health()["sessions"] != 2 {}
+    server.until_health("sessions", 2);
     assert_eq!(server.health()["generation"], 1);
 }

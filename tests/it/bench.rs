@@ -257,7 +257,7 @@ fn an_interrupt_ends_the_run_with_its_results() {
     let mut process = command("fan-out", &url, &options).spawn().unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
     let measuring = |line: &str| line.ends_with(" deliveries a second") && !line.contains(':');
-    assert!(lines.any(|line| measuring(&line.unwrap())), "no progress was told");
+    assert!(lines.any(|line| measuring(&line.unwrap())), "no progress was printed");
     let pid = process.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let output = process.wait_with_output().unwrap();

@@ -20,7 +20,7 @@ fn v1_libraries() -> impl Iterator<Item = Library> {
 
 #[tokio::test]
 async fn every_client_receives_every_event_in_order() {
-    const TOPIC: &str = "open.everybody";
+    const TOPIC: &str = "open.all";
     let site = Site::open();
     let server = Server::start(site.path());
     let mut page = v1::Client::connect(server.addr).await;

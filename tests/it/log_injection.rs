@@ -196,12 +196,7 @@ async fn text_of_a_server_does_not_control_the_terminal() {
     let listening = command(&["subscribe", "open/a", "--count", "2"]);
     let mut publisher = Client::connect(server.addr, Codec::Json, "realm1").await;
     let text = json!([FORGED]);
-    jackfield_tests::client::within("a subscriber", async {
-        while server.health()["sessions"] != 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    server.until_health("sessions", 2);
     // The command counts events as soon as it has subscribed.
     let until = std::time::Instant::now() + jackfield_tests::client::PATIENCE;
     let mut listening = listening;

@@ -320,11 +320,11 @@ async fn pages_reconnect_after_a_restart() {
     server.signal("TERM");
     assert_eq!(client.session_hangup().await, Hangup::Lost, "a Close frame would be final");
     server.exit_code();
-    let Err(unreachable) = page(&tunnel, Some(ORIGIN)).await else { panic!("nobody is there") };
+    let Err(unreachable) = page(&tunnel, Some(ORIGIN)).await else { panic!("the server is down") };
     assert_eq!(unreachable.hangup, Hangup::Unreachable);
     assert_eq!(unreachable.refused.status, Some(502), "{unreachable:?}");
     let server = Server::on(site.path(), server.addr);
     let mut client = page(&tunnel, Some(ORIGIN)).await.unwrap();
     client.session().await;
-    assert_eq!(server.health()["sessions"], 1);
+    server.until_health("sessions", 1);
 }

@@ -13,7 +13,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 /// A small bound, so that what the kernel holds is most of what a slow subscriber gets.
-const BOUND: &str = "limits: { outbox: { bytes: 256 KiB } }\n";
+const OUTBOX_LIMIT: &str = "limits: { outbox: { bytes: 256 KiB } }\n";
 /// The reason in the log and in GOODBYE.
 const REASON: &str = "jackfield.close.slow_subscriber";
 /// Nearly the largest event, so that the kernel's buffers fill soon.
@@ -26,7 +26,7 @@ async fn a_slow_subscriber_delays_no_other_and_memory_stays_bounded() {
     const EVENTS: usize = 2_000;
     const SIZE: usize = 100 * 1024;
     let site = Site::open();
-    let server = Server::configured(site.path(), BOUND);
+    let server = Server::configured(site.path(), OUTBOX_LIMIT);
     let mut slow = Vec::new();
     for codec in Codec::ALL {
         let mut client = Client::connect_narrow(server.addr, codec, "realm1").await;
@@ -55,7 +55,7 @@ async fn a_slow_subscriber_delays_no_other_and_memory_stays_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_subscriber_receives_the_reason_if_it_reads_again() {
     let site = Site::open();
-    let server = Server::configured(site.path(), BOUND);
+    let server = Server::configured(site.path(), OUTBOX_LIMIT);
     let mut slow = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     slow.subscribe("open/a", json!({})).await;
     slow.round_trip().await;
@@ -83,7 +83,7 @@ async fn a_slow_subscriber_receives_the_reason_if_it_reads_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_subscriber_of_version_1_is_disconnected_without_a_close_frame() {
     let site = Site::open();
-    let server = Server::configured(site.path(), BOUND);
+    let server = Server::configured(site.path(), OUTBOX_LIMIT);
     let mut options = v1::Options::default();
     options.handshake.receive_buffer = Some(4096);
     let mut slow = v1::Client::connect_with(server.addr, options).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_slow_subscriber_of_version_1_is_disconnected_without_a_close_frame() 
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_events_instead_keeps_the_subscriber() {
     let site = Site::open();
-    let server = Server::configured(site.path(), &format!("{BOUND}slow_subscriber: drop\n"));
+    let server = Server::configured(site.path(), &format!("{OUTBOX_LIMIT}slow_subscriber: drop\n"));
     let mut slow = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     slow.subscribe("open/a", json!({})).await;
     slow.round_trip().await;
@@ -138,7 +138,7 @@ async fn bounds_the_memory_of_a_flooder_that_never_reads() {
     // Each answer is small, so there have to be many: more than the kernel holds.
     const REQUESTS: u64 = 300_000;
     let site = Site::open();
-    let config = format!("{BOUND}keepalive: {{ interval: 1s, timeout: 500ms }}\n");
+    let config = format!("{OUTBOX_LIMIT}keepalive: {{ interval: 1s, timeout: 500ms }}\n");
     let server = Server::configured(site.path(), &config);
     for pings in [false, true] {
         let logged = server.log().len();

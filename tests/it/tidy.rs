@@ -1,5 +1,7 @@
-//! The floors of the workspace, held against its manifests: which crate may use which, and what
-//! only one of them may name.
+//! Checks of the source tree: the dependencies that each crate may have, the length of files, head
+//! comments, and the rules of language (`words`).
+
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use serde_json::Value;
 
 use jackfield_tests::build;
 
-/// Each of our crates, and which of ours it may use.
+/// The crates, and the crates of ours that each may use.
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
@@ -81,7 +83,7 @@ fn crates_depend_only_on_allowed_crates() {
     assert_eq!(
         used.keys().map(String::as_str).collect::<Vec<_>>(),
         ours.keys().copied().collect::<Vec<_>>(),
-        "a crate has no floor"
+        "a crate is missing in FLOORS"
     );
     for (name, dependencies) in &used {
         let allowed = ours[name.as_str()];

@@ -98,7 +98,7 @@ async fn each_topic_has_a_timer_while_it_has_subscribers() {
         assert_eq!(tick(&mut asker).await.1[0], count);
     }
     assert!(ticks(&mut asker, "quick/b").await <= left + 1);
-    assert_eq!(ticks(&mut asker, "clock/c").await, 0, "nobody has ever been there");
+    assert_eq!(ticks(&mut asker, "clock/c").await, 0, "the topic never had a subscriber");
 }
 
 #[tokio::test(flavor = "multi_thread")]

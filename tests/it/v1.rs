@@ -235,7 +235,7 @@ async fn pages_reconnect_after_a_restart() {
         assert_eq!(client.session_hangup().await, Hangup::Lost, "{signal}: a Close frame is final");
         assert_eq!(client.hangup().await, Hangup::RetriesExceeded, "{signal}");
         server.exit_code();
-        assert!(client.reconnect(addr).await.is_err(), "{signal}: nobody is there");
+        assert!(client.reconnect(addr).await.is_err(), "{signal}: the server is down");
         let server = Server::on(site.path(), addr);
         client.reconnect(addr).await.unwrap();
         client.session().await;

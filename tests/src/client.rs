@@ -29,6 +29,8 @@ pub fn within<T>(
     let (caller, what) = (Location::caller(), what.into());
     async move {
         let waited = tokio::time::timeout(PATIENCE, future).await;
-        waited.unwrap_or_else(|_| panic!("{caller}: waited {PATIENCE:?} in vain for {what}"))
+        waited.unwrap_or_else(|_| {
+            panic!("{caller}: timed out after {PATIENCE:?}, waiting for {what}")
+        })
     }
 }

@@ -173,6 +173,21 @@ impl Server {
         serde_json::from_str(body).expect("/health is JSON")
     }
 
+    /// Waits until `/health` reports `expected` under `key`. A session counts a moment after its
+    /// client has received WELCOME.
+    #[track_caller]
+    pub fn until_health(&self, key: &str, expected: impl Into<Value>) {
+        let (until, expected) = (Instant::now() + PATIENCE, expected.into());
+        loop {
+            let health = self.health();
+            if health[key] == expected {
+                return;
+            }
+            assert!(Instant::now() < until, "{key} never became {expected}: {health}");
+            std::thread::yield_now();
+        }
+    }
+
     /// Whether the process runs.
     pub fn is_alive(&mut self) -> bool {
         self.process.try_wait().expect("the process can be asked").is_none()

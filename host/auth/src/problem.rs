@@ -7,7 +7,7 @@ use jackfield_text::Untrusted;
 use serde_saphyr::{Error as YamlError, Location};
 
 /// As unlike as a misspelt key may be for it to be taken for the right one.
-const ALIKE: f64 = 0.7;
+const MIN_SIMILARITY: f64 = 0.7;
 
 /// One mistake in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ fn known(found: &str, expected: &[&str]) -> String {
     let near = expected
         .iter()
         .map(|name| (strsim::jaro_winkler(found, name), *name))
-        .filter(|(likeness, _)| *likeness > ALIKE)
+        .filter(|(likeness, _)| *likeness > MIN_SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let known = expected.join(", ");
     match near {

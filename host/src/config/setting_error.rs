@@ -7,7 +7,7 @@ use serde::de::{self, Unexpected};
 use super::value::{Node, Origin, Path, Step};
 
 /// As unlike as a misspelt key may be for it to be taken for the right one.
-const ALIKE: f64 = 0.7;
+const MIN_SIMILARITY: f64 = 0.7;
 
 /// Keys that were renamed before the first release: the old one, and the new one.
 const RENAMED: [(&str, &str); 1] = [("entrance", "access")];
@@ -150,7 +150,7 @@ fn known(found: &str, expected: &[&str]) -> String {
     let near = expected
         .iter()
         .map(|name| (strsim::jaro_winkler(found, name), *name))
-        .filter(|(likeness, _)| *likeness > ALIKE)
+        .filter(|(likeness, _)| *likeness > MIN_SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let known = expected.join(", ");
     match near {

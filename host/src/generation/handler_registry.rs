@@ -8,7 +8,7 @@ use jackfield_sandbox::Manifest;
 use super::problem::Problem;
 
 /// As unlike as a misspelt callback may be for it to be taken for the right one.
-const ALIKE: f64 = 0.8;
+const MIN_SIMILARITY: f64 = 0.8;
 
 /// The handlers of a site.
 #[derive(Default)]
@@ -93,7 +93,7 @@ impl<'a> Offers<'a> {
             .handlers
             .iter()
             .map(|(name, (_, file))| (strsim::jaro_winkler(callback, name), name, file))
-            .filter(|(likeness, ..)| *likeness > ALIKE)
+            .filter(|(likeness, ..)| *likeness > MIN_SIMILARITY)
             .max_by(|a, b| a.0.total_cmp(&b.0));
         match near {
             Some((_, name, file)) => format!("did you mean `{name}` of {file}?"),

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long something that goes on is not told of at most.
-const GAP: Duration = Duration::from_mins(1);
+const MAX_INTERVAL: Duration = Duration::from_mins(1);
 /// What has not happened for this long is news when it happens again.
 const FORGOTTEN: Duration = Duration::from_mins(10);
 /// How many different things are remembered.
@@ -46,7 +46,7 @@ impl<K: Eq + Hash> Backoff<K> {
         }
         it.times += 1;
         it.last = now;
-        if it.times < it.told.saturating_mul(2) && since(it.told_at) < GAP {
+        if it.times < it.told.saturating_mul(2) && since(it.told_at) < MAX_INTERVAL {
             return None;
         }
         (it.told, it.told_at) = (it.times, now);

@@ -79,7 +79,7 @@ async fn reads_users_from_the_application() {
         application.addr
     );
     let guarded = Guarded::with(site, &settings);
-    assert_eq!(application.asked().len(), 0, "nobody is asked for before they come");
+    assert_eq!(application.asked().len(), 0, "no user is requested in advance");
     let ticket = guarded.ticket(Some("ann")).await;
     let ann = in_query(&ticket);
     let before = application.asked().len();

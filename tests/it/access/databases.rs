@@ -44,7 +44,7 @@ async fn users_are_found_in(mut database: Instance) {
     // While the database is down, every connection is refused, temporarily.
     database.stop();
     assert_eq!(guarded.page(&ticket).await.err().unwrap().0, Some(503));
-    assert!(owns(&mut ann, 7).await, "whoever is in stays in");
+    assert!(owns(&mut ann, 7).await, "open sessions stay open");
     let log = guarded.server.log();
     assert!(!log.contains("s3cret") && !log.contains("hash-of-ann"), "{log}");
 }

@@ -219,7 +219,7 @@ async fn twenty_tabs_reconnect_spread_over_time() {
     for tab in &tabs {
         listen(&mut browser, tab).await;
     }
-    assert_eq!(server.health()["sessions"], TABS);
+    server.until_health("sessions", TABS);
     publish(&server, "one").await;
     for tab in &tabs {
         hear(&mut browser, tab, "one").await;

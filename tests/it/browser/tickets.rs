@@ -75,7 +75,7 @@ async fn each_attempt_sends_a_fresh_ticket() {
     let server = Server::on(site.path(), addr);
     browser.until("new", "told.filter(([name]) => name === 'connected').length === 2").await;
     browser.until("old", "oro.session").await;
-    assert_eq!(server.health()["sessions"], 2);
+    server.until_health("sessions", 2);
     let topics =
         "return told.filter(([name]) => name === 'refused').map(([, { topic }]) => topic);";
     // The foreign topic was asked for again, and refused again; the own one was not.
@@ -117,5 +117,5 @@ async fn a_refused_ticket_costs_one_attempt() {
     browser.until("old", "oro.session").await;
     // AutobahnJS calls it unreachable, twice; and it comes back.
     assert_eq!(browser.run("old", "return oro.states;").await, json!([3, 3, "open"]));
-    assert_eq!(server.health()["sessions"], 3);
+    server.until_health("sessions", 3);
 }

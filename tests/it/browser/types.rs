@@ -106,12 +106,7 @@ async fn the_first_page_of_the_guide_works() {
         browser.tell(json!({"do": "open", "page": name, "url": url})).await;
     }
     // Two independent windows: a click has its effect once both are connected.
-    let sessions = async || {
-        while server.health()["sessions"] != 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    jackfield_tests::client::within("two sessions", sessions()).await;
+    server.until_health("sessions", 2);
     let shown = "return document.getElementById('latest').textContent;";
     loop {
         browser.click("one", "#say").await;

@@ -36,7 +36,7 @@ async fn reports_errors_and_keeps_serving_the_old_version() {
         let place = format!("{}{place}", site.file(file).display());
         let said = refusal.split_once(&place).is_some_and(|(_, behind)| behind.contains(log));
         assert!(said, "{what}: the log does not say {place} and then {log}:\n{refusal}");
-        while server.health()["reload"] == "ok" {}
+        server.until_health("reload", "failed");
         assert_eq!(server.health()["ok"], true, "{what}");
 
         assert_eq!(ask(&mut client).await, version(number), "{what}");
@@ -49,7 +49,7 @@ async fn reports_errors_and_keeps_serving_the_old_version() {
         }
         site.write(VERSIONED_WASM, component(number + 1));
         ask_until(&mut client, number, number + 1).await;
-        while server.health()["reload"] != "ok" {}
+        server.until_health("reload", "ok");
     }
 }
 
@@ -118,7 +118,7 @@ async fn a_reverted_error_is_forgotten() {
     server.logged_after(logged, "the reload is refused");
     site.write(VERSIONED_WASM, component(1));
     server.logged_after(logged, "the site is again what is served");
-    while server.health()["reload"] != "ok" {}
+    server.until_health("reload", "ok");
     assert_eq!(server.health(), before);
 }
 

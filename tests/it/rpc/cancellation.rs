@@ -233,12 +233,7 @@ async fn frees_the_call_of_a_session_that_ends() {
         release(&server).await;
         assert!(waited(&mut other).await > 0);
     }
-    within("the end of the other sessions", async {
-        while server.health()["sessions"] != 1 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    server.until_health("sessions", 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -259,7 +259,7 @@ async fn a_reload_revokes_registrations_that_are_no_longer_allowed() {
     allowing(", allow: { register: [anonymous] }");
     send_call(&mut caller, "free.a", &json!({}), &json!(["for it"]));
     let invocation = offering.invocation().await;
-    assert_eq!(invocation[2], registration, "who is in the list keeps what it has");
+    assert_eq!(invocation[2], registration, "a session with the role keeps its registration");
     allowing(", allow: { register: [staff] }");
     let revoked = offering.message().await;
     assert_eq!((&revoked[0], &revoked[1]), (&json!(67), &json!(0)), "{revoked}");

@@ -243,7 +243,7 @@ impl Client {
     /// session, let that one make a round trip first.
     pub async fn expect_no_event(&mut self) {
         self.round_trip().await;
-        assert!(self.events.is_empty(), "events that nobody waited for: {:?}", self.events);
+        assert!(self.events.is_empty(), "unexpected events: {:?}", self.events);
     }
 
     /// The code that `onclose` of `ab.connect` receives at the end of the connection.

@@ -224,7 +224,7 @@ impl Client {
     pub async fn expect_no_event(&mut self) {
         self.round_trip().await;
         let event = self.take(|message| kind(message) == 36);
-        assert_eq!(event, None, "an event that nobody waited for");
+        assert_eq!(event, None, "an unexpected event");
     }
 
     /// The router's own UNSUBSCRIBED: the subscription it took away, and why.

@@ -10,7 +10,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a measurement that cannot go on stops; the address is printed for whoever connects"
+    reason = "a measurement that cannot go on stops; the address is printed for clients"
 )]
 
 use std::cell::RefCell;
