@@ -43,7 +43,6 @@ const BANNED_MODULES: &[&str] = &[
     "surroundings",
     "ticks",
     "together",
-    "tree",
     "util",
     "utils",
     "visitor",
