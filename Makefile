@@ -80,14 +80,15 @@ test: toolchain peers languages chromium ## Install what the tests need, and run
 .PHONY: bars
 bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 	cargo build --release --locked $(COMMANDS)
-	cargo run --release --locked --package jackfield-tools --bin bars
+	cargo build --release --locked --workspace --bin bars
+	@target/release/bars
 
 # All results are written below target/bench first. QUICK=1 takes two minutes and does not change
 # docs, ONLY="fan-out latency" measures single figures, RESUME=1 continues an interrupted run.
 .PHONY: bench
 bench: bench-built $(PEERS)/node.stamp ## Measure Jackfield and other servers, and write docs/performance.md (QUICK=1)
 	@mkdir -p target/bench
-	$(if $(QUICK)$(ONLY),,cargo run --release --locked --package jackfield-tools --bin bars -- $(CURDIR)/target/bench/bars.json)
+	$(if $(QUICK)$(ONLY),,target/release/bars $(CURDIR)/target/bench/bars.json)
 	$(PYTHON) tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
 
 .PHONY: bench-peers
@@ -97,13 +98,13 @@ bench-peers: $(PEERS)/node.stamp ## Download the other servers of `make bench`
 .PHONY: bench-built
 bench-built: toolchain
 	cargo build --release --locked $(COMMANDS)
-	cargo build --release --locked --package jackfield-tools --bin floor
+	cargo build --release --locked --workspace --bin floor --bin bars
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
 
 .PHONY: soak
 soak: toolchain ## Run all uses for ten minutes, and check that memory does not grow (MINUTES=1)
-	cargo build --release --locked --package jackfield-tools --bin soak
+	cargo build --release --locked --workspace --bin soak
 	@mkdir -p target/bench
 	@target/release/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
 		$(PYTHON) tests/bench --draw-soak target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended

@@ -14,7 +14,7 @@ use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-const SHORT: &str = "keepalive: { interval: 100ms, timeout: 400ms }\n";
+const SHORT: &str = "keepalive: { interval: 100ms, timeout: 1s }\n";
 /// Events per subscriber in the tests of a shutdown.
 const EVENTS: usize = 100;
 
@@ -48,7 +48,7 @@ async fn keeps_silent_clients_and_closes_dead_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closes_connections_without_a_handshake() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
+    let server = Server::configured(site.path(), "handshake_timeout: 1s\n");
     for begun in ["", "GET /ws HT", "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"]
     {
         let (logged, mut answer) = (server.log().len(), String::new());
@@ -65,7 +65,7 @@ async fn closes_connections_without_a_handshake() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closes_connections_without_a_session_at_timeout_and_shutdown() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "handshake_timeout: 300ms\n");
+    let server = Server::configured(site.path(), "handshake_timeout: 1s\n");
     let mut fresh = opened(&server).await;
     let (reason, details) = fresh.aborted().await;
     assert_eq!(reason, "wamp.error.timeout");

@@ -79,7 +79,7 @@ async fn answers_that_it_is_starting_and_then_serves_on_the_same_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_its_bounds_while_it_starts() {
     let config = "access: { blocked: [127.0.0.1] }\nlimits: { handshake: 2 KiB }\n\
-                  handshake_timeout: 300ms\n";
+                  handshake_timeout: 1s\n";
     let starting = Starting::new(config);
     let answer = starting.ask(HEALTH).await;
     assert_eq!(answer.status, 403);

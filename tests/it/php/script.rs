@@ -109,8 +109,8 @@ async fn a_publisher_that_is_silent_for_75_seconds_loses_nothing() {
 /// The same for each publisher, with a keepalive that is over several times in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_is_silent_for_many_keepalives_loses_nothing() {
-    let keepalive = "keepalive: { interval: 100ms, timeout: 50ms }\n";
-    silent(Back::configured(keepalive), "1.5").await;
+    let keepalive = "keepalive: { interval: 100ms, timeout: 1s }\n";
+    silent(Back::configured(keepalive), "3.5").await;
 }
 
 async fn silent(back: Back, pause: &str) {

@@ -91,7 +91,7 @@ async fn publish_reads_events_from_standard_input() {
 #[tokio::test(flavor = "multi_thread")]
 async fn publish_sends_each_event_as_it_arrives() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "keepalive: { interval: 200ms, timeout: 400ms }");
+    let server = Server::configured(site.path(), "keepalive: { interval: 200ms, timeout: 1s }");
     let url = url(&server);
     let mut subscriber = Client::connect(server.addr, Codec::Json, "realm1").await;
     subscriber.subscribe("open/a", json!({})).await;
