@@ -1,6 +1,6 @@
-// A page client of WAMP v1 that behaves as AutobahnJS 0.8.0 does where a server can tell: when it
-// takes a connection for open, what it answers to a close, what it throws at, what it passes over.
-// Written from observation of the original; it has what OroPlatform's pages use.
+// A page client of WAMP v1 that a server cannot tell from AutobahnJS 0.8.0: the moment at which a
+// connection counts as open, the reply to a close, the messages that it rejects or ignores. Written
+// from observation of the original; it has the functions that OroPlatform's pages use.
 'use strict';
 
 var ab = (() => {
@@ -12,10 +12,10 @@ var ab = (() => {
       this.calls = new Map();
       this.socket = socket;
       socket.onmessage = ({ data }) => {
-        // What is no JSON throws here, and the connection stays as it is.
+        // Invalid JSON throws here, and the connection stays open.
         const message = JSON.parse(data);
         const call = this.calls.get(message[1]);
-        // Calls are looked up before the message's type is looked at.
+        // Calls are looked up before the message's type is checked.
         if (call) {
           this.calls.delete(message[1]);
           if (message[0] === 3) call.resolve(message[2]);
@@ -77,7 +77,7 @@ var ab = (() => {
     }
   }
 
-  /** As with `maxRetries: 0`: the page does its own retrying, as it needs a new ticket for each. */
+  /** As with `maxRetries: 0`: the page retries itself, because each attempt needs a new ticket. */
   function connect(uri, onopen, onclose) {
     const socket = new WebSocket(uri, ['wamp']);
     const session = new Session(socket, () => onopen(session));
@@ -100,8 +100,8 @@ var ab = (() => {
   return { connect, CONNECTION_CLOSED: CLOSED };
 })();
 
-/** What OroPlatform's pages build on it: a ticket for every attempt, all topics again after each
- * connect, and no coming back after a clean close. */
+/** The layer of OroPlatform's pages: a ticket for every attempt, all subscriptions again after each
+ * connect, and no reconnect after a clean close. */
 class OroSync {
   constructor(url, { ticket, delay = 200 } = {}) {
     Object.assign(this, { url, ticket, delay, channels: [], session: null, states: [], count: 0 });

@@ -1,12 +1,15 @@
-// Chromium on behalf of a test in Rust: one JSON object a line, each answered by one.
+// The driver of Chromium for tests in Rust: one JSON object a line, each answered by one.
 //
-// {"do": "open", "page", "url"} with "width", "height", "scheme" for a window of its own, or
-// "beside": PAGE for another tab of that one's; {"do": "run", "page", "code", "arg"} for the body of
-// an async function; {"do": "until", "page", "code", "arg"} until the expression is true;
-// {"do": "serve", "path", "text"} for a page of the test's own; {"do": "click"|"fill", "page", "at", "text"}; {"do": "shot", "page", "path"};
-// {"do": "complaints", "page"} for what went wrong in it so far. Answers are {"done": value} or
-// {"failed": text}. The first line is {"ready": address}: there the test's own page is served, from
-// another origin than the server under test.
+// Commands:
+//   {"do": "open", "page", "url"}: a new window, with "width", "height" and "scheme", or a tab
+//     beside another page with "beside": PAGE
+//   {"do": "run", "page", "code", "arg"}: the body of an async function
+//   {"do": "until", "page", "code", "arg"}: waits until the expression is true
+//   {"do": "serve", "path", "text"}: serves a page of the test
+//   {"do": "click"|"fill", "page", "at", "text"}, {"do": "shot", "page", "path"}
+//   {"do": "complaints", "page"}: the errors of the page so far
+// Answers are {"done": value} or {"failed": text}. The first line is {"ready": address}, where the
+// test's own page is served, from another origin than the server under test.
 
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
@@ -17,10 +20,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
 const { chromium } = require('playwright-core');
 
-/** Longer than anything takes on a busy machine; the test itself gives up after a minute. */
+/** Longer than any command takes on a busy machine; the test itself gives up after a minute. */
 const PATIENCE = 50_000;
 const FILES = { '/page.html': 'text/html', '/autobahn08.js': 'text/javascript' };
-/** What a test serves beside, by path. */
+/** Pages that the test serves, by path. */
 const served = new Map();
 
 const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -29,7 +32,7 @@ const pages = new Map();
 const server = createServer(async ({ url }, response) => {
   if (served.has(url)) return response.writeHead(200, { 'content-type': 'text/html' }).end(served.get(url));
   const kind = FILES[url];
-  // Browsers ask for an icon; that there is none is not a page's fault.
+  // Browsers request an icon; a missing one is no error of the page.
   if (!kind) return response.writeHead(url === '/favicon.ico' ? 204 : 404).end();
   const file = await readFile(new URL(`.${url}`, import.meta.url));
   response.writeHead(200, { 'content-type': kind }).end(file);
@@ -57,7 +60,7 @@ const commands = {
   },
   run: ({ page, code, arg }) => pages.get(page).page.evaluate(
     ([body, value]) => new (Object.getPrototypeOf(async () => {}).constructor)('arg', body)(value), [code, arg ?? null]),
-  // Asked from here: a page with a strict policy may not evaluate texts of its own.
+  // Polled from here: a page with a strict policy may not evaluate strings itself.
   until: async ({ page, code }) => {
     const end = Date.now() + PATIENCE;
     while (!(await pages.get(page).page.evaluate(code))) {

@@ -1,7 +1,7 @@
-// A tab that is really hidden. A browser that is driven as in driver.mjs takes all of its pages for
-// visible, so this one is told by the DevTools protocol alone: two tabs, of which one is in front.
+// A tab that is really hidden. A browser under driver.mjs considers all of its pages visible, so
+// this one is driven by the DevTools protocol only: two tabs, one of them in front.
 //
-// It is given the server's address, and prints what the tab saw, as JSON.
+// The argument is the server's address. Prints the tab's observations as JSON.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -46,11 +46,11 @@ const tell = (method, params = {}, sessionId = undefined) => new Promise((resolv
   socket.send(JSON.stringify({ id: last, method, params, sessionId }));
 });
 
-/** A tab of its own, in front. */
+/** A new tab, in front. */
 async function tab() {
   const { targetId } = await tell('Target.createTarget', { url: 'about:blank' });
   const { sessionId } = await tell('Target.attachToTarget', { targetId, flatten: true });
-  // The server's own pages run no script of others.
+  // The server's own pages allow no other scripts.
   await tell('Page.setBypassCSP', { enabled: true }, sessionId);
   await tell('Page.navigate', { url: `http://${server}/health` }, sessionId);
   const run = async (code) => {
@@ -61,7 +61,7 @@ async function tab() {
     return result.value;
   };
   for (let there = false; !there;) {
-    // What is asked of the page before is answered by an error, or by the empty one.
+    // Until the page has loaded, the old or empty page answers, or an error.
     const loaded = `return location.pathname === '/health' && document.readyState === 'complete';`;
     there = await run(loaded).catch(() => false);
   }
@@ -87,7 +87,7 @@ await first.run(`
 `);
 const second = await tab();
 await first.run(until("sync.state === 'paused'"));
-// Nobody is there to hear this.
+// A publication without a subscriber.
 const sessions = await second.run(`
   return (await (await fetch('http://${server}/health')).json()).sessions;
 `);

@@ -1,7 +1,7 @@
-// The client in Node, with the package `ws`, whose errors end the process where nobody listens to
-// them: first there is no server, then there is one.
+// The client in Node with the package `ws`, whose unhandled errors end the process: first without a
+// server, then with one.
 //
-// It is given the server's address, and prints what it saw, as JSON.
+// The argument is the server's address. Prints its observations as JSON.
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -13,7 +13,7 @@ const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
 const WebSocket = require('ws');
 const [server] = process.argv.slice(2);
 
-// A port where nobody listens any more.
+// A port without a listener.
 const nobody = createServer().listen(0, '127.0.0.1');
 await once(nobody, 'listening');
 let url = `http://127.0.0.1:${nobody.address().port}/`;
@@ -30,7 +30,7 @@ url = `http://${server}/`;
 await once(sync, 'connected');
 await sync.publish('open/node', 'here', { excludeMe: false });
 const attempts = told.filter((name) => name === 'retrying').length;
-// While it connects, a close is an error to `ws` as well.
+// A close while connecting is an error to `ws` as well.
 sync.reconnect();
 await new Promise(setImmediate);
 sync.close();

@@ -1,4 +1,4 @@
-// What TypeScript is to accept of a page, and what not.
+// Page code that TypeScript has to accept or to reject.
 
 import { Sync, SyncError, type SyncEvent } from 'jackfield-sync';
 import { ContentManager } from 'jackfield-sync/content';
@@ -13,7 +13,7 @@ const order: Order = { id: 1 };
 const sync = new Sync({ retry: { first: undefined, most: 1 }, heartbeat: Infinity, ticket: async () => null });
 sync.subscribe<Order>('a', async ({ id }, event: SyncEvent) => { await id; event.publication.toFixed(); }).unsubscribe();
 
-// Interfaces are values like others.
+// Values with an interface type are accepted.
 sync.publish('a', order, { args: [order], kwargs: order, wamp: { exclude_authid: ['eve'] } });
 sync.call<Order>('a', [order], { kwargs: order }).then(({ id }) => id.toFixed());
 
@@ -25,13 +25,13 @@ const content = new ContentManager(sync, { message: undefined, topic: undefined,
 const tags = ['a', 'b'] as const;
 content.open({ tags });
 content.open({ tags: new Set(tags) }).tags.add('c');
-// @ts-expect-error: one text would be taken for its letters
+// @ts-expect-error: a string would be read as a list of its letters
 content.open({ tags: 'Order_7' });
 
 maintenanceNotice(sync, { user: '', current: () => sync.call<MaintenanceState>('oro/maintenance') });
 keepRelevant(sync, { url: 'a', nothing: 1 });
 
-// @ts-expect-error: what state it is in is not for the page to say
+// @ts-expect-error: the state is read-only
 sync.state = 'closed';
-// @ts-expect-error: a ticket is a text
+// @ts-expect-error: a ticket is a string
 new Sync({ ticket: () => 5 });

@@ -26,14 +26,14 @@ impl Library {
     fn start(name: &'static str, url: &str) -> Self {
         let mut command = if name == "autobahn-python" {
             let mut command = Command::new(peer::installed("python/bin/python"));
-            command.arg(peer::script("python/comeback.py"));
+            command.arg(peer::script("python/reconnect.py"));
             command
         } else {
             let mut command = Command::new("node");
             command.env("JACKFIELD_NODE_PEERS", peer::installed("node"));
             command
                 .arg("--experimental-websocket")
-                .arg(peer::script("node/comeback.mjs"))
+                .arg(peer::script("node/reconnect.mjs"))
                 .arg(name);
             command
         };

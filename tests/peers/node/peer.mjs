@@ -1,8 +1,8 @@
-// A WAMP client of another make, driven line by line, as `peer.py` is: one JSON command a line on
-// standard input, one JSON report a line on standard output. `tests/src/peer.rs` holds the other end.
+// A third-party WAMP client, driven line by line like `peer.py`: one JSON command a line on
+// standard input, one JSON report a line on standard output. `tests/src/peer.rs` is the other end.
 //
-// Binary values are strings that begin with NUL and go on in base64, in both directions; under JSON
-// these libraries know no binary, and the strings pass as they are.
+// Binary values are strings of NUL and base64, in both directions; these libraries have no binary
+// under JSON, where the strings pass unchanged.
 //
 // The modules live outside the working tree's sources: JACKFIELD_NODE_PEERS names their folder.
 
@@ -29,11 +29,11 @@ process.EventEmitter = EventEmitter;
 globalThis.WebSocket ??= class extends require('ws') {
   constructor(...rest) {
     super(...rest);
-    // In a browser nobody has to listen for errors; `close` follows and says enough.
+    // A browser does not require an error listener; `close` follows.
     this.addEventListener('error', () => {});
   }
 };
-// autobahn-js logs to the console whatever surprises it, which would garble the dialogue.
+// autobahn-js logs to the console, which would corrupt the protocol.
 console.log = console.error;
 console.warn = console.error;
 
@@ -44,7 +44,7 @@ const plain = (_key, value) => (typeof value === 'bigint' ? Number(value) : valu
 
 const binary = options.serializer !== 'json';
 
-/** Turns what a command holds into what the client is given. */
+/** Converts values of a command into values for the client. */
 function fromLine(value) {
   if (typeof value === 'string' && value.startsWith('\0') && binary) {
     return Buffer.from(value.slice(1), 'base64');
@@ -54,7 +54,7 @@ function fromLine(value) {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fromLine(item)]));
 }
 
-/** Turns what the client was given into what a report can hold. */
+/** Converts values from the client into values for a report. */
 function toLine(value) {
   if (value instanceof Uint8Array || value instanceof ArrayBuffer) {
     return `\0${Buffer.from(value).toString('base64')}`;
@@ -73,7 +73,7 @@ function reportEvent(topic, args, kwargs, details) {
   report({ event: topic, args: toLine(args ?? []), kwargs: toLine(kwargs ?? {}), details: toLine(details ?? {}) });
 }
 
-/** Carries out one command after the other, and reports how each went. */
+/** Executes commands in order, and reports the result of each. */
 async function obey(client) {
   for await (const line of createInterface({ input: process.stdin })) {
     const command = JSON.parse(line);
@@ -133,7 +133,7 @@ function autobahn() {
         return { publication: publication?.id };
       },
       async burst({ procedure, count, size }) {
-        // Everything is asked before anything is awaited.
+        // All calls are sent before any is awaited.
         const text = 'x'.repeat(size);
         const calls = Array.from({ length: count }, (_, n) => session.call(procedure, [`${n} ${text}`]));
         const results = await Promise.all(calls);

@@ -2,14 +2,14 @@
 
 /**
  * The publishers of PHP back ends, one event a process, as a web request does it: connect with an
- * anonymous ticket, look at the answer no closer than they do, write, and go without a word.
+ * anonymous ticket, read the answer as they do, write, and disconnect without a Close frame.
  *
  *     php publish.php HOW tcp://HOST:PORT PATH SECRET TOPIC JSON…
  *
- * With PAUSE=SECONDS in the environment it is silent for so long before each event but the first, as
- * a command of the back end is that works in between.
+ * With PAUSE=SECONDS in the environment it pauses before each event but the first, like a back-end
+ * command that works in between.
  *
- * HOW is who publishes: `blind` (the client library of GosWebSocketBundle 0.1, and Oro 3.x) reads
+ * HOW is the publisher: `blind` (the client library of GosWebSocketBundle 0.1, and Oro 3.x) reads
  * nothing but the status line; `buffered` (the library from 1.0 on) takes WELCOME from what one
  * read has brought along with that line; `silence` (Oro 4.2 and later) reads until a millisecond
  * brings nothing. Prints one line of JSON for each step; ends with 1 when it is not let in.

@@ -1,4 +1,4 @@
-"""A WAMP v2 client of another make, driven line by line.
+"""A third-party WAMP v2 client, driven line by line.
 
 Reads one JSON command a line from standard input and writes one JSON report a line to standard
 output. `tests/src/peer.rs` describes the dialogue and holds its other end.
@@ -19,7 +19,7 @@ def report(**line):
 
 
 def from_line(value):
-    """Turns what a command holds into what the client is given."""
+    """Converts values of a command into values for the client."""
     if isinstance(value, str) and value.startswith("\0"):
         return base64.b64decode(value[1:])
     if isinstance(value, list):
@@ -30,7 +30,7 @@ def from_line(value):
 
 
 def to_line(value):
-    """Turns what the client was given into what a report can hold."""
+    """Converts values from the client into values for a report."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "\0" + base64.b64encode(bytes(value)).decode()
     if isinstance(value, (list, tuple)):
@@ -51,7 +51,7 @@ def report_event(topic, args, kwargs, **details):
 
 
 async def commands():
-    """The commands as they come; ends with standard input."""
+    """Commands from standard input, until its end."""
     reader = asyncio.StreamReader(limit=2**26)
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
@@ -60,7 +60,7 @@ async def commands():
 
 
 async def obey(client):
-    """Carries out one command after the other, and reports how each went."""
+    """Executes commands in order, and reports the result of each."""
     async for command in commands():
         do = command["do"]
         try:
@@ -130,7 +130,7 @@ async def run_autobahn(url, realm, names, ticket):
             return {"publication": (await acknowledged).id}
 
     async def burst(session, command):
-        # Everything is asked before anything is awaited.
+        # All calls are sent before any is awaited.
         text = "x" * command["size"]
         calls = [session.call(command["procedure"], f"{n} {text}") for n in range(command["count"])]
         results = await asyncio.gather(*calls)
@@ -263,7 +263,7 @@ async def run_xconn(url, realm, names, ticket):
 
     async def leave(_command):
         await session.leave()
-        # The library tells of an end only where it was not asked for it.
+        # The library reports an end only if it did not request it.
         report(disconnected=True)
 
     await obey({do.__name__: do for do in (subscribe, unsubscribe, publish, call, register, leave)})

@@ -1,4 +1,4 @@
-"""Ends TLS before a server that speaks none: CERTIFICATE KEY PORT. Prints its own port."""
+"""Terminates TLS in front of a server without TLS: CERTIFICATE KEY PORT. Prints its own port."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""A WAMP v1 client of another make: autobahn 0.8.15, which needs Python 2.7.
+"""A third-party WAMP v1 client: autobahn 0.8.15, which needs Python 2.7.
 
 Reads one JSON command a line from standard input and writes one JSON report a line to standard
 output, as `peer.py` does. A v1 event has one value, which is `args[0]`; `options` of `publish`

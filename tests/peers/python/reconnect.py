@@ -1,6 +1,6 @@
-"""A session of autobahn-python's Component, which connects again by itself.
+"""A session of autobahn-python's Component, which reconnects by itself.
 
-    python comeback.py URL REALM TOPIC
+    python reconnect.py URL REALM TOPIC
 
 Prints `{"joined": N}` for the N-th session, once it is subscribed, and `{"event": VALUE}`.
 """

@@ -1,6 +1,6 @@
-// A session of a library that connects again by itself: autobahn (26), autobahn22, or wampy.
+// A session of a library that reconnects by itself: autobahn (26), autobahn22, or wampy.
 //
-//     node --experimental-websocket comeback.mjs CLIENT URL REALM TOPIC
+//     node --experimental-websocket reconnect.mjs CLIENT URL REALM TOPIC
 //
 // Prints {"joined": N} for the N-th session, once it is subscribed, and {"event": VALUE}.
 
@@ -19,7 +19,7 @@ if (client === 'wampy') {
   };
   const wampy = new Wampy(url, {
     realm, ws: require('ws'), reconnectInterval: 200, maxRetries: 0, uriValidation: 'loose',
-    // Wampy subscribes again by itself.
+    // Wampy restores subscriptions by itself.
     onReconnectSuccess: () => report({ joined: ++joined }),
   });
   await wampy.connect();
@@ -27,7 +27,7 @@ if (client === 'wampy') {
 } else {
   const { Connection } = require(client);
   const connection = new Connection({
-    // Node 20 tells no one of a connection that is refused: the server has to be back by then.
+    // Node 20 does not report a refused connection: the server has to be back by then.
     url, realm, max_retries: -1, initial_retry_delay: 8, retry_delay_jitter: 0,
   });
   connection.onopen = async (session) => {
