@@ -14,7 +14,7 @@ use jackfield_tests::peer;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-const TOPIC: &str = "open.comeback";
+const TOPIC: &str = "open.reconnect";
 
 struct Library {
     name: &'static str,
