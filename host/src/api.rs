@@ -119,6 +119,9 @@ impl Api {
         }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| Problem::too_many())?;
+        // A body is not read while its client has too much waiting for handlers.
+        let room = app.totals.room(token.session.client);
+        timeout(self.body_timeout, room).await.map_err(|_elapsed| Problem::too_many_waiting())?;
         let body = self.read(request).await?;
         let task = Task { app: Arc::clone(app), token, work, body, batch: self.batch, place };
         match key {
@@ -186,10 +189,13 @@ struct Task {
 impl Task {
     async fn run(self) -> Answer {
         let Self { app, token, work, body, batch, place } = self;
-        let answer = match work {
-            Work::Publish => publish::publish(&app, &token, &body, batch).await,
-            Work::Call => call::call(&app, &token, &body).await,
+        let work = async {
+            match work {
+                Work::Publish => publish::publish(&app, &token, &body, batch).await,
+                Work::Call => call::call(&app, &token, &body).await,
+            }
         };
+        let answer = app.totals.backlog.counted(token.session.client, body.len(), work).await;
         drop(place);
         answer.unwrap_or_else(Problem::answer)
     }

@@ -129,10 +129,7 @@ pub async fn serve(
         gate,
         reloader: Arc::clone(&reloader),
         instance_memory,
-        totals: ConnectionTotals::new(
-            config.limits.outbox_total_bytes,
-            config.limits.incomplete_bytes,
-        ),
+        totals: ConnectionTotals::new(&config.limits),
         stopping: watch::Sender::new(false),
         api,
         demo,
@@ -253,8 +250,10 @@ impl App {
 }
 
 fn realm(name: &str, config: &Config) -> Arc<Realm> {
-    let Limits { subscriptions, patterns, realm_subscriptions, event_bytes, .. } = config.limits;
-    let limits = RealmLimits { subscriptions, patterns, realm_subscriptions };
+    let Limits {
+        subscriptions, patterns, realm_subscriptions, client_percent, event_bytes, ..
+    } = config.limits;
+    let limits = RealmLimits { subscriptions, patterns, realm_subscriptions, client_percent };
     Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }
 

@@ -99,6 +99,8 @@ pub struct Limits {
     pub outbox_total_bytes: usize,
     /// Bytes that may have arrived of messages that are not complete, of all clients together.
     pub incomplete_bytes: usize,
+    /// Bytes of messages that may wait for handlers, of all clients together.
+    pub waiting_bytes: usize,
     /// How long a publisher is read no further, at a time, while subscribers do not keep up.
     pub publisher_delay: Duration,
     /// Subscriptions of one session.
@@ -107,6 +109,8 @@ pub struct Limits {
     pub patterns: usize,
     /// Subscriptions of all sessions of a realm together.
     pub realm_subscriptions: usize,
+    /// The share of each total that one client may use, in per cent.
+    pub client_percent: u32,
     /// Connections at one time.
     pub connections: usize,
 }
@@ -262,11 +266,13 @@ impl Default for Limits {
             event_bytes: 2 << 20,
             outbox_total_bytes: 512 << 20,
             incomplete_bytes: 256 << 20,
+            waiting_bytes: 256 << 20,
             outbox: Bounds { bytes: 4 << 20, frames: 4096, overflow: Overflow::Disconnect },
             publisher_delay: Duration::from_secs(1),
             subscriptions: 1_000,
             patterns: 100,
             realm_subscriptions: 500_000,
+            client_percent: 25,
             connections: 10_000,
         }
     }

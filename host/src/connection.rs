@@ -14,7 +14,7 @@ use jackfield_auth::Authenticated;
 use jackfield_broker::{CloseReason, Features, PendingFlushes};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::protocol::{self as wamp, Frame, Input};
+use jackfield_wamp::protocol::{self as wamp, Frame, Input, Request};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::backpressure::wait_for_room;
+use crate::config::Limits;
 use crate::dispatch::Dispatch;
 use crate::listener::Place;
 use crate::transport::WebSocketTransport;
@@ -49,6 +50,13 @@ const BATCH_MESSAGES: usize = 32;
 
 /// … and after so many bytes, so that a batch of large events does not fill healthy outboxes.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes of a receiver that a publication lists, in memory: a text, its allocation and its place.
+const LISTED_BYTES: usize = 64;
+
+/// How much longer arguments can be in JSON than in another codec: CBOR's empty byte string, whose 1
+/// byte is 9.
+const MAX_JSON_GROWTH: usize = 9;
 
 /// Serves a socket until it ends.
 ///
@@ -284,12 +292,17 @@ impl Connection {
 
     /// One WAMP message. Returns how the connection is to end, if it is.
     async fn handle(&mut self, frame: Frame) -> Option<CloseAction> {
+        let bytes = match &frame {
+            Frame::Text(message) | Frame::Binary(message) => message.len(),
+        };
         match self.dialogue.receive(frame) {
             Input::Request(request) => {
-                let Self { member, reader, dialogue, batch, .. } = self;
+                let Self { app, member, reader, dialogue, batch, .. } = self;
                 if let Some(Member { session, dispatch }) = member {
+                    let bytes = held_bytes(&request, bytes, session.dialect, &app.config.limits);
                     let cancellation = ReadAhead::during(&request, reader, dialogue, session);
-                    dispatch.handle(session, request, cancellation, batch).await;
+                    let work = dispatch.handle(session, request, cancellation, batch);
+                    app.totals.backlog.counted(session.client, bytes, work).await;
                 }
                 None
             }
@@ -327,6 +340,21 @@ impl From<Received> for Turn {
             None => Self::CloseAction(CloseAction::Parted),
         }
     }
+}
+
+/// Bytes that a request holds while it waits for a handler: its message, what its lists of receivers
+/// have become, and the JSON that a handler is given where the message is none.
+fn held_bytes(request: &Request, message: usize, dialect: Dialect, limits: &Limits) -> usize {
+    let listed = match request {
+        Request::Publish(publish) => publish.options.filter.as_ref().map_or(0, |it| it.len()),
+        _ => 0,
+    };
+    let json = if dialect.is_binary() {
+        message.saturating_mul(MAX_JSON_GROWTH).min(limits.event_bytes)
+    } else {
+        0
+    };
+    message + listed * LISTED_BYTES + json
 }
 
 /// Waits until a connection that has no session yet has to end.

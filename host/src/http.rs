@@ -247,6 +247,10 @@ fn health(app: &App) -> Answer {
             "bytes": app.totals.outboxes.bytes(),
             "limit": app.totals.outboxes.limit(),
         },
+        "waiting": {
+            "bytes": app.totals.backlog.bytes(),
+            "limit": app.totals.backlog.limit(),
+        },
     });
     Answer::json(status, &body)
 }

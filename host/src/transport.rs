@@ -9,22 +9,24 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 use std::net::Shutdown;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jackfield_broker::outbox::{Drained, PushOutcome};
-use jackfield_broker::{Bounds, CloseReason, Outbox, Transport};
+use jackfield_broker::{Bounds, ClientKey, CloseReason, Outbox, Transport};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+mod backlog;
 mod frame_tracker;
 mod totals;
 
+pub(crate) use backlog::Held;
 use frame_tracker::FrameTracker;
 pub(crate) use totals::ConnectionTotals;
 
@@ -38,6 +40,10 @@ pub(crate) struct WebSocketTransport {
     heard: AtomicBool,
     /// Bytes that have arrived of a message that is not complete.
     arriving: AtomicUsize,
+    /// The client, once it has a session.
+    client: OnceLock<ClientKey>,
+    /// Whether a message is read no further because too much waits for handlers.
+    paused: AtomicBool,
     totals: Arc<ConnectionTotals>,
     /// In the crowd.
     number: u64,
@@ -56,6 +62,8 @@ impl WebSocketTransport {
             attention: Notify::new(),
             heard: AtomicBool::new(false),
             arriving: AtomicUsize::new(0),
+            client: OnceLock::new(),
+            paused: AtomicBool::new(false),
             totals: Arc::clone(totals),
             number,
         });
@@ -139,9 +147,34 @@ impl WebSocketTransport {
     }
 
     /// Whether anything has been read since this was last called: a part of a long message is a
-    /// sign of life as well.
+    /// sign of life as well. A client that is read no further is not blamed for it.
     pub(crate) fn take_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
+        self.heard.swap(false, Ordering::Relaxed) || self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Says whose connection it is; the first client stays.
+    pub(crate) fn set_client(&self, client: ClientKey) {
+        let _first = self.client.set(client);
+    }
+
+    /// Counts bytes that wait for handlers; none before there is a session.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+        Some(self.totals.backlog.hold(*self.client.get()?, bytes))
+    }
+
+    /// Whether the client may have more wait for handlers.
+    pub(crate) fn has_room(&self) -> bool {
+        self.totals.backlog.has_room(self.client.get().copied())
+    }
+
+    /// Ready when the client may have more wait for handlers.
+    fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+        let client = self.client.get().copied();
+        let room = self.totals.backlog.poll_room(self.number, client, context);
+        if self.paused.load(Ordering::Relaxed) != room.is_pending() {
+            self.paused.store(room.is_pending(), Ordering::Relaxed);
+        }
+        room
     }
 
     /// Waits until the connection's own task has something to do.
@@ -282,8 +315,9 @@ pub(crate) struct TungsteniteIo {
     arriving: usize,
 }
 
-/// Shorter beginnings of messages are not counted: they cost less than the connection itself.
-const MIN_ARRIVING_BYTES: usize = 4 * 1024;
+/// Shorter messages, and beginnings of messages, are not counted: they cost less than the connection
+/// itself.
+pub(crate) const MIN_ARRIVING_BYTES: usize = 4 * 1024;
 
 impl TungsteniteIo {
     /// The socket of a wire, behind what was read from it already.
@@ -325,6 +359,9 @@ impl AsyncRead for TungsteniteIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
+            if self.arriving >= MIN_ARRIVING_BYTES {
+                ready!(self.wire.poll_room(context));
+            }
             INCOMING.with_borrow_mut(|incoming| {
                 let count = ready!(self.wire.poll_read(context, incoming))?;
                 let incoming = incoming.get(..count).unwrap_or_default();

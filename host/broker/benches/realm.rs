@@ -20,8 +20,12 @@ use jackfield_wamp::id::{PublicationId, SessionId};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::uri::MatchPolicy;
 
-const LIMITS: RealmLimits =
-    RealmLimits { subscriptions: 1000, patterns: 1000, realm_subscriptions: 1_000_000 };
+const LIMITS: RealmLimits = RealmLimits {
+    subscriptions: 1000,
+    patterns: 1000,
+    realm_subscriptions: 1_000_000,
+    client_percent: 100,
+};
 const TOPIC: &str = "acme/chat/lobby";
 
 /// A transport that takes everything and keeps nothing.

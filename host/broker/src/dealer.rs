@@ -7,12 +7,12 @@
 
 #![expect(clippy::similar_names, reason = "callers and callees are the specification's words")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::id::{RegistrationId, RequestId, SessionId};
+use jackfield_wamp::id::{RequestId, SessionId};
 use jackfield_wamp::message::{
     Call, CallId, Cancel, CancelMode, Error, Register, Unregister, Yield,
 };
@@ -22,14 +22,17 @@ use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
 
 use crate::publication::{DeliveryError, TooLarge};
+use crate::quota::Usage;
 use crate::realm::RealmLimits;
 use crate::registrations::{Callee, ChosenCallee, RegisterError, Registrations};
 use crate::session::{PendingFlushes, Session};
 
 mod error;
+mod session_calls;
 
 pub use error::{CallError, UnregisterError};
-use error::{MAX_CALL_ID_BYTES, MAX_CALLS, MAX_CALLS_OF_ALL, MAX_CALLS_PER_CALLEE};
+use error::{MAX_CALL_ID_BYTES, MAX_CALLS, callee_calls, open_calls};
+use session_calls::{InboundCall, OutboundCall, SessionCalls};
 
 /// Encodes a reply as a frame. None where the session's dialect has no such message.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
@@ -49,38 +52,9 @@ struct State {
     registrations: Registrations,
     sessions: HashMap<SessionId, SessionCalls>,
     /// Registrations of all sessions together.
-    registered: usize,
-    /// Pending calls of all sessions together.
-    calls: usize,
-}
-
-/// Registrations and pending calls of one session.
-#[derive(Default)]
-struct SessionCalls {
-    registered: HashSet<RegistrationId>,
-    /// Pattern registrations among them.
-    patterns: usize,
-    /// The id of its last INVOCATION, which has session scope.
-    last_invocation: u64,
-    /// Calls to the session, by INVOCATION.
-    handling: HashMap<RequestId, InboundCall>,
-    /// Calls of the session.
-    waiting: HashMap<CallId, OutboundCall>,
-}
-
-/// A pending call on the callee's side.
-struct InboundCall {
-    caller: Arc<Session>,
-    call: CallId,
-    /// Whether the caller accepts progressive results.
-    progress: bool,
-}
-
-/// A pending call on the caller's side.
-struct OutboundCall {
-    callee: Arc<Session>,
-    request: RequestId,
-    interrupted: bool,
+    registered: Usage,
+    /// Pending calls of all sessions together, by the caller's client.
+    calls: Usage,
 }
 
 impl Dealer {
@@ -101,7 +75,7 @@ impl Dealer {
     ) -> Result<(), RegisterError> {
         let mut state = self.lock();
         let State { registrations, sessions, registered, .. } = &mut *state;
-        let session_calls = sessions.entry(callee.id).or_default();
+        let session_calls = sessions.entry(callee.id).or_insert_with(|| SessionCalls::new(callee));
         if session_calls.registered.len() >= self.limits.subscriptions {
             return Err(RegisterError::TooMany(self.limits.subscriptions));
         }
@@ -110,11 +84,10 @@ impl Dealer {
         if by_pattern && session_calls.patterns >= self.limits.patterns {
             return Err(RegisterError::TooManyPatterns(self.limits.patterns));
         }
-        if *registered >= self.limits.realm_subscriptions {
-            return Err(RegisterError::TooManyOfAll(self.limits.realm_subscriptions));
-        }
-        let registration = registrations.add(callee, procedure, options)?;
-        *registered += 1;
+        registered.check(callee.client, self.limits.quota("registrations of the realm"))?;
+        let wildcards = self.limits.wildcards("registered wildcards of the realm");
+        let registration = registrations.add(callee, procedure, options, wildcards)?;
+        registered.add(callee.client);
         session_calls.patterns += usize::from(by_pattern);
         session_calls.registered.insert(registration);
         self.confirm(callee, &Reply::Registered { request: *request, registration }, batch);
@@ -134,7 +107,7 @@ impl Dealer {
         if !session_calls.registered.remove(&unregister.registration) {
             return Err(UnregisterError);
         }
-        *registered -= 1;
+        registered.remove(callee.client, 1);
         session_calls.patterns -= usize::from(registrations.is_pattern(unregister.registration));
         registrations.remove(callee.id, unregister.registration);
         self.confirm(callee, &Reply::Unregistered { request: unregister.request }, batch);
@@ -162,30 +135,31 @@ impl Dealer {
         if matches!(&call.request, CallId::V1(id) if id.len() > MAX_CALL_ID_BYTES) {
             return Err(CallError::LongId);
         }
-        let waiting = &sessions.entry(caller.id).or_default().waiting;
+        let of_caller = sessions.entry(caller.id).or_insert_with(|| SessionCalls::new(caller));
+        let waiting = &of_caller.waiting;
         if waiting.contains_key(&call.request) {
             return Err(CallError::Repeated);
         }
         if waiting.len() >= MAX_CALLS {
             return Err(CallError::TooMany);
         }
-        if *calls >= MAX_CALLS_OF_ALL {
-            return Err(CallError::TooManyOfAll);
-        }
+        calls.check(caller.client, open_calls(self.limits.client_percent))?;
         // Not every callee with progressive results announces them: Wampy announces nothing.
         let progress = call.options.receive_progress;
-        let handling = sessions.entry(callee.session.id).or_default();
-        if handling.handling.len() >= MAX_CALLS_PER_CALLEE {
-            return Err(CallError::CalleeBusy);
-        }
+        let of_callee = sessions.entry(callee.session.id);
+        let handling = of_callee.or_insert_with(|| SessionCalls::new(&callee.session));
+        handling.callers.check(caller.client, callee_calls(self.limits.client_percent))?;
         let request = handling.next_invocation();
         let pending =
             InboundCall { caller: Arc::clone(caller), call: call.request.clone(), progress };
         handling.handling.insert(request, pending);
-        *calls += 1;
+        handling.callers.add(caller.client);
+        calls.add(caller.client);
         let callee_session = Arc::clone(&callee.session);
         let handled = OutboundCall { callee: callee_session, request, interrupted: false };
-        sessions.entry(caller.id).or_default().waiting.insert(call.request.clone(), handled);
+        if let Some(of_caller) = sessions.get_mut(&caller.id) {
+            of_caller.waiting.insert(call.request.clone(), handled);
+        }
         let details = details(caller, call, &callee, pattern, progress);
         let (details, payload) = (&details, &call.payload);
         let invocation = Reply::Invocation { request, registration, details, payload };
@@ -269,12 +243,13 @@ impl Dealer {
         let mut state = self.lock();
         let State { registrations, sessions, registered, calls } = &mut *state;
         let Some(session_calls) = sessions.remove(&session) else { return };
-        *registered -= session_calls.registered.len();
-        *calls -= session_calls.handling.len();
+        let client = session_calls.client;
+        registered.remove(client, session_calls.registered.len());
         for registration in session_calls.registered {
             registrations.remove(session, registration);
         }
         for InboundCall { caller, call, .. } in session_calls.handling.into_values() {
+            calls.remove(caller.client, 1);
             if let Some(session_calls) = sessions.get_mut(&caller.id) {
                 session_calls.waiting.remove(&call);
             }
@@ -282,10 +257,12 @@ impl Dealer {
         }
         for OutboundCall { callee, request, interrupted } in session_calls.waiting.into_values() {
             // A session's call to itself was subtracted above.
-            let session_calls = sessions.get_mut(&callee.id);
-            let pending =
-                session_calls.and_then(|session_calls| session_calls.handling.remove(&request));
-            *calls -= usize::from(pending.is_some());
+            if let Some(of_callee) = sessions.get_mut(&callee.id)
+                && of_callee.handling.remove(&request).is_some()
+            {
+                of_callee.callers.remove(client, 1);
+                calls.remove(client, 1);
+            }
             if callee.features.call_canceling && !interrupted {
                 self.interrupt(&callee, request, CancelMode::KillNoWait, batch);
             }
@@ -312,8 +289,10 @@ impl Dealer {
                 if !registrations.remove(callee.id, registration) {
                     continue;
                 }
-                if let Some(session_calls) = sessions.get_mut(&callee.id) {
-                    *registered -= usize::from(session_calls.registered.remove(&registration));
+                if let Some(session_calls) = sessions.get_mut(&callee.id)
+                    && session_calls.registered.remove(&registration)
+                {
+                    registered.remove(callee.client, 1);
                 }
                 if callee.features.registration_revocation {
                     let revoked = Reply::RegistrationRevoked { registration, reason };
@@ -400,25 +379,14 @@ impl Dealer {
 impl State {
     /// Removes a pending call from both its sessions, so that it is answered once.
     fn take_call(&mut self, callee: SessionId, request: RequestId) -> Option<InboundCall> {
-        let pending = self.sessions.get_mut(&callee)?.handling.remove(&request)?;
-        self.calls -= 1;
+        let of_callee = self.sessions.get_mut(&callee)?;
+        let pending = of_callee.handling.remove(&request)?;
+        of_callee.callers.remove(pending.caller.client, 1);
+        self.calls.remove(pending.caller.client, 1);
         if let Some(caller) = self.sessions.get_mut(&pending.caller.id) {
             caller.waiting.remove(&pending.call);
         }
         Some(pending)
-    }
-}
-
-impl SessionCalls {
-    fn next_invocation(&mut self) -> RequestId {
-        loop {
-            self.last_invocation += 1;
-            match RequestId::new(self.last_invocation) {
-                Some(id) if !self.handling.contains_key(&id) => return id,
-                Some(_) => {}
-                None => self.last_invocation = 0,
-            }
-        }
     }
 }
 

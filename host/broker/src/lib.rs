@@ -6,9 +6,11 @@
 //!
 //! In reading order:
 //! - [`identity`]: identity of a session;
+//! - [`client_key`]: the client that a session belongs to;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
 //! - [`total`]: the limit on the memory of all outboxes together;
 //! - [`session`]: a session, and the set of sessions to be flushed;
+//! - [`quota`]: totals of a realm, and the share of each client;
 //! - `uri_table`: values by URI, prefix and wildcard;
 //! - [`subscriptions`]: subscriptions of a realm;
 //! - [`publication`]: an event and its audience, encoded at most once per dialect;
@@ -22,10 +24,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client_key;
 pub mod dealer;
 pub mod identity;
 pub mod outbox;
 pub mod publication;
+pub mod quota;
 pub mod realm;
 mod registrations;
 pub mod session;
@@ -33,13 +37,15 @@ pub mod subscriptions;
 pub mod total;
 mod uri_table;
 
+pub use client_key::ClientKey;
 pub use dealer::{CallError, Dealer, Encode, UnregisterError};
 pub use identity::Identity;
 pub use outbox::{Bounds, CloseReason, Outbox, Overflow};
 pub use publication::{DeliveryError, Framing, PatternAudience, Publication, Report, TooLarge};
+pub use quota::QuotaError;
 pub use realm::{Realm, RealmLimits, Revoked, SubscribeError, UnsubscribeError};
 pub use registrations::RegisterError;
 pub use session::{Features, PendingFlushes, Session, Transport};
 pub use subscriptions::Subscribed;
 pub use total::Total;
-pub use uri_table::{MAX_WILDCARD_COMPONENTS, RealmFull};
+pub use uri_table::MAX_WILDCARD_COMPONENTS;

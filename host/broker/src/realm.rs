@@ -13,9 +13,10 @@ use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::publication::{DeliveryError, Frames, Framing, PatternAudience, Publication, Report};
+use crate::quota::{Quota, QuotaError, Usage};
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
-use crate::uri_table::{Key, RealmFull};
+use crate::uri_table::{Key, MAX_WILDCARDS};
 
 /// A realm: sessions that can communicate.
 pub struct Realm {
@@ -36,6 +37,8 @@ pub struct RealmLimits {
     pub patterns: usize,
     /// Subscriptions of all sessions together.
     pub realm_subscriptions: usize,
+    /// The share of each total of the realm that one client may use, in per cent.
+    pub client_percent: u32,
 }
 
 #[derive(Default)]
@@ -43,7 +46,7 @@ struct State {
     members: HashMap<SessionId, Member>,
     subscriptions: Subscriptions,
     /// Subscriptions of all members together.
-    subscribed: usize,
+    subscribed: Usage,
 }
 
 struct Member {
@@ -65,12 +68,9 @@ pub enum SubscribeError {
     /// The session has too many pattern subscriptions.
     #[error("maximum pattern subscriptions of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The realm has too many subscriptions.
-    #[error("maximum subscriptions of the realm reached (limits.realm_subscriptions = {0})")]
-    TooManyOfAll(usize),
-    /// The realm has too many wildcards.
+    /// The realm, or the client, has too many subscriptions or wildcards.
     #[error(transparent)]
-    RealmFull(#[from] RealmFull),
+    Quota(#[from] QuotaError),
 }
 
 /// The session has no such subscription.
@@ -87,6 +87,20 @@ pub struct Revoked {
     pub subscription: SubscriptionId,
     /// The subscription's topic.
     pub topic: Arc<str>,
+}
+
+impl RealmLimits {
+    /// The quota of subscriptions, or of registrations.
+    pub(crate) fn quota(&self, what: &'static str) -> Quota {
+        let Self { realm_subscriptions: total, client_percent, .. } = *self;
+        Quota { what, setting: Some("limits.realm_subscriptions"), total, client_percent }
+    }
+
+    /// The quota of different wildcards.
+    pub(crate) fn wildcards(&self, what: &'static str) -> Quota {
+        let client_percent = self.client_percent;
+        Quota { what, setting: None, total: MAX_WILDCARDS, client_percent }
+    }
 }
 
 impl Realm {
@@ -121,7 +135,7 @@ impl Realm {
     pub fn leave(&self, session: SessionId) -> Vec<Arc<str>> {
         let mut state = self.write();
         let Some(member) = state.members.remove(&session) else { return Vec::new() };
-        state.subscribed -= member.subscribed.len();
+        state.subscribed.remove(member.session.client, member.subscribed.len());
         let mut topics = Vec::new();
         for id in member.subscribed {
             let Some(key) = state.subscriptions.key(id).cloned() else { continue };
@@ -154,11 +168,15 @@ impl Realm {
         if !known && by_pattern && member.patterns >= self.limits.patterns {
             return Err(SubscribeError::TooManyPatterns(self.limits.patterns));
         }
-        if !known && *all >= self.limits.realm_subscriptions {
-            return Err(SubscribeError::TooManyOfAll(self.limits.realm_subscriptions));
+        let client = member.session.client;
+        if !known {
+            all.check(client, self.limits.quota("subscriptions of the realm"))?;
         }
-        let subscribed = subscriptions.add(&member.session, uri, policy)?;
-        *all += usize::from(!known);
+        let wildcards = self.limits.wildcards("wildcards of the realm");
+        let subscribed = subscriptions.add(&member.session, uri, policy, wildcards)?;
+        if !known {
+            all.add(client);
+        }
         member.patterns += usize::from(!known && by_pattern);
         member.subscribed.insert(subscribed.id);
         if let Some(frame) = acknowledge(subscribed.id) {
@@ -379,7 +397,7 @@ impl State {
         if !member.subscribed.swap_remove(&subscription) {
             return None;
         }
-        self.subscribed -= 1;
+        self.subscribed.remove(member.session.client, 1);
         let key = self.subscriptions.key(subscription)?.clone();
         member.patterns -= usize::from(key.policy != MatchPolicy::Exact);
         self.subscriptions.remove(session, &key);

@@ -10,8 +10,10 @@ use jackfield_wamp::id::{RegistrationId, SessionId};
 use jackfield_wamp::message::{InvocationPolicy, RegisterOptions};
 use jackfield_wamp::uri::MatchPolicy;
 
+use crate::client_key::ClientKey;
+use crate::quota::{Quota, QuotaError, Usage};
 use crate::session::Session;
-use crate::uri_table::{Key, RealmFull, UriTable};
+use crate::uri_table::{Key, UriTable};
 
 /// The registrations of one realm.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Registrations {
     table: UriTable<Registration>,
     by_id: HashMap<RegistrationId, Key>,
     last_id: u64,
+    /// Different wildcards, each of the client that registered it first.
+    wildcards: Usage,
 }
 
 /// One registration and its callees.
@@ -27,6 +31,8 @@ struct Registration {
     invoke: InvocationPolicy,
     /// Whether the INVOCATION must name the procedure.
     pattern: bool,
+    /// The client of the first callee, which may have left.
+    creator: ClientKey,
     /// In the order of registration.
     callees: Vec<Callee>,
     /// Number of calls distributed round-robin.
@@ -51,7 +57,7 @@ pub(crate) struct ChosenCallee {
 impl Registration {
     /// The callee that the policy selects among the candidates.
     fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<ChosenCallee> {
-        let Self { id, invoke, pattern, callees, turns } = self;
+        let Self { id, invoke, pattern, callees, turns, creator: _ } = self;
         let candidates = || callees.iter().filter(|callee| counts(&callee.session));
         let count = candidates().count();
         let place = match invoke {
@@ -90,21 +96,19 @@ pub enum RegisterError {
     /// The session has too many pattern registrations.
     #[error("maximum pattern registrations of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The realm has too many registrations.
-    #[error("maximum registrations of the realm reached (limits.realm_subscriptions = {0})")]
-    TooManyOfAll(usize),
-    /// The realm has too many wildcards.
+    /// The realm, or the client, has too many registrations or wildcards.
     #[error(transparent)]
-    RealmFull(#[from] RealmFull),
+    Quota(#[from] QuotaError),
 }
 
 impl Registrations {
-    /// Registers a procedure for a session.
+    /// Registers a procedure for a session. `wildcards` is the quota of different wildcards.
     pub(crate) fn add(
         &mut self,
         session: &Arc<Session>,
         uri: &str,
         options: &RegisterOptions,
+        wildcards: Quota,
     ) -> Result<RegistrationId, RegisterError> {
         let RegisterOptions { policy, invoke, disclose_caller, .. } = *options;
         let callee = Callee { session: Arc::clone(session), disclose_caller };
@@ -121,13 +125,16 @@ impl Registrations {
             registration.callees.push(callee);
             return Ok(registration.id);
         }
-        self.table.check_room(policy)?;
+        if policy == MatchPolicy::Wildcard {
+            self.wildcards.check(session.client, wildcards)?;
+            self.wildcards.add(session.client);
+        }
         let id = self.next_id();
         let key = Key { policy, uri: uri.into() };
         self.by_id.insert(id, key.clone());
         let pattern = policy != MatchPolicy::Exact;
-        let registration =
-            Registration { id, invoke, pattern, callees: vec![callee], turns: Cell::default() };
+        let (creator, callees, turns) = (session.client, vec![callee], Cell::default());
+        let registration = Registration { id, invoke, pattern, creator, callees, turns };
         self.table.insert(key, registration);
         Ok(id)
     }
@@ -146,6 +153,9 @@ impl Registrations {
         registration.callees.retain(|callee| callee.session.id != session);
         let after = registration.callees.len();
         if after == 0 {
+            if key.policy == MatchPolicy::Wildcard {
+                self.wildcards.remove(registration.creator, 1);
+            }
             self.by_id.remove(&id);
             self.table.remove(&key);
         }
@@ -178,6 +188,11 @@ impl Registrations {
     pub(crate) fn of(&self, procedure: &str) -> Option<(RegistrationId, Vec<Arc<Session>>)> {
         let Registration { id, callees, .. } = self.table.exact(procedure)?;
         Some((*id, callees.iter().map(|callee| Arc::clone(&callee.session)).collect()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.by_id.is_empty() && self.wildcards.is_empty()
     }
 
     /// Ids count up; they have router scope, where any choice is allowed.

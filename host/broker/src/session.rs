@@ -7,6 +7,7 @@ use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::SessionId;
 use jackfield_wamp::message::Hello;
 
+use crate::client_key::ClientKey;
 use crate::identity::Identity;
 use crate::outbox::{CloseReason, Outbox, PushOutcome};
 
@@ -51,6 +52,8 @@ pub struct Session {
     pub id: SessionId,
     /// Its identity.
     pub identity: Identity,
+    /// The client that it belongs to.
+    pub client: ClientKey,
     /// Its protocol version and codec.
     pub dialect: Dialect,
     /// Features announced by its client.
@@ -70,7 +73,8 @@ impl Session {
         outbox: Arc<Outbox>,
         transport: Arc<dyn Transport>,
     ) -> Self {
-        Self { id, identity, dialect, features, outbox, transport }
+        let client = ClientKey::of(&identity);
+        Self { id, identity, client, dialect, features, outbox, transport }
     }
 
     /// The outbox of its connection.

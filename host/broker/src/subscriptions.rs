@@ -7,8 +7,10 @@ use indexmap::IndexMap;
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
+use crate::client_key::ClientKey;
+use crate::quota::{Quota, QuotaError, Usage};
 use crate::session::Session;
-use crate::uri_table::{Key, RealmFull, UriTable};
+use crate::uri_table::{Key, UriTable};
 
 /// Result of a subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct Subscriptions {
     table: UriTable<Subscription>,
     by_id: HashMap<SubscriptionId, Key>,
     last_id: u64,
+    /// Different wildcards, each of the client that subscribed to it first.
+    wildcards: Usage,
 }
 
 /// One subscription and its subscribers.
@@ -32,12 +36,15 @@ pub(crate) struct Subscription {
     pub(crate) id: SubscriptionId,
     /// Whether the event must name its topic.
     pub(crate) pattern: bool,
+    /// The client of the first subscriber, which need not be one any more.
+    creator: ClientKey,
     subscribers: IndexMap<SessionId, Arc<Session>>,
 }
 
 impl Subscription {
-    fn new(id: SubscriptionId, policy: MatchPolicy) -> Self {
-        Self { id, pattern: policy != MatchPolicy::Exact, subscribers: IndexMap::new() }
+    fn new(id: SubscriptionId, policy: MatchPolicy, first: &Arc<Session>) -> Self {
+        let subscribers = IndexMap::from([(first.id, Arc::clone(first))]);
+        Self { id, pattern: policy != MatchPolicy::Exact, creator: first.client, subscribers }
     }
 
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = &Arc<Session>> {
@@ -54,27 +61,29 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Adds a subscriber. Idempotent.
+    /// Adds a subscriber. Idempotent. `wildcards` is the quota of different wildcards.
     ///
     /// # Errors
-    /// [`RealmFull`]; nothing is changed then.
+    /// [`QuotaError`], of wildcards alone; nothing is changed then.
     pub(crate) fn add(
         &mut self,
         session: &Arc<Session>,
         uri: &str,
         policy: MatchPolicy,
-    ) -> Result<Subscribed, RealmFull> {
+        wildcards: Quota,
+    ) -> Result<Subscribed, QuotaError> {
         if let Some(subscription) = self.table.get_mut(uri, policy) {
             let new = subscription.subscribers.insert(session.id, Arc::clone(session)).is_none();
             return Ok(Subscribed { id: subscription.id, new });
         }
-        self.table.check_room(policy)?;
+        if policy == MatchPolicy::Wildcard {
+            self.wildcards.check(session.client, wildcards)?;
+            self.wildcards.add(session.client);
+        }
         let id = self.next_id();
         let key = Key { policy, uri: uri.into() };
-        let mut subscription = Subscription::new(id, policy);
-        subscription.subscribers.insert(session.id, Arc::clone(session));
         self.by_id.insert(id, key.clone());
-        self.table.insert(key, subscription);
+        self.table.insert(key, Subscription::new(id, policy, session));
         Ok(Subscribed { id, new: true })
     }
 
@@ -84,6 +93,9 @@ impl Subscriptions {
         let Some(subscription) = self.table.get_mut(&key.uri, key.policy) else { return false };
         let was_in = subscription.subscribers.swap_remove(&session).is_some();
         if subscription.subscribers.is_empty() {
+            if key.policy == MatchPolicy::Wildcard {
+                self.wildcards.remove(subscription.creator, 1);
+            }
             self.by_id.remove(&subscription.id);
             self.table.remove(key);
         }
@@ -118,6 +130,11 @@ impl Subscriptions {
         self.table.get(uri, policy).map(|subscription| subscription.id)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.by_id.is_empty() && self.wildcards.is_empty()
+    }
+
     /// Ids count up; they have router scope, where any choice is allowed.
     fn next_id(&mut self) -> SubscriptionId {
         loop {
@@ -138,6 +155,9 @@ mod tests {
     use crate::outbox::{Bounds, Outbox, Overflow};
     use crate::session::{Features, Transport};
     use jackfield_wamp::dialect::Dialect;
+
+    const WILDCARDS: Quota =
+        Quota { what: "wildcards", setting: None, total: 8, client_percent: 50 };
 
     struct NoLink;
     impl Transport for NoLink {
@@ -161,17 +181,44 @@ mod tests {
     }
 
     #[test]
+    fn bounds_different_wildcards() {
+        let mut table = Subscriptions::default();
+        let (one, two) = (session(1), session(2));
+        let wildcard = MatchPolicy::Wildcard;
+        let mut add = |session, uri: &str, policy| table.add(session, uri, policy, WILDCARDS);
+        for uri in [".a", ".b", ".c", ".d"] {
+            add(&one, uri, wildcard).unwrap();
+        }
+        assert!(add(&two, ".e", wildcard).unwrap_err().is_of_client(), "the address is the same");
+        add(&two, ".e", MatchPolicy::Prefix).unwrap();
+        assert!(add(&two, ".a", wildcard).unwrap().new, "it shares the place");
+        // The place is free when nobody holds the wildcard any more.
+        let key = Key { policy: wildcard, uri: ".a".into() };
+        assert!(table.remove(one.id, &key));
+        assert!(table.add(&one, ".e", wildcard, WILDCARDS).is_err());
+        assert!(table.remove(two.id, &key));
+        table.add(&one, ".e", wildcard, WILDCARDS).unwrap();
+        for uri in [".b", ".c", ".d", ".e"] {
+            assert!(table.remove(one.id, &Key { policy: wildcard, uri: uri.into() }));
+        }
+        assert!(table.wildcards.is_empty());
+    }
+
+    #[test]
     fn the_last_subscriber_removes_a_shared_subscription() {
         let mut table = Subscriptions::default();
         let (one, two) = (session(1), session(2));
-        let first = table.add(&one, "a", MatchPolicy::Exact).unwrap();
+        let first = table.add(&one, "a", MatchPolicy::Exact, WILDCARDS).unwrap();
         assert!(first.new);
         assert_eq!(
-            table.add(&one, "a", MatchPolicy::Exact),
+            table.add(&one, "a", MatchPolicy::Exact, WILDCARDS),
             Ok(Subscribed { new: false, ..first })
         );
-        assert_eq!(table.add(&two, "a", MatchPolicy::Exact), Ok(Subscribed { new: true, ..first }));
-        assert_ne!(table.add(&two, "a", MatchPolicy::Prefix).unwrap().id, first.id);
+        assert_eq!(
+            table.add(&two, "a", MatchPolicy::Exact, WILDCARDS),
+            Ok(Subscribed { new: true, ..first })
+        );
+        assert_ne!(table.add(&two, "a", MatchPolicy::Prefix, WILDCARDS).unwrap().id, first.id);
         let key = Key { policy: MatchPolicy::Exact, uri: "a".into() };
         assert!(table.remove(one.id, &key));
         assert_eq!(table.exact("a").unwrap().len(), 1);

@@ -103,6 +103,7 @@ fn request(roles: &[String]) -> Request<'_> {
         topic: "acme/chat/lobby",
         attributes: &[("room", "lobby")],
         session: Some(Caller {
+            client: 1,
             anonymous_from: None,
             id: 1,
             authid: "ann",

@@ -21,7 +21,6 @@ mod subject;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,7 +32,7 @@ use self::subject::{Call, Subject};
 use crate::fault::FaultKind;
 use crate::manifest::Hook;
 use crate::policy::BreakerPolicy;
-use crate::request::{Caller, Request};
+use crate::request::Request;
 
 /// The circuits of one handler, over all lanes of its plugin.
 pub(crate) struct CircuitBreaker {
@@ -122,8 +121,6 @@ enum News {
 const MAX_CIRCUITS: usize = 256;
 /// The time between two looks for circuits that can be forgotten.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Bytes of an IPv6 address that one client may have: providers give each customer a /56.
-const IPV6_PREFIX_BYTES: usize = 7;
 
 impl CircuitBreaker {
     pub(crate) fn new(plugin: &str, handler: &str, policy: BreakerPolicy) -> Self {
@@ -251,21 +248,8 @@ impl CircuitBreaker {
 
     fn call<'a>(&self, request: &'a Request<'a>) -> Call<'a> {
         let topic = self.hasher.hash_one((request.realm, request.topic));
-        let source = request.session.map(|caller| (caller.id, self.client(&caller)));
+        let source = request.session.map(|caller| (caller.id, caller.client));
         Call { request, topic, source }
-    }
-
-    /// The sessions that are one client: those of a user, or the anonymous ones of an address.
-    fn client(&self, caller: &Caller<'_>) -> u64 {
-        match caller.anonymous_from {
-            // A token of the API may have the name of a user.
-            None => self.hasher.hash_one((caller.authmethod, caller.authid)),
-            Some(IpAddr::V4(address)) => self.hasher.hash_one(address.octets()),
-            Some(IpAddr::V6(address)) => {
-                let octets = address.octets();
-                self.hasher.hash_one(octets.get(..IPV6_PREFIX_BYTES))
-            }
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Circuits> {

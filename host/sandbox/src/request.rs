@@ -40,6 +40,9 @@ pub struct Caller<'a> {
     pub authmethod: &'a str,
     /// The text of a JSON object, `{}` when nothing is known.
     pub claims: &'a str,
+    /// The client that the session belongs to, as a number: sessions of one client have the same.
+    /// The plugin does not see it.
+    pub client: u64,
     /// The client's address, if the session has no user; its `authid` is made up then. The plugin
     /// does not see it.
     pub anonymous_from: Option<IpAddr>,

@@ -144,6 +144,12 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, uri, message).with(RETRY_AFTER, "1")
     }
 
+    pub(super) fn too_many_waiting() -> Self {
+        let message = "too many bytes of requests wait for handlers (limits.waiting): try again";
+        let uri = "jackfield.error.too_many_requests";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, uri, message).with(RETRY_AFTER, "1")
+    }
+
     pub(super) fn stopping() -> Self {
         let message = "the server is shutting down: try again";
         let uri = error_uri::CLOSE_SYSTEM_SHUTDOWN;

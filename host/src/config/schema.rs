@@ -66,11 +66,13 @@ struct RawLimits {
     handshake: Option<Bytes>,
     event: Option<Bytes>,
     incomplete: Option<Bytes>,
+    waiting: Option<Bytes>,
     outbox: RawOutbox,
     publisher_delay: Option<ConfigDuration>,
     subscriptions: Option<NonZeroUsize>,
     patterns: Option<NonZeroUsize>,
     realm_subscriptions: Option<NonZeroUsize>,
+    client_percent: Option<Percent>,
     connections: Option<NonZeroUsize>,
 }
 
@@ -177,6 +179,9 @@ struct Listen(SocketAddr);
 /// How deep messages may be nested, within what the server's stack bears.
 struct Depth(usize);
 
+/// A share of a hundred: at least one, so that it is one at all.
+struct Percent(u32);
+
 /// The realms: at least one, and each once.
 struct Realms(Vec<String>);
 
@@ -228,6 +233,7 @@ impl RawLimits {
         let event = self.message.map(|message| Bytes(message.0.saturating_mul(2)));
         set_bytes(&mut limits.event_bytes, self.event.or(event));
         set_bytes(&mut limits.incomplete_bytes, self.incomplete);
+        set_bytes(&mut limits.waiting_bytes, self.waiting);
         set_bytes(&mut limits.outbox.bytes, self.outbox.bytes);
         set_bytes(&mut limits.outbox_total_bytes, self.outbox.total);
         set_count(&mut limits.outbox.frames, self.outbox.messages);
@@ -235,6 +241,7 @@ impl RawLimits {
         set_count(&mut limits.subscriptions, self.subscriptions);
         set_count(&mut limits.patterns, self.patterns);
         set_count(&mut limits.realm_subscriptions, self.realm_subscriptions);
+        limits.client_percent = self.client_percent.map_or(limits.client_percent, |it| it.0);
         set_count(&mut limits.connections, self.connections);
     }
 }
@@ -347,6 +354,17 @@ impl<'de> Deserialize<'de> for Depth {
             return Err(D::Error::custom(message));
         }
         Ok(Self(depth))
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let percent = NonZeroU32::deserialize(deserializer)?.get();
+        if percent > 100 {
+            let message = format!("{percent} per cent is more than all\nwrite 100 or less");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(percent))
     }
 }
 

@@ -47,6 +47,7 @@ impl Member {
         let outbox = Arc::clone(wire.outbox());
         let link = Arc::clone(wire) as Arc<_>;
         let session = Session::new(id, identity, dialect, features, outbox, link);
+        wire.set_client(session.client);
         Ok(Self { session: Arc::new(session), dispatch })
     }
 

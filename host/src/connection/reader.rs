@@ -15,7 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::transport::{TungsteniteIo, WebSocketTransport};
+use crate::transport::{Held, MIN_ARRIVING_BYTES, TungsteniteIo, WebSocketTransport};
 
 /// What tungstenite reads from the wire's buffer at once, and what it keeps. A larger message gets
 /// a buffer of its own size.
@@ -35,6 +35,8 @@ pub(super) struct Reader {
     /// way to give it back but to be made anew.
     bloated: bool,
     ahead: Ahead,
+    /// The bytes of `ahead`, where they are counted.
+    held: Option<Held>,
 }
 
 /// Messages that were read ahead, in their order.
@@ -69,7 +71,7 @@ impl Reader {
             .max_message_size(Some(message_bytes))
             .max_frame_size(Some(message_bytes));
         let websocket = open(TungsteniteIo::new(Arc::clone(&wire), early), settings).await;
-        Self { wire, settings, websocket, bloated: false, ahead: Ahead::default() }
+        Self { wire, settings, websocket, bloated: false, ahead: Ahead::default(), held: None }
     }
 
     /// Waits for the next message. It may be dropped and called again.
@@ -95,7 +97,8 @@ impl Reader {
         dialogue: &wamp::Protocol,
         context: &mut Context<'_>,
     ) -> Poll<Lookahead> {
-        if self.ahead.is_full() {
+        let is_long = self.ahead.bytes >= MIN_ARRIVING_BYTES;
+        if self.ahead.is_full() || (is_long && !self.wire.has_room()) {
             return Poll::Pending;
         }
         let received = ready!(self.poll_websocket(context));
@@ -110,22 +113,41 @@ impl Reader {
             Lookahead::Cancel(_) | Lookahead::Other => None,
         };
         self.ahead.push(Waiting { received, call, arrived: Instant::now() });
+        self.count_ahead();
         Poll::Ready(foresight)
     }
 
     /// Takes out the message that was read ahead last.
     pub(super) fn drop_last(&mut self) {
         self.ahead.drop_last();
+        self.count_ahead();
     }
 
     /// Takes out a call that was read ahead. Whether there was one.
     pub(super) fn remove_call(&mut self, call: RequestId) -> bool {
-        self.ahead.remove_call(call)
+        let removed = self.ahead.remove_call(call);
+        self.count_ahead();
+        removed
+    }
+
+    /// Counts the messages that were read ahead among those that wait for handlers.
+    fn count_ahead(&mut self) {
+        let bytes = self.ahead.bytes;
+        if bytes < MIN_ARRIVING_BYTES {
+            self.held = None;
+        } else if let Some(held) = &mut self.held {
+            held.set(bytes);
+        } else {
+            self.held = self.wire.hold(bytes);
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Received> {
         match self.ahead.pop() {
-            Some(received) => Poll::Ready(received),
+            Some(received) => {
+                self.count_ahead();
+                Poll::Ready(received)
+            }
             None => self.poll_websocket(context),
         }
     }

@@ -155,15 +155,9 @@ impl Dispatch {
             }
             (Err(CallError::NoSuchProcedure), None) => Err(Refusal::no_procedure(&call.procedure)),
             (Err(CallError::Undeliverable(error)), _) => Err(error.into()),
-            (
-                Err(
-                    error @ (CallError::TooMany
-                    | CallError::TooManyOfAll
-                    | CallError::CalleeBusy
-                    | CallError::LongId),
-                ),
-                _,
-            ) => Err(Refusal::unavailable(error)),
+            (Err(error @ (CallError::TooMany | CallError::Quota(_) | CallError::LongId)), _) => {
+                Err(Refusal::unavailable(error))
+            }
         }
     }
 }

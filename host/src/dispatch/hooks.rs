@@ -1,8 +1,9 @@
 //! Calls of hooks: the request that a handler is shown, and the wait for its answer.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 
-use jackfield_broker::{PendingFlushes, Session};
+use jackfield_broker::{DeliveryError, PendingFlushes, Session, TooLarge};
 use jackfield_sandbox::{Caller, Fault, Hook, Outcome, PublishVerdict, Request};
 use jackfield_wamp::payload::Payload;
 
@@ -18,12 +19,25 @@ impl Dispatch {
         payload: &Payload,
         batch: &mut PendingFlushes,
     ) -> Result<Outcome<PublishVerdict>, Refusal> {
-        payload.check_portable()?;
-        let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
+        let (args, kwargs) = self.hook_arguments(payload)?;
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
         let hook = routed.handler.lane(routed.topic).on_publish(&request, &args, &kwargs);
         flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
+    }
+
+    /// The JSON of arguments. Like any receiver, a handler gets no longer ones than `limits.event`.
+    pub(super) fn hook_arguments<'p>(
+        &self,
+        payload: &'p Payload,
+    ) -> Result<(Cow<'p, str>, Cow<'p, str>), Refusal> {
+        payload.check_portable()?;
+        let (args, kwargs) = (payload.args_json(), payload.kwargs_json());
+        let (bytes, limit) = (args.len() + kwargs.len(), self.realm.max_event_bytes());
+        if bytes > limit {
+            return Err(DeliveryError::from(TooLarge { bytes, limit }).into());
+        }
+        Ok((args, kwargs))
     }
 
     pub(super) fn hook_request<'a>(
@@ -65,6 +79,7 @@ fn caller(session: &Session) -> Caller<'_> {
         roles: &identity.roles,
         authmethod: &identity.authmethod,
         claims: &identity.claims,
+        client: session.client.get(),
         anonymous_from: identity.anonymous_from,
     }
 }

@@ -213,8 +213,7 @@ impl From<RegisterError> for Refusal {
             }
             RegisterError::TooMany(_)
             | RegisterError::TooManyPatterns(_)
-            | RegisterError::TooManyOfAll(_)
-            | RegisterError::RealmFull(_) => error_uri::UNAVAILABLE,
+            | RegisterError::Quota(_) => error_uri::UNAVAILABLE,
         };
         Self::new(uri, error.to_string())
     }

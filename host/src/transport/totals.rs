@@ -1,26 +1,30 @@
 //! All connections together: what their outboxes hold, what has arrived of messages that are not
-//! complete, and the end of those that hold the most when it is too much.
+//! complete, the end of those that hold the most when it is too much, and what waits for handlers.
 //!
 //! The bounds of one connection say nothing of ten thousand. Called by [`WebSocketTransport`], with no lock held.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use jackfield_broker::{CloseReason, Total};
+use jackfield_broker::{ClientKey, CloseReason, Total};
 
 use super::WebSocketTransport;
+use super::backlog::Backlog;
+use crate::config::Limits;
 
 /// Relieving goes on until an eighth of the limit is free, so that it is done seldom.
 const FREED_SHARE: usize = 8;
 
 /// All connections.
-#[derive(Default)]
 pub(crate) struct ConnectionTotals {
     /// What waits in outboxes whose sockets take no more.
     pub(crate) outboxes: Arc<Total>,
     /// What has arrived of messages that are not complete.
     pub(crate) arriving: Arc<Total>,
+    /// Messages that wait for handlers.
+    pub(crate) backlog: Arc<Backlog>,
     /// Held for one change or to copy the list, and no other lock is taken under it.
     wires: Mutex<HashMap<u64, Weak<WebSocketTransport>>>,
     next: AtomicU64,
@@ -29,10 +33,16 @@ pub(crate) struct ConnectionTotals {
 }
 
 impl ConnectionTotals {
-    /// No connections, with the limits in bytes of what they may hold together.
-    pub(crate) fn new(outboxes: usize, arriving: usize) -> Arc<Self> {
-        let (outboxes, arriving) = (Arc::new(Total::new(outboxes)), Arc::new(Total::new(arriving)));
-        Arc::new(Self { outboxes, arriving, ..Self::default() })
+    /// No connections, with the limits of what they may hold together.
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            outboxes: Arc::new(Total::new(limits.outbox_total_bytes)),
+            arriving: Arc::new(Total::new(limits.incomplete_bytes)),
+            backlog: Backlog::new(limits.waiting_bytes, limits.client_percent),
+            wires: Mutex::default(),
+            next: AtomicU64::new(0),
+            relieving: AtomicBool::new(false),
+        })
     }
 
     /// A number for a connection that is about to be added.
@@ -46,6 +56,14 @@ impl ConnectionTotals {
 
     pub(super) fn remove(&self, number: u64) {
         self.lock().remove(&number);
+        self.backlog.forget(number);
+    }
+
+    /// Waits until a client without a connection of this kind may have more wait for handlers.
+    pub(crate) async fn room(&self, client: ClientKey) {
+        let waiting = RoomWait { totals: self, number: self.number() };
+        let number = waiting.number;
+        poll_fn(|context| self.backlog.poll_room(number, Some(client), context)).await;
     }
 
     /// Ends the connections that hold the most, until the rest is within the limits.
@@ -105,6 +123,18 @@ impl ConnectionTotals {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<WebSocketTransport>>> {
         // Each change is one statement.
         self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets that a client waits for room.
+struct RoomWait<'a> {
+    totals: &'a ConnectionTotals,
+    number: u64,
+}
+
+impl Drop for RoomWait<'_> {
+    fn drop(&mut self) {
+        self.totals.backlog.forget(self.number);
     }
 }
 

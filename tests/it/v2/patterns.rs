@@ -95,7 +95,8 @@ async fn a_session_without_register_roles_registers_no_patterns() {
 #[tokio::test]
 async fn a_realm_bounds_the_subscriptions_of_all_sessions() {
     let site = Site::open();
-    let server = Server::configured(site.path(), "limits: { realm_subscriptions: 2 }");
+    let server =
+        Server::configured(site.path(), "limits: { realm_subscriptions: 2, client_percent: 100 }");
     let mut first = join(&server, Codec::Json).await;
     let mut second = join(&server, Codec::Json).await;
     let held = first.subscribe("open/a", json!({})).await;

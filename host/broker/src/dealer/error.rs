@@ -1,6 +1,7 @@
 //! Errors of the dealer, and the bounds of pending calls.
 
 use crate::publication::DeliveryError;
+use crate::quota::{Quota, QuotaError};
 
 /// Pending calls of one session.
 pub(super) const MAX_CALLS: usize = 1_000;
@@ -13,6 +14,18 @@ pub(super) const MAX_CALL_ID_BYTES: usize = 255;
 
 /// Pending calls to one callee. When it leaves, all its callers are answered under one lock.
 pub(super) const MAX_CALLS_PER_CALLEE: usize = 10_000;
+
+/// The quota of pending calls of a realm.
+pub(super) const fn open_calls(client_percent: u32) -> Quota {
+    let what = "pending calls of the realm";
+    Quota { what, setting: None, total: MAX_CALLS_OF_ALL, client_percent }
+}
+
+/// The quota of pending calls of one callee.
+pub(super) const fn callee_calls(client_percent: u32) -> Quota {
+    let what = "pending calls of the callee";
+    Quota { what, setting: None, total: MAX_CALLS_PER_CALLEE, client_percent }
+}
 
 /// The session has no such registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,10 +50,8 @@ pub enum CallError {
     /// The caller has too many pending calls.
     #[error("maximum pending calls of the session reached ({MAX_CALLS})")]
     TooMany,
-    /// The realm has too many pending calls.
-    #[error("maximum pending calls of the realm reached ({MAX_CALLS_OF_ALL})")]
-    TooManyOfAll,
-    /// The callee has too many pending calls.
-    #[error("maximum pending calls of the callee reached ({MAX_CALLS_PER_CALLEE})")]
-    CalleeBusy,
+    /// All sessions together, those of the client, or the callee have as many pending calls as they
+    /// may.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
 }

@@ -17,10 +17,20 @@ struct From {
     topic: &'static str,
 }
 
+/// The client of a user or an address, as a host may number it.
+fn client(name: &str) -> u64 {
+    name.bytes().fold(7, |sum, byte| sum * 31 + u64::from(byte))
+}
+
 async fn label(lanes: &Lanes, handler: &str, from: From) -> Result<(), FaultKind> {
     let request = request(handler, &[]);
-    let session =
-        request.session.map(|caller| Caller { id: from.session, authid: from.user, ..caller });
+    let client = client(from.user);
+    let session = request.session.map(|caller| Caller {
+        id: from.session,
+        authid: from.user,
+        client,
+        ..caller
+    });
     let request = Request { session, topic: from.topic, ..request };
     let outcome = lanes.of(from.topic).on_publish(&request, "[]", "{}").await;
     outcome.map(drop).map_err(|fault| fault.kind)
@@ -116,6 +126,7 @@ async fn takes_anonymous_sessions_of_one_address_for_one_client() {
         let session = request.session.map(|caller| Caller {
             id: session,
             authid: &name,
+            client: client(&address.to_string()),
             anonymous_from: Some(address),
             ..caller
         });
@@ -189,14 +200,14 @@ async fn refuses_nothing_where_it_is_disabled() {
 }
 
 #[tokio::test]
-async fn tells_a_token_from_a_user_of_the_same_name() {
+async fn goes_by_the_client_that_the_host_names() {
     let lanes = hostile(&sandbox(), policy(), &["trap"]).await;
     let mut faults = 0;
     while scope(&lanes, From { session: faults / 4, ..ANN }).await.is_none() {
         faults += 1;
     }
     let mut request = request("trap", &[]);
-    request.session = request.session.map(|caller| Caller { authmethod: "token", ..caller });
+    request.session = request.session.map(|caller| Caller { client: client("token"), ..caller });
     let outcome = lanes.of(ANN.topic).on_publish(&request, "[]", "{}").await;
     assert_eq!(kind(outcome).label(), "trap");
 }

@@ -77,6 +77,7 @@ pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> Request<'a> 
             roles,
             authmethod: "ticket",
             claims: "{}",
+            client: 1,
             anonymous_from: None,
         }),
         subscribers: 9,

@@ -53,10 +53,10 @@ impl Dispatch {
         tell_at_once: impl FnOnce(&Refusal) + Send,
         batch: &mut PendingFlushes,
     ) -> (Result<Payload, Refusal>, Vec<Effect>) {
-        if let Err(error) = call.payload.check_portable() {
-            return (Err(error.into()), Vec::new());
-        }
-        let (args, kwargs) = (call.payload.args_json(), call.payload.kwargs_json());
+        let (args, kwargs) = match self.hook_arguments(&call.payload) {
+            Ok(arguments) => arguments,
+            Err(refusal) => return (Err(refusal), Vec::new()),
+        };
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
         let has_begun = AtomicBool::new(false);

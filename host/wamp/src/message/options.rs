@@ -60,6 +60,23 @@ pub struct ReceiverFilter {
 }
 
 impl ReceiverFilter {
+    /// How many names are listed.
+    pub fn len(&self) -> usize {
+        let Self { exclude, exclude_authid, exclude_authrole, .. } = self;
+        let Self { eligible, eligible_authid, eligible_authrole, .. } = self;
+        let names = [eligible_authid, eligible_authrole].into_iter().flatten().map(BTreeSet::len);
+        exclude.len()
+            + exclude_authid.len()
+            + exclude_authrole.len()
+            + eligible.as_ref().map_or(0, BTreeSet::len)
+            + names.sum::<usize>()
+    }
+
+    /// Whether no name is listed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Boxed; none if it excludes nobody.
     pub(crate) fn into_option(self) -> Option<Box<Self>> {
         if self == Self::default() { None } else { Some(Box::new(self)) }

@@ -1,0 +1,67 @@
+//! The dealer's record of one session: its registrations and its pending calls, of both directions.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jackfield_wamp::id::{RegistrationId, RequestId};
+use jackfield_wamp::message::CallId;
+
+use crate::client_key::ClientKey;
+use crate::quota::Usage;
+use crate::session::Session;
+
+/// Registrations and pending calls of one session.
+pub(super) struct SessionCalls {
+    pub(super) client: ClientKey,
+    pub(super) registered: HashSet<RegistrationId>,
+    /// Pattern registrations among them.
+    pub(super) patterns: usize,
+    /// The id of its last INVOCATION, which has session scope.
+    pub(super) last_invocation: u64,
+    /// Calls to the session, by INVOCATION.
+    pub(super) handling: HashMap<RequestId, InboundCall>,
+    /// … by the caller's client.
+    pub(super) callers: Usage,
+    /// Calls of the session.
+    pub(super) waiting: HashMap<CallId, OutboundCall>,
+}
+
+/// A pending call on the callee's side.
+pub(super) struct InboundCall {
+    pub(super) caller: Arc<Session>,
+    pub(super) call: CallId,
+    /// Whether the caller accepts progressive results.
+    pub(super) progress: bool,
+}
+
+/// A pending call on the caller's side.
+pub(super) struct OutboundCall {
+    pub(super) callee: Arc<Session>,
+    pub(super) request: RequestId,
+    pub(super) interrupted: bool,
+}
+
+impl SessionCalls {
+    pub(super) fn new(session: &Session) -> Self {
+        Self {
+            client: session.client,
+            registered: HashSet::new(),
+            patterns: 0,
+            last_invocation: 0,
+            handling: HashMap::new(),
+            callers: Usage::default(),
+            waiting: HashMap::new(),
+        }
+    }
+
+    pub(super) fn next_invocation(&mut self) -> RequestId {
+        loop {
+            self.last_invocation += 1;
+            match RequestId::new(self.last_invocation) {
+                Some(id) if !self.handling.contains_key(&id) => return id,
+                Some(_) => {}
+                None => self.last_invocation = 0,
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Shares of clients: one that uses up its own leaves room for others, and nothing stays counted.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Sessions 1 and 2 of one client, 3 and 4 of another, in a realm of few registrations.
+fn bench(client_percent: u32) -> Bench {
+    let mut bench = Bench::new();
+    let limits = RealmLimits { subscriptions: 5, realm_subscriptions: 8, client_percent, ..LIMITS };
+    bench.dealer = Dealer::new(encode, 1 << 20, limits);
+    for (number, session) in bench.sessions.iter_mut().enumerate() {
+        let Session { id, dialect, features, .. } = **session;
+        let address = if number < 2 { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::LOCALHOST };
+        let identity = Identity::anonymous(format!("user{id}"), address.into());
+        let bounds = Bounds { bytes: 10_000, frames: 1_000, overflow: Overflow::DropEvent };
+        let outbox = Arc::new(Outbox::new(bounds));
+        *session =
+            Arc::new(Session::new(id, identity, dialect, features, outbox, Arc::new(NoLink)));
+    }
+    bench
+}
+
+#[test]
+fn leaves_registrations_to_other_clients() {
+    let mut bench = bench(50);
+    for (session, procedure) in [(1, "a"), (1, "b"), (2, "c"), (2, "d")] {
+        bench.offer(session, procedure);
+    }
+    for session in [1, 2] {
+        match bench.register(session, "e", RegisterOptions::default()).unwrap_err() {
+            RegisterError::Quota(error) => assert!(error.is_of_client(), "{error}"),
+            other => panic!("{other}"),
+        }
+    }
+    bench.offer(3, "e");
+    bench.leave(2);
+    bench.offer(1, "c");
+    bench.check_empty();
+}
+
+#[test]
+fn leaves_calls_of_a_callee_to_other_clients() {
+    // A share of 200 calls a callee: less than one session may have.
+    let mut bench = bench(2);
+    bench.register(3, "slow", RegisterOptions::default()).unwrap();
+    for _ in 0..200 {
+        bench.call(1, "slow").unwrap();
+        bench.told(3);
+    }
+    match bench.call(2, "slow").unwrap_err() {
+        CallError::Quota(error) => {
+            let expected = "maximum pending calls of the callee for one client reached (200, this \
+                            client's share; limits.client_percent = 2)";
+            assert_eq!(error.to_string(), expected);
+        }
+        other => panic!("{other}"),
+    }
+    // Other clients are served, of both versions, and so is this one after an answer.
+    for session in [3, 4] {
+        bench.call(session, "slow").unwrap();
+        bench.told(3);
+    }
+    bench.answer(3, 1, false);
+    bench.call(2, "slow").unwrap();
+    bench.check_empty();
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Register { session: usize, procedure: usize, policy: MatchPolicy, shared: bool },
+    Unregister { session: usize, registration: u64 },
+    Call { session: usize, procedure: usize },
+    Answer { session: usize, invocation: u64 },
+    Fail { session: usize, invocation: u64 },
+    Cancel { session: usize, call: u64, mode: CancelMode },
+    Leave { session: usize },
+    Revoke { procedure: usize },
+}
+
+const PROCEDURES: [&str; 3] = ["a.b", "a.", "c"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let policy =
+        prop::sample::select(vec![MatchPolicy::Exact, MatchPolicy::Prefix, MatchPolicy::Wildcard]);
+    let mode =
+        prop::sample::select(vec![CancelMode::Skip, CancelMode::Kill, CancelMode::KillNoWait]);
+    let procedure = || 0..PROCEDURES.len();
+    prop_oneof![
+        // Session 4 speaks version 1, which offers nothing.
+        3 => (1..4_usize, procedure(), policy, any::<bool>()).prop_map(
+            |(session, procedure, policy, shared)| Step::Register {
+                session,
+                procedure,
+                policy,
+                shared
+            }
+        ),
+        1 => (1..5_usize, 1..9_u64)
+            .prop_map(|(session, registration)| Step::Unregister { session, registration }),
+        6 => (1..5_usize, procedure())
+            .prop_map(|(session, procedure)| Step::Call { session, procedure }),
+        2 => (1..5_usize, 1..9_u64)
+            .prop_map(|(session, invocation)| Step::Answer { session, invocation }),
+        1 => (1..5_usize, 1..9_u64)
+            .prop_map(|(session, invocation)| Step::Fail { session, invocation }),
+        1 => (1..5_usize, 1..40_u64, mode)
+            .prop_map(|(session, call, mode)| Step::Cancel { session, call, mode }),
+        1 => (1..5_usize).prop_map(|session| Step::Leave { session }),
+        1 => procedure().prop_map(|procedure| Step::Revoke { procedure }),
+    ]
+}
+
+proptest! {
+    /// However calls and registrations end, nothing of them stays counted.
+    #[test]
+    fn counts_nothing_that_has_ended(steps in prop::collection::vec(step(), 0..60)) {
+        let mut bench = bench(50);
+        for step in steps {
+            match step {
+                Step::Register { session, procedure, policy, shared: is_shared } => {
+                    let invoke =
+                        if is_shared { InvocationPolicy::RoundRobin } else { InvocationPolicy::Single };
+                    let options = RegisterOptions { policy, ..shared(invoke) };
+                    bench.told(session);
+                    let _refused = bench.register(session, PROCEDURES[procedure], options);
+                }
+                Step::Unregister { session, registration } => {
+                    let _unknown = bench.unregister(session, registration);
+                }
+                Step::Call { session, procedure } => {
+                    let _refused = bench.call(session, PROCEDURES[procedure]);
+                }
+                Step::Answer { session, invocation } => bench.answer(session, invocation, false),
+                Step::Fail { session, invocation } => bench.fail(session, invocation),
+                Step::Cancel { session, call, mode } => bench.cancel(session, call, mode),
+                Step::Leave { session } => bench.leave(session),
+                Step::Revoke { procedure } => bench.dealer.revoke(
+                    |name, _| name != PROCEDURES[procedure],
+                    "gone",
+                    &mut PendingFlushes::default(),
+                ),
+            }
+            let state = bench.dealer.lock();
+            let open: usize = state.sessions.values().map(|it| it.handling.len()).sum();
+            let held: usize = state.sessions.values().map(|it| it.registered.len()).sum();
+            prop_assert_eq!((state.calls.used(), state.registered.used()), (open, held));
+        }
+        bench.check_empty();
+    }
+}

@@ -1,0 +1,358 @@
+//! Messages that wait for a handler, of all connections together, and push-back on the clients that
+//! hold the most of them.
+//!
+//! A message that its handler answers at once is not counted, nor is a short one. Beyond the limit,
+//! or beyond one client's share of it, a connection reads a long message no further than its
+//! beginning until others have been handled: nothing is refused or lost, and short messages pass.
+//! What waits here depends on handlers alone, never on a connection that reads no further, so it
+//! always becomes less. Called by [`WebSocketTransport`](super::WebSocketTransport), by connections
+//! and by the API.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use jackfield_broker::ClientKey;
+
+use super::MIN_ARRIVING_BYTES;
+
+/// Bytes of messages that wait for handlers, by client, and the connections that read no further.
+pub(crate) struct Backlog {
+    limit: usize,
+    /// Bytes of one client.
+    share: usize,
+    /// All bytes, to be looked at without the lock under which they change.
+    bytes: AtomicUsize,
+    /// A std mutex: it is held for a few look-ups. No other lock is taken under it.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    by_client: HashMap<ClientKey, usize>,
+    paused: Paused,
+}
+
+/// Connections that read no further. Clients take turns, so that one with many connections is not
+/// waited for by the others.
+#[derive(Default)]
+struct Paused {
+    wakers: HashMap<u64, Waker>,
+    /// Connections of each client in the order in which they came; also some that are not paused
+    /// any more.
+    by_client: HashMap<Option<ClientKey>, VecDeque<u64>>,
+    /// The clients of `by_client`, each once.
+    turns: VecDeque<Option<ClientKey>>,
+}
+
+/// Bytes of one holder. Dropped, it holds none.
+pub(crate) struct Held {
+    backlog: Arc<Backlog>,
+    client: ClientKey,
+    bytes: usize,
+}
+
+/// Clients whose turn is looked at when bytes become free: each resumed connection may hold a whole
+/// message.
+const MAX_TURNS: usize = 16;
+
+impl Backlog {
+    /// Nothing yet, of at most `limit` bytes, and of each client at most so many per cent of them.
+    pub(crate) fn new(limit: usize, client_percent: u32) -> Arc<Self> {
+        let percent = usize::try_from(client_percent).unwrap_or(usize::MAX);
+        let share = (limit / 100).saturating_mul(percent).clamp(1, limit.max(1));
+        Arc::new(Self { limit, share, bytes: AtomicUsize::new(0), state: Mutex::default() })
+    }
+
+    /// Bytes at which connections read no further.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Does the work, and counts its bytes for as long as it waits.
+    pub(crate) async fn counted<T>(
+        self: &Arc<Self>,
+        client: ClientKey,
+        bytes: usize,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        let mut held = None;
+        poll_fn(|context| {
+            let polled = work.as_mut().poll(context);
+            if polled.is_pending() && held.is_none() && bytes >= MIN_ARRIVING_BYTES {
+                held = Some(self.hold(client, bytes));
+            }
+            polled
+        })
+        .await
+    }
+
+    /// Counts bytes of a client.
+    pub(crate) fn hold(self: &Arc<Self>, client: ClientKey, bytes: usize) -> Held {
+        let mut held = Held { backlog: Arc::clone(self), client, bytes: 0 };
+        held.set(bytes);
+        held
+    }
+
+    /// Whether the client may hold more.
+    pub(crate) fn has_room(&self, client: Option<ClientKey>) -> bool {
+        // Nearly always; no client holds more than all together.
+        self.bytes() < self.share || self.has_room_for(&self.lock(), client)
+    }
+
+    /// Ready where the client may hold more. Where it may not, the connection of this number is
+    /// woken when that may have changed.
+    pub(super) fn poll_room(
+        &self,
+        connection: u64,
+        client: Option<ClientKey>,
+        context: &Context<'_>,
+    ) -> Poll<()> {
+        if self.bytes() < self.share {
+            return Poll::Ready(());
+        }
+        let mut state = self.lock();
+        if self.has_room_for(&state, client) {
+            return Poll::Ready(());
+        }
+        state.paused.add(connection, client, context.waker());
+        Poll::Pending
+    }
+
+    /// A connection has ended.
+    pub(super) fn forget(&self, connection: u64) {
+        self.lock().paused.wakers.remove(&connection);
+    }
+
+    fn has_room_for(&self, state: &State, client: Option<ClientKey>) -> bool {
+        let own = client.and_then(|client| state.by_client.get(&client).copied());
+        self.bytes() < self.limit && own.unwrap_or_default() < self.share
+    }
+
+    /// A client holds `after` bytes in place of `before`.
+    fn replace(&self, client: ClientKey, before: usize, after: usize) {
+        let mut state = self.lock();
+        let own = state.by_client.entry(client).or_default();
+        *own = own.saturating_sub(before).saturating_add(after);
+        if *own == 0 {
+            state.by_client.remove(&client);
+        }
+        let all = self.bytes().saturating_sub(before).saturating_add(after);
+        self.bytes.store(all, Ordering::Relaxed);
+        let resumed = if after < before { self.resume(&mut state) } else { Vec::new() };
+        drop(state);
+        resumed.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes out connections that may read on: one of each client whose turn it is, and below half
+    /// of the limit all of them. Each look is followed by another one as long as anything is held.
+    fn resume(&self, state: &mut State) -> Vec<Waker> {
+        let is_low = self.bytes().saturating_mul(2) < self.limit;
+        let mut wakers = Vec::new();
+        let mut looks = state.paused.turns.len();
+        if !is_low {
+            looks = looks.min(MAX_TURNS);
+        }
+        for _ in 0..looks {
+            let Some(client) = state.paused.turns.pop_front() else { break };
+            if self.has_room_for(state, client) {
+                wakers.extend(state.paused.take(client, is_low));
+            }
+            if state.paused.by_client.contains_key(&client) {
+                state.paused.turns.push_back(client);
+            }
+        }
+        wakers
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Paused {
+    fn add(&mut self, connection: u64, client: Option<ClientKey>, waker: &Waker) {
+        if let Some(known) = self.wakers.get_mut(&connection) {
+            known.clone_from(waker);
+            return;
+        }
+        self.wakers.insert(connection, waker.clone());
+        let connections = self.by_client.entry(client).or_default();
+        if connections.is_empty() {
+            self.turns.push_back(client);
+        }
+        connections.push_back(connection);
+    }
+
+    /// Takes out the client's first connection, or all of them.
+    fn take(&mut self, client: Option<ClientKey>, all: bool) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let Some(connections) = self.by_client.get_mut(&client) else { return wakers };
+        while (all || wakers.is_empty())
+            && let Some(connection) = connections.pop_front()
+        {
+            wakers.extend(self.wakers.remove(&connection));
+        }
+        if connections.is_empty() {
+            self.by_client.remove(&client);
+        }
+        wakers
+    }
+}
+
+impl Held {
+    /// Holds so many bytes from now on.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.backlog.replace(self.client, self.bytes, bytes);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::atomic::AtomicBool;
+    use std::task::Wake;
+
+    use jackfield_broker::Identity;
+
+    use super::*;
+
+    const KIB: usize = 1 << 10;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn client(number: u8) -> ClientKey {
+        let address = IpAddr::from([192, 0, 2, number]);
+        ClientKey::of(&Identity::anonymous(String::new(), address))
+    }
+
+    /// A connection of a client that asks for room: the sign that it was woken, if it is paused.
+    fn pause(backlog: &Backlog, connection: u64, client: ClientKey) -> Option<Arc<Woken>> {
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        let room = backlog.poll_room(connection, Some(client), &Context::from_waker(&waker));
+        room.is_pending().then_some(woken)
+    }
+
+    fn is_woken(paused: &Arc<Woken>) -> bool {
+        paused.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn pauses_a_client_at_its_share_and_nobody_else() {
+        let backlog = Backlog::new(100 * KIB, 25);
+        let first = backlog.hold(client(1), 20 * KIB);
+        assert!(pause(&backlog, 1, client(1)).is_none());
+        let second = backlog.hold(client(1), 20 * KIB);
+        let paused = pause(&backlog, 1, client(1)).unwrap();
+        assert!(pause(&backlog, 2, client(2)).is_none());
+        assert!(backlog.has_room(Some(client(2))) && backlog.has_room(None));
+        assert!(!is_woken(&paused));
+        drop(first);
+        assert!(is_woken(&paused));
+        drop(second);
+        assert_eq!(backlog.bytes(), 0);
+        assert!(backlog.lock().by_client.is_empty());
+    }
+
+    #[test]
+    fn pauses_everybody_at_the_limit() {
+        let backlog = Backlog::new(100 * KIB, 25);
+        let mut held: Vec<_> = (0..4).map(|it| backlog.hold(client(it), 25 * KIB)).collect();
+        let paused = [10, 11].map(|number| pause(&backlog, number.into(), client(number)).unwrap());
+        let heavy = pause(&backlog, 12, client(1)).unwrap();
+        held.remove(0);
+        assert!(paused.iter().all(is_woken), "others go on first");
+        assert!(!is_woken(&heavy));
+        held.clear();
+        assert!(is_woken(&heavy));
+    }
+
+    #[test]
+    fn wakes_one_connection_of_a_client_at_a_time_until_it_is_half_empty() {
+        let backlog = Backlog::new(100 * KIB, 100);
+        let mut held: Vec<_> = (0..100).map(|_| backlog.hold(client(1), KIB)).collect();
+        let heavy = [1, 2, 3].map(|number| pause(&backlog, number, client(2)).unwrap());
+        let other = pause(&backlog, 4, client(3)).unwrap();
+        held.pop();
+        assert_eq!(heavy.each_ref().map(is_woken), [true, false, false]);
+        assert!(is_woken(&other));
+        held.truncate(49);
+        assert!(heavy.iter().all(is_woken));
+    }
+
+    #[test]
+    fn always_lets_a_client_hold_something() {
+        let backlog = Backlog::new(1, 1);
+        let held = backlog.hold(client(1), KIB);
+        let paused = pause(&backlog, 1, client(1)).unwrap();
+        backlog.forget(2);
+        drop(held);
+        assert!(is_woken(&paused));
+        assert!(pause(&backlog, 1, client(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn counts_work_that_waits_and_is_long() {
+        let backlog = Backlog::new(100 * KIB, 25);
+        let work = |bytes| {
+            let backlog = Arc::clone(&backlog);
+            async move {
+                let before = backlog.bytes();
+                tokio::task::yield_now().await;
+                (before, backlog.bytes(), bytes)
+            }
+        };
+        for (bytes, expected) in [(8 * KIB, 8 * KIB), (KIB, 0)] {
+            let seen = backlog.counted(client(1), bytes, work(bytes)).await;
+            assert_eq!(seen, (0, expected, bytes));
+            assert_eq!(backlog.bytes(), 0);
+        }
+    }
+
+    proptest::proptest! {
+        /// However much is held by clients: when nothing is, nobody is paused.
+        #[test]
+        fn leaves_nobody_paused(
+            steps in proptest::collection::vec((0..3_u8, 0..40_usize, 0..8_u64), 1..100)
+        ) {
+            let backlog = Backlog::new(40 * KIB, 50);
+            let mut held: Vec<Held> = (0..3).map(|it| backlog.hold(client(it), 0)).collect();
+            let mut paused = Vec::new();
+            for (number, kibibytes, connection) in steps {
+                held[usize::from(number)].set(kibibytes * KIB);
+                paused.extend(pause(&backlog, connection, client(number)));
+                let sum: usize = held.iter().map(|it| it.bytes).sum();
+                proptest::prop_assert_eq!(backlog.bytes(), sum);
+            }
+            drop(held);
+            let state = backlog.lock();
+            proptest::prop_assert!(state.paused.wakers.is_empty() && state.by_client.is_empty());
+        }
+    }
+}

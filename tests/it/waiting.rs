@@ -1,0 +1,147 @@
+//! Long messages for a slow handler: they wait within a total, their clients are read no further,
+//! and none of them is lost.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v1::{self, Reach};
+use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
+
+const MIB: u64 = 1 << 20;
+const LONG: usize = 900_000;
+
+/// A handler that takes 20 ms for each event, and one that ends at its deadline.
+fn serve(config: &str) -> (Site, Server) {
+    let site = Site::open();
+    let routes = "slow: { channel: 'slow/{id}', handler: { callback: 'slow' } }\n\
+                  sleep: { channel: 'sleep/{id}', handler: { callback: 'sleep' } }\n";
+    site.bundle("hostile", routes, &[build::guest("hostile")]);
+    let server = Server::configured(site.path(), config);
+    (site, server)
+}
+
+fn address(last: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 0, last).into()
+}
+
+async fn join(server: &Server, codec: Codec, from: u8) -> Client {
+    let mut options = Options::new(codec);
+    options.handshake.source = Some(address(from));
+    Client::connect_with(server.addr, codec, "realm1", options).await.unwrap()
+}
+
+fn waiting(server: &Server) -> u64 {
+    server.health()["waiting"]["bytes"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_publications_wait_within_a_total_and_all_of_them_are_delivered() {
+    const PUBLISHERS: usize = 160;
+    const OLD_PUBLISHERS: usize = 40;
+    let (_site, server) = serve("limits: { waiting: 16 MiB, client_percent: 50 }\n");
+    let mut subscriber = join(&server, Codec::Json, 9).await;
+    subscriber.subscribe("slow/a", json!({})).await;
+    let mut other = join(&server, Codec::Json, 2).await;
+    let before = server.memory();
+    let long = json!("x".repeat(LONG));
+    let mut publishing = JoinSet::new();
+    for _ in 0..PUBLISHERS {
+        let mut client = join(&server, Codec::Json, 1).await;
+        let long = long.clone();
+        publishing.spawn(async move {
+            client
+                .publish_acknowledged("slow/a", json!({}), json!([long]), Value::Null)
+                .await
+                .unwrap();
+        });
+    }
+    for _ in 0..OLD_PUBLISHERS {
+        let mut client = v1::Client::connect(server.addr).await;
+        let long = long.clone();
+        publishing.spawn(async move {
+            client.publish("slow/a", &long, &Reach::Plain);
+            client.round_trip().await;
+        });
+    }
+    let receiving = tokio::spawn(async move {
+        for _ in 0..PUBLISHERS + OLD_PUBLISHERS {
+            assert_eq!(subscriber.event().await.args[0].as_str().unwrap().len(), LONG);
+        }
+    });
+    let (mut most, mut most_memory) = (0_u64, 0_u64);
+    while !publishing.is_empty() {
+        most = most.max(waiting(&server));
+        most_memory = most_memory.max(server.memory());
+        // Others are handled, long messages as well as short ones.
+        for payload in [&long, &json!("short")] {
+            other
+                .publish_acknowledged("open/b", json!({}), json!([payload]), Value::Null)
+                .await
+                .unwrap();
+        }
+        while let Some(done) = publishing.try_join_next() {
+            done.unwrap();
+        }
+    }
+    within("all events", receiving).await.unwrap();
+    // Each thread may have taken one message more before it saw that there was no room.
+    let threads = std::thread::available_parallelism().unwrap().get() as u64;
+    assert!(most >= 2 * MIB, "{most} bytes waited at most");
+    assert!(most < 8 * MIB + (threads + 1) * MIB, "{most} bytes waited");
+    let growth = most_memory.saturating_sub(before) / MIB;
+    assert!(growth < 100, "{growth} MiB more, of 180 that were sent");
+    assert_eq!(waiting(&server), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_read_no_further_is_not_given_up_for_its_silence() {
+    let config = "limits: { waiting: 1 MiB, client_percent: 50 }\n\
+                  keepalive: { interval: 1s, timeout: 500ms }\n\
+                  plugins: { named: { hostile: { deadline: 4s } } }\n";
+    let (_site, server) = serve(config);
+    let mut first = join(&server, Codec::MsgPack, 1).await;
+    let long = json!(["x".repeat(LONG)]);
+    let args = long.clone();
+    let failing = tokio::spawn(async move {
+        first.publish_acknowledged("sleep/a", json!({}), args, Value::Null).await.unwrap_err()
+    });
+    // What a handler is given of a message in MessagePack is JSON, and counts as well.
+    within("the first message", async { while waiting(&server) < 2 * LONG as u64 {} }).await;
+    // Of the same address: its message is read no further until the handler has ended.
+    let mut second = join(&server, Codec::Json, 1).await;
+    second.publish_acknowledged("open/b", json!({}), long.clone(), Value::Null).await.unwrap();
+    assert_eq!(waiting(&server), 0, "the second one did not wait");
+    assert_eq!(failing.await.unwrap().uri, "jackfield.error.handler_failed");
+    second.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_calls_are_answered_in_their_turn() {
+    let (_site, server) = serve("limits: { waiting: 2 MiB }\n");
+    let mut calling = JoinSet::new();
+    for (number, codec) in (0..30).zip(Codec::ALL.into_iter().cycle()) {
+        let mut client = join(&server, codec, 1).await;
+        calling.spawn(async move {
+            let args = json!([number, "x".repeat(LONG)]);
+            // One call waits, and the next ones are read ahead.
+            let other = client.next_request();
+            client.send(&json!([48, other, {}, "slow/a", args]));
+            client.send(&json!([48, other + (1 << 30), {}, "slow/a", args]));
+            for _ in 0..2 {
+                let result = client.message().await;
+                assert_eq!((&result[0], &result[3][0]), (&json!(50), &json!(number)));
+            }
+        });
+    }
+    while let Some(done) = calling.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(waiting(&server), 0);
+}
