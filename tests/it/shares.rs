@@ -109,7 +109,8 @@ async fn one_address_cannot_use_up_the_open_calls_of_a_realm() {
         let client = join(&server, 1).await;
         for request in 0..500 {
             let procedure = format!("open/p{}", request % CALLEES);
-            client.send(&json!([48, request + 1, {}, procedure]));
+            // Other ids than those of its later requests.
+            client.send(&json!([48, request + 1_000, {}, procedure]));
         }
         greedy.push(client);
     }

