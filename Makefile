@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PEERS := target/peers
+CHARTS := target/charts
 SITE := target/demo/site
 PLUGINS := target/plugins
 STOCK := broadcast chat secured sync
@@ -69,7 +70,7 @@ greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Goo
 # Cargo compiles dependencies once for each set of packages, because each set may need other features
 # of them. There are two sets: the commands alone, and the workspace with its tests.
 .PHONY: test
-test: toolchain peers languages chromium ## Install what the tests need, and run all of them
+test: toolchain peers languages chromium $(CHARTS)/stamp ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked $(COMMANDS)
@@ -86,14 +87,14 @@ bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 # All results are written below target/bench first. QUICK=1 takes two minutes and does not change
 # docs, ONLY="fan-out latency" measures single figures, RESUME=1 continues an interrupted run.
 .PHONY: bench
-bench: bench-built $(PEERS)/node.stamp ## Measure Jackfield and other servers, and write docs/performance.md (QUICK=1)
+bench: bench-built $(PEERS)/node.stamp $(CHARTS)/stamp ## Measure Jackfield and other servers, and write docs/performance.md (QUICK=1)
 	@mkdir -p target/bench
 	$(if $(QUICK)$(ONLY),,target/release/bars $(CURDIR)/target/bench/bars.json)
-	$(PYTHON) tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
+	$(CHARTS)/bin/python tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
 
 .PHONY: bench-peers
-bench-peers: $(PEERS)/node.stamp ## Download the other servers of `make bench`
-	$(PYTHON) tests/bench --fetch-only
+bench-peers: $(PEERS)/node.stamp $(CHARTS)/stamp ## Download the other servers of `make bench`
+	$(CHARTS)/bin/python tests/bench --fetch-only
 
 .PHONY: bench-built
 bench-built: toolchain
@@ -103,11 +104,11 @@ bench-built: toolchain
 	cargo build --release --locked --target wasm32-wasip2 --manifest-path tests/guests/Cargo.toml --target-dir target/guests
 
 .PHONY: soak
-soak: toolchain ## Run all uses for ten minutes, and check that memory does not grow (MINUTES=1)
+soak: toolchain $(CHARTS)/stamp ## Run all uses for ten minutes, and check that memory does not grow (MINUTES=1)
 	cargo build --release --locked --workspace --bin soak
 	@mkdir -p target/bench
 	@target/release/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
-		$(PYTHON) tests/bench --draw-soak target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
+		$(CHARTS)/bin/python tests/bench --draw target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
 
 # ONLY=text runs the benchmarks with this text in their names.
 .PHONY: micro
@@ -128,10 +129,7 @@ docs: toolchain target/site-docs-venv/stamp ## Build the documentation as a sear
 	@echo "open target/site-docs/index.html; for the search: $(PYTHON) -m http.server --directory target/site-docs"
 
 target/site-docs-venv/stamp: docs/site/requirements.txt | venv
-	rm -rf $(@D)
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	touch $@
+	$(call install-python,$(@D))
 
 .PHONY: lint
 lint: toolchain ## Check format, lints and rustdoc, as CI does
@@ -168,6 +166,18 @@ venv:
 		apt-get update -qq && apt-get install -qq -y python3-venv; \
 	}
 
+# Installs the requirements that are the first prerequisite into a virtual environment.
+define install-python
+	rm -rf $(1)
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+endef
+
+# matplotlib draws the charts of `make bench` and `make soak`.
+$(CHARTS)/stamp: tests/bench/requirements.txt | venv
+	$(call install-python,$(@D))
+
 .PHONY: chromium
 chromium:
 	@test -x "$${JACKFIELD_CHROMIUM:-/usr/bin/chromium}" || { \
@@ -181,10 +191,7 @@ peers: $(PEERS)/python.stamp $(PEERS)/python2.stamp $(PEERS)/node.stamp ## Downl
 # A stamp marks a complete folder: it is written last. A stamp older than its sources makes the folder
 # again.
 $(PEERS)/python.stamp: tests/peers/python/requirements.txt | venv
-	rm -rf $(PEERS)/python
-	$(PYTHON) -m venv $(PEERS)/python
-	$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	touch $@
+	$(call install-python,$(PEERS)/python)
 
 # The last Python client for WAMP v1 needs Python 2.7; without it, its tests are left out. A pyenv
 # shim may exist without a working Python, so it is tried first.

@@ -1,11 +1,11 @@
-"""Measures Jackfield beside its peers on this machine: `make bench`, or `python3 tests/bench`.
+"""Measures Jackfield beside its peers on this machine: `make bench`, which installs matplotlib.
 
 Writes the data, the charts and the measured parts of docs/performance.md. In the order of reading:
 `figures` says what is measured, `servers` and `peers` what is started, `measure` and `load` run it,
-`plots` (with `svg`) draws it, `page` writes it down.
+`plots` draws it, `page` writes it down.
 
 With --quick there are fewer points and shorter runs, and everything is written below target/bench
-instead of docs."""
+instead of docs. With --draw nothing is measured: the recorded data is drawn again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
 import figures
 import machine
@@ -33,8 +32,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     target = options.target.resolve()
     places = Places(target, (options.work or target / "bench").resolve())
-    if options.draw_soak:
-        return draw_soak(options.draw_soak, options.out or ROOT / "docs")
+    if options.draw is not None:
+        return draw(options.draw, options.out or ROOT / "docs")
     full = not options.smoke and not options.quick
     settings = figures.FULL if full else figures.QUICK if options.quick else figures.SMOKE
     if options.rounds:
@@ -79,7 +78,7 @@ def main() -> int:
         data["missing"] = {peer.kind.name: peer.missing for peer in others if peer.missing}
         if options.bars and options.bars.exists():
             data["bars"] = json.loads(options.bars.read_text())
-        write(out, data)
+        write(out, {"data.json": json.dumps(data, indent=1, ensure_ascii=False)})
     failed = sum("errors" in point for figure in chosen for point in data["figures"][figure.name])
     took = time.monotonic() - began
     written = out / "performance.md"
@@ -120,10 +119,11 @@ def parse() -> argparse.Namespace:
         "--out", type=Path, help="instead of docs: where performance.md and performance/ go"
     )
     parser.add_argument(
-        "--draw-soak",
-        type=Path,
-        metavar="JSON",
-        help="draw what `make soak` saw, and measure nothing",
+        "--draw",
+        metavar="SOAK",
+        nargs="?",
+        const="",
+        help="draw the recorded data again, after adding the JSON of `make soak`; measure nothing",
     )
     return parser.parse_args()
 
@@ -141,29 +141,22 @@ def load(out: Path, name: str) -> dict | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def write(out: Path, data: dict) -> None:
-    files = plots.charts(data)
-    files["data.json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-    place(out, files)
-
-
-def draw_soak(report: Path, out: Path) -> int:
-    """The soak's chart and its sentences on the page."""
-    seen = json.loads(report.read_text())
-    place(out, {"soak.svg": plots.soak(seen), "soak.json": json.dumps(seen) + "\n"})
+def draw(soak: str, out: Path) -> int:
+    """Draws the recorded data again, with a new report of the soak if there is one."""
+    report = {"soak.json": json.dumps(json.loads(Path(soak).read_text()))} if soak else {}
+    write(out, report)
     return 0
 
 
-def place(out: Path, files: dict[str, str]) -> None:
-    """Writes the files beside the page, and fills the page from all data that are there."""
+def write(out: Path, files: dict[str, str]) -> None:
+    """Records the files beside the page, then draws the charts and fills the page from all data."""
     folder = out / "performance"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        if name.endswith(".svg"):
-            # A picture that no browser shows would be noticed last of all.
-            ElementTree.fromstring(text)
-        (folder / name).write_text(text)
+        (folder / name).write_text(text + "\n")
     data = {**(load(out, "data.json") or {}), "soak": load(out, "soak.json")}
+    for name, drawn in plots.charts(data).items():
+        (folder / name).write_text(drawn)
     text = (ROOT / "docs/performance.md").read_text()
     (out / "performance.md").write_text(page.fill(text, data))
 

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable
 
 import servers
-from plots import value
-from svg import number
+from plots import number, value
 
 BLOCK = re.compile(r"(<!-- measured: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

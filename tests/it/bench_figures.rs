@@ -13,8 +13,10 @@ fn bench_measures_and_draws_every_figure() {
     // Components of the measured sites.
     build::plugin("broadcast");
     build::guest("versioned");
+    let python = build::root().join("target/charts/bin/python");
+    assert!(python.exists(), "matplotlib is missing: run `make target/charts/stamp`");
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new("python3")
+    let output = Command::new(python)
         .arg(build::root().join("tests/bench"))
         .args(["--smoke", "--target", target.to_str().unwrap()])
         .arg("--work")
@@ -23,7 +25,7 @@ fn bench_measures_and_draws_every_figure() {
         .arg(folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
-        .expect("python3 runs");
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 
@@ -38,7 +40,11 @@ fn bench_measures_and_draws_every_figure() {
     let page = std::fs::read_to_string(folder.path().join("performance.md")).unwrap();
     let pictures = page.split("](performance/").skip(1).map(|it| it.split(')').next().unwrap());
     for picture in pictures.filter(|it| *it != "soak.svg") {
-        let path = folder.path().join("performance").join(picture);
-        assert!(path.exists(), "the page shows {picture}, which is not drawn\n{said}");
+        let drawn = std::fs::read_to_string(folder.path().join("performance").join(picture));
+        let drawn = drawn.unwrap_or_else(|error| panic!("{picture}: {error}\n{said}"));
+        // Text is text, colours follow the reader's scheme, and equal data give equal files.
+        assert!(drawn.contains("</text>"), "{picture}: {drawn}");
+        assert!(drawn.contains("@media(prefers-color-scheme:dark){[style*="), "{picture}: {drawn}");
+        assert!(!drawn.contains("<dc:date>"), "{picture}: {drawn}");
     }
 }
