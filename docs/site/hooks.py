@@ -1,7 +1,7 @@
 """mkdocs hooks: pages of the site that are no files of docs/, and links between the two layouts.
 
-README, CONTRIBUTING and CHANGELOG become pages. So do the list of decisions, the WIT reference, and
-each source file that a page links to; rustdoc's files are copied. Links in Markdown are relative to
+README, CONTRIBUTING and CHANGELOG become pages. So do the list of decisions, the references of
+the settings and of WIT, and each source file that a page links to; rustdoc's files are copied. Links in Markdown are relative to
 the repository; they are rewritten to the site, where mkdocs checks them.
 """
 
@@ -17,6 +17,7 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import settings  # noqa: E402
 import wit  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def on_config(config):
     contracts = [f"reference/wit/{path.stem}.md" for path in WIT]
     for section in config.nav:
         if isinstance(section, dict) and "Reference" in section:
-            section["Reference"] += ["reference/sdk.md", *contracts]
+            section["Reference"] += ["reference/configuration.md", "reference/sdk.md", *contracts]
         if isinstance(section, dict) and "Changing Jackfield" in section:
             section["Changing Jackfield"].append({"Decisions": ["decisions/index.md", *decisions]})
     return config
@@ -71,6 +72,8 @@ def on_files(files: Files, *, config) -> Files:
     for path in WIT:
         add(f"reference/wit/{path.stem}.md", content=wit.page(path.read_text()))
     add("reference/sdk.md", content=SDK)
+    listed, guide = ROOT / "docs/site/settings.tsv", ROOT / "docs/configuration.md"
+    add("reference/configuration.md", content=settings.page(listed.read_text(), guide.read_text()))
     for path in sorted(RUSTDOC.rglob("*")):
         # Its licences are Markdown, which would be pages.
         if path.is_file() and path.name != ".lock" and path.suffix != ".md":

@@ -406,4 +406,6 @@ pub(super) fn set_span(value: &mut std::time::Duration, written: Option<ConfigDu
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
