@@ -55,7 +55,7 @@ pub enum ServeError {
     Site(Vec<String>),
     /// The sandbox cannot be made.
     #[error("failed to {0}")]
-    Sandbox(#[from] jackfield_sandbox::Error),
+    Sandbox(#[from] jackfield_sandbox::SandboxError),
     /// The address cannot be listened on.
     #[error("failed to listen on {0}: {1}{hint}", hint = listening_hint(.1))]
     Listen(SocketAddr, std::io::Error),
@@ -116,7 +116,7 @@ pub async fn serve(
     // Nobody is connected yet, so nothing has been asked of the audience.
     let _first = audience.0.set(realms.clone());
     let dispatch = |(token, realm): (u64, &Arc<Realm>)| {
-        let token = jackfield_sandbox::Realm(token);
+        let token = jackfield_sandbox::RealmId(token);
         let generations = reloader.generations();
         let allow = config.allow.clone();
         Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted, allow))
@@ -263,18 +263,18 @@ fn realm(name: &str, config: &Config) -> Arc<Realm> {
 struct Subscribers(OnceLock<Vec<Arc<Realm>>>);
 
 impl Subscribers {
-    fn realm(&self, token: jackfield_sandbox::Realm) -> Option<&Arc<Realm>> {
+    fn realm(&self, token: jackfield_sandbox::RealmId) -> Option<&Arc<Realm>> {
         self.0.get()?.get(usize::try_from(token.0).ok()?)
     }
 }
 
 impl Audience for Subscribers {
-    fn subscribers(&self, realm: jackfield_sandbox::Realm, topic: &str) -> Vec<u64> {
+    fn subscribers(&self, realm: jackfield_sandbox::RealmId, topic: &str) -> Vec<u64> {
         let subscribers = self.realm(realm).map(|realm| realm.subscribers(topic));
         subscribers.unwrap_or_default().into_iter().map(SessionId::get).collect()
     }
 
-    fn count(&self, realm: jackfield_sandbox::Realm, topic: &str) -> u32 {
+    fn count(&self, realm: jackfield_sandbox::RealmId, topic: &str) -> u32 {
         let count = self.realm(realm).map_or(0, |realm| realm.count(topic));
         u32::try_from(count).unwrap_or(u32::MAX)
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
 use jackfield_routing::{Action, Allow};
-use jackfield_sandbox::{Hook, Outcome, PublishVerdict};
+use jackfield_sandbox::{Hook, HookOutcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::id::PublicationId;
 use jackfield_wamp::message::Publish;
@@ -49,7 +49,7 @@ pub(crate) use refusal::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE
 pub(crate) struct Dispatch {
     realm: Arc<Realm>,
     /// The realm as the sandbox knows it.
-    token: jackfield_sandbox::Realm,
+    token: jackfield_sandbox::RealmId,
     generations: Arc<CurrentGeneration>,
     unrouted: Unrouted,
     /// The roles that topics without a route, or whose route names none, are open to.
@@ -92,7 +92,7 @@ const MAX_FAST_MATCHING: usize = 4_096;
 impl Dispatch {
     pub(crate) fn new(
         realm: Arc<Realm>,
-        token: jackfield_sandbox::Realm,
+        token: jackfield_sandbox::RealmId,
         generations: Arc<CurrentGeneration>,
         unrouted: Unrouted,
         allow: Allow,
@@ -213,7 +213,7 @@ impl Dispatch {
         };
 
         let verdict = self.ask_about_event(&routed, from, payload, batch).await?;
-        let Outcome { answer, effects } = verdict;
+        let HookOutcome { answer, effects } = verdict;
 
         let (changed, narrowed);
         let delivered = match answer {

@@ -123,7 +123,7 @@ async fn follows_its_settings() {
     let (_site, server) = auctions(&format!("{breaker}{{ faults: 2, pause: 30s }} }} }} }}\n"));
     let mut visitor = join(&server, HERE).await;
     assert_eq!(fail_until_refused(&mut visitor, "auction/a").await, 2);
-    server.logged("calls are refused for 30s");
+    server.logged("refusing calls for 30s");
     let (_site, server) = auctions(&format!("{breaker}{{ enabled: false }} }} }} }}\n"));
     let mut visitor = join(&server, HERE).await;
     for _ in 0..50 {

@@ -181,7 +181,7 @@ async fn a_plugin_cannot_flood_the_log() {
     let mut client = joined(&server).await;
     // A hundred thousand lines may take longer than a call may; both are fine.
     let _either = publish(&mut client, "h/flood_log", json!([])).await;
-    let log = server.logged("log lines were left out");
+    let log = server.logged("log lines suppressed");
     let lines = log.lines().filter(|line| line.contains("jackfield::plugin")).count();
     assert!((1..5_000).contains(&lines), "{lines} lines");
     assert!(

@@ -1,4 +1,4 @@
-//! A session of WAMP v2 from the client's side: one request at a time, and events.
+//! Client session of WAMP v2: one request at a time, and events.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::error_uri;
 use jackfield_wamp::id::{PublicationId, RequestId, SubscriptionId};
 use jackfield_wamp::message::{
-    Authenticate, Call, CallId, CallOptions, Event as WampEvent, Goodbye, Hello, Message, Publish,
+    Authenticate, Call, CallId, CallOptions, Event, Goodbye, Hello, Message, Publish,
     PublishOptions, Subscribe,
 };
 use jackfield_wamp::payload::Payload;
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, Error as WsError};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
-use crate::failure::Failure;
+use crate::error::ClientError;
 use crate::target::Target;
 
 /// An open session.
@@ -30,22 +30,22 @@ pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     codec: Codec,
     requests: u64,
-    /// By subscription: what was asked for.
+    /// Topic or pattern of each subscription.
     topics: Vec<(SubscriptionId, String)>,
-    /// Events that came before the answer to a request.
-    early: VecDeque<WampEvent>,
+    /// Events that arrived before the response to a request.
+    early: VecDeque<Event>,
 }
 
-/// Something that was published.
+/// A received event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// Of a subscription to a pattern, the topic that it came by.
+pub struct ReceivedEvent {
+    /// The concrete topic.
     pub topic: String,
-    /// Shared by all who receive it.
+    /// The publication's id.
     pub publication: PublicationId,
-    /// `publisher` and the like, where the publisher wants to be known.
+    /// `publisher` and the like, if the publisher is disclosed.
     pub details: Dict,
-    /// Args and kwargs.
+    /// The arguments.
     pub payload: Payload,
 }
 
@@ -54,16 +54,16 @@ impl Client {
     ///
     /// # Errors
     /// When there is no connection, or no session on it.
-    pub async fn connect(target: &Target) -> Result<Self, Failure> {
-        let cannot = |message: String| Failure::Connect { url: target.shown(), message };
+    pub async fn connect(target: &Target) -> Result<Self, ClientError> {
+        let cannot = |message: String| ClientError::Connect { url: target.redacted_url(), message };
         let request = target.request()?;
         let (host, port) = target.address();
         let stream = TcpStream::connect((host.as_str(), port)).await;
         let stream = stream.map_err(|error| cannot(error.to_string()))?;
-        // A command waits for each answer before it goes on.
+        // A command waits for each response.
         stream.set_nodelay(true).map_err(|error| cannot(error.to_string()))?;
         let connector = if target.is_tls() { Some(connector(target)?) } else { None };
-        // Boxed, as TLS takes much room and only for a moment.
+        // Boxed, as the TLS handshake's state is large.
         let opened = client_async_tls_with_config(request, stream, None, connector);
         let opened = Box::pin(opened).await;
         let (socket, _) = opened.map_err(|error| match error {
@@ -72,19 +72,19 @@ impl Client {
                 let message = String::from_utf8_lossy(body).trim().to_owned();
                 match answer.status() {
                     status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                        Failure::Refused { uri: status.to_string(), message }
+                        ClientError::Refused { uri: status.to_string(), message }
                     }
                     status => cannot(format!("the server answered {status}: {message}")),
                 }
             }
             WsError::Protocol(ProtocolError::HttparseError(_)) => {
-                cannot("what answers there is no HTTP".to_owned())
+                cannot("the server does not speak HTTP".to_owned())
             }
             WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
                 cannot("the server closed the connection during the handshake".to_owned())
             }
             error => match HandshakeError::among(&error) {
-                Some(error) => Failure::Tls { url: target.shown(), error },
+                Some(error) => ClientError::Tls { url: target.redacted_url(), error },
                 None => cannot(error.to_string()),
             },
         })?;
@@ -94,7 +94,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Publishes; whoever wants no acknowledgement gets no id.
+    /// Publishes an event. Returns no id without acknowledgement.
     ///
     /// # Errors
     /// When the server refuses it, or is gone.
@@ -103,7 +103,7 @@ impl Client {
         topic: &str,
         options: PublishOptions,
         payload: Payload,
-    ) -> Result<Option<PublicationId>, Failure> {
+    ) -> Result<Option<PublicationId>, ClientError> {
         let request = self.request()?;
         let acknowledge = options.acknowledge;
         let topic = topic.to_owned();
@@ -111,22 +111,22 @@ impl Client {
         if !acknowledge {
             return Ok(None);
         }
-        match self.answer(request).await? {
+        match self.response(request).await? {
             Message::Published(published) => Ok(Some(published.publication)),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Subscribes to a topic, or to all that match a pattern.
+    /// Subscribes to a topic or a pattern.
     ///
     /// # Errors
     /// When the server refuses it, or is gone.
-    pub async fn subscribe(&mut self, topic: &str, policy: MatchPolicy) -> Result<(), Failure> {
+    pub async fn subscribe(&mut self, topic: &str, policy: MatchPolicy) -> Result<(), ClientError> {
         let request = self.request()?;
         let topic = topic.to_owned();
         let subscribe = Subscribe { request, policy, get_retained: false, topic: topic.clone() };
         self.send(&Message::Subscribe(subscribe)).await?;
-        match self.answer(request).await? {
+        match self.response(request).await? {
             Message::Subscribed(subscribed) => {
                 self.topics.push((subscribed.subscription, topic));
                 Ok(())
@@ -135,11 +135,11 @@ impl Client {
         }
     }
 
-    /// Waits for the next event. It may be dropped and called again.
+    /// Waits for the next event. Cancel safe.
     ///
     /// # Errors
     /// When the server ends the session, or is gone.
-    pub async fn event(&mut self) -> Result<Event, Failure> {
+    pub async fn event(&mut self) -> Result<ReceivedEvent, ClientError> {
         if let Some(event) = self.early.pop_front() {
             return Ok(self.named(event));
         }
@@ -148,32 +148,33 @@ impl Client {
             Message::Unsubscribed(_) => {
                 let message = "the server ended a subscription".to_owned();
                 let uri = error_uri::NO_SUCH_SUBSCRIPTION.to_owned();
-                Err(Failure::Refused { uri, message })
+                Err(ClientError::Refused { uri, message })
             }
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Calls a procedure, and waits for its result.
+    /// Calls a procedure and waits for its result.
     ///
     /// # Errors
     /// When the server or the procedure refuses, or the server is gone.
-    pub async fn call(&mut self, procedure: &str, payload: Payload) -> Result<Payload, Failure> {
+    pub async fn call(
+        &mut self,
+        procedure: &str,
+        payload: Payload,
+    ) -> Result<Payload, ClientError> {
         let request = self.request()?;
         let (options, procedure) = (CallOptions::default(), procedure.to_owned());
         let call = Call { request: CallId::V2(request), options, procedure, payload };
         self.send(&Message::Call(call)).await?;
-        match self.answer(request).await? {
+        match self.response(request).await? {
             Message::Result(result) => Ok(result.payload),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// Says goodbye, and waits until the server has said so too: everything before it has arrived.
-    ///
-    /// # Errors
-    /// When the server is gone.
-    pub async fn leave(mut self) -> Result<(), Failure> {
+    /// Says GOODBYE and waits for the server's: everything sent before has then arrived.
+    pub async fn leave(mut self) -> Result<(), ClientError> {
         let reason = error_uri::CLOSE_REALM.to_owned();
         self.send(&Message::Goodbye(Goodbye { details: Dict::new(), reason })).await?;
         while let Some(message) = self.read().await? {
@@ -181,15 +182,15 @@ impl Client {
                 break;
             }
         }
-        // What was to be said is said; how the transport ends is of no interest.
+        // The session has ended; errors of the transport no longer matter.
         let _gone = self.socket.close(None).await;
         Ok(())
     }
 
-    async fn join(&mut self, target: &Target) -> Result<(), Failure> {
+    async fn join(&mut self, target: &Target) -> Result<(), ClientError> {
         let role = |name: &str| (name.to_owned(), Value::Map(Dict::new()));
         let mut roles: Dict = ["publisher", "caller"].map(role).into_iter().collect();
-        // A subscription that the server ends is an error and not silence.
+        // Announced, so that a revoked subscription is noticed.
         let features: Dict = [("subscription_revocation", true)].into_iter().collect();
         let subscriber: Dict = [("features", Value::Map(features))].into_iter().collect();
         roles.insert("subscriber", Value::Map(subscriber));
@@ -198,35 +199,38 @@ impl Client {
         if let Some(authid) = &target.authid {
             details.insert("authid", authid.as_str());
         }
-        if target.proof().is_some() {
+        if target.credential().is_some() {
             details.insert("authmethods", Value::List(vec!["ticket".into(), "anonymous".into()]));
         }
         self.send(&Message::Hello(Hello { realm: target.realm.clone(), details })).await?;
         loop {
-            match (self.receive().await?, target.proof()) {
+            match (self.receive().await?, target.credential()) {
                 (Message::Welcome(_), _) => return Ok(()),
-                (Message::Challenge(challenge), Some(proof)) if challenge.method == "ticket" => {
-                    let (signature, extra) = (proof.to_owned(), Dict::new());
+                (Message::Challenge(challenge), Some(credential))
+                    if challenge.method == "ticket" =>
+                {
+                    let (signature, extra) = (credential.to_owned(), Dict::new());
                     self.send(&Message::Authenticate(Authenticate { signature, extra })).await?;
                 }
                 (Message::Challenge(challenge), _) => {
-                    let message = format!("the server asks for a proof by {}", challenge.method);
+                    let message =
+                        format!("the server requires authentication by {}", challenge.method);
                     let uri = error_uri::NO_MATCHING_AUTH_METHOD.to_owned();
-                    return Err(Failure::Refused { uri, message });
+                    return Err(ClientError::Refused { uri, message });
                 }
                 (other, _) => return Err(unexpected(&other)),
             }
         }
     }
 
-    /// The answer to a request; events that come before it are kept.
-    async fn answer(&mut self, request: RequestId) -> Result<Message, Failure> {
+    /// Waits for the response to a request. Events before it are kept.
+    async fn response(&mut self, request: RequestId) -> Result<Message, ClientError> {
         loop {
             match self.receive().await? {
                 Message::Event(event) => self.early.push_back(event),
                 Message::Error(error) if error.request == request => {
-                    let message = said(&error.details, &error.payload);
-                    return Err(Failure::Refused { uri: error.uri, message });
+                    let message = error_text(&error.details, &error.payload);
+                    return Err(ClientError::Refused { uri: error.uri, message });
                 }
                 Message::Result(result) if result.progress => {}
                 message => return Ok(message),
@@ -234,24 +238,24 @@ impl Client {
         }
     }
 
-    /// The next message; the end of the session is a failure.
-    async fn receive(&mut self) -> Result<Message, Failure> {
-        let ended = || Failure::Lost("the server closed the connection".to_owned());
+    /// The next message. The end of the session is an error.
+    async fn receive(&mut self) -> Result<Message, ClientError> {
+        let ended = || ClientError::Lost("the server closed the connection".to_owned());
         match self.read().await?.ok_or_else(ended)? {
             Message::Abort(abort) => {
-                let message = said(&abort.details, &abort.payload);
-                Err(Failure::Refused { uri: abort.reason, message })
+                let message = error_text(&abort.details, &abort.payload);
+                Err(ClientError::Refused { uri: abort.reason, message })
             }
             Message::Goodbye(goodbye) => {
-                let message = said(&goodbye.details, &Payload::empty(self.codec));
-                Err(Failure::Refused { uri: goodbye.reason, message })
+                let message = error_text(&goodbye.details, &Payload::empty(self.codec));
+                Err(ClientError::Refused { uri: goodbye.reason, message })
             }
             message => Ok(message),
         }
     }
 
-    /// The next message, or none where the connection ended in good order.
-    async fn read(&mut self) -> Result<Option<Message>, Failure> {
+    /// The next message. None after a regular close.
+    async fn read(&mut self) -> Result<Option<Message>, ClientError> {
         loop {
             let bytes: Bytes = match self.socket.next().await {
                 Some(Ok(tungstenite::Message::Text(text))) => text.into(),
@@ -263,45 +267,45 @@ impl Client {
                 ) => return Ok(None),
                 // Pings are answered by tungstenite.
                 Some(Ok(_)) => continue,
-                Some(Err(error)) => return Err(Failure::lost(error)),
+                Some(Err(error)) => return Err(ClientError::lost(error)),
             };
-            return Message::decode(self.codec, &bytes).map(Some).map_err(Failure::garbled);
+            return Message::decode(self.codec, &bytes).map(Some).map_err(ClientError::protocol);
         }
     }
 
-    async fn send(&mut self, message: &Message) -> Result<(), Failure> {
+    async fn send(&mut self, message: &Message) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
         message.encode(self.codec, &mut bytes);
         let frame = if Dialect::V2(self.codec).is_binary() {
             tungstenite::Message::binary(bytes)
         } else {
-            let text = String::from_utf8(bytes).map_err(Failure::garbled)?;
+            let text = String::from_utf8(bytes).map_err(ClientError::protocol)?;
             tungstenite::Message::text(text)
         };
-        self.socket.send(frame).await.map_err(Failure::lost)
+        self.socket.send(frame).await.map_err(ClientError::lost)
     }
 
-    fn request(&mut self) -> Result<RequestId, Failure> {
+    fn request(&mut self) -> Result<RequestId, ClientError> {
         self.requests += 1;
         let request = RequestId::new(self.requests);
-        request.ok_or_else(|| Failure::garbled("more requests than there are numbers"))
+        request.ok_or_else(|| ClientError::protocol("request ids are exhausted"))
     }
 
-    fn named(&self, event: WampEvent) -> Event {
-        let WampEvent { subscription, publication, details, payload } = event;
+    fn named(&self, event: Event) -> ReceivedEvent {
+        let Event { subscription, publication, details, payload } = event;
         let asked = self.topics.iter().find(|(id, _)| *id == subscription);
         let topic = match details.get("topic").and_then(Value::as_text) {
             Some(topic) => topic.to_owned(),
             None => asked.map(|(_, topic)| topic.clone()).unwrap_or_default(),
         };
-        Event { topic, publication, details, payload }
+        ReceivedEvent { topic, publication, details, payload }
     }
 }
 
-/// What encrypts the connection, and whom it trusts.
-fn connector(target: &Target) -> Result<Connector, Failure> {
-    let cannot = |error: &dyn std::fmt::Display| Failure::Connect {
-        url: target.shown(),
+/// TLS configuration with the trusted authorities.
+fn connector(target: &Target) -> Result<Connector, ClientError> {
+    let cannot = |error: &dyn std::fmt::Display| ClientError::Connect {
+        url: target.redacted_url(),
         message: error.to_string(),
     };
     let authorities = match &target.authorities {
@@ -313,14 +317,14 @@ fn connector(target: &Target) -> Result<Connector, Failure> {
     Ok(Connector::Rustls(Arc::new(config)))
 }
 
-fn unexpected(message: &Message) -> Failure {
+fn unexpected(message: &Message) -> ClientError {
     let text = format!("{message:?}");
     let name = text.split(['(', ' ']).next().unwrap_or_default();
-    Failure::Garbled(format!("it sent {} out of turn", name.to_uppercase()))
+    ClientError::Protocol(format!("unexpected {}", name.to_uppercase()))
 }
 
-/// What a refusal tells people: in `details.message`, or as the first argument.
-fn said(details: &Dict, payload: &Payload) -> String {
+/// The human-readable text of an error: `details.message`, or the first argument.
+fn error_text(details: &Dict, payload: &Payload) -> String {
     if let Some(text) = details.get("message").and_then(Value::as_text) {
         return text.to_owned();
     }

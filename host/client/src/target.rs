@@ -1,4 +1,4 @@
-//! Which server, as whom, and how its messages are written.
+//! Target of a client: server, credentials and serializer.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use tokio_tungstenite::tungstenite::client::{ClientRequestBuilder, IntoClientReq
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use crate::failure::Failure;
+use crate::error::ClientError;
 
-/// A server, and who wants what of it.
+/// Target of a client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `ws://` or `wss://`, with whatever path the server is behind.
+    /// The server's `ws://` or `wss://` URL.
     pub url: Uri,
     /// The realm to join.
     pub realm: String,
-    /// How messages are written.
+    /// The serializer.
     pub codec: Codec,
-    /// Who to be; nobody in particular without it.
+    /// The authid; none for an anonymous session.
     pub authid: Option<String>,
-    /// A ticket: sent in the URL as `ticket`, as OroPlatform's clients do, and as the answer where
-    /// the server asks for a ticket.
+    /// A ticket, sent in the URL as `ticket` (as OroPlatform's clients do), and in the answer to a
+    /// challenge for a ticket.
     pub ticket: Option<String>,
-    /// A token: sent in the head as `Authorization: Bearer`.
+    /// A token, sent as `Authorization: Bearer`.
     pub token: Option<String>,
-    /// Who may vouch for the server of a `wss://` URL; without them, those of the operating system.
+    /// Trusted authorities of a `wss://` server; those of the operating system if none.
     pub authorities: Option<Authorities>,
 }
 
 impl Target {
-    /// A server's URL.
+    /// Parses a server's URL.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A human-readable message.
     pub fn parse_url(text: &str) -> Result<Uri, String> {
         let url: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
         match (url.scheme_str(), url.host()) {
@@ -48,7 +48,7 @@ impl Target {
         self.url.scheme_str() == Some("wss")
     }
 
-    /// Where to connect to: a host and a port.
+    /// Host and port to connect to.
     pub(crate) fn address(&self) -> (String, u16) {
         let host = self.url.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -56,35 +56,35 @@ impl Target {
         (host, self.url.port_u16().unwrap_or(usual))
     }
 
-    /// The proof that answers a challenge.
-    pub(crate) fn proof(&self) -> Option<&str> {
+    /// The answer to a challenge.
+    pub(crate) fn credential(&self) -> Option<&str> {
         self.ticket.as_deref().or(self.token.as_deref())
     }
 
-    /// The URL as it may be shown: without its query, where tickets are.
-    pub(crate) fn shown(&self) -> String {
+    /// The URL without user info and query, which may hold secrets.
+    pub(crate) fn redacted_url(&self) -> String {
         let scheme = self.url.scheme_str().unwrap_or_default();
         let authority = self.url.authority().map_or("", |it| it.as_str());
         let authority = authority.rsplit('@').next().unwrap_or_default();
         format!("{scheme}://{authority}{}", self.url.path())
     }
 
-    /// The head of the handshake.
-    pub(crate) fn request(&self) -> Result<Request, Failure> {
-        let wrong = |error: &dyn fmt::Display| Failure::Connect {
-            url: self.shown(),
+    /// The handshake's request.
+    pub(crate) fn request(&self) -> Result<Request, ClientError> {
+        let wrong = |error: &dyn fmt::Display| ClientError::Connect {
+            url: self.redacted_url(),
             message: error.to_string(),
         };
         let url = match &self.ticket {
             Some(ticket) => {
                 let mark = if self.url.query().is_some() { '&' } else { '?' };
-                let url = format!("{}{mark}ticket={}", self.url, encoded(ticket));
+                let url = format!("{}{mark}ticket={}", self.url, percent_encoded(ticket));
                 url.parse().map_err(|error| wrong(&error))?
             }
             None => self.url.clone(),
         };
         let protocol = Dialect::V2(self.codec).subprotocol();
-        // Servers that ask which page somebody comes from take those who run here for their own.
+        // Servers that check origins accept local ones.
         let mut request = ClientRequestBuilder::new(url)
             .with_sub_protocol(protocol)
             .with_header("Origin", "http://127.0.0.1");
@@ -95,19 +95,19 @@ impl Target {
     }
 }
 
-/// Neither ticket nor token.
+/// Without ticket and token.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("url", &self.shown())
+            .field("url", &self.redacted_url())
             .field("realm", &self.realm)
             .field("codec", &self.codec)
             .finish_non_exhaustive()
     }
 }
 
-/// For a query: everything but what is unreserved is escaped. RFC 3986, section 2.3.
-fn encoded(text: &str) -> String {
+/// Percent-encodes a query value: all but unreserved characters. RFC 3986, section 2.3.
+fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -174,7 +174,7 @@ mod tests {
             let query = request.uri().query().unwrap().to_owned();
             assert!(query.ends_with("ticket=a%20b%3D%3D%3B%C3%A9"), "{query}");
             assert_eq!(request.headers()["authorization"], "Bearer hunter2");
-            assert_eq!(target.shown(), "ws://h:1/ws");
+            assert_eq!(target.redacted_url(), "ws://h:1/ws");
             let printed = format!("{target:?}");
             assert!(!printed.contains("hunter2") && !printed.contains("ticket"), "{printed}");
         }

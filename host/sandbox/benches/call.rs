@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use jackfield_sandbox::{
-    Audience, Caller, Plugin, PluginPolicy, Realm, Request, RouteConfig, Sandbox, SandboxSettings,
+    Audience, Caller, HookRequest, Plugin, PluginPolicy, RealmId, RouteConfig, Sandbox,
+    SandboxSettings,
 };
 use tokio::runtime::Runtime;
 
@@ -26,11 +27,11 @@ mod guests;
 struct Nobody;
 
 impl Audience for Nobody {
-    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }
 
-    fn count(&self, _: Realm, _: &str) -> u32 {
+    fn count(&self, _: RealmId, _: &str) -> u32 {
         0
     }
 }
@@ -95,9 +96,9 @@ fn route() -> RouteConfig {
     }
 }
 
-fn request(roles: &[String]) -> Request<'_> {
-    Request {
-        realm: Realm(1),
+fn request(roles: &[String]) -> HookRequest<'_> {
+    HookRequest {
+        realm: RealmId(1),
         handler: "versioned",
         route: "acme.chat",
         topic: "acme/chat/lobby",

@@ -1,19 +1,18 @@
-//! Where in a plugin a call failed, as its author knows it: the functions of the plugin's own code,
-//! the innermost first, in one line.
+//! Backtrace of a fault: the functions of the plugin's own code, the innermost first, in one line.
 //!
-//! Left out are the functions of the language's runtime, and the glue between the host's calls and
-//! the author's code.
+//! Functions of the language's runtime, and the glue between the host's calls and the author's
+//! code, are left out.
 
 use std::fmt::Write as _;
 
 use wasmtime::{FrameInfo, WasmBacktrace};
 
-/// Frames that are shown.
+/// Frames in a backtrace.
 const MAX_FRAMES: usize = 8;
-/// Bytes of a function's name that are shown.
+/// Bytes of a function's name in a backtrace.
 const MAX_NAME_BYTES: usize = 200;
 
-/// Functions of the runtime and of the glue, by the beginnings of their names.
+/// Name prefixes of runtime and glue functions.
 const RUNTIME: &[&str] = &[
     "std::",
     "core::",
@@ -29,75 +28,78 @@ const RUNTIME: &[&str] = &[
     "abort",
     "exit",
 ];
-/// … and by what stands within them.
+/// Name parts of glue functions.
 const GLUE: &[&str] = &["jackfield:plugin/", "::_export_", "_cabi", "__export_"];
 
-/// The functions, or none if the engine knows of none. Where none is the author's, those of the
-/// glue are shown (the compiler may have inlined the author's code into them), or else the innermost
-/// of all, as in interpreters of other languages.
+/// The backtrace, or none if the engine has no frames. Without a function of the author's, glue
+/// functions are shown (the author's code may be inlined into them), or else the innermost of all,
+/// as in interpreters.
 pub(crate) fn shown(backtrace: &WasmBacktrace) -> Option<String> {
-    let places: Vec<_> = backtrace.frames().iter().flat_map(places).collect();
-    in_one_line(&places)
+    let locations: Vec<_> = backtrace.frames().iter().flat_map(locations).collect();
+    in_one_line(&locations)
 }
 
-/// A function and the place within it, where the component has debugging information.
-struct Place {
+/// A function, and its source location where the component has debugging information.
+struct Location {
     function: String,
-    place: Option<String>,
+    location: Option<String>,
 }
 
 /// The function of a frame, after those that were inlined into it.
-fn places(frame: &FrameInfo) -> Vec<Place> {
+fn locations(frame: &FrameInfo) -> Vec<Location> {
     let whole = frame.func_name().map(readable);
     if frame.symbols().is_empty() {
         let function = whole.unwrap_or_else(|| format!("function {}", frame.func_index()));
-        return vec![Place { function, place: None }];
+        return vec![Location { function, location: None }];
     }
-    let place = |symbol: &wasmtime::FrameSymbol| {
+    let location = |symbol: &wasmtime::FrameSymbol| {
         let function = symbol.name().map(readable).or_else(|| whole.clone());
-        let place = symbol.file().map(|file| match symbol.line() {
+        let location = symbol.file().map(|file| match symbol.line() {
             Some(line) => format!("{file}:{line}"),
             None => file.to_owned(),
         });
-        Place { function: function.unwrap_or_else(|| "an inlined function".to_owned()), place }
+        Location {
+            function: function.unwrap_or_else(|| "an inlined function".to_owned()),
+            location,
+        }
     };
-    frame.symbols().iter().map(place).collect()
+    frame.symbols().iter().map(location).collect()
 }
 
-/// The name as it stands in the source, without the compiler's digest.
+/// The demangled name, without the compiler's hash.
 fn readable(name: &str) -> String {
     let mut readable = format!("{:#}", rustc_demangle::demangle(name));
     readable.truncate(readable.floor_char_boundary(MAX_NAME_BYTES));
     readable
 }
 
-fn in_one_line(places: &[Place]) -> Option<String> {
-    if places.is_empty() {
+fn in_one_line(locations: &[Location]) -> Option<String> {
+    if locations.is_empty() {
         return None;
     }
-    let origins = || places.iter().map(|place| Origin::of(&place.function));
-    let nearest = origins().max().unwrap_or(Origin::Runtime);
-    let chosen = places.iter().zip(origins()).filter(|(_, origin)| *origin == nearest);
+    let origins = || locations.iter().map(|location| FrameOrigin::of(&location.function));
+    let nearest = origins().max().unwrap_or(FrameOrigin::Runtime);
+    let chosen = locations.iter().zip(origins()).filter(|(_, origin)| *origin == nearest);
     let mut line = String::new();
-    for (number, (Place { function, place }, _)) in chosen.take(MAX_FRAMES).enumerate() {
+    for (number, (Location { function, location }, _)) in chosen.take(MAX_FRAMES).enumerate() {
         // Writing to a string cannot fail.
         let _ = write!(line, "{}{function}", if number > 0 { " < " } else { "" });
-        if let Some(place) = place {
-            let _ = write!(line, " ({place})");
+        if let Some(location) = location {
+            let _ = write!(line, " ({location})");
         }
     }
     Some(line)
 }
 
-/// Where a function comes from, the nearest to the author last.
+/// Origin of a function, the author's last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Origin {
+enum FrameOrigin {
     Runtime,
     Glue,
     Author,
 }
 
-impl Origin {
+impl FrameOrigin {
     fn of(function: &str) -> Self {
         // `<core::option::Option<T> as core::clone::Clone>::clone` is the runtime's, too.
         let name = function.trim_start_matches(['<', '&', '*', ' ']);
@@ -130,18 +132,18 @@ mod tests {
             "acme::exports::jackfield::plugin::handler::_export_on_publish_cabi::<acme::Auction>",
             "jackfield:plugin/handler@0.1.0#on-publish",
         ];
-        let places = |names: &[&str]| {
-            let place = |name: &&str| Place { function: readable(name), place: None };
-            in_one_line(&names.iter().map(place).collect::<Vec<_>>())
+        let locations = |names: &[&str]| {
+            let location = |name: &&str| Location { function: readable(name), location: None };
+            in_one_line(&names.iter().map(location).collect::<Vec<_>>())
         };
         let expect = "acme::bid::check < <acme::Auction as \
                       acme::exports::jackfield::plugin::handler::Guest>::on_publish";
-        assert_eq!(places(&names).as_deref(), Some(expect));
+        assert_eq!(locations(&names).as_deref(), Some(expect));
         let inlined = "acme::exports::_export_on_publish_cabi::<acme::Auction>";
-        assert_eq!(places(&["abort", inlined]).as_deref(), Some(inlined));
-        assert_eq!(places(&["abort", "_start"]).as_deref(), Some("abort < _start"));
-        assert_eq!(places(&[]), None);
-        let many = places(&["f"; 100]).unwrap();
+        assert_eq!(locations(&["abort", inlined]).as_deref(), Some(inlined));
+        assert_eq!(locations(&["abort", "_start"]).as_deref(), Some("abort < _start"));
+        assert_eq!(locations(&[]), None);
+        let many = locations(&["f"; 100]).unwrap();
         assert_eq!(many.matches('f').count(), MAX_FRAMES);
     }
 

@@ -1,18 +1,19 @@
-//! Circuit breaker of a handler: calls that would only fail again are refused for a while.
+//! Circuit breaker of a handler: calls that keep failing are refused for a while.
 //!
-//! The smallest cause that explains the faults is refused, so that one client cannot switch a
-//! handler off for all others:
+//! The narrowest scope that explains the faults is refused, so that one client cannot disable a
+//! handler for all others:
 //!
 //! | scope | faults | and |
 //! |---|---|---|
 //! | a session, on one topic | `faults` | |
 //! | a session | 4 × `faults` | on `spread` topics |
-//! | a client: a user, or the address of anonymous sessions | 20 × `faults` | in `spread` sessions |
+//! | a client: a user, or the address of anonymous sessions | 20 × `faults` | in `spread` sessions
+//! |
 //! | a topic | of `faults` clients | at least half of its calls fail |
 //! | the handler | of `faults` clients, on `spread` topics | at least half of its calls fail |
 //!
-//! A fresh instance that does not start is the plugin's own failure, and counts for the handler
-//! directly. Timers run for no client: each topic's timer has a circuit of its own. Each scope is a
+//! A fresh instance that does not start is the plugin's own fault, and counts for the handler
+//! directly. Timers have no client: each topic's timer has a circuit of its own. Each scope is a
 //! [`Circuit`]. Nothing waits here.
 
 mod circuit;
@@ -32,19 +33,19 @@ use self::subject::{Call, Subject};
 use crate::fault::FaultKind;
 use crate::manifest::Hook;
 use crate::policy::BreakerPolicy;
-use crate::request::Request;
+use crate::request::HookRequest;
 
 /// The circuits of one handler, over all lanes of its plugin.
 pub(crate) struct CircuitBreaker {
     plugin: String,
     handler: String,
     policy: BreakerPolicy,
-    /// Keys are hashes, so that neither a lookup nor an entry copies text. Seeded, so that clients
-    /// cannot choose topics that share one.
+    /// Hashes topics and clients to keys, so that neither a lookup nor an entry copies text.
+    /// Seeded, so that clients cannot choose topics with the same key.
     hasher: RandomState,
-    /// A std mutex: it is held for a few lookups.
+    /// A std mutex, held for a few lookups.
     circuits: Mutex<Circuits>,
-    /// Whether any call has failed lately. Nearly never, so that nearly no call takes the lock.
+    /// Whether there is any circuit; usually false, so that calls take no lock.
     has_failed: AtomicBool,
 }
 
@@ -55,7 +56,7 @@ pub struct CircuitStatus {
     pub plugin: String,
     /// The handler's name.
     pub handler: String,
-    /// Whether the handler itself is called.
+    /// The circuit of the whole handler.
     pub state: CircuitState,
     /// Circuits of sessions, and of sessions on one topic, that are open or half open.
     pub sessions: usize,
@@ -76,12 +77,13 @@ pub enum CircuitState {
     Closed,
     /// Calls are refused.
     Open,
-    /// Calls pass again; the next fault opens the circuit for longer, the next success closes it.
+    /// Calls pass on trial: the next fault opens the circuit for longer, the next success closes
+    /// it.
     HalfOpen,
 }
 
 impl CircuitStatus {
-    /// Whether any calls are refused, or were until shortly.
+    /// Whether any circuit is open or half open.
     pub fn is_open(&self) -> bool {
         self.state != CircuitState::Closed || self.sessions + self.clients + self.topics > 0
     }
@@ -104,23 +106,22 @@ struct Circuits {
     by_subject: HashMap<Subject, Circuit>,
     faults: u64,
     opened: u64,
-    /// To be logged when the lock is given back.
-    news: Vec<News>,
-    /// When old circuits are looked for again.
-    next_look: Option<Instant>,
+    /// State changes, logged after the lock is released.
+    transitions: Vec<Transition>,
+    /// Time of the next sweep of old circuits.
+    next_sweep: Option<Instant>,
 }
 
 #[derive(Debug)]
-enum News {
+enum Transition {
     Opened { name: String, opened: Opened },
     Closed { name: String },
 }
 
-/// Circuits of one handler. Sessions that fail can be many; those that failed longest ago are
-/// forgotten first.
+/// Circuits of one handler. The circuit with the oldest fault makes room for another.
 const MAX_CIRCUITS: usize = 256;
-/// The time between two looks for circuits that can be forgotten.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval between sweeps of old circuits.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 
 impl CircuitBreaker {
     pub(crate) fn new(plugin: &str, handler: &str, policy: BreakerPolicy) -> Self {
@@ -134,14 +135,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// Whether the call may be made now.
+    /// Admits a call.
     ///
     /// # Errors
-    /// [`FaultKind::OnHold`]: one of its circuits is open.
+    /// [`FaultKind::CircuitOpen`]: a circuit of the call is open.
     pub(crate) fn admit(
         &self,
         hook: Hook,
-        request: &Request<'_>,
+        request: &HookRequest<'_>,
         now: Instant,
     ) -> Result<(), FaultKind> {
         if !self.has_failed.load(Ordering::Acquire) {
@@ -149,26 +150,26 @@ impl CircuitBreaker {
         }
         let call = self.call(request);
         let mut circuits = self.lock();
-        circuits.forget(now, self.policy.window);
+        circuits.sweep(now, self.policy.window);
         let open = call.subjects().find_map(|subject| {
-            // A handler that misses the end of a session would count the session for ever.
+            // A handler that misses the end of a session would count the session forever.
             let spared = hook == Hook::Unsubscribe && subject.is_of_client();
             let until = circuits.by_subject.get(&subject)?.refuses_until(now)?;
-            (!spared).then(|| FaultKind::OnHold { until, scope: subject.scope() })
+            (!spared).then(|| FaultKind::CircuitOpen { until, scope: subject.scope() })
         });
         self.finish(circuits);
         open.map_or(Ok(()), Err)
     }
 
-    /// A call has failed.
-    pub(crate) fn failed(&self, request: &Request<'_>, now: Instant) {
+    /// Records a failed call.
+    pub(crate) fn failed(&self, request: &HookRequest<'_>, now: Instant) {
         let call = self.call(request);
         let faults = call.subjects().map(|subject| (subject, subject.rule(&self.policy)));
         self.count(faults, &call, now);
     }
 
-    /// A fresh instance could not be made for the call.
-    pub(crate) fn failed_to_start(&self, request: &Request<'_>, now: Instant) {
+    /// Records that no fresh instance could be made for the call.
+    pub(crate) fn failed_to_start(&self, request: &HookRequest<'_>, now: Instant) {
         let rule = Rule { faults: self.policy.faults, ..Rule::default() };
         self.count([(Subject::Handler, rule)], &self.call(request), now);
     }
@@ -183,28 +184,28 @@ impl CircuitBreaker {
             return;
         }
         let mut circuits = self.lock();
-        circuits.forget(now, self.policy.window);
+        circuits.sweep(now, self.policy.window);
         circuits.faults = circuits.faults.saturating_add(1);
         for (subject, rule) in faults {
             let circuit = circuits.entry(subject, now);
             if let Some(opened) = circuit.fault(now, call.sources(), rule, &self.policy) {
                 let name = call.name_of(subject);
                 circuits.opened = circuits.opened.saturating_add(1);
-                circuits.news.push(News::Opened { name: name.clone(), opened });
+                circuits.transitions.push(Transition::Opened { name: name.clone(), opened });
                 circuits.entry(subject, now).set_name(name);
             }
         }
         self.finish(circuits);
     }
 
-    /// A call has succeeded.
-    pub(crate) fn succeeded(&self, request: &Request<'_>) {
+    /// Records a successful call.
+    pub(crate) fn succeeded(&self, request: &HookRequest<'_>) {
         if !self.has_failed.load(Ordering::Acquire) {
             return;
         }
         let now = Instant::now();
         let mut circuits = self.lock();
-        circuits.forget(now, self.policy.window);
+        circuits.sweep(now, self.policy.window);
         for subject in self.call(request).subjects() {
             let Some(circuit) = circuits.by_subject.get_mut(&subject) else { continue };
             if circuit.is_half_open(now) {
@@ -216,10 +217,10 @@ impl CircuitBreaker {
         self.finish(circuits);
     }
 
-    /// The circuits that are open or half open.
+    /// Counts circuits that are open or half open.
     pub(crate) fn status(&self, now: Instant) -> CircuitStatus {
         let mut circuits = self.lock();
-        circuits.forget(now, self.policy.window);
+        circuits.sweep(now, self.policy.window);
         let mut status = CircuitStatus {
             plugin: self.plugin.clone(),
             handler: self.handler.clone(),
@@ -246,7 +247,7 @@ impl CircuitBreaker {
         status
     }
 
-    fn call<'a>(&self, request: &'a Request<'a>) -> Call<'a> {
+    fn call<'a>(&self, request: &'a HookRequest<'a>) -> Call<'a> {
         let topic = self.hasher.hash_one((request.realm, request.topic));
         let source = request.session.map(|caller| (caller.id, caller.client));
         Call { request, topic, source }
@@ -256,28 +257,28 @@ impl CircuitBreaker {
         self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the lock back, and logs what has changed.
+    /// Releases the lock, and logs state changes.
     fn finish(&self, mut circuits: MutexGuard<'_, Circuits>) {
         self.has_failed.store(!circuits.by_subject.is_empty(), Ordering::Release);
-        let news = std::mem::take(&mut circuits.news);
+        let transitions = std::mem::take(&mut circuits.transitions);
         drop(circuits);
         let Self { plugin, handler, policy, .. } = self;
-        for news in news {
-            match news {
-                News::Opened { name, opened: Opened { again: true, pause, .. } } => warn!(
+        for transitions in transitions {
+            match transitions {
+                Transition::Opened { name, opened: Opened { again: true, pause, .. } } => warn!(
                     plugin,
                     handler,
-                    "circuit breaker opened again for {name}: calls fail after the pause, too; \
-                     they are refused for {pause:?}"
+                    "circuit breaker opened again for {name}: calls still fail after the pause; \
+                     refusing them for {pause:?}"
                 ),
-                News::Opened { name, opened: Opened { faults, pause, .. } } => warn!(
+                Transition::Opened { name, opened: Opened { faults, pause, .. } } => warn!(
                     plugin,
                     handler,
-                    "circuit breaker opened for {name}: {faults} faults within {:?}; calls are \
-                     refused for {pause:?}",
+                    "circuit breaker opened for {name}: {faults} faults within {:?}; \
+                     refusing calls for {pause:?}",
                     policy.window
                 ),
-                News::Closed { name } => {
+                Transition::Closed { name } => {
                     warn!(plugin, handler, "circuit breaker closed for {name}");
                 }
             }
@@ -286,7 +287,7 @@ impl CircuitBreaker {
 }
 
 impl Circuits {
-    /// The circuit of a subject; another one makes room for it where there are too many.
+    /// The circuit of a subject, replacing the oldest one if there are too many.
     fn entry(&mut self, subject: Subject, now: Instant) -> &mut Circuit {
         if self.by_subject.len() >= MAX_CIRCUITS && !self.by_subject.contains_key(&subject) {
             let others = self.by_subject.iter().filter(|(it, _)| **it != Subject::Handler);
@@ -298,13 +299,12 @@ impl Circuits {
         self.by_subject.entry(subject).or_insert_with(|| Circuit::new(now))
     }
 
-    /// Closes and removes circuits without a fault for long enough. Looks once in a while: calls
-    /// would pay for each look.
-    fn forget(&mut self, now: Instant, window: Duration) {
-        if self.next_look.is_some_and(|at| now < at) {
+    /// Closes and removes circuits without a recent fault, once per interval.
+    fn sweep(&mut self, now: Instant, window: Duration) {
+        if self.next_sweep.is_some_and(|at| now < at) {
             return;
         }
-        self.next_look = Some(now + LOOK_INTERVAL);
+        self.next_sweep = Some(now + SWEEP_INTERVAL);
         let is_old = |circuit: &Circuit| circuit.is_forgotten(now, window);
         let old = self.by_subject.iter().filter(|(_, it)| is_old(it)).map(|(subject, _)| *subject);
         for subject in old.collect::<Vec<_>>() {
@@ -314,7 +314,7 @@ impl Circuits {
 
     fn close(&mut self, subject: Subject) {
         let name = self.by_subject.remove(&subject).and_then(Circuit::into_name);
-        self.news.extend(name.map(|name| News::Closed { name }));
+        self.transitions.extend(name.map(|name| Transition::Closed { name }));
     }
 }
 

@@ -1,15 +1,14 @@
-//! Compiling components: in a child process with limits, whose result the server then loads.
+//! Compiler: compiles components in a child process with limits, and loads the result.
 //!
-//! A component is somebody else's program, and compiling one can take any amount of memory and
-//! time. So the server never compiles a file that has not been compiled within limits before:
-//! [`child`] starts the compiler, [`worker`] is what runs in it, [`structure`] is its first look at
-//! a file, and [`cache`] keeps what came of it, failures included, by the file's digest. The
-//! compiler fills a cache of wasmtime's own; the server reads from it, which is the way to load
-//! compiled code that needs no `unsafe`. Called by `sandbox`; decision 16 has the reasons.
+//! Compiling an untrusted component can take any amount of memory and time, so the server never
+//! compiles one itself unless it has been compiled within limits before: [`child`] starts the
+//! compiler process, [`worker`] runs in it, [`structure`] is a cheap check of a file, and [`cache`]
+//! keeps results, errors included, by the file's hash. The compiler fills a wasmtime cache, from
+//! which the server loads code without `unsafe`. Called by `sandbox`; decision 16 has the reasons.
 
 pub(crate) mod cache;
 mod child;
-mod failure;
+mod error;
 mod structure;
 mod worker;
 
@@ -22,10 +21,9 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::error::Error;
-use cache::{CodeCache, Key, Known};
+use crate::error::SandboxError;
+use cache::{CacheLookup, CodeCache, Key};
 
-pub(crate) use failure::size;
 pub use worker::{CompileTask, run_compile_task};
 
 /// The command that compiles one component, and its limits.
@@ -33,24 +31,24 @@ pub use worker::{CompileTask, run_compile_task};
 pub struct CompileCommand {
     /// The program, which answers to the arguments of [`CompileTask`].
     pub program: PathBuf,
-    /// What is tried where the program cannot be found.
+    /// Used where the program cannot be found.
     pub fallback: Option<PathBuf>,
-    /// Comes before the arguments of the task.
+    /// Precedes the arguments of the task.
     pub subcommand: String,
-    /// How much one compilation may take.
+    /// Limits of one compilation.
     pub limits: CompileLimits,
 }
 
-/// How much compiling one component may take.
+/// Limits of one compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Bytes of memory of the compiler.
+    /// Memory of the compiler, in bytes.
     pub memory: usize,
     /// CPU time, over all its threads.
     pub cpu: Duration,
-    /// Time by the clock.
+    /// Wall time.
     pub time: Duration,
-    /// Compilers that run at one time.
+    /// Compilers that run at a time.
     pub at_once: usize,
 }
 
@@ -68,24 +66,24 @@ impl Default for CompileLimits {
 /// A component that is being compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiling {
-    /// How people know it.
+    /// The file's name in messages.
     pub file: String,
-    /// When it began.
+    /// Start time.
     pub since: Instant,
 }
 
-/// Turns bytes into compiled components.
+/// Compiles components.
 pub(crate) struct Compiler {
     engine: Engine,
-    how: How,
-    /// A std mutex: it is held while a list of a few is changed.
-    under_way: Arc<Mutex<Vec<Compiling>>>,
-    /// Threads of this process that read components and code at one time.
+    mode: Mode,
+    /// A std mutex, held while a short list changes.
+    compiling: Arc<Mutex<Vec<Compiling>>>,
+    /// Bounds the threads of this process that hash components and load code.
     threads: Semaphore,
 }
 
-enum How {
-    /// For tests and tools, which trust their components.
+enum Mode {
+    /// In this process, for tests and tools with trusted components.
     InProcess,
     Child {
         command: CompileCommand,
@@ -94,8 +92,8 @@ enum How {
     },
 }
 
-/// Lists a component as being compiled while it lives.
-struct UnderWay {
+/// Guard that lists a component as being compiled.
+struct CompilingGuard {
     list: Arc<Mutex<Vec<Compiling>>>,
     entry: Compiling,
 }
@@ -103,69 +101,73 @@ struct UnderWay {
 impl Compiler {
     /// Compiles in this process, without limits.
     pub(crate) fn in_process(engine: Engine) -> Self {
-        Self::new(engine, How::InProcess)
+        Self::new(engine, Mode::InProcess)
     }
 
-    /// Compiles by child processes; the engine reads the code of `cache`.
+    /// Compiles in child processes; the engine loads code from `cache`.
     pub(crate) fn by_children(engine: Engine, command: CompileCommand, cache: CodeCache) -> Self {
         let permits = Semaphore::new(command.limits.at_once.max(1));
-        let how = How::Child { command, cache: Arc::new(cache), permits };
-        Self::new(engine, how)
+        let mode = Mode::Child { command, cache: Arc::new(cache), permits };
+        Self::new(engine, mode)
     }
 
-    fn new(engine: Engine, how: How) -> Self {
+    fn new(engine: Engine, mode: Mode) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { engine, how, under_way: Arc::default(), threads: Semaphore::new(threads) }
+        Self { engine, mode, compiling: Arc::default(), threads: Semaphore::new(threads) }
     }
 
-    /// Runs what is compiled.
+    /// The engine for compiled components.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// What is being compiled now, the longest first.
-    pub(crate) fn under_way(&self) -> Vec<Compiling> {
-        lock(&self.under_way).clone()
+    /// Components being compiled, the oldest first.
+    pub(crate) fn compiling(&self) -> Vec<Compiling> {
+        lock(&self.compiling).clone()
     }
 
-    /// The compiled component. If the future is dropped, the compiler ends with it.
-    pub(crate) async fn component(&self, file: &str, bytes: Arc<[u8]>) -> Result<Component, Error> {
-        let How::Child { command, cache, permits } = &self.how else {
-            let _under_way = UnderWay::begin(&self.under_way, file);
+    /// Compiles a component. Dropping the future kills the compiler.
+    pub(crate) async fn component(
+        &self,
+        file: &str,
+        bytes: Arc<[u8]>,
+    ) -> Result<Component, SandboxError> {
+        let Mode::Child { command, cache, permits } = &self.mode else {
+            let _compiling = CompilingGuard::begin(&self.compiling, file);
             return self.load(file, bytes).await;
         };
         let (engine, kept) = (self.engine.clone(), Arc::clone(cache));
         let (content, limits) = (Arc::clone(&bytes), command.limits);
-        // Many components may come at once, and serving goes on meanwhile.
+        // Many components may arrive at once while the server is serving.
         let thread = self.threads.acquire().await.ok();
         let looked_up = blocking(file, move || {
             let key = Key::of(&engine, &content);
             Ok((key, kept.look_up(key, &limits)))
         });
-        let (key, known) = looked_up.await?;
+        let (key, lookup) = looked_up.await?;
         drop(thread);
-        let known = match known {
-            Known::Nothing => {
+        let lookup = match lookup {
+            CacheLookup::Missing => {
                 // The semaphore is never closed.
                 let _permit = permits.acquire().await.ok();
-                // The same file may lie in two bundles.
+                // The same file may be in two bundles.
                 match cache.look_up(key, &limits) {
-                    Known::Nothing => {
-                        let _under_way = UnderWay::begin(&self.under_way, file);
+                    CacheLookup::Missing => {
+                        let _compiling = CompilingGuard::begin(&self.compiling, file);
                         self.compile(command, cache, key, file, &bytes).await?
                     }
-                    known => known,
+                    lookup => lookup,
                 }
             }
-            known => known,
+            lookup => lookup,
         };
-        match known {
-            Known::Failed(failure) => Err(failure.error(file, &limits)),
-            Known::Compiled | Known::Nothing => self.load(file, bytes).await,
+        match lookup {
+            CacheLookup::Failed(error) => Err(error.error(file, &limits)),
+            CacheLookup::Compiled | CacheLookup::Missing => self.load(file, bytes).await,
         }
     }
 
-    /// Has a child compile, and keeps what came of it.
+    /// Compiles in a child process, and caches the result.
     async fn compile(
         &self,
         command: &CompileCommand,
@@ -173,8 +175,8 @@ impl Compiler {
         key: Key,
         file: &str,
         bytes: &[u8],
-    ) -> Result<Known, Error> {
-        let unable = |error: std::io::Error| Error::Compiler {
+    ) -> Result<CacheLookup, SandboxError> {
+        let unable = |error: std::io::Error| SandboxError::Compiler {
             file: file.to_owned(),
             text: error.to_string(),
         };
@@ -184,34 +186,34 @@ impl Compiler {
         let compiled_for = Key::engine(&self.engine);
         blocking(&file.clone(), move || match answer {
             Ok(engine) if engine != compiled_for => {
-                let text = "it is of another version than the server; restart the server";
-                Err(Error::Compiler { file, text: text.to_owned() })
+                let text = "its version differs from the server's; restart the server";
+                Err(SandboxError::Compiler { file, text: text.to_owned() })
             }
             Ok(_) => match cache.publish(key, &staging) {
-                Ok(()) => Ok(Known::Compiled),
-                Err(error) => Err(Error::Compiler { file, text: error.to_string() }),
+                Ok(()) => Ok(CacheLookup::Compiled),
+                Err(error) => Err(SandboxError::Compiler { file, text: error.to_string() }),
             },
-            Err(failure) => {
-                cache.remember(key, &failure, &limits);
-                Err(failure.error(&file, &limits))
+            Err(error) => {
+                cache.remember(key, &error, &limits);
+                Err(error.error(&file, &limits))
             }
         })
         .await
     }
 
-    /// Makes the component: of the code in the cache, or by compiling it in this process.
-    async fn load(&self, file: &str, bytes: Arc<[u8]>) -> Result<Component, Error> {
+    /// Loads the component from the cached code, or compiles it in this process.
+    async fn load(&self, file: &str, bytes: Arc<[u8]>) -> Result<Component, SandboxError> {
         let (engine, name) = (self.engine.clone(), file.to_owned());
         let _thread = self.threads.acquire().await.ok();
         blocking(file, move || {
             Component::new(&engine, &bytes)
-                .map_err(|error| Error::not_compiled(&name, &format!("{error:#}")))
+                .map_err(|error| SandboxError::not_compiled(&name, &format!("{error:#}")))
         })
         .await
     }
 }
 
-impl UnderWay {
+impl CompilingGuard {
     fn begin(list: &Arc<Mutex<Vec<Compiling>>>, file: &str) -> Self {
         let entry = Compiling { file: file.to_owned(), since: Instant::now() };
         lock(list).push(entry.clone());
@@ -219,7 +221,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for CompilingGuard {
     fn drop(&mut self) {
         let mut list = lock(&self.list);
         if let Some(at) = list.iter().position(|entry| *entry == self.entry) {
@@ -232,13 +234,13 @@ fn lock(list: &Mutex<Vec<Compiling>>) -> MutexGuard<'_, Vec<Compiling>> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs what takes a while on a thread for blocking work.
+/// Runs blocking work on a thread pool.
 pub(crate) async fn blocking<T: Send + 'static>(
     file: &str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
+    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
+) -> Result<T, SandboxError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        let text = format!("the compiler gave up: {error}");
-        Err(Error::Invalid { file: file.to_owned(), text })
+        let text = format!("the compiler panicked: {error}");
+        Err(SandboxError::Invalid { file: file.to_owned(), text })
     })
 }

@@ -1,56 +1,57 @@
-//! Whether a file is a component that this host can run: first by its bytes, before anything is
-//! compiled, then by what it imports and exports, before anything is instantiated.
+//! Checks of a component: its bytes before it is compiled, and its imports and exports before it is
+//! instantiated.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::contract::{PACKAGE, VERSION};
-use crate::error::Error;
+use crate::error::SandboxError;
 use crate::policy::Grant;
 use crate::{denied, wasi};
 
-/// What every WebAssembly file begins with.
+/// Magic number of WebAssembly.
 const MAGIC: &[u8] = b"\0asm";
-/// What follows in a core module: version 1 of layer 0.
+/// Version field of a core module: version 1 of layer 0.
 const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
 /// Magic, version and layer.
 const PREAMBLE: usize = 8;
 
-/// Looks at the outermost structure alone: that is enough to tell a file that is still being
-/// copied from a broken one.
-pub(crate) fn check_bytes(file: &str, bytes: &[u8]) -> Result<(), Error> {
+/// Checks the outermost structure, which tells an incomplete file from a broken one.
+pub(crate) fn check_bytes(file: &str, bytes: &[u8]) -> Result<(), SandboxError> {
     let file = || file.to_owned();
     let need = PREAMBLE;
     let have = bytes.len();
     let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else {
         return Err(if MAGIC.starts_with(bytes) {
-            Error::Truncated { file: file(), have, need }
+            SandboxError::Truncated { file: file(), have, need }
         } else {
-            Error::NotWasm { file: file() }
+            SandboxError::NotWasm { file: file() }
         });
     };
     if magic != MAGIC {
-        return Err(Error::NotWasm { file: file() });
+        return Err(SandboxError::NotWasm { file: file() });
     }
     let Some((version, sections)) = rest.split_at_checked(PREAMBLE - MAGIC.len()) else {
-        return Err(Error::Truncated { file: file(), have, need });
+        return Err(SandboxError::Truncated { file: file(), have, need });
     };
     if version == CORE_MODULE {
-        return Err(Error::CoreModule { file: file() });
+        return Err(SandboxError::CoreModule { file: file() });
     }
     match missing(sections) {
         0 => Ok(()),
-        missing => Err(Error::Truncated { file: file(), have, need: have.saturating_add(missing) }),
+        missing => {
+            Err(SandboxError::Truncated { file: file(), have, need: have.saturating_add(missing) })
+        }
     }
 }
 
-/// Checks what the component imports against the grant, and that it is a plugin at all.
+/// Checks the component's imports against the grant, and that it exports the plugin contract.
 pub(crate) fn check_interfaces(
     file: &str,
     engine: &Engine,
     component: &Component,
     grant: Grant,
-) -> Result<(), Error> {
+) -> Result<(), SandboxError> {
     let ty = component.component_type();
     for (import, _) in ty.imports(engine) {
         check_import(file, import, grant)?;
@@ -65,22 +66,22 @@ pub(crate) fn check_interfaces(
         found = Some(version.to_owned());
     }
     Err(match found {
-        Some(found) => Error::OtherVersion { file: file.to_owned(), found, spoken: VERSION },
-        None => Error::NotAPlugin { file: file.to_owned(), expected },
+        Some(found) => SandboxError::OtherVersion { file: file.to_owned(), found, spoken: VERSION },
+        None => SandboxError::NotAPlugin { file: file.to_owned(), expected },
     })
 }
 
-fn check_import(file: &str, import: &str, grant: Grant) -> Result<(), Error> {
+fn check_import(file: &str, import: &str, grant: Grant) -> Result<(), SandboxError> {
     let file = || file.to_owned();
-    let unknown = || Error::UnknownImport { file: file(), import: import.to_owned() };
+    let unknown = || SandboxError::UnknownImport { file: file(), import: import.to_owned() };
     let Some((interface, version)) = ours(import) else {
-        // Versions of WASI 0.2 are compatible with one another; the linker holds them to it.
+        // Versions of WASI 0.2 are compatible; the linker checks them.
         let name = import.split_once('@').map_or(import, |(name, _)| name);
         let is_linked = wasi::OFFERED.contains(&name) || denied::is_denied(name);
         return if is_linked { Ok(()) } else { Err(unknown()) };
     };
     if !compatible(version) {
-        return Err(Error::OtherVersion {
+        return Err(SandboxError::OtherVersion {
             file: file(),
             found: version.to_owned(),
             spoken: VERSION,
@@ -97,24 +98,23 @@ fn check_import(file: &str, import: &str, grant: Grant) -> Result<(), Error> {
     if granted {
         Ok(())
     } else {
-        Err(Error::NotGranted { file: file(), import: import.to_owned(), interface })
+        Err(SandboxError::NotGranted { file: file(), import: import.to_owned(), interface })
     }
 }
 
-/// The interface and the version, if the name is one of the contract's.
+/// Interface and version, if the name belongs to the contract.
 fn ours(name: &str) -> Option<(&str, &str)> {
     let interface = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
     Some(interface.split_once('@').unwrap_or((interface, "no version")))
 }
 
-/// Whether a plugin of that version of the contract runs here: by the rules of semantic versions,
-/// where before 1.0 the second number is the one that breaks.
+/// Whether a version of the contract is compatible, by semantic versioning.
 fn compatible(version: &str) -> bool {
     let breaking = |v: &str| v.rsplit_once('.').map(|(breaking, _)| breaking.to_owned());
     breaking(version).is_some() && breaking(version) == breaking(VERSION)
 }
 
-/// How many bytes the last section lacks; each is an id, a length as LEB128, and that many bytes.
+/// Missing bytes of the last section. A section is an id, a length as LEB128, and its bytes.
 fn missing(mut sections: &[u8]) -> usize {
     while let Some((_id, rest)) = sections.split_first() {
         let mut length: u64 = 0;

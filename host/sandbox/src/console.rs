@@ -1,5 +1,5 @@
-//! Where a plugin's stdout and stderr go: into a bounded buffer, from which the lines are taken
-//! into the log when the call is over. Nothing of the host's own streams is reachable.
+//! stdout and stderr of a plugin: a bounded buffer, logged after each call. The host's own streams
+//! are not reachable.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// What was written to one of the two streams during a call.
+/// Output of a call to one stream.
 ///
 /// A std mutex: the stream writes and the host reads, never at the same time, and nothing is
 /// awaited while it is held.
@@ -19,17 +19,17 @@ pub(crate) struct Console {
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
-    /// Bytes that came when the buffer was full.
+    /// Bytes discarded because the buffer was full.
     lost: usize,
 }
 
-/// Bytes of one call that are kept; the rest is counted.
-const CAPACITY: usize = 64 << 10;
-/// Bytes that a guest may write at once.
-const PERMIT: usize = 16 << 10;
+/// Bytes kept of one call.
+const MAX_BYTES: usize = 64 << 10;
+/// Bytes of one write.
+const MAX_WRITE_BYTES: usize = 16 << 10;
 
 impl Console {
-    /// Takes out what was written: the text, and how many bytes were lost after it.
+    /// Takes the text, and the number of discarded bytes.
     pub(crate) fn take(&self) -> Option<(String, usize)> {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.bytes.is_empty() {
@@ -41,7 +41,7 @@ impl Console {
 
     fn write(&self, bytes: &[u8]) {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = CAPACITY - buffer.bytes.len().min(CAPACITY);
+        let room = MAX_BYTES - buffer.bytes.len().min(MAX_BYTES);
         let (kept, lost) = bytes.split_at(room.min(bytes.len()));
         buffer.bytes.extend_from_slice(kept);
         buffer.lost += lost.len();
@@ -56,7 +56,7 @@ impl IsTerminal for Console {
 
 impl StdoutStream for Console {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // Only later versions of WASI ask for this kind, and those are not linked.
+        // Only later versions of WASI use it, and they are not linked.
         Box::new(tokio::io::sink())
     }
 
@@ -76,7 +76,7 @@ impl OutputStream for Console {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
+        Ok(MAX_WRITE_BYTES)
     }
 }
 

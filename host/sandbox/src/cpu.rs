@@ -46,13 +46,13 @@ pub(crate) struct Meter {
     budget: Arc<Budget>,
     /// Ticks that met the call.
     ticks: AtomicU32,
-    /// Whether a tick has met the call since it was polled.
+    /// Whether a tick has interrupted the call since it was polled.
     was_interrupted: AtomicBool,
     /// Nanoseconds for which the call has waited for turns.
     waited: AtomicU64,
     /// Whether calls run without turns: those that begin to serve a plugin, as the operator asked.
     is_exempt: AtomicBool,
-    /// Milliseconds that calls took beyond [`FAST`] each, up to [`MAX_EXCESS`].
+    /// Milliseconds that calls took beyond [`MAX_FAST_MS`] each, up to [`MAX_EXCESS_MS`].
     excess: AtomicU32,
 }
 
@@ -61,19 +61,19 @@ pub(crate) struct Meter {
 pub(crate) struct TooBusy;
 
 /// Ticks that meet a call before it is slow: the first one may come by chance.
-const SLOW_TICKS: u32 = 2;
+const MIN_SLOW_TICKS: u32 = 2;
 /// Milliseconds that a call may take on average for its lane to be fast.
-const FAST: u32 = 1;
+const MAX_FAST_MS: u32 = 1;
 /// A tick, in the unit of `excess`.
 const TICK_MS: u32 = 10;
 /// Milliseconds of `excess` above which a lane is slow: three unlucky ticks in a row are chance.
-const SLOW_EXCESS: u32 = 3 * TICK_MS;
+const MIN_SLOW_EXCESS_MS: u32 = 3 * TICK_MS;
 /// The largest `excess`: a lane is fast again after so many fast calls.
-const MAX_EXCESS: u32 = 60;
+const MAX_EXCESS_MS: u32 = 60;
 /// The longest that a call waits for its turns.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(5);
 /// CPU time that a plugin has in hand, or owes, at most.
-const MAX_IN_HAND: Duration = Duration::from_secs(1);
+const MAX_BALANCE: Duration = Duration::from_secs(1);
 
 impl Turns {
     /// For so many workers.
@@ -84,12 +84,12 @@ impl Turns {
 
 impl Budget {
     pub(crate) fn new(percent: u32, now: Instant) -> Self {
-        let bucket = Bucket { nanoseconds: nanoseconds(MAX_IN_HAND), refilled: now };
+        let bucket = Bucket { nanoseconds: nanoseconds(MAX_BALANCE), refilled: now };
         Self { percent, bucket: Mutex::new(bucket) }
     }
 
     fn charge(&self, time: Duration, now: Instant) {
-        let least = -nanoseconds(MAX_IN_HAND);
+        let least = -nanoseconds(MAX_BALANCE);
         self.with(now, |bucket| {
             bucket.nanoseconds = (bucket.nanoseconds - nanoseconds(time)).max(least);
         });
@@ -106,7 +106,7 @@ impl Budget {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = nanoseconds(now.saturating_duration_since(bucket.refilled));
         let gained = passed.saturating_mul(i64::from(self.percent)) / 100;
-        let full = nanoseconds(MAX_IN_HAND);
+        let full = nanoseconds(MAX_BALANCE);
         bucket.nanoseconds = bucket.nanoseconds.saturating_add(gained).min(full);
         bucket.refilled = now;
         f(&mut bucket)
@@ -147,7 +147,7 @@ impl Meter {
         }
         let excess = self.excess.load(Ordering::Relaxed);
         if excess != 0 {
-            self.excess.store(excess.saturating_sub(FAST), Ordering::Relaxed);
+            self.excess.store(excess.saturating_sub(MAX_FAST_MS), Ordering::Relaxed);
         }
     }
 
@@ -157,7 +157,7 @@ impl Meter {
         self.ticks.store(ticks, Ordering::Relaxed);
         self.was_interrupted.store(true, Ordering::Relaxed);
         let excess = self.excess.load(Ordering::Relaxed).saturating_add(TICK_MS);
-        self.excess.store(excess.min(MAX_EXCESS), Ordering::Relaxed);
+        self.excess.store(excess.min(MAX_EXCESS_MS), Ordering::Relaxed);
         if self.is_slow() {
             self.budget.charge(TICK, Instant::now());
         }
@@ -171,8 +171,8 @@ impl Meter {
 
     /// Whether the call needs a turn to run.
     pub(crate) fn is_slow(&self) -> bool {
-        self.ticks.load(Ordering::Relaxed) >= SLOW_TICKS
-            || self.excess.load(Ordering::Relaxed) >= SLOW_EXCESS
+        self.ticks.load(Ordering::Relaxed) >= MIN_SLOW_TICKS
+            || self.excess.load(Ordering::Relaxed) >= MIN_SLOW_EXCESS_MS
     }
 
     /// How long the call has waited for turns.
@@ -304,7 +304,7 @@ mod tests {
         }
         meter.begin();
         assert!(meter.is_slow());
-        (0..MAX_EXCESS).for_each(|_| meter.begin());
+        (0..MAX_EXCESS_MS).for_each(|_| meter.begin());
         assert!(!meter.is_slow(), "fast calls do not make it fast again");
         // A tenth of a millisecond each: one of a hundred meets a tick.
         for call in 0..10_000 {

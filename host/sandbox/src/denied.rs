@@ -1,10 +1,10 @@
-//! Interfaces that plugins may import and get nothing from: sockets and HTTP.
+//! Denied interfaces: sockets and HTTP can be imported, and always refuse.
 //!
-//! Toolchains of scripting languages import them whether or not a program uses them. They are
-//! linked for each component, by its own types, with functions that refuse: none of them reaches
-//! code that could open anything. A function that can report an error reports one, so that a
-//! program can catch it (`OSError` in Python, a rejected `fetch` in JavaScript); one that must
-//! return a resource returns an empty one; any other that cannot say no is a fault of the plugin.
+//! Toolchains of scripting languages import them whether a program uses them or not. They are
+//! linked for each component, by its own types, to functions that refuse; none can open anything. A
+//! function that can return an error returns one, so that a program can catch it (`OSError` in
+//! Python, a rejected `fetch` in JavaScript); one that returns a resource returns an empty one; any
+//! other is a fault of the plugin.
 
 use wasmtime::component::types::{self, ComponentItem, Type};
 use wasmtime::component::{
@@ -17,22 +17,22 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use crate::fault::FaultKind;
 use crate::host_state::{HostState, HostTrap};
 
-/// The packages that are linked so; each with every interface of WASI 0.2 that it has.
+/// The denied packages, with all their interfaces of WASI 0.2.
 const PACKAGES: &[&str] = &["wasi:http/", "wasi:sockets/"];
 
-/// Cases of error types that say that something is not allowed, the best first: of
-/// `wasi:sockets/network.error-code`, `wasi:http/types.error-code` and `header-error`.
+/// Error cases that mean "not allowed", the best first: of `wasi:sockets/network.error-code`,
+/// `wasi:http/types.error-code` and `header-error`.
 const REFUSALS: &[&str] = &["access-denied", "HTTP-request-denied", "forbidden"];
 
-/// A resource of a denied interface. It stands in the instance's table, which is bounded.
+/// A resource of a denied interface, in the instance's bounded table.
 struct Denied;
 
-/// Whether an import is one of those that are linked and denied, as far as its name says.
+/// Whether an import belongs to a denied package.
 pub(crate) fn is_denied(import: &str) -> bool {
     PACKAGES.iter().any(|package| import.starts_with(package))
 }
 
-/// Links what a component imports of the denied interfaces.
+/// Links the denied interfaces that a component imports.
 pub(crate) fn link(
     linker: &mut Linker<HostState>,
     engine: &Engine,
@@ -45,7 +45,7 @@ pub(crate) fn link(
             _ => None,
         })
     };
-    // Denied interfaces use resources of `wasi:io`, which are linked as what they are.
+    // Denied interfaces use resources of `wasi:io`, which are linked normally.
     let given: Vec<ResourceType> = interfaces()
         .filter(|(import, _)| !is_denied(import))
         .flat_map(|(_, interface)| {
@@ -108,7 +108,7 @@ fn refuse(
     Ok(())
 }
 
-/// The value of a type that says no.
+/// The refusing value of a type.
 fn refusal(ty: &Type) -> Option<Val> {
     match ty {
         Type::Result(result) => {
@@ -125,7 +125,7 @@ fn refusal(ty: &Type) -> Option<Val> {
     }
 }
 
-/// The case of an error type that says that something is not allowed; otherwise its first case.
+/// The error case that means "not allowed"; otherwise the first case.
 fn error_value(ty: &Type) -> Option<Val> {
     match ty {
         Type::Enum(cases) => {
@@ -149,8 +149,8 @@ fn empty(store: &mut StoreContextMut<'_, HostState>) -> wasmtime::Result<Resourc
     resource.try_into_resource_any(store)
 }
 
-/// Ends what a function was lent, and what it was given: the engine insists on the former, and the
-/// latter would stay in the instance's table.
+/// Drops borrowed and owned parameters: the engine requires the former, and the latter would stay
+/// in the instance's table.
 fn give_back(store: &mut StoreContextMut<'_, HostState>, value: &Val) -> wasmtime::Result<()> {
     match value {
         Val::Resource(resource) => {
@@ -172,7 +172,7 @@ fn give_back(store: &mut StoreContextMut<'_, HostState>, value: &Val) -> wasmtim
     }
 }
 
-/// Ends a resource if it is of that type; returns whether it is.
+/// Drops a resource if it has the type. Returns whether it has.
 fn end<T: Send + 'static>(
     store: &mut StoreContextMut<'_, HostState>,
     resource: ResourceAny,

@@ -1,63 +1,62 @@
-//! What a hook wants done. Effects are collected while the hook runs and handed to the host when
-//! it has returned, in the order in which the hook asked for them; a hook that fails has none.
+//! Effects of a hook: collected while it runs, and returned to the host in order when it has
+//! returned. A hook that fails has none.
 
-use crate::event::Event;
+use crate::event::PluginEvent;
 
-/// What a hook gave: its answer, and what it wants done beside.
+/// Result of a hook: its answer and its effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome<T> {
-    /// The verdict, or whatever the hook returns.
+pub struct HookOutcome<T> {
+    /// The hook's return value.
     pub answer: T,
-    /// In the order in which the hook asked for them.
+    /// In the order of the hook's calls.
     pub effects: Vec<Effect>,
 }
 
-/// One thing that a hook wants done, in the realm that the call belongs to.
+/// An effect in the realm of the call.
 ///
-/// Ids of sessions are in 1..2^53, as the host gave them out; nobody promises that the session
-/// still exists.
+/// Session ids are in 1..=2^53; the session may have left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// An event for the topic's subscribers, which enters no handler.
     Publish {
         /// Not empty.
         topic: String,
-        /// What they receive.
-        event: Event,
-        /// These sessions do not receive it.
+        /// The event.
+        event: PluginEvent,
+        /// Excluded sessions.
         exclude: Vec<u64>,
-        /// If present, only these receive it.
+        /// The only receivers, if present.
         eligible: Option<Vec<u64>>,
     },
     /// An event of the topic for one session, if it is subscribed.
     Send {
-        /// Who receives it.
+        /// The receiver.
         session: u64,
         /// Not empty.
         topic: String,
-        /// What it receives.
-        event: Event,
+        /// The event.
+        event: PluginEvent,
     },
-    /// Takes the session out of the topic.
+    /// Ends a session's subscription to the topic.
     Unsubscribe {
-        /// Who leaves.
+        /// The subscriber.
         session: u64,
         /// Not empty.
         topic: String,
     },
-    /// Ends the session.
+    /// Closes a session.
     Close {
-        /// Who is sent away.
+        /// The session.
         session: u64,
         /// A URI for the client, not empty.
         reason: String,
-        /// A sentence for a person.
+        /// A human-readable sentence.
         message: String,
     },
 }
 
 impl Effect {
-    /// Bytes that the effect counts for.
+    /// Size of the effect towards the output limit, in bytes.
     pub(crate) fn len(&self) -> usize {
         const ID: usize = size_of::<u64>();
         match self {

@@ -1,26 +1,26 @@
-//! How the engine is set up, in the server and in the processes that compile for it: what they
-//! agree on decides whether code of the one runs in the other.
+//! Engine configuration, shared by the server and its compiler processes: code is compatible only
+//! between equal configurations.
 
 use rustix::process::{Resource, getrlimit};
 use wasmtime::Config;
 
-/// Address space below which memories are not reserved ahead: for each, the engine would take
-/// 4 GiB of it, and as much again while a plugin is replaced.
+/// Address space limit below which memories are not reserved ahead: the engine would reserve 4 GiB
+/// for each, twice while a plugin is replaced.
 const AMPLE_ADDRESS_SPACE: u64 = 1 << 40;
-/// What is reserved of a memory then, beyond what it has, so that it does not move at each growth.
+/// Memory reserved for growth in that case, so that a memory does not move at each growth.
 const MODEST_GROWTH_BYTES: u64 = 1 << 20;
-/// And unmapped behind it.
+/// Guard region after it.
 const MODEST_GUARD_BYTES: u64 = 64 << 10;
 
-/// The engine's configuration. Everything that changes compiled code is in here.
+/// The engine's configuration, with everything that changes compiled code.
 pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
-    // Hooks are plain functions: what the engine keeps for concurrent ones costs a call half a
-    // microsecond.
+    // Hooks are synchronous functions; support for concurrent ones costs half a microsecond per
+    // call.
     config.concurrency_support(false);
     if address_space().is_some() {
-        // Each access is then checked by an instruction of its own, which takes some per cent.
+        // Explicit bounds checks then cost a few per cent.
         config.memory_reservation(0);
         config.memory_reservation_for_growth(MODEST_GROWTH_BYTES);
         config.memory_guard_size(MODEST_GUARD_BYTES);
@@ -28,7 +28,7 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// The process's limit of address space (`ulimit -v`), if it is one that matters.
+/// The process's address space limit (`ulimit -v`), if it is low.
 pub(crate) fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current.filter(|limit| *limit < AMPLE_ADDRESS_SPACE)
 }

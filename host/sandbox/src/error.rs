@@ -1,5 +1,5 @@
-//! Why a sandbox cannot be made or a plugin cannot be loaded. The reader is an operator: each text
-//! completes "failed to …", names the file, and says what to do.
+//! Errors of making a sandbox and loading a plugin. Each text completes "failed to …", names the
+//! file, and says what to do.
 
 use std::fmt;
 use std::io;
@@ -8,13 +8,10 @@ use jackfield_text::Untrusted;
 
 use crate::fault::{Fault, FaultKind};
 
-/// Why a sandbox cannot be made or a plugin cannot be loaded.
+/// A sandbox cannot be made, or a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-#[expect(
-    missing_docs,
-    reason = "fields are named after what they hold, and the text explains them"
-)]
-pub enum Error {
+#[expect(missing_docs, reason = "the texts describe the fields")]
+pub enum SandboxError {
     #[error("prepare the WebAssembly engine: {}", shown(.text))]
     Engine { text: String },
     #[error("start the thread that counts the time of calls: {source}")]
@@ -43,7 +40,7 @@ pub enum Error {
     )]
     Async { file: String },
     #[error(
-        "compile {}: {}\n  = help: build a simpler component; one that a compiler made stays far below \
+        "compile {}: {}\n  = help: build a simpler component; compilers stay far below \
          these bounds",
         shown(.file), shown(.text)
     )]
@@ -99,19 +96,19 @@ pub enum Error {
     )]
     UnknownHandler { plugin: String, route: String, handler: String, offered: String },
     #[error("configure plugin {} for route {}: {}", shown(.plugin), shown(.route), shown(.text))]
-    Refused { plugin: String, route: String, handler: String, text: String },
+    StoreError { plugin: String, route: String, handler: String, text: String },
     #[error("start plugin {}: {fault}", shown(.plugin))]
     Start { plugin: String, fault: Box<Fault> },
 }
 
-impl Error {
-    /// Whether a start failed for want of CPU time alone, which others used.
+impl SandboxError {
+    /// Whether a start failed only because other plugins used the CPU.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Start { fault, .. } if matches!(fault.kind, FaultKind::Busy(_)))
     }
 
-    /// Why the engine does not compile a component. Asynchronous functions are switched off in this
-    /// engine, and its validator names the feature that it misses.
+    /// The error for a component that does not compile. Asynchronous functions are disabled in this
+    /// engine; its validator's message names the feature.
     pub(crate) fn not_compiled(file: &str, text: &str) -> Self {
         let file = file.to_owned();
         if text.contains("component model async feature") {
@@ -121,7 +118,7 @@ impl Error {
     }
 }
 
-/// What a file is called, or says: its author may be anybody.
+/// Escapes a text of a file, which is untrusted.
 fn shown(text: &str) -> impl fmt::Display {
     Untrusted::new(text)
 }

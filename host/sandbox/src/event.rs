@@ -1,8 +1,7 @@
-//! An event that a plugin made: two texts that are known to be JSON of the right kind.
+//! Event of a plugin, validated: two JSON texts of the right type.
 //!
-//! The check is made here, once, so that no part of the host has to fear the text: it is well
-//! formed, nested no deeper than serde_json follows by default, its numbers fit and its strings
-//! hold no lone surrogates.
+//! It is validated once, here: well-formed, nested no deeper than serde_json's default limit, with
+//! numbers in range and without lone surrogates.
 
 use std::fmt;
 
@@ -12,12 +11,12 @@ use crate::contract::types;
 
 /// The payload of a publication, a call or a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct PluginEvent {
     args: String,
     kwargs: String,
 }
 
-impl Event {
+impl PluginEvent {
     /// The text of a JSON array.
     pub fn args(&self) -> &str {
         &self.args
@@ -28,12 +27,12 @@ impl Event {
         &self.kwargs
     }
 
-    /// Both texts, args first.
+    /// The two texts.
     pub fn into_parts(self) -> (String, String) {
         (self.args, self.kwargs)
     }
 
-    /// Checks what a guest handed over; the error says what is wrong with it.
+    /// Validates an event of a guest.
     pub(crate) fn parse(event: types::EventResult) -> Result<Self, String> {
         let types::EventResult { args, kwargs } = event;
         serde_json::from_str::<Array>(&args)
@@ -43,7 +42,7 @@ impl Event {
         Ok(Self { args, kwargs })
     }
 
-    /// Bytes that the event counts for.
+    /// Size towards the output limit, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.args.len() + self.kwargs.len()
     }
@@ -51,68 +50,68 @@ impl Event {
 
 struct Array;
 struct Object;
-/// Any JSON value, looked at from end to end and kept nowhere.
-struct Sound;
+/// Any JSON value, validated and discarded.
+struct ValidJson;
 
 impl<'de> Deserialize<'de> for Array {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(SoundVisitor).map(|Sound| Self)
+        deserializer.deserialize_seq(ValidJsonVisitor).map(|ValidJson| Self)
     }
 }
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(SoundVisitor).map(|Sound| Self)
+        deserializer.deserialize_map(ValidJsonVisitor).map(|ValidJson| Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Sound {
+impl<'de> Deserialize<'de> for ValidJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SoundVisitor)
+        deserializer.deserialize_any(ValidJsonVisitor)
     }
 }
 
-struct SoundVisitor;
+struct ValidJsonVisitor;
 
-impl<'de> Visitor<'de> for SoundVisitor {
-    type Value = Sound;
+impl<'de> Visitor<'de> for ValidJsonVisitor {
+    type Value = ValidJson;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of args or an object of kwargs")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Sound, E> {
-        Ok(Sound)
+    fn visit_unit<E: Error>(self) -> Result<ValidJson, E> {
+        Ok(ValidJson)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Sound, E> {
-        Ok(Sound)
+    fn visit_bool<E: Error>(self, _: bool) -> Result<ValidJson, E> {
+        Ok(ValidJson)
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Sound, E> {
-        Ok(Sound)
+    fn visit_u64<E: Error>(self, _: u64) -> Result<ValidJson, E> {
+        Ok(ValidJson)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Sound, E> {
-        Ok(Sound)
+    fn visit_i64<E: Error>(self, _: i64) -> Result<ValidJson, E> {
+        Ok(ValidJson)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Sound, E> {
-        Ok(Sound)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<ValidJson, E> {
+        Ok(ValidJson)
     }
 
-    fn visit_str<E: Error>(self, _: &str) -> Result<Sound, E> {
-        Ok(Sound)
+    fn visit_str<E: Error>(self, _: &str) -> Result<ValidJson, E> {
+        Ok(ValidJson)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Sound, A::Error> {
-        while seq.next_element::<Sound>()?.is_some() {}
-        Ok(Sound)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ValidJson, A::Error> {
+        while seq.next_element::<ValidJson>()?.is_some() {}
+        Ok(ValidJson)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sound, A::Error> {
-        while map.next_entry::<Sound, Sound>()?.is_some() {}
-        Ok(Sound)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ValidJson, A::Error> {
+        while map.next_entry::<ValidJson, ValidJson>()?.is_some() {}
+        Ok(ValidJson)
     }
 }
 
@@ -122,7 +121,7 @@ mod tests {
 
     fn check(args: &str, kwargs: &str, expected: Result<(), &str>) {
         let event = types::EventResult { args: args.to_owned(), kwargs: kwargs.to_owned() };
-        let found = Event::parse(event).map(|_| ());
+        let found = PluginEvent::parse(event).map(|_| ());
         match (&found, expected) {
             (Ok(()), Ok(())) => {}
             (Err(text), Err(part)) if text.contains(part) => {}

@@ -1,61 +1,58 @@
-//! What went wrong in a call. A fault is the host's reason to refuse; it says nothing to clients
-//! by itself, and everything to the operator.
+//! Faults of calls: the host refuses the request; the operator reads the details.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use jackfield_text::Untrusted;
 
-use crate::compile::size;
+use crate::byte_size::byte_size;
 use crate::engine::address_space;
 use crate::manifest::Hook;
 
-/// A call that failed. Its effects are dropped, what it wrote to the store is taken back, and the
-/// next call meets a fresh instance.
-///
-/// `Display` gives one line without the backtrace.
+/// A failed call. Its effects are dropped, its writes to the store are rolled back, and the next
+/// call gets a fresh instance.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct Fault {
-    /// The name of the plugin, or its file while it has not been described.
+    /// The plugin's name, or its file before it is described.
     pub plugin: String,
-    /// What was called. Boxed, so that results stay small.
+    /// The function called. Boxed, so that results stay small.
     pub call_site: Box<CallSite>,
-    /// What went wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// Where in the plugin, the innermost function first, in one line; only for what went wrong
-    /// while its code ran.
+    /// The plugin's functions, the innermost first, in one line; only for faults while its code
+    /// ran.
     pub backtrace: Option<String>,
-    /// The message of a panic, or else the end of what the call wrote to stderr, in one line.
+    /// The message of a panic, or else the end of stderr, in one line.
     pub stderr: Option<String>,
 }
 
-/// Which function of the plugin was called.
+/// A function of the plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallSite {
-    /// `describe`, or what a component runs when it is instantiated.
+    /// `describe`, or a start function.
     Describe,
-    /// `configure`, for this route.
+    /// `configure` of a route.
     Configure {
-        /// The handler that the route names.
+        /// The route's handler.
         handler: String,
         /// The name of the route.
         route: String,
     },
     /// A hook.
     Hook {
-        /// Which one.
+        /// The hook.
         hook: Hook,
         /// The handler that the route names.
         handler: String,
-        /// The topic it was about.
+        /// The topic.
         topic: String,
     },
 }
 
-/// What went wrong in a call.
+/// A kind of fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultKind {
-    /// The plugin's code failed; the text is the runtime's.
+    /// The plugin's code trapped; the text is the engine's.
     #[error("trapped: {}", Untrusted::new(.0))]
     Trap(String),
     /// The plugin ended its process.
@@ -64,46 +61,45 @@ pub enum FaultKind {
     /// The call took longer than the limit.
     #[error("did not return within {} ms", .0.as_millis())]
     Deadline(Duration),
-    /// The plugin wanted more memory than the limit, in bytes, and failed without it.
+    /// The plugin exceeded its memory limit, in bytes.
     #[error("needs more than its {0} bytes of memory")]
     Memory(usize),
-    /// All instances of all plugins together would hold more memory than the limit, in bytes.
+    /// All instances together exceed the memory limit, in bytes.
     #[error(
         "needs more memory than is left of what all plugins together may hold \
-         (plugins.instance_memory = {size})", size = size(*.0)
+         (plugins.instance_memory = {size})", size = byte_size(*.0)
     )]
     InstanceMemory(usize),
-    /// The operating system gave the server no memory for the plugin.
+    /// The operating system refused memory.
     #[error("cannot be given memory by the operating system: {0}")]
     HostMemory(String),
-    /// The answer and the effects together are larger than the limit, in bytes.
+    /// Answer and effects exceed the output limit, in bytes.
     #[error("gave more than its {0} bytes of output")]
     Output(usize),
-    /// There were more effects than the limit.
+    /// The effects exceed their limit.
     #[error("gave more than its {0} effects")]
     Effects(usize),
-    /// The answer or an effect is not what the contract asks for; the text says how.
+    /// The answer or an effect is invalid; the text has the reason.
     #[error("gave a bad answer: {}", Untrusted::new(.0))]
     BadAnswer(String),
-    /// The plugin called something that plugins are not given, and that cannot answer "no"; the text
-    /// names it.
+    /// The plugin called a denied function that cannot return an error.
     #[error("called {0}, which plugins are not given: there is no network")]
     Denied(String),
     /// No fresh instance could be made after an earlier fault.
     #[error("cannot be restarted: {}", Untrusted::new(.0))]
     Restart(String),
-    /// The handler failed so often that it is not called for a while.
+    /// A circuit of the handler is open.
     #[error("is not called for {scope} after repeated faults")]
-    OnHold {
+    CircuitOpen {
         /// When it is called again.
         until: Instant,
         /// The calls that are refused.
-        scope: HoldScope,
+        scope: CircuitScope,
     },
     /// The call got no turn within this time, beside other slow calls.
     #[error("got no turn within {} s beside other slow calls", .0.as_secs())]
     Busy(Duration),
-    /// The plugin offers no handler of this name.
+    /// The plugin has no handler of this name.
     #[error("has no such handler")]
     UnknownHandler,
 }
@@ -136,7 +132,7 @@ impl fmt::Display for CallSite {
 
 /// The calls that a circuit breaker refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldScope {
+pub enum CircuitScope {
     /// Calls of the client, for its own faults.
     Client,
     /// All calls about the topic.
@@ -145,7 +141,7 @@ pub enum HoldScope {
     Handler,
 }
 
-impl fmt::Display for HoldScope {
+impl fmt::Display for CircuitScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Client => "this client",
@@ -156,14 +152,14 @@ impl fmt::Display for HoldScope {
 }
 
 impl FaultKind {
-    /// Says why the operating system has no memory, where that is known.
+    /// [`FaultKind::HostMemory`] with the likely cause.
     pub(crate) fn host_memory(error: &wasmtime::Error) -> Self {
         let cause = error.root_cause();
         Self::HostMemory(match address_space() {
             Some(limit) => format!(
                 "{cause}; the address space of the server's process is limited to {} \
                  (`ulimit -v`), raise that limit or have fewer plugins",
-                size(usize::try_from(limit).unwrap_or(usize::MAX))
+                byte_size(usize::try_from(limit).unwrap_or(usize::MAX))
             ),
             None => format!("{cause}"),
         })
@@ -183,7 +179,7 @@ impl FaultKind {
             Self::BadAnswer(_) => "bad_answer",
             Self::Denied(_) => "denied",
             Self::Restart(_) => "restart",
-            Self::OnHold { .. } => "on_hold",
+            Self::CircuitOpen { .. } => "on_hold",
             Self::Busy(_) => "busy",
             Self::UnknownHandler => "unknown_handler",
         }

@@ -1,5 +1,5 @@
-//! The host's side of one instance: what the engine and the imports of the plugin reach while it
-//! runs. One is made with each instance and dies with it.
+//! Host state of one instance: the data of its wasmtime store, reached by the engine and by
+//! imports.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -7,18 +7,17 @@ use std::time::Instant;
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::audience::{Audience, Realm};
+use crate::audience::{Audience, RealmId};
 use crate::console::Console;
 use crate::cpu::Meter;
 use crate::effect::Effect;
 use crate::fault::FaultKind;
-use crate::last_words;
+use crate::log_rate_limit::LogRateLimit;
 use crate::memory::{InstanceMemory, Memory};
 use crate::policy::Limits;
+use crate::stderr_tail;
 use crate::store::SharedSpace;
 use crate::store::journal::Journal;
-use crate::throttle::Throttle;
-use crate::wasi;
 
 /// The data of one wasmtime store.
 pub(crate) struct HostState {
@@ -33,39 +32,41 @@ pub(crate) struct HostState {
     resources: ResourceTable,
 }
 
-/// What all instances of one plugin share.
+/// Shared context of all instances of one plugin.
 pub(crate) struct PluginContext {
-    /// The name of the plugin, or its file while it has not been described.
+    /// The plugin's name, or its file before it is described.
     pub(crate) plugin: String,
     pub(crate) limits: Limits,
     pub(crate) audience: Arc<dyn Audience>,
     pub(crate) space: SharedSpace,
-    /// What it shares with all other plugins.
+    /// Memory counter of all plugins.
     pub(crate) memory: InstanceMemory,
-    /// A std mutex: it is held for a few additions.
-    pub(crate) throttle: Mutex<Throttle>,
+    /// A std mutex, held for a few additions.
+    pub(crate) log_rate_limit: Mutex<LogRateLimit>,
 }
 
-/// The call that runs, or the last one.
+/// The current call, or the last one.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) realm: Realm,
+    pub(crate) realm: RealmId,
     pub(crate) handler: String,
     pub(crate) topic: String,
     pub(crate) deadline: Instant,
     pub(crate) effects: Vec<Effect>,
-    /// Bytes that the effects count for.
+    /// Size of the effects, in bytes.
     pub(crate) output: usize,
 }
 
-/// Why the host stops a plugin: travels through the engine as the error of an import.
+/// Trap raised by the host: passes through the engine as the error of an import.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct HostTrap(pub(crate) FaultKind);
 
-/// Things of the host that an instance may hold on to at once, timers mostly. They take the host's
-/// memory, not the guest's.
+/// Host resources of one instance, timers mostly. They use the host's memory, not the guest's.
 pub(crate) const MAX_RESOURCES: usize = 1_000;
+
+/// Random bytes that a plugin may request at once.
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
 
 impl HostState {
     pub(crate) fn new(context: Arc<PluginContext>, meter: Arc<Meter>) -> Self {
@@ -75,7 +76,7 @@ impl HostState {
         Self {
             memory: Memory::new(&context.limits, context.memory.clone()),
             call: Call {
-                realm: Realm::default(),
+                realm: RealmId::default(),
                 handler: String::new(),
                 topic: String::new(),
                 deadline: Instant::now(),
@@ -84,7 +85,7 @@ impl HostState {
             },
             meter,
             journal: Journal::new(Arc::clone(&context.space)),
-            wasi: wasi::context(&stdout, &stderr),
+            wasi: wasi_context(&stdout, &stderr),
             resources,
             context,
             stdout,
@@ -92,10 +93,10 @@ impl HostState {
         }
     }
 
-    /// Makes ready for a call that begins now, and says until when it may take.
+    /// Resets the state for a call that begins now. Returns its deadline.
     pub(crate) fn begin(
         &mut self,
-        realm: Realm,
+        realm: RealmId,
         handler: &str,
         topic: &str,
         now: Instant,
@@ -112,7 +113,7 @@ impl HostState {
         call.deadline
     }
 
-    /// Collects an effect, if the call may have one more.
+    /// Collects an effect, within the limits.
     pub(crate) fn effect(&mut self, effect: Effect) -> wasmtime::Result<()> {
         let limits = &self.context.limits;
         let call = &mut self.call;
@@ -127,7 +128,7 @@ impl HostState {
         Ok(())
     }
 
-    /// Writes what the call left on stdout and stderr to the log.
+    /// Logs the call's stdout and stderr.
     pub(crate) fn drain_console(&mut self) {
         self.drain_stdout();
         if let Some((text, lost)) = self.stderr.take() {
@@ -135,14 +136,14 @@ impl HostState {
         }
     }
 
-    /// The same for a call that failed, except that the end of stderr is returned for the line
-    /// about the fault: that is where a panic leaves its message.
-    pub(crate) fn last_words(&mut self) -> Option<String> {
+    /// Logs the output of a failed call. The end of stderr, where a panic leaves its message, is
+    /// returned instead.
+    pub(crate) fn stderr_tail(&mut self) -> Option<String> {
         self.drain_stdout();
         let (text, lost) = self.stderr.take()?;
-        let (logged, quoted) = last_words::split(&text);
+        let (logged, quoted) = stderr_tail::split(&text);
         self.log_text(tracing::Level::WARN, logged, lost);
-        last_words::in_one_line(quoted)
+        stderr_tail::in_one_line(quoted)
     }
 
     fn drain_stdout(&mut self) {
@@ -160,13 +161,13 @@ impl PluginContext {
         space: SharedSpace,
         memory: InstanceMemory,
     ) -> Self {
-        let throttle = Mutex::new(Throttle::new(limits.log, Instant::now()));
-        Self { plugin, limits, audience, space, memory, throttle }
+        let log_rate_limit = Mutex::new(LogRateLimit::new(limits.log, Instant::now()));
+        Self { plugin, limits, audience, space, memory, log_rate_limit }
     }
 
-    /// Runs `f` on the throttle.
-    pub(crate) fn throttle<T>(&self, f: impl FnOnce(&mut Throttle) -> T) -> T {
-        f(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Runs `f` on the rate limit.
+    pub(crate) fn log_rate_limit<T>(&self, f: impl FnOnce(&mut LogRateLimit) -> T) -> T {
+        f(&mut self.log_rate_limit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -178,4 +179,16 @@ impl WasiView for HostState {
 
 impl HasData for HostState {
     type Data<'a> = &'a mut HostState;
+}
+
+/// WASI of one instance: nothing of the outside world but its two streams.
+fn wasi_context(stdout: &Console, stderr: &Console) -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
+        .max_random_size(MAX_RANDOM_BYTES)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .build()
 }

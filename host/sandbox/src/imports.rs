@@ -1,5 +1,5 @@
-//! What plugins may import: one file an interface of the contract. Which of them a plugin does
-//! import is checked when it is loaded; all of them are linked.
+//! Imports of plugins, one file per interface of the contract. All are linked; loading checks the
+//! grant.
 
 mod log;
 mod sessions;
@@ -9,7 +9,7 @@ mod topics;
 use wasmtime::component::Linker;
 
 use crate::contract;
-use crate::event::Event;
+use crate::event::PluginEvent;
 use crate::fault::FaultKind;
 use crate::host_state::{HostState, HostTrap};
 
@@ -19,11 +19,11 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 
 impl contract::types::Host for HostState {}
 
-/// Turns what a check found into the end of the call.
-fn sound<T>(checked: Result<T, String>) -> Result<T, HostTrap> {
+/// Turns a validation error into a trap.
+fn validated<T>(checked: Result<T, String>) -> Result<T, HostTrap> {
     checked.map_err(|text| HostTrap(FaultKind::BadAnswer(text)))
 }
 
-fn event(raw: contract::types::EventResult) -> Result<Event, HostTrap> {
-    sound(Event::parse(raw))
+fn event(raw: contract::types::EventResult) -> Result<PluginEvent, HostTrap> {
+    validated(PluginEvent::parse(raw))
 }

@@ -1,5 +1,5 @@
-//! One running copy of a plugin: made fresh, configured, called, and thrown away when anything
-//! goes wrong. What counts as going wrong, and by which name, is decided here.
+//! Instance of a plugin: made, configured, called, and discarded after a fault. Faults are
+//! classified here.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,46 +10,46 @@ use std::time::{Duration, Instant};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::audience::Realm;
+use crate::audience::RealmId;
 use crate::backtrace;
 use crate::contract::{PluginPre, handler};
 use crate::cpu::{MAX_WAIT, Meter, TooBusy};
 use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
-use crate::plugin::RouteConfig;
+use crate::route_config::RouteConfig;
 use crate::ticker::{TICK, Ticker};
 
-/// One instance: its memory, and its functions.
+/// One instance: its store and its exports.
 pub(crate) struct Instance {
     pub(crate) store: Store<HostState>,
     pub(crate) exports: handler::Guest,
 }
 
-/// A call that failed by the engine's account.
+/// Failure of a call.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CallFailure {
     Wasm(wasmtime::Error),
-    /// Stopped from outside, because the plugin waited for something.
+    /// Stopped from outside, because the plugin waited beyond its deadline.
     Overdue,
-    /// Waited too long for its turn, before it was begun or in its midst.
+    /// Waited too long for CPU time, before or after it began.
     Busy {
         was_begun: bool,
     },
 }
 
-/// How long after its deadline a call is stopped from outside. A plugin that computes is stopped
-/// from inside at the first tick after the deadline, which gives a backtrace.
+/// Grace after the deadline until a waiting call is stopped from outside. A computing call is
+/// stopped at the first tick after the deadline, with a backtrace.
 const GRACE: Duration = TICK.saturating_mul(2);
-/// Bytes that may cross from the guest at once, over the limit of its output: values on their way
-/// to the store. What is larger than both is stopped before it is copied.
-const BESIDE_OUTPUT: usize = 4 << 20;
-/// By what the engine says then; it has no type for it.
+/// Bytes that may cross from the guest at once, in addition to the output limit, such as values for
+/// the store. The engine stops larger transfers before they are copied.
+const MAX_TRANSFER_BYTES: usize = 4 << 20;
+/// Text of the engine's error in that case, which has no type.
 const TOO_LARGE: &str = "fuel allocated for hostcalls has been exhausted";
-/// By what the operating system's refusal of memory is known.
+/// Text of the operating system's refusal of memory.
 const OUT_OF_MEMORY: &str = "os error 12";
 
 impl Instance {
-    /// Makes an instance, which runs the plugin's start functions.
+    /// Instantiates the plugin, which runs its start functions.
     pub(crate) async fn new(
         pre: &PluginPre<HostState>,
         ticker: &Ticker,
@@ -60,11 +60,11 @@ impl Instance {
         let mut store =
             Store::new(pre.engine(), HostState::new(Arc::clone(context), Arc::clone(meter)));
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(limits.output.saturating_add(BESIDE_OUTPUT));
+        store.set_hostcall_fuel(limits.output.saturating_add(MAX_TRANSFER_BYTES));
         store.set_max_component_handles(MAX_RESOURCES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(overdue);
-        let deadline = store.data_mut().begin(Realm::default(), "", "", Instant::now());
+        let deadline = store.data_mut().begin(RealmId::default(), "", "", Instant::now());
         let running = ticker.run();
         let made = within(meter, deadline, pre.instantiate_async(&mut store)).await;
         drop(running);
@@ -74,10 +74,10 @@ impl Instance {
         }
     }
 
-    /// Asks the plugin what it is.
+    /// Calls `describe`.
     pub(crate) async fn describe(&mut self, ticker: &Ticker) -> Result<handler::Manifest, Fault> {
         let _running = ticker.run();
-        let deadline = self.store.data_mut().begin(Realm::default(), "", "", Instant::now());
+        let deadline = self.store.data_mut().begin(RealmId::default(), "", "", Instant::now());
         self.store.set_epoch_deadline(1);
         let meter = Arc::clone(&self.store.data().meter);
         match within(&meter, deadline, self.exports.call_describe(&mut self.store)).await {
@@ -89,8 +89,8 @@ impl Instance {
         }
     }
 
-    /// Configures one route; the inner error is the plugin's refusal. What the plugin wrote to the
-    /// store stays if it accepts; there is no topic yet, so effects lead nowhere.
+    /// Calls `configure` for one route; the inner error is the plugin's refusal. Writes to the
+    /// store stay if it accepts; effects are dropped.
     pub(crate) async fn configure(
         &mut self,
         ticker: &Ticker,
@@ -98,7 +98,7 @@ impl Instance {
     ) -> Result<Result<(), String>, Fault> {
         let _running = ticker.run();
         let deadline =
-            self.store.data_mut().begin(Realm::default(), &route.handler, "", Instant::now());
+            self.store.data_mut().begin(RealmId::default(), &route.handler, "", Instant::now());
         self.store.set_epoch_deadline(1);
         let raw = handler::Route {
             handler: &route.handler,
@@ -128,38 +128,37 @@ impl Instance {
     }
 }
 
-/// Waits for a call until a little after its deadline, and lets it run while it is fast or has a
-/// turn.
+/// Runs a call until shortly after its deadline, while it is fast or has a CPU turn.
 pub(crate) async fn within<T>(
     meter: &Meter,
     deadline: Instant,
     call: impl Future<Output = wasmtime::Result<T>>,
-) -> Result<T, Failure> {
+) -> Result<T, CallFailure> {
     meter.begin();
     let mut call = pin!(call);
     let mut turn = None;
     let mut was_begun = false;
     loop {
         if turn.is_none() && meter.is_slow() {
-            turn = meter.turn().await.map_err(|TooBusy| Failure::Busy { was_begun })?;
+            turn = meter.turn().await.map_err(|TooBusy| CallFailure::Busy { was_begun })?;
         }
         was_begun = true;
         // Most calls return at once.
         let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
         if let Poll::Ready(answer) = polled {
-            return answer.map_err(Failure::Wasm);
+            return answer.map_err(CallFailure::Wasm);
         }
         if !meter.take_interrupted() {
-            // It waits for something, and others may run meanwhile.
+            // It waits for something, so that others may run.
             turn = None;
         }
         let overdue = deadline + meter.waited() + GRACE;
         let woken = tokio::time::timeout_at(overdue.into(), until_woken()).await;
-        woken.map_err(|_elapsed| Failure::Overdue)?;
+        woken.map_err(|_elapsed| CallFailure::Overdue)?;
     }
 }
 
-/// Waits until the task is woken by what it was polled for before.
+/// Waits until the task is woken.
 async fn until_woken() {
     let mut was_polled = false;
     poll_fn(
@@ -168,17 +167,17 @@ async fn until_woken() {
     .await;
 }
 
-/// Says what a failure was, and takes back what the call did.
-pub(crate) fn fault(guest: &mut HostState, call_site: CallSite, failure: Failure) -> Fault {
+/// Classifies a failure, and rolls the call back.
+pub(crate) fn fault(guest: &mut HostState, call_site: CallSite, failure: CallFailure) -> Fault {
     let (kind, backtrace) = match failure {
-        Failure::Overdue => (FaultKind::Deadline(guest.context.limits.deadline), None),
-        Failure::Busy { .. } => (FaultKind::Busy(MAX_WAIT), None),
-        Failure::Wasm(error) => {
+        CallFailure::Overdue => (FaultKind::Deadline(guest.context.limits.deadline), None),
+        CallFailure::Busy { .. } => (FaultKind::Busy(MAX_WAIT), None),
+        CallFailure::Wasm(error) => {
             let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::shown);
             (kind(guest, &error), backtrace)
         }
     };
-    faulty(guest, call_site, kind, backtrace)
+    fault_of_kind(guest, call_site, kind, backtrace)
 }
 
 fn kind(guest: &mut HostState, error: &wasmtime::Error) -> FaultKind {
@@ -201,21 +200,21 @@ fn kind(guest: &mut HostState, error: &wasmtime::Error) -> FaultKind {
     FaultKind::Trap(text)
 }
 
-/// Ends a call that failed, by its kind.
-pub(crate) fn faulty(
+/// Ends a failed call of a known kind.
+pub(crate) fn fault_of_kind(
     guest: &mut HostState,
     call_site: CallSite,
     kind: FaultKind,
     backtrace: Option<String>,
 ) -> Fault {
     guest.journal.roll_back();
-    let stderr = guest.last_words();
+    let stderr = guest.stderr_tail();
     guest.log_suppressed();
     let plugin = guest.context.plugin.clone();
     Fault { plugin, call_site: Box::new(call_site), kind, backtrace, stderr }
 }
 
-/// Called by the engine at the first tick after a call began, and at each one after that.
+/// Called by the engine at each tick of a call.
 #[expect(clippy::needless_pass_by_value, reason = "the engine passes it so")]
 fn overdue(store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data();

@@ -1,9 +1,9 @@
-//! The serial place where one instance of a plugin runs: one call at a time, in about the order in
-//! which they came; those of one session come one after another anyway.
+//! Lane: runs the calls of one instance one at a time, in roughly their order of arrival; calls of
+//! one session are in order anyway.
 //!
-//! What happens when a call fails is decided here: its effects are dropped, what it wrote to the
-//! store is taken back, its instance is thrown away, and the next call meets a fresh one. The same
-//! holds for a call whose future is dropped before it is done.
+//! After a fault the call's effects are dropped, its writes to the store are rolled back, its
+//! instance is discarded, and the next call gets a fresh one. The same holds for a call whose
+//! future is dropped before its end.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -13,16 +13,17 @@ use std::time::Instant;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::contract::types::EventParam;
 use crate::cpu::{MAX_WAIT, Meter};
-use crate::effect::Outcome;
-use crate::event::Event;
+use crate::effect::HookOutcome;
+use crate::event::PluginEvent;
 use crate::fault::{CallSite, Fault, FaultKind};
-use crate::instance::{Failure, Instance, fault, faulty, within};
+use crate::instance::{CallFailure, Instance, fault, fault_of_kind, within};
 use crate::manifest::Hook;
-use crate::plugin::{Inner, RouteConfig};
-use crate::request::Request;
+use crate::plugin_runtime::PluginRuntime;
+use crate::request::HookRequest;
+use crate::route_config::RouteConfig;
 use crate::spin_mutex::{SpinMutex, SpinMutexGuard};
 use crate::ticker::Running;
-use crate::verdict::{Answer, PublishVerdict, Refusal, SubscribeVerdict};
+use crate::verdict::{Answer, HookRefusal, PublishVerdict, SubscribeVerdict};
 
 /// All lanes of one started plugin. Cheap to clone; the instances end with the last clone.
 #[derive(Debug, Clone)]
@@ -30,10 +31,10 @@ pub struct Lanes {
     lanes: Arc<[Lane]>,
 }
 
-/// The serial place where one instance runs.
+/// A lane: one instance, one call at a time.
 pub struct Lane {
-    plugin: Arc<Inner>,
-    /// What a fresh instance is configured for.
+    plugin: Arc<PluginRuntime>,
+    /// The routes of a fresh instance.
     routes: Arc<[RouteConfig]>,
     meter: Arc<Meter>,
     /// No instance while a call runs, and after one that failed.
@@ -43,7 +44,7 @@ pub struct Lane {
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
 struct Turn<'a> {
-    request: &'a Request<'a>,
+    request: &'a HookRequest<'a>,
     hook: Hook,
     breaker: &'a CircuitBreaker,
     deadline: Instant,
@@ -58,12 +59,12 @@ impl Lanes {
         Self { lanes: lanes.into() }
     }
 
-    /// How many there are.
+    /// The number of lanes.
     pub fn count(&self) -> usize {
         self.lanes.len()
     }
 
-    /// The lane that all calls about a topic take.
+    /// The lane of a topic.
     ///
     /// # Panics
     /// Never: a started plugin has at least one lane.
@@ -72,7 +73,7 @@ impl Lanes {
         &self.lanes[self.number_of(topic)]
     }
 
-    /// Which of the lanes that is, counted from 0.
+    /// The index of a topic's lane.
     pub fn number_of(&self, topic: &str) -> usize {
         if self.lanes.len() == 1 {
             return 0;
@@ -83,25 +84,24 @@ impl Lanes {
         // The remainder is less than a length.
         usize::try_from(hasher.finish() % count).unwrap_or_default()
     }
-
-    /// Every lane.
-    pub fn iter(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.iter()
-    }
 }
 
 impl Lane {
-    pub(crate) fn new(plugin: Arc<Inner>, routes: Arc<[RouteConfig]>, instance: Instance) -> Self {
+    pub(crate) fn new(
+        plugin: Arc<PluginRuntime>,
+        routes: Arc<[RouteConfig]>,
+        instance: Instance,
+    ) -> Self {
         let meter = Arc::clone(&instance.store.data().meter);
         meter.end_exemption();
         Self { plugin, routes, meter, slot: SpinMutex::new(Some(Box::new(instance))) }
     }
 
-    /// Before a session becomes a subscriber.
+    /// Calls `on-subscribe`, before a session becomes a subscriber.
     pub async fn on_subscribe(
         &self,
-        request: &Request<'_>,
-    ) -> Result<Outcome<SubscribeVerdict>, Fault> {
+        request: &HookRequest<'_>,
+    ) -> Result<HookOutcome<SubscribeVerdict>, Fault> {
         let mut turn = self.turn(Hook::Subscribe, request).await?;
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
@@ -110,8 +110,11 @@ impl Lane {
         turn.finish(answer)
     }
 
-    /// After a session has left a topic.
-    pub async fn on_unsubscribe(&self, request: &Request<'_>) -> Result<Outcome<()>, Fault> {
+    /// Calls `on-unsubscribe`, after a session has left a topic.
+    pub async fn on_unsubscribe(
+        &self,
+        request: &HookRequest<'_>,
+    ) -> Result<HookOutcome<()>, Fault> {
         let mut turn = self.turn(Hook::Unsubscribe, request).await?;
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
@@ -120,13 +123,13 @@ impl Lane {
         turn.finish(answer)
     }
 
-    /// An event is published: `args` is the text of a JSON array, `kwargs` of a JSON object.
+    /// Calls `on-publish`: `args` is the text of a JSON array, `kwargs` of a JSON object.
     pub async fn on_publish(
         &self,
-        request: &Request<'_>,
+        request: &HookRequest<'_>,
         args: &str,
         kwargs: &str,
-    ) -> Result<Outcome<PublishVerdict>, Fault> {
+    ) -> Result<HookOutcome<PublishVerdict>, Fault> {
         let mut turn = self.turn(Hook::Publish, request).await?;
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
@@ -141,11 +144,11 @@ impl Lane {
     /// cost, and from then on that would end the instance.
     pub async fn on_call(
         &self,
-        request: &Request<'_>,
+        request: &HookRequest<'_>,
         args: &str,
         kwargs: &str,
         has_begun: &AtomicBool,
-    ) -> Result<Outcome<Result<Event, Refusal>>, Fault> {
+    ) -> Result<HookOutcome<Result<PluginEvent, HookRefusal>>, Fault> {
         let mut turn = self.turn(Hook::Call, request).await?;
         has_begun.store(true, Ordering::Relaxed);
         let roles = request.roles();
@@ -156,8 +159,8 @@ impl Lane {
         turn.finish(answer)
     }
 
-    /// The route's time has passed once more.
-    pub async fn on_timer(&self, request: &Request<'_>) -> Result<Outcome<()>, Fault> {
+    /// Calls `on-timer`.
+    pub async fn on_timer(&self, request: &HookRequest<'_>) -> Result<HookOutcome<()>, Fault> {
         let mut turn = self.turn(Hook::Timer, request).await?;
         let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
@@ -168,7 +171,11 @@ impl Lane {
 
     /// Waits for the lane, and for a fresh instance if there is none. A call that gets the lane
     /// later than [`MAX_WAIT`] is refused.
-    async fn turn<'a>(&'a self, hook: Hook, request: &'a Request<'a>) -> Result<Turn<'a>, Fault> {
+    async fn turn<'a>(
+        &'a self,
+        hook: Hook,
+        request: &'a HookRequest<'a>,
+    ) -> Result<Turn<'a>, Fault> {
         let plugin = &*self.plugin;
         let refuse = |kind| Fault {
             plugin: plugin.manifest.name.clone(),
@@ -227,8 +234,11 @@ impl std::fmt::Debug for Lane {
 impl Turn<'_> {
     /// Ends the call: an answer that is sound gives the instance back to the lane, and so does a call
     /// that was never begun.
-    fn finish<T: Answer>(mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
-        let was_begun = !matches!(answer, Err(Failure::Busy { was_begun: false }));
+    fn finish<T: Answer>(
+        mut self,
+        answer: Result<T::Raw, CallFailure>,
+    ) -> Result<HookOutcome<T>, Fault> {
+        let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
         let ended = self.end(answer);
         match &ended {
             Ok(_) => self.breaker.succeeded(self.request),
@@ -242,7 +252,10 @@ impl Turn<'_> {
         ended
     }
 
-    fn end<T: Answer>(&mut self, answer: Result<T::Raw, Failure>) -> Result<Outcome<T>, Fault> {
+    fn end<T: Answer>(
+        &mut self,
+        answer: Result<T::Raw, CallFailure>,
+    ) -> Result<HookOutcome<T>, Fault> {
         let guest = self.instance.store.data_mut();
         let call_site = || call_site(self.hook, self.request);
         let raw = answer.map_err(|failure| fault(guest, call_site(), failure))?;
@@ -251,15 +264,15 @@ impl Turn<'_> {
             let output = guest.call.output.saturating_add(answer.len());
             if output > limit { Err(FaultKind::Output(limit)) } else { Ok(answer) }
         });
-        let answer = checked.map_err(|kind| faulty(guest, call_site(), kind, None))?;
+        let answer = checked.map_err(|kind| fault_of_kind(guest, call_site(), kind, None))?;
         guest.journal.commit();
         guest.memory.take_refusal();
         guest.drain_console();
         guest.log_suppressed();
-        Ok(Outcome { answer, effects: std::mem::take(&mut guest.call.effects) })
+        Ok(HookOutcome { answer, effects: std::mem::take(&mut guest.call.effects) })
     }
 }
 
-fn call_site(hook: Hook, request: &Request<'_>) -> CallSite {
+fn call_site(hook: Hook, request: &HookRequest<'_>) -> CallSite {
     CallSite::Hook { hook, handler: request.handler.to_owned(), topic: request.topic.to_owned() }
 }

@@ -1,28 +1,28 @@
-//! Plugins: WebAssembly components, each in a sandbox of its own.
+//! Sandbox for plugins: runs WebAssembly components.
 //!
-//! The only crate that names wasmtime. It knows nothing of sockets, of WAMP messages, of who is
-//! subscribed to what, or of routing files: the host says what happened, a plugin's hook answers,
-//! and what the hook wants done comes back as a list of [`Effect`]s.
+//! The only crate that names wasmtime. It knows nothing of sockets, WAMP messages, subscriptions or
+//! routing files: the host calls a hook, and gets the plugin's answer with a list of [`Effect`]s.
 //!
 //! In reading order:
 //!
-//! - [`Sandbox`] is made once: the engine, what plugins may import, the stores. [`Sandbox::load`]
-//!   turns bytes into a [`Plugin`], or into an [`Error`] that says what is wrong with the file; a
-//!   process of its own compiles them, as [`CompileCommand`] says;
-//! - [`Plugin::start`] makes [`Lanes`]: instances that are configured for their routes, each in a
-//!   [`Lane`], the serial place where it runs;
-//! - a [`Lane`]'s hooks take a [`Request`] and give an [`Outcome`], or a [`Fault`], after which the
-//!   lane has a fresh instance;
-//! - [`PluginPolicy`] is what the operator allows; [`Audience`] is what a hook may ask the broker.
+//! - [`Sandbox`], made once: engine, linker and stores. [`Sandbox::load`] turns bytes into a
+//!   [`Plugin`] or a [`SandboxError`]; a child process compiles them, see [`CompileCommand`];
+//! - [`Plugin::start`] makes [`Lanes`]: configured instances, each in a [`Lane`], which runs one
+//!   call at a time;
+//! - a [`Lane`]'s hooks take a [`HookRequest`] and return a [`HookOutcome`], or a [`Fault`], after
+//!   which the lane gets a fresh instance;
+//! - [`PluginPolicy`]: limits and grant of a plugin; [`Audience`]: queries of hooks to the broker.
 //!
-//! Inside: `compile` turns components into code within limits, `engine` is what both sides of it
-//! agree on, `instance` runs calls and names what goes wrong, `guest` is the host's side of one
-//! instance, `imports` and `wasi` are what plugins can call, `denied` what they can only name,
-//! `store` keeps their state, `ticker` interrupts them, `cpu` has slow calls take turns,
-//! `circuit_breaker` refuses calls that keep failing, and `throttle` bounds their log.
+//! Inside: `compile` turns components into code within limits, `engine` is the configuration shared
+//! with the compiler, `plugin_runtime` makes instances, `instance` runs calls and classifies
+//! faults, `host_state` is the host's side of one instance, `imports` and `wasi` are the functions
+//! that plugins can call, `denied` those that always refuse, `store` keeps state, `ticker`
+//! interrupts calls, `cpu` schedules slow calls, `circuit_breaker` refuses calls that keep failing,
+//! and `log_rate_limit` bounds log lines.
 
 mod audience;
 mod backtrace;
+mod byte_size;
 mod circuit_breaker;
 mod compile;
 mod component;
@@ -39,32 +39,35 @@ mod host_state;
 mod imports;
 mod instance;
 mod lane;
-mod last_words;
+mod log_rate_limit;
 mod manifest;
 mod memory;
 mod plugin;
+mod plugin_runtime;
 mod policy;
 mod request;
+mod route_config;
 mod sandbox;
 mod spin_mutex;
+mod stderr_tail;
 mod store;
-mod throttle;
 mod ticker;
 mod verdict;
 mod wasi;
 
-pub use audience::{Audience, Realm};
+pub use audience::{Audience, RealmId};
 pub use circuit_breaker::{CircuitState, CircuitStatus};
 pub use compile::{CompileCommand, CompileLimits, CompileTask, Compiling, run_compile_task};
-pub use effect::{Effect, Outcome};
-pub use error::Error;
-pub use event::Event;
-pub use fault::{CallSite, Fault, FaultKind, HoldScope};
+pub use effect::{Effect, HookOutcome};
+pub use error::SandboxError;
+pub use event::PluginEvent;
+pub use fault::{CallSite, CircuitScope, Fault, FaultKind};
 pub use lane::{Lane, Lanes};
 pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
 pub use memory::InstanceMemory;
-pub use plugin::{Plugin, RouteConfig};
+pub use plugin::Plugin;
 pub use policy::{BreakerPolicy, Grant, Limits, LogRate, PluginPolicy};
-pub use request::{Caller, Request};
+pub use request::{Caller, HookRequest};
+pub use route_config::RouteConfig;
 pub use sandbox::{Sandbox, SandboxSettings};
-pub use verdict::{Delivery, PublishVerdict, Refusal, SubscribeVerdict};
+pub use verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};

@@ -1,4 +1,4 @@
-//! What a plugin says of itself in `describe`, checked.
+//! Manifest of a plugin: the validated result of `describe`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,12 +9,12 @@ use jackfield_text::is_printable;
 
 use crate::contract::handler;
 
-/// What a plugin is and offers.
+/// Name, version and handlers of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Names the plugin, and its store: 1 to 128 bytes of printable characters.
+    /// Name of the plugin and its store: 1 to 128 bytes of printable characters.
     pub name: String,
-    /// As the author counts; for people.
+    /// The author's version, for messages.
     pub version: String,
     /// At least one, with different names.
     pub handlers: Vec<HandlerDescription>,
@@ -23,11 +23,11 @@ pub struct Manifest {
 /// One handler of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerDescription {
-    /// What a route refers to: 1 to 128 bytes of printable characters.
+    /// The name used by routes: 1 to 128 bytes of printable characters.
     pub name: String,
-    /// The hooks that it wants to be called for.
+    /// The hooks that are called.
     pub hooks: Hooks,
-    /// How often it wants its timer hook to be called where the route does not say.
+    /// Default interval of its timer hook.
     pub timer: Option<Duration>,
     /// One line for the operator.
     pub summary: String,
@@ -37,7 +37,7 @@ pub struct HandlerDescription {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hooks(u8);
 
-/// An occasion on which a handler is called.
+/// A hook of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hook {
     /// A session wants to subscribe.
@@ -52,14 +52,15 @@ pub enum Hook {
     Timer,
 }
 
-/// Longest name of a plugin or a handler, in bytes.
-const MAX_NAME: usize = 128;
-/// Longest version and summary, in characters; what is longer is cut.
-const MAX_TEXT: usize = 200;
+/// Longest name of a plugin or handler, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+/// Longest version and summary, in characters; longer ones are cut.
+const MAX_TEXT_CHARS: usize = 200;
 /// Most handlers of one plugin.
 const MAX_HANDLERS: usize = 1_000;
-/// Shortest and longest timer of a handler: those that a routing file may ask for.
-const TIMER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24 * 365);
+/// Valid timer intervals, as in routing files.
+const TIMER_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(24 * 365);
 
 impl Manifest {
     /// The description of the handler, if the plugin has it.
@@ -67,7 +68,7 @@ impl Manifest {
         self.handlers.iter().find(|h| h.name == name)
     }
 
-    /// Checks what `describe` returned; the error says what is wrong with it.
+    /// Validates the result of `describe`.
     pub(crate) fn parse(raw: handler::Manifest) -> Result<Self, String> {
         let handler::Manifest { name, version, handlers } = raw;
         let name = self::name("the name of the plugin", name)?;
@@ -76,7 +77,7 @@ impl Manifest {
         }
         if handlers.len() > MAX_HANDLERS {
             return Err(format!(
-                "it offers {} handlers; {MAX_HANDLERS} are the most",
+                "it offers {} handlers; at most {MAX_HANDLERS} are allowed",
                 handlers.len()
             ));
         }
@@ -156,16 +157,19 @@ impl fmt::Display for Hook {
     }
 }
 
-fn name(what: &str, text: String) -> Result<String, String> {
+fn name(label: &str, text: String) -> Result<String, String> {
     if text.is_empty() {
-        return Err(format!("{what} is empty"));
+        return Err(format!("{label} is empty"));
     }
-    if text.len() > MAX_NAME {
-        return Err(format!("{what} is {} bytes long; {MAX_NAME} are the most", text.len()));
+    if text.len() > MAX_NAME_BYTES {
+        return Err(format!(
+            "{label} is {} bytes long; at most {MAX_NAME_BYTES} are allowed",
+            text.len()
+        ));
     }
     if !text.chars().all(is_printable) {
         return Err(format!(
-            "{what}, {text:?}, contains control characters or others that cannot be shown"
+            "{label}, {text:?}, contains control characters or others that cannot be shown"
         ));
     }
     Ok(text)
@@ -173,19 +177,19 @@ fn name(what: &str, text: String) -> Result<String, String> {
 
 fn interval(handler: &str, milliseconds: u64) -> Result<Duration, String> {
     let timer = Duration::from_millis(milliseconds);
-    if TIMER.contains(&timer) {
+    if TIMER_RANGE.contains(&timer) {
         Ok(timer)
     } else {
         Err(format!(
-            "the handler {handler:?} wants its timer every {milliseconds} ms; it may be from 10 ms \
+            "the handler {handler:?} wants its timer every {milliseconds} ms; the interval must be 10 ms \
              to a year"
         ))
     }
 }
 
-/// One line of what may be a longer text.
+/// A text as one line of bounded length.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).take(MAX_TEXT).collect()
+    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).take(MAX_TEXT_CHARS).collect()
 }
 
 #[cfg(test)]

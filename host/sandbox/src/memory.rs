@@ -1,8 +1,7 @@
-//! How much memory instances may take: each by itself, and all together. Asked by the engine
-//! whenever a memory or a table grows.
+//! Memory limits of instances, each and all together (wasmtime `ResourceLimiter`).
 //!
-//! A growth that goes too far is refused as WebAssembly has it, so that a plugin which can do
-//! without carries on. Most cannot and trap; that the refusal was the cause is remembered here.
+//! A growth beyond a limit fails as in WebAssembly, so that a plugin may continue without it. Most
+//! trap instead; the refusal is remembered as the cause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +11,7 @@ use wasmtime::ResourceLimiter;
 use crate::fault::FaultKind;
 use crate::policy::Limits;
 
-/// Bytes that all instances of a sandbox hold together. Cheap to clone.
+/// Memory counter of all instances of a sandbox. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct InstanceMemory {
     limit: usize,
@@ -25,17 +24,17 @@ pub(crate) struct Memory {
     limit: usize,
     table_elements: usize,
     all: InstanceMemory,
-    /// What was permitted. A growth that then fails for another reason stays counted: that errs on
-    /// the safe side, and the operating system is out of memory anyway.
+    /// Permitted bytes. A growth that fails later for another reason stays counted, which errs on
+    /// the safe side.
     used: usize,
-    /// Of tables, whose elements are the host's memory.
+    /// Bytes of tables, whose elements are in the host's memory.
     tables: usize,
     refused: Option<FaultKind>,
 }
 
-/// Core instances, memories and tables of one component; a plugin has a handful.
-const PARTS: usize = 64;
-/// What the engine keeps for an element of a table.
+/// Core instances, memories and tables of one component.
+const MAX_PARTS: usize = 64;
+/// Host memory of a table element.
 const ELEMENT_BYTES: usize = size_of::<usize>();
 
 impl InstanceMemory {
@@ -43,17 +42,17 @@ impl InstanceMemory {
         Self { limit: limit.unwrap_or(usize::MAX), used: Arc::default() }
     }
 
-    /// What all instances hold now, in bytes.
+    /// Memory of all instances now, in bytes.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The most that they may hold.
+    /// The limit in bytes.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    // The figure guards nothing but itself, so no order with other memory is needed.
+    // Relaxed, as the counter guards no other memory.
     fn take(&self, bytes: usize) -> bool {
         let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -76,7 +75,7 @@ impl Memory {
         }
     }
 
-    /// Why a growth has failed, if any has since the last call of this function.
+    /// Takes the cause of the last refused growth.
     pub(crate) fn take_refusal(&mut self) -> Option<FaultKind> {
         self.refused.take()
     }
@@ -86,7 +85,7 @@ impl Memory {
         false
     }
 
-    /// The operating system had no memory, which is no fault of the plugin's.
+    /// Records that the operating system refused memory.
     fn failed(&mut self, error: &wasmtime::Error) {
         self.refused.get_or_insert_with(|| FaultKind::host_memory(error));
     }
@@ -145,15 +144,15 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        PARTS
+        MAX_PARTS
     }
 
     fn tables(&self) -> usize {
-        PARTS
+        MAX_PARTS
     }
 
     fn memories(&self) -> usize {
-        PARTS
+        MAX_PARTS
     }
 }
 

@@ -1,74 +1,72 @@
-//! What an operator allows one plugin: its limits and its grant. Plain data, made by the host from
-//! its configuration and read by everything here.
+//! Policy of a plugin: its limits and its grant. Plain data from the host's configuration.
 
 use std::time::Duration;
 
-/// What one plugin may use.
+/// Policy of one plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PluginPolicy {
-    /// How much of everything.
+    /// Its limits.
     pub limits: Limits,
-    /// Which of the host's interfaces.
+    /// The interfaces it may import.
     pub grant: Grant,
 }
 
-/// How much a plugin may use, in each of its instances unless it says otherwise.
+/// Limits of a plugin, per instance unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of linear memory, over all memories of an instance.
     pub memory: usize,
     /// Wall time of one call, from the moment the lane takes it up.
     pub deadline: Duration,
-    /// Bytes that one call may hand to the host: its answer and its effects.
+    /// Output of one call in bytes: its answer and its effects.
     pub output: usize,
     /// Effects of one call.
     pub effects: usize,
     /// Elements of each table of an instance.
     pub table_elements: usize,
-    /// Bytes that the plugin's store may hold, over all instances.
+    /// Size of the plugin's store in bytes, over all instances.
     pub store: usize,
     /// Log lines, over all instances.
     pub log: LogRate,
     /// CPU time that slow calls may use over all instances, in per cent of one core.
     pub cpu_percent: u32,
-    /// When a handler that keeps failing is not called.
+    /// The circuit breaker.
     pub breaker: BreakerPolicy,
 }
 
-/// When calls of a handler are refused because they keep failing.
+/// Policy of circuit breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// Whether calls are ever refused.
+    /// Whether circuits open at all.
     pub enabled: bool,
-    /// Faults within `window` after which a session's calls about one topic are refused; likewise
-    /// clients whose calls have to fail before a topic or the handler is refused to all.
+    /// Faults within `window` that open the circuit of a session on one topic; also the failing
+    /// clients that open the circuit of a topic or the handler.
     pub faults: u32,
-    /// How long faults are counted together.
+    /// Period over which faults are counted.
     pub window: Duration,
-    /// Topics on which a session's calls, or the handler's, have to fail before they are refused on
-    /// all topics; likewise sessions of a client.
+    /// Failing topics that open the circuit of a session or the handler; also the failing sessions
+    /// of a client.
     pub spread: usize,
-    /// The first pause; each next one is twice as long.
+    /// The first pause; each further one is twice as long.
     pub pause: Duration,
     /// The longest pause.
     pub max_pause: Duration,
 }
 
-/// How fast a plugin may write to the log.
+/// Log rate of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogRate {
-    /// Lines a second in the long run.
+    /// Lines per second.
     pub per_second: u32,
-    /// Lines that may come at once after a quiet time.
+    /// Lines at once after a quiet time.
     pub burst: u32,
 }
 
-/// Which interfaces of the contract a plugin may import. A plugin that imports another one does
-/// not load.
+/// Interfaces that a plugin may import. A plugin that imports another one does not load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a line of the operator's file")]
 pub struct Grant {
-    /// Publish events, and see who is subscribed.
+    /// Publish events, and list subscribers.
     pub topics: bool,
     /// Send to, unsubscribe and close single sessions.
     pub sessions: bool,

@@ -1,27 +1,27 @@
-//! What a hook is asked about, as the host has it: everything borrowed, so that a call allocates
-//! next to nothing on its way in.
+//! Request of a hook call. Everything is borrowed, so that a call allocates next to nothing on its
+//! way in.
 
 use std::net::IpAddr;
 
-use crate::audience::Realm;
+use crate::audience::RealmId;
 use crate::contract::types;
 
-/// The occasion of a call.
+/// Request of a hook call.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct HookRequest<'a> {
     /// Handed back to [`Audience`](crate::Audience); the plugin does not see it.
-    pub realm: Realm,
+    pub realm: RealmId,
     /// One of the handlers of the plugin's manifest.
     pub handler: &'a str,
     /// The name of the route that the topic matched.
     pub route: &'a str,
     /// The concrete URI.
     pub topic: &'a str,
-    /// What the route's channel captured, in the channel's order.
+    /// Variables captured by the route's channel, in its order.
     pub attributes: &'a [(&'a str, &'a str)],
-    /// Who sent the message; nobody when the host itself acts.
+    /// The session that sent the message; none when the host itself acts.
     pub session: Option<Caller<'a>>,
-    /// How many sessions are subscribed to the topic.
+    /// The number of sessions subscribed to the topic.
     pub subscribers: u32,
 }
 
@@ -38,18 +38,16 @@ pub struct Caller<'a> {
     pub roles: &'a [String],
     /// `anonymous`, `ticket` …
     pub authmethod: &'a str,
-    /// The text of a JSON object, `{}` when nothing is known.
+    /// The text of a JSON object, `{}` without claims.
     pub claims: &'a str,
-    /// The client that the session belongs to, as a number: sessions of one client have the same.
-    /// The plugin does not see it.
+    /// Key of the client: sessions of one client have the same. The plugin does not see it.
     pub client: u64,
-    /// The client's address, if the session has no user; its `authid` is made up then. The plugin
-    /// does not see it.
+    /// The client's address, if the session is anonymous. The plugin does not see it.
     pub anonymous_from: Option<IpAddr>,
 }
 
-impl<'a> Request<'a> {
-    /// The roles in the form that the contract wants; they have to outlive the call.
+impl<'a> HookRequest<'a> {
+    /// The roles as the contract needs them; they have to outlive the call.
     pub(crate) fn roles(&self) -> Vec<&'a str> {
         self.session.map_or_else(Vec::new, |s| s.roles.iter().map(String::as_str).collect())
     }

@@ -1,4 +1,4 @@
-//! The engine and everything that plugins share: made once, by the host's composition root.
+//! The sandbox: engine, linker, stores and everything else that plugins share.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -16,7 +16,7 @@ use crate::component::{check_bytes, check_interfaces};
 use crate::contract::PluginPre;
 use crate::cpu::{Budget, Meter, Turns};
 use crate::engine;
-use crate::error::Error;
+use crate::error::SandboxError;
 use crate::host_state::{HostState, PluginContext};
 use crate::imports;
 use crate::instance::Instance;
@@ -28,7 +28,7 @@ use crate::store::{SharedSpace, Spaces};
 use crate::ticker::Ticker;
 use crate::{denied, wasi};
 
-/// Compiles plugins, and keeps what outlives them. Its calls need a tokio runtime with time.
+/// Loads plugins, and keeps state that outlives them. Needs a tokio runtime with time.
 pub struct Sandbox {
     compiler: Compiler,
     linker: Arc<Linker<HostState>>,
@@ -38,31 +38,27 @@ pub struct Sandbox {
     turns: Turns,
 }
 
-/// How a sandbox is made.
+/// Settings of a sandbox.
 #[derive(Debug, Clone, Default)]
 pub struct SandboxSettings {
-    /// Where compiled plugins are kept between runs; none keeps them nowhere. The directory is
-    /// made if it is missing.
+    /// Cache directory of compiled plugins, created if missing; none disables the cache.
     pub cache: Option<PathBuf>,
-    /// Compiles plugins in processes with limits; none compiles them in this process, without
-    /// limits, which is for tests and tools that trust them.
+    /// The compiler process; none compiles in this process without limits, for tests and tools with
+    /// trusted plugins.
     pub compile: Option<CompileCommand>,
-    /// Bytes that all instances of all plugins may hold together; none is no limit.
+    /// Memory limit of all instances together, in bytes; none is no limit.
     pub instance_memory: Option<usize>,
 }
 
 impl Sandbox {
-    /// Prepares the engine. A cache directory that cannot be used is a warning in the log, not an
-    /// error: plugins are then compiled each time.
-    ///
-    /// # Errors
-    /// [`Error::Engine`] or [`Error::Ticker`]: the machine cannot run WebAssembly, or no threads.
-    pub fn new(settings: SandboxSettings) -> Result<Self, Error> {
+    /// Makes a sandbox. A cache directory that cannot be used is a warning in the log: plugins are
+    /// then compiled at each start.
+    pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
         let SandboxSettings { cache, compile, instance_memory } = settings;
         let compiler = match compile {
             Some(command) => {
-                let kept = CodeCache::open(cache.as_deref()).map_err(|error| Error::Engine {
-                    text: format!("no folder for code: {error}"),
+                let kept = CodeCache::open(cache.as_deref()).map_err(|error| {
+                    SandboxError::Engine { text: format!("no cache folder: {error}") }
                 })?;
                 let engine = new_engine(Some(kept.code()))?;
                 Compiler::by_children(engine, command, kept)
@@ -73,7 +69,7 @@ impl Sandbox {
         let mut linker = Linker::new(engine);
         wasi::link(&mut linker).map_err(engine_error)?;
         imports::link(&mut linker).map_err(engine_error)?;
-        let ticker = Ticker::start(engine).map_err(|source| Error::Ticker { source })?;
+        let ticker = Ticker::start(engine).map_err(|source| SandboxError::Ticker { source })?;
         Ok(Self {
             linker: Arc::new(linker),
             ticker: Arc::new(ticker),
@@ -84,36 +80,30 @@ impl Sandbox {
         })
     }
 
-    /// Makes a plugin of a component: compiles it, or takes it from the cache; holds its imports
-    /// against the grant; asks it to describe itself. `file` is how people know the component.
+    /// Loads a plugin: compiles it or takes it from the cache, checks its imports against the
+    /// grant, and calls `describe`. `file` is its name in messages.
     ///
-    /// Plugins of the same name share one store, as versions of one plugin do: the host has to see
-    /// to it that two different ones are not in use at once.
-    ///
-    /// # Errors
-    /// Everything that [`Error`] says of loading.
+    /// Plugins of the same name share one store, as versions of one plugin do: the host must
+    /// prevent two different plugins of one name.
     pub async fn load(
         &self,
         file: &str,
         bytes: &[u8],
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
-    ) -> Result<Plugin, Error> {
+    ) -> Result<Plugin, SandboxError> {
         self.load_shared(file, bytes.into(), policy, audience).await
     }
 
-    /// The same as [`Sandbox::load`], without a copy of the component. If the future is dropped, the
-    /// component is not compiled any further.
-    ///
-    /// # Errors
-    /// As [`Sandbox::load`].
+    /// [`Sandbox::load`] without a copy of the component. Dropping the future stops the
+    /// compilation.
     pub async fn load_shared(
         &self,
         file: &str,
         bytes: Arc<[u8]>,
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
-    ) -> Result<Plugin, Error> {
+    ) -> Result<Plugin, SandboxError> {
         check_bytes(file, &bytes)?;
         let pre = self.compile(file, bytes, &policy).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
@@ -125,31 +115,33 @@ impl Sandbox {
         Ok(Plugin::new(manifest, pre, ticker, Arc::new(context), turns))
     }
 
-    /// What all instances hold together.
+    /// Memory counter of all instances.
     pub fn memory(&self) -> InstanceMemory {
         self.memory.clone()
     }
 
-    /// What is being compiled now, the longest first.
+    /// Components being compiled, the oldest first.
     pub fn compiling(&self) -> Vec<Compiling> {
-        self.compiler.under_way()
+        self.compiler.compiling()
     }
 
-    /// The compiled component, with everything that it imports.
+    /// Compiles a component and links its imports.
     async fn compile(
         &self,
         file: &str,
         bytes: Arc<[u8]>,
         policy: &PluginPolicy,
-    ) -> Result<PluginPre<HostState>, Error> {
+    ) -> Result<PluginPre<HostState>, SandboxError> {
         let component = self.compiler.component(file, bytes).await?;
         let (engine, linker) = (self.compiler.engine().clone(), Arc::clone(&self.linker));
         let (name, grant) = (file.to_owned(), policy.grant);
         // Types can be large.
         blocking(file, move || {
             check_interfaces(&name, &engine, &component, grant)?;
-            let mismatch =
-                |e: wasmtime::Error| Error::Mismatch { file: name.clone(), text: format!("{e:#}") };
+            let mismatch = |e: wasmtime::Error| SandboxError::Mismatch {
+                file: name.clone(),
+                text: format!("{e:#}"),
+            };
             let mut linker = Linker::clone(&linker);
             denied::link(&mut linker, &engine, &component).map_err(mismatch)?;
             let pre: InstancePre<HostState> =
@@ -159,15 +151,15 @@ impl Sandbox {
         .await
     }
 
-    /// Runs `describe` in an instance that is thrown away, with a store of its own: whose it is,
-    /// nobody knows yet.
+    /// Calls `describe` in a temporary instance, with an empty store, as the plugin's name is not
+    /// known yet.
     async fn describe(
         &self,
         file: &str,
         pre: &PluginPre<HostState>,
         policy: &PluginPolicy,
         audience: &Arc<dyn Audience>,
-    ) -> Result<Manifest, Error> {
+    ) -> Result<Manifest, SandboxError> {
         let limits = policy.limits.clone();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let meter = Arc::new(Meter::new(self.turns.clone(), budget));
@@ -178,11 +170,12 @@ impl Sandbox {
             SharedSpace::default(),
             self.memory.clone(),
         ));
-        let failed = |fault| Error::Describe { file: file.to_owned(), fault: Box::new(fault) };
+        let failed =
+            |fault| SandboxError::Describe { file: file.to_owned(), fault: Box::new(fault) };
         let made = Instance::new(pre, &self.ticker, &context, &meter).await;
         let mut instance = made.map_err(failed)?;
         let raw = instance.describe(&self.ticker).await.map_err(failed)?;
-        Manifest::parse(raw).map_err(|text| Error::Manifest { file: file.to_owned(), text })
+        Manifest::parse(raw).map_err(|text| SandboxError::Manifest { file: file.to_owned(), text })
     }
 }
 
@@ -192,15 +185,15 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-/// Threads that run tasks: those of the runtime that the sandbox is made in, or else cores.
+/// Number of worker threads of the runtime, or else of cores.
 fn workers() -> usize {
     let runtime = tokio::runtime::Handle::try_current();
     let of_machine = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     runtime.map_or_else(|_| of_machine(), |runtime| runtime.metrics().num_workers())
 }
 
-/// The engine, with a cache in that directory if it can be used.
-fn new_engine(cache: Option<PathBuf>) -> Result<Engine, Error> {
+/// An engine, with a cache in the directory if it can be used.
+fn new_engine(cache: Option<PathBuf>) -> Result<Engine, SandboxError> {
     let mut config = engine::config();
     if let Some(directory) = cache {
         match open_cache(&directory) {
@@ -215,21 +208,21 @@ fn new_engine(cache: Option<PathBuf>) -> Result<Engine, Error> {
     Engine::new(&config).map_err(engine_error)
 }
 
-/// The cache in that directory, once it is known that files can be written there: the cache itself
-/// would only notice in the background.
+/// Opens the cache in the directory, after a test write: the cache itself would report a failure
+/// only in the background.
 fn open_cache(directory: &Path) -> Result<Cache, String> {
     let absolute = std::path::absolute(directory).map_err(|e| e.to_string())?;
     std::fs::create_dir_all(&absolute).map_err(|e| e.to_string())?;
     let probe = absolute.join(format!(".probe-{}", std::process::id()));
     std::fs::write(&probe, b"").map_err(|e| e.to_string())?;
-    // It has served its purpose; if it stays, it is empty.
+    // A leftover probe is an empty file.
     let _ = std::fs::remove_file(&probe);
     let mut config = CacheConfig::new();
     config.with_directory(absolute);
     Cache::new(config).map_err(|e| format!("{e:#}"))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
-fn engine_error(error: wasmtime::Error) -> Error {
-    Error::Engine { text: format!("{error:#}") }
+#[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]
+fn engine_error(error: wasmtime::Error) -> SandboxError {
+    SandboxError::Engine { text: format!("{error:#}") }
 }

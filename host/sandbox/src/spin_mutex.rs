@@ -1,30 +1,30 @@
-//! The lock of a lane: held for the microseconds that most hooks take, and now and then for as long
-//! as a deadline allows.
+//! Spin mutex: an async mutex that spins briefly before it waits.
 //!
-//! A task that waits costs more than such a hook runs, so it is worth a moment of spinning. A lock
-//! that is handed to whoever waits longest would make everybody wait once one does, since the next
-//! holder has to wake up first; here whoever comes at the right moment gets it, and only those who
-//! missed it several times are handed it in their turn.
+//! It is the lock of a lane: held for microseconds by most hooks, and occasionally up to a
+//! deadline. Waking a task costs more than such a hook, so spinning pays off. A fair lock would
+//! make every task wait once one waits, since the next holder has to wake up first; here a task
+//! that arrives at the right moment takes the lock, and only tasks that missed it several times get
+//! it in order.
 
 use std::ops::{Deref, DerefMut};
 
 use tokio::sync::{Mutex, MutexGuard, Notify, TryLockError};
 
-/// A lock whose holder may wait for something.
+/// A mutex whose holder may await.
 #[derive(Debug)]
 pub(crate) struct SpinMutex<T> {
-    /// tokio's mutex, because it is held while the plugin runs, which may yield. It bounds nothing:
-    /// a session waits for its own call, so there are no more waiters than sessions.
+    /// tokio's mutex, because it is held while the plugin runs, which may yield. Its queue is
+    /// bounded by the number of sessions, each of which waits for one call at most.
     value: Mutex<T>,
-    /// Wakes one of those who wait out of turn.
+    /// Wakes one of the tasks outside of the mutex's queue.
     released: Notify,
     spins: u32,
 }
 
-/// The value, while nobody else has it.
+/// Exclusive access to the value.
 #[derive(Debug)]
 pub(crate) struct SpinMutexGuard<'a, T> {
-    // Dropped in this order: whoever is woken is to find it free.
+    // Drop order: the mutex is free before a waiter is woken.
     value: MutexGuard<'a, T>,
     _release: Release<'a>,
 }
@@ -32,27 +32,27 @@ pub(crate) struct SpinMutexGuard<'a, T> {
 #[derive(Debug)]
 struct Release<'a>(&'a Notify);
 
-/// How often to look again before sleeping: a few microseconds, about the length of a small hook.
-const SPINS: u32 = 64;
-/// How often to miss it before insisting on a turn.
-const PATIENCE: u32 = 8;
+/// Attempts before sleeping: a few microseconds, about the length of a small hook.
+const MAX_SPINS: u32 = 64;
+/// Wake-ups without success before a task queues for the mutex.
+const MAX_MISSES: u32 = 8;
 
 impl<T> SpinMutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        // Where nothing runs beside, nobody lets go of it while this thread spins.
+        // On one core, the holder cannot release it while this thread spins.
         let alone = std::thread::available_parallelism().is_ok_and(|count| count.get() == 1);
-        let spins = if alone { 0 } else { SPINS };
+        let spins = if alone { 0 } else { MAX_SPINS };
         Self { value: Mutex::new(value), released: Notify::new(), spins }
     }
 
-    /// The value, if nobody has it.
+    /// Takes the lock, if it is free.
     pub(crate) fn try_take(&self) -> Option<SpinMutexGuard<'_, T>> {
         self.try_lock().ok().map(|value| self.held(value))
     }
 
-    /// Waits for the value. May be dropped while it waits.
+    /// Waits for the lock. Cancel safe.
     pub(crate) async fn take(&self) -> SpinMutexGuard<'_, T> {
-        for _ in 0..PATIENCE {
+        for _ in 0..MAX_MISSES {
             for _ in 0..self.spins {
                 if let Some(held) = self.try_take() {
                     return held;
@@ -65,7 +65,7 @@ impl<T> SpinMutex<T> {
             }
             released.await;
         }
-        // Made before the wait: whoever gives up while it has been chosen passes the chance on.
+        // Made before the wait, so that a cancelled waiter wakes the next one.
         let release = Release(&self.released);
         let value = self.value.lock().await;
         SpinMutexGuard { value, _release: release }
@@ -141,7 +141,7 @@ mod tests {
         let slot = SpinMutex::new(());
         let mut insisting = Box::pin(slot.take());
         // It misses it so often that it insists.
-        for _ in 0..=PATIENCE {
+        for _ in 0..=MAX_MISSES {
             let held = slot.try_take().unwrap();
             assert!(!poll(&mut insisting).await);
             drop(held);

@@ -1,7 +1,7 @@
-//! The clock of the engine: a thread of its own that moves the epoch on every ten milliseconds
-//! while calls run, and sleeps while none does.
+//! Ticker: a thread that increments the engine's epoch every ten milliseconds while calls run, and
+//! sleeps otherwise.
 //!
-//! It is a thread and not a task, because the tasks are what a busy loop starves.
+//! A thread and not a task, because a busy loop starves tasks.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Ticker {
     thread: Thread,
 }
 
-/// While it lives, the epoch moves on.
+/// Guard of a running call: the epoch advances while it lives.
 #[derive(Debug)]
 pub(crate) struct Running<'a> {
     shared: &'a Shared,
@@ -26,18 +26,18 @@ pub(crate) struct Running<'a> {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Calls that run.
+    /// Number of running calls.
     calls: AtomicUsize,
-    /// The thread sleeps, or is about to, and has to be woken.
+    /// Whether the thread sleeps, or is about to, and has to be woken.
     parked: AtomicBool,
     stop: AtomicBool,
 }
 
-/// The length of a tick, which is how long a busy loop keeps a worker to itself.
+/// Length of a tick: the longest time that a busy loop occupies a worker.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// How many ticks the thread stays awake without calls: under load the next call comes sooner,
-/// and waking a thread costs more than a whole call.
-const LINGER: u32 = 20;
+/// Ticks without calls before the thread sleeps: under load the next call comes sooner, and waking
+/// a thread costs more than a call.
+const MAX_IDLE_TICKS: u32 = 20;
 
 impl Ticker {
     pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
@@ -52,8 +52,8 @@ impl Ticker {
 
     /// Marks a call as running until the guard is dropped.
     pub(crate) fn run(&self) -> Running<'_> {
-        // Sequentially consistent, as is the thread's side: either it sees the call, or the call
-        // sees that it sleeps.
+        // Sequentially consistent, as on the thread's side: either the thread sees the call, or the
+        // call sees that the thread sleeps.
         self.shared.calls.fetch_add(1, Ordering::SeqCst);
         if self.shared.parked.swap(false, Ordering::SeqCst) {
             self.thread.unpark();
@@ -85,7 +85,7 @@ fn tick(shared: &Shared, engine: &EngineWeak) {
         } else {
             idle += 1;
         }
-        if idle < LINGER {
+        if idle < MAX_IDLE_TICKS {
             thread::park_timeout(TICK);
         } else {
             shared.parked.store(true, Ordering::SeqCst);

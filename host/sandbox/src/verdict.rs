@@ -1,61 +1,61 @@
-//! What hooks answer, checked: whatever the host finds in one of these types, it can act on.
+//! Validated answers of hooks.
 
 use crate::contract::{handler, types};
-use crate::event::Event;
+use crate::event::PluginEvent;
 
-/// Whether a session becomes a subscriber.
+/// Answer of `on-subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubscribeVerdict {
-    /// It does.
+    /// The session becomes a subscriber.
     Allow,
-    /// It does not, and is told why.
-    Deny(Refusal),
+    /// The request is refused.
+    Deny(HookRefusal),
 }
 
-/// What becomes of a published event.
+/// Answer of `on-publish`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishVerdict {
-    /// Every subscriber that the publisher did not exclude receives it.
+    /// Deliver to every subscriber that the publisher did not exclude.
     Broadcast,
-    /// Fewer receive it, or they receive another one.
+    /// Deliver to fewer subscribers, or another event.
     Deliver(Delivery),
-    /// It is accepted, and nobody receives it.
+    /// Accept it without delivery.
     Drop,
-    /// It is not accepted, and the publisher is told why.
-    Reject(Refusal),
+    /// Refuse it.
+    Reject(HookRefusal),
 }
 
-/// A narrower delivery than the publisher asked for.
+/// A restricted delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// What is delivered instead of the published event.
-    pub event: Option<Event>,
-    /// These sessions do not receive it.
+    /// The event to deliver instead of the published one.
+    pub event: Option<PluginEvent>,
+    /// Excluded sessions.
     pub exclude: Vec<u64>,
-    /// If present, only these receive it.
+    /// The only receivers, if present.
     pub eligible: Option<Vec<u64>>,
 }
 
-/// Why something is refused, in a form that the client is shown.
+/// A refusal, shown to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct HookRefusal {
     /// A URI: not empty, and without white space.
     pub uri: String,
-    /// A sentence for a person.
+    /// A human-readable sentence.
     pub message: String,
 }
 
-/// The highest id that a session can have, 2^53: what a double holds exactly.
+/// The highest session id, 2^53, which a double holds exactly.
 const MAX_ID: u64 = 1 << 53;
 
-/// An answer of a guest that can be made into a checked one.
+/// An answer of a guest that can be validated.
 pub(crate) trait Answer: Sized {
     type Raw;
 
-    /// The error says what is wrong with the answer.
+    /// Validates the answer. The error has the reason.
     fn parse(raw: Self::Raw) -> Result<Self, String>;
 
-    /// Bytes that the answer counts for.
+    /// Size towards the output limit, in bytes.
     fn len(&self) -> usize;
 }
 
@@ -77,7 +77,7 @@ impl Answer for SubscribeVerdict {
     fn parse(raw: Self::Raw) -> Result<Self, String> {
         Ok(match raw {
             handler::SubscribeVerdict::Allow => Self::Allow,
-            handler::SubscribeVerdict::Deny(refusal) => Self::Deny(Refusal::parse(refusal)?),
+            handler::SubscribeVerdict::Deny(refusal) => Self::Deny(HookRefusal::parse(refusal)?),
         })
     }
 
@@ -96,12 +96,12 @@ impl Answer for PublishVerdict {
         Ok(match raw {
             handler::PublishVerdict::Broadcast => Self::Broadcast,
             handler::PublishVerdict::Deliver(delivery) => Self::Deliver(Delivery {
-                event: delivery.event.map(Event::parse).transpose()?,
+                event: delivery.event.map(PluginEvent::parse).transpose()?,
                 exclude: session_ids(delivery.exclude)?,
                 eligible: delivery.eligible.map(session_ids).transpose()?,
             }),
             handler::PublishVerdict::Drop => Self::Drop,
-            handler::PublishVerdict::Reject(refusal) => Self::Reject(Refusal::parse(refusal)?),
+            handler::PublishVerdict::Reject(refusal) => Self::Reject(HookRefusal::parse(refusal)?),
         })
     }
 
@@ -110,21 +110,21 @@ impl Answer for PublishVerdict {
             Self::Broadcast | Self::Drop => 0,
             Self::Deliver(delivery) => {
                 let ids = delivery.exclude.len() + delivery.eligible.as_ref().map_or(0, Vec::len);
-                delivery.event.as_ref().map_or(0, Event::len) + ids * size_of::<u64>()
+                delivery.event.as_ref().map_or(0, PluginEvent::len) + ids * size_of::<u64>()
             }
             Self::Reject(refusal) => refusal.len(),
         }
     }
 }
 
-/// What a call gives: a result, or the error that the caller is shown.
-impl Answer for Result<Event, Refusal> {
+/// Answer of `on-call`: a result, or the error for the caller.
+impl Answer for Result<PluginEvent, HookRefusal> {
     type Raw = Result<types::EventResult, types::Refusal>;
 
     fn parse(raw: Self::Raw) -> Result<Self, String> {
         Ok(match raw {
-            Ok(event) => Ok(Event::parse(event)?),
-            Err(refusal) => Err(Refusal::parse(refusal)?),
+            Ok(event) => Ok(PluginEvent::parse(event)?),
+            Err(refusal) => Err(HookRefusal::parse(refusal)?),
         })
     }
 
@@ -136,7 +136,7 @@ impl Answer for Result<Event, Refusal> {
     }
 }
 
-impl Refusal {
+impl HookRefusal {
     fn parse(raw: types::Refusal) -> Result<Self, String> {
         let types::Refusal { uri, message } = raw;
         Ok(Self { uri: self::uri(uri)?, message })
@@ -147,7 +147,7 @@ impl Refusal {
     }
 }
 
-/// Checks the id of a session that a guest named.
+/// Validates a session id.
 pub(crate) fn session_id(id: u64) -> Result<u64, String> {
     if (1..=MAX_ID).contains(&id) {
         Ok(id)
@@ -156,7 +156,7 @@ pub(crate) fn session_id(id: u64) -> Result<u64, String> {
     }
 }
 
-/// Checks ids of sessions that a guest named.
+/// Validates session ids.
 pub(crate) fn session_ids(ids: Vec<u64>) -> Result<Vec<u64>, String> {
     for &id in &ids {
         session_id(id)?;
@@ -164,7 +164,7 @@ pub(crate) fn session_ids(ids: Vec<u64>) -> Result<Vec<u64>, String> {
     Ok(ids)
 }
 
-/// Checks the URI of an error or of a reason.
+/// Validates the URI of an error or reason.
 pub(crate) fn uri(text: String) -> Result<String, String> {
     if text.is_empty() {
         return Err("the URI of an error is empty".to_owned());
@@ -176,7 +176,7 @@ pub(crate) fn uri(text: String) -> Result<String, String> {
     Ok(text)
 }
 
-/// Checks a topic: what topics look like is for the host to know, but none is empty.
+/// Validates a topic: the host knows the syntax, but no topic is empty.
 pub(crate) fn topic(text: String) -> Result<String, String> {
     if text.is_empty() { Err("a topic is empty".to_owned()) } else { Ok(text) }
 }

@@ -1,18 +1,17 @@
-//! The part of WASI that plugins get: clocks, random numbers, and streams that end in the log.
+//! WASI for plugins: clocks, random numbers, and streams that end in the log.
 //!
 //! The Rust standard library also imports arguments, environment and a file system; those are
-//! linked, and empty. Sockets are not linked at all.
+//! linked, and empty. Sockets are not linked here.
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::random::WasiRandom;
-use wasmtime_wasi::{WasiCtx, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use crate::console::Console;
 use crate::host_state::HostState;
 
 /// The interfaces that [`link`] links, without their versions.
@@ -38,21 +37,6 @@ pub(crate) const OFFERED: &[&str] = &[
     "wasi:random/insecure-seed",
     "wasi:random/random",
 ];
-
-/// Bytes of random numbers that a plugin may ask for at once.
-const MAX_RANDOM: u64 = 64 << 10;
-
-/// What one instance sees of the world: nothing but its two streams.
-pub(crate) fn context(stdout: &Console, stderr: &Console) -> WasiCtx {
-    WasiCtx::builder()
-        .stdout(stdout.clone())
-        .stderr(stderr.clone())
-        .max_random_size(MAX_RANDOM)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false)
-        .build()
-}
 
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let l = linker;
@@ -81,7 +65,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// `wasi:io` needs the table of resources alone.
+/// Data of `wasi:io`: the resource table.
 struct Io;
 
 impl HasData for Io {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jackfield_routing::RouteTable;
-use jackfield_sandbox::{Audience, Realm, Sandbox};
+use jackfield_sandbox::{Audience, RealmId, Sandbox};
 
 use crate::config::{Config, Preflight};
 use crate::generation::{
@@ -123,11 +123,11 @@ fn rehearse(
 struct Nobody;
 
 impl Audience for Nobody {
-    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }
 
-    fn count(&self, _: Realm, _: &str) -> u32 {
+    fn count(&self, _: RealmId, _: &str) -> u32 {
         0
     }
 }

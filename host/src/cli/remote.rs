@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jackfield_client::{Authorities, Client, Failure, HandshakeError, Target};
+use jackfield_client::{Authorities, Client, ClientError, HandshakeError, Target};
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::Payload;
@@ -78,9 +78,9 @@ enum Serializer {
 /// How a command ended, other than well.
 pub(super) enum CommandError {
     /// The server's affair, or the network's.
-    Failed(Failure),
+    Failed(ClientError),
     /// The same, and what to do: a server that is not trusted, or does not trust this client.
-    Advised(Failure, String),
+    Advised(ClientError, String),
     /// What was asked for makes no sense.
     Usage(String),
     /// It did not happen in this time.
@@ -112,8 +112,8 @@ impl Remote {
             authorities(ca, from(CA), target.is_tls()).map_err(CommandError::Usage)?;
         Client::connect(&target).await.map_err(|failure| {
             let help = match &failure {
-                Failure::Refused { uri, .. } if asks_for_proof(uri) => Some(help),
-                Failure::Tls { error, .. } => advice(error).map(str::to_owned),
+                ClientError::Refused { uri, .. } if asks_for_proof(uri) => Some(help),
+                ClientError::Tls { error, .. } => advice(error).map(str::to_owned),
                 _ => None,
             };
             match help {
@@ -269,10 +269,13 @@ pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> Ex
 }
 
 /// The exit code of a failure.
-const fn code(failure: &Failure) -> u8 {
+const fn code(failure: &ClientError) -> u8 {
     match failure {
-        Failure::Refused { .. } => 1,
-        Failure::Connect { .. } | Failure::Tls { .. } | Failure::Lost(_) | Failure::Garbled(_) => 3,
+        ClientError::Refused { .. } => 1,
+        ClientError::Connect { .. }
+        | ClientError::Tls { .. }
+        | ClientError::Lost(_)
+        | ClientError::Protocol(_) => 3,
     }
 }
 
@@ -358,8 +361,8 @@ pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), C
     Ok((raw(payload.args_json())?, raw(payload.kwargs_json())?))
 }
 
-impl From<Failure> for CommandError {
-    fn from(failure: Failure) -> Self {
+impl From<ClientError> for CommandError {
+    fn from(failure: ClientError) -> Self {
         Self::Failed(failure)
     }
 }

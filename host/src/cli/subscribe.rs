@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jackfield_client::{Client, Event};
+use jackfield_client::{Client, ReceivedEvent};
 use jackfield_text::Untrusted;
 use jackfield_wamp::uri::MatchPolicy;
 use jackfield_wamp::value::{Dict, Value};
@@ -102,7 +102,7 @@ async fn subscribe(
 async fn listen(client: &mut Client, count: Option<u64>, pretty: bool) -> Result<(), CommandError> {
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
-        let Event { topic, publication, details, payload } = client.event().await?;
+        let ReceivedEvent { topic, publication, details, payload } = client.event().await?;
         let (args, kwargs) = remote::raw(&payload)?;
         let line = Line {
             topic,

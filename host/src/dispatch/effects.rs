@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_broker::{CloseReason, DeliveryError, PendingFlushes, Publication, Session};
-use jackfield_sandbox::{Effect, Event};
+use jackfield_sandbox::{Effect, PluginEvent};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
@@ -98,7 +98,7 @@ impl Dispatch {
         &self,
         generation: &Generation,
         topic: &str,
-        event: &Event,
+        event: &PluginEvent,
         deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
     ) {
         let routed = generation.find(topic);
@@ -144,7 +144,7 @@ pub(super) fn filter(exclude: Vec<u64>, eligible: Option<Vec<u64>>) -> ReceiverF
 }
 
 /// A handler's event as a payload.
-pub(super) fn payload(event: &Event) -> Result<Payload, Refusal> {
+pub(super) fn payload(event: &PluginEvent) -> Result<Payload, Refusal> {
     Payload::from_json(event.args(), event.kwargs()).map_err(|error| Refusal::bad_event(&error))
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 
 use jackfield_broker::{DeliveryError, PendingFlushes, Session, TooLarge};
-use jackfield_sandbox::{Caller, Fault, Hook, Outcome, PublishVerdict, Request};
+use jackfield_sandbox::{Caller, Fault, Hook, HookOutcome, HookRequest, PublishVerdict};
 use jackfield_wamp::payload::Payload;
 
 use super::{Dispatch, Refusal};
@@ -18,7 +18,7 @@ impl Dispatch {
         from: &Session,
         payload: &Payload,
         batch: &mut PendingFlushes,
-    ) -> Result<Outcome<PublishVerdict>, Refusal> {
+    ) -> Result<HookOutcome<PublishVerdict>, Refusal> {
         let (args, kwargs) = self.hook_arguments(payload)?;
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
@@ -45,8 +45,8 @@ impl Dispatch {
         routed: &'a RouteMatch<'_, '_>,
         attributes: &'a [(&'a str, &'a str)],
         session: Option<&'a Session>,
-    ) -> Request<'a> {
-        Request {
+    ) -> HookRequest<'a> {
+        HookRequest {
             realm: self.token,
             handler: routed.handler.name(),
             route: &routed.route.name,

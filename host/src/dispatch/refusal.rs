@@ -8,7 +8,7 @@ use jackfield_broker::{
     UnsubscribeError,
 };
 use jackfield_routing::Action;
-use jackfield_sandbox::{CallSite, Fault, FaultKind, HoldScope};
+use jackfield_sandbox::{CallSite, CircuitScope, Fault, FaultKind};
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::{PayloadError, Untranslatable};
@@ -122,13 +122,13 @@ impl Refusal {
     /// A client learns that the handler failed, not how: that is in the operator's log.
     pub(super) fn fault(handler: &str, fault: &Fault) -> Self {
         let refusal = match fault.kind {
-            FaultKind::OnHold { scope, .. } => {
+            FaultKind::CircuitOpen { scope, .. } => {
                 // The opening of the circuit was warned of; refusals may be many.
                 debug!("{fault}");
                 let failing = match scope {
-                    HoldScope::Client => "your requests to the handler",
-                    HoldScope::Topic => "requests about this topic to the handler",
-                    HoldScope::Handler => "requests to the handler",
+                    CircuitScope::Client => "your requests to the handler",
+                    CircuitScope::Topic => "requests about this topic to the handler",
+                    CircuitScope::Handler => "requests to the handler",
                 };
                 let message = format!("{failing} `{handler}` failed repeatedly; try again later");
                 Self::new(HANDLER_ON_HOLD, message)
@@ -180,8 +180,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl From<jackfield_sandbox::Refusal> for Refusal {
-    fn from(refusal: jackfield_sandbox::Refusal) -> Self {
+impl From<jackfield_sandbox::HookRefusal> for Refusal {
+    fn from(refusal: jackfield_sandbox::HookRefusal) -> Self {
         Self { uri: refusal.uri.into(), message: refusal.message, logged: false }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use jackfield_broker::PendingFlushes;
 use jackfield_routing::TimerFrom;
-use jackfield_sandbox::{Fault, FaultKind, Outcome};
+use jackfield_sandbox::{Fault, FaultKind, HookOutcome};
 use tracing::error;
 
 use super::{Dispatch, flush_before_wait};
@@ -111,14 +111,16 @@ impl Dispatch {
         let request = self.hook_request(&routed, &attributes, None);
         let hook = routed.handler.lane(topic).on_timer(&request);
         match flush_before_wait(batch, hook).await {
-            Ok(Outcome { answer: (), effects }) => self.apply(&generation, effects, batch).await,
+            Ok(HookOutcome { answer: (), effects }) => {
+                self.apply(&generation, effects, batch).await
+            }
             Err(fault) => self.tell_fault(&routed, &fault),
         }
     }
 
     /// Tells the operator of a fault, but not of each: there may be ten a second, for ever.
     fn tell_fault(&self, routed: &RouteMatch<'_, '_>, fault: &Fault) {
-        if let FaultKind::OnHold { .. } = fault.kind {
+        if let FaultKind::CircuitOpen { .. } = fault.kind {
             return drop(routed.failed(fault));
         }
         let handler = routed.handler.name();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_sandbox::{Hook, Outcome};
+use jackfield_sandbox::{Hook, HookOutcome};
 use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 
@@ -112,7 +112,7 @@ impl Dispatch {
             let request = self.hook_request(&routed, &attributes, Some(&session));
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
             match flush_before_wait(batch, hook).await {
-                Ok(Outcome { answer: (), mut effects }) => {
+                Ok(HookOutcome { answer: (), mut effects }) => {
                     if consequences >= MAX_CONSEQUENCES {
                         effects::drop_unsubscribes(&mut effects, &topic);
                     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jackfield_sandbox::{Compiling, Error as SandboxError, Grant, Plugin, PluginPolicy};
+use jackfield_sandbox::{Compiling, Grant, Plugin, PluginPolicy, SandboxError};
 use jackfield_text::Untrusted;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
 use jackfield_sandbox::{
-    Audience, Error as SandboxError, HandlerDescription, Hook, Plugin, RouteConfig, Sandbox,
+    Audience, HandlerDescription, Hook, Plugin, RouteConfig, Sandbox, SandboxError,
 };
 
 use crate::config::Plugins;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use jackfield_sandbox::{Audience, Realm, Sandbox, SandboxSettings};
+use jackfield_sandbox::{Audience, RealmId, Sandbox, SandboxSettings};
 
 use crate::config::Plugins;
 use crate::site::Site;
@@ -16,11 +16,11 @@ use super::*;
 struct Nobody;
 
 impl Audience for Nobody {
-    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }
 
-    fn count(&self, _: Realm, _: &str) -> u32 {
+    fn count(&self, _: RealmId, _: &str) -> u32 {
         0
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use jackfield_sandbox::{Realm, SandboxSettings};
+use jackfield_sandbox::{RealmId, SandboxSettings};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -11,11 +11,11 @@ use super::*;
 struct Nobody;
 
 impl Audience for Nobody {
-    fn subscribers(&self, _: Realm, _: &str) -> Vec<u64> {
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }
 
-    fn count(&self, _: Realm, _: &str) -> u32 {
+    fn count(&self, _: RealmId, _: &str) -> u32 {
         0
     }
 }

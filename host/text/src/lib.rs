@@ -1,10 +1,10 @@
-//! Output escaping: how a text that comes from a plugin, a client, a file or another server is
-//! shown in a log, an error message or a terminal.
+//! Output escaping of untrusted text (from plugins, clients, files and other servers) for logs,
+//! error messages and terminals.
 //!
-//! Such a text must not forge lines, send codes to a terminal, reorder what stands beside it or
-//! fill the disk. [`Untrusted`] shows it on one line of bounded length; every error and diagnosis
-//! that quotes one wraps it in `Untrusted` where the quotation is written. [`Terminal`] and
-//! [`json`] guard the two ways out of a command. Pure: it knows nothing of who writes where.
+//! Untrusted text must not forge lines, send control codes to a terminal, reorder neighbouring text
+//! or fill the disk. [`Untrusted`] shows it on one line of bounded length; every error and
+//! diagnosis wraps its quotations in `Untrusted`. [`Terminal`] and [`json`] guard the output of
+//! commands. Pure: no I/O of its own.
 
 mod terminal;
 
@@ -13,10 +13,10 @@ use std::fmt::{self, Write as _};
 
 pub use terminal::Terminal;
 
-/// Bytes of an untrusted text that are shown unless the caller says otherwise.
+/// Default number of bytes shown of an untrusted text.
 pub const MAX_SHOWN_BYTES: usize = 1024;
 
-/// A text from outside, shown on one line of bounded length.
+/// An untrusted text, shown on one line of bounded length.
 ///
 /// Line breaks, control characters and characters that reorder or hide others are written as
 /// Rust writes them: `\n`, `\u{1b}`, `\u{202e}`. Everything else is shown as it is.
@@ -33,14 +33,14 @@ impl<T: fmt::Display> Untrusted<T> {
         Self { text, max_bytes: MAX_SHOWN_BYTES, keeps_lines: false }
     }
 
-    /// Shows at most so many bytes of the text.
+    /// Shows at most `max_bytes` of the text.
     #[must_use]
     pub fn at_most(self, max_bytes: usize) -> Self {
         Self { max_bytes, ..self }
     }
 
-    /// Keeps line breaks and tabs: for a text whose lines are ours, and whose quotations have been
-    /// escaped already.
+    /// Keeps line breaks and tabs, for a text with lines of our own whose quotations are already
+    /// escaped.
     #[must_use]
     pub fn with_lines(self) -> Self {
         Self { keeps_lines: true, ..self }
@@ -59,11 +59,11 @@ impl<T: fmt::Display> fmt::Display for Untrusted<T> {
     }
 }
 
-/// Passes text on in its shown form, until there has been enough of it.
+/// Escapes text up to a maximum length.
 struct Escaped<'a, W> {
     out: &'a mut W,
     left: usize,
-    /// Bytes that came after that.
+    /// Bytes beyond the maximum.
     cut: usize,
     keeps_lines: bool,
 }
@@ -78,7 +78,7 @@ impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
     }
 }
 
-/// Writes the text; runs of harmless characters at once.
+/// Writes the escaped text, printable runs at once.
 fn escape(out: &mut impl fmt::Write, text: &str, keeps_lines: bool) -> fmt::Result {
     let is_kept = |c: char| is_printable(c) || (keeps_lines && matches!(c, '\n' | '\t'));
     let mut rest = text;
@@ -91,9 +91,9 @@ fn escape(out: &mut impl fmt::Write, text: &str, keeps_lines: bool) -> fmt::Resu
     out.write_str(rest)
 }
 
-/// Whether the character can be shown as it is. Not so: C0 and C1 controls, line and paragraph
-/// separators, what sets the direction of the text around it (Unicode Standard Annex 9), and
-/// characters that carry invisible content (byte order marks, annotations, tags).
+/// Whether the character is shown unescaped. Escaped are C0 and C1 controls, line and paragraph
+/// separators, characters that set the text direction (Unicode Standard Annex 9), and characters
+/// with invisible content (byte order marks, annotations, tags).
 pub const fn is_printable(c: char) -> bool {
     !matches!(
         c,
@@ -110,9 +110,8 @@ pub const fn is_printable(c: char) -> bool {
     )
 }
 
-/// JSON that can be printed on one line: the same value, with every character that is not
-/// printable written as `\uXXXX`. Serializers escape C0 controls alone, and JSON of others may
-/// hold the rest, and line breaks between its tokens.
+/// JSON on one printable line: the same value, with every unprintable character as `\uXXXX`.
+/// Serializers escape C0 controls only, and foreign JSON may have line breaks between tokens.
 pub fn json(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_printable) {
         return Cow::Borrowed(text);
@@ -120,7 +119,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
-            // Unescaped, they stand between tokens.
+            // Unescaped, they separate tokens.
             '\n' | '\r' | '\t' => escaped.push(' '),
             c if is_printable(c) => escaped.push(c),
             c => {

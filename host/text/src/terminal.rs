@@ -1,22 +1,22 @@
-//! A writer for people's terminals: it lets lines pass, and nothing that drives a terminal.
+//! Terminal writer: passes lines and escapes control codes.
 
 use std::io::{self, Write};
 
 use crate::escape;
 
-/// Writes text in its shown form, line breaks and tabs kept: the last guard of a command's output.
-/// It cannot tell a forged line from one of ours, which is why quotations are escaped before.
+/// Escapes everything but line breaks and tabs: the last guard of a command's output. It cannot
+/// detect forged lines, so quotations are escaped earlier.
 #[derive(Debug)]
 pub struct Terminal<W> {
     out: W,
-    /// The beginning of a character whose end has not come yet; three bytes at most.
-    begun: Vec<u8>,
+    /// An incomplete UTF-8 character, at most three bytes.
+    partial: Vec<u8>,
 }
 
 impl<W: Write> Terminal<W> {
-    /// Guards the writer.
+    /// Wraps a writer.
     pub const fn new(out: W) -> Self {
-        Self { out, begun: Vec::new() }
+        Self { out, partial: Vec::new() }
     }
 
     fn show(&mut self, text: &str) -> io::Result<()> {
@@ -29,7 +29,7 @@ impl<W: Write> Terminal<W> {
 
 impl<W: Write> Write for Terminal<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut all = std::mem::take(&mut self.begun);
+        let mut all = std::mem::take(&mut self.partial);
         all.extend_from_slice(bytes);
         let mut rest = all.as_slice();
         loop {
@@ -42,7 +42,7 @@ impl<W: Write> Write for Terminal<W> {
                     let (good, bad) = rest.split_at(error.valid_up_to());
                     self.show(str::from_utf8(good).unwrap_or_default())?;
                     let Some(length) = error.error_len() else {
-                        bad.clone_into(&mut self.begun);
+                        bad.clone_into(&mut self.partial);
                         return Ok(bytes.len());
                     };
                     self.show("\u{fffd}")?;

@@ -1,51 +1,50 @@
-//! Why a handshake failed. rustls tells some of its errors as it would tell a programmer,
-//! `Other(OtherError(CaUsedAsEndEntity))`; this says them in words.
+//! Handshake errors in plain words: rustls writes some for programmers, such as
+//! `Other(OtherError(CaUsedAsEndEntity))`.
 
 use std::error::Error;
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-/// The seconds of a day.
-const DAY: u64 = 86_400;
+const DAY_SECONDS: u64 = 86_400;
 
-/// Why a handshake failed. Its `Display` is a phrase about the server.
+/// A TLS handshake failed. Its `Display` is a phrase about the server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// Nobody who is trusted here has signed the certificate.
+    /// No trusted authority has signed the certificate.
     #[error("its certificate is signed by an authority that is not trusted here")]
     UnknownAuthority,
-    /// The server shows the certificate of an authority as its own.
+    /// The server's certificate is that of an authority.
     #[error("its certificate is that of an authority (CA:TRUE), which cannot be a server's own")]
     AuthorityAsServer,
     /// The certificate is for other names.
     #[error("its certificate is for other names than the one that was asked for: {0}")]
     OtherName(String),
-    /// The certificate was good once.
+    /// The certificate has expired.
     #[error("its certificate has expired{0}")]
     Expired(String),
-    /// The certificate is not good yet.
+    /// The certificate is not valid yet.
     #[error("its certificate is not valid yet{0}")]
     NotValidYet(String),
-    /// Something else is wrong with the certificate.
+    /// The certificate is invalid for another reason.
     #[error("its certificate is not accepted: {0}")]
     Certificate(String),
-    /// Whatever answers does not speak TLS.
+    /// The server does not speak TLS.
     #[error("it does not speak TLS on this port")]
     NoTls,
-    /// The two have nothing in common.
+    /// No common TLS version or cipher.
     #[error("it and this client have no version of TLS, or no cipher, in common")]
     Incompatible,
-    /// The server broke the handshake off, and said why.
+    /// The server ended the handshake with an alert.
     #[error("it ended the TLS handshake: {0}")]
     Refused(String),
-    /// Anything else.
+    /// Another error.
     #[error("the TLS handshake failed: {0}")]
     Other(String),
 }
 
 impl HandshakeError {
-    /// The handshake's error among the causes of another, if there is one.
+    /// Finds a handshake error in an error's chain of sources.
     pub fn among(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -74,11 +73,11 @@ impl HandshakeError {
 
     fn of_certificate(error: &CertificateError) -> Self {
         match error {
-            // A bad signature: an authority of the same name, and of another key.
+            // A bad signature means an authority of the same name with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 Self::UnknownAuthority
             }
-            CertificateError::NotValidForName => Self::OtherName("none is told".to_owned()),
+            CertificateError::NotValidForName => Self::OtherName("unknown".to_owned()),
             CertificateError::NotValidForNameContext { presented, .. } => {
                 Self::OtherName(names(presented))
             }
@@ -108,7 +107,7 @@ impl HandshakeError {
     }
 }
 
-/// The names of a certificate, which write the kind of each around it: `DnsName("localhost")`.
+/// The names of a certificate without their type: `DnsName("localhost")`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| match name.split('"').nth(1) {
         Some(inner) => inner.to_owned(),
@@ -119,14 +118,14 @@ fn names(presented: &[String]) -> String {
 }
 
 fn days(seconds: u64) -> String {
-    match seconds / DAY {
+    match seconds / DAY_SECONDS {
         0 => "less than a day".to_owned(),
         1 => "1 day".to_owned(),
         days => format!("{days} days"),
     }
 }
 
-/// `HandshakeFailure` as `handshake failure`; text as it is.
+/// `HandshakeFailure` as `handshake failure`; a sentence unchanged.
 fn words(name: &str) -> String {
     if name.contains(' ') {
         return name.to_owned();
@@ -176,7 +175,8 @@ mod tests {
             certificate(CertificateError::UnknownIssuer),
             "its certificate is signed by an authority that is not trusted here",
         );
-        let expired = CertificateError::ExpiredContext { time: at(9 * DAY), not_after: at(7) };
+        let expired =
+            CertificateError::ExpiredContext { time: at(9 * DAY_SECONDS), not_after: at(7) };
         check(certificate(expired), "its certificate has expired, 8 days ago");
         let early = CertificateError::NotValidYetContext { time: at(7), not_before: at(8) };
         check(certificate(early), "its certificate is not valid yet, but in less than a day");

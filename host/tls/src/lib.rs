@@ -1,8 +1,8 @@
-//! TLS from the client's side: which certificates are trusted, and why a handshake failed, in words
-//! for people. The command-line client and the look-up of users share it.
+//! TLS of clients: trusted authorities, and handshake errors in plain words. The command-line
+//! client and the user lookup share it.
 //!
-//! - [`mod@trust`]: certificates of authorities, from a file or from the operating system;
-//! - [`mod@handshake`]: what an error of the handshake means.
+//! - [`mod@trust`]: certificates of authorities, from a file or the operating system;
+//! - [`mod@handshake`]: errors of the handshake.
 
 #![forbid(unsafe_code)]
 

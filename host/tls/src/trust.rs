@@ -1,4 +1,4 @@
-//! The certificates of the authorities that may vouch for a server.
+//! Trusted certificate authorities.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// The certificates of the authorities that may vouch for a server.
+/// Certificates of trusted authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorities(Vec<CertificateDer<'static>>);
 
-/// Why there are no authorities.
+/// Authorities cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
-    /// The text has none.
+    /// The text has no certificate.
     #[error("has no certificate in PEM")]
     Empty,
-    /// One of them is damaged.
+    /// A certificate is damaged.
     #[error("has a certificate that cannot be read")]
     Unreadable,
-    /// The operating system has none.
+    /// The operating system has no certificates.
     #[error(
         "is needed, as this machine has no certificates of its own (Debian: apt-get install \
          ca-certificates)"
@@ -28,10 +28,10 @@ pub enum TrustError {
 }
 
 impl Authorities {
-    /// Those of a file in PEM.
+    /// Authorities of a PEM file.
     ///
     /// # Errors
-    /// When it has none, or one that is damaged.
+    /// When it has no certificate, or a damaged one.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TrustError> {
         let mut roots = RootCertStore::empty();
         let mut certificates = Vec::new();
@@ -43,7 +43,7 @@ impl Authorities {
         if certificates.is_empty() { Err(TrustError::Empty) } else { Ok(Self(certificates)) }
     }
 
-    /// Those of the operating system, or of the file that `SSL_CERT_FILE` names.
+    /// Authorities of the operating system, or of the file in `SSL_CERT_FILE`.
     ///
     /// # Errors
     /// When there are none.
@@ -52,13 +52,13 @@ impl Authorities {
         if certificates.is_empty() { Err(TrustError::NoneHere) } else { Ok(Self(certificates)) }
     }
 
-    /// What connections are made with. Without authorities, none succeeds.
+    /// The TLS configuration. Without authorities, no handshake succeeds.
     ///
     /// # Errors
-    /// When the library has no version of TLS, which no build is without.
+    /// When the library supports no version of TLS, which is never the case.
     pub fn client_config(authorities: Option<Self>) -> Result<ClientConfig, rustls::Error> {
         let mut roots = RootCertStore::empty();
-        // Operating systems have certificates among theirs that are damaged or of old kinds.
+        // Operating systems have some damaged or outdated certificates.
         roots.add_parsable_certificates(authorities.map(|it| it.0).unwrap_or_default());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider);

@@ -1,14 +1,14 @@
-//! One circuit: closed, open, or half open. Pure: the time is a parameter.
+//! One circuit: closed, open, or half open. Pure: time is a parameter.
 
 use std::time::{Duration, Instant};
 
 use crate::circuit_breaker::CircuitState;
 use crate::policy::BreakerPolicy;
 
-/// The faults of one subject.
+/// State of one circuit.
 #[derive(Debug)]
 pub(super) struct Circuit {
-    /// Since `since`, or since the circuit was opened.
+    /// Faults since `since`, or since the circuit opened.
     faults: u32,
     successes: u32,
     since: Instant,
@@ -16,13 +16,13 @@ pub(super) struct Circuit {
     clients: Distinct,
     sessions: Distinct,
     topics: Distinct,
-    /// None while it is closed.
+    /// None while closed.
     opened: Option<Pause>,
-    /// As the log has it; empty while it is closed.
+    /// Name in log lines; empty while closed.
     name: String,
 }
 
-/// Open until then, and half open afterwards.
+/// Open until `until`, half open afterwards.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     until: Instant,
@@ -41,7 +41,7 @@ pub(super) struct Sources {
     pub(super) topic: u64,
 }
 
-/// Faults that open a circuit: so many, and from so many different sources.
+/// Faults that open a circuit: their number, and the number of their different sources.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rule {
     pub(super) faults: u32,
@@ -52,7 +52,7 @@ pub(super) struct Rule {
     pub(super) half: bool,
 }
 
-/// A circuit was opened by so many faults, for so long.
+/// A circuit has opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opened {
     pub(super) faults: u32,
@@ -61,7 +61,7 @@ pub(super) struct Opened {
     pub(super) again: bool,
 }
 
-/// Clients that are told apart.
+/// Distinct clients counted.
 const MAX_CLIENTS: usize = 64;
 
 impl Circuit {
@@ -79,7 +79,7 @@ impl Circuit {
         }
     }
 
-    /// Counts a fault. Whether it opens the circuit.
+    /// Counts a fault. Returns the opening it causes.
     pub(super) fn fault(
         &mut self,
         now: Instant,
@@ -88,7 +88,7 @@ impl Circuit {
         policy: &BreakerPolicy,
     ) -> Option<Opened> {
         if self.refuses_until(now).is_some() {
-            // The call began before the circuit was opened.
+            // The call began before the circuit opened.
             return None;
         }
         if self.opened.is_none() && now.saturating_duration_since(self.since) >= policy.window {
@@ -107,7 +107,7 @@ impl Circuit {
             && self.sessions.are(rule.sessions)
             && self.topics.are(rule.topics)
             && (!rule.half || self.faults >= self.successes);
-        // A half-open circuit has had its faults.
+        // A half-open circuit needs no further faults.
         if !enough || (self.opened.is_none() && self.faults < rule.faults) {
             return None;
         }
@@ -137,17 +137,17 @@ impl Circuit {
         self.name = name;
     }
 
-    /// The name of a circuit that was open.
+    /// The name, if the circuit has opened.
     pub(super) fn into_name(self) -> Option<String> {
         self.opened.map(|_| self.name)
     }
 
-    /// The end of the pause, if it is not over.
+    /// The end of the pause, while open.
     pub(super) fn refuses_until(&self, now: Instant) -> Option<Instant> {
         self.opened.map(|pause| pause.until).filter(|until| now < *until)
     }
 
-    /// Whether the next success closes it.
+    /// Whether it is half open.
     pub(super) fn is_half_open(&self, now: Instant) -> bool {
         self.state(now) == CircuitState::HalfOpen
     }
@@ -169,8 +169,7 @@ impl Circuit {
         }
     }
 
-    /// Whether nothing has failed for so long that the circuit need not be kept. A long pause is
-    /// remembered for as long again.
+    /// Whether the circuit can be removed. A long pause is remembered for as long again.
     pub(super) fn is_forgotten(&self, now: Instant, window: Duration) -> bool {
         let (since, kept) = match self.opened {
             None => (self.last_fault, window),
@@ -181,9 +180,9 @@ impl Circuit {
 }
 
 impl Distinct {
-    /// Whether the value is another one.
-    fn note(&mut self, value: Option<u64>, most: usize) -> bool {
-        let Some(value) = value.filter(|value| self.0.len() < most && !self.0.contains(value))
+    /// Adds a value. Returns whether it is new.
+    fn note(&mut self, value: Option<u64>, max: usize) -> bool {
+        let Some(value) = value.filter(|value| self.0.len() < max && !self.0.contains(value))
         else {
             return false;
         };

@@ -1,13 +1,13 @@
-//! The subjects of circuits: the causes that a fault of a call may have, and the rule of each.
+//! Subjects of circuits, the possible causes of a fault, and the rule of each.
 
 use jackfield_text::Untrusted;
 
 use super::circuit::{Rule, Sources};
-use crate::fault::HoldScope;
+use crate::fault::CircuitScope;
 use crate::policy::BreakerPolicy;
-use crate::request::{Caller, Request};
+use crate::request::{Caller, HookRequest};
 
-/// The cause of faults that a circuit is about. The numbers are hashes, and ids of sessions.
+/// Subject of a circuit. The numbers are hashes, or session ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     SessionOnTopic { session: u64, topic: u64 },
@@ -20,7 +20,7 @@ pub(super) enum Subject {
 /// The subjects of one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call<'a> {
-    pub(super) request: &'a Request<'a>,
+    pub(super) request: &'a HookRequest<'a>,
     pub(super) topic: u64,
     /// Session and client; none where the host itself calls.
     pub(super) source: Option<(u64, u64)>,
@@ -32,7 +32,7 @@ const SESSION_FACTOR: u32 = 4;
 const CLIENT_FACTOR: u32 = 20;
 /// Bytes of a topic or a user's name in a log line.
 const MAX_NAME_BYTES: usize = 200;
-/// The session of timers: the ids of sessions begin with 1.
+/// The session of timers; session ids begin with 1.
 const NO_SESSION: u64 = 0;
 
 impl Subject {
@@ -57,17 +57,19 @@ impl Subject {
         matches!(self, Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_))
     }
 
-    pub(super) fn scope(self) -> HoldScope {
+    pub(super) fn scope(self) -> CircuitScope {
         match self {
-            Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_) => HoldScope::Client,
-            Self::Topic(_) => HoldScope::Topic,
-            Self::Handler => HoldScope::Handler,
+            Self::SessionOnTopic { .. } | Self::Session(_) | Self::Client(_) => {
+                CircuitScope::Client
+            }
+            Self::Topic(_) => CircuitScope::Topic,
+            Self::Handler => CircuitScope::Handler,
         }
     }
 }
 
 impl Call<'_> {
-    /// The causes that a fault of the call may have, the smallest first.
+    /// The subjects of the call, the narrowest first.
     pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> {
         let topic = self.topic;
         let session = self.source.map_or(NO_SESSION, |(session, _)| session);
@@ -92,7 +94,7 @@ impl Call<'_> {
         }
     }
 
-    /// A subject as the log has it.
+    /// A subject's name in log lines.
     pub(super) fn name_of(&self, subject: Subject) -> String {
         let topic = Untrusted::new(self.request.topic).at_most(MAX_NAME_BYTES);
         let caller = self.request.session;

@@ -1,9 +1,8 @@
-//! The folder in which compiled components are kept, and what is known of files: compiled, or
-//! failed and why.
+//! Cache of compilation results: compiled code, and errors of files.
 //!
-//! What is in the folder is run, so a folder that others may write is not used: a private temporary
-//! one takes its place. Below it are `code`, which is wasmtime's own cache, `results`, one small
-//! file for each component that was met, and the folders in which compilers are at work.
+//! Code in the folder is executed, so a folder that others can write to is not used; a private
+//! temporary one takes its place. Below it are `code`, wasmtime's own cache, `results`, one small
+//! file per component, and the folders of running compilers.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, Metadata, Permissions};
@@ -20,55 +19,55 @@ use tempfile::TempDir;
 use wasmtime::Engine;
 
 use super::CompileLimits;
-use super::failure::Failure;
+use super::error::CompileError;
 use crate::engine::address_space;
 
-/// wasmtime's cache, below the folder; the one file in which it is not alone would be removed.
+/// Folder of wasmtime's cache; it removes foreign files there.
 const CODE: &str = "code";
 const RESULTS: &str = "results";
 const STAGING: &str = "compiling-";
-/// Where wasmtime keeps code below its cache.
+/// Folder of code within wasmtime's cache.
 const MODULES: &str = "modules";
-/// Results that are kept on disk. Past that the oldest go, half of them at once.
+/// Results on disk. Beyond it the oldest half is removed.
 const MAX_RESULTS: usize = 4_000;
-/// Failures that are kept in memory.
-const MAX_FAILURES: usize = 1_000;
-/// After that long, a compiler's folder has been left behind by a server that was killed.
-const ABANDONED: Duration = Duration::from_hours(24);
+/// Errors in memory.
+const MAX_ERRORS: usize = 1_000;
+/// Age after which a compiler's folder was left behind by a killed server.
+const ABANDONED_AFTER: Duration = Duration::from_hours(24);
 
-/// Identifies a component, and the engine that it was compiled for.
+/// Hash of a component and its engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 32]);
 
-/// What came of a component before.
+/// Result of a cache lookup.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum CacheLookup {
     Compiled,
-    Failed(Failure),
-    Nothing,
+    Failed(CompileError),
+    Missing,
 }
 
-/// What is kept on disk.
+/// A result on disk.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
-    /// The file of the code, below wasmtime's folder.
+    /// The code's file, relative to wasmtime's folder.
     Compiled { code: PathBuf },
-    /// For these limits, and this version of Jackfield.
-    Failed { failure: Failure, limits: String },
+    /// Valid for these limits and this version of Jackfield.
+    Failed { failure: CompileError, limits: String },
 }
 
-/// A folder of compiled components.
+/// Cache of compiled components.
 pub(crate) struct CodeCache {
     root: PathBuf,
-    /// Those that are not kept on disk among them. A std mutex: it is held for one look.
-    failures: Mutex<HashMap<Key, Failure>>,
-    /// Goes when the cache does.
+    /// Errors, including those not on disk. A std mutex, held for one lookup.
+    errors: Mutex<HashMap<Key, CompileError>>,
+    /// Removed with the cache.
     _temporary: Option<TempDir>,
 }
 
 impl Key {
-    /// Takes a moment for a large component.
+    /// Hashes a component; slow for a large one.
     pub(crate) fn of(engine: &Engine, bytes: &[u8]) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(Self::engine(engine).to_le_bytes());
@@ -76,7 +75,7 @@ impl Key {
         Self(hasher.finalize().into())
     }
 
-    /// The same for all engines that run the same code.
+    /// Hash of the engine's configuration; equal for engines that run the same code.
     pub(crate) fn engine(engine: &Engine) -> u64 {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -90,11 +89,11 @@ impl Key {
 }
 
 impl CodeCache {
-    /// The folder that was asked for, or a temporary one, with a warning, where that cannot be
-    /// trusted or written.
+    /// Opens the folder, or a temporary one, with a warning, where it is not private or not
+    /// writable.
     ///
     /// # Errors
-    /// When there is no temporary one either.
+    /// When no temporary folder can be made either.
     pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
         if let Some(folder) = folder {
             match Self::within(folder) {
@@ -111,32 +110,33 @@ impl CodeCache {
             .permissions(Permissions::from_mode(0o700))
             .tempdir()?;
         let root = temporary.path().to_owned();
-        make(&root.join(CODE))?;
-        make(&root.join(RESULTS))?;
+        create_private(&root.join(CODE))?;
+        create_private(&root.join(RESULTS))?;
         Ok(Self::new(root, Some(temporary)))
     }
 
     fn new(root: PathBuf, temporary: Option<TempDir>) -> Self {
-        Self { root, failures: Mutex::default(), _temporary: temporary }
+        Self { root, errors: Mutex::default(), _temporary: temporary }
     }
 
-    /// The folder, once it is known that this user alone can write there.
+    /// The canonical folder, after a check that only this user can write there.
     fn within(folder: &Path) -> Result<PathBuf, String> {
         let absolute = std::path::absolute(folder).map_err(|e| e.to_string())?;
-        make(&absolute).map_err(|e| e.to_string())?;
+        create_private(&absolute).map_err(|e| e.to_string())?;
         let root = absolute.canonicalize().map_err(|e| e.to_string())?;
         for folder in root.ancestors() {
             let metadata = folder.metadata().map_err(|e| e.to_string())?;
-            private(&metadata, folder != root)
+            check_private(&metadata, folder != root)
                 .map_err(|text| format!("{} {text}", folder.display()))?;
         }
         for below in [CODE, RESULTS] {
             let folder = root.join(below);
-            make(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+            create_private(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
             let metadata = folder.symlink_metadata().map_err(|e| e.to_string())?;
-            private(&metadata, false).map_err(|text| format!("{} {text}", folder.display()))?;
+            check_private(&metadata, false)
+                .map_err(|text| format!("{} {text}", folder.display()))?;
         }
-        // wasmtime would only notice in the background that it cannot write.
+        // wasmtime would only notice a failed write in the background.
         tempfile::tempfile_in(root.join(CODE)).map_err(|e| e.to_string())?;
         remove_abandoned(&root);
         Ok(root)
@@ -147,8 +147,8 @@ impl CodeCache {
         self.root.join(CODE)
     }
 
-    /// An empty folder for one compiler. It is in the same file system as the cache, so that code
-    /// gets there by renaming.
+    /// An empty folder for one compiler, in the file system of the cache, so that code can be
+    /// renamed into it.
     pub(crate) fn staging(&self) -> io::Result<TempDir> {
         tempfile::Builder::new()
             .prefix(STAGING)
@@ -156,49 +156,49 @@ impl CodeCache {
             .tempdir_in(&self.root)
     }
 
-    /// What is known of a component under these limits.
-    pub(crate) fn look_up(&self, key: Key, limits: &CompileLimits) -> Known {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failure) = failures.get(&key) {
-            return Known::Failed(failure.clone());
+    /// Looks up a component under these limits.
+    pub(crate) fn look_up(&self, key: Key, limits: &CompileLimits) -> CacheLookup {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = errors.get(&key) {
+            return CacheLookup::Failed(failure.clone());
         }
-        drop(failures);
-        let Ok(text) = fs::read(self.result(key)) else { return Known::Nothing };
+        drop(errors);
+        let Ok(text) = fs::read(self.result(key)) else { return CacheLookup::Missing };
         match serde_json::from_slice(&text) {
-            Ok(Record::Compiled { code }) if self.has(&code) => Known::Compiled,
+            Ok(Record::Compiled { code }) if self.has(&code) => CacheLookup::Compiled,
             Ok(Record::Failed { failure, limits: under }) if under == conditions(limits) => {
-                Known::Failed(failure)
+                CacheLookup::Failed(failure)
             }
-            _ => Known::Nothing,
+            _ => CacheLookup::Missing,
         }
     }
 
-    /// Takes the code that a compiler has left in its folder into the cache.
+    /// Moves a compiler's code into the cache.
     pub(crate) fn publish(&self, key: Key, staging: &TempDir) -> io::Result<()> {
         let code = compiled(&staging.path().join(MODULES))?;
         let below = code.strip_prefix(staging.path()).map_err(io::Error::other)?.to_owned();
         let target = self.code().join(&below);
         if let Some(folder) = target.parent() {
-            make(folder)?;
+            create_private(folder)?;
         }
         fs::rename(&code, &target)?;
         self.write(key, &Record::Compiled { code: below })
     }
 
-    /// Remembers a failure for this process, and on disk if it will recur.
-    pub(crate) fn remember(&self, key: Key, failure: &Failure, limits: &CompileLimits) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= MAX_FAILURES {
-            failures.clear();
+    /// Stores an error in memory, and on disk if it is deterministic.
+    pub(crate) fn remember(&self, key: Key, failure: &CompileError, limits: &CompileLimits) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() >= MAX_ERRORS {
+            errors.clear();
         }
-        failures.insert(key, failure.clone());
-        drop(failures);
-        if !failure.recurs() {
+        errors.insert(key, failure.clone());
+        drop(errors);
+        if !failure.is_deterministic() {
             return;
         }
         let record = Record::Failed { failure: failure.clone(), limits: conditions(limits) };
         if let Err(error) = self.write(key, &record) {
-            tracing::warn!(%error, "a file that fails to compile is compiled again at each start");
+            tracing::warn!(%error, "cannot store a compile error; the file is compiled again at each start");
         }
     }
 
@@ -206,11 +206,11 @@ impl CodeCache {
         self.root.join(RESULTS).join(key.name())
     }
 
-    /// Whether the file is there, and ours.
+    /// Whether the code exists and is private.
     fn has(&self, code: &Path) -> bool {
         let plain = code.components().all(|it| matches!(it, std::path::Component::Normal(_)));
         let metadata = self.code().join(code).symlink_metadata();
-        plain && metadata.is_ok_and(|it| it.is_file() && private(&it, false).is_ok())
+        plain && metadata.is_ok_and(|it| it.is_file() && check_private(&it, false).is_ok())
     }
 
     fn write(&self, key: Key, record: &Record) -> io::Result<()> {
@@ -221,7 +221,7 @@ impl CodeCache {
         Ok(())
     }
 
-    /// Removes the older half of the results once there are too many.
+    /// Removes the older half of too many results.
     fn prune(&self) {
         let Ok(entries) = fs::read_dir(self.root.join(RESULTS)) else { return };
         let mut results: Vec<(SystemTime, PathBuf)> = entries
@@ -233,20 +233,20 @@ impl CodeCache {
         }
         results.sort();
         for (_, path) in results.iter().take(MAX_RESULTS / 2) {
-            // What cannot be removed is tried again with the next.
+            // Removal is tried again later.
             let _removed = fs::remove_file(path);
         }
     }
 }
 
-/// Makes a folder, and those above it, for this user alone.
-fn make(folder: &Path) -> io::Result<()> {
+/// Creates a folder and its parents, for this user only.
+fn create_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Whether others can change what is there. In a folder above, the sticky bit keeps them from
-/// replacing what is not theirs.
-fn private(metadata: &Metadata, above: bool) -> Result<(), String> {
+/// Checks that other users cannot write. In a parent folder, the sticky bit protects files of
+/// others.
+fn check_private(metadata: &Metadata, above: bool) -> Result<(), String> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let (owner, mode) = (metadata.uid(), metadata.mode());
     if owner != user && owner != 0 {
@@ -255,7 +255,7 @@ fn private(metadata: &Metadata, above: bool) -> Result<(), String> {
     if above && mode & 0o1000 != 0 {
         return Ok(());
     }
-    // Where each user has a group, it is the user alone; its number is then the user's as a rule.
+    // A group with the user's own number is a user-private group.
     let own_group = metadata.gid() == group && group == user;
     let by_group = mode & 0o020 != 0 && !own_group && metadata.gid() != 0;
     if by_group || mode & 0o002 != 0 {
@@ -264,21 +264,21 @@ fn private(metadata: &Metadata, above: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The one file that a compiler has made.
+/// The one code file of a compiler.
 fn compiled(modules: &Path) -> io::Result<PathBuf> {
     for version in fs::read_dir(modules)? {
         for file in fs::read_dir(version?.path())? {
             let path = file?.path();
-            // Beside it are statistics.
+            // Statistics files have an extension.
             if path.extension().is_none() {
                 return Ok(path);
             }
         }
     }
-    Err(io::Error::new(io::ErrorKind::NotFound, "the compiler has left no code"))
+    Err(io::Error::new(io::ErrorKind::NotFound, "the compiler wrote no code"))
 }
 
-/// What a failure depends on beside the file and the engine.
+/// Conditions of an error besides the file and the engine.
 fn conditions(limits: &CompileLimits) -> String {
     let CompileLimits { memory, cpu, time, at_once: _ } = limits;
     let (version, address_space) = (env!("CARGO_PKG_VERSION"), address_space());
@@ -292,9 +292,9 @@ fn remove_abandoned(root: &Path) {
             && entry
                 .metadata()
                 .and_then(|it| it.modified())
-                .is_ok_and(|it| it.elapsed().is_ok_and(|age| age > ABANDONED));
+                .is_ok_and(|it| it.elapsed().is_ok_and(|age| age > ABANDONED_AFTER));
         if abandoned {
-            // It is looked for again at the next start.
+            // Removal is tried again at the next start.
             let _removed = fs::remove_dir_all(entry.path());
         }
     }
@@ -367,18 +367,18 @@ mod tests {
         let limits = CompileLimits::default();
         let open = || CodeCache::open(Some(folder.path())).unwrap();
         let cache = open();
-        assert_eq!(cache.look_up(KEY, &limits), Known::Nothing);
-        cache.remember(KEY, &Failure::Memory, &limits);
-        assert_eq!(cache.look_up(KEY, &limits), Known::Failed(Failure::Memory));
+        assert_eq!(cache.look_up(KEY, &limits), CacheLookup::Missing);
+        cache.remember(KEY, &CompileError::Memory, &limits);
+        assert_eq!(cache.look_up(KEY, &limits), CacheLookup::Failed(CompileError::Memory));
         let cache = open();
-        assert_eq!(cache.look_up(KEY, &limits), Known::Failed(Failure::Memory));
-        assert_eq!(cache.look_up(Key([8; 32]), &limits), Known::Nothing);
+        assert_eq!(cache.look_up(KEY, &limits), CacheLookup::Failed(CompileError::Memory));
+        assert_eq!(cache.look_up(Key([8; 32]), &limits), CacheLookup::Missing);
         let more = CompileLimits { memory: 4 << 30, ..limits };
-        assert_eq!(cache.look_up(KEY, &more), Known::Nothing);
+        assert_eq!(cache.look_up(KEY, &more), CacheLookup::Missing);
         // What depends on the load of the machine is tried again by the next process.
-        cache.remember(KEY, &Failure::Time, &more);
-        assert_eq!(cache.look_up(KEY, &more), Known::Failed(Failure::Time));
-        assert_eq!(open().look_up(KEY, &more), Known::Nothing);
+        cache.remember(KEY, &CompileError::Time, &more);
+        assert_eq!(cache.look_up(KEY, &more), CacheLookup::Failed(CompileError::Time));
+        assert_eq!(open().look_up(KEY, &more), CacheLookup::Missing);
     }
 
     #[test]
@@ -393,9 +393,9 @@ mod tests {
         fs::write(version.join("abc"), "code").unwrap();
         fs::write(version.join("abc.stats"), "").unwrap();
         cache.publish(KEY, &staging).unwrap();
-        assert_eq!(cache.look_up(KEY, &limits), Known::Compiled);
+        assert_eq!(cache.look_up(KEY, &limits), CacheLookup::Compiled);
         fs::remove_file(folder.path().join("code/modules/wasmtime-1/abc")).unwrap();
-        assert_eq!(cache.look_up(KEY, &limits), Known::Nothing);
+        assert_eq!(cache.look_up(KEY, &limits), CacheLookup::Missing);
     }
 
     #[test]

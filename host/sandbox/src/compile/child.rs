@@ -1,7 +1,7 @@
-//! The server's side of one compiler process: started, fed, listened to, and killed when it is
-//! late or when the answer is not wanted any more.
+//! Server's side of one compiler process: spawns it, writes the component, reads the reply, and
+//! kills it on timeout or when the future is dropped.
 //!
-//! The process is std's; its pipes are tokio's. A future that is dropped kills the process.
+//! The process is std's; its pipes are tokio's.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -14,17 +14,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
 use super::CompileCommand;
-use super::failure::Failure;
-use super::worker::Answer;
+use super::error::CompileError;
+use super::worker::CompileReply;
 
-/// The longest text of the process that is read, on stdout and on stderr each.
+/// Text read from stdout and stderr each.
 const MAX_TEXT_BYTES: u64 = 64 << 10;
-/// Of an error that is nobody's plan, what the operator is shown.
+/// Length of an unexpected error in messages.
 const MAX_SHOWN_CHARS: usize = 500;
-/// What Rust's standard library writes before it aborts.
+/// Messages of Rust's standard library before it aborts for lack of memory.
 const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "os error 12"];
 
-/// Signals that a process causes itself. Any other comes from outside and says nothing of the file.
+/// Signals caused by the process itself. Others come from outside and do not depend on the file.
 const FAULTS: [Signal; 8] = [
     Signal::ABORT,
     Signal::BUS,
@@ -36,10 +36,10 @@ const FAULTS: [Signal; 8] = [
     Signal::XFSZ,
 ];
 
-/// A process that ends with this value.
+/// A process that is killed on drop.
 struct Process(Option<Child>);
 
-/// Compiles into `folder`. The answer is for which engine that was.
+/// Compiles into `folder`. Returns the hash of the engine.
 ///
 /// # Errors
 /// When no process can be started or listened to. The inner error is what came of compiling.
@@ -48,7 +48,7 @@ pub(super) async fn run(
     folder: &Path,
     file: &str,
     bytes: &[u8],
-) -> io::Result<Result<u64, Failure>> {
+) -> io::Result<Result<u64, CompileError>> {
     let mut process = start(command, folder, file, bytes.len())?;
     let (stdin, stdout, stderr) = process.pipes()?;
     let talk = async {
@@ -66,7 +66,7 @@ pub(super) async fn run(
         Ok::<_, io::Error>((said?, complained?))
     };
     match tokio::time::timeout(command.limits.time, talk).await {
-        Err(_elapsed) => Ok(Err(Failure::Time)),
+        Err(_elapsed) => Ok(Err(CompileError::Time)),
         Ok(talked) => {
             let (said, complained) = talked?;
             Ok(outcome(process.wait().await?, &said, &complained))
@@ -83,7 +83,7 @@ fn start(command: &CompileCommand, folder: &Path, file: &str, bytes: usize) -> i
             .args(["--bytes", &bytes.to_string()])
             .args(["--memory", &command.limits.memory.to_string()])
             .args(["--cpu", &command.limits.cpu.as_secs().max(1).to_string()])
-            // For people who look at processes.
+            // Shown in process lists.
             .arg("--")
             .arg(file)
             // The environment may hold secrets, and the compiler needs nothing of it.
@@ -112,24 +112,24 @@ async fn text(pipe: pipe::Receiver) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What came of a process that has ended.
-fn outcome(status: ExitStatus, said: &str, complained: &str) -> Result<u64, Failure> {
-    if let Ok(answer) = serde_json::from_str::<Answer>(said) {
+/// The result of an ended process.
+fn outcome(status: ExitStatus, said: &str, complained: &str) -> Result<u64, CompileError> {
+    if let Ok(answer) = serde_json::from_str::<CompileReply>(said) {
         return answer.failure.map_or(Ok(answer.engine), Err);
     }
     if OUT_OF_MEMORY.iter().any(|sign| complained.contains(sign)) {
-        return Err(Failure::Memory);
+        return Err(CompileError::Memory);
     }
     let signal = status.signal();
     if signal == Some(Signal::XCPU.as_raw()) {
-        return Err(Failure::Cpu);
+        return Err(CompileError::Cpu);
     }
     if signal.is_some_and(|signal| !FAULTS.iter().any(|fault| fault.as_raw() == signal)) {
-        return Err(Failure::Killed);
+        return Err(CompileError::Killed);
     }
     let last = complained.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     let last: String = last.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect();
-    Err(Failure::Crashed(format!("{status}: {last}")))
+    Err(CompileError::Crashed(format!("{status}: {last}")))
 }
 
 impl Process {
@@ -145,7 +145,7 @@ impl Process {
         ))
     }
 
-    /// How it ended; it has closed its pipes, so it will in a moment.
+    /// Waits for its end; it has closed its pipes.
     async fn wait(mut self) -> io::Result<ExitStatus> {
         let mut child = self.0.take().ok_or(ErrorKind::NotFound)?;
         tokio::task::spawn_blocking(move || child.wait()).await.map_err(io::Error::other)?
@@ -155,7 +155,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let Some(mut child) = self.0.take() else { return };
-        // It may have ended by itself.
+        // It may have ended already.
         let _ended = child.kill();
         // Freeing gigabytes takes the operating system a while. Without a thread there is a zombie
         // until the server ends.
@@ -169,20 +169,21 @@ mod tests {
 
     #[test]
     fn names_the_cause_of_a_process_exit() {
-        let check = |status: i32, said: &str, complained: &str, expected: Result<u64, Failure>| {
-            assert_eq!(outcome(ExitStatus::from_raw(status), said, complained), expected);
-        };
+        let check =
+            |status: i32, said: &str, complained: &str, expected: Result<u64, CompileError>| {
+                assert_eq!(outcome(ExitStatus::from_raw(status), said, complained), expected);
+            };
         check(0, r#"{"engine":7,"failure":null}"#, "", Ok(7));
         let invalid = r#"{"engine":0,"failure":{"invalid":"no"}}"#;
-        check(0, invalid, "", Err(Failure::Invalid("no".to_owned())));
-        check(6, "", "memory allocation of 5368709120 bytes failed\n", Err(Failure::Memory));
-        check(24, "", "", Err(Failure::Cpu));
+        check(0, invalid, "", Err(CompileError::Invalid("no".to_owned())));
+        check(6, "", "memory allocation of 5368709120 bytes failed\n", Err(CompileError::Memory));
+        check(24, "", "", Err(CompileError::Cpu));
         for from_outside in [1, 2, 9, 15] {
-            check(from_outside, "", "", Err(Failure::Killed));
+            check(from_outside, "", "", Err(CompileError::Killed));
         }
         let overflow = "\nthread 'main' has overflowed its \x1b[31mstack\n";
         let text = "signal: 6 (SIGABRT): thread 'main' has overflowed its [31mstack".to_owned();
-        check(6, "", overflow, Err(Failure::Crashed(text)));
-        check(0, "", "", Err(Failure::Crashed("exit status: 0: ".to_owned())));
+        check(6, "", overflow, Err(CompileError::Crashed(text)));
+        check(0, "", "", Err(CompileError::Crashed("exit status: 0: ".to_owned())));
     }
 }

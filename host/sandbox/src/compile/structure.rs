@@ -1,24 +1,24 @@
-//! A look at a component's structure before it is compiled: one pass over its bytes, in linear
-//! time, which refuses what no compiler of a language makes.
+//! Structure check of a component before it is compiled: one linear pass that rejects structures no
+//! language's compiler produces.
 //!
-//! It does not validate; the engine does. Nor does it find everything that is expensive: what it
-//! misses meets the compiler's limits. It is there for its errors, which say what is wrong with the
-//! file, and because compilers grow faster than a file in the figures counted here.
+//! It does not validate; the engine does. Expensive structures that it misses meet the compiler's
+//! limits. It exists for its clear errors, and because compilers grow faster than the file in the
+//! figures counted here.
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload};
 
-/// Components within components. Composing tools nest two or three.
+/// Nesting of components. Composition tools nest two or three.
 const MAX_NESTING: usize = 32;
 /// Components and modules, at all depths.
 const MAX_PARTS: usize = 1_000;
 /// Functions of all modules. A component with a JavaScript engine has some 20 000.
 const MAX_FUNCTIONS: usize = 500_000;
-/// Of one function: its locals times the places that it jumps to. Each local may have another
-/// value on each way, so that the compiler's memory grows with the product. An interpreter's main
-/// loop has less than a million.
+/// Product of a function's locals and jumps: each local may have another value on each path, so
+/// that the compiler's memory grows with the product. An interpreter's main loop has less than a
+/// million.
 const MAX_LOCALS_TIMES_JUMPS: u64 = 32_000_000;
 
-/// What has been counted so far.
+/// Counters.
 #[derive(Default)]
 struct Count {
     depth: usize,
@@ -26,11 +26,7 @@ struct Count {
     functions: usize,
 }
 
-/// Whether the structure is within bounds. What cannot be parsed is left to the engine, whose
-/// errors say more.
-///
-/// # Errors
-/// A sentence with the figure and its bound.
+/// Checks the structure. Parse errors are left to the engine, whose messages are better.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     let mut count = Count::default();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -70,11 +66,11 @@ impl Count {
     }
 }
 
-fn bound(what: &str, found: usize, most: usize, of: &str) -> Result<(), String> {
-    if found <= most { Ok(()) } else { Err(format!("{what} more than {most} {of}")) }
+fn bound(what: &str, found: usize, limit: usize, of: &str) -> Result<(), String> {
+    if found <= limit { Ok(()) } else { Err(format!("{what} more than {limit} {of}")) }
 }
 
-/// The locals of a function, and how many jumps it has; none where it cannot be parsed.
+/// The numbers of locals and jumps of a function; none where it cannot be parsed.
 fn figures(body: &FunctionBody<'_>) -> Option<(u64, u64)> {
     let mut locals: u64 = 0;
     for declared in body.get_locals_reader().ok()? {
@@ -83,8 +79,8 @@ fn figures(body: &FunctionBody<'_>) -> Option<(u64, u64)> {
     }
     let mut jumps: u64 = 0;
     // Jumps take two bytes or more each, and entries of tables one.
-    let most = u64::try_from(body.range().len()).unwrap_or(u64::MAX);
-    if locals.saturating_mul(most) > MAX_LOCALS_TIMES_JUMPS {
+    let limit = u64::try_from(body.range().len()).unwrap_or(u64::MAX);
+    if locals.saturating_mul(limit) > MAX_LOCALS_TIMES_JUMPS {
         for operator in body.get_operators_reader().ok()? {
             jumps += match operator.ok()? {
                 Operator::Br { .. }

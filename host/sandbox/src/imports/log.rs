@@ -1,8 +1,7 @@
-//! `log`: lines for the operator, each with the plugin, the handler and the topic it came from.
-//! stdout and stderr take the same way.
+//! `log`: log lines with the plugin, handler and topic. stdout and stderr are logged the same way.
 //!
-//! A plugin cannot flood the log: its lines are counted over all its instances, and what is too
-//! much is left out, with one line that says how many.
+//! A rate limit over all instances of a plugin suppresses excess lines; one line reports their
+//! number.
 
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use tracing::Level;
 use crate::contract::log;
 use crate::host_state::HostState;
 
-/// Longest message, in bytes; what is longer is cut.
+/// Longest message, in bytes; longer ones are cut.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
 
 impl log::Host for HostState {
@@ -30,7 +29,7 @@ impl log::Host for HostState {
 }
 
 impl HostState {
-    /// Writes each line of the text, and how much of it was lost.
+    /// Logs each line of a text, and the number of discarded bytes.
     pub(crate) fn log_text(&self, level: Level, text: &str, lost: usize) {
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             self.log_line(level, line);
@@ -40,15 +39,15 @@ impl HostState {
         }
     }
 
-    /// Says how many lines were left out, if any were and nothing was said lately.
+    /// Reports suppressed lines, once per interval.
     pub(crate) fn log_suppressed(&self) {
-        if let Some(lines) = self.context.throttle(|t| t.report(Instant::now())) {
-            self.emit(Level::WARN, &format!("{lines} log lines were left out: too many at once"));
+        if let Some(lines) = self.context.log_rate_limit(|t| t.report(Instant::now())) {
+            self.emit(Level::WARN, &format!("{lines} log lines suppressed by the rate limit"));
         }
     }
 
     fn log_line(&self, level: Level, message: &str) {
-        if self.context.throttle(|t| t.admit(Instant::now())) {
+        if self.context.log_rate_limit(|t| t.admit(Instant::now())) {
             let line = Untrusted::new(message).at_most(MAX_MESSAGE_BYTES).to_string();
             self.emit(level, &line);
         }

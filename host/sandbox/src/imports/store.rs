@@ -1,11 +1,11 @@
-//! `store`: state that outlives instances. Writes are made at once and taken back if the hook
-//! fails; see the journal.
+//! `store`: state that outlives instances. Writes take effect at once and are rolled back if the
+//! hook fails; see the journal.
 
 use std::time::Duration;
 
 use crate::contract::store;
 use crate::host_state::HostState;
-use crate::store::space::Refused;
+use crate::store::space::StoreError;
 
 impl store::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -45,11 +45,11 @@ impl store::Host for HostState {
     }
 }
 
-impl From<Refused> for store::Error {
-    fn from(refused: Refused) -> Self {
+impl From<StoreError> for store::Error {
+    fn from(refused: StoreError) -> Self {
         match refused {
-            Refused::Full => Self::Full,
-            Refused::NotANumber => Self::NotANumber,
+            StoreError::Full => Self::Full,
+            StoreError::NotANumber => Self::NotANumber,
         }
     }
 }

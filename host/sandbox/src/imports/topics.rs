@@ -1,6 +1,6 @@
-//! `topics`: events, and who receives them.
+//! `topics`: publications and subscribers.
 
-use super::{event, sound};
+use super::{event, validated};
 use crate::contract::topics;
 use crate::effect::Effect;
 use crate::host_state::HostState;
@@ -15,10 +15,10 @@ impl topics::Host for HostState {
         eligible: Option<Vec<u64>>,
     ) -> wasmtime::Result<()> {
         let effect = Effect::Publish {
-            topic: sound(topic(to))?,
+            topic: validated(topic(to))?,
             event: event(what)?,
-            exclude: sound(session_ids(exclude))?,
-            eligible: sound(eligible.map(session_ids).transpose())?,
+            exclude: validated(session_ids(exclude))?,
+            eligible: validated(eligible.map(session_ids).transpose())?,
         };
         self.effect(effect)
     }

@@ -1,20 +1,19 @@
-//! What one hook under way has written to the store. It writes at once, so that other instances
-//! see it, and takes everything back unless it is told that the hook has returned.
+//! Undo journal of one running hook's writes to the store. Writes take effect at once, so that
+//! other instances see them, and are rolled back unless committed.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::SharedSpace;
-use super::space::{CompareAndSet, Refused, Space, Undo};
+use super::space::{CompareAndSet, Space, StoreError, Undo};
 
-/// The store as one hook sees it. Dropped or begun anew without `commit`, it takes everything
-/// back.
+/// The store of one running hook. Dropped without `commit`, it rolls back.
 #[derive(Debug)]
 pub(crate) struct Journal {
     space: SharedSpace,
     writes: Vec<Undo>,
-    /// Bytes that `writes` takes. They are bounded by the plugin's quota, so that a hook which
-    /// writes the same key over and over is refused at some point.
+    /// Memory of `writes` in bytes, bounded by the plugin's quota, so that a hook cannot write the
+    /// same key without end.
     weight: usize,
 }
 
@@ -23,7 +22,7 @@ impl Journal {
         Self { space, writes: Vec::new(), weight: 0 }
     }
 
-    /// The hook has returned: what it wrote stays.
+    /// Keeps the writes of a hook that has returned.
     pub(crate) fn commit(&mut self) {
         self.weight = 0;
         if !self.writes.is_empty() {
@@ -34,7 +33,7 @@ impl Journal {
         }
     }
 
-    /// The hook has failed: what it wrote is taken back.
+    /// Rolls back the writes of a hook that has failed.
     pub(crate) fn roll_back(&mut self) {
         self.weight = 0;
         if !self.writes.is_empty() {
@@ -55,7 +54,7 @@ impl Journal {
         key: &str,
         value: Vec<u8>,
         ttl: Option<Duration>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), StoreError> {
         let now = Instant::now();
         let undo = self.writable()?.set(key, value, expiry(now, ttl), now)?;
         self.remember(undo);
@@ -67,7 +66,7 @@ impl Journal {
         undo.map(|undo| self.remember(undo)).is_some()
     }
 
-    pub(crate) fn increment(&mut self, key: &str, by: i64) -> Result<i64, Refused> {
+    pub(crate) fn increment(&mut self, key: &str, by: i64) -> Result<i64, StoreError> {
         let (sum, undo) = self.writable()?.increment(key, by, Instant::now())?;
         self.remember(undo);
         Ok(sum)
@@ -79,7 +78,7 @@ impl Journal {
         expected: Option<&[u8]>,
         value: Option<Vec<u8>>,
         ttl: Option<Duration>,
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, StoreError> {
         let now = Instant::now();
         let expires = expiry(now, ttl);
         let done = self.writable()?.compare_and_set(key, expected, value, expires, now)?;
@@ -96,9 +95,9 @@ impl Journal {
         lock(&self.space).entries(prefix, limit, Instant::now())
     }
 
-    fn writable(&self) -> Result<MutexGuard<'_, Space>, Refused> {
+    fn writable(&self) -> Result<MutexGuard<'_, Space>, StoreError> {
         let space = lock(&self.space);
-        if self.weight > space.quota() { Err(Refused::Full) } else { Ok(space) }
+        if self.weight > space.quota() { Err(StoreError::Full) } else { Ok(space) }
     }
 
     fn remember(&mut self, undo: Undo) {
@@ -113,13 +112,12 @@ impl Drop for Journal {
     }
 }
 
-/// A thread that panicked while it held the lock, which none does, would leave a space that is
-/// still sound.
+/// A poisoned space is still consistent.
 fn lock(space: &SharedSpace) -> MutexGuard<'_, Space> {
     space.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A time to live that reaches past what the clock can count is for ever.
+/// The expiry time; none if the time to live is beyond the clock's range.
 fn expiry(now: Instant, ttl: Option<Duration>) -> Option<Instant> {
     ttl.and_then(|ttl| now.checked_add(ttl))
 }

@@ -1,7 +1,7 @@
-//! The keys and values of one plugin. Pure: the time is a parameter, and nothing locks here.
+//! Key-value space of one plugin. Pure: time is a parameter, and nothing locks.
 //!
-//! Every write says how to take it back ([`Undo`]), in a way that respects what others wrote in
-//! the meantime: instances of one plugin share a space, and one may fail while the others go on.
+//! Every write returns an [`Undo`] that respects later writes of others: instances of one plugin
+//! share a space, and one may fail while others go on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -12,9 +12,9 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct Space {
     entries: BTreeMap<Arc<str>, Entry>,
-    /// The keys that have a time to live, by when it ends.
+    /// Keys with a time to live, by expiry.
     expiries: BTreeSet<(Instant, Arc<str>)>,
-    /// Keys deleted by hooks that are still under way, with the version of the deletion.
+    /// Keys deleted by running hooks, with the version of the deletion.
     deleted: HashMap<Arc<str>, u64>,
     /// Bytes in use, as `Entry::cost` counts them.
     used: usize,
@@ -27,43 +27,42 @@ pub(crate) struct Space {
 struct Entry {
     value: Box<[u8]>,
     expires: Option<Instant>,
-    /// The last write to it.
+    /// Version of the last write.
     version: u64,
-    /// The last write that was not an increment.
+    /// Version of the last write other than an increment.
     base: u64,
 }
 
-/// How to take one write back.
+/// Undo record of one write.
 #[derive(Debug)]
 pub(crate) struct Undo {
     key: Arc<str>,
     /// The version that the write gave to the key.
     version: u64,
-    /// What the key held before.
+    /// The entry before.
     earlier: Option<Entry>,
-    /// The deletion that this write covered up, if its hook was still under way: perhaps the same
-    /// hook, which deletes and writes again.
+    /// The deletion of a running hook that this write replaced; perhaps of the same hook, which
+    /// deletes and writes again.
     deletion: Option<u64>,
-    /// What an increment added.
+    /// The amount of an increment.
     added: Option<i64>,
 }
 
-/// Why a write is refused.
+/// A write is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum StoreError {
     Full,
     NotANumber,
 }
 
 /// Longest key, in bytes.
-const MAX_KEY: usize = 1 << 10;
+const MAX_KEY_BYTES: usize = 1 << 10;
 /// Longest value, in bytes.
-const MAX_VALUE: usize = 1 << 20;
-/// What an entry costs beside its key and its value.
-const OVERHEAD: usize = 128;
-/// Most deletions that are put back when a write is undone. The hook that deleted may be over by
-/// then, and nobody would clear them away.
-const MAX_DELETED: usize = 1 << 12;
+const MAX_VALUE_BYTES: usize = 1 << 20;
+/// Memory of an entry besides its key and value.
+const OVERHEAD_BYTES: usize = 128;
+/// Deletions restored by undo. Their hooks may be over, so that nothing would clear them.
+const MAX_DELETIONS: usize = 1 << 12;
 
 impl Space {
     pub(crate) fn set_quota(&mut self, quota: usize) {
@@ -81,15 +80,15 @@ impl Space {
         value: Vec<u8>,
         expires: Option<Instant>,
         now: Instant,
-    ) -> Result<Undo, Refused> {
+    ) -> Result<Undo, StoreError> {
         self.expire(now);
-        if key.len() > MAX_KEY || value.len() > MAX_VALUE {
-            return Err(Refused::Full);
+        if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+            return Err(StoreError::Full);
         }
         let freed = self.entries.get(key).map_or(0, |e| cost(key, &e.value));
         let used = (self.used - freed).saturating_add(cost(key, &value));
         if used > self.quota {
-            return Err(Refused::Full);
+            return Err(StoreError::Full);
         }
         let version = self.next_version();
         let entry = Entry { value: value.into_boxed_slice(), expires, version, base: version };
@@ -113,14 +112,14 @@ impl Space {
         key: &str,
         by: i64,
         now: Instant,
-    ) -> Result<(i64, Undo), Refused> {
+    ) -> Result<(i64, Undo), StoreError> {
         self.expire(now);
         let Some(entry) = self.entries.get(key) else {
             let undo = self.set(key, decimal(by).into(), None, now)?;
             return Ok((by, Undo { added: Some(by), ..undo }));
         };
         let sum = number(&entry.value).and_then(|n| n.checked_add(by));
-        let sum = sum.ok_or(Refused::NotANumber)?;
+        let sum = sum.ok_or(StoreError::NotANumber)?;
         let (base, expires) = (entry.base, entry.expires);
         let version = self.next_version();
         let (key, earlier) = self.put(key, Entry { value: decimal(sum), expires, version, base });
@@ -135,7 +134,7 @@ impl Space {
         value: Option<Vec<u8>>,
         expires: Option<Instant>,
         now: Instant,
-    ) -> Result<Option<CompareAndSet>, Refused> {
+    ) -> Result<Option<CompareAndSet>, StoreError> {
         if self.get(key, now) != expected {
             return Ok(None);
         }
@@ -161,7 +160,7 @@ impl Space {
             .collect()
     }
 
-    /// Takes a write back. Several of one hook are taken back in reverse order.
+    /// Undoes a write. Writes of one hook are undone in reverse order.
     pub(crate) fn undo(&mut self, undo: Undo, now: Instant) {
         self.expire(now);
         let Undo { key, version, earlier, deletion, added } = undo;
@@ -176,8 +175,8 @@ impl Space {
             }
             return;
         }
-        // Somebody else wrote since. If they only added, what this write added goes, and theirs
-        // stays; if they replaced the value, nothing of this write is left.
+        // Another hook has written since. If it only incremented, this write's increment is
+        // subtracted; if it replaced the value, nothing is left to undo.
         let (Some(by), Some(entry)) = (added, present) else { return };
         let base = earlier.map_or(version, |e| e.base);
         let sum = number(&entry.value).and_then(|n| n.checked_sub(by));
@@ -187,25 +186,25 @@ impl Space {
         self.put(&key, Entry { value: decimal(sum), expires, version, base });
     }
 
-    /// Bytes that it takes to remember how to take the write back.
+    /// Memory of an undo record, in bytes.
     pub(crate) fn weight(undo: &Undo) -> usize {
-        undo.earlier.as_ref().map_or(OVERHEAD, |earlier| cost(&undo.key, &earlier.value))
+        undo.earlier.as_ref().map_or(OVERHEAD_BYTES, |earlier| cost(&undo.key, &earlier.value))
     }
 
     pub(crate) fn quota(&self) -> usize {
         self.quota
     }
 
-    /// The write stays: nothing needs to be remembered of it.
+    /// Commits a write.
     pub(crate) fn keep(&mut self, undo: &Undo) {
         if self.deleted.get(&undo.key) == Some(&undo.version) {
             self.deleted.remove(&undo.key);
         }
     }
 
-    /// Puts a deletion back that a write had covered up.
+    /// Restores a deletion that a write had replaced.
     fn uncover(&mut self, key: Arc<str>, deletion: Option<u64>) {
-        if let Some(version) = deletion.filter(|_| self.deleted.len() < MAX_DELETED) {
+        if let Some(version) = deletion.filter(|_| self.deleted.len() < MAX_DELETIONS) {
             self.deleted.insert(key, version);
         }
     }
@@ -246,16 +245,16 @@ impl Space {
     }
 }
 
-/// What a compare-and-set that found what it expected did.
+/// Result of a compare-and-set whose comparison succeeded.
 #[derive(Debug)]
 pub(crate) enum CompareAndSet {
     Wrote(Undo),
-    /// There was nothing, and nothing was wanted.
+    /// The key is absent, as before.
     Same,
 }
 
 fn cost(key: &str, value: &[u8]) -> usize {
-    key.len() + value.len() + OVERHEAD
+    key.len() + value.len() + OVERHEAD_BYTES
 }
 
 fn decimal(number: i64) -> Box<[u8]> {

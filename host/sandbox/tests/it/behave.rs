@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jackfield_sandbox::{Effect, PublishVerdict, Request, SubscribeVerdict};
+use jackfield_sandbox::{Effect, HookRequest, PublishVerdict, SubscribeVerdict};
 
 use crate::stage::{delivered, hostile, policy, publish, request, sandbox};
 
@@ -46,7 +46,7 @@ async fn keeps_an_instance_between_calls() {
 async fn dispatches_every_hook() {
     let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
     let lane = lanes.of("t/1");
-    let nobody = Request { session: None, ..request("echo", &[]) };
+    let nobody = HookRequest { session: None, ..request("echo", &[]) };
     let topic = |effects: &[Effect]| match effects {
         [Effect::Publish { topic, event, .. }] => format!("{topic} {}", event.args()),
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use jackfield_sandbox::{
-    Caller, CircuitState, CircuitStatus, FaultKind, HoldScope, Lanes, Request,
+    Caller, CircuitScope, CircuitState, CircuitStatus, FaultKind, HookRequest, Lanes,
 };
 
 use crate::stage::{delivered, hostile, kind, load, policy, publish, request, route, sandbox};
@@ -31,14 +31,14 @@ async fn label(lanes: &Lanes, handler: &str, from: From) -> Result<(), FaultKind
         client,
         ..caller
     });
-    let request = Request { session, topic: from.topic, ..request };
+    let request = HookRequest { session, topic: from.topic, ..request };
     let outcome = lanes.of(from.topic).on_publish(&request, "[]", "{}").await;
     outcome.map(drop).map_err(|fault| fault.kind)
 }
 
-async fn scope(lanes: &Lanes, from: From) -> Option<HoldScope> {
+async fn scope(lanes: &Lanes, from: From) -> Option<CircuitScope> {
     match label(lanes, "trap", from).await {
-        Err(FaultKind::OnHold { scope, .. }) => Some(scope),
+        Err(FaultKind::CircuitOpen { scope, .. }) => Some(scope),
         Err(FaultKind::Trap(_)) => None,
         other => panic!("{other:?}"),
     }
@@ -52,7 +52,7 @@ async fn refuses_a_session_on_the_topic_where_it_fails() {
     for _ in 0..5 {
         assert_eq!(scope(&lanes, ANN).await, None);
     }
-    assert_eq!(scope(&lanes, ANN).await, Some(HoldScope::Client));
+    assert_eq!(scope(&lanes, ANN).await, Some(CircuitScope::Client));
     // The handler is called for its other topics, and for other sessions, of the same user too.
     assert_eq!(scope(&lanes, From { topic: "t/b", ..ANN }).await, None);
     assert_eq!(scope(&lanes, From { session: 2, ..ANN }).await, None);
@@ -67,7 +67,7 @@ async fn refuses_a_session_that_fails_on_many_topics() {
             assert_eq!(scope(&lanes, From { topic, ..ANN }).await, None);
         }
     }
-    assert_eq!(scope(&lanes, From { topic: "t/4", ..ANN }).await, Some(HoldScope::Client));
+    assert_eq!(scope(&lanes, From { topic: "t/4", ..ANN }).await, Some(CircuitScope::Client));
     assert_eq!(scope(&lanes, From { session: 2, ..ANN }).await, None);
 }
 
@@ -82,7 +82,7 @@ async fn refuses_a_client_that_fails_in_many_sessions() {
         session = faults / 4;
     }
     assert_eq!(faults, 100);
-    assert_eq!(scope(&lanes, From { session: 999, ..ANN }).await, Some(HoldScope::Client));
+    assert_eq!(scope(&lanes, From { session: 999, ..ANN }).await, Some(CircuitScope::Client));
     assert_eq!(scope(&lanes, From { session: 1000, user: "bob", ..ANN }).await, None);
 }
 
@@ -94,7 +94,7 @@ async fn refuses_a_topic_where_many_clients_fail() {
         assert_eq!(scope(&lanes, From { session, user, ..ANN }).await, None);
     }
     let other = From { session: 9, user: "liz", ..ANN };
-    assert_eq!(scope(&lanes, other).await, Some(HoldScope::Topic));
+    assert_eq!(scope(&lanes, other).await, Some(CircuitScope::Topic));
     assert_eq!(scope(&lanes, From { topic: "t/b", ..other }).await, None);
 }
 
@@ -108,7 +108,7 @@ async fn refuses_the_handler_where_many_clients_fail_on_many_topics() {
         assert_eq!(scope(&lanes, From { session, user, topic }).await, None);
     }
     let other = From { session: 9, user: "liz", topic: "t/9" };
-    assert_eq!(scope(&lanes, other).await, Some(HoldScope::Handler));
+    assert_eq!(scope(&lanes, other).await, Some(CircuitScope::Handler));
     // The handler, not the plugin.
     assert_eq!(label(&lanes, "echo", other).await, Ok(()));
     let status = |handler: &str| plugin.circuits().find(|it| it.handler == handler).unwrap();
@@ -130,7 +130,7 @@ async fn takes_anonymous_sessions_of_one_address_for_one_client() {
             anonymous_from: Some(address),
             ..caller
         });
-        let request = Request { session, topic, ..request };
+        let request = HookRequest { session, topic, ..request };
         kind(lanes.of(topic).on_publish(&request, "[]", "{}").await)
     };
     let address = |last| IpAddr::from(Ipv4Addr::new(192, 0, 2, last));
@@ -141,10 +141,10 @@ async fn takes_anonymous_sessions_of_one_address_for_one_client() {
         let last = u8::try_from(session).unwrap();
         assert_eq!(fail(session, address(last), topic).await.label(), "trap");
     }
-    let FaultKind::OnHold { scope, .. } = fail(200, address(9), "t/9").await else {
+    let FaultKind::CircuitOpen { scope, .. } = fail(200, address(9), "t/9").await else {
         panic!("the handler is called again")
     };
-    assert_eq!(scope, HoldScope::Handler);
+    assert_eq!(scope, CircuitScope::Handler);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn calls_the_handler_again_after_the_pause() {
         assert_eq!(kind(publish(lane, "trap", "{}").await).label(), "trap");
     }
     let began = Instant::now();
-    let FaultKind::OnHold { until, .. } = kind(publish(lane, "trap", "{}").await) else {
+    let FaultKind::CircuitOpen { until, .. } = kind(publish(lane, "trap", "{}").await) else {
         panic!("the handler is called again")
     };
     assert!(until > began);
@@ -166,7 +166,8 @@ async fn calls_the_handler_again_after_the_pause() {
     // The next fault means a longer pause.
     tokio::time::sleep_until(until.into()).await;
     assert_eq!(kind(publish(lane, "trap", "{}").await).label(), "trap");
-    let FaultKind::OnHold { until: again, .. } = kind(publish(lane, "trap", "{}").await) else {
+    let FaultKind::CircuitOpen { until: again, .. } = kind(publish(lane, "trap", "{}").await)
+    else {
         panic!("the handler is called again")
     };
     assert!(again - until > until - began);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jackfield_sandbox::{CompileCommand, CompileLimits, Error, Sandbox, SandboxSettings};
+use jackfield_sandbox::{CompileCommand, CompileLimits, Sandbox, SandboxError, SandboxSettings};
 
 use crate::stage::{audience, policy};
 
@@ -55,7 +55,7 @@ impl Bench {
     }
 }
 
-async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Error {
+async fn load(sandbox: &Sandbox, bytes: &[u8]) -> SandboxError {
     sandbox.load("a.wasm", bytes, policy(), audience()).await.unwrap_err()
 }
 
@@ -104,7 +104,7 @@ async fn never_falls_back_to_compiling_in_the_server() {
     for script in ["exit 0", "exit 1", "kill -KILL $$", "echo nonsense", "kill -SEGV $$"] {
         let bench = Bench::new(script);
         let error = load(&bench.sandbox(), EMPTY).await;
-        assert!(matches!(error, Error::Compiler { .. }), "{script}: {error}");
+        assert!(matches!(error, SandboxError::Compiler { .. }), "{script}: {error}");
     }
     // Code for another engine is not looked for.
     let bench = Bench::new(r#"echo '{"engine":1,"failure":null}'"#);

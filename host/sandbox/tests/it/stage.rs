@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jackfield_sandbox::{
-    Audience, Caller, Error, Fault, FaultKind, Lane, Lanes, Outcome, Plugin, PluginPolicy,
-    PublishVerdict, Realm, Request, RouteConfig, Sandbox, SandboxSettings,
+    Audience, Caller, Fault, FaultKind, HookOutcome, HookRequest, Lane, Lanes, Plugin,
+    PluginPolicy, PublishVerdict, RealmId, RouteConfig, Sandbox, SandboxError, SandboxSettings,
 };
 
 use crate::guests::guest;
@@ -14,13 +14,13 @@ use crate::guests::guest;
 struct Crowd;
 
 impl Audience for Crowd {
-    fn subscribers(&self, realm: Realm, topic: &str) -> Vec<u64> {
-        assert_eq!(realm, Realm(5));
+    fn subscribers(&self, realm: RealmId, topic: &str) -> Vec<u64> {
+        assert_eq!(realm, RealmId(5));
         vec![11, 12, topic.len() as u64]
     }
 
-    fn count(&self, realm: Realm, _topic: &str) -> u32 {
-        assert_eq!(realm, Realm(5));
+    fn count(&self, realm: RealmId, _topic: &str) -> u32 {
+        assert_eq!(realm, RealmId(5));
         3
     }
 }
@@ -63,9 +63,9 @@ pub(crate) fn route(handler: &str) -> RouteConfig {
     }
 }
 
-pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> Request<'a> {
-    Request {
-        realm: Realm(5),
+pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<'a> {
+    HookRequest {
+        realm: RealmId(5),
         handler,
         route: "r",
         topic: "t/1",
@@ -89,7 +89,7 @@ pub(crate) async fn publish(
     lane: &Lane,
     handler: &str,
     kwargs: &str,
-) -> Result<Outcome<PublishVerdict>, Fault> {
+) -> Result<HookOutcome<PublishVerdict>, Fault> {
     lane.on_publish(&request(handler, &[]), "[\"hello\"]", kwargs).await
 }
 
@@ -105,6 +105,6 @@ pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> FaultKind {
     outcome.unwrap_err().kind
 }
 
-pub(crate) fn text<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
+pub(crate) fn text<T: std::fmt::Debug>(outcome: Result<T, SandboxError>) -> String {
     outcome.unwrap_err().to_string()
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_sandbox::{Effect, Outcome};
+use jackfield_sandbox::{Effect, HookOutcome};
 use jackfield_wamp::message::{Call, CancelMode};
 use jackfield_wamp::payload::Payload;
 use tokio::time::{Instant, sleep_until};
@@ -83,7 +83,7 @@ impl Dispatch {
             }
         };
         match outcome {
-            Ok(Outcome { answer, effects }) => {
+            Ok(HookOutcome { answer, effects }) => {
                 let answer = match stopped {
                     Some(refusal) => Err(refusal),
                     None => answer.map_err(Refusal::from).and_then(|it| effects::payload(&it)),

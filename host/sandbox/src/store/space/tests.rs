@@ -78,9 +78,9 @@ fn increments_add_to_the_count() {
     let sum = |w: &mut World, key, by| w.space.increment(key, by, w.start).map(|(sum, _)| sum);
     assert_eq!(sum(&mut w, "n", 5), Ok(5));
     assert_eq!(sum(&mut w, "n", -7), Ok(-2));
-    assert_eq!(sum(&mut w, "n", i64::MIN), Err(Refused::NotANumber));
+    assert_eq!(sum(&mut w, "n", i64::MIN), Err(StoreError::NotANumber));
     w.set("text", "five");
-    assert_eq!(sum(&mut w, "text", 1), Err(Refused::NotANumber));
+    assert_eq!(sum(&mut w, "text", 1), Err(StoreError::NotANumber));
     w.check("n=-2 text=five");
 }
 
@@ -123,7 +123,7 @@ fn lists_entries_of_a_prefix_in_order() {
 
 #[test]
 fn enforces_the_quota_and_frees_deleted_space() {
-    let mut w = World::new(2 * (OVERHEAD + 100));
+    let mut w = World::new(2 * (OVERHEAD_BYTES + 100));
     let now = w.start;
     let mut set = |key: &str, length| w.space.set(key, vec![0; length], None, now).is_ok();
     assert!(set("a", 99));
@@ -132,7 +132,7 @@ fn enforces_the_quota_and_frees_deleted_space() {
     assert!(set("a", 50));
     assert!(!set("a", 100));
     assert!(set("a", 99));
-    assert!(!set(&"k".repeat(MAX_KEY + 1), 0));
+    assert!(!set(&"k".repeat(MAX_KEY_BYTES + 1), 0));
     w.delete("a");
     w.set("c", &"x".repeat(99));
     let later = w.at(10);
@@ -140,8 +140,11 @@ fn enforces_the_quota_and_frees_deleted_space() {
     assert!(w.space.set("d", vec![0; 99], None, now).is_err());
     assert!(w.space.set("d", vec![0; 99], None, later).is_ok());
     let mut large = World::new(usize::MAX);
-    assert!(large.space.set("a", vec![0; MAX_VALUE], None, now).is_ok());
-    assert_eq!(large.space.set("a", vec![0; MAX_VALUE + 1], None, now).err(), Some(Refused::Full));
+    assert!(large.space.set("a", vec![0; MAX_VALUE_BYTES], None, now).is_ok());
+    assert_eq!(
+        large.space.set("a", vec![0; MAX_VALUE_BYTES + 1], None, now).err(),
+        Some(StoreError::Full)
+    );
 }
 
 #[test]

@@ -1,15 +1,14 @@
-//! How many log lines a plugin may write: a bucket that refills with time. Pure: the time is a
-//! parameter.
+//! Token bucket for a plugin's log lines. Pure: time is a parameter.
 
 use std::time::{Duration, Instant};
 
 use crate::policy::LogRate;
 
-/// The lines that one plugin may still write.
+/// Token bucket of one plugin.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub(crate) struct LogRateLimit {
     rate: LogRate,
-    /// Lines in hand, in thousandths.
+    /// Available lines, in thousandths.
     level: u64,
     refilled: Instant,
     suppressed: u64,
@@ -18,16 +17,16 @@ pub(crate) struct Throttle {
 
 /// One line, in thousandths.
 const LINE: u64 = 1_000;
-/// How often suppressed lines are spoken of.
-const REPORT: Duration = Duration::from_secs(1);
+/// Interval between reports of suppressed lines.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Throttle {
+impl LogRateLimit {
     pub(crate) fn new(rate: LogRate, now: Instant) -> Self {
         let level = u64::from(rate.burst) * LINE;
         Self { rate, level, refilled: now, suppressed: 0, reported: None }
     }
 
-    /// Whether a line may be written; one that may not is counted.
+    /// Takes a token for a line. Counts the line as suppressed if there is none.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
         self.refill(now);
         if self.level >= LINE {
@@ -39,9 +38,10 @@ impl Throttle {
         }
     }
 
-    /// How many lines were suppressed, if it is time to speak of it; they are then forgotten.
+    /// The number of suppressed lines since the last report, once per interval.
     pub(crate) fn report(&mut self, now: Instant) -> Option<u64> {
-        let due = self.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORT);
+        let due =
+            self.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
         if self.suppressed == 0 || !due {
             return None;
         }
@@ -70,12 +70,13 @@ mod tests {
     /// reported afterwards.
     fn check(rate: (u32, u32), steps: &[(u64, u32, u32, Option<u64>)]) {
         let start = Instant::now();
-        let mut throttle = Throttle::new(LogRate { per_second: rate.0, burst: rate.1 }, start);
+        let mut log_rate_limit =
+            LogRateLimit::new(LogRate { per_second: rate.0, burst: rate.1 }, start);
         for &(time, lines, passed, reported) in steps {
             let now = start + Duration::from_millis(time);
-            let found = (0..lines).filter(|_| throttle.admit(now)).count();
+            let found = (0..lines).filter(|_| log_rate_limit.admit(now)).count();
             assert_eq!(found, passed as usize, "lines at {time} ms of {steps:?}");
-            assert_eq!(throttle.report(now), reported, "report at {time} ms of {steps:?}");
+            assert_eq!(log_rate_limit.report(now), reported, "report at {time} ms of {steps:?}");
         }
     }
 

@@ -1,14 +1,14 @@
-//! The end of what a failed call wrote to stderr, made part of the one line about its fault.
+//! Tail of stderr of a failed call, quoted in the fault's line.
 
-/// Bytes of stderr that a fault quotes, from its end.
+/// Bytes of stderr quoted by a fault.
 const MAX_QUOTED_BYTES: usize = 1 << 10;
-/// How the message of a panic in Rust begins: `thread 'main' panicked at src/lib.rs:5:9:`, which is
-/// followed by a line break, the text and a note for the shell.
+/// Parts of a Rust panic message: `thread 'main' panicked at src/lib.rs:5:9:`, a line break, the
+/// text, and a note.
 const PANICKED: &str = " panicked at ";
 const THREAD: &str = "thread '";
 const NOTE: &str = "note: run with `RUST_BACKTRACE";
 
-/// Splits the text into lines for the log, and the quotation of the fault: the last panic, or else
+/// Splits the text into lines for the log and the quotation of the fault: the last panic, or else
 /// the last lines.
 pub(crate) fn split(text: &str) -> (&str, &str) {
     let panic = text.rfind(PANICKED).and_then(|at| {
@@ -17,7 +17,7 @@ pub(crate) fn split(text: &str) -> (&str, &str) {
     });
     let start = panic.unwrap_or_else(|| {
         let room = text.ceil_char_boundary(text.len().saturating_sub(MAX_QUOTED_BYTES));
-        // From the beginning of a line, unless the last line is longer than all that is quoted.
+        // From the beginning of a line, unless the last line is longer than the quotation.
         let line = text.get(room..).and_then(|rest| rest.trim_end().find('\n'));
         if room == 0 { 0 } else { line.map_or(room, |line_break| room + line_break + 1) }
     });
