@@ -96,7 +96,7 @@ pub enum SandboxError {
     )]
     UnknownHandler { plugin: String, route: String, handler: String, offered: String },
     #[error("configure plugin {} for route {}: {}", shown(.plugin), shown(.route), shown(.text))]
-    StoreError { plugin: String, route: String, handler: String, text: String },
+    Refused { plugin: String, route: String, handler: String, text: String },
     #[error("start plugin {}: {fault}", shown(.plugin))]
     Start { plugin: String, fault: Box<Fault> },
 }

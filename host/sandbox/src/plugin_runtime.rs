@@ -61,7 +61,7 @@ impl PluginRuntime {
             Instance::new(&self.pre, &self.ticker, &self.context, meter).await.map_err(start)?;
         for route in routes {
             let answer = instance.configure(&self.ticker, route).await.map_err(start)?;
-            answer.map_err(|text| SandboxError::StoreError {
+            answer.map_err(|text| SandboxError::Refused {
                 plugin: plugin(),
                 route: route.name.clone(),
                 handler: route.handler.clone(),

@@ -112,7 +112,7 @@ impl Dispatch {
         let hook = routed.handler.lane(topic).on_timer(&request);
         match flush_before_wait(batch, hook).await {
             Ok(HookOutcome { answer: (), effects }) => {
-                self.apply(&generation, effects, batch).await
+                self.apply(&generation, effects, batch).await;
             }
             Err(fault) => self.tell_fault(&routed, &fault),
         }
