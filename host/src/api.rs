@@ -21,9 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::app::App;
 use crate::config;
-use crate::http::Answer;
+use crate::http::response::Answer;
+use crate::realms::Realms;
+use crate::shutdown::Shutdown;
+use crate::transport::ConnectionTotals;
 
 mod body;
 mod call;
@@ -53,9 +55,23 @@ pub(crate) struct Api {
     repeats: Arc<Repeats>,
     /// Each request that is handled has one; it bounds the memory of bodies.
     places: Arc<Semaphore>,
+    context: Arc<Context>,
+    shutdown: Arc<Shutdown>,
     body: usize,
-    batch: usize,
     body_timeout: Duration,
+}
+
+/// What a request of the API may reach, and its limits.
+pub(crate) struct Context {
+    pub(crate) realms: Arc<Realms>,
+    /// The memory that all connections hold together: bodies count among what waits for handlers.
+    pub(crate) totals: Arc<ConnectionTotals>,
+    /// How many lists and dictionaries of a payload may lie inside each other.
+    pub(crate) depth: usize,
+    /// How long an answer waits while subscribers do not keep up.
+    pub(crate) publisher_delay: Duration,
+    /// Publications of one request.
+    pub(crate) batch: usize,
 }
 
 impl Api {
@@ -63,8 +79,14 @@ impl Api {
     ///
     /// # Errors
     /// When a token is not where the configuration says.
-    pub(crate) fn new(config: &config::Config) -> Result<Option<Self>, config::ConfigError> {
+    pub(crate) fn new(
+        config: &config::Config,
+        realms: Arc<Realms>,
+        totals: Arc<ConnectionTotals>,
+        shutdown: Arc<Shutdown>,
+    ) -> Result<Option<Self>, config::ConfigError> {
         let config::Api { tokens, body, batch, requests, body_timeout, .. } = &config.api;
+        let config::Limits { depth, publisher_delay, .. } = config.limits;
         if tokens.is_empty() {
             return Ok(None);
         }
@@ -72,27 +94,22 @@ impl Api {
             tokens: Tokens::fetch(tokens, config.limits.outbox)?,
             repeats: Arc::default(),
             places: Arc::new(Semaphore::new(*requests)),
+            context: Arc::new(Context { realms, totals, depth, publisher_delay, batch: *batch }),
+            shutdown,
             body: *body,
-            batch: *batch,
             body_timeout: *body_timeout,
         }))
     }
 
     /// The names of those who may use it.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.tokens.names().collect()
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.tokens.names().map(str::to_owned).collect()
     }
 }
 
-/// Answers a request below `/api/`.
-pub(crate) async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
-    let Some(api) = &app.api else { return Problem::switched_off().answer() };
-    let answer = match request.uri().path() {
-        "/api/publish" => api.serve(app, Work::Publish, request).await,
-        "/api/call" => api.serve(app, Work::Call, request).await,
-        path => Err(Problem::not_found(path)),
-    };
-    answer.unwrap_or_else(Problem::answer)
+/// Answers a request below `/api/` where the configuration names no token.
+pub(crate) fn switched_off() -> Answer {
+    Problem::switched_off().answer()
 }
 
 /// Answers a request below `/api/` before there is a generation that could serve it.
@@ -101,12 +118,17 @@ pub(crate) fn starting() -> Answer {
 }
 
 impl Api {
-    async fn serve(
-        &self,
-        app: &Arc<App>,
-        work: Work,
-        request: Request<Incoming>,
-    ) -> Result<Answer, Problem> {
+    /// Answers a request below `/api/`.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let answer = match request.uri().path() {
+            "/api/publish" => self.serve(Work::Publish, request).await,
+            "/api/call" => self.serve(Work::Call, request).await,
+            path => Err(Problem::not_found(path)),
+        };
+        answer.unwrap_or_else(Problem::answer)
+    }
+
+    async fn serve(&self, work: Work, request: Request<Incoming>) -> Result<Answer, Problem> {
         if request.method() != Method::POST {
             return Err(Problem::method_not_allowed());
         }
@@ -114,16 +136,16 @@ impl Api {
         let token = token.inspect_err(|problem| tell(problem, request.headers()))?;
         check_kind(request.headers())?;
         let key = repeat_key(request.headers())?;
-        if app.is_stopping() {
+        if self.shutdown.is_requested() {
             return Err(Problem::stopping());
         }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_full| Problem::too_many())?;
         // A body is not read while its client has too much waiting for handlers.
-        let room = app.totals.room(token.session.client);
+        let room = self.context.totals.room(token.session.client);
         timeout(self.body_timeout, room).await.map_err(|_elapsed| Problem::too_many_waiting())?;
         let body = self.read(request).await?;
-        let task = Task { app: Arc::clone(app), token, work, body, batch: self.batch, place };
+        let task = Task { context: Arc::clone(&self.context), token, work, body, place };
         match key {
             Some(key) => self.once(key, task).await,
             // A task of its own ends what it began, whether or not its client waits for it.
@@ -178,24 +200,23 @@ enum Work {
 
 /// What was asked for, on its way.
 struct Task {
-    app: Arc<App>,
+    context: Arc<Context>,
     token: Arc<Token>,
     work: Work,
     body: Bytes,
-    batch: usize,
     place: OwnedSemaphorePermit,
 }
 
 impl Task {
     async fn run(self) -> Answer {
-        let Self { app, token, work, body, batch, place } = self;
+        let Self { context, token, work, body, place } = self;
         let work = async {
             match work {
-                Work::Publish => publish::publish(&app, &token, &body, batch).await,
-                Work::Call => call::call(&app, &token, &body).await,
+                Work::Publish => publish::publish(&context, &token, &body).await,
+                Work::Call => call::call(&context, &token, &body).await,
             }
         };
-        let answer = app.totals.backlog.counted(token.session.client, body.len(), work).await;
+        let answer = context.totals.backlog.counted(token.session.client, body.len(), work).await;
         drop(place);
         answer.unwrap_or_else(Problem::answer)
     }

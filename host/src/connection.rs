@@ -1,8 +1,8 @@
 //! One connection from its first byte to its last: reads messages, hands requests to dispatch, and
 //! says farewell in the way that its dialect understands.
 //!
-//! Called by [`crate::listener`] for each accepted socket; it begins in [`opening`] and ends in
-//! [`farewell`]. What a request means is decided in [`crate::dispatch`]; how bytes reach the
+//! Called by `server`'s listener for each accepted socket; it begins in [`accept`] and ends in
+//! [`close`]. [`Context`] lists what it may reach. What a request means is decided in [`crate::dispatch`]; how bytes reach the
 //! socket, in [`crate::transport`].
 
 use std::net::IpAddr;
@@ -20,17 +20,18 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, warn};
 
-use crate::app::App;
 use crate::backpressure::wait_for_room;
 use crate::config::Limits;
+use crate::connection_limit::ConnectionPermit;
 use crate::dispatch::Dispatch;
-use crate::listener::Place;
+use crate::frame;
+use crate::shutdown::{self, Shutdown};
 use crate::transport::WebSocketTransport;
-use crate::{frame, shutdown};
 
 mod accept;
 mod cancel;
 mod close;
+mod context;
 mod expiry;
 mod keepalive;
 mod member;
@@ -39,6 +40,7 @@ mod session_setup;
 
 use cancel::ReadAhead;
 use close::CloseAction;
+pub(crate) use context::Context;
 use expiry::Expiry;
 use keepalive::{Due, Keepalive};
 use member::Member;
@@ -64,11 +66,11 @@ const MAX_JSON_GROWTH: usize = 9;
 /// most of the time: what is large and short (opening, farewells, calls into wasm) is boxed where
 /// it begins.
 pub(crate) async fn serve(
-    app: Arc<App>,
+    context: Arc<Context>,
     stream: TcpStream,
-    place: &Place,
+    permit: &ConnectionPermit,
 ) -> Result<(), DisconnectReason> {
-    match Box::pin(accept::open(app, stream, place)).await? {
+    match Box::pin(accept::open(context, stream, permit)).await? {
         Some(mut connection) => connection.run().await,
         None => Ok(()),
     }
@@ -118,7 +120,7 @@ impl DisconnectReason {
 
 /// An upgraded connection.
 struct Connection {
-    app: Arc<App>,
+    context: Arc<Context>,
     wire: Arc<WebSocketTransport>,
     reader: Reader,
     /// Whose it is, behind a proxy as the proxy says.
@@ -219,7 +221,7 @@ impl Connection {
         let own = self.member.as_ref().map(|member| member.session.id);
         let mut others = self.batch.take_crowded();
         others.retain(|session| Some(session.id) != own);
-        let mut others = pin!(wait_for_room(others, self.app.config.limits.publisher_delay));
+        let mut others = pin!(wait_for_room(others, self.context.limits.publisher_delay));
         let mut wait_for_others = true;
         while wait_for_others || self.wire.outbox().pressure().waits {
             if let Some(closing) = self.wire.outbox().closing() {
@@ -253,7 +255,7 @@ impl Connection {
                 received = self.reader.next() => return received.into(),
                 () = self.wire.attention() => {}
                 // A member is told through its session; see `shutdown`.
-                closing = unopened(&self.app, self.opened_by), if self.member.is_none() => {
+                closing = unopened(&self.context.shutdown, self.opened_by), if self.member.is_none() => {
                     return Turn::CloseAction(CloseAction::CloseReason(closing));
                 }
                 () = self.expiry.reached() => {
@@ -297,12 +299,12 @@ impl Connection {
         };
         match self.dialogue.receive(frame) {
             Input::Request(request) => {
-                let Self { app, member, reader, dialogue, batch, .. } = self;
+                let Self { context, member, reader, dialogue, batch, .. } = self;
                 if let Some(Member { session, dispatch }) = member {
-                    let bytes = held_bytes(&request, bytes, session.dialect, &app.config.limits);
+                    let bytes = held_bytes(&request, bytes, session.dialect, &context.limits);
                     let cancellation = ReadAhead::during(&request, reader, dialogue, session);
                     let work = dispatch.handle(session, request, cancellation, batch);
-                    app.totals.backlog.counted(session.client, bytes, work).await;
+                    context.totals.backlog.counted(session.client, bytes, work).await;
                 }
                 None
             }
@@ -358,9 +360,9 @@ fn held_bytes(request: &Request, message: usize, dialect: Dialect, limits: &Limi
 }
 
 /// Waits until a connection that has no session yet has to end.
-async fn unopened(app: &App, opened_by: Instant) -> CloseReason {
+async fn unopened(shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
     tokio::select! {
-        () = app.stopping() => shutdown::closing(),
+        () = shutdown.requested() => shutdown::close_reason(),
         () = sleep_until(opened_by) => CloseReason {
             reason: error_uri::TIMEOUT.to_owned(),
             message: "no session was opened in time".to_owned(),

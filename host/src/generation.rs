@@ -274,6 +274,11 @@ impl CurrentGeneration {
         self.current.load()
     }
 
+    /// Whether there is no generation yet that could serve.
+    pub(crate) fn is_none(&self) -> bool {
+        self.current.load().number == 0
+    }
+
     /// Serves `next` from now on, and gives back what was served before.
     pub(crate) fn commit(&self, next: Arc<Generation>) -> Arc<Generation> {
         self.current.swap(next)

@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,26 +21,24 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jackfield_sandbox::{CircuitStatus, Compiling};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tracing::warn;
 
-use crate::admission::Rejection;
-use crate::api;
-use crate::app::App;
-use crate::connection::DisconnectReason;
-use crate::generation::PluginEntry;
+use crate::admission::{Admission, Rejection};
+use crate::api::{self, Api};
 use crate::handshake::{Forwarded, Refusal, repeated};
-use crate::listener::Place;
+use crate::shutdown::Shutdown;
 
 mod assets;
-mod response;
+mod health;
+pub(crate) mod response;
 mod rewind;
 
 pub use assets::Demo;
-pub(crate) use response::Answer;
-use response::CONTENT_POLICY;
+pub(crate) use health::Health;
+use response::{Answer, CONTENT_POLICY};
 use rewind::Rewind;
 
 /// The least that hyper can read heads with.
@@ -48,9 +47,6 @@ const MIN_BUFFER: usize = 8 * 1024;
 /// How long a client has to read the last answer and to end its side. Ending ours while it still
 /// sends would take the answer from it.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Handlers whose circuit breakers `/health` shows at most.
-const MAX_SHOWN_CIRCUITS: usize = 50;
 
 /// What a person sees who opens the port in a browser.
 const PAGE: &str = "\
@@ -71,61 +67,140 @@ and /api/call publish and call without a WebSocket, if the server is configured 
 Jackfield's source: browser.md, configuration.md, publishing.md and more.
 ";
 
-/// Serves requests until the client or the server has had enough. Returns the stream, and what was
-/// read of it, where a request asks for a WebSocket.
-///
-/// # Errors
-/// When the connection broke, or was not HTTP.
-pub(crate) async fn serve(
-    app: &Arc<App>,
-    stream: TcpStream,
-    head: Vec<u8>,
-    place: &Place,
-) -> Result<Option<(TcpStream, Vec<u8>)>, DisconnectReason> {
-    let (hand_back, mut upgrade) = mpsc::channel(1);
-    let peer = stream.peer_addr().map_err(|error| DisconnectReason::Lost(error.to_string()))?.ip();
-    let service = service_fn(|request: Request<Incoming>| {
-        let (app, hand_back) = (Arc::clone(app), hand_back.clone());
-        Box::pin(async move {
-            if wants_websocket(request.headers()) {
-                // The receiver is beside this future, and drops it.
-                let _gone = hand_back.send(head_of(&request)).await;
-                return std::future::pending().await;
+/// What an HTTP request may reach.
+pub(crate) struct Http {
+    /// Who may ask.
+    pub(crate) admission: Arc<Admission>,
+    /// Publishing and calling, if the configuration names tokens.
+    pub(crate) api: Option<Api>,
+    /// Whether the demo's page is served.
+    pub(crate) demo: Demo,
+    pub(crate) health: Health,
+    pub(crate) shutdown: Arc<Shutdown>,
+    /// Between two requests of a connection.
+    pub(crate) idle_timeout: Duration,
+    /// Bytes of the longest request head.
+    pub(crate) max_head_bytes: usize,
+}
+
+impl Http {
+    /// Serves requests until the client or the server has had enough. Returns the stream, and what was
+    /// read of it, where a request asks for a WebSocket. Without `keep_alive`, one request is answered.
+    ///
+    /// # Errors
+    /// When the connection broke, or was not HTTP.
+    pub(crate) async fn serve(
+        &self,
+        stream: TcpStream,
+        head: Vec<u8>,
+        keep_alive: bool,
+    ) -> io::Result<Option<(TcpStream, Vec<u8>)>> {
+        let (hand_back, mut upgrade) = mpsc::channel(1);
+        let peer = stream.peer_addr()?.ip();
+        let service = service_fn(|request: Request<Incoming>| {
+            let hand_back = hand_back.clone();
+            Box::pin(async move {
+                if wants_websocket(request.headers()) {
+                    // The receiver is beside this future, and drops it.
+                    let _gone = hand_back.send(head_of(&request)).await;
+                    return std::future::pending().await;
+                }
+                Ok::<_, Infallible>(self.answer(request, peer).await.response())
+            })
+        });
+        let idle = self.idle_timeout;
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // An idle connection and one whose head does not end cost the same.
+            .header_read_timeout(idle)
+            .max_buf_size(self.max_head_bytes.max(MIN_BUFFER))
+            // Whoever ends its side once it has asked still wants the answer.
+            .half_close(true)
+            .keep_alive(keep_alive)
+            .serve_connection(TokioIo::new(Rewind::new(stream, head, idle)), service);
+        let mut stopping = false;
+        let served = loop {
+            tokio::select! {
+                served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
+                // hyper has flushed what it had to say, unless the client asks for a WebSocket while it
+                // does not read its last answer, and has itself to blame.
+                Some(head) = upgrade.recv() => {
+                    let parts = connection.into_parts();
+                    let (stream, ahead) = parts.io.into_inner().into_parts();
+                    return Ok(Some((stream, [&head, &parts.read_buf[..], &ahead[..]].concat())));
+                }
+                () = self.shutdown.requested(), if !stopping => {
+                    stopping = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
             }
-            Ok::<_, Infallible>(answer(&app, request, peer).await.response())
-        })
-    });
-    let idle = app.config.api.idle_timeout;
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // An idle connection and one whose head does not end cost the same.
-        .header_read_timeout(idle)
-        .max_buf_size(app.config.limits.handshake_bytes.max(MIN_BUFFER))
-        // Whoever ends its side once it has asked still wants the answer.
-        .half_close(true)
-        // A reserved place is for one answer.
-        .keep_alive(!place.is_reserved())
-        .serve_connection(TokioIo::new(Rewind::new(stream, head, idle)), service);
-    let mut stopping = false;
-    let served = loop {
-        tokio::select! {
-            served = poll_fn(|context| connection.poll_without_shutdown(context)) => break served,
-            // hyper has flushed what it had to say, unless the client asks for a WebSocket while it
-            // does not read its last answer, and has itself to blame.
-            Some(head) = upgrade.recv() => {
-                let parts = connection.into_parts();
-                let (stream, ahead) = parts.io.into_inner().into_parts();
-                return Ok(Some((stream, [&head, &parts.read_buf[..], &ahead[..]].concat())));
-            }
-            () = app.stopping(), if !stopping => {
-                stopping = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-            }
+        };
+        let (stream, _) = connection.into_parts().io.into_inner().into_parts();
+        part(stream).await;
+        served.map(|()| None).map_err(io::Error::other)
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+        // Of a connection's first request, the handshake has looked.
+        if let Some(name) = repeated(request.headers().iter().map(|(name, _)| name.as_str())) {
+            let message = Refusal::repeated(name).message;
+            return Answer::text(StatusCode::BAD_REQUEST, message + "\n");
         }
-    };
-    let (stream, _) = connection.into_parts().io.into_inner().into_parts();
-    part(stream).await;
-    served.map(|()| None).map_err(|error| DisconnectReason::Lost(error.to_string()))
+        if let Err(denial) = self.check(&request, peer) {
+            let text = format!("{}\n", denial.refusal.message);
+            warn!("not let in: {}", denial.reason);
+            return Answer::text(StatusCode::FORBIDDEN, text);
+        }
+        let asked = (request.method().clone(), request.uri().path().to_owned());
+        let is_health = asked.1 == "/health" && is_read(&asked.0);
+        if self.health.is_starting() && !is_health {
+            if is_api(&asked.1) {
+                return api::starting();
+            }
+            let text = Refusal::starting().message + "\n";
+            return Answer::text(StatusCode::SERVICE_UNAVAILABLE, text).with(RETRY_AFTER, "1");
+        }
+        if let Some(file) = self.asset(&request) {
+            return file;
+        }
+        match (asked.0, asked.1.as_str()) {
+            (_, path) if is_api(path) => self.api(request).await,
+            (Method::GET | Method::HEAD, "/health") => self.health.answer(),
+            (Method::GET | Method::HEAD, "/") => Answer::text(StatusCode::OK, PAGE),
+            (Method::GET | Method::HEAD, _) => Answer::text(StatusCode::UPGRADE_REQUIRED, PAGE)
+                .with(UPGRADE, "websocket")
+                .with(CONNECTION, "upgrade"),
+            // What a load balancer asks that is told no more than the port.
+            (Method::OPTIONS, _) => Answer::empty(StatusCode::OK).allowing("GET, HEAD, OPTIONS"),
+            (_, "/" | "/health") => only_read(),
+            _ => Answer::text(StatusCode::NOT_FOUND, "there are POST /api/publish and /api/call\n"),
+        }
+    }
+
+    /// Whether whoever asks may ask at all. What is secret travels to and from the API alone.
+    fn check(&self, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Rejection> {
+        let fields =
+            request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let forwarded = Forwarded::of(fields);
+        self.admission.check_address(&forwarded, peer)?;
+        if is_api(request.uri().path()) {
+            self.admission.check_transport(&forwarded, peer)?;
+        }
+        Ok(())
+    }
+
+    async fn api(&self, request: Request<Incoming>) -> Answer {
+        match &self.api {
+            Some(api) => api.answer(request).await,
+            None => api::switched_off(),
+        }
+    }
+
+    /// One of the files for browsers, if it is asked for.
+    fn asset(&self, request: &Request<Incoming>) -> Option<Answer> {
+        let file = assets::answer(request.uri(), request.headers(), self.demo)?;
+        Some(if is_read(request.method()) { file } else { only_read() })
+    }
 }
 
 /// Answers a request that was refused before it could be served.
@@ -150,62 +225,8 @@ async fn part(mut stream: TcpStream) {
     let _late = tokio::time::timeout(LINGER, tokio::io::copy(&mut stream, &mut nothing)).await;
 }
 
-async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: IpAddr) -> Answer {
-    // Of a connection's first request, the handshake has looked.
-    if let Some(name) = repeated(request.headers().iter().map(|(name, _)| name.as_str())) {
-        let message = Refusal::repeated(name).message;
-        return Answer::text(StatusCode::BAD_REQUEST, message + "\n");
-    }
-    if let Err(denial) = check(app, &request, peer) {
-        let text = format!("{}\n", denial.refusal.message);
-        DisconnectReason::Denied(denial.reason).log();
-        return Answer::text(StatusCode::FORBIDDEN, text);
-    }
-    let asked = (request.method().clone(), request.uri().path().to_owned());
-    let is_health = asked.1 == "/health" && is_read(&asked.0);
-    if app.is_starting() && !is_health {
-        if is_api(&asked.1) {
-            return api::starting();
-        }
-        let text = Refusal::starting().message + "\n";
-        return Answer::text(StatusCode::SERVICE_UNAVAILABLE, text).with(RETRY_AFTER, "1");
-    }
-    if let Some(file) = asset(app, &request) {
-        return file;
-    }
-    match (asked.0, asked.1.as_str()) {
-        (_, path) if is_api(path) => api::answer(app, request).await,
-        (Method::GET | Method::HEAD, "/health") => health(app),
-        (Method::GET | Method::HEAD, "/") => Answer::text(StatusCode::OK, PAGE),
-        (Method::GET | Method::HEAD, _) => Answer::text(StatusCode::UPGRADE_REQUIRED, PAGE)
-            .with(UPGRADE, "websocket")
-            .with(CONNECTION, "upgrade"),
-        // What a load balancer asks that is told no more than the port.
-        (Method::OPTIONS, _) => Answer::empty(StatusCode::OK).allowing("GET, HEAD, OPTIONS"),
-        (_, "/" | "/health") => only_read(),
-        _ => Answer::text(StatusCode::NOT_FOUND, "there are POST /api/publish and /api/call\n"),
-    }
-}
-
-/// Whether whoever asks may ask at all. What is secret travels to and from the API alone.
-fn check(app: &App, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Rejection> {
-    let fields = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let forwarded = Forwarded::of(fields);
-    app.gate.check_address(&forwarded, peer)?;
-    if is_api(request.uri().path()) {
-        app.gate.check_transport(&forwarded, peer)?;
-    }
-    Ok(())
-}
-
 fn is_api(path: &str) -> bool {
     path.starts_with("/api/")
-}
-
-/// One of the files for browsers, if it is asked for.
-fn asset(app: &App, request: &Request<Incoming>) -> Option<Answer> {
-    let file = assets::answer(request.uri(), request.headers(), app.demo)?;
-    Some(if is_read(request.method()) { file } else { only_read() })
 }
 
 fn is_read(method: &Method) -> bool {
@@ -214,67 +235,6 @@ fn is_read(method: &Method) -> bool {
 
 fn only_read() -> Answer {
     Answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n").allowing("GET, HEAD")
-}
-
-/// The state of the server, without anything that is not everybody's business: this port is open
-/// to browsers.
-fn health(app: &App) -> Answer {
-    let state = app.reload_state();
-    let (status, phase) = if app.is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if app.is_starting() {
-        (StatusCode::OK, "starting")
-    } else {
-        (StatusCode::OK, "serving")
-    };
-    let compiling = app.compiling().into_iter().map(|Compiling { file, since }| {
-        serde_json::json!({ "file": file, "seconds": since.elapsed().as_secs() })
-    });
-    let compiling: Vec<serde_json::Value> = compiling.collect();
-    let body = serde_json::json!({
-        "ok": status == StatusCode::OK,
-        "status": phase,
-        "generation": state.generation,
-        "reload": if state.problems.is_empty() { "ok" } else { "failed" },
-        "compiling": compiling,
-        "sessions": app.session_count(),
-        "instance_memory": {
-            "bytes": app.instance_memory.used(),
-            "limit": app.instance_memory.limit(),
-        },
-        "circuit_breakers": circuit_breakers(app),
-        "outboxes": {
-            "bytes": app.totals.outboxes.bytes(),
-            "limit": app.totals.outboxes.limit(),
-        },
-        "waiting": {
-            "bytes": app.totals.backlog.bytes(),
-            "limit": app.totals.backlog.limit(),
-        },
-    });
-    Answer::json(status, &body)
-}
-
-/// Handlers whose circuit breaker refuses calls, and how many circuits of each scope.
-fn circuit_breakers(app: &App) -> Vec<serde_json::Value> {
-    let generations = app.generations();
-    let generation = generations.current();
-    let circuits = generation.plugins().iter().flat_map(PluginEntry::circuits);
-    let open = circuits.filter(CircuitStatus::is_open).take(MAX_SHOWN_CIRCUITS);
-    open.map(|circuits| {
-        serde_json::json!({
-            "plugin": circuits.plugin,
-            "handler": circuits.handler,
-            "state": circuits.state.label(),
-            "open": {
-                "sessions": circuits.sessions,
-                "clients": circuits.clients,
-                "topics": circuits.topics,
-            },
-            "faults": circuits.faults,
-        })
-    })
-    .collect()
 }
 
 /// Whether a request is the handshake's affair. One with a body is none: its body would be taken

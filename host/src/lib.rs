@@ -9,20 +9,21 @@
 //!
 //! In reading order:
 //! - [`cli`]: the commands; [`config`]: what `jackfield.yml` says;
-//! - [`app`]: the composition root, which builds every part on one page;
-//! - [`listener`] accepts; [`handshake`] answers the HTTP head, and [`http`] what is not an upgrade;
-//! - [`api`]: publishing over HTTP;
-//! - [`connection`]: one connection from its first byte to its last; [`wire`]: its socket;
+//! - [`server`]: the composition root, which builds every part on one page; below it the accept loop
+//!   and the drain at the end; [`connection_limit`]: admission control by number;
+//! - [`handshake`] answers the HTTP head, and [`http`] every request that asks for no WebSocket;
+//!   [`admission`]: who may connect;
+//! - [`api`]: publishing and calling over HTTP;
+//! - [`connection`]: one connection from its first byte to its last; [`transport`]: its socket;
 //!   [`frame`]: WebSocket frames as they are written; [`ids`]: random ids;
-//! - [`backpressure`]: who sends faster than others read;
-//! - [`dispatch`]: from what a client asked for to who is delivered to; [`timers`]: whose timer is
-//!   due when;
+//! - [`backpressure`]: publishers wait for slow subscribers;
+//! - [`realms`]: all realms by name; [`dispatch`]: from a request to its receivers; [`timers`]: when
+//!   the timer of each topic is due;
 //! - [`compiler`]: the process that compiles a component;
 //! - [`site`] reads the directory; [`generation`] makes routes and handlers of it; [`watch`]
 //!   notices changes; [`reload`] swaps generations;
-//! - [`log`]: the log's form, and how much of a kind it takes; [`recurring`]: how often it says the
-//!   same; [`open_files`]: the limit of open files;
-//! - [`shutdown`]: the end, in order.
+//! - [`log`]: the log's form, rate limit and backoff; [`open_files`]: the limit of open files;
+//! - [`signals`] ask for the end or a reload; [`shutdown`]: the request to end, as tasks see it.
 //!
 //! Protocol, routing, subscriptions and the sandbox are crates of their own, which know nothing of
 //! sockets.
@@ -31,23 +32,25 @@
 
 mod admission;
 mod api;
-pub mod app;
 mod backpressure;
 pub mod cli;
 mod compiler;
 pub mod config;
 mod connection;
+mod connection_limit;
 mod dispatch;
 mod frame;
 pub mod generation;
 mod handshake;
 pub mod http;
 mod ids;
-mod listener;
 mod log;
 mod open_files;
+mod realms;
 pub mod reload;
+mod server;
 mod shutdown;
+mod signals;
 pub mod site;
 mod timers;
 mod transport;

@@ -8,7 +8,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-use crate::listener::MAX_RESERVED;
+use crate::connection_limit::MAX_RESERVED;
 
 /// Files that are kept for everything other than connections: the site's files and their watches,
 /// databases, the runtime.

@@ -3,7 +3,7 @@
 //!
 //! If anything is wrong, the running generation stays, and the problems are kept for whoever asks
 //! and written to the log in full. Nothing else commits generations, so reloads never overlap.
-//! Started by `app`; `dispatch` reads the generations.
+//! Started by `server`; `dispatch` reads the generations.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -1,116 +1,38 @@
-//! Signals, and the end of the process in order: no new connections, a farewell to those that are
-//! open, and what is queued gets its time to leave.
+//! The request to end, as every task sees it: connections, HTTP and the listener wait for it.
 //!
-//! Clients of both versions see the transport end, without GOODBYE and without a WebSocket close:
-//! that is the one ending after which every client library in use reconnects by itself.
-
-use std::io;
-use std::time::Duration;
+//! `server` makes it when [`crate::signals`] or a failed start asks for the end.
 
 use jackfield_broker::CloseReason;
 use jackfield_wamp::error_uri;
-use rustix::process::Signal;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
-use tracing::{info, warn};
 
-use crate::app::App;
+/// Whether the server is to end.
+pub(crate) struct Shutdown(watch::Sender<bool>);
 
-/// Signals whose default is to end the process, and that ask for nothing here: log rotators and
-/// supervisors send `USR1` and `USR2` to whatever they look after, timers are inherited, and writing
-/// over a limit of file size is an error of that write.
-const MEANINGLESS: [Signal; 8] = [
-    Signal::USR1,
-    Signal::USR2,
-    Signal::ALARM,
-    Signal::VTALARM,
-    Signal::PROF,
-    Signal::IO,
-    Signal::POWER,
-    Signal::XFSZ,
-];
-
-/// The signals of the operator or the supervisor.
-pub struct Signals {
-    /// Receives SIGHUP. One that came before anything waits for it is kept.
-    pub(crate) hangup: tokio::signal::unix::Signal,
-    pub(crate) stop: Stop,
-}
-
-/// Whether SIGTERM or SIGINT has come.
-#[derive(Clone)]
-pub(crate) struct Stop(watch::Receiver<bool>);
-
-impl Signals {
-    /// Receives signals from now on, within a runtime. Those that mean nothing are ignored. A second
-    /// SIGTERM or SIGINT ends the process at once.
-    ///
-    /// # Errors
-    /// When signals cannot be received.
-    pub(crate) fn receive() -> io::Result<Self> {
-        for meaningless in MEANINGLESS {
-            // Once it has been listened to, a signal's default does not come back.
-            drop(signal(SignalKind::from_raw(meaningless.as_raw()))?);
-        }
-        let hangup = signal(SignalKind::hangup())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let (requested, stop) = watch::channel(false);
-        tokio::spawn(async move {
-            let mut next = async || {
-                tokio::select! {
-                    _ = interrupt.recv() => ("SIGINT", Signal::INT),
-                    _ = terminate.recv() => ("SIGTERM", Signal::TERM),
-                }
-            };
-            let (name, _) = next().await;
-            info!("{name}: shutting down");
-            requested.send_replace(true);
-            let (name, signal) = next().await;
-            warn!("{name} again: ending at once");
-            // By the convention of shells, as if the signal had ended the process.
-            std::process::exit(128 + signal.as_raw());
-        });
-        Ok(Self { hangup, stop: Stop(stop) })
+impl Shutdown {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(false))
     }
-}
 
-impl Stop {
-    /// Waits until the process is to end.
+    /// Asks every task to end.
+    pub(crate) fn request(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether the server is to end.
+    pub(crate) fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until the server is to end.
     pub(crate) async fn requested(&self) {
-        // The task that sends ends with the process.
-        let _requested = self.0.clone().wait_for(|&requested| requested).await.is_ok();
-    }
-
-    /// The result of the future. None if the process is to end before; the future is dropped then.
-    pub(crate) async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            () = self.requested() => None,
-            done = future => Some(done),
-        }
+        // The sender is `self`, so it cannot be gone.
+        let _requested = self.0.subscribe().wait_for(|&requested| requested).await.is_ok();
     }
 }
 
-/// Tells every connection to end, and waits for that, `grace` at most. `accepting` gives the
-/// connections once it has noticed that the server is stopping.
-pub(crate) async fn drain(app: &App, accepting: JoinHandle<JoinSet<()>>, grace: Duration) {
-    app.stop();
-    let mut connections = accepting.await.unwrap_or_else(|error| {
-        warn!("accepting connections ended early: {error}");
-        JoinSet::new()
-    });
-    let ended = timeout(grace, async { while connections.join_next().await.is_some() {} });
-    if ended.await.is_err() {
-        warn!(open = connections.len(), "connections were still open after the grace period");
-        connections.abort_all();
-    }
-}
-
-/// Why sessions end then.
-pub(crate) fn closing() -> CloseReason {
+/// The reason that sessions end with.
+pub(crate) fn close_reason() -> CloseReason {
     CloseReason {
         reason: error_uri::CLOSE_SYSTEM_SHUTDOWN.to_owned(),
         message: "the server is shutting down".to_owned(),

@@ -7,11 +7,10 @@ use jackfield_wamp::message::{Call, CallId, CallOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::body;
 use super::problem::Problem;
 use super::tokens::Token;
-use crate::app::App;
-use crate::http::Answer;
+use super::{Context, body};
+use crate::http::response::Answer;
 
 /// A call as it is written.
 #[derive(Deserialize)]
@@ -37,11 +36,11 @@ struct Outcome<'a> {
 ///
 /// # Errors
 /// When there is no result.
-pub(super) async fn call(app: &App, token: &Token, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn call(context: &Context, token: &Token, body: &[u8]) -> Result<Answer, Problem> {
     let Written { procedure, args, kwargs, realm } = body::read(body::parse(body)?, "call")?;
-    let dispatch = token.dispatch(app, realm.as_deref())?;
+    let dispatch = token.dispatch(&context.realms, realm.as_deref())?;
     let (request, options) = (CallId::V2(RequestId::default()), CallOptions::default());
-    let payload = body::payload(args, kwargs, app.config.limits.depth)?;
+    let payload = body::payload(args, kwargs, context.depth)?;
     let call = Call { request, options, procedure, payload };
     let mut batch = PendingFlushes::default();
     let result = dispatch.call_for(&token.session, &call, &mut batch).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::http::Answer;
+use crate::http::response::Answer;
 
 /// How long an answer is remembered.
 const REMEMBERED: Duration = Duration::from_mins(10);

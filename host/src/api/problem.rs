@@ -10,7 +10,7 @@ use jackfield_wamp::error_uri;
 use serde_json::{Value, json};
 
 use crate::dispatch::{self, Refusal};
-use crate::http::Answer;
+use crate::http::response::Answer;
 
 /// Why something was refused.
 #[derive(Debug)]

@@ -13,12 +13,11 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::body;
 use super::problem::Problem;
 use super::tokens::Token;
-use crate::app::App;
+use super::{Context, body};
 use crate::backpressure::wait_for_room;
-use crate::http::Answer;
+use crate::http::response::Answer;
 
 /// Events are flushed after so many publications at the latest, so that a long batch does not hold
 /// back what it has published.
@@ -75,10 +74,9 @@ struct Shape {
 /// # Errors
 /// When nothing was published; a batch of which some were refused is an answer.
 pub(super) async fn publish(
-    app: &App,
+    context: &Context,
     token: &Token,
     body: &[u8],
-    most: usize,
 ) -> Result<Answer, Problem> {
     let body = body::parse(body)?;
     if body.get().starts_with('[') {
@@ -88,47 +86,46 @@ pub(super) async fn publish(
     let shape: Shape = body::read(body, WHAT)?;
     let mut batch = PendingFlushes::default();
     if shape.publish.is_none() {
-        let published = one(app, token, body, &mut batch).await?;
-        settle(app, &mut batch).await;
+        let published = one(context, token, body, &mut batch).await?;
+        settle(context, &mut batch).await;
         return Ok(Answer::json(StatusCode::OK, &published));
     }
     let Items { publish: PhpList(items) } = body::read(body, WHAT)?;
-    if items.len() > most {
-        return Err(Problem::too_many_items(most));
+    if items.len() > context.batch {
+        return Err(Problem::too_many_items(context.batch));
     }
     let mut failed = 0;
     let mut published = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
-        let result = one(app, token, item, &mut batch).await;
+        let result = one(context, token, item, &mut batch).await;
         failed += usize::from(result.is_err());
         published.push(result.unwrap_or_else(|problem| problem.of_item(index)));
         if (index + 1) % FLUSH_AFTER == 0 || batch.is_crowded() {
-            settle(app, &mut batch).await;
+            settle(context, &mut batch).await;
         }
     }
-    settle(app, &mut batch).await;
+    settle(context, &mut batch).await;
     Ok(Answer::json(StatusCode::OK, &json!({ "published": published, "failed": failed })))
 }
 
 /// Sends what was published, and waits for a bounded time where subscribers do not keep up: a
 /// backend that publishes faster is answered later.
-async fn settle(app: &App, batch: &mut PendingFlushes) {
+async fn settle(context: &Context, batch: &mut PendingFlushes) {
     batch.flush();
     if batch.is_crowded() {
-        wait_for_room(batch.take_crowded(), app.config.limits.publisher_delay).await;
+        wait_for_room(batch.take_crowded(), context.publisher_delay).await;
     }
 }
 
 async fn one(
-    app: &App,
+    context: &Context,
     token: &Token,
     item: &RawValue,
     batch: &mut PendingFlushes,
 ) -> Result<Value, Problem> {
     let item: Item<'_> = body::read(item, WHAT)?;
-    let dispatch = token.dispatch(app, item.realm.as_deref())?;
-    let accepted =
-        dispatch.publish(&token.session, &item.publish(app.config.limits.depth)?, batch).await?;
+    let dispatch = token.dispatch(&context.realms, item.realm.as_deref())?;
+    let accepted = dispatch.publish(&token.session, &item.publish(context.depth)?, batch).await?;
     Ok(json!({ "publication": accepted.publication.get(), "delivered": accepted.delivered }))
 }
 

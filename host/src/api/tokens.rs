@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::app::App;
 use crate::config::ConfigError;
 use crate::config::api::ApiToken;
 use crate::dispatch::Dispatch;
 use crate::ids;
+use crate::realms::Realms;
 
 /// All tokens of a server.
 pub(super) struct Tokens(Vec<Arc<Token>>);
@@ -84,7 +84,7 @@ impl Token {
     /// The realm that a request names, or the token's own, or the server's first.
     pub(super) fn dispatch(
         &self,
-        app: &App,
+        realms: &Realms,
         asked: Option<&str>,
     ) -> Result<Arc<Dispatch>, Problem> {
         match (asked, self.realm.as_deref()) {
@@ -92,9 +92,9 @@ impl Token {
                 Err(Problem::other_realm(&self.name, asked))
             }
             (Some(realm), _) | (None, Some(realm)) => {
-                app.realm(realm).ok_or_else(|| Problem::no_such_realm(realm))
+                realms.get(realm).ok_or_else(|| Problem::no_such_realm(realm))
             }
-            (None, None) => Ok(app.default_realm()),
+            (None, None) => Ok(realms.default_realm()),
         }
     }
 }

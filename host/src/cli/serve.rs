@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::app::{self, ServeError};
 use crate::config::Config;
 use crate::http::Demo;
 use crate::log;
-use crate::shutdown::Signals;
+use crate::server::{self, ServeError};
+use crate::signals::Signals;
 use crate::site::Site;
 
 use super::say;
@@ -68,7 +68,8 @@ pub fn run(args: Args) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let mut stdout = std::io::stdout();
-    let served = runtime.block_on(app::serve(Site::new(site), config, demo, signals, &mut stdout));
+    let served =
+        runtime.block_on(server::serve(Site::new(site), config, demo, signals, &mut stdout));
     // A thread that waits for a file system that does not answer holds up nobody.
     runtime.shutdown_timeout(LINGER);
     match served {

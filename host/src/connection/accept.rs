@@ -14,28 +14,27 @@ use tracing::{Span, field, warn};
 use super::keepalive::Keepalive;
 use super::member::Member;
 use super::reader::Reader;
-use super::{Connection, DisconnectReason, Expiry};
+use super::{Connection, Context, DisconnectReason, Expiry};
 use crate::admission::{Admitted, Rejection};
-use crate::app::App;
+use crate::connection_limit::ConnectionPermit;
 use crate::handshake::{self, Opening, Refusal, Upgrade};
-use crate::listener::Place;
 use crate::transport::WebSocketTransport;
 use crate::{frame, http};
 
 /// Reads the request of a socket and answers it. None where it asked for something else than a
 /// connection, and got it.
 pub(super) async fn open(
-    app: Arc<App>,
+    context: Arc<Context>,
     mut stream: TcpStream,
-    place: &Place,
+    permit: &ConnectionPermit,
 ) -> Result<Option<Box<Connection>>, DisconnectReason> {
     let mut read = Vec::new();
     loop {
-        let limit = app.config.limits.handshake_bytes;
-        let opened_by = Instant::now() + app.config.handshake_timeout;
+        let limit = context.limits.handshake_bytes;
+        let opened_by = Instant::now() + context.handshake_timeout;
         let opening = timeout_at(opened_by, handshake::read(&mut stream, read, limit));
         let opening = tokio::select! {
-            () = app.stopping() => return Ok(None),
+            () = context.shutdown.requested() => return Ok(None),
             opening = opening => opening,
         };
         let opening = match opening {
@@ -47,15 +46,15 @@ pub(super) async fn open(
             Ok(Ok(Some(opening))) => opening,
         };
         match opening {
-            Ok(Opening::Upgrade(_)) if place.is_reserved() => {
-                let limit = place.limit();
+            Ok(Opening::Upgrade(_)) if permit.is_reserved() => {
+                let limit = permit.limit();
                 warn!("maximum connections reached (limits.connections = {limit}); answered 503");
                 http::refuse(stream, &Refusal::full()).await;
                 return Err(DisconnectReason::Handshake("maximum connections reached".to_owned()));
             }
-            Ok(Opening::Upgrade(upgrade)) if app.is_starting() => {
+            Ok(Opening::Upgrade(upgrade)) if context.generations.is_none() => {
                 let peer = peer(&stream)?;
-                let checked = app.gate.check_address(&upgrade.visitor.forwarded, peer);
+                let checked = context.admission.check_address(&upgrade.visitor.forwarded, peer);
                 let (refusal, ended) = match checked {
                     Ok(()) => (
                         Refusal::starting(),
@@ -67,9 +66,9 @@ pub(super) async fn open(
                 return Err(ended);
             }
             Ok(Opening::Upgrade(upgrade)) => {
-                return match admit(&app, &stream, &upgrade, opened_by).await? {
+                return match admit(&context, &stream, &upgrade, opened_by).await? {
                     Ok(admitted) => {
-                        greet(app, stream, upgrade, admitted, opened_by).await.map(Some)
+                        greet(context, stream, upgrade, admitted, opened_by).await.map(Some)
                     }
                     Err(denial) => {
                         http::refuse(stream, &denial.refusal).await;
@@ -77,7 +76,7 @@ pub(super) async fn open(
                     }
                 };
             }
-            Ok(Opening::Plain(head)) => match http::serve(&app, stream, head, place).await? {
+            Ok(Opening::Plain(head)) => match plain(&context, stream, head, permit).await? {
                 Some(upgrade) => (stream, read) = upgrade,
                 None => return Ok(None),
             },
@@ -89,28 +88,40 @@ pub(super) async fn open(
     }
 }
 
+/// Serves plain HTTP, until a request asks for a WebSocket after all: then its stream and its head.
+async fn plain(
+    context: &Context,
+    stream: TcpStream,
+    head: Vec<u8>,
+    permit: &ConnectionPermit,
+) -> Result<Option<(TcpStream, Vec<u8>)>, DisconnectReason> {
+    let served = context.http.serve(stream, head, !permit.is_reserved()).await;
+    served.map_err(|error| DisconnectReason::Lost(error.to_string()))
+}
+
 /// Who is let in, if anybody is.
 async fn admit(
-    app: &App,
+    context: &Context,
     stream: &TcpStream,
     upgrade: &Upgrade,
     opened_by: Instant,
 ) -> Result<Result<Admitted, Rejection>, DisconnectReason> {
     let peer = peer(stream)?;
-    match app.gate.client(&upgrade.visitor.forwarded, peer) {
+    match context.admission.client(&upgrade.visitor.forwarded, peer) {
         Some(client) if client == peer.to_canonical() => {}
         Some(client) => drop(Span::current().record("client", field::display(client))),
         None => drop(Span::current().record("client", "unknown")),
     }
     // Version 2 may prove it in the dialogue; version 1 has no words for it.
     let may_follow = upgrade.dialect != Dialect::V1;
-    let verdict = timeout_at(opened_by, app.gate.admit(&upgrade.visitor, peer, may_follow)).await;
+    let verdict =
+        timeout_at(opened_by, context.admission.admit(&upgrade.visitor, peer, may_follow)).await;
     verdict.map_err(|_| DisconnectReason::Denied("it was not proven in time".to_owned()))
 }
 
 /// Answers the handshake; a WAMP v1 client is greeted in the same write.
 async fn greet(
-    app: Arc<App>,
+    context: Arc<Context>,
     stream: TcpStream,
     upgrade: Upgrade,
     admitted: Admitted,
@@ -118,14 +129,14 @@ async fn greet(
 ) -> Result<Box<Connection>, DisconnectReason> {
     let Admitted { proven, must_prove } = admitted;
     let peer = peer(&stream)?;
-    let client = app.gate.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
-    let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, app.config.limits.depth);
-    let wire = WebSocketTransport::new(stream, app.config.limits.outbox, &app.totals);
-    wire.probe_when_silent_for(app.config.keepalive.interval);
+    let client = context.admission.client(&upgrade.visitor.forwarded, peer).unwrap_or(peer);
+    let mut dialogue = wamp::Protocol::with_depth(upgrade.dialect, context.limits.depth);
+    let wire = WebSocketTransport::new(stream, context.limits.outbox, &context.totals);
+    wire.probe_when_silent_for(context.keepalive.interval);
     let (mut member, mut expiry) = (None, Expiry::default());
     let mut greeting = Vec::new();
     if upgrade.dialect == Dialect::V1 {
-        let dispatch = app.default_realm();
+        let dispatch = context.realms.default_realm();
         let features = Features::default();
         let proven = proven.as_ref();
         let joining = Member::new(&wire, upgrade.dialect, features, dispatch, proven, client)?;
@@ -137,15 +148,15 @@ async fn greet(
     let response = upgrade.response(&greeting);
     wire.greet(&response).await.map_err(|error| DisconnectReason::Lost(error.to_string()))?;
     if let Some(member) = &member {
-        member.join(&app);
+        member.join(&context.shutdown);
     }
-    let limit = app.config.limits.message_bytes;
+    let limit = context.limits.message_bytes;
     let reader = Reader::new(Arc::clone(&wire), upgrade.early, limit).await;
-    let keepalive = Keepalive::new(app.config.keepalive.interval, app.config.keepalive.timeout);
+    let keepalive = Keepalive::new(context.keepalive.interval, context.keepalive.timeout);
     let batch = PendingFlushes::default();
     let proven = proven.filter(|_| member.is_none()).map(Box::new);
     let connection = Connection {
-        app,
+        context,
         wire,
         reader,
         client,

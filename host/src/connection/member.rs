@@ -10,10 +10,10 @@ use jackfield_wamp::id::SessionId;
 use jackfield_wamp::protocol::Welcome;
 
 use super::DisconnectReason;
-use crate::app::App;
 use crate::dispatch::Dispatch;
+use crate::shutdown::{self, Shutdown};
 use crate::transport::WebSocketTransport;
-use crate::{admission, ids, shutdown};
+use crate::{admission, ids};
 
 /// A session, and what decides about its requests.
 pub(super) struct Member {
@@ -51,11 +51,11 @@ impl Member {
         Ok(Self { session: Arc::new(session), dispatch })
     }
 
-    pub(super) fn join(&self, app: &App) {
+    pub(super) fn join(&self, shutdown: &Shutdown) {
         self.dispatch.realm().join(&self.session);
         // Whoever joins behind the back of a shutdown is not overlooked.
-        if app.is_stopping() {
-            self.session.close(shutdown::closing());
+        if shutdown.is_requested() {
+            self.session.close(shutdown::close_reason());
         }
     }
 

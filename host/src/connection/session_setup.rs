@@ -33,7 +33,7 @@ impl Connection {
             let message = format!("`{}` is not a URI", hello.realm);
             return Err(refused(error_uri::INVALID_URI, message));
         }
-        let Some(dispatch) = self.app.realm(&hello.realm) else {
+        let Some(dispatch) = self.context.realms.get(&hello.realm) else {
             let message = format!("there is no realm `{}` here", hello.realm);
             return Err(refused(error_uri::NO_SUCH_REALM, message));
         };
@@ -43,8 +43,8 @@ impl Connection {
         if let Some(proven) = self.proven.take() {
             return self.welcome_proven(asked, &proven);
         }
-        let gate = &self.app.gate;
-        if gate.takes_proofs() && offers(hello, TICKET) {
+        let admission = &self.context.admission;
+        if admission.takes_proofs() && offers(hello, TICKET) {
             if let Some(challenge) = self.dialogue.challenge(TICKET, &Dict::new()) {
                 self.wire.send(self.wrap(&challenge));
             }
@@ -64,9 +64,9 @@ impl Connection {
     /// Opens the session that proof was asked for.
     pub(super) async fn authenticate(&mut self, proof: Authenticate) -> Result<(), CloseAction> {
         let Some(asked) = self.asked.take() else { return Ok(()) };
-        let app = Arc::clone(&self.app);
+        let admission = Arc::clone(&self.context.admission);
         let proof = Credential::of_either_kind(proof.signature);
-        let Ok(verdict) = timeout_at(self.opened_by, app.gate.prove(&proof, self.client)).await
+        let Ok(verdict) = timeout_at(self.opened_by, admission.prove(&proof, self.client)).await
         else {
             let message = "the ticket could not be looked at in time".to_owned();
             return Err(refused(error_uri::UNAVAILABLE, message));
@@ -109,7 +109,7 @@ impl Connection {
         let method = method.filter(|_| who.is_some());
         let welcome = self.dialogue.welcome(&member.welcome(method.as_deref()));
         self.expiry = Expiry::of(who);
-        member.join(&self.app);
+        member.join(&self.context.shutdown);
         self.wire.send(self.wrap(&welcome));
         self.member = Some(member);
         Ok(())

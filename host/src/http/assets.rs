@@ -14,7 +14,7 @@ use hyper::header::{
 use hyper::{HeaderMap, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
-use super::Answer;
+use super::response::Answer;
 
 /// Whether `/demo/` is served. It publishes what anybody types, which production does not want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,75 +1,29 @@
-//! Accepts connections and gives each a task, until the server stops.
-//!
-//! Admission control: a connection takes one of `limits.connections` places. Where none is free, it
-//! takes one of a small reserve, on which HTTP is answered and WebSockets are refused with 503: at
-//! the limit, health checks and the API still work, and clients learn why they have to wait.
+//! The accept loop: gives each connection a permit and a task, until the server stops.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{Instrument, debug, field, info_span, warn};
 
-use crate::app::App;
-use crate::connection;
-
-/// Connections over the limit that get an answer.
-pub(crate) const MAX_RESERVED: usize = 64;
+use crate::connection::{self, Context};
+use crate::connection_limit::{ConnectionLimit, ConnectionPermit, MAX_RESERVED};
 
 /// How long accepting pauses when the process has no more file descriptors: they come back only
 /// when connections end, and trying at once again would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// What lets a connection be served; dropped, it lets another.
-pub(crate) struct Place {
-    limit: usize,
-    is_reserved: bool,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    /// Whether the limit was reached, and only HTTP is answered.
-    pub(crate) const fn is_reserved(&self) -> bool {
-        self.is_reserved
-    }
-
-    /// The limit.
-    pub(crate) const fn limit(&self) -> usize {
-        self.limit
-    }
-}
-
-/// All places.
-struct Places {
-    limit: usize,
-    ordinary: Arc<Semaphore>,
-    reserved: Arc<Semaphore>,
-}
-
-impl Places {
-    fn new(limit: usize) -> Self {
-        let [ordinary, reserved] = [limit, MAX_RESERVED].map(|it| Arc::new(Semaphore::new(it)));
-        Self { limit, ordinary, reserved }
-    }
-
-    fn take(&self) -> Option<Place> {
-        let take = |places: &Arc<Semaphore>, is_reserved| {
-            let permit = Arc::clone(places).try_acquire_owned().ok()?;
-            Some(Place { limit: self.limit, is_reserved, _permit: permit })
-        };
-        take(&self.ordinary, false).or_else(|| take(&self.reserved, true))
-    }
-}
-
 /// Accepts until the server stops; then returns the tasks of the connections that are open, of which
-/// there are at most `limit`, and the reserve.
-pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, limit: usize) -> JoinSet<()> {
-    let mut stop = std::pin::pin!(app.stopping());
+/// the limit and its reserve bound the number.
+pub(super) async fn accept(
+    context: Arc<Context>,
+    listener: TcpListener,
+    limit: ConnectionLimit,
+) -> JoinSet<()> {
+    let mut stop = std::pin::pin!(context.shutdown.requested());
     let mut tasks = JoinSet::new();
-    let places = Places::new(limit);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -79,7 +33,8 @@ pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, limit: usize) -
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = places.take() else {
+                let Some(permit) = limit.acquire() else {
+                    let limit = limit.limit();
                     // The socket is dropped: answering would cost what there is too little of.
                     warn!(
                         %peer,
@@ -90,7 +45,7 @@ pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, limit: usize) -
                 };
                 // Whom `peer` forwards for, if it is a proxy, shows in what the client asks for.
                 let span = info_span!("connection", %peer, client = field::Empty);
-                tasks.spawn(connection(Arc::clone(&app), stream, place).instrument(span));
+                tasks.spawn(connection(Arc::clone(&context), stream, permit).instrument(span));
             }
             // The client's affair: it left before it was accepted.
             Err(error) if !is_exhaustion(&error) => debug!("failed to accept: {error}"),
@@ -115,14 +70,14 @@ fn is_exhaustion(error: &io::Error) -> bool {
     )
 }
 
-async fn connection(app: Arc<App>, stream: TcpStream, place: Place) {
+async fn connection(context: Arc<Context>, stream: TcpStream, permit: ConnectionPermit) {
     // Events are small and wanted now; batching is done before the socket.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("failed to set TCP_NODELAY: {error}");
     }
-    match connection::serve(app, stream, &place).await {
+    match connection::serve(context, stream, &permit).await {
         Ok(()) => debug!("closed by the client"),
         Err(ended) => ended.log(),
     }
-    drop(place);
+    drop(permit);
 }

@@ -1,51 +1,40 @@
 //! The composition root: every part of a running server, built on one page.
+//!
+//! Each part is given what it may reach, and no more: [`Context`] is the list of a connection,
+//! [`Http`] the one of an HTTP request. Nothing but the command `serve` imports this file.
 
-use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use jackfield_broker::{Realm, RealmLimits};
-use jackfield_sandbox::{Audience, Compiling, InstanceMemory, Sandbox};
+use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
 use crate::api::Api;
 use crate::config::{Config, ConfigError, Limits};
+use crate::connection::Context;
+use crate::connection_limit::ConnectionLimit;
 use crate::dispatch::Dispatch;
 use crate::frame::framing;
-use crate::generation::CurrentGeneration;
-use crate::generation::Generation;
-use crate::http::Demo;
+use crate::http::{Demo, Health, Http};
 use crate::log::list;
-use crate::reload::{ReloadState, Reloader};
-use crate::shutdown::Signals;
+use crate::open_files;
+use crate::realms::Realms;
+use crate::reload::Reloader;
+use crate::shutdown::Shutdown;
+use crate::signals::Signals;
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
-use crate::{listener, open_files, shutdown};
 
-/// A running server.
-pub(crate) struct App {
-    pub(crate) config: Config,
-    /// Publishing over HTTP, where somebody may.
-    pub(crate) api: Option<Api>,
-    /// Whether the demo's page is served.
-    pub(crate) demo: Demo,
-    /// By name; what the sandbox calls a realm is its place in the configuration.
-    realms: HashMap<String, Arc<Dispatch>>,
-    default_realm: Arc<Dispatch>,
-    pub(crate) gate: Admission,
-    reloader: Arc<Reloader>,
-    /// What the instances of all plugins hold together.
-    pub(crate) instance_memory: InstanceMemory,
-    /// What all connections hold together.
-    pub(crate) totals: Arc<ConnectionTotals>,
-    stopping: watch::Sender<bool>,
-}
+mod drain;
+mod listener;
+
+use drain::drain;
 
 /// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -104,74 +93,90 @@ pub async fn serve(
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let Signals { mut hangup, stop } = signals;
-    let api = Api::new(&config)?;
-    let gate = Admission::open(config.access.clone(), &config.auth)?;
+    let admission = Arc::new(Admission::open(config.access.clone(), &config.auth)?);
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(config.sandbox_settings())?;
     let instance_memory = sandbox.memory();
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services));
+    let shutdown = Arc::new(Shutdown::new());
+    let Config { limits, keepalive, handshake_timeout, shutdown_grace, .. } = config;
+    let totals = ConnectionTotals::new(&limits);
 
-    let realms: Vec<Arc<Realm>> = config.realms.iter().map(|name| realm(name, &config)).collect();
+    let realms: Vec<Arc<Realm>> = config.realms.iter().map(|name| realm(name, limits)).collect();
     // Nobody is connected yet, so nothing has been asked of the audience.
     let _first = audience.0.set(realms.clone());
-    let dispatch = |(token, realm): (u64, &Arc<Realm>)| {
+    let dispatch = |(token, realm): (u64, Arc<Realm>)| {
         let token = jackfield_sandbox::RealmId(token);
-        let generations = reloader.generations();
         let allow = config.allow.clone();
-        Arc::new(Dispatch::new(Arc::clone(realm), token, generations, config.unrouted, allow))
+        Arc::new(Dispatch::new(realm, token, reloader.generations(), config.unrouted, allow))
     };
-    let dispatches: Vec<_> = (0..).zip(&realms).map(dispatch).collect();
-    let by_name = |it: &Arc<Dispatch>| (it.realm().name().to_owned(), Arc::clone(it));
-    let app = Arc::new(App {
-        realms: dispatches.iter().map(by_name).collect(),
-        default_realm: dispatches.first().map(Arc::clone).ok_or(ServeError::NoRealm)?,
-        gate,
-        reloader: Arc::clone(&reloader),
-        instance_memory,
-        totals: ConnectionTotals::new(&config.limits),
-        stopping: watch::Sender::new(false),
+    let dispatches = (0..).zip(realms).map(dispatch).collect();
+    let realms = Arc::new(Realms::new(dispatches).ok_or(ServeError::NoRealm)?);
+
+    let api = Api::new(&config, Arc::clone(&realms), Arc::clone(&totals), Arc::clone(&shutdown))?;
+    let tokens = api.as_ref().map(Api::names);
+    let http = Http {
+        admission: Arc::clone(&admission),
         api,
         demo,
-        config,
+        health: Health {
+            reloader: Arc::clone(&reloader),
+            realms: Arc::clone(&realms),
+            instance_memory,
+            totals: Arc::clone(&totals),
+            shutdown: Arc::clone(&shutdown),
+        },
+        shutdown: Arc::clone(&shutdown),
+        idle_timeout: config.api.idle_timeout,
+        max_head_bytes: limits.handshake_bytes,
+    };
+    let context = Arc::new(Context {
+        admission: Arc::clone(&admission),
+        http,
+        realms: Arc::clone(&realms),
+        generations: reloader.generations(),
+        totals,
+        shutdown: Arc::clone(&shutdown),
+        limits,
+        keepalive,
+        handshake_timeout,
     });
 
-    let limit = open_files::connections(app.config.limits.connections, open_files::raise_limit());
-    let listen = app.config.listen;
+    let connections = open_files::connections(limits.connections, open_files::raise_limit());
+    let listen = config.listen;
     let failed = |error| ServeError::Listen(listen, error);
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr()?;
-    let accepting = tokio::spawn(listener::accept(Arc::clone(&app), listener, limit));
+    let accepting = listener::accept(context, listener, ConnectionLimit::new(connections));
+    let accepting = tokio::spawn(accepting);
     info!(%address, "starting");
     let started = stop.or(reloader.start()).await;
     let Some(Ok(())) = started else {
-        shutdown::drain(&app, accepting, app.config.shutdown_grace).await;
+        drain(&shutdown, &realms, accepting, shutdown_grace).await;
         return started.unwrap_or(Ok(())).map_err(ServeError::Site);
     };
     let watching = tokio::spawn({
-        let (app, reloader) = (Arc::clone(&app), Arc::clone(&reloader));
-        async move { reloader.run(|old, new| app.reloaded(&old, &new)).await }
+        let (realms, reloader) = (Arc::clone(&realms), Arc::clone(&reloader));
+        async move { reloader.run(|old, new| realms.reloaded(&old, &new)).await }
     });
     // They end with this function.
     let mut beside: JoinSet<()> =
-        dispatches.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
-    beside.spawn({
-        let app = Arc::clone(&app);
-        async move { app.gate.follow().await }
-    });
+        realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
+    beside.spawn(async move { admission.follow().await });
     beside.spawn(async move {
         // The stream of a signal ends only with the runtime.
         while hangup.recv().await.is_some() {
             reloader.trigger();
         }
     });
-    info!(%address, realms = ?list(&app.config.realms), "serving");
-    if let Some(api) = &app.api {
-        info!(tokens = ?list(api.names()), "the HTTP API is on: POST /api/publish, /api/call");
+    info!(%address, realms = ?list(&config.realms), "serving");
+    if let Some(tokens) = &tokens {
+        info!(tokens = ?list(tokens), "the HTTP API is on: POST /api/publish, /api/call");
     } else {
         info!("the HTTP API is off: the configuration names no token under `api`");
     }
-    if app.demo == Demo::On {
+    if demo == Demo::On {
         info!("the demo is at http://{address}/demo/");
     }
     let announced = writeln!(announce, "listening on ws://{address}/");
@@ -181,78 +186,14 @@ pub async fn serve(
 
     stop.requested().await;
     watching.abort();
-    shutdown::drain(&app, accepting, app.config.shutdown_grace).await;
+    drain(&shutdown, &realms, accepting, shutdown_grace).await;
     Ok(())
 }
 
-impl App {
-    /// The realm of that name.
-    pub(crate) fn realm(&self, name: &str) -> Option<Arc<Dispatch>> {
-        self.realms.get(name).map(Arc::clone)
-    }
-
-    /// The realm of clients that cannot name one: those of WAMP v1.
-    pub(crate) fn default_realm(&self) -> Arc<Dispatch> {
-        Arc::clone(&self.default_realm)
-    }
-
-    /// Has every connection end, those that have no session yet among them.
-    pub(crate) fn stop(&self) {
-        self.stopping.send_replace(true);
-        let realms = self.realms.values().map(|dispatch| dispatch.realm());
-        for session in realms.flat_map(jackfield_broker::Realm::sessions) {
-            session.close(shutdown::closing());
-        }
-    }
-
-    /// Whether there is no generation yet that could serve.
-    pub(crate) fn is_starting(&self) -> bool {
-        self.reloader.state().generation == 0
-    }
-
-    /// Whether the server is to end.
-    pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
-    /// Waits until the server is to end.
-    pub(crate) async fn stopping(&self) {
-        // The sender is `self`, so it cannot be gone.
-        let _stopping = self.stopping.subscribe().wait_for(|&stopping| stopping).await.is_ok();
-    }
-
-    /// How many sessions there are, in all realms.
-    pub(crate) fn session_count(&self) -> usize {
-        self.realms.values().map(|dispatch| dispatch.realm().session_count()).sum()
-    }
-
-    /// Brings every realm in line with a new generation.
-    fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
-        for dispatch in self.realms.values() {
-            dispatch.reloaded(Arc::clone(old), new);
-        }
-    }
-
-    /// What is being compiled now, the longest first.
-    pub(crate) fn compiling(&self) -> Vec<Compiling> {
-        self.reloader.compiling()
-    }
-
-    /// The generation that is served.
-    pub(crate) fn generations(&self) -> Arc<CurrentGeneration> {
-        self.reloader.generations()
-    }
-
-    /// The result of the last reload.
-    pub(crate) fn reload_state(&self) -> Arc<ReloadState> {
-        self.reloader.state()
-    }
-}
-
-fn realm(name: &str, config: &Config) -> Arc<Realm> {
+fn realm(name: &str, limits: Limits) -> Arc<Realm> {
     let Limits {
         subscriptions, patterns, realm_subscriptions, client_percent, event_bytes, ..
-    } = config.limits;
+    } = limits;
     let limits = RealmLimits { subscriptions, patterns, realm_subscriptions, client_percent };
     Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }

@@ -1,0 +1,58 @@
+//! Admission control by number: a semaphore of `limits.connections` permits, and a small reserve.
+//!
+//! A connection that takes a permit of the reserve gets HTTP answers, and 503 for a WebSocket: at
+//! the limit, health checks and the API still work, and clients learn why they have to wait.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections over the limit that get an answer.
+pub(crate) const MAX_RESERVED: usize = 64;
+
+/// The permits of all connections.
+pub(crate) struct ConnectionLimit {
+    limit: usize,
+    ordinary: Arc<Semaphore>,
+    reserved: Arc<Semaphore>,
+}
+
+/// The right of one connection to be served. Dropping it frees the right for another.
+pub(crate) struct ConnectionPermit {
+    limit: usize,
+    is_reserved: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ConnectionLimit {
+    pub(crate) fn new(limit: usize) -> Self {
+        let [ordinary, reserved] = [limit, MAX_RESERVED].map(|it| Arc::new(Semaphore::new(it)));
+        Self { limit, ordinary, reserved }
+    }
+
+    /// `limits.connections`, or the number that the open files allow.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// A permit, or one of the reserve; none if both are used up.
+    pub(crate) fn acquire(&self) -> Option<ConnectionPermit> {
+        let take = |permits: &Arc<Semaphore>, is_reserved| {
+            let permit = Arc::clone(permits).try_acquire_owned().ok()?;
+            Some(ConnectionPermit { limit: self.limit, is_reserved, _permit: permit })
+        };
+        take(&self.ordinary, false).or_else(|| take(&self.reserved, true))
+    }
+}
+
+impl ConnectionPermit {
+    /// Whether the limit was reached, and only HTTP is answered.
+    pub(crate) const fn is_reserved(&self) -> bool {
+        self.is_reserved
+    }
+
+    /// The limit that was reached.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+}
