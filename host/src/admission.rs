@@ -8,20 +8,16 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use jackfield_auth::{Auth, AuthSettings, Authenticated, SetupError};
+use jackfield_auth::{Auth, Authenticated};
+use jackfield_config::Access;
 use jackfield_text::Untrusted;
 use serde_json::{Map, Value};
 
-use crate::config::Access;
 use crate::handshake::{ClientInfo, Credential, Forwarded, Refusal};
 
 mod files;
-mod origins;
-mod proxies;
 
-use files::Files;
-pub(crate) use origins::Origins;
-pub(crate) use proxies::Networks;
+pub(crate) use files::Files;
 
 /// Bytes of a client's text that are shown in a log.
 const MAX_LOGGED_BYTES: usize = 100;
@@ -50,13 +46,9 @@ pub(crate) struct Rejection {
 }
 
 impl Admission {
-    /// Reads secrets and files.
-    ///
-    /// # Errors
-    /// When one is missing, or is not what it has to be.
-    pub(crate) fn open(rules: Access, auth: &AuthSettings) -> Result<Self, SetupError> {
-        let files = Files::new(auth);
-        Ok(Self { rules, auth: auth.open()?, files })
+    /// `files` are those that `auth` was opened from, as they were before.
+    pub(crate) const fn new(rules: Access, auth: Auth, files: Files) -> Self {
+        Self { rules, auth, files }
     }
 
     /// Takes in the users and keys whose files change, for as long as it is polled.

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Method, Request};
+use jackfield_config::{Config, Limits, OpenToken};
 use jackfield_text::Untrusted;
 use jackfield_wamp::error_uri;
 use sha2::{Digest, Sha256};
@@ -21,7 +22,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config;
 use crate::http::response::Answer;
 use crate::realms::Realms;
 use crate::shutdown::Shutdown;
@@ -78,26 +78,27 @@ impl Api {
     /// None without tokens.
     ///
     /// # Errors
-    /// When a token is not where the configuration says.
+    /// When the system has no randomness.
     pub(crate) fn new(
-        config: &config::Config,
+        tokens: Vec<OpenToken>,
+        config: &Config,
         realms: Arc<Realms>,
         totals: Arc<ConnectionTotals>,
         shutdown: Arc<Shutdown>,
-    ) -> Result<Option<Self>, config::ConfigError> {
-        let config::Api { tokens, body, batch, requests, body_timeout, .. } = &config.api;
-        let config::Limits { depth, publisher_delay, .. } = config.limits;
+    ) -> Result<Option<Self>, getrandom::Error> {
         if tokens.is_empty() {
             return Ok(None);
         }
+        let jackfield_config::Api { body, batch, requests, body_timeout, .. } = config.api;
+        let Limits { depth, publisher_delay, outbox, .. } = config.limits;
         Ok(Some(Self {
-            tokens: Tokens::fetch(tokens, config.limits.outbox)?,
+            tokens: Tokens::new(tokens, outbox)?,
             repeats: Arc::default(),
-            places: Arc::new(Semaphore::new(*requests)),
-            context: Arc::new(Context { realms, totals, depth, publisher_delay, batch: *batch }),
+            places: Arc::new(Semaphore::new(requests)),
+            context: Arc::new(Context { realms, totals, depth, publisher_delay, batch }),
             shutdown,
-            body: *body,
-            body_timeout: *body_timeout,
+            body,
+            body_timeout,
         }))
     }
 

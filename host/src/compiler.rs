@@ -1,9 +1,10 @@
-//! How the running program is started to compile a component within limits: as `jackfield compile`
-//! (`cli::compile`), by the sandbox, which knows its arguments.
+//! The sandbox's settings: how the running program is started to compile a component within limits,
+//! as `jackfield compile` (`cli::compile`), and where compiled components are kept.
 
 use std::path::PathBuf;
 
-use jackfield_sandbox::{CompileCommand, CompileLimits};
+use jackfield_config::Plugins;
+use jackfield_sandbox::{CompileCommand, CompileLimits, SandboxSettings};
 
 /// The name of the command.
 pub(crate) const NAME: &str = "compile";
@@ -11,8 +12,28 @@ pub(crate) const NAME: &str = "compile";
 /// The running program, even where its file has been replaced since.
 const SELF: &str = "/proc/self/exe";
 
+/// The settings of the sandbox. No place for compiled components is a warning in the log.
+pub(crate) fn sandbox_settings(plugins: &Plugins) -> SandboxSettings {
+    let cache = plugins.cache.clone().or_else(user_cache);
+    if cache.is_none() {
+        tracing::warn!(
+            "plugins are compiled at each start: there is no place to keep them, as neither \
+             XDG_CACHE_HOME nor HOME is set; set `plugins.cache`"
+        );
+    }
+    let compile = (!plugins.compile_in_process).then(|| command(plugins.compile));
+    SandboxSettings { cache, compile, instance_memory: Some(plugins.instance_memory) }
+}
+
+/// Where the user of the process keeps what can be made again; XDG Base Directory Specification.
+fn user_cache() -> Option<PathBuf> {
+    let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let caches = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")))?;
+    Some(caches.join("jackfield"))
+}
+
 /// The command that compiles.
-pub(crate) fn command(limits: CompileLimits) -> CompileCommand {
+fn command(limits: CompileLimits) -> CompileCommand {
     CompileCommand {
         program: PathBuf::from(SELF),
         fallback: std::env::current_exe().ok(),

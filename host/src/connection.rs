@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jackfield_auth::Authenticated;
 use jackfield_broker::{CloseReason, Features, PendingFlushes};
+use jackfield_config::Limits;
 use jackfield_wamp::dialect::Dialect;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::protocol::{self as wamp, Frame, Input, Request};
@@ -21,7 +22,6 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, warn};
 
 use crate::backpressure::wait_for_room;
-use crate::config::Limits;
 use crate::connection_limit::ConnectionPermit;
 use crate::dispatch::Dispatch;
 use crate::frame;

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use jackfield_broker::{Dealer, PendingFlushes, Publication, Realm, Session};
+use jackfield_config::Unrouted;
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{Hook, HookOutcome, PublishVerdict};
 use jackfield_wamp::dialect::Dialect;
@@ -61,15 +62,6 @@ pub(crate) struct Dispatch {
     dealer: Dealer,
     /// Permits for publications that take long to match: one less than workers.
     slow_matching: Semaphore,
-}
-
-/// What becomes of topics that no route matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unrouted {
-    /// Nobody may subscribe or publish.
-    Refuse,
-    /// Everybody may, as on a broker without handlers.
-    Broadcast,
 }
 
 /// A publication that was not refused.

@@ -4,6 +4,7 @@
 //! it is not yet served then. `reload` commits it to [`CurrentGeneration`]; `dispatch` reads it from
 //! there for every message.
 
+mod build_context;
 mod handler_registry;
 mod held;
 mod imports;
@@ -22,11 +23,12 @@ use jackfield_sandbox::{
     CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig,
 };
 
-use crate::site::ContentHash;
+use crate::site::{ContentHash, PluginFile};
 
+pub use build_context::BuildContext;
 pub use loads::Loads;
 pub use odd::{no_uri, warnings};
-pub use prepare::{BuildContext, build, prepare, routes_alone};
+pub use prepare::{build, prepare, routes_alone};
 pub use problem::{Problem, Warning};
 
 /// A set of routes and running plugins. Nothing in it ever changes.
@@ -129,6 +131,12 @@ impl Generation {
     /// The files of plugins that are left out, as they are still being loaded.
     pub fn loading(&self) -> &[String] {
         &self.loading
+    }
+
+    /// The instances of a component, if it runs them.
+    fn running(&self, file: &PluginFile) -> Option<&Arc<Running>> {
+        let entries = self.plugins.iter();
+        entries.map(|entry| &entry.running).find(|running| running.hash == file.hash)
     }
 
     /// Whether it serves the same routes with the same instances.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! In reading order:
-//! - [`cli`]: the commands; [`config`]: what `jackfield.yml` says;
+//! - [`cli`]: the commands; the settings are `jackfield-config`;
 //! - [`server`]: the composition root, which builds every part on one page; below it the accept loop
 //!   and the drain at the end; [`connection_limit`]: admission control by number;
 //! - [`handshake`] answers the HTTP head, and [`http`] every request that asks for no WebSocket;
@@ -35,7 +35,6 @@ mod api;
 mod backpressure;
 pub mod cli;
 mod compiler;
-pub mod config;
 mod connection;
 mod connection_limit;
 mod dispatch;
@@ -55,8 +54,6 @@ pub mod site;
 mod timers;
 mod transport;
 pub mod watch;
-
-pub use dispatch::Unrouted;
 
 /// How the server calls itself to clients.
 pub const AGENT: &str = concat!("Jackfield/", env!("CARGO_PKG_VERSION"));

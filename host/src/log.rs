@@ -16,11 +16,11 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
+use jackfield_config::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::config::LogFormat;
 use format::Format;
 use rate_limit::RateLimit;
 use sink::Sink;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use jackfield_config::Config;
 use jackfield_sandbox::{Audience, Compiling, Sandbox};
 use jackfield_text::Untrusted;
 use tokio::sync::{Mutex, Notify};
 use tracing::{debug, error, info, warn};
 
-use crate::config::Config;
 use crate::generation::{
     BuildContext, CurrentGeneration, Generation, Loads, Problem, build, routes_alone,
 };

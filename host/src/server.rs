@@ -8,37 +8,46 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use jackfield_broker::{Realm, RealmLimits};
+use jackfield_config::{Config, Limits, Opened};
 use jackfield_sandbox::{Audience, Sandbox};
 use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Files};
 use crate::api::Api;
-use crate::config::{Config, ConfigError, Limits};
 use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
 use crate::dispatch::Dispatch;
 use crate::frame::framing;
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
-use crate::open_files;
 use crate::realms::Realms;
 use crate::reload::Reloader;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
+use crate::{compiler, open_files};
 
 mod drain;
 mod listener;
 
 use drain::drain;
 
+/// What a server starts with.
+pub(crate) struct Startup {
+    pub(crate) config: Config,
+    /// What the configuration names.
+    pub(crate) opened: Opened,
+    /// The files of users and keys, as they were before they were opened.
+    pub(crate) files: Files,
+}
+
 /// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// The site has mistakes; each is complete with its place.
     #[error("the site is not served before its problems are mended")]
     Site(Vec<String>),
@@ -51,12 +60,9 @@ pub enum ServeError {
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
-    /// A secret is not where the configuration says.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Clients could not prove who they are.
-    #[error("failed to set `auth` up: {0}")]
-    Auth(#[from] jackfield_auth::SetupError),
+    /// The system has no randomness for ids.
+    #[error("the system has no randomness to give: {0}")]
+    Randomness(#[from] getrandom::Error),
     /// The operating system refused something that a server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -85,17 +91,19 @@ fn listening_hint(error: &std::io::Error) -> &'static str {
 ///
 /// # Errors
 /// [`ServeError`]: the site has mistakes, or the address is taken.
-pub async fn serve(
+pub(crate) async fn serve(
     site: Site,
-    config: Config,
+    startup: Startup,
     demo: Demo,
     signals: Signals,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let Signals { mut hangup, stop } = signals;
-    let admission = Arc::new(Admission::open(config.access.clone(), &config.auth)?);
+    let Startup { config, opened, files } = startup;
+    let Opened { auth, tokens } = opened;
+    let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
     let audience = Arc::new(Subscribers::default());
-    let sandbox = Sandbox::new(config.sandbox_settings())?;
+    let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))?;
     let instance_memory = sandbox.memory();
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services));
@@ -114,7 +122,8 @@ pub async fn serve(
     let dispatches = (0..).zip(realms).map(dispatch).collect();
     let realms = Arc::new(Realms::new(dispatches).ok_or(ServeError::NoRealm)?);
 
-    let api = Api::new(&config, Arc::clone(&realms), Arc::clone(&totals), Arc::clone(&shutdown))?;
+    let totals_of_api = Arc::clone(&totals);
+    let api = Api::new(tokens, &config, Arc::clone(&realms), totals_of_api, Arc::clone(&shutdown))?;
     let tokens = api.as_ref().map(Api::names);
     let http = Http {
         admission: Arc::clone(&admission),

@@ -22,7 +22,7 @@ const MEANINGLESS: [Signal; 8] = [
 ];
 
 /// The signals of the operator or the supervisor.
-pub struct Signals {
+pub(crate) struct Signals {
     /// Receives SIGHUP. One that came before anything waits for it is kept.
     pub(crate) hangup: tokio::signal::unix::Signal,
     pub(crate) stop: Stop,

@@ -5,17 +5,21 @@
 //! is `generation`'s business. Called by `reload` on each settled change, and by the commands that
 //! judge a site without serving it.
 
+mod content_hash;
 mod directories;
 mod listing;
 mod names;
+mod problem;
 mod snapshot;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use content_hash::ContentHash;
 pub use directories::{Directories, Watched};
 pub(crate) use names::is_content;
-pub use snapshot::{ContentHash, PluginFile, RoutingFile, SiteProblem, Snapshot};
+pub use problem::SiteProblem;
+pub use snapshot::{PluginFile, RoutingFile, Snapshot};
 
 use listing::Listing;
 

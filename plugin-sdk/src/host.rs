@@ -5,10 +5,3 @@
 pub(crate) use crate::component::imports::*;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::imports::*;
-
-/// An error of a write to the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreError {
-    Full,
-    NotANumber,
-}

@@ -34,11 +34,13 @@ mod event;
 mod export;
 mod handler;
 mod host;
+mod level;
 mod plugin;
 mod refusal;
 mod request;
 mod route;
 mod session;
+mod store_error;
 mod verdict;
 
 pub mod log;

@@ -10,25 +10,11 @@
 use std::fmt;
 
 use crate::host;
+pub use crate::level::Level;
 #[doc(inline)]
 pub use crate::{
     __debug as debug, __error as error, __info as info, __trace as trace, __warn as warn,
 };
-
-/// The severity of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Every step, for the plugin's author.
-    Trace,
-    /// Decisions of the plugin, for debugging.
-    Debug,
-    /// Events that an operator may want to know.
-    Info,
-    /// Conditions that an operator should look into.
-    Warn,
-    /// Failures.
-    Error,
-}
 
 /// Writes one line; the macros of this module are shorter.
 pub fn log(level: Level, message: fmt::Arguments<'_>) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, error::reason, host, host::StoreError};
+use crate::{Error, error::reason, host, store_error::StoreError};
 
 /// Reads the value of a key.
 ///

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use jackfield_yaml::{Diagnosis, Place};
+
 use crate::channel::{Channel, Token};
-use crate::diagnosis::{Diagnosis, Place};
 use crate::entry::{Draft, Pattern, no_such_variable};
 use crate::matcher::Matcher;
 use crate::odd;

@@ -12,15 +12,14 @@ pub(crate) use fields::no_such_variable;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use jackfield_yaml::diagnosis::MAX_PROBLEMS;
+use jackfield_yaml::{Diagnosis, Node, NodeKind, Place, Source, suggest};
 use serde_json::{Map, Value};
 
 use crate::allow::Allow;
 use crate::channel::{DefaultValue, Written};
-use crate::diagnosis::{Diagnosis, MAX_PROBLEMS, Place, Source};
 use crate::route::{Handler, Places};
-use crate::suggest;
 use crate::timer::Timer;
-use crate::yaml::{Kind, Node};
 
 /// The keys of a route, the predecessors' and then our own.
 const ROUTE_KEYS: [&str; 10] = [
@@ -110,16 +109,16 @@ pub(crate) fn entries(
     let mut reader = Reader { source, problems, warnings, subject: String::new() };
     match &document.kind {
         // A file without routes is fine: all of them may be commented out.
-        Kind::Null => Vec::new(),
-        Kind::Map(entries) => {
+        NodeKind::Null => Vec::new(),
+        NodeKind::Map(entries) => {
             let goes_on = |reader: &Reader<'_>| reader.problems.len() <= MAX_PROBLEMS;
             let read = entries
                 .iter()
                 .map_while(|(name, body)| goes_on(&reader).then(|| reader.entry(name, body)));
             read.flatten().collect()
         }
-        Kind::List(items) if !items.is_empty() => reader.numbered(document, items),
-        Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
+        NodeKind::List(items) if !items.is_empty() => reader.numbered(document, items),
+        NodeKind::Bool(_) | NodeKind::Number(..) | NodeKind::Text(_) | NodeKind::List(_) => {
             let message =
                 format!("a routing file is a map of routes, but this is {}", document.describe());
             reader.tell(
@@ -151,7 +150,7 @@ impl Reader<'_> {
             "give each route a name: the list of another file would replace those of this one",
         );
         let entries = items.iter().enumerate().filter_map(|(number, body)| {
-            let kind = Kind::Number(number.into(), number.to_string());
+            let kind = NodeKind::Number(number.into(), number.to_string());
             let key = Node { kind, range: body.range.clone(), verbatim: None };
             self.entry(&key, body)
         });
@@ -166,8 +165,8 @@ impl Reader<'_> {
         };
         self.subject = format!("route `{name}`");
         let entries = match &body.kind {
-            Kind::Map(entries) => entries,
-            Kind::Null => {
+            NodeKind::Map(entries) => entries,
+            NodeKind::Null => {
                 let message = format!("{} has no body", self.subject);
                 self.tell(
                     key,
@@ -176,7 +175,7 @@ impl Reader<'_> {
                 );
                 return None;
             }
-            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
+            NodeKind::Bool(_) | NodeKind::Number(..) | NodeKind::Text(_) | NodeKind::List(_) => {
                 let message = format!("{} is a map, but this is {}", self.subject, body.describe());
                 self.tell(body, message, "add `channel` and `handler` below the name, indented");
                 return None;
@@ -365,7 +364,7 @@ fn get<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> 
 /// The entry, if it has a value: nothing counts as no entry, as in the predecessors, which ask
 /// `isset()`.
 fn set<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> {
-    get(entries, name).filter(|(_, value)| !matches!(value.kind, Kind::Null))
+    get(entries, name).filter(|(_, value)| !matches!(value.kind, NodeKind::Null))
 }
 
 /// Puts `over`'s values over those of the same name, and the rest behind.

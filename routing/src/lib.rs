@@ -3,7 +3,7 @@
 //! A routing file (`websocket_routing.yml`) names channels, the handler behind each, and what its
 //! variables may hold. This crate reads those files, follows their imports, and answers "which
 //! route takes this topic, and what did its pattern capture". It does no I/O, has no clock, and
-//! knows neither WAMP nor plugins; the host supplies texts through [`SourceFile`] and [`Files`].
+//! knows neither WAMP nor plugins; YAML and problems with places are `jackfield-yaml`; the host supplies texts through [`SourceFile`] and [`Files`].
 //!
 //! ```
 //! use jackfield_routing::{NoFiles, SourceFile, load};
@@ -23,9 +23,6 @@
 //!
 //! | module | its one thing |
 //! |---|---|
-//! | `diagnosis` | a problem with its place, and how it is shown |
-//! | `yaml` | a YAML document as a tree in which every node knows its place |
-//! | `keys` | which keys a map may have, and which one a misspelt key meant |
 //! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
 //! | `timer` | when a handler's timer hook runs |
 //! | `load` | files in order, imports, what replaces what |
@@ -37,13 +34,12 @@
 //! | `table` | the [`RouteTable`]: find, explain |
 //! | `generate` | a topic from a route and values |
 //! | `odd` | warnings about values that load and probably mean something else |
+//! | `parameter` | warnings about parameters of Symfony, which stand for themselves |
 //! | `reach` | warnings about routes that no topic reaches |
 
 mod allow;
 mod channel;
 mod compile;
-mod diagnosis;
-mod duration;
 mod entry;
 mod explain;
 mod generate;
@@ -51,20 +47,18 @@ mod index;
 mod load;
 mod matcher;
 mod odd;
+mod parameter;
 mod reach;
 mod requirement;
 mod route;
-mod suggest;
 mod table;
 mod timer;
-mod yaml;
 
 pub use allow::{Action, Allow};
-pub use diagnosis::{Diagnosis, Snippet};
 pub use explain::Outcome;
 pub use generate::GenerateError;
+pub use jackfield_yaml::{Diagnosis, Snippet};
 pub use load::{Files, NoFiles, SourceFile, load};
 pub use route::{Handler, Origin, Part, Route};
 pub use table::{Match, RouteTable};
 pub use timer::{Timer, TimerFrom};
-pub use yaml::{Kind as YamlKind, Node as YamlNode, document as yaml_document};

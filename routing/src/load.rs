@@ -9,11 +9,13 @@ mod import;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use jackfield_yaml::diagnosis::{MAX_PROBLEMS, in_order};
+use jackfield_yaml::document::parse;
+use jackfield_yaml::{Diagnosis, Source};
+
 use crate::compile::Compiler;
-use crate::diagnosis::{Diagnosis, MAX_PROBLEMS, Source, in_order};
 use crate::entry::{self, Draft, Entry};
 use crate::table::RouteTable;
-use crate::yaml;
 
 /// One file: its path as it is shown to people and as imports are relative to, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +156,7 @@ impl Loader<'_> {
             self.files.push(path.to_owned());
         }
         self.open.push(import::normal(path));
-        if let Some(document) = yaml::parse(&source, &mut self.problems) {
+        if let Some(document) = parse(&source, &mut self.problems) {
             let (problems, warnings) = (&mut self.problems, &mut self.warnings);
             for entry in entry::entries(&source, &document, problems, warnings) {
                 match entry {

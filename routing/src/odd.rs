@@ -1,11 +1,10 @@
 //! Warnings: what loads, as it does in the predecessors, and probably does not do what was meant.
 //!
-//! `entry` and `compile` ask here about single values. Routes that no topic reaches are found by
+//! `compile` asks here about single values. Routes that no topic reaches are found by
 //! `reach`, since that takes the whole table.
 
-use std::ops::Range;
+use jackfield_yaml::Diagnosis;
 
-use crate::diagnosis::{Diagnosis, Place};
 use crate::entry::{Draft, Pattern};
 use crate::requirement::Requirement;
 
@@ -61,37 +60,6 @@ pub(crate) fn requirement(
     Some(written.place.problem(message).with_help(help))
 }
 
-/// A parameter of Symfony's: `%kernel.environment%`, `%env(APP_PREFIX)%`.
-pub(crate) fn parameter(text: &str) -> Option<Range<usize>> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-:()".contains(c);
-    let mut open: Option<usize> = None;
-    for (at, _) in text.match_indices('%') {
-        if let Some(start) = open {
-            let inner = text.get(start + 1..at).unwrap_or_default();
-            let named = inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-            if named && inner.chars().all(is_part) {
-                return Some(start..at + 1);
-            }
-        }
-        open = Some(at);
-    }
-    None
-}
-
-/// The warning about a parameter that `text`, which is called `what`, has in it. `within` says
-/// where a part of the text stands.
-pub(crate) fn unresolved(
-    what: &str,
-    text: &str,
-    within: impl Fn(Range<usize>) -> Place,
-) -> Option<Diagnosis> {
-    let range = parameter(text)?;
-    let written = text.get(range.clone()).unwrap_or_default();
-    let message = format!("{what} has `{written}` in it, which stands for itself");
-    let help = "routing files know no parameters and no environment: write the value";
-    Some(within(range).problem(message).with_help(help))
-}
-
 /// The delimiter of a pattern such as `/\d+/i`, and the pattern without it.
 fn delimited(text: &str) -> Option<(char, String)> {
     let delimiter = text.chars().next().filter(|first| DELIMITERS.contains(first))?;
@@ -111,21 +79,6 @@ fn delimited(text: &str) -> Option<(char, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_parameters() {
-        let check = |text: &str, expect: Option<&str>| {
-            assert_eq!(parameter(text).map(|range| &text[range]), expect, "{text:?}");
-        };
-        check("%env(APP_PREFIX)%/x", Some("%env(APP_PREFIX)%"));
-        check("a/%env(string:APP)%", Some("%env(string:APP)%"));
-        check("a/%kernel.environment%/{x}", Some("%kernel.environment%"));
-        check("50% of 60%", None);
-        check("100%%env%", Some("%env%"));
-        check("a%20b%20c", None);
-        check("%", None);
-        check("%%", None);
-    }
 
     #[test]
     fn finds_delimiters() {

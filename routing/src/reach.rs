@@ -4,17 +4,20 @@
 //! everything that this one does, the route is dead. That is judged by the plain cases (equal text,
 //! wider sets of characters, `.+` at the end); where they do not decide, no warning is given.
 
+use jackfield_yaml::Diagnosis;
+
 use crate::channel::Token;
-use crate::diagnosis::Diagnosis;
 use crate::matcher::{Segment, Shape};
 use crate::route::Route;
-use crate::table::RouteTable;
 
-/// A warning for each route that no topic reaches.
-pub(crate) fn unreachable(table: &RouteTable) -> Vec<Diagnosis> {
-    let routes = table.routes();
+/// A warning for each route that no topic reaches. `find` gives the position of the route that takes
+/// a topic.
+pub(crate) fn unreachable(
+    routes: &[Route],
+    find: impl Fn(&str) -> Option<usize>,
+) -> Vec<Diagnosis> {
     let dead = routes.iter().enumerate().filter_map(|(number, route)| {
-        let taken_by = table.position(&route.example()?)?;
+        let taken_by = find(&route.example()?)?;
         let earlier = routes.get(taken_by).filter(|_| taken_by < number)?;
         covers(earlier, route).then(|| tell(route, earlier))
     });

@@ -6,9 +6,10 @@ use std::num::NonZeroU16;
 
 use serde_json::{Map, Value};
 
+use jackfield_yaml::{Diagnosis, Place};
+
 use crate::allow::Allow;
 use crate::channel::Channel;
-use crate::diagnosis::{Diagnosis, Place};
 use crate::matcher::Matcher;
 use crate::timer::Timer;
 

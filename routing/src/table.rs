@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 
-use crate::diagnosis::{Diagnosis, in_order};
+use jackfield_yaml::Diagnosis;
+use jackfield_yaml::diagnosis::in_order;
+
 use crate::explain::{Outcome, explain};
 use crate::index::Index;
 use crate::matcher::Shape;
@@ -84,7 +86,7 @@ impl RouteTable {
             }
         }
         let mut table = Self { routes, by_name, literals, index, files, warnings };
-        let unreachable = unreachable(&table);
+        let unreachable = unreachable(&table.routes, |topic| table.position(topic));
         table.warnings.extend(unreachable);
         in_order(&mut table.warnings, &table.files);
         table

@@ -321,7 +321,7 @@ fn check_refuses_what_serve_refuses() {
         ),
         ("auth: { tickets: { secret: '{' }, users: { file: u } }", "auth.tickets.secret"),
         ("api: { tokens: [{ name: a, token: hunter2 }] }", "the token `a` is shorter"),
-        ("access: { anonymous: false }", "nobody could connect"),
+        ("access: { anonymous: false }", "no client could connect"),
     ] {
         site.write("jackfield.yml", settings);
         site.write("u", "users: {}");

@@ -36,6 +36,7 @@ mod publishing_guide;
 mod reconnect;
 mod reload;
 mod remote;
+mod rooms;
 mod rpc;
 mod shares;
 mod slow_subscribers;

@@ -220,7 +220,7 @@ async fn every_way_to_fail_has_its_exit_code() {
     )
     .await;
     check(&["publish", "--url", &url, "t", "--serializer", "xml"], 2, "msgpack").await;
-    check(&["publish", "--url", &url, "t", "--timeout", "soon"], 2, "write 500ms").await;
+    check(&["publish", "--url", &url, "t", "--timeout", "soon"], 2, "write a duration").await;
     check(&["subscribe", "--url", &url], 2, "TOPIC").await;
     check(&["subscribe", "--url", &url, "t", "--count", "0"], 2, "--count").await;
     check(&["maintenance", "perhaps", "--url", &url], 2, "on, off").await;

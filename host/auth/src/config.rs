@@ -1,4 +1,4 @@
-//! The settings of all this as an operator writes them, and how they are put to work.
+//! The settings of authentication, as an operator writes them. [`crate::open`] puts them to work.
 //!
 //! ```yaml
 //! tickets:
@@ -11,21 +11,17 @@
 //!     audiences: [jackfield]
 //! ```
 //!
-//! They are a part of the server's own file, whose rules they follow: no key is unknown, spans of
-//! time are text such as `5s`, and what is left out keeps its default.
-
-mod setup;
+//! They are a part of the server's own file, whose rules they follow: unknown keys are errors,
+//! durations are text such as `5s`, and a key that is left out keeps its default.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use jackfield_yaml::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::duration::AuthDuration;
 use crate::jwt::{ClaimNames, Expiry};
 use crate::secret::Secret;
-
-pub use setup::{Auth, FileOf, SetupError, read};
 
 /// Authentication methods. `None` disables a method.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -48,10 +44,10 @@ pub struct TicketSettings {
     pub secret: Secret,
     /// How old a ticket may be. 5 minutes, as in the application.
     #[serde(default = "ttl")]
-    pub ttl: AuthDuration,
+    pub ttl: Duration,
     /// How far in the future it may have been made. 30 seconds, as in the application.
     #[serde(default = "skew")]
-    pub skew: AuthDuration,
+    pub skew: Duration,
     /// Whether a ticket is good for one connection only. The application does not demand it, but
     /// its clients take a new ticket for each connection.
     #[serde(default)]
@@ -100,19 +96,19 @@ pub struct HttpSettings {
     pub ca: Option<PathBuf>,
     /// How long a connection may take to be opened.
     #[serde(default = "connect_timeout")]
-    pub connect_timeout: AuthDuration,
+    pub connect_timeout: Duration,
     /// How long an answer may take altogether.
     #[serde(default = "timeout")]
-    pub timeout: AuthDuration,
+    pub timeout: Duration,
     /// How long a user is remembered. As long as that, somebody who was disabled comes in.
     #[serde(default = "cache")]
-    pub cache: AuthDuration,
+    pub cache: Duration,
     /// How long it is remembered that there is no such user.
     #[serde(default = "unknown_cache")]
-    pub unknown_cache: AuthDuration,
+    pub unknown_cache: Duration,
     /// How much longer users are remembered while the application cannot be asked.
     #[serde(default = "grace")]
-    pub grace: AuthDuration,
+    pub grace: Duration,
     /// How many users are remembered; as many again who do not exist.
     #[serde(default = "capacity")]
     pub capacity: NonZeroUsize,
@@ -140,10 +136,10 @@ pub struct SqlSettings {
     pub connections: NonZeroUsize,
     /// How long to wait for a connection, be it a new one.
     #[serde(default = "connect_timeout")]
-    pub connect_timeout: AuthDuration,
+    pub connect_timeout: Duration,
     /// How long an answer may take altogether.
     #[serde(default = "timeout")]
-    pub timeout: AuthDuration,
+    pub timeout: Duration,
 }
 
 /// How a list of roles is written in one column.
@@ -173,7 +169,7 @@ pub struct JwtSettings {
     pub audiences: Vec<String>,
     /// How far clocks may differ.
     #[serde(default = "leeway")]
-    pub leeway: AuthDuration,
+    pub leeway: Duration,
     /// What becomes of a session whose token ceases to be good: at its `exp` and the leeway.
     #[serde(default)]
     pub expiry: Expiry,
@@ -194,12 +190,12 @@ pub enum KeySettings {
     Jwks(PathBuf),
 }
 
-const fn ttl() -> AuthDuration {
-    AuthDuration::seconds(300)
+const fn ttl() -> Duration {
+    Duration::seconds(300)
 }
 
-const fn skew() -> AuthDuration {
-    AuthDuration::seconds(30)
+const fn skew() -> Duration {
+    Duration::seconds(30)
 }
 
 fn replays() -> NonZeroUsize {
@@ -215,28 +211,28 @@ fn anonymous_roles() -> Vec<String> {
     ["anonymous", "backend"].map(str::to_owned).to_vec()
 }
 
-const fn queue() -> usize {
+pub(crate) const fn queue() -> usize {
     512
 }
 
-const fn connect_timeout() -> AuthDuration {
-    AuthDuration::seconds(2)
+const fn connect_timeout() -> Duration {
+    Duration::seconds(2)
 }
 
-const fn timeout() -> AuthDuration {
-    AuthDuration::seconds(5)
+const fn timeout() -> Duration {
+    Duration::seconds(5)
 }
 
-const fn cache() -> AuthDuration {
-    AuthDuration::seconds(60)
+const fn cache() -> Duration {
+    Duration::seconds(60)
 }
 
-const fn unknown_cache() -> AuthDuration {
-    AuthDuration::seconds(10)
+const fn unknown_cache() -> Duration {
+    Duration::seconds(10)
 }
 
-const fn grace() -> AuthDuration {
-    AuthDuration::seconds(300)
+const fn grace() -> Duration {
+    Duration::seconds(300)
 }
 
 fn capacity() -> NonZeroUsize {
@@ -251,8 +247,8 @@ fn connections() -> NonZeroUsize {
     NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN)
 }
 
-const fn leeway() -> AuthDuration {
-    AuthDuration::seconds(30)
+const fn leeway() -> Duration {
+    Duration::seconds(30)
 }
 
 #[cfg(test)]

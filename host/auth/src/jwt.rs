@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use jackfield_yaml::Diagnosis;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation, decode, decode_header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::identity::Authenticated;
-use crate::problem::Problem;
 use crate::verifiers::{Verifiers, VerifiersError};
 
 pub use claims::ClaimNames;
@@ -157,7 +157,7 @@ impl Jwt {
     ///
     /// # Errors
     /// The first mistake; the keys before stay.
-    pub fn replace(&self, path: &str, text: &str) -> Result<usize, Problem> {
+    pub fn replace(&self, path: &str, text: &str) -> Result<usize, Diagnosis> {
         let keys = self.judge.keys.load().like(path, text)?;
         let count = keys.count();
         self.judge.keys.store(keys.into());

@@ -16,17 +16,17 @@
 //! - [`mod@jwt`]: from a JSON Web Token to who came in
 //! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
 //! - [`users`]: where users come from
-//! - [`config`]: the settings of all this, and how they are put to work
-//! - [`span`], [`secret`], [`mod@reference`], [`problem`]: how settings are written, and their
-//!   mistakes
-//! - [`reading`]: how the files that they name are read
+//! - [`config`]: the settings; [`mod@open`]: secrets are fetched, files are read, all is made ready;
+//!   [`error`]: why that fails
+//! - [`secret`], [`mod@reference`]: how secrets are written, and references that nothing expands
+//! - [`reading`]: how files that settings name are read
 
 pub mod config;
-pub mod duration;
+pub mod error;
 pub mod identity;
 pub mod jwt;
+pub mod open;
 pub mod php;
-pub mod problem;
 mod reading;
 pub mod reference;
 mod secret;
@@ -36,12 +36,13 @@ pub mod user;
 pub mod users;
 pub mod verifiers;
 
-pub use config::{Auth, AuthSettings, FileOf, SetupError};
-pub use duration::AuthDuration;
+pub use config::AuthSettings;
+pub use error::SetupError;
 pub use identity::{Authenticated, Method};
 pub use jwt::{ClaimNames, Jwt, JwtError, JwtRules, Keys};
+pub use open::{Auth, AuthOpening, FileOf, OpenError};
 pub use php::PhpList;
-pub use problem::Problem;
+pub use reading::read;
 pub use secret::{Secret, SecretError};
 pub use tickets::{TicketRefusal, TicketRules, Tickets};
 pub use user::{PasswordHash, User};

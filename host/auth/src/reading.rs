@@ -7,15 +7,21 @@ use std::io::{Error, ErrorKind, Read as _, Result};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use crate::error::SetupError;
+
 /// Bytes of the longest file that is read: more than the parsers take.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The text in the file at `path`, or at what `path` is a link to.
 ///
 /// # Errors
-/// When there is none, when it is no regular file, too long, or not text. The messages do not name
-/// the file.
-pub(crate) fn read(path: &Path) -> Result<String> {
+/// When there is none, when it is no regular file, too long, or not text.
+pub fn read(path: &Path) -> std::result::Result<String, SetupError> {
+    text(path).map_err(|source| SetupError::Unreadable { path: path.to_owned(), source })
+}
+
+/// The same; the messages do not name the file.
+pub(crate) fn text(path: &Path) -> Result<String> {
     read_at_most(path, MAX_BYTES)
 }
 
@@ -63,7 +69,7 @@ mod tests {
         let _socket = UnixListener::bind(path("socket")).unwrap();
         std::fs::write(path("bytes"), b"\xff").unwrap();
         let check = |name: &str, expect: Result<&str>| {
-            let found = read(&path(name)).map_err(|error| error.to_string());
+            let found = text(&path(name)).map_err(|error| error.to_string());
             assert_eq!(found.as_deref(), expect.map_err(|error| error.to_string()).as_deref());
         };
         let wrong =
@@ -74,9 +80,9 @@ mod tests {
         check("pipe", wrong("a named pipe"));
         check("link-to-pipe", wrong("a named pipe"));
         for name in ["none", "dangling", "socket", "bytes"] {
-            assert!(read(&path(name)).is_err(), "{name}");
+            assert!(text(&path(name)).is_err(), "{name}");
         }
-        let device = read(Path::new("/dev/zero")).unwrap_err().to_string();
+        let device = text(Path::new("/dev/zero")).unwrap_err().to_string();
         assert!(device.contains("a device"), "{device}");
     }
 

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn reads_secrets_from_text_file_or_variable() {
         let check = |yaml: &str, expect: &Secret| {
-            let secret: Secret = serde_saphyr::from_str(yaml).unwrap();
+            let secret: Secret = jackfield_yaml::de::read("jackfield.yml", yaml).unwrap();
             assert_eq!(&secret, expect, "{yaml}");
         };
         check("'hunter2'", &Secret::Value(Zeroizing::new("hunter2".to_owned())));
@@ -204,7 +204,7 @@ mod tests {
         check("{ env: APP_SECRET }", &Secret::Env("APP_SECRET".to_owned()));
         for wrong in ["12345", "[12345]", "{ file: 12345, env: B }", "{ fil: '12345' }", "true"] {
             let error =
-                serde_saphyr::from_str::<Secret>(wrong).unwrap_err().without_snippet().to_string();
+                jackfield_yaml::de::read::<Secret>("jackfield.yml", wrong).unwrap_err().to_string();
             assert!(!error.contains("12345"), "{error}");
         }
     }

@@ -84,6 +84,17 @@ pub enum UsersError {
 }
 
 impl Users {
+    /// What is valid in a file of users and probably not meant, each complete with its place.
+    pub fn doubts(&self) -> Vec<String> {
+        match self {
+            Self::File(users) => users.doubts(),
+            #[cfg(feature = "http")]
+            Self::Http(_) => Vec::new(),
+            #[cfg(feature = "sql")]
+            Self::Sql(_) => Vec::new(),
+        }
+    }
+
     /// The user of this name, if there is one. A name that no application has (empty, longer than
     /// 255 bytes, with control characters in it) is not asked for.
     ///

@@ -35,7 +35,7 @@ const ORO: &[&str] = &[
 ];
 
 fn settings(url: &str, more: &str) -> SqlSettings {
-    serde_saphyr::from_str(&format!("url: '{url}'\n{more}")).unwrap()
+    jackfield_yaml::de::read("jackfield.yml", &format!("url: '{url}'\n{more}")).unwrap()
 }
 
 fn users(url: &str, more: &str) -> Users {
@@ -109,7 +109,8 @@ async fn the_tables_of_oro_are_known(instance: &Instance) {
 
 async fn a_ticket_lets_its_user_in(instance: &Instance) {
     let users = users(&instance.url(), "");
-    let settings: TicketSettings = serde_saphyr::from_str("secret: kernel-secret").unwrap();
+    let settings: TicketSettings =
+        jackfield_yaml::de::read("jackfield.yml", "secret: kernel-secret").unwrap();
     let tickets = settings.open().unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let secret = AppSecret::new("kernel-secret".to_owned().into()).unwrap();

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jackfield_auth::{Auth, AuthSettings, FileOf, config};
+use jackfield_auth::{Auth, AuthSettings, FileOf};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The files, and what has been taken in of them.
 #[derive(Clone, Debug)]
-pub(super) struct Files(Vec<File>);
+pub(crate) struct Files(Vec<File>);
 
 #[derive(Clone, Debug)]
 struct File {
@@ -43,7 +43,7 @@ struct Stamp {
 
 impl Files {
     /// As they are now; taken before they are read for the first time.
-    pub(super) fn new(settings: &AuthSettings) -> Self {
+    pub(crate) fn new(settings: &AuthSettings) -> Self {
         let file = |(of, path): (FileOf, &Path)| {
             let stamp = Stamp::of(path);
             File { of, path: path.to_owned(), tried: stamp, seen: stamp }
@@ -82,7 +82,7 @@ impl File {
         }
         self.tried = stamp;
         let path = self.path.clone();
-        let Some(text) = elsewhere(move || config::read(&path)).await else { return };
+        let Some(text) = elsewhere(move || jackfield_auth::read(&path)).await else { return };
         let (file, what) = (self.path.display(), self.what());
         let taken = text.and_then(|text| Ok(auth.replace(self.of, &file.to_string(), &text)?));
         match taken {

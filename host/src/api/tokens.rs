@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 use jackfield_broker::{Bounds, Features, Identity, Outbox, Session, Transport};
+use jackfield_config::OpenToken;
 use jackfield_wamp::dialect::{Codec, Dialect};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::config::ConfigError;
-use crate::config::api::ApiToken;
 use crate::dispatch::Dispatch;
 use crate::ids;
 use crate::realms::Realms;
@@ -32,27 +31,18 @@ pub(super) struct Token {
 }
 
 impl Tokens {
-    /// Fetches them from where the configuration says.
-    pub(super) fn fetch(config: &[ApiToken], bounds: Bounds) -> Result<Self, ConfigError> {
-        let mut tokens: Vec<Arc<Token>> = Vec::new();
-        for entry in config {
-            let digest = Sha256::digest(entry.fetch()?.as_bytes()).into();
-            if let Some(other) = tokens.iter().find(|other| other.digest == digest) {
-                let ApiToken { place, name, .. } = entry;
-                let message = format!(
-                    "{place}: error: the token `{name}` is the same as `{}`\n  = help: give each \
-                     its own, or nobody can tell who it was",
-                    other.name
-                );
-                return Err(ConfigError::Secret { message });
-            }
-            let session = session(entry, bounds).map_err(|error| ConfigError::Secret {
-                message: format!("error: the system has no randomness to give: {error}"),
-            })?;
-            let (name, realm) = (entry.name.clone(), entry.realm.clone());
-            tokens.push(Arc::new(Token { name, realm, session, digest }));
-        }
-        Ok(Self(tokens))
+    /// Each of a text of its own.
+    ///
+    /// # Errors
+    /// When the system has no randomness for the ids of their sessions.
+    pub(super) fn new(tokens: Vec<OpenToken>, bounds: Bounds) -> Result<Self, getrandom::Error> {
+        let token = |open: OpenToken| {
+            let digest = Sha256::digest(open.text.as_bytes()).into();
+            let OpenToken { name, roles, realm, .. } = open;
+            let session = session(name.clone(), roles, bounds)?;
+            Ok(Arc::new(Token { name, realm, session, digest }))
+        };
+        tokens.into_iter().map(token).collect::<Result<_, _>>().map(Self)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -99,10 +89,14 @@ impl Token {
     }
 }
 
-fn session(token: &ApiToken, bounds: Bounds) -> Result<Arc<Session>, getrandom::Error> {
+fn session(
+    authid: String,
+    roles: Vec<String>,
+    bounds: Bounds,
+) -> Result<Arc<Session>, getrandom::Error> {
     let identity = Identity {
-        authid: token.name.clone(),
-        roles: token.roles.clone(),
+        authid,
+        roles,
         authmethod: "token".to_owned(),
         claims: "{}".to_owned(),
         anonymous_from: None,
@@ -129,26 +123,24 @@ mod tests {
     use jackfield_broker::Overflow;
 
     use super::*;
-    use jackfield_auth::Secret;
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
 
-    fn fetch(tokens: &[(&str, &str)]) -> Result<Tokens, ConfigError> {
-        let token = |(name, text): &(&str, &str)| ApiToken {
+    fn open(tokens: &[(&str, &str)]) -> Tokens {
+        let token = |(name, text): &(&str, &str)| OpenToken {
             name: (*name).to_owned(),
-            secret: Secret::Value((*text).to_owned().into()),
+            text: (*text).to_owned().into(),
             roles: vec!["backend".to_owned()],
             realm: None,
-            place: "j.yml:1:1".to_owned(),
         };
-        let tokens: Vec<_> = tokens.iter().map(token).collect();
-        Tokens::fetch(&tokens, Bounds { bytes: 1, frames: 1, overflow: Overflow::DropEvent })
+        let bounds = Bounds { bytes: 1, frames: 1, overflow: Overflow::DropEvent };
+        Tokens::new(tokens.iter().map(token).collect(), bounds).unwrap()
     }
 
     #[test]
     fn compares_tokens_in_full() {
-        let tokens = fetch(&[("a", A), ("b", B)]).unwrap();
+        let tokens = open(&[("a", A), ("b", B)]);
         let check = |header: Option<&str>, expect: Option<&str>| {
             let value = header.map(|it| HeaderValue::from_str(it).unwrap());
             let found = tokens.find(value.as_ref()).ok();
@@ -169,12 +161,5 @@ mod tests {
             (session.identity.authid.as_str(), session.identity.authrole()),
             ("a", "backend")
         );
-    }
-
-    #[test]
-    fn rejects_two_names_for_one_token() {
-        let error = fetch(&[("a", A), ("b", A)]).err().unwrap().to_string();
-        assert!(error.starts_with("j.yml:1:1: error: the token `b` is the same as `a`"), "{error}");
-        assert!(!error.contains(A), "{error}");
     }
 }

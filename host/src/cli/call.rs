@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     pretty: bool,
     /// How long it may take, connecting included.
-    #[arg(long, value_parser = remote::span, default_value = "10s")]
+    #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
 }
 

@@ -4,16 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jackfield_config::Config;
 use jackfield_routing::RouteTable;
 use jackfield_sandbox::{Audience, RealmId, Sandbox};
+use tokio::runtime::Runtime;
 
-use crate::config::{Config, Preflight};
+use crate::compiler;
 use crate::generation::{
     BuildContext, Generation, Problem, Warning, prepare, routes_alone, warnings,
 };
 use crate::site::{Site, Snapshot};
 
-use super::settings::SettingsArgs;
+use super::config_args::SettingsArgs;
 
 /// What the commands that look at a site are told.
 #[derive(Debug, clap::Args)]
@@ -47,17 +49,24 @@ impl Judgement {
     pub(super) fn of(args: &SiteArgs) -> Self {
         let mut judgement = Self::default();
         let settings = args.settings.find(&args.site);
-        let ready = settings.preflight().unwrap_or_else(|error| {
-            judgement.problems.push(format!("error: failed to start the runtime: {error}"));
-            Preflight::default()
-        });
-        let problems = settings.problems.iter().chain(&ready.problems);
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let message = format!("error: failed to start the runtime: {error}");
+                judgement.problems.push(message);
+                return judgement;
+            }
+        };
+        let within = runtime.enter();
+        let opening = settings.open();
+        drop(within);
+        let problems = settings.problems.iter().chain(&opening.problems);
         judgement.problems.extend(problems.map(ToString::to_string));
-        let warnings = settings.warnings.iter().chain(&ready.absent);
+        let warnings = settings.warnings.iter().chain(&opening.absent);
         judgement.warnings.extend(warnings.map(|it| it.warning().to_string()));
-        judgement.warnings.extend(settings.config.auth.warnings());
-        // A mistake in the settings hides none of the site.
-        judgement.read(&args.site, settings.config, args.routing_only);
+        judgement.warnings.extend(opening.warnings);
+        // An error in the settings hides none of the site.
+        judgement.read(&runtime, &args.site, settings.config, args.routing_only);
         judgement
     }
 
@@ -66,14 +75,14 @@ impl Judgement {
         self.generation.as_ref().map(Generation::routes).or(self.alone.as_ref())
     }
 
-    fn read(&mut self, site: &Path, config: Config, routing_only: bool) {
+    fn read(&mut self, runtime: &Runtime, site: &Path, config: Config, routing_only: bool) {
         let snapshot = match Site::new(site).read() {
             Ok(snapshot) => snapshot,
             Err(error) => return self.problems.push(format!("{}: error: {error}", site.display())),
         };
         self.files = snapshot.routing().len();
         if !routing_only {
-            match rehearse(&snapshot, config) {
+            match rehearse(runtime, &snapshot, config) {
                 Ok(Ok(generation)) => {
                     self.warn(generation.warnings());
                     self.generation = Some(generation);
@@ -105,14 +114,11 @@ impl Judgement {
 
 /// Prepares a generation that nobody will use.
 fn rehearse(
+    runtime: &Runtime,
     snapshot: &Snapshot,
     config: Config,
 ) -> Result<Result<Generation, Vec<Problem>>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("error: failed to start the runtime: {error}"))?;
-    let sandbox = Sandbox::new(config.sandbox_settings())
+    let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))
         .map_err(|error| format!("error: failed to {error}"))?;
     let workshop = BuildContext { sandbox, plugins: config.plugins, audience: Arc::new(Nobody) };
     let workshop = Arc::new(workshop);

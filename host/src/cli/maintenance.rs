@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, value_name = "ID", value_parser = user_id)]
     user: Option<u64>,
     /// How long it may take, connecting included.
-    #[arg(long, value_parser = remote::span, default_value = "10s")]
+    #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
 }
 

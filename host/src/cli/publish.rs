@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long)]
     disclose_me: bool,
     /// How long it may take, connecting included; with `-`, to connect, and for each event.
-    #[arg(long, value_parser = remote::span, default_value = "10s")]
+    #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
 }
 

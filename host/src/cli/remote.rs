@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use jackfield_client::{Authorities, Client, ClientError, HandshakeError, Target};
+use jackfield_config::oro::{self, Dsn};
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::error_uri;
 use jackfield_wamp::payload::Payload;
+use jackfield_yaml::NonZeroDuration;
+use jackfield_yaml::duration::DurationError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::say;
-use crate::config::oro::{self, Dsn};
 
 /// The variable that names the server.
 const URL: &str = "JACKFIELD_URL";
@@ -287,9 +289,9 @@ pub(super) async fn within<T>(
     tokio::time::timeout(limit, command).await.unwrap_or(Err(CommandError::TimedOut(limit)))
 }
 
-/// A span of time as an option: `500ms`, `10s`, `2m`, or a number of seconds.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
-    crate::config::span(text).ok_or_else(|| "write 500ms, 10s, 2m or a number of seconds".into())
+/// A duration as an option: `500ms`, `10s`, `2m`, or a number of seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
+    text.parse().map(NonZeroDuration::get)
 }
 
 /// Arguments as they are typed: JSON is meant as JSON, and anything else as text. What begins as

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jackfield_config::Opening;
 use tracing::info;
 
-use crate::config::Config;
+use crate::admission::Files;
 use crate::http::Demo;
 use crate::log;
-use crate::server::{self, ServeError};
+use crate::server::{self, ServeError, Startup};
 use crate::signals::Signals;
 use crate::site::Site;
 
+use super::config_args::SettingsArgs;
 use super::say;
-use super::settings::SettingsArgs;
 
 /// How long work that blocks a thread may take to end once everything else has.
 const LINGER: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ pub struct Args {
     #[arg(value_name = "DIR")]
     site: PathBuf,
     /// Where to listen, instead of what the configuration says; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR", value_parser = crate::config::listen_address)]
+    #[arg(long, value_name = "ADDR", value_parser = jackfield_config::listen_address)]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     settings: SettingsArgs,
@@ -51,8 +52,8 @@ pub fn run(args: Args) -> ExitCode {
     let below = site.clone();
     // Files of settings may be on a file system that does not answer.
     let finding = runtime.spawn_blocking(move || find(&settings, &below));
-    let mut config = match runtime.block_on(signals.stop.or(finding)) {
-        Some(Ok(Ok(config))) => config,
+    let mut startup = match runtime.block_on(signals.stop.or(finding)) {
+        Some(Ok(Ok(startup))) => startup,
         Some(Ok(Err(code))) => return code,
         Some(Err(error)) => return fail(&error),
         None => {
@@ -60,16 +61,16 @@ pub fn run(args: Args) -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    config.listen = listen.unwrap_or(config.listen);
+    startup.config.listen = listen.unwrap_or(startup.config.listen);
     let demo = if demo { Demo::On } else { Demo::Off };
     // Lines that wait are written when the guard is dropped, at the end.
-    let _log = match log::start(config.log.format) {
+    let _log = match log::start(startup.config.log.format) {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };
     let mut stdout = std::io::stdout();
     let served =
-        runtime.block_on(server::serve(Site::new(site), config, demo, signals, &mut stdout));
+        runtime.block_on(server::serve(Site::new(site), startup, demo, signals, &mut stdout));
     // A thread that waits for a file system that does not answer holds up nobody.
     runtime.shutdown_timeout(LINGER);
     match served {
@@ -88,22 +89,27 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// The settings, if a server can start with them. What is wrong with them goes to stderr.
-fn find(settings: &SettingsArgs, site: &Path) -> Result<Config, ExitCode> {
+/// What the server starts with, opened. What is wrong goes to stderr.
+fn find(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     let settings = settings.find(site);
-    let ready = settings.preflight().map_err(|error| fail(&error))?;
-    let problems = [settings.problems, ready.problems, ready.absent].concat();
+    let files = Files::new(&settings.config.auth);
+    let Opening { opened, problems, absent, .. } = settings.open();
     for warning in &settings.warnings {
         say(warning.warning());
     }
-    if problems.is_empty() {
-        return Ok(settings.config);
+    let problems = [settings.problems, problems, absent].concat();
+    match opened {
+        Some(opened) if problems.is_empty() => {
+            Ok(Startup { config: settings.config, opened, files })
+        }
+        Some(_) | None => {
+            for problem in problems {
+                say(problem);
+            }
+            say("error: invalid configuration; fix the errors above");
+            Err(ExitCode::FAILURE)
+        }
     }
-    for problem in problems {
-        say(problem);
-    }
-    say("error: invalid configuration; fix the errors above");
-    Err(ExitCode::FAILURE)
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

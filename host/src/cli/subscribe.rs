@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End after so long; with --count, too few events by then are a failure.
-    #[arg(long, value_parser = remote::span)]
+    #[arg(long, value_parser = remote::duration)]
     timeout: Option<Duration>,
     /// Print JSON for people, over several lines.
     #[arg(long)]

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use jackfield_auth::ticket::{self, AppSecret, Holder, Ticket};
 use jackfield_auth::{AuthSettings, UsersError};
 
+use super::config_args::SettingsArgs;
 use super::say;
-use super::settings::SettingsArgs;
 
 /// What `jackfield ticket` is told.
 #[derive(Debug, clap::Args)]

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jackfield_config::{Keepalive, Limits};
+
 use crate::admission::Admission;
-use crate::config::{Keepalive, Limits};
 use crate::generation::CurrentGeneration;
 use crate::http::Http;
 use crate::realms::Realms;

@@ -4,10 +4,11 @@
 //! alone, and may still refuse them.
 
 use jackfield_broker::{PatternAudience, Session};
+use jackfield_config::Unrouted;
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 
-use super::{Dispatch, Refusal, Unrouted};
+use super::{Dispatch, Refusal};
 use crate::generation::{Generation, RouteMatch};
 
 impl Dispatch {

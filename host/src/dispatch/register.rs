@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
+use jackfield_config::Unrouted;
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::message::{Register, Unregister};
@@ -15,7 +16,7 @@ use jackfield_wamp::protocol::ErrorTo;
 use jackfield_wamp::uri::MatchPolicy;
 
 use super::authorize::is_among;
-use super::{Dispatch, Refusal, Unrouted, effects, reply, uris};
+use super::{Dispatch, Refusal, effects, reply, uris};
 use crate::generation::Generation;
 
 impl Dispatch {

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
+use jackfield_config::Unrouted;
 use jackfield_sandbox::{Hook, HookOutcome};
 use jackfield_wamp::message::Unsubscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 
-use super::{Dispatch, Refusal, Unrouted, effects, flush_before_wait, reply};
+use super::{Dispatch, Refusal, effects, flush_before_wait, reply};
 use crate::frame;
 use crate::generation::Generation;
 use crate::timers::Start;

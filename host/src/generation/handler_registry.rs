@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use jackfield_routing::{Part, Route};
 use jackfield_sandbox::Manifest;
+use jackfield_yaml::suggest;
 
 use super::problem::Problem;
-
-/// As unlike as a misspelt callback may be for it to be taken for the right one.
-const MIN_SIMILARITY: f64 = 0.8;
 
 /// The handlers of a site.
 #[derive(Default)]
@@ -89,14 +87,10 @@ impl<'a> Offers<'a> {
             let files: Vec<&str> = self.broken.iter().map(|(file, _)| *file).collect();
             return format!("{} did not load; it may be what is missing", files.join(", "));
         }
-        let near = self
-            .handlers
-            .iter()
-            .map(|(name, (_, file))| (strsim::jaro_winkler(callback, name), name, file))
-            .filter(|(likeness, ..)| *likeness > MIN_SIMILARITY)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let near = suggest::nearest(callback, self.handlers.keys().copied());
+        let near = near.and_then(|name| Some((name, self.handlers.get(name)?.1)));
         match near {
-            Some((_, name, file)) => format!("did you mean `{name}` of {file}?"),
+            Some((name, file)) => format!("did you mean `{name}` of {file}?"),
             None if self.handlers.is_empty() => {
                 "the site has no plugins; put the .wasm that offers it beside the routing file"
                     .to_owned()

@@ -18,7 +18,7 @@ use tracing::info;
 use crate::site::{ContentHash, PluginFile, Snapshot};
 
 use super::Generation;
-use super::prepare::{BuildContext, explain, running};
+use super::build_context::BuildContext;
 use super::problem::Problem;
 
 /// The time between two looks for compilers that take long.
@@ -59,7 +59,10 @@ impl Loads {
 
     /// Loads what the snapshot has and the generation does not run, and gives up everything else.
     pub fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
-        let missing = snapshot.plugins().iter().filter(|file| running(file, current).is_none());
+        let missing = snapshot
+            .plugins()
+            .iter()
+            .filter(|file| current.is_none_or(|it| it.running(file).is_none()));
         let mut before = std::mem::take(&mut self.by_file);
         for file in missing {
             let key = (file.path.clone(), file.hash);
@@ -105,7 +108,7 @@ impl Loads {
 
     /// The state of a component of the snapshot that is followed.
     pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
-        if let Some(running) = running(file, current) {
+        if let Some(running) = current.and_then(|it| it.running(file)) {
             return Loaded::Plugin(running.plugin.clone());
         }
         match self.by_file.get(&(file.path.clone(), file.hash)) {
@@ -132,7 +135,7 @@ impl Loads {
 
 async fn load(file: PluginFile, workshop: Arc<BuildContext>) -> Result<Plugin, Problem> {
     let loaded = load_with_policy(&file, &workshop).await;
-    loaded.map_err(|error| Problem::plugin(&file.path, explain(&error)))
+    loaded.map_err(|error| Problem::sandbox(&file.path, &error))
 }
 
 async fn load_with_policy(

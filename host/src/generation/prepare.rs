@@ -9,29 +9,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jackfield_routing::{Part, Route, RouteTable, SourceFile};
-use jackfield_sandbox::{
-    Audience, HandlerDescription, Hook, Plugin, RouteConfig, Sandbox, SandboxError,
-};
+use jackfield_sandbox::{HandlerDescription, Hook, Plugin, RouteConfig, SandboxError};
 
-use crate::config::Plugins;
 use crate::site::{PluginFile, Snapshot};
 
+use super::build_context::BuildContext;
 use super::handler_registry::Offers;
 use super::held::{Held, Provider};
 use super::loads::{Loaded, Loads};
 use super::odd;
 use super::problem::Problem;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
-
-/// What generations are made with, the same for all of them.
-pub struct BuildContext {
-    /// Where plugins run.
-    pub sandbox: Sandbox,
-    /// What plugins may do.
-    pub plugins: Plugins,
-    /// What plugins may ask.
-    pub audience: Arc<dyn Audience>,
-}
 
 /// The routes of a snapshot, without a look at its plugins.
 ///
@@ -211,7 +199,7 @@ async fn start(
     let routes: Vec<RouteConfig> = own.iter().map(|route| route_config(route)).collect();
     // All routes of a plugin share its lanes, so the most demanding one decides.
     let count = own.iter().map(|route| route.lanes).max().map(NonZeroU16::get).map(usize::from);
-    if let Some(running) = running(file, previous)
+    if let Some(running) = previous.and_then(|it| it.running(file))
         && running.routes == routes
         && running.lanes.as_ref().map(jackfield_sandbox::Lanes::count) == count
     {
@@ -222,14 +210,6 @@ async fn start(
         None => None,
     };
     Ok(Arc::new(Running { hash: file.hash, plugin, routes, lanes }))
-}
-
-pub(super) fn running<'g>(
-    file: &PluginFile,
-    previous: Option<&'g Generation>,
-) -> Option<&'g Arc<Running>> {
-    let entries = previous?.plugins.iter();
-    entries.map(|entry| &entry.running).find(|running| running.hash == file.hash)
 }
 
 fn route_config(route: &Route) -> RouteConfig {
@@ -267,18 +247,7 @@ fn rehearsal_problem(file: &PluginFile, routes: &RouteTable, error: &SandboxErro
         let message = format!("the plugin `{plugin}` ({}) refuses the route: {text}", file.path);
         return route.diagnose(Part::Args, message).into();
     }
-    Problem::plugin(&file.path, explain(error))
-}
-
-/// With the backtrace, where the plugin's own code failed.
-pub(super) fn explain(error: &SandboxError) -> String {
-    let text = format!("failed to {error}");
-    if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error
-        && let Some(backtrace) = &fault.backtrace
-    {
-        return format!("{text}\nin {backtrace}");
-    }
-    text
+    Problem::sandbox(&file.path, error)
 }
 
 fn finish(mut problems: Vec<Problem>) -> Result<(), Vec<Problem>> {

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use jackfield_routing::Diagnosis;
+use jackfield_sandbox::SandboxError;
 use jackfield_text::Untrusted;
 
 use crate::site::SiteProblem;
@@ -35,6 +36,17 @@ pub struct Warning(pub Box<Diagnosis>);
 impl Problem {
     pub(super) fn plugin(file: &str, message: impl Into<String>) -> Self {
         Self::Plugin { file: file.to_owned(), message: message.into() }
+    }
+
+    /// With the backtrace, where the plugin's own code failed.
+    pub(super) fn sandbox(file: &str, error: &SandboxError) -> Self {
+        let text = format!("failed to {error}");
+        if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error
+            && let Some(backtrace) = &fault.backtrace
+        {
+            return Self::plugin(file, format!("{text}\nin {backtrace}"));
+        }
+        Self::plugin(file, text)
     }
 
     /// Sorts by file and place, so that people can go through the files from top to bottom.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
+use jackfield_config::Plugins;
 use jackfield_sandbox::{Audience, RealmId, Sandbox, SandboxSettings};
 
-use crate::config::Plugins;
 use crate::site::Site;
 
 use super::*;

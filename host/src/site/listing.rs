@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::Interruption;
+use super::content_hash::ContentHash;
 use super::directories::Directories;
 use super::names::{Kind, is_nuisance, kind};
-use super::snapshot::{ContentHash, SiteProblem};
+use super::problem::SiteProblem;
 
 /// Deeper than any tree that a person made. It ends walks that mounts make endless.
 const MAX_DEPTH: usize = 64;

@@ -42,7 +42,7 @@ pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
         "yml" | "yaml" if is_routing(name) => Some(Kind::Routing),
         "yml" | "yaml" if is_application(folders) => Some(Kind::ApplicationRouting),
         // The settings are read once, at the start.
-        "yml" if folders.is_empty() && name == crate::config::FILE_NAME => None,
+        "yml" if folders.is_empty() && name == jackfield_config::FILE_NAME => None,
         "yml" | "yaml" => Some(Kind::Importable),
         _ => None,
     }

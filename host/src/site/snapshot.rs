@@ -4,19 +4,19 @@
 //! system again. Made by [`super::Site`]; read by `generation`.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use jackfield_text::Untrusted;
 use sha2::{Digest, Sha256};
 
 use super::Interruption;
+use super::content_hash::ContentHash;
 use super::directories::Directories;
 use super::listing::{Found, Listing, Stat};
 use super::names::Kind;
+use super::problem::SiteProblem;
 
 /// The longest YAML file that is read, in bytes.
 const MAX_YAML: u64 = 4 * 1024 * 1024;
@@ -60,19 +60,6 @@ pub struct PluginFile {
     pub hash: ContentHash,
 }
 
-/// A file that could not be taken in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteProblem {
-    /// As it is shown, with line and column where there are some.
-    pub path: String,
-    /// What is wrong, as a sentence about the file, and what to do.
-    pub message: String,
-}
-
-/// A SHA-256 digest; by default, of nothing.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct ContentHash([u8; 32]);
-
 impl Snapshot {
     pub(super) fn read(given: &Path, listing: Listing) -> Result<Self, Interruption> {
         let mut snapshot = Self {
@@ -82,7 +69,7 @@ impl Snapshot {
             texts: HashMap::new(),
             problems: listing.problems,
             directories: listing.directories,
-            hash: ContentHash([0; 32]),
+            hash: ContentHash::default(),
         };
         let mut hasher = Sha256::new();
         for (kind, most) in [("YAML files", MAX_ALL_YAML_BYTES), ("components", MAX_ALL_WASM_BYTES)]
@@ -101,7 +88,7 @@ impl Snapshot {
             let hash = snapshot.take(found, &path)?;
             hasher.update(path.as_bytes());
             hasher.update([0]);
-            hasher.update(hash.map_or([0; 32], |hash| hash.0));
+            hasher.update(hash.unwrap_or_default().bytes());
         }
         for problem in &snapshot.problems {
             hasher.update(problem.to_string());
@@ -165,7 +152,7 @@ impl Snapshot {
                 return Ok(None);
             }
         };
-        let hash = ContentHash(Sha256::digest(&bytes).into());
+        let hash = ContentHash::of(&bytes);
         if found.kind == Kind::Plugin {
             self.plugins.push(PluginFile { path: path.to_owned(), bytes: bytes.into(), hash });
             return Ok(Some(hash));
@@ -190,31 +177,6 @@ impl Snapshot {
 
     fn problem(&mut self, path: String, message: String) {
         self.problems.push(SiteProblem { path, message });
-    }
-}
-
-impl fmt::Display for SiteProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: error: {}", Untrusted::new(&self.path), Untrusted::new(&self.message))
-    }
-}
-
-impl From<Sha256> for ContentHash {
-    fn from(hasher: Sha256) -> Self {
-        Self(hasher.finalize().into())
-    }
-}
-
-impl fmt::Debug for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The first half of it, in hexadecimal: enough to tell files apart in a log.
-impl fmt::Display for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

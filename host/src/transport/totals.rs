@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jackfield_broker::{ClientKey, CloseReason, Total};
+use jackfield_config::Limits;
 
 use super::WebSocketTransport;
 use super::backlog::Backlog;
-use crate::config::Limits;
 
 /// Relieving goes on until an eighth of the limit is free, so that it is done seldom.
 const FREED_SHARE: usize = 8;

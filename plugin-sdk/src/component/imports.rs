@@ -2,7 +2,7 @@
 //! them through [`crate::host`].
 
 use super::bindings::jackfield::plugin::{log as wit_log, sessions, store, topics};
-use crate::{Event, SessionId, host::StoreError, log::Level};
+use crate::{Event, SessionId, level::Level, store_error::StoreError};
 
 pub(crate) fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, time::SystemTime};
 
 use super::world::{Effect, World};
-use crate::{Event, SessionId, host::StoreError, log::Level};
+use crate::{Event, SessionId, level::Level, store_error::StoreError};
 
 thread_local! {
     // Tests run in several threads; each has its own dialogue.

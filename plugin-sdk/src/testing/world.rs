@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Event, SessionId, host::StoreError, log::Level};
+use crate::{Event, SessionId, level::Level, store_error::StoreError};
 
 /// The host as one plugin sees it.
 #[derive(Debug, Clone, Default)]

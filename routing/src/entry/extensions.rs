@@ -3,17 +3,19 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use jackfield_yaml::{Node, NodeKind, suggest};
+
 use super::{Reader, get};
 use crate::allow::{Action, Allow};
-use crate::duration;
-use crate::suggest;
 use crate::timer::{Timer, TimerFrom};
-use crate::yaml::{Kind, Node};
+
+/// Shorter than any timer needs to be, and long enough that one costs next to nothing.
+const MIN_TIMER: Duration = Duration::from_millis(10);
 
 impl Reader<'_> {
     pub(super) fn allow(&mut self, node: &Node) -> Allow {
         let mut allow = Allow::default();
-        let Kind::Map(entries) = &node.kind else {
+        let NodeKind::Map(entries) = &node.kind else {
             let message =
                 format!("`allow` of {} is a map, but this is {}", self.subject, node.describe());
             self.tell(node, message, "write `allow: { subscribe: [member], publish: [backend] }`");
@@ -27,7 +29,7 @@ impl Reader<'_> {
                 continue;
             };
             // Nothing is ambiguous between "everybody" and "nobody", and one of them is unsafe.
-            if matches!(value.kind, Kind::Null) {
+            if matches!(value.kind, NodeKind::Null) {
                 let message = format!("`{name}` of `allow` names no roles");
                 self.tell(
                     key,
@@ -47,15 +49,16 @@ impl Reader<'_> {
 
     pub(super) fn timer(&mut self, node: &Node) -> Option<Timer> {
         let entries = match &node.kind {
-            Kind::Null => return None,
-            Kind::Map(entries) => entries,
-            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::List(_) => {
+            NodeKind::Null => return None,
+            NodeKind::Map(entries) => entries,
+            NodeKind::Bool(_) | NodeKind::Number(..) | NodeKind::Text(_) | NodeKind::List(_) => {
                 let every = Some(self.duration(node, "`timer`")?);
                 return Some(Timer { every, ..Timer::default() });
             }
         };
         self.unknown_keys(entries, &["every", "from"], &[]);
-        let every = get(entries, "every").filter(|(_, value)| !matches!(value.kind, Kind::Null));
+        let every =
+            get(entries, "every").filter(|(_, value)| !matches!(value.kind, NodeKind::Null));
         let every = match every {
             Some((_, value)) => Some(self.duration(value, "`every`")?),
             None => None,
@@ -79,10 +82,10 @@ impl Reader<'_> {
 
     fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
         let duration = match &node.kind {
-            Kind::Text(text) => duration::parse(text),
-            Kind::Number(_, spelling) => duration::parse(spelling),
-            Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => None,
+            NodeKind::Text(text) | NodeKind::Number(_, text) => text.parse().ok(),
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
         };
+        let duration = duration.map(jackfield_yaml::Duration::get).filter(|it| *it >= MIN_TIMER);
         if duration.is_none() {
             let message = format!(
                 "{what} is a length of time from 10 ms to a year, but this is {}",
@@ -95,11 +98,15 @@ impl Reader<'_> {
 
     pub(super) fn lanes(&mut self, node: &Node) -> NonZeroU16 {
         let lanes = match &node.kind {
-            Kind::Number(number, _) => number
+            NodeKind::Number(number, _) => number
                 .as_u64()
                 .and_then(|number| u16::try_from(number).ok())
                 .and_then(NonZeroU16::new),
-            Kind::Null | Kind::Bool(_) | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => None,
+            NodeKind::Null
+            | NodeKind::Bool(_)
+            | NodeKind::Text(_)
+            | NodeKind::List(_)
+            | NodeKind::Map(_) => None,
         };
         lanes.unwrap_or_else(|| {
             let message = format!(

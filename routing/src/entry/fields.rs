@@ -1,15 +1,13 @@
 //! The values that the predecessors' files have: channel, handler, requirements, defaults, options.
 
+use jackfield_yaml::{Node, NodeKind, Place, suggest};
 use serde_json::Value;
 
 use super::{Pattern, Reader, Settings, get, put_all, set};
 use crate::channel::{self, DefaultValue, Written};
-use crate::diagnosis::Place;
-use crate::odd::unresolved;
+use crate::parameter::unresolved;
 use crate::requirement::strip_anchors;
 use crate::route::Handler;
-use crate::suggest;
-use crate::yaml::{Kind, Node};
 
 impl Reader<'_> {
     pub(super) fn channel(&mut self, node: &Node) -> Option<Written> {
@@ -37,12 +35,12 @@ impl Reader<'_> {
     /// The handler, the place of its name, and the place of its arguments.
     pub(super) fn handler(&mut self, node: &Node) -> Option<(Handler, Place, Option<Place>)> {
         match &node.kind {
-            Kind::Text(_) | Kind::Number(..) => {
+            NodeKind::Text(_) | NodeKind::Number(..) => {
                 let callback = self.callback(node)?;
                 let handler = Handler { callback, args: Value::Null };
                 Some((handler, node.place(self.source), None))
             }
-            Kind::Map(entries) => {
+            NodeKind::Map(entries) => {
                 self.keys_of_handler(entries);
                 let Some((_, name)) = get(entries, "callback") else {
                     let message = format!("the handler of {} has no `callback`", self.subject);
@@ -59,8 +57,8 @@ impl Reader<'_> {
                 let args = args.map(|args| args.place(self.source));
                 Some((handler, name.place(self.source), args))
             }
-            Kind::List(_) => self.several_handlers(node),
-            Kind::Null | Kind::Bool(_) => {
+            NodeKind::List(_) => self.several_handlers(node),
+            NodeKind::Null | NodeKind::Bool(_) => {
                 let message =
                     format!("a handler is a name or a map, but this is {}", node.describe());
                 self.tell(node, message, "write the name that a plugin offers, in quotes");
@@ -70,7 +68,7 @@ impl Reader<'_> {
     }
 
     fn callback(&mut self, node: &Node) -> Option<String> {
-        if matches!(node.kind, Kind::List(_)) {
+        if matches!(node.kind, NodeKind::List(_)) {
             return self.several_handlers(node);
         }
         let name = self.spelt(node, "`callback`")?;
@@ -132,7 +130,7 @@ impl Reader<'_> {
             settings.options.insert(key.spelling(), value.to_json());
         }
         let utf8 = get(entries, "options").and_then(|(_, options)| match &options.kind {
-            Kind::Map(options) => set(options, "utf8"),
+            NodeKind::Map(options) => set(options, "utf8"),
             _ => None,
         });
         if let Some((_, utf8)) = utf8 {
@@ -171,12 +169,12 @@ impl Reader<'_> {
 
     fn requirement(&mut self, variable: &str, node: &Node) -> Option<Pattern> {
         match &node.kind {
-            Kind::Text(_) | Kind::Number(..) => {
+            NodeKind::Text(_) | NodeKind::Number(..) => {
                 let text = self.spelt(node, &format!("the requirement of `{variable}`"))?;
                 self.parameters(&format!("the requirement of `{variable}`"), &text, node);
                 self.pattern(variable, &text, false, node.place(self.source), node.verbatim)
             }
-            Kind::Map(entries) => {
+            NodeKind::Map(entries) => {
                 let of = format!("the requirement of `{variable}`");
                 self.ignored_keys(entries, &of, &["pattern", "wildcard"]);
                 let wildcard = set(entries, "wildcard").is_some_and(|(_, value)| {
@@ -192,7 +190,7 @@ impl Reader<'_> {
                 self.parameters(&of, &text, pattern);
                 self.pattern(variable, &text, wildcard, place, pattern.verbatim)
             }
-            Kind::Null | Kind::Bool(_) | Kind::List(_) => {
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) => {
                 let message = format!(
                     "the requirement of `{variable}` is a pattern, but this is {}",
                     node.describe()
@@ -226,14 +224,14 @@ impl Reader<'_> {
     /// none is told.
     fn truth(&mut self, node: &Node, what: &str, help: &str) -> bool {
         let (truth, is_plain) = match &node.kind {
-            Kind::Null => (false, true),
-            Kind::Bool(value) => (*value, true),
-            Kind::Number(number, _) => {
+            NodeKind::Null => (false, true),
+            NodeKind::Bool(value) => (*value, true),
+            NodeKind::Number(number, _) => {
                 (number.as_f64() != Some(0.0), matches!(number.as_u64(), Some(0 | 1)))
             }
-            Kind::Text(text) => (!matches!(text.as_str(), "" | "0"), false),
-            Kind::List(items) => (!items.is_empty(), false),
-            Kind::Map(entries) => (!entries.is_empty(), false),
+            NodeKind::Text(text) => (!matches!(text.as_str(), "" | "0"), false),
+            NodeKind::List(items) => (!items.is_empty(), false),
+            NodeKind::Map(entries) => (!entries.is_empty(), false),
         };
         if !is_plain {
             let message = format!(
@@ -248,13 +246,13 @@ impl Reader<'_> {
     /// The default of a variable; a structure as JSON, since attributes are text here.
     fn default_value(&mut self, variable: &str, node: &Node) -> DefaultValue {
         match &node.kind {
-            Kind::Null => None,
-            Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => {
+            NodeKind::Null => None,
+            NodeKind::Bool(_) | NodeKind::Number(..) | NodeKind::Text(_) => {
                 let text = node.spelling();
                 self.parameters(&format!("the default of `{variable}`"), &text, node);
                 Some(text)
             }
-            Kind::List(_) | Kind::Map(_) => {
+            NodeKind::List(_) | NodeKind::Map(_) => {
                 let message = format!(
                     "the default of `{variable}` is {}: handlers are given its JSON",
                     node.describe()
@@ -290,16 +288,16 @@ impl Reader<'_> {
     fn section<'n>(&mut self, entries: &'n [(Node, Node)], name: &str) -> &'n [(Node, Node)] {
         let Some((_, node)) = get(entries, name) else { return &[] };
         match &node.kind {
-            Kind::Null => &[],
-            Kind::Map(entries) => entries,
+            NodeKind::Null => &[],
+            NodeKind::Map(entries) => entries,
             // PHP writes an empty map and an empty list the same.
-            Kind::List(items) if items.is_empty() => &[],
-            Kind::List(_) if name != "requirements" => {
+            NodeKind::List(items) if items.is_empty() => &[],
+            NodeKind::List(_) if name != "requirements" => {
                 let message = format!("`{name}` of {} is a list and ignored", self.subject);
                 self.warn(node, message, format!("write `{name}: {{ name: value }}`"));
                 &[]
             }
-            Kind::List(_) | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) => {
+            NodeKind::List(_) | NodeKind::Bool(_) | NodeKind::Number(..) | NodeKind::Text(_) => {
                 let message = format!(
                     "`{name}` of {} is a map, but this is {}",
                     self.subject,
@@ -315,7 +313,7 @@ impl Reader<'_> {
     /// others, such as `007`, the text is not what stands in the file.
     fn spelt(&mut self, node: &Node, what: &str) -> Option<String> {
         match &node.kind {
-            Kind::Number(number, spelling) if number.to_string() == *spelling => {
+            NodeKind::Number(number, spelling) if number.to_string() == *spelling => {
                 Some(spelling.clone())
             }
             _ => self.text(node, what).map(str::to_owned),
@@ -327,10 +325,10 @@ impl Reader<'_> {
         if text.is_none() {
             let message = format!("{what} is text, but this is {}", node.describe());
             let help = match &node.kind {
-                Kind::Bool(_) | Kind::Number(..) => {
+                NodeKind::Bool(_) | NodeKind::Number(..) => {
                     format!("put it in quotes: '{}'", node.spelling())
                 }
-                Kind::Null | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => {
+                NodeKind::Null | NodeKind::Text(_) | NodeKind::List(_) | NodeKind::Map(_) => {
                     "write one value in quotes".to_owned()
                 }
             };
@@ -342,12 +340,14 @@ impl Reader<'_> {
     /// One text or a list of texts.
     pub(super) fn texts(&mut self, node: &Node, what: &str) -> Vec<String> {
         match &node.kind {
-            Kind::List(items) => {
+            NodeKind::List(items) => {
                 items.iter().filter_map(|item| self.text(item, what).map(str::to_owned)).collect()
             }
-            Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::Text(_) | Kind::Map(_) => {
-                self.text(node, what).map(str::to_owned).into_iter().collect()
-            }
+            NodeKind::Null
+            | NodeKind::Bool(_)
+            | NodeKind::Number(..)
+            | NodeKind::Text(_)
+            | NodeKind::Map(_) => self.text(node, what).map(str::to_owned).into_iter().collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Drafts, Loader};
 use crate::entry::Import;
-use crate::odd::parameter;
+use crate::parameter::parameter;
 
 /// How deep imports may nest, and how many there may be in all: more than any site has, few enough
 /// that files which import each other many times over end in a problem rather than in no answer.

@@ -2,10 +2,15 @@
 
 use super::*;
 use crate::Authenticated;
-use crate::problem::Problem;
 
 fn read(yaml: &str) -> Result<AuthSettings, String> {
-    serde_saphyr::from_str(yaml).map_err(|error| Problem::yaml("jackfield.yml", &error).to_string())
+    jackfield_yaml::de::read("jackfield.yml", yaml).map_err(|error| error.to_string())
+}
+
+fn errors(settings: &AuthSettings) -> String {
+    let errors = settings.open().auth.unwrap_err();
+    let lines: Vec<String> = errors.iter().map(|it| format!("{}: {}", it.key, it.error)).collect();
+    lines.join("\n")
 }
 
 #[test]
@@ -20,21 +25,15 @@ jwt: { keys: { jwks: keys.json } }
     )
     .unwrap();
     let tickets = settings.tickets.unwrap();
-    assert_eq!(
-        (tickets.ttl, tickets.skew),
-        (AuthDuration::seconds(300), AuthDuration::seconds(30))
-    );
+    assert_eq!((tickets.ttl, tickets.skew), (Duration::seconds(300), Duration::seconds(30)));
     assert_eq!((tickets.once, tickets.anonymous), (false, true));
     assert_eq!(tickets.anonymous_roles, ["anonymous", "backend"]);
     assert_eq!((tickets.replays.get(), tickets.threads, tickets.queue), (100_000, None, 512));
     let Some(UsersSettings::Sql(sql)) = settings.users else { panic!() };
     assert_eq!((sql.query, sql.roles, sql.connections.get()), (None, RolesForm::Json, 4));
-    assert_eq!(
-        (sql.connect_timeout, sql.timeout),
-        (AuthDuration::seconds(2), AuthDuration::seconds(5))
-    );
+    assert_eq!((sql.connect_timeout, sql.timeout), (Duration::seconds(2), Duration::seconds(5)));
     let jwt = settings.jwt.unwrap();
-    assert_eq!((jwt.leeway, jwt.claims), (AuthDuration::seconds(30), ClaimNames::default()));
+    assert_eq!((jwt.leeway, jwt.claims), (Duration::seconds(30), ClaimNames::default()));
 }
 
 #[test]
@@ -73,9 +72,9 @@ jwt:
     )
     .unwrap();
     let tickets = settings.tickets.as_ref().unwrap();
-    assert_eq!((tickets.ttl, tickets.once), (AuthDuration::seconds(120), true));
+    assert_eq!((tickets.ttl, tickets.once), (Duration::seconds(120), true));
     let Some(UsersSettings::Http(http)) = &settings.users else { panic!() };
-    assert_eq!(http.connect_timeout, AuthDuration::millis(500));
+    assert_eq!(http.connect_timeout, Duration::millis(500));
     // What is written is read again, as it is when a command prints the settings.
     let written = serde_json::to_string(&settings).unwrap();
     assert_eq!(read(&written).unwrap(), settings);
@@ -92,8 +91,8 @@ fn errors_have_their_place() {
     check("ticket: {}", "did you mean `tickets`?");
     check("tickets: { secret: x, onec: true }", "did you mean `once`?");
     check("tickets: { secret: 4711 }", "a secret is text in quotes");
-    check("tickets: { ttl: 5s }", "missing field `secret`");
-    check("tickets: { secret: x, ttl: 5d }", "write a span of time");
+    check("tickets: { ttl: 5s }", "the key `secret` is missing");
+    check("tickets: { secret: x, ttl: 5d }", "write a duration");
     check("tickets: { secret: x, replays: 0 }", "jackfield.yml:1:");
     check("users: { file: a.yml, sql: { url: '4711' } }", "jackfield.yml:1:");
     check("users: { ldap: {} }", "jackfield.yml:1:");
@@ -133,7 +132,7 @@ jwt: {{ keys: {{ secret: '{keys}' }} }}
         secret.display(),
         users.display()
     );
-    let auth = read(&yaml).unwrap().open().unwrap();
+    let auth = read(&yaml).unwrap().open().auth.unwrap();
     let (tickets, users) = auth.tickets.unwrap();
     // The application's own ticket, of its own secret.
     let ticket = "SWRwUG85UVF0dGhTcFM0aFMrc3FCT1ArQWcxMDk4c01JOWsrc2pNZTFzcEhiZ2pYVGJ2YllYM08ycHAvK0RaTUpyb0hSdnJPTGtrbUpPZWJzVDRhcXc9PTs7MDEyMzQ1Njc4OWFiY2RlZjsyMDI0LTAxLTAyVDAzOjA0OjA1KzAwOjAw";
@@ -147,7 +146,7 @@ jwt: {{ keys: {{ secret: '{keys}' }} }}
 #[tokio::test]
 async fn reports_settings_that_cannot_be_opened() {
     let check = |yaml: &str, expect: &str| {
-        let error = read(yaml).unwrap().open().unwrap_err().to_string();
+        let error = errors(&read(yaml).unwrap());
         assert!(error.contains(expect), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     };
@@ -182,15 +181,14 @@ async fn accepts_doctrine_urls() {
     let check = |url: &str| {
         let yaml = format!("tickets: {{ secret: x }}\nusers: {{ sql: {{ url: '{url}' }} }}");
         let settings = read(&yaml).unwrap();
-        assert!(settings.problems().is_empty(), "{url}: {:?}", settings.problems());
-        settings.open().unwrap();
+        settings.open().auth.unwrap();
     };
     if cfg!(feature = "sql") {
         check("pgsql://u:p@h:5432/d?sslmode=disable&charset=utf8&serverVersion=13.7");
         check("pdo-mysql://u:p@h:3306/d?sslmode=verify-full&charset=utf8mb4&serverVersion=8.0");
         check("postgres:///d?host=/run/postgresql");
         let wrong = "tickets: { secret: x }\nusers: { sql: { url: 'sqlite://u:hunter2@h' } }";
-        let problems = read(wrong).unwrap().problems();
-        assert!(problems[0].to_string().contains("pgsql://"), "{problems:?}");
+        let error = errors(&read(wrong).unwrap());
+        assert!(error.contains("pgsql://"), "{error}");
     }
 }

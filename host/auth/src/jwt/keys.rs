@@ -5,12 +5,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jackfield_yaml::Diagnosis;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::jwk::{KeyAlgorithm, KeyOperations};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
-
-use crate::problem::Problem;
 
 use super::{JwtError, MAX_SHOWN, provider};
 
@@ -58,7 +57,7 @@ impl Keys {
     ///
     /// # Errors
     /// When it is shorter than 32 bytes.
-    pub fn secret(path: &str, secret: &[u8]) -> Result<Self, Problem> {
+    pub fn secret(path: &str, secret: &[u8]) -> Result<Self, Diagnosis> {
         let key = Key {
             id: None,
             algorithm: Algorithm::HS256,
@@ -71,7 +70,7 @@ impl Keys {
     ///
     /// # Errors
     /// When there is none, or one of another kind, or a private one.
-    pub fn pem(path: &str, text: &str) -> Result<Self, Problem> {
+    pub fn pem(path: &str, text: &str) -> Result<Self, Diagnosis> {
         const BEGIN: &str = "-----BEGIN ";
         let mut keys = Vec::new();
         for (start, _) in text.match_indices(BEGIN) {
@@ -81,14 +80,14 @@ impl Keys {
             let line = before.matches('\n').count() + 1;
             let key = pem(block.get(..end).unwrap_or(block)).map_err(|wrong| {
                 let mut problem = wrong.at(path);
-                (problem.line, problem.column) = (u64::try_from(line).unwrap_or(0), 1);
+                (problem.line, problem.column) = (line, 1);
                 problem
             })?;
             keys.push(key);
         }
         if keys.is_empty() {
-            let problem = Problem::new(path, None, "there is no key in PEM in this file");
-            return Err(problem.help("it begins with -----BEGIN PUBLIC KEY-----"));
+            let problem = Diagnosis::without_place(path, "there is no key in PEM in this file");
+            return Err(problem.with_help("it begins with -----BEGIN PUBLIC KEY-----"));
         }
         Ok(Self::new(Form::Pem, keys))
     }
@@ -98,16 +97,16 @@ impl Keys {
     ///
     /// # Errors
     /// When it is none, when a key of it is broken, or when no key of it is of use.
-    pub fn jwks(path: &str, text: &str) -> Result<Self, Problem> {
+    pub fn jwks(path: &str, text: &str) -> Result<Self, Diagnosis> {
         let none = || {
             let help =
                 "a JWKS is what the issuer publishes: {\"keys\": [ … ]} with one key or more";
-            Problem::new(path, None, "there are no keys in it").help(help)
+            Diagnosis::without_place(path, "there are no keys in it").with_help(help)
         };
         if text.trim().is_empty() {
             return Err(none());
         }
-        let json = |error| Problem::json(path, &error);
+        let json = |error| invalid_json(path, &error);
         let set: Value = serde_json::from_str(text).map_err(json)?;
         if set.as_object().is_some_and(|set| !set.contains_key("keys")) {
             return Err(none());
@@ -127,13 +126,13 @@ impl Keys {
             let count = keys.len();
             let message = format!("{count} of its {} keys are of use here", set.keys.len());
             let help = format!("it takes 1 to {MAX_KEYS} for HS256, RS256, ES256 or EdDSA");
-            return Err(Problem::new(path, None, message).help(help));
+            return Err(Diagnosis::without_place(path, message).with_help(help));
         }
         Ok(Self::new(Form::Jwks, keys))
     }
 
     /// Keys from a text of the same form as these.
-    pub(super) fn like(&self, path: &str, text: &str) -> Result<Self, Problem> {
+    pub(super) fn like(&self, path: &str, text: &str) -> Result<Self, Diagnosis> {
         match self.form {
             Form::Secret => Self::secret(path, text.trim_end_matches(['\r', '\n']).as_bytes()),
             Form::Pem => Self::pem(path, text),
@@ -180,12 +179,12 @@ impl Keys {
 struct Wrong(&'static str, &'static str);
 
 impl Wrong {
-    fn at(self, path: &str) -> Problem {
-        Problem::new(path, None, self.0).help(self.1)
+    fn at(self, path: &str) -> Diagnosis {
+        Diagnosis::without_place(path, self.0).with_help(self.1)
     }
 
     /// Of one of several keys: the one of this name, or of this place where it has none.
-    fn of(self, path: &str, kid: Option<&str>, index: usize) -> Problem {
+    fn of(self, path: &str, kid: Option<&str>, index: usize) -> Diagnosis {
         let mut problem = self.at(path);
         let name = match kid {
             Some(kid) => format!("{kid:?}"),
@@ -196,9 +195,19 @@ impl Wrong {
     }
 }
 
+/// Repeats nothing of the file: it may hold a secret by mistake.
+fn invalid_json(path: &str, error: &serde_json::Error) -> Diagnosis {
+    let message = match error.classify() {
+        serde_json::error::Category::Data => "this is not what belongs here",
+        _ => "this is not JSON",
+    };
+    let (line, column) = (error.line(), error.column());
+    Diagnosis { line, column, ..Diagnosis::without_place(path, message) }
+}
+
 /// Whoever may read a file of public keys could sign as the issuer if it had private ones in it, be
 /// they of use here or not.
-fn check_public(path: &str, set: &Value) -> Result<(), Problem> {
+fn check_public(path: &str, set: &Value) -> Result<(), Diagnosis> {
     let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_private = |key: &Value| PRIVATE.iter().any(|member| key.get(member).is_some());
     let Some(index) = keys.iter().position(is_private) else { return Ok(()) };

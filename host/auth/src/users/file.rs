@@ -16,17 +16,19 @@
 //! The text comes from the host, which also notices when it changes: it calls
 //! [`FileUsers::replace`], and if the new text is wrong the users before it stay.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jackfield_yaml::{
+    Diagnosis, Entry, Kind, Message, Origin, Reader, Value as Located, ValueError, document,
+    suggest,
+};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use serde_saphyr::Spanned;
 
-use crate::problem::Problem;
 use crate::user::{PasswordHash, User, WrittenHash, WrittenId};
 
 /// The users that a file names.
@@ -48,16 +50,10 @@ const MAX_DOUBTS: usize = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    users: BTreeMap<String, WrittenUser>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenUser {
-    id: Spanned<WrittenId>,
+struct RawUser {
+    id: WrittenId,
     #[serde(default)]
-    password: Option<Spanned<WrittenHash>>,
+    password: Option<WrittenHash>,
     #[serde(default)]
     roles: WrittenRoles,
     #[serde(default)]
@@ -117,7 +113,7 @@ impl FileUsers {
     ///
     /// # Errors
     /// The first mistake, with its place.
-    pub fn parse(path: &str, text: &str) -> Result<Self, Problem> {
+    pub fn parse(path: &str, text: &str) -> Result<Self, Diagnosis> {
         Ok(Self(ArcSwap::from_pointee(read(path, text)?)))
     }
 
@@ -125,7 +121,7 @@ impl FileUsers {
     ///
     /// # Errors
     /// The first mistake, with its place; the users before stay.
-    pub fn replace(&self, path: &str, text: &str) -> Result<(), Problem> {
+    pub fn replace(&self, path: &str, text: &str) -> Result<(), Diagnosis> {
         self.0.store(Arc::new(read(path, text)?));
         Ok(())
     }
@@ -145,64 +141,120 @@ impl FileUsers {
     }
 }
 
-fn read(path: &str, text: &str) -> Result<Known, Problem> {
+/// The one key of a file of users.
+const USERS: &str = "users";
+
+fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
     let mut lines = text.lines().map(str::trim_start);
     if lines.all(|line| line.is_empty() || line.starts_with('#')) {
         // Half-written files are empty at first, and nobody means to lock everybody out by one.
-        let problem = Problem::new(path, None, "the file is empty");
-        return Err(problem.help(
+        let problem = Diagnosis::without_place(path, "the file is empty");
+        return Err(problem.with_help(
             "write `users: { NAME: { id: 1, password: 'HASH' } }`, or `users: {}` if there are to be \
              no users",
         ));
     }
-    let written: Written = serde_saphyr::from_str(text).map_err(|error| {
-        // What is wrong with a value is no help if it only ends elsewhere than was meant.
-        match serde_saphyr::from_str::<IgnoredAny>(text) {
-            Ok(IgnoredAny) => Problem::yaml(path, &error),
-            Err(broken) => Problem::broken_yaml(path, &broken),
+    let (root, problems) = document(path, text);
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(broken(problem));
+    }
+    let root = root.map_or(Located::empty_map(Origin::File(0..0)), Located::of_file);
+    let file = File { path, text };
+    let mut known = Known { users: HashMap::new(), doubts: Vec::new() };
+    let (mut holders, mut doubtful) = (HashMap::new(), 0_usize);
+    for Entry { key: username, origin, value } in entries(&root).map_err(|error| file.at(&error))? {
+        let user = file.user(username, value)?;
+        let place = value.get("id").map_or(origin, |id| &id.origin);
+        if !super::is_name(username) {
+            let problem = file.problem(place, format!("{username:?} is no user name"));
+            return Err(problem.with_help("it has 1 to 255 bytes and no control characters"));
         }
-    })?;
-    let mut holders: HashMap<String, String> = HashMap::new();
-    let (mut users, mut doubts) = (HashMap::new(), Vec::new());
-    for (username, written) in written.users {
-        let place = Some(written.id.referenced);
-        if !super::is_name(&username) {
-            let problem = Problem::new(path, place, format!("{username:?} is no user name"));
-            return Err(problem.help("it has 1 to 255 bytes and no control characters"));
-        }
-        let id = written.id.value.0;
-        if let Some(other) = holders.insert(id.clone(), username.clone()) {
+        if let Some(other) = holders.insert(user.id.clone(), username) {
+            let id = &user.id;
             let message = format!("the users `{other}` and `{username}` have the same id, {id}");
-            return Err(Problem::new(path, place, message).help("give each an id of its own"));
+            return Err(file.problem(place, message).with_help("give each an id of its own"));
         }
-        let password = written.password.and_then(|hash| {
-            let (place, hash) = (hash.referenced, hash.value.0?);
-            doubts.extend(doubt(&hash).map(|why| {
-                let (line, column) = (place.line(), place.column());
-                format!(
-                    "{path}:{line}:{column}: warning: the password of {username:?} is no hash: \
-                     {why}\n  = help: write what the application has stored, such as $2y$13$ and 53 \
-                     characters more"
-                )
-            }));
-            Some(hash)
-        });
-        let user = User {
-            id,
-            username: username.clone(),
-            password,
-            roles: written.roles.0,
-            organization: written.organization.map(|id| id.0),
-            enabled: written.enabled,
-            claims: written.claims,
-        };
-        users.insert(username, Arc::new(user));
+        if let Some(why) = user.password.as_ref().and_then(doubt) {
+            doubtful += 1;
+            if doubtful <= MAX_DOUBTS {
+                let place = value.get("password").map_or(origin, |password| &password.origin);
+                let message = format!("the password of {username:?} is no hash: {why}");
+                let help = "write what the application has stored, such as $2y$13$ and 53 \
+                            characters more";
+                let warning = file.problem(place, message).with_help(help);
+                known.doubts.push(warning.warning().to_string());
+            }
+        }
+        known.users.insert(username.clone(), Arc::new(user));
     }
-    if let Some(more @ 1..) = doubts.len().checked_sub(MAX_DOUBTS) {
-        doubts.truncate(MAX_DOUBTS);
-        doubts.push(format!("{path}: warning: and so for {more} more"));
+    if let Some(more @ 1..) = doubtful.checked_sub(MAX_DOUBTS) {
+        known.doubts.push(format!("{path}: warning: and so for {more} more"));
     }
-    Ok(Known { users, doubts })
+    Ok(known)
+}
+
+/// The users and their places: the file is a map with this one key.
+fn entries(root: &Located) -> Result<&[Entry], ValueError> {
+    let Kind::Map(keys) = &root.kind else {
+        let error = ValueError::kind("a map", root, Some("write `users: {}`".to_owned()));
+        return Err(ValueError { origin: Some(root.origin.clone()), ..error });
+    };
+    if let Some(Entry { key, origin, .. }) = keys.iter().find(|entry| entry.key != USERS) {
+        let message = Message::Plain(format!("unknown key `{key}`"));
+        let error = ValueError::new(message, Some(suggest::advice(key, &[USERS])));
+        return Err(ValueError { origin: Some(origin.clone()), ..error });
+    }
+    match root.get(USERS) {
+        Some(Located { kind: Kind::Map(users), .. }) => Ok(users),
+        Some(other) => {
+            let error = ValueError::kind("a map", other, Some("write `users: {}`".to_owned()));
+            Err(ValueError { origin: Some(other.origin.clone()), ..error })
+        }
+        None => {
+            let error = ValueError::at("", format!("the key `{USERS}` is missing"), "");
+            Err(ValueError { origin: Some(root.origin.clone()), ..error })
+        }
+    }
+}
+
+/// What is no YAML, without the values that the parser may quote.
+fn broken(problem: Diagnosis) -> Diagnosis {
+    let is_open = problem.message.starts_with("the key `") || !problem.message.contains('`');
+    let message = if is_open { problem.message } else { "this is not valid YAML here".to_owned() };
+    Diagnosis { message, help: None, snippet: None, ..problem }
+}
+
+/// A text, and what problems call it. They repeat keys and never values: those are secret here.
+struct File<'a> {
+    path: &'a str,
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn user(&self, username: &str, value: &Located) -> Result<User, Diagnosis> {
+        let raw = RawUser::deserialize(Reader(value)).map_err(|mut error: ValueError| {
+            error.origin.get_or_insert_with(|| value.origin.clone());
+            self.at(&error)
+        })?;
+        Ok(User {
+            id: raw.id.0,
+            username: username.to_owned(),
+            password: raw.password.and_then(|hash| hash.0),
+            roles: raw.roles.0,
+            organization: raw.organization.map(|id| id.0),
+            enabled: raw.enabled,
+            claims: raw.claims,
+        })
+    }
+
+    fn at(&self, error: &ValueError) -> Diagnosis {
+        error.redacted(self.path, self.text)
+    }
+
+    fn problem(&self, origin: &Origin, message: String) -> Diagnosis {
+        let error = ValueError::at("", message, "");
+        self.at(&ValueError { origin: Some(origin.clone()), ..error })
+    }
 }
 
 /// Why a text is hardly the hash of a password. Applications may store what they like, so this is
@@ -296,10 +348,16 @@ users:
             "users:\n  a: { id: 1, roles: ROLE_X }",
             "users.yml:2:22: error: roles are a list: write [ROLE_X]",
         );
-        check("users:\n  a: { id: 1, roles: 7 }", "write a list of roles: [ROLE_X]");
-        check("users:\n  a: { id: 1, roles: { a: b } }", "write a list of roles: [ROLE_X]");
+        check(
+            "users:\n  a: { id: 1, roles: 7 }",
+            "`roles` takes a list of roles: [ROLE_X], not a number",
+        );
+        check(
+            "users:\n  a: { id: 1, roles: { a: b } }",
+            "takes a list of roles: [ROLE_X], not a map",
+        );
         for broken in ["password: [ }", "password: [", "roles: [A", "password: 'x"] {
-            check(&format!("users:\n  a: {{ id: 1, {broken}"), "error: this is broken YAML: ");
+            check(&format!("users:\n  a: {{ id: 1, {broken}"), "error: not valid YAML: ");
         }
         for empty in ["", "  \n", "# nothing\n"] {
             check(empty, "users.yml: error: the file is empty\n  = help: write `users: { NAME:");
@@ -347,7 +405,6 @@ users:
             "users:\n  a: { id: 1, password: '4711', x: 1 }",
             "users:\n  a: { id: 1, enabled: '4711' }",
             "users:\n  a: { id: 1, password: '4711 }",
-            "users:\n  a: { id: 1, password: !!int x4711 }",
             "users:\n  a: { id: 1, password: \"\\q4711\" }",
             "users:\n  a: { id: 1, password: *x4711 }",
             "users:\n  a:\n    id: 1\n   password: 4711",

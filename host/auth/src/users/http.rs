@@ -23,7 +23,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::config::{HttpSettings, SetupError};
+use crate::config::HttpSettings;
+use crate::error::SetupError;
 use crate::user::User;
 
 use super::{Anew, UsersError};
@@ -92,11 +93,6 @@ impl HttpUsers {
             requests: Semaphore::new(requests),
             state: Mutex::new(state),
         })))
-    }
-
-    /// Whether it could be asked with these settings, as far as that can be told without its token.
-    pub(crate) fn judge(settings: &HttpSettings) -> Result<(), SetupError> {
-        Self::new(&HttpSettings { token: None, ..settings.clone() }).map(drop)
     }
 
     pub(super) async fn find(&self, username: &str) -> Outcome {

@@ -28,9 +28,8 @@ use std::sync::Arc;
 
 use jackfield_tls::HandshakeError;
 
-use crate::config::{RolesForm, SetupError, SqlSettings};
-use crate::duration::AuthDuration;
-use crate::secret::Secret;
+use crate::config::{RolesForm, SqlSettings};
+use crate::error::SetupError;
 use crate::user::{PasswordHash, User};
 
 use super::{UsersError, is_name, roles};
@@ -46,8 +45,8 @@ pub struct SqlUsers {
     place: Arc<str>,
     query: String,
     roles: RolesForm,
-    connect_timeout: AuthDuration,
-    timeout: AuthDuration,
+    connect_timeout: jackfield_yaml::Duration,
+    timeout: jackfield_yaml::Duration,
 }
 
 #[derive(Debug)]
@@ -124,14 +123,6 @@ impl SqlUsers {
             connect_timeout: settings.connect_timeout,
             timeout: settings.timeout,
         })
-    }
-
-    /// Whether the address is one, as far as that can be told where it is not a secret.
-    pub(crate) fn judge(settings: &SqlSettings) -> Result<(), SetupError> {
-        match &settings.url {
-            Secret::Value(url) => address::read(url).map(drop).map_err(Into::into),
-            Secret::File(_) | Secret::Env(_) => Ok(()),
-        }
     }
 
     /// Asks for somebody, to see whether that works: the database may be away, or have no such

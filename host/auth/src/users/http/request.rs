@@ -17,8 +17,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::config::{HttpSettings, SetupError, read};
+use crate::config::HttpSettings;
+use crate::error::SetupError;
 use crate::php::PhpList;
+use crate::reading::read;
 use crate::reference::reference;
 use crate::user::{User, WrittenHash, WrittenId};
 use crate::users::{UsersError, is_name};

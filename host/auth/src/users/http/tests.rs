@@ -112,7 +112,7 @@ const ADMIN: &str = r#"{"id": 7, "username": "admin", "password": "hash-1", "rol
 
 fn settings(addr: SocketAddr) -> HttpSettings {
     let yaml = format!("url: 'http://{addr}/users/{{username}}?fields=all'");
-    serde_saphyr::from_str(&yaml).unwrap()
+    jackfield_yaml::de::read("jackfield.yml", &yaml).unwrap()
 }
 
 fn users(addr: SocketAddr) -> Users {
@@ -264,7 +264,7 @@ async fn accepts_a_ticket_of_a_new_password_at_once() {
     let app = Application::start().await.answering("200 OK", ADMIN);
     let users = users(app.addr);
     let settings: crate::config::TicketSettings =
-        serde_saphyr::from_str("secret: kernel-secret").unwrap();
+        jackfield_yaml::de::read("jackfield.yml", "secret: kernel-secret").unwrap();
     let tickets = settings.open().unwrap();
     let now = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let secret = AppSecret::new("kernel-secret".to_owned().into()).unwrap();
@@ -294,7 +294,7 @@ async fn an_absent_or_silent_application_is_an_error() {
 
     let mut app = Application::start().await;
     let mut settings = settings(app.addr);
-    settings.timeout = crate::AuthDuration::millis(50);
+    settings.timeout = jackfield_yaml::Duration::millis(50);
     let users = Users::Http(HttpUsers::new(&settings).unwrap());
     let silent = users.find("admin").await.unwrap_err().to_string();
     assert!(silent.contains("longer than 50ms"), "{silent}");

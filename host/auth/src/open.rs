@@ -1,0 +1,263 @@
+//! Puts settings to work: secrets are fetched and files are read, each once, and what changes while
+//! the server runs is taken in.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use jackfield_yaml::Diagnosis;
+
+use crate::config::{
+    AuthSettings, HttpSettings, JwtSettings, KeySettings, TicketSettings, UsersSettings,
+};
+use crate::error::SetupError;
+use crate::jwt::{Jwt, JwtRules, Keys};
+use crate::reading::read;
+use crate::secret::Secret;
+use crate::ticket::{AppSecret, Validity};
+use crate::tickets::{TicketRules, Tickets};
+use crate::users::{FileUsers, Users, UsersError};
+use crate::verifiers::Verifiers;
+
+/// All ways in, ready to be used.
+#[derive(Debug)]
+pub struct Auth {
+    /// By ticket, with where users come from.
+    pub tickets: Option<(Tickets, Users)>,
+    /// By token.
+    pub jwt: Option<Jwt>,
+}
+
+/// The result of opening settings.
+#[derive(Debug)]
+pub struct AuthOpening {
+    /// All methods, or everything that is missing or invalid.
+    pub auth: Result<Auth, Vec<OpenError>>,
+    /// What is valid in a file of users and probably not meant, each complete with its place. Known
+    /// also where something else is missing.
+    pub warnings: Vec<String>,
+}
+
+/// One setting that cannot be put to work.
+#[derive(Debug)]
+pub struct OpenError {
+    /// The setting.
+    pub key: &'static str,
+    /// Why.
+    pub error: SetupError,
+}
+
+/// What is in a file that may change while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileOf {
+    /// The users of tickets.
+    Users,
+    /// The keys of tokens.
+    Keys,
+}
+
+impl AuthSettings {
+    /// The files that may change while the server runs; [`Auth::replace`] takes in what they say
+    /// then.
+    pub fn files(&self) -> Vec<(FileOf, &Path)> {
+        let users = match &self.users {
+            Some(UsersSettings::File(path)) => Some((FileOf::Users, path.as_path())),
+            Some(UsersSettings::Http(_) | UsersSettings::Sql(_)) | None => None,
+        };
+        let keys = match self.jwt.as_ref().map(|jwt| &jwt.keys) {
+            Some(KeySettings::Pem(path) | KeySettings::Jwks(path)) => {
+                Some((FileOf::Keys, path.as_path()))
+            }
+            Some(KeySettings::Secret(_)) | None => None,
+        };
+        users.into_iter().chain(keys).collect()
+    }
+
+    /// Every path that is named, for whoever knows where relative ones start.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let secret = self.tickets.as_mut().and_then(|tickets| tickets.secret.path_mut());
+        let users = self.users.iter_mut().flat_map(|users| match users {
+            UsersSettings::File(path) => [Some(path), None],
+            UsersSettings::Http(http) => {
+                [http.token.as_mut().and_then(Secret::path_mut), http.ca.as_mut()]
+            }
+            UsersSettings::Sql(sql) => [sql.url.path_mut(), None],
+        });
+        let keys = self.jwt.as_mut().and_then(|jwt| match &mut jwt.keys {
+            KeySettings::Secret(secret) => secret.path_mut(),
+            KeySettings::Pem(path) | KeySettings::Jwks(path) => Some(path),
+        });
+        secret.into_iter().chain(users.flatten()).chain(keys)
+    }
+
+    /// Reads secrets and files, and makes what they are for: each once. Connects to nothing yet, so
+    /// that the server starts while the application is down. Has to be called within a tokio
+    /// runtime.
+    pub fn open(&self) -> AuthOpening {
+        let mut errors = Vec::new();
+        let mut failed = |key, error| errors.push(OpenError { key, error });
+        let tickets = self.tickets.as_ref().and_then(|tickets| {
+            tickets.open().map_err(|error| failed("auth.tickets.secret", error)).ok()
+        });
+        if self.tickets.is_some() && self.users.is_none() {
+            failed("auth.tickets", SetupError::NoUsers);
+        }
+        let users = self.users.as_ref().and_then(|users| match users.open() {
+            Ok(users) => Some(users),
+            Err(error) => {
+                if let (UsersSettings::Http(http), SetupError::Secret(_)) = (users, &error) {
+                    // Everything but its token can be judged without it.
+                    let http = HttpSettings { token: None, ..http.clone() };
+                    if let Err(error) = UsersSettings::Http(http).open() {
+                        failed("auth.users.http", error);
+                    }
+                }
+                failed(users.key(), error);
+                None
+            }
+        });
+        let jwt = self
+            .jwt
+            .as_ref()
+            .and_then(|jwt| jwt.open().map_err(|error| failed(jwt.keys.key(), error)).ok());
+        let warnings = users.as_ref().map(Users::doubts).unwrap_or_default();
+        let auth = if errors.is_empty() {
+            Ok(Auth { tickets: tickets.zip(users), jwt })
+        } else {
+            Err(errors)
+        };
+        AuthOpening { auth, warnings }
+    }
+}
+
+impl Auth {
+    /// Takes in a file that says something else now, and tells how many users or keys it has.
+    ///
+    /// # Errors
+    /// The first mistake in it; what it said before stays.
+    pub fn replace(&self, file: FileOf, path: &str, text: &str) -> Result<usize, Diagnosis> {
+        match file {
+            FileOf::Users => match &self.tickets {
+                Some((_, Users::File(users))) => users.replace(path, text).map(|()| users.count()),
+                _ => Ok(0),
+            },
+            FileOf::Keys => match &self.jwt {
+                Some(jwt) => jwt.replace(path, text),
+                None => Ok(0),
+            },
+        }
+    }
+
+    /// What is not wrong in a file of users, and is probably not meant.
+    pub fn doubts(&self) -> Vec<String> {
+        match &self.tickets {
+            Some((_, users)) => users.doubts(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether the users of tickets can be looked up: [`Users::probe`].
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub async fn probe(&self) -> Result<(), UsersError> {
+        match &self.tickets {
+            Some((_, users)) => users.probe().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl UsersSettings {
+    /// The key of what is fetched or read to open it.
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::File(_) => "auth.users.file",
+            Self::Http(_) => "auth.users.http.token",
+            Self::Sql(_) => "auth.users.sql.url",
+        }
+    }
+}
+
+impl KeySettings {
+    /// The key of what is fetched or read to open it.
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "auth.jwt.keys.secret",
+            Self::Pem(_) => "auth.jwt.keys.pem",
+            Self::Jwks(_) => "auth.jwt.keys.jwks",
+        }
+    }
+}
+
+impl TicketSettings {
+    /// Fetches the secret, and makes what judges tickets.
+    ///
+    /// # Errors
+    /// When the secret is missing or is none.
+    pub fn open(&self) -> Result<Tickets, SetupError> {
+        Ok(Tickets::new(TicketRules {
+            secret: AppSecret::new(self.secret.fetch()?)?,
+            validity: Validity { ttl: self.ttl.get(), skew: self.skew.get() },
+            replays: self.once.then_some(self.replays),
+            anonymous: self.anonymous.then(|| self.anonymous_roles.clone()),
+            verifiers: verifiers(self.threads, self.queue),
+        }))
+    }
+}
+
+impl UsersSettings {
+    /// Makes what finds users.
+    ///
+    /// # Errors
+    /// When a file, an address or a secret is not what it has to be.
+    pub fn open(&self) -> Result<Users, SetupError> {
+        match self {
+            Self::File(path) => {
+                let users = FileUsers::parse(&path.display().to_string(), &read(path)?)?;
+                Ok(Users::File(users))
+            }
+            #[cfg(feature = "http")]
+            Self::Http(settings) => Ok(Users::Http(crate::users::HttpUsers::new(settings)?)),
+            #[cfg(not(feature = "http"))]
+            Self::Http(_) => Err(SetupError::NotBuilt("http")),
+            #[cfg(feature = "sql")]
+            Self::Sql(settings) => Ok(Users::Sql(crate::users::SqlUsers::new(settings)?)),
+            #[cfg(not(feature = "sql"))]
+            Self::Sql(_) => Err(SetupError::NotBuilt("sql")),
+        }
+    }
+}
+
+impl JwtSettings {
+    /// Reads the keys, and makes what judges tokens.
+    ///
+    /// # Errors
+    /// When the keys are missing or are none.
+    pub fn open(&self) -> Result<Jwt, SetupError> {
+        let keys = match &self.keys {
+            KeySettings::Secret(secret) => {
+                Keys::secret("auth.jwt.keys.secret", secret.fetch()?.as_bytes())?
+            }
+            KeySettings::Pem(path) => Keys::pem(&path.display().to_string(), &read(path)?)?,
+            KeySettings::Jwks(path) => Keys::jwks(&path.display().to_string(), &read(path)?)?,
+        };
+        let rules = JwtRules {
+            issuers: self.issuers.clone(),
+            audiences: self.audiences.clone(),
+            leeway: self.leeway.get(),
+            names: self.claims.clone(),
+            expiry: self.expiry,
+        };
+        // Apart from the threads of tickets, each of which takes far longer.
+        Ok(Jwt::new(keys, rules, verifiers(None, crate::config::queue())))
+    }
+}
+
+/// So many threads, or half of the processors.
+fn verifiers(threads: Option<NonZeroUsize>, queue: usize) -> Verifiers {
+    let threads = threads.unwrap_or_else(|| {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
+    });
+    Verifiers::new(threads, queue)
+}

@@ -1,0 +1,106 @@
+//! `access` and `allow`: who may connect, and what clients may do on routes that do not say.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::networks::Networks;
+use super::origins::Origins;
+
+/// Who may connect, before any proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Connections are taken at this path and below.
+    pub path: String,
+    /// The pages that browsers may connect from; none if it does not matter.
+    pub origins: Option<Origins>,
+    /// The blocked addresses.
+    pub blocked: Networks,
+    /// The proxies whose word counts on whom they forward for.
+    pub proxies: Networks,
+    /// Whether clients have to come through HTTPS, as one of `proxies` says.
+    pub https: bool,
+    /// Whether sessions are opened without proof; none is yes where nothing can be proven.
+    pub anonymous: Option<bool>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            origins: None,
+            blocked: Networks::default(),
+            proxies: Networks::default(),
+            https: false,
+            anonymous: None,
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawAccess {
+    path: Option<Path>,
+    origins: Option<Origins>,
+    blocked: Option<Networks>,
+    proxies: Option<Networks>,
+    https: Option<bool>,
+    anonymous: Option<bool>,
+}
+
+/// The path of a URL.
+struct Path(String);
+
+impl RawAccess {
+    pub(super) fn apply(self, access: &mut Access) {
+        if let Some(Path(path)) = self.path {
+            access.path = path;
+        }
+        access.origins = self.origins.or_else(|| access.origins.take());
+        if let Some(blocked) = self.blocked {
+            access.blocked = blocked;
+        }
+        if let Some(proxies) = self.proxies {
+            access.proxies = proxies;
+        }
+        access.https = self.https.unwrap_or(access.https);
+        access.anonymous = self.anonymous.or(access.anonymous);
+    }
+}
+
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.starts_with('/') || text.contains(['?', '#']) {
+            return Err(D::Error::custom(format!(
+                "`{text}` is not a path\nwrite a path such as /ws"
+            )));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// The roles that may do what, by action.
+pub(super) type RawAllow = BTreeMap<RawAction, Vec<String>>;
+
+/// What a route may leave unsaid.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAction {
+    Subscribe,
+    Publish,
+    Call,
+    Register,
+}
+
+impl From<RawAction> for jackfield_routing::Action {
+    fn from(written: RawAction) -> Self {
+        match written {
+            RawAction::Subscribe => Self::Subscribe,
+            RawAction::Publish => Self::Publish,
+            RawAction::Call => Self::Call,
+            RawAction::Register => Self::Register,
+        }
+    }
+}

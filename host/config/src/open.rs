@@ -1,0 +1,256 @@
+//! Opens what the settings name: secrets are fetched, files are read, and everything is made that
+//! proofs are verified by, each once. Connects to nothing.
+//!
+//! `jackfield serve` starts with what was opened, and refuses where anything is wrong; `jackfield
+//! check` runs where secrets may not be, and reports those as warnings.
+
+use jackfield_auth::{Auth, OpenError, SecretError, SetupError};
+use jackfield_yaml::{Diagnosis, ValueError};
+use zeroize::Zeroizing;
+
+use super::api::{ApiToken, HELP, acceptable};
+use super::settings::Settings;
+
+/// What to do about a variable's name in the place of its value.
+const UNEXPANDED: &str = "put the value there, or name the variable that has it: `{ env: NAME }`";
+
+/// The result of opening settings.
+pub struct Opening {
+    /// None where there is any problem, or a secret is absent.
+    pub opened: Option<Opened>,
+    /// What is wrong, each complete with its place.
+    pub problems: Vec<Diagnosis>,
+    /// The secrets that cannot be loaded here.
+    pub absent: Vec<Diagnosis>,
+    /// What is valid and probably not meant, each complete with its place.
+    pub warnings: Vec<String>,
+}
+
+/// What a server starts with.
+pub struct Opened {
+    /// By which clients prove who they are.
+    pub auth: Auth,
+    /// By which backends use the HTTP API; each is different.
+    pub tokens: Vec<OpenToken>,
+}
+
+/// A token of the HTTP API, fetched.
+pub struct OpenToken {
+    /// For the log, and the `authid` that handlers see.
+    pub name: String,
+    /// The token itself.
+    pub text: Zeroizing<String>,
+    /// What routes and handlers go by.
+    pub roles: Vec<String>,
+    /// The only realm that it is good for; without one it is good for all.
+    pub realm: Option<String>,
+}
+
+impl Settings {
+    /// Opens everything, apart from settings that are invalid themselves. Has to be called within
+    /// a tokio runtime, which clients of databases belong to.
+    pub fn open(&self) -> Opening {
+        let mut settings = Self { problems: Vec::new(), ..self.clone() };
+        let (mut problems, mut absent) = (Vec::new(), Vec::new());
+        let opening = self.config.auth.open();
+        let auth = match opening.auth {
+            Ok(auth) => Some(auth),
+            Err(errors) => {
+                for OpenError { key, error } in errors {
+                    let is_absent = matches!(&error, SetupError::Secret(it) if it.is_absence());
+                    settings.refuse(key, error);
+                    let into = if is_absent { &mut absent } else { &mut problems };
+                    into.append(&mut settings.problems);
+                }
+                None
+            }
+        };
+        let tokens = settings.tokens(&mut absent);
+        problems.append(&mut settings.problems);
+        let is_whole = problems.is_empty() && absent.is_empty();
+        let opened = auth.filter(|_| is_whole).map(|auth| Opened { auth, tokens });
+        Opening { opened, problems, absent, warnings: opening.warnings }
+    }
+
+    fn refuse(&mut self, key: &'static str, error: SetupError) {
+        match error {
+            SetupError::Secret(error @ SecretError::Unexpanded { .. }) => {
+                self.complain(ValueError::at(key, format!("`{key}`: {error}"), UNEXPANDED));
+            }
+            SetupError::Secret(error) => self.lack(key, &error),
+            // A file of users or keys has places of its own.
+            SetupError::Invalid(problem) if problem.path != "auth.jwt.keys.secret" => {
+                self.problems.push(problem);
+            }
+            SetupError::Invalid(problem) => {
+                let message = format!("`{key}` {}", problem.message);
+                self.complain(ValueError::at(key, message, &problem.help.unwrap_or_default()));
+            }
+            SetupError::Setting { key, wrong } => {
+                self.complain(ValueError::at(key, format!("`{key}` {wrong}"), ""));
+            }
+            SetupError::Unreadable { path, source } => {
+                let key =
+                    if key.starts_with("auth.users.http") { "auth.users.http.ca" } else { key };
+                let message = format!("the file {} cannot be read: {source}", path.display());
+                self.complain(ValueError::at(key, format!("`{key}`: {message}"), ""));
+            }
+            SetupError::AppSecret(error) => {
+                self.complain(ValueError::at(key, format!("`{key}`: {error}"), ""));
+            }
+            error @ (SetupError::NoUsers | SetupError::NotBuilt(_)) => {
+                self.complain(ValueError::at(key, error.to_string(), ""));
+            }
+        }
+    }
+
+    fn lack(&mut self, key: &str, error: &SecretError) {
+        let message = format!("cannot load `{key}`: {error}");
+        self.complain(ValueError::at(key, message, "a server does not start without it"));
+    }
+
+    /// The tokens that can be fetched, each once.
+    fn tokens(&mut self, absent: &mut Vec<Diagnosis>) -> Vec<OpenToken> {
+        let mut opened: Vec<OpenToken> = Vec::new();
+        for (at, token) in self.config.api.tokens.clone().into_iter().enumerate() {
+            let ApiToken { name, secret, roles, realm } = token;
+            let key = format!("api.tokens.{at}");
+            let text = match secret.fetch() {
+                Ok(text) => text,
+                Err(error @ SecretError::Unexpanded { .. }) => {
+                    let message = format!("the token `{name}`: {error}");
+                    self.complain(ValueError::at(&key, message, UNEXPANDED));
+                    continue;
+                }
+                Err(error) => {
+                    let message = format!("the token `{name}` is missing: {error}");
+                    let error = ValueError::at(&key, message, "a server does not start without it");
+                    absent.push(self.diagnosis(error));
+                    continue;
+                }
+            };
+            if let Err(what) = acceptable(&text) {
+                self.complain(ValueError::at(&key, format!("the token `{name}` {what}"), HELP));
+            }
+            if let Some(other) = opened.iter().find(|other| other.text == text) {
+                let message = format!("the token `{name}` is the same as `{}`", other.name);
+                let help = "give each its own: the log tells clients apart by it";
+                self.complain(ValueError::at(&key, message, help));
+            }
+            opened.push(OpenToken { name, text, roles, realm });
+        }
+        opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: &str = "0123456789abcdef0123456789abcdef";
+
+    /// What is wrong, and what is absent; the first line of each.
+    fn opening(text: &str) -> (Vec<String>, Vec<String>) {
+        let mut settings = Settings::of(text, &[]);
+        settings.settle(std::path::Path::new(""));
+        assert!(settings.problems.is_empty(), "{text}\n{:?}", settings.problems);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _within = runtime.enter();
+        let ready = settings.open();
+        let is_good = ready.problems.is_empty() && ready.absent.is_empty();
+        assert_eq!(ready.opened.is_some(), is_good, "{text}");
+        let lines = |of: Vec<Diagnosis>| {
+            let shown = of.into_iter().map(|it| it.to_string());
+            let shown = shown.inspect(|it| assert!(!it.contains("hunter2"), "{it}"));
+            shown.map(|it| it.lines().next().unwrap().to_owned()).collect()
+        };
+        (lines(ready.problems), lines(ready.absent))
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expect: &[&str]) {
+        let (problems, absent) = opening(text);
+        assert_eq!((problems.len(), absent.len()), (expect.len(), 0), "{problems:?} {absent:?}");
+        for (problem, expect) in problems.iter().zip(expect) {
+            assert!(problem.starts_with(expect), "{problem}\ndoes not begin with\n{expect}");
+        }
+    }
+
+    #[test]
+    fn reports_settings_that_serve_refuses() {
+        let sql = "users: { sql: { url: 'postgres://u:p@h/d' } }";
+        refused(
+            "auth: { tickets: { secret: x } }",
+            &["j.yml:1:18: error: there are `auth.tickets` and no `auth.users`: say where"],
+        );
+        refused(
+            "auth: { jwt: { keys: { secret: hunter2 } } }",
+            &["j.yml:1:32: error: `auth.jwt.keys.secret` is a secret that is too short"],
+        );
+        refused(
+            "auth: { tickets: { secret: x }, users: { sql: { url: hunter2 } } }",
+            &["j.yml:1:54: error: `auth.users.sql.url` has to begin with postgres://"],
+        );
+        refused(
+            &format!("auth: {{ tickets: {{ secret: '' }}, {sql} }}"),
+            &["j.yml:1:28: error: `auth.tickets.secret`: the application's secret is empty"],
+        );
+        refused(
+            &format!("auth: {{ tickets: {{ secret: 'a{{hunter2' }}, {sql} }}"),
+            &["j.yml:1:28: error: `auth.tickets.secret`: the application's secret has a brace"],
+        );
+        refused(
+            "auth: { tickets: { secret: x }, users: { http: { url: 'https://h/{username}', token: \
+             \"a\\nb\" } } }",
+            &["j.yml:1:86: error: `auth.users.http.token` has characters that no header can hold"],
+        );
+        refused(
+            "auth: { tickets: { secret: x }, users: { file: /no/such } }",
+            &["j.yml:1:48: error: `auth.users.file`: the file /no/such cannot be read: "],
+        );
+        refused(
+            "auth: { tickets: { secret: '' }, users: { file: /no/such }, jwt: { keys: { pem: /no } } }",
+            &["j.yml:1:28: ", "j.yml:1:49: ", "j.yml:1:81: error: `auth.jwt.keys.pem`: the file"],
+        );
+        let token = |name: &str, text: &str| format!("{{ name: {name}, token: '{text}' }}");
+        let tokens = |of: &[String]| format!("api: {{ tokens: [{}] }}", of.join(", "));
+        refused(
+            &tokens(&[token("a", LONG), token("b", LONG)]),
+            &["j.yml:1:73: error: the token `b` is the same as `a`"],
+        );
+        refused(
+            &tokens(&[token("a", "hunter2"), token("b", "hunter2 hunter2 hunter2")]),
+            &[
+                "j.yml:1:17: error: the token `a` is shorter",
+                "j.yml:1:48: error: the token `b` has white",
+            ],
+        );
+        refused(&tokens(&[token("a", LONG)]), &[]);
+        refused(&format!("auth: {{ tickets: {{ secret: x }}, {sql} }}"), &[]);
+    }
+
+    #[test]
+    fn names_missing_secrets_by_their_key() {
+        let (problems, absent) = opening(
+            "auth:
+  tickets:
+    secret: { env: JACKFIELD_NO_SUCH }
+  users:
+    http: { url: 'https://h/{username}', token: { file: /no/such } }
+  jwt: { keys: { secret: { env: JACKFIELD_NO_SUCH } } }
+api: { tokens: [{ name: a, token: { env: JACKFIELD_NO_SUCH } }] }",
+        );
+        assert_eq!(problems, [""; 0]);
+        let expect = [
+            "j.yml:3:13: error: cannot load `auth.tickets.secret`: the environment has no \
+             variable JACKFIELD_NO_SUCH",
+            "j.yml:5:49: error: cannot load `auth.users.http.token`: the secret in /no/such",
+            "j.yml:6:26: error: cannot load `auth.jwt.keys.secret`",
+            "j.yml:7:17: error: the token `a` is missing: the environment",
+        ];
+        assert_eq!(absent.len(), expect.len(), "{absent:?}");
+        for (found, expect) in absent.iter().zip(expect) {
+            assert!(found.starts_with(expect), "{found}\ndoes not begin with\n{expect}");
+        }
+    }
+}

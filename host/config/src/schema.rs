@@ -1,0 +1,397 @@
+//! `jackfield.yml` as it is written, and its way into [`Config`].
+//!
+//! Each struct is one level of the file; a key that is left out keeps its default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use jackfield_auth::AuthSettings;
+use jackfield_broker::Overflow;
+use jackfield_sandbox::{
+    BreakerPolicy, CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy,
+};
+use jackfield_wamp::payload::MAX_DEPTH;
+use jackfield_yaml::{ByteSize, NonZeroDuration};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::access::{RawAccess, RawAllow};
+use super::api::RawApi;
+use super::merge::{set_bytes, set_count, set_duration};
+use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Unrouted, Watch};
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Written {
+    listen: Option<Listen>,
+    realms: Option<Realms>,
+    unrouted: Option<RawUnrouted>,
+    access: RawAccess,
+    auth: Option<AuthSettings>,
+    allow: RawAllow,
+    limits: RawLimits,
+    slow_subscriber: Option<RawOverflow>,
+    keepalive: RawKeepalive,
+    handshake_timeout: Option<NonZeroDuration>,
+    shutdown_grace: Option<NonZeroDuration>,
+    plugins: RawPlugins,
+    watch: RawWatch,
+    log: RawLog,
+    api: RawApi,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawUnrouted {
+    Refuse,
+    Broadcast,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawOverflow {
+    Disconnect,
+    Drop,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLimits {
+    message: Option<ByteSize>,
+    depth: Option<Depth>,
+    handshake: Option<ByteSize>,
+    event: Option<ByteSize>,
+    incomplete: Option<ByteSize>,
+    waiting: Option<ByteSize>,
+    outbox: RawOutbox,
+    publisher_delay: Option<NonZeroDuration>,
+    subscriptions: Option<NonZeroUsize>,
+    patterns: Option<NonZeroUsize>,
+    realm_subscriptions: Option<NonZeroUsize>,
+    client_percent: Option<Percent>,
+    connections: Option<NonZeroUsize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawOutbox {
+    bytes: Option<ByteSize>,
+    messages: Option<NonZeroUsize>,
+    total: Option<ByteSize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawKeepalive {
+    interval: Option<NonZeroDuration>,
+    timeout: Option<NonZeroDuration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawPlugins {
+    cache: Option<PathBuf>,
+    compile: RawCompile,
+    instance_memory: Option<ByteSize>,
+    default: RawPolicy,
+    named: BTreeMap<String, RawPolicy>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCompile {
+    memory: Option<ByteSize>,
+    cpu: Option<NonZeroDuration>,
+    time: Option<NonZeroDuration>,
+    at_once: Option<NonZeroUsize>,
+    in_process: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawPolicy {
+    memory: Option<ByteSize>,
+    deadline: Option<NonZeroDuration>,
+    output: Option<ByteSize>,
+    effects: Option<NonZeroUsize>,
+    table_elements: Option<NonZeroUsize>,
+    store: Option<ByteSize>,
+    log: RawLogRate,
+    cpu_percent: Option<NonZeroU32>,
+    circuit_breaker: RawBreaker,
+    grant: Option<Vec<RawGrant>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawBreaker {
+    enabled: Option<bool>,
+    faults: Option<NonZeroU32>,
+    window: Option<NonZeroDuration>,
+    spread: Option<NonZeroUsize>,
+    pause: Option<NonZeroDuration>,
+    max_pause: Option<NonZeroDuration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLogRate {
+    per_second: Option<NonZeroU32>,
+    burst: Option<NonZeroU32>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum RawGrant {
+    Topics,
+    Sessions,
+    Store,
+    Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawWatch {
+    poll: Option<NonZeroDuration>,
+    settle: Option<NonZeroDuration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLog {
+    format: Option<RawFormat>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawFormat {
+    Text,
+    Json,
+}
+
+/// Where to listen.
+struct Listen(SocketAddr);
+
+/// How deep messages may be nested, within what the server's stack bears.
+struct Depth(usize);
+
+/// A share of a hundred: at least one, so that it is one at all.
+struct Percent(u32);
+
+/// The realms: at least one, and each once.
+struct Realms(Vec<String>);
+
+impl Written {
+    /// Takes in what was written; what it leaves out stays as it is.
+    pub(super) fn apply(self, config: &mut Config) {
+        if let Some(Listen(listen)) = self.listen {
+            config.listen = listen;
+        }
+        if let Some(Realms(realms)) = self.realms {
+            config.realms = realms;
+        }
+        if let Some(unrouted) = self.unrouted {
+            config.unrouted = match unrouted {
+                RawUnrouted::Refuse => Unrouted::Refuse,
+                RawUnrouted::Broadcast => Unrouted::Broadcast,
+            };
+        }
+        self.access.apply(&mut config.access);
+        if let Some(auth) = self.auth {
+            config.auth = auth;
+        }
+        for (action, roles) in self.allow {
+            config.allow.set(action.into(), roles);
+        }
+        self.limits.apply(&mut config.limits);
+        if let Some(overflow) = self.slow_subscriber {
+            config.limits.outbox.overflow = match overflow {
+                RawOverflow::Disconnect => Overflow::Disconnect,
+                RawOverflow::Drop => Overflow::DropEvent,
+            };
+        }
+        self.keepalive.apply(&mut config.keepalive);
+        set_duration(&mut config.handshake_timeout, self.handshake_timeout);
+        set_duration(&mut config.shutdown_grace, self.shutdown_grace);
+        self.plugins.apply(&mut config.plugins);
+        self.watch.apply(&mut config.watch);
+        self.log.apply(&mut config.log);
+        self.api.apply(&mut config.api);
+    }
+}
+
+impl RawLimits {
+    fn apply(self, limits: &mut Limits) {
+        set_bytes(&mut limits.message_bytes, self.message);
+        limits.depth = self.depth.map_or(limits.depth, |depth| depth.0);
+        set_bytes(&mut limits.handshake_bytes, self.handshake);
+        // An event that grows on its way still passes by default: base64 alone adds a third.
+        let event = self.message.map(|message| ByteSize(message.0.saturating_mul(2)));
+        set_bytes(&mut limits.event_bytes, self.event.or(event));
+        set_bytes(&mut limits.incomplete_bytes, self.incomplete);
+        set_bytes(&mut limits.waiting_bytes, self.waiting);
+        set_bytes(&mut limits.outbox.bytes, self.outbox.bytes);
+        set_bytes(&mut limits.outbox_total_bytes, self.outbox.total);
+        set_count(&mut limits.outbox.frames, self.outbox.messages);
+        set_duration(&mut limits.publisher_delay, self.publisher_delay);
+        set_count(&mut limits.subscriptions, self.subscriptions);
+        set_count(&mut limits.patterns, self.patterns);
+        set_count(&mut limits.realm_subscriptions, self.realm_subscriptions);
+        limits.client_percent = self.client_percent.map_or(limits.client_percent, |it| it.0);
+        set_count(&mut limits.connections, self.connections);
+    }
+}
+
+impl RawKeepalive {
+    fn apply(self, keepalive: &mut Keepalive) {
+        set_duration(&mut keepalive.interval, self.interval);
+        set_duration(&mut keepalive.timeout, self.timeout);
+    }
+}
+
+impl RawPlugins {
+    /// What a named plugin does not say, it takes from the file's default.
+    fn apply(self, plugins: &mut Plugins) {
+        if let Some(cache) = self.cache {
+            plugins.cache = Some(cache);
+        }
+        plugins.compile_in_process = self.compile.in_process.unwrap_or(plugins.compile_in_process);
+        self.compile.apply(&mut plugins.compile);
+        set_bytes(&mut plugins.instance_memory, self.instance_memory);
+        self.default.apply(&mut plugins.default);
+        for (name, written) in self.named {
+            let mut policy = plugins.policy(&name).clone();
+            written.apply(&mut policy);
+            plugins.named.insert(name, policy);
+        }
+    }
+}
+
+impl RawCompile {
+    fn apply(self, limits: &mut CompileLimits) {
+        set_bytes(&mut limits.memory, self.memory);
+        set_duration(&mut limits.cpu, self.cpu);
+        set_duration(&mut limits.time, self.time);
+        set_count(&mut limits.at_once, self.at_once);
+    }
+}
+
+impl RawPolicy {
+    fn apply(self, policy: &mut PluginPolicy) {
+        let limits: &mut PluginLimits = &mut policy.limits;
+        set_bytes(&mut limits.memory, self.memory);
+        set_duration(&mut limits.deadline, self.deadline);
+        set_bytes(&mut limits.output, self.output);
+        set_count(&mut limits.effects, self.effects);
+        set_count(&mut limits.table_elements, self.table_elements);
+        set_bytes(&mut limits.store, self.store);
+        limits.log = LogRate {
+            per_second: self.log.per_second.map_or(limits.log.per_second, NonZeroU32::get),
+            burst: self.log.burst.map_or(limits.log.burst, NonZeroU32::get),
+        };
+        limits.cpu_percent = self.cpu_percent.map_or(limits.cpu_percent, NonZeroU32::get);
+        self.circuit_breaker.apply(&mut limits.breaker);
+        if let Some(grant) = self.grant {
+            let has = |what| grant.contains(&what);
+            policy.grant = Grant {
+                topics: has(RawGrant::Topics),
+                sessions: has(RawGrant::Sessions),
+                store: has(RawGrant::Store),
+                log: has(RawGrant::Log),
+            };
+        }
+    }
+}
+
+impl RawBreaker {
+    fn apply(self, breaker: &mut BreakerPolicy) {
+        breaker.enabled = self.enabled.unwrap_or(breaker.enabled);
+        breaker.faults = self.faults.map_or(breaker.faults, NonZeroU32::get);
+        set_duration(&mut breaker.window, self.window);
+        set_count(&mut breaker.spread, self.spread);
+        set_duration(&mut breaker.pause, self.pause);
+        set_duration(&mut breaker.max_pause, self.max_pause);
+    }
+}
+
+impl RawWatch {
+    fn apply(self, watch: &mut Watch) {
+        watch.poll = self.poll.map(NonZeroDuration::get).or(watch.poll);
+        set_duration(&mut watch.settle, self.settle);
+    }
+}
+
+impl RawLog {
+    fn apply(self, log: &mut Log) {
+        if let Some(format) = self.format {
+            log.format = match format {
+                RawFormat::Text => LogFormat::Text,
+                RawFormat::Json => LogFormat::Json,
+            };
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::listen_address(&text).map(Self).map_err(|help| {
+            D::Error::custom(format!("`{text}` is not an address to listen on\n{help}"))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Depth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let depth = NonZeroUsize::deserialize(deserializer)?.get();
+        if depth > MAX_DEPTH {
+            let message =
+                format!("messages cannot be nested {depth} deep\nwrite {MAX_DEPTH} or less");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(depth))
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let percent = NonZeroU32::deserialize(deserializer)?.get();
+        if percent > 100 {
+            let message = format!("{percent} per cent is more than all\nwrite 100 or less");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(percent))
+    }
+}
+
+/// A realm is a URI (WAMP v2 specification, section "Realms"), in the loose sense of "URIs": no
+/// white space, no `#`, no empty part.
+impl<'de> Deserialize<'de> for Realms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let realms = Vec::<String>::deserialize(deserializer)?;
+        let good = |part: &str| {
+            !part.is_empty() && !part.contains(|c: char| c == '#' || c.is_whitespace())
+        };
+        if realms.is_empty() {
+            let help = "name at least one, or leave the key out for realm1";
+            return Err(D::Error::custom(format!("there is no realm\n{help}")));
+        }
+        if let Some(realm) = realms.iter().find(|realm| !realm.split('.').all(good)) {
+            let help = "write a URI such as realm1 or com.acme.shop";
+            return Err(D::Error::custom(format!("`{realm}` is not a realm\n{help}")));
+        }
+        let twice = |(at, realm): (usize, &String)| realms.iter().take(at).any(|it| it == realm);
+        if let Some((_, realm)) = realms.iter().enumerate().find(|it| twice(*it)) {
+            let message = format!("the realm `{realm}` is listed twice\nremove one of them");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(realms))
+    }
+}
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Sources of settings in order of precedence: OroPlatform's variables are the weakest, then the
+//! file, then our own variables, then flags.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jackfield_yaml::Diagnosis;
+
+use super::oro::{self, Dsn};
+use super::overrides::Override;
+use super::redact::Redactor;
+use super::settings::Settings;
+use super::{Config, FILE_NAME};
+
+/// All places that settings come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that was named, if one was; it has to be there.
+    pub file: Option<PathBuf>,
+    /// What was typed.
+    pub set: Vec<Override>,
+    /// The environment.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// This process's environment; a variable that is not text is not one of ours.
+    pub fn environment() -> Vec<(String, String)> {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        std::env::vars_os().filter_map(text).collect()
+    }
+
+    /// The settings of the file; without one, of the site's own `jackfield.yml`; without that, the
+    /// defaults; and what is set elsewhere.
+    pub(super) fn settings(&self, site: &Path) -> Settings {
+        let mut config = Config::default();
+        let mut problems = Vec::new();
+        // Nothing depends on the other two here, and yet a mistake in them is found best where one
+        // looks.
+        for variable in [oro::SERVER, oro::FRONTEND, oro::BACKEND] {
+            let Some((_, text)) = self.variables.iter().find(|(name, _)| name == variable) else {
+                continue;
+            };
+            let dsn = Dsn::parse(variable, text);
+            let read = dsn.and_then(|dsn| match variable {
+                oro::SERVER => dsn.listen(variable).map(|listen| config.listen = listen),
+                _ => Ok(()),
+            });
+            problems.extend(read.err());
+        }
+        let path = self.file.clone().unwrap_or_else(|| site.join(FILE_NAME));
+        let read = std::fs::read_to_string(&path);
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let missing = self.file.is_none() && read.as_ref().is_err_and(is_missing);
+        let name = path.display().to_string();
+        let document = match read {
+            Ok(text) => Redactor { path: name, text },
+            Err(_) if missing => Redactor::default(),
+            Err(error) => {
+                let message = format!("the settings cannot be read: {error}");
+                let problem = Diagnosis::without_place(name.as_str(), message);
+                problems.push(problem.with_help("name another file with --config"));
+                Redactor { path: name, text: String::new() }
+            }
+        };
+        let base = path.parent().filter(|_| !missing).unwrap_or(Path::new(""));
+        let variables = Override::in_environment(self.variables.iter().cloned());
+        let overrides: Vec<&Override> = variables.iter().chain(&self.set).collect();
+        let mut settings = Settings::read(document, &overrides, config);
+        settings.problems.splice(0..0, problems);
+        settings.warnings = Override::overlooked(&self.variables);
+        settings.settle(base);
+        settings.missing = missing.then_some(path);
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_routing::Action;
+
+    use super::*;
+
+    fn config(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Config, String> {
+        let site = tempfile::tempdir().unwrap();
+        std::fs::write(site.path().join(FILE_NAME), file).unwrap();
+        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        let sources = Sources {
+            file: None,
+            set: set.iter().map(|text| text.parse().unwrap()).collect(),
+            variables: variables.iter().map(owned).collect(),
+        };
+        sources.settings(site.path()).result()
+    }
+
+    #[test]
+    fn sources_override_each_other_in_order() {
+        let dsn = ("ORO_WEBSOCKET_SERVER_DSN", "//0.0.0.0:1");
+        let ours = ("JACKFIELD__LISTEN", "127.0.0.1:3");
+        let listen = |file: &str, variables: &[_], set: &[_]| {
+            config(file, variables, set).unwrap().listen.to_string()
+        };
+        assert_eq!(listen("", &[], &[]), "127.0.0.1:8080");
+        assert_eq!(listen("", &[dsn], &[]), "0.0.0.0:1");
+        assert_eq!(listen("listen: 127.0.0.1:2", &[dsn], &[]), "127.0.0.1:2");
+        assert_eq!(listen("listen: 127.0.0.1:2", &[dsn, ours], &[]), "127.0.0.1:3");
+        assert_eq!(listen("", &[dsn, ours], &["listen=127.0.0.1:4"]), "127.0.0.1:4");
+    }
+
+    #[test]
+    fn authenticated_clients_may_not_publish_or_register_by_default() {
+        let check = |file: &str, publish: Option<&str>, register: Option<&str>| {
+            let allow = config(file, &[], &[]).unwrap().allow;
+            let roles = |action| allow.roles(action).map(|roles| roles.join(" "));
+            assert_eq!(roles(Action::Publish).as_deref(), publish, "{file}");
+            assert_eq!(roles(Action::Register).as_deref(), register, "{file}");
+            assert_eq!((roles(Action::Subscribe), roles(Action::Call)), (None, None), "{file}");
+        };
+        let tickets = "auth: { tickets: { secret: x }, users: { file: u } }";
+        let jwt = "auth: { jwt: { keys: { jwks: k } } }";
+        check("", None, None);
+        for proofs in [tickets, jwt] {
+            check(proofs, Some("backend"), Some("backend"));
+            let some = format!("{proofs}\nallow: {{ register: [worker] }}");
+            check(&some, Some("backend"), Some("worker"));
+        }
+    }
+
+    #[test]
+    fn reports_an_invalid_dsn() {
+        for variable in [oro::SERVER, oro::FRONTEND, oro::BACKEND] {
+            let error = config("", &[(variable, "//*:port")], &[]).unwrap_err();
+            assert!(error.starts_with(&format!("{variable}: error: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Errors of several settings together: a setting that has no effect, or that locks every client
+//! out, because another one is missing.
+
+use std::path::Path;
+
+use jackfield_auth::AuthSettings;
+use jackfield_yaml::{Kind, Value, ValueError};
+
+use super::api;
+use super::settings::Settings;
+
+/// The keys of file paths below `auth`.
+const PATHS: [&str; 8] = [
+    "auth.tickets.secret.file",
+    "auth.users.file",
+    "auth.users.sql.url.file",
+    "auth.users.http.token.file",
+    "auth.users.http.ca",
+    "auth.jwt.keys.secret.file",
+    "auth.jwt.keys.pem",
+    "auth.jwt.keys.jwks",
+];
+
+impl Settings {
+    /// Once all settings are known. Relative paths start at `base`, the folder of the file.
+    pub(super) fn settle(&mut self, base: &Path) {
+        let contents = self.contents();
+        if !contents.is_empty() {
+            // Nobody shall try to read them, and say what could not be read.
+            self.config.auth = AuthSettings::default();
+            self.config.api.tokens.clear();
+        }
+        if self.config.api.tokens.len() != self.written_tokens() {
+            // Nobody could tell the place of those that are left.
+            self.config.api.tokens.clear();
+        }
+        for path in contents {
+            let message = "this is the path of a file, and looks like what is in one".to_owned();
+            let help = "put it into a file, and write the file's path";
+            self.complain(ValueError::at(&path, message, help));
+        }
+        for wrong in self.mistakes() {
+            self.complain(wrong);
+        }
+        self.config.settle(base);
+    }
+
+    /// What is written counts, even if it could not be read: each mistake is told once.
+    fn mistakes(&self) -> Vec<ValueError> {
+        let has =
+            |key: &str| self.tree.at(key).is_some_and(|node| !matches!(node.kind, Kind::Null));
+        let (tickets, users) = (has("auth.tickets"), has("auth.users"));
+        let access = &self.config.access;
+        let mut wrongs = Vec::new();
+        let mut wrong = |key: &str, message: &str, help: &str| {
+            wrongs.push(ValueError::at(key, message.to_owned(), help));
+        };
+        if users && !tickets {
+            let message = "there are `auth.users` and no `auth.tickets`: users would never \
+                           be looked up";
+            wrong(
+                "auth.users",
+                message,
+                "say by which `auth.tickets` users come in, or remove them",
+            );
+        }
+        if access.anonymous == Some(false) && !tickets && !has("auth.jwt") {
+            let message = "no client could connect: `anonymous: false` asks for a proof, and there is \
+                           none to be had";
+            let help = "say in `auth` how clients prove who they are, or remove the key";
+            wrong("access.anonymous", message, help);
+        }
+        if access.https && !self.names_proxies() {
+            let message = "no client could connect: `https: true` goes by what a proxy says, and there \
+                           are no `proxies`";
+            let help = "name in `access.proxies` the addresses that the proxy connects from";
+            wrong("access.https", message, help);
+        }
+        wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
+        wrongs
+    }
+
+    /// Whether some are written, right or wrong.
+    fn names_proxies(&self) -> bool {
+        let proxies = self.tree.at("access.proxies");
+        proxies
+            .is_some_and(|it| it.count() > 0 || matches!(it.kind, Kind::Text(_) | Kind::Typed(_)))
+    }
+
+    fn written_tokens(&self) -> usize {
+        self.tree.at("api.tokens").map_or(0, Value::count)
+    }
+
+    /// Where a path belongs and the content of a file seems to stand, which is secret.
+    fn contents(&self) -> Vec<String> {
+        let tokens = 0..self.written_tokens();
+        let tokens = tokens.map(|at| format!("api.tokens.{at}.token.file"));
+        let paths = PATHS.map(str::to_owned).into_iter().chain(tokens);
+        paths.filter(|path| self.tree.at(path).is_some_and(is_content)).collect()
+    }
+}
+
+/// Whether a text looks like what is in a file rather than like its path.
+fn is_content(node: &Value) -> bool {
+    match &node.kind {
+        Kind::Text(text) | Kind::Typed(text) => {
+            let text = text.trim_start();
+            text.starts_with("-----") || text.starts_with(['{', '[']) || text.contains(['\n', '\r'])
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Number(..) | Kind::List(_) | Kind::Map(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Settings;
+
+    #[test]
+    fn rejects_settings_without_effect() {
+        let check = |text: &str, expect: &str| {
+            let error = Settings::judged(text, &[]).expect_err(text);
+            assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
+            assert_eq!(error.matches("error: ").count(), 1, "{error}");
+        };
+        let users = "auth:\n  users: { file: users.yml }\n";
+        check(users, "j.yml:2:10: error: there are `auth.users` and no `auth.tickets`");
+        check("access: { anonymous: false }", "j.yml:1:22: error: no client could connect: `anony");
+        check(
+            "access:\n  https: true",
+            "j.yml:2:10: error: no client could connect: `https: true` goes by what a proxy says, and \
+             there are no `proxies`\n  |\n2 |   https: true\n",
+        );
+        check(
+            "auth: { jwt: { keys: { pem: '-----BEGIN' } } }",
+            "j.yml:1:29: error: `auth.jwt.keys.pem`: this is the path of a file, and looks like",
+        );
+        // Each is told once, though it makes others of no use.
+        check(
+            "auth: { tickets: { secret: x, ttl: x }, users: { file: u } }",
+            "j.yml:1:36: error: ",
+        );
+        check("auth: { tickets: { secret: x }, users: { fil: u } }", "j.yml:1:42: error: ");
+        check("access: { https: true, proxies: [] }", "j.yml:1:18: error: no client could connect");
+        check("access: { https: true, proxies: x }", "j.yml:1:33: error: ");
+        for good in [
+            "auth: { tickets: { secret: x }, users: { file: users.yml } }",
+            "auth: { jwt: { keys: { jwks: keys.json } } }\naccess: { anonymous: false }",
+            "access: { https: true, proxies: [127.0.0.1], anonymous: true }",
+        ] {
+            Settings::judged(good, &[]).unwrap();
+        }
+        // What is typed counts as what is written.
+        let proven = "auth={ tickets: { secret: x }, users: { file: users.yml } }";
+        Settings::judged("access: { anonymous: false }", &[proven]).unwrap();
+        Settings::judged("access: { https: true }", &["access.proxies=[127.0.0.1]"]).unwrap();
+        let error = Settings::judged("", &["auth={ users: { file: users.yml } }"]).unwrap_err();
+        assert!(error.starts_with("--set auth: error: there are `auth.users`"), "{error}");
+        let tokens = "api.tokens=[{ name: a, token: { file: '-----BEGIN hunter2' } }]";
+        let error = Settings::judged("", &[tokens]).unwrap_err();
+        assert!(
+            error.contains("looks like what is in one") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! A file of a site that cannot be taken in, and why.
+
+use std::fmt;
+
+use jackfield_text::Untrusted;
+
+/// A file that could not be taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteProblem {
+    /// As it is shown, with line and column where there are some.
+    pub path: String,
+    /// What is wrong, as a sentence about the file, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for SiteProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: error: {}", Untrusted::new(&self.path), Untrusted::new(&self.message))
+    }
+}

@@ -1,0 +1,52 @@
+//! "Did you mean": the key that a misspelt one most likely means, and the list of known keys.
+
+/// The candidate that `word` most likely means, if one is near enough: at most a third of its letters
+/// are inserted, deleted, replaced or swapped, and three in all.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let allowance = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowance)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Advice for a key that is none of `allowed`.
+pub fn advice(key: &str, allowed: &[&str]) -> String {
+    let list = list(allowed);
+    match nearest(key, allowed.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`? Expected one of: {list}"),
+        None => format!("Expected one of: {list}"),
+    }
+}
+
+/// Names in backticks, separated by commas.
+pub fn list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: [&str; 4] = ["channel", "handler", "requirements", "timer"];
+
+    fn check(word: &str, meant: Option<&str>) {
+        assert_eq!(nearest(word, KEYS), meant, "{word:?}");
+    }
+
+    #[test]
+    fn suggests_the_nearest_key() {
+        check("chanel", Some("channel"));
+        check("chnanel", Some("channel"));
+        check("Channel", Some("channel"));
+        check("handlers", Some("handler"));
+        check("requirement", Some("requirements"));
+        check("tmier", Some("timer"));
+        check("x", None);
+        check("colour", None);
+        check("", None);
+    }
+}
