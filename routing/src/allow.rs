@@ -1,8 +1,6 @@
-//! Who may do what on the topics of a route: the `allow` key.
-//!
-//! Only the lists; deciding by them is the host's.
+//! Access lists of a route: the `allow` key. The host enforces them.
 
-/// What a session can do on a topic, and a route can restrict to some roles.
+/// An action that a route can restrict to roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Subscribe to the topic.
@@ -15,8 +13,8 @@ pub enum Action {
     Register,
 }
 
-/// The roles that may do each action. An action that is not listed is open to everybody; one that
-/// is listed with no role is open to nobody.
+/// The roles allowed for each action. An unlisted action is open to everybody; an empty list is
+/// open to nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allow {
     pub(crate) subscribe: Option<Vec<String>>,
@@ -41,7 +39,7 @@ impl Action {
 }
 
 impl Allow {
-    /// The roles listed for an action; `None` where everybody may.
+    /// The roles listed for an action; `None` if it is open to everybody.
     pub fn roles(&self, action: Action) -> Option<&[String]> {
         match action {
             Action::Subscribe => self.subscribe.as_deref(),
@@ -51,12 +49,13 @@ impl Allow {
         }
     }
 
-    /// The roles listed for an action, here or else in `default`; `None` where everybody may.
+    /// The roles listed for an action, here or else in `default`; `None` if it is open to
+    /// everybody.
     pub fn roles_or<'a>(&'a self, default: &'a Self, action: Action) -> Option<&'a [String]> {
         self.roles(action).or_else(|| default.roles(action))
     }
 
-    /// Whether a session with these roles may do `action`.
+    /// Whether a session with these roles is allowed `action`.
     pub fn permits<'a>(&self, action: Action, roles: impl IntoIterator<Item = &'a str>) -> bool {
         match self.roles(action) {
             None => true,
@@ -64,7 +63,7 @@ impl Allow {
         }
     }
 
-    /// Lists the roles for an action, instead of what was listed.
+    /// Replaces the roles of an action.
     pub fn set(&mut self, action: Action, roles: Vec<String>) {
         match action {
             Action::Subscribe => self.subscribe = Some(roles),

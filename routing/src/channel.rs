@@ -1,31 +1,28 @@
-//! The pattern of a channel, split into text and variables.
+//! Channel parser: splits a pattern into text and variables.
 //!
-//! `oro/email_event/{user_id}/{organization_id}`: a variable stands in braces, anywhere, and may
-//! carry its requirement and default, `{page<\d+>?1}`. What a variable may hold is not decided
-//! here but in `compile`; the matching is in `matcher`.
+//! `oro/email_event/{user_id}/{organization_id}`: a variable is in braces, anywhere, and may carry
+//! its requirement and default, `{page<\d+>?1}`. `compile` adds requirements; `matcher` matches.
 
 use std::ops::Range;
 
-/// The characters that end a variable without a requirement, and that may go missing together with
-/// an optional variable that they stand before.
+/// Characters that end a variable without a requirement, and that may be missing together with an
+/// optional variable after them.
 const SEPARATORS: &str = "/,;.:-_~+*=@|";
 
-/// The longest name of a variable, in characters; the limit of the predecessors' regex library.
+/// Longest name of a variable, in bytes; the limit of the predecessors' regex library.
 const MAX_NAME_BYTES: usize = 32;
 
-/// The longest channel, in bytes. No topic comes near it, and what walks a channel segment by
-/// segment need not think about its depth.
+/// Longest channel, in bytes; it bounds the work and depth of everything that walks a channel.
 const MAX_CHANNEL_BYTES: usize = 4096;
 
-/// The most braces of a channel that are no variables: each is looked at together with all that
-/// follows.
-const MAX_ODDITIES: usize = 16;
+/// Braces of a channel that are not variables: each is parsed together with the rest.
+const MAX_TEXT_BRACES: usize = 16;
 
 /// A channel's pattern.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     pub(crate) tokens: Vec<Token>,
-    /// From this token on, all are variables with a default, and may be missing at the end.
+    /// Index of the first optional token: all from here on are variables with a default.
     pub(crate) first_optional: usize,
 }
 
@@ -37,42 +34,42 @@ pub(crate) enum Token {
         /// The one character before the variable, if it is a separator.
         separator: Option<char>,
         name: String,
-        /// The separator that ends the variable if it has no requirement (besides `/`).
+        /// The separator, besides `/`, that ends a variable without a requirement.
         next: Option<char>,
     },
 }
 
-/// A channel as it was written, taken apart.
+/// A parsed channel.
 #[derive(Debug)]
 pub(crate) struct Written {
     /// The pattern without inline requirements and defaults.
     pub(crate) text: String,
     pub(crate) tokens: Vec<Token>,
     pub(crate) inline: Vec<Inline>,
-    /// Braces that are no variable and hence stand for themselves, as in the predecessors.
-    pub(crate) oddities: Vec<Fault>,
+    /// Braces that are text, not variables, as in the predecessors.
+    pub(crate) oddities: Vec<ChannelError>,
 }
 
-/// What a variable carries inside its braces.
+/// A variable's requirement and default inside its braces.
 #[derive(Debug)]
 pub(crate) struct Inline {
     pub(crate) name: String,
-    /// With its place within the channel's text.
+    /// The requirement and its range in the channel's text.
     pub(crate) requirement: Option<(String, Range<usize>)>,
     /// `{x?}` is `Some(None)`.
     pub(crate) default: Option<DefaultValue>,
 }
 
-/// The value of a variable that a topic leaves out. A default without a value makes nothing
-/// optional, as in the predecessors, which ask `isset()`.
+/// Default of a missing variable. A default without a value makes nothing optional, as in the
+/// predecessors, which check `isset()`.
 pub(crate) type DefaultValue = Option<String>;
 
-/// The characters that PHP's `trim()` removes, as the predecessors do around a channel.
+/// Characters removed by PHP's `trim()`, which the predecessors apply to channels.
 const TRIMMED: [char; 6] = [' ', '\t', '\n', '\r', '\0', '\u{b}'];
 
-/// What is wrong with a channel, and where in its text.
+/// An error of a channel and its range in the text.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct ChannelError {
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
     pub(crate) help: String,
@@ -106,16 +103,16 @@ impl Written {
     }
 }
 
-/// Takes a channel apart, telling everything that is wrong with it.
-pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
-    let mut faults = Vec::new();
+/// Parses a channel, collecting all errors.
+pub(crate) fn parse(written: &str) -> Result<Written, Vec<ChannelError>> {
+    let mut errors = Vec::new();
     let mut oddities = Vec::new();
     let mut inline = Vec::new();
     let mut pieces: Vec<Piece> = Vec::new();
     let written = written.trim_end_matches(TRIMMED);
     let mut at = written.len() - written.trim_start_matches(TRIMMED).len();
     if written.is_empty() {
-        faults.push(Fault::new(
+        errors.push(ChannelError::new(
             0..0,
             "the channel is empty",
             "write the topic's text, such as `acme/chat/{room}`",
@@ -123,7 +120,7 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
     }
     if written.len() > MAX_CHANNEL_BYTES {
         let length = written.len();
-        return Err(vec![Fault::new(
+        return Err(vec![ChannelError::new(
             0..length,
             format!("the channel is {length} bytes long"),
             format!("use at most {MAX_CHANNEL_BYTES}"),
@@ -138,9 +135,9 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
         let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) else { break };
         if rest.starts_with('}') {
             pieces.push(Piece::Text("}".to_owned()));
-            let opened = oddities.last().is_some_and(|odd: &Fault| odd.range.contains(&at));
+            let opened = oddities.last().is_some_and(|odd: &ChannelError| odd.range.contains(&at));
             if !opened {
-                oddities.push(Fault::new(
+                oddities.push(ChannelError::new(
                     at..at + 1,
                     "this `}` closes no variable and stands for itself",
                     "write a variable as `{name}`, or remove the brace",
@@ -151,14 +148,14 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
         }
         match variable(rest, at) {
             Ok((found, length)) => {
-                check_name(&found.name, at + 1, &pieces, &mut faults);
+                check_name(&found.name, at + 1, &pieces, &mut errors);
                 pieces.push(Piece::Variable(found.name.clone()));
                 inline.push(found);
                 at += length;
             }
-            // Only the brace is text: a variable may begin behind it, as in `{a{b}`.
-            Err(odd) if oddities.len() >= MAX_ODDITIES => {
-                faults.push(odd);
+            // Only the brace is text: a variable may begin after it, as in `{a{b}`.
+            Err(odd) if oddities.len() >= MAX_TEXT_BRACES => {
+                errors.push(odd);
                 break;
             }
             Err(odd) => {
@@ -168,8 +165,8 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<Fault>> {
             }
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
+    if !errors.is_empty() {
+        return Err(errors);
     }
     let text = pieces.iter().map(Piece::written).collect();
     Ok(Written { text, tokens: tokens(pieces), inline, oddities })
@@ -189,16 +186,16 @@ impl Piece {
     }
 }
 
-impl Fault {
+impl ChannelError {
     fn new(range: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { range, message: message.into(), help: help.into() }
     }
 }
 
-/// Reads `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}` at the start of
-/// `rest`, which is at `offset` of the channel. Also returns how many bytes that was. Braces around
-/// anything else are text, and the fault says why.
-fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
+/// Parses `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}` at the start of
+/// `rest`, at `offset` in the channel. Also returns its length in bytes. Braces around anything
+/// else are text; the error has the reason.
+fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), ChannelError> {
     let name_end = rest
         .char_indices()
         .skip(1)
@@ -211,7 +208,7 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
         let Some(length) = requirement_length(rest.get(end + 1..).unwrap_or_default()) else {
             let range = offset..offset + rest.len();
             let name = found.name;
-            return Err(Fault::new(
+            return Err(ChannelError::new(
                 range,
                 format!("the requirement of `{{{name}<` has no end: the brace stands for itself"),
                 format!("close it: `{{{name}<regex>}}`"),
@@ -223,7 +220,7 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
     }
     let tail = rest.get(end..).unwrap_or_default();
     let Some(close) = tail.find('}') else {
-        return Err(Fault::new(
+        return Err(ChannelError::new(
             offset..offset + rest.len(),
             "this `{` is never closed and stands for itself",
             "write a variable as `{name}`",
@@ -233,7 +230,7 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
     let length = end + close + 1;
     let nameless = between.is_empty() || between.starts_with('?') || found.requirement.is_some();
     if found.name.is_empty() && nameless {
-        return Err(Fault::new(
+        return Err(ChannelError::new(
             offset..offset + length,
             "a variable has no name: the braces stand for themselves",
             "write a name between the braces: `{room}`",
@@ -242,7 +239,7 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
     if let Some(default) = between.strip_prefix('?') {
         found.default = Some((!default.is_empty()).then(|| default.to_owned()));
     } else if !between.is_empty() {
-        return Err(Fault::new(
+        return Err(ChannelError::new(
             offset..offset + length,
             format!(
                 "`{}` is not a variable and stands for itself",
@@ -254,7 +251,7 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), Fault> {
     Ok((found, length))
 }
 
-/// How long an inline requirement is: up to the first `>` after which the variable can end.
+/// Length of an inline requirement: up to the first `>` after which the variable can end.
 fn requirement_length(rest: &str) -> Option<usize> {
     rest.match_indices('>').map(|(at, _)| at).find(|at| {
         let after = rest.get(at + 1..).unwrap_or_default();
@@ -263,17 +260,17 @@ fn requirement_length(rest: &str) -> Option<usize> {
     })
 }
 
-fn check_name(name: &str, offset: usize, before: &[Piece], faults: &mut Vec<Fault>) {
+fn check_name(name: &str, offset: usize, before: &[Piece], errors: &mut Vec<ChannelError>) {
     let range = offset..offset + name.len();
     if name.starts_with(|c: char| c.is_ascii_digit()) {
-        faults.push(Fault::new(
+        errors.push(ChannelError::new(
             range,
             format!("the variable name `{name}` starts with a digit"),
             "start it with a letter or `_`",
         ));
     } else if name.len() > MAX_NAME_BYTES {
         let length = name.len();
-        faults.push(Fault::new(
+        errors.push(ChannelError::new(
             range,
             format!("the variable name `{name}` has {length} characters"),
             format!("use at most {MAX_NAME_BYTES}"),
@@ -282,7 +279,7 @@ fn check_name(name: &str, offset: usize, before: &[Piece], faults: &mut Vec<Faul
         .iter()
         .any(|piece| matches!(piece, Piece::Variable(earlier) if earlier == name))
     {
-        faults.push(Fault::new(
+        errors.push(ChannelError::new(
             range,
             format!("the variable `{name}` stands twice in the channel"),
             "give each variable a name of its own",
@@ -315,8 +312,8 @@ fn tokens(pieces: Vec<Piece>) -> Vec<Token> {
     tokens
 }
 
-/// Tells each variable the separator that follows it: the next character that is not of a variable,
-/// if it is a separator. Going backwards, each token knows what follows it.
+/// Sets the separator after each variable: the next character that is not of a variable, if it is a
+/// separator.
 fn set_next(tokens: &mut [Token]) {
     let mut following: Option<char> = None;
     for token in tokens.iter_mut().rev() {
@@ -347,7 +344,7 @@ mod tests {
                     }
                 })
                 .collect::<String>(),
-            Err(faults) => faults
+            Err(errors) => errors
                 .iter()
                 .map(|fault| {
                     format!("{}..{} {}", fault.range.start, fault.range.end, fault.message)

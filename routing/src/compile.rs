@@ -1,6 +1,6 @@
-//! A draft becomes a [`Route`]: requirements are compiled and the pattern is built.
+//! Compiler from a draft to a [`Route`]: compiles requirements and builds the pattern.
 //!
-//! `load` calls it for the drafts that are left when all files are merged.
+//! `load` calls it for the drafts left after all files are merged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use crate::requirement::{Budget, Requirement, TooLarge};
 use crate::route::{Origin, Route};
 use crate::timer::TimerFrom;
 
-/// Compiles drafts. Requirements that are spelt the same are compiled once: sites have many
-/// variables and few patterns.
+/// Compiles drafts. Equal requirements are compiled once: sites have many variables and few
+/// patterns.
 #[derive(Default)]
 pub(crate) struct Compiler {
     written: HashMap<(String, bool), Arc<Requirement>>,
     unwritten: HashMap<Option<char>, Arc<Requirement>>,
     budget: Budget,
-    /// The budget is used up, which has been told: every further route would say the same.
+    /// Whether the exhausted budget has been reported.
     stopped: bool,
 }
 
 impl Compiler {
-    /// The route, or `None` with its problems told.
+    /// Compiles a route. `None` after its errors were reported.
     pub(crate) fn route(
         &mut self,
         draft: Draft,
@@ -139,7 +139,7 @@ impl Compiler {
         if let Some(known) = self.written.get(&(pattern.clone(), utf8)) {
             return Ok(Arc::clone(known));
         }
-        // Without what the wildcard adds, so that messages show what the file says.
+        // Without the wildcard's addition, so that messages quote the file.
         let checked = Requirement::new(&written.text, utf8, &mut self.budget);
         let requirement = checked
             .and_then(|plain| {

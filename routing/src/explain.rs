@@ -1,9 +1,10 @@
-//! Why a route takes a topic or does not: what `jackfield match` prints.
+//! Explanation of a match: the reason why each route takes a topic or not, printed by `jackfield
+//! match`.
 
 use crate::matcher::{Segment, Shape};
 use crate::route::Route;
 
-/// What one route says to a topic.
+/// Result of matching one route against a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<'a> {
     /// The route takes the topic, with these attributes.
@@ -18,7 +19,7 @@ pub enum Outcome<'a> {
     },
     /// The route does not match.
     Unmatched {
-        /// A phrase that says why not, such as "segment 3 `5x` does not match `\d+` of {user_id}".
+        /// The reason, such as "segment 3 `5x` does not match `\d+` of {user_id}".
         reason: String,
     },
 }

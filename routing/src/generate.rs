@@ -1,11 +1,11 @@
-//! A topic from a route and values: matching in reverse.
+//! URL generation: makes a topic from a route and values, the reverse of matching.
 
 use thiserror::Error;
 
 use crate::channel::Token;
 use crate::route::Route;
 
-/// Why no topic can be made. Completes "failed to generate a topic: ".
+/// A topic cannot be generated. Completes "failed to generate a topic: ".
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GenerateError {
     /// A variable has neither a value nor a default.
@@ -13,19 +13,20 @@ pub enum GenerateError {
     Missing {
         /// The route's name.
         route: String,
-        /// Its channel.
+        /// The route's channel.
         channel: String,
         /// The variable's name.
         variable: String,
     },
-    /// A value is not what the variable may hold, so that the topic would not come back here.
+    /// A value does not match the variable's requirement, so that the topic would not match the
+    /// route.
     #[error("route `{route}` wants `{variable}` to match `{pattern}`, and `{value}` does not")]
     Mismatch {
         /// The route's name.
         route: String,
         /// The variable's name.
         variable: String,
-        /// What it may hold.
+        /// The variable's requirement.
         pattern: String,
         /// The value given.
         value: String,
@@ -33,12 +34,11 @@ pub enum GenerateError {
 }
 
 impl Route {
-    /// The topic that this route's pattern makes of values for its variables.
+    /// Generates the topic of the route for values of its variables.
     ///
-    /// Optional variables at the end are left out where their value is the default. Values for
-    /// names that the channel does not have are ignored, so that the attributes of a match can be
-    /// given back. Unlike in the predecessors, values are compared case-sensitively, because
-    /// matching is.
+    /// Trailing optional variables are left out where their value is the default. Values of unknown
+    /// names are ignored, so that the attributes of a match can be passed. Unlike in the
+    /// predecessors, values are compared case-sensitively, as in matching.
     pub fn generate(&self, params: &[(&str, &str)]) -> Result<String, GenerateError> {
         let mut pieces: Vec<String> = Vec::new();
         let mut may_end_here = true;

@@ -1,8 +1,8 @@
-//! Which routes can match a topic at all, by the literal parts of their channels.
+//! Route index: a trie over the literal parts of channels that selects the candidates for a topic.
 //!
-//! A tree with one level for each segment. A topic walks down every branch whose literal text it
-//! agrees with, and only the routes found there are matched in full, so that the cost of a look-up
-//! does not grow with routes that differ in their literal text. `table` builds and asks it.
+//! It has one level per segment. A topic follows every branch whose literal text agrees, and only
+//! the routes found there are matched in full, so that the cost of a lookup does not grow with
+//! routes that differ in their literal text. `table` builds and queries it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub(crate) struct Index {
 
 #[derive(Debug)]
 struct Node {
-    /// The earliest route at or below this node: nothing here is worth a look once an earlier
-    /// route has matched.
+    /// The earliest route at or below this node, to skip the node once an earlier route has
+    /// matched.
     earliest: usize,
     text: HashMap<Box<str>, usize>,
     prefix: ByLength<usize>,
@@ -27,16 +27,16 @@ struct Node {
     any: Option<usize>,
     /// The routes whose channel ends here, in file order.
     ends: Vec<usize>,
-    /// The routes of which nothing is known after a literal beginning of the segment that follows.
+    /// The routes with no literal text known after the beginning of the next segment.
     open: ByLength<Vec<usize>>,
 }
 
-/// A map per length of text, so that all beginnings (or ends) of a segment are found by as many
-/// look-ups as there are different lengths.
+/// A map per text length, so that all prefixes (or suffixes) of a segment take one lookup per
+/// length.
 #[derive(Debug)]
 struct ByLength<T>(Vec<(usize, HashMap<Box<str>, T>)>);
 
-/// What is known of one segment of a channel.
+/// Known literal parts of a segment.
 #[derive(Debug, Default)]
 struct Segment {
     prefix: String,
@@ -44,13 +44,14 @@ struct Segment {
     has_variable: bool,
 }
 
-/// What is known of a whole channel.
+/// Known literal parts of a channel.
 #[derive(Debug)]
 struct Outline {
     segments: Vec<Segment>,
-    /// How many of the segments must be there.
+    /// Number of required segments.
     required: usize,
-    /// A variable can hold `/`: the last of `segments` is only how the rest begins.
+    /// Whether a variable can hold `/`, so that the last of `segments` is only the beginning of the
+    /// rest.
     open: bool,
 }
 
@@ -59,7 +60,7 @@ impl Index {
         Self { nodes: vec![Node::new(usize::MAX)] }
     }
 
-    /// Adds the route with this number. Routes have to be added in file order.
+    /// Adds a route by its number, in file order.
     pub(crate) fn add(
         &mut self,
         route: usize,
@@ -87,8 +88,8 @@ impl Index {
         }
     }
 
-    /// The earliest route, before the route `limit`, that can match by its literal parts and for
-    /// which `matches` holds.
+    /// The earliest route before `limit` that agrees in its literal parts and for which `matches`
+    /// holds.
     pub(crate) fn earliest(
         &self,
         topic: &str,
@@ -152,7 +153,7 @@ impl Index {
         }
     }
 
-    /// The node that a segment leads to, made if it is not there.
+    /// The child node of a segment, created if missing.
     fn child(&mut self, at: usize, segment: &Segment) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return 0 };

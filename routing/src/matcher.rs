@@ -1,9 +1,9 @@
-//! One route's pattern against one topic.
+//! Matcher: one route's pattern against one topic.
 //!
-//! A pattern is fully anchored and case-sensitive. With variables, one `/` at the end of the topic
-//! is tolerated; without, the text is exact. Most channels have each variable as a whole segment
-//! that cannot hold a `/`, so that the topic is compared segment by segment without a regex; the
-//! others are one regex. Which routes are asked at all is up to `index`.
+//! A pattern is fully anchored and case-sensitive. With variables, one trailing `/` of the topic is
+//! tolerated; without, the text must be equal. In most channels each variable is a whole segment
+//! that cannot hold a `/`, so that the topic is compared segment by segment without a regex; other
+//! channels are one regex. `index` selects the routes to match.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,11 +14,11 @@ use regex_syntax::hir::{Capture, Hir, Repetition};
 use crate::channel::{Channel, Token};
 use crate::requirement::{Budget, Requirement, TooLarge, whole};
 
-/// How a route is matched.
+/// Matcher of one route.
 #[derive(Debug, Clone)]
 pub(crate) struct Matcher {
     pub(crate) shape: Shape,
-    /// What each variable may hold, in the order of the channel.
+    /// The requirement of each variable, in the order of the channel.
     pub(crate) requirements: Vec<Arc<Requirement>>,
     /// The channel of a route with variables ends in `/`: it is matched without, and both ways fit.
     ends_in_slash: bool,
@@ -31,7 +31,7 @@ pub(crate) enum Shape {
     Literal(String),
     Segments {
         segments: Vec<Segment>,
-        /// How many of them must be there.
+        /// Number of required segments.
         required: usize,
     },
     Regex(Regex),
@@ -44,7 +44,7 @@ pub(crate) enum Segment {
     Variable(Arc<Requirement>),
 }
 
-/// What each variable holds; `None` for an optional one that is missing.
+/// The value of each variable; `None` for a missing optional one.
 pub(crate) type Captures<'t> = Vec<Option<&'t str>>;
 
 impl Matcher {
@@ -74,8 +74,8 @@ impl Matcher {
         self.exactly(topic) || self.without_slash(topic).is_some_and(|topic| self.exactly(topic))
     }
 
-    /// Whether the topic fits without the tolerance for a `/` at the end. This decides whether an
-    /// earlier route with variables takes a topic from a later one whose text it is exactly.
+    /// Whether the topic matches without the tolerance for a trailing `/`. It decides whether an
+    /// earlier route with variables takes a topic from a later one with exactly its text.
     pub(crate) fn matches_strictly(&self, channel: &Channel, topic: &str) -> bool {
         let without = topic.strip_suffix('/');
         match &self.shape {
@@ -84,7 +84,7 @@ impl Matcher {
             }
             Shape::Literal(_) | Shape::Segments { .. } => self.exactly(topic),
             // The tolerance is a part of the regex. Where it can matter, which is rare and only
-            // while a table is made, another regex without it decides.
+            // while a table is built, another regex without it decides.
             Shape::Regex(regex) => {
                 regex.is_match(Input::new(topic).anchored(Anchored::Yes))
                     && (without.is_none() && !self.ends_in_slash
@@ -93,7 +93,7 @@ impl Matcher {
         }
     }
 
-    /// The expression without the tolerance. It is made where it is needed, once.
+    /// The regex without the tolerance, built once on demand.
     fn strict(&self, channel: &Channel) -> Option<&Regex> {
         let made = self.strict.get_or_init(|| {
             let expression = expression(channel, &self.requirements, false);
@@ -131,7 +131,7 @@ impl Matcher {
         }
     }
 
-    /// The topic without its last `/`, where that is tolerated and has to be tried.
+    /// The topic without its trailing `/`, where that is tolerated.
     pub(crate) fn without_slash<'t>(&self, topic: &'t str) -> Option<&'t str> {
         match self.shape {
             // A regex has the tolerance built in, so that its own rules say which variable a

@@ -1,22 +1,21 @@
-//! Warnings: what loads, as it does in the predecessors, and probably does not do what was meant.
+//! Warnings (lints): values that load, as in the predecessors, and probably mean something else.
 //!
-//! `compile` asks here about single values. Routes that no topic reaches are found by
-//! `reach`, since that takes the whole table.
+//! `compile` checks single values here; `reach` finds routes without topics, which needs
+//! the whole table.
 
 use jackfield_yaml::Diagnosis;
 
 use crate::entry::{Draft, Pattern};
 use crate::requirement::Requirement;
 
-/// The characters that patterns of PHP are written between. Brackets are no such sign here: they
-/// mean something in an expression.
+/// Delimiters of PHP patterns. Brackets are not included, as they have a meaning in an expression.
 const DELIMITERS: [char; 5] = ['/', '#', '~', '@', '!'];
-/// The letters that may follow the second delimiter.
+/// Flags after the second delimiter.
 const FLAGS: &str = "imsxADSUXJun";
-/// Those of them that can be written inside an expression.
+/// Flags that can be written inside an expression.
 const INLINE_FLAGS: &str = "imsx";
 
-/// Defaults without a value, of variables of the channel: they make nothing optional.
+/// Warns about defaults without a value, which make nothing optional.
 pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
     let Draft { name: route, channel, settings, places, .. } = draft;
     let without = settings.defaults.iter().filter(|(_, value)| value.is_none());
@@ -34,7 +33,7 @@ pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
     told.collect()
 }
 
-/// A requirement that loads and admits something else than it seems to.
+/// Warns about a requirement that admits something else than it seems to.
 pub(crate) fn requirement(
     variable: &str,
     written: &Pattern,

@@ -1,8 +1,9 @@
-//! Routes that no topic reaches, because an earlier route takes every topic of theirs.
+//! Reachability: warns about routes that no topic reaches, because an earlier route takes all their
+//! topics.
 //!
-//! One topic of each route is made up and looked up. If another route takes it, and admits
-//! everything that this one does, the route is dead. That is judged by the plain cases (equal text,
-//! wider sets of characters, `.+` at the end); where they do not decide, no warning is given.
+//! One example topic of each route is looked up. If an earlier route takes it, and covers every
+//! topic of this route, the route is dead. Coverage is decided for simple cases only (equal text,
+//! wider character sets, a trailing `.+`); otherwise there is no warning.
 
 use jackfield_yaml::Diagnosis;
 
@@ -10,8 +11,8 @@ use crate::channel::Token;
 use crate::matcher::{Segment, Shape};
 use crate::route::Route;
 
-/// A warning for each route that no topic reaches. `find` gives the position of the route that takes
-/// a topic.
+/// A warning for each unreachable route. `find` returns the position of the route that takes a
+/// topic.
 pub(crate) fn unreachable(
     routes: &[Route],
     find: impl Fn(&str) -> Option<usize>,
@@ -19,12 +20,12 @@ pub(crate) fn unreachable(
     let dead = routes.iter().enumerate().filter_map(|(number, route)| {
         let taken_by = find(&route.example()?)?;
         let earlier = routes.get(taken_by).filter(|_| taken_by < number)?;
-        covers(earlier, route).then(|| tell(route, earlier))
+        covers(earlier, route).then(|| warning(route, earlier))
     });
     dead.collect()
 }
 
-fn tell(route: &Route, earlier: &Route) -> Diagnosis {
+fn warning(route: &Route, earlier: &Route) -> Diagnosis {
     let (name, by, origin) = (&route.name, &earlier.name, &earlier.origin);
     let message = format!(
         "no topic reaches route `{name}`: route `{by}` ({}:{}) takes them all, `{}`",
@@ -35,8 +36,7 @@ fn tell(route: &Route, earlier: &Route) -> Diagnosis {
 }
 
 impl Route {
-    /// A topic that the route's pattern takes, with a value for each variable; none where its
-    /// requirements leave none that is easily made.
+    /// An example topic of the route; none where no value of a requirement is easily found.
     pub fn example(&self) -> Option<String> {
         let mut topic = String::new();
         let mut requirements = self.matcher.requirements.iter();
@@ -52,7 +52,7 @@ impl Route {
         self.matches(&topic).then_some(topic)
     }
 
-    /// The text that every topic of the route begins with.
+    /// The common prefix of all topics of the route.
     fn prefix(&self) -> String {
         let mut prefix = String::new();
         for (at, token) in self.pattern.tokens.iter().enumerate() {
@@ -67,7 +67,7 @@ impl Route {
         prefix
     }
 
-    /// Whether every topic is longer than the text that all begin with.
+    /// Whether every topic is longer than the common prefix.
     fn has_more_than_its_prefix(&self) -> bool {
         let is_variable = |token: &Token| matches!(token, Token::Variable { .. });
         let first = self.pattern.tokens.iter().position(is_variable);
@@ -76,7 +76,7 @@ impl Route {
     }
 }
 
-/// Whether `wide` takes every topic of `narrow`, as far as is known.
+/// Whether `wide` certainly takes every topic of `narrow`.
 fn covers(wide: &Route, narrow: &Route) -> bool {
     if let Shape::Literal(topic) = &narrow.matcher.shape {
         return wide.matches(topic);
@@ -95,7 +95,7 @@ fn covers(wide: &Route, narrow: &Route) -> bool {
     segments || takes_everything_below(wide, narrow)
 }
 
-/// Whether `wide` is some text and then anything, and `narrow` begins with that text.
+/// Whether `wide` is a prefix and then anything, and `narrow` begins with that prefix.
 fn takes_everything_below(wide: &Route, narrow: &Route) -> bool {
     let [requirement] = wide.matcher.requirements.as_slice() else { return false };
     let ends_in_variable = matches!(wide.pattern.tokens.last(), Some(Token::Variable { .. }));

@@ -1,9 +1,8 @@
-//! What a variable may hold: a regular expression, made safe and linear.
+//! Requirement of a variable: a regular expression made safe and linear.
 //!
-//! Requirements are written for a backtracking library. This file says what of that language is
-//! taken over (see [`parse`]), names the rest as unsupported, and recognises the simple forms
-//! (`\d+`, `[a-z]+`, `\d+|\*`, the default) that need no regex engine at all.
-//! It knows nothing of channels; `compile` and `matcher` use it.
+//! Requirements are written for a backtracking library. [`parse`] takes over a part of that
+//! language and reports the rest as unsupported; simple forms (`\d+`, `[a-z]+`, `\d+|\*`, the
+//! default) need no regex engine. It knows nothing of channels; `compile` and `matcher` use it.
 
 mod budget;
 mod cover;
@@ -21,19 +20,19 @@ use budget::{MAX_PATTERN_BYTES, MAX_PROGRAM_BYTES};
 use dialect::parse;
 pub(crate) use dialect::strip_anchors;
 
-/// A requirement, ready to be used alone or as a part of a whole channel's expression.
+/// A compiled requirement, usable alone or within a channel's expression.
 #[derive(Debug, Clone)]
 pub(crate) struct Requirement {
-    /// As it is shown: without anchors, with `|\*` where the route asks for it.
+    /// The text shown: without anchors, with `|\*` where the route adds it.
     pub(crate) pattern: String,
     pub(crate) hir: Hir,
     pub(crate) check: Check,
 }
 
-/// Whether a whole text fulfils a requirement.
+/// Check of a whole value.
 #[derive(Debug, Clone)]
 pub(crate) enum Check {
-    /// Every character is in the set; `star` admits the text `*` too.
+    /// Every character is in the set; `star` also admits the text `*`.
     Characters {
         set: CharacterSet,
         star: bool,
@@ -41,26 +40,30 @@ pub(crate) enum Check {
     Regex(Regex),
 }
 
-/// ASCII characters, and all or none of the others.
+/// A set of ASCII characters, with all or no other characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CharacterSet {
     ascii: u128,
     others: bool,
 }
 
-/// Why a pattern is refused.
+/// An error of a pattern.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The bytes of the pattern that are meant.
+pub(crate) struct RequirementError {
+    /// The range in the pattern, in bytes.
     pub(crate) range: Range<usize>,
     pub(crate) message: String,
     pub(crate) help: String,
 }
 
 impl Requirement {
-    pub(crate) fn new(pattern: &str, utf8: bool, budget: &mut Budget) -> Result<Self, Fault> {
+    pub(crate) fn new(
+        pattern: &str,
+        utf8: bool,
+        budget: &mut Budget,
+    ) -> Result<Self, RequirementError> {
         if pattern.len() > MAX_PATTERN_BYTES {
-            return Err(Fault {
+            return Err(RequirementError {
                 range: 0..1,
                 message: format!(
                     "the pattern is {} bytes long; at most {MAX_PATTERN_BYTES} are read",
@@ -69,7 +72,7 @@ impl Requirement {
                 help: "write a shorter one; a handler can check long lists of values".to_owned(),
             });
         }
-        let too_large = |error: &TooLarge| Fault {
+        let too_large = |error: &TooLarge| RequirementError {
             range: 0..pattern.len(),
             message: error.message(&format!("the pattern `{pattern}`")),
             help: error.help().to_owned(),
@@ -80,8 +83,8 @@ impl Requirement {
         Ok(Self { pattern: pattern.to_owned(), hir, check })
     }
 
-    /// What a variable without a requirement holds: one or more characters that are neither `/`
-    /// nor the separator that comes next.
+    /// The requirement of a variable without one: one or more characters that are neither `/` nor
+    /// the next separator.
     pub(crate) fn unwritten(next: Option<char>) -> Self {
         let next = next.filter(|c| *c != '/');
         let pattern = match next {
@@ -95,8 +98,8 @@ impl Requirement {
         Self { pattern, hir: set.one_or_more(), check: Check::Characters { set, star: false } }
     }
 
-    /// Whether a value is exactly one segment of a topic, to be judged by itself: it cannot contain
-    /// `/` or be empty, and no anchor looks beyond it.
+    /// Whether a value is always exactly one segment: it cannot contain `/` or be empty, and no
+    /// anchor looks beyond it.
     pub(crate) fn is_one_segment(&self) -> bool {
         self.shortest() > 0 && !self.may_hold_slash() && !self.has_anchor()
     }
@@ -106,7 +109,7 @@ impl Requirement {
         self.hir.properties().minimum_len().unwrap_or_default()
     }
 
-    /// Whether the expression asks for an end of the whole topic.
+    /// Whether the expression anchors to an end of the whole topic.
     pub(crate) fn has_anchor(&self) -> bool {
         let looks = self.hir.properties().look_set();
         let anchors = [Look::Start, Look::End, Look::StartLF, Look::EndLF];
@@ -155,7 +158,7 @@ impl CharacterSet {
         Self { ascii, others: true }
     }
 
-    /// The set, if the expression is one or more characters of one class and nothing else.
+    /// The set, if the expression is one or more characters of one class.
     fn of(hir: &Hir) -> Option<Self> {
         let HirKind::Repetition(Repetition { min: 1, max: None, sub, .. }) = hir.kind() else {
             return None;

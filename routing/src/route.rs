@@ -1,6 +1,5 @@
-//! One route, ready to be matched: what the host and `jackfield routes` read.
-//!
-//! `compile` makes it; `matcher` holds how it is matched.
+//! A compiled route, as the host and `jackfield routes` read it. `compile` makes it; `matcher`
+//! matches it.
 
 use std::num::NonZeroU16;
 
@@ -21,30 +20,30 @@ pub struct Route {
     /// The pattern, `oro/email_event/{user_id}/{organization_id}`; requirements and defaults that
     /// were written inside the braces are taken out.
     pub channel: String,
-    /// What serves the route's topics.
+    /// The handler.
     pub handler: Handler,
-    /// What each variable may hold, as a regular expression that covers the whole value; in the
-    /// order of the file. A variable that is not listed takes any text without a separator.
+    /// Requirements by variable, as regular expressions that cover the whole value, in file order.
+    /// A variable without one takes any text without a separator.
     pub requirements: Vec<(String, String)>,
-    /// Attributes that a topic has even if its text does not carry them, in the order of the file.
-    /// One without a value counts for nothing: its variable stays required.
+    /// Defaults of attributes, in file order. One without a value counts for nothing: its variable
+    /// stays required.
     pub defaults: Vec<(String, Option<String>)>,
-    /// Free-form settings, kept as they were written.
+    /// Free-form settings, unchanged.
     pub options: Map<String, Value>,
-    /// Who may do what.
+    /// Access lists.
     pub allow: Allow,
-    /// When the handler's timer hook runs; none where that is the handler's own affair.
+    /// The timer; none leaves it to the handler.
     pub timer: Option<Timer>,
-    /// Over how many instances of the plugin the route's topics are spread.
+    /// Number of plugin instances that serve the route's topics.
     pub lanes: NonZeroU16,
-    /// Where the route is written.
+    /// The route's place in its file.
     pub origin: Origin,
     pub(crate) pattern: Channel,
     pub(crate) matcher: Matcher,
     pub(crate) places: Places,
 }
 
-/// Routes that say the same are the same, wherever they are written.
+/// Routes are equal regardless of their place.
 impl PartialEq for Route {
     fn eq(&self, other: &Self) -> bool {
         let Self { name, channel, handler, requirements, defaults, options, allow, .. } = self;
@@ -59,16 +58,16 @@ impl PartialEq for Route {
     }
 }
 
-/// What a route's topics are served by.
+/// The handler of a route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handler {
-    /// The name that a plugin offers.
+    /// The handler's name.
     pub callback: String,
-    /// What the routing file hands to the handler; `null` where it says nothing.
+    /// Arguments from the routing file; `null` if none.
     pub args: Value,
 }
 
-/// Where a route is written: the place of its name.
+/// The place of a route's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The file, as its `SourceFile` or `Files` named it.
@@ -82,7 +81,7 @@ pub struct Origin {
 /// A part of a route that a [`Diagnosis`] can point at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Its name.
+    /// The route's name.
     Name,
     /// The value of `channel` or `pattern`.
     Channel,
@@ -98,7 +97,7 @@ pub enum Part {
     Lanes,
 }
 
-/// Where each part of a route is written.
+/// The place of each part of a route.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) name: Place,
@@ -111,8 +110,7 @@ pub(crate) struct Places {
 }
 
 impl Route {
-    /// A problem that only the caller can know ("no plugin offers handler `x`"), shown at its
-    /// place in the file.
+    /// A diagnosis by the caller ("no plugin offers handler `x`"), shown at its place in the file.
     pub fn diagnose(&self, part: Part, message: impl Into<String>) -> Diagnosis {
         self.places.of(part).problem(message)
     }

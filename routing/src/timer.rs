@@ -1,24 +1,24 @@
-//! The timer of a route: how often its handler's timer hook runs, and from when on. The host runs
-//! it; `entry` reads it.
+//! Timer of a route: interval and start of its handler's timer hook. `entry` reads it; the host
+//! runs it.
 
 use std::time::Duration;
 
-/// When the timer hook of a route's handler runs.
+/// Schedule of a handler's timer hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timer {
-    /// How often; where it says nothing, as often as the handler itself wants it.
+    /// The interval; the handler's own if none.
     pub every: Option<Duration>,
-    /// Since when, and for what.
+    /// Start of the timer.
     pub from: TimerFrom,
 }
 
-/// From when on a timer runs.
+/// Start of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimerFrom {
-    /// For each topic, from its first subscriber on, until its last one has left.
+    /// Per topic, from its first subscriber until its last one has left.
     #[default]
     Subscribe,
-    /// For the only topic of a channel without variables, from when the route serves on.
+    /// For the only topic of a channel without variables, from the route's activation.
     Start,
 }
 
@@ -26,7 +26,7 @@ impl TimerFrom {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Subscribe, Self::Start];
 
-    /// What the routing file calls it.
+    /// The value in routing files.
     pub fn key(self) -> &'static str {
         match self {
             Self::Subscribe => "subscribe",

@@ -1,7 +1,5 @@
-//! Who a client turned out to be, by whichever way it came in.
-//!
-//! This is all that the rest of the server sees of authentication. Made by [`crate::Tickets`] and
-//! [`crate::Jwt`].
+//! Identity of an authenticated client, whatever its method. Made by [`crate::Tickets`] and
+//! [`crate::Jwt`]; the rest of the server sees nothing else of authentication.
 
 use std::time::SystemTime;
 
@@ -9,27 +7,27 @@ use serde_json::{Map, Value};
 
 use crate::user::User;
 
-/// A client whose claim to be somebody was proven.
+/// An authenticated client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authenticated {
     /// What the application calls the user; none for those who proved only that they may connect,
     /// so that no comparison of identifiers ever takes one of them for a user.
     pub id: Option<String>,
-    /// The name of the user; `anonymous` for those without one.
+    /// The user's name, or `anonymous`.
     pub username: String,
-    /// What the user is allowed to be, in the application's own words.
+    /// The user's roles in the application.
     pub roles: Vec<String>,
-    /// The organization that the user works for, where the application knows such a thing.
+    /// The user's organization, if the application has organizations.
     pub organization: Option<String>,
     /// How it was proven.
     pub method: Method,
-    /// Whatever else the application says of the user.
+    /// Further claims about the user.
     pub claims: Map<String, Value>,
     /// When the proof ceases to be good, and the session with it; none if it never does.
     pub expires: Option<SystemTime>,
 }
 
-/// How a client proved who it is.
+/// Authentication method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// By a ticket of the application's.
@@ -39,7 +37,7 @@ pub enum Method {
 }
 
 impl Authenticated {
-    /// Somebody whom the application let in without saying who it is.
+    /// Admitted by the application without a user.
     pub(crate) fn anonymous(roles: Vec<String>, method: Method) -> Self {
         Self {
             id: None,
@@ -64,7 +62,7 @@ impl Authenticated {
         }
     }
 
-    /// Whether nobody knows who this is.
+    /// Whether the client has no user.
     pub fn is_anonymous(&self) -> bool {
         self.id.is_none()
     }

@@ -1,7 +1,8 @@
-//! JSON Web Tokens: from a token that somebody signed to who came in. RFC 7519, RFC 8725.
+//! JSON Web Token verification: from a token to an [`Authenticated`](crate::Authenticated) client.
+//! RFC 7519, RFC 8725.
 //!
-//! A key says which algorithm it is for; a token only chooses among keys. So no token can have a
-//! public key taken for a secret, nor go unsigned. A token has to say until when it is good.
+//! A key determines its algorithm; a token only selects a key. So no token can use a public key as
+//! a secret, or be unsigned. A token must have an expiry time.
 
 mod claims;
 mod keys;
@@ -30,8 +31,7 @@ const MAX_BYTES: usize = 16 << 10;
 /// Characters of a stranger's text that are shown in a log.
 const MAX_SHOWN: usize = 64;
 
-/// What tokens have to be like. Who may sign them is decided by keys that can be exchanged while
-/// clients come in.
+/// Verifier of tokens: rules and keys. Keys can be replaced while clients connect.
 #[derive(Debug)]
 pub struct Jwt {
     judge: Arc<Judge>,
@@ -45,17 +45,17 @@ struct Judge {
     rules: JwtRules,
 }
 
-/// How tokens are judged, apart from who signed them.
+/// Rules for claims of tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JwtRules {
-    /// Who may have issued a token (`iss`); empty for anybody.
+    /// Accepted issuers (`iss`); empty accepts any.
     pub issuers: Vec<String>,
     /// For whom a token has to be (`aud`): one of these. Empty if tokens are for nobody special;
     /// one that is for somebody is refused then.
     pub audiences: Vec<String>,
-    /// How far the clocks of this machine and the issuer's may differ.
+    /// Tolerated difference between this machine's clock and the issuer's.
     pub leeway: Duration,
-    /// Which claims say who it is.
+    /// Names of the identity claims.
     pub names: ClaimNames,
     /// What becomes of a session whose token ceases to be good.
     pub expiry: Expiry,
@@ -72,13 +72,13 @@ pub enum Expiry {
     Ignore,
 }
 
-/// Why a token let nobody in; for the log. None of it repeats the token.
+/// A token was rejected; for the log. The texts never contain the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
     /// It cannot be read.
     #[error("the token cannot be read: it is not three parts of base64 with JSON in them")]
     Malformed,
-    /// It demands what is not understood here.
+    /// It has an unsupported critical header.
     #[error("the token demands extensions (`crit`) that are not known here")]
     Critical,
     /// No key is for its algorithm.
@@ -87,7 +87,7 @@ pub enum JwtError {
         /// What it says it is signed by.
         algorithm: String,
     },
-    /// No key has its name.
+    /// Its key is unknown.
     #[error(
         "the token is signed by the key {kid:?}, which is not among the keys here: if the issuer \
          has a new one, put it into the file of keys"
@@ -99,13 +99,13 @@ pub enum JwtError {
     /// The signature is not that of a key here.
     #[error("the token's signature is wrong")]
     Signature,
-    /// It does not say until when it is good.
+    /// It has no expiry time.
     #[error("the token does not say until when it is good: it has no `exp`")]
     NoExpiry,
     /// It was good until some time ago.
     #[error("the token was good until {ago} s ago")]
     Expired {
-        /// So many seconds ago.
+        /// Seconds since the expiry.
         ago: u64,
     },
     /// It is not good yet.
@@ -114,7 +114,7 @@ pub enum JwtError {
          issuer's"
     )]
     NotYet {
-        /// In so many seconds.
+        /// Seconds until it is valid.
         ahead: u64,
     },
     /// It is of another issuer, or of none, or of several.
@@ -123,12 +123,12 @@ pub enum JwtError {
     /// It is for somebody else.
     #[error("the token is not for an audience (`aud`) that is named in the settings")]
     Audience,
-    /// A claim is missing or not what it should be.
+    /// A claim is missing or invalid.
     #[error("the token's claim `{claim}` {wrong}")]
     Claim {
-        /// What the settings call it.
+        /// The claim's name in the settings.
         claim: String,
-        /// What is wrong with it.
+        /// The error.
         wrong: &'static str,
     },
     /// Too much is being verified.
@@ -137,7 +137,7 @@ pub enum JwtError {
 }
 
 impl JwtError {
-    /// Whether it is for a reason of ours that may pass, and not for one of the token's.
+    /// Whether the cause is a temporary one on this side.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Busy(_))
     }

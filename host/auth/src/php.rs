@@ -1,5 +1,5 @@
-//! Lists as PHP writes them: it has one type for lists and dictionaries, and `json_encode` makes an
-//! object of a list out of which an element was taken, `{"0": "ROLE_A", "2": "ROLE_B"}`.
+//! PHP lists: `json_encode` writes a list with a removed element as an object, `{"0": "ROLE_A",
+//! "2": "ROLE_B"}`.
 
 use std::fmt;
 use std::marker::PhantomData;

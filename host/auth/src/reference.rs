@@ -1,6 +1,5 @@
-//! References to variables that somebody expected to be replaced: `${NAME}` of shells and Compose,
-//! `%env(NAME)%` of Symfony. Nothing replaces them here, and as a secret or an address they would
-//! only be refused later, and elsewhere.
+//! Unresolved references to variables: `${NAME}` of shells and Compose, `%env(NAME)%` of Symfony.
+//! Nothing replaces them here; detected early, they give a clear error.
 
 /// The reference that a setting is, or that an address has in it. A text that is no address may have
 /// these characters somewhere: a password may.

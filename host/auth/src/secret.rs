@@ -1,5 +1,5 @@
-//! A secret in the settings: the text itself, a file that holds it, or a variable of the
-//! environment. Neither `Debug` nor `Serialize` shows it.
+//! Secret in the settings: a literal, a file, or an environment variable. Neither `Debug` nor
+//! `Serialize` shows it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::reference::reference;
 
-/// Where a secret comes from.
+/// Source of a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The text itself.
@@ -27,12 +27,12 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("the secret in {} cannot be read: {source}", .path.display())]
     File {
-        /// The file as it was named.
+        /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The environment has no such variable, or it is not text.
+    /// The variable is missing or not text.
     #[error("the environment has no variable {0} that is text: set it, or name another")]
     Env(String),
     /// What is there is the name of a variable, which a shell or Symfony would have replaced.

@@ -1,14 +1,13 @@
-//! Tickets: how a page that an OroPlatform application served says who its user is.
+//! Oro tickets: signed credentials that an OroPlatform application issues to its pages.
 //!
-//! The application makes a ticket for the user who is logged in, and the page sends it in the
-//! query of its handshake. A ticket is base64 over `digest;username;nonce;created`. The digest
-//! proves that whoever made it knew the application's secret and the hash of the user's password
-//! as it is stored, so a changed password makes the tickets before it worthless. A ticket without
-//! a username is anonymous: it proves knowledge of the secret alone, and is what the application's
-//! own backend comes with.
+//! The application makes a ticket for the logged-in user, and the page sends it in the query of its
+//! handshake. A ticket is base64 over `digest;username;nonce;created`. The digest proves knowledge
+//! of the application's secret and of the stored hash of the user's password, so a changed password
+//! invalidates earlier tickets. A ticket without a username is anonymous: it proves knowledge of
+//! the secret alone, and is used by the application's own backend.
 //!
-//! Everything here is arithmetic: the time is a parameter, the user is found by the caller.
-//! [`crate::Tickets`] puts it together.
+//! Pure: time is a parameter, and the caller looks up the user. [`crate::Tickets`] combines the
+//! steps.
 
 mod created;
 mod digest;
@@ -29,15 +28,15 @@ use created::Created;
 pub use replay::{Replays, ReplaysError};
 pub use secret::{AppSecret, AppSecretError};
 
-/// Bytes of the longest ticket that is looked at. Those of an application have some 200.
+/// Longest ticket, in bytes. An application's tickets have about 200.
 const MAX_BYTES: usize = 8 << 10;
 
-/// What a digest is made with where there is no password, so that the time it takes does not tell
-/// who is known. Nobody gets in by it. It is as long as a hash of bcrypt's, which is what nearly
-/// all applications store: a longer one may cost a block more in each round.
+/// Decoy hash for users without a password, so that the time of a digest does not reveal known
+/// users. It admits nobody. It has the length of a bcrypt hash, which nearly all applications
+/// store.
 const DECOY: &str = "$2y$13$.....................................................";
 
-/// PHP's own reading of base64 forgives whatever stands at the end, and so does this.
+/// Base64 with a lenient end, as in PHP.
 const FORGIVING: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -56,16 +55,16 @@ pub struct Ticket {
 /// For how long a ticket is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// How old it may be.
+    /// Maximum age.
     pub ttl: Duration,
-    /// How far in the future it may have been made, as clocks differ.
+    /// Tolerated clock difference into the future.
     pub skew: Duration,
 }
 
-/// To whom a ticket is made out.
+/// Holder of a ticket.
 #[derive(Clone, Copy, Debug)]
 pub enum Holder<'a> {
-    /// To nobody: it says only that the application made it.
+    /// None: it shows only that the application made it.
     Anonymous,
     /// To a user.
     User {
@@ -76,13 +75,13 @@ pub enum Holder<'a> {
     },
 }
 
-/// Why a ticket is worthless. None of it repeats what is in the ticket.
+/// A ticket is invalid. The texts never contain the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Malformed(&'static str),
-    /// It is older than it may be.
+    /// It is too old.
     #[error(
         "it is {age} s old and was good for {ttl} s; if that is not so, compare this machine's \
          clock with the application's"
@@ -90,7 +89,7 @@ pub enum TicketError {
     Expired {
         /// Its age in seconds.
         age: u64,
-        /// What its age may be, in seconds.
+        /// The maximum age in seconds.
         ttl: u64,
     },
     /// It was made later than now.
@@ -101,7 +100,7 @@ pub enum TicketError {
     FromTheFuture {
         /// How far ahead, in seconds.
         ahead: u64,
-        /// How far ahead it may be, in seconds.
+        /// The tolerated difference in seconds.
         skew: u64,
     },
     /// The digest is not that of the application's secret and the user's password.

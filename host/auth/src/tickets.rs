@@ -1,7 +1,5 @@
-//! From the text of a ticket to who came in: reading, age, user, digest, and whether it was used.
-//!
-//! The cheap tests come first and the digest, which costs milliseconds, behind them. Used by the
-//! handshake.
+//! Ticket authentication: parses a ticket, checks its age, user, digest and reuse. The cheap checks
+//! come first; the digest, which costs milliseconds, last.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,14 +16,14 @@ use crate::verifiers::{Verifiers, VerifiersError};
 /// Characters of a stranger's name that are shown in a log.
 const MAX_SHOWN: usize = 64;
 
-/// What tickets have to be like.
+/// Verifier of tickets: rules and user source.
 #[derive(Debug)]
 pub struct Tickets {
     secret: AppSecret,
     validity: Validity,
-    /// None if tickets may be used again while they are good, as the application itself has it.
+    /// Used tickets; none if tickets may be reused while valid, as in the application.
     replays: Option<Replays>,
-    /// What those who come with an anonymous ticket are; none if they are refused.
+    /// Roles of anonymous tickets; none refuses them.
     anonymous: Option<Vec<String>>,
     verifiers: Verifiers,
 }
@@ -39,7 +37,7 @@ pub struct TicketRules {
     pub validity: Validity,
     /// How many used tickets are remembered; none to let tickets be used again.
     pub replays: Option<NonZeroUsize>,
-    /// The roles of those who come with an anonymous ticket; none to refuse them.
+    /// Roles of anonymous tickets; none refuses them.
     pub anonymous: Option<Vec<String>>,
     /// Where digests are computed.
     pub verifiers: Verifiers,
@@ -52,30 +50,30 @@ pub enum TicketRefusal {
     /// The ticket is worthless.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Ticket {
-        /// Whom it claims to be of, cut to a length for logs.
+        /// The claimed user, cut for logs.
         username: Option<String>,
         /// Why.
         error: TicketError,
     },
-    /// The source of users knows no such name.
+    /// The user is unknown.
     #[error("the ticket{} is refused: there is no such user", Of(.username))]
     Unknown {
-        /// Whom it claims to be of.
+        /// The claimed user.
         username: Option<String>,
     },
-    /// The user may not come in.
+    /// The user is disabled.
     #[error("the ticket{} is refused: the user is disabled", Of(.username))]
     Disabled {
-        /// Whose ticket it is.
+        /// The user.
         username: Option<String>,
     },
-    /// It is anonymous, and such tickets are not wanted here.
+    /// It is anonymous, and anonymous tickets are disabled.
     #[error("the ticket is refused: it is anonymous, and `auth.tickets.anonymous` is false")]
     Anonymous,
     /// It is used, or cannot be remembered.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Replay {
-        /// Whose ticket it is.
+        /// The user.
         username: Option<String>,
         /// Why.
         error: ReplaysError,
@@ -83,7 +81,7 @@ pub enum TicketRefusal {
     /// Too much is being verified.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Busy {
-        /// Whom it claims to be of.
+        /// The claimed user.
         username: Option<String>,
         /// Why.
         error: VerifiersError,
@@ -91,7 +89,7 @@ pub enum TicketRefusal {
     /// Users cannot be looked up.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Users {
-        /// Whom it claims to be of.
+        /// The claimed user.
         username: Option<String>,
         /// Why.
         error: UsersError,
@@ -211,7 +209,7 @@ impl Tickets {
 }
 
 impl TicketRefusal {
-    /// Whether it is for a reason of ours that may pass, and not for one of the ticket's.
+    /// Whether the cause is a temporary one on this side.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Busy { .. }

@@ -1,4 +1,4 @@
-//! A user as the application knows them, and the hash of their password, which nothing prints.
+//! A user of the application, and the hash of the user's password, which is never printed.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 /// A user as the application knows them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
-    /// What the application calls the user: a number or any other text; not empty.
+    /// The application's id of the user: a number or another text; not empty.
     pub id: String,
     /// The name that tickets are made out to.
     pub username: String,
     /// The hash of the password as the application stores it. Without one, no ticket is good.
     pub password: Option<PasswordHash>,
-    /// What the user is allowed to be, in the application's own words.
+    /// The user's roles in the application.
     pub roles: Vec<String>,
     /// The organization that the user works for, if there is one.
     pub organization: Option<String>,
-    /// Whether the user may come in at all.
+    /// Whether the user may log in.
     pub enabled: bool,
-    /// Whatever else the application says of the user.
+    /// Further claims about the user.
     pub claims: Map<String, Value>,
 }
 

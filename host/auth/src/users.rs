@@ -1,7 +1,7 @@
-//! Where users come from: a file, an address of the application's, or its database.
+//! User sources: a file, an HTTP endpoint of the application, or its database.
 //!
-//! A source that cannot be asked is an error, never "no such user" and never "come in": whoever
-//! asks refuses the client and lets it try again.
+//! A source that cannot be asked is an error, never "no such user" and never an admission (fail
+//! closed): the client is refused and may retry.
 
 mod file;
 #[cfg(feature = "http")]
@@ -39,24 +39,24 @@ pub enum Users {
     Sql(SqlUsers),
 }
 
-/// What a source says when it is asked once more.
+/// Result of asking a source again.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Anew {
-    /// What [`Users::find`] gave is as new as it gets.
+    /// [`Users::find`] was up to date.
     Same,
-    /// What there is now.
+    /// The current user.
     Now(Option<Arc<User>>),
 }
 
-/// Why a source did not say whether there is such a user.
+/// A source could not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsersError {
-    /// It cannot be reached, or is too slow.
+    /// The source is unreachable or too slow.
     #[error("the users at {} cannot be asked: {}", Untrusted::new(place), Untrusted::new(reason))]
     Unreachable {
-        /// Which source.
+        /// The source.
         place: Arc<str>,
-        /// What went wrong.
+        /// The error.
         reason: String,
     },
     /// It answered something else than a user.
@@ -66,17 +66,17 @@ pub enum UsersError {
         Untrusted::new(reason)
     )]
     Answer {
-        /// Which source.
+        /// The source.
         place: Arc<str>,
-        /// What is wrong with the answer, without the answer.
+        /// The error of the answer, without the answer itself.
         reason: String,
     },
-    /// So many are being looked up that this one would wait too long.
+    /// Too many lookups are pending.
     #[error(
         "the users at {place} are being asked for {waiting} users already, which is all that may wait"
     )]
     Busy {
-        /// Which source.
+        /// The source.
         place: Arc<str>,
         /// How many are being looked up.
         waiting: usize,

@@ -1,10 +1,9 @@
-//! The threads that verify tickets and tokens: a few, with a queue of a bounded length.
+//! Verifier pool: a few threads with a bounded queue for the digests of tickets and tokens.
 //!
-//! After a restart every open page comes back at once, and each digest takes milliseconds of a
-//! processor. They must not stall the tasks that carry messages, so they run elsewhere; and what
-//! cannot be verified soon is refused, because the client's own retry is cheaper than a queue
-//! that outgrows what clients wait for. One address may have half of the queue, so that whoever
-//! floods it with what he makes up shuts out nobody else.
+//! After a restart every open page reconnects at once, and each digest takes milliseconds of CPU
+//! time. They run outside of the tasks that carry messages; a full queue refuses, because a
+//! client's retry is cheaper than a queue longer than clients wait. One address may use half of the
+//! queue, so that a flood from one address shuts out no other.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,11 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-/// The half of an IPv6 address that tells subscribers of a provider apart; of the other half each
-/// has as many as it likes.
+/// Network half of an IPv6 address, which identifies a provider's subscriber.
 const NETWORK: u128 = !0 << 64;
 
-/// A place for work that takes milliseconds of a processor. Clones share it.
+/// Pool for CPU-bound work. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Verifiers {
     /// One permit for each piece of work that runs or waits: none left is a full queue.
@@ -28,7 +26,7 @@ pub struct Verifiers {
     shares: Arc<Shares>,
 }
 
-/// How much of what runs or waits is whose.
+/// Running and waiting work by address.
 #[derive(Debug)]
 struct Shares {
     most: usize,
@@ -45,24 +43,24 @@ struct Share {
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifiersError {
-    /// As much waits already as may.
+    /// The queue is full.
     #[error(
         "{capacity} tickets or tokens are being verified or wait for it, which is all that may at \
          a time; the client may try again"
     )]
     Full {
-        /// How many may run or wait.
+        /// The maximum of running and waiting work.
         capacity: usize,
     },
-    /// As much of one address waits already as may.
+    /// The address's share of the queue is full.
     #[error(
         "{most} tickets or tokens from {address} are being verified or wait for it, which is all \
          that may of one address; the client may try again"
     )]
     Share {
-        /// Whose they are; of an IPv6 address its network.
+        /// The address; for IPv6 its network.
         address: IpAddr,
-        /// How many of one address may run or wait.
+        /// The maximum per address.
         most: usize,
     },
     /// The work failed, or the server is about to end.

@@ -18,10 +18,10 @@ use regex_syntax::ast::{
 };
 use regex_syntax::hir::{Hir, translate::TranslatorBuilder};
 
-use super::Fault;
+use super::RequirementError;
 
 /// Reads a pattern whose anchors are already gone.
-pub(crate) fn parse(pattern: &str, utf8: bool) -> Result<Hir, Fault> {
+pub(crate) fn parse(pattern: &str, utf8: bool) -> Result<Hir, RequirementError> {
     let mut ast = Parser::new()
         .parse(pattern)
         .map_err(|error| refuse(pattern, range(error.span()), &error.kind().to_string()))?;
@@ -49,7 +49,7 @@ pub(crate) fn strip_anchors(pattern: &str) -> Range<usize> {
 }
 
 /// Turns the tree of what was written into the tree of what it means here.
-fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), Fault> {
+fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), RequirementError> {
     match ast {
         Ast::Flags(flags) => adapt_flags(&flags.flags),
         Ast::Empty(_) | Ast::Literal(_) | Ast::Dot(_) | Ast::ClassUnicode(_) => Ok(()),
@@ -64,7 +64,7 @@ fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), Fault> {
                 | Kind::WordBoundaryEndAngle
                 | Kind::WordBoundaryStartHalf
                 | Kind::WordBoundaryEndHalf => {
-                    return Err(Fault {
+                    return Err(RequirementError {
                         range: range(&assertion.span),
                         message: "this escape means different things in different regex languages"
                             .to_owned(),
@@ -121,17 +121,17 @@ fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), Fault> {
 }
 
 /// Flags mean the same in both languages, but for one: `(?R)` is recursion in the other.
-fn adapt_flags(flags: &Flags) -> Result<(), Fault> {
+fn adapt_flags(flags: &Flags) -> Result<(), RequirementError> {
     match flags.flag_state(Flag::CRLF) {
         None => Ok(()),
         Some(_) => Err(unsupported(range(&flags.span), "recursion")),
     }
 }
 
-fn adapt_set(set: &mut ClassSet, utf8: bool) -> Result<(), Fault> {
+fn adapt_set(set: &mut ClassSet, utf8: bool) -> Result<(), RequirementError> {
     match set {
         ClassSet::Item(item) => adapt_item(item, utf8),
-        ClassSet::BinaryOp(operation) => Err(Fault {
+        ClassSet::BinaryOp(operation) => Err(RequirementError {
             range: range(&operation.span),
             message: "`&&`, `--` and `~~` between brackets would combine sets here".to_owned(),
             help: "escape the second character to mean it literally, as in `[&\\&]`".to_owned(),
@@ -139,7 +139,7 @@ fn adapt_set(set: &mut ClassSet, utf8: bool) -> Result<(), Fault> {
     }
 }
 
-fn adapt_item(item: &mut ClassSetItem, utf8: bool) -> Result<(), Fault> {
+fn adapt_item(item: &mut ClassSetItem, utf8: bool) -> Result<(), RequirementError> {
     match item {
         ClassSetItem::Empty(_)
         | ClassSetItem::Literal(_)
@@ -152,7 +152,7 @@ fn adapt_item(item: &mut ClassSetItem, utf8: bool) -> Result<(), Fault> {
             }
             Ok(())
         }
-        ClassSetItem::Bracketed(class) => Err(Fault {
+        ClassSetItem::Bracketed(class) => Err(RequirementError {
             range: range(&class.span),
             message: "a `[` between brackets would open a set within the set here".to_owned(),
             help: "escape it: `\\[`".to_owned(),
@@ -182,7 +182,7 @@ fn without_unicode(inner: Ast, span: Span) -> Ast {
 }
 
 /// Names what is not supported, in the words of the language the pattern was written for.
-fn refuse(pattern: &str, range: Range<usize>, why: &str) -> Fault {
+fn refuse(pattern: &str, range: Range<usize>, why: &str) -> RequirementError {
     let rest = pattern.get(range.start..).unwrap_or_default();
     let signs = [
         ("(?=", "look-ahead"),
@@ -223,7 +223,7 @@ fn refuse(pattern: &str, range: Range<usize>, why: &str) -> Fault {
     };
     match named.or_else(digit_reference) {
         Some(name) => unsupported(range, &name),
-        None => Fault {
+        None => RequirementError {
             range,
             message: format!("the pattern `{pattern}` is not a valid regular expression: {why}"),
             help: "correct the pattern; a character with a special meaning is escaped by `\\`"
@@ -232,8 +232,8 @@ fn refuse(pattern: &str, range: Range<usize>, why: &str) -> Fault {
     }
 }
 
-fn unsupported(range: Range<usize>, name: &str) -> Fault {
-    Fault {
+fn unsupported(range: Range<usize>, name: &str) -> RequirementError {
+    RequirementError {
         range,
         message: format!("{name} is not supported"),
         help: "patterns are matched in linear time, which rules out look-around, back-references \

@@ -1,4 +1,4 @@
-//! Which claims say who it is. Issuers call them by many names.
+//! Identity claims of tokens, with configurable names.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,18 +7,18 @@ use crate::identity::{Authenticated, Method};
 
 use super::JwtError;
 
-/// Which claims say who it is. Each is the name of a claim or, where no claim has that name, a
-/// path with dots, such as `realm_access.roles`.
+/// Names of identity claims. Each is the name of a claim or, if no claim has that name, a path with
+/// dots such as `realm_access.roles`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClaimNames {
-    /// What the application calls the user: text or a whole number. A token has to have it.
+    /// The user's id: text or an integer. Required.
     pub id: String,
     /// The user's name; where a token has none, it is the id.
     pub username: String,
-    /// What the user may be: a list of texts, or one text with commas or spaces between them.
+    /// The user's roles: a list of texts, or one text separated by commas or spaces.
     pub roles: String,
-    /// The organization that the user works for: text or a whole number.
+    /// The user's organization: text or an integer.
     pub organization: String,
 }
 
@@ -37,7 +37,7 @@ impl Default for ClaimNames {
 }
 
 impl ClaimNames {
-    /// Who it is by these claims. What is not used here stays in [`Authenticated::claims`].
+    /// The client's identity. Other claims are kept in [`Authenticated::claims`].
     pub(super) fn identity(
         &self,
         mut claims: Map<String, Value>,

@@ -1,5 +1,5 @@
-//! The keys that tokens may be signed with, each for one algorithm: a secret, public keys in PEM,
-//! or a JWKS (RFC 7517).
+//! Verification keys of tokens, each for one algorithm: a secret, public keys in PEM, or a JWKS
+//! (RFC 7517).
 
 use std::fmt;
 
@@ -13,26 +13,26 @@ use serde_json::Value;
 
 use super::{JwtError, MAX_SHOWN, provider};
 
-/// A secret has at least as many bytes as what it signs with makes of it; RFC 7518, section 3.2.
+/// Shortest secret, in bytes, the length of its signature; RFC 7518, section 3.2.
 const MIN_SECRET_BYTES: usize = 32;
 /// Bytes of the shortest modulus of an RSA key: 2048 bits; RFC 7518, section 3.3.
 const MIN_MODULUS_BYTES: usize = 256;
 /// More keys than any issuer has at a time. A token that names none is tried with each.
 const MAX_KEYS: usize = 100;
 
-/// What only private keys have; RFC 7518, section 6.3.2, and RFC 8037, section 2.
-const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+/// Fields of private keys; RFC 7518, section 6.3.2, and RFC 8037, section 2.
+const PRIVATE_FIELDS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 
-/// The keys that tokens may be signed with; at least one.
+/// Verification keys; at least one.
 #[derive(Debug)]
 pub struct Keys {
-    form: Form,
+    form: KeyFormat,
     keys: Vec<Key>,
 }
 
-/// In which form they came.
+/// Format of the key file.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum KeyFormat {
     Secret,
     Pem,
     Jwks,
@@ -63,7 +63,7 @@ impl Keys {
             algorithm: Algorithm::HS256,
             material: hmac(secret).map_err(|wrong| wrong.at(path))?,
         };
-        Ok(Self::new(Form::Secret, vec![key]))
+        Ok(Self::new(KeyFormat::Secret, vec![key]))
     }
 
     /// Public keys in PEM, one or more: RSA is for RS256, P-256 for ES256, Ed25519 for `EdDSA`.
@@ -89,7 +89,7 @@ impl Keys {
             let problem = Diagnosis::without_place(path, "there is no key in PEM in this file");
             return Err(problem.with_help("it begins with -----BEGIN PUBLIC KEY-----"));
         }
-        Ok(Self::new(Form::Pem, keys))
+        Ok(Self::new(KeyFormat::Pem, keys))
     }
 
     /// A JWKS. Keys that are not for signatures, or for algorithms that are not spoken here, are
@@ -128,19 +128,19 @@ impl Keys {
             let help = format!("it takes 1 to {MAX_KEYS} for HS256, RS256, ES256 or EdDSA");
             return Err(Diagnosis::without_place(path, message).with_help(help));
         }
-        Ok(Self::new(Form::Jwks, keys))
+        Ok(Self::new(KeyFormat::Jwks, keys))
     }
 
     /// Keys from a text of the same form as these.
     pub(super) fn like(&self, path: &str, text: &str) -> Result<Self, Diagnosis> {
         match self.form {
-            Form::Secret => Self::secret(path, text.trim_end_matches(['\r', '\n']).as_bytes()),
-            Form::Pem => Self::pem(path, text),
-            Form::Jwks => Self::jwks(path, text),
+            KeyFormat::Secret => Self::secret(path, text.trim_end_matches(['\r', '\n']).as_bytes()),
+            KeyFormat::Pem => Self::pem(path, text),
+            KeyFormat::Jwks => Self::jwks(path, text),
         }
     }
 
-    fn new(form: Form, keys: Vec<Key>) -> Self {
+    fn new(form: KeyFormat, keys: Vec<Key>) -> Self {
         provider::install();
         Self { form, keys }
     }
@@ -175,10 +175,10 @@ impl Keys {
     }
 }
 
-/// What is wrong with a key, before it is known where it is.
-struct Wrong(&'static str, &'static str);
+/// An error of a key, without its place.
+struct KeyError(&'static str, &'static str);
 
-impl Wrong {
+impl KeyError {
     fn at(self, path: &str) -> Diagnosis {
         Diagnosis::without_place(path, self.0).with_help(self.1)
     }
@@ -209,29 +209,29 @@ fn invalid_json(path: &str, error: &serde_json::Error) -> Diagnosis {
 /// they of use here or not.
 fn check_public(path: &str, set: &Value) -> Result<(), Diagnosis> {
     let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let is_private = |key: &Value| PRIVATE.iter().any(|member| key.get(member).is_some());
+    let is_private = |key: &Value| PRIVATE_FIELDS.iter().any(|member| key.get(member).is_some());
     let Some(index) = keys.iter().position(is_private) else { return Ok(()) };
     let kid = keys.get(index).and_then(|key| key.get("kid")).and_then(Value::as_str);
     let help = "take the issuer's public keys, and consider this one known to others: replace it";
-    Err(Wrong("is a private key", help).of(path, kid, index))
+    Err(KeyError("is a private key", help).of(path, kid, index))
 }
 
-fn hmac(secret: &[u8]) -> Result<DecodingKey, Wrong> {
+fn hmac(secret: &[u8]) -> Result<DecodingKey, KeyError> {
     if secret.len() < MIN_SECRET_BYTES {
         let help = "use 32 bytes or more, at random: openssl rand -base64 48";
-        return Err(Wrong("is a secret that is too short to sign tokens with", help));
+        return Err(KeyError("is a secret that is too short to sign tokens with", help));
     }
     Ok(DecodingKey::from_secret(secret))
 }
 
-fn pem(block: &str) -> Result<Key, Wrong> {
+fn pem(block: &str) -> Result<Key, KeyError> {
     const PUBLIC: &str =
-        "give an RSA, P-256 or Ed25519 public key: openssl pkey -in PRIVATE -pubout";
+        "give an RSA, P-256 or Ed25519 public key: openssl pkey -in PRIVATE_FIELDS -pubout";
     let is = |label: &str| block.starts_with(&format!("-----BEGIN {label}-----"));
     if !is("PUBLIC KEY") && !is("RSA PUBLIC KEY") {
-        return Err(Wrong("is not a public key", PUBLIC));
+        return Err(KeyError("is not a public key", PUBLIC));
     }
-    let unsupported = Wrong("is not a public key that can be read", PUBLIC);
+    let unsupported = KeyError("is not a public key that can be read", PUBLIC);
     let key = |algorithm, material| Key { id: None, algorithm, material };
     let bytes = |key: &DecodingKey| key.try_get_as_bytes().map_or(0, <[u8]>::len);
     if let Ok(ec) = DecodingKey::from_ec_pem(block.as_bytes()) {
@@ -243,13 +243,13 @@ fn pem(block: &str) -> Result<Key, Wrong> {
     }
     let rsa = DecodingKey::from_rsa_pem(block.as_bytes()).map_err(|_| unsupported)?;
     if bytes(&rsa) < MIN_MODULUS_BYTES {
-        return Err(Wrong("is an RSA key of fewer than 2048 bits", PUBLIC));
+        return Err(KeyError("is an RSA key of fewer than 2048 bits", PUBLIC));
     }
     Ok(key(Algorithm::RS256, rsa))
 }
 
 /// None for keys that are for something else than what is done here.
-fn jwk(jwk: &Jwk) -> Result<Option<Key>, Wrong> {
+fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
     let common = &jwk.common;
     let for_signatures = match &common.public_key_use {
         None => true,
@@ -261,7 +261,8 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, Wrong> {
     if !for_signatures || !verifies {
         return Ok(None);
     }
-    let broken = Wrong("has a parameter that is not base64", "take the file from the issuer anew");
+    let broken =
+        KeyError("has a parameter that is not base64", "take the file from the issuer anew");
     let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
     let (algorithm, material) = match &jwk.algorithm {
         AlgorithmParameters::OctetKey(key) => {
@@ -274,7 +275,7 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, Wrong> {
             let modulus = significant(&n);
             if modulus.len() < MIN_MODULUS_BYTES {
                 let help = "the issuer has to make a longer one";
-                return Err(Wrong("is an RSA key of fewer than 2048 bits", help));
+                return Err(KeyError("is an RSA key of fewer than 2048 bits", help));
             }
             let key = DecodingKey::from_rsa_raw_components(modulus, significant(&e));
             (Algorithm::RS256, key)

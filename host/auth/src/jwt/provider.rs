@@ -1,7 +1,6 @@
-//! The arithmetic of signatures for the token library, from ring: verification only.
+//! Signature verification for the token library, with ring.
 //!
-//! The library's own choices are a set of crates that would double what is built here, and one
-//! that has to be built in C. ring is here anyway, for TLS.
+//! The library's own backends are many crates, or one written in C; ring is already used for TLS.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -16,7 +15,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has to be called before the library verifies anything; calling it again changes nothing.
+/// Installs the provider, once, before the library verifies anything. Idempotent.
 pub(super) fn install() {
     // Fails when there is a provider already, which is this one.
     let _ = PROVIDER.install_default();

@@ -1,5 +1,5 @@
-//! When a ticket was made: `2024-01-02T03:04:05+00:00`, kept as it was written because the digest
-//! is over the text.
+//! Creation time of a ticket: `2024-01-02T03:04:05+00:00`, kept as text because the digest covers
+//! the text.
 
 use std::time::{Duration, SystemTime};
 
@@ -56,7 +56,7 @@ impl Created {
     }
 }
 
-/// None for times that no calendar has, with which `time` would panic.
+/// None for impossible dates, for which `time` would panic.
 fn utc(time: SystemTime) -> Option<OffsetDateTime> {
     let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i128::try_from(since.as_nanos()).ok()?,

@@ -1,7 +1,8 @@
-//! The digest of a ticket: 5 000 rounds of SHA-512, salted in each round.
+//! Digest of a ticket: 5 000 rounds of SHA-512, salted in each round (Symfony's
+//! `MessageDigestPasswordEncoder`).
 //!
-//! The salted text is the plain one followed by the secret in braces. The first round is over it;
-//! each further one is over the digest before, as 64 raw bytes, and the salted text again.
+//! The salted text is the plain text followed by the secret in braces. The first round hashes it;
+//! each further round hashes the previous digest, as 64 raw bytes, and the salted text.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

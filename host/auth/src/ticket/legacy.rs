@@ -1,10 +1,8 @@
-//! Tickets as OroPlatform 2.x made them: `id;username;base64(nonce);created`, without base64
-//! around the whole.
+//! Tickets of OroPlatform 2.x: `id;username;base64(nonce);created`, not encoded as a whole.
 //!
-//! Such a ticket proves nothing by itself, because its digest is not in it: the application keeps
-//! the digest in a cache of its own under the ticket's id, and takes it out at the first use.
-//! Whoever verifies one has to fetch the digest from there, and take it out. Its text may be
-//! anything that somebody made up, so there is no way of verifying it without.
+//! Such a ticket does not contain its digest: the application keeps the digest in its own cache
+//! under the ticket's id, and removes it at the first use. A verifier has to fetch and remove it
+//! there; without it a ticket cannot be verified.
 
 use std::time::SystemTime;
 
@@ -23,7 +21,7 @@ pub struct LegacyTicket {
     created: Created,
 }
 
-/// A ticket that was made, and what the application would keep of it.
+/// A new ticket, and its digest for the application's cache.
 pub struct Minted {
     /// The ticket itself.
     pub ticket: String,
@@ -87,7 +85,7 @@ impl LegacyTicket {
         Ok(Minted { ticket: format!("{id};{username};{nonce};{}", created.as_str()), digest })
     }
 
-    /// Under which name the application keeps its digest.
+    /// The cache key of its digest.
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -1,7 +1,7 @@
-//! Which tickets were used already: a memory that forgets what has expired anyway.
+//! Replay protection: a bounded set of used tickets, until they expire.
 //!
-//! It is bounded. When it is full it refuses rather than forgets: forgetting a ticket that is
-//! still good would let whoever floods it use a stolen one again.
+//! When it is full it refuses new tickets rather than forget used ones: otherwise a flood would let
+//! an attacker reuse a stolen ticket.
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
-/// What a ticket is known by: enough of its digest's digest.
+/// Fingerprint of a ticket: part of a hash of its digest.
 pub(crate) type Mark = [u8; 32];
 
 /// The tickets that were used and are still good.
@@ -46,7 +46,7 @@ struct Used {
 }
 
 impl Replays {
-    /// Remembers at most so many tickets. Each takes some 150 bytes.
+    /// A set of at most `capacity` tickets, about 150 bytes each.
     pub fn new(capacity: NonZeroUsize) -> Self {
         Self { capacity, used: Mutex::default() }
     }
@@ -84,7 +84,7 @@ impl Used {
     }
 }
 
-/// The digest itself is as good as the ticket, so it is not what is kept.
+/// Hashed, as the digest itself could be used as a ticket.
 pub(super) fn mark(digest: &str) -> Mark {
     Sha256::digest(digest).into()
 }

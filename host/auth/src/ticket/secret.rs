@@ -1,10 +1,10 @@
-//! The application's secret: the salt of every digest, and the password of anonymous tickets.
+//! The application's secret: salt of every digest, and password of anonymous tickets.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// The application's secret. Whoever knows it can make anonymous tickets, so nothing prints it.
+/// The application's secret, never printed: it allows to make anonymous tickets.
 /// Never empty.
 #[derive(Clone)]
 pub struct AppSecret(Zeroizing<String>);
