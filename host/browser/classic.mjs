@@ -1,7 +1,7 @@
-// Writes the classic scripts from the modules: the same sources, whose exports become members of
-// the global `Jackfield`. Run it after each change of a module: node classic.mjs
+// Generator of the classic scripts: the sources of the modules, with their exports as members of the
+// global `Jackfield`. Run it after each change of a module: node classic.mjs
 //
-// With --check it writes nothing, and fails if a classic script is not what it would write.
+// With --check, it writes nothing, and fails if a classic script is out of date.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
@@ -13,7 +13,7 @@ function classic(source) {
     names.push(name);
     return `${kind} ${name}`;
   });
-  if (/^(import|export)\b/m.test(body)) throw new Error('an import or export of a kind that is not provided for');
+  if (/^(import|export)\b/m.test(body)) throw new Error('unsupported kind of import or export');
   return `'use strict';\n(() => {\n${body}\n`
     + `globalThis.Jackfield = Object.assign(globalThis.Jackfield ?? {}, { ${names.join(', ')} });\n})();\n`;
 }

@@ -1,8 +1,8 @@
 'use strict';
 (() => {
-// Content that is out of date: what a page shows carries tags, and when somebody changes what has
-// one of them, the page says so. Own changes are silent. It reads what OroPlatform and
-// docs/publishing.md publish on `oro/data/update`: a list of {"username", "tagname"}.
+// Notices about outdated content: a page has tags for the data that it shows, and is notified when
+// another user changes data with one of these tags. Events are those of OroPlatform on
+// `oro/data/update`, lists of {"username", "tagname"}; see docs/publishing.md.
 
 const MESSAGE = 'Content of {{title}} page is outdated, please refresh';
 
@@ -19,7 +19,7 @@ class ContentManager {
     });
   }
 
-  /** Watches what a page shows, until it is closed. */
+  /** Registers a page, until it is closed. */
   open({ title = '', tags = [], outdated, own }) {
     const page = {
       title, tags: new Set(tags), outdated, own, isOutdated: false,
@@ -30,13 +30,13 @@ class ContentManager {
     return page;
   }
 
-  /** Tells all who watch these tags, on other pages too, that what they show has changed. */
+  /** Announces a change of data with these tags to all pages, including those of other users. */
   publish(...tags) {
     const { sync, topic, user } = this.#options;
     return sync.publish(topic, tags.map((tagname) => ({ username: user, tagname })), { excludeMe: false });
   }
 
-  /** Watches nothing any more. */
+  /** Unsubscribes, and closes all pages. */
   close() {
     this.#subscription.unsubscribe();
     this.#pages.clear();
@@ -52,7 +52,7 @@ class ContentManager {
       const others = touching.filter((change) => !isOwn(change));
       const own = touching.filter(isOwn);
       if (own.length > 0) run(page.own, page, own);
-      // Once is enough, until the page has been refreshed.
+      // Only the first change is reported, until the page has been refreshed.
       if (others.length === 0 || page.isOutdated) continue;
       page.isOutdated = true;
       run(page.outdated ?? notify, message.replaceAll('{{title}}', () => page.title), page, others);
@@ -60,7 +60,7 @@ class ContentManager {
   }
 }
 
-/** Calls what a page has given us, if it has. Its mistakes are its own, and keep nothing from others. */
+/** Calls an optional callback of the page. Its errors are reported, and do not affect other pages. */
 function run(callback, ...values) {
   try {
     callback?.(...values);
@@ -69,7 +69,7 @@ function run(callback, ...values) {
   }
 }
 
-/** The tag of an entity, as OroPlatform writes it; without identifiers, of lists of such entities. */
+/** The tag of an entity in the format of OroPlatform; without identifiers, that of lists of entities. */
 function contentTag(className, ...identifiers) {
   const name = className.replace(/^\\+/, '').replace(/[^A-Za-z]+/g, '_');
   return `${name}_${identifiers.length > 0 ? identifiers.join('_') : 'type_collection'}`;

@@ -1,32 +1,32 @@
 import type { Sync } from './sync.js';
 
-/** What was changed, and by whom; `null` is nobody in particular. */
+/** A change: the tag of the data, and the user; `null` without a user. */
 export interface Change {
   username: string | null;
   tagname: string;
 }
 
-/** Is told, in words for the user, that a page is out of date, and by which changes. */
+/** Called when a page is outdated, with a text for the user and the changes. */
 export type Outdated = (text: string, page: Page, changes: Change[]) => void;
 
 export interface ContentOptions {
-  /** Whose changes are silent: the `username` of this page's user. */
+  /** The `username` of this page's user, whose own changes are not reported. */
   user?: string | null;
   /** Default: `oro/data/update`. */
   topic?: string;
-  /** The words, with `{{title}}` for the page's title. */
+  /** The text, with `{{title}}` for the page's title. */
   message?: string;
-  /** For pages that have no `outdated` of their own. */
+  /** Default callback, for pages without `outdated`. */
   notify?: Outdated;
 }
 
 export interface PageOptions {
   title?: string;
-  /** What the page shows; see `contentTag`. */
+  /** Tags of the data that the page shows; see `contentTag`. */
   tags?: readonly string[] | ReadonlySet<string>;
-  /** Somebody else has changed it. Told once, until `refreshed`. */
+  /** Another user has changed the data. Called once, until `refreshed`. */
   outdated?: Outdated;
-  /** The user has changed it, here or in another tab: time to forget a copy. */
+  /** This user has changed the data, here or in another tab: cached copies are stale. */
   own?: (page: Page, changes: Change[]) => void;
 }
 
@@ -35,20 +35,20 @@ export interface Page {
   /** May be changed while the page is open. */
   tags: Set<string>;
   readonly isOutdated: boolean;
-  /** What it shows is fresh again. */
+  /** Marks the page as up to date. */
   refreshed(): void;
-  /** It is watched no more. */
+  /** Unregisters the page. */
   close(): void;
 }
 
-/** Tells pages when what they show has been changed by somebody else. */
+/** Notifies pages when another user changes the data that they show. */
 export class ContentManager {
   constructor(sync: Sync, options?: ContentOptions);
   open(page: PageOptions): Page;
-  /** Says that this user has changed what has these tags. The server has to allow it. */
+  /** Announces that this user has changed data with these tags. The server has to allow it. */
   publish(...tags: string[]): Promise<number>;
   close(): void;
 }
 
-/** The tag of an entity, as OroPlatform writes it; without identifiers, of lists of such entities. */
+/** The tag of an entity in the format of OroPlatform; without identifiers, that of lists of entities. */
 export function contentTag(className: string, ...identifiers: (string | number)[]): string;

@@ -1,20 +1,20 @@
 'use strict';
 (() => {
-// The notice that a page shows while its site is in maintenance mode. It reads what OroPlatform and
-// `jackfield maintenance` publish on `oro/maintenance`: {"isOn", "userId"}. Whoever has begun the
-// maintenance goes on working, and is shown nothing.
+// Maintenance notice: a dialog that blocks a page while its site is in maintenance mode. Events are
+// those of OroPlatform and `jackfield maintenance` on `oro/maintenance`: {"isOn", "userId"}. The user
+// who started the maintenance can keep working, and sees no notice.
 
-/** Shows the notice when maintenance begins, and takes it away when it ends. Returns a function
- * that stops that. */
+/** Shows the notice when maintenance begins, and removes it when it ends. Returns a function that
+ * stops this. */
 function maintenanceNotice(sync, options = {}) {
   const { user = null, topic = 'oro/maintenance', current } = options;
   const notice = options.show ? options : dialog(options);
   let shown = false;
-  /** Changes with all that is known, so that a slow answer does not undo what was heard since. */
-  let news = 0;
+  /** Incremented with each update, so that a slow reply of `current` does not undo a newer event. */
+  let version = 0;
   const apply = (state) => {
-    news++;
-    // A page of nobody in particular has begun nothing, and who has begun it may be nobody.
+    version++;
+    // Both ids may be absent: an anonymous page has not started the maintenance.
     const mine = name(user) !== '' && name(user) === name(state?.userId);
     const on = state?.isOn === true && !mine;
     if (on === shown) return;
@@ -22,11 +22,11 @@ function maintenanceNotice(sync, options = {}) {
     on ? notice.show(state) : notice.hide?.();
   };
   const subscription = sync.subscribe(topic, apply);
-  // What was said while nobody listened has to be asked for.
+  // Events before the subscription were missed: fetch the current state.
   const ask = async () => {
-    const asked = ++news;
+    const asked = ++version;
     const state = await current();
-    if (asked === news) apply(state);
+    if (asked === version) apply(state);
   };
   const connected = () => current && ask().catch(globalThis.reportError ?? console.error);
   sync.addEventListener('connected', connected);
@@ -40,10 +40,10 @@ function maintenanceNotice(sync, options = {}) {
 
 const name = (user) => String(user ?? '');
 
-/** A dialog that the user cannot close. How it looks is for the page's style sheet to say. */
+/** A dialog that the user cannot close. The style sheet of the page defines its look. */
 function dialog({
-  title = 'The site is being maintained',
-  text = 'Please wait: the page goes on by itself when that is over.',
+  title = 'Maintenance in progress',
+  text = 'Please wait. This page continues automatically when the maintenance ends.',
   document = globalThis.document,
 }) {
   const add = (parent, name, content) => {
@@ -61,7 +61,7 @@ function dialog({
       element.setAttribute('role', 'alertdialog');
       element.setAttribute('aria-label', title);
       element.addEventListener('cancel', (event) => event.preventDefault());
-      // A browser closes it at the second Escape all the same.
+      // Browsers close the dialog at the second Escape regardless.
       element.addEventListener('close', () => element?.showModal());
       element.showModal();
     },

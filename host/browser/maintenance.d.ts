@@ -2,7 +2,7 @@ import type { Sync } from './sync.js';
 
 export interface MaintenanceState {
   isOn: boolean;
-  /** Who has begun it, and goes on working. */
+  /** The user who started the maintenance, and can keep working. */
   userId: number | string | null;
 }
 
@@ -11,16 +11,16 @@ export interface MaintenanceOptions {
   user?: number | string | null;
   /** Default: `oro/maintenance`. */
   topic?: string;
-  /** Asked at once if there is a connection, and after every connect, for what was said while nobody
-   * listened. What is heard meanwhile counts more than its answer. */
+  /** Returns the current state. Called at once if connected, and after every connect, because events
+   * may have been missed. An event during the call takes precedence over its result. */
   current?: () => MaintenanceState | Promise<MaintenanceState>;
-  /** Shows a notice of the page's own, instead of the dialog `.jackfield-maintenance`. */
+  /** Shows a notice instead of the default dialog `.jackfield-maintenance`. */
   show?: (state: MaintenanceState) => void;
   hide?: () => void;
-  /** The dialog's words. */
+  /** Heading of the default dialog, and its text. */
   title?: string;
   text?: string;
 }
 
-/** Shows a notice while the site is in maintenance mode. Returns a function that stops that. */
+/** Shows a notice while the site is in maintenance mode. Returns a function that stops this. */
 export function maintenanceNotice(sync: Sync, options?: MaintenanceOptions): () => void;

@@ -1,14 +1,15 @@
 import type { Sync } from './sync.js';
 
 export interface RelevantOptions<M extends object> {
-  /** Where changes are published. Default: the model's `url`, or what that returns. */
+  /** Topic of the changes. Default: the model's `url`, or its result if it is a function. */
   topic?: string;
-  /** Takes what has changed. Default: the model's `set`, or assignment to all but `url` and methods. */
+  /** Applies the changed attributes. Default: the model's `set`, or assignment, except to `url` and
+   * methods. */
   apply?: (model: M, attributes: { [name: string]: any }) => void;
 }
 
-/** Keeps a model's attributes as they are published. Returns a function that stops that. */
+/** Updates a model with the published attributes. Returns a function that stops it. */
 export function keepRelevant<M extends object>(sync: Sync, model: M, options?: RelevantOptions<M>): () => void;
 
-/** Leaves a model as it is from now on. */
+/** Stops updating a model. */
 export function stopTracking(sync: Sync, model: object): void;

@@ -1,25 +1,24 @@
-// Models that follow what is published about them: a model's topic is its URL, and events are maps
-// of the attributes that have changed. Anything with `set` does (a Backbone model among them), and
-// so does a plain object.
+// Models that are updated by events: the topic of a model is its URL, and an event is a map of changed
+// attributes. A model is an object with a method `set`, such as a Backbone model, or a plain object.
 
-/** By connection, and there by model, what stops the following. */
+/** The function that stops tracking, by connection and model. */
 const tracked = new WeakMap();
 
-/** Keeps a model's attributes as they are published. Returns a function that stops that. */
+/** Updates a model with the published attributes. Returns a function that stops it. */
 export function keepRelevant(sync, model, { topic = address(model), apply = set } = {}) {
   stopTracking(sync, model);
   const handler = (attributes, event) => {
     // A repeated event may be older than the model.
     if (event?.repeated) return;
     if (attributes === null || typeof attributes !== 'object' || Array.isArray(attributes)) return;
-    // That one would not set an attribute, but what the model inherits from.
+    // Assigning `__proto__` would replace the prototype of the model.
     const entries = Object.entries(attributes).filter(([name]) => name !== '__proto__');
     apply(model, Object.fromEntries(entries));
   };
   sync.subscribe(topic, handler);
   const stop = () => {
     const models = tracked.get(sync);
-    // It may follow something else by now.
+    // The model may track another topic by now.
     if (models?.get(model) === stop) models.delete(model);
     sync.unsubscribe(topic, handler);
   };
@@ -28,21 +27,21 @@ export function keepRelevant(sync, model, { topic = address(model), apply = set 
   return stop;
 }
 
-/** Leaves a model as it is from now on. */
+/** Stops updating a model. */
 export function stopTracking(sync, model) {
   tracked.get(sync)?.get(model)?.();
 }
 
 function address(model) {
   const url = typeof model.url === 'function' ? model.url() : model.url;
-  if (!url) throw new TypeError('a model that is kept relevant has a `url`, or the option `topic`');
+  if (!url) throw new TypeError('the model needs a `url`, or the option `topic`');
   return url;
 }
 
 function set(model, attributes) {
   if (typeof model.set === 'function') return model.set(attributes);
   for (const [name, value] of Object.entries(attributes)) {
-    // What it can do is not for others to say, nor where it is.
+    // Publishers must not replace methods or the URL.
     if (name !== 'url' && typeof model[name] !== 'function') model[name] = value;
   }
 }

@@ -1,164 +1,165 @@
-/** Live updates in a page: a client of WAMP v2 (`wamp.2.json`) that stays connected. */
+/** WAMP v2 client (`wamp.2.json`) for live updates in web pages, with automatic reconnects. */
 
-/** Anything that JSON can say. */
+/** Any JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 export interface SyncOptions {
   /**
-   * Where the server is: absolute, or relative to the page; `http` is read as `ws`, and `https` as
-   * `wss`. A function is asked anew for every attempt. Default: `/`, the page's own origin.
+   * URL of the server, absolute or relative to the page; `http` is changed to `ws`, and `https` to
+   * `wss`. A function is called for every attempt. Default: `/`, at the page's own origin.
    */
   url?: string | URL | (() => string | URL);
   /** The realm to join. Default: `realm1`. */
   realm?: string;
   /**
-   * The ticket or token that proves who this is, sent as the answer to WAMP's challenge `ticket`. A
-   * function is asked anew for every attempt; if it fails, so does the attempt, and the next one
-   * follows later. Nothing is sent for `null`.
+   * Ticket or token to authenticate with, sent as the reply to WAMP's `ticket` challenge. A function
+   * is called for every attempt; if it fails, the attempt fails, and another one follows later. With
+   * `null`, the session is anonymous.
    */
   ticket?: string | null | (() => string | null | Promise<string | null>);
-  /** Milliseconds for a connection to open, and for an answer to come. Default: 10 000. */
+  /** Timeout of opening a connection, and of each reply, in milliseconds. Default: 10 000. */
   timeout?: number;
   /**
-   * The n-th attempt after a loss comes at a random moment within `first * 2^(n-1)` milliseconds,
-   * and within `most` at the latest. Default: 1 000 and 60 000.
+   * Exponential backoff with full jitter: the delay before the n-th attempt is random, between 0 and
+   * `first * 2^(n-1)` milliseconds, and at most `most`. Default: 1 000 and 60 000.
    */
   retry?: { first?: number; most?: number };
   /**
-   * Called when the server refuses the session, as it does for a ticket that is not accepted. The
-   * next attempt comes after 30 to 60 seconds (half to all of `retry.most`); `close()` ends that,
+   * Called when the server rejects the session, for example because of an invalid ticket. The next
+   * attempt follows after 30 to 60 seconds (half of `retry.most` to all of it); `close()` cancels it,
    * and `reconnect()` tries at once.
    */
   onRefused?: (error: SyncError) => void;
-  /** Whether `publish` leaves this session out, unless the call says otherwise. Default: `true`. */
+  /** Whether events published by this session are not delivered to itself. Default: `true`. */
   excludeMe?: boolean;
   /**
-   * Milliseconds of silence after which the server is probed; without an answer within `timeout`,
-   * the connection is lost. 0 disables probes. Default: 25 000.
+   * Milliseconds without a message after which the server is probed; without a reply within
+   * `timeout`, the connection is considered lost. 0 disables probes. Default: 25 000.
    */
   heartbeat?: number;
   /**
-   * Milliseconds after which a hidden page gives its connection up, until it is seen again.
-   * `Infinity` keeps it. Default: 300 000.
+   * Milliseconds after which a hidden page closes its connection, until it is visible again.
+   * `Infinity` keeps the connection. Default: 300 000.
    */
   pauseAfter?: number;
-  /** The `WebSocket` to use, where the environment has none. */
+  /** `WebSocket` class to use, if the environment has none. */
   WebSocket?: unknown;
 }
 
-/** What an event brings beside its value. */
+/** Metadata and payload of an event. */
 export interface SyncEvent {
-  /** The topic it was published to; with `match`, not the one that was subscribed to. */
+  /** Topic of the publication; with `match`, it differs from the subscribed one. */
   topic: string;
-  /** The publication's id. */
+  /** Publication id. */
   publication: number;
-  /** What the server says of it, such as `publisher`. */
+  /** Details of the server, such as `publisher`. */
   details: { [key: string]: Json };
   args: Json[];
   kwargs: { [key: string]: Json };
   /**
-   * `true` for the last event of a topic that the page was subscribed to already: a further
-   * subscription begins with it, because the server greets the first one alone.
+   * `true` if this event is repeated for a further subscription of the page to the same topic, which
+   * begins with the topic's last event: the server sees only the first subscription.
    */
   repeated?: true;
 }
 
 /**
- * Is given the event's value: its one positional value, as WAMP v1 publishes; the list, if there
- * are several; the named ones, if there are only those; `{ args, kwargs }` for both; or `null`.
+ * Called with the payload as one value: the only positional argument (as in WAMP v1); the array of
+ * several positional arguments; the keyword arguments, if there are only these; `{ args, kwargs }` for
+ * both; or `null` without a payload.
  */
 export type Handler<T = any> = (value: T, event: SyncEvent) => void;
 
 export interface SubscribeOptions {
-  /** `exact` if nothing is said. */
+  /** Default: `exact`. */
   match?: 'exact' | 'prefix' | 'wildcard';
 }
 
 export interface Subscription {
   topic: string;
-  /** Fulfilled when the server confirms. Rejected with a `SyncError` when it refuses or does not
-   * answer, when the page has unsubscribed before that, and when the connection was closed. */
+  /** Resolves when the server confirms. Rejects with a `SyncError` when the server refuses or does
+   * not reply, when the page unsubscribes before that, and when the connection is closed. */
   ready: Promise<void>;
-  /** Ends this subscription and no other, though another one have the same handler. */
+  /** Ends this subscription only, even if another one has the same handler. */
   unsubscribe(): void;
 }
 
 export interface PublishOptions {
-  /** Positional values instead of the one. */
+  /** Positional arguments, instead of the single value. */
   args?: unknown[];
   kwargs?: { [key: string]: any };
-  /** Whether this session is left out, if it is subscribed. Default: the client's option. */
+  /** Whether the event is not delivered to this session. Default: the client's option. */
   excludeMe?: boolean;
-  /** Ids of sessions that do not receive it. */
+  /** Ids of sessions that do not receive the event. */
   exclude?: number[];
-  /** Ids of the sessions that alone receive it. */
+  /** Ids of the only sessions that may receive the event. */
   eligible?: number[];
-  /** More options of WAMP's PUBLISH, such as `exclude_authid`. */
+  /** Further options of WAMP PUBLISH, such as `exclude_authid`. */
   wamp?: { [key: string]: any };
 }
 
 export interface CallOptions {
   kwargs?: { [key: string]: any };
-  /** Milliseconds for the answer, instead of the connection's own. */
+  /** Timeout of the reply in milliseconds. Default: the client's option. */
   timeout?: number;
 }
 
 /**
- * Why something was refused, or did not happen. `jackfield.client.disconnected`,
- * `jackfield.client.closed` and `jackfield.client.unsubscribed` are this client's own; for what was
- * under way when the connection was lost, nobody knows whether it happened.
+ * A failed or rejected request. The client itself uses the URIs `jackfield.client.disconnected`,
+ * `jackfield.client.closed` and `jackfield.client.unsubscribed`. If the connection was lost during a
+ * request, it is unknown whether the server has executed it.
  */
 export class SyncError extends Error {
   constructor(uri: string, message?: string, args?: Json[], kwargs?: { [key: string]: Json });
-  /** WAMP's error URI. */
+  /** WAMP error URI. */
   uri: string;
   args: Json[];
   kwargs: { [key: string]: Json };
 }
 
 export interface SyncEvents {
-  /** There is a session, and every topic is subscribed to (or refused) again. What is fetched now
-   * misses nothing. `resumed` is false the first time. */
+  /** A session is open, and every topic is subscribed to or refused. Data fetched now is complete, as
+   * later changes arrive as events. `resumed` is false for the first connection. */
   connected: CustomEvent<{ session: number; resumed: boolean }>;
-  /** There is no connection: told once, however many attempts follow. */
+  /** The connection is lost. Fired once, regardless of the number of attempts that follow. */
   disconnected: CustomEvent<{ error: Error }>;
-  /** The next attempt comes in `delay` milliseconds. `refused`: the server is there, and refuses the
-   * session, for instance because of its ticket. */
+  /** The next attempt follows in `delay` milliseconds. `refused`: the server has rejected the session,
+   * for example because of its ticket. */
   retrying: CustomEvent<{ attempt: number; delay: number; error: Error; refused: boolean }>;
-  /** The server refuses a topic, does not answer for it in time, or has ended its subscription.
-   * What it has ended is asked for again from time to time, and the rest with the next connection. */
+  /** The server has refused a subscription, has not replied in time, or has ended the subscription. A
+   * subscription that it has ended is retried with backoff, others with the next connection. */
   refused: CustomEvent<{ topic: string; match: string; error: SyncError }>;
-  /** A topic that was refused is subscribed to now. What happened meanwhile was not heard. */
+  /** A refused topic is subscribed to again. Events in the meantime were missed. */
   restored: CustomEvent<{ topic: string; match: string }>;
 }
 
-/** A connection that comes back by itself. It begins to connect when it is made. */
+/** A connection that reconnects automatically. The constructor starts to connect. */
 export class Sync extends EventTarget {
   constructor(options?: SyncOptions);
 
-  /** `waiting` is for the next attempt; `paused` is until the page is seen again. */
+  /** `waiting`: for the next attempt. `paused`: until the page is visible again. */
   readonly state: 'connecting' | 'connected' | 'waiting' | 'paused' | 'closed';
-  /** The session's id, while there is one. */
+  /** Session id, while connected. */
   readonly session: number | null;
 
-  /** Has `handler` called for each event of the topic, from now on and across reconnects. Each is a
-   * subscription of its own: who subscribes twice is called twice. A second one to the same topic
-   * begins with the topic's last event, marked `repeated`. */
+  /** Calls `handler` for each event of the topic, also after reconnects. Each call creates a separate
+   * subscription: a handler that is subscribed twice is called twice. A further subscription to the
+   * same topic begins with the topic's last event, marked `repeated`. */
   subscribe<T = any>(topic: string, handler: Handler<T>, options?: SubscribeOptions): Subscription;
-  /** Ends all subscriptions that a handler has to the topic; without one, all of the topic's. */
+  /** Ends all subscriptions of a handler to the topic; without a handler, all of the topic. */
   unsubscribe(topic: string, handler?: Handler<any>, options?: SubscribeOptions): void;
   /**
-   * Publishes, and returns the publication's id once the server has accepted it. Waits for a
-   * connection if there is none, as long as `timeout` says. Rejected with a `TypeError` for `args`,
-   * `exclude` or `eligible` that are no list, and for `kwargs` that are no object.
+   * Publishes an event, and resolves with the publication id once the server has accepted it. Without
+   * a connection, it waits for one, up to `timeout`. Rejects with a `TypeError` if `args`, `exclude`
+   * or `eligible` is no array, or if `kwargs` is no object.
    */
   publish(topic: string, value?: unknown, options?: PublishOptions): Promise<number>;
-  /** Calls a procedure. The result is one value, by the rule of `Handler`. Rejected with a
-   * `TypeError` for `args` that are no list. */
+  /** Calls a procedure. The result is one value, by the rule of `Handler`. Rejects with a `TypeError`
+   * if `args` is no array. */
   call<T = any>(procedure: string, args?: unknown[], options?: CallOptions): Promise<T>;
-  /** Connects anew at once, also after `close`. */
+  /** Reconnects at once, also after `close`. */
   reconnect(): void;
-  /** Ends the connection, and comes not back. */
+  /** Closes the connection for good. */
   close(): void;
 
   addEventListener<K extends keyof SyncEvents>(

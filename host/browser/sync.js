@@ -1,27 +1,28 @@
-// Live updates in a page: a client of WAMP v2 in JSON over one WebSocket, without dependencies.
+// WAMP v2 client for live updates in web pages: JSON over one WebSocket, automatic reconnects, no
+// dependencies.
 //
-// It is always on its way to being connected. What a page subscribes to is kept here and is
-// subscribed to again after each reconnect; each attempt fetches a ticket of its own; attempts are
-// spread by chance, so that a restarted server is not met by everybody at once. The states:
+// Subscriptions of the page are kept and renewed after each reconnect. Each attempt fetches a new
+// ticket. Reconnects use exponential backoff with full jitter, so that the clients of a restarted
+// server do not all return at once. The states:
 //
 //     connecting ─► connected ─► waiting ─► connecting …        paused, closed
 //
-// What each method does is said in sync.d.ts.
+// sync.d.ts documents the methods.
 
-// The codes of WAMP's messages, as its specification has them.
+// WAMP message codes.
 const HELLO = 1, WELCOME = 2, ABORT = 3, CHALLENGE = 4, AUTHENTICATE = 5, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32,
   UNSUBSCRIBE = 34, UNSUBSCRIBED = 35, EVENT = 36, CALL = 48, RESULT = 50;
 
-/** An id that no subscription has: UNSUBSCRIBE of it is the probe of a silent connection. */
+/** An unused subscription id: its UNSUBSCRIBE is the probe of a silent connection. */
 const PROBE_ID = Number.MAX_SAFE_INTEGER;
 
-/** In milliseconds: a timer with a longer delay fires at once. */
+/** Maximum delay of a timer, in milliseconds: with a longer one, it fires at once. */
 const MAX_DELAY = 2 ** 31 - 1;
 
-/** ABORT reasons that pass by themselves. All others refuse the session. */
+/** ABORT reasons that are temporary. All others reject the session. */
 const TEMPORARY = /^wamp\.(close\.|error\.(unavailable|authentication_failed)$)/;
 
-/** Why something was refused, or did not happen: `uri` is for programs, `message` for people. */
+/** A failed or rejected request: `uri` is for programs, `message` for people. */
 export class SyncError extends Error {
   constructor(uri, message, args = [], kwargs = {}) {
     super(message || uri);
@@ -35,14 +36,14 @@ const late = (timeout) => new SyncError('wamp.error.timeout', `no answer within 
 const later = (does, delay) => setTimeout(does, Math.min(delay, MAX_DELAY));
 const given = (options) => Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value != null));
 
-/** What an event or a result comes to as one value, by the rule of WAMP v1 clients. */
+/** The payload of an event or a result as one value, by the rule of WAMP v1 clients. */
 function single(args, kwargs) {
   const named = Object.keys(kwargs).length > 0;
   if (named) return args.length > 0 ? { args, kwargs } : kwargs;
   return args.length > 1 ? args : args.length ? args[0] : null;
 }
 
-/** A message without the payload that there is not. */
+/** Appends the payload to a message; empty parts are omitted. */
 function withPayload(message, args = [], kwargs = {}) {
   if (Object.keys(kwargs).length > 0) return [...message, args, kwargs];
   return args.length > 0 ? [...message, args] : message;
@@ -52,13 +53,13 @@ function checked(valid, name, expected, value) {
   if (!valid) throw new TypeError(`\`${name}\` must be ${expected}, not ${value === null ? 'null' : typeof value}`);
 }
 
-/** Checks a payload before it is sent: a wrong one would be dropped, or end the session. */
+/** Checks a payload before it is sent: the server would drop an invalid one, or end the session. */
 function checkPayload(args = [], kwargs = {}) {
   checked(Array.isArray(args), 'args', 'a list', args);
   checked(kwargs !== null && typeof kwargs === 'object' && !Array.isArray(kwargs), 'kwargs', 'an object', kwargs);
 }
 
-/** Calls a callback of the page. Its errors are reported, and end nothing here. */
+/** Calls a callback of the page. Its errors are reported, and do not propagate. */
 function run(callback, ...values) {
   try {
     callback(...values);
@@ -75,21 +76,21 @@ export class Sync extends EventTarget {
 
   #options;
   #socket = null;
-  /** Changes with each attempt, so that what belongs to an older one is passed over. */
+  /** Incremented with each attempt, to ignore results of older ones. */
   #attempt = 0;
-  /** Attempts since the last connection that held. */
+  /** Attempts since the last stable connection. */
   #failures = 0;
   #opened = 0;
-  /** When the last message came, in milliseconds of a monotonic clock. */
-  #heard = 0;
+  /** Time of the last message, in milliseconds of a monotonic clock. */
+  #received = 0;
   /** The ticket of this attempt. */
   #ticket = null;
-  /** Whether there was a connection before, and whether its loss was told. */
+  /** Whether there was a connection before; the attempt that was announced as connected, or `lost`. */
   #was = false;
   #told = false;
   #requests = new Map();
   #lastRequest = 0;
-  /** What the page wants, by match and topic, and what the server calls it. */
+  /** Topics of the page by match and topic, and by the subscription id of the server. */
   #topics = new Map();
   #byId = new Map();
   #waiting = new Set();
@@ -118,17 +119,17 @@ export class Sync extends EventTarget {
     }
     if (!entry.ready) {
       entry.ready = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
-      // Whoever wants to know listens to it, or to `refused`.
+      // Prevents an unhandled rejection; pages can use `ready` or the event `refused`.
       entry.ready.catch(() => {});
       if (entry.id) entry.resolve();
     }
-    // Of its own, even for the same function.
+    // A subscription of its own, even for the same function.
     const mine = { handler };
     entry.handlers.add(mine);
     const { ready } = entry;
     if (this.state === 'closed') this.#fail(entry, ended('closed'));
     if (this.session !== null && !entry.asked) this.#ask(entry);
-    // The server greets the first subscription of a session alone; a later one gets the last event.
+    // Only the first subscription of a session triggers `on_subscribe`; others get the last event.
     const { last } = entry;
     if (last) queueMicrotask(() => entry.last === last && entry.handlers.has(mine) && run(handler, last.value, { ...last.event, repeated: true }));
     return { topic, ready, unsubscribe: () => this.#giveUp(entry, (it) => it === mine) };
@@ -182,7 +183,7 @@ export class Sync extends EventTarget {
     const { url, ticket, timeout, WebSocket } = this.#options;
     this.#start('opening', timeout, () => this.#lose(unreachable('the server did not answer in time')));
     try {
-      // The page has to be able to listen before anything is told.
+      // Lets the page add listeners before the first event is fired.
       await null;
       if (!current()) return;
       this.#ticket = typeof ticket === 'function' ? await ticket() : ticket;
@@ -190,16 +191,16 @@ export class Sync extends EventTarget {
       const target = new URL(typeof url === 'function' ? url() : url, globalThis.location?.href);
       target.protocol = target.protocol.replace('http', 'ws');
       const socket = this.#socket = new WebSocket(target.href, 'wamp.2.json');
-      // `onclose` says as much, but `ws` throws where nobody listens.
+      // `onclose` reports the error; without this listener, the package `ws` would throw.
       socket.onerror = () => {};
       socket.onopen = () => this.#send([HELLO, this.#options.realm, {
         agent: 'Jackfield sync.js',
-        // Not in the address: a browser hides why a WebSocket was refused, and logs addresses.
+        // Not in the URL: browsers hide the reason of a rejected upgrade, and URLs are logged.
         authmethods: this.#ticket == null ? undefined : ['ticket', 'anonymous'],
         roles: { subscriber: { features: { pattern_based_subscription: true, subscription_revocation: true } }, publisher: {}, caller: {} },
       }]);
       socket.onmessage = ({ data }) => this.#receive(data);
-      // A browser does not say why it could not connect, nor what was answered instead.
+      // Browsers report neither the reason of a failed connection nor the HTTP response.
       socket.onclose = ({ code, reason }) => this.#lose(unreachable(
         `the connection ${this.session === null ? 'was refused' : 'was lost'} (${code}${reason && ' '}${reason})`));
     } catch (error) {
@@ -208,22 +209,22 @@ export class Sync extends EventTarget {
   }
 
   #receive(data) {
-    this.#heard = performance.now();
-    // The answer to a probe may stand behind much else.
-    if (this.#timers.probe) this.#awaitAnything();
+    this.#received = performance.now();
+    // The reply to a probe may be queued behind other messages.
+    if (this.#timers.probe) this.#awaitReply();
     let message;
     try {
       message = JSON.parse(data);
     } catch {}
     if (!Array.isArray(message)) {
-      return this.#lose(new SyncError('wamp.error.protocol_violation', 'the server sent what is no message'));
+      return this.#lose(new SyncError('wamp.error.protocol_violation', 'the server sent an invalid message'));
     }
     switch (message[0]) {
       case WELCOME: return this.#welcome(message[1]);
       case CHALLENGE:
         if (this.#ticket != null && message[1] === 'ticket') return this.#send([AUTHENTICATE, this.#ticket, {}]);
         return this.#lose(new SyncError('wamp.error.authentication_required',
-          'the server asks for a proof that the option `ticket` does not give'), true);
+          'the server requires authentication, and the option `ticket` is not set'), true);
       case EVENT: return this.#event(...message.slice(1));
       case ERROR: {
         const [, , id, details, uri, args, kwargs] = message;
@@ -233,12 +234,12 @@ export class Sync extends EventTarget {
         return this.#lose(new SyncError(message[2], message[1]?.message), !TEMPORARY.test(message[2]));
       case GOODBYE:
         this.#send([GOODBYE, {}, 'wamp.close.goodbye_and_out']);
-        // The server's socket ends next; if it does not, ours does.
+        // Closes the socket even if the server does not.
         return this.#lose(new SyncError(message[2], message[1]?.message));
       case UNSUBSCRIBED:
         if (message[1] === 0) return this.#revoked(message[2] ?? {});
     }
-    // What is left answers a request, whose id stands second.
+    // Every other message is a reply; its second element is the request id.
     this.#answer(message[1], null, message);
   }
 
@@ -254,8 +255,8 @@ export class Sync extends EventTarget {
     this.#settled();
   }
 
-  /** Tells that we are connected, once every topic of before is answered for: what a page fetches
-   * then is whole, and nothing happens that it does not hear of. */
+  /** Fires `connected` once every subscription is answered: data that the page fetches then is
+   * complete, as later changes arrive as events. */
   #settled() {
     if (this.session === null || this.#told === this.#attempt) return;
     for (const { asked, id } of this.#topics.values()) if (asked && !id) return;
@@ -265,7 +266,7 @@ export class Sync extends EventTarget {
     this.#tell('connected', { session: this.session, resumed });
   }
 
-  /** Gives the connection up, and comes back: after a refusal late, as it would be repeated. */
+  /** Drops the connection and schedules a reconnect: late after a rejection, which would repeat. */
   #lose(error, refused = false) {
     const held = this.session !== null && Date.now() - this.#opened > 5_000;
     this.#drop(error);
@@ -279,13 +280,13 @@ export class Sync extends EventTarget {
     if (attempt === this.#attempt && this.#lost(error)) this.#tell('retrying', { attempt: this.#failures, delay, error, refused });
   }
 
-  /** By chance over the whole time: those who were connected to one server come back one by one. */
+  /** Exponential backoff with full jitter. */
   #delay(failures) {
     const { first, most } = this.#options.retry;
     return Math.random() * Math.min(most, first * 2 ** failures, MAX_DELAY);
   }
 
-  /** Tells of an outage, once. Whoever hears it may close, or connect anew: then it is false. */
+  /** Fires `disconnected` once per outage. False if a listener has closed or reconnected. */
   #lost(error) {
     const attempt = this.#attempt;
     if (this.#told !== 'lost') {
@@ -295,7 +296,7 @@ export class Sync extends EventTarget {
     return attempt === this.#attempt;
   }
 
-  /** Ends the connection for a while, or for good. */
+  /** Closes the connection: paused, or closed for good. */
   #rest(state, error) {
     if (this.session !== null) this.#send([GOODBYE, {}, 'wamp.close.close_realm']);
     this.#stop('pause');
@@ -308,7 +309,7 @@ export class Sync extends EventTarget {
     this.#lost(error);
   }
 
-  /** Forgets the socket and all that was asked over it. */
+  /** Drops the socket and all pending requests. */
   #drop(error) {
     this.#attempt++;
     for (const name of Object.keys(this.#timers)) if (name !== 'pause') this.#stop(name);
@@ -331,20 +332,20 @@ export class Sync extends EventTarget {
   #watch() {
     const { heartbeat } = this.#options;
     if (!(heartbeat > 0)) return;
-    const silent = performance.now() - this.#heard;
+    const silent = performance.now() - this.#received;
     if (silent >= heartbeat) this.#probe();
     this.#start('beat', silent >= heartbeat ? heartbeat : heartbeat - silent, () => this.#watch());
   }
 
-  /** Asks the server for anything: any message is an answer. */
+  /** Sends a probe: any message counts as the reply. */
   #probe(timeout) {
     if (this.session === null || this.#timers.probe) return;
-    this.#awaitAnything(timeout);
+    this.#awaitReply(timeout);
     this.#send([UNSUBSCRIBE, this.#expect(() => this.#stop('probe')), PROBE_ID]);
   }
 
-  #awaitAnything(timeout = this.#options.timeout) {
-    this.#start('probe', timeout, () => this.#lose(unreachable('the server does not answer any more')));
+  #awaitReply(timeout = this.#options.timeout) {
+    this.#start('probe', timeout, () => this.#lose(unreachable('the server does not respond')));
   }
 
   // --- The page ----------------------------------------------------------------------------------
@@ -369,7 +370,7 @@ export class Sync extends EventTarget {
       this.#stop('pause');
       document.visibilityState === 'hidden' ? rest() : wake();
     });
-    // A page with an open connection is not kept for the way back.
+    // Browsers do not keep a page with an open connection in the back/forward cache.
     on(globalThis, 'pagehide', () => this.#rest('paused', unreachable('the page was left')));
     on(globalThis, 'pageshow', ({ persisted }) => persisted && wake());
     on(globalThis, 'online', () => {
@@ -380,7 +381,7 @@ export class Sync extends EventTarget {
 
   // --- Requests and topics -----------------------------------------------------------------------
 
-  /** Waits for a connection, but not for ever. */
+  /** Waits for a connection, at most `timeout`. */
   #connected() {
     if (this.session !== null) return;
     if (this.state === 'closed') throw ended('closed');
@@ -395,7 +396,7 @@ export class Sync extends EventTarget {
     });
   }
 
-  /** An id whose answer is given to `done` at once when it comes, before the next message is. */
+  /** A new request id. `done` is called with its reply, before the next message is handled. */
   #expect(done) {
     this.#requests.set(++this.#lastRequest, done);
     return this.#lastRequest;
@@ -420,7 +421,7 @@ export class Sync extends EventTarget {
   }
 
   #send(message) {
-    // 1 is OPEN. What is lost with a closing socket is answered for when it has closed.
+    // 1 is OPEN. Requests lost with a closing socket fail when it has closed.
     if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
   }
 
@@ -435,12 +436,12 @@ export class Sync extends EventTarget {
 
   #asked(entry, error, id) {
     const wanted = this.#topics.get(entry.key);
-    // A lost connection refuses nothing: the topic is asked for again with the next one.
+    // After a lost connection, the topic is subscribed to again with the next one.
     if (this.session === null) return;
     if (error) {
       if (wanted === entry) return this.#refused(entry, error);
     } else if (wanted) {
-      // Given up and wanted again, it is one subscription to the server.
+      // Unsubscribed and subscribed again meanwhile: one subscription for the server.
       clearTimeout(wanted.timer);
       this.#byId.set(id, wanted);
       Object.assign(wanted, { id, asked: true, lost: 0 });
@@ -452,7 +453,7 @@ export class Sync extends EventTarget {
     this.#settled();
   }
 
-  /** What was taken back may come back: it is asked for again. */
+  /** Fails a topic. A revoked subscription is retried with backoff. */
   #refused(entry, error, again = entry.lost > 0) {
     clearTimeout(entry.timer);
     Object.assign(entry, { id: 0, asked: false, last: null });
@@ -482,7 +483,7 @@ export class Sync extends EventTarget {
     this.#send([UNSUBSCRIBE, this.#expect(() => {}), id]);
   }
 
-  /** The server has taken a subscription back, as it does where a route is gone. */
+  /** The server has revoked a subscription, for example because its route was removed. */
   #revoked({ subscription, reason = 'wamp.error.no_such_subscription' }) {
     const entry = this.#byId.get(subscription);
     this.#byId.delete(subscription);
@@ -496,12 +497,12 @@ export class Sync extends EventTarget {
     const value = single(event.args, event.kwargs);
     if (entry.match === 'exact') entry.last = { value, event };
     for (const one of [...entry.handlers]) {
-      // One before may have taken it away, or closed.
+      // A handler before may have unsubscribed it, or closed the connection.
       if (entry.handlers.has(one) && this.#byId.has(subscription)) run(one.handler, value, event);
     }
   }
 
-  // --- Small things ------------------------------------------------------------------------------
+  // --- Helpers -----------------------------------------------------------------------------------
 
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));

@@ -1,9 +1,9 @@
-//! Push-back on those who send faster than others read.
+//! Backpressure on publishers that send faster than their subscribers read.
 //!
-//! A publisher is read no further while a subscriber's outbox is crowded, for a bounded time: the
-//! flooder is slowed down, and the subscriber is not thrown out. A subscriber whose transport takes
-//! nothing at all is not waited for: it delays each publisher once, until it reads again. Called by
-//! the connection of a publisher or callee, and by the API.
+//! The server stops reading from a publisher while the outbox of a subscriber is crowded, for a
+//! bounded time. This slows the publisher down instead of disconnecting the subscriber. A stalled
+//! subscriber, whose transport accepts no bytes at all, delays each publisher only once, until it
+//! reads again. Called by the connection of a publisher or callee, and by the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use jackfield_broker::Session;
 use tokio::time::{Instant, sleep};
 
-/// A transport that takes nothing for so long is not waited for.
-const STALL: Duration = Duration::from_millis(100);
+/// A transport that accepts no bytes for this time is stalled.
+const STALL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Waits until the outboxes of these sessions have room again, `limit` at most.
+/// Waits until the outboxes of these sessions have room again, for at most `limit`.
 pub(crate) async fn wait_for_room(crowded: Vec<Arc<Session>>, limit: Duration) {
     let until = Instant::now() + limit;
     let mut waiting: Vec<(Arc<Session>, u64)> = Vec::with_capacity(crowded.len());
@@ -29,7 +29,7 @@ pub(crate) async fn wait_for_room(crowded: Vec<Arc<Session>>, limit: Duration) {
         if left.is_zero() {
             return;
         }
-        sleep(STALL.min(left)).await;
+        sleep(STALL_TIMEOUT.min(left)).await;
         waiting.retain_mut(|(session, before)| {
             let pressure = session.outbox().pressure();
             if pressure.waits && pressure.written == *before {

@@ -1,11 +1,13 @@
-//! The command line: which commands there are, and what they are told.
+//! Command-line interface: one file for each command.
 //!
-//! Each command is a file of its own: [`serve`] runs a site; [`check`], [`routes`] and
-//! [`match_topic`] look at one without serving it, by way of [`judge`]; [`publish`], [`subscribe`],
-//! [`call`] and [`maintenance`] talk to a server that runs, by way of [`remote`]; [`mod@ticket`]
-//! makes what lets them in; [`stdin`] reads what is to be published; [`mod@bench`] measures one.
-//! [`compile`] is what a server starts to have a component compiled; [`settings`] is how a site's are
-//! found.
+//! - [`serve`] runs a site.
+//! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
+//!   their common part, and [`settings`] their options for the configuration.
+//! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
+//!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
+//! - [`mod@ticket`] makes a ticket for these clients.
+//! - [`mod@bench`] measures a running server.
+//! - [`compile`] is the child process in which a server compiles a component.
 
 pub mod bench;
 pub mod call;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use jackfield_text::Terminal;
 
-/// A WAMP broker whose topic handlers are WebAssembly components, replaced while it runs.
+/// WAMP broker with hot-reloaded WebAssembly components as topic handlers.
 #[derive(Debug, Parser)]
 #[command(name = "jackfield", version, about, arg_required_else_help = true)]
 struct Cli {
@@ -42,32 +44,32 @@ struct Cli {
 enum Command {
     /// Serve a site directory, reloading it as files change.
     Serve(serve::Args),
-    /// Judge a site without serving it: print every mistake with its place.
+    /// Check a site without serving it, and print every problem with its file and line.
     Check(check::Args),
-    /// List the routes of a site in the order in which they are matched.
+    /// List the routes of a site in matching order.
     Routes(routes::Args),
-    /// Tell which route takes a topic, and why the others do not.
+    /// Show the route that matches a topic, and why the other routes do not.
     Match(match_topic::Args),
-    /// Publish an event to a server that runs.
+    /// Publish events to a running server.
     Publish(publish::Args),
-    /// Print the events of topics, one line of JSON each.
+    /// Subscribe to topics of a running server, and print each event as a line of JSON.
     Subscribe(subscribe::Args),
-    /// Call a procedure, and print its result.
+    /// Call a procedure of a running server, and print the result.
     Call(call::Args),
-    /// Tell the back offices of OroPlatform that maintenance begins or ends.
+    /// Announce the start or end of maintenance to the back-office pages of OroPlatform.
     Maintenance(maintenance::Args),
-    /// Make a ticket as OroPlatform would, for trying a server that asks for one.
+    /// Make an OroPlatform ticket, to try a server that requires authentication.
     Ticket(ticket::Args),
-    /// Measure a running server from its clients' side.
-    // The load generator has its own.
+    /// Measure the throughput and latency of a running server.
+    // The load generator has a help of its own.
     #[command(disable_help_flag = true)]
     Bench(bench::Args),
-    /// Compile the component on stdin, for a server.
+    /// Compile the component on standard input, for a server.
     #[command(name = crate::compiler::NAME, hide = true)]
     Compile(compile::Args),
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let out = &mut Terminal::new(io::stdout().lock());
     match Cli::parse().command {
@@ -76,30 +78,29 @@ pub fn run() -> ExitCode {
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),
         Command::Maintenance(args) => maintenance::run(args),
-        Command::Compile(args) => ended(compile::run(args).map(|()| true)),
-        Command::Check(args) => ended(check::run(&args, out)),
-        Command::Routes(args) => ended(routes::run(&args, out)),
-        Command::Match(args) => ended(match_topic::run(&args, out)),
-        Command::Ticket(args) => ended(ticket::run(&args, out)),
+        Command::Compile(args) => exit_code(compile::run(args).map(|()| true)),
+        Command::Check(args) => exit_code(check::run(&args, out)),
+        Command::Routes(args) => exit_code(routes::run(&args, out)),
+        Command::Match(args) => exit_code(match_topic::run(&args, out)),
+        Command::Ticket(args) => exit_code(ticket::run(&args, out)),
         Command::Bench(args) => bench::run(&args),
     }
 }
 
-/// Success if the command found everything in order. That nobody reads on is no failure.
-fn ended(result: io::Result<bool>) -> ExitCode {
+/// The exit code of a command: success if it found no problem. A closed output pipe is no failure.
+fn exit_code(result: io::Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("error: failed to write the answer: {error}"));
+            say(format_args!("error: failed to write the output: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Tells the user something on stderr. If that cannot be written, there is nowhere left to say so,
-/// and the exit code has to do.
+/// Prints a line to stderr. A failure to do so is ignored: the exit code still reports the result.
 fn say(text: impl Display) {
     let _unwritten = writeln!(Terminal::new(io::stderr()), "{text}");
 }

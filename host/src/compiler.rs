@@ -1,15 +1,15 @@
-//! The sandbox's settings: how the running program is started to compile a component within limits,
-//! as `jackfield compile` (`cli::compile`), and where compiled components are kept.
+//! Settings of the sandbox: the command line of the compiler process, which is the running program
+//! itself as `jackfield compile` (`cli::compile`), and the folder of compiled components.
 
 use std::path::PathBuf;
 
 use jackfield_config::Plugins;
 use jackfield_sandbox::{CompileCommand, CompileLimits, SandboxSettings};
 
-/// The name of the command.
+/// The name of the subcommand.
 pub(crate) const NAME: &str = "compile";
 
-/// The running program, even where its file has been replaced since.
+/// The running program, even if its file has been replaced since the start.
 const SELF: &str = "/proc/self/exe";
 
 /// The settings of the sandbox. No place for compiled components is a warning in the log.
@@ -32,7 +32,7 @@ fn user_cache() -> Option<PathBuf> {
     Some(caches.join("jackfield"))
 }
 
-/// The command that compiles.
+/// The command that starts a compiler process with these limits.
 fn command(limits: CompileLimits) -> CompileCommand {
     CompileCommand {
         program: PathBuf::from(SELF),

@@ -1,5 +1,5 @@
-//! WebSocket frames as the server writes them: whole, unmasked, and encoded once for all
-//! receivers of a dialect. RFC 6455, section 5.2.
+//! Outgoing WebSocket frames: unfragmented, unmasked, and encoded once for all receivers of a
+//! dialect. RFC 6455, section 5.2.
 
 use bytes::Bytes;
 use jackfield_broker::{Framing, Session};
@@ -8,10 +8,10 @@ use jackfield_wamp::protocol::Reply;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
-/// The longest header of a frame that is not masked.
+/// The maximum size in bytes of the header of an unmasked frame.
 const HEADROOM: usize = 10;
 
-/// How the broker wraps events, of at most so many bytes.
+/// The framing of events for the broker, with the maximum size of an event.
 pub(crate) const fn framing(max_bytes: usize) -> Framing {
     Framing { headroom: HEADROOM, max_bytes, finish }
 }
@@ -21,23 +21,26 @@ pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
     frame(data(dialect), body)
 }
 
-/// The frame of a reply. None where the session's version has no such message.
+/// A reply in a frame of its own; none if the dialect of the session has no message for it.
 pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     let body = reply.encode(session.dialect)?;
     Some(message(session.dialect, &body))
 }
 
-/// The bytes of a [`ping`].
+/// The size in bytes of a [`ping`].
 pub(crate) const PING_BYTES: usize = 2;
 
-/// A ping; what it carries is of no interest, as any sign of life will do.
+/// A ping without a payload: any bytes from the peer count as a sign of life, not the pong alone.
 pub(crate) fn ping() -> Bytes {
     frame(OpCode::Control(Control::Ping), b"")
 }
 
-/// A close frame; RFC 6455, section 5.5.1. The reason is cut to what a control frame holds.
+/// The maximum size of a close reason: a control frame holds 125 bytes, of which the code takes 2.
+const MAX_REASON_BYTES: usize = 123;
+
+/// A close frame; RFC 6455, section 5.5.1. A longer reason is truncated.
 pub(crate) fn close(code: CloseCode, reason: &str) -> Bytes {
-    let mut end = reason.len().min(123);
+    let mut end = reason.len().min(MAX_REASON_BYTES);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
@@ -46,7 +49,7 @@ pub(crate) fn close(code: CloseCode, reason: &str) -> Bytes {
     frame(OpCode::Control(Control::Close), &body)
 }
 
-/// Puts the header into the headroom, right before the message.
+/// Writes the header into the headroom, directly before the message.
 fn finish(dialect: Dialect, mut buffer: Vec<u8>) -> Bytes {
     let header = header(data(dialect), buffer.len().saturating_sub(HEADROOM));
     let start = HEADROOM.saturating_sub(header.len());

@@ -1,8 +1,8 @@
-//! One immutable set of routes, each bound to the handler that serves it.
+//! Generation: one immutable set of routes, each bound to the handler that serves it.
 //!
-//! A message uses one generation from start to end. [`prepare()`] makes a generation of a snapshot;
-//! it is not yet served then. `reload` commits it to [`CurrentGeneration`]; `dispatch` reads it from
-//! there for every message.
+//! A message uses one generation from start to end. [`prepare()`] builds a generation from a snapshot,
+//! without serving it. `reload` commits it to [`CurrentGeneration`], from which `dispatch` reads it
+//! for every message.
 
 mod build_context;
 mod handler_registry;
@@ -31,28 +31,28 @@ pub use odd::{no_uri, warnings};
 pub use prepare::{build, prepare, routes_alone};
 pub use problem::{Problem, Warning};
 
-/// A set of routes and running plugins. Nothing in it ever changes.
+/// An immutable set of routes and running plugins.
 pub struct Generation {
     number: u64,
     hash: ContentHash,
     routes: RouteTable,
-    /// One for each route, in the same order.
+    /// The handler of each route, in the order of the routes.
     handlers: Vec<BoundHandler>,
     plugins: Vec<PluginEntry>,
     warnings: Vec<Warning>,
     has_timers: bool,
-    /// The files of plugins that the snapshot has and this generation does not serve yet.
+    /// The files of plugins in the snapshot that are still being loaded.
     loading: Vec<String>,
 }
 
-/// The route that takes a topic, and the handler that serves it.
+/// The route that matches a topic, and its handler.
 #[derive(Clone, Copy)]
 pub struct RouteMatch<'g, 't> {
     /// The first route that matches.
     pub route: &'g Route,
-    /// The topic that it takes.
+    /// The topic.
     pub topic: &'t str,
-    /// Whom to ask.
+    /// The handler of the route.
     pub handler: &'g BoundHandler,
 }
 
@@ -65,12 +65,12 @@ pub struct BoundHandler {
     plugin: Plugin,
 }
 
-/// When the timer hook of a handler runs for the topics of a route.
+/// The timer of a handler for the topics of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundTimer {
-    /// How often, as the route says, or else the handler.
+    /// The interval of the route, or else of the handler.
     pub every: Duration,
-    /// Since when, and for what.
+    /// The topics for which the timer runs, and its start.
     pub from: TimerFrom,
 }
 
@@ -81,25 +81,25 @@ pub struct PluginEntry {
     running: Arc<Running>,
 }
 
-/// A plugin with its instances. Generations share it while neither the plugin nor its routes
-/// change, so that instances keep their memory; it ends with the last of them.
+/// A plugin with its instances. Generations share it while neither the plugin nor its routes change,
+/// so that instances keep their memory. It stops with the last of these generations.
 struct Running {
     hash: ContentHash,
     plugin: Plugin,
-    /// What the instances were configured with.
+    /// The routes with which the instances were configured.
     routes: Vec<RouteConfig>,
-    /// None where no route names the plugin.
+    /// None if no route uses the plugin.
     lanes: Option<Lanes>,
 }
 
-/// The generation that is served; before the first one, an empty one with the number 0. Readers
-/// never wait, not even for a reload.
+/// The served generation; before the first one, an empty generation with the number 0. Readers never
+/// block, not even during a reload.
 pub struct CurrentGeneration {
     current: ArcSwap<Generation>,
 }
 
 impl Generation {
-    /// The one before the first: it has nothing.
+    /// The empty generation before the first one.
     fn none() -> Self {
         Self {
             number: 0,
@@ -200,45 +200,45 @@ impl RouteMatch<'_, '_> {
 }
 
 impl BoundHandler {
-    /// The name by which the route and the plugin call it.
+    /// The name of the handler.
     pub fn name(&self) -> &str {
         &self.description.name
     }
 
-    /// What it wants to be asked about.
+    /// The hooks that the handler has.
     pub fn hooks(&self) -> Hooks {
         self.description.hooks
     }
 
-    /// When its timer hook runs; none if it has no such hook, or nobody says how often.
+    /// The timer; none if the handler has no timer hook, or if there is no interval.
     pub fn timer(&self) -> Option<BoundTimer> {
         self.timer
     }
 
-    /// What the plugin says of itself.
+    /// The manifest of the plugin.
     pub fn manifest(&self) -> &Manifest {
         self.plugin.manifest()
     }
 
-    /// Where everything about this topic runs, one thing after another. A topic keeps its lane as
-    /// long as the plugin keeps their number.
+    /// The lane of a topic, in which all its hooks run one after another. A topic keeps its lane while
+    /// the plugin has the same number of lanes.
     pub fn lane(&self, topic: &str) -> &Lane {
         self.lanes.of(topic)
     }
 
-    /// Which of the plugin's lanes that is.
+    /// The number of this lane.
     pub fn lane_number(&self, topic: &str) -> usize {
         self.lanes.number_of(topic)
     }
 }
 
 impl PluginEntry {
-    /// The component's file, as it is shown.
+    /// The displayed path of the component.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// What the plugin says of itself.
+    /// The manifest of the plugin.
     pub fn manifest(&self) -> &Manifest {
         self.running.plugin.manifest()
     }
@@ -248,12 +248,12 @@ impl PluginEntry {
         self.running.plugin.circuits()
     }
 
-    /// How many instances it has.
+    /// The number of its lanes, each with an instance.
     pub fn lanes(&self) -> usize {
         self.running.lanes.as_ref().map_or(0, Lanes::count)
     }
 
-    /// Whether both are the same instances with the same memory.
+    /// Whether both share the same instances.
     pub fn is_same_instance(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.running, &other.running)
     }
@@ -276,8 +276,8 @@ impl Default for CurrentGeneration {
 }
 
 impl CurrentGeneration {
-    /// The generation for a message that arrives now; it lives as long as it is held, which is
-    /// meant to be short: a few holders a thread cost nothing, more a reference count each.
+    /// The generation for a message that arrives now. Hold the guard briefly: a thread has a few fast
+    /// guards, and each further one costs a reference count.
     pub fn current(&self) -> Guard<Arc<Generation>> {
         self.current.load()
     }
@@ -287,7 +287,7 @@ impl CurrentGeneration {
         self.current.load().number == 0
     }
 
-    /// Serves `next` from now on, and gives back what was served before.
+    /// Puts `next` into service, and returns the previous generation.
     pub(crate) fn commit(&self, next: Arc<Generation>) -> Arc<Generation> {
         self.current.swap(next)
     }

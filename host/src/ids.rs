@@ -1,11 +1,12 @@
-//! Ids of global scope, drawn at random from 1..=2^53. WAMP v2 specification, section "IDs".
+//! Random session and publication ids from 1..=2^53. WAMP v2 specification, section "IDs", global
+//! scope.
 
 use jackfield_wamp::id::{MAX_ID, PublicationId, SessionId};
 
-/// A session id nobody can guess: a publisher may name sessions to exclude or to reach.
+/// An unpredictable session id, from the operating system: a publisher may address sessions by id.
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
+/// When the operating system cannot provide random bytes.
 pub(crate) fn session() -> Result<SessionId, getrandom::Error> {
     loop {
         let mut bytes = [0; 8];
@@ -16,7 +17,7 @@ pub(crate) fn session() -> Result<SessionId, getrandom::Error> {
     }
 }
 
-/// A publication id: random so that it tells nothing, quick because every publish draws one.
+/// A publication id, from a fast generator: every publication takes one, and none is a secret.
 pub(crate) fn publication() -> PublicationId {
     loop {
         if let Some(id) = PublicationId::new(fastrand::u64(1..=MAX_ID)) {

@@ -1,9 +1,9 @@
-//! The log: what reaches stderr while a site is served, in which form and how much of it.
+//! Logging to stderr: filter, rate limit, format and writer thread.
 //!
-//! An event takes this way: `RUST_LOG` chooses it, [`rate_limit`] lets a bounded number of a kind
-//! pass, [`mod@format`] escapes what others wrote and makes lines of it, and [`sink`] writes them on a
-//! thread of its own. Anybody who can connect can cause events: a flood must neither fill the disk
-//! nor hide other lines, and a log that cannot be written must stop nothing.
+//! The path of an event: `RUST_LOG` filters it, [`rate_limit`] bounds the number of events of each
+//! kind, [`mod@format`] escapes untrusted text and formats the line, and [`sink`] writes it on a
+//! thread of its own. Every client can cause events: a flood must neither fill the disk nor hide
+//! other lines, and a log that cannot be written must not block the server.
 //!
 //! Called by `cli::serve`. See decision 26.
 
@@ -25,18 +25,17 @@ use format::Format;
 use rate_limit::RateLimit;
 use sink::Sink;
 
-/// The target of events whose message is a diagnosis of several lines, made by us, with every
-/// quotation in it escaped: its line breaks are kept, and each problem of a site is shown, however
-/// many there are.
+/// The target of events whose message is a diagnosis of several lines. Their line breaks are kept, as
+/// quoted text in them is already escaped, and they are not rate-limited.
 pub(crate) const DIAGNOSIS: &str = "jackfield::diagnosis";
 
-/// The target of lines of plugins, which the sandbox counts for each plugin.
+/// The target of log lines of plugins, which the sandbox limits for each plugin.
 const PLUGIN: &str = "jackfield::plugin";
 
-/// Fields whose values are lists, by [`list`]: in JSON they are lists, too.
+/// Fields whose values are made by [`list`]; the JSON format writes them as arrays.
 const LISTS: &[&str] = &["realms", "tokens"];
 
-/// A list of texts as the value of a field that is one of [`LISTS`].
+/// A list of strings as the value of one of the fields [`LISTS`].
 pub(crate) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> impl fmt::Debug {
     struct Shown(String);
     impl fmt::Debug for Shown {
@@ -48,11 +47,11 @@ pub(crate) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> impl fm
     Shown(serde_json::Value::Array(texts.collect()).to_string())
 }
 
-/// Writes what waits when it is dropped, as far as it can be written in a moment.
+/// Keeps the log open; dropping it writes the queued lines, with a time limit.
 #[must_use = "the log ends when this is dropped"]
-pub(crate) struct Guard(#[expect(dead_code, reason = "it is dropped, that is all")] Sink);
+pub(crate) struct Guard(#[expect(dead_code, reason = "held for its Drop")] Sink);
 
-/// Starts the log. `RUST_LOG` chooses what is logged; without it, what operators need to know.
+/// Starts the log. `RUST_LOG` sets the filter; the default is the level INFO.
 ///
 /// # Errors
 /// When the process has a log already.

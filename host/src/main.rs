@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// glibc's allocator keeps what a burst took: one block that is still in use holds all below it.
-/// jemalloc's own threads give unused pages back to the operating system within seconds.
+/// jemalloc, because it returns unused pages to the operating system within seconds after a burst.
+/// glibc's allocator keeps them: one block in use at the top of the heap retains everything below it.
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,20 +1,20 @@
-//! The operating system's limit of open files, of which each connection is one.
+//! Limit of open files (`RLIMIT_NOFILE`): each connection is one open file.
 //!
-//! The soft limit is raised to the hard one at the start: it is 1024 on most systems, for programs
-//! that use `select`. Where even that is too little for `limits.connections`, fewer connections are
-//! served, so that the rest of the server (health checks, reloads, databases) still has files to
-//! open.
+//! At the start, the server raises the soft limit to the hard limit; the soft limit is 1024 on most
+//! systems, for programs that use `select`. If the hard limit is too low for `limits.connections`,
+//! the server accepts fewer connections, so that health checks, reloads and databases can still open
+//! files.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
 use crate::connection_limit::MAX_RESERVED;
 
-/// Files that are kept for everything other than connections: the site's files and their watches,
+/// Files reserved for everything other than connections: the site's files and their watches,
 /// databases, the runtime.
-const KEPT: usize = 128;
+const RESERVED_FILES: usize = 128;
 
-/// Raises the soft limit as far as it may be. Returns it; none where there is no limit.
+/// Raises the soft limit to the hard limit. Returns the new soft limit; none if it is unlimited.
 pub(crate) fn raise_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     let before = limit.current;
@@ -25,17 +25,17 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// The number of connections that are served: the configured one, or the one that the limit of open
+/// The maximum number of connections: the configured number, or a lower one that the limit of open
 /// files allows, with a warning.
 pub(crate) fn connections(configured: usize, limit: Option<u64>) -> usize {
     let fit = fit(configured, limit);
     if fit < configured {
         let limit = limit.unwrap_or(u64::MAX);
-        let needed = configured + MAX_RESERVED + KEPT;
+        let needed = configured + MAX_RESERVED + RESERVED_FILES;
         warn!(
-            "the limit of {limit} open files is too low for limits.connections = {configured}: {fit} \
-             connections are served; help: allow {needed} files (LimitNOFILE= of systemd, `ulimit \
-             -Hn`, --ulimit nofile= of Docker), or lower limits.connections"
+            "open file limit {limit} is too low for limits.connections = {configured}; accepting \
+             at most {fit} connections; help: allow {needed} files (LimitNOFILE= of systemd, \
+             `ulimit -Hn`, --ulimit nofile= of Docker), or lower limits.connections"
         );
     }
     fit
@@ -43,7 +43,7 @@ pub(crate) fn connections(configured: usize, limit: Option<u64>) -> usize {
 
 fn fit(configured: usize, limit: Option<u64>) -> usize {
     let files = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    configured.min(files.saturating_sub(MAX_RESERVED + KEPT)).max(1)
+    configured.min(files.saturating_sub(MAX_RESERVED + RESERVED_FILES)).max(1)
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
     fn serves_as_many_connections_as_files_allow() {
         assert_eq!(fit(10_000, None), 10_000);
         assert_eq!(fit(10_000, Some(1 << 20)), 10_000);
-        assert_eq!(fit(10_000, Some(1_024)), 1_024 - KEPT - MAX_RESERVED);
+        assert_eq!(fit(10_000, Some(1_024)), 1_024 - RESERVED_FILES - MAX_RESERVED);
         assert_eq!(fit(100, Some(1_024)), 100);
         assert_eq!(fit(100, Some(10)), 1);
     }

@@ -1,9 +1,9 @@
-//! The one task that replaces generations: a settled change, a snapshot, a generation prepared
-//! aside, one pointer swapped.
+//! Hot reload: one task turns each settled change of the site into a snapshot, prepares the next
+//! generation from it in the background, and swaps one pointer.
 //!
-//! If anything is wrong, the running generation stays, and the problems are kept for whoever asks
-//! and written to the log in full. Nothing else commits generations, so reloads never overlap.
-//! Started by `server`; `dispatch` reads the generations.
+//! If a reload fails, the running generation stays in service. The problems are logged in full and
+//! shown by `GET /health`. No other code commits generations, so reloads never overlap. Started by
+//! `server`; `dispatch` reads the generations.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,68 +22,68 @@ use crate::log;
 use crate::site::{ContentHash, Site, SiteError, Snapshot};
 use crate::watch::Watch;
 
-/// How often a site is read anew because directories came or went since they were watched. What
-/// happens after that is noticed by those that are watched, and makes the next reload.
-const ROUNDS: usize = 4;
+/// The maximum number of readings for one reload, while directories come and go between watching and
+/// reading them. Later changes start the next reload.
+const MAX_READ_ROUNDS: usize = 4;
 
-/// How long a reload waits for plugins to be loaded before it serves what does not need them.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time for which a reload waits for plugins before it serves the changes that do not need them.
+const MAX_PLUGIN_WAIT: Duration = Duration::from_secs(1);
 
-/// Keeps the generation that is served up to date with the site.
+/// Keeps the served generation up to date with the site.
 pub struct Reloader {
     site: Site,
     workshop: Arc<BuildContext>,
     generations: Arc<CurrentGeneration>,
     state: ArcSwap<ReloadState>,
-    /// A tokio mutex: it is held while waiting for changes, by the one task that does so.
+    /// A tokio mutex: the reload task holds it while it waits for changes.
     watch: Arc<Mutex<Watch>>,
     forced: Notify,
 }
 
-/// What the last reload came to.
+/// The result of the last reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadState {
-    /// The number of the generation that is served; 0 before the first.
+    /// The number of the served generation; 0 before the first one.
     pub generation: u64,
-    /// Since when it is served.
+    /// The time since which it is served.
     pub since: SystemTime,
-    /// Why the site as it is now is not what is served, each complete with its place; empty if it
-    /// is.
+    /// The problems of the site, each with its file and line, if its current state is not served;
+    /// empty otherwise.
     pub problems: Vec<String>,
-    /// Since when there are problems.
+    /// The time since which there are problems.
     pub failed_since: Option<SystemTime>,
 }
 
-/// A snapshot that is on its way into service.
+/// A snapshot that is being prepared for service.
 struct Preparation {
     snapshot: Snapshot,
     began: Instant,
-    /// When what is loaded by then is served without the rest; none once it is, until more has been
-    /// loaded.
+    /// The time at which the loaded plugins are served without the rest; none after that, until one more
+    /// is loaded.
     partial_at: Option<Instant>,
 }
 
-/// Problems of the routing files of a first generation.
+/// Problems of the routing files at the start.
 struct BrokenRoutes {
     problems: Vec<Problem>,
-    /// The time at which they are returned, although plugins are still being loaded.
-    told_at: Instant,
+    /// The time at which they are reported, even if plugins are still being loaded.
+    report_at: Instant,
 }
 
 /// The result of reading the site again.
-enum Look {
-    /// It has to be prepared.
+enum Reading {
+    /// It has changed, and has to be prepared.
     Changed(Snapshot),
-    /// It is as it was when it was looked at before.
-    AsBefore,
-    /// It is again what is served.
+    /// It is unchanged since the last reading.
+    Unchanged,
+    /// It is equal to the served generation again.
     Served(Snapshot),
-    /// It cannot be read, which has been told.
+    /// It cannot be read; the problem has been reported.
     Unreadable,
 }
 
 impl Reloader {
-    /// A reloader of a site that nothing has been read of yet.
+    /// A reloader of a site that has not been read yet.
     pub fn new(site: Site, config: Config, sandbox: Sandbox, audience: Arc<dyn Audience>) -> Self {
         let generations = Arc::new(CurrentGeneration::default());
         Self {
@@ -96,34 +96,33 @@ impl Reloader {
         }
     }
 
-    /// What is served, now and after each reload.
+    /// The served generation, now and after each reload.
     pub fn generations(&self) -> Arc<CurrentGeneration> {
         Arc::clone(&self.generations)
     }
 
-    /// What the last reload came to.
+    /// The result of the last reload.
     pub fn state(&self) -> Arc<ReloadState> {
         self.state.load_full()
     }
 
-    /// Makes a reload take place soon, even if nothing has changed.
+    /// Requests a reload, even if nothing has changed.
     pub fn trigger(&self) {
         self.forced.notify_one();
     }
 
-    /// The components that are being compiled, the longest first.
+    /// The components that are being compiled, the one that takes longest first.
     pub fn compiling(&self) -> Vec<Compiling> {
         self.workshop.sandbox.compiling()
     }
 
-    /// Begins to watch the site, and serves its first generation, which has all plugins. What
-    /// changes meanwhile counts: the plugins that are no part of the site any more are not waited
-    /// for.
+    /// Starts to watch the site, and serves its first generation, which has all plugins. Changes
+    /// during the start are taken into account: a plugin that is removed is not waited for.
     ///
     /// # Errors
-    /// Every problem of the site, each complete with its place: there is no earlier generation
-    /// that could serve instead. Problems of the routing files are returned without the plugins'
-    /// when plugins take longer than [`PATIENCE`] to load.
+    /// Every problem of the site, with its file and line: there is no earlier generation that could
+    /// stay in service. Problems of the routing files are returned without the plugins'
+    /// when plugins take longer than [`MAX_PLUGIN_WAIT`] to load.
     pub async fn start(&self) -> Result<(), Vec<String>> {
         let began = Instant::now();
         let mut loads = Loads::new(Arc::clone(&self.workshop));
@@ -139,7 +138,7 @@ impl Reloader {
                     loads.follow(&snapshot, None);
                     broken_routes = BrokenRoutes::of(&snapshot);
                 }
-                () = at(broken_routes.as_ref().map(|it| it.told_at)) => break,
+                () = at(broken_routes.as_ref().map(|it| it.report_at)) => break,
             }
         }
         if loads.is_loading()
@@ -152,11 +151,11 @@ impl Reloader {
         Ok(())
     }
 
-    /// Reloads with every change, and when it is triggered, for ever. `committed` is called after
-    /// each new generation has begun to serve, with the one before and the new one.
+    /// Reloads after every change and every [`Reloader::trigger`], forever. Calls `committed` with
+    /// the old and the new generation after each swap.
     ///
-    /// Loading plugins takes long; it is waited for here, and a change ends the wait. Reading the
-    /// routes and configuring plugins is short, and not interrupted.
+    /// Loading plugins can take long: another change interrupts the wait for it. Reading the routes
+    /// and configuring plugins is short, and is not interrupted.
     pub async fn run<F>(&self, committed: F)
     where
         F: Fn(Arc<Generation>, Arc<Generation>),
@@ -164,8 +163,7 @@ impl Reloader {
         let mut loads = Loads::new(Arc::clone(&self.workshop));
         let mut tried = Some(self.generations.current().hash());
         let mut under_way: Option<Preparation> = None;
-        // Whether a reload is to take place although nothing has changed. One that a change
-        // overtakes is still to take place.
+        // Whether a triggered reload is pending; a change in the meantime does not cancel it.
         let mut forced = false;
         loop {
             let partial_at = under_way.as_ref().and_then(|it| it.partial_at);
@@ -180,19 +178,20 @@ impl Reloader {
                 if forced {
                     loads.forget_failures();
                 }
-                match self.look(forced, &mut tried).await {
-                    Look::Changed(snapshot) => {
-                        let partial_at = partial_at.or_else(|| Some(Instant::now() + PATIENCE));
+                match self.read_again(forced, &mut tried).await {
+                    Reading::Changed(snapshot) => {
+                        let partial_at =
+                            partial_at.or_else(|| Some(Instant::now() + MAX_PLUGIN_WAIT));
                         loads.follow(&snapshot, Some(&self.generations.current()));
                         under_way =
                             Some(Preparation { snapshot, began: Instant::now(), partial_at });
                     }
-                    Look::AsBefore => {}
-                    Look::Served(snapshot) => {
+                    Reading::Unchanged => {}
+                    Reading::Served(snapshot) => {
                         loads.follow(&snapshot, Some(&self.generations.current()));
                         under_way = None;
                     }
-                    Look::Unreadable => under_way = None,
+                    Reading::Unreadable => under_way = None,
                 }
             }
             let Some(preparation) = &mut under_way else { continue };
@@ -201,8 +200,8 @@ impl Reloader {
                 continue;
             }
             if !is_whole && preparation.partial_at.is_none() {
-                // One more has been loaded; others may follow at once.
-                preparation.partial_at = Some(Instant::now() + PATIENCE);
+                // Another plugin has been loaded; more may follow shortly.
+                preparation.partial_at = Some(Instant::now() + MAX_PLUGIN_WAIT);
                 continue;
             }
             preparation.partial_at = None;
@@ -219,39 +218,39 @@ impl Reloader {
         self.watch.lock().await.settled().await;
     }
 
-    /// Reads the site. `tried` is the snapshot that was prepared last, or is being prepared,
-    /// whether or not that goes well: it would go the same way again.
-    async fn look(&self, forced: bool, tried: &mut Option<ContentHash>) -> Look {
+    /// Reads the site. `tried` is the hash of the last prepared snapshot, even if it failed: the same
+    /// snapshot would fail again.
+    async fn read_again(&self, forced: bool, tried: &mut Option<ContentHash>) -> Reading {
         let snapshot = match read(&self.site, &self.watch).await {
             Ok(snapshot) => snapshot,
             Err(problem) => {
                 *tried = None;
                 self.failed(vec![problem]);
-                // Nobody tells when what cannot be read now can be read again: its directories may
-                // have gone, and the watches with them.
+                // The watches may be gone with their directories, so that no event reports when the
+                // site becomes readable again: poll it.
                 self.watch.lock().await.look_again();
-                return Look::Unreadable;
+                return Reading::Unreadable;
             }
         };
         let hash = snapshot.hash();
         let before = tried.replace(hash);
         if forced {
-            return Look::Changed(snapshot);
+            return Reading::Changed(snapshot);
         }
         if before == Some(hash) {
-            debug!(%hash, "nothing that is served has changed");
-            return Look::AsBefore;
+            debug!(%hash, "no served content has changed");
+            return Reading::Unchanged;
         }
         let current = self.generations.current();
         if current.serves(hash) {
             self.recovered(&current);
-            return Look::Served(snapshot);
+            return Reading::Served(snapshot);
         }
-        Look::Changed(snapshot)
+        Reading::Changed(snapshot)
     }
 
-    /// One reload, with what is loaded by now; the old and the new generation, if there is a new
-    /// one.
+    /// Builds and commits a generation with the plugins loaded so far. Returns the old and the new
+    /// generation, if there is a new one.
     async fn reload(
         &self,
         preparation: &Preparation,
@@ -259,7 +258,7 @@ impl Reloader {
     ) -> Option<(Arc<Generation>, Arc<Generation>)> {
         let current = self.generations.current();
         match build(&preparation.snapshot, Some(&current), loads).await {
-            // Nothing but what is still being loaded has changed.
+            // All changes depend on plugins that are still being loaded.
             Ok(next) if !next.loading().is_empty() && next.is_same(&current) => None,
             Ok(next) => Some(self.commit(next, preparation.began)),
             Err(problems) => {
@@ -269,7 +268,7 @@ impl Reloader {
         }
     }
 
-    /// Serves the next generation; gives back the one before, and that one.
+    /// Puts the next generation into service. Returns the old and the new generation.
     fn commit(&self, next: Generation, began: Instant) -> (Arc<Generation>, Arc<Generation>) {
         let next = Arc::new(next);
         let old = self.generations.commit(Arc::clone(&next));
@@ -281,7 +280,7 @@ impl Reloader {
     fn failed(&self, problems: Vec<String>) {
         let before = self.state();
         if before.problems == problems {
-            debug!("the site has the same problems still");
+            debug!("the site still has the same problems");
             return;
         }
         for problem in &problems {
@@ -290,7 +289,7 @@ impl Reloader {
         error!(
             generation = before.generation,
             problems = problems.len(),
-            "the reload is refused; the running generation keeps serving"
+            "reload failed; the running generation stays in service"
         );
         self.state.store(Arc::new(ReloadState {
             problems,
@@ -299,11 +298,14 @@ impl Reloader {
         }));
     }
 
-    /// The site is again what is served: somebody took a mistake back.
+    /// Clears the problems: the site is equal to the served generation again.
     fn recovered(&self, current: &Generation) {
         let before = self.state();
         if before.failed_since.is_some() {
-            info!(generation = current.number(), "the site is again what is served");
+            info!(
+                generation = current.number(),
+                "problems resolved; the site is equal to the running generation again"
+            );
         }
         let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
         self.state.store(Arc::new(state));
@@ -313,7 +315,7 @@ impl Reloader {
 impl BrokenRoutes {
     fn of(snapshot: &Snapshot) -> Option<Self> {
         let problems = routes_alone(snapshot).err()?;
-        Some(Self { problems, told_at: Instant::now() + PATIENCE })
+        Some(Self { problems, report_at: Instant::now() + MAX_PLUGIN_WAIT })
     }
 }
 
@@ -328,13 +330,13 @@ impl ReloadState {
     }
 }
 
-/// Watches what there is, and reads it. In this order: what changes after it has been read is then
+/// Watches the site, and then reads it. In this order, so that every change after the reading is
 /// noticed.
 async fn read(site: &Site, watch: &Arc<Mutex<Watch>>) -> Result<Snapshot, String> {
     let (site, watch) = (site.clone(), Arc::clone(watch));
     let reading = tokio::task::spawn_blocking(move || -> Result<Snapshot, SiteError> {
         let mut watch = watch.blocking_lock();
-        let mut rounds = ROUNDS;
+        let mut rounds = MAX_READ_ROUNDS;
         loop {
             let directories = site.directories()?;
             watch.follow(&directories);
@@ -347,11 +349,11 @@ async fn read(site: &Site, watch: &Arc<Mutex<Watch>>) -> Result<Snapshot, String
     });
     match reading.await {
         Ok(result) => result.map_err(|error| error.to_string()),
-        Err(error) => Err(format!("failed to read the site: the reading ended early: {error}")),
+        Err(error) => Err(format!("failed to read the site: the read task was aborted: {error}")),
     }
 }
 
-/// Waits until then; for ever if there is no such moment.
+/// Waits until the moment; forever if there is none.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -369,7 +371,7 @@ fn report(generation: &Generation, began: Instant) {
         info!(
             generation = generation.number(),
             routes = generation.routes().routes().len(),
-            "a change is served without the plugins that are still being compiled: {loading}"
+            "serving the change without plugins that are still being compiled: {loading}"
         );
         return;
     }
@@ -391,7 +393,7 @@ fn report(generation: &Generation, began: Instant) {
         routes = generation.routes().routes().len(),
         plugins = generation.plugins().len(),
         took_ms = began.elapsed().as_millis(),
-        "a generation is ready"
+        "generation ready"
     );
 }
 

@@ -1,9 +1,8 @@
-//! The site: the directory that is served, and one consistent reading of it.
+//! Site: the served directory, and consistent readings of it.
 //!
-//! It knows which files count (routing files and components, at any depth), in which order they
-//! come, and how they are called when speaking to people. It does not know what is in them: that
-//! is `generation`'s business. Called by `reload` on each settled change, and by the commands that
-//! judge a site without serving it.
+//! This module finds the files of a site (routing files and components, at any depth), their order
+//! and their displayed paths. It does not parse them; `generation` does. Called by `reload` on each
+//! settled change, and by the commands that inspect a site without serving it.
 
 mod content_hash;
 mod directories;
@@ -23,9 +22,9 @@ pub use snapshot::{PluginFile, RoutingFile, Snapshot};
 
 use listing::Listing;
 
-/// How often a reading is begun anew when files vanish or change under it, before it is given up
-/// until the next change: a site that never rests for a moment is reported, not waited for.
-const ATTEMPTS: usize = 8;
+/// The maximum number of attempts to read a site whose files change meanwhile. After that, the problem
+/// is reported, and the next change starts another reading.
+const MAX_ATTEMPTS: usize = 8;
 
 /// A directory of bundles, as the operator named it.
 #[derive(Clone, Debug)]
@@ -33,12 +32,12 @@ pub struct Site {
     given: PathBuf,
 }
 
-/// Why a site could not be read at all.
+/// An error of reading a site.
 #[derive(Debug, thiserror::Error)]
 pub enum SiteError {
     /// The directory is missing, is no directory, or may not be read.
     #[error(
-        "failed to read the site {site}: {source}; name an existing directory that the server may read"
+        "failed to read the site {site}: {source}; specify an existing directory that the server can read"
     )]
     Unreadable {
         /// The directory as it was given.
@@ -48,7 +47,7 @@ pub enum SiteError {
     },
     /// Files came and went during every attempt.
     #[error(
-        "failed to read the site {site}: its files kept changing during {ATTEMPTS} attempts; it is read again with the next change"
+        "failed to read the site {site}: its files kept changing during {MAX_ATTEMPTS} attempts; the next change starts another reading"
     )]
     Restless {
         /// The directory as it was given.
@@ -56,7 +55,7 @@ pub enum SiteError {
     },
 }
 
-/// Why one attempt failed: something for good, or something that another attempt may not meet.
+/// A failed attempt: permanent, or because files changed meanwhile.
 #[derive(Debug)]
 enum Interruption {
     Fatal(io::Error),
@@ -64,7 +63,7 @@ enum Interruption {
 }
 
 impl Site {
-    /// The site below `directory`; a relative path stays relative in everything that is shown.
+    /// The site in `directory`; a relative path stays relative in all output.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { given: directory.into() }
     }
@@ -74,10 +73,10 @@ impl Site {
         &self.given
     }
 
-    /// Reads everything that counts. It blocks; call it off the async workers.
+    /// Reads all files of the site. It blocks; call it off the async workers.
     ///
     /// # Errors
-    /// When the directory itself cannot be read, or never rests. A single file that cannot be
+    /// When the directory itself cannot be read, or changes during every attempt. A single file that cannot be
     /// read is among [`Snapshot::problems`] instead, so that it does not hide the others.
     pub fn read(&self) -> Result<Snapshot, SiteError> {
         self.settle(|| {
@@ -94,7 +93,7 @@ impl Site {
         self.settle(|| Ok(Listing::of(&self.given)?.directories))
     }
 
-    /// A cheap fingerprint of names, sizes and times, for file systems that announce nothing.
+    /// A cheap fingerprint of names, sizes and times, for polling.
     /// It blocks.
     ///
     /// # Errors
@@ -104,7 +103,7 @@ impl Site {
     }
 
     fn settle<T>(&self, attempt: impl Fn() -> Result<T, Interruption>) -> Result<T, SiteError> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(Interruption::Moved) => {}
@@ -225,7 +224,10 @@ mod tests {
         let path = site.path().join("a/websocket_routing.yml");
         fs::write(&path, b"a:\n  b: \xff\n").unwrap();
         let problem = site.read().unwrap().problems().first().unwrap().to_string();
-        assert!(problem.contains("a/websocket_routing.yml:2:6: error: is not UTF-8"), "{problem}");
+        assert!(
+            problem.contains("a/websocket_routing.yml:2:6: error: is not valid UTF-8"),
+            "{problem}"
+        );
         assert_eq!(site.read().unwrap().plugins().len(), 1);
         let error = Site::new(site.path().join("none")).read().unwrap_err().to_string();
         assert!(error.contains("failed to read the site"), "{error}");

@@ -1,9 +1,9 @@
-//! When the timer of each topic is due, and whose turn it is in each lane: the timers of one
-//! realm. Which topics have one, and what happens when it is due, is `dispatch::ticks`' affair.
+//! Timer queue of a realm: the due time of each topic's timer, and a queue of due topics for each
+//! lane. `dispatch::timer_hooks` sets the timers and calls the hooks.
 //!
-//! All timers of a realm share one queue and one task, so that ten thousand of them cost a look at
-//! a clock and not ten thousand tasks. Hooks run one after another in each lane that has any to
-//! run, as they would anyway, and a topic whose hook has not returned is passed over.
+//! All timers of a realm share one priority queue and one task, so that ten thousand timers do not
+//! need ten thousand tasks. In each lane, hooks run one after another. A topic whose hook still runs
+//! when its timer is due again skips that tick.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,38 +15,38 @@ use tokio::sync::Notify;
 /// The timers of a realm.
 #[derive(Default)]
 pub(crate) struct Timers {
-    /// A std mutex: it is held for a few look-ups, over no await and under no other lock.
+    /// A std mutex: held for a few look-ups, never across an await, and with no other lock.
     state: Mutex<State>,
-    /// Something is due before anything that was when the task went to sleep.
+    /// Wakes the task when a timer is due earlier than the one it sleeps for.
     sooner: Notify,
 }
 
 /// A lane of a plugin: its name, and the lane's number.
 pub(crate) type LaneKey = (String, usize);
 
-/// How the first interval of a timer is measured.
+/// The length of a timer's first interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// The first tick comes after the whole of it.
+    /// The whole interval.
     Whole,
-    /// It comes at some moment of it: for timers that begin all at once, lest they stay together
-    /// for ever.
+    /// A part of the interval that differs between topics, so that timers which start together do
+    /// not all tick together.
     Spread,
 }
 
 #[derive(Default)]
 struct State {
     schedule: Schedule,
-    /// Those whose turn it is next in each lane that is at work.
+    /// The queued topics of each busy lane.
     lanes: HashMap<LaneKey, VecDeque<Arc<str>>>,
 }
 
-/// What is due when.
+/// The due times.
 #[derive(Default)]
 struct Schedule {
     timers: HashMap<Arc<str>, Timer>,
     queue: BTreeSet<(Instant, Arc<str>)>,
-    /// Topics that were due and are not done, whether or not they still have a timer.
+    /// Topics whose hook is queued or running, even if their timer has been removed since.
     running: HashSet<Arc<str>>,
 }
 
@@ -57,8 +57,7 @@ struct Timer {
 }
 
 impl Timers {
-    /// Gives a topic a timer, or takes it away. One that runs already goes on as it is, unless its
-    /// interval is another one now.
+    /// Sets or removes the timer of a topic. A timer with the same interval continues unchanged.
     pub(crate) fn set(&self, topic: &str, every: Option<Duration>, start: Start) {
         let sooner = self.lock().schedule.set(topic, every, start, Instant::now());
         if sooner {
@@ -76,7 +75,8 @@ impl Timers {
         self.lock().schedule.timers.keys().map(Arc::clone).collect()
     }
 
-    /// Waits until timers are due, and says whose: each is to be `done` before it is due again.
+    /// Waits until timers are due, and returns their topics. A topic is not returned again before
+    /// [`Timers::done`].
     pub(crate) async fn due(&self) -> Vec<Arc<str>> {
         loop {
             let next = self.lock().schedule.next();
@@ -91,12 +91,13 @@ impl Timers {
         }
     }
 
-    /// The topic's hook has returned, or will not be called.
+    /// Marks a topic as done: its hook has returned, or will not be called.
     pub(crate) fn done(&self, topic: &str) {
         self.lock().schedule.running.remove(topic);
     }
 
-    /// Puts a topic last in its lane. Whether the lane was idle, and is to be set to work.
+    /// Appends a topic to the queue of a lane. Returns true if the lane was idle, so that the caller
+    /// has to run it.
     pub(crate) fn queue(&self, lane: &LaneKey, topic: Arc<str>) -> bool {
         let lanes = &mut self.lock().lanes;
         if let Some(queue) = lanes.get_mut(lane) {
@@ -107,7 +108,7 @@ impl Timers {
         true
     }
 
-    /// The next topic of a lane; with none, the lane is idle again.
+    /// Takes the next topic of a lane. Without one, the lane becomes idle.
     pub(crate) fn next_of(&self, lane: &LaneKey) -> Option<Arc<str>> {
         let lanes = &mut self.lock().lanes;
         let next = lanes.get_mut(lane)?.pop_front();
@@ -118,13 +119,13 @@ impl Timers {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock would be a bug that tests have to find.
+        // Recovers from poisoning: no code under the lock panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Schedule {
-    /// Whether what is due next is due earlier than before.
+    /// Sets or removes a timer. Returns true if the earliest due time has become earlier.
     fn set(&mut self, topic: &str, every: Option<Duration>, start: Start, now: Instant) -> bool {
         if self.timers.get(topic).map(|timer| timer.every) == every {
             return false;
@@ -149,8 +150,8 @@ impl Schedule {
         self.queue.first().map(|(due, _)| *due)
     }
 
-    /// The topics that are due, each of which is due again at the next moment of its rhythm that is
-    /// still to come.
+    /// Takes the due topics, and advances each timer to its next multiple of the interval after
+    /// `now`: missed ticks are skipped, and the phase is kept.
     fn take_due(&mut self, now: Instant) -> Vec<Arc<str>> {
         let mut taken = Vec::new();
         while self.next().is_some_and(|next| next <= now) {
@@ -168,7 +169,7 @@ impl Schedule {
     }
 }
 
-/// A share of an interval, from nothing to the whole, that differs from topic to topic.
+/// A fraction from 0 to 1, derived from a hash of the topic.
 fn share(topic: &str) -> f64 {
     let mut hasher = DefaultHasher::new();
     topic.hash(&mut hasher);
@@ -176,7 +177,7 @@ fn share(topic: &str) -> f64 {
     f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 
-/// Waits until the moment; for ever if there is none.
+/// Waits until the moment; forever if there is none.
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
@@ -205,13 +206,13 @@ mod tests {
             self.began + Duration::from_millis(milliseconds)
         }
 
-        /// At a moment, a topic gets a timer of so many milliseconds, or none.
+        /// Sets or removes a timer; times are in milliseconds.
         fn set(&mut self, at: u64, topic: &str, every: Option<u64>) -> bool {
             let (now, every) = (self.at(at), every.map(Duration::from_millis));
             self.schedule.set(topic, every, Start::Whole, now)
         }
 
-        /// What is due by then, and is done at once.
+        /// Takes the due topics at this time, and marks them as done.
         #[track_caller]
         fn check(&mut self, at: u64, expect: &[&str]) {
             let due = self.schedule.take_due(self.at(at));
@@ -233,7 +234,7 @@ mod tests {
         bench.check(400, &[]);
         bench.check(1_000, &["c", "a"]);
         bench.check(1_300, &["b", "c"]);
-        // A tick that was late, or missed, does not move those that follow.
+        // A late or missed tick does not move the following ones.
         bench.check(5_150, &["c", "a", "b"]);
         bench.check(5_199, &[]);
         bench.check(5_200, &["c"]);
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!(bench.schedule.take_due(bench.at(1_000)).len(), 2);
         bench.schedule.running.remove("b");
         bench.check(2_000, &["b"]);
-        // Nor does it run twice at once because it has lost its timer meanwhile, and got another.
+        // A removed and newly set timer does not run the hook concurrently either.
         bench.set(2_100, "a", None);
         bench.set(2_200, "a", Some(100));
         bench.check(2_300, &[]);
@@ -286,7 +287,7 @@ mod tests {
         }
         for tenth in 1..=20 {
             let due = schedule.take_due(now + SECOND * tenth / 10);
-            // A hundred, give or take what chance does.
+            // About a hundred, depending on the hash.
             assert!((50..200).contains(&due.len()), "{} in the {tenth}th tenth", due.len());
             for topic in due {
                 schedule.running.remove(&topic);

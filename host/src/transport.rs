@@ -1,9 +1,11 @@
-//! One connection's socket, shared by its reader and by everybody who writes to it.
+//! WebSocket transport: the socket and the outbox of one connection, shared by its reader and all
+//! writers.
 //!
-//! Writing goes through the outbox alone. Whoever publishes writes to a subscriber's socket by
-//! itself ([`Transport::flush`]), so that a thousand deliveries wake no thousand tasks; only when a
-//! socket takes no more does its own task ([`crate::connection`]) wait for it. tungstenite sees
-//! the socket as a [`TungsteniteIo`], whose writes (pongs, close replies) join the outbox as well.
+//! All writes go through the outbox. The task of a publisher writes to the subscribers' sockets
+//! itself ([`Transport::flush`]), so that a thousand deliveries do not wake a thousand tasks. Only
+//! when a socket accepts no more bytes does its own task ([`crate::connection`]) wait for it.
+//! tungstenite reads and writes through a [`TungsteniteIo`], whose writes (pongs, close replies) go
+//! to the outbox as well.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -30,22 +32,22 @@ pub(crate) use backlog::Held;
 use frame_tracker::FrameTracker;
 pub(crate) use totals::ConnectionTotals;
 
-/// A socket and the outbox that is written to it.
+/// A socket and its outbox.
 pub(crate) struct WebSocketTransport {
     stream: TcpStream,
     outbox: Arc<Outbox>,
-    /// Wakes the connection's own task: it is blocked, closing or broken.
+    /// Wakes the connection's own task: the socket is blocked, closing or broken.
     attention: Notify,
-    /// Whether anything has been read since it was last asked for.
-    heard: AtomicBool,
-    /// Bytes that have arrived of a message that is not complete.
+    /// Whether bytes have arrived since the last [`WebSocketTransport::take_received`].
+    received: AtomicBool,
+    /// Bytes received of an incomplete message.
     arriving: AtomicUsize,
     /// The client, once it has a session.
     client: OnceLock<ClientKey>,
     /// Whether a message is read no further because too much waits for handlers.
     paused: AtomicBool,
     totals: Arc<ConnectionTotals>,
-    /// In the crowd.
+    /// The number of this connection in `totals`.
     number: u64,
 }
 
@@ -60,7 +62,7 @@ impl WebSocketTransport {
             stream,
             outbox: Arc::new(Outbox::counted(bounds, Arc::clone(&totals.outboxes))),
             attention: Notify::new(),
-            heard: AtomicBool::new(false),
+            received: AtomicBool::new(false),
             arriving: AtomicUsize::new(0),
             client: OnceLock::new(),
             paused: AtomicBool::new(false),
@@ -71,7 +73,7 @@ impl WebSocketTransport {
         wire
     }
 
-    /// Has the operating system find out about a peer that is gone, while nothing is sent.
+    /// Enables TCP keepalive after this idle time, to detect a peer that has vanished.
     pub(crate) fn probe_when_silent_for(&self, time: Duration) {
         let probes = TcpKeepalive::new().with_time(time);
         if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&probes) {
@@ -83,7 +85,7 @@ impl WebSocketTransport {
         &self.outbox
     }
 
-    /// Writes the answer to the handshake, in one write: a fresh socket takes it whole.
+    /// Writes the handshake response. One write is enough for a new socket, as a rule.
     pub(crate) async fn greet(&self, response: &[u8]) -> io::Result<()> {
         let mut rest = response;
         while !rest.is_empty() {
@@ -98,12 +100,12 @@ impl WebSocketTransport {
         Ok(())
     }
 
-    /// Queues a frame of the connection's own and writes it.
+    /// Queues a frame of this connection itself, and writes it.
     pub(crate) fn send(&self, frame: Bytes) {
         match self.outbox.reply(frame) {
             PushOutcome::Flush => self.flush(),
             PushOutcome::Overflow => self.interrupt(),
-            // The connection's loop looks for a crowd after each frame that is answered so.
+            // The connection's loop checks for a crowded outbox after each reply.
             PushOutcome::Queued
             | PushOutcome::Crowded
             | PushOutcome::Dropped
@@ -112,7 +114,7 @@ impl WebSocketTransport {
         self.relieve_if_exceeded();
     }
 
-    /// Ends the connection because all of them together hold too much.
+    /// Closes the connection because all connections together exceed a limit.
     fn evict(&self, closing: CloseReason) {
         if self.outbox.evict(closing) {
             self.forget_arriving();
@@ -120,7 +122,7 @@ impl WebSocketTransport {
         }
     }
 
-    /// A connection that is about to end counts no more for what has arrived.
+    /// Removes the incomplete message of a closing connection from the total.
     fn forget_arriving(&self) {
         let before = self.arriving.swap(0, Ordering::Relaxed);
         self.totals.arriving.replace(before, 0);
@@ -132,12 +134,12 @@ impl WebSocketTransport {
         }
     }
 
-    /// Bytes that have arrived of a message that is not complete.
+    /// The bytes received of an incomplete message.
     fn arriving_bytes(&self) -> usize {
         self.arriving.load(Ordering::Relaxed)
     }
 
-    /// So many bytes have arrived of a message that is not complete.
+    /// Updates the bytes received of an incomplete message.
     fn set_arriving(&self, bytes: usize) {
         let before = self.arriving.swap(bytes, Ordering::Relaxed);
         if before != bytes {
@@ -146,13 +148,13 @@ impl WebSocketTransport {
         }
     }
 
-    /// Whether anything has been read since this was last called: a part of a long message is a
-    /// sign of life as well. A client that is read no further is not blamed for it.
-    pub(crate) fn take_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed) || self.paused.load(Ordering::Relaxed)
+    /// Whether bytes have arrived since the last call. A part of a long message is a sign of life,
+    /// too. True while reading is paused by the server, which is not the client's fault.
+    pub(crate) fn take_received(&self) -> bool {
+        self.received.swap(false, Ordering::Relaxed) || self.paused.load(Ordering::Relaxed)
     }
 
-    /// Says whose connection it is; the first client stays.
+    /// Sets the client of the connection; only the first call has an effect.
     pub(crate) fn set_client(&self, client: ClientKey) {
         let _first = self.client.set(client);
     }
@@ -177,12 +179,12 @@ impl WebSocketTransport {
         room
     }
 
-    /// Waits until the connection's own task has something to do.
+    /// Waits until the connection's own task has to act: the socket is blocked, closing or broken.
     pub(crate) async fn attention(&self) {
         self.attention.notified().await;
     }
 
-    /// Waits until the socket takes more, and writes; for ever while it is not blocked.
+    /// Waits until a blocked socket accepts bytes again, and writes; forever if it is not blocked.
     pub(crate) async fn unblocked(&self) -> io::Result<()> {
         if !self.outbox.is_blocked() {
             return std::future::pending().await;
@@ -191,7 +193,7 @@ impl WebSocketTransport {
         self.write().map(drop)
     }
 
-    /// Writes everything that waits.
+    /// Writes everything in the outbox.
     pub(crate) async fn write_all(&self) -> io::Result<()> {
         while self.write()? == Drained::Blocked {
             self.stream.writable().await?;
@@ -199,14 +201,14 @@ impl WebSocketTransport {
         Ok(())
     }
 
-    /// Ends our side: the peer reads what is on its way, and then the end.
+    /// Shuts down the write side: the peer reads everything in flight, and then the end.
     pub(crate) fn shut(&self) {
-        // A peer that is gone already needs no end.
+        // Fails if the peer has closed the connection already.
         let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
-    /// Reads what the peer still sends until it ends too. Dropping a socket with unread data
-    /// would reset the connection, and with it what the peer has not read yet.
+    /// Reads and discards data until the peer closes. Dropping a socket with unread data would reset
+    /// the connection, and the peer would lose data that it has not read yet.
     pub(crate) async fn read_out(&self) {
         let mut waste = [0; 512];
         loop {
@@ -224,16 +226,16 @@ impl WebSocketTransport {
 
     fn write(&self) -> io::Result<Drained> {
         self.outbox.drain(|slices| match slices {
-            // The kernel has less to look at.
+            // Cheaper than a vectored write.
             [slice] => self.stream.try_write(slice),
             slices => self.stream.try_write_vectored(slices),
         })
     }
 
-    /// Reads what has arrived, or says that the task will be woken when something has.
+    /// Reads available bytes, or registers the task to be woken when there are some.
     ///
-    /// A read that does not fill the buffer has emptied the socket, and the runtime is told so in
-    /// the same step, which saves the read that would only find that out.
+    /// A read that does not fill the buffer has emptied the socket. It reports `WouldBlock` to the
+    /// runtime in the same step, which saves one more read that would find nothing.
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(context))?;
@@ -249,7 +251,7 @@ impl WebSocketTransport {
             });
             match read {
                 Ok(count) => {
-                    self.heard.store(true, Ordering::Relaxed);
+                    self.received.store(true, Ordering::Relaxed);
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -269,7 +271,7 @@ impl Transport for WebSocketTransport {
                 self.relieve_if_exceeded();
             }
             Err(error) => {
-                let message = format!("the socket is broken: {error}");
+                let message = format!("write to the socket failed: {error}");
                 self.outbox.close(CloseReason { reason: LOST.to_owned(), message });
                 self.attention.notify_one();
             }
@@ -292,55 +294,55 @@ impl Drop for WebSocketTransport {
     }
 }
 
-/// The closing reason of a connection that cannot be written to. No client ever reads it.
+/// The close reason of a connection that cannot be written to. Clients never receive it.
 pub(crate) const LOST: &str = "jackfield.close.connection_lost";
 
-/// What is read from a socket at once.
-const READ: usize = 16 * 1024;
+/// The size of the read buffer.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// Where reads go first. A connection of its own has no more buffer than what waits in it, and
-    /// an idle one has none.
-    static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+    /// The read buffer of the thread. Connections share it: each one stores only unread bytes of
+    /// its own, and an idle one stores nothing.
+    static INCOMING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_BYTES]);
 }
 
-/// The socket as tungstenite sees it: reads from the wire, writes into the outbox.
+/// The socket for tungstenite: reads from the transport, writes into the outbox.
 pub(crate) struct TungsteniteIo {
     wire: Arc<WebSocketTransport>,
-    /// What was read and did not fit into tungstenite's buffer.
+    /// Bytes that were read and did not fit into tungstenite's buffer.
     ahead: Bytes,
-    /// Where what tungstenite has taken ends.
-    boundary: FrameTracker,
-    /// Bytes of a message that is not complete, and that tungstenite therefore holds.
+    /// The position in the stream of the bytes that tungstenite has taken.
+    tracker: FrameTracker,
+    /// Bytes of an incomplete message, which tungstenite buffers.
     arriving: usize,
 }
 
-/// Shorter messages, and beginnings of messages, are not counted: they cost less than the connection
-/// itself.
+/// Smaller messages, and beginnings of messages, are not counted: they cost less memory than the
+/// connection itself.
 pub(crate) const MIN_ARRIVING_BYTES: usize = 4 * 1024;
 
 impl TungsteniteIo {
-    /// The socket of a wire, behind what was read from it already.
+    /// The socket of a transport, from which the bytes `ahead` have been read already.
     pub(crate) fn new(wire: Arc<WebSocketTransport>, ahead: Vec<u8>) -> Self {
-        Self { wire, ahead: ahead.into(), boundary: FrameTracker::default(), arriving: 0 }
+        Self { wire, ahead: ahead.into(), tracker: FrameTracker::default(), arriving: 0 }
     }
 
-    /// Whether all that tungstenite has taken is whole messages.
+    /// Whether the bytes that tungstenite has taken end with a complete message.
     pub(crate) fn is_between_messages(&self) -> bool {
-        self.boundary.is_between_messages()
+        self.tracker.is_between_messages()
     }
 
-    /// Tungstenite takes these bytes.
+    /// Accounts for bytes that tungstenite takes.
     fn pass(&mut self, bytes: &[u8]) {
-        self.boundary.pass(bytes);
+        self.tracker.pass(bytes);
         let before = self.arriving;
-        self.arriving = if self.boundary.is_between_messages() { 0 } else { before + bytes.len() };
+        self.arriving = if self.tracker.is_between_messages() { 0 } else { before + bytes.len() };
         if before.max(self.arriving) >= MIN_ARRIVING_BYTES {
             self.wire.set_arriving(self.arriving);
         }
     }
 
-    /// Moves as much as fits.
+    /// Moves as many bytes from `ahead` as fit.
     fn take_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
         let count = self.ahead.len().min(buffer.remaining());
         let now = self.ahead.split_to(count);

@@ -1,8 +1,8 @@
-//! Notices that a site has changed, and when the change is complete.
+//! File watcher: detects changes of a site, and waits until each change is complete.
 //!
-//! The operating system tells where it can; otherwise, or where the operator says so, the site is
-//! looked at every so often. Which directories are watched, [`crate::site`] knows; when a change
-//! counts as complete, [`settle`] decides. What a change means is `reload`'s business.
+//! It uses the notifications of the operating system. If they are unavailable, or if the setting
+//! `watch.poll` says so, it polls. [`crate::site`] lists the directories to watch, [`settle`] decides
+//! when a change is complete, and `reload` reads the change.
 
 mod settle;
 
@@ -21,126 +21,122 @@ use crate::site::{ContentHash, Directories, Site, Watched, is_content};
 
 use settle::Settle;
 
-/// How often a site is looked at where the operating system cannot tell of changes and the
-/// operator has not said: often enough to wait for, seldom enough to cost nothing.
-const POLL: Duration = Duration::from_secs(2);
-/// How soon directories that could not be watched are tried again. They usually have just been
-/// removed, in which case the next listing does not have them any more.
-const RETRY: Duration = Duration::from_secs(1);
+/// The polling interval if file notifications are unavailable and `watch.poll` is not set.
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// The time until a directory that could not be watched is tried again. It has usually just been
+/// removed, so that the next listing does not contain it.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Watches one site.
 pub struct Watch {
     site: Site,
     source: Source,
-    /// How many of the newcomers have been seen to.
-    welcomed: u64,
+    /// The value of [`State::new_directories`] up to which they are watched.
+    watched_new_directories: u64,
     shared: Arc<Shared>,
 }
 
-/// Where the news comes from.
+/// The source of change events.
 enum Source {
-    Told { watcher: RecommendedWatcher, watched: BTreeSet<Watched> },
-    Looking { every: Duration, last: Option<ContentHash> },
+    Notifications { watcher: RecommendedWatcher, watched: BTreeSet<Watched> },
+    Polling { every: Duration, last: Option<ContentHash> },
 }
 
-/// Between the watcher's thread and the task that waits.
+/// State shared by the thread of the watcher and the waiting task.
 struct Shared {
-    /// A std mutex, not a tokio one: it is held for moments and nothing is awaited meanwhile.
-    news: Mutex<News>,
-    /// Says that `news` has changed. It holds one permit, and one is enough: who waits looks at
-    /// all of it.
+    /// A std mutex: held briefly, and never across an await.
+    state: Mutex<State>,
+    /// Notified when `state` has changed. One permit is enough, as the task reads the whole state.
     changed: Notify,
 }
 
-struct News {
+struct State {
     settle: Settle,
     directories: Directories,
-    /// How often a directory has come that may not be watched yet.
-    newcomers: u64,
+    /// The number of created directories, which may not be watched yet.
+    new_directories: u64,
 }
 
 impl Watch {
-    /// Prepares to watch the site. It takes nothing in before [`Watch::follow`].
+    /// A watcher that watches no directory before [`Watch::follow`].
     pub fn new(site: Site, settings: config::Watch) -> Self {
-        let news = News {
+        let state = State {
             settle: Settle::new(settings.settle),
             directories: Directories::default(),
-            newcomers: 0,
+            new_directories: 0,
         };
-        let shared = Arc::new(Shared { news: Mutex::new(news), changed: Notify::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
         let source = match settings.poll {
-            Some(every) => Source::Looking { every, last: None },
-            None => told(&shared),
+            Some(every) => Source::Polling { every, last: None },
+            None => notifications(&shared),
         };
-        Self { site, source, welcomed: 0, shared }
+        Self { site, source, watched_new_directories: 0, shared }
     }
 
-    /// Whether the site is looked at, instead of being told of.
+    /// Whether the site is polled.
     pub fn is_polling(&self) -> bool {
-        matches!(self.source, Source::Looking { .. })
+        matches!(self.source, Source::Polling { .. })
     }
 
-    /// Watches these directories and files from now on, and no others. It blocks.
+    /// Replaces the watched directories and files. It blocks.
     pub fn follow(&mut self, directories: &Directories) {
         self.shared.lock().directories = directories.clone();
-        let Source::Told { watcher, watched } = &mut self.source else { return };
+        let Source::Notifications { watcher, watched } = &mut self.source else { return };
         let wanted: BTreeSet<Watched> = directories.watched().collect();
-        // First what goes: a renamed directory is one watch with two names to the system, and
-        // giving up the old name after adding the new one would end it. So is a file with two names.
+        // Remove old watches before adding new ones: a renamed directory, or a file with two names,
+        // is one watch for the system, and removing the old name last would end it.
         for gone in watched.difference(&wanted) {
-            // Fails where it no longer exists, and the watch with it.
+            // Fails if the path no longer exists; its watch has ended then.
             let _ = watcher.unwatch(&gone.path);
         }
         watched.clear();
         for one in wanted {
-            // Those that are watched, too: another directory may have taken the place of the one
-            // that was watched under this name. For the same one it changes nothing.
+            // Includes paths that are watched already: another directory may have replaced the
+            // watched one. For the same directory, this has no effect.
             match watcher.watch(&one.path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     watched.insert(one);
                 }
                 Err(error) if is_exhausted(&error) => {
                     warn!(
-                        every_ms = POLL.as_millis(),
-                        "the operating system allows no more watches, so the site is looked \
-                         at instead; raise fs.inotify.max_user_watches and restart, or set \
-                         watch.poll"
+                        every_ms = DEFAULT_POLL_INTERVAL.as_millis(),
+                        "file watch limit reached; polling the site; help: raise \
+                         fs.inotify.max_user_watches and restart, or set watch.poll"
                     );
-                    self.source = Source::Looking { every: POLL, last: None };
+                    self.source = Source::Polling { every: DEFAULT_POLL_INTERVAL, last: None };
                     return;
                 }
                 Err(error) => {
-                    debug!(path = %one.path.display(), %error, "cannot watch it yet");
-                    self.shared.lock().settle.changed_after(Instant::now(), RETRY);
+                    debug!(path = %one.path.display(), %error, "cannot watch the path; retrying");
+                    self.shared.lock().settle.changed_after(Instant::now(), RETRY_DELAY);
                 }
             }
         }
     }
 
-    /// Takes it that something changes a little later, although nobody may tell of it.
+    /// Schedules a reading after the polling interval, without a change event.
     pub fn look_again(&self) {
-        self.shared.lock().settle.changed_after(Instant::now(), POLL);
+        self.shared.lock().settle.changed_after(Instant::now(), DEFAULT_POLL_INTERVAL);
     }
 
-    /// Waits until something has changed and the change is complete. It may be dropped and called
-    /// again without losing anything.
+    /// Waits until a change is complete. Cancel-safe: it may be dropped and called again.
     pub async fn settled(&mut self) {
         loop {
-            let (due, newcomers) = {
-                let mut news = self.shared.lock();
+            let (due, new_directories) = {
+                let mut state = self.shared.lock();
                 let now = Instant::now();
-                if news.settle.take(now) {
+                if state.settle.take(now) {
                     return;
                 }
-                (news.settle.due(), news.newcomers)
+                (state.settle.due(), state.new_directories)
             };
-            if newcomers != self.welcomed {
-                self.welcome().await;
-                self.welcomed = newcomers;
+            if new_directories != self.watched_new_directories {
+                self.watch_new_directories().await;
+                self.watched_new_directories = new_directories;
                 continue;
             }
             match &mut self.source {
-                Source::Told { .. } => match due {
+                Source::Notifications { .. } => match due {
                     Some(due) => {
                         tokio::select! {
                             () = tokio::time::sleep_until(due.into()) => {}
@@ -149,15 +145,14 @@ impl Watch {
                     }
                     None => self.shared.changed.notified().await,
                 },
-                Source::Looking { every, last } => {
+                Source::Polling { every, last } => {
                     tokio::time::sleep(due.map_or(*every, |due| {
                         due.saturating_duration_since(Instant::now()).min(*every)
                     }))
                     .await;
-                    let found = look(self.site.clone()).await;
+                    let found = fingerprint(self.site.clone()).await;
                     if found != *last {
-                        // The first look has nothing to compare with; whatever happened before it
-                        // may have been missed.
+                        // Also after the first poll: changes before it may have been missed.
                         *last = found;
                         self.shared.lock().settle.changed(Instant::now());
                     }
@@ -168,18 +163,19 @@ impl Watch {
 }
 
 impl Watch {
-    /// Watches directories that have just come, before the change is complete: a bundle that is
-    /// being copied tells of its open files only to who watches its folder.
-    async fn welcome(&mut self) {
+    /// Watches new directories before the change is complete: while a bundle is being copied, only
+    /// a watch of its own directory reports files that are still open.
+    async fn watch_new_directories(&mut self) {
         let site = self.site.clone();
         let listed = tokio::task::spawn_blocking(move || site.directories().ok()).await;
-        let (Ok(Some(directories)), Source::Told { watcher, watched }) = (listed, &mut self.source)
+        let (Ok(Some(directories)), Source::Notifications { watcher, watched }) =
+            (listed, &mut self.source)
         else {
             return;
         };
         for one in directories.watched() {
-            // What cannot be watched now is tried again when the change is complete. Few
-            // directories come at once, so this does not hold up the other tasks.
+            // A path that cannot be watched now is tried again when the change is complete. Few
+            // directories appear at once, so this does not block other tasks for long.
             if !watched.contains(&one)
                 && watcher.watch(&one.path, RecursiveMode::NonRecursive).is_ok()
             {
@@ -191,41 +187,41 @@ impl Watch {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what the operating system tells, on the watcher's thread.
-    fn tell(&self, event: notify::Result<Event>) {
+    /// Handles an event of the operating system, on the thread of the watcher.
+    fn receive(&self, event: notify::Result<Event>) {
         let now = Instant::now();
-        let mut news = self.lock();
+        let mut state = self.lock();
         match event {
             // Events were lost: anything may have changed.
-            Ok(event) if event.need_rescan() => news.settle.changed(now),
+            Ok(event) if event.need_rescan() => state.settle.changed(now),
             Ok(event) => {
                 for path in &event.paths {
-                    news.take_in(event.kind, path, now);
+                    state.record(event.kind, path, now);
                 }
             }
             Err(error) => {
-                warn!(%error, "the file watcher reports an error; the site is read again");
-                news.settle.changed(now);
+                warn!(%error, "file watcher error; reading the site again");
+                state.settle.changed(now);
             }
         }
-        drop(news);
+        drop(state);
         self.changed.notify_one();
     }
 }
 
-impl News {
-    fn take_in(&mut self, kind: EventKind, path: &Path, now: Instant) {
+impl State {
+    fn record(&mut self, kind: EventKind, path: &Path, now: Instant) {
         if !self.directories.matters(path) {
             return;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_content = is_content(&name) || self.directories.is_named(path);
         match kind {
-            // Reading is not changing; and reading is what a reload does.
+            // Reads are ignored: a reload reads files itself.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                 if is_content {
                     self.settle.closed(path, now);
@@ -237,18 +233,18 @@ impl News {
                     self.settle.written(path, now);
                 }
             }
-            // A file that is being created by a copy is still empty; a link, or a file that was
-            // linked into place, is complete and nobody ever closes it.
+            // A copy creates an empty file first. A link, or a file that was linked into place, is
+            // complete, and no close event follows.
             EventKind::Create(CreateKind::File) if is_content && is_empty_file(path) => {
                 self.settle.written(path, now);
             }
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
-                // Under this name nobody writes any more.
+                // No process writes under this name any more.
                 self.settle.closed(path, now);
             }
             EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
                 if kind == EventKind::Create(CreateKind::Folder) {
-                    self.newcomers += 1;
+                    self.new_directories += 1;
                 }
                 self.settle.changed(now);
             }
@@ -256,16 +252,16 @@ impl News {
     }
 }
 
-fn told(shared: &Arc<Shared>) -> Source {
-    let told = Arc::clone(shared);
-    match notify::recommended_watcher(move |event| told.tell(event)) {
-        Ok(watcher) => Source::Told { watcher, watched: BTreeSet::new() },
+fn notifications(shared: &Arc<Shared>) -> Source {
+    let receiver = Arc::clone(shared);
+    match notify::recommended_watcher(move |event| receiver.receive(event)) {
+        Ok(watcher) => Source::Notifications { watcher, watched: BTreeSet::new() },
         Err(error) => {
             warn!(
-                %error, every_ms = POLL.as_millis(),
+                %error, every_ms = DEFAULT_POLL_INTERVAL.as_millis(),
                 "file notifications unavailable; polling the site"
             );
-            Source::Looking { every: POLL, last: None }
+            Source::Polling { every: DEFAULT_POLL_INTERVAL, last: None }
         }
     }
 }
@@ -278,8 +274,8 @@ fn is_empty_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
 }
 
-/// A fingerprint, or nothing where the site cannot be read: its coming back is a change, too.
-async fn look(site: Site) -> Option<ContentHash> {
+/// The fingerprint, or none if the site cannot be read: a site that returns is a change, too.
+async fn fingerprint(site: Site) -> Option<ContentHash> {
     tokio::task::spawn_blocking(move || site.fingerprint().ok()).await.ok().flatten()
 }
 

@@ -35,8 +35,8 @@ pub enum Error {
         /// The parser's message.
         reason: String,
     },
-    /// The hook runs on behalf of the host, and the handler needs a session.
-    #[error("find the session: the host itself acts")]
+    /// The hook has no session, as `on_timer`, and the handler needs one.
+    #[error("find the session: this hook has none")]
     NoSession,
     /// The claims do not have the requested shape.
     #[error("read the claims of the session: {0}")]
@@ -120,6 +120,6 @@ mod tests {
     fn errors_become_sentences_for_the_client() {
         let refusal = Refusal::from(Error::NoSession);
         assert_eq!(refusal.uri(), "wamp.error.not_authorized");
-        assert_eq!(refusal.message(), "Failed to find the session: the host itself acts.");
+        assert_eq!(refusal.message(), "Failed to find the session: this hook has none.");
     }
 }

@@ -60,8 +60,8 @@ impl Request {
         self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The session of the client; `None` when the host itself acts, for timers and for events of
-    /// the HTTP API.
+    /// The session of the client; `None` in `on_timer`. Events of the HTTP API have the session of
+    /// their token.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
@@ -70,7 +70,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSession`], when the host itself acts.
+    /// [`Error::NoSession`], in `on_timer`.
     pub fn caller(&self) -> Result<&Session, Error> {
         self.session.as_ref().ok_or(Error::NoSession)
     }

@@ -153,11 +153,11 @@ fn match_names_the_route_and_why_others_do_not_match() {
     let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/kitchen"]);
     assert_eq!(code, Some(0), "{out}");
     for part in [
-        "`acme/chat/kitchen` takes the route `acme.chat`",
+        "`acme/chat/kitchen` matches the route `acme.chat`",
         "chat of ",
         "websocket_routing.yml:1:1",
         "room = kitchen",
-        "would take it, but `acme.chat` comes first",
+        "also matches, but `acme.chat` comes first",
         "segment 1 is `acme`, not `open`",
     ] {
         assert!(out.contains(part), "{part} is missing in:\n{out}");
@@ -165,13 +165,13 @@ fn match_names_the_route_and_why_others_do_not_match() {
 
     let Answer { code, out, .. } = jackfield("match", site.path(), &["acme/chat/Kitchen"]);
     assert_eq!(code, Some(0));
-    assert!(out.contains("takes the route `acme.any`"), "{out}");
+    assert!(out.contains("matches the route `acme.any`"), "{out}");
     assert!(out.contains("segment 3 `Kitchen` does not match `[a-z]+` of {room}"), "{out}");
     assert!(out.contains("kind = chat") && out.contains("room = Kitchen"), "{out}");
 
     let Answer { code, out, .. } = jackfield("match", site.path(), &["elsewhere"]);
     assert_eq!(code, Some(1));
-    assert!(out.contains("no route takes `elsewhere`"), "{out}");
+    assert!(out.contains("no route matches `elsewhere`"), "{out}");
 }
 
 /// A site with one warning of each kind: the environment, the users, the routes by themselves, the
@@ -201,7 +201,7 @@ fn odd() -> (Site, [&'static str; 6]) {
 #[test]
 fn check_and_match_print_each_warning_once() {
     let (site, told) = odd();
-    let twice = "warning: clients of WAMP v2 and of the HTTP API cannot name topics of `a b`";
+    let twice = "warning: WAMP v2 and HTTP API clients cannot use topics of `a b`";
     for (command, more) in [("check", None), ("match", Some("open/a"))] {
         let output = Command::new(build::jackfield())
             .arg(command)
@@ -226,12 +226,12 @@ fn check_and_match_print_each_warning_once() {
 fn serve_logs_each_warning_once() {
     let (site, told) = odd();
     let server = Server::start(site.path());
-    server.logged("a generation is ready");
+    server.logged("generation ready");
     let log = server.log();
     for warning in told.iter().skip(2) {
         assert_eq!(log.matches(warning).count(), 1, "{warning}\n{log}");
     }
-    let twice = "clients of WAMP v2 and of the HTTP API cannot name topics of `a b`";
+    let twice = "WAMP v2 and HTTP API clients cannot use topics of `a b`";
     assert_eq!(log.matches(twice).count(), 2, "{log}");
 }
 
@@ -350,7 +350,8 @@ fn a_ticket_without_settings_says_which_file_is_missing() {
     let site = good();
     let Answer { code, err, .. } = jackfield("ticket", site.path(), &[]);
     let file = site.path().join("jackfield.yml");
-    let expect = format!("there is no {}: name the configuration with --config", file.display());
+    let expect =
+        format!("{} does not exist; pass the configuration file with --config", file.display());
     assert_eq!(code, Some(1));
     assert!(err.contains(&expect), "{err}");
 }

@@ -245,7 +245,7 @@ async fn a_fault_in_the_json_log_has_fields() {
     assert!(fields["backtrace"].is_string(), "{fault}");
     let serving = line(&|line| line["fields"]["message"] == "serving");
     assert_eq!(serving["fields"]["realms"], json!(["realm1", "shop"]));
-    let ready = line(&|line| line["fields"]["message"] == "a generation is ready");
+    let ready = line(&|line| line["fields"]["message"] == "generation ready");
     assert!(ready["fields"]["took_ms"].is_u64(), "{ready}");
 }
 

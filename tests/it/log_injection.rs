@@ -121,7 +121,7 @@ async fn foreign_text_forges_no_log_line() {
             Server::configured(site.path(), &format!("{config}log: {{ format: {format} }}\n"));
         abuse(&server).await;
         spoil(&site);
-        let log = server.logged("the reload is refused");
+        let log = server.logged("reload failed;");
         for line in log.lines() {
             assert!(line.chars().all(is_harmless), "{line:?}");
             assert!(line.len() < 72 << 10, "{} bytes: {line:.200}", line.len());

@@ -112,7 +112,7 @@ async fn gathers_the_site_from_the_application() {
 
     // The handler of its own is a PHP class.
     let (good, said) = run(jackfield(&["check", &at("site")])).await;
-    assert!(!good && said.contains("no plugin of the site offers `acme_order.status`"), "{said}");
+    assert!(!good && said.contains("no plugin provides the handler `acme_order.status`"), "{said}");
     assert!(said.contains("src/Acme/OrderBundle"), "{said}");
     assert!(!said.contains("gone") && !said.contains("var/cache"), "{said}");
     // A refused site is not put in place, and leaves no folder behind.

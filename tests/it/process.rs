@@ -148,7 +148,7 @@ async fn reports_the_number_of_lost_log_lines() {
     // One connection closes.
     std::fs::File::options().write(true).truncate(true).open(&log).unwrap();
     within("the notice", async {
-        while !std::fs::read_to_string(&log).unwrap().contains(" log lines were lost: ") {
+        while !std::fs::read_to_string(&log).unwrap().contains(" log lines lost: ") {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -179,8 +179,8 @@ async fn raises_the_soft_limit_of_open_files() {
 async fn answers_health_and_pages_with_too_few_files() {
     let site = Site::open();
     let server = limited("-n 220", &site, "");
-    let log = server.logged("the limit of 220 open files is too low");
-    assert!(log.contains("limits.connections = 10000: 28 connections are served"), "{log}");
+    let log = server.logged("open file limit 220 is too low");
+    assert!(log.contains("limits.connections = 10000; accepting at most 28 connections"), "{log}");
     assert!(log.contains("allow 10192 files (LimitNOFILE="), "{log}");
     let mut clients = Vec::new();
     for _ in 0..28 {
@@ -205,7 +205,8 @@ async fn many_refused_connections_neither_fill_the_log_nor_stop_health_checks() 
         assert_eq!(refused.map(drop).unwrap_err().refused.status, Some(503));
     }
     assert_eq!(health(server.addr).await, 200);
-    let log = server.logged(" more of these in the last 10 s: maximum connections reached");
+    let log =
+        server.logged(" similar lines suppressed in the last 10 s: maximum connections reached");
     let lines = log.lines().filter(|line| line.contains("WARN")).count();
     // A line a second more while it takes so long.
     assert!((20..100).contains(&lines), "{lines} lines:\n{log}");

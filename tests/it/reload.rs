@@ -143,7 +143,7 @@ pub(crate) fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
 pub(crate) fn reloading(server: &Server, change: impl FnOnce()) {
     let (logged, before) = (server.log().len(), generation(server));
     change();
-    server.logged_after(logged, "a generation is ready");
+    server.logged_after(logged, "generation ready");
     // The generation is ready a moment before it serves.
     while generation(server) == before {}
 }
@@ -203,5 +203,5 @@ async fn serves_a_site_again_after_its_parent_returns() {
     server.logged("failed to read the site");
     let logged = server.log().len();
     deploy(2);
-    server.logged_after(logged, "a generation is ready generation=2");
+    server.logged_after(logged, "generation ready generation=2");
 }

@@ -224,7 +224,12 @@ async fn every_way_to_fail_has_its_exit_code() {
     check(&["subscribe", "--url", &url], 2, "TOPIC").await;
     check(&["subscribe", "--url", &url, "t", "--count", "0"], 2, "--count").await;
     check(&["maintenance", "perhaps", "--url", &url], 2, "on, off").await;
-    check(&["maintenance", "on", "--url", &url, "--user", "admin"], 2, "a number such as 7").await;
+    check(
+        &["maintenance", "on", "--url", &url, "--user", "admin"],
+        2,
+        "numeric id of a user, such as 7",
+    )
+    .await;
     // No server listens there.
     for command in ["publish", "subscribe", "call"] {
         let expected = format!("error: cannot connect to {closed}: ");
@@ -286,13 +291,13 @@ async fn a_refusal_says_how_to_authenticate() {
         assert_eq!(output.status.code(), Some(1), "{err}");
         assert!(err.contains(expected), "{expected} is missing in {err}");
     };
-    let help = "  = help: give a ticket with --ticket or JACKFIELD_TICKET";
+    let help = "  = help: pass a ticket with --ticket or JACKFIELD_TICKET";
     check(&[], &[], help).await;
     // The API's own token is none of a client's, and what is empty is no ticket.
     check(&[("JACKFIELD_TICKET", ""), ("JACKFIELD_TOKEN", "x")], &[], help).await;
-    check(&[("JACKFIELD_TICKET", "x")], &[], "the ticket is that of JACKFIELD_TICKET").await;
-    check(&[("JACKFIELD_JWT", "a.b.c")], &[], "the token is that of JACKFIELD_JWT").await;
-    check(&[], &["--token", "a.b.c"], "the token is that of --token").await;
+    check(&[("JACKFIELD_TICKET", "x")], &[], "the ticket comes from JACKFIELD_TICKET").await;
+    check(&[("JACKFIELD_JWT", "a.b.c")], &[], "the token comes from JACKFIELD_JWT").await;
+    check(&[], &["--token", "a.b.c"], "the token comes from --token").await;
     let made = run(&["ticket", site.path().to_str().unwrap()]).await.out;
     let arguments = ["publish", "--url", &url, "open/a", "--ticket", made.trim()];
     assert_eq!(run(&arguments).await.code, Some(0));

@@ -110,7 +110,7 @@ async fn sighup_before_the_first_generation_makes_a_reload_after_it() {
     assert_eq!(starting.ask(HEALTH).await.json()["status"], "starting");
     signal("CONT", starting.compiler);
     starting.server.listens();
-    starting.server.logged("a generation is ready generation=2");
+    starting.server.logged("generation ready generation=2");
 }
 
 /// The signal arrives as soon as the process handles it.

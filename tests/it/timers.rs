@@ -161,7 +161,7 @@ async fn timers_follow_reloads() {
         while ticks(&mut asker, "clock/a").await < known + 2 {
             let logged = server.log().len();
             server.signal("HUP");
-            server.logged_after(logged, "a generation is ready");
+            server.logged_after(logged, "generation ready");
         }
     })
     .await;

@@ -10,7 +10,7 @@ use jackfield_text::Terminal;
 
 use crate::plan::{Dialect, Plan, Serializer, Target, Work};
 
-/// Measure a running server from its clients' side.
+/// Measure the throughput and latency of a running server.
 #[derive(Debug, Parser)]
 #[command(name = "jackfield bench", version, about, arg_required_else_help = true)]
 struct Cli {
@@ -20,67 +20,68 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Task {
-    /// Open connections and keep them: rates, latency, memory of the server a connection.
+    /// Open connections and keep them: rate, latency, server memory per connection.
     Connect {
         #[command(flatten)]
         common: Common,
         /// Number of connections.
         #[arg(long, default_value_t = 1000)]
         connections: usize,
-        /// A session alone, without a subscription.
+        /// Open sessions without a subscription.
         #[arg(long)]
         bare: bool,
     },
-    /// Publish, acknowledged, to topics without subscribers: rates, latency of the answer.
+    /// Publish to topics without subscribers: rate, latency of the acknowledgement.
     Publish {
         #[command(flatten)]
         common: Common,
-        /// Connections that publish, each with --window publications in flight.
+        /// Number of publishing connections, each with --window publications in flight.
         #[arg(long, default_value_t = 1)]
         publishers: usize,
-        /// Topics; as many as publishers without it.
+        /// Number of topics [default: the number of publishers].
         #[arg(long)]
         topics: Option<usize>,
     },
-    /// Call a procedure: rates, latency of the result.
-    // It has no topics.
+    /// Call a procedure: rate, latency of the result.
+    // Calls have no topics.
     #[command(mut_arg("topic", |topic| topic.hide(true)))]
     Call {
         #[command(flatten)]
         common: Common,
-        /// Connections that call, each with --window calls in flight.
+        /// Number of calling connections, each with --window calls in flight.
         #[arg(long, default_value_t = 1)]
         callers: usize,
         /// Exact name of the procedure. Its only argument is a text of --payload bytes.
         #[arg(long, value_name = "URI", conflicts_with = "topic")]
         procedure: String,
     },
-    /// Subscribe and unsubscribe in turn: rates, latency of the answers.
+    /// Subscribe and unsubscribe alternately: rate, latency of the replies.
     Subscribe {
         #[command(flatten)]
         common: Common,
         /// Number of sessions.
         #[arg(long, default_value_t = 100)]
         connections: usize,
-        /// Topics; as many as sessions without it.
+        /// Number of topics [default: the number of sessions].
         #[arg(long)]
         topics: Option<usize>,
     },
-    /// Publish to topics with subscribers: rates, latency from publish to delivery.
+    /// Publish to topics with subscribers: rate, latency from publish to delivery.
     FanOut {
         #[command(flatten)]
         common: Common,
-        /// Topics, each with a publisher.
+        /// Number of topics.
         #[arg(long, default_value_t = 1)]
         topics: usize,
-        /// Subscribers of each topic.
+        /// Number of subscribers of each topic.
         #[arg(long, default_value_t = 100)]
         subscribers: usize,
-        /// Connections that publish, each to its share of the topics; one a topic without it.
+        /// Number of publishing connections, among which the topics are divided [default: one for
+        /// each topic].
         #[arg(long)]
         publishers: Option<usize>,
-        /// Topics that each subscriber's connection is subscribed to: for many topics with few
-        /// connections. `limits.subscriptions` of the server bounds it.
+        /// Number of topics to which each subscriber's connection subscribes: for many topics with
+        /// few connections. At most `limits.subscriptions` of the server.
         #[arg(long, default_value_t = 1)]
         subscriptions_per_connection: usize,
     },
@@ -89,7 +90,7 @@ enum Task {
 /// Options of all workloads.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The server, such as ws://127.0.0.1:8080/.
+    /// URL of the server, such as ws://127.0.0.1:8080/.
     #[arg(value_name = "URL", value_parser = Target::parse)]
     url: Target,
     /// Protocol of the clients. `nats` (over WebSocket, all workloads except call) and `raw` (connect
@@ -133,7 +134,7 @@ struct Common {
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Print one JSON object.
+    /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
     /// Write a line of progress to stderr each second, even where that is no terminal.

@@ -2,13 +2,13 @@
 
 import { Sync } from '/sync.js';
 
-/** A connection to the server that the page came from. Who leaves a demo open and goes to another
- * window, to run the command, is to find it as it was. */
+/** A connection to the server of the page. A hidden page stays connected, as users switch to another
+ * window to run the command. */
 export function connect() {
   return new Sync({ pauseAfter: Infinity, retry: { first: 1_000, most: 10_000 } });
 }
 
-/** Has `tell` called with each state and the words for it. */
+/** Calls `tell` with each state and its text. */
 export function follow(sync, tell) {
   tell('connecting', 'connecting…');
   sync.addEventListener('connected', () => tell('connected', 'connected'));
@@ -18,7 +18,7 @@ export function follow(sync, tell) {
   });
 }
 
-/** Shows what is wrong where something is missing, and takes that away once it is there. */
+/** Shows an error in place of missing content, and removes it once the content is there. */
 export function complain(element, plugin) {
   const none = ['jackfield.error.no_route', 'wamp.error.no_such_procedure'];
   return (error) => {
@@ -29,14 +29,14 @@ export function complain(element, plugin) {
   };
 }
 
-/** Has `load` called whenever a topic is there (again), and `complain` with what goes wrong. */
+/** Calls `load` when a topic is subscribed to (again), and `complain` with errors. */
 export function keepLoaded(sync, topic, load, complain) {
   const again = async () => {
     try {
       await load();
       complain(null);
     } catch (error) {
-      // Without a connection, this comes again with the next one.
+      // After a lost connection, the next one calls it again.
       if (error.uri !== 'jackfield.client.disconnected') complain(error);
     }
   };

@@ -4,7 +4,7 @@ import { complain, keepLoaded } from './connection.js';
 
 const part = (id) => document.getElementById(id);
 
-/** How many of the former versions stay on the card. */
+/** The maximum number of previous versions on the card. */
 const REMEMBERED = 3;
 
 export function showGreeting(sync) {
@@ -25,7 +25,7 @@ export function showGreeting(sync) {
     }
     current = { version, text: greeting.text };
     part('greeting').textContent = greeting.text;
-    // What can be scrolled has to be reached by keyboard, too.
+    // Scrollable content must be reachable by keyboard.
     part('greeting').toggleAttribute('tabindex', false);
     if (part('greeting').scrollHeight > part('greeting').clientHeight) part('greeting').tabIndex = 0;
     part('greeting-versions').textContent = String(++versions);
@@ -46,7 +46,7 @@ export function showGreeting(sync) {
   writeCommand();
 }
 
-/** Has the handler panic, and says what came of it. */
+/** Makes the handler panic, and shows the result. */
 async function crash(sync) {
   const say = (text) => { part('crashed').textContent = text; };
   try {
@@ -60,7 +60,7 @@ async function crash(sync) {
   }
 }
 
-/** A line that a shell and make read as it is meant. */
+/** Escapes a text for the shell and make. */
 export function command(text) {
   const quoted = text.replaceAll('$', '$$$$').replaceAll("'", "'\\''");
   return `make greeting TEXT='${quoted}'`;
@@ -78,11 +78,11 @@ function writeCommand() {
       await navigator.clipboard.writeText(line.textContent);
       copy.textContent = 'Copied';
     } catch {
-      // Without permission, the line is there to be copied by hand.
+      // Without permission, users can still copy the line by hand.
       getSelection().selectAllChildren(line);
       copy.textContent = 'Selected';
     }
-    // A button that is renamed is not read out.
+    // Screen readers do not announce a renamed button.
     part('copied').textContent = copy.textContent;
     setTimeout(() => {
       copy.textContent = 'Copy';
@@ -107,7 +107,7 @@ function beat() {
   restart(document.querySelector('.beat'), 'now-beating');
 }
 
-/** Has the animation of a class begin anew. */
+/** Restarts the animation of a class. */
 function restart(element, name) {
   element.classList.remove(name);
   void element.offsetWidth;

@@ -10,10 +10,10 @@ const ROOM = 'acme/chat/demo';
 const TAG = 'Demo_Order_7';
 const MAINTENANCE = 'oro/maintenance';
 
-/** Milliseconds that a message waits for its author to be known in the room. */
+/** Maximum time that a message waits for its author to join the room, in milliseconds. */
 const PATIENCE = 10_000;
 
-/** Lines of the chat that stay. */
+/** The maximum number of lines in the chat. */
 const LINES = 50;
 
 export function openPane({ name, id }) {
@@ -34,7 +34,7 @@ export function openPane({ name, id }) {
   });
   editRecord({ sync, name, part });
   talk({ sync, name, part });
-  // It covers this pane alone, and not the whole page.
+  // Covers only this pane, not the whole page.
   const curtain = part('maintenance');
   const inside = [...element.children].filter((child) => child !== curtain);
   const cover = (covered) => {
@@ -45,7 +45,7 @@ export function openPane({ name, id }) {
   return { sync, id };
 }
 
-/** How things are, for a page that is opened while they are so. The switch says if nobody knows. */
+/** The current maintenance state, for a page that is opened during the maintenance. */
 const maintenance = (sync) => () => sync.call(MAINTENANCE).catch(() => null);
 
 function editRecord({ sync, name, part }) {
@@ -76,10 +76,10 @@ function editRecord({ sync, name, part }) {
   };
   const page = content.open({
     title: 'Order 7', tags: [TAG], outdated: warn,
-    // Saved by the same person elsewhere: their own changes are silent.
+    // Saved by the same user elsewhere: own changes are not reported.
     own: () => {},
   });
-  // What was missed while there was no connection is found out by asking.
+  // Changes during an outage were missed: fetch the current state.
   const find = async () => {
     const record = await sync.call(`${RECORD}/read`);
     if (version === null) show(record);
@@ -111,7 +111,7 @@ function talk({ sync, name, part }) {
     while (log.children.length > LINES) log.firstElementChild.remove();
     log.scrollTop = log.scrollHeight;
   };
-  // Whoever speaks before that is known in the room by another name.
+  // A client that sends before it has joined appears with another name.
   let enter;
   let entered;
   const wait = () => { entered = new Promise((resolve) => { enter = resolve; }); };
@@ -155,7 +155,7 @@ const late = () => new Promise((_, reject) => {
   setTimeout(() => reject(new Error('There is no connection: it was not said.')), PATIENCE);
 });
 
-/** Takes a name in the room; somebody on another page may have it. */
+/** Takes a name in the room; a client on another page may already have it. */
 async function rename(sync, name) {
   for (let number = 1; number < 50; number++) {
     try {
@@ -166,7 +166,7 @@ async function rename(sync, name) {
   }
 }
 
-/** Ann's switch: the others have to wait. */
+/** Ann's maintenance switch: other users have to wait. */
 export function switchMaintenance({ sync, id }) {
   const input = document.getElementById('maintenance');
   const missing = complain(document.getElementById('maintenance-missing'), 'sync');

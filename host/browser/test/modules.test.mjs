@@ -1,4 +1,4 @@
-// The optional modules, each with a connection that is only a list of handlers.
+// Tests of the optional modules, with a fake connection.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -32,7 +32,7 @@ class Bus extends EventTarget {
 
 const change = (username, tagname) => ({ username, tagname });
 
-test('others change what a page shows, and it says so once', () => {
+test('reports changes by other users once per page', () => {
   const bus = new Bus();
   const told = [];
   const content = new ContentManager(bus, { user: 'ann', notify: (text) => told.push(text) });
@@ -53,7 +53,7 @@ test('others change what a page shows, and it says so once', () => {
   assert.deepEqual(bus.topics, []);
 });
 
-test('a repeated event, older than the page or the model, changes nothing', () => {
+test('ignores repeated events in pages and models', () => {
   const bus = new Bus();
   const told = [];
   new ContentManager(bus, { notify: (text) => told.push(text) }).open({ tags: ['Order_7'] });
@@ -65,7 +65,7 @@ test('a repeated event, older than the page or the model, changes nothing', () =
   assert.equal(model.total, 1);
 });
 
-test('own changes are silent', () => {
+test('does not report own changes', () => {
   const bus = new Bus();
   const content = new ContentManager(bus, { user: 'ann', notify: assert.fail });
   const own = [];
@@ -81,7 +81,7 @@ test('own changes are silent', () => {
   assert.deepEqual(told, ['old: T, T']);
 });
 
-test('a page may have words of its own, and others then say nothing', () => {
+test('calls the callback of a page instead of the default one', () => {
   const bus = new Bus();
   const content = new ContentManager(bus, { notify: assert.fail, topic: 'changes' });
   const told = [];
@@ -92,7 +92,7 @@ test('a page may have words of its own, and others then say nothing', () => {
   assert.deepEqual(told, [[page, [change('ben', 'a')]]]);
 });
 
-test('own changes beside those of others are told as both', () => {
+test('reports own changes and those of others separately', () => {
   const bus = new Bus();
   const told = [];
   const content = new ContentManager(bus, { user: 'ann' });
@@ -108,7 +108,7 @@ test('own changes beside those of others are told as both', () => {
   assert.deepEqual(told.slice(2), [['own', [change('ann', 'a')]]]);
 });
 
-test('a page that fails keeps nothing from the others', () => {
+test('notifies other pages after a callback throws', () => {
   const bus = new Bus();
   const [errors, told] = [[], []];
   const content = new ContentManager(bus, { user: 'ann' });
@@ -121,7 +121,7 @@ test('a page that fails keeps nothing from the others', () => {
   assert.deepEqual([errors, told], [['mine', 'mine'], ['own', 'outdated']]);
 });
 
-test('options that say nothing are as if they were not there', () => {
+test('treats null and undefined options as absent', () => {
   const bus = new Bus();
   const told = [];
   const content = new ContentManager(bus, {
@@ -132,7 +132,7 @@ test('options that say nothing are as if they were not there', () => {
   assert.deepEqual(told, ['Content of T page is outdated, please refresh']);
 });
 
-test('own changes are published with their author', async () => {
+test('publishes changes with their author', async () => {
   const bus = new Bus();
   await new ContentManager(bus, { user: 'ann' }).publish('a', 'b');
   assert.deepEqual(bus.published, [
@@ -140,14 +140,14 @@ test('own changes are published with their author', async () => {
   ]);
 });
 
-test('tags are written as OroPlatform writes them', () => {
+test('formats tags as OroPlatform does', () => {
   const check = (values, expect) => assert.equal(contentTag(...values), expect);
   check(['Oro\\Bundle\\UserBundle\\Entity\\User', 7], 'Oro_Bundle_UserBundle_Entity_User_7');
   check(['\\Oro\\Bundle\\UserBundle\\Entity\\User'], 'Oro_Bundle_UserBundle_Entity_User_type_collection');
   check(['A1B', 1, 'x'], 'A_B_1_x');
 });
 
-test('the maintenance notice is shown to all but its author', async () => {
+test('shows the maintenance notice to all users except its author', async () => {
   const bus = new Bus();
   const shown = [];
   const notice = (options) => maintenanceNotice(bus, {
@@ -176,7 +176,7 @@ test('the maintenance notice is shown to all but its author', async () => {
   assert.deepEqual(shown.splice(0), ['on 1']);
 });
 
-test('a page of nobody in particular is shown maintenance by nobody in particular', () => {
+test('shows anonymous maintenance to anonymous pages', () => {
   for (const user of ['', null, undefined]) {
     for (const userId of ['', null, undefined, 7]) {
       const bus = new Bus();
@@ -188,7 +188,7 @@ test('a page of nobody in particular is shown maintenance by nobody in particula
   }
 });
 
-test('how things are is asked for once there is a connection, and older than what is heard', async () => {
+test('fetches the maintenance state on connect, and prefers newer events', async () => {
   const bus = new Bus();
   const told = [];
   const answers = [];
@@ -228,7 +228,7 @@ test('how things are is asked for once there is a connection, and older than wha
   assert.deepEqual(await answer(true), []);
 });
 
-test('what is published changes attributes, and nothing else of a model', () => {
+test('applies events to attributes, and to no methods or prototypes', () => {
   const bus = new Bus();
   const check = (model, published, expect) => {
     const stop = keepRelevant(bus, model, { topic: 'm' });
@@ -249,7 +249,7 @@ test('what is published changes attributes, and nothing else of a model', () => 
   assert.deepEqual([attributes, attributes.admin, typeof backbone.set], [{ set: 1, a: 2 }, undefined, 'function']);
 });
 
-test('models follow their topics', () => {
+test('updates models from their topics', () => {
   const bus = new Bus();
   const backbone = { url: () => 'orders/7', attributes: {}, set(values) { Object.assign(this.attributes, values); } };
   const plain = { url: 'orders/8', total: 1 };

@@ -1,4 +1,4 @@
-// What is shipped: its size, its classic scripts, and that it depends on nothing.
+// Tests of the package: its size, its classic scripts, and the absence of dependencies.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -13,18 +13,18 @@ const folder = new URL('../', import.meta.url);
 const read = (name) => readFileSync(new URL(name, folder), 'utf8');
 const modules = ['sync', 'content', 'maintenance', 'model'];
 
-test('sync.js stays small', () => {
+test('keeps sync.js below its size limit', () => {
   for (const name of ['sync.js', 'sync.classic.js']) {
     const bytes = gzipSync(read(name)).length;
     assert.ok(bytes < 7 * 1024, `${name} has ${bytes} bytes, gzipped`);
   }
 });
 
-test('the classic scripts are those of the modules', () => {
+test('has classic scripts generated from the modules', () => {
   execFileSync(process.execPath, ['classic.mjs', '--check'], { cwd: folder, stdio: 'pipe' });
 });
 
-test('the classic scripts put everything into one global, in any order', () => {
+test('loads the classic scripts into one global, in any order', () => {
   for (const order of [modules, modules.toReversed()]) {
     const context = createContext({ EventTarget, CustomEvent, Error, WeakMap });
     for (const name of order) runInContext(read(`${name}.classic.js`), context);
@@ -33,11 +33,11 @@ test('the classic scripts put everything into one global, in any order', () => {
   }
 });
 
-test('no module imports anything', () => {
+test('has modules without imports', () => {
   for (const name of modules) assert.doesNotMatch(read(`${name}.js`), /^\s*import\b|import\(|require\(/m);
 });
 
-test('the package has what it exports, and types for all of it', async () => {
+test('exports existing files with types', async () => {
   const { exports, dependencies, main, types: mainTypes } = JSON.parse(read('package.json'));
   assert.equal(dependencies, undefined);
   const typed = Object.values(exports).filter((target) => target.types);
@@ -52,7 +52,7 @@ test('the package has what it exports, and types for all of it', async () => {
   }
 });
 
-test('it can be packed, installed without a network, and imported', () => {
+test('can be packed, installed offline, and imported', () => {
   const site = mkdtempSync(join(tmpdir(), 'jackfield-sync-'));
   try {
     const npm = (...words) => execFileSync('npm', [...words, '--offline', '--silent', '--no-audit', '--no-fund'], {

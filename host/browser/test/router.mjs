@@ -1,5 +1,5 @@
-// A router that does what a test tells it, and the page around sync.js: one WebSocket class whose
-// sockets are kept, and timers, chance and visibility that stand still until they are moved.
+// Fake router and page for the tests of sync.js: a WebSocket class that records its sockets, and
+// timers, random numbers and visibility that the tests control.
 
 import { mock } from 'node:test';
 

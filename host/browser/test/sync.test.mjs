@@ -18,7 +18,7 @@ async function connected(options) {
   return it;
 }
 
-test('it says hello, and tells of the session', async () => {
+test('sends HELLO and reports the session', async () => {
   const { sync, heard } = connect({ realm: 'shop' });
   assert.equal(sync.state, 'connecting');
   await settle();
@@ -31,7 +31,7 @@ test('it says hello, and tells of the session', async () => {
   assert.deepEqual(heard, [['connected', { session: 42, resumed: false }]]);
 });
 
-test('addresses are those of the page', async () => {
+test('resolves URLs relative to the page', async () => {
   globalThis.location = { href: 'https://shop.example/orders/7?x=1' };
   const check = async (url, expect) => {
     connect({ url });
@@ -48,14 +48,14 @@ test('addresses are those of the page', async () => {
   delete globalThis.location;
 });
 
-test('a page is told of its mistakes in an address, and goes on trying', async () => {
+test('reports an invalid URL and keeps retrying', async () => {
   const { heard } = connect({ url: 'http://' });
   await settle();
   assert.deepEqual(names(heard), ['disconnected', 'retrying']);
   assert.match(heard[0][1].error.message, /Invalid URL/);
 });
 
-test('each attempt has a ticket of its own', async () => {
+test('fetches a new ticket for each attempt', async () => {
   let count = 0;
   connect({ ticket: async () => `t/${++count}` });
   await settle();
@@ -69,7 +69,7 @@ test('each attempt has a ticket of its own', async () => {
   assert.equal(socket().opens().challenges(), 't/3');
 });
 
-test('a ticket is sent as the answer to a challenge, and never in the address', async () => {
+test('sends the ticket as the reply to a challenge, never in the URL', async () => {
   const check = async (ticket, methods, answer) => {
     connect({ url: 'ws://router/?a=b', ticket });
     await settle();
@@ -84,7 +84,7 @@ test('a ticket is sent as the answer to a challenge, and never in the address', 
   await check(() => null, undefined, undefined);
 });
 
-test('a refused ticket is told apart from an outage, and tried again late', async () => {
+test('distinguishes a rejected ticket from an outage, and retries late', async () => {
   const refusals = [];
   const { sync, heard } = connect({ ticket: () => 'used', onRefused: (error) => refusals.push(error.uri) });
   await settle();
@@ -109,7 +109,7 @@ test('a refused ticket is told apart from an outage, and tried again late', asyn
   assert.equal(sync.state, 'connected');
 });
 
-test('a page may give up, or connect anew, when it is refused', async () => {
+test('lets onRefused close or reconnect', async () => {
   const check = async (act, state, count) => {
     const { sync, heard } = connect({ ticket: 'used', onRefused: () => act(sync) });
     await settle();
@@ -123,7 +123,7 @@ test('a page may give up, or connect anew, when it is refused', async () => {
   await check((sync) => sync.reconnect(), 'connecting', 1);
 });
 
-test('a ticket that cannot be fetched is a failed attempt', async () => {
+test('counts a ticket that cannot be fetched as a failed attempt', async () => {
   let works = false;
   const { sync, heard } = connect({
     ticket: async () => {
@@ -140,7 +140,7 @@ test('a ticket that cannot be fetched is a failed attempt', async () => {
   assert.equal(socket().opens().challenges(), 'good');
 });
 
-test('whatever a ticket throws is told as an error, to who listens by then', async () => {
+test('reports any value that a ticket function throws as an error', async () => {
   const check = async (ticket, message) => {
     const { sync, heard } = connect({ ticket });
     await settle();
@@ -153,7 +153,7 @@ test('whatever a ticket throws is told as an error, to who listens by then', asy
   await check(async () => { throw { status: 403 }; }, /could not connect/);
 });
 
-test('a ticket that comes too late opens nothing', async () => {
+test('ignores a ticket that arrives too late', async () => {
   let give;
   connect({ timeout: 1_000, ticket: () => new Promise((resolve) => { give = resolve; }) });
   await settle();
@@ -163,7 +163,7 @@ test('a ticket that comes too late opens nothing', async () => {
   assert.equal(sockets.length, 0);
 });
 
-test('one subscription serves all handlers of a topic', async () => {
+test('shares one subscription among all handlers of a topic', async () => {
   const { sync } = await connected();
   const heard = [];
   const first = sync.subscribe('a', (value) => heard.push(['first', value]));
@@ -181,7 +181,7 @@ test('one subscription serves all handlers of a topic', async () => {
   assert.deepEqual(heard, [['first', 'x'], ['second', 'x'], ['second', 'y']]);
 });
 
-test('without a handler, a topic is given up with all of them', async () => {
+test('unsubscribes all handlers of a topic without a handler argument', async () => {
   const { sync } = await connected();
   sync.subscribe('a', assert.fail);
   sync.subscribe('a', assert.fail);
@@ -192,7 +192,7 @@ test('without a handler, a topic is given up with all of them', async () => {
   assert.deepEqual(socket().asked(34), [[34, 2, 101]]);
 });
 
-test('an event comes to one value', async () => {
+test('converts the payload of an event to one value', async () => {
   const { sync } = await connected();
   const heard = [];
   sync.subscribe('a', (value, event) => heard.push([value, event.args, event.kwargs]));
@@ -212,7 +212,7 @@ test('an event comes to one value', async () => {
   check([null, null], null, [], {});
 });
 
-test('patterns say which topic it was', async () => {
+test('reports the topic of events of pattern subscriptions', async () => {
   const { sync } = await connected();
   const heard = [];
   sync.subscribe('a.', (_value, event) => heard.push(event.topic), { match: 'prefix' });
@@ -225,7 +225,7 @@ test('patterns say which topic it was', async () => {
   assert.deepEqual(socket().asked(34), [[34, 3, 101]]);
 });
 
-test('a handler that throws stops nobody else', async () => {
+test('calls other handlers after one throws', async () => {
   const { sync } = await connected();
   const errors = [];
   globalThis.reportError = (error) => errors.push(error.message);
@@ -238,7 +238,7 @@ test('a handler that throws stops nobody else', async () => {
   assert.deepEqual([errors, heard], [['mine'], ['x']]);
 });
 
-test('a refused topic is told of, and asked for with the next connection', async () => {
+test('reports a refused topic, and retries it with the next connection', async () => {
   const { sync, heard } = await connected();
   const refused = sync.subscribe('secret', assert.fail);
   socket().says([8, 32, 1, { message: 'Not yours.' }, 'wamp.error.not_authorized', ['Not yours.']]);
@@ -258,7 +258,7 @@ test('a refused topic is told of, and asked for with the next connection', async
   await sync.subscribe('secret', () => {}).ready;
 });
 
-test('what was subscribed to before there was a connection is subscribed to then', async () => {
+test('subscribes on connect to topics requested before', async () => {
   const { sync, heard } = connect();
   const ready = ['a', 'b'].map((topic) => sync.subscribe(topic, () => {}).ready);
   sync.subscribe('c', () => {}).unsubscribe();
@@ -272,7 +272,7 @@ test('what was subscribed to before there was a connection is subscribed to then
   assert.deepEqual(names(heard), ['connected']);
 });
 
-test('topics come back with the connection, and old ids mean nothing then', async () => {
+test('renews subscriptions after a reconnect, and ignores old ids', async () => {
   const { sync, heard } = await connected();
   const values = [];
   sync.subscribe('a', (value) => values.push(`a ${value}`));
@@ -296,7 +296,7 @@ test('topics come back with the connection, and old ids mean nothing then', asyn
   assert.deepEqual(heard.at(-1), ['connected', { session: 8, resumed: true }]);
 });
 
-test('a topic given up before it was confirmed is left', async () => {
+test('unsubscribes a topic that was dropped before its confirmation', async () => {
   const { sync } = await connected();
   sync.subscribe('a', assert.fail).unsubscribe();
   socket().confirms();
@@ -312,7 +312,7 @@ test('a topic given up before it was confirmed is left', async () => {
   assert.deepEqual(heard, ['x']);
 });
 
-test('a topic whose route was taken away is asked for until it is back', async () => {
+test('retries a revoked topic until its route is back', async () => {
   const { sync, heard } = await connected();
   const values = [];
   sync.subscribe('a', (value) => values.push(value));
@@ -332,7 +332,7 @@ test('a topic whose route was taken away is asked for until it is back', async (
   assert.deepEqual(heard.at(-1)[1].topic, 'a');
 });
 
-test('a topic that was taken away is asked for once at a time', async () => {
+test('retries a revoked topic one request at a time', async () => {
   const { sync } = await connected({ retry: { first: 1_000, most: 1_000 } });
   sync.subscribe('a', () => {});
   socket().confirms();
@@ -348,7 +348,7 @@ test('a topic that was taken away is asked for once at a time', async () => {
   assert.equal(socket().asked(32).length, before + 1);
 });
 
-test('a page that closes when a topic is taken away is left alone', async () => {
+test('stops when a listener closes on a revoked topic', async () => {
   const { sync } = await connected();
   sync.subscribe('a', () => {});
   socket().confirms();
@@ -358,7 +358,7 @@ test('a page that closes when a topic is taken away is left alone', async () => 
   assert.equal(socket().asked(32).length, 1);
 });
 
-test('a topic given up is not waited for, though it is refused', async () => {
+test('does not wait for a dropped topic that is refused', async () => {
   const { sync, heard } = connect();
   sync.subscribe('a', () => {});
   const given = sync.subscribe('b', () => {});
@@ -371,7 +371,7 @@ test('a topic given up is not waited for, though it is refused', async () => {
   assert.deepEqual(names(heard), ['connected']);
 });
 
-test('a topic that is not answered for is refused in time, and may come late', async () => {
+test('refuses a topic after the timeout, and accepts a late confirmation', async () => {
   const { sync, heard } = connect({ timeout: 1_000 });
   const values = [];
   const slow = sync.subscribe('slow', (value) => values.push(value));
@@ -387,7 +387,7 @@ test('a topic that is not answered for is refused in time, and may come late', a
   await sync.subscribe('slow', () => {}).ready;
 });
 
-test('nobody waits for what was given up or closed', async () => {
+test('rejects pending promises on unsubscribe and close', async () => {
   const { sync } = connect();
   const check = ({ ready }, uri) => assert.rejects(ready, { uri });
   const never = sync.subscribe('never', () => {});
@@ -407,7 +407,7 @@ test('nobody waits for what was given up or closed', async () => {
   assert.deepEqual(socket().asked(32).map(([, , , topic]) => topic), ['early', 'late']);
 });
 
-test('a handler may take others away while an event is told', async () => {
+test('lets a handler unsubscribe others during an event', async () => {
   const { sync } = await connected();
   const heard = [];
   sync.subscribe('a', () => { heard.push('first'); second.unsubscribe(); sync.subscribe('a', () => heard.push('new')); });
@@ -421,7 +421,7 @@ test('a handler may take others away while an event is told', async () => {
   assert.deepEqual(heard, ['b']);
 });
 
-test('each subscription is one of its own, though the function be the same', async () => {
+test('keeps subscriptions with the same function separate', async () => {
   const { sync } = await connected();
   let heard = 0;
   const handler = () => heard++;
@@ -453,7 +453,7 @@ test('each subscription is one of its own, though the function be the same', asy
   assert.equal(socket().asked(34).length, 3);
 });
 
-test('publishing answers with the publication', async () => {
+test('resolves publish with the publication id', async () => {
   const { sync } = await connected();
   const check = async (values, ...expect) => {
     const published = sync.publish('a', ...values);
@@ -476,7 +476,7 @@ test('publishing answers with the publication', async () => {
   await assert.rejects(refused, { uri: 'acme.error.flood', message: 'Slowly.', args: ['Slowly.'] });
 });
 
-test('own events come without a word at each publish, if the client says so', async () => {
+test('applies the excludeMe option of the client to each publish', async () => {
   const { sync } = await connected({ excludeMe: false });
   const check = async (options, expect) => {
     sync.publish('a', 'x', options).catch(() => {});
@@ -487,7 +487,7 @@ test('own events come without a word at each publish, if the client says so', as
   await check({ excludeMe: true }, true);
 });
 
-test('a payload or handler of the wrong kind is a TypeError, and nothing is sent', async () => {
+test('throws a TypeError for invalid payloads and handlers, and sends nothing', async () => {
   const { sync } = await connected();
   const sent = socket().sent.length;
   const refused = (act, name) => assert.rejects(act, (error) => error instanceof TypeError && error.message.includes(`\`${name}\``));
@@ -505,7 +505,7 @@ test('a payload or handler of the wrong kind is a TypeError, and nothing is sent
   assert.equal(socket().sent.length, sent);
 });
 
-test('a further subscription to a topic begins with the last event, marked as repeated', async () => {
+test('repeats the last event for a further subscription', async () => {
   const { sync } = await connected();
   const heard = [];
   const listen = (name, topic = 'a', options) =>
@@ -532,7 +532,7 @@ test('a further subscription to a topic begins with the last event, marked as re
   assert.deepEqual(heard, []);
 });
 
-test('calls answer with one value', async () => {
+test('resolves call with one value', async () => {
   const { sync } = await connected();
   const check = async (values, sent, answer, expect) => {
     const called = sync.call('sum', ...values);
@@ -551,7 +551,7 @@ test('calls answer with one value', async () => {
   await assert.rejects(refused, SyncError);
 });
 
-test('an answer that does not come is an error', async () => {
+test('rejects a request without a reply', async () => {
   const { sync } = await connected();
   const slow = sync.call('slow', [], { timeout: 50 });
   const lost = sync.call('lost');
@@ -561,7 +561,7 @@ test('an answer that does not come is an error', async () => {
   await assert.rejects(lost, { uri: 'jackfield.client.disconnected' });
 });
 
-test('what is asked for without a connection waits for one, but not for ever', async () => {
+test('waits for a connection before a request, up to the timeout', async () => {
   const { sync } = connect({ timeout: 5_000 });
   const call = sync.call('a');
   await settle();
@@ -574,7 +574,7 @@ test('what is asked for without a connection waits for one, but not for ever', a
   await Promise.all([assert.rejects(late, { uri: 'jackfield.client.disconnected' }), pass(5_000)]);
 });
 
-test('attempts are spread by chance, over times that double', async () => {
+test('uses exponential backoff with full jitter', async () => {
   const { heard } = connect({ retry: { first: 1_000, most: 8_000 } });
   const delays = [];
   for (const share of [0.999, 0, 0.5, 0.5, 0.5, 0.5]) {
@@ -596,7 +596,7 @@ test('attempts are spread by chance, over times that double', async () => {
   assert.deepEqual(names(heard).filter((name) => name === 'disconnected').length, 1);
 });
 
-test('options that say nothing, and times that no timer can hold, are none', async () => {
+test('ignores empty options, and clamps delays that no timer supports', async () => {
   for (const retry of [undefined, null, {}, { first: undefined }, { most: undefined }, { first: null, most: null }]) {
     const { sync, heard } = connect({ retry });
     await settle();
@@ -632,7 +632,7 @@ test('options that say nothing, and times that no timer can hold, are none', asy
   }
 });
 
-test('only a connection that has held begins anew', async () => {
+test('resets the backoff only after a stable connection', async () => {
   const { heard } = await connected();
   const after = async (time) => {
     await pass(time);
@@ -645,7 +645,7 @@ test('only a connection that has held begins anew', async () => {
   assert.deepEqual([await after(0), await after(10), await after(6_000), await after(10)], [1, 2, 1, 2]);
 });
 
-test('a server that says goodbye, or no, is come back to', async () => {
+test('reconnects after GOODBYE and ABORT', async () => {
   const { sync, heard } = await connected();
   socket().says([6, { message: 'shutting down' }, 'wamp.close.system_shutdown']);
   assert.deepEqual(socket().sent.at(-1), [6, {}, 'wamp.close.goodbye_and_out']);
@@ -663,7 +663,7 @@ test('a server that says goodbye, or no, is come back to', async () => {
   assert.equal(heard.at(-1)[1].error.uri, 'wamp.error.protocol_violation');
 });
 
-test('what is no message ends the connection, and what is an odd one does not', async () => {
+test('closes on an invalid message, and ignores an unknown one', async () => {
   for (const data of ['null', '5', '"x"', '{"0":36}', '', new ArrayBuffer(2)]) {
     const { heard } = await connected();
     socket().onmessage({ data });
@@ -677,7 +677,7 @@ test('what is no message ends the connection, and what is an odd one does not', 
   assert.equal(sync.state, 'connected');
 });
 
-test('a second welcome is none', async () => {
+test('ignores a second WELCOME', async () => {
   const { sync } = await connected({ heartbeat: 1_000, timeout: 60_000 });
   socket().says([2, 8, {}]);
   assert.equal(sync.session, 7);
@@ -688,7 +688,7 @@ test('a second welcome is none', async () => {
   assert.equal(socket().asked(34).length, 1);
 });
 
-test('a proof that the page does not have is a refusal', async () => {
+test('reports a challenge without a ticket as a rejection', async () => {
   const check = async (options, method) => {
     const refusals = [];
     const { heard } = connect({ ...options, onRefused: ({ uri }) => refusals.push(uri) });
@@ -701,7 +701,7 @@ test('a proof that the page does not have is a refusal', async () => {
   await check({ ticket: 'x' }, 'wampcra');
 });
 
-test('a server that accepts and says nothing is given up', async () => {
+test('gives up a server that accepts and does not reply', async () => {
   connect({ timeout: 3_000 });
   await settle();
   socket().readyState = 1;
@@ -714,7 +714,7 @@ test('a server that accepts and says nothing is given up', async () => {
   assert.equal(sockets.length, 2);
 });
 
-test('a silent connection is asked whether it lives', async () => {
+test('probes a silent connection', async () => {
   const { sync, heard } = await connected({ heartbeat: 1_000, timeout: 500 });
   const first = socket();
   await pass(999);
@@ -731,10 +731,10 @@ test('a silent connection is asked whether it lives', async () => {
   assert.ok(!first.closed);
   await pass(1);
   assert.ok(first.closed);
-  assert.match(heard.at(-1)[1].error.message, /does not answer any more/);
+  assert.match(heard.at(-1)[1].error.message, /does not respond/);
 });
 
-test('a dead connection is noticed 35 seconds after the last message, whenever that came', async () => {
+test('detects a dead connection 35 seconds after the last message', async () => {
   for (const lead of [0, 1, 12_000, 24_999]) {
     const { sync } = await connected();
     await passSlowly(lead);
@@ -747,7 +747,7 @@ test('a dead connection is noticed 35 seconds after the last message, whenever t
   }
 });
 
-test('a connection that says something else first has answered', async () => {
+test('accepts any message as the reply to a probe', async () => {
   const { sync } = await connected({ heartbeat: 1_000, timeout: 500 });
   await pass(1_000);
   const [[, request]] = socket().asked(34);
@@ -769,7 +769,7 @@ test('a connection that says something else first has answered', async () => {
   assert.equal(sync.state, 'waiting');
 });
 
-test('a connection that hears something is not asked', async () => {
+test('does not probe an active connection', async () => {
   const { sync } = await connected({ heartbeat: 1_000 });
   for (let beat = 0; beat < 5; beat++) {
     socket().says([36, 9, 9, {}]);
@@ -778,7 +778,7 @@ test('a connection that hears something is not asked', async () => {
   assert.deepEqual([socket().asked(34), sync.state], [[], 'connected']);
 });
 
-test('a hidden page gives its connection up after a while, until it is seen', async () => {
+test('pauses a hidden page after pauseAfter, until it is visible', async () => {
   const { sync, heard } = await connected({ pauseAfter: 5_000, heartbeat: 0 });
   sync.subscribe('a', () => {});
   socket().confirms();
@@ -801,14 +801,14 @@ test('a hidden page gives its connection up after a while, until it is seen', as
   assert.deepEqual(heard.at(-1), ['connected', { session: 7, resumed: true }]);
 });
 
-test('a page that is hidden for as long as it likes keeps its connection', async () => {
+test('keeps the connection of a hidden page with pauseAfter Infinity', async () => {
   const { sync } = await connected({ pauseAfter: Infinity, heartbeat: 0 });
   document.becomes('hidden');
   await pass(1_000_000);
   assert.equal(sync.state, 'connected');
 });
 
-test('a hidden page that has lost its connection pauses as well', async () => {
+test('pauses a hidden page that has lost its connection', async () => {
   const { sync } = await connected({ pauseAfter: 60_000, retry: { first: 1_000, most: 1_000 } });
   document.becomes('hidden');
   for (let lost = 0; sync.state !== 'paused'; lost++) {
@@ -821,14 +821,14 @@ test('a hidden page that has lost its connection pauses as well', async () => {
   assert.equal(sockets.length, count);
 });
 
-test('a page that was never seen pauses', async () => {
+test('pauses a page that was never visible', async () => {
   document.visibilityState = 'hidden';
   const { sync } = await connected({ pauseAfter: 1_000 });
   await pass(1_000);
   assert.equal(sync.state, 'paused');
 });
 
-test('a page that is seen again finds out whether its connection lives', async () => {
+test('probes the connection when the page is visible again', async () => {
   await connected({ heartbeat: 0 });
   document.becomes('hidden');
   document.becomes('visible');
@@ -837,7 +837,7 @@ test('a page that is seen again finds out whether its connection lives', async (
   assert.ok(socket().closed);
 });
 
-test('a page that is seen, or online, does not wait for its next attempt', async () => {
+test('retries early when the page is visible or online', async () => {
   const { sync } = connect({ retry: { first: 10_000, most: 60_000 } });
   await settle();
   socket().breaks();
@@ -852,7 +852,7 @@ test('a page that is seen, or online, does not wait for its next attempt', async
   assert.equal(sockets.length, 3);
 });
 
-test('a page that is left lets go, and goes on when it is back', async () => {
+test('pauses on pagehide, and resumes on pageshow', async () => {
   const { sync } = await connected();
   window.dispatchEvent(new Event('pagehide'));
   assert.deepEqual([sync.state, socket().closed], ['paused', true]);
@@ -863,7 +863,7 @@ test('a page that is left lets go, and goes on when it is back', async () => {
   assert.equal(sockets.length, 2);
 });
 
-test('closed is closed, until it is opened again', async () => {
+test('stays closed until reconnect', async () => {
   const { sync, heard } = await connected();
   sync.subscribe('a', () => {});
   const call = sync.call('x');
@@ -887,7 +887,7 @@ test('closed is closed, until it is opened again', async () => {
   assert.equal(sync.state, 'paused');
 });
 
-test('a page may connect anew at once', async () => {
+test('reconnects at once on request', async () => {
   const { sync, heard } = await connected();
   sync.reconnect();
   await settle();
@@ -899,7 +899,7 @@ test('a page may connect anew at once', async () => {
   assert.equal(sockets.length, 2);
 });
 
-test('a page that closes, or connects anew, while it hears of an outage has its way', async () => {
+test('lets a disconnected listener close or reconnect', async () => {
   const check = async (begin, does, states, told) => {
     const { sync, heard } = await connected();
     const before = sockets.length;
@@ -921,7 +921,7 @@ test('a page that closes, or connects anew, while it hears of an outage has its 
   await check((sync) => sync.close(), (sync) => sync.reconnect(), ['connecting', 1], []);
 });
 
-test('who connects anew twice shows one ticket', async () => {
+test('sends one ticket after two reconnect calls', async () => {
   let tickets = 0;
   const { sync } = await connected({ ticket: () => `${++tickets}` });
   sync.reconnect();
@@ -930,7 +930,7 @@ test('who connects anew twice shows one ticket', async () => {
   assert.deepEqual([tickets, sockets.length], [2, 2]);
 });
 
-test('a hidden page that connects anew pauses again', async () => {
+test('pauses a hidden page again after reconnect', async () => {
   const { sync } = await connected({ pauseAfter: 1_000 });
   document.becomes('hidden');
   for (let time = 0; time < 2; time++) {

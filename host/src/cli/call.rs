@@ -1,4 +1,4 @@
-//! `jackfield call PROCEDURE [ARGS…]`: calls a procedure and prints its result.
+//! `jackfield call PROCEDURE [ARGS…]`: calls a procedure and prints the result.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,38 +9,38 @@ use serde_json::value::RawValue;
 
 use super::remote::{self, CommandError, Remote};
 
-/// What `jackfield call` is told.
+/// Command-line arguments of `jackfield call`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,
-    /// What to call.
+    /// The URI of the procedure.
     procedure: String,
-    /// What to call it with: JSON is taken for JSON, other words for text.
+    /// Arguments of the call. Valid JSON is sent as JSON, anything else as a string.
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     arguments: Vec<String>,
-    /// Keyword arguments: a JSON object.
+    /// Keyword arguments, as a JSON object.
     #[arg(long, value_name = "JSON", default_value = "")]
     kwargs: String,
-    /// Take every argument for text.
+    /// Send every argument as a string, even if it is valid JSON.
     #[arg(long)]
     text: bool,
-    /// Print JSON for people, over several lines.
+    /// Print indented JSON.
     #[arg(long)]
     pretty: bool,
-    /// How long it may take, connecting included.
+    /// Maximum time to connect and to get the result.
     #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
 }
 
-/// A result as it is printed.
+/// The printed form of a result.
 #[derive(Serialize)]
 struct Line {
     args: Box<RawValue>,
     kwargs: Box<RawValue>,
 }
 
-/// Calls.
+/// Calls the procedure and prints the result.
 pub fn run(args: Args) -> ExitCode {
     remote::run(async move {
         let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;

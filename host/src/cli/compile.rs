@@ -1,7 +1,5 @@
-//! `jackfield compile`: the process in which a server has one component compiled. People have no use
-//! for it, so it is not in the help.
-//!
-//! [`crate::compiler`] is how it is started.
+//! `jackfield compile`: the child process in which a server compiles one component within limits.
+//! The help does not list it, as users have no need of it. [`crate::compiler`] starts it.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +7,7 @@ use std::time::Duration;
 
 use jackfield_sandbox::{CompileTask, run_compile_task};
 
-/// What `jackfield compile` is told.
+/// Command-line arguments of `jackfield compile`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[arg(long)]
@@ -21,14 +19,14 @@ pub(super) struct Args {
     /// In seconds.
     #[arg(long)]
     cpu: u64,
-    /// For people who look at processes.
+    /// Shown in the list of processes, and not used otherwise.
     file: String,
 }
 
-/// Compiles what comes on stdin, and answers on stdout.
+/// Compiles the component on stdin, and writes the result to stdout.
 ///
 /// # Errors
-/// When stdin or stdout fail, or the limits cannot be set.
+/// When stdin or stdout fails, or the limits cannot be set.
 pub(super) fn run(args: Args) -> io::Result<()> {
     let Args { folder, bytes, memory, cpu, file: _ } = args;
     run_compile_task(&CompileTask { folder, bytes, memory, cpu: Duration::from_secs(cpu) })

@@ -1,23 +1,23 @@
-//! The options for settings, `--config` and `--set`, of the commands that look at a site or serve it.
+//! Command-line options for the configuration of a site.
 
 use std::path::{Path, PathBuf};
 
 use jackfield_config::{Config, Override, Settings, Sources};
 
-/// Where settings come from, as it is typed.
+/// Command-line arguments for the configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingsArgs {
-    /// The configuration; without it, DIR/jackfield.yml where there is one.
+    /// Configuration file [default: DIR/jackfield.yml, if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting, instead of what the configuration says: limits.message=2MiB. The environment
-    /// says the same as JACKFIELD__LIMITS__MESSAGE.
+    /// Replace one setting of the configuration, such as limits.message=2MiB. The environment
+    /// variable JACKFIELD__LIMITS__MESSAGE does the same. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Override>,
 }
 
 impl SettingsArgs {
-    /// The settings for a site, and what is wrong with them.
+    /// The settings for a site, and their problems.
     pub(super) fn find(&self, site: &Path) -> Settings {
         let Self { config, set } = self;
         let variables = Sources::environment();

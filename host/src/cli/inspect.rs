@@ -1,5 +1,5 @@
-//! Looks at a site as a reload would, without serving it: the common ground of the commands that
-//! only look.
+//! Site inspection: loads a site as a reload would, without serving it. The common part of `check`,
+//! `routes` and `match`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,62 +17,62 @@ use crate::site::{Site, Snapshot};
 
 use super::config_args::SettingsArgs;
 
-/// What the commands that look at a site are told.
+/// Command-line arguments of the commands that inspect a site.
 #[derive(Debug, clap::Args)]
 pub(super) struct SiteArgs {
-    /// The site: a directory of bundles, each with a websocket_routing.yml and/or .wasm files.
+    /// Site directory: bundles with websocket_routing.yml and .wasm files.
     #[arg(value_name = "DIR")]
     pub(super) site: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Look at the routing files alone, not at plugins.
+    /// Check the routing files only, without loading plugins.
     #[arg(long)]
     pub(super) routing_only: bool,
 }
 
-/// What became of a site.
+/// The result of inspecting a site.
 #[derive(Default)]
-pub(super) struct Judgement {
-    /// If everything is in order, and plugins were looked at.
+pub(super) struct Inspection {
+    /// The generation, if the site has no problems and plugins were loaded.
     pub(super) generation: Option<Generation>,
-    /// If the routing files are in order, and there is no generation.
-    alone: Option<RouteTable>,
-    /// Each complete with its place.
+    /// The routes, if the routing files have no problems and there is no generation.
+    routes_only: Option<RouteTable>,
+    /// Every problem, with its file and line.
     pub(super) problems: Vec<String>,
-    /// What is odd about the settings, users, keys and routes. Each is there once.
+    /// Warnings about the settings, users, keys and routes, without duplicates.
     pub(super) warnings: Vec<String>,
-    /// Routing files that were read, imports not counted.
+    /// The number of routing files, without imported ones.
     pub(super) files: usize,
 }
 
-impl Judgement {
+impl Inspection {
     pub(super) fn of(args: &SiteArgs) -> Self {
-        let mut judgement = Self::default();
+        let mut inspection = Self::default();
         let settings = args.settings.find(&args.site);
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 let message = format!("error: failed to start the runtime: {error}");
-                judgement.problems.push(message);
-                return judgement;
+                inspection.problems.push(message);
+                return inspection;
             }
         };
         let within = runtime.enter();
         let opening = settings.open();
         drop(within);
         let problems = settings.problems.iter().chain(&opening.problems);
-        judgement.problems.extend(problems.map(ToString::to_string));
+        inspection.problems.extend(problems.map(ToString::to_string));
         let warnings = settings.warnings.iter().chain(&opening.absent);
-        judgement.warnings.extend(warnings.map(|it| it.warning().to_string()));
-        judgement.warnings.extend(opening.warnings);
-        // An error in the settings hides none of the site.
-        judgement.read(&runtime, &args.site, settings.config, args.routing_only);
-        judgement
+        inspection.warnings.extend(warnings.map(|it| it.warning().to_string()));
+        inspection.warnings.extend(opening.warnings);
+        // Problems of the settings do not hide those of the site.
+        inspection.read(&runtime, &args.site, settings.config, args.routing_only);
+        inspection
     }
 
-    /// The routes, if the routing files are in order.
+    /// The routes, if the routing files have no problems.
     pub(super) fn routes(&self) -> Option<&RouteTable> {
-        self.generation.as_ref().map(Generation::routes).or(self.alone.as_ref())
+        self.generation.as_ref().map(Generation::routes).or(self.routes_only.as_ref())
     }
 
     fn read(&mut self, runtime: &Runtime, site: &Path, config: Config, routing_only: bool) {
@@ -82,53 +82,54 @@ impl Judgement {
         };
         self.files = snapshot.routing().len();
         if !routing_only {
-            match rehearse(runtime, &snapshot, config) {
+            match dry_run(runtime, &snapshot, config) {
                 Ok(Ok(generation)) => {
-                    self.warn(generation.warnings());
+                    self.add_warnings(generation.warnings());
                     self.generation = Some(generation);
                     return;
                 }
-                Ok(Err(problems)) => self.complain(&problems),
+                Ok(Err(problems)) => self.add_problems(&problems),
                 Err(error) => return self.problems.push(error),
             }
         }
         match routes_alone(&snapshot) {
             Ok(routes) => {
-                self.warn(&warnings(&routes));
-                self.alone = Some(routes);
+                self.add_warnings(&warnings(&routes));
+                self.routes_only = Some(routes);
             }
-            Err(problems) if routing_only => self.complain(&problems),
-            // They are among those of the rehearsal.
+            Err(problems) if routing_only => self.add_problems(&problems),
+            // The dry run has reported them.
             Err(_) => {}
         }
     }
 
-    fn warn(&mut self, warnings: &[Warning]) {
+    fn add_warnings(&mut self, warnings: &[Warning]) {
         self.warnings.extend(warnings.iter().map(ToString::to_string));
     }
 
-    fn complain(&mut self, problems: &[Problem]) {
+    fn add_problems(&mut self, problems: &[Problem]) {
         self.problems.extend(problems.iter().map(ToString::to_string));
     }
 }
 
-/// Prepares a generation that nobody will use.
-fn rehearse(
+/// Prepares a generation without serving it.
+fn dry_run(
     runtime: &Runtime,
     snapshot: &Snapshot,
     config: Config,
 ) -> Result<Result<Generation, Vec<Problem>>, String> {
     let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))
         .map_err(|error| format!("error: failed to {error}"))?;
-    let workshop = BuildContext { sandbox, plugins: config.plugins, audience: Arc::new(Nobody) };
-    let workshop = Arc::new(workshop);
-    Ok(runtime.block_on(prepare(snapshot, None, &workshop)))
+    let context =
+        BuildContext { sandbox, plugins: config.plugins, audience: Arc::new(NoSubscribers) };
+    let context = Arc::new(context);
+    Ok(runtime.block_on(prepare(snapshot, None, &context)))
 }
 
-/// There are no subscribers where nothing is served.
-struct Nobody;
+/// The audience of a site that is not served.
+struct NoSubscribers;
 
-impl Audience for Nobody {
+impl Audience for NoSubscribers {
     fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }

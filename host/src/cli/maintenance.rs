@@ -1,5 +1,6 @@
-//! `jackfield maintenance on|off`: tells every open back office of OroPlatform that maintenance
-//! begins or ends, as the application itself does: `{"isOn", "userId"}` on `oro/maintenance`.
+//! `jackfield maintenance on|off`: announces the start or end of maintenance to every open
+//! back-office page of OroPlatform. It publishes `{"isOn", "userId"}` to `oro/maintenance`, as the
+//! application itself does.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,18 +15,17 @@ use super::say;
 
 const TOPIC: &str = "oro/maintenance";
 
-/// What `jackfield maintenance` is told.
+/// Command-line arguments of `jackfield maintenance`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Whether maintenance begins or ends.
+    /// State of the maintenance: on when it starts, off when it ends.
     state: State,
     #[command(flatten)]
     remote: Remote,
-    /// The id of the user who goes on working, and is shown nothing: a number, as pages compare it
-    /// with their own.
+    /// Numeric id of the user who keeps working: the pages of this user ignore the announcement.
     #[arg(long, value_name = "ID", value_parser = user_id)]
     user: Option<u64>,
-    /// How long it may take, connecting included.
+    /// Maximum time to connect and to publish.
     #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
 }
@@ -36,7 +36,7 @@ enum State {
     Off,
 }
 
-/// Tells them.
+/// Publishes the announcement.
 pub fn run(args: Args) -> ExitCode {
     let Args { state, remote, user, timeout } = args;
     let event = json!({ "isOn": state == State::On, "userId": user });
@@ -45,7 +45,7 @@ pub fn run(args: Args) -> ExitCode {
         let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
         remote::within(timeout, publish(remote, TOPIC, options, payload)).await?;
         let state = if state == State::On { "on" } else { "off" };
-        // Nothing depends on it; as with `publish`, stdout is for what scripts read.
+        // As with `publish`, stdout is kept for the output that scripts read.
         say(format_args!("published to {TOPIC}: maintenance is {state}"));
         Ok(())
     })
@@ -54,7 +54,7 @@ pub fn run(args: Args) -> ExitCode {
 fn user_id(text: &str) -> Result<u64, &'static str> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let id = text.parse().ok().filter(|_| digits);
-    id.ok_or("write the user's id, a number such as 7; names are not compared")
+    id.ok_or("expected the numeric id of a user, such as 7")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `jackfield match DIR TOPIC`: which route takes a topic, and why the others do not.
+//! `jackfield match DIR TOPIC`: shows the route that matches a topic, and why the others do not.
 
 use std::io::{self, Write};
 
@@ -7,56 +7,53 @@ use jackfield_text::Untrusted;
 
 use crate::generation::no_uri;
 
-use super::inspect::{Judgement, SiteArgs};
+use super::inspect::{Inspection, SiteArgs};
 use super::routes::plugin;
 use super::say;
 
-/// What `jackfield match` is told.
+/// Command-line arguments of `jackfield match`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     site: SiteArgs,
-    /// The concrete topic, as a client would name it.
+    /// Topic, as a client would name it: `chat/kitchen`, not `chat/{room}`.
     topic: String,
 }
 
-/// Prints what each route says to the topic. True if one of them takes it.
+/// Prints the matching route and the reasons of the others. Returns true if a route matches.
 ///
 /// # Errors
-/// When the answer cannot be written.
+/// When the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
-    let judgement = Judgement::of(&args.site);
-    for told in judgement.problems.iter().chain(&judgement.warnings) {
-        say(format_args!(
-            "{told}
-"
-        ));
+    let inspection = Inspection::of(&args.site);
+    for diagnosis in inspection.problems.iter().chain(&inspection.warnings) {
+        say(format_args!("{diagnosis}\n"));
     }
-    let Some(table) = judgement.routes() else { return Ok(false) };
+    let Some(table) = inspection.routes() else { return Ok(false) };
     let topic = &args.topic;
-    let mut taken = false;
+    let mut is_matched = false;
     let mut others = Vec::new();
     for (route, outcome) in table.explain(topic) {
         match outcome {
             Outcome::Matched { attributes } => {
-                taken = true;
-                matched(topic, route, plugin(&judgement, route), &attributes, out)?;
+                is_matched = true;
+                print_match(topic, route, plugin(&inspection, route), &attributes, out)?;
             }
             Outcome::Shadowed { by } => {
-                others.push((route, format!("would take it, but `{by}` comes first")));
+                others.push((route, format!("also matches, but `{by}` comes first")));
             }
             Outcome::Unmatched { reason } => others.push((route, reason)),
         }
     }
-    if !taken {
-        writeln!(out, "no route takes `{}`", shown(topic))?;
+    if !is_matched {
+        writeln!(out, "no route matches `{}`", shown(topic))?;
     }
-    if let Some(why) = no_uri(topic) {
+    if let Some(reason) = no_uri(topic) {
         let topic = shown(topic);
-        writeln!(out, "clients of WAMP v2 and of the HTTP API cannot name `{topic}`: {why}")?;
+        writeln!(out, "WAMP v2 and HTTP API clients cannot use the topic `{topic}`: {reason}")?;
     }
     if !others.is_empty() {
-        writeln!(out, "\nnot:")?;
+        writeln!(out, "\nother routes:")?;
         let width = others.iter().map(|(route, _)| shown(&route.name).chars().count()).max();
         let width = width.unwrap_or_default();
         for (route, reason) in others {
@@ -64,10 +61,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
             writeln!(out, "  {name:width$}  {channel}: {}", shown(reason))?;
         }
     }
-    Ok(taken)
+    Ok(is_matched)
 }
 
-fn matched(
+fn print_match(
     topic: &str,
     route: &Route,
     plugin: Option<&str>,
@@ -75,7 +72,7 @@ fn matched(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let Route { name, channel, handler, origin, .. } = route;
-    writeln!(out, "`{}` takes the route `{}`", shown(topic), shown(name))?;
+    writeln!(out, "`{}` matches the route `{}`", shown(topic), shown(name))?;
     writeln!(out, "  channel     {}", shown(channel))?;
     let handler = shown(&handler.callback);
     match plugin {
@@ -123,8 +120,8 @@ any:
         let mut out = Vec::new();
         let line = Line::parse_from(["match", &path, topic, "--routing-only"]);
         let found = run(&line.args, &mut out).unwrap();
-        let said = String::from_utf8(out).unwrap().replace(&path, "SITE");
-        assert_eq!(said, expect);
+        let output = String::from_utf8(out).unwrap().replace(&path, "SITE");
+        assert_eq!(output, expect);
         assert_eq!(found, !expect.starts_with("no route"));
     }
 
@@ -132,14 +129,14 @@ any:
     fn reports_a_topic_that_is_no_uri() {
         check(
             "user/a b",
-            "`user/a b` takes the route `any`
+            "`user/a b` matches the route `any`
   channel     user/{name}
   handler     h
   declared    SITE/websocket_routing.yml:5:1
   attribute   name = a b
-clients of WAMP v2 and of the HTTP API cannot name `user/a b`: a URI has no white space
+WAMP v2 and HTTP API clients cannot use the topic `user/a b`: URIs have no white space
 
-not:
+other routes:
   user  user/{id}: segment 2 `a b` does not match `\\d+` of {id}
 ",
         );
@@ -149,21 +146,21 @@ not:
     fn names_the_matching_route_and_why_others_do_not_match() {
         check(
             "user/7",
-            "`user/7` takes the route `user`
+            "`user/7` matches the route `user`
   channel     user/{id}
   handler     h
   declared    SITE/websocket_routing.yml:1:1
   attribute   id = 7
 
-not:
-  any  user/{name}: would take it, but `user` comes first
+other routes:
+  any  user/{name}: also matches, but `user` comes first
 ",
         );
         check(
             "user/ann/x",
-            "no route takes `user/ann/x`
+            "no route matches `user/ann/x`
 
-not:
+other routes:
   user  user/{id}: segment 2 `ann` does not match `\\d+` of {id}
   any   user/{name}: the topic has 3 segments, the channel 2
 ",

@@ -1,5 +1,5 @@
-//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client, or with `-` each of those
-//! on standard input.
+//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client, or with `-` every event on
+//! standard input.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,44 +16,44 @@ use super::stdin;
 /// The argument that stands for standard input.
 const STDIN: &str = "-";
 
-/// What `jackfield publish` is told.
+/// Command-line arguments of `jackfield publish`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,
-    /// Where to publish.
+    /// Topic to publish to.
     topic: String,
-    /// The arguments of one event: JSON is taken for JSON, other words for text. A single `-`
-    /// publishes standard input instead: each JSON value an event, or with --text each line.
+    /// Arguments of the event. Valid JSON is sent as JSON, anything else as a string. A single `-`
+    /// publishes standard input: each JSON value is an event, or with --text each line.
     #[arg(value_name = "ARGS", allow_negative_numbers = true)]
     arguments: Vec<String>,
-    /// Keyword arguments: a JSON object.
+    /// Keyword arguments, as a JSON object.
     #[arg(long, value_name = "JSON", default_value = "")]
     kwargs: String,
-    /// Take every argument for text.
+    /// Send every argument as a string, even if it is valid JSON.
     #[arg(long)]
     text: bool,
-    /// Print the publication as JSON.
+    /// Print the publication id as JSON.
     #[arg(long)]
     json: bool,
-    /// Whether to wait until the server has taken it, or refused it.
+    /// Wait until the server acknowledges or rejects the event.
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     acknowledge: bool,
-    /// Whether the publishing session itself is left out, were it subscribed.
+    /// Do not deliver the event to the publishing session itself.
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     exclude_me: bool,
-    /// Let the receivers know who published it.
+    /// Disclose the publishing session to the subscribers.
     #[arg(long)]
     disclose_me: bool,
-    /// How long it may take, connecting included; with `-`, to connect, and for each event.
+    /// Maximum time to connect and to publish; with `-`, to connect, and for each event.
     #[arg(long, value_parser = remote::duration, default_value = "10s")]
     timeout: Duration,
 }
 
-/// Publishes.
+/// Publishes one event, or those on standard input.
 pub fn run(args: Args) -> ExitCode {
     let options = PublishOptions {
         acknowledge: args.acknowledge,
@@ -74,27 +74,27 @@ pub fn run(args: Args) -> ExitCode {
             return remote::print(&json!({ "publication": published }), false);
         }
         let done = if args.acknowledge { "published" } else { "sent" };
-        // On stderr, as stdout is for what scripts read; nothing depends on it.
+        // On stderr, as stdout is kept for the output that scripts read.
         say(format_args!("{done} to {}", args.topic));
         Ok(())
     })
 }
 
-/// Publishes what standard input has, as it arrives, over one connection.
+/// Publishes the events on standard input as they arrive, over one connection.
 async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), CommandError> {
     let Args { remote, topic, arguments, kwargs, text, json, acknowledge, timeout, .. } = args;
     if arguments != [STDIN] {
-        let message = "`-` stands for all of standard input, and so stands alone";
-        let help = "--text publishes it as a text beside others";
+        let message = "`-` (standard input) cannot be combined with other arguments";
+        let help = "--text sends `-` as a string";
         return Err(CommandError::Usage(format!("{message}\n  = help: {help}")));
     }
-    // Before anything is sent.
+    // Reports an invalid --kwargs before the first event is sent.
     remote::from_json(&[], &kwargs)?;
     let mut client = remote::within(timeout, remote.connect()).await?;
     let mut events = stdin::events(text);
     let mut count = 0u64;
     let ended = loop {
-        // A client that waits has to answer pings all the same, which reading does.
+        // Reading from the connection answers pings while standard input is idle.
         let event = tokio::select! {
             biased;
             event = events.recv() => event,
@@ -125,7 +125,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Comman
         }
         count += 1;
     };
-    // What was published is so, whatever came after it.
+    // After any other failure, the session is closed in order: events already sent are processed.
     let left = match ended {
         Err(CommandError::Failed(_) | CommandError::TimedOut(_)) => Ok(()),
         _ => remote::within(timeout, async { Ok(client.leave().await?) }).await,
@@ -138,7 +138,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Comman
     ended.and(left)
 }
 
-/// Publishes one event, and leaves. The publication's id, if it is acknowledged.
+/// Publishes one event and closes the session. Returns the publication id if it is acknowledged.
 pub(super) async fn publish(
     remote: Remote,
     topic: &str,

@@ -1,8 +1,8 @@
-//! What the commands that talk to a running server have in common: how it is named, how long it may
-//! take, and how they end. The client itself is the crate `jackfield-client`.
+//! Client commands: the common options, payloads, output and exit codes of the commands that talk to
+//! a running server. The client itself is the crate `jackfield-client`.
 //!
-//! Exit codes: 0 done; 1 refused by the server; 2 usage; 3 cannot connect, or the connection was
-//! lost; 4 timed out. They are documented in `docs/publishing.md`.
+//! Exit codes: 0 success; 1 rejected by the server; 2 usage; 3 cannot connect, or connection lost;
+//! 4 timed out. They are documented in `docs/publishing.md`.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -24,23 +24,24 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::say;
 
-/// The variable that names the server.
+/// The environment variable with the URL of the server.
 const URL: &str = "JACKFIELD_URL";
-/// The variable with a ticket.
+/// The environment variable with a ticket.
 const TICKET: &str = "JACKFIELD_TICKET";
-/// The variable with a token. Not called so: the tokens of the HTTP API are something else.
+/// The environment variable with a JSON Web Token. Its name avoids `TOKEN`, as the HTTP API has
+/// tokens of another kind.
 const JWT: &str = "JACKFIELD_JWT";
-/// The variable with the file of authorities.
+/// The environment variable with the path of a CA certificate file.
 const CA: &str = "JACKFIELD_CA";
-/// Where a server is that nobody has configured otherwise.
-const USUAL: &str = "ws://127.0.0.1:8080/";
+/// The URL of a server with the default configuration.
+const DEFAULT_URL: &str = "ws://127.0.0.1:8080/";
 
-/// How a server is named, and who wants something of it.
+/// Command-line arguments of the client commands: the server, and the session to open.
 #[derive(Debug, clap::Args)]
 pub(super) struct Remote {
-    /// The server, such as wss://example.com/ws. Without it, what JACKFIELD_URL says or else
-    /// ORO_WEBSOCKET_BACKEND_DSN, and without those ws://127.0.0.1:8080/.
-    // Read later: what the command line's own errors repeat may have a password in it.
+    /// URL of the server, such as wss://example.com/ws [default: the environment variable
+    /// JACKFIELD_URL, or ORO_WEBSOCKET_BACKEND_DSN, or ws://127.0.0.1:8080/].
+    // Not parsed by clap, whose errors would repeat a URL that may contain a password.
     #[arg(long)]
     url: Option<String>,
     #[command(flatten)]
@@ -49,23 +50,25 @@ pub(super) struct Remote {
 
 #[derive(Debug, clap::Args)]
 struct Options {
-    /// The realm to join.
+    /// Realm to join.
     #[arg(long, default_value = "realm1")]
     realm: String,
-    /// How messages are written.
+    /// Serialization of the messages.
     #[arg(long, value_enum, default_value_t = Serializer::Json)]
     serializer: Serializer,
-    /// Who to be, where the server asks for a proof.
+    /// Authentication id (WAMP authid): the user name, if the server requires authentication.
     #[arg(long)]
     authid: Option<String>,
-    /// A ticket; better in the environment variable JACKFIELD_TICKET, which nobody else can see.
+    /// Ticket to authenticate with. Prefer the environment variable JACKFIELD_TICKET: other users of
+    /// the machine can see command lines.
     #[arg(long)]
     ticket: Option<String>,
-    /// A JSON Web Token, sent as `Authorization: Bearer`; better in JACKFIELD_JWT.
+    /// JSON Web Token to authenticate with, sent as `Authorization: Bearer`. Prefer the environment
+    /// variable JACKFIELD_JWT.
     #[arg(long, conflicts_with = "ticket")]
     token: Option<String>,
-    /// A file with the certificates, in PEM, of the authorities that may vouch for a wss:// server;
-    /// without it, what JACKFIELD_CA names, or else those of the operating system.
+    /// PEM file of CA certificates to verify a wss:// server with [default: the environment variable
+    /// JACKFIELD_CA, or the CA certificates of the operating system].
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
@@ -77,27 +80,27 @@ enum Serializer {
     Cbor,
 }
 
-/// How a command ended, other than well.
+/// The failure of a client command.
 pub(super) enum CommandError {
-    /// The server's affair, or the network's.
+    /// The server rejected a request, or the connection failed.
     Failed(ClientError),
-    /// The same, and what to do: a server that is not trusted, or does not trust this client.
+    /// The same, with a help line: TLS or authentication failed.
     Advised(ClientError, String),
-    /// What was asked for makes no sense.
+    /// The arguments or the input are invalid.
     Usage(String),
-    /// It did not happen in this time.
+    /// The time limit was exceeded.
     TimedOut(Duration),
-    /// What was learnt cannot be written.
+    /// The output cannot be written.
     Output(io::Error),
 }
 
 impl Remote {
-    /// Opens a session.
+    /// Connects and opens a session.
     pub(super) async fn connect(self) -> Result<Client, CommandError> {
         let Options { realm, serializer, authid, ticket, token, ca } = self.options;
         let from = |name| std::env::var(name).ok().filter(|it: &String| !it.is_empty());
-        let proofs = Proofs::find(ticket, token, from);
-        let help = proofs.help();
+        let credentials = Credentials::find(ticket, token, from);
+        let help = credentials.help();
         let codec = match serializer {
             Serializer::Json => Codec::Json,
             Serializer::Msgpack => Codec::MessagePack,
@@ -105,16 +108,17 @@ impl Remote {
         };
         let url = match self.url {
             Some(url) => Target::parse_url(&url).map_err(|error| format!("--url: {error}")),
-            None => usual_url(from),
+            None => default_url(from),
         };
         let url = url.map_err(CommandError::Usage)?;
-        let (ticket, token) = (proofs.ticket.map(|it| it.text), proofs.token.map(|it| it.text));
+        let ticket = credentials.ticket.map(|it| it.text);
+        let token = credentials.token.map(|it| it.text);
         let mut target = Target { url, realm, codec, authid, ticket, token, authorities: None };
         target.authorities =
             authorities(ca, from(CA), target.is_tls()).map_err(CommandError::Usage)?;
         Client::connect(&target).await.map_err(|failure| {
             let help = match &failure {
-                ClientError::Refused { uri, .. } if asks_for_proof(uri) => Some(help),
+                ClientError::Refused { uri, .. } if is_unauthenticated(uri) => Some(help),
                 ClientError::Tls { error, .. } => advice(error).map(str::to_owned),
                 _ => None,
             };
@@ -126,16 +130,16 @@ impl Remote {
     }
 }
 
-/// Who may vouch for the server, where a file names them. What is typed and would do nothing is an
-/// error; a variable may be there for other servers.
+/// The CA certificates, if a file is given. `--ca` for a server without TLS is an error;
+/// `JACKFIELD_CA` is ignored then, as it may be set for other servers.
 fn authorities(
-    typed: Option<PathBuf>,
+    option: Option<PathBuf>,
     variable: Option<String>,
     is_tls: bool,
 ) -> Result<Option<Authorities>, String> {
-    let (source, path) = match (typed, variable) {
+    let (source, path) = match (option, variable) {
         (Some(_), _) if !is_tls => {
-            return Err("--ca: a ws:// server shows no certificate; write wss://".to_owned());
+            return Err("--ca: a ws:// server has no certificate; use wss://".to_owned());
         }
         (Some(path), _) => ("--ca", path),
         (None, Some(path)) if is_tls => (CA, PathBuf::from(path)),
@@ -147,23 +151,23 @@ fn authorities(
     authorities.map(Some).map_err(|error| format!("{source}: {} {error}", path.display()))
 }
 
-/// What to do about a server that is not trusted.
+/// The help line for a TLS handshake error.
 fn advice(error: &HandshakeError) -> Option<&'static str> {
     match error {
         HandshakeError::UnknownAuthority => Some(
-            "if it is yours, name a file with the authority's certificate: --ca FILE, or \
+            "if the server uses a private CA, pass the CA certificate with --ca FILE or \
              JACKFIELD_CA",
         ),
         HandshakeError::AuthorityAsServer => Some(
-            "give the server a certificate of its own, with CA:FALSE: openssl req -x509 … -addext \
+            "use a server certificate with CA:FALSE: openssl req -x509 … -addext \
              basicConstraints=critical,CA:FALSE",
         ),
         HandshakeError::OtherName(_) => {
-            Some("name the server as its certificate does; addresses count as names, too")
+            Some("use a host name or IP address that the certificate contains")
         }
-        HandshakeError::Expired(_) => Some("renew the certificate of the server"),
-        HandshakeError::NotValidYet(_) => Some("compare the clocks of both machines"),
-        HandshakeError::NoTls => Some("a server without TLS is named by ws://"),
+        HandshakeError::Expired(_) => Some("renew the server certificate"),
+        HandshakeError::NotValidYet(_) => Some("check the clocks of the client and the server"),
+        HandshakeError::NoTls => Some("use ws:// for a server without TLS"),
         HandshakeError::Certificate(_)
         | HandshakeError::Incompatible
         | HandshakeError::Refused(_)
@@ -171,57 +175,58 @@ fn advice(error: &HandshakeError) -> Option<&'static str> {
     }
 }
 
-/// What shows who somebody is, and where it was found.
+/// A credential, and the option or variable that it comes from.
 struct Credential {
     text: String,
     source: &'static str,
 }
 
-struct Proofs {
+struct Credentials {
     ticket: Option<Credential>,
     token: Option<Credential>,
 }
 
-impl Proofs {
-    /// What is empty is none. Whichever was given by hand stands alone.
+impl Credentials {
+    /// Options replace environment variables. Empty values are ignored.
     fn find(
         ticket: Option<String>,
         token: Option<String>,
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Self {
-        let proof = |text: Option<String>, source| {
+        let credential = |text: Option<String>, source| {
             text.filter(|text| !text.is_empty()).map(|text| Credential { text, source })
         };
-        let by_hand = Self { ticket: proof(ticket, "--ticket"), token: proof(token, "--token") };
-        if by_hand.ticket.is_some() || by_hand.token.is_some() {
-            return by_hand;
+        let options =
+            Self { ticket: credential(ticket, "--ticket"), token: credential(token, "--token") };
+        if options.ticket.is_some() || options.token.is_some() {
+            return options;
         }
-        Self { ticket: proof(variable(TICKET), TICKET), token: proof(variable(JWT), JWT) }
+        Self { ticket: credential(variable(TICKET), TICKET), token: credential(variable(JWT), JWT) }
     }
 
-    /// What to do where the server is not content with them.
+    /// The help line for a server that rejects these credentials.
     fn help(&self) -> String {
         match (&self.ticket, &self.token) {
             (None, None) => format!(
-                "give a ticket with --ticket or {TICKET} (`jackfield ticket DIR --user NAME` makes \
+                "pass a ticket with --ticket or {TICKET} (`jackfield ticket DIR --user NAME` makes \
                  one), or a JSON Web Token with --token or {JWT}"
             ),
             (Some(ticket), None) => format!(
-                "the ticket is that of {}; tickets are good for five minutes as a rule, and \
+                "the ticket comes from {}; tickets expire after five minutes by default, and \
                  `jackfield ticket DIR` makes a new one",
                 ticket.source
             ),
-            (None, Some(token)) => format!("the token is that of {}", token.source),
+            (None, Some(token)) => format!("the token comes from {}", token.source),
             (Some(ticket), Some(token)) => format!(
-                "the ticket is that of {}, and the token that of {}; unset whichever is not meant",
+                "the ticket comes from {}, and the token from {}; unset the wrong one",
                 ticket.source, token.source
             ),
         }
     }
 }
 
-/// Whether a refusal is about who somebody is: an HTTP status, or WAMP's own.
-fn asks_for_proof(uri: &str) -> bool {
+/// Whether a rejection is about authentication: an HTTP status, or a WAMP error URI.
+fn is_unauthenticated(uri: &str) -> bool {
     const URIS: [&str; 4] = [
         error_uri::NO_MATCHING_AUTH_METHOD,
         error_uri::AUTHENTICATION_DENIED,
@@ -231,13 +236,13 @@ fn asks_for_proof(uri: &str) -> bool {
     uri.starts_with("401") || uri.starts_with("403") || URIS.contains(&uri)
 }
 
-/// The server that is meant when none is named; `variable` is the environment.
-fn usual_url(variable: impl Fn(&'static str) -> Option<String>) -> Result<Uri, String> {
+/// The URL of the server without `--url`; `variable` reads the environment.
+fn default_url(variable: impl Fn(&'static str) -> Option<String>) -> Result<Uri, String> {
     if let Some(url) = variable(URL) {
         return Target::parse_url(&url).map_err(|error| format!("{URL}: {error}"));
     }
     let url = match variable(oro::BACKEND) {
-        None => USUAL.to_owned(),
+        None => DEFAULT_URL.to_owned(),
         Some(text) => Dsn::parse(oro::BACKEND, &text)
             .and_then(|dsn| dsn.url(oro::BACKEND))
             .map_err(|error| error.to_string())?,
@@ -245,7 +250,7 @@ fn usual_url(variable: impl Fn(&'static str) -> Option<String>) -> Result<Uri, S
     Target::parse_url(&url)
 }
 
-/// Runs a command to its end, and says on stderr what went wrong.
+/// Runs a command and prints its error to stderr.
 pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
@@ -254,7 +259,7 @@ pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> Ex
     };
     let (code, message) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
-        // That nobody reads on is no failure.
+        // A closed output pipe is no failure.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return ExitCode::SUCCESS;
         }
@@ -281,7 +286,7 @@ const fn code(failure: &ClientError) -> u8 {
     }
 }
 
-/// Gives a command so long.
+/// Runs a command with a time limit.
 pub(super) async fn within<T>(
     limit: Duration,
     command: impl Future<Output = Result<T, CommandError>>,
@@ -294,15 +299,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
     text.parse().map(NonZeroDuration::get)
 }
 
-/// Arguments as they are typed: JSON is meant as JSON, and anything else as text. What begins as
-/// JSON does, `{`, `[` or `"`, is never text, unless all arguments are.
+/// The payload of command-line arguments. Valid JSON is sent as JSON, anything else as a string.
+/// Invalid JSON that begins with `{`, `[` or `"` is an error, unless `text` makes all of them
+/// strings.
 pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Payload, CommandError> {
     let json = |(number, arg): (usize, &String)| match serde_json::from_str::<&RawValue>(arg) {
         _ if text => Ok(quoted(arg)),
         Ok(value) => Ok(value.get().to_owned()),
         Err(error) if arg.trim_start().starts_with(['{', '[', '"']) => {
             let number = number + 1;
-            let message = format!("argument {number} is broken JSON: {error}: {}", excerpt(arg));
+            let message = format!("argument {number} is invalid JSON: {error}: {}", excerpt(arg));
             Err(CommandError::Usage(format!("{message}\n  = help: {JSON_HELP}")))
         }
         Err(_) => Ok(quoted(arg)),
@@ -311,11 +317,11 @@ pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Paylo
     from_json(&args, kwargs)
 }
 
-/// What to do about broken JSON.
-pub(super) const JSON_HELP: &str = "put JSON in single quotes, '{\"a\": 1}', so that the shell leaves it alone; --text sends it as \
-     text";
+/// The help line for invalid JSON.
+pub(super) const JSON_HELP: &str = "put JSON in single quotes, '{\"a\": 1}', to protect it from the shell; --text sends it as a \
+     string";
 
-/// A payload of arguments that are JSON already.
+/// A payload of arguments in JSON.
 pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, CommandError> {
     let args = format!("[{}]", args.join(","));
     Payload::from_json(&args, kwargs).map_err(|error| {
@@ -324,12 +330,12 @@ pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, Comman
     })
 }
 
-/// A text as JSON.
+/// A string as JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The beginning of a text, on one line.
+/// The beginning of the first line of a text.
 fn excerpt(text: &str) -> String {
     const MAX_CHARACTERS: usize = 60;
     let line = text.lines().next().unwrap_or_default();
@@ -340,19 +346,19 @@ fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// Writes one JSON value and a line end, and does not keep it back.
+/// Prints one JSON value and a line end, and flushes it.
 pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), CommandError> {
     let text =
         if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     let text = text.map_err(|error| CommandError::Output(error.into()))?;
-    // Of a terminal, what others have published drives nothing.
+    // Escapes control characters, which a publisher could send to control the terminal.
     let text: Vec<_> = text.split('\n').map(jackfield_text::json).collect();
     let text = text.join(if pretty { "\n" } else { " " });
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CommandError::Output)
 }
 
-/// The arguments of a payload in JSON, if JSON has all of their values.
+/// The arguments of a payload in JSON; an error if JSON cannot represent them.
 pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), CommandError> {
     payload
         .check_translatable(Codec::Json)
@@ -380,7 +386,7 @@ mod tests {
                 let found = variables.iter().find(|(other, _)| *other == name);
                 found.map(|(_, text)| (*text).to_owned())
             };
-            let url = usual_url(variable).map(|url| url.to_string());
+            let url = default_url(variable).map(|url| url.to_string());
             match (&url, expect) {
                 (Ok(url), Ok(expect)) => assert_eq!(url, expect),
                 (Err(error), Err(expect)) => assert!(error.starts_with(expect), "{error}"),
@@ -402,39 +408,39 @@ mod tests {
                      expect: [Option<&str>; 2],
                      help: &str| {
             let variable = |name| variables[usize::from(name == JWT)].map(str::to_owned);
-            let proofs =
-                Proofs::find(flags[0].map(str::to_owned), flags[1].map(str::to_owned), variable);
-            assert!(proofs.help().starts_with(help), "{}", proofs.help());
-            let found = [proofs.ticket, proofs.token].map(|it| it.map(|it| it.text));
+            let [ticket, token] = flags.map(|it| it.map(str::to_owned));
+            let credentials = Credentials::find(ticket, token, variable);
+            assert!(credentials.help().starts_with(help), "{}", credentials.help());
+            let found = [credentials.ticket, credentials.token].map(|it| it.map(|it| it.text));
             assert_eq!(found.each_ref().map(Option::as_deref), expect);
         };
         let none = [None; 2];
-        check(none, none, none, "give a ticket with --ticket or JACKFIELD_TICKET");
-        check(none, [Some(""), None], none, "give a ticket");
+        check(none, none, none, "pass a ticket with --ticket or JACKFIELD_TICKET");
+        check(none, [Some(""), None], none, "pass a ticket");
         check(
             [Some(""), None],
             [Some("a"), None],
             [Some("a"), None],
-            "the ticket is that of JACKFIELD_TICKET",
+            "the ticket comes from JACKFIELD_TICKET",
         );
         check(
             [Some("b"), None],
             [Some("a"), Some("c")],
             [Some("b"), None],
-            "the ticket is that of --ticket",
+            "the ticket comes from --ticket",
         );
         check(
             [None, Some("b")],
             [Some("a"), None],
             [None, Some("b")],
-            "the token is that of --token",
+            "the token comes from --token",
         );
-        check(none, [None, Some("c")], [None, Some("c")], "the token is that of JACKFIELD_JWT");
+        check(none, [None, Some("c")], [None, Some("c")], "the token comes from JACKFIELD_JWT");
         check(
             none,
             [Some("a"), Some("c")],
             [Some("a"), Some("c")],
-            "the ticket is that of JACKFIELD_TICKET, and",
+            "the ticket comes from JACKFIELD_TICKET, and",
         );
     }
 
@@ -470,16 +476,16 @@ mod tests {
         };
         check(
             &["{a: 1}"],
-            "argument 1 is broken JSON: key must be a string at line 1 column 2: {a",
+            "argument 1 is invalid JSON: key must be a string at line 1 column 2: {a",
         );
         check(
             &["1", "{\"a\": 1"],
-            "argument 2 is broken JSON: EOF while parsing an object at line 1",
+            "argument 2 is invalid JSON: EOF while parsing an object at line 1",
         );
-        check(&["[1,]"], "argument 1 is broken JSON: ");
-        check(&["\"x"], "argument 1 is broken JSON: ");
-        check(&[" {"], "argument 1 is broken JSON: ");
-        check(&["{\n\"a\"\n"], "argument 1 is broken JSON: ");
+        check(&["[1,]"], "argument 1 is invalid JSON: ");
+        check(&["\"x"], "argument 1 is invalid JSON: ");
+        check(&[" {"], "argument 1 is invalid JSON: ");
+        check(&["{\n\"a\"\n"], "argument 1 is invalid JSON: ");
     }
 
     #[test]
@@ -492,7 +498,7 @@ mod tests {
         let error = authorities(Some("/dev/null".into()), None, true).unwrap_err();
         assert_eq!(error, "--ca: /dev/null has no certificate in PEM");
         let error = authorities(Some("/dev/null".into()), None, false).unwrap_err();
-        assert!(error.starts_with("--ca: a ws:// server shows no certificate"), "{error}");
+        assert!(error.starts_with("--ca: a ws:// server has no certificate"), "{error}");
     }
 
     #[test]

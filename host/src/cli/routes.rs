@@ -1,4 +1,4 @@
-//! `jackfield routes DIR`: the routes of a site in the order in which they are matched.
+//! `jackfield routes DIR`: prints the routes of a site in matching order.
 
 use std::io::{self, Write};
 
@@ -8,31 +8,31 @@ use serde_json::{Map, Value, json};
 
 use crate::generation::PluginEntry;
 
-use super::inspect::{Judgement, SiteArgs};
+use super::inspect::{Inspection, SiteArgs};
 use super::say;
 
-/// What `jackfield routes` is told.
+/// Command-line arguments of `jackfield routes`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     site: SiteArgs,
-    /// Print a JSON array with one object a route.
+    /// Print a JSON array with one object for each route.
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the routes; and what is wrong, if something is, on stderr. True if nothing is wrong.
+/// Prints the routes, and the problems to stderr. Returns true if there are no problems.
 ///
 /// # Errors
-/// When the answer cannot be written.
+/// When the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
-    let judgement = Judgement::of(&args.site);
-    for problem in &judgement.problems {
+    let inspection = Inspection::of(&args.site);
+    for problem in &inspection.problems {
         say(format_args!("{problem}\n"));
     }
-    let routes = judgement.routes().map(RouteTable::routes).unwrap_or_default();
+    let routes = inspection.routes().map(RouteTable::routes).unwrap_or_default();
     let rows: Vec<Row<'_>> =
-        routes.iter().map(|route| Row { route, plugin: plugin(&judgement, route) }).collect();
+        routes.iter().map(|route| Row { route, plugin: plugin(&inspection, route) }).collect();
     if args.json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         for line in format!("{:#}", Value::Array(rows)).lines() {
@@ -41,15 +41,15 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     } else {
         table(&rows, out)?;
     }
-    Ok(judgement.problems.is_empty())
+    Ok(inspection.problems.is_empty())
 }
 
-/// The file of the plugin that serves the route, if plugins were looked at.
-pub(super) fn plugin<'a>(judgement: &'a Judgement, route: &Route) -> Option<&'a str> {
-    let plugins = judgement.generation.as_ref()?.plugins();
-    let offers =
+/// The file of the plugin that serves the route, if plugins were loaded.
+pub(super) fn plugin<'a>(inspection: &'a Inspection, route: &Route) -> Option<&'a str> {
+    let plugins = inspection.generation.as_ref()?.plugins();
+    let serves =
         |plugin: &&PluginEntry| plugin.manifest().handler(&route.handler.callback).is_some();
-    plugins.iter().find(offers).map(PluginEntry::file)
+    plugins.iter().find(serves).map(PluginEntry::file)
 }
 
 struct Row<'a> {
@@ -71,13 +71,13 @@ impl Row<'_> {
         .map(|cell| Untrusted::new(cell).to_string())
     }
 
-    /// `subscribe: member|staff; publish: nobody`, or `-` where nothing is restricted.
+    /// `subscribe: member|staff; publish: none`, or `-` if no action is restricted.
     fn allow(&self) -> String {
         let restricted: Vec<String> = Action::ALL
             .into_iter()
             .filter_map(|action| {
                 let roles = self.route.allow.roles(action)?;
-                let roles = if roles.is_empty() { "nobody".to_owned() } else { roles.join("|") };
+                let roles = if roles.is_empty() { "none".to_owned() } else { roles.join("|") };
                 Some(format!("{}: {roles}", action.key()))
             })
             .collect();
@@ -165,10 +165,10 @@ long.name:
     #[test]
     fn prints_routes_as_a_table() {
         let table = "\
-NAME       CHANNEL  HANDLER  PLUGIN  ALLOW                                     FILE
-a          a/{id}   h        -       subscribe: member|staff; publish: nobody  \
+NAME       CHANNEL  HANDLER  PLUGIN  ALLOW                                   FILE
+a          a/{id}   h        -       subscribe: member|staff; publish: none  \
 SITE/websocket_routing.yml:1
-long.name  b        h        -       -                                         \
+long.name  b        h        -       -                                       \
 SITE/websocket_routing.yml:6
 ";
         // The width of the last column depends on the site's path alone.

@@ -1,4 +1,4 @@
-//! `jackfield serve DIR`: serves a site until the process is asked to end.
+//! `jackfield serve DIR`: serves a site until the process receives a signal to stop.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,40 +18,40 @@ use crate::site::Site;
 use super::config_args::SettingsArgs;
 use super::say;
 
-/// How long work that blocks a thread may take to end once everything else has.
-const LINGER: Duration = Duration::from_secs(1);
+/// The time for blocking threads to end after everything else has.
+const MAX_BLOCKING_SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// What `jackfield serve` is told.
+/// Command-line arguments of `jackfield serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The site: a directory of bundles, each with a websocket_routing.yml and/or .wasm files.
+    /// Site directory: bundles with websocket_routing.yml and .wasm files.
     #[arg(value_name = "DIR")]
     site: PathBuf,
-    /// Where to listen, instead of what the configuration says; port 0 takes any free one.
+    /// Address and port to listen on; replaces the setting `listen`. Port 0 selects a free port.
     #[arg(long, value_name = "ADDR", value_parser = jackfield_config::listen_address)]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Serve the page of the demo at /demo/. Not for production: whoever opens it publishes.
+    /// Serve the demo page at /demo/. Not for production: every visitor of the page can publish.
     #[arg(long)]
     demo: bool,
 }
 
-/// Serves until asked to end. Mistakes of the site go to stderr, each with its place.
+/// Serves until the process receives a signal to stop. Problems of the site go to stderr.
 pub fn run(args: Args) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    // First of all: from here on, a signal means what it means while the server serves.
+    // Before anything else: from here on, signals stop the server in order.
     let signals = match runtime.block_on(async { Signals::receive() }) {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
-    let below = site.clone();
-    // Files of settings may be on a file system that does not answer.
-    let finding = runtime.spawn_blocking(move || find(&settings, &below));
+    let directory = site.clone();
+    // On a thread of its own: reading the settings blocks if their file system does not respond.
+    let finding = runtime.spawn_blocking(move || find(&settings, &directory));
     let mut startup = match runtime.block_on(signals.stop.or(finding)) {
         Some(Ok(Ok(startup))) => startup,
         Some(Ok(Err(code))) => return code,
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     startup.config.listen = listen.unwrap_or(startup.config.listen);
     let demo = if demo { Demo::On } else { Demo::Off };
-    // Lines that wait are written when the guard is dropped, at the end.
+    // Dropping the guard, at the end, writes the lines that are still queued.
     let _log = match log::start(startup.config.log.format) {
         Ok(log) => log,
         Err(error) => return fail(&error),
@@ -71,8 +71,8 @@ pub fn run(args: Args) -> ExitCode {
     let mut stdout = std::io::stdout();
     let served =
         runtime.block_on(server::serve(Site::new(site), startup, demo, signals, &mut stdout));
-    // A thread that waits for a file system that does not answer holds up nobody.
-    runtime.shutdown_timeout(LINGER);
+    // Bounded: a thread may be blocked on a file system that does not respond.
+    runtime.shutdown_timeout(MAX_BLOCKING_SHUTDOWN);
     match served {
         Ok(()) => {
             info!("stopped");
@@ -89,7 +89,7 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// What the server starts with, opened. What is wrong goes to stderr.
+/// The opened settings, if they are valid. Problems and warnings go to stderr.
 fn find(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     let settings = settings.find(site);
     let files = Files::new(&settings.config.auth);

@@ -1,5 +1,5 @@
-//! Events from standard input: JSON values one after another (a document, or NDJSON), or lines of
-//! text. A thread reads them as they arrive, so that a pipe may stay open.
+//! Standard input as a stream of events: JSON values one after another (a document, or NDJSON), or
+//! lines of text. A thread reads them as they arrive, so that a pipe may stay open.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,15 +10,15 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::remote::{JSON_HELP, quoted};
 
-/// The longest event, in bytes: no server takes more.
+/// The maximum size of an event: no server accepts more.
 const MAX_EVENT_BYTES: usize = 64 << 20;
-/// Events that are read ahead.
-const MAX_AHEAD: usize = 16;
+/// The maximum number of events that are read ahead.
+const MAX_QUEUED_EVENTS: usize = 16;
 
-/// The events as JSON texts; the last may be a message about what is no event.
+/// The events in JSON. An error message ends the stream.
 pub(super) fn events(text: bool) -> Receiver<Result<String, String>> {
-    let (sender, receiver) = channel(MAX_AHEAD);
-    // It ends with the process, as nothing else ends a read of a terminal.
+    let (sender, receiver) = channel(MAX_QUEUED_EVENTS);
+    // Not joined: a read of a terminal cannot be interrupted, so the thread ends with the process.
     std::thread::spawn(move || {
         let input = io::stdin().lock();
         if text { lines(input, &sender) } else { values(input, &sender) }
@@ -26,7 +26,7 @@ pub(super) fn events(text: bool) -> Receiver<Result<String, String>> {
     receiver
 }
 
-/// Sends each value. A receiver that is gone ends it.
+/// Sends each JSON value, until the receiver is dropped.
 fn values(input: impl Read, into: &Sender<Result<String, String>>) {
     let left = Rc::new(Cell::new(MAX_EVENT_BYTES));
     let input = Bounded { input: BufReader::new(input), left: Rc::clone(&left) };
@@ -35,7 +35,7 @@ fn values(input: impl Read, into: &Sender<Result<String, String>>) {
         let failed = value.is_err();
         let value = value.map(|value| value.get().to_owned());
         let value = value.map_err(|error| {
-            format!("standard input is broken JSON: {error}\n  = help: {JSON_HELP}")
+            format!("standard input is invalid JSON: {error}\n  = help: {JSON_HELP}")
         });
         if into.blocking_send(value).is_err() || failed {
             return;
@@ -44,7 +44,7 @@ fn values(input: impl Read, into: &Sender<Result<String, String>>) {
     }
 }
 
-/// Sends each line as a text.
+/// Sends each line as a JSON string, until the receiver is dropped.
 fn lines(input: impl Read, into: &Sender<Result<String, String>>) {
     let mut input = BufReader::new(input);
     for number in 1u64.. {
@@ -52,7 +52,7 @@ fn lines(input: impl Read, into: &Sender<Result<String, String>>) {
         let limit = u64::try_from(MAX_EVENT_BYTES).unwrap_or(u64::MAX);
         let line = match input.by_ref().take(limit).read_until(b'\n', &mut line) {
             Ok(0) => return,
-            Ok(length) if length == MAX_EVENT_BYTES => Err("is too long".to_owned()),
+            Ok(length) if length == MAX_EVENT_BYTES => Err("is longer than 64 MiB".to_owned()),
             Ok(_) => {
                 while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                     line.pop();
@@ -71,7 +71,7 @@ fn lines(input: impl Read, into: &Sender<Result<String, String>>) {
     }
 }
 
-/// A reader that gives up after so many bytes, unless it is granted more.
+/// A reader that fails after `left` bytes; [`values`] resets it after each value.
 struct Bounded<R> {
     input: R,
     left: Rc<Cell<usize>>,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn read(input: &'static [u8], text: bool) -> Vec<Result<String, String>> {
-        let (sender, mut receiver) = channel(MAX_AHEAD);
+        let (sender, mut receiver) = channel(MAX_QUEUED_EVENTS);
         if text {
             lines(input, &sender);
         } else {
@@ -121,7 +121,7 @@ mod tests {
         let found = read(b"1\n{\"a\": }\n2", false);
         assert_eq!((found.len(), found[0].as_deref()), (2, Ok("1")));
         let error = found[1].as_ref().unwrap_err();
-        assert!(error.starts_with("standard input is broken JSON: expected value at line 2 col"));
+        assert!(error.starts_with("standard input is invalid JSON: expected value at line 2 col"));
         assert!(error.contains("= help: "), "{error}");
         assert!(read(b"hello", false)[0].is_err());
         assert!(read(b"{\"a\"", false)[0].is_err());

@@ -1,4 +1,4 @@
-//! `jackfield subscribe TOPIC…`: prints every event as a line of JSON.
+//! `jackfield subscribe TOPIC…`: subscribes to topics and prints every event as a line of JSON.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use serde_json::value::RawValue;
 use super::remote::{self, CommandError, Remote};
 use super::say;
 
-/// How long connecting and subscribing may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit of connecting and subscribing, and of leaving.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What `jackfield subscribe` is told.
+/// Command-line arguments of `jackfield subscribe`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,
-    /// What to listen to.
+    /// Topics to subscribe to.
     #[arg(value_name = "TOPIC", required = true)]
     topics: Vec<String>,
-    /// How topics are matched.
+    /// Matching policy of the subscriptions.
     #[arg(long = "match", value_enum, default_value_t = Match::Exact)]
     policy: Match,
-    /// End after so many events.
+    /// Exit after this number of events.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End after so long; with --count, too few events by then are a failure.
+    /// Exit after this time; with --count, fewer events by then are an error (exit code 4).
     #[arg(long, value_parser = remote::duration)]
     timeout: Option<Duration>,
-    /// Print JSON for people, over several lines.
+    /// Print indented JSON.
     #[arg(long)]
     pretty: bool,
 }
@@ -46,7 +46,7 @@ enum Match {
     Wildcard,
 }
 
-/// An event as it is printed.
+/// The printed form of an event.
 #[derive(Serialize)]
 struct Line {
     topic: String,
@@ -61,12 +61,13 @@ struct Line {
     publisher_authrole: Option<String>,
 }
 
-/// Listens.
+/// Subscribes, and prints events until a limit is reached.
 pub fn run(args: Args) -> ExitCode {
     let Args { remote, topics, policy, count, timeout, pretty } = args;
     remote::run(async move {
-        let mut client = remote::within(PATIENCE, subscribe(remote, &topics, policy)).await?;
-        let listening = listen(&mut client, count, pretty);
+        let mut client =
+            remote::within(REQUEST_TIMEOUT, subscribe(remote, &topics, policy)).await?;
+        let listening = print_events(&mut client, count, pretty);
         match timeout {
             None => listening.await?,
             Some(limit) => match remote::within(limit, listening).await {
@@ -74,8 +75,8 @@ pub fn run(args: Args) -> ExitCode {
                 ended => ended?,
             },
         }
-        // What was waited for is there; whether the server says goodbye in time is of no interest.
-        let _late = remote::within(PATIENCE, async { Ok(client.leave().await?) }).await;
+        // The events have been printed; a late GOODBYE of the server is no failure.
+        let _late = remote::within(REQUEST_TIMEOUT, async { Ok(client.leave().await?) }).await;
         Ok(())
     })
 }
@@ -93,13 +94,17 @@ async fn subscribe(
     let mut client = remote.connect().await?;
     for topic in topics {
         client.subscribe(topic, policy).await?;
-        // On stderr, for scripts that wait until it listens; nothing depends on it otherwise.
+        // On stderr, for scripts that wait until the subscription is active.
         say(format_args!("subscribed to {}", Untrusted::new(topic)));
     }
     Ok(client)
 }
 
-async fn listen(client: &mut Client, count: Option<u64>, pretty: bool) -> Result<(), CommandError> {
+async fn print_events(
+    client: &mut Client,
+    count: Option<u64>,
+    pretty: bool,
+) -> Result<(), CommandError> {
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
         let ReceivedEvent { topic, publication, details, payload } = client.event().await?;

@@ -1,5 +1,5 @@
-//! `jackfield ticket DIR`: makes a ticket as the application would, for trying a server that asks
-//! for one, and for the commands that publish to it.
+//! `jackfield ticket DIR`: makes a ticket as OroPlatform does, to try a server that requires
+//! authentication, and for the client commands.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,30 +11,29 @@ use jackfield_auth::{AuthSettings, UsersError};
 use super::config_args::SettingsArgs;
 use super::say;
 
-/// What `jackfield ticket` is told.
+/// Command-line arguments of `jackfield ticket`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The site; its settings have to say `auth.tickets`.
+    /// Site directory; its configuration must contain `auth.tickets`.
     #[arg(value_name = "DIR")]
     site: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Whose ticket it is to be, by the name that the application knows; without it, nobody's, as
-    /// the application's own backend uses them.
+    /// User name in the ticket [default: an anonymous ticket, as the application's backend uses].
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 }
 
-/// Why there is no ticket.
+/// An error of making a ticket.
 #[derive(Debug, thiserror::Error)]
-enum NoTicket {
-    #[error("the settings have no `auth.tickets`, whose secret a ticket is made with")]
+enum TicketCommandError {
+    #[error("`auth.tickets` is not configured; its secret is needed to sign a ticket")]
     NotConfigured,
-    #[error("there is no user `{0}`")]
+    #[error("unknown user `{0}`")]
     Unknown(String),
-    #[error("the user `{0}` has no password, without which nobody believes a ticket")]
+    #[error("user `{0}` has no password, which is needed to sign a ticket")]
     NoPassword(String),
-    #[error("the user `{0}` is disabled")]
+    #[error("user `{0}` is disabled")]
     Disabled(String),
     #[error("cannot load `auth.tickets.secret`: {0}")]
     Secret(#[from] jackfield_auth::SecretError),
@@ -48,10 +47,10 @@ enum NoTicket {
     Io(#[from] io::Error),
 }
 
-/// Prints the ticket, as it is before it is written into a URL. True if there is one.
+/// Prints the ticket, not URL-encoded. Returns true on success.
 ///
 /// # Errors
-/// When the answer cannot be written.
+/// When the output cannot be written.
 pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let settings = args.settings.find(&args.site);
     if !settings.problems.is_empty() {
@@ -62,10 +61,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
         Ok(ticket) => writeln!(out, "{ticket}").map(|()| true),
         Err(error) => {
             say(format_args!("error: {error}"));
-            if let (NoTicket::NotConfigured, Some(file)) = (&error, &settings.missing) {
+            if let (TicketCommandError::NotConfigured, Some(file)) = (&error, &settings.missing) {
                 let file = file.display();
                 say(format_args!(
-                    "  = help: there is no {file}: name the configuration with --config"
+                    "  = help: {file} does not exist; pass the configuration file with --config"
                 ));
             }
             Ok(false)
@@ -73,8 +72,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     }
 }
 
-fn make(auth: &AuthSettings, username: Option<&str>) -> Result<String, NoTicket> {
-    let settings = auth.tickets.as_ref().ok_or(NoTicket::NotConfigured)?;
+fn make(auth: &AuthSettings, username: Option<&str>) -> Result<String, TicketCommandError> {
+    let settings = auth.tickets.as_ref().ok_or(TicketCommandError::NotConfigured)?;
     let secret = settings.secret.fetch()?;
     let secret = AppSecret::new(secret).map_err(jackfield_auth::SetupError::from)?;
     let user = match username {
@@ -88,21 +87,22 @@ fn make(auth: &AuthSettings, username: Option<&str>) -> Result<String, NoTicket>
     Ok(Ticket::mint(&secret, holder, &ticket::nonce()?, SystemTime::now())?)
 }
 
-/// The name and the password of a user.
+/// The user name and password hash of a user.
 fn find(
     auth: &AuthSettings,
     name: &str,
-) -> Result<(String, jackfield_auth::PasswordHash), NoTicket> {
+) -> Result<(String, jackfield_auth::PasswordHash), TicketCommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let user = runtime.block_on(async {
         let users = auth.users.as_ref().ok_or(jackfield_auth::SetupError::NoUsers)?.open()?;
-        users.find(name).await.map_err(NoTicket::from)
+        users.find(name).await.map_err(TicketCommandError::from)
     })?;
-    let user = user.ok_or_else(|| NoTicket::Unknown(name.to_owned()))?;
+    let user = user.ok_or_else(|| TicketCommandError::Unknown(name.to_owned()))?;
     if !user.enabled {
-        return Err(NoTicket::Disabled(name.to_owned()));
+        return Err(TicketCommandError::Disabled(name.to_owned()));
     }
-    let password = user.password.clone().ok_or_else(|| NoTicket::NoPassword(name.to_owned()))?;
+    let password =
+        user.password.clone().ok_or_else(|| TicketCommandError::NoPassword(name.to_owned()))?;
     Ok((user.username.clone(), password))
 }
 
@@ -132,7 +132,7 @@ users:
   locked: { id: 3 }
 ";
 
-    /// What is printed, if anything is.
+    /// The output, if the command succeeds.
     fn ticket(settings: &str, flags: &[&str]) -> Option<String> {
         let site = tempfile::tempdir().unwrap();
         std::fs::write(site.path().join("jackfield.yml"), settings).unwrap();

@@ -71,7 +71,7 @@ impl Keepalive {
     pub(super) async fn due(&mut self, wire: &WebSocketTransport) -> Due {
         loop {
             self.timer.as_mut().await;
-            let heard = wire.take_heard();
+            let heard = wire.take_received();
             let awaited = std::mem::replace(&mut self.awaited, Awaited::Nothing);
             let rest = self.interval.saturating_sub(self.timeout);
             match awaited {

@@ -1,8 +1,8 @@
-//! The part of the previous generation that stays while the successor of a plugin is loading: the
-//! plugin's routes as they were, with its instances.
+//! Held plugins: those of the previous generation that stay in service with their routes and instances
+//! while their successor is loading.
 //!
-//! A file succeeds a plugin if it has the same name, or if a route asks for a handler that the old
-//! plugin has and no other.
+//! A file succeeds a plugin if it has the same name, or if a route names a handler that only the old
+//! plugin has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -36,7 +36,7 @@ impl<'g> Held<'g> {
     ) -> Self {
         let is_held = |plugin: &&PluginEntry| {
             let manifest = plugin.manifest();
-            // Two plugins of one name would share their state.
+            // Two plugins with the same name would share their store.
             !loaded.contains(manifest.name.as_str())
                 && (loading.contains(&plugin.file())
                     || waiting.iter().any(|it| manifest.handler(&it.handler.callback).is_some()))

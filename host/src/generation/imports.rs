@@ -1,7 +1,7 @@
-//! The imports of routing files, answered from the snapshot.
+//! Imports of routing files, read from the snapshot.
 //!
-//! Only files of the site can be imported: a generation is made of one snapshot and of nothing
-//! else, so that what was checked is what is served.
+//! Only files of the site can be imported: a generation is built from one snapshot only, so that the
+//! checked files are the served files.
 
 use globset::GlobBuilder;
 use jackfield_routing::Files;
@@ -35,7 +35,7 @@ impl Files for Snapshot {
     }
 }
 
-/// The path without `.` and `..`, as the snapshot's paths are.
+/// The path without `.` and `..`, as in the snapshot.
 fn normalized(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -1,9 +1,8 @@
-//! Plugins on their way into memory: each component that is not in use yet is loaded by a task of its
-//! own.
+//! Loading of plugins: one task for each component that is not in use yet.
 //!
-//! A task outlives the preparation that began it, and ends early only when its file is not part of
-//! the site any more. So a site that changes all the time still gets its slow plugins, and a change
-//! waits for nothing but its own files. See decision 17.
+//! A task outlives the preparation that started it. It is aborted only if its file is no longer part
+//! of the site. A site that changes constantly therefore still gets its slow plugins, and a change
+//! waits only for its own files. See decision 17.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,15 +20,15 @@ use super::Generation;
 use super::build_context::BuildContext;
 use super::problem::Problem;
 
-/// The time between two looks for compilers that take long.
+/// The interval of checks for slow compilers.
 const TICK: Duration = Duration::from_secs(1);
-/// The age at which a compiler is logged for the first time; then each time its age has doubled.
+/// The age at which a compiler is logged first; then again each time its age has doubled.
 const LOGGED_AFTER: Duration = Duration::from_secs(5);
 
-/// The plugins that are being loaded, and those that have been and are not in use yet.
+/// The plugins that are being loaded, and loaded ones that are not in use yet.
 pub struct Loads {
     workshop: Arc<BuildContext>,
-    /// By the path that is shown and the content.
+    /// By displayed path and content.
     by_file: HashMap<(String, ContentHash), Load>,
     tasks: JoinSet<Result<Plugin, Problem>>,
     tick: Interval,
@@ -49,7 +48,7 @@ pub(super) enum Loaded {
 }
 
 impl Loads {
-    /// Nothing is being loaded. It needs a runtime.
+    /// No loads yet. Requires a tokio runtime.
     pub fn new(workshop: Arc<BuildContext>) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -57,7 +56,7 @@ impl Loads {
         Self { workshop, by_file, tasks, tick, progress }
     }
 
-    /// Loads what the snapshot has and the generation does not run, and gives up everything else.
+    /// Loads the components of the snapshot that the generation does not run, and aborts all others.
     pub fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
         let missing = snapshot
             .plugins()
@@ -79,7 +78,7 @@ impl Loads {
         }
     }
 
-    /// Forgets failures, so that they are tried again.
+    /// Removes failures, so that these components are loaded again.
     pub fn forget_failures(&mut self) {
         self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
     }
@@ -89,8 +88,8 @@ impl Loads {
         self.by_file.values().any(|load| matches!(load, Load::Running(_)))
     }
 
-    /// Waits until one more has been loaded; for ever if none is. Logs compilers that take
-    /// long. It may be dropped and called again without losing anything.
+    /// Waits until another plugin has been loaded; forever if none is being loaded. Logs slow
+    /// compilers. Cancel-safe: it may be dropped and called again.
     pub async fn next(&mut self) {
         while self.is_loading() {
             tokio::select! {
@@ -106,7 +105,7 @@ impl Loads {
         std::future::pending::<()>().await;
     }
 
-    /// The state of a component of the snapshot that is followed.
+    /// The state of a component of the snapshot.
     pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
         if let Some(running) = current.and_then(|it| it.running(file)) {
             return Loaded::Plugin(running.plugin.clone());
@@ -118,7 +117,7 @@ impl Loads {
         }
     }
 
-    /// Keeps what came of a task. False if it is not wanted any more.
+    /// Stores the result of a task. Returns false if it is no longer needed.
     fn take(&mut self, ended: Result<(Id, Result<Plugin, Problem>), JoinError>) -> bool {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let is_it = |load: &Load| matches!(load, Load::Running(task) if task.id() == id);
@@ -127,7 +126,7 @@ impl Loads {
         };
         *load = Load::Ended(match ended {
             Ok((_, result)) => result,
-            Err(error) => Err(Problem::plugin(file, format!("loading it ended early: {error}"))),
+            Err(error) => Err(Problem::plugin(file, format!("loading was aborted: {error}"))),
         });
         true
     }
@@ -146,8 +145,8 @@ async fn load_with_policy(
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };
-    // Only the plugin itself knows its name, and the name decides what it may do. To say it, it
-    // may import everything: nothing of what it does then has any effect.
+    // The policy depends on the name, which only the plugin itself knows. `describe` therefore runs
+    // with all imports allowed, as none has an effect at that time.
     let everything = Grant { topics: true, sessions: true, store: true, log: true };
     let limits = plugins.default.limits.clone();
     let first = PluginPolicy { limits, grant: everything };
@@ -156,7 +155,7 @@ async fn load_with_policy(
     if *policy == first { Ok(plugin) } else { load(policy.clone()).await }
 }
 
-/// The age at which each compiler is logged next.
+/// The age of each compiler at which it is logged next.
 #[derive(Default)]
 struct Progress {
     due: HashMap<(String, Instant), Duration>,

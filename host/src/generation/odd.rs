@@ -1,7 +1,7 @@
-//! Warnings about routes: what is probably not meant, and no reason to refuse a generation.
+//! Warnings about routes that are valid, but probably wrong.
 //!
-//! The routing files know of most themselves. Which topics clients can name is a matter of WAMP,
-//! which `routing` does not know, so that is judged here.
+//! The crate `jackfield-routing` finds most of them. Those that depend on WAMP (topics which are not
+//! valid URIs) or on plugins are found here.
 
 use jackfield_routing::{Part, Route, RouteTable};
 use jackfield_sandbox::Hook;
@@ -10,45 +10,45 @@ use jackfield_wamp::uri;
 use super::BoundHandler;
 use super::problem::Warning;
 
-/// What is odd about the routes by themselves, whatever plugins there are.
+/// The warnings that do not depend on plugins.
 pub fn warnings(routes: &RouteTable) -> Vec<Warning> {
     let own = routes.warnings().iter().cloned().map(|it| Warning(Box::new(it)));
     own.chain(routes.routes().iter().filter_map(unnameable)).collect()
 }
 
-/// Why clients of WAMP v2 and of the HTTP API cannot name a topic; none if they can.
+/// The reason why WAMP v2 and HTTP API clients cannot use a topic; none if they can.
 pub fn no_uri(topic: &str) -> Option<&'static str> {
     if uri::is_uri(topic) {
         None
     } else if topic.contains('#') {
-        Some("a URI has no `#`")
+        Some("URIs have no `#`")
     } else if topic.contains(char::is_whitespace) {
-        Some("a URI has no white space")
+        Some("URIs have no white space")
     } else {
-        Some("a URI has no empty part between its dots")
+        Some("URIs have no empty part between dots")
     }
 }
 
-/// A channel whose topics clients cannot name, judged by one of them.
+/// The warning about a channel whose topics are not valid URIs; one example topic is checked.
 fn unnameable(route: &Route) -> Option<Warning> {
     let topic = route.example()?;
     let channel = &route.channel;
     let (message, help) = if let Some(why) = no_uri(&topic) {
-        let message = format!(
-            "clients of WAMP v2 and of the HTTP API cannot name topics of `{channel}`: {why}"
-        );
-        (message, "name the channel without it; only clients of WAMP v1 reach this one")
-    } else if uri::is_reserved(&topic) {
         let message =
-            format!("topics of `{channel}` are the router's own: clients may only listen");
-        (message, "name a channel whose first part is not `wamp`")
+            format!("WAMP v2 and HTTP API clients cannot use topics of `{channel}`: {why}");
+        (message, "rename the channel; only WAMP v1 clients can use it")
+    } else if uri::is_reserved(&topic) {
+        let message = format!(
+            "topics of `{channel}` are reserved for the router: clients can only subscribe"
+        );
+        (message, "rename the channel so that its first part is not `wamp`")
     } else {
         return None;
     };
     Some(Warning(Box::new(route.diagnose(Part::Channel, message).with_help(help))))
 }
 
-/// A timer that never runs.
+/// The warning about a timer that never runs.
 pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning> {
     if route.timer.is_none() || bound.timer.is_some() {
         return None;
@@ -56,11 +56,11 @@ pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning>
     let (name, has_hook) = (bound.name(), bound.hooks().contains(Hook::Timer));
     let (message, help) = if has_hook {
         let message =
-            format!("neither this nor the handler `{name}` says how often the timer runs");
-        (message, "add how often: `every: 50s`")
+            format!("the timer has no interval, neither here nor in the handler `{name}`");
+        (message, "add an interval: `every: 50s`")
     } else {
-        let message = format!("the handler `{name}` has no timer hook, so the timer does nothing");
-        (message, "remove the timer, or name a handler that has one")
+        let message = format!("the handler `{name}` has no timer hook, so the timer has no effect");
+        (message, "remove the timer, or use a handler with a timer hook")
     };
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }
@@ -85,27 +85,27 @@ mod tests {
             let told = told(channel);
             assert_eq!(told.len(), 1, "{channel} {told:?}");
             assert!(
-                told[0].starts_with("r.yml:1:15: warning: clients of WAMP v2 and of the HTTP API")
+                told[0].starts_with("r.yml:1:15: warning: WAMP v2 and HTTP API clients cannot use")
                     && told[0].contains(why)
-                    && told[0].contains("= help: name the channel without it"),
+                    && told[0].contains("= help: rename the channel"),
                 "{told:?}"
             );
         };
-        check("a b", "a URI has no white space");
-        check("a b/{x}", "a URI has no white space");
-        check("a\u{a0}b", "a URI has no white space");
-        check("a#b", "a URI has no `#`");
-        check("http://example.com/a#b", "a URI has no `#`");
-        check("{x<#\\\\d>}", "a URI has no `#`");
-        check("a..b", "a URI has no empty part");
-        check(".{x}", "a URI has no empty part");
-        check("com.{x}.", "a URI has no empty part");
+        check("a b", "URIs have no white space");
+        check("a b/{x}", "URIs have no white space");
+        check("a\u{a0}b", "URIs have no white space");
+        check("a#b", "URIs have no `#`");
+        check("http://example.com/a#b", "URIs have no `#`");
+        check("{x<#\\\\d>}", "URIs have no `#`");
+        check("a..b", "URIs have no empty part");
+        check(".{x}", "URIs have no empty part");
+        check("com.{x}.", "URIs have no empty part");
     }
 
     #[test]
     fn warns_of_reserved_channels() {
-        assert!(told("wamp.x")[0].contains("are the router's own"));
-        assert!(told("wamp.{x}")[0].contains("are the router's own"));
+        assert!(told("wamp.x")[0].contains("are reserved for the router"));
+        assert!(told("wamp.{x}")[0].contains("are reserved for the router"));
     }
 
     #[test]

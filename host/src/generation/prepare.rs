@@ -1,8 +1,7 @@
-//! How a generation is made of a snapshot: parse, load, resolve, rehearse.
+//! Build of a generation from a snapshot: parse, load, resolve, configure.
 //!
-//! Everything happens aside: nothing that is served changes, and what goes wrong is collected, so
-//! that an operator sees all mistakes of all files at once. Called by `reload` and by the commands
-//! that judge a site.
+//! The served generation is not affected. Problems are collected, so that an operator sees all
+//! problems of all files at once. Called by `reload` and by the commands that inspect a site.
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -21,24 +20,24 @@ use super::odd;
 use super::problem::Problem;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
-/// The routes of a snapshot, without a look at its plugins.
+/// The routes of a snapshot, without loading plugins.
 ///
 /// # Errors
-/// Every mistake of every routing file.
+/// Every problem of every routing file.
 pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
     let (routes, mut problems) = parse(snapshot);
     let is_plugin = |path: &str| Path::new(path).extension().is_some_and(|it| it == "wasm");
     let own = snapshot.problems().iter().filter(|problem| !is_plugin(&problem.path));
     problems.extend(own.cloned().map(Problem::Site));
     finish(problems)?;
-    // Without routes there were problems.
+    // Unreachable: there are no routes only if there are problems.
     routes.ok_or_else(Vec::new)
 }
 
-/// Makes the generation that follows `previous`, once all plugins have been loaded.
+/// Builds the generation after `previous`, and waits until all plugins have been loaded.
 ///
 /// # Errors
-/// Every mistake of every file. The previous generation is not touched.
+/// Every problem of every file. The previous generation is not affected.
 pub async fn prepare(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
@@ -52,15 +51,14 @@ pub async fn prepare(
     build(snapshot, previous, &loads).await
 }
 
-/// Makes the generation that follows `previous` of what is loaded by now. Plugins that are not are
-/// left out, with the routes that need them; the plugin that one of them replaces, and its routes,
-/// stay as they are.
+/// Builds the generation after `previous` with the plugins that are loaded by now. Other plugins are
+/// omitted with the routes that need them; a plugin that one of them replaces stays with its routes.
 ///
-/// A plugin whose component, policy and routes are those of the previous generation keeps its
-/// instances; one of which only the routes changed keeps its compiled code and starts afresh.
+/// A plugin with an unchanged component, policy and routes keeps its instances. If only its routes
+/// have changed, it keeps its compiled code and gets new instances.
 ///
 /// # Errors
-/// Every mistake of every file. The previous generation is not touched.
+/// Every problem of every file. The previous generation is not affected.
 pub async fn build(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
@@ -100,12 +98,12 @@ pub async fn build(
             Err(problem) => problems.push(problem),
         }
     }
-    // Rehearsing what cannot be served anyway would only add consequences to causes.
+    // Configuring plugins after an error would only report its consequences.
     finish(problems)?;
 
     let mut held = Held::default();
     let (routes, providers) = if loading.is_empty() {
-        // Those without a position were problems.
+        // A route without a position has a problem already.
         (routes, serves.into_iter().flatten().map(Provider::Loaded).collect())
     } else {
         let bound = routes.routes().iter().zip(&serves);
@@ -153,7 +151,7 @@ pub async fn build(
     })
 }
 
-/// The handler of each route. `plugins` have the positions of those that are loaded.
+/// The handler of each route; positions refer to `plugins`.
 fn bind_all(
     routes: &RouteTable,
     providers: Vec<Provider>,
@@ -168,8 +166,8 @@ fn bind_all(
         };
         bound.ok_or_else(|| {
             // `resolve` has found the handler and `start` has started it.
-            let message = "lost its handler while it was prepared; report this as a mistake of \
-                           the server's";
+            let message = "internal error: the handler is missing after it was resolved; please \
+                           report this bug";
             vec![route.diagnose(Part::Callback, message).into()]
         })
     };
@@ -188,8 +186,7 @@ fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
     }
 }
 
-/// Instances that are configured for the routes: those of the previous generation, if nothing has
-/// changed for them.
+/// The instances, configured for the routes: those of the previous generation if nothing has changed.
 async fn start(
     file: &PluginFile,
     plugin: Plugin,
@@ -197,7 +194,7 @@ async fn start(
     previous: Option<&Generation>,
 ) -> Result<Arc<Running>, SandboxError> {
     let routes: Vec<RouteConfig> = own.iter().map(|route| route_config(route)).collect();
-    // All routes of a plugin share its lanes, so the most demanding one decides.
+    // All routes of a plugin share its lanes: the highest number counts.
     let count = own.iter().map(|route| route.lanes).max().map(NonZeroU16::get).map(usize::from);
     if let Some(running) = previous.and_then(|it| it.running(file))
         && running.routes == routes
@@ -239,7 +236,7 @@ fn timer(route: &Route, description: &HandlerDescription) -> Option<BoundTimer> 
     Some(BoundTimer { every: timer.every.or(description.timer)?, from: timer.from })
 }
 
-/// Where a rehearsal failed: at the route that the plugin refused, if it is one.
+/// The problem of a failed configuration, at the route that the plugin refused, if any.
 fn rehearsal_problem(file: &PluginFile, routes: &RouteTable, error: &SandboxError) -> Problem {
     if let SandboxError::Refused { plugin, route, text, .. } = error
         && let Some(route) = routes.get(route)

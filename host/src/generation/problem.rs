@@ -1,6 +1,6 @@
-//! What keeps a generation from being made, and what is merely odd about one.
+//! Problems and warnings of a generation.
 //!
-//! Both are made to be printed: each begins with the file, and the line where there is one.
+//! Both are printed to operators. Each begins with the file, and with the line if there is one.
 
 use std::fmt;
 
@@ -10,26 +10,26 @@ use jackfield_text::Untrusted;
 
 use crate::site::SiteProblem;
 
-/// Bytes of what is wrong with a component that are shown, a backtrace included.
+/// The maximum size of a message about a component, including the backtrace.
 const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
-/// One reason why a generation could not be made.
+/// An error that prevents a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// A file could not be taken in.
+    /// A file cannot be read, or is not acceptable.
     Site(SiteProblem),
-    /// A routing file is wrong, or asks for what no plugin offers.
+    /// A routing file is invalid, or names a handler that no plugin provides.
     Route(Box<Diagnosis>),
-    /// A component is wrong.
+    /// A component cannot be loaded.
     Plugin {
-        /// The component, as it is shown.
+        /// The displayed path of the component.
         file: String,
-        /// What is wrong and what to do.
+        /// The error and the help.
         message: String,
     },
 }
 
-/// Something that is probably not meant. It stands in the file where the diagnosis points.
+/// A valid, but probably unintended declaration, at the place of the diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(pub Box<Diagnosis>);
 
@@ -38,7 +38,7 @@ impl Problem {
         Self::Plugin { file: file.to_owned(), message: message.into() }
     }
 
-    /// With the backtrace, where the plugin's own code failed.
+    /// An error of the sandbox, with the backtrace if the code of the plugin failed.
     pub(super) fn sandbox(file: &str, error: &SandboxError) -> Self {
         let text = format!("failed to {error}");
         if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error
@@ -49,7 +49,7 @@ impl Problem {
         Self::plugin(file, text)
     }
 
-    /// Sorts by file and place, so that people can go through the files from top to bottom.
+    /// Sorts by file and place.
     pub(super) fn sort(problems: &mut [Self]) {
         problems.sort_by(|a, b| a.place().cmp(&b.place()));
     }

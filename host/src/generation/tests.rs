@@ -195,7 +195,7 @@ async fn reports_an_unknown_callback_at_its_place() {
         "a:\n    channel: a\n    handler: { callback: 'versoined' }\n",
     );
     bench
-        .refused(&["websocket_routing.yml:3:26: error: no plugin of the site offers `versoined`"])
+        .refused(&["websocket_routing.yml:3:26: error: no plugin provides the handler `versoined`"])
         .await;
     assert!(bench.prepare(None).await.unwrap_err().contains("the site has no plugins"));
     bench.put("p.wasm", version(1));
@@ -215,10 +215,10 @@ async fn reports_all_problems_of_all_files() {
     bench
         .refused(&[
             "a/garbage.wasm: error: failed to load a/garbage.wasm: it is not WebAssembly",
-            "a/websocket_routing.yml:3:14: error: no plugin of the site offers `nobody`",
+            "a/websocket_routing.yml:3:14: error: no plugin provides the handler `nobody`",
             "b/half.wasm: error: failed to load b/half.wasm: it is incomplete",
-            "d/p.wasm: error: is the plugin `versioned`, and so is c/p.wasm;",
-            "e.wasm: error: is a link that leads nowhere",
+            "d/p.wasm: error: has the same plugin name `versioned` as c/p.wasm;",
+            "e.wasm: error: is a broken symbolic link",
         ])
         .await;
 }

@@ -6,14 +6,14 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long something that goes on is not told of at most.
-const MAX_INTERVAL: Duration = Duration::from_mins(1);
-/// What has not happened for this long is news when it happens again.
-const FORGOTTEN: Duration = Duration::from_mins(10);
-/// How many different things are remembered.
+/// The maximum time between two log messages of an event that keeps occurring.
+const MAX_GAP: Duration = Duration::from_mins(1);
+/// The time after which an event that has not occurred starts anew.
+const RESET_AFTER: Duration = Duration::from_mins(10);
+/// The maximum number of remembered keys.
 const MAX_ENTRIES: usize = 256;
 
-/// Things that recur, by what tells them apart.
+/// The repeated events, by key.
 #[derive(Debug)]
 pub(crate) struct Backoff<K> {
     /// Held for one look-up.
@@ -23,33 +23,33 @@ pub(crate) struct Backoff<K> {
 #[derive(Debug)]
 struct Known {
     times: u64,
-    told: u64,
-    told_at: Instant,
+    logged: u64,
+    logged_at: Instant,
     last: Instant,
 }
 
 impl<K: Eq + Hash> Backoff<K> {
-    /// It has happened. How often by now, if that is to be told.
-    pub(crate) fn happened(&self, what: K, now: Instant) -> Option<u64> {
+    /// Counts an occurrence. Returns the count if it is to be logged.
+    pub(crate) fn happened(&self, key: K, now: Instant) -> Option<u64> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let since = |at: Instant| now.saturating_duration_since(at);
-        if known.len() >= MAX_ENTRIES && !known.contains_key(&what) {
-            known.retain(|_, it| since(it.last) < FORGOTTEN);
+        if known.len() >= MAX_ENTRIES && !known.contains_key(&key) {
+            known.retain(|_, it| since(it.last) < RESET_AFTER);
             if known.len() >= MAX_ENTRIES {
                 return Some(1);
             }
         }
-        let new = || Known { times: 0, told: 0, told_at: now, last: now };
-        let it = known.entry(what).or_insert_with(new);
-        if since(it.last) >= FORGOTTEN {
+        let new = || Known { times: 0, logged: 0, logged_at: now, last: now };
+        let it = known.entry(key).or_insert_with(new);
+        if since(it.last) >= RESET_AFTER {
             *it = new();
         }
         it.times += 1;
         it.last = now;
-        if it.times < it.told.saturating_mul(2) && since(it.told_at) < MAX_INTERVAL {
+        if it.times < it.logged.saturating_mul(2) && since(it.logged_at) < MAX_GAP {
             return None;
         }
-        (it.told, it.told_at) = (it.times, now);
+        (it.logged, it.logged_at) = (it.times, now);
         Some(it.times)
     }
 }
@@ -66,25 +66,25 @@ mod tests {
 
     #[test]
     fn logs_a_repeated_event_with_exponential_backoff() {
-        let (recurring, start) = (Backoff::default(), Instant::now());
-        let mut told = Vec::new();
+        let (backoff, start) = (Backoff::default(), Instant::now());
+        let mut logged = Vec::new();
         // Every 100 ms for ten minutes.
         for tick in 0..6_000 {
             let now = start + Duration::from_millis(100) * tick;
-            told.extend(recurring.happened("trap", now));
+            logged.extend(backoff.happened("trap", now));
         }
-        assert_eq!(told[..10], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+        assert_eq!(logged[..10], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
         // From then on once a minute, or a little earlier where it has doubled.
-        assert_eq!(told[10..13], [1_024, 1_624, 2_224]);
-        assert!(told.len() < 22, "{told:?}");
+        assert_eq!(logged[10..13], [1_024, 1_624, 2_224]);
+        assert!(logged.len() < 22, "{logged:?}");
     }
 
     #[test]
     fn other_keys_and_later_events_start_anew() {
-        let (recurring, start) = (Backoff::default(), Instant::now());
+        let (backoff, start) = (Backoff::default(), Instant::now());
         let check = |what: &str, seconds: u64, expect: Option<u64>| {
             let now = start + Duration::from_secs(seconds);
-            assert_eq!(recurring.happened(what.to_owned(), now), expect, "{what} at {seconds}");
+            assert_eq!(backoff.happened(what.to_owned(), now), expect, "{what} at {seconds}");
         };
         check("a", 0, Some(1));
         check("b", 0, Some(1));
@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let (recurring, start) = (Backoff::default(), Instant::now());
+        let (backoff, start) = (Backoff::default(), Instant::now());
         for what in 0..MAX_ENTRIES * 2 {
-            assert_eq!(recurring.happened(what, start), Some(1));
+            assert_eq!(backoff.happened(what, start), Some(1));
         }
-        assert_eq!(recurring.known.lock().unwrap().len(), MAX_ENTRIES);
-        assert_eq!(recurring.happened(MAX_ENTRIES, start + FORGOTTEN), Some(1));
-        assert_eq!(recurring.known.lock().unwrap().len(), 1);
+        assert_eq!(backoff.known.lock().unwrap().len(), MAX_ENTRIES);
+        assert_eq!(backoff.happened(MAX_ENTRIES, start + RESET_AFTER), Some(1));
+        assert_eq!(backoff.known.lock().unwrap().len(), 1);
     }
 }

@@ -1,7 +1,7 @@
-//! The form of a log line: text for people, or JSON for programs. Every message and every value is
-//! shown escaped and bounded here, so that none of them can forge a line.
+//! Log line format: text or JSON. It escapes and truncates every message and every value, so that
+//! untrusted text cannot forge a line.
 //!
-//! Each line of text begins with its time, also those of a diagnosis of several lines.
+//! In the text format, each line of a message of several lines begins with the time and the level.
 
 use std::fmt::{self, Write as _};
 
@@ -16,25 +16,25 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::{DIAGNOSIS, LISTS};
 
-/// Bytes of a message, and of a value, that are shown.
+/// The maximum size of a message, and of a value.
 const MAX_VALUE_BYTES: usize = 8 << 10;
-/// Bytes of a diagnosis that are shown.
+/// The maximum size of a diagnosis.
 const MAX_DIAGNOSIS_BYTES: usize = 64 << 10;
 
 const DIM: &str = "\u{1b}[2m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// How lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// For people; with colours where a terminal shows them.
+    /// Text, with colors on a terminal.
     Text { colors: bool },
-    /// One object a line.
+    /// One JSON object for each line.
     Json,
 }
 
 impl Format {
-    /// A line of the log's own, about the log.
+    /// A line about the log itself.
     pub(super) fn notice(self, message: &str) -> String {
         let mut line = String::new();
         let message = Untrusted::new(message).to_string();
@@ -90,7 +90,7 @@ where
                 let mut fields = Json { target, fields: Map::new() };
                 event.record(&mut fields);
                 let spans = spans.map(|(name, fields)| {
-                    // They are what tracing's own formatter made of them: an object.
+                    // The formatter of `tracing` has written them as an object.
                     let mut span: Map<_, _> = serde_json::from_str(&fields).unwrap_or_default();
                     span.insert("name".to_owned(), Value::from(name));
                     Value::Object(span)
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// The time and the level, as tracing's own formatter has them.
+/// The time and the level, in the format of `tracing`.
 fn head(level: Level, colors: bool) -> String {
     if !colors {
         return format!("{} {} ", now(), label(level));
@@ -118,12 +118,12 @@ fn head(level: Level, colors: bool) -> String {
 
 fn now() -> String {
     let mut time = String::new();
-    // Where the clock says nothing, the line is worth having all the same.
+    // Without a time, the line is still useful.
     let _written = SystemTime.format_time(&mut Writer::new(&mut time));
     time
 }
 
-/// Of one width, so that what follows stands below itself.
+/// The level, padded to five characters to align the text after it.
 fn label(level: Level) -> String {
     format!("{level:>5}")
 }
@@ -142,7 +142,7 @@ fn object(level: Level, fields: Map<String, Value>, target: &str, spans: Vec<Val
     jackfield_text::json(&Value::Object(line).to_string()).into_owned()
 }
 
-/// The message of an event of this target, as it is shown.
+/// The escaped and truncated message of an event with this target.
 fn message(target: &str, text: impl fmt::Display) -> String {
     let message = Untrusted::new(text);
     if target == DIAGNOSIS {
@@ -185,7 +185,7 @@ impl Visit for Text {
     }
 }
 
-/// An event's message and fields as values of JSON.
+/// An event's message and fields as JSON values.
 struct Json {
     target: &'static str,
     fields: Map<String, Value>,
@@ -214,7 +214,7 @@ impl Visit for Json {
     fn record_str(&mut self, field: &Field, text: &str) {
         let text = match field.name() {
             "message" => message(self.target, text),
-            // JSON has escapes of its own, and programs want the text as it was.
+            // JSON escapes the text itself, and programs need the original.
             _ if text.len() <= MAX_VALUE_BYTES => text.to_owned(),
             _ => value(text).to_string(),
         };
@@ -350,8 +350,8 @@ mod tests {
 
     #[test]
     fn formats_a_notice_like_other_lines() {
-        let text = Format::Text { colors: true }.notice("2 log lines were lost\n");
-        assert!(text.ends_with("  WARN jackfield::log: 2 log lines were lost\\n\n"), "{text}");
+        let text = Format::Text { colors: true }.notice("2 log lines lost\n");
+        assert!(text.ends_with("  WARN jackfield::log: 2 log lines lost\\n\n"), "{text}");
         let json: Value = serde_json::from_str(&Format::Json.notice("x")).unwrap();
         assert_eq!(json["fields"]["message"], "x");
     }

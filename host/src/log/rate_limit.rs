@@ -1,10 +1,10 @@
 //! A rate limit for log lines: a token bucket for each place in the code that logs.
 //!
-//! Any client can cause such a line at any rate: a refused handshake, a closed
-//! connection, a handler that fails on their input. Each kind may write [`BURST`] lines at once and
-//! then one each [`EVERY`]; the rest is counted, and a summary is written every [`SUMMARY`]. A flood
-//! of one kind hides no other. Lines at DEBUG and below are not limited: the operator asked for
-//! them. Pure: the time is a parameter.
+//! Clients can cause log lines at any rate: a rejected handshake, a closed connection, a handler that
+//! fails on their input. Each kind of line may write [`MAX_BURST_LINES`] at once, and then one each
+//! [`REFILL_INTERVAL`]. The rest is counted and summarized every [`SUMMARY_INTERVAL`]. A flood of one
+//! kind hides no other. Lines at DEBUG and below are not limited, as the operator has enabled them.
+//! Pure: the time is a parameter.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,22 +20,22 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use super::{DIAGNOSIS, PLUGIN};
 
-/// Lines of a kind that may come at once.
-const BURST: u32 = 20;
-/// After these, one more may come each …
-const EVERY: Duration = Duration::from_secs(1);
-/// How often lines that were left out are counted in the log.
-pub(super) const SUMMARY: Duration = Duration::from_secs(10);
-/// Kinds that are told apart by more than their place in the code.
+/// The size of a bucket: the lines of a kind that may be written at once.
+const MAX_BURST_LINES: u32 = 20;
+/// The time in which a bucket gains one line.
+const REFILL_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval of summaries of suppressed lines.
+pub(super) const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
+/// The maximum number of kinds; above it, plugins share the bucket of a place in the code.
 const MAX_KINDS: usize = 256;
-/// Bytes of a line that a summary quotes.
+/// The maximum size of the line that a summary quotes.
 const MAX_QUOTED_BYTES: usize = 200;
 
-/// A place in the code, and the plugin that the line is about: a plugin that fails again and again
-/// hides no fault of another.
+/// A place in the code, and a hash of the plugin that the line is about, so that a plugin which fails
+/// repeatedly does not hide the failures of another.
 type Kind = (Identifier, u64);
 
-/// The lines that may still be written, by their kind.
+/// The buckets, by kind.
 #[derive(Default)]
 pub(super) struct RateLimit {
     /// Held for one look-up.
@@ -44,42 +44,44 @@ pub(super) struct RateLimit {
 
 #[derive(Debug)]
 struct Bucket {
-    /// Lines that may pass now.
-    left: u32,
-    /// Until when those that time has brought are in `left`.
-    counted_until: Instant,
-    /// Lines left out since the last summary, and the first of them.
-    left_out: u64,
+    /// Lines that may be written now.
+    tokens: u32,
+    /// The time up to which `tokens` is refilled.
+    refilled_at: Instant,
+    /// Lines suppressed since the last summary, and the first of them.
+    suppressed: u64,
     quoted: String,
 }
 
 impl Bucket {
     const fn new(now: Instant) -> Self {
-        Self { left: BURST, counted_until: now, left_out: 0, quoted: String::new() }
+        Self { tokens: MAX_BURST_LINES, refilled_at: now, suppressed: 0, quoted: String::new() }
     }
 
     fn pass(&mut self, now: Instant) -> bool {
-        while self.left < BURST && now.saturating_duration_since(self.counted_until) >= EVERY {
-            self.counted_until += EVERY;
-            self.left += 1;
+        while self.tokens < MAX_BURST_LINES
+            && now.saturating_duration_since(self.refilled_at) >= REFILL_INTERVAL
+        {
+            self.refilled_at += REFILL_INTERVAL;
+            self.tokens += 1;
         }
-        if self.left == BURST {
-            self.counted_until = now;
+        if self.tokens == MAX_BURST_LINES {
+            self.refilled_at = now;
         }
-        let passes = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let passes = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
         passes
     }
 
-    /// Whether forgetting it changes nothing.
+    /// Whether the bucket is full and has nothing to report, so that it can be removed.
     fn is_idle(&self, now: Instant) -> bool {
-        let idle = now.saturating_duration_since(self.counted_until);
-        self.left_out == 0 && idle >= EVERY * BURST
+        let idle = now.saturating_duration_since(self.refilled_at);
+        self.suppressed == 0 && idle >= REFILL_INTERVAL * MAX_BURST_LINES
     }
 }
 
 impl RateLimit {
-    /// Whether a line of this kind may be written now; `quote` is asked for the first that may not.
+    /// Whether a line of this kind may be written now; `quote` returns the first suppressed line.
     fn pass(&self, kind: Kind, now: Instant, quote: impl FnOnce() -> String) -> bool {
         let mut kinds = self.kinds();
         let kind = if kinds.len() < MAX_KINDS || kinds.contains_key(&kind) {
@@ -92,21 +94,23 @@ impl RateLimit {
         if bucket.pass(now) {
             return true;
         }
-        if bucket.left_out == 0 {
+        if bucket.suppressed == 0 {
             bucket.quoted = quote();
         }
-        bucket.left_out += 1;
+        bucket.suppressed += 1;
         false
     }
 
-    /// A line for each kind of which lines were left out since the last time.
+    /// A summary for each kind with suppressed lines since the last summary.
     pub(super) fn summaries(&self, now: Instant) -> Vec<String> {
         let mut kinds = self.kinds();
         let summary = |bucket: &mut Bucket| {
-            let count = std::mem::take(&mut bucket.left_out);
+            let count = std::mem::take(&mut bucket.suppressed);
             let quoted = std::mem::take(&mut bucket.quoted);
-            let seconds = SUMMARY.as_secs();
-            (count > 0).then(|| format!("{count} more of these in the last {seconds} s: {quoted}"))
+            let seconds = SUMMARY_INTERVAL.as_secs();
+            (count > 0).then(|| {
+                format!("{count} similar lines suppressed in the last {seconds} s: {quoted}")
+            })
         };
         let summaries = kinds.values_mut().filter_map(summary).collect();
         kinds.retain(|_, bucket| !bucket.is_idle(now));
@@ -119,7 +123,7 @@ impl RateLimit {
     }
 }
 
-/// Lets those events pass that the limit admits.
+/// The rate limit as a layer of `tracing`.
 pub(super) struct Filter(pub(super) Arc<RateLimit>);
 
 impl<S: Subscriber> Layer<S> for Filter {
@@ -135,7 +139,8 @@ impl<S: Subscriber> Layer<S> for Filter {
     }
 }
 
-/// Diagnoses are bounded by the site, lines of plugins by the sandbox.
+/// Whether an event is not limited here: the site bounds diagnoses, and the sandbox bounds lines of
+/// plugins.
 fn is_exempt(metadata: &Metadata<'_>) -> bool {
     *metadata.level() > Level::INFO || matches!(metadata.target(), DIAGNOSIS | PLUGIN)
 }
@@ -146,10 +151,10 @@ fn quote(event: &Event<'_>) -> String {
     message.0
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Default)]
 struct About {
-    /// The digest of the plugin's name; 0 where there is none.
+    /// The hash of the plugin's name; 0 without a plugin.
     plugin: u64,
 }
 
@@ -209,25 +214,25 @@ mod tests {
             limit.pass((kind.clone(), 0), at, || text.to_owned())
         };
         let passed = (0..5_000).filter(|n| pass(&a, start, &format!("line {n}"))).count();
-        assert_eq!(passed, BURST as usize);
+        assert_eq!(passed, MAX_BURST_LINES as usize);
         assert!(pass(&b, start, "other"), "a flood of one kind hides no other");
-        assert!(pass(&a, start + EVERY, "later"));
-        assert!(!pass(&a, start + EVERY, "later"));
+        assert!(pass(&a, start + REFILL_INTERVAL, "later"));
+        assert!(!pass(&a, start + REFILL_INTERVAL, "later"));
         assert_eq!(
-            limit.summaries(start + SUMMARY),
-            ["4981 more of these in the last 10 s: line 20"]
+            limit.summaries(start + SUMMARY_INTERVAL),
+            ["4981 similar lines suppressed in the last 10 s: line 20"]
         );
-        assert_eq!(limit.summaries(start + SUMMARY), Vec::<String>::new());
+        assert_eq!(limit.summaries(start + SUMMARY_INTERVAL), Vec::<String>::new());
         // Quiet for long, it takes as many as at first, and not more.
-        let later = start + EVERY * 1_000;
-        assert_eq!((0..100).filter(|_| pass(&a, later, "")).count(), BURST as usize);
+        let later = start + REFILL_INTERVAL * 1_000;
+        assert_eq!((0..100).filter(|_| pass(&a, later, "")).count(), MAX_BURST_LINES as usize);
     }
 
     #[test]
     fn a_flood_of_one_plugin_hides_no_other_plugin() {
         let (limit, now, [a, _]) = (RateLimit::default(), Instant::now(), kinds());
         let pass = |plugin: u64| limit.pass((a.clone(), plugin), now, String::new);
-        assert_eq!((0..100).filter(|_| pass(1)).count(), BURST as usize);
+        assert_eq!((0..100).filter(|_| pass(1)).count(), MAX_BURST_LINES as usize);
         assert!(pass(2));
     }
 
@@ -240,7 +245,7 @@ mod tests {
         }
         assert!(limit.kinds().len() <= MAX_KINDS + 2);
         let _told = limit.summaries(now);
-        let _told = limit.summaries(now + EVERY * BURST);
+        let _told = limit.summaries(now + REFILL_INTERVAL * MAX_BURST_LINES);
         assert_eq!(limit.kinds().len(), 0);
     }
 
@@ -260,8 +265,8 @@ mod tests {
             tracing::subscriber::with_default(subscriber, || (0..100).for_each(|_| log()));
             assert_eq!(*count.0.lock().unwrap(), expect);
         };
-        check(&|| tracing::warn!("x"), BURST as usize);
-        check(&|| tracing::info!("x"), BURST as usize);
+        check(&|| tracing::warn!("x"), MAX_BURST_LINES as usize);
+        check(&|| tracing::info!("x"), MAX_BURST_LINES as usize);
         check(&|| tracing::debug!("x"), 100);
         check(&|| tracing::error!(target: DIAGNOSIS, "x"), 100);
         check(&|| tracing::warn!(target: PLUGIN, plugin = "chat", "x"), 100);

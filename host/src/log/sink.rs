@@ -1,8 +1,8 @@
-//! Where log lines go: a bounded queue, and a thread that writes them.
+//! Log writer: a bounded queue, and a thread that writes its lines.
 //!
-//! Logging never waits and never fails: a line that finds the queue full, or that cannot be
-//! written (a full disk, a pipe without a reader), is lost and counted, and the log says how many
-//! as soon as it can be written again.
+//! Logging never blocks and never fails. A line is lost if the queue is full, or if it cannot be
+//! written (a full disk, a pipe without a reader). Lost lines are counted, and the log reports the
+//! count as soon as it can be written again.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::format::Format;
-use super::rate_limit::{RateLimit, SUMMARY};
+use super::rate_limit::{RateLimit, SUMMARY_INTERVAL};
 
-/// Lines that may wait to be written.
+/// The maximum number of queued lines.
 const MAX_LINES: usize = 10_000;
-/// Bytes of them, all together.
+/// The maximum size of all queued lines.
 const MAX_BYTES: usize = 8 << 20;
-/// How often the thread looks whether there is something to tell while nothing is logged.
+/// The minimum interval of reports of lost lines, and the interval of checks while nothing is logged.
 const TICK: Duration = Duration::from_secs(1);
-/// How long it waits for a pipe that takes nothing now and has been set not to block.
-const FULL_PAUSE: Duration = Duration::from_millis(10);
-/// How long the end of the process waits for the last lines.
-const LINGER: Duration = Duration::from_secs(1);
+/// The delay between two attempts to write to a full non-blocking pipe, or to a full queue.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// The time limit of writing the last lines when the process exits.
+const MAX_FINAL_FLUSH: Duration = Duration::from_secs(1);
 
-/// The queue, and the thread behind it.
+/// The queue and its writer thread.
 pub(super) struct Sink {
     queue: Queue,
 }
 
-/// The way into the queue.
+/// The sending side of the queue.
 #[derive(Clone)]
 pub(super) struct Queue {
     lines: SyncSender<Entry>,
@@ -40,20 +40,20 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Shared {
-    /// Bytes that wait.
+    /// Queued bytes.
     bytes: AtomicUsize,
-    /// Lines that found the queue full.
+    /// Lines lost because the queue was full.
     overflowed: AtomicU64,
 }
 
 enum Entry {
     Lines(Vec<u8>),
-    /// Everything before it is to be written; the sender is dropped then.
+    /// Writes all entries before it, and then drops the sender.
     Flush(SyncSender<()>),
 }
 
 impl Sink {
-    /// Starts the thread. Where there can be none, lines are lost, and serving goes on.
+    /// Starts the thread. If it cannot be started, all lines are lost, and the server still runs.
     pub(super) fn start(
         out: impl Write + Send + 'static,
         format: Format,
@@ -68,14 +68,14 @@ impl Sink {
             limit,
             failed: 0,
             error: String::new(),
-            told_at: None,
+            reported_at: None,
         };
         let spawned = std::thread::Builder::new().name("log".to_owned());
         let _none = spawned.spawn(move || thread.run(&entries));
         Self { queue: Queue { lines, shared } }
     }
 
-    /// What events are written to.
+    /// The writer for `tracing`.
     pub(super) fn writer(&self) -> Queue {
         self.queue.clone()
     }
@@ -84,16 +84,16 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         let (done, written) = sync_channel(0);
-        let until = Instant::now() + LINGER;
+        let until = Instant::now() + MAX_FINAL_FLUSH;
         let mut flush = Entry::Flush(done);
-        // The queue may be full; the thread makes room, unless nothing can be written.
+        // A full queue gets room while the thread can write.
         while let Err(refused) = self.queue.lines.try_send(flush) {
             let TrySendError::Full(again) = refused else { return };
             if Instant::now() >= until {
                 return;
             }
             flush = again;
-            std::thread::sleep(FULL_PAUSE);
+            std::thread::sleep(RETRY_DELAY);
         }
         let _late = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
@@ -111,7 +111,7 @@ impl Queue {
     }
 }
 
-/// An event is written at once, whole.
+/// `tracing` passes each event in one write.
 impl Write for Queue {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.push(lines);
@@ -137,36 +137,36 @@ struct Thread<W> {
     format: Format,
     shared: Arc<Shared>,
     limit: Arc<RateLimit>,
-    /// Lines that could not be written and were not told of, and why the last could not.
+    /// Lines that could not be written and are not reported yet, and the error of the last one.
     failed: u64,
     error: String,
-    /// When lost lines were told of last.
-    told_at: Option<Instant>,
+    /// The time of the last report of lost lines.
+    reported_at: Option<Instant>,
 }
 
 impl<W: Write> Thread<W> {
     fn run(mut self, entries: &Receiver<Entry>) {
-        let mut summed_up = Instant::now();
+        let mut summarized_at = Instant::now();
         loop {
             match entries.recv_timeout(TICK) {
                 Ok(Entry::Lines(lines)) => {
                     self.shared.bytes.fetch_sub(lines.len(), Ordering::Relaxed);
-                    self.tell_lost(Instant::now());
+                    self.report_lost(Instant::now());
                     self.write(&lines);
                 }
                 Ok(Entry::Flush(done)) => {
-                    self.sum_up(Instant::now());
-                    self.told_at = None;
-                    self.tell_lost(Instant::now());
+                    self.write_summaries(Instant::now());
+                    self.reported_at = None;
+                    self.report_lost(Instant::now());
                     drop(done);
                 }
-                Err(RecvTimeoutError::Timeout) => self.tell_lost(Instant::now()),
+                Err(RecvTimeoutError::Timeout) => self.report_lost(Instant::now()),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let now = Instant::now();
-            if now.saturating_duration_since(summed_up) >= SUMMARY {
-                summed_up = now;
-                self.sum_up(now);
+            if now.saturating_duration_since(summarized_at) >= SUMMARY_INTERVAL {
+                summarized_at = now;
+                self.write_summaries(now);
             }
         }
     }
@@ -178,27 +178,27 @@ impl<W: Write> Thread<W> {
         }
     }
 
-    fn sum_up(&mut self, now: Instant) {
+    fn write_summaries(&mut self, now: Instant) {
         for summary in self.limit.summaries(now) {
             self.write(self.format.notice(&summary).as_bytes());
         }
     }
 
-    /// Says how many lines were lost, if that can be said; at most once a tick.
-    fn tell_lost(&mut self, now: Instant) {
+    /// Reports the number of lost lines, if the log can be written; at most once each [`TICK`].
+    fn report_lost(&mut self, now: Instant) {
         let overflowed = self.shared.overflowed.load(Ordering::Relaxed);
-        let told_lately = |at: Instant| now.saturating_duration_since(at) < TICK;
-        if (overflowed, self.failed) == (0, 0) || self.told_at.is_some_and(told_lately) {
+        let reported_lately = |at: Instant| now.saturating_duration_since(at) < TICK;
+        if (overflowed, self.failed) == (0, 0) || self.reported_at.is_some_and(reported_lately) {
             return;
         }
-        self.told_at = Some(now);
+        self.reported_at = Some(now);
         let lost = overflowed + self.failed;
-        let why = match (overflowed, self.failed) {
-            (_, 0) => "more came than could be written".to_owned(),
-            (0, _) => format!("the log could not be written: {}", self.error),
-            _ => format!("more came than could be written, and it failed: {}", self.error),
+        let reason = match (overflowed, self.failed) {
+            (_, 0) => "queue full".to_owned(),
+            (0, _) => format!("write failed: {}", self.error),
+            _ => format!("queue full, and write failed: {}", self.error),
         };
-        let notice = self.format.notice(&format!("{lost} log lines were lost: {why}"));
+        let notice = self.format.notice(&format!("{lost} log lines lost: {reason}"));
         if self.out.write(notice.as_bytes()).is_ok() {
             self.shared.overflowed.fetch_sub(overflowed, Ordering::Relaxed);
             self.failed = 0;
@@ -206,10 +206,10 @@ impl<W: Write> Thread<W> {
     }
 }
 
-/// Writes whole lines, also to what takes a part of them.
+/// Writes whole lines, even if single writes are partial.
 struct Lines<W> {
     out: W,
-    /// Whether the last thing written was a part of a line.
+    /// Whether the last write ended within a line.
     is_broken: bool,
 }
 
@@ -233,9 +233,9 @@ impl<W: Write> Lines<W> {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Another process has set the pipe not to block. The queue takes what comes.
+                // Another process has made the pipe non-blocking. Lines queue meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(FULL_PAUSE);
+                    std::thread::sleep(RETRY_DELAY);
                 }
                 Err(error) => {
                     self.is_broken |= rest.len() < bytes.len();
@@ -254,7 +254,7 @@ mod tests {
 
     use super::*;
 
-    /// A device that answers as it is told, and takes everything afterwards.
+    /// A device with scripted results, which accepts everything after them.
     #[derive(Clone, Default)]
     struct Device {
         written: Arc<Mutex<Vec<u8>>>,
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// A device that takes its first line when it is let.
+    /// A device whose first write blocks until it is released.
     struct Held(Option<Receiver<()>>, Device);
     impl Write for Held {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -301,7 +301,7 @@ mod tests {
 
     const PLAIN: Format = Format::Text { colors: false };
 
-    /// What is written, without times.
+    /// The written lines, without times.
     fn log(device: &Device, lines: &[&str]) -> String {
         let sink = Sink::start(device.clone(), PLAIN, Arc::default());
         for line in lines {
@@ -325,11 +325,11 @@ mod tests {
 
     #[test]
     fn reports_lost_lines_once_it_can_write_again() {
-        // Two lines fail, and the notice of the first once.
+        // Two lines fail, and the first report of it.
         let device = Device::answering([full(), full(), full()]);
-        let lost = "WARN jackfield::log: 2 log lines were lost: the log could not be written: ";
+        let lost = "WARN jackfield::log: 2 log lines lost: write failed: ";
         let text = log(&device, &["a\n", "b\n", "c\n"]);
-        // Before the line or after it: the notice is written once a second at most.
+        // Before or after the line: a report is written at most once a second.
         assert!(text.contains(lost) && text.split('|').any(|line| line == "c"), "{text}");
     }
 
@@ -345,7 +345,7 @@ mod tests {
     fn terminates_a_line_that_was_cut() {
         let device = Device::answering([Ok(3), full()]);
         let text = log(&device, &["abcdef\n", "b\n"]);
-        assert!(text.starts_with("abc|WARN jackfield::log: 1 log lines were lost: "), "{text}");
+        assert!(text.starts_with("abc|WARN jackfield::log: 1 log lines lost: "), "{text}");
         assert!(text.ends_with("|b"), "{text}");
     }
 
@@ -363,14 +363,14 @@ mod tests {
         drop(release);
         drop(sink);
         let text = device.text();
-        // Once a second at most, so that there may be two notices.
+        // At most once a second, so that there may be two reports.
         let notices = text.lines().filter_map(|line| line.split_once("jackfield::log: "));
-        let told = notices.map(|(_, rest)| {
-            let (count, why) = rest.split_once(' ').unwrap();
-            assert_eq!(why, "log lines were lost: more came than could be written");
+        let counts = notices.map(|(_, rest)| {
+            let (count, text) = rest.split_once(' ').unwrap();
+            assert_eq!(text, "log lines lost: queue full");
             count.parse::<u64>().unwrap()
         });
-        assert_eq!(told.sum::<u64>(), lost);
+        assert_eq!(counts.sum::<u64>(), lost);
         assert!(!text.contains('y'.to_string().repeat(100).as_str()));
     }
 }

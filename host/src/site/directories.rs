@@ -1,43 +1,41 @@
-//! The directories whose changes can change a site, which names in them matter, and the files that
-//! are watched themselves.
+//! Watch list of a site: the directories and files to watch, and the names in them that are relevant.
 //!
-//! A site is more than the tree below it: a visible symbolic link may lead elsewhere, through
-//! other links, and each folder that holds one of those links can change what is served by
-//! swapping it. A folder tells of a write only where it is made through that folder, so every file
-//! that counts is watched as well: it may have another hard link, or be mounted from elsewhere, and
-//! may get another link at any time, of which the folder is not told. Filled by the listing; read by
+//! A site is more than its directory tree. A symbolic link may lead elsewhere through other links, and
+//! replacing one of these links changes the site, so that every directory with such a link is
+//! watched. A directory reports only writes through its own path. Files are therefore watched as
+//! well: a file may have another hard link, or be mounted elsewhere. Filled by the listing; read by
 //! `watch`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-use super::names::is_nuisance;
+use super::names::is_ignored;
 
-/// As many as Linux follows before it gives up on a path.
+/// The maximum number of symbolic links in a path, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// Directories by their path without links, each with what matters in it.
+/// The watched directories by their path without links, each with its relevant names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directories {
     interests: BTreeMap<PathBuf, Interest>,
     files: BTreeSet<Watched>,
 }
 
-/// Something to watch. Another file under the same name is something else.
+/// A path to watch. A file is identified by its inode: another file with the same name differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Watched {
-    /// Without links.
+    /// The path, without links.
     pub path: PathBuf,
-    /// Device and inode of a file; none of a directory.
+    /// Device and inode of a file; none for a directory.
     file: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Interest {
-    /// The directory is part of the site: every name that is no nuisance matters.
+    /// Whether the directory is part of the site, so that every name is relevant unless it is ignored.
     contents: bool,
-    /// Names that matter wherever they are: links, and what links lead to.
+    /// Further relevant names: links, and targets of links.
     names: BTreeSet<OsString>,
 }
 
@@ -49,7 +47,7 @@ impl Directories {
         directories.chain(self.files.iter().cloned())
     }
 
-    /// Whether a change of `path` can matter.
+    /// Whether a change of `path` can change the site.
     pub fn matters(&self, path: &Path) -> bool {
         if self.interests.contains_key(path) {
             return true;
@@ -57,11 +55,11 @@ impl Directories {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return true };
         self.interests.get(parent).is_some_and(|interest| {
             interest.names.contains(name)
-                || (interest.contents && !is_nuisance(&name.to_string_lossy()))
+                || (interest.contents && !is_ignored(&name.to_string_lossy()))
         })
     }
 
-    /// Whether `path` matters as a link or a link's target, so whatever its name looks like.
+    /// Whether `path` is relevant as a link or as the target of a link, regardless of its name.
     pub fn is_named(&self, path: &Path) -> bool {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
         self.interests.get(parent).is_some_and(|interest| interest.names.contains(name))
@@ -75,9 +73,9 @@ impl Directories {
         self.files.insert(Watched { path, file: Some((device, inode)) });
     }
 
-    /// Adds each folder that the absolute path `start` leads through by a link, and the one that
-    /// holds what it leads to. A link that leads nowhere is followed as far as it goes, so that
-    /// its target is noticed when it appears.
+    /// Adds each directory with a link on the absolute path `start`, and the directory of the final
+    /// target. A broken link is followed as far as possible, so that its target is noticed when it
+    /// appears.
     pub(super) fn add_trail(&mut self, start: &Path) {
         let mut rest: Vec<OsString> = reversed_names(start);
         let mut at = PathBuf::from("/");

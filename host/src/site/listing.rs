@@ -1,7 +1,7 @@
-//! One walk through a site: which files count, in which order, and what to watch.
+//! Listing of a site: its routing files and plugins in order, and the watch list.
 //!
-//! It opens no file. Called by [`super::Site`], possibly several times for one reading, because
-//! a site may change while it is walked.
+//! It opens no file. [`super::Site`] may list several times for one reading, because a site may
+//! change in the meantime.
 
 use std::collections::HashSet;
 use std::fs::Metadata;
@@ -14,15 +14,15 @@ use sha2::{Digest, Sha256};
 use super::Interruption;
 use super::content_hash::ContentHash;
 use super::directories::Directories;
-use super::names::{Kind, is_nuisance, kind};
+use super::names::{Kind, is_ignored, kind};
 use super::problem::SiteProblem;
 
-/// Deeper than any tree that a person made. It ends walks that mounts make endless.
+/// The maximum depth of folders: bounds the walk if mounts make the tree endless.
 const MAX_DEPTH: usize = 64;
-/// Far more than any site needs; reached only by naming `/` or a home directory by mistake.
+/// The maximum number of files: reached only if the site is `/` or a home directory by mistake.
 const MAX_FILES: usize = 20_000;
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// In reading order: by path, and the files of an application after those of its bundles, so
@@ -34,13 +34,13 @@ pub(super) struct Listing {
 
 #[derive(Debug)]
 pub(super) struct Found {
-    /// As it is shown.
+    /// The displayed path.
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
     pub(super) stat: Stat,
 }
 
-/// What tells that a file is still the same.
+/// The identity and version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     device: u64,
@@ -122,11 +122,11 @@ impl Walk {
         real: &Path,
         folders: &mut Vec<String>,
     ) -> Result<(), Interruption> {
-        // Before it is listed: a change after the listing has to be noticed.
+        // Added before listing, so that a later change is noticed.
         self.listing.directories.add_contents(real);
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(real).map_err(Interruption::Fatal)? {
-            // A directory that ends in the middle of its listing has gone.
+            // The directory was removed while it was listed.
             entries.push(entry.map_err(|_| Interruption::Moved)?.file_name());
         }
         if entries.iter().any(|name| name == "CACHEDIR.TAG") && !folders.is_empty() {
@@ -135,7 +135,7 @@ impl Walk {
         entries.sort();
         for entry in entries {
             let name = entry.to_string_lossy().into_owned();
-            if !is_nuisance(&name) {
+            if !is_ignored(&name) {
                 self.entry(&shown.join(&entry), &real.join(&entry), &name, folders)?;
             }
         }
@@ -163,7 +163,7 @@ impl Walk {
             // something was meant to be served; what it leads to is watched in any case.
             Err(error) if is_link => {
                 if kind(folders, name).is_some() {
-                    self.problem(shown, &format!("is a link that leads nowhere: {error}"));
+                    self.problem(shown, &format!("is a broken symbolic link: {error}"));
                 }
                 return Ok(());
             }
@@ -174,14 +174,14 @@ impl Walk {
             return Ok(());
         }
         if !metadata.is_dir() && !metadata.is_file() {
-            self.problem(shown, "is neither a file nor a directory; remove it or rename it");
+            self.problem(shown, "is neither a file nor a directory; remove or rename it");
             return Ok(());
         }
         let real = match path.canonicalize() {
             Ok(real) => real,
             Err(error) => return self.failed(shown, &error),
         };
-        // What several links lead to counts once.
+        // The target of several links counts once.
         if !self.seen.insert(real.clone()) {
             return Ok(());
         }
@@ -191,7 +191,7 @@ impl Walk {
         if let Some(kind) = kind {
             if self.listing.files.len() == MAX_FILES {
                 return Err(Interruption::Fatal(io::Error::other(format!(
-                    "it holds more than {MAX_FILES} YAML files and components"
+                    "it contains more than {MAX_FILES} YAML files and components"
                 ))));
             }
             let stat = Stat::of(&metadata);
@@ -209,7 +209,7 @@ impl Walk {
         folders: &mut Vec<String>,
     ) -> Result<(), Interruption> {
         if folders.len() == MAX_DEPTH {
-            self.problem(shown, &format!("lies more than {MAX_DEPTH} folders deep"));
+            self.problem(shown, &format!("is more than {MAX_DEPTH} folders deep"));
             return Ok(());
         }
         folders.push(name.to_owned());
@@ -217,22 +217,22 @@ impl Walk {
         folders.pop();
         match result {
             Err(Interruption::Fatal(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.problem(shown, "may not be read by the server: permission denied");
+                self.problem(shown, "cannot be read: permission denied");
                 Ok(())
             }
             other => other,
         }
     }
 
-    /// What vanishes while it is looked at makes another attempt; what stays and cannot be read is
-    /// a problem of its own, and hides no other.
+    /// Handles an error of a path: one that has vanished starts another attempt; one that cannot be
+    /// read is a problem, and does not hide other problems.
     fn failed(&mut self, shown: &Path, error: &io::Error) -> Result<(), Interruption> {
         match error.kind() {
             io::ErrorKind::NotFound
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::StaleNetworkFileHandle => Err(Interruption::Moved),
             _ => {
-                self.problem(shown, &format!("cannot be read by the server: {error}"));
+                self.problem(shown, &format!("cannot be read: {error}"));
                 Ok(())
             }
         }

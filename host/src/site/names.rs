@@ -1,31 +1,30 @@
-//! Which names in a site count and which are ordinary nuisances.
+//! File names of a site: classification of routing files and plugins, and names to ignore.
 //!
-//! Names only: nothing here looks at a file. Called by the listing, and by the watcher, so that
-//! both ignore the same things.
+//! It opens no file. The listing and the watcher both use it, so that they ignore the same names.
 
-/// What a file is to the site, by its place and name.
+/// The kind of a file, by its path and name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A bundle's `websocket_routing.yml` or `.yaml`.
     Routing,
     /// A file of an application's `config/oro/websocket_routing` folder.
     ApplicationRouting,
-    /// Any other YAML file: read only where a routing file imports it.
+    /// Any other YAML file, read only if a routing file imports it.
     Importable,
     /// A component.
     Plugin,
 }
 
-/// Files and folders that nobody means to serve: hidden ones, what editors leave beside a file
-/// while it is edited, and folders of JavaScript packages.
+/// Whether a file or folder is ignored: hidden ones, temporary files of editors, and folders of
+/// JavaScript packages.
 ///
-/// `vendor` is not among them, because that is where PHP applications keep their bundles. Build
-/// folders (`target` and others) are recognised by their `CACHEDIR.TAG` instead of by name.
-pub(crate) fn is_nuisance(name: &str) -> bool {
+/// `vendor` is not ignored, as PHP applications have their bundles there. Build folders (`target` and
+/// others) are recognized by their `CACHEDIR.TAG` instead of by name.
+pub(crate) fn is_ignored(name: &str) -> bool {
     name.starts_with('.')
         || name.ends_with('~')
         || (name.starts_with('#') && name.ends_with('#'))
-        || name == "4913" // Vim's probe whether it can write into the folder.
+        || name == "4913" // Vim creates it to test whether the folder is writable.
         || name == "node_modules"
         || [".swp", ".swx", ".tmp", ".part", ".bak"].iter().any(|suffix| name.ends_with(suffix))
 }
@@ -35,13 +34,13 @@ pub(crate) fn is_content(name: &str) -> bool {
     matches!(extension(name), "yml" | "yaml" | "wasm")
 }
 
-/// What the file `name` is, in a folder whose names below the site are `folders`.
+/// The kind of the file `name`; `folders` are the names of its parent folders below the site.
 pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
     match extension(name) {
         "wasm" => Some(Kind::Plugin),
         "yml" | "yaml" if is_routing(name) => Some(Kind::Routing),
         "yml" | "yaml" if is_application(folders) => Some(Kind::ApplicationRouting),
-        // The settings are read once, at the start.
+        // The configuration, which is read once, at the start.
         "yml" if folders.is_empty() && name == jackfield_config::FILE_NAME => None,
         "yml" | "yaml" => Some(Kind::Importable),
         _ => None,
@@ -56,8 +55,8 @@ fn is_routing(name: &str) -> bool {
     matches!(name, "websocket_routing.yml" | "websocket_routing.yaml")
 }
 
-/// `config/oro/websocket_routing`, at any depth. Below a `Tests` folder it is a fixture: those of
-/// the platform's own test suites are deliberately not valid.
+/// Whether the folder is `config/oro/websocket_routing`, at any depth. Below a folder `Tests` it is a
+/// test fixture, and those of the platform are invalid on purpose.
 fn is_application(folders: &[String]) -> bool {
     !folders.iter().any(|folder| folder == "Tests")
         && matches!(
@@ -74,7 +73,7 @@ mod tests {
     fn check(path: &str, expect: Option<Kind>) {
         let mut folders: Vec<String> = path.split('/').map(str::to_owned).collect();
         let name = folders.pop().unwrap();
-        let ignored = folders.iter().chain([&name]).any(|part| is_nuisance(part));
+        let ignored = folders.iter().chain([&name]).any(|part| is_ignored(part));
         let found = if ignored { None } else { kind(&folders, &name) };
         assert_eq!(found, expect, "{path}");
     }

@@ -1,7 +1,7 @@
-//! One reading of a site: everything that counts, as it was at one moment.
+//! Snapshot of a site: the content of all its files at one moment.
 //!
-//! Immutable, and complete enough that a generation is prepared from it without touching the file
-//! system again. Made by [`super::Site`]; read by `generation`.
+//! It is immutable and complete: a generation is built from it without further access to the file
+//! system. Made by [`super::Site`]; read by `generation`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,16 +18,16 @@ use super::listing::{Found, Listing, Stat};
 use super::names::Kind;
 use super::problem::SiteProblem;
 
-/// The longest YAML file that is read, in bytes.
+/// The maximum size of a YAML file.
 const MAX_YAML: u64 = 4 * 1024 * 1024;
-/// The longest component that is read, in bytes: those of scripting languages reach 20 MB.
+/// The maximum size of a component; those of scripting languages reach 20 MB.
 const MAX_WASM: u64 = 256 * 1024 * 1024;
-/// All YAML files of a site, in bytes: they are read at each reload.
+/// The maximum size of all YAML files, which each reload reads.
 const MAX_ALL_YAML_BYTES: u64 = 64 * 1024 * 1024;
-/// All components of a site, in bytes: they are in memory while a generation is prepared.
+/// The maximum size of all components, which are in memory while a generation is built.
 const MAX_ALL_WASM_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Everything that counts in a site.
+/// The files of a site.
 #[derive(Debug)]
 pub struct Snapshot {
     site: String,
@@ -168,7 +168,7 @@ impl Snapshot {
             // A file that nothing need ever import is nobody's problem yet.
             Err((line, column)) if declares => self.problem(
                 format!("{path}:{line}:{column}"),
-                "is not UTF-8 from here on; save the file as UTF-8".to_owned(),
+                "is not valid UTF-8 from this position; save the file as UTF-8".to_owned(),
             ),
             Err(_) => {}
         }

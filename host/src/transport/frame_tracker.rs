@@ -1,11 +1,11 @@
-//! Whether what has passed by is whole messages: follows the frames of a client without looking
-//! into them. RFC 6455, section 5.2.
+//! Frame tracker: detects message boundaries in the byte stream of a client, by parsing frame headers
+//! only. RFC 6455, section 5.2.
 
-/// Where in a client's stream of frames one is.
+/// The position in a client's stream of frames.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FrameTracker {
     at: At,
-    /// A message has begun in a frame that was not its last.
+    /// Whether a fragmented message has begun and not ended.
     open: bool,
 }
 
@@ -14,23 +14,23 @@ enum At {
     /// Between two frames.
     #[default]
     Start,
-    /// Behind the byte with the opcode.
+    /// After the byte with the opcode.
     Opcode,
-    /// In a length of more bytes: how many are missing, and what those before them say.
+    /// In an extended length: the number of missing bytes, and the value of those before them.
     Length { missing: u8, length: u64, masked: bool },
     /// In the masking key, before a body of this length.
     Key { missing: u8, length: u64 },
-    /// In the body: how much of it is missing, and not nothing.
+    /// In the body, of which this number of bytes, at least one, is missing.
     Body(u64),
 }
 
 impl FrameTracker {
-    /// Whether everything that has passed is whole messages.
+    /// Whether the bytes so far end with a complete message.
     pub(super) fn is_between_messages(&self) -> bool {
         self.at == At::Start && !self.open
     }
 
-    /// Bytes pass by.
+    /// Advances over these bytes.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             if let At::Body(missing) = self.at {
@@ -44,7 +44,7 @@ impl FrameTracker {
         }
     }
 
-    /// One byte of a header.
+    /// Advances over one byte of a header.
     fn step(&mut self, byte: u8) {
         self.at = match self.at {
             At::Start => {
@@ -89,7 +89,7 @@ fn body(length: u64) -> At {
 mod tests {
     use super::*;
 
-    /// A masked frame with this first byte, whose length takes so many further bytes.
+    /// A masked frame with this first byte, whose length is encoded in `bytes` further bytes.
     fn frame(first: u8, length: usize, bytes: usize) -> Vec<u8> {
         let mut frame = vec![first];
         match bytes {
@@ -107,8 +107,8 @@ mod tests {
         frame
     }
 
-    /// Whole messages, passed in portions of every small size, end between messages and there
-    /// alone.
+    /// Checks that the tracker finds exactly the ends of these messages, for portions of several
+    /// sizes.
     #[track_caller]
     fn check(messages: &[&[Vec<u8>]]) {
         let ends: Vec<usize> = messages
@@ -120,12 +120,12 @@ mod tests {
             .collect();
         let bytes = messages.concat().concat();
         for size in [1, 2, 3, 5, 7, 100, bytes.len()] {
-            let mut boundary = FrameTracker::default();
+            let mut tracker = FrameTracker::default();
             let mut passed = 0;
             for portion in bytes.chunks(size) {
-                boundary.pass(portion);
+                tracker.pass(portion);
                 passed += portion.len();
-                assert_eq!(boundary.is_between_messages(), ends.contains(&passed), "at {passed}");
+                assert_eq!(tracker.is_between_messages(), ends.contains(&passed), "at {passed}");
             }
         }
     }

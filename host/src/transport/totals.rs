@@ -1,7 +1,9 @@
-//! All connections together: what their outboxes hold, what has arrived of messages that are not
-//! complete, the end of those that hold the most when it is too much, and what waits for handlers.
+//! Memory limits over all connections: the bytes in outboxes, in incomplete messages, and in messages
+//! that wait for handlers. If one of the first two totals exceeds its limit, the connections with the
+//! most bytes are closed.
 //!
-//! The bounds of one connection say nothing of ten thousand. Called by [`WebSocketTransport`], with no lock held.
+//! Limits of a single connection do not bound the memory of ten thousand. Called by
+//! [`WebSocketTransport`], with no lock held.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -14,26 +16,26 @@ use jackfield_config::Limits;
 use super::WebSocketTransport;
 use super::backlog::Backlog;
 
-/// Relieving goes on until an eighth of the limit is free, so that it is done seldom.
+/// Closing connections continues until one eighth of the limit is free, so that it happens rarely.
 const FREED_SHARE: usize = 8;
 
 /// All connections.
 pub(crate) struct ConnectionTotals {
-    /// What waits in outboxes whose sockets take no more.
+    /// Bytes in outboxes of blocked sockets.
     pub(crate) outboxes: Arc<Total>,
-    /// What has arrived of messages that are not complete.
+    /// Bytes of incomplete messages.
     pub(crate) arriving: Arc<Total>,
     /// Messages that wait for handlers.
     pub(crate) backlog: Arc<Backlog>,
-    /// Held for one change or to copy the list, and no other lock is taken under it.
+    /// Held for one change or to copy the list, and no other lock is taken meanwhile.
     wires: Mutex<HashMap<u64, Weak<WebSocketTransport>>>,
     next: AtomicU64,
-    /// Whether a thread is relieving already.
+    /// Whether a thread is already in [`ConnectionTotals::relieve`].
     relieving: AtomicBool,
 }
 
 impl ConnectionTotals {
-    /// No connections, with the limits of what they may hold together.
+    /// No connections yet, with the limits of their totals.
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             outboxes: Arc::new(Total::new(limits.outbox_total_bytes)),
@@ -45,7 +47,7 @@ impl ConnectionTotals {
         })
     }
 
-    /// A number for a connection that is about to be added.
+    /// A number for a new connection.
     pub(super) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -66,7 +68,7 @@ impl ConnectionTotals {
         poll_fn(|context| self.backlog.poll_room(number, Some(client), context)).await;
     }
 
-    /// Ends the connections that hold the most, until the rest is within the limits.
+    /// Closes the connections that hold the most bytes, until the totals are within the limits.
     pub(super) fn relieve(&self) {
         if self.relieving.swap(true, Ordering::Acquire) {
             return;
@@ -74,8 +76,8 @@ impl ConnectionTotals {
         if self.outboxes.is_exceeded() {
             let limit = self.outboxes.limit();
             let message = format!(
-                "more than {limit} bytes were waiting for all clients together \
-                 (limits.outbox.total), and most of them for this one"
+                "outboxes of all clients exceeded {limit} bytes (limits.outbox.total), and this \
+                 client had among the most queued bytes"
             );
             self.end_fullest(
                 &self.outboxes,
@@ -86,8 +88,8 @@ impl ConnectionTotals {
         if self.arriving.is_exceeded() {
             let limit = self.arriving.limit();
             let message = format!(
-                "more than {limit} bytes had arrived of messages that were not complete \
-                 (limits.incomplete), and most of them from this client"
+                "incomplete messages of all clients exceeded {limit} bytes (limits.incomplete), \
+                 and this client had sent among the most"
             );
             self.end_fullest(
                 &self.arriving,
@@ -104,7 +106,7 @@ impl ConnectionTotals {
         held: impl Fn(&WebSocketTransport) -> usize,
         closing: &CloseReason,
     ) {
-        // The references are given back without the lock: the last one removes its wire.
+        // Dropped without the lock: dropping the last reference to a transport removes it from the map.
         let wires: Vec<Arc<WebSocketTransport>> =
             self.lock().values().filter_map(Weak::upgrade).collect();
         let mut by_size: Vec<(usize, &Arc<WebSocketTransport>)> =
@@ -121,12 +123,12 @@ impl ConnectionTotals {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Weak<WebSocketTransport>>> {
-        // Each change is one statement.
+        // Recovers from poisoning: each change is one statement.
         self.wires.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Forgets that a client waits for room.
+/// Removes a client from the waiting clients.
 struct RoomWait<'a> {
     totals: &'a ConnectionTotals,
     number: u64,
@@ -138,6 +140,6 @@ impl Drop for RoomWait<'_> {
     }
 }
 
-/// The closing reason of a connection whose message did not become complete while too much of
-/// others' was waiting as well.
+/// The close reason of a connection with an incomplete message, when all incomplete messages together
+/// exceed their limit.
 const INCOMPLETE: &str = "jackfield.close.incomplete_message";

@@ -1,18 +1,17 @@
-//! When a change counts as complete.
+//! Debouncing of file events: the time at which a change is complete.
 //!
-//! A change is seldom one event: a copy is many writes, a deployment many files. It is complete
-//! when nothing has happened for a while and no file that was written to is still open. Pure: time
-//! is a parameter. Kept by [`super::Watch`].
+//! A change is usually many events: a copy is many writes, a deployment many files. It is complete
+//! after a quiet period without events, if no written file is still open. Pure: the time is a
+//! parameter. Used by [`super::Watch`].
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a file that nobody closes is waited for after the last write to it. Some are never
-/// closed, such as those that a program keeps open.
-const OPEN: Duration = Duration::from_secs(3);
-/// How long a change may take altogether. A site in which something is written all the time is
-/// read now and then all the same.
+/// The maximum time to wait for a file to be closed after the last write to it. Some programs keep
+/// files open.
+const MAX_OPEN_WAIT: Duration = Duration::from_secs(3);
+/// The maximum duration of a change: a site with constant writes is still read at this interval.
 const MAX_DURATION: Duration = Duration::from_secs(10);
 
 /// The state of one change.
@@ -25,33 +24,33 @@ pub(super) struct Settle {
 #[derive(Debug)]
 struct Change {
     first: Instant,
-    /// When nothing more is expected, unless more happens.
-    calm: Instant,
-    /// Files that were written to and have not been closed, with their last write.
+    /// The end of the quiet period, without further events.
+    quiet_at: Instant,
+    /// Written files that have not been closed, with the time of the last write.
     open: HashMap<PathBuf, Instant>,
 }
 
 impl Settle {
-    /// A change is complete `quiet` after its last event.
+    /// No change yet; `quiet` is the length of the quiet period.
     pub(super) fn new(quiet: Duration) -> Self {
         Self { quiet, change: None }
     }
 
-    /// Something happened.
+    /// Records an event.
     pub(super) fn changed(&mut self, now: Instant) {
         self.changed_after(now, self.quiet);
     }
 
-    /// Something happens that is worth a look after a while.
+    /// Records an event whose quiet period is at least `wait`.
     pub(super) fn changed_after(&mut self, now: Instant, wait: Duration) {
-        let calm = now + wait.max(self.quiet);
+        let quiet_at = now + wait.max(self.quiet);
         match &mut self.change {
-            Some(change) => change.calm = change.calm.max(calm),
-            None => self.change = Some(Change { first: now, calm, open: HashMap::new() }),
+            Some(change) => change.quiet_at = change.quiet_at.max(quiet_at),
+            None => self.change = Some(Change { first: now, quiet_at, open: HashMap::new() }),
         }
     }
 
-    /// Something was written to a file, which is open therefore.
+    /// Records a write to a file, which is therefore open.
     pub(super) fn written(&mut self, path: &Path, now: Instant) {
         self.changed(now);
         if let Some(change) = &mut self.change {
@@ -59,7 +58,7 @@ impl Settle {
         }
     }
 
-    /// A file was closed after writing, or nobody can write to it under this name any more.
+    /// Records that a written file was closed, removed or renamed.
     pub(super) fn closed(&mut self, path: &Path, now: Instant) {
         self.changed(now);
         if let Some(change) = &mut self.change {
@@ -67,15 +66,15 @@ impl Settle {
         }
     }
 
-    /// When the change is complete, if nothing more happens; none if nothing has happened.
+    /// The time at which the change is complete without further events; none if there is no change.
     pub(super) fn due(&self) -> Option<Instant> {
         let change = self.change.as_ref()?;
-        let closed = change.open.values().map(|last| *last + OPEN).max();
-        let due = closed.map_or(change.calm, |closed| closed.max(change.calm));
+        let closed = change.open.values().map(|last| *last + MAX_OPEN_WAIT).max();
+        let due = closed.map_or(change.quiet_at, |closed| closed.max(change.quiet_at));
         Some(due.min(change.first + MAX_DURATION))
     }
 
-    /// Whether a change is complete by now. It is over then.
+    /// Whether a change is complete by now; if so, the change is cleared.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let complete = self.due().is_some_and(|due| due <= now);
         if complete {

@@ -1,4 +1,4 @@
-//! What real file systems tell of ordinary changes.
+//! Tests of the watcher with ordinary changes on real file systems.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -32,7 +32,7 @@ async fn reports_errors_and_keeps_serving_the_old_version() {
         let Mistake { what, file, contents, place, log } = mistake;
         let logged = server.log().len();
         site.write(file, contents);
-        let refusal = server.logged_after(logged, "the reload is refused");
+        let refusal = server.logged_after(logged, "reload failed;");
         let place = format!("{}{place}", site.file(file).display());
         let said = refusal.split_once(&place).is_some_and(|(_, behind)| behind.contains(log));
         assert!(said, "{what}: the log does not say {place} and then {log}:\n{refusal}");
@@ -115,9 +115,9 @@ async fn a_reverted_error_is_forgotten() {
     let before = server.health();
     let logged = server.log().len();
     site.write(VERSIONED_WASM, b"garbage");
-    server.logged_after(logged, "the reload is refused");
+    server.logged_after(logged, "reload failed;");
     site.write(VERSIONED_WASM, component(1));
-    server.logged_after(logged, "the site is again what is served");
+    server.logged_after(logged, "problems resolved;");
     server.until_health("reload", "ok");
     assert_eq!(server.health(), before);
 }
@@ -132,7 +132,7 @@ async fn reports_all_errors_of_all_files() {
     site.write(".new/plugin.wasm", b"garbage");
     site.write(".new/websocket_routing.yml", "a: { channel: 'a' }\nb: 1\n");
     std::fs::rename(site.file(".new"), site.file("new")).unwrap();
-    let log = server.logged_after(logged, "the reload is refused");
+    let log = server.logged_after(logged, "reload failed;");
     for place in ["plugin.wasm: error:", "websocket_routing.yml:1:", "websocket_routing.yml:2:"] {
         let place = format!("{}/{place}", site.file("new").display());
         assert!(log.contains(&place), "{place} is missing in:\n{log}");
@@ -151,7 +151,7 @@ async fn reports_a_route_that_its_handler_refuses_at_its_place() {
         handler: { callback: 'refuse_configure', args: { taste: sour } }\n";
     site.write(".h/websocket_routing.yml", routes);
     std::fs::rename(site.file(".h"), site.file("h")).unwrap();
-    let log = server.logged_after(logged, "the reload is refused");
+    let log = server.logged_after(logged, "reload failed;");
     let place = format!("{}:3:", site.file("h/websocket_routing.yml").display());
     assert!(log.contains(&place), "{place} is missing in:\n{log}");
     assert!(log.contains(r#"the args {"taste":"sour"} are not to my liking"#), "{log}");

@@ -65,12 +65,12 @@ async fn publish_reads_events_from_standard_input() {
         &["-"],
         "1\n{\"a\": }\n2\n",
         2,
-        "published 1 event to open/a\nerror: standard input is broken JSON: expected value at line 2",
+        "published 1 event to open/a\nerror: standard input is invalid JSON: expected value at line 2",
         json!([[1]]),
     )
     .await;
     assert!(broken.err.contains("  = help: ") && broken.err.contains("--text"), "{}", broken.err);
-    check(&["-", "x"], "1", 2, "error: `-` stands for all of standard input", json!([])).await;
+    check(&["-", "x"], "1", 2, "error: `-` (standard input) cannot be combined", json!([])).await;
     // `-` beside other arguments, and input that is not read.
     check(&["--text", "a", "-"], "1", 0, "published to open/a\n", json!([["a", "-"]])).await;
     check(&[], "1", 0, "published to open/a\n", json!([null])).await;
@@ -78,7 +78,7 @@ async fn publish_reads_events_from_standard_input() {
         &["{a: 1}"],
         "",
         2,
-        "error: argument 1 is broken JSON: key must be a string at",
+        "error: argument 1 is invalid JSON: key must be a string at",
         json!([]),
     )
     .await;

@@ -115,7 +115,7 @@ async fn explains_tls_errors() {
         None,
         3,
         "its certificate is signed by an authority that is not trusted here",
-        "if it is yours, name a file with the authority's certificate: --ca FILE",
+        "if the server uses a private CA, pass the CA certificate with --ca FILE",
     )
     .await;
     for ca in [None, Some(authority[0].as_str())] {
@@ -124,7 +124,7 @@ async fn explains_tls_errors() {
             ca,
             3,
             "its certificate is that of an authority (CA:TRUE), which cannot be a server's own",
-            "give the server a certificate of its own, with CA:FALSE: openssl req",
+            "use a server certificate with CA:FALSE: openssl req",
         )
         .await;
     }
@@ -133,7 +133,7 @@ async fn explains_tls_errors() {
         Some(&own[0]),
         3,
         "for other names than the one that was asked for: localhost",
-        "name the server as its certificate does",
+        "use a host name or IP address that the certificate contains",
     )
     .await;
     check(
@@ -141,7 +141,7 @@ async fn explains_tls_errors() {
         None,
         3,
         "it does not speak TLS on this port",
-        "a server without TLS is named by ws://",
+        "use ws:// for a server without TLS",
     )
     .await;
     // Options without effect, or with files that cannot be read.

@@ -25,7 +25,7 @@ pub(crate) const ROUTING: [&str; 2] = [
     "soak.versioned: { channel: 'v/{name}', handler: { callback: 'versioned' } }\n\
      soak.further: { channel: 'w/{name}', handler: { callback: 'versioned' } }\n",
 ];
-/// An invalid routing file: the reload is refused and logged.
+/// An invalid routing file: the reload fails and is logged.
 const BROKEN: &str = "broken/websocket_routing.yml";
 
 const SLOW_TOPIC: &str = "open/much";
@@ -236,7 +236,7 @@ async fn reported(server: &Server, outcome: &str) {
 pub(crate) fn is_provoked(line: &str) -> bool {
     line.contains("jackfield.close.slow_subscriber")
         || line.contains("broken/websocket_routing.yml")
-        || line.contains("the reload is refused")
+        || line.contains("reload failed;")
         || line.contains("plugin hostile")
         || line.contains("plugin=\"hostile\"")
 }
