@@ -304,10 +304,9 @@ g: { channel: g, handler: unhurried, timer: { from: start } }
     assert!(generation.has_timers());
     let [warning] = generation.warnings() else { panic!("{:?}", generation.warnings()) };
     let warning = warning.to_string();
-    assert!(
-        warning.contains(":7:45: warning: neither this nor the handler `unhurried`"),
-        "{warning}"
-    );
+    let expect =
+        ":7:45: warning: the timer has no interval, neither here nor in the handler `unhurried`";
+    assert!(warning.contains(expect), "{warning}");
 }
 
 #[tokio::test]
