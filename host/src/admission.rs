@@ -1,9 +1,9 @@
-//! Who is let in: judged when a connection is asked for, before it is one.
+//! Admission: the access rules, applied to a request before it becomes a connection.
 //!
-//! A refusal is an HTTP answer, because that is the one ending after which the clients in use do
-//! the right thing: a browser comes back with a fresh ticket, and a backend notices that nothing
-//! was published. What the client reads says that it was refused; why is for the operator's log.
-//! Called by the connection's opening; the proofs themselves are judged in `jackfield-auth`.
+//! A refusal is an HTTP response, because all clients in use handle it well: a browser reconnects
+//! with a new ticket, and a backend reports the failure to publish. The response names no reason;
+//! the reason is in the operator's log. Called while a connection is accepted. `jackfield-auth`
+//! verifies the credentials.
 
 use std::net::IpAddr;
 use std::time::SystemTime;

@@ -228,7 +228,7 @@ impl Task {
 fn tell(problem: &Problem, headers: &HeaderMap) {
     if problem.is_wrong_token() {
         let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();
-        let forwarded = forwarded.map_or_else(|| "nobody".to_owned(), |it| format!("{it:?}"));
+        let forwarded = forwarded.map_or_else(|| "none".to_owned(), |it| format!("{it:?}"));
         let forwarded_for = Untrusted::new(forwarded).at_most(MAX_LOGGED_BYTES);
         warn!(%forwarded_for, "a request to the HTTP API is refused: its token is unknown");
     }

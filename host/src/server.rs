@@ -49,7 +49,7 @@ pub(crate) struct Startup {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// The site has mistakes; each is complete with its place.
-    #[error("the site is not served before its problems are mended")]
+    #[error("the site is not served; fix the problems above")]
     Site(Vec<String>),
     /// The sandbox cannot be made.
     #[error("failed to {0}")]

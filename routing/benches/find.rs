@@ -1,5 +1,5 @@
-//! How long it takes to find the route of a topic, and to make a table of a routing file's text.
-//! `make micro`.
+//! Benchmarks of finding the route of a topic, and of building a table from the text of a routing
+//! file. `make micro`.
 
 #![expect(clippy::panic, reason = "a measurement that cannot go on stops")]
 

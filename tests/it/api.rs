@@ -129,7 +129,7 @@ async fn filters_receivers_as_wamp_does() {
     for key in ["eligible", "eligible_authid", "eligible_authrole"] {
         let answer = publish(&server, &json!({"topic": "open/a", key: []})).await;
         let message = refused(&answer, 422, "wamp.error.invalid_argument");
-        assert!(message.contains(&format!("`{key}` names nobody")), "{message}");
+        assert!(message.contains(&format!("`{key}` names no session")), "{message}");
     }
 }
 

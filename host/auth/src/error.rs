@@ -1,4 +1,4 @@
-//! Why settings of authentication cannot be put to work.
+//! Errors of the authentication settings.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
-//! Who a client is: tickets of the application's, JSON Web Tokens, and the users behind them.
+//! Authentication: tickets of the application, JSON Web Tokens, and the users behind them.
 //!
-//! This crate knows neither WAMP nor sockets nor files that change: the host hands it what a
-//! client sent, the time, and the texts of files, and gets an [`Authenticated`] or a reason for
-//! its log. It fails closed: what cannot be looked up or verified lets nobody in.
+//! This crate knows neither WAMP nor sockets nor files that change: the host hands it what a client
+//! sent, the time, and the texts of files, and gets an [`Authenticated`] or a reason for its log.
+//! It fails closed: a credential that cannot be verified opens no session.
 //!
 //! The features `http` and `sql`, both on by default, are the sources of users that need a client
 //! of their own.

@@ -106,7 +106,7 @@ pub enum TicketError {
     /// The digest is not that of the application's secret and the user's password.
     #[error(
         "its digest is wrong: it was made with another secret than the one that is set here, or \
-         the password was changed, or somebody made it up"
+         the password was changed, or it is forged"
     )]
     WrongDigest,
     /// The user has no password, so anybody who knows the secret could have made it.

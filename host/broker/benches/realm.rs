@@ -1,5 +1,5 @@
-//! What the broker costs without sockets: one publication to many sessions, and how subscriptions
-//! begin and end. `make micro`.
+//! Benchmarks of the broker without sockets: one publication to many sessions, and how
+//! subscriptions begin and end. `make micro`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 

@@ -1,5 +1,5 @@
 //! Totals of a realm, and the share of each that one client may use: without it, one client could
-//! use up a total with many sessions, and everybody else would be refused.
+//! use up a total with many sessions, and all others would be refused.
 //!
 //! Counting is one look-up. A client that uses nothing is not in the table.
 

@@ -193,7 +193,7 @@ mod tests {
         );
         refused(
             &format!("auth: {{ tickets: {{ secret: '' }}, {sql} }}"),
-            &["j.yml:1:28: error: `auth.tickets.secret`: the application's secret is empty"],
+            &["j.yml:1:28: error: `auth.tickets.secret`: the secret of the application is empty"],
         );
         refused(
             &format!("auth: {{ tickets: {{ secret: 'a{{hunter2' }}, {sql} }}"),

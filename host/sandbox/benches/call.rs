@@ -1,4 +1,4 @@
-//! What it costs to call a small hook in Rust, through its lane, and to start an instance.
+//! Benchmarks of a small hook in Rust, called through its lane, and of the start of an instance.
 //! `make micro`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]

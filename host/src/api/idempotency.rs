@@ -1,5 +1,5 @@
-//! Requests that are told apart by an `Idempotency-Key`: whoever did not get an answer may ask again,
-//! and is answered what was answered first. Bounded in time, number and bytes.
+//! Idempotency keys: a client that got no response may repeat its request, and gets the first
+//! response again. Bounded in time, number and bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

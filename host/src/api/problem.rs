@@ -1,5 +1,4 @@
-//! What the API refuses, and the words for it: an HTTP status, an error URI for programs, and a
-//! sentence for people.
+//! Errors of the API: an HTTP status, an error URI for programs, and a sentence for people.
 
 use std::borrow::Cow;
 use std::time::Duration;

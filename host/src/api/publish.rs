@@ -154,7 +154,7 @@ impl Item<'_> {
 /// computed it and found nobody means the opposite.
 fn some<T>(key: &str, list: Option<PhpList<T>>) -> Result<Option<PhpList<T>>, Problem> {
     if list.as_ref().is_some_and(|list| list.0.is_empty()) {
-        let message = format!("`{key}` names nobody: leave it out to reach everybody");
+        let message = format!("`{key}` names no session; leave it out to reach all");
         return Err(Problem::invalid(message));
     }
     Ok(list)

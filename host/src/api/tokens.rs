@@ -1,4 +1,4 @@
-//! Who may use the API: a request's token, and the identity that routes and handlers see for it.
+//! Tokens of the API, and the identity that routes and handlers see for each.
 
 use std::sync::Arc;
 

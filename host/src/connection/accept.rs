@@ -1,5 +1,5 @@
-//! How a connection opens: one HTTP request, answered, and WAMP's greeting where the server speaks
-//! first.
+//! Start of a connection: one HTTP request and its response, and WELCOME in WAMP v1, where the
+//! server speaks first.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! How connections end: who is told what, in which order, and for how long it is waited.
+//! End of a connection: the messages to the client, their order, and the time limits.
 //!
-//! A client of WAMP v2 is told the reason (ABORT or GOODBYE) and gets a WebSocket close. One of
-//! version 1 has no words for reasons: what it broke is closed with a close frame, after which
-//! AutobahnJS 0.8 never comes back; what the router ends and wants back ends without one. When the
-//! server shuts down, clients of both versions are wanted back.
+//! A client of WAMP v2 gets the reason (ABORT or GOODBYE) and a WebSocket close. WAMP v1 has no
+//! message for reasons. After a protocol violation, a v1 client gets a close frame, after which
+//! AutobahnJS 0.8 does not reconnect. If the router ends the session and the client is to
+//! reconnect, there is no close frame. At a shutdown, clients of both versions are to reconnect.
 
 use std::time::Duration;
 

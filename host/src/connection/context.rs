@@ -1,7 +1,6 @@
-//! What a connection may reach: the complete list.
+//! Context of connections: the complete list of the parts that a connection may reach.
 //!
-//! `server` builds one, and all connections share it. Something that is not here is out of reach of
-//! a connection.
+//! `server` builds one, and all connections share it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! How a client of WAMP v2 opens its session: by what its handshake has proven, by a ticket that
-//! it is asked for, or as nobody in particular. WAMP v2 specification, sections "Session
-//! Establishment" and "Ticket-based Authentication".
+//! Session setup of WAMP v2: by the credentials of the handshake, by a ticket in answer to
+//! CHALLENGE, or without a user. WAMP v2 specification, sections "Session Establishment" and
+//! "Ticket-based Authentication".
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is refused, and the words for it: an error URI for programs, a sentence for people.
+//! Refusals of requests: an error URI for programs, a sentence for people.
 
 use std::borrow::Cow;
 use std::fmt;

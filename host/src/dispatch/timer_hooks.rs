@@ -1,10 +1,10 @@
-//! Timers: which topics have one, and what happens when it is due. When that is, and in which
-//! order, is [`crate::timers`]' affair.
+//! Timer hooks: the topics that have a timer, and the call when it is due. [`crate::timers`] has
+//! the schedule.
 //!
-//! A topic has a timer while its route's handler wants one and somebody is subscribed to it by
-//! name, or from the start where the route says so. Whether that holds can change in several
-//! places at once (somebody comes, the last one leaves, a generation is replaced), and none of them
-//! decides it: each has [`Dispatch::sync_timer`] look at how things are.
+//! A topic has a timer while its route's handler has one and a session is subscribed to the topic
+//! by name, or from the start if the route says so. Several events can change that at the same time
+//! (a first subscriber, the last unsubscription, a reload). None of them decides: each calls
+//! [`Dispatch::sync_timer`], which looks at the current state.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Which topics and patterns clients may name at all, before any route is looked for.
+//! Checks of the topics and patterns in requests, before a route is looked up.
 
 use jackfield_broker::{MAX_WILDCARD_COMPONENTS, Session};
 use jackfield_wamp::dialect::Dialect;

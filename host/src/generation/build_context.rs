@@ -1,4 +1,4 @@
-//! What every generation of a server is made with.
+//! Build context: the parts that all generations of a server share.
 
 use std::sync::Arc;
 

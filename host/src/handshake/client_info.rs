@@ -1,5 +1,5 @@
-//! What a request says of whoever makes it: where it wants to go, where it comes from, and what is
-//! to prove who it is. Nothing is judged here; that is [`crate::admission`]'s.
+//! Client information of a request: path, origin, addresses and credentials. [`crate::admission`]
+//! checks them.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! What is answered over HTTP, before it is bytes: small, whole, and not to be cached, unless it is
-//! a file.
+//! HTTP responses: small and complete; only files may be cached.
 
 use bytes::Bytes;
 use http_body_util::Full;

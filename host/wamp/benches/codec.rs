@@ -1,5 +1,5 @@
-//! What messages cost in every dialect: PUBLISH and SUBSCRIBE as the host has them decoded, through
-//! a session, and EVENT as the broker encodes it. `make micro`.
+//! Benchmarks of messages in every dialect: PUBLISH and SUBSCRIBE as the host has them decoded,
+//! through a session, and EVENT as the broker encodes it. `make micro`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 

@@ -3,8 +3,8 @@
 //!
 //! The version 1 specification leaves much open. This decoder is as lenient as the best known
 //! server: the code may be a text (`"5"`) or `true`, a topic may be a number, a missing event is
-//! null, an empty list of eligible sessions means everybody. Messages for which that server closes
-//! the connection are errors here too.
+//! null, an empty list of eligible sessions means all. Messages for which that server closes the
+//! connection are errors here too.
 
 use std::collections::{BTreeSet, HashMap};
 

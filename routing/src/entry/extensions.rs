@@ -34,13 +34,13 @@ impl Reader<'_> {
                 self.tell(
                     key,
                     message,
-                    "write `[]` to allow nobody, or remove the line to allow everybody",
+                    "write `[]` to allow no role, or remove the line to allow all",
                 );
                 continue;
             }
             let roles = self.texts(value, "a role");
             if roles.iter().any(String::is_empty) {
-                self.tell(value, "a role is empty", "write its name, or `[]` to allow nobody");
+                self.tell(value, "a role is empty", "write its name, or `[]` to allow no role");
             }
             allow.set(action, roles);
         }

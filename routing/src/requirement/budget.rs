@@ -1,4 +1,4 @@
-//! How much the expressions of all routes together may cost.
+//! Budget of the regular expressions of all routes together.
 //!
 //! A pattern of ten characters can make a program of megabytes, and a file has room for thousands
 //! of them. Each expression is counted, those that turn out too large as well, in bytes of memory;

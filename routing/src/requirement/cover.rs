@@ -1,5 +1,5 @@
-//! Whether one requirement admits every value of another. Only plain cases are seen: an answer of
-//! no means "not known".
+//! Coverage: whether one requirement admits every value of another. Only simple cases are decided;
+//! `false` means "not known".
 
 use regex_syntax::hir::{Class, HirKind};
 

@@ -236,7 +236,7 @@ fn reports_errors_of_extension_keys() {
     );
     check_line(
         "allow: { publish: }",
-        "5:12 `publish` of `allow` names no roles | write `[]` to allow nobody",
+        "5:12 `publish` of `allow` names no roles | write `[]` to allow no role",
     );
     check_line(
         "allow: { publish: 5 }",

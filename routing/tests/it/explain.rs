@@ -1,4 +1,4 @@
-//! Why a route takes a topic or does not.
+//! Explanations of matches: the reason why a route takes a topic or not.
 
 use jackfield_routing::Outcome;
 

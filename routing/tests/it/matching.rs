@@ -1,4 +1,4 @@
-//! Which topics a channel takes: the semantics of the predecessors' current generation.
+//! Topics that a channel matches: the semantics of the predecessors' current versions.
 
 use crate::{found, table};
 

@@ -1,4 +1,4 @@
-//! What a route generates, it also takes, with the same values.
+//! Round trip: a route matches the topics that it generates, with the same values.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! What the predecessors load, loads: each row is a route that GosWebSocketBundle's or Oro's loader
-//! takes, what topics it then takes, and what is told about it here.
+//! Compatibility: each row is a route that the loader of GosWebSocketBundle or OroPlatform accepts,
+//! the topics that it matches, and the messages about it.
 
 use crate::{found, table};
 

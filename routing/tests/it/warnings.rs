@@ -1,4 +1,4 @@
-//! What loads and cannot do what was meant is told, with what to write instead.
+//! Warnings about values that load and probably mean something else, with a suggestion.
 
 use jackfield_routing::{NoFiles, load};
 

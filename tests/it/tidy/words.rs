@@ -86,21 +86,9 @@ const BANNED_CONSTANTS: &[&str] = &["ALIKE", "BOUND", "GAP", "LIMIT", "LONGEST",
 const BANNED_TESTS: &[&str] =
     &["everybody_", "how_", "nobody", "somebody_", "what_", "where_", "which_", "who", "why_"];
 
-/// Folders whose head comments and messages do not follow the rules yet. The list only shrinks.
-const UNCLEAN: &[&str] = &[
-    "host/auth",
-    "host/broker",
-    "host/client",
-    "host/sandbox",
-    "host/src",
-    "host/tls",
-    "host/wamp",
-    "routing",
-];
-
 #[test]
 fn modules_are_named_after_their_subject() {
-    check(&[], |path, _| {
+    check(|path, _| {
         let name = path.file_stem()?.to_str()?;
         BANNED_MODULES.contains(&name).then(|| "names no subject".to_owned())
     });
@@ -108,7 +96,7 @@ fn modules_are_named_after_their_subject() {
 
 #[test]
 fn head_comments_begin_with_a_noun() {
-    check(UNCLEAN, |_, text| {
+    check(|_, text| {
         let head = head_comment(text);
         let first = head.split_whitespace().next()?.to_lowercase();
         BANNED_OPENINGS
@@ -119,14 +107,14 @@ fn head_comments_begin_with_a_noun() {
 
 #[test]
 fn head_comments_use_plain_words() {
-    check(UNCLEAN, |_, text| {
+    check(|_, text| {
         banned_word(&head_comment(text)).map(|word| format!("its head comment says `{word}`"))
     });
 }
 
 #[test]
 fn messages_use_plain_words() {
-    check(UNCLEAN, |path, text| {
+    check(|path, text| {
         if path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs") {
             return None;
         }
@@ -139,7 +127,7 @@ fn messages_use_plain_words() {
 
 #[test]
 fn bounds_begin_with_max_min_or_default() {
-    check(&[], |_, text| {
+    check(|_, text| {
         let names = text.lines().filter_map(|line| {
             let line = line.trim_start();
             let line =
@@ -155,7 +143,7 @@ fn bounds_begin_with_max_min_or_default() {
 
 #[test]
 fn test_names_state_what_the_code_does() {
-    check(&[], |_, text| {
+    check(|_, text| {
         let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
         lines.windows(2).find_map(|pair| {
             let [attribute, function] = pair else { return None };
@@ -169,15 +157,12 @@ fn test_names_state_what_the_code_does() {
     });
 }
 
-/// Fails with every file outside of `unclean` in which the rule finds a problem.
+/// Fails with every file in which the rule finds a problem.
 #[track_caller]
-fn check(unclean: &[&str], rule: impl Fn(&Path, &str) -> Option<String>) {
+fn check(rule: impl Fn(&Path, &str) -> Option<String>) {
     let root = build::root();
     let files = sources(root).into_iter().filter_map(|file| {
         let path = file.strip_prefix(root).unwrap();
-        if unclean.iter().any(|folder| path.starts_with(folder)) {
-            return None;
-        }
         let problem = rule(path, &std::fs::read_to_string(&file).unwrap())?;
         Some(format!("{}: {problem}", path.display()))
     });

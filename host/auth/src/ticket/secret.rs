@@ -13,7 +13,7 @@ pub struct AppSecret(Zeroizing<String>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppSecretError {
     /// Without a secret anybody can make tickets.
-    #[error("the application's secret is empty: anybody could make tickets")]
+    #[error("the secret of the application is empty, so any client could make tickets")]
     Empty,
     /// The application makes no digests with such a secret.
     #[error("the application's secret has a brace in it, with which no digest can be made")]

@@ -1,4 +1,4 @@
-//! Tickets against what the application itself makes, and against what nobody should accept.
+//! Tickets: those of the application are accepted, forged ones are not.
 
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;

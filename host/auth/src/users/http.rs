@@ -9,8 +9,8 @@
 //! ```
 //!
 //! of which only `id` has to be there; `password` is the hash as it is stored, without which no
-//! ticket of that user is good. Any other answer, and none, is an error: nobody who is not
-//! remembered is let in. However many clients of one user come at once, one question is asked.
+//! ticket of that user is good. Any other response, and none, is an error: a user
+//! that is not in the cache is refused then. Concurrent clients of one user share one request.
 
 mod cache;
 mod request;

@@ -12,13 +12,14 @@
 //! | `organization` | optional: a number or a text, or NULL |
 //! | `enabled` | optional: whether the user may come in; NULL is no |
 //!
-//! Nothing is remembered, so that whoever is disabled or has a new password is so at once.
+//! Users are not cached, so a disabled user or a new password counts at once.
 //!
 //! The address may be the application's own, as Doctrine takes it. Where it names no user, the user
 //! of this process connects.
 //!
 //! To a database on another machine, add `?sslmode=verify-full` to the address, be it PostgreSQL or
-//! MySQL: the default is to encrypt if the other side can, and to trust whoever answers.
+//! MySQL: by default the connection is encrypted if the server supports it, and any certificate is
+//! trusted.
 
 mod address;
 mod mysql;

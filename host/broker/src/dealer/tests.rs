@@ -1,4 +1,4 @@
-//! What callers and callees are told, as texts of WAMP v2.
+//! Messages to callers and callees, as texts of WAMP v2.
 
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::id::RegistrationId;

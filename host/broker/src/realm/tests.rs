@@ -1,4 +1,4 @@
-//! What sessions of a realm receive, through transports that remember.
+//! Messages to the sessions of a realm, through transports that record them.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

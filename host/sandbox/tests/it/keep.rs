@@ -1,5 +1,5 @@
-//! What plugins keep in the store: it outlives instances, faults and reloads, and holds nothing of
-//! hooks that failed.
+//! The store of plugins: entries survive instances, faults and reloads; writes of failed hooks are
+//! undone.
 
 use std::time::Duration;
 

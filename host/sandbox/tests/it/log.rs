@@ -1,4 +1,4 @@
-//! What plugins write ends in the operator's log, with where it came from, and not too much of it.
+//! Output of plugins: it reaches the operator's log with its source, up to a rate limit.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};

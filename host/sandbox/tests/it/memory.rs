@@ -1,4 +1,4 @@
-//! What all instances hold together.
+//! The memory limit of all instances together.
 
 use jackfield_sandbox::{Sandbox, SandboxSettings};
 

@@ -1,4 +1,4 @@
-//! What an unquoted scalar is: YAML 1.2, core schema.
+//! Types of unquoted scalars: YAML 1.2, core schema.
 
 use serde_json::Number;
 

@@ -1,4 +1,4 @@
-//! Whose session a token opens, and for how long.
+//! Identity and lifetime of the session that a token opens.
 
 use serde_json::json;
 

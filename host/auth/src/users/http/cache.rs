@@ -1,4 +1,4 @@
-//! What is remembered of users for a while: a bounded map that drops what it learned first.
+//! Cache of users: a bounded map with expiry that evicts the oldest entry first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;

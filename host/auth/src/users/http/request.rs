@@ -197,7 +197,7 @@ fn check_url(url: &str) -> Result<(String, bool), SetupError> {
         _ => return Err(wrong("has to begin with http:// or https://")),
     };
     let Some(authority) = uri.authority().filter(|it| Some(*it) == other.authority()) else {
-        return Err(wrong("has the name in its host, where whoever connects would choose it"));
+        return Err(wrong("has the name in its host, so that the client would choose the server"));
     };
     if authority.as_str().contains('@') {
         return Err(wrong("has a password in it: use `auth.users.http.token`"));

@@ -1,4 +1,4 @@
-//! What a space keeps, what it forgets in time, and what it takes back.
+//! Entries of a space: kept, expired, and rolled back.
 
 use std::time::Duration;
 
