@@ -22,7 +22,7 @@ const MEDIUM: usize = 60_000;
 /// A handler that takes 20 ms for each event, and one that ends at its deadline.
 fn serve(config: &str) -> (Site, Server) {
     let site = Site::open();
-    let routes = "slow: { channel: 'slow/{id}', handler: { callback: 'slow' } }\n\
+    let routes = "slow: { channel: 'slow/{id}', handler: { callback: 'delayed' } }\n\
                   sleep: { channel: 'sleep/{id}', handler: { callback: 'sleep' } }\n";
     site.bundle("hostile", routes, &[build::guest("hostile")]);
     let server = Server::configured(site.path(), config);

@@ -76,6 +76,19 @@ impl Settings {
             let help = "name in `access.proxies` the addresses that the proxy connects from";
             wrong("access.https", message, help);
         }
+        let named = self.config.plugins.named.iter();
+        let named = named.map(|(name, policy)| (format!("plugins.named.{name}"), policy));
+        let default = ("plugins.default".to_owned(), &self.config.plugins.default);
+        for (key, policy) in std::iter::once(default).chain(named) {
+            let keys = ["pause", "max_pause"].map(|it| format!("{key}.circuit_breaker.{it}"));
+            let breaker = &policy.limits.breaker;
+            if breaker.pause > breaker.max_pause
+                && let Some(key) = keys.iter().find(|key| has(key))
+            {
+                let message = "the first pause is longer than `max_pause`, the longest one";
+                wrong(key, message, "lower `pause`, or raise `max_pause`");
+            }
+        }
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
         wrongs
     }
@@ -129,6 +142,14 @@ mod tests {
             "access:\n  https: true",
             "j.yml:2:10: error: no client could connect: `https: true` goes by what a proxy says, and \
              there are no `proxies`\n  |\n2 |   https: true\n",
+        );
+        check(
+            "plugins: { default: { circuit_breaker: { pause: 2m } } }",
+            "j.yml:1:49: error: the first pause is longer than `max_pause`",
+        );
+        check(
+            "plugins: { named: { a-b: { circuit_breaker: { max_pause: 1ms } } } }",
+            "j.yml:1:58: error: the first pause is longer than `max_pause`",
         );
         check(
             "auth: { jwt: { keys: { pem: '-----BEGIN' } } }",

@@ -1,4 +1,4 @@
-//! `GET /health`: the state of the server, without anything that is not everybody's business. The
+//! `GET /health`: the state of the server, without secrets. The
 //! port is open to browsers.
 
 use std::sync::Arc;

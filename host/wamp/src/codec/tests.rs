@@ -23,6 +23,13 @@ fn skip(codec: Codec, bytes: &[u8]) -> Result<(), ReadError> {
     reader.finish()
 }
 
+/// Whether an accepted value means something in every codec.
+fn is_portable(codec: Codec, bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(codec, bytes);
+    reader.skip(MAX_DEPTH).unwrap();
+    reader.take_foreign().is_none()
+}
+
 /// The JSON that MessagePack or CBOR becomes.
 fn becomes(codec: Codec, bytes: &str, expect: &str) {
     let json = recode(&hex(bytes), codec, Json).unwrap();
@@ -366,10 +373,11 @@ proptest! {
     }
 
     #[test]
-    fn accepted_input_converts_to_every_codec(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in codec()) {
+    fn portable_input_converts_to_every_codec(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in codec()) {
         if skip(from, &bytes).is_ok() && (from != Json || std::str::from_utf8(&bytes).is_ok()) {
-            prop_assert!(decode(from, &bytes).is_ok());
-            for to in CODECS {
+            let is_portable = is_portable(from, &bytes);
+            prop_assert_eq!(decode(from, &bytes).is_ok(), is_portable);
+            for to in CODECS.into_iter().filter(|_| is_portable) {
                 let there = recode(&bytes, from, to).unwrap();
                 prop_assert_eq!(skip(to, &there), Ok(()));
             }

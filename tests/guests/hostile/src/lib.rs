@@ -43,7 +43,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ("refuse_configure", "refuses every route"),
     ("shout", "delivers an event of two megabytes"),
     ("sleep", "sleeps for a minute"),
-    ("slow", "behaves: takes 20 milliseconds for each event and call, and broadcasts"),
+    ("delayed", "behaves: takes 20 milliseconds for each event and call, and broadcasts"),
     ("spin", "never returns"),
     ("tell", "behaves: tells every subscriber what its instance has seen and what is stored"),
     ("trap", "panics"),
@@ -180,7 +180,7 @@ impl Guest for Hostile {
             }
             "shout" => return deliver(&"a".repeat(2 << 20)),
             "sleep" => std::thread::sleep(Duration::from_secs(60)),
-            "slow" => std::thread::sleep(Duration::from_millis(20)),
+            "delayed" => std::thread::sleep(Duration::from_millis(20)),
             "spin" => loop {
                 black_box(());
             },
@@ -217,7 +217,7 @@ impl Guest for Hostile {
     fn on_call(request: Request, event: Event) -> Result<Event, Refusal> {
         match request.handler.as_str() {
             "echo" => Ok(event),
-            "slow" => {
+            "delayed" => {
                 std::thread::sleep(Duration::from_millis(20));
                 Ok(event)
             }
