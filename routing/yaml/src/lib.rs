@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`diagnosis`] | a problem with its place, and how it is shown |
 //! | [`node`] | one value of a document, with its place |
-//! | [`document`] | a text becomes a tree of nodes |
+//! | [`mod@document`] | a text becomes a tree of nodes |
 //! | [`value`] | a tree whose values come from a file, or from a variable or flag |
 //! | [`de`] | reads such a tree with serde |
 //! | [`error`] | what is wrong with a value, before it is rendered as a diagnosis |
