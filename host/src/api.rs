@@ -3,7 +3,7 @@
 //!
 //! Both take the road of a client's PUBLISH and CALL ([`crate::dispatch`]): route, `allow`, the
 //! handler's hook. Called by [`crate::http`]. [`tokens`] knows who may; [`publish`] and [`call`]
-//! read what is asked for, in JSON ([`body`]); [`repeats`] answers a repeated request without doing
+//! read what is asked for, in JSON ([`body`]); [`idempotency`] answers a repeated request without doing
 //! it again; [`problem`] has the words for what is refused.
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! - [`serve`] runs a site.
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
-//!   their common part, and [`settings`] their options for the configuration.
+//!   their common part, and [`config_args`] their options for the configuration.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
 //!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
 //! - [`mod@ticket`] makes a ticket for these clients.

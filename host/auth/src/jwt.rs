@@ -1,4 +1,4 @@
-//! JSON Web Token verification: from a token to an [`Authenticated`](crate::Authenticated) client.
+//! JSON Web Token verification: from a token to an [`Authenticated`] client.
 //! RFC 7519, RFC 8725.
 //!
 //! A key determines its algorithm; a token only selects a key. So no token can use a public key as
