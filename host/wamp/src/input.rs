@@ -75,6 +75,6 @@ pub enum Request {
     Unregister(Unregister),
     /// A procedure's result.
     Yield(Yield),
-    /// A procedure's failure: an ERROR whose `request_type` is [`MessageKind::Invocation`].
+    /// A procedure's failure: an ERROR whose `request_type` is [`MessageKind::Invocation`](crate::message::MessageKind::Invocation).
     InvocationError(Error),
 }
