@@ -140,11 +140,12 @@ impl Api {
         if self.shutdown.is_requested() {
             return Err(Problem::stopping());
         }
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_full| Problem::too_many())?;
-        // A body is not read while its client has too much waiting for handlers.
+        // A body is not read while its client has too much waiting for handlers. Before it takes a
+        // place, so that it leaves the places to other clients.
         let room = self.context.totals.room(token.session.client);
         timeout(self.body_timeout, room).await.map_err(|_elapsed| Problem::too_many_waiting())?;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_full| Problem::too_many())?;
         let body = self.read(request).await?;
         let task = Task { context: Arc::clone(&self.context), token, work, body, place };
         match key {

@@ -245,7 +245,7 @@ impl Connection {
         None
     }
 
-    /// Waits for whatever comes next.
+    /// Waits for the next message, or for the end.
     async fn turn(&mut self) -> Turn {
         loop {
             if let Some(closing) = self.wire.outbox().closing() {
@@ -268,6 +268,13 @@ impl Connection {
                     Due::Ping => self.wire.send(frame::ping()),
                     Due::Silence if self.may_be_silent() => {}
                     Due::Silence => {
+                        // Its answer may be among what the server has not read yet.
+                        if let Some(received) = self.reader.ready() {
+                            return received.into();
+                        }
+                        if self.wire.take_received() {
+                            continue;
+                        }
                         let message = "the client does not answer pings".to_owned();
                         return Turn::CloseAction(CloseAction::Lost(message));
                     }

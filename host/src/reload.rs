@@ -66,8 +66,9 @@ struct Preparation {
 /// Problems of the routing files at the start.
 struct BrokenRoutes {
     problems: Vec<Problem>,
-    /// The time at which they are reported, even if plugins are still being loaded.
-    report_at: Instant,
+    /// The time since which there are problems. They are reported after [`MAX_PLUGIN_WAIT`], even if
+    /// plugins are still being loaded.
+    since: Instant,
 }
 
 /// The result of reading the site again.
@@ -129,16 +130,17 @@ impl Reloader {
         let read = async || read(&self.site, &self.watch).await.map_err(|error| vec![error]);
         let mut snapshot = read().await?;
         loads.follow(&snapshot, None);
-        let mut broken_routes = BrokenRoutes::of(&snapshot);
+        let mut broken_routes = BrokenRoutes::of(&snapshot, began);
         while loads.is_loading() {
             tokio::select! {
                 () = loads.next() => {}
                 () = self.settled() => {
                     snapshot = read().await?;
                     loads.follow(&snapshot, None);
-                    broken_routes = BrokenRoutes::of(&snapshot);
+                    let since = broken_routes.map_or_else(Instant::now, |it| it.since);
+                    broken_routes = BrokenRoutes::of(&snapshot, since);
                 }
-                () = at(broken_routes.as_ref().map(|it| it.report_at)) => break,
+                () = at(broken_routes.as_ref().map(|it| it.since + MAX_PLUGIN_WAIT)) => break,
             }
         }
         if loads.is_loading()
@@ -313,9 +315,9 @@ impl Reloader {
 }
 
 impl BrokenRoutes {
-    fn of(snapshot: &Snapshot) -> Option<Self> {
+    fn of(snapshot: &Snapshot, since: Instant) -> Option<Self> {
         let problems = routes_alone(snapshot).err()?;
-        Some(Self { problems, report_at: Instant::now() + MAX_PLUGIN_WAIT })
+        Some(Self { problems, since })
     }
 }
 

@@ -28,7 +28,7 @@ mod backlog;
 mod frame_tracker;
 mod totals;
 
-pub(crate) use backlog::Held;
+pub(crate) use backlog::{Held, Part};
 use frame_tracker::FrameTracker;
 pub(crate) use totals::ConnectionTotals;
 
@@ -44,7 +44,7 @@ pub(crate) struct WebSocketTransport {
     arriving: AtomicUsize,
     /// The client, once it has a session.
     client: OnceLock<ClientKey>,
-    /// Whether a message is read no further because too much waits for handlers.
+    /// Whether the socket is not read because too much waits for handlers.
     paused: AtomicBool,
     totals: Arc<ConnectionTotals>,
     /// The number of this connection in `totals`.
@@ -164,15 +164,15 @@ impl WebSocketTransport {
         Some(self.totals.backlog.hold(*self.client.get()?, bytes))
     }
 
-    /// Whether the client may have more wait for handlers.
-    pub(crate) fn has_room(&self) -> bool {
-        self.totals.backlog.has_room(self.client.get().copied())
+    /// Ready if the client may have more wait for handlers, for a message that is read ahead.
+    pub(crate) fn poll_room(&self, part: Part, context: &Context<'_>) -> Poll<()> {
+        let client = self.client.get().copied();
+        self.totals.backlog.poll_room(self.number, client, part, context)
     }
 
-    /// Ready when the client may have more wait for handlers.
-    fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
-        let client = self.client.get().copied();
-        let room = self.totals.backlog.poll_room(self.number, client, context);
+    /// The same before the socket is read, which is paused while there is no room.
+    fn poll_readable(&self, part: Part, context: &Context<'_>) -> Poll<()> {
+        let room = self.poll_room(part, context);
         if self.paused.load(Ordering::Relaxed) != room.is_pending() {
             self.paused.store(room.is_pending(), Ordering::Relaxed);
         }
@@ -361,9 +361,9 @@ impl AsyncRead for TungsteniteIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            if self.arriving >= MIN_ARRIVING_BYTES {
-                ready!(self.wire.poll_room(context));
-            }
+            let is_long = self.arriving >= MIN_ARRIVING_BYTES;
+            let part = if is_long { Part::Rest } else { Part::Beginning };
+            ready!(self.wire.poll_readable(part, context));
             INCOMING.with_borrow_mut(|incoming| {
                 let count = ready!(self.wire.poll_read(context, incoming))?;
                 let incoming = incoming.get(..count).unwrap_or_default();

@@ -51,7 +51,12 @@ fn bench(work: &str, url: &str, options: &[&str]) -> (Option<i32>, String, Strin
 /// Measures for a second, and gives the JSON.
 #[track_caller]
 fn measured(work: &str, url: &str, options: &[&str]) -> Value {
-    let short = ["--seconds", "1", "--warm-up", "0.1"];
+    measured_for("1", work, url, options)
+}
+
+#[track_caller]
+fn measured_for(seconds: &str, work: &str, url: &str, options: &[&str]) -> Value {
+    let short = ["--seconds", seconds, "--warm-up", "0.1"];
     let (code, out, err) = bench(work, url, &[&short, options].concat());
     assert_eq!((code, err.as_str()), (Some(0), ""), "{work} {options:?}");
     let json: Value = serde_json::from_str(&out).expect("one JSON object");
@@ -186,19 +191,31 @@ fn reports_a_rate_that_was_not_reached() {
 
 #[test]
 fn speaks_the_protocols_of_other_servers() {
+    // The server beside is a task of this busy process.
+    const SECONDS: &str = "3";
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for protocol in ["raw", "nats"] {
         let addr = runtime.block_on(fake_server::serve(protocol == "nats"));
         let url = format!("ws://{addr}/");
         let options = ["--protocol", protocol];
-        let json = measured("fan-out", &url, &[&options[..], &["--subscribers", "3"]].concat());
+        let json = measured_for(
+            SECONDS,
+            "fan-out",
+            &url,
+            &[&options[..], &["--subscribers", "3"]].concat(),
+        );
         assert_eq!(count(&json, "deliveries"), count(&json, "publishes") * 3, "{json}");
-        let json = measured("connect", &url, &[&options[..], &["--connections", "9"]].concat());
+        let json = measured_for(
+            SECONDS,
+            "connect",
+            &url,
+            &[&options[..], &["--connections", "9"]].concat(),
+        );
         assert_eq!(count(&json, "connects"), 9, "{json}");
     }
     let addr = runtime.block_on(fake_server::serve(true));
     for work in ["publish", "subscribe"] {
-        measured(work, &format!("ws://{addr}/"), &["--protocol", "nats"]);
+        measured_for(SECONDS, work, &format!("ws://{addr}/"), &["--protocol", "nats"]);
     }
 }
 

@@ -4,9 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 
+use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v1;
 use jackfield_tests::client::v2::{Client, Options, WampError};
+use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
@@ -65,7 +67,8 @@ async fn one_address_cannot_use_up_the_subscriptions_of_a_realm() {
     // What a session held is free again when it ends.
     drop(greedy.pop());
     let mut freed = join(&server, 1).await;
-    while freed.try_subscribe("open/b", json!({})).await.is_err() {}
+    let freed = async { while freed.try_subscribe("open/b", json!({})).await.is_err() {} };
+    within("the share of the session that ended", freed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,4 +150,23 @@ async fn one_address_cannot_use_up_the_open_calls_of_a_realm() {
         assert_eq!(first.unwrap().0, json!(["done"]));
         second.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_without_room_does_not_reach_its_handler() {
+    let site = Site::open();
+    let routes = "chat: { channel: 'chat/{room}', handler: { callback: 'chat' } }\n";
+    site.bundle("chat", routes, &[build::plugin("chat")]);
+    let server = Server::configured(site.path(), "limits: { subscriptions: 1 }\n");
+    let mut member = join(&server, 1).await;
+    member.subscribe("chat/kitchen", json!({})).await;
+    assert_eq!(member.event().await.args[0]["type"], "history");
+    let mut full = join(&server, 2).await;
+    full.subscribe("open/a", json!({})).await;
+    refused(full.try_subscribe("chat/kitchen", json!({})).await);
+    // The room knows no member of that name: only members speak.
+    let args = json!([{"text": "hello"}]);
+    let spoken = full.publish_acknowledged("chat/kitchen", json!({}), args, Value::Null).await;
+    assert_eq!(spoken.unwrap_err().uri, "wamp.error.not_authorized");
+    member.expect_no_event().await;
 }

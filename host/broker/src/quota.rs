@@ -72,6 +72,23 @@ impl Usage {
         *self.by_client.entry(client).or_default() += 1;
     }
 
+    /// A user of a shared thing has left: it is charged to the same client if that still uses it,
+    /// else to another one, else to none.
+    pub(crate) fn pass_on(
+        &mut self,
+        charged: &mut ClientKey,
+        mut users: impl Iterator<Item = ClientKey> + Clone,
+    ) {
+        if users.clone().any(|user| user == *charged) {
+            return;
+        }
+        self.remove(*charged, 1);
+        if let Some(next) = users.next() {
+            self.add(next);
+            *charged = next;
+        }
+    }
+
     /// The client uses so many less.
     pub(crate) fn remove(&mut self, client: ClientKey, count: usize) {
         let Entry::Occupied(mut own) = self.by_client.entry(client) else { return };

@@ -63,7 +63,7 @@ pub enum SubscribeError {
     #[error("the session has left the realm")]
     Gone,
     /// The session has too many subscriptions.
-    #[error("maximum subscriptions of the session reached ({0})")]
+    #[error("maximum subscriptions of the session reached (limits.subscriptions = {0})")]
     TooMany(usize),
     /// The session has too many pattern subscriptions.
     #[error("maximum pattern subscriptions of the session reached (limits.patterns = {0})")]
@@ -88,6 +88,9 @@ pub struct Revoked {
     /// The subscription's topic.
     pub topic: Arc<str>,
 }
+
+/// The name of a quota.
+const WILDCARDS: &str = "wildcards of the realm";
 
 impl RealmLimits {
     /// The quota of subscriptions, or of registrations.
@@ -147,6 +150,19 @@ impl Realm {
         topics
     }
 
+    /// Whether [`subscribe`](Self::subscribe) would succeed now.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]
+    pub fn check_subscribe(
+        &self,
+        session: SessionId,
+        uri: &str,
+        policy: MatchPolicy,
+    ) -> Result<(), SubscribeError> {
+        self.read().check_subscribe(&self.limits, session, uri, policy).map(drop)
+    }
+
     /// Subscribes a member. The frame of `acknowledge` is queued before any event of the
     /// subscription.
     pub fn subscribe(
@@ -158,26 +174,15 @@ impl Realm {
         acknowledge: impl FnOnce(SubscriptionId) -> Option<Bytes>,
     ) -> Result<Subscribed, SubscribeError> {
         let mut state = self.write();
+        let known = state.check_subscribe(&self.limits, session, uri, policy)?;
         let State { members, subscriptions, subscribed: all } = &mut *state;
         let member = members.get_mut(&session).ok_or(SubscribeError::Gone)?;
-        let known = subscriptions.id(uri, policy).is_some_and(|id| member.subscribed.contains(&id));
-        let by_pattern = policy != MatchPolicy::Exact;
-        if !known && member.subscribed.len() >= self.limits.subscriptions {
-            return Err(SubscribeError::TooMany(self.limits.subscriptions));
-        }
-        if !known && by_pattern && member.patterns >= self.limits.patterns {
-            return Err(SubscribeError::TooManyPatterns(self.limits.patterns));
-        }
-        let client = member.session.client;
-        if !known {
-            all.check(client, self.limits.quota("subscriptions of the realm"))?;
-        }
-        let wildcards = self.limits.wildcards("wildcards of the realm");
+        let wildcards = self.limits.wildcards(WILDCARDS);
         let subscribed = subscriptions.add(&member.session, uri, policy, wildcards)?;
         if !known {
-            all.add(client);
+            all.add(member.session.client);
         }
-        member.patterns += usize::from(!known && by_pattern);
+        member.patterns += usize::from(!known && policy != MatchPolicy::Exact);
         member.subscribed.insert(subscribed.id);
         if let Some(frame) = acknowledge(subscribed.id) {
             member.session.reply(frame, batch);
@@ -391,6 +396,33 @@ fn check(
 }
 
 impl State {
+    /// Whether a member may subscribe. Returns whether it is a subscriber already.
+    fn check_subscribe(
+        &self,
+        limits: &RealmLimits,
+        session: SessionId,
+        uri: &str,
+        policy: MatchPolicy,
+    ) -> Result<bool, SubscribeError> {
+        let member = self.members.get(&session).ok_or(SubscribeError::Gone)?;
+        let id = self.subscriptions.id(uri, policy);
+        if id.is_some_and(|id| member.subscribed.contains(&id)) {
+            return Ok(true);
+        }
+        if member.subscribed.len() >= limits.subscriptions {
+            return Err(SubscribeError::TooMany(limits.subscriptions));
+        }
+        if policy != MatchPolicy::Exact && member.patterns >= limits.patterns {
+            return Err(SubscribeError::TooManyPatterns(limits.patterns));
+        }
+        let client = member.session.client;
+        self.subscribed.check(client, limits.quota("subscriptions of the realm"))?;
+        if policy == MatchPolicy::Wildcard && id.is_none() {
+            self.subscriptions.check_wildcard(client, limits.wildcards(WILDCARDS))?;
+        }
+        Ok(false)
+    }
+
     /// Ends one subscription of one member. Returns its key.
     fn remove(&mut self, session: SessionId, subscription: SubscriptionId) -> Option<Key> {
         let member = self.members.get_mut(&session)?;

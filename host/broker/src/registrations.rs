@@ -21,7 +21,7 @@ pub(crate) struct Registrations {
     table: UriTable<Registration>,
     by_id: HashMap<RegistrationId, Key>,
     last_id: u64,
-    /// Different wildcards, each of the client that registered it first.
+    /// Different wildcards, each charged to the client of one of its callees.
     wildcards: Usage,
 }
 
@@ -31,8 +31,8 @@ struct Registration {
     invoke: InvocationPolicy,
     /// Whether the INVOCATION must name the procedure.
     pattern: bool,
-    /// The client of the first callee, which may have left.
-    creator: ClientKey,
+    /// The client whose quota of wildcards it counts in: always that of a callee.
+    charged: ClientKey,
     /// In the order of registration.
     callees: Vec<Callee>,
     /// Number of calls distributed round-robin.
@@ -57,7 +57,7 @@ pub(crate) struct ChosenCallee {
 impl Registration {
     /// The callee that the policy selects among the candidates.
     fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<ChosenCallee> {
-        let Self { id, invoke, pattern, callees, turns, creator: _ } = self;
+        let Self { id, invoke, pattern, callees, turns, charged: _ } = self;
         let candidates = || callees.iter().filter(|callee| counts(&callee.session));
         let count = candidates().count();
         let place = match invoke {
@@ -91,7 +91,7 @@ pub enum RegisterError {
     #[error("the procedure is registered with `invoke: {}`", .0.name())]
     SharedOtherwise(InvocationPolicy),
     /// The session has too many registrations.
-    #[error("maximum registrations of the session reached ({0})")]
+    #[error("maximum registrations of the session reached (limits.subscriptions = {0})")]
     TooMany(usize),
     /// The session has too many pattern registrations.
     #[error("maximum pattern registrations of the session reached (limits.patterns = {0})")]
@@ -133,8 +133,8 @@ impl Registrations {
         let key = Key { policy, uri: uri.into() };
         self.by_id.insert(id, key.clone());
         let pattern = policy != MatchPolicy::Exact;
-        let (creator, callees, turns) = (session.client, vec![callee], Cell::default());
-        let registration = Registration { id, invoke, pattern, creator, callees, turns };
+        let (charged, callees, turns) = (session.client, vec![callee], Cell::default());
+        let registration = Registration { id, invoke, pattern, charged, callees, turns };
         self.table.insert(key, registration);
         Ok(id)
     }
@@ -152,10 +152,11 @@ impl Registrations {
         let before = registration.callees.len();
         registration.callees.retain(|callee| callee.session.id != session);
         let after = registration.callees.len();
+        if after < before && key.policy == MatchPolicy::Wildcard {
+            let callees = registration.callees.iter().map(|callee| callee.session.client);
+            self.wildcards.pass_on(&mut registration.charged, callees);
+        }
         if after == 0 {
-            if key.policy == MatchPolicy::Wildcard {
-                self.wildcards.remove(registration.creator, 1);
-            }
             self.by_id.remove(&id);
             self.table.remove(&key);
         }

@@ -27,7 +27,7 @@ pub(crate) struct Subscriptions {
     table: UriTable<Subscription>,
     by_id: HashMap<SubscriptionId, Key>,
     last_id: u64,
-    /// Different wildcards, each of the client that subscribed to it first.
+    /// Different wildcards, each charged to the client of one of its subscribers.
     wildcards: Usage,
 }
 
@@ -36,15 +36,15 @@ pub(crate) struct Subscription {
     pub(crate) id: SubscriptionId,
     /// Whether the event must name its topic.
     pub(crate) pattern: bool,
-    /// The client of the first subscriber, which need not be one any more.
-    creator: ClientKey,
+    /// The client whose quota of wildcards it counts in: always that of a subscriber.
+    charged: ClientKey,
     subscribers: IndexMap<SessionId, Arc<Session>>,
 }
 
 impl Subscription {
     fn new(id: SubscriptionId, policy: MatchPolicy, first: &Arc<Session>) -> Self {
         let subscribers = IndexMap::from([(first.id, Arc::clone(first))]);
-        Self { id, pattern: policy != MatchPolicy::Exact, creator: first.client, subscribers }
+        Self { id, pattern: policy != MatchPolicy::Exact, charged: first.client, subscribers }
     }
 
     pub(crate) fn subscribers(&self) -> impl Iterator<Item = &Arc<Session>> {
@@ -77,7 +77,7 @@ impl Subscriptions {
             return Ok(Subscribed { id: subscription.id, new });
         }
         if policy == MatchPolicy::Wildcard {
-            self.wildcards.check(session.client, wildcards)?;
+            self.check_wildcard(session.client, wildcards)?;
             self.wildcards.add(session.client);
         }
         let id = self.next_id();
@@ -87,15 +87,28 @@ impl Subscriptions {
         Ok(Subscribed { id, new: true })
     }
 
+    /// Whether the client may subscribe to one more wildcard that is not in the table.
+    ///
+    /// # Errors
+    /// [`QuotaError`]
+    pub(crate) fn check_wildcard(
+        &self,
+        client: ClientKey,
+        wildcards: Quota,
+    ) -> Result<(), QuotaError> {
+        self.wildcards.check(client, wildcards)
+    }
+
     /// Removes a subscriber, and the subscription with its last subscriber. Returns whether it was
     /// a subscriber.
     pub(crate) fn remove(&mut self, session: SessionId, key: &Key) -> bool {
         let Some(subscription) = self.table.get_mut(&key.uri, key.policy) else { return false };
         let was_in = subscription.subscribers.swap_remove(&session).is_some();
+        if was_in && key.policy == MatchPolicy::Wildcard {
+            let clients = subscription.subscribers.values().map(|session| session.client);
+            self.wildcards.pass_on(&mut subscription.charged, clients);
+        }
         if subscription.subscribers.is_empty() {
-            if key.policy == MatchPolicy::Wildcard {
-                self.wildcards.remove(subscription.creator, 1);
-            }
             self.by_id.remove(&subscription.id);
             self.table.remove(key);
         }
@@ -150,6 +163,8 @@ impl Subscriptions {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::Identity;
     use crate::outbox::{Bounds, Outbox, Overflow};
@@ -166,8 +181,12 @@ mod tests {
     }
 
     fn session(id: u64) -> Arc<Session> {
+        session_from(id, Ipv4Addr::LOCALHOST)
+    }
+
+    fn session_from(id: u64, address: Ipv4Addr) -> Arc<Session> {
         let bounds = Bounds { bytes: 1000, frames: 10, overflow: Overflow::Disconnect };
-        let identity = Identity::anonymous("x".into(), std::net::Ipv4Addr::LOCALHOST.into());
+        let identity = Identity::anonymous("x".into(), address.into());
         let id = SessionId::new(id).unwrap();
         let outbox = Arc::new(Outbox::new(bounds));
         Arc::new(Session::new(
@@ -202,6 +221,29 @@ mod tests {
             assert!(table.remove(one.id, &Key { policy: wildcard, uri: uri.into() }));
         }
         assert!(table.wildcards.is_empty());
+    }
+
+    #[test]
+    fn a_shared_wildcard_is_charged_to_one_of_its_subscribers() {
+        let mut table = Subscriptions::default();
+        let wildcard = MatchPolicy::Wildcard;
+        let first = session(1);
+        let other = session_from(2, Ipv4Addr::new(192, 0, 2, 1));
+        let uris = [".a", ".b", ".c", ".d"];
+        for uri in uris {
+            table.add(&first, uri, wildcard, WILDCARDS).unwrap();
+            table.add(&other, uri, wildcard, WILDCARDS).unwrap();
+        }
+        assert!(table.add(&first, ".e", wildcard, WILDCARDS).is_err());
+        for uri in uris {
+            table.remove(first.id, &Key { policy: wildcard, uri: uri.into() });
+        }
+        assert!(table.add(&other, ".e", wildcard, WILDCARDS).unwrap_err().is_of_client());
+        table.add(&first, ".e", wildcard, WILDCARDS).unwrap();
+        for (session, uri) in uris.map(|uri| (&other, uri)).into_iter().chain([(&first, ".e")]) {
+            assert!(table.remove(session.id, &Key { policy: wildcard, uri: uri.into() }));
+        }
+        assert!(table.is_empty());
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) struct Meter {
     waited: AtomicU64,
     /// Whether calls run without turns: those that begin to serve a plugin, as the operator asked.
     is_exempt: AtomicBool,
+    /// Whether the call waits for turns without a bound: it cannot be refused.
+    is_certain: AtomicBool,
     /// Milliseconds that calls took beyond [`MAX_FAST_MS`] each, up to [`MAX_EXCESS_MS`].
     excess: AtomicU32,
 }
@@ -126,6 +128,7 @@ impl Meter {
             was_interrupted: AtomicBool::new(false),
             waited: AtomicU64::new(0),
             is_exempt: AtomicBool::new(true),
+            is_certain: AtomicBool::new(false),
             excess: AtomicU32::new(0),
         }
     }
@@ -133,6 +136,13 @@ impl Meter {
     /// The lane serves clients from now on.
     pub(crate) fn end_exemption(&self) {
         self.is_exempt.store(false, Ordering::Relaxed);
+    }
+
+    /// The lane goes to a call that is refused after [`MAX_WAIT`], or to one that is certain to run.
+    pub(crate) fn set_certain(&self, is_certain: bool) {
+        if self.is_certain.load(Ordering::Relaxed) != is_certain {
+            self.is_certain.store(is_certain, Ordering::Relaxed);
+        }
     }
 
     /// A call begins.
@@ -192,7 +202,11 @@ impl Meter {
         {
             return Ok(Some(turn));
         }
-        let left = MAX_WAIT.saturating_sub(self.waited());
+        let left = if self.is_certain.load(Ordering::Relaxed) {
+            Duration::MAX
+        } else {
+            MAX_WAIT.saturating_sub(self.waited())
+        };
         if in_debt.is_some_and(|debt| debt >= left) {
             // A wait in vain would keep the lane from all others.
             return Err(TooBusy);
@@ -253,6 +267,18 @@ mod tests {
         // Ten seconds are owed, and five may be waited.
         assert_eq!(meter.turn().await.unwrap_err(), TooBusy);
         assert_eq!(meter.waited(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn never_refuses_a_call_that_is_certain() {
+        let budget = Arc::new(Budget::new(10, Instant::now()));
+        let meter = Meter::new(Turns::new(2), Arc::clone(&budget));
+        meter.end_exemption();
+        meter.set_certain(true);
+        budget.charge(Duration::from_mins(1), Instant::now());
+        assert!(timeout(TICK, meter.turn()).await.is_err(), "it waits");
+        meter.set_certain(false);
+        assert_eq!(meter.turn().await.unwrap_err(), TooBusy);
     }
 
     #[tokio::test]

@@ -170,7 +170,8 @@ impl Lane {
     }
 
     /// Waits for the lane, and for a fresh instance if there is none. A call that gets the lane
-    /// later than [`MAX_WAIT`] is refused.
+    /// later than [`MAX_WAIT`] is refused; `on_unsubscribe` never is, because the session has left
+    /// the topic already, and the handler would count it forever.
     async fn turn<'a>(
         &'a self,
         hook: Hook,
@@ -184,6 +185,7 @@ impl Lane {
             backtrace: None,
             stderr: None,
         };
+        let is_certain = hook == Hook::Unsubscribe;
         let mut now = Instant::now();
         let breaker = plugin.breaker(request.handler).map_err(refuse)?;
         breaker.admit(hook, request, now).map_err(refuse)?;
@@ -194,13 +196,14 @@ impl Lane {
             let began = std::mem::replace(&mut now, Instant::now());
             // A queue that is too long is refused call by call; a timer for each wait would cost
             // more than most calls.
-            if now.saturating_duration_since(began) > MAX_WAIT {
+            if !is_certain && now.saturating_duration_since(began) > MAX_WAIT {
                 return Err(refuse(FaultKind::Busy(MAX_WAIT)));
             }
             // Those who waited while the handler failed are not to try it again, one by one.
             breaker.admit(hook, request, now).map_err(refuse)?;
             slot
         };
+        self.meter.set_certain(is_certain);
         let mut instance = if let Some(instance) = slot.take() {
             instance
         } else {

@@ -15,7 +15,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::transport::{Held, MIN_ARRIVING_BYTES, TungsteniteIo, WebSocketTransport};
+use crate::transport::{Held, MIN_ARRIVING_BYTES, Part, TungsteniteIo, WebSocketTransport};
 
 /// What tungstenite reads from the wire's buffer at once, and what it keeps. A larger message gets
 /// a buffer of its own size.
@@ -97,9 +97,11 @@ impl Reader {
         dialogue: &wamp::Protocol,
         context: &mut Context<'_>,
     ) -> Poll<Lookahead> {
-        let is_long = self.ahead.bytes >= MIN_ARRIVING_BYTES;
-        if self.ahead.is_full() || (is_long && !self.wire.has_room()) {
+        if self.ahead.is_full() {
             return Poll::Pending;
+        }
+        if self.ahead.bytes >= MIN_ARRIVING_BYTES {
+            ready!(self.wire.poll_room(Part::Rest, context));
         }
         let received = ready!(self.poll_websocket(context));
         let foresight = match &received {

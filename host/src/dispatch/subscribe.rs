@@ -53,6 +53,8 @@ impl Dispatch {
 
         let mut effects = Vec::new();
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
+            // A handler that is asked about a session counts it.
+            self.realm.check_subscribe(from.id, topic, *policy)?;
             let (answer, wanted) = self.ask_about_subscriber(routed, from, batch).await?;
             effects = wanted;
             if let SubscribeVerdict::Deny(refusal) = answer {
@@ -61,7 +63,12 @@ impl Dispatch {
             }
         }
 
-        self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
+        if let Err(error) = self.realm.subscribe(from.id, topic, *policy, batch, acknowledge) {
+            // Others have used up a total while the handler was asked.
+            let left = (Arc::clone(from), Arc::from(topic.as_str()));
+            self.notify_unsubscribed(&generation, [left], batch).await;
+            return Err(error.into());
+        }
         if let Some(routed) = &routed {
             // A reload may have taken place while the handler was asked.
             let current = self.generations.current();

@@ -1,14 +1,14 @@
 //! Messages that wait for a handler, of all connections together, and push-back on the clients that
 //! hold the most of them.
 //!
-//! A message that its handler answers at once is not counted, nor is a short one. Beyond the limit,
-//! or beyond one client's share of it, a connection reads a long message no further than its
-//! beginning until others have been handled: nothing is refused or lost, and short messages pass.
-//! What waits here depends on handlers alone, never on a connection that reads no further, so it
-//! always becomes less. Called by [`WebSocketTransport`](super::WebSocketTransport), by connections
+//! A message that its handler answers at once is not counted, nor is a short one. At the limit, or at
+//! one client's share of it, a connection reads a long message no further than its beginning until
+//! others have been handled. At twice as much it reads nothing, because short messages can become
+//! long ones when they are decoded. Counted messages wait for handlers alone, never for a connection
+//! that is not read, so the total always decreases. Called by [`WebSocketTransport`](super::WebSocketTransport), by connections
 //! and by the API.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,16 +36,32 @@ struct State {
     paused: Paused,
 }
 
-/// Connections that read no further. Clients take turns, so that one with many connections is not
-/// waited for by the others.
+/// Connections that read no further. Clients take turns, so that one with many connections does not
+/// delay the others.
 #[derive(Default)]
 struct Paused {
-    wakers: HashMap<u64, Waker>,
-    /// Connections of each client in the order in which they came; also some that are not paused
-    /// any more.
-    by_client: HashMap<Option<ClientKey>, VecDeque<u64>>,
+    by_connection: HashMap<u64, PausedConnection>,
+    /// The connections of each client, by ticket; none if all of them have ended.
+    by_client: HashMap<Option<ClientKey>, BTreeMap<u64, u64>>,
     /// The clients of `by_client`, each once.
     turns: VecDeque<Option<ClientKey>>,
+    /// The last ticket: connections are resumed in the order in which they were paused.
+    ticket: u64,
+}
+
+struct PausedConnection {
+    client: Option<ClientKey>,
+    ticket: u64,
+    waker: Waker,
+}
+
+/// The part of a message that a connection is about to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The beginning: nothing is known of its length.
+    Beginning,
+    /// More of a long message.
+    Rest,
 }
 
 /// Bytes of one holder. Dropped, it holds none.
@@ -54,6 +70,9 @@ pub(crate) struct Held {
     client: ClientKey,
     bytes: usize,
 }
+
+/// The multiple of a limit at which a connection does not even read the beginning of a message.
+const BEGINNINGS_FACTOR: usize = 2;
 
 /// Clients whose turn is looked at when bytes become free: each resumed connection may hold a whole
 /// message.
@@ -103,25 +122,21 @@ impl Backlog {
         held
     }
 
-    /// Whether the client may hold more.
-    pub(crate) fn has_room(&self, client: Option<ClientKey>) -> bool {
-        // Nearly always; no client holds more than all together.
-        self.bytes() < self.share || self.has_room_for(&self.lock(), client)
-    }
-
-    /// Ready where the client may hold more. Where it may not, the connection of this number is
-    /// woken when that may have changed.
+    /// Ready if the client may hold more. If not, the connection of this number is woken when that
+    /// may have changed.
     pub(super) fn poll_room(
         &self,
         connection: u64,
         client: Option<ClientKey>,
+        part: Part,
         context: &Context<'_>,
     ) -> Poll<()> {
+        // Nearly always; no client holds more than all together.
         if self.bytes() < self.share {
             return Poll::Ready(());
         }
         let mut state = self.lock();
-        if self.has_room_for(&state, client) {
+        if self.has_room_for(&state, client, part) {
             return Poll::Ready(());
         }
         state.paused.add(connection, client, context.waker());
@@ -130,12 +145,17 @@ impl Backlog {
 
     /// A connection has ended.
     pub(super) fn forget(&self, connection: u64) {
-        self.lock().paused.wakers.remove(&connection);
+        self.lock().paused.forget(connection);
     }
 
-    fn has_room_for(&self, state: &State, client: Option<ClientKey>) -> bool {
+    fn has_room_for(&self, state: &State, client: Option<ClientKey>, part: Part) -> bool {
+        let factor = match part {
+            Part::Beginning => BEGINNINGS_FACTOR,
+            Part::Rest => 1,
+        };
         let own = client.and_then(|client| state.by_client.get(&client).copied());
-        self.bytes() < self.limit && own.unwrap_or_default() < self.share
+        self.bytes() < self.limit.saturating_mul(factor)
+            && own.unwrap_or_default() < self.share.saturating_mul(factor)
     }
 
     /// A client holds `after` bytes in place of `before`.
@@ -164,7 +184,7 @@ impl Backlog {
         }
         for _ in 0..looks {
             let Some(client) = state.paused.turns.pop_front() else { break };
-            if self.has_room_for(state, client) {
+            if self.has_room_for(state, client, Part::Rest) {
                 wakers.extend(state.paused.take(client, is_low));
             }
             if state.paused.by_client.contains_key(&client) {
@@ -181,16 +201,25 @@ impl Backlog {
 
 impl Paused {
     fn add(&mut self, connection: u64, client: Option<ClientKey>, waker: &Waker) {
-        if let Some(known) = self.wakers.get_mut(&connection) {
-            known.clone_from(waker);
+        if let Some(known) = self.by_connection.get_mut(&connection) {
+            known.waker.clone_from(waker);
             return;
         }
-        self.wakers.insert(connection, waker.clone());
-        let connections = self.by_client.entry(client).or_default();
-        if connections.is_empty() {
+        self.ticket += 1;
+        let (ticket, waker) = (self.ticket, waker.clone());
+        self.by_connection.insert(connection, PausedConnection { client, ticket, waker });
+        let connections = self.by_client.entry(client).or_insert_with(|| {
             self.turns.push_back(client);
+            BTreeMap::new()
+        });
+        connections.insert(ticket, connection);
+    }
+
+    fn forget(&mut self, connection: u64) {
+        let Some(paused) = self.by_connection.remove(&connection) else { return };
+        if let Some(connections) = self.by_client.get_mut(&paused.client) {
+            connections.remove(&paused.ticket);
         }
-        connections.push_back(connection);
     }
 
     /// Takes out the client's first connection, or all of them.
@@ -198,9 +227,9 @@ impl Paused {
         let mut wakers = Vec::new();
         let Some(connections) = self.by_client.get_mut(&client) else { return wakers };
         while (all || wakers.is_empty())
-            && let Some(connection) = connections.pop_front()
+            && let Some((_, connection)) = connections.pop_first()
         {
-            wakers.extend(self.wakers.remove(&connection));
+            wakers.extend(self.by_connection.remove(&connection).map(|it| it.waker));
         }
         if connections.is_empty() {
             self.by_client.remove(&client);
@@ -255,8 +284,16 @@ mod tests {
     fn pause(backlog: &Backlog, connection: u64, client: ClientKey) -> Option<Arc<Woken>> {
         let woken = Arc::new(Woken::default());
         let waker = Arc::clone(&woken).into();
-        let room = backlog.poll_room(connection, Some(client), &Context::from_waker(&waker));
+        let context = Context::from_waker(&waker);
+        let room = backlog.poll_room(connection, Some(client), Part::Rest, &context);
         room.is_pending().then_some(woken)
+    }
+
+    fn reads_beginnings(backlog: &Backlog, client: Option<ClientKey>) -> bool {
+        let context = Context::from_waker(Waker::noop());
+        let is_ready = backlog.poll_room(0, client, Part::Beginning, &context).is_ready();
+        backlog.forget(0);
+        is_ready
     }
 
     fn is_woken(paused: &Arc<Woken>) -> bool {
@@ -264,14 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn pauses_a_client_at_its_share_and_nobody_else() {
+    fn pauses_a_client_at_its_share_and_no_other() {
         let backlog = Backlog::new(100 * KIB, 25);
         let first = backlog.hold(client(1), 20 * KIB);
         assert!(pause(&backlog, 1, client(1)).is_none());
         let second = backlog.hold(client(1), 20 * KIB);
         let paused = pause(&backlog, 1, client(1)).unwrap();
         assert!(pause(&backlog, 2, client(2)).is_none());
-        assert!(backlog.has_room(Some(client(2))) && backlog.has_room(None));
         assert!(!is_woken(&paused));
         drop(first);
         assert!(is_woken(&paused));
@@ -281,7 +317,40 @@ mod tests {
     }
 
     #[test]
-    fn pauses_everybody_at_the_limit() {
+    fn reads_no_beginning_at_twice_the_limit() {
+        let backlog = Backlog::new(100 * KIB, 25);
+        let own = backlog.hold(client(1), 49 * KIB);
+        assert!(reads_beginnings(&backlog, Some(client(1))));
+        let more = backlog.hold(client(1), KIB);
+        assert!(!reads_beginnings(&backlog, Some(client(1))));
+        assert!(reads_beginnings(&backlog, Some(client(2))) && reads_beginnings(&backlog, None));
+        let others = backlog.hold(client(3), 150 * KIB);
+        assert!(!reads_beginnings(&backlog, Some(client(2))) && !reads_beginnings(&backlog, None));
+        drop((own, more, others));
+        assert!(reads_beginnings(&backlog, Some(client(1))));
+    }
+
+    #[test]
+    fn keeps_nothing_of_connections_that_end_while_paused() {
+        let backlog = Backlog::new(KIB, 100);
+        let held = backlog.hold(client(1), KIB);
+        for connection in 0..100 {
+            assert!(pause(&backlog, connection, client(2)).is_some());
+            backlog.forget(connection);
+        }
+        {
+            let paused = &backlog.lock().paused;
+            assert!(paused.by_connection.is_empty() && paused.turns.len() == 1);
+            assert!(paused.by_client.values().all(BTreeMap::is_empty));
+        }
+        let last = pause(&backlog, 100, client(2)).unwrap();
+        drop(held);
+        assert!(is_woken(&last));
+        assert!(backlog.lock().paused.by_client.is_empty());
+    }
+
+    #[test]
+    fn pauses_all_clients_at_the_limit() {
         let backlog = Backlog::new(100 * KIB, 25);
         let mut held: Vec<_> = (0..4).map(|it| backlog.hold(client(it), 25 * KIB)).collect();
         let paused = [10, 11].map(|number| pause(&backlog, number.into(), client(number)).unwrap());
@@ -336,9 +405,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// However much is held by clients: when nothing is, nobody is paused.
+        /// For any bytes that clients held: no connection is paused once they hold none.
         #[test]
-        fn leaves_nobody_paused(
+        fn leaves_no_connection_paused(
             steps in proptest::collection::vec((0..3_u8, 0..40_usize, 0..8_u64), 1..100)
         ) {
             let backlog = Backlog::new(40 * KIB, 50);
@@ -352,7 +421,8 @@ mod tests {
             }
             drop(held);
             let state = backlog.lock();
-            proptest::prop_assert!(state.paused.wakers.is_empty() && state.by_client.is_empty());
+            proptest::prop_assert!(state.paused.by_connection.is_empty());
+            proptest::prop_assert!(state.by_client.is_empty());
         }
     }
 }

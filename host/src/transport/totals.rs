@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Context;
 
 use jackfield_broker::{ClientKey, CloseReason, Total};
 use jackfield_config::Limits;
 
 use super::WebSocketTransport;
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Part};
 
 /// Closing connections continues until one eighth of the limit is free, so that it happens rarely.
 const FREED_SHARE: usize = 8;
@@ -65,7 +66,10 @@ impl ConnectionTotals {
     pub(crate) async fn room(&self, client: ClientKey) {
         let waiting = RoomWait { totals: self, number: self.number() };
         let number = waiting.number;
-        poll_fn(|context| self.backlog.poll_room(number, Some(client), context)).await;
+        let room = |context: &mut Context<'_>| {
+            self.backlog.poll_room(number, Some(client), Part::Rest, context)
+        };
+        poll_fn(room).await;
     }
 
     /// Closes the connections that hold the most bytes, until the totals are within the limits.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jackfield_sandbox::Lanes;
 
-use crate::stage::{delivered, hostile, kind, load, policy, publish, route, sandbox};
+use crate::stage::{delivered, hostile, kind, load, policy, publish, request, route, sandbox};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refuses_a_slow_call_that_gets_no_turn() {
@@ -55,6 +55,12 @@ async fn refuses_calls_that_wait_too_long_for_their_lane() {
         tokio::spawn(async move { kind(publish(lanes.of("t/1"), "spin", "{}").await).label() })
     });
     let spins: Vec<_> = spins.collect();
+    let lanes = spinning.clone();
+    let left = tokio::spawn(async move {
+        // Behind the others.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        lanes.of("t/1").on_unsubscribe(&request("echo", &[])).await.map(|it| it.effects.len())
+    });
     let mut labels = Vec::new();
     for spin in spins {
         labels.push(spin.await.unwrap());
@@ -64,6 +70,8 @@ async fn refuses_calls_that_wait_too_long_for_their_lane() {
     let refused = labels.iter().filter(|label| **label == "busy").count();
     assert!(refused >= 3, "{labels:?}");
     assert!(labels.iter().all(|label| ["busy", "deadline"].contains(label)), "{labels:?}");
+    // The session has left, so its handler is told however long that takes.
+    assert_eq!(left.await.unwrap().unwrap(), 1);
     // A refusal opens no circuit, and leaves the instance to the next call.
     assert!(delivered(spinning.of("t/1"), "echo").await.contains("calls"));
 }
