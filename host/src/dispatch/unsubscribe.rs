@@ -74,7 +74,7 @@ impl Dispatch {
     }
 
     /// Takes away the subscriptions whose routes a new generation no longer has. The handlers of
-    /// the old one hear of it, which may take its time: nothing waits for them.
+    /// the old one are told by a task of their own, so that nothing waits for them.
     fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         if self.unrouted == Unrouted::Broadcast {
             return;
@@ -90,9 +90,9 @@ impl Dispatch {
         });
     }
 
-    /// Tells the handlers of topics that sessions have left them, and does what they want done.
-    /// That may make further sessions leave, and these may subscribe again meanwhile: what hooks
-    /// of such consequences want is bounded, lest it never ends.
+    /// Tells the handlers of topics that sessions have left them, and applies their effects. These
+    /// may make further sessions leave, which may subscribe again meanwhile, so the number of such
+    /// consequences is bounded.
     pub(super) async fn notify_unsubscribed(
         &self,
         generation: &Generation,
