@@ -38,7 +38,7 @@ pub(crate) struct Admitted {
     pub(crate) must_prove: bool,
 }
 
-/// Why somebody is not let in: what the client is told, and what the operator is.
+/// A rejected client: the response to it, and the reason for the operator.
 #[derive(Debug)]
 pub(crate) struct Rejection {
     pub(crate) refusal: Refusal,
@@ -56,8 +56,8 @@ impl Admission {
         self.files.clone().follow(&self.auth).await;
     }
 
-    /// Who comes from `peer`, if they are let in; nobody in particular where nothing is proven.
-    /// `may_follow` says whether it can be proven later, in the dialogue.
+    /// The client that connects from `peer`, if it is admitted; without a user if it sent no
+    /// credentials. `may_follow` says whether credentials can follow in the WAMP session.
     pub(crate) async fn admit(
         &self,
         visitor: &ClientInfo,
@@ -86,8 +86,8 @@ impl Admission {
         }
     }
 
-    /// Whose connection it is: whoever a proxy among those configured forwards for. None if the
-    /// proxy does not know.
+    /// The address of the client: behind a configured proxy, the one that it forwards for. None if
+    /// the proxy does not know it.
     pub(crate) fn client(&self, forwarded: &Forwarded, peer: IpAddr) -> Option<IpAddr> {
         self.rules.proxies.client(peer, &forwarded.addresses)
     }
@@ -145,7 +145,7 @@ impl Admission {
         }
     }
 
-    /// Whether anybody from there may ask for this at all.
+    /// Applies the rules that need no credentials.
     fn check(&self, visitor: &ClientInfo, peer: IpAddr) -> Result<(), Rejection> {
         self.check_address(&visitor.forwarded, peer)?;
         self.check_transport(&visitor.forwarded, peer)?;
@@ -231,14 +231,14 @@ impl Rejection {
         Self::forbidden(reason)
     }
 
-    /// Nobody was named where somebody has to be.
+    /// Credentials are required, and there are none.
     fn unproven() -> Self {
         let refusal = Refusal::new("403 Forbidden", "connect with a ticket or a token");
         Self { refusal, reason: "there is neither a ticket nor a token".to_owned() }
     }
 }
 
-/// What plugins are told of somebody: the text of a JSON object.
+/// The claims of a user, as plugins get them: the text of a JSON object.
 pub(crate) fn claims(who: &Authenticated) -> String {
     let mut claims: Map<String, Value> = who.claims.clone();
     let mut set = |key: &str, value: Option<&String>| {
@@ -249,7 +249,7 @@ pub(crate) fn claims(who: &Authenticated) -> String {
     set("id", who.id.as_ref());
     set("organization_id", who.organization.as_ref());
     if who.id.is_none() {
-        // Nobody in particular is nobody's user, whatever else was said.
+        // Without a user there is no user id, even if a claim has that name.
         claims.remove("id");
     }
     Value::Object(claims).to_string()

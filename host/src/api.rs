@@ -224,8 +224,8 @@ impl Task {
     }
 }
 
-/// Tells the operator of a token that is none: somebody has mistaken theirs, or guesses. The log says
-/// from where, but of a client behind a proxy only the request does.
+/// Logs an unknown token: a mistake, or a guess. The log has the address of the peer anyway; behind
+/// a proxy, only the request has that of the client.
 fn tell(problem: &Problem, headers: &HeaderMap) {
     if problem.is_wrong_token() {
         let forwarded = headers.get_all(FORWARDED_FOR).iter().next_back();

@@ -114,7 +114,7 @@ impl Http {
             // An idle connection and one whose head does not end cost the same.
             .header_read_timeout(idle)
             .max_buf_size(self.max_head_bytes.max(MIN_BUFFER))
-            // Whoever ends its side once it has asked still wants the answer.
+            // A client that closes its side after the request still waits for the response.
             .half_close(true)
             .keep_alive(keep_alive)
             .serve_connection(TokioIo::new(Rewind::new(stream, head, idle)), service);
@@ -177,7 +177,7 @@ impl Http {
         }
     }
 
-    /// Whether whoever asks may ask at all. What is secret travels to and from the API alone.
+    /// Applies the access rules to a request. Only the API receives and returns secrets.
     fn check(&self, request: &Request<Incoming>, peer: IpAddr) -> Result<(), Rejection> {
         let fields =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -213,7 +213,7 @@ pub(crate) async fn refuse(mut stream: TcpStream, refusal: &Refusal) {
          Content-Security-Policy: {CONTENT_POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
          Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{message}\n"
     );
-    // Whoever asked and does not wait for the answer does not get one.
+    // Fails if the client has closed the connection already.
     let _gone = stream.write_all(response.as_bytes()).await;
     part(stream).await;
 }

@@ -112,7 +112,7 @@ pub(crate) async fn serve(
     let totals = ConnectionTotals::new(&limits);
 
     let realms: Vec<Arc<Realm>> = config.realms.iter().map(|name| realm(name, limits)).collect();
-    // Nobody is connected yet, so nothing has been asked of the audience.
+    // No client is connected yet, so no hook has used the audience.
     let _first = audience.0.set(realms.clone());
     let dispatch = |(token, realm): (u64, Arc<Realm>)| {
         let token = jackfield_sandbox::RealmId(token);
@@ -207,8 +207,8 @@ fn realm(name: &str, limits: Limits) -> Arc<Realm> {
     Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }
 
-/// What hooks may ask while they run. Plugins are loaded before the realms they will ask about
-/// have anybody in them, hence the late filling.
+/// The subscribers that hooks may ask for. Filled late, because plugins are loaded before there are
+/// realms.
 #[derive(Default)]
 struct Subscribers(OnceLock<Vec<Arc<Realm>>>);
 

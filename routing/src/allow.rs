@@ -13,8 +13,8 @@ pub enum Action {
     Register,
 }
 
-/// The roles allowed for each action. An unlisted action is open to everybody; an empty list is
-/// open to nobody.
+/// The roles allowed for each action. An unlisted action is open to all roles; an empty list is
+/// open to none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allow {
     pub(crate) subscribe: Option<Vec<String>>,
@@ -39,7 +39,7 @@ impl Action {
 }
 
 impl Allow {
-    /// The roles listed for an action; `None` if it is open to everybody.
+    /// The roles listed for an action; `None` if it is open to all.
     pub fn roles(&self, action: Action) -> Option<&[String]> {
         match action {
             Action::Subscribe => self.subscribe.as_deref(),
@@ -49,8 +49,7 @@ impl Allow {
         }
     }
 
-    /// The roles listed for an action, here or else in `default`; `None` if it is open to
-    /// everybody.
+    /// The roles listed for an action, here or else in `default`; `None` if it is open to all.
     pub fn roles_or<'a>(&'a self, default: &'a Self, action: Action) -> Option<&'a [String]> {
         self.roles(action).or_else(|| default.roles(action))
     }

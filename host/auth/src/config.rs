@@ -100,7 +100,7 @@ pub struct HttpSettings {
     /// How long an answer may take altogether.
     #[serde(default = "timeout")]
     pub timeout: Duration,
-    /// How long a user is remembered. As long as that, somebody who was disabled comes in.
+    /// The time for which a user is cached. A disabled user can connect until then.
     #[serde(default = "cache")]
     pub cache: Duration,
     /// How long it is remembered that there is no such user.
@@ -161,7 +161,7 @@ pub enum RolesForm {
 pub struct JwtSettings {
     /// Who may sign them.
     pub keys: KeySettings,
-    /// Who may issue them; anybody with a key, if there is none.
+    /// Accepted issuers; empty accepts any.
     #[serde(default)]
     pub issuers: Vec<String>,
     /// For whom they have to be.

@@ -50,8 +50,7 @@ struct Judge {
 pub struct JwtRules {
     /// Accepted issuers (`iss`); empty accepts any.
     pub issuers: Vec<String>,
-    /// For whom a token has to be (`aud`): one of these. Empty if tokens are for nobody special;
-    /// one that is for somebody is refused then.
+    /// Accepted audiences (`aud`); empty accepts only tokens without one.
     pub audiences: Vec<String>,
     /// Tolerated difference between this machine's clock and the issuer's.
     pub leeway: Duration,
@@ -120,7 +119,7 @@ pub enum JwtError {
     /// It is of another issuer, or of none, or of several.
     #[error("the token is not of one issuer (`iss`) that is named in the settings")]
     Issuer,
-    /// It is for somebody else.
+    /// It is for another audience.
     #[error("the token is not for an audience (`aud`) that is named in the settings")]
     Audience,
     /// A claim is missing or invalid.
@@ -166,16 +165,14 @@ impl Jwt {
 
     /// Who comes with this token from the address `from`.
     ///
-    /// # Errors
-    /// When it lets nobody in: [`JwtError::is_temporary`] says whether the same client may be let
-    /// in a moment later.
+    /// # Errors [`JwtError`]; [`JwtError::is_temporary`] says whether another attempt may succeed.
     pub async fn authenticate(
         &self,
         token: &str,
         from: IpAddr,
         now: SystemTime,
     ) -> Result<Authenticated, JwtError> {
-        // What is no token, or of no key here, takes nobody's place.
+        // A malformed token, or one of an unknown key, takes no place in the queue.
         let header = header(token)?;
         self.judge.keys.load().candidates(header.alg, header.kid.as_deref())?;
         let (judge, token) = (Arc::clone(&self.judge), token.to_owned());

@@ -72,7 +72,7 @@ impl AuthSettings {
         users.into_iter().chain(keys).collect()
     }
 
-    /// Every path that is named, for whoever knows where relative ones start.
+    /// All paths, for resolving the relative ones.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let secret = self.tickets.as_mut().and_then(|tickets| tickets.secret.path_mut());
         let users = self.users.iter_mut().flat_map(|users| match users {

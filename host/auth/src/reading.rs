@@ -26,7 +26,7 @@ pub(crate) fn text(path: &Path) -> Result<String> {
 }
 
 fn read_at_most(path: &Path, longest: u64) -> Result<String> {
-    // Neither opening nor reading waits for anybody at the other end, if it has one.
+    // A pipe without a writer does not block.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let kind = file.metadata()?.file_type();
     if !kind.is_file() {

@@ -32,7 +32,7 @@ pub use secret::{AppSecret, AppSecretError};
 const MAX_BYTES: usize = 8 << 10;
 
 /// Decoy hash for users without a password, so that the time of a digest does not reveal known
-/// users. It admits nobody. It has the length of a bcrypt hash, which nearly all applications
+/// users. No ticket matches it. It has the length of a bcrypt hash, which nearly all applications
 /// store.
 const DECOY: &str = "$2y$13$.....................................................";
 
@@ -109,7 +109,7 @@ pub enum TicketError {
          the password was changed, or it is forged"
     )]
     WrongDigest,
-    /// The user has no password, so anybody who knows the secret could have made it.
+    /// The user has no password, so the secret alone is enough to make it.
     #[error("its user has no password, without which a ticket proves nothing")]
     NoPassword,
     /// What the digest is over is longer than the application would make a digest of.

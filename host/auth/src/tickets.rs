@@ -43,8 +43,7 @@ pub struct TicketRules {
     pub verifiers: Verifiers,
 }
 
-/// Why a ticket let nobody in; for the log, as clients are told no more than that they were
-/// refused.
+/// The refusal of a ticket, for the log: clients learn no more than that they were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketRefusal {
     /// The ticket is worthless.
@@ -111,9 +110,8 @@ impl Tickets {
     /// Who comes with this ticket from the address `from`. `text` is what the query had, its
     /// percent signs resolved.
     ///
-    /// # Errors
-    /// When it lets nobody in: [`TicketRefusal::is_temporary`] says whether the same client may be
-    /// let in a moment later.
+    /// # Errors [`TicketRefusal`]; [`TicketRefusal::is_temporary`] says whether another attempt may
+    /// succeed.
     pub async fn authenticate(
         &self,
         text: &str,
@@ -161,7 +159,7 @@ impl Tickets {
         let username = || Some(shown(name));
         let unanswered = |error| TicketRefusal::Users { username: username(), error };
         let Some(mut user) = users.find(name).await.map_err(unanswered)? else {
-            // Takes as long as for somebody who is known, so that nobody learns who is.
+            // Takes as long as for a known user, so that the time does not reveal user names.
             return match self.verify(ticket, from, None).await {
                 Err(busy @ TicketRefusal::Busy { .. }) => Err(busy),
                 _ => Err(TicketRefusal::Unknown { username: username() }),

@@ -26,8 +26,8 @@ pub struct User {
     pub claims: Map<String, Value>,
 }
 
-/// The hash of a password. Whoever knows it can make tickets, so nothing prints it, and its memory
-/// is cleared when it is dropped. Never empty.
+/// The hash of a password. It is enough to make tickets, so it is never printed, and its memory is
+/// cleared on drop. Never empty.
 #[derive(Clone)]
 pub struct PasswordHash(Zeroizing<String>);
 

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(take("192.0.2.1").err(), full("192.0.2.1"));
         assert_eq!(take("::ffff:192.0.2.1").err(), full("192.0.2.1"));
         held.push(take("192.0.2.2").unwrap());
-        // Whoever has one address of a network has all of them.
+        // A client with one address of a network has all of them.
         for host in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"] {
             held.push(take(host).unwrap());
         }
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(verifiers.run(HERE, || 1).await, Ok(1));
         let failed: Result<(), _> = verifiers.run(HERE, || panic!("on purpose")).await;
         assert_eq!(failed, Err(VerifiersError::Stopped));
-        // What nobody waits for any more does not count either, before it runs.
+        // Work whose client has gone does not count either, before it runs.
         let _busy = verifiers.running.acquire().await.unwrap();
         let waiting = tokio::spawn({
             let verifiers = verifiers.clone();

@@ -211,7 +211,7 @@ mod tests {
         assert!(add(&two, ".e", wildcard).unwrap_err().is_of_client(), "the address is the same");
         add(&two, ".e", MatchPolicy::Prefix).unwrap();
         assert!(add(&two, ".a", wildcard).unwrap().new, "it shares the place");
-        // The place is free when nobody holds the wildcard any more.
+        // The place is free when no session holds the wildcard any more.
         let key = Key { policy: wildcard, uri: ".a".into() };
         assert!(table.remove(one.id, &key));
         assert!(table.add(&one, ".e", wildcard, WILDCARDS).is_err());

@@ -93,9 +93,9 @@ pub struct Config {
 /// What becomes of topics that no route matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrouted {
-    /// Nobody may subscribe or publish.
+    /// No session may subscribe or publish.
     Refuse,
-    /// Everybody may, as on a broker without handlers.
+    /// All sessions may, as on a broker without handlers.
     Broadcast,
 }
 

@@ -57,10 +57,9 @@ impl Networks {
         self.0.iter().any(|network| network.0.contains(&address))
     }
 
-    /// Who is behind `peer`, these networks being those of proxies whose word counts: the nearest
-    /// address of `X-Forwarded-For` that is not one of theirs. What somebody else wrote into the
-    /// header counts for nothing. None if one of these proxies names somebody who cannot be known,
-    /// as in `unknown`.
+    /// The client behind `peer`, if these are the networks of trusted proxies: the nearest address
+    /// of `X-Forwarded-For` that is not one of theirs. Addresses in front of it can be forged, and
+    /// are ignored. None if a trusted proxy does not know the address (`unknown`).
     pub fn client(&self, peer: IpAddr, forwarded_for: &[String]) -> Option<IpAddr> {
         let mut client = peer.to_canonical();
         for member in forwarded_for.iter().rev() {

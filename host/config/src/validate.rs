@@ -26,12 +26,12 @@ impl Settings {
     pub(super) fn settle(&mut self, base: &Path) {
         let contents = self.contents();
         if !contents.is_empty() {
-            // Nobody shall try to read them, and say what could not be read.
+            // They are not read, since an error would show a part of them.
             self.config.auth = AuthSettings::default();
             self.config.api.tokens.clear();
         }
         if self.config.api.tokens.len() != self.written_tokens() {
-            // Nobody could tell the place of those that are left.
+            // The places of the remaining ones are unknown.
             self.config.api.tokens.clear();
         }
         for path in contents {

@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 #[path = "../tests/it/guests.rs"]
 mod guests;
 
-/// Hooks of the plugin at hand ask nobody anything.
+/// The hooks of this plugin ask for no subscribers.
 struct Nobody;
 
 impl Audience for Nobody {

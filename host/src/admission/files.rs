@@ -27,8 +27,7 @@ struct File {
     path: PathBuf,
     /// What was taken in, or refused.
     tried: Option<Stamp>,
-    /// What was there the last time that it was looked at: whoever writes has ended only when the
-    /// same is there twice.
+    /// The state at the last look: a writer has finished only if the state is the same twice.
     seen: Option<Stamp>,
 }
 
@@ -123,8 +122,8 @@ fn tell_doubts(auth: &Auth) {
     }
 }
 
-/// Looks whether users can be looked up, so that whoever starts a server whose database is away
-/// need not wait for the first user to hear of it.
+/// Tries to look up a user, so that the operator learns at the start that a database is
+/// unavailable.
 async fn probe(auth: &Auth) {
     if let Err(error) = auth.probe().await {
         warn!("{error}; no user comes in with a ticket until they can be asked");

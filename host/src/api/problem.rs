@@ -77,7 +77,7 @@ impl Problem {
             .with(WWW_AUTHENTICATE, r#"Bearer realm="jackfield", error="invalid_token""#)
     }
 
-    /// Whether somebody has sent a token that is none here.
+    /// Whether the request had an unknown token.
     pub(super) fn is_wrong_token(&self) -> bool {
         self.uri == error_uri::AUTHENTICATION_DENIED
     }

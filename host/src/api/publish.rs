@@ -27,7 +27,7 @@ const FLUSH_AFTER: usize = 32;
 const WHAT: &str = "publication";
 
 /// One publication as it is written. An unknown key is refused: a misspelt `eligible` would reach
-/// everybody.
+/// all subscribers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item<'a> {
@@ -150,8 +150,8 @@ impl Item<'_> {
     }
 }
 
-/// A list of those who may receive it is not empty. To WAMP an empty one is everybody; whoever
-/// computed it and found nobody means the opposite.
+/// An `eligible` list is not empty. In WAMP an empty one means all sessions; a backend that
+/// computed an empty list means the opposite.
 fn some<T>(key: &str, list: Option<PhpList<T>>) -> Result<Option<PhpList<T>>, Problem> {
     if list.as_ref().is_some_and(|list| list.0.is_empty()) {
         let message = format!("`{key}` names no session; leave it out to reach all");

@@ -23,8 +23,8 @@ pub(super) struct Token {
     pub(super) name: String,
     /// The only realm that it is good for, if it is not for all.
     pub(super) realm: Option<String>,
-    /// What dispatch takes its publications for: a session that is in no realm, so that nobody
-    /// meets it and nothing is delivered to it.
+    /// The session that its publications come from. It is in no realm, so nothing is delivered to
+    /// it.
     pub(super) session: Arc<Session>,
     /// Of the token: the text itself is not kept.
     digest: [u8; 32],

@@ -99,7 +99,7 @@ async fn plain(
     served.map_err(|error| DisconnectReason::Lost(error.to_string()))
 }
 
-/// Who is let in, if anybody is.
+/// Applies the access rules, and authenticates the client.
 async fn admit(
     context: &Context,
     stream: &TcpStream,

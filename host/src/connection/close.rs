@@ -143,7 +143,7 @@ impl Connection {
     ) -> Result<(), DisconnectReason> {
         let closing = CloseReason { reason: "closed".to_owned(), message: String::new() };
         let _first = self.wire.outbox().close(closing);
-        // Whoever has not read for too long gets the farewell instead of what waits.
+        // A client that has not read for too long gets the farewell instead of the queued messages.
         let instead = matches!(&ended, Err(DisconnectReason::Closed(closing))
             if closing.reason == CloseReason::SLOW_SUBSCRIBER);
         let close = frame::close(code, reason);

@@ -22,7 +22,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// A session of whoever was proven, or of nobody in particular.
+    /// A session of the authenticated user, or without a user.
     pub(super) fn new(
         wire: &Arc<WebSocketTransport>,
         dialect: Dialect,
@@ -53,7 +53,7 @@ impl Member {
 
     pub(super) fn join(&self, shutdown: &Shutdown) {
         self.dispatch.realm().join(&self.session);
-        // Whoever joins behind the back of a shutdown is not overlooked.
+        // A shutdown that began before the session joined has not closed it.
         if shutdown.is_requested() {
             self.session.close(shutdown::close_reason());
         }

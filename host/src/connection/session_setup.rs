@@ -85,9 +85,8 @@ impl Connection {
         }
     }
 
-    /// Opens the session for whoever it was proven to be, if that is who it was asked for. Whoever
-    /// asks as one user with another's ticket has mistaken one for the other, and would act as
-    /// somebody else than it believes to be.
+    /// Opens the session of the authenticated user. HELLO with the name of another user is refused:
+    /// the client has mixed up its users, and would act as another one than it believes.
     fn welcome_proven(&mut self, asked: Asked, proven: &Authenticated) -> Result<(), CloseAction> {
         if let Some(authid) = &asked.authid
             && !may_be_called(proven, authid)
@@ -116,8 +115,8 @@ impl Connection {
     }
 }
 
-/// Users may call themselves by name, in the case that a database does not tell apart, or by id.
-/// Nobody in particular, as whom backends come, may have any name: there are clients that have to
+/// Users may call themselves by name, in the case that a database does not tell apart, or by id. A
+/// session without a user, such as a backend's, may have any name, because some clients have to
 /// send one.
 fn may_be_called(proven: &Authenticated, authid: &str) -> bool {
     let Some(id) = &proven.id else { return true };

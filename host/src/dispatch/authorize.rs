@@ -66,7 +66,7 @@ impl Dispatch {
         }
     }
 
-    /// The roles that may do it; none where everybody may.
+    /// The roles that may do it; none if all sessions may.
     pub(super) fn listed<'a>(
         &'a self,
         routed: Option<&RouteMatch<'a, '_>>,

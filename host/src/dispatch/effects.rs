@@ -133,7 +133,7 @@ pub(super) fn drop_unsubscribes(effects: &mut Vec<Effect>, topic: &str) {
     }
 }
 
-/// The receivers that a handler names. Ids that nobody can have name nobody.
+/// The receivers that a handler names. Invalid session ids match no session.
 pub(super) fn filter(exclude: Vec<u64>, eligible: Option<Vec<u64>>) -> ReceiverFilter {
     let sessions = |ids: Vec<u64>| ids.into_iter().filter_map(SessionId::new).collect();
     ReceiverFilter {

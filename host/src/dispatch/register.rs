@@ -87,10 +87,10 @@ impl Dispatch {
             .any(|roles| is_among(session, roles))
     }
 
-    /// Takes away the registrations that a new generation has no place for: their routes have
-    /// gone, or have a handler that answers calls by now, or are not for their callees' roles any
-    /// more. Subscribers of a topic stay in such a case; but whoever may not offer a procedure must
-    /// not go on to read what others call it with.
+    /// Revokes the registrations that a new generation does not allow: no route matches, the
+    /// handler of the route answers calls, or the roles of the callee may not register.
+    /// Subscriptions stay in the last case; a registration does not, because its callee would go on
+    /// to read the arguments of calls.
     pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
         let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
             Some(routed) if routed.has(Hook::Call) => false,

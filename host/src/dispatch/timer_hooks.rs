@@ -39,8 +39,8 @@ impl Dispatch {
         }
     }
 
-    /// Gives the topic a timer if it should have one, and takes it away if not. If that changes
-    /// meanwhile, whoever changed it may have been overtaken by this, so this looks again.
+    /// Gives the topic a timer if it should have one, and takes it away if not. If the state
+    /// changes meanwhile, the other change may have been overwritten here, so this looks again.
     pub(super) fn sync_timer(&self, topic: &str, start: Start) {
         let mut wanted = self.wanted_timer(topic);
         loop {

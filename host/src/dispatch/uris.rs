@@ -6,8 +6,8 @@ use jackfield_wamp::uri::{self, MatchPolicy};
 
 use super::Refusal;
 
-/// Bytes of the longest topic or pattern. The broker keeps each for as long as somebody is
-/// subscribed, so that a client which may subscribe a thousand times must not choose their size.
+/// Bytes of the longest topic or pattern. The broker stores each as long as a session is
+/// subscribed, and a client may subscribe to a thousand.
 const MAX_BYTES: usize = 1024;
 
 /// Checks a topic or a pattern. Version 1 has no rules for the text, and its topics are no URIs of
@@ -32,8 +32,8 @@ pub(super) fn check(from: &Session, text: &str, policy: MatchPolicy) -> Result<(
     }
 }
 
-/// Nobody publishes in the router's name, in either version: a page could else forge what sessions
-/// of version 2 believe.
+/// Refuses publications to reserved URIs in both versions: a client could forge events of the
+/// router.
 pub(super) fn check_reserved(topic: &str) -> Result<(), Refusal> {
     if uri::is_reserved(topic) {
         let message = format!("`{topic}` is the router's own; clients may only listen there");

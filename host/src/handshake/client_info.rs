@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{header, header_lines};
 
-/// Whoever asks to be connected.
+/// The client of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClientInfo {
     /// The path that is asked for, without the query.
@@ -98,7 +98,7 @@ impl Credential {
 }
 
 impl fmt::Debug for Credential {
-    /// Without the text: whoever has it can use it.
+    /// Without the text, which is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ticket(_) => "a ticket",

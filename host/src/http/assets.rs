@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::response::Answer;
 
-/// Whether `/demo/` is served. It publishes what anybody types, which production does not want.
+/// Whether `/demo/` is served. Its visitors publish without a login, so it is not for production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demo {
     /// There is no such page.

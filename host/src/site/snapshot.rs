@@ -165,7 +165,7 @@ impl Snapshot {
                     self.routing.push(RoutingFile { path: path.to_owned(), text });
                 }
             }
-            // A file that nothing need ever import is nobody's problem yet.
+            // A file that may never be imported is no problem yet.
             Err((line, column)) if declares => self.problem(
                 format!("{path}:{line}:{column}"),
                 "is not valid UTF-8 from this position; save the file as UTF-8".to_owned(),

@@ -241,7 +241,7 @@ fn decode_exclude(
     Ok(())
 }
 
-/// The only sessions that receive the event; none where everybody does.
+/// The only sessions that receive the event; none if all do.
 fn decode_eligible(
     head: &mut MessageReader<'_>,
 ) -> Result<Option<BTreeSet<SessionId>>, DecodeError> {
@@ -261,7 +261,7 @@ fn decode_eligible(
     }
 }
 
-/// The sessions in a list, and its length. Values that cannot be session ids match nobody.
+/// The sessions in a list, and its length. Values that cannot be session ids match no session.
 ///
 /// PHP writes a list with a removed element as a dictionary, `{"2": "83014665865"}`.
 fn sessions(

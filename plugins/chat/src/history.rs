@@ -6,7 +6,7 @@ use jackfield_plugin::{Error, store};
 
 use crate::events::Message;
 
-/// A room in which nobody has spoken for so long is forgotten.
+/// A room without messages for this long is forgotten.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
 /// The oldest message comes first.

@@ -28,7 +28,7 @@ impl Reader<'_> {
                 self.tell(key, message, suggest::advice(&name, &Action::ALL.map(Action::key)));
                 continue;
             };
-            // Nothing is ambiguous between "everybody" and "nobody", and one of them is unsafe.
+            // An empty value could mean all roles or none, and one of them is unsafe.
             if matches!(value.kind, NodeKind::Null) {
                 let message = format!("`{name}` of `allow` names no roles");
                 self.tell(

@@ -205,8 +205,7 @@ fn invalid_json(path: &str, error: &serde_json::Error) -> Diagnosis {
     Diagnosis { line, column, ..Diagnosis::without_place(path, message) }
 }
 
-/// Whoever may read a file of public keys could sign as the issuer if it had private ones in it, be
-/// they of use here or not.
+/// Refuses private keys: readers of a file of public keys could sign tokens with them.
 fn check_public(path: &str, set: &Value) -> Result<(), Diagnosis> {
     let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_private = |key: &Value| PRIVATE_FIELDS.iter().any(|member| key.get(member).is_some());

@@ -11,7 +11,7 @@ use signature::Verifier;
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: verifier,
-    // For making JWKs and their thumbprints, which nobody here does.
+    // For making JWKs and their thumbprints, which is not used here.
     key_utils: KeyUtils::new_unimplemented(),
 };
 

@@ -12,7 +12,7 @@ pub struct AppSecret(Zeroizing<String>);
 /// Why a text is no secret of an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppSecretError {
-    /// Without a secret anybody can make tickets.
+    /// Without a secret, any client could make tickets.
     #[error("the secret of the application is empty, so any client could make tickets")]
     Empty,
     /// The application makes no digests with such a secret.

@@ -117,7 +117,7 @@ impl FileUsers {
         Ok(Self(ArcSwap::from_pointee(read(path, text)?)))
     }
 
-    /// Puts the users in `text` in the place of those before, for everybody who asks from now on.
+    /// Replaces all users by those in `text`.
     ///
     /// # Errors
     /// The first mistake, with its place; the users before stay.
@@ -147,7 +147,7 @@ const USERS: &str = "users";
 fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
     let mut lines = text.lines().map(str::trim_start);
     if lines.all(|line| line.is_empty() || line.starts_with('#')) {
-        // Half-written files are empty at first, and nobody means to lock everybody out by one.
+        // A file that is being written is empty at first, and would lock out all users.
         let problem = Diagnosis::without_place(path, "the file is empty");
         return Err(problem.with_help(
             "write `users: { NAME: { id: 1, password: 'HASH' } }`, or `users: {}` if there are to be \

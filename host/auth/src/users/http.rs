@@ -60,7 +60,7 @@ type Outcome = Result<Option<Arc<User>>, UsersError>;
 #[derive(Debug)]
 struct State {
     known: Cache<Arc<User>>,
-    /// Apart from the others, so that names that somebody makes up push no user out.
+    /// A cache of its own, so that invented names evict no user.
     unknown: Cache<()>,
     /// The questions that are being asked.
     flights: HashMap<String, watch::Receiver<Option<Outcome>>>,
@@ -122,7 +122,7 @@ impl HttpUsers {
         {
             return outcome;
         }
-        // Whoever asked is gone without a word, which happens only when the server ends.
+        // The asking task has ended without an answer, which happens only when the server ends.
         self.0.state().flights.remove(username);
         Err(self.0.asker.unreachable("the question was given up".to_owned()))
     }
@@ -145,7 +145,7 @@ impl HttpUsers {
         state.flights.insert(username.to_owned(), receiver.clone());
         let inner = Arc::clone(&self.0);
         let username = username.to_owned();
-        // A task of its own, as whoever asked first may go away before the answer comes.
+        // A task of its own, since the first client may disconnect before the answer.
         tokio::spawn(async move {
             let outcome = inner.ask(&username).await;
             inner.learn(&username, &outcome);

@@ -126,8 +126,7 @@ impl SqlUsers {
         })
     }
 
-    /// Asks for somebody, to see whether that works: the database may be away, or have no such
-    /// tables.
+    /// Looks up a user to test the query: the database may be unavailable, or have no such tables.
     pub(super) async fn probe(&self) -> Result<(), UsersError> {
         self.find("jackfield").await.map(drop)
     }
@@ -206,8 +205,8 @@ impl SqlUsers {
     }
 }
 
-/// The name of the user that this process runs as: who connects where an address names nobody, as
-/// with the databases' own clients.
+/// The name of the user of this process, which is used if an address names no user, as in the
+/// clients of the databases.
 fn process_user() -> Result<String, Wrong> {
     whoami::username().map_err(|error| {
         let wrong = "names no user, and the user of this process has no name";

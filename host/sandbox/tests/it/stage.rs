@@ -10,7 +10,7 @@ use jackfield_sandbox::{
 
 use crate::guests::guest;
 
-/// Everybody in the realm 5 hears of everything.
+/// All sessions of the realm 5 are subscribed to every topic.
 struct Crowd;
 
 impl Audience for Crowd {

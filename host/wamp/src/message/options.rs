@@ -37,10 +37,10 @@ impl Default for PublishOptions {
 }
 
 /// Receiver lists of a publication. An absent list and an empty one mean the same, as in most
-/// routers (version 1's `[]` must mean everybody).
+/// routers (version 1's `[]` must mean all sessions).
 ///
 /// A list whose names all cannot exist (version 1 has session ids as texts) is `Some` and empty: it
-/// matches nobody.
+/// matches no session.
 ///
 /// The lists are sets, as each receiver is looked up in them, and a list may be long.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -77,7 +77,7 @@ impl ReceiverFilter {
         self.len() == 0
     }
 
-    /// Boxed; none if it excludes nobody.
+    /// Boxed; none if it excludes no session.
     pub(crate) fn into_option(self) -> Option<Box<Self>> {
         if self == Self::default() { None } else { Some(Box::new(self)) }
     }
