@@ -9,21 +9,21 @@
 //! - [`mod@bench`] measures a running server.
 //! - [`compile`] is the child process in which a server compiles a component.
 
-pub mod bench;
-pub mod call;
-pub mod check;
+pub(crate) mod bench;
+pub(crate) mod call;
+pub(crate) mod check;
 mod compile;
 mod config_args;
 mod inspect;
-pub mod maintenance;
-pub mod match_topic;
-pub mod publish;
+pub(crate) mod maintenance;
+pub(crate) mod match_topic;
+pub(crate) mod publish;
 mod remote;
-pub mod routes;
-pub mod serve;
+pub(crate) mod routes;
+pub(crate) mod serve;
 mod stdin;
-pub mod subscribe;
-pub mod ticket;
+pub(crate) mod subscribe;
+pub(crate) mod ticket;
 
 use std::fmt::Display;
 use std::io::{self, Write};

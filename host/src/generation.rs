@@ -25,14 +25,14 @@ use jackfield_sandbox::{
 
 use crate::site::{ContentHash, PluginFile};
 
-pub use build_context::BuildContext;
-pub use loads::Loads;
-pub use odd::{no_uri, warnings};
-pub use prepare::{build, prepare, routes_alone};
-pub use problem::{Problem, Warning};
+pub(crate) use build_context::BuildContext;
+pub(crate) use loads::Loads;
+pub(crate) use odd::{no_uri, warnings};
+pub(crate) use prepare::{build, prepare, routes_alone};
+pub(crate) use problem::{Problem, Warning};
 
 /// An immutable set of routes and running plugins.
-pub struct Generation {
+pub(crate) struct Generation {
     number: u64,
     hash: ContentHash,
     routes: RouteTable,
@@ -47,18 +47,18 @@ pub struct Generation {
 
 /// The route that matches a topic, and its handler.
 #[derive(Clone, Copy)]
-pub struct RouteMatch<'g, 't> {
+pub(crate) struct RouteMatch<'g, 't> {
     /// The first route that matches.
-    pub route: &'g Route,
+    pub(crate) route: &'g Route,
     /// The topic.
-    pub topic: &'t str,
+    pub(crate) topic: &'t str,
     /// The handler of the route.
-    pub handler: &'g BoundHandler,
+    pub(crate) handler: &'g BoundHandler,
 }
 
 /// A handler of a running plugin.
 #[derive(Clone)]
-pub struct BoundHandler {
+pub(crate) struct BoundHandler {
     description: HandlerDescription,
     timer: Option<BoundTimer>,
     lanes: Lanes,
@@ -67,16 +67,16 @@ pub struct BoundHandler {
 
 /// The timer of a handler for the topics of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BoundTimer {
+pub(crate) struct BoundTimer {
     /// The interval of the route, or else of the handler.
-    pub every: Duration,
+    pub(crate) every: Duration,
     /// The topics for which the timer runs, and its start.
-    pub from: TimerFrom,
+    pub(crate) from: TimerFrom,
 }
 
 /// A plugin of a generation.
 #[derive(Clone)]
-pub struct PluginEntry {
+pub(crate) struct PluginEntry {
     file: String,
     running: Arc<Running>,
 }
@@ -94,7 +94,7 @@ struct Running {
 
 /// The served generation; before the first one, an empty generation with the number 0. Readers never
 /// block, not even during a reload.
-pub struct CurrentGeneration {
+pub(crate) struct CurrentGeneration {
     current: ArcSwap<Generation>,
 }
 
@@ -114,22 +114,22 @@ impl Generation {
     }
 
     /// Counts the generations of this process, from 1.
-    pub fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     /// Of the snapshot that it was prepared from.
-    pub fn hash(&self) -> ContentHash {
+    pub(crate) fn hash(&self) -> ContentHash {
         self.hash
     }
 
     /// Whether it serves all of the snapshot with this hash.
-    pub fn serves(&self, hash: ContentHash) -> bool {
+    pub(crate) fn serves(&self, hash: ContentHash) -> bool {
         self.loading.is_empty() && self.hash == hash
     }
 
     /// The files of plugins that are left out, as they are still being loaded.
-    pub fn loading(&self) -> &[String] {
+    pub(crate) fn loading(&self) -> &[String] {
         &self.loading
     }
 
@@ -140,7 +140,7 @@ impl Generation {
     }
 
     /// Whether it serves the same routes with the same instances.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         let pairs = || self.plugins.iter().zip(&other.plugins);
         self.routes.routes() == other.routes.routes()
             && self.plugins.len() == other.plugins.len()
@@ -148,45 +148,39 @@ impl Generation {
     }
 
     /// The route and the handler of a topic.
-    pub fn find<'g, 't>(&'g self, topic: &'t str) -> Option<RouteMatch<'g, 't>> {
+    pub(crate) fn find<'g, 't>(&'g self, topic: &'t str) -> Option<RouteMatch<'g, 't>> {
         let position = self.routes.position(topic)?;
         let route = self.routes.routes().get(position)?;
         Some(RouteMatch { route, topic, handler: self.handlers.get(position)? })
     }
 
     /// Every route, in matching order.
-    pub fn routes(&self) -> &RouteTable {
+    pub(crate) fn routes(&self) -> &RouteTable {
         &self.routes
     }
 
     /// Every route with its handler, in matching order.
-    pub fn bound(&self) -> impl Iterator<Item = (&Route, &BoundHandler)> {
+    pub(crate) fn bound(&self) -> impl Iterator<Item = (&Route, &BoundHandler)> {
         self.routes.routes().iter().zip(&self.handlers)
     }
 
     /// Whether any topic may have a timer.
-    pub fn has_timers(&self) -> bool {
+    pub(crate) fn has_timers(&self) -> bool {
         self.has_timers
     }
 
     /// Every plugin, by path.
-    pub fn plugins(&self) -> &[PluginEntry] {
+    pub(crate) fn plugins(&self) -> &[PluginEntry] {
         &self.plugins
     }
 
-    /// The plugin that a handler of this generation belongs to.
-    pub fn plugin_of(&self, handler: &BoundHandler) -> Option<&PluginEntry> {
-        let name = &handler.manifest().name;
-        self.plugins.iter().find(|plugin| plugin.manifest().name == *name)
-    }
-
     /// The plugin of this file, by its shown path.
-    pub fn plugin_in(&self, file: &str) -> Option<&PluginEntry> {
+    pub(crate) fn plugin_in(&self, file: &str) -> Option<&PluginEntry> {
         self.plugins.iter().find(|plugin| plugin.file == file)
     }
 
     /// What is probably not meant, and no reason to refuse the generation.
-    pub fn warnings(&self) -> &[Warning] {
+    pub(crate) fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 }
@@ -194,67 +188,67 @@ impl Generation {
 impl RouteMatch<'_, '_> {
     /// Names and values of what the channel captured, and of the route's defaults: for hooks, which
     /// most messages meet none of.
-    pub fn attributes(&self) -> Vec<(&str, &str)> {
+    pub(crate) fn attributes(&self) -> Vec<(&str, &str)> {
         self.route.attributes(self.topic).unwrap_or_default()
     }
 }
 
 impl BoundHandler {
     /// The name of the handler.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.description.name
     }
 
     /// The hooks that the handler has.
-    pub fn hooks(&self) -> Hooks {
+    pub(crate) fn hooks(&self) -> Hooks {
         self.description.hooks
     }
 
     /// The timer; none if the handler has no timer hook, or if there is no interval.
-    pub fn timer(&self) -> Option<BoundTimer> {
+    pub(crate) fn timer(&self) -> Option<BoundTimer> {
         self.timer
     }
 
     /// The manifest of the plugin.
-    pub fn manifest(&self) -> &Manifest {
+    pub(crate) fn manifest(&self) -> &Manifest {
         self.plugin.manifest()
     }
 
     /// The lane of a topic, in which all its hooks run one after another. A topic keeps its lane while
     /// the plugin has the same number of lanes.
-    pub fn lane(&self, topic: &str) -> &Lane {
+    pub(crate) fn lane(&self, topic: &str) -> &Lane {
         self.lanes.of(topic)
     }
 
     /// The number of this lane.
-    pub fn lane_number(&self, topic: &str) -> usize {
+    pub(crate) fn lane_number(&self, topic: &str) -> usize {
         self.lanes.number_of(topic)
     }
 }
 
 impl PluginEntry {
     /// The displayed path of the component.
-    pub fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
     /// The manifest of the plugin.
-    pub fn manifest(&self) -> &Manifest {
+    pub(crate) fn manifest(&self) -> &Manifest {
         self.running.plugin.manifest()
     }
 
     /// The state of each handler's circuit breaker.
-    pub fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
+    pub(crate) fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
         self.running.plugin.circuits()
     }
 
     /// The number of its lanes, each with an instance.
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.running.lanes.as_ref().map_or(0, Lanes::count)
     }
 
     /// Whether both share the same instances.
-    pub fn is_same_instance(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_instance(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.running, &other.running)
     }
 }
@@ -278,7 +272,7 @@ impl Default for CurrentGeneration {
 impl CurrentGeneration {
     /// The generation for a message that arrives now. Hold the guard briefly: a thread has a few fast
     /// guards, and each further one costs a reference count.
-    pub fn current(&self) -> Guard<Arc<Generation>> {
+    pub(crate) fn current(&self) -> Guard<Arc<Generation>> {
         self.current.load()
     }
 

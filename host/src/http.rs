@@ -36,7 +36,7 @@ mod health;
 pub(crate) mod response;
 mod rewind;
 
-pub use assets::Demo;
+pub(crate) use assets::Demo;
 pub(crate) use health::Health;
 use response::{Answer, CONTENT_POLICY};
 use rewind::Rewind;

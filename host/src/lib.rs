@@ -37,21 +37,21 @@ mod connection;
 mod connection_limit;
 mod dispatch;
 mod frame;
-pub mod generation;
+mod generation;
 mod handshake;
-pub mod http;
+mod http;
 mod ids;
 mod log;
 mod open_files;
 mod realms;
-pub mod reload;
+mod reload;
 mod server;
 mod shutdown;
 mod signals;
-pub mod site;
+mod site;
 mod timers;
 mod transport;
-pub mod watch;
+mod watch;
 
 /// The name and version that the server sends to clients.
-pub const AGENT: &str = concat!("Jackfield/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("Jackfield/", env!("CARGO_PKG_VERSION"));

@@ -30,7 +30,7 @@ const MAX_READ_ROUNDS: usize = 4;
 const MAX_PLUGIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Keeps the served generation up to date with the site.
-pub struct Reloader {
+pub(crate) struct Reloader {
     site: Site,
     workshop: Arc<BuildContext>,
     generations: Arc<CurrentGeneration>,
@@ -42,16 +42,16 @@ pub struct Reloader {
 
 /// The result of the last reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReloadState {
+pub(crate) struct ReloadState {
     /// The number of the served generation; 0 before the first one.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// The time since which it is served.
-    pub since: SystemTime,
+    pub(crate) since: SystemTime,
     /// The problems of the site, each with its file and line, if its current state is not served;
     /// empty otherwise.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// The time since which there are problems.
-    pub failed_since: Option<SystemTime>,
+    pub(crate) failed_since: Option<SystemTime>,
 }
 
 /// A snapshot that is being prepared for service.
@@ -85,7 +85,12 @@ enum Reading {
 
 impl Reloader {
     /// A reloader of a site that has not been read yet.
-    pub fn new(site: Site, config: Config, sandbox: Sandbox, audience: Arc<dyn Audience>) -> Self {
+    pub(crate) fn new(
+        site: Site,
+        config: Config,
+        sandbox: Sandbox,
+        audience: Arc<dyn Audience>,
+    ) -> Self {
         let generations = Arc::new(CurrentGeneration::default());
         Self {
             watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
@@ -98,22 +103,22 @@ impl Reloader {
     }
 
     /// The served generation, now and after each reload.
-    pub fn generations(&self) -> Arc<CurrentGeneration> {
+    pub(crate) fn generations(&self) -> Arc<CurrentGeneration> {
         Arc::clone(&self.generations)
     }
 
     /// The result of the last reload.
-    pub fn state(&self) -> Arc<ReloadState> {
+    pub(crate) fn state(&self) -> Arc<ReloadState> {
         self.state.load_full()
     }
 
     /// Requests a reload, even if nothing has changed.
-    pub fn trigger(&self) {
+    pub(crate) fn trigger(&self) {
         self.forced.notify_one();
     }
 
     /// The components that are being compiled, the one that takes longest first.
-    pub fn compiling(&self) -> Vec<Compiling> {
+    pub(crate) fn compiling(&self) -> Vec<Compiling> {
         self.workshop.sandbox.compiling()
     }
 
@@ -124,7 +129,7 @@ impl Reloader {
     /// Every problem of the site, with its file and line: there is no earlier generation that could
     /// stay in service. Problems of the routing files are returned without the plugins'
     /// when plugins take longer than [`MAX_PLUGIN_WAIT`] to load.
-    pub async fn start(&self) -> Result<(), Vec<String>> {
+    pub(crate) async fn start(&self) -> Result<(), Vec<String>> {
         let began = Instant::now();
         let mut loads = Loads::new(Arc::clone(&self.workshop));
         let read = async || read(&self.site, &self.watch).await.map_err(|error| vec![error]);
@@ -158,7 +163,7 @@ impl Reloader {
     ///
     /// Loading plugins can take long: another change interrupts the wait for it. Reading the routes
     /// and configuring plugins is short, and is not interrupted.
-    pub async fn run<F>(&self, committed: F)
+    pub(crate) async fn run<F>(&self, committed: F)
     where
         F: Fn(Arc<Generation>, Arc<Generation>),
     {

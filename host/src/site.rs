@@ -12,13 +12,13 @@ mod problem;
 mod snapshot;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use content_hash::ContentHash;
-pub use directories::{Directories, Watched};
+pub(crate) use content_hash::ContentHash;
+pub(crate) use directories::{Directories, Watched};
 pub(crate) use names::is_content;
-pub use problem::SiteProblem;
-pub use snapshot::{PluginFile, RoutingFile, Snapshot};
+pub(crate) use problem::SiteProblem;
+pub(crate) use snapshot::{PluginFile, Snapshot};
 
 use listing::Listing;
 
@@ -28,13 +28,13 @@ const MAX_ATTEMPTS: usize = 8;
 
 /// A directory of bundles, as the operator named it.
 #[derive(Clone, Debug)]
-pub struct Site {
+pub(crate) struct Site {
     given: PathBuf,
 }
 
 /// An error of reading a site.
 #[derive(Debug, thiserror::Error)]
-pub enum SiteError {
+pub(crate) enum SiteError {
     /// The directory is missing, is no directory, or may not be read.
     #[error(
         "failed to read the site {site}: {source}; specify an existing directory that the server can read"
@@ -64,13 +64,8 @@ enum Interruption {
 
 impl Site {
     /// The site in `directory`; a relative path stays relative in all output.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
         Self { given: directory.into() }
-    }
-
-    /// The directory as it was given.
-    pub fn path(&self) -> &Path {
-        &self.given
     }
 
     /// Reads all files of the site. It blocks; call it off the async workers.
@@ -78,7 +73,7 @@ impl Site {
     /// # Errors
     /// When the directory itself cannot be read, or changes during every attempt. A single file that cannot be
     /// read is among [`Snapshot::problems`] instead, so that it does not hide the others.
-    pub fn read(&self) -> Result<Snapshot, SiteError> {
+    pub(crate) fn read(&self) -> Result<Snapshot, SiteError> {
         self.settle(|| {
             let listing = Listing::of(&self.given)?;
             Snapshot::read(&self.given, listing)
@@ -89,7 +84,7 @@ impl Site {
     ///
     /// # Errors
     /// As [`Site::read`].
-    pub fn directories(&self) -> Result<Directories, SiteError> {
+    pub(crate) fn directories(&self) -> Result<Directories, SiteError> {
         self.settle(|| Ok(Listing::of(&self.given)?.directories))
     }
 
@@ -98,7 +93,7 @@ impl Site {
     ///
     /// # Errors
     /// As [`Site::read`].
-    pub fn fingerprint(&self) -> Result<ContentHash, SiteError> {
+    pub(crate) fn fingerprint(&self) -> Result<ContentHash, SiteError> {
         self.settle(|| Ok(Listing::of(&self.given)?.fingerprint()))
     }
 
@@ -151,7 +146,7 @@ mod tests {
         let plugins = snapshot.plugins().iter().map(|file| file.path.clone());
         let problems = snapshot.problems().iter().map(|problem| format!("!{}", problem.path));
         let found: Vec<String> = routing.chain(plugins).chain(problems).collect();
-        let prefix = format!("{}/", site.path().display());
+        let prefix = format!("{}/", site.given.display());
         assert_eq!(found.join(" ").replace(&prefix, ""), expect, "{entries:?}");
     }
 
@@ -195,7 +190,7 @@ mod tests {
     #[test]
     fn watches_every_link_that_may_be_swapped() {
         let (_root, site) = site(&["..v1/b/p.wasm", "..data -> ..v1", "b -> ..data/b"]);
-        let real = site.path().canonicalize().unwrap();
+        let real = site.given.canonicalize().unwrap();
         let directories = site.directories().unwrap();
         let matters = |path: &str| directories.matters(&real.join(path));
         assert!(matters("..data") && matters("b") && matters("..v1/b/p.wasm") && matters("new"));
@@ -208,20 +203,20 @@ mod tests {
         let (_root, site) = site(&["a/p.wasm", "a/x.yml"]);
         let hash = || site.read().unwrap().hash();
         let first = hash();
-        fs::write(site.path().join("a/notes.txt"), "x").unwrap();
-        fs::write(site.path().join("a/p.wasm"), "").unwrap();
+        fs::write(site.given.join("a/notes.txt"), "x").unwrap();
+        fs::write(site.given.join("a/p.wasm"), "").unwrap();
         assert_eq!(hash(), first);
-        fs::write(site.path().join("a/x.yml"), "x").unwrap();
+        fs::write(site.given.join("a/x.yml"), "x").unwrap();
         assert_ne!(hash(), first);
-        fs::write(site.path().join("a/x.yml"), "").unwrap();
-        fs::rename(site.path().join("a/p.wasm"), site.path().join("a/q.wasm")).unwrap();
+        fs::write(site.given.join("a/x.yml"), "").unwrap();
+        fs::rename(site.given.join("a/p.wasm"), site.given.join("a/q.wasm")).unwrap();
         assert_ne!(hash(), first);
     }
 
     #[test]
     fn reports_unreadable_files_with_their_place() {
         let (_root, site) = site(&["a/p.wasm"]);
-        let path = site.path().join("a/websocket_routing.yml");
+        let path = site.given.join("a/websocket_routing.yml");
         fs::write(&path, b"a:\n  b: \xff\n").unwrap();
         let problem = site.read().unwrap().problems().first().unwrap().to_string();
         assert!(
@@ -229,7 +224,7 @@ mod tests {
             "{problem}"
         );
         assert_eq!(site.read().unwrap().plugins().len(), 1);
-        let error = Site::new(site.path().join("none")).read().unwrap_err().to_string();
+        let error = Site::new(site.given.join("none")).read().unwrap_err().to_string();
         assert!(error.contains("failed to read the site"), "{error}");
     }
 }

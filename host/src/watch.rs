@@ -28,7 +28,7 @@ const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Watches one site.
-pub struct Watch {
+pub(crate) struct Watch {
     site: Site,
     source: Source,
     /// The value of [`State::new_directories`] up to which they are watched.
@@ -59,7 +59,7 @@ struct State {
 
 impl Watch {
     /// A watcher that watches no directory before [`Watch::follow`].
-    pub fn new(site: Site, settings: config::Watch) -> Self {
+    pub(crate) fn new(site: Site, settings: config::Watch) -> Self {
         let state = State {
             settle: Settle::new(settings.settle),
             directories: Directories::default(),
@@ -73,13 +73,8 @@ impl Watch {
         Self { site, source, watched_new_directories: 0, shared }
     }
 
-    /// Whether the site is polled.
-    pub fn is_polling(&self) -> bool {
-        matches!(self.source, Source::Polling { .. })
-    }
-
     /// Replaces the watched directories and files. It blocks.
-    pub fn follow(&mut self, directories: &Directories) {
+    pub(crate) fn follow(&mut self, directories: &Directories) {
         self.shared.lock().directories = directories.clone();
         let Source::Notifications { watcher, watched } = &mut self.source else { return };
         let wanted: BTreeSet<Watched> = directories.watched().collect();
@@ -115,12 +110,12 @@ impl Watch {
     }
 
     /// Schedules a reading after the polling interval, without a change event.
-    pub fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         self.shared.lock().settle.changed_after(Instant::now(), DEFAULT_POLL_INTERVAL);
     }
 
     /// Waits until a change is complete. Cancel-safe: it may be dropped and called again.
-    pub async fn settled(&mut self) {
+    pub(crate) async fn settled(&mut self) {
         loop {
             let (due, new_directories) = {
                 let mut state = self.shared.lock();

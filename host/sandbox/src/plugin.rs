@@ -5,15 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::circuit_breaker::CircuitStatus;
-use crate::contract::PluginPre;
-use crate::cpu::Turns;
 use crate::error::SandboxError;
-use crate::host_state::{HostState, PluginContext};
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
 use crate::plugin_runtime::PluginRuntime;
 use crate::route_config::RouteConfig;
-use crate::ticker::Ticker;
 
 /// A compiled, linked and described plugin. Cheap to clone; nothing runs before [`Plugin::start`].
 #[derive(Clone)]
@@ -22,14 +18,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(
-        manifest: Manifest,
-        pre: PluginPre<HostState>,
-        ticker: Arc<Ticker>,
-        context: Arc<PluginContext>,
-        turns: Turns,
-    ) -> Self {
-        let runtime = PluginRuntime::new(manifest, pre, ticker, context, turns);
+    pub(crate) fn new(runtime: PluginRuntime) -> Self {
         Self { runtime: Arc::new(runtime) }
     }
 

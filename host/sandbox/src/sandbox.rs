@@ -23,6 +23,7 @@ use crate::instance::Instance;
 use crate::manifest::Manifest;
 use crate::memory::InstanceMemory;
 use crate::plugin::Plugin;
+use crate::plugin_runtime::PluginRuntime;
 use crate::policy::PluginPolicy;
 use crate::store::{SharedSpace, Spaces};
 use crate::ticker::Ticker;
@@ -112,7 +113,8 @@ impl Sandbox {
         let memory = self.memory.clone();
         let context = PluginContext::new(name, policy.limits, audience, space, memory);
         let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
-        Ok(Plugin::new(manifest, pre, ticker, Arc::new(context), turns))
+        let context = Arc::new(context);
+        Ok(Plugin::new(PluginRuntime::new(manifest, pre, ticker, context, turns)))
     }
 
     /// Memory counter of all instances.

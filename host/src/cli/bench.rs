@@ -10,7 +10,7 @@ use super::say;
 
 /// Options of `jackfield bench`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Options of the load generator; `jackfield bench --help` lists them.
     #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<OsString>,
@@ -20,7 +20,7 @@ pub struct Args {
 const PROGRAM: &str = "jackfield-bench";
 
 /// Runs the load generator. Returns only if it cannot be started.
-pub fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> ExitCode {
     let own = std::env::current_exe().unwrap_or_default();
     let program = own.parent().map_or_else(|| PathBuf::from(PROGRAM), |it| it.join(PROGRAM));
     let error = Command::new(&program).args(&args.options).exec();

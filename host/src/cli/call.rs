@@ -11,7 +11,7 @@ use super::remote::{self, CommandError, Remote};
 
 /// Command-line arguments of `jackfield call`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
     /// The URI of the procedure.
@@ -41,7 +41,7 @@ struct Line {
 }
 
 /// Calls the procedure and prints the result.
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     remote::run(async move {
         let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
         let called = call(args.remote, &args.procedure, payload);

@@ -9,7 +9,7 @@ use super::inspect::{Inspection, SiteArgs};
 
 /// Command-line arguments of `jackfield check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     site: SiteArgs,
 }
@@ -19,7 +19,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let inspection = Inspection::of(&args.site);
     for problem in &inspection.problems {
         writeln!(out, "{problem}\n")?;

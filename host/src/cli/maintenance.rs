@@ -17,7 +17,7 @@ const TOPIC: &str = "oro/maintenance";
 
 /// Command-line arguments of `jackfield maintenance`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// State of the maintenance: on when it starts, off when it ends.
     state: State,
     #[command(flatten)]
@@ -37,7 +37,7 @@ enum State {
 }
 
 /// Publishes the announcement.
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     let Args { state, remote, user, timeout } = args;
     let event = json!({ "isOn": state == State::On, "userId": user });
     remote::run(async move {

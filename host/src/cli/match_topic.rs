@@ -13,7 +13,7 @@ use super::say;
 
 /// Command-line arguments of `jackfield match`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     site: SiteArgs,
     /// Topic, as a client would name it: `chat/kitchen`, not `chat/{room}`.
@@ -24,7 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let inspection = Inspection::of(&args.site);
     for diagnosis in inspection.problems.iter().chain(&inspection.warnings) {
         say(format_args!("{diagnosis}\n"));

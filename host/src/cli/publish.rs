@@ -19,7 +19,7 @@ const STDIN: &str = "-";
 /// Command-line arguments of `jackfield publish`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
     /// Topic to publish to.
@@ -54,7 +54,7 @@ pub struct Args {
 }
 
 /// Publishes one event, or those on standard input.
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     let options = PublishOptions {
         acknowledge: args.acknowledge,
         exclude_me: args.exclude_me,

@@ -13,7 +13,7 @@ use super::say;
 
 /// Command-line arguments of `jackfield routes`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     site: SiteArgs,
     /// Print a JSON array with one object for each route.
@@ -25,7 +25,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let inspection = Inspection::of(&args.site);
     for problem in &inspection.problems {
         say(format_args!("{problem}\n"));

@@ -23,7 +23,7 @@ const MAX_BLOCKING_SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Command-line arguments of `jackfield serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Site directory: bundles with websocket_routing.yml and .wasm files.
     #[arg(value_name = "DIR")]
     site: PathBuf,
@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 /// Serves until the process receives a signal to stop. Problems of the site go to stderr.
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

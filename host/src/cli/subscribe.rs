@@ -19,7 +19,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Command-line arguments of `jackfield subscribe`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     remote: Remote,
     /// Topics to subscribe to.
@@ -62,7 +62,7 @@ struct Line {
 }
 
 /// Subscribes, and prints events until a limit is reached.
-pub fn run(args: Args) -> ExitCode {
+pub(crate) fn run(args: Args) -> ExitCode {
     let Args { remote, topics, policy, count, timeout, pretty } = args;
     remote::run(async move {
         let mut client =

@@ -13,7 +13,7 @@ use super::say;
 
 /// Command-line arguments of `jackfield ticket`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Site directory; its configuration must contain `auth.tickets`.
     #[arg(value_name = "DIR")]
     site: PathBuf,
@@ -51,7 +51,7 @@ enum TicketCommandError {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let settings = args.settings.find(&args.site);
     if !settings.problems.is_empty() {
         settings.problems.iter().for_each(say);

@@ -6,11 +6,11 @@ use jackfield_config::Plugins;
 use jackfield_sandbox::{Audience, Sandbox};
 
 /// What generations are made with, the same for all of them.
-pub struct BuildContext {
+pub(crate) struct BuildContext {
     /// Where plugins run.
-    pub sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     /// What plugins may do.
-    pub plugins: Plugins,
+    pub(crate) plugins: Plugins,
     /// What plugins may ask.
-    pub audience: Arc<dyn Audience>,
+    pub(crate) audience: Arc<dyn Audience>,
 }

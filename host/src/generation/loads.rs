@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_secs(1);
 const LOGGED_AFTER: Duration = Duration::from_secs(5);
 
 /// The plugins that are being loaded, and loaded ones that are not in use yet.
-pub struct Loads {
+pub(crate) struct Loads {
     workshop: Arc<BuildContext>,
     /// By displayed path and content.
     by_file: HashMap<(String, ContentHash), Load>,
@@ -49,7 +49,7 @@ pub(super) enum Loaded {
 
 impl Loads {
     /// No loads yet. Requires a tokio runtime.
-    pub fn new(workshop: Arc<BuildContext>) -> Self {
+    pub(crate) fn new(workshop: Arc<BuildContext>) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (by_file, tasks, progress) = (HashMap::new(), JoinSet::new(), Progress::default());
@@ -57,7 +57,7 @@ impl Loads {
     }
 
     /// Loads the components of the snapshot that the generation does not run, and aborts all others.
-    pub fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
+    pub(crate) fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
         let missing = snapshot
             .plugins()
             .iter()
@@ -79,18 +79,18 @@ impl Loads {
     }
 
     /// Removes failures, so that these components are loaded again.
-    pub fn forget_failures(&mut self) {
+    pub(crate) fn forget_failures(&mut self) {
         self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
     }
 
     /// Whether anything is being loaded.
-    pub fn is_loading(&self) -> bool {
+    pub(crate) fn is_loading(&self) -> bool {
         self.by_file.values().any(|load| matches!(load, Load::Running(_)))
     }
 
     /// Waits until another plugin has been loaded; forever if none is being loaded. Logs slow
     /// compilers. Cancel-safe: it may be dropped and called again.
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         while self.is_loading() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next_with_id() => if self.take(ended) {

@@ -11,13 +11,13 @@ use super::BoundHandler;
 use super::problem::Warning;
 
 /// The warnings that do not depend on plugins.
-pub fn warnings(routes: &RouteTable) -> Vec<Warning> {
+pub(crate) fn warnings(routes: &RouteTable) -> Vec<Warning> {
     let own = routes.warnings().iter().cloned().map(|it| Warning(Box::new(it)));
     own.chain(routes.routes().iter().filter_map(unnameable)).collect()
 }
 
 /// The reason why WAMP v2 and HTTP API clients cannot use a topic; none if they can.
-pub fn no_uri(topic: &str) -> Option<&'static str> {
+pub(crate) fn no_uri(topic: &str) -> Option<&'static str> {
     if uri::is_uri(topic) {
         None
     } else if topic.contains('#') {

@@ -24,7 +24,7 @@ use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 ///
 /// # Errors
 /// Every problem of every routing file.
-pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
+pub(crate) fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
     let (routes, mut problems) = parse(snapshot);
     let is_plugin = |path: &str| Path::new(path).extension().is_some_and(|it| it == "wasm");
     let own = snapshot.problems().iter().filter(|problem| !is_plugin(&problem.path));
@@ -38,7 +38,7 @@ pub fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Problem>> {
 ///
 /// # Errors
 /// Every problem of every file. The previous generation is not affected.
-pub async fn prepare(
+pub(crate) async fn prepare(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
     workshop: &Arc<BuildContext>,
@@ -59,7 +59,7 @@ pub async fn prepare(
 ///
 /// # Errors
 /// Every problem of every file. The previous generation is not affected.
-pub async fn build(
+pub(crate) async fn build(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
     loads: &Loads,

@@ -15,7 +15,7 @@ const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
 /// An error that prevents a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// A file cannot be read, or is not acceptable.
     Site(SiteProblem),
     /// A routing file is invalid, or names a handler that no plugin provides.
@@ -31,7 +31,7 @@ pub enum Problem {
 
 /// A valid, but probably unintended declaration, at the place of the diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning(pub Box<Diagnosis>);
+pub(crate) struct Warning(pub Box<Diagnosis>);
 
 impl Problem {
     pub(super) fn plugin(file: &str, message: impl Into<String>) -> Self {

@@ -121,7 +121,9 @@ async fn a_topic_finds_its_handler() {
     assert_eq!((routed.route.name.as_str(), routed.handler.name()), ("acme", "versioned"));
     assert_eq!(routed.attributes(), [("room", "x")]);
     assert_eq!(routed.handler.manifest().version, "@@VERSION-000007");
-    assert!(generation.plugin_of(routed.handler).unwrap().file().ends_with("a/p.wasm"));
+    let plugin = routed.handler.manifest();
+    assert_eq!(generation.plugins()[0].manifest().name, plugin.name);
+    assert!(generation.plugins()[0].file().ends_with("a/p.wasm"));
     assert!(generation.find("other").is_none());
 }
 

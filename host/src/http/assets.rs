@@ -18,7 +18,7 @@ use super::response::Answer;
 
 /// Whether `/demo/` is served. Its visitors publish without a login, so it is not for production.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demo {
+pub(crate) enum Demo {
     /// There is no such page.
     Off,
     /// It is served.

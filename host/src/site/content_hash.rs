@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 /// A SHA-256 digest; by default, of nothing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct ContentHash([u8; 32]);
+pub(crate) struct ContentHash([u8; 32]);
 
 impl ContentHash {
     pub(super) fn of(bytes: &[u8]) -> Self {

@@ -17,16 +17,16 @@ const MAX_LINKS: usize = 40;
 
 /// The watched directories by their path without links, each with its relevant names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directories {
+pub(crate) struct Directories {
     interests: BTreeMap<PathBuf, Interest>,
     files: BTreeSet<Watched>,
 }
 
 /// A path to watch. A file is identified by its inode: another file with the same name differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Watched {
+pub(crate) struct Watched {
     /// The path, without links.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Device and inode of a file; none for a directory.
     file: Option<(u64, u64)>,
 }
@@ -41,14 +41,14 @@ struct Interest {
 
 impl Directories {
     /// All directories to watch, and all files.
-    pub fn watched(&self) -> impl Iterator<Item = Watched> {
+    pub(crate) fn watched(&self) -> impl Iterator<Item = Watched> {
         let directories =
             self.interests.keys().map(|path| Watched { path: path.clone(), file: None });
         directories.chain(self.files.iter().cloned())
     }
 
     /// Whether a change of `path` can change the site.
-    pub fn matters(&self, path: &Path) -> bool {
+    pub(crate) fn matters(&self, path: &Path) -> bool {
         if self.interests.contains_key(path) {
             return true;
         }
@@ -60,7 +60,7 @@ impl Directories {
     }
 
     /// Whether `path` is relevant as a link or as the target of a link, regardless of its name.
-    pub fn is_named(&self, path: &Path) -> bool {
+    pub(crate) fn is_named(&self, path: &Path) -> bool {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
         self.interests.get(parent).is_some_and(|interest| interest.names.contains(name))
     }

@@ -6,11 +6,11 @@ use jackfield_text::Untrusted;
 
 /// A file that could not be taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteProblem {
+pub(crate) struct SiteProblem {
     /// As it is shown, with line and column where there are some.
-    pub path: String,
+    pub(crate) path: String,
     /// What is wrong, as a sentence about the file, and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for SiteProblem {

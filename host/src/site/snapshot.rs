@@ -29,7 +29,7 @@ const MAX_ALL_WASM_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The files of a site.
 #[derive(Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     site: String,
     routing: Vec<RoutingFile>,
     plugins: Vec<PluginFile>,
@@ -42,22 +42,22 @@ pub struct Snapshot {
 
 /// A file in which routes are declared.
 #[derive(Clone, Debug)]
-pub struct RoutingFile {
+pub(crate) struct RoutingFile {
     /// As it is shown: below the site's directory as that was given.
-    pub path: String,
+    pub(crate) path: String,
     /// Its text, without a byte order mark.
-    pub text: Arc<str>,
+    pub(crate) text: Arc<str>,
 }
 
 /// A component.
 #[derive(Clone, Debug)]
-pub struct PluginFile {
+pub(crate) struct PluginFile {
     /// As it is shown.
-    pub path: String,
+    pub(crate) path: String,
     /// All of it.
-    pub bytes: Arc<[u8]>,
+    pub(crate) bytes: Arc<[u8]>,
     /// Of the bytes alone: a renamed file has the same.
-    pub hash: ContentHash,
+    pub(crate) hash: ContentHash,
 }
 
 impl Snapshot {
@@ -98,42 +98,42 @@ impl Snapshot {
     }
 
     /// The site's directory as it was given.
-    pub fn site(&self) -> &str {
+    pub(crate) fn site(&self) -> &str {
         &self.site
     }
 
     /// The routing files, in the order in which later ones replace earlier ones.
-    pub fn routing(&self) -> &[RoutingFile] {
+    pub(crate) fn routing(&self) -> &[RoutingFile] {
         &self.routing
     }
 
     /// The components, by path.
-    pub fn plugins(&self) -> &[PluginFile] {
+    pub(crate) fn plugins(&self) -> &[PluginFile] {
         &self.plugins
     }
 
     /// What could not be taken in.
-    pub fn problems(&self) -> &[SiteProblem] {
+    pub(crate) fn problems(&self) -> &[SiteProblem] {
         &self.problems
     }
 
     /// What has to be watched to learn of the next change.
-    pub fn directories(&self) -> &Directories {
+    pub(crate) fn directories(&self) -> &Directories {
         &self.directories
     }
 
     /// Of everything: two snapshots with the same hash are served in the same way.
-    pub fn hash(&self) -> ContentHash {
+    pub(crate) fn hash(&self) -> ContentHash {
         self.hash
     }
 
     /// The text of a YAML file of the site, by its shown path.
-    pub fn text(&self, path: &str) -> Option<&Arc<str>> {
+    pub(crate) fn text(&self, path: &str) -> Option<&Arc<str>> {
         self.texts.get(path)
     }
 
     /// The shown paths of all YAML files, in no order.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.keys().map(String::as_str)
     }
 

@@ -17,7 +17,7 @@ async fn noticed(poll: Option<Duration>, before: fn(&Path), change: fn(&Path)) {
     let settings = config::Watch { poll, settle: Duration::from_millis(10) };
     let mut watch = Watch::new(site.clone(), settings);
     watch.follow(&site.directories().unwrap());
-    if watch.is_polling() {
+    if matches!(watch.source, Source::Polling { .. }) {
         watch.settled().await;
     }
     change(&directory);
