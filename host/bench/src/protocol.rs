@@ -1,20 +1,20 @@
 //! Client side of each protocol (sans-I/O): requests out, [`ServerMessage`]s in.
 //!
 //! - [`scan`]: reading values without building them, in [`json`], [`message_pack`] and [`cbor`];
-//! - [`writer`]: writing values;
+//! - [`encode`]: encoding of messages;
 //! - [`wamp2`], [`wamp1`], [`nats`]: the messages;
 //! - [`ClientProtocol`]: protocol state of one connection, with its frames.
 //!
 //! It covers only what is measured, and shares no code with the server.
 
 pub(crate) mod cbor;
+pub(crate) mod encode;
 pub(crate) mod json;
 pub(crate) mod message_pack;
 pub(crate) mod nats;
 pub(crate) mod scan;
 pub(crate) mod wamp1;
 pub(crate) mod wamp2;
-pub(crate) mod writer;
 
 use crate::frame::{self, Opcode};
 use crate::plan::{Dialect, Plan};

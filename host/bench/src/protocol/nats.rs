@@ -1,7 +1,9 @@
 //! NATS client protocol: lines of text, and payloads of an announced length. NATS documentation,
 //! page "Client Protocol".
 
-use super::writer::decimal;
+use std::fmt;
+use std::io::Write;
+
 use super::{ProtocolError, RequestError, ServerMessage};
 
 /// `CONNECT` and `PING`; the PONG shows that the session is open.
@@ -17,29 +19,24 @@ pub(crate) fn hello(out: &mut Vec<u8>, acknowledged: bool) {
 
 /// `SUB topic id`
 pub(crate) fn subscribe(out: &mut Vec<u8>, id: u64, topic: &str) {
-    out.extend_from_slice(b"SUB ");
-    out.extend_from_slice(topic.as_bytes());
-    out.push(b' ');
-    decimal(out, id);
-    out.extend_from_slice(b"\r\n");
+    line(out, format_args!("SUB {topic} {id}\r\n"));
 }
 
 /// `UNSUB id`
 pub(crate) fn unsubscribe(out: &mut Vec<u8>, id: u64) {
-    out.extend_from_slice(b"UNSUB ");
-    decimal(out, id);
-    out.extend_from_slice(b"\r\n");
+    line(out, format_args!("UNSUB {id}\r\n"));
 }
 
 /// `PUB topic length`, followed by the text.
 pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
-    out.extend_from_slice(b"PUB ");
-    out.extend_from_slice(topic.as_bytes());
-    out.push(b' ');
-    decimal(out, text.len() as u64);
-    out.extend_from_slice(b"\r\n");
+    line(out, format_args!("PUB {topic} {}\r\n", text.len()));
     out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
+}
+
+fn line(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    // A vector takes everything.
+    let _infallible = out.write_fmt(text);
 }
 
 /// An element of the server's stream.

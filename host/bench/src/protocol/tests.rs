@@ -163,7 +163,7 @@ fn check(message: &str, expected: &ServerMessage<'_>) {
     assert_eq!(wamp2::read(Cbor, &in_cbor).as_ref(), Ok(expected));
 }
 
-/// As a server might write it: what our own writer does not know is written here.
+/// As a server might write it: with the longer forms of lengths.
 fn pack(value: &Value, serializer: Serializer) -> Vec<u8> {
     let mut out = Vec::new();
     match value {
@@ -182,10 +182,7 @@ fn pack(value: &Value, serializer: Serializer) -> Vec<u8> {
                 out.extend(pack(value, serializer));
             }
         }
-        Value::String(text) => writer::Writer::new(serializer, &mut out).text(text),
-        Value::Number(number) => {
-            writer::Writer::new(serializer, &mut out).number(number.as_u64().unwrap());
-        }
+        Value::String(_) | Value::Number(_) => encode::encode(serializer, &mut out, value),
         Value::Null => out.push(if serializer == Cbor { 0xf6 } else { 0xc0 }),
         Value::Bool(yes) => out.push(if serializer == Cbor { 0xf4 } else { 0xc2 } + u8::from(*yes)),
     }

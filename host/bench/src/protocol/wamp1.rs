@@ -1,9 +1,9 @@
 //! Client messages of WAMP version 1. WAMP v1 specification, sections 3.2 to 3.4.
 
+use super::encode::{ascii, encode};
 use super::json::Json;
 use super::scan::Scan;
 use super::wamp2::text;
-use super::writer::Writer;
 use super::{MessageName, RequestError, ServerMessage};
 use crate::plan::Serializer;
 
@@ -18,39 +18,22 @@ const EVENT: u64 = 8;
 
 /// `[SUBSCRIBE, topic]`
 pub(crate) fn subscribe(out: &mut Vec<u8>, topic: &str) {
-    message(out, SUBSCRIBE, topic, None);
+    encode(Serializer::Json, out, &(SUBSCRIBE, topic));
 }
 
 /// `[UNSUBSCRIBE, topic]`
 pub(crate) fn unsubscribe(out: &mut Vec<u8>, topic: &str) {
-    message(out, UNSUBSCRIBE, topic, None);
+    encode(Serializer::Json, out, &(UNSUBSCRIBE, topic));
 }
 
 /// `[PUBLISH, topic, text]`
 pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
-    message(out, PUBLISH, topic, Some(text));
+    encode(Serializer::Json, out, &(PUBLISH, topic, ascii(text)));
 }
 
 /// `[CALL, "request", procedure, text]`
 pub(crate) fn call(out: &mut Vec<u8>, request: u64, procedure: &str, text: &[u8]) {
-    let mut writer = Writer::new(Serializer::Json, out);
-    writer.list(4);
-    writer.number(CALL);
-    writer.plain(request.to_string().as_bytes());
-    writer.text(procedure);
-    writer.plain(text);
-    writer.end_list();
-}
-
-fn message(out: &mut Vec<u8>, code: u64, topic: &str, text: Option<&[u8]>) {
-    let mut writer = Writer::new(Serializer::Json, out);
-    writer.list(2);
-    writer.number(code);
-    writer.text(topic);
-    if let Some(text) = text {
-        writer.plain(text);
-    }
-    writer.end_list();
+    encode(Serializer::Json, out, &(CALL, request.to_string(), procedure, ascii(text)));
 }
 
 /// Decodes a message. Version 1 has no refusals of SUBSCRIBE and PUBLISH; servers that report them

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::cbor::Cbor;
+use super::encode::{Dict, ascii, encode};
 use super::json::Json;
 use super::message_pack::MessagePack;
 use super::scan::Scan;
-use super::writer::Writer;
 use super::{MessageName, RequestError, ServerMessage};
 use crate::plan::Serializer;
 
@@ -25,45 +25,24 @@ const EVENT: u64 = 36;
 const CALL: u64 = 48;
 const RESULT: u64 = 50;
 
+/// `{}`
+const NO_OPTIONS: Dict<'static, bool> = Dict(&[]);
+const ACKNOWLEDGE: Dict<'static, bool> = Dict(&[("acknowledge", true)]);
+
 /// `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}, "caller": {}}}]`
 pub(crate) fn hello(serializer: Serializer, out: &mut Vec<u8>, realm: &str) {
-    let mut writer = Writer::new(serializer, out);
-    writer.list(3);
-    writer.number(HELLO);
-    writer.text(realm);
-    writer.map(1);
-    writer.key("roles");
-    writer.map(3);
-    for role in ["publisher", "subscriber", "caller"] {
-        writer.key(role);
-        writer.map(0);
-        writer.end_map();
-    }
-    writer.end_map();
-    writer.end_map();
-    writer.end_list();
+    let roles = ["publisher", "subscriber", "caller"].map(|role| (role, NO_OPTIONS));
+    encode(serializer, out, &(HELLO, realm, Dict(&[("roles", Dict(&roles))])));
 }
 
 /// `[SUBSCRIBE, request, {}, topic]`
 pub(crate) fn subscribe(serializer: Serializer, out: &mut Vec<u8>, request: u64, topic: &str) {
-    let mut writer = Writer::new(serializer, out);
-    writer.list(4);
-    writer.number(SUBSCRIBE);
-    writer.number(request);
-    writer.map(0);
-    writer.end_map();
-    writer.text(topic);
-    writer.end_list();
+    encode(serializer, out, &(SUBSCRIBE, request, NO_OPTIONS, topic));
 }
 
 /// `[UNSUBSCRIBE, request, subscription]`
 pub(crate) fn unsubscribe(serializer: Serializer, out: &mut Vec<u8>, request: u64, id: u64) {
-    let mut writer = Writer::new(serializer, out);
-    writer.list(3);
-    writer.number(UNSUBSCRIBE);
-    writer.number(request);
-    writer.number(id);
-    writer.end_list();
+    encode(serializer, out, &(UNSUBSCRIBE, request, id));
 }
 
 /// `[PUBLISH, request, options, topic, [text]]`
@@ -75,21 +54,8 @@ pub(crate) fn publish(
     text: &[u8],
     acknowledged: bool,
 ) {
-    let mut writer = Writer::new(serializer, out);
-    writer.list(5);
-    writer.number(PUBLISH);
-    writer.number(request);
-    writer.map(u8::from(acknowledged));
-    if acknowledged {
-        writer.key("acknowledge");
-        writer.true_value();
-    }
-    writer.end_map();
-    writer.text(topic);
-    writer.list(1);
-    writer.plain(text);
-    writer.end_list();
-    writer.end_list();
+    let options = if acknowledged { ACKNOWLEDGE } else { NO_OPTIONS };
+    encode(serializer, out, &(PUBLISH, request, options, topic, [ascii(text)]));
 }
 
 /// `[CALL, request, {}, procedure, [text]]`
@@ -100,17 +66,7 @@ pub(crate) fn call(
     procedure: &str,
     text: &[u8],
 ) {
-    let mut writer = Writer::new(serializer, out);
-    writer.list(5);
-    writer.number(CALL);
-    writer.number(request);
-    writer.map(0);
-    writer.end_map();
-    writer.text(procedure);
-    writer.list(1);
-    writer.plain(text);
-    writer.end_list();
-    writer.end_list();
+    encode(serializer, out, &(CALL, request, NO_OPTIONS, procedure, [ascii(text)]));
 }
 
 /// Decodes a message.
