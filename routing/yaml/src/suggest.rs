@@ -1,8 +1,14 @@
 //! "Did you mean": the key that a misspelt one most likely means, and the list of known keys.
 
+/// The longest word that is compared: the time grows with the product of both lengths.
+const MAX_WORD_BYTES: usize = 128;
+
 /// The candidate that `word` most likely means, if one is near enough: at most a third of its letters
 /// are inserted, deleted, replaced or swapped, and three in all.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_WORD_BYTES {
+        return None;
+    }
     let word = word.to_lowercase();
     let allowance = (word.chars().count() / 3).clamp(1, 3);
     candidates

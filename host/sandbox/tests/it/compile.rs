@@ -109,7 +109,7 @@ async fn never_falls_back_to_compiling_in_the_server() {
     // Code for another engine is not looked for.
     let bench = Bench::new(r#"echo '{"engine":1,"failure":null}'"#);
     let text = load(&bench.sandbox(), EMPTY).await.to_string();
-    assert!(text.contains("another version than the server"), "{text}");
+    assert!(text.contains("its version differs from the server's"), "{text}");
 }
 
 #[tokio::test]
