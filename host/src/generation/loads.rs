@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jackfield_config::Plugins;
 use jackfield_sandbox::{Compiling, Grant, Plugin, PluginPolicy, SandboxError};
 use jackfield_text::Untrusted;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
@@ -86,6 +87,11 @@ impl Loads {
     /// Whether anything is being loaded.
     pub(crate) fn is_loading(&self) -> bool {
         self.by_file.values().any(|load| matches!(load, Load::Running(_)))
+    }
+
+    /// What plugins may do.
+    pub(super) fn settings(&self) -> &Plugins {
+        &self.workshop.plugins
     }
 
     /// Waits until another plugin has been loaded; forever if none is being loaded. Logs slow

@@ -3,12 +3,18 @@
 //! The crate `jackfield-routing` finds most of them. Those that depend on WAMP (topics which are not
 //! valid URIs) or on plugins are found here.
 
-use jackfield_routing::{Part, Route, RouteTable};
+use jackfield_config::Plugins;
+use jackfield_routing::{Diagnosis, Part, Route, RouteTable};
 use jackfield_sandbox::Hook;
+use jackfield_text::Untrusted;
 use jackfield_wamp::uri;
+use jackfield_yaml::suggest;
 
-use super::BoundHandler;
 use super::problem::Warning;
+use super::{BoundHandler, PluginEntry};
+
+/// The maximum number of plugins that a help line lists.
+const MAX_LISTED: usize = 10;
 
 /// The warnings that do not depend on plugins.
 pub(crate) fn warnings(routes: &RouteTable) -> Vec<Warning> {
@@ -63,6 +69,36 @@ pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning>
         (message, "remove the timer, or use a handler with a timer hook")
     };
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
+}
+
+/// The warnings about settings for plugins that the site does not have. A misspelt name leaves the
+/// plugin with the limits and grants of `plugins.default`.
+pub(super) fn unused_settings<'a>(
+    settings: &'a Plugins,
+    plugins: &'a [PluginEntry],
+) -> impl Iterator<Item = Warning> + 'a {
+    let names = || plugins.iter().map(|plugin| plugin.manifest().name.as_str());
+    let unused = settings.named.keys().filter(move |name| names().all(|it| it != name.as_str()));
+    unused.map(move |name| {
+        let message = "no plugin of the site has this name, so the settings have no effect";
+        let help = match suggest::nearest(name, names()) {
+            Some(meant) => format!("did you mean `{}`?", Untrusted::new(meant)),
+            None => known_plugins(names()),
+        };
+        let key = format!("plugins.named.{name}");
+        Warning(Box::new(Diagnosis::without_place(key, message).with_help(help)))
+    })
+}
+
+fn known_plugins<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<String> =
+        names.map(|name| format!("`{}`", Untrusted::new(name))).take(MAX_LISTED + 1).collect();
+    match names.len() {
+        0 => return "the site has no plugins".to_owned(),
+        it if it > MAX_LISTED => names[MAX_LISTED] = "…".to_owned(),
+        _ => {}
+    }
+    format!("the plugins of the site are {}", names.join(", "))
 }
 
 #[cfg(test)]

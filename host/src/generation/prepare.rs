@@ -139,6 +139,9 @@ pub(crate) async fn build(
     for (route, bound) in routes.routes().iter().zip(&handlers) {
         warnings.extend(odd::idle_timer(route, bound));
     }
+    if loading.is_empty() {
+        warnings.extend(odd::unused_settings(loads.settings(), &plugins));
+    }
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
         hash: snapshot.hash(),

@@ -329,6 +329,26 @@ async fn applies_settings_by_plugin_name() {
 }
 
 #[tokio::test]
+async fn warns_of_settings_for_plugins_that_do_not_exist() {
+    let mut bench = Bench::new();
+    bench.put("p.wasm", guest("hostile"));
+    for name in ["hostile", "hostil", "acme-chat"] {
+        let policy = bench.plugins().default.clone();
+        bench.plugins().named.insert(name.to_owned(), policy);
+    }
+    let generation = bench.prepare(None).await.unwrap();
+    let [other, misspelt] = generation.warnings() else { panic!("{:?}", generation.warnings()) };
+    let message = "no plugin of the site has this name, so the settings have no effect";
+    assert_eq!(
+        misspelt.to_string(),
+        format!("plugins.named.hostil: warning: {message}\n  = help: did you mean `hostile`?")
+    );
+    let help = "the plugins of the site are `hostile`";
+    let expect = format!("plugins.named.acme-chat: warning: {message}\n  = help: {help}");
+    assert_eq!(other.to_string(), expect);
+}
+
+#[tokio::test]
 async fn checks_routing_files_without_plugins() {
     let bench = Bench::new();
     bench.put("websocket_routing.yml", route("a", "a", ""));
