@@ -89,6 +89,28 @@ impl Settings {
                 wrong(key, message, "lower `pause`, or raise `max_pause`");
             }
         }
+        let limits = &self.config.limits;
+        let totals = [
+            (
+                ["limits.incomplete", "limits.message"],
+                limits.incomplete_bytes,
+                limits.message_bytes,
+            ),
+            (
+                ["limits.outbox.total", "limits.outbox.bytes"],
+                limits.outbox_total_bytes,
+                limits.outbox.bytes,
+            ),
+        ];
+        for (keys, total, single) in totals {
+            if total < single
+                && let Some(key) = keys.iter().find(|key| has(key))
+            {
+                let [total, single] = keys;
+                let message = format!("`{total}`, for all clients, is below `{single}`, for one");
+                wrong(key, &message, "lower the one, or raise the other");
+            }
+        }
         wrongs.extend(api::mistakes(&self.config.api.tokens, &self.config.realms));
         wrongs
     }
@@ -152,6 +174,12 @@ mod tests {
             "j.yml:1:58: error: the first pause is longer than `max_pause`",
         );
         check(
+            "limits: { incomplete: 512 KiB }",
+            "j.yml:1:23: error: `limits.incomplete`, for all clients, is below `limits.message`, for one",
+        );
+        check("limits: { message: 300 MiB }", "j.yml:1:20: error: `limits.incomplete`, for all");
+        check("limits: { outbox: { total: 1 MiB } }", "j.yml:1:28: error: `limits.outbox.total`");
+        check(
             "auth: { jwt: { keys: { pem: '-----BEGIN' } } }",
             "j.yml:1:29: error: `auth.jwt.keys.pem`: this is the path of a file, and looks like",
         );
@@ -167,6 +195,7 @@ mod tests {
             "auth: { tickets: { secret: x }, users: { file: users.yml } }",
             "auth: { jwt: { keys: { jwks: keys.json } } }\naccess: { anonymous: false }",
             "access: { https: true, proxies: [127.0.0.1], anonymous: true }",
+            "limits: { incomplete: 1 MiB, message: 1 MiB }",
         ] {
             Settings::judged(good, &[]).unwrap();
         }
