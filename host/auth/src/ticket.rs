@@ -11,7 +11,6 @@
 
 mod created;
 mod digest;
-pub mod legacy;
 mod replay;
 mod secret;
 

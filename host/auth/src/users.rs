@@ -41,7 +41,7 @@ pub enum Users {
 
 /// Result of asking a source again.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Anew {
+pub(crate) enum Anew {
     /// [`Users::find`] was up to date.
     Same,
     /// The current user.
@@ -145,7 +145,7 @@ impl Users {
         not(feature = "http"),
         expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
     )]
-    pub async fn find_anew(&self, username: &str) -> Result<Anew, UsersError> {
+    pub(crate) async fn find_anew(&self, username: &str) -> Result<Anew, UsersError> {
         if !is_name(username) {
             return Ok(Anew::Same);
         }

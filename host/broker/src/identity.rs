@@ -40,7 +40,7 @@ impl Identity {
     }
 
     /// Whether the session has any of the roles.
-    pub fn has_any_role(&self, roles: &BTreeSet<String>) -> bool {
+    pub(crate) fn has_any_role(&self, roles: &BTreeSet<String>) -> bool {
         self.roles.iter().any(|role| roles.contains(role))
     }
 }

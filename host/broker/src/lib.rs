@@ -24,7 +24,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod client_key;
+mod client_key;
 pub mod dealer;
 pub mod identity;
 pub mod outbox;

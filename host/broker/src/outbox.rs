@@ -309,7 +309,7 @@ impl Outbox {
     }
 
     /// Whether all outboxes together exceed their limit.
-    pub fn is_total_exceeded(&self) -> bool {
+    pub(crate) fn is_total_exceeded(&self) -> bool {
         self.total.is_exceeded()
     }
 

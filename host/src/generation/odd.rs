@@ -93,10 +93,12 @@ pub(super) fn unused_settings<'a>(
 fn known_plugins<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<String> =
         names.map(|name| format!("`{}`", Untrusted::new(name))).take(MAX_LISTED + 1).collect();
-    match names.len() {
-        0 => return "the site has no plugins".to_owned(),
-        it if it > MAX_LISTED => names[MAX_LISTED] = "…".to_owned(),
-        _ => {}
+    if names.is_empty() {
+        return "the site has no plugins".to_owned();
+    }
+    if names.len() > MAX_LISTED {
+        names.truncate(MAX_LISTED);
+        names.push("…".to_owned());
     }
     format!("the plugins of the site are {}", names.join(", "))
 }

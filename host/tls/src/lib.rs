@@ -1,13 +1,13 @@
 //! TLS of clients: trusted authorities, and handshake errors in plain words. The command-line
 //! client and the user lookup share it.
 //!
-//! - [`mod@trust`]: certificates of authorities, from a file or the operating system;
+//! - `trust`: certificates of authorities, from a file or the operating system;
 //! - [`mod@handshake`]: errors of the handshake.
 
 #![forbid(unsafe_code)]
 
 pub mod handshake;
-pub mod trust;
+mod trust;
 
 pub use handshake::HandshakeError;
 pub use rustls::ClientConfig;

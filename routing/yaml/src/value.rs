@@ -80,7 +80,7 @@ impl Value {
     }
 
     /// The value that was typed, for where no text belongs; `None` if it is not YAML.
-    pub fn of_typed(name: &Arc<str>, text: &str) -> Option<Self> {
+    pub(crate) fn of_typed(name: &Arc<str>, text: &str) -> Option<Self> {
         let (node, problems) = document("", text);
         let node = node.filter(|_| problems.is_empty())?;
         Some(Self::of_yaml(node, &mut |_| Origin::Set(Arc::clone(name))))

@@ -4,7 +4,6 @@ use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
-use super::legacy::LegacyTicket;
 use super::*;
 
 const NONCE: &str = "0123456789abcdef";
@@ -187,35 +186,6 @@ fn rejects_empty_secrets_and_secrets_with_braces() {
     assert!(!format!("{:?}", secret("hunter2")).contains("hunter2"));
 }
 
-#[test]
-fn accepts_2_x_tickets_with_the_stored_digest_only() {
-    let holder = Holder::User { username: "admin", password: &password() };
-    let minted = LegacyTicket::mint(&secret(), holder, "5b3f.12", NONCE, at(CREATED)).unwrap();
-    let text = "5b3f.12;admin;MDEyMzQ1Njc4OWFiY2RlZg==;2024-01-02T03:04:05+00:00";
-    assert_eq!(minted.ticket, text);
-    let ticket = LegacyTicket::parse(text).unwrap();
-    assert_eq!((ticket.id(), ticket.username()), ("5b3f.12", Some("admin")));
-    assert_eq!(ticket.check_time(at(CREATED + 9), Validity::default()), Ok(()));
-    assert_eq!(ticket.verify(&minted.digest, &secret(), Some(&password())), Ok(()));
-    // Made independently, with another implementation of the same arithmetic.
-    assert_eq!(minted.digest, LEGACY_DIGEST);
-    for kept in ["", "x"] {
-        let verdict = ticket.verify(kept, &secret(), Some(&password()));
-        assert_eq!(verdict, Err(TicketError::WrongDigest));
-    }
-    let anonymous =
-        LegacyTicket::mint(&secret(), Holder::Anonymous, "1", NONCE, at(CREATED)).unwrap();
-    let ticket = LegacyTicket::parse(&anonymous.ticket).unwrap();
-    assert_eq!(ticket.username(), None);
-    assert_eq!(ticket.verify(&anonymous.digest, &secret(), None), Ok(()));
-    for text in ["", "1;u;n", ";u;bg==;2024-01-02T03:04:05+00:00", "1;u;bg==;yesterday", ADMIN] {
-        assert!(LegacyTicket::parse(text).is_err(), "{text}");
-    }
-}
-
-const LEGACY_DIGEST: &str =
-    "+TuA3DIfDL9TKjh/SAuWhuMaa9c6YUMpSsYVNefrTbNO11eMWh+jltv+RJiyeTc9RlEqaa923ErPA/ieJL6hjQ==";
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -241,6 +211,5 @@ proptest! {
     fn arbitrary_text_never_panics(text in any::<String>(), bytes in any::<Vec<u8>>()) {
         let _ = Ticket::parse(&text);
         let _ = Ticket::parse(&BASE64_STANDARD.encode(bytes));
-        let _ = LegacyTicket::parse(&text);
     }
 }

@@ -103,7 +103,7 @@ impl MessageKind {
     }
 
     /// Whether an ERROR may refer to it.
-    pub const fn is_request(self) -> bool {
+    pub(crate) const fn is_request(self) -> bool {
         match self {
             Self::Publish
             | Self::Subscribe
