@@ -9,9 +9,9 @@ mod handler_registry;
 mod held;
 mod imports;
 mod loads;
-mod odd;
 mod prepare;
 mod problem;
+mod warnings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use crate::site::{ContentHash, PluginFile};
 
 pub(crate) use build_context::BuildContext;
 pub(crate) use loads::Loads;
-pub(crate) use odd::{no_uri, warnings};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
+pub(crate) use warnings::{no_uri, route_warnings};
 
 /// An immutable set of routes and running plugins.
 pub(crate) struct Generation {

@@ -32,7 +32,7 @@ const MAX_PLUGIN_WAIT: Duration = Duration::from_secs(1);
 /// Keeps the served generation up to date with the site.
 pub(crate) struct Reloader {
     site: Site,
-    workshop: Arc<BuildContext>,
+    context: Arc<BuildContext>,
     generations: Arc<CurrentGeneration>,
     state: ArcSwap<ReloadState>,
     /// A tokio mutex: the reload task holds it while it waits for changes.
@@ -95,7 +95,7 @@ impl Reloader {
         Self {
             watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
             site,
-            workshop: Arc::new(BuildContext { sandbox, plugins: config.plugins, audience }),
+            context: Arc::new(BuildContext { sandbox, plugins: config.plugins, audience }),
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,
             forced: Notify::new(),
@@ -119,7 +119,7 @@ impl Reloader {
 
     /// The components that are being compiled, the one that takes longest first.
     pub(crate) fn compiling(&self) -> Vec<Compiling> {
-        self.workshop.sandbox.compiling()
+        self.context.sandbox.compiling()
     }
 
     /// Starts to watch the site, and serves its first generation, which has all plugins. Changes
@@ -131,7 +131,7 @@ impl Reloader {
     /// when plugins take longer than [`MAX_PLUGIN_WAIT`] to load.
     pub(crate) async fn start(&self) -> Result<(), Vec<String>> {
         let began = Instant::now();
-        let mut loads = Loads::new(Arc::clone(&self.workshop));
+        let mut loads = Loads::new(Arc::clone(&self.context));
         let read = async || read(&self.site, &self.watch).await.map_err(|error| vec![error]);
         let mut snapshot = read().await?;
         loads.follow(&snapshot, None);
@@ -167,7 +167,7 @@ impl Reloader {
     where
         F: Fn(Arc<Generation>, Arc<Generation>),
     {
-        let mut loads = Loads::new(Arc::clone(&self.workshop));
+        let mut loads = Loads::new(Arc::clone(&self.context));
         let mut tried = Some(self.generations.current().hash());
         let mut under_way: Option<Preparation> = None;
         // Whether a triggered reload is pending; a change in the meantime does not cancel it.

@@ -192,12 +192,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A schedule, and a clock that the test moves.
-    struct Bench {
+    struct Fixture {
         schedule: Schedule,
         began: Instant,
     }
 
-    impl Bench {
+    impl Fixture {
         fn new() -> Self {
             Self { schedule: Schedule::default(), began: Instant::now() }
         }
@@ -225,57 +225,57 @@ mod tests {
 
     #[test]
     fn timers_tick_at_their_interval() {
-        let mut bench = Bench::new();
-        assert!(bench.set(0, "a", Some(1_000)));
-        assert!(!bench.set(100, "b", Some(1_000)), "nothing is due earlier than before");
-        assert!(bench.set(100, "c", Some(300)));
-        bench.check(399, &[]);
-        bench.check(400, &["c"]);
-        bench.check(400, &[]);
-        bench.check(1_000, &["c", "a"]);
-        bench.check(1_300, &["b", "c"]);
+        let mut fixture = Fixture::new();
+        assert!(fixture.set(0, "a", Some(1_000)));
+        assert!(!fixture.set(100, "b", Some(1_000)), "nothing is due earlier than before");
+        assert!(fixture.set(100, "c", Some(300)));
+        fixture.check(399, &[]);
+        fixture.check(400, &["c"]);
+        fixture.check(400, &[]);
+        fixture.check(1_000, &["c", "a"]);
+        fixture.check(1_300, &["b", "c"]);
         // A late or missed tick does not move the following ones.
-        bench.check(5_150, &["c", "a", "b"]);
-        bench.check(5_199, &[]);
-        bench.check(5_200, &["c"]);
-        bench.check(6_000, &["c", "a"]);
-        assert_eq!(bench.schedule.next(), Some(bench.at(6_100)));
+        fixture.check(5_150, &["c", "a", "b"]);
+        fixture.check(5_199, &[]);
+        fixture.check(5_200, &["c"]);
+        fixture.check(6_000, &["c", "a"]);
+        assert_eq!(fixture.schedule.next(), Some(fixture.at(6_100)));
     }
 
     #[test]
     fn an_unchanged_interval_continues_and_a_changed_one_restarts() {
-        let mut bench = Bench::new();
-        bench.set(0, "a", Some(1_000));
-        assert!(!bench.set(900, "a", Some(1_000)));
-        bench.check(1_000, &["a"]);
-        assert!(bench.set(1_100, "a", Some(500)));
-        bench.check(1_599, &[]);
-        bench.check(1_600, &["a"]);
-        assert!(!bench.set(1_700, "a", None));
-        assert!(!bench.set(1_700, "a", None));
-        bench.check(60_000, &[]);
-        assert!(bench.set(60_000, "a", Some(500)));
-        bench.check(60_499, &[]);
-        bench.check(60_500, &["a"]);
-        bench.set(60_600, "a", None);
-        let Schedule { timers, queue, running } = bench.schedule;
+        let mut fixture = Fixture::new();
+        fixture.set(0, "a", Some(1_000));
+        assert!(!fixture.set(900, "a", Some(1_000)));
+        fixture.check(1_000, &["a"]);
+        assert!(fixture.set(1_100, "a", Some(500)));
+        fixture.check(1_599, &[]);
+        fixture.check(1_600, &["a"]);
+        assert!(!fixture.set(1_700, "a", None));
+        assert!(!fixture.set(1_700, "a", None));
+        fixture.check(60_000, &[]);
+        assert!(fixture.set(60_000, "a", Some(500)));
+        fixture.check(60_499, &[]);
+        fixture.check(60_500, &["a"]);
+        fixture.set(60_600, "a", None);
+        let Schedule { timers, queue, running } = fixture.schedule;
         assert!(timers.is_empty() && queue.is_empty() && running.is_empty());
     }
 
     #[test]
     fn skips_a_topic_whose_hook_still_runs() {
-        let mut bench = Bench::new();
-        bench.set(0, "a", Some(1_000));
-        bench.set(0, "b", Some(1_000));
-        assert_eq!(bench.schedule.take_due(bench.at(1_000)).len(), 2);
-        bench.schedule.running.remove("b");
-        bench.check(2_000, &["b"]);
+        let mut fixture = Fixture::new();
+        fixture.set(0, "a", Some(1_000));
+        fixture.set(0, "b", Some(1_000));
+        assert_eq!(fixture.schedule.take_due(fixture.at(1_000)).len(), 2);
+        fixture.schedule.running.remove("b");
+        fixture.check(2_000, &["b"]);
         // A removed and newly set timer does not run the hook concurrently either.
-        bench.set(2_100, "a", None);
-        bench.set(2_200, "a", Some(100));
-        bench.check(2_300, &[]);
-        bench.schedule.running.remove("a");
-        bench.check(2_400, &["a"]);
+        fixture.set(2_100, "a", None);
+        fixture.set(2_200, "a", Some(100));
+        fixture.check(2_300, &[]);
+        fixture.schedule.running.remove("a");
+        fixture.check(2_400, &["a"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::compiler;
 use crate::generation::{
-    BuildContext, Generation, Problem, Warning, prepare, routes_alone, warnings,
+    BuildContext, Generation, Problem, Warning, prepare, route_warnings, routes_alone,
 };
 use crate::site::{Site, Snapshot};
 
@@ -94,7 +94,7 @@ impl Inspection {
         }
         match routes_alone(&snapshot) {
             Ok(routes) => {
-                self.add_warnings(&warnings(&routes));
+                self.add_warnings(&route_warnings(&routes));
                 self.routes_only = Some(routes);
             }
             Err(problems) if routing_only => self.add_problems(&problems),

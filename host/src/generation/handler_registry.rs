@@ -10,7 +10,7 @@ use super::problem::Problem;
 
 /// The handlers of a site.
 #[derive(Default)]
-pub(super) struct Offers<'a> {
+pub(super) struct HandlerRegistry<'a> {
     /// By the name of a handler: the plugin's position, and its file.
     handlers: BTreeMap<&'a str, (usize, &'a str)>,
     /// By the name of a plugin: its file.
@@ -21,7 +21,7 @@ pub(super) struct Offers<'a> {
     is_loading: bool,
 }
 
-impl<'a> Offers<'a> {
+impl<'a> HandlerRegistry<'a> {
     /// An empty registry; `is_loading` if plugins are still being loaded.
     pub(super) fn new(is_loading: bool) -> Self {
         Self { is_loading, ..Self::default() }

@@ -28,7 +28,7 @@ const LOGGED_AFTER: Duration = Duration::from_secs(5);
 
 /// The plugins that are being loaded, and loaded ones that are not in use yet.
 pub(crate) struct Loads {
-    workshop: Arc<BuildContext>,
+    context: Arc<BuildContext>,
     /// By displayed path and content.
     by_file: HashMap<(String, ContentHash), Load>,
     tasks: JoinSet<Result<Plugin, Problem>>,
@@ -50,11 +50,11 @@ pub(super) enum Loaded {
 
 impl Loads {
     /// No loads yet. Requires a tokio runtime.
-    pub(crate) fn new(workshop: Arc<BuildContext>) -> Self {
+    pub(crate) fn new(context: Arc<BuildContext>) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (by_file, tasks, progress) = (HashMap::new(), JoinSet::new(), Progress::default());
-        Self { workshop, by_file, tasks, tick, progress }
+        Self { context, by_file, tasks, tick, progress }
     }
 
     /// Loads the components of the snapshot that the generation does not run, and aborts all others.
@@ -67,7 +67,7 @@ impl Loads {
         for file in missing {
             let key = (file.path.clone(), file.hash);
             let load = before.remove(&key).unwrap_or_else(|| {
-                let work = load(file.clone(), Arc::clone(&self.workshop));
+                let work = load(file.clone(), Arc::clone(&self.context));
                 Load::Running(self.tasks.spawn(work))
             });
             self.by_file.insert(key, load);
@@ -91,7 +91,7 @@ impl Loads {
 
     /// What plugins may do.
     pub(super) fn settings(&self) -> &Plugins {
-        &self.workshop.plugins
+        &self.context.plugins
     }
 
     /// Waits until another plugin has been loaded; forever if none is being loaded. Logs slow
@@ -103,7 +103,7 @@ impl Loads {
                     return;
                 },
                 _ = self.tick.tick() => {
-                    let compiling = self.workshop.sandbox.compiling();
+                    let compiling = self.context.sandbox.compiling();
                     self.progress.tell(&compiling, Instant::now());
                 }
             }
@@ -138,16 +138,16 @@ impl Loads {
     }
 }
 
-async fn load(file: PluginFile, workshop: Arc<BuildContext>) -> Result<Plugin, Problem> {
-    let loaded = load_with_policy(&file, &workshop).await;
+async fn load(file: PluginFile, context: Arc<BuildContext>) -> Result<Plugin, Problem> {
+    let loaded = load_with_policy(&file, &context).await;
     loaded.map_err(|error| Problem::sandbox(&file.path, &error))
 }
 
 async fn load_with_policy(
     file: &PluginFile,
-    workshop: &BuildContext,
+    context: &BuildContext,
 ) -> Result<Plugin, SandboxError> {
-    let BuildContext { sandbox, plugins, audience } = workshop;
+    let BuildContext { sandbox, plugins, audience } = context;
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };

@@ -13,11 +13,11 @@ use jackfield_sandbox::{HandlerDescription, Hook, Plugin, RouteConfig, SandboxEr
 use crate::site::{PluginFile, Snapshot};
 
 use super::build_context::BuildContext;
-use super::handler_registry::Offers;
+use super::handler_registry::HandlerRegistry;
 use super::held::{Held, Provider};
 use super::loads::{Loaded, Loads};
-use super::odd;
 use super::problem::Problem;
+use super::warnings;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
 /// The routes of a snapshot, without loading plugins.
@@ -41,9 +41,9 @@ pub(crate) fn routes_alone(snapshot: &Snapshot) -> Result<RouteTable, Vec<Proble
 pub(crate) async fn prepare(
     snapshot: &Snapshot,
     previous: Option<&Generation>,
-    workshop: &Arc<BuildContext>,
+    context: &Arc<BuildContext>,
 ) -> Result<Generation, Vec<Problem>> {
-    let mut loads = Loads::new(Arc::clone(workshop));
+    let mut loads = Loads::new(Arc::clone(context));
     loads.follow(snapshot, previous);
     while loads.is_loading() {
         loads.next().await;
@@ -78,13 +78,13 @@ pub(crate) async fn build(
             }
         }
     }
-    let mut offers = Offers::new(!loading.is_empty());
+    let mut registry = HandlerRegistry::new(!loading.is_empty());
     for (position, (file, plugin)) in loaded.iter().enumerate() {
-        offers.add(position, &file.path, plugin.manifest(), &mut problems);
+        registry.add(position, &file.path, plugin.manifest(), &mut problems);
     }
     for file in broken {
         let before = previous.and_then(|previous| previous.plugin_in(file));
-        offers.add_broken(file, before.map(PluginEntry::manifest));
+        registry.add_broken(file, before.map(PluginEntry::manifest));
     }
 
     let Some(routes) = routes else {
@@ -93,7 +93,7 @@ pub(crate) async fn build(
     };
     let mut serves = Vec::with_capacity(routes.routes().len());
     for route in routes.routes() {
-        match offers.resolve(route) {
+        match registry.resolve(route) {
             Ok(position) => serves.push(position),
             Err(problem) => problems.push(problem),
         }
@@ -135,12 +135,12 @@ pub(crate) async fn build(
     let handlers = bind_all(&routes, providers, &plugins)?;
     plugins.extend(held.plugins().cloned());
     plugins.sort_by(|a, b| a.file.cmp(&b.file));
-    let mut warnings = odd::warnings(&routes);
+    let mut warnings = warnings::route_warnings(&routes);
     for (route, bound) in routes.routes().iter().zip(&handlers) {
-        warnings.extend(odd::idle_timer(route, bound));
+        warnings.extend(warnings::idle_timer(route, bound));
     }
     if loading.is_empty() {
-        warnings.extend(odd::unused_settings(loads.settings(), &plugins));
+        warnings.extend(warnings::unused_settings(loads.settings(), &plugins));
     }
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,

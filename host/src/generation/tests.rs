@@ -28,22 +28,22 @@ impl Audience for Nobody {
 mod held;
 
 /// A site in a directory of its own, and what becomes of it.
-struct Bench {
+struct Fixture {
     root: tempfile::TempDir,
-    workshop: Arc<BuildContext>,
+    context: Arc<BuildContext>,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
         let audience = Arc::new(Nobody);
-        let workshop = BuildContext { sandbox, plugins: Plugins::default(), audience };
-        let workshop = Arc::new(workshop);
-        Self { root: tempfile::tempdir().unwrap(), workshop }
+        let context = BuildContext { sandbox, plugins: Plugins::default(), audience };
+        let context = Arc::new(context);
+        Self { root: tempfile::tempdir().unwrap(), context }
     }
 
     fn plugins(&mut self) -> &mut Plugins {
-        &mut Arc::get_mut(&mut self.workshop).unwrap().plugins
+        &mut Arc::get_mut(&mut self.context).unwrap().plugins
     }
 
     fn put(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -54,7 +54,7 @@ impl Bench {
 
     async fn prepare(&self, previous: Option<&Generation>) -> Result<Generation, String> {
         let snapshot = Site::new(self.root.path()).read().unwrap();
-        let problems = match prepare(&snapshot, previous, &self.workshop).await {
+        let problems = match prepare(&snapshot, previous, &self.context).await {
             Ok(generation) => return Ok(generation),
             Err(problems) => problems,
         };
@@ -112,10 +112,10 @@ fn route(name: &str, channel: &str, rest: &str) -> String {
 
 #[tokio::test]
 async fn a_topic_finds_its_handler() {
-    let bench = Bench::new();
-    bench.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
-    bench.put("a/p.wasm", version(7));
-    let generation = bench.prepare(None).await.unwrap();
+    let fixture = Fixture::new();
+    fixture.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
+    fixture.put("a/p.wasm", version(7));
+    let generation = fixture.prepare(None).await.unwrap();
     assert_eq!(generation.number(), 1);
     let routed = generation.find("acme/x").unwrap();
     assert_eq!((routed.route.name.as_str(), routed.handler.name()), ("acme", "versioned"));
@@ -129,35 +129,35 @@ async fn a_topic_finds_its_handler() {
 
 #[tokio::test]
 async fn keeps_instances_of_an_unchanged_plugin() {
-    let bench = Bench::new();
-    bench.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
-    bench.put("a/p.wasm", version(1));
-    let first = bench.prepare(None).await.unwrap();
+    let fixture = Fixture::new();
+    fixture.put("a/websocket_routing.yml", route("acme", "acme/{room}", ""));
+    fixture.put("a/p.wasm", version(1));
+    let first = fixture.prepare(None).await.unwrap();
     let same = |a: &Generation, b: &Generation| a.plugins()[0].is_same_instance(&b.plugins()[0]);
 
-    bench.put("b/notes.yml", "x: 1");
-    let second = bench.prepare(Some(&first)).await.unwrap();
+    fixture.put("b/notes.yml", "x: 1");
+    let second = fixture.prepare(Some(&first)).await.unwrap();
     assert!(same(&first, &second), "nothing of it changed");
     assert_eq!(second.number(), 2);
 
-    fs::rename(bench.root.path().join("a/p.wasm"), bench.root.path().join("q.wasm")).unwrap();
-    let moved = bench.prepare(Some(&second)).await.unwrap();
+    fs::rename(fixture.root.path().join("a/p.wasm"), fixture.root.path().join("q.wasm")).unwrap();
+    let moved = fixture.prepare(Some(&second)).await.unwrap();
     assert!(same(&second, &moved), "only its file has another name");
     assert!(moved.plugins()[0].file().ends_with("q.wasm"));
 
-    bench.put(
+    fixture.put(
         "a/websocket_routing.yml",
         route("acme", "acme/{room}", "    allow: { subscribe: [x] }\n"),
     );
-    let allowed = bench.prepare(Some(&moved)).await.unwrap();
+    let allowed = fixture.prepare(Some(&moved)).await.unwrap();
     assert!(same(&moved, &allowed), "who may subscribe is not the plugin's business");
 
-    bench.put("a/websocket_routing.yml", route("acme", "acme/{other}", ""));
-    let rerouted = bench.prepare(Some(&allowed)).await.unwrap();
+    fixture.put("a/websocket_routing.yml", route("acme", "acme/{other}", ""));
+    let rerouted = fixture.prepare(Some(&allowed)).await.unwrap();
     assert!(!same(&allowed, &rerouted), "it has to be configured anew");
 
-    bench.put("q.wasm", version(2));
-    let replaced = bench.prepare(Some(&rerouted)).await.unwrap();
+    fixture.put("q.wasm", version(2));
+    let replaced = fixture.prepare(Some(&rerouted)).await.unwrap();
     assert!(!same(&rerouted, &replaced));
     assert_eq!(replaced.plugins()[0].manifest().version, "@@VERSION-000002");
     assert_eq!(rerouted.plugins()[0].manifest().version, "@@VERSION-000001");
@@ -165,11 +165,11 @@ async fn keeps_instances_of_an_unchanged_plugin() {
 
 #[tokio::test]
 async fn takes_the_largest_lane_count_of_all_routes() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let routes = [route("a", "a/{x}", "    lanes: 2\n"), route("b", "b", "    lanes: 3\n")];
-    bench.put("websocket_routing.yml", routes.concat());
-    bench.put("p.wasm", version(1));
-    let generation = bench.prepare(None).await.unwrap();
+    fixture.put("websocket_routing.yml", routes.concat());
+    fixture.put("p.wasm", version(1));
+    let generation = fixture.prepare(None).await.unwrap();
     assert_eq!(generation.plugins()[0].lanes(), 3);
     let handler = generation.find("a/1").unwrap().handler;
     assert!(std::ptr::eq(handler.lane("a/1"), handler.lane("a/1")));
@@ -180,41 +180,41 @@ async fn takes_the_largest_lane_count_of_all_routes() {
 
 #[tokio::test]
 async fn a_plugin_without_routes_is_not_started() {
-    let bench = Bench::new();
-    bench.put("p.wasm", version(1));
-    let generation = bench.prepare(None).await.unwrap();
+    let fixture = Fixture::new();
+    fixture.put("p.wasm", version(1));
+    let generation = fixture.prepare(None).await.unwrap();
     assert_eq!(generation.plugins()[0].lanes(), 0);
-    bench.put("websocket_routing.yml", route("a", "a", ""));
-    let next = bench.prepare(Some(&generation)).await.unwrap();
+    fixture.put("websocket_routing.yml", route("a", "a", ""));
+    let next = fixture.prepare(Some(&generation)).await.unwrap();
     assert_eq!(next.plugins()[0].lanes(), 1);
 }
 
 #[tokio::test]
 async fn reports_an_unknown_callback_at_its_place() {
-    let bench = Bench::new();
-    bench.put(
+    let fixture = Fixture::new();
+    fixture.put(
         "websocket_routing.yml",
         "a:\n    channel: a\n    handler: { callback: 'versoined' }\n",
     );
-    bench
+    fixture
         .refused(&["websocket_routing.yml:3:26: error: no plugin provides the handler `versoined`"])
         .await;
-    assert!(bench.prepare(None).await.unwrap_err().contains("the site has no plugins"));
-    bench.put("p.wasm", version(1));
-    let said = bench.prepare(None).await.unwrap_err();
+    assert!(fixture.prepare(None).await.unwrap_err().contains("the site has no plugins"));
+    fixture.put("p.wasm", version(1));
+    let said = fixture.prepare(None).await.unwrap_err();
     assert!(said.contains("help: did you mean `versioned` of p.wasm?"), "{said}");
 }
 
 #[tokio::test]
 async fn reports_all_problems_of_all_files() {
-    let bench = Bench::new();
-    bench.put("a/websocket_routing.yml", "a:\n    channel: a\n    handler: nobody\n");
-    bench.put("a/garbage.wasm", "garbage");
-    bench.put("b/half.wasm", &version(1)[..10_000]);
-    bench.put("c/p.wasm", version(1));
-    bench.put("d/p.wasm", version(2));
-    std::os::unix::fs::symlink("nowhere", bench.root.path().join("e.wasm")).unwrap();
-    bench
+    let fixture = Fixture::new();
+    fixture.put("a/websocket_routing.yml", "a:\n    channel: a\n    handler: nobody\n");
+    fixture.put("a/garbage.wasm", "garbage");
+    fixture.put("b/half.wasm", &version(1)[..10_000]);
+    fixture.put("c/p.wasm", version(1));
+    fixture.put("d/p.wasm", version(2));
+    std::os::unix::fs::symlink("nowhere", fixture.root.path().join("e.wasm")).unwrap();
+    fixture
         .refused(&[
             "a/garbage.wasm: error: failed to load a/garbage.wasm: it is not WebAssembly",
             "a/websocket_routing.yml:3:14: error: no plugin provides the handler `nobody`",
@@ -227,23 +227,23 @@ async fn reports_all_problems_of_all_files() {
 
 #[tokio::test]
 async fn reports_a_broken_plugin_once_for_all_its_routes() {
-    let bench = Bench::new();
-    bench.put("websocket_routing.yml", [route("a", "a", ""), route("b", "b", "")].concat());
-    bench.put("p.wasm", version(1));
-    let generation = bench.prepare(None).await.unwrap();
-    bench.put("p.wasm", "garbage");
-    let said = bench.prepare(Some(&generation)).await.unwrap_err();
+    let fixture = Fixture::new();
+    fixture.put("websocket_routing.yml", [route("a", "a", ""), route("b", "b", "")].concat());
+    fixture.put("p.wasm", version(1));
+    let generation = fixture.prepare(None).await.unwrap();
+    fixture.put("p.wasm", "garbage");
+    let said = fixture.prepare(Some(&generation)).await.unwrap_err();
     assert_eq!(said.matches(": error: ").count(), 1, "{said}");
     assert!(said.starts_with("p.wasm: error: failed to load p.wasm"), "{said}");
 }
 
 #[tokio::test]
 async fn reports_a_route_that_its_plugin_refuses_at_its_place() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let text = "a:\n    channel: a\n    handler: { callback: refuse_configure, args: [1] }\n";
-    bench.put("websocket_routing.yml", text);
-    bench.put("p.wasm", guest("hostile"));
-    bench
+    fixture.put("websocket_routing.yml", text);
+    fixture.put("p.wasm", guest("hostile"));
+    fixture
         .refused(&[
             "websocket_routing.yml:3:50: error: the plugin `hostile` (p.wasm) refuses the route: \
                     the args [1] are not to my liking",
@@ -253,20 +253,20 @@ async fn reports_a_route_that_its_plugin_refuses_at_its_place() {
 
 #[tokio::test]
 async fn reports_errors_of_routing_files_and_plugins_together() {
-    let bench = Bench::new();
-    bench.put("websocket_routing.yml", "a:\n    chanel: a\n    handler: versioned\n");
-    bench.put("x.wasm", "garbage");
-    let said = bench.prepare(None).await.unwrap_err();
+    let fixture = Fixture::new();
+    fixture.put("websocket_routing.yml", "a:\n    chanel: a\n    handler: versioned\n");
+    fixture.put("x.wasm", "garbage");
+    let said = fixture.prepare(None).await.unwrap_err();
     assert!(said.contains("websocket_routing.yml:2:5: error: "), "{said}");
     assert!(said.contains("x.wasm: error: failed to load x.wasm"), "{said}");
 }
 
 #[tokio::test]
 async fn warns_of_a_timer_without_a_hook() {
-    let bench = Bench::new();
-    bench.put("websocket_routing.yml", route("a", "a", "    timer: 5s\n"));
-    bench.put("p.wasm", version(1));
-    let generation = bench.prepare(None).await.unwrap();
+    let fixture = Fixture::new();
+    fixture.put("websocket_routing.yml", route("a", "a", "    timer: 5s\n"));
+    fixture.put("p.wasm", version(1));
+    let generation = fixture.prepare(None).await.unwrap();
     let warning = generation.warnings()[0].to_string();
     assert!(
         warning.contains(":4:12: warning: the handler `versioned` has no timer hook"),
@@ -276,8 +276,8 @@ async fn warns_of_a_timer_without_a_hook() {
 
 #[tokio::test]
 async fn a_routes_timer_overrides_the_handlers() {
-    let bench = Bench::new();
-    bench.put("p.wasm", guest("methods"));
+    let fixture = Fixture::new();
+    fixture.put("p.wasm", guest("methods"));
     // The handler `clock` asks for 100 ms, `unhurried` for nothing, and `mute` has no hook.
     let routes = "\
 a: { channel: a, handler: clock }
@@ -288,8 +288,8 @@ e: { channel: e, handler: unhurried }
 f: { channel: f, handler: mute }
 g: { channel: g, handler: unhurried, timer: { from: start } }
 ";
-    bench.put("websocket_routing.yml", routes);
-    let generation = bench.prepare(None).await.unwrap();
+    fixture.put("websocket_routing.yml", routes);
+    let generation = fixture.prepare(None).await.unwrap();
     let check = |topic, expect: Option<(u64, TimerFrom)>| {
         let found = generation.find(topic).unwrap().handler.timer();
         let expect =
@@ -313,30 +313,30 @@ g: { channel: g, handler: unhurried, timer: { from: start } }
 
 #[tokio::test]
 async fn applies_settings_by_plugin_name() {
-    let mut bench = Bench::new();
-    bench.put("p.wasm", guest("hostile"));
-    let mut policy = bench.plugins().default.clone();
+    let mut fixture = Fixture::new();
+    fixture.put("p.wasm", guest("hostile"));
+    let mut policy = fixture.plugins().default.clone();
     policy.grant.sessions = false;
-    bench.plugins().named.insert("hostile".to_owned(), policy.clone());
-    let said = bench.prepare(None).await.unwrap_err();
+    fixture.plugins().named.insert("hostile".to_owned(), policy.clone());
+    let said = fixture.prepare(None).await.unwrap_err();
     assert!(said.contains("jackfield:plugin/sessions"), "{said}");
-    bench.plugins().default = policy;
-    bench.plugins().named.clear();
-    assert!(bench.prepare(None).await.is_err());
+    fixture.plugins().default = policy;
+    fixture.plugins().named.clear();
+    assert!(fixture.prepare(None).await.is_err());
     let everything = jackfield_sandbox::PluginPolicy::default();
-    bench.plugins().named.insert("hostile".to_owned(), everything);
-    assert!(bench.prepare(None).await.is_ok(), "its own grant counts, not the default one");
+    fixture.plugins().named.insert("hostile".to_owned(), everything);
+    assert!(fixture.prepare(None).await.is_ok(), "its own grant counts, not the default one");
 }
 
 #[tokio::test]
 async fn warns_of_settings_for_plugins_that_do_not_exist() {
-    let mut bench = Bench::new();
-    bench.put("p.wasm", guest("hostile"));
+    let mut fixture = Fixture::new();
+    fixture.put("p.wasm", guest("hostile"));
     for name in ["hostile", "hostil", "acme-chat"] {
-        let policy = bench.plugins().default.clone();
-        bench.plugins().named.insert(name.to_owned(), policy);
+        let policy = fixture.plugins().default.clone();
+        fixture.plugins().named.insert(name.to_owned(), policy);
     }
-    let generation = bench.prepare(None).await.unwrap();
+    let generation = fixture.prepare(None).await.unwrap();
     let [other, misspelt] = generation.warnings() else { panic!("{:?}", generation.warnings()) };
     let message = "no plugin of the site has this name, so the settings have no effect";
     assert_eq!(
@@ -350,9 +350,9 @@ async fn warns_of_settings_for_plugins_that_do_not_exist() {
 
 #[tokio::test]
 async fn checks_routing_files_without_plugins() {
-    let bench = Bench::new();
-    bench.put("websocket_routing.yml", route("a", "a", ""));
-    bench.put("x.wasm", "garbage");
-    let snapshot = Site::new(bench.root.path()).read().unwrap();
+    let fixture = Fixture::new();
+    fixture.put("websocket_routing.yml", route("a", "a", ""));
+    fixture.put("x.wasm", "garbage");
+    let snapshot = Site::new(fixture.root.path()).read().unwrap();
     assert_eq!(routes_alone(&snapshot).unwrap().routes().len(), 1);
 }

@@ -21,13 +21,13 @@ impl Audience for Nobody {
 }
 
 /// A reloader whose task runs, and the numbers of the generations it commits.
-struct Bench {
+struct Fixture {
     reloader: Arc<Reloader>,
     commits: mpsc::UnboundedReceiver<(u64, u64)>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Bench {
+impl Fixture {
     async fn start(directory: &Path) -> Self {
         let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
         let mut config = Config::default();
@@ -54,7 +54,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -68,45 +68,45 @@ fn change(directory: &Path, text: &str) {
 #[tokio::test]
 async fn every_change_produces_a_generation() {
     let site = tempfile::tempdir().unwrap();
-    let mut bench = Bench::start(site.path()).await;
+    let mut fixture = Fixture::start(site.path()).await;
     change(site.path(), "1");
-    assert_eq!(bench.commits.recv().await, Some((1, 2)));
+    assert_eq!(fixture.commits.recv().await, Some((1, 2)));
     change(site.path(), "2");
-    assert_eq!(bench.commits.recv().await, Some((2, 3)));
-    assert_eq!(bench.reloader.state().generation, 3);
-    assert_eq!(bench.reloader.generations().current().number(), 3);
+    assert_eq!(fixture.commits.recv().await, Some((2, 3)));
+    assert_eq!(fixture.reloader.state().generation, 3);
+    assert_eq!(fixture.reloader.generations().current().number(), 3);
 }
 
 #[tokio::test]
 async fn a_reload_can_be_forced() {
     let site = tempfile::tempdir().unwrap();
-    let mut bench = Bench::start(site.path()).await;
-    bench.reloader.trigger();
-    assert_eq!(bench.commits.recv().await, Some((1, 2)));
+    let mut fixture = Fixture::start(site.path()).await;
+    fixture.reloader.trigger();
+    assert_eq!(fixture.commits.recv().await, Some((1, 2)));
 }
 
 #[tokio::test]
 async fn invariant_8_an_error_keeps_the_running_generation_and_is_shown() {
     let site = tempfile::tempdir().unwrap();
-    let mut bench = Bench::start(site.path()).await;
-    let before = bench.reloader.generations().current();
+    let mut fixture = Fixture::start(site.path()).await;
+    let before = fixture.reloader.generations().current();
 
     let routing = site.path().join("websocket_routing.yml");
     fs::write(&routing, "a:\n    chanel: x\n").unwrap();
-    bench.until(|problems| problems.iter().any(|it| it.contains("routing.yml:2:5: "))).await;
+    fixture.until(|problems| problems.iter().any(|it| it.contains("routing.yml:2:5: "))).await;
     fs::write(site.path().join("x.wasm"), "garbage").unwrap();
-    bench.until(|problems| problems.iter().any(|it| it.contains("x.wasm: error: "))).await;
-    assert!(bench.reloader.state().failed_since.is_some());
-    assert!(Arc::ptr_eq(&before, &bench.reloader.generations().current()));
+    fixture.until(|problems| problems.iter().any(|it| it.contains("x.wasm: error: "))).await;
+    assert!(fixture.reloader.state().failed_since.is_some());
+    assert!(Arc::ptr_eq(&before, &fixture.reloader.generations().current()));
 
     fs::remove_file(&routing).unwrap();
     fs::remove_file(site.path().join("x.wasm")).unwrap();
-    bench.until(<[String]>::is_empty).await;
-    assert_eq!(bench.reloader.state().failed_since, None);
-    assert!(Arc::ptr_eq(&before, &bench.reloader.generations().current()));
+    fixture.until(<[String]>::is_empty).await;
+    assert_eq!(fixture.reloader.state().failed_since, None);
+    assert!(Arc::ptr_eq(&before, &fixture.reloader.generations().current()));
 
     change(site.path(), "1");
-    assert_eq!(bench.commits.recv().await, Some((1, 2)), "nothing was committed meanwhile");
+    assert_eq!(fixture.commits.recv().await, Some((1, 2)), "nothing was committed meanwhile");
 }
 
 #[tokio::test]
@@ -115,16 +115,16 @@ async fn reports_a_missing_site_and_its_return() {
     let site = root.path().join("site");
     fs::create_dir(&site).unwrap();
     change(&site, "1");
-    let mut bench = Bench::start(&site).await;
+    let mut fixture = Fixture::start(&site).await;
     fs::remove_dir_all(&site).unwrap();
-    bench.until(|problems| problems.iter().any(|it| it.contains("read the site"))).await;
+    fixture.until(|problems| problems.iter().any(|it| it.contains("read the site"))).await;
     fs::create_dir(&site).unwrap();
     change(&site, "2");
-    while bench.reloader.generations().current().number() == 1
-        || !bench.reloader.state().problems.is_empty()
+    while fixture.reloader.generations().current().number() == 1
+        || !fixture.reloader.state().problems.is_empty()
     {
-        bench.commits.recv().await.unwrap();
+        fixture.commits.recv().await.unwrap();
     }
     change(&site, "3");
-    bench.commits.recv().await.unwrap();
+    fixture.commits.recv().await.unwrap();
 }

@@ -32,13 +32,13 @@ fn encode(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
 
 /// A dealer, and sessions 1 to 4: the first two understand everything, the third nothing that is
 /// optional, and the fourth speaks version 1.
-struct Bench {
+struct Fixture {
     dealer: Dealer,
     sessions: Vec<Arc<Session>>,
     requests: u64,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let everything = Features {
             subscription_revocation: true,
@@ -184,82 +184,82 @@ fn shared(invoke: InvocationPolicy) -> RegisterOptions {
 
 #[test]
 fn routes_a_call_to_its_callee_and_the_result_back() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.offer(1, "sum"), 1);
-    assert_eq!(bench.call(2, "sum"), Ok(2));
-    bench.check(1, &["[68,1,1,{},[7]]"]);
-    assert_eq!(bench.call(3, "sum"), Ok(3));
-    assert_eq!(bench.call(4, "sum"), Ok(4));
-    bench.check(1, &["[68,2,1,{},[7]]", "[68,3,1,{},[7]]"]);
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.offer(1, "sum"), 1);
+    assert_eq!(fixture.call(2, "sum"), Ok(2));
+    fixture.check(1, &["[68,1,1,{},[7]]"]);
+    assert_eq!(fixture.call(3, "sum"), Ok(3));
+    assert_eq!(fixture.call(4, "sum"), Ok(4));
+    fixture.check(1, &["[68,2,1,{},[7]]", "[68,3,1,{},[7]]"]);
     // In whatever order they are answered.
-    bench.answer(1, 2, false);
-    bench.check(3, &["[50,3,{},[\"done\"]]"]);
-    bench.answer(1, 3, false);
-    bench.check(4, &["[3,\"4\",[\"done\"]]"]);
-    bench.fail(1, 1);
-    bench.check(2, &["[8,48,2,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
+    fixture.answer(1, 2, false);
+    fixture.check(3, &["[50,3,{},[\"done\"]]"]);
+    fixture.answer(1, 3, false);
+    fixture.check(4, &["[3,\"4\",[\"done\"]]"]);
+    fixture.fail(1, 1);
+    fixture.check(2, &["[8,48,2,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
     // Once answered is answered, and nobody answers for another.
-    bench.answer(1, 1, false);
-    bench.fail(1, 1);
-    assert_eq!(bench.call(2, "sum"), Ok(5));
-    bench.check(1, &["[68,4,1,{},[7]]"]);
-    bench.answer(2, 4, false);
-    bench.check(2, &[]);
-    bench.fail(1, 4);
-    bench.check(2, &["[8,48,5,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
-    assert_eq!(bench.call(2, "nothing"), Err(CallError::NoSuchProcedure));
-    bench.check_empty();
+    fixture.answer(1, 1, false);
+    fixture.fail(1, 1);
+    assert_eq!(fixture.call(2, "sum"), Ok(5));
+    fixture.check(1, &["[68,4,1,{},[7]]"]);
+    fixture.answer(2, 4, false);
+    fixture.check(2, &[]);
+    fixture.fail(1, 4);
+    fixture.check(2, &["[8,48,5,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
+    assert_eq!(fixture.call(2, "nothing"), Err(CallError::NoSuchProcedure));
+    fixture.check_empty();
 }
 
 #[test]
 fn a_procedure_belongs_to_one_session_unless_shared() {
     use InvocationPolicy::{First, Last, Random, RoundRobin, Single};
-    let mut bench = Bench::new();
-    bench.offer(1, "mine");
-    assert_eq!(bench.register(2, "mine", shared(Single)), Err(RegisterError::Taken));
-    assert_eq!(bench.register(1, "mine", shared(Single)), Err(RegisterError::Again));
+    let mut fixture = Fixture::new();
+    fixture.offer(1, "mine");
+    assert_eq!(fixture.register(2, "mine", shared(Single)), Err(RegisterError::Taken));
+    assert_eq!(fixture.register(1, "mine", shared(Single)), Err(RegisterError::Again));
     let otherwise = Err(RegisterError::SharedOtherwise(Single));
-    assert_eq!(bench.register(2, "mine", shared(RoundRobin)), otherwise);
-    bench.check_empty();
+    assert_eq!(fixture.register(2, "mine", shared(RoundRobin)), otherwise);
+    fixture.check_empty();
 
     // Of three calls, who gets them; the chance is always 5.
     for (invoke, expect) in
         [(First, [1, 1, 1]), (Last, [3, 3, 3]), (Random, [3, 3, 3]), (RoundRobin, [1, 2, 3])]
     {
-        let mut bench = Bench::new();
+        let mut fixture = Fixture::new();
         for session in 1..=3 {
-            assert_eq!(bench.register(session, "ours", shared(invoke)), Ok(1));
+            assert_eq!(fixture.register(session, "ours", shared(invoke)), Ok(1));
         }
         for callee in expect {
-            bench.call(4, "ours").unwrap();
-            let told = [1, 2, 3].map(|session| bench.told(session).len());
+            fixture.call(4, "ours").unwrap();
+            let told = [1, 2, 3].map(|session| fixture.told(session).len());
             let mut only = [0, 0, 0];
             only[callee - 1] = 1;
             assert_eq!(told, only, "{invoke:?}");
         }
         // Who leaves is not called any more.
-        bench.leave(3);
-        bench.leave(1);
-        bench.told(4);
-        bench.call(4, "ours").unwrap();
-        assert_eq!(bench.told(2).len(), 1, "{invoke:?}");
-        bench.check_empty();
+        fixture.leave(3);
+        fixture.leave(1);
+        fixture.told(4);
+        fixture.call(4, "ours").unwrap();
+        assert_eq!(fixture.told(2).len(), 1, "{invoke:?}");
+        fixture.check_empty();
     }
 }
 
 #[test]
 fn calls_the_most_specific_registration() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let policy = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
     let disclosed = RegisterOptions { disclose_caller: true, ..policy(MatchPolicy::Wildcard) };
-    bench.register(1, "a.b", policy(MatchPolicy::Exact)).unwrap();
-    bench.register(1, "a.", policy(MatchPolicy::Prefix)).unwrap();
-    bench.register(1, "..", disclosed).unwrap();
-    bench.call(2, "a.b").unwrap();
-    bench.call(2, "a.b.c").unwrap();
-    bench.call(2, "b.b.c").unwrap();
+    fixture.register(1, "a.b", policy(MatchPolicy::Exact)).unwrap();
+    fixture.register(1, "a.", policy(MatchPolicy::Prefix)).unwrap();
+    fixture.register(1, "..", disclosed).unwrap();
+    fixture.call(2, "a.b").unwrap();
+    fixture.call(2, "a.b.c").unwrap();
+    fixture.call(2, "b.b.c").unwrap();
     let caller = r#""caller":2,"caller_authid":"user2","caller_authrole":"anonymous""#;
-    bench.check(
+    fixture.check(
         1,
         &[
             "[68,1,1,{},[7]]",
@@ -268,77 +268,78 @@ fn calls_the_most_specific_registration() {
         ],
     );
     let disclose = CallOptions { disclose_me: true, ..CallOptions::default() };
-    bench.call_with(2, "a.b", disclose).unwrap();
-    bench.check(1, &[&format!("[68,4,1,{{{caller}}},[7]]")]);
+    fixture.call_with(2, "a.b", disclose).unwrap();
+    fixture.check(1, &[&format!("[68,4,1,{{{caller}}},[7]]")]);
     // The host may say that patterns do not count.
     let payload = Payload::empty(Codec::Json);
-    let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
+    let (request, options) = (CallId::V2(fixture.request()), CallOptions::default());
     let mut call = Call { request, options, procedure: "a.b.c".to_owned(), payload };
-    let (dealer, caller, mut batch) = (&bench.dealer, bench.session(2), PendingFlushes::default());
+    let (dealer, caller, mut batch) =
+        (&fixture.dealer, fixture.session(2), PendingFlushes::default());
     let refused = dealer.call(caller, &call, |_| false, 0, &mut batch);
     assert_eq!(refused, Err(CallError::NoSuchProcedure));
     "a.b".clone_into(&mut call.procedure);
     assert_eq!(dealer.call(caller, &call, |_| false, 0, &mut batch), Ok(()));
     assert_eq!(dealer.call(caller, &call, |_| false, 0, &mut batch), Err(CallError::Repeated));
-    bench.check_empty();
+    fixture.check_empty();
 }
 
 #[test]
 fn calls_patterns_only_where_their_sessions_may_register() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let pattern = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
-    bench.register(1, "a.b", pattern(MatchPolicy::Prefix)).unwrap();
-    bench.register(2, "a", pattern(MatchPolicy::Prefix)).unwrap();
+    fixture.register(1, "a.b", pattern(MatchPolicy::Prefix)).unwrap();
+    fixture.register(2, "a", pattern(MatchPolicy::Prefix)).unwrap();
     let payload = Payload::empty(Codec::Json);
-    let (request, options) = (CallId::V2(bench.request()), CallOptions::default());
+    let (request, options) = (CallId::V2(fixture.request()), CallOptions::default());
     let call = Call { request, options, procedure: "a.b".to_owned(), payload };
-    let first = bench.session(1).id;
+    let first = fixture.session(1).id;
     let mut batch = PendingFlushes::default();
     // The longer prefix is another's, which may not offer this procedure: it hides nothing.
     let may_offer = |callee: &Session| callee.id != first;
-    bench.dealer.call(bench.session(3), &call, may_offer, 0, &mut batch).unwrap();
-    bench.check(2, &["[68,1,2,{\"procedure\":\"a.b\"}]"]);
-    bench.check_empty();
+    fixture.dealer.call(fixture.session(3), &call, may_offer, 0, &mut batch).unwrap();
+    fixture.check(2, &["[68,1,2,{\"procedure\":\"a.b\"}]"]);
+    fixture.check_empty();
 }
 
 #[test]
 fn bounds_the_pattern_registrations_of_a_session() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let pattern = |policy| RegisterOptions { policy, ..RegisterOptions::default() };
-    let first = bench.register(1, "a", pattern(MatchPolicy::Prefix)).unwrap();
-    bench.register(1, "a", pattern(MatchPolicy::Wildcard)).unwrap();
+    let first = fixture.register(1, "a", pattern(MatchPolicy::Prefix)).unwrap();
+    fixture.register(1, "a", pattern(MatchPolicy::Wildcard)).unwrap();
     let full = Err(RegisterError::TooManyPatterns(2));
-    assert_eq!(bench.register(1, "b", pattern(MatchPolicy::Prefix)), full);
-    bench.unregister(1, first).unwrap();
-    bench.told(1);
-    bench.register(1, "b", pattern(MatchPolicy::Prefix)).unwrap();
-    bench.offer(1, "b");
+    assert_eq!(fixture.register(1, "b", pattern(MatchPolicy::Prefix)), full);
+    fixture.unregister(1, first).unwrap();
+    fixture.told(1);
+    fixture.register(1, "b", pattern(MatchPolicy::Prefix)).unwrap();
+    fixture.offer(1, "b");
 }
 
 #[test]
 fn progressive_results_reach_callers_that_asked_for_them() {
-    let mut bench = Bench::new();
-    bench.offer(1, "slow");
-    bench.offer(3, "plain");
+    let mut fixture = Fixture::new();
+    fixture.offer(1, "slow");
+    fixture.offer(3, "plain");
     let progress = || CallOptions { receive_progress: true, ..CallOptions::default() };
-    bench.call_with(2, "slow", progress()).unwrap();
-    bench.check(1, &["[68,1,1,{\"receive_progress\":true},[7]]"]);
-    bench.answer(1, 1, true);
-    bench.answer(1, 1, true);
-    bench.answer(1, 1, false);
-    bench.answer(1, 1, true);
+    fixture.call_with(2, "slow", progress()).unwrap();
+    fixture.check(1, &["[68,1,1,{\"receive_progress\":true},[7]]"]);
+    fixture.answer(1, 1, true);
+    fixture.answer(1, 1, true);
+    fixture.answer(1, 1, false);
+    fixture.answer(1, 1, true);
     let part = "[50,3,{\"progress\":true},[\"done\"]]";
-    bench.check(2, &[part, part, "[50,3,{},[\"done\"]]"]);
+    fixture.check(2, &[part, part, "[50,3,{},[\"done\"]]"]);
     // A caller that did not ask for parts is given none.
-    bench.call(2, "slow").unwrap();
-    bench.answer(1, 2, true);
-    bench.check(2, &[]);
-    bench.call_with(2, "plain", progress()).unwrap();
+    fixture.call(2, "slow").unwrap();
+    fixture.answer(1, 2, true);
+    fixture.check(2, &[]);
+    fixture.call_with(2, "plain", progress()).unwrap();
     // A callee gives parts whether it has announced them or not.
-    bench.check(3, &["[68,1,2,{\"receive_progress\":true},[7]]"]);
-    bench.answer(3, 1, true);
-    bench.check(2, &["[50,5,{\"progress\":true},[\"done\"]]"]);
-    bench.check_empty();
+    fixture.check(3, &["[68,1,2,{\"receive_progress\":true},[7]]"]);
+    fixture.answer(3, 1, true);
+    fixture.check(2, &["[50,5,{\"progress\":true},[\"done\"]]"]);
+    fixture.check_empty();
 }
 
 #[test]
@@ -361,66 +362,67 @@ fn a_call_can_be_cancelled() {
         (3, CancelMode::Kill, None, true),
         (3, CancelMode::KillNoWait, None, true),
     ] {
-        let mut bench = Bench::new();
-        bench.offer(callee, "slow");
-        let call = bench.call(2, "slow").unwrap();
-        bench.told(callee);
-        bench.cancel(2, call, mode);
-        bench.cancel(2, call, mode);
+        let mut fixture = Fixture::new();
+        fixture.offer(callee, "slow");
+        let call = fixture.call(2, "slow").unwrap();
+        fixture.told(callee);
+        fixture.cancel(2, call, mode);
+        fixture.cancel(2, call, mode);
         let told: Vec<String> = interrupted.map(|mode| interrupt(1, mode)).into_iter().collect();
-        assert_eq!(bench.told(callee), told, "{mode:?}");
+        assert_eq!(fixture.told(callee), told, "{mode:?}");
         let told: Vec<String> = answered_at_once.then(|| canceled(call)).into_iter().collect();
-        assert_eq!(bench.told(2), told, "{mode:?}");
-        bench.fail(callee, 1);
+        assert_eq!(fixture.told(2), told, "{mode:?}");
+        fixture.fail(callee, 1);
         let late = usize::from(!answered_at_once);
-        assert_eq!(bench.told(2).len(), late, "{mode:?}");
+        assert_eq!(fixture.told(2).len(), late, "{mode:?}");
         // Nobody gives up the calls of others, nor one that is over.
-        bench.cancel(1, call, mode);
-        bench.cancel(2, call, mode);
-        assert!(bench.told(2).is_empty() && bench.told(callee).is_empty());
-        bench.check_empty();
+        fixture.cancel(1, call, mode);
+        fixture.cancel(2, call, mode);
+        assert!(fixture.told(2).is_empty() && fixture.told(callee).is_empty());
+        fixture.check_empty();
     }
 }
 
 #[test]
 fn calls_of_a_session_that_leaves_end_with_an_error() {
-    let mut bench = Bench::new();
-    bench.offer(1, "one");
-    bench.offer(2, "two");
-    bench.call(3, "one").unwrap();
-    bench.call(4, "one").unwrap();
-    bench.call(1, "one").unwrap();
-    bench.call(1, "two").unwrap();
-    bench.told(1);
-    bench.told(2);
-    bench.leave(1);
+    let mut fixture = Fixture::new();
+    fixture.offer(1, "one");
+    fixture.offer(2, "two");
+    fixture.call(3, "one").unwrap();
+    fixture.call(4, "one").unwrap();
+    fixture.call(1, "one").unwrap();
+    fixture.call(1, "two").unwrap();
+    fixture.told(1);
+    fixture.told(2);
+    fixture.leave(1);
     let message = "the callee has left";
     let uri = "wamp.error.canceled";
-    bench.check(3, &[&format!("[8,48,3,{{\"message\":\"{message}\"}},\"{uri}\",[\"{message}\"]]")]);
-    bench.check(4, &[&format!("[4,\"4\",\"{uri}\",\"{message}\",{{\"code\":500}}]")]);
-    bench.check(2, &["[69,1,{\"mode\":\"killnowait\",\"reason\":\"wamp.error.canceled\"}]"]);
+    fixture
+        .check(3, &[&format!("[8,48,3,{{\"message\":\"{message}\"}},\"{uri}\",[\"{message}\"]]")]);
+    fixture.check(4, &[&format!("[4,\"4\",\"{uri}\",\"{message}\",{{\"code\":500}}]")]);
+    fixture.check(2, &["[69,1,{\"mode\":\"killnowait\",\"reason\":\"wamp.error.canceled\"}]"]);
     // Its answer comes too late.
-    bench.answer(2, 1, false);
-    assert_eq!(bench.call(3, "one"), Err(CallError::NoSuchProcedure));
-    bench.check_empty();
+    fixture.answer(2, 1, false);
+    assert_eq!(fixture.call(3, "one"), Err(CallError::NoSuchProcedure));
+    fixture.check_empty();
 }
 
 #[test]
 fn bounds_registrations_and_calls_of_a_session() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     for procedure in ["a", "b", "c"] {
-        bench.offer(1, procedure);
+        fixture.offer(1, procedure);
     }
-    let more = bench.register(1, "d", RegisterOptions::default());
+    let more = fixture.register(1, "d", RegisterOptions::default());
     assert_eq!(more, Err(RegisterError::TooMany(3)));
     for _ in 0..MAX_CALLS {
-        bench.call(2, "a").unwrap();
-        bench.told(1);
+        fixture.call(2, "a").unwrap();
+        fixture.told(1);
     }
-    assert_eq!(bench.call(2, "a"), Err(CallError::TooMany));
-    bench.call(3, "a").unwrap();
-    bench.told(1);
-    bench.answer(1, 1, false);
-    bench.call(2, "a").unwrap();
-    bench.check_empty();
+    assert_eq!(fixture.call(2, "a"), Err(CallError::TooMany));
+    fixture.call(3, "a").unwrap();
+    fixture.told(1);
+    fixture.answer(1, 1, false);
+    fixture.call(2, "a").unwrap();
+    fixture.check_empty();
 }

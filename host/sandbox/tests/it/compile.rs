@@ -14,12 +14,12 @@ use crate::stage::{audience, policy};
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// A sandbox whose compiler is a script.
-struct Bench {
+struct Fixture {
     folder: tempfile::TempDir,
     limits: CompileLimits,
 }
 
-impl Bench {
+impl Fixture {
     /// The script notes each of its starts first.
     fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -67,9 +67,9 @@ async fn ended(pid: &str) {
     }
 }
 
-async fn started(bench: &Bench) -> String {
+async fn started(fixture: &Fixture) -> String {
     loop {
-        if let Some(pid) = bench.starts().pop() {
+        if let Some(pid) = fixture.starts().pop() {
             return pid;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -78,8 +78,8 @@ async fn started(bench: &Bench) -> String {
 
 #[tokio::test]
 async fn remembers_files_that_failed_to_compile() {
-    let mut bench = Bench::new("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$");
-    let sandbox = bench.sandbox();
+    let mut fixture = Fixture::new("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$");
+    let sandbox = fixture.sandbox();
     for _ in 0..2 {
         let text = load(&sandbox, EMPTY).await.to_string();
         assert!(
@@ -87,51 +87,51 @@ async fn remembers_files_that_failed_to_compile() {
             "{text}"
         );
     }
-    assert_eq!(bench.starts().len(), 1);
+    assert_eq!(fixture.starts().len(), 1);
     // Another process knows it as well, and tries again once it may take more.
-    load(&bench.sandbox(), EMPTY).await;
-    assert_eq!(bench.starts().len(), 1);
-    bench.limits.memory *= 2;
-    load(&bench.sandbox(), EMPTY).await;
-    assert_eq!(bench.starts().len(), 2);
+    load(&fixture.sandbox(), EMPTY).await;
+    assert_eq!(fixture.starts().len(), 1);
+    fixture.limits.memory *= 2;
+    load(&fixture.sandbox(), EMPTY).await;
+    assert_eq!(fixture.starts().len(), 2);
     // Another file is another matter.
-    load(&bench.sandbox(), &[EMPTY, &[0, 1, 0]].concat()).await;
-    assert_eq!(bench.starts().len(), 3);
+    load(&fixture.sandbox(), &[EMPTY, &[0, 1, 0]].concat()).await;
+    assert_eq!(fixture.starts().len(), 3);
 }
 
 #[tokio::test]
 async fn never_falls_back_to_compiling_in_the_server() {
     for script in ["exit 0", "exit 1", "kill -KILL $$", "echo nonsense", "kill -SEGV $$"] {
-        let bench = Bench::new(script);
-        let error = load(&bench.sandbox(), EMPTY).await;
+        let fixture = Fixture::new(script);
+        let error = load(&fixture.sandbox(), EMPTY).await;
         assert!(matches!(error, SandboxError::Compiler { .. }), "{script}: {error}");
     }
     // Code for another engine is not looked for.
-    let bench = Bench::new(r#"echo '{"engine":1,"failure":null}'"#);
-    let text = load(&bench.sandbox(), EMPTY).await.to_string();
+    let fixture = Fixture::new(r#"echo '{"engine":1,"failure":null}'"#);
+    let text = load(&fixture.sandbox(), EMPTY).await.to_string();
     assert!(text.contains("its version differs from the server's"), "{text}");
 }
 
 #[tokio::test]
 async fn kills_a_compiler_at_its_deadline() {
-    let mut bench = Bench::new("exec sleep 1000");
-    bench.limits.time = Duration::from_millis(300);
-    let sandbox = bench.sandbox();
+    let mut fixture = Fixture::new("exec sleep 1000");
+    fixture.limits.time = Duration::from_millis(300);
+    let sandbox = fixture.sandbox();
     let text = load(&sandbox, EMPTY).await.to_string();
     assert!(text.contains("exceeded its time limit (plugins.compile.time = 300ms)"), "{text}");
-    ended(&started(&bench).await).await;
+    ended(&started(&fixture).await).await;
     assert!(sandbox.compiling().is_empty());
 }
 
 #[tokio::test]
 async fn kills_a_compiler_whose_result_is_dropped() {
-    let bench = Bench::new("exec sleep 1000");
-    let sandbox = bench.sandbox();
+    let fixture = Fixture::new("exec sleep 1000");
+    let sandbox = fixture.sandbox();
     let loading = load(&sandbox, EMPTY);
     let pid = tokio::select! {
         error = loading => panic!("{error}"),
         pid = async {
-            let pid = started(&bench).await;
+            let pid = started(&fixture).await;
             assert_eq!(sandbox.compiling()[0].file, "a.wasm");
             pid
         } => pid,
@@ -142,15 +142,15 @@ async fn kills_a_compiler_whose_result_is_dropped() {
 
 #[tokio::test]
 async fn names_a_compiler_that_cannot_be_started() {
-    let bench = Bench::new("");
+    let fixture = Fixture::new("");
     let command = CompileCommand {
         program: PathBuf::from("/no/such/program"),
         fallback: None,
         subcommand: String::new(),
-        limits: bench.limits,
+        limits: fixture.limits,
     };
     let settings = SandboxSettings {
-        cache: Some(bench.path("cache")),
+        cache: Some(fixture.path("cache")),
         compile: Some(command),
         ..Default::default()
     };

@@ -3,11 +3,11 @@
 
 use super::*;
 
-impl Bench {
+impl Fixture {
     /// What is served of the site before anything more is loaded.
     async fn at_once(&self, previous: &Generation) -> Generation {
         let snapshot = Site::new(self.root.path()).read().unwrap();
-        let mut loads = Loads::new(Arc::clone(&self.workshop));
+        let mut loads = Loads::new(Arc::clone(&self.context));
         loads.follow(&snapshot, Some(previous));
         let generation = build(&snapshot, Some(previous), &loads).await.unwrap();
         assert!(loads.is_loading());
@@ -32,26 +32,26 @@ fn shown(generation: &Generation) -> Vec<(&str, &str, &str)> {
 const FIRST: &str = "@@VERSION-000001";
 
 /// Routes of `versioned` before, between and behind one of `hostile`.
-async fn first(bench: &Bench) -> Generation {
+async fn first(fixture: &Fixture) -> Generation {
     let routes = [route("a", "a", ""), tell("b", "b"), route("c", "c", ""), route("d", "d", "")];
-    bench.put("websocket_routing.yml", routes.concat());
-    bench.put("hostile.wasm", guest("hostile"));
-    bench.put("p.wasm", version(1));
-    bench.prepare(None).await.unwrap()
+    fixture.put("websocket_routing.yml", routes.concat());
+    fixture.put("hostile.wasm", guest("hostile"));
+    fixture.put("p.wasm", version(1));
+    fixture.prepare(None).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_plugin_that_is_being_replaced_keeps_its_routes() {
-    let bench = Bench::new();
-    let first = first(&bench).await;
+    let fixture = Fixture::new();
+    let first = first(&fixture).await;
     let hostile = first.find("b").unwrap().handler.manifest().version.clone();
     // One route has gone, one has another channel, and one is new.
     let routes = [route("a", "a2", ""), tell("b", "b2"), tell("e", "e"), route("f", "f", "")];
-    bench.put("websocket_routing.yml", routes.concat());
+    fixture.put("websocket_routing.yml", routes.concat());
     for file in ["p.wasm", "q.wasm"] {
-        fs::remove_file(bench.root.path().join("p.wasm")).unwrap();
-        bench.put(file, version(2));
-        let next = bench.at_once(&first).await;
+        fs::remove_file(fixture.root.path().join("p.wasm")).unwrap();
+        fixture.put(file, version(2));
+        let next = fixture.at_once(&first).await;
         let expect = [
             ("a", "a", FIRST),
             ("b", "b2", &hostile),
@@ -62,7 +62,7 @@ async fn a_plugin_that_is_being_replaced_keeps_its_routes() {
         assert_eq!(shown(&next), expect, "{file}");
         assert!(next.loading()[0].ends_with(file));
     }
-    let whole = bench.prepare(Some(&first)).await.unwrap();
+    let whole = fixture.prepare(Some(&first)).await.unwrap();
     let names: Vec<&str> = shown(&whole).into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, ["a", "b", "e", "f"]);
     assert!(whole.loading().is_empty());
@@ -70,23 +70,23 @@ async fn a_plugin_that_is_being_replaced_keeps_its_routes() {
 
 #[tokio::test]
 async fn drops_a_removed_plugin_while_others_load() {
-    let bench = Bench::new();
-    let first = first(&bench).await;
-    bench.put("websocket_routing.yml", tell("b", "b"));
-    fs::remove_file(bench.root.path().join("p.wasm")).unwrap();
-    bench.put("liar.wasm", guest("liar"));
-    let next = bench.at_once(&first).await;
+    let fixture = Fixture::new();
+    let first = first(&fixture).await;
+    fixture.put("websocket_routing.yml", tell("b", "b"));
+    fs::remove_file(fixture.root.path().join("p.wasm")).unwrap();
+    fixture.put("liar.wasm", guest("liar"));
+    let next = fixture.at_once(&first).await;
     assert_eq!(shown(&next).len(), 1);
     assert_eq!(next.plugins().len(), 1);
 }
 
 #[tokio::test]
 async fn omits_routes_whose_handler_is_still_loading() {
-    let bench = Bench::new();
-    let first = first(&bench).await;
-    bench.put("new/websocket_routing.yml", "x:\n    channel: x\n    handler: to_come\n");
-    bench.put("new/liar.wasm", guest("liar"));
-    let next = bench.at_once(&first).await;
+    let fixture = Fixture::new();
+    let first = first(&fixture).await;
+    fixture.put("new/websocket_routing.yml", "x:\n    channel: x\n    handler: to_come\n");
+    fixture.put("new/liar.wasm", guest("liar"));
+    let next = fixture.at_once(&first).await;
     assert_eq!(shown(&next), shown(&first));
     assert!(next.is_same(&first), "so nothing has to be served anew");
 }

@@ -76,7 +76,11 @@ impl Message {
     }
 
     /// Decodes one message with at most `depth` nested lists and dictionaries.
-    pub(crate) fn decode_within(codec: Codec, frame: &Bytes, depth: usize) -> Result<Self, DecodeError> {
+    pub(crate) fn decode_within(
+        codec: Codec,
+        frame: &Bytes,
+        depth: usize,
+    ) -> Result<Self, DecodeError> {
         let mut head = MessageReader::enter(codec, frame, depth)?;
         let item = head.first()?;
         let code = whole(&item).ok_or(DecodeError::NoCode { found: item.describe() })?;

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 /// Sessions 1 and 2 of one client, 3 and 4 of another, in a realm of few registrations.
-fn bench(client_percent: u32) -> Bench {
-    let mut bench = Bench::new();
+fn fixture(client_percent: u32) -> Fixture {
+    let mut fixture = Fixture::new();
     let limits = RealmLimits { subscriptions: 5, realm_subscriptions: 8, client_percent, ..LIMITS };
-    bench.dealer = Dealer::new(encode, 1 << 20, limits);
-    for (number, session) in bench.sessions.iter_mut().enumerate() {
+    fixture.dealer = Dealer::new(encode, 1 << 20, limits);
+    for (number, session) in fixture.sessions.iter_mut().enumerate() {
         let Session { id, dialect, features, .. } = **session;
         let address = if number < 2 { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::LOCALHOST };
         let identity = Identity::anonymous(format!("user{id}"), address.into());
@@ -18,37 +18,37 @@ fn bench(client_percent: u32) -> Bench {
         *session =
             Arc::new(Session::new(id, identity, dialect, features, outbox, Arc::new(NoLink)));
     }
-    bench
+    fixture
 }
 
 #[test]
 fn leaves_registrations_to_other_clients() {
-    let mut bench = bench(50);
+    let mut fixture = fixture(50);
     for (session, procedure) in [(1, "a"), (1, "b"), (2, "c"), (2, "d")] {
-        bench.offer(session, procedure);
+        fixture.offer(session, procedure);
     }
     for session in [1, 2] {
-        match bench.register(session, "e", RegisterOptions::default()).unwrap_err() {
+        match fixture.register(session, "e", RegisterOptions::default()).unwrap_err() {
             RegisterError::Quota(error) => assert!(error.is_of_client(), "{error}"),
             other => panic!("{other}"),
         }
     }
-    bench.offer(3, "e");
-    bench.leave(2);
-    bench.offer(1, "c");
-    bench.check_empty();
+    fixture.offer(3, "e");
+    fixture.leave(2);
+    fixture.offer(1, "c");
+    fixture.check_empty();
 }
 
 #[test]
 fn leaves_calls_of_a_callee_to_other_clients() {
     // A share of 200 calls a callee: less than one session may have.
-    let mut bench = bench(2);
-    bench.register(3, "slow", RegisterOptions::default()).unwrap();
+    let mut fixture = fixture(2);
+    fixture.register(3, "slow", RegisterOptions::default()).unwrap();
     for _ in 0..200 {
-        bench.call(1, "slow").unwrap();
-        bench.told(3);
+        fixture.call(1, "slow").unwrap();
+        fixture.told(3);
     }
-    match bench.call(2, "slow").unwrap_err() {
+    match fixture.call(2, "slow").unwrap_err() {
         CallError::Quota(error) => {
             let expected = "maximum pending calls of the callee for one client reached (200, this \
                             client's share; limits.client_percent = 2)";
@@ -58,12 +58,12 @@ fn leaves_calls_of_a_callee_to_other_clients() {
     }
     // Other clients are served, of both versions, and so is this one after an answer.
     for session in [3, 4] {
-        bench.call(session, "slow").unwrap();
-        bench.told(3);
+        fixture.call(session, "slow").unwrap();
+        fixture.told(3);
     }
-    bench.answer(3, 1, false);
-    bench.call(2, "slow").unwrap();
-    bench.check_empty();
+    fixture.answer(3, 1, false);
+    fixture.call(2, "slow").unwrap();
+    fixture.check_empty();
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,37 +115,37 @@ proptest! {
     /// However calls and registrations end, nothing of them stays counted.
     #[test]
     fn counts_nothing_that_has_ended(steps in prop::collection::vec(step(), 0..60)) {
-        let mut bench = bench(50);
+        let mut fixture = fixture(50);
         for step in steps {
             match step {
                 Step::Register { session, procedure, policy, shared: is_shared } => {
                     let invoke =
                         if is_shared { InvocationPolicy::RoundRobin } else { InvocationPolicy::Single };
                     let options = RegisterOptions { policy, ..shared(invoke) };
-                    bench.told(session);
-                    let _refused = bench.register(session, PROCEDURES[procedure], options);
+                    fixture.told(session);
+                    let _refused = fixture.register(session, PROCEDURES[procedure], options);
                 }
                 Step::Unregister { session, registration } => {
-                    let _unknown = bench.unregister(session, registration);
+                    let _unknown = fixture.unregister(session, registration);
                 }
                 Step::Call { session, procedure } => {
-                    let _refused = bench.call(session, PROCEDURES[procedure]);
+                    let _refused = fixture.call(session, PROCEDURES[procedure]);
                 }
-                Step::Answer { session, invocation } => bench.answer(session, invocation, false),
-                Step::Fail { session, invocation } => bench.fail(session, invocation),
-                Step::Cancel { session, call, mode } => bench.cancel(session, call, mode),
-                Step::Leave { session } => bench.leave(session),
-                Step::Revoke { procedure } => bench.dealer.revoke(
+                Step::Answer { session, invocation } => fixture.answer(session, invocation, false),
+                Step::Fail { session, invocation } => fixture.fail(session, invocation),
+                Step::Cancel { session, call, mode } => fixture.cancel(session, call, mode),
+                Step::Leave { session } => fixture.leave(session),
+                Step::Revoke { procedure } => fixture.dealer.revoke(
                     |name, _| name != PROCEDURES[procedure],
                     "gone",
                     &mut PendingFlushes::default(),
                 ),
             }
-            let state = bench.dealer.lock();
+            let state = fixture.dealer.lock();
             let open: usize = state.sessions.values().map(|it| it.handling.len()).sum();
             let held: usize = state.sessions.values().map(|it| it.registered.len()).sum();
             prop_assert_eq!((state.calls.used(), state.registered.used()), (open, held));
         }
-        bench.check_empty();
+        fixture.check_empty();
     }
 }

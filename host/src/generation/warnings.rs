@@ -17,7 +17,7 @@ use super::{BoundHandler, PluginEntry};
 const MAX_LISTED: usize = 10;
 
 /// The warnings that do not depend on plugins.
-pub(crate) fn warnings(routes: &RouteTable) -> Vec<Warning> {
+pub(crate) fn route_warnings(routes: &RouteTable) -> Vec<Warning> {
     let own = routes.warnings().iter().cloned().map(|it| Warning(Box::new(it)));
     own.chain(routes.routes().iter().filter_map(unnameable)).collect()
 }
@@ -114,7 +114,7 @@ mod tests {
         let text = format!("r: {{ channel: '{channel}', handler: h }}");
         let file = SourceFile { path: "r.yml".to_owned(), text };
         let table = load(&[file], &NoFiles).unwrap();
-        warnings(&table).iter().map(ToString::to_string).collect()
+        route_warnings(&table).iter().map(ToString::to_string).collect()
     }
 
     #[test]
