@@ -15,6 +15,7 @@ pub(crate) mod check;
 mod compile;
 mod config_args;
 mod inspect;
+mod json_payload;
 pub(crate) mod maintenance;
 pub(crate) mod match_topic;
 pub(crate) mod publish;

@@ -7,6 +7,7 @@ use jackfield_wamp::payload::Payload;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::json_payload;
 use super::remote::{self, CommandError, Remote};
 
 /// Command-line arguments of `jackfield call`.
@@ -43,12 +44,12 @@ struct Line {
 /// Calls the procedure and prints the result.
 pub(crate) fn run(args: Args) -> ExitCode {
     remote::run(async move {
-        let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
+        let payload = json_payload::from_args(&args.arguments, &args.kwargs, args.text)?;
         let called = call(args.remote, &args.procedure, payload);
         let result = remote::within(args.timeout, called).await?;
         let pretty = args.pretty;
-        let (args, kwargs) = remote::raw(&result)?;
-        remote::print(&Line { args, kwargs }, pretty)
+        let (args, kwargs) = json_payload::raw(&result)?;
+        json_payload::print(&Line { args, kwargs }, pretty)
     })
 }
 

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use jackfield_wamp::message::PublishOptions;
 use serde_json::json;
 
+use super::json_payload;
 use super::publish::publish;
 use super::remote::{self, Remote};
 use super::say;
@@ -41,7 +42,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let Args { state, remote, user, timeout } = args;
     let event = json!({ "isOn": state == State::On, "userId": user });
     remote::run(async move {
-        let payload = remote::payload(&[event.to_string()], "", false)?;
+        let payload = json_payload::from_args(&[event.to_string()], "", false)?;
         let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
         remote::within(timeout, publish(remote, TOPIC, options, payload)).await?;
         let state = if state == State::On { "on" } else { "off" };

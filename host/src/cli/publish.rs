@@ -9,6 +9,7 @@ use jackfield_wamp::message::PublishOptions;
 use jackfield_wamp::payload::Payload;
 use serde_json::json;
 
+use super::json_payload;
 use super::remote::{self, CommandError, Remote};
 use super::say;
 use super::stdin;
@@ -67,11 +68,11 @@ pub(crate) fn run(args: Args) -> ExitCode {
         return remote::run(publish_stdin(args, options));
     }
     remote::run(async move {
-        let payload = remote::payload(&args.arguments, &args.kwargs, args.text)?;
+        let payload = json_payload::from_args(&args.arguments, &args.kwargs, args.text)?;
         let published = publish(args.remote, &args.topic, options, payload);
         let published = remote::within(args.timeout, published).await?;
         if args.json {
-            return remote::print(&json!({ "publication": published }), false);
+            return json_payload::print(&json!({ "publication": published }), false);
         }
         let done = if args.acknowledge { "published" } else { "sent" };
         // On stderr, as stdout is kept for the output that scripts read.
@@ -89,7 +90,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Comman
         return Err(CommandError::Usage(format!("{message}\n  = help: {help}")));
     }
     // Reports an invalid --kwargs before the first event is sent.
-    remote::from_json(&[], &kwargs)?;
+    json_payload::from_json(&[], &kwargs)?;
     let mut client = remote::within(timeout, remote.connect()).await?;
     let mut events = stdin::events(text);
     let mut count = 0u64;
@@ -105,7 +106,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Comman
         };
         let payload = match event {
             None => break Ok(()),
-            Some(Ok(event)) => remote::from_json(&[event], &kwargs),
+            Some(Ok(event)) => json_payload::from_json(&[event], &kwargs),
             Some(Err(message)) => Err(CommandError::Usage(message)),
         };
         let published = match payload {
@@ -119,7 +120,7 @@ async fn publish_stdin(args: Args, options: PublishOptions) -> Result<(), Comman
             Err(ended) => break Err(ended),
             Ok(published) if json => {
                 let publication = published.map(PublicationId::get);
-                remote::print(&json!({ "publication": publication }), false)?;
+                json_payload::print(&json!({ "publication": publication }), false)?;
             }
             Ok(_) => {}
         }

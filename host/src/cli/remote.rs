@@ -1,11 +1,10 @@
-//! Client commands: the common options, payloads, output and exit codes of the commands that talk to
-//! a running server. The client itself is the crate `jackfield-client`.
+//! Client commands: the common options, credentials and exit codes of the commands that talk to a
+//! running server. The client itself is the crate `jackfield-client`.
 //!
 //! Exit codes: 0 success; 1 rejected by the server; 2 usage; 3 cannot connect, or connection lost;
 //! 4 timed out. They are documented in `docs/publishing.md`.
 
-use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,11 +14,8 @@ use jackfield_client::{Authorities, Client, ClientError, HandshakeError, Target}
 use jackfield_config::oro::{self, Dsn};
 use jackfield_wamp::dialect::Codec;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::payload::Payload;
 use jackfield_yaml::NonZeroDuration;
 use jackfield_yaml::duration::DurationError;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::say;
@@ -299,76 +295,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
     text.parse().map(NonZeroDuration::get)
 }
 
-/// The payload of command-line arguments. Valid JSON is sent as JSON, anything else as a string.
-/// Invalid JSON that begins with `{`, `[` or `"` is an error, unless `text` makes all of them
-/// strings.
-pub(super) fn payload(args: &[String], kwargs: &str, text: bool) -> Result<Payload, CommandError> {
-    let json = |(number, arg): (usize, &String)| match serde_json::from_str::<&RawValue>(arg) {
-        _ if text => Ok(quoted(arg)),
-        Ok(value) => Ok(value.get().to_owned()),
-        Err(error) if arg.trim_start().starts_with(['{', '[', '"']) => {
-            let number = number + 1;
-            let message = format!("argument {number} is invalid JSON: {error}: {}", excerpt(arg));
-            Err(CommandError::Usage(format!("{message}\n  = help: {JSON_HELP}")))
-        }
-        Err(_) => Ok(quoted(arg)),
-    };
-    let args = args.iter().enumerate().map(json).collect::<Result<Vec<_>, _>>()?;
-    from_json(&args, kwargs)
-}
-
-/// The help line for invalid JSON.
-pub(super) const JSON_HELP: &str = "put JSON in single quotes, '{\"a\": 1}', to protect it from the shell; --text sends it as a \
-     string";
-
-/// A payload of arguments in JSON.
-pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, CommandError> {
-    let args = format!("[{}]", args.join(","));
-    Payload::from_json(&args, kwargs).map_err(|error| {
-        let help = "--kwargs takes a JSON object: '{\"a\": 1}'";
-        CommandError::Usage(format!("{error}\n  = help: {help}"))
-    })
-}
-
-/// A string as JSON.
-pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The beginning of the first line of a text.
-fn excerpt(text: &str) -> String {
-    const MAX_CHARACTERS: usize = 60;
-    let line = text.lines().next().unwrap_or_default();
-    let mut excerpt: String = line.chars().take(MAX_CHARACTERS).collect();
-    if excerpt.len() < text.len() {
-        excerpt.push('…');
-    }
-    excerpt
-}
-
-/// Prints one JSON value and a line end, and flushes it.
-pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), CommandError> {
-    let text =
-        if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    let text = text.map_err(|error| CommandError::Output(error.into()))?;
-    // Escapes control characters, which a publisher could send to control the terminal.
-    let text: Vec<_> = text.split('\n').map(jackfield_text::json).collect();
-    let text = text.join(if pretty { "\n" } else { " " });
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CommandError::Output)
-}
-
-/// The arguments of a payload in JSON; an error if JSON cannot represent them.
-pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), CommandError> {
-    payload
-        .check_translatable(Codec::Json)
-        .map_err(|error| CommandError::Output(io::Error::other(error)))?;
-    let raw = |text: Cow<'_, str>| {
-        RawValue::from_string(text.into_owned()).map_err(|error| CommandError::Output(error.into()))
-    };
-    Ok((raw(payload.args_json())?, raw(payload.kwargs_json())?))
-}
-
 impl From<ClientError> for CommandError {
     fn from(failure: ClientError) -> Self {
         Self::Failed(failure)
@@ -445,50 +371,6 @@ mod tests {
     }
 
     #[test]
-    fn parses_json_arguments() {
-        let check = |args: &[&str], text: bool, expect: &str| {
-            let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
-            let Ok(payload) = payload(&args, "", text) else { panic!("{args:?}") };
-            assert_eq!(payload.args_json(), expect, "{args:?}");
-        };
-        check(&[], false, "[]");
-        check(&["1", "-2.50", "true", "null"], false, "[1,-2.50,true,null]");
-        check(&["hello", "\"hello\"", ""], false, r#"["hello","hello",""]"#);
-        check(
-            &[r#"{"b":1,"a":[]}"#, "18446744073709551615"],
-            false,
-            r#"[{"b":1,"a":[]},18446744073709551615]"#,
-        );
-        check(&["1", "{", "say \"hi\""], true, r#"["1","{","say \"hi\""]"#);
-        check(&["1 2", "a {", "-", "tru"], false, r#"["1 2","a {","-","tru"]"#);
-    }
-
-    #[test]
-    fn reports_the_place_of_broken_json() {
-        let check = |args: &[&str], expect: &str| {
-            let args: Vec<_> = args.iter().map(|&it| it.to_owned()).collect();
-            let Err(CommandError::Usage(message)) = payload(&args, "", false) else {
-                panic!("{args:?}")
-            };
-            assert!(message.starts_with(expect), "{message}\n{expect}");
-            assert!(message.contains("\n  = help: put JSON in single quotes"), "{message}");
-            assert!(payload(&args, "", true).is_ok(), "{args:?}");
-        };
-        check(
-            &["{a: 1}"],
-            "argument 1 is invalid JSON: key must be a string at line 1 column 2: {a",
-        );
-        check(
-            &["1", "{\"a\": 1"],
-            "argument 2 is invalid JSON: EOF while parsing an object at line 1",
-        );
-        check(&["[1,]"], "argument 1 is invalid JSON: ");
-        check(&["\"x"], "argument 1 is invalid JSON: ");
-        check(&[" {"], "argument 1 is invalid JSON: ");
-        check(&["{\n\"a\"\n"], "argument 1 is invalid JSON: ");
-    }
-
-    #[test]
     fn reads_certificate_authorities_for_tls_only() {
         let none = || None::<PathBuf>;
         assert!(matches!(authorities(none(), None, true), Ok(None)));
@@ -499,13 +381,5 @@ mod tests {
         assert_eq!(error, "--ca: /dev/null has no certificate in PEM");
         let error = authorities(Some("/dev/null".into()), None, false).unwrap_err();
         assert!(error.starts_with("--ca: a ws:// server has no certificate"), "{error}");
-    }
-
-    #[test]
-    fn keyword_arguments_must_be_an_object() {
-        assert!(payload(&[], r#"{"a":1}"#, false).is_ok());
-        for wrong in ["[1]", "x", "{\"a\":1} 2"] {
-            assert!(matches!(payload(&[], wrong, false), Err(CommandError::Usage(_))), "{wrong}");
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::remote::{JSON_HELP, quoted};
+use super::json_payload::{JSON_HELP, quoted};
 
 /// The maximum size of an event: no server accepts more.
 const MAX_EVENT_BYTES: usize = 64 << 20;

@@ -11,6 +11,7 @@ use jackfield_wamp::value::{Dict, Value};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::json_payload;
 use super::remote::{self, CommandError, Remote};
 use super::say;
 
@@ -108,7 +109,7 @@ async fn print_events(
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
         let ReceivedEvent { topic, publication, details, payload } = client.event().await?;
-        let (args, kwargs) = remote::raw(&payload)?;
+        let (args, kwargs) = json_payload::raw(&payload)?;
         let line = Line {
             topic,
             args,
@@ -121,7 +122,7 @@ async fn print_events(
             publisher_authid: text(&details, "publisher_authid"),
             publisher_authrole: text(&details, "publisher_authrole"),
         };
-        remote::print(&line, pretty)?;
+        json_payload::print(&line, pretty)?;
         seen += 1;
     }
     Ok(())
