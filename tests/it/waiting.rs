@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::v1::{self, Reach};
 use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::client::within;
@@ -162,4 +163,34 @@ async fn a_client_whose_messages_are_handled_slowly_is_not_given_up_for_its_sile
     }
     client.publish_acknowledged("slow/a", json!({}), json!([]), Value::Null).await.unwrap();
     client.round_trip().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_requests_of_a_token_at_its_share_are_told_to_try_again() {
+    const TOKENS: [&str; 2] =
+        ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
+    async fn publish(server: &Server, token: usize, topic: &str) -> Answer {
+        let bearer = format!("Bearer {}", TOKENS[token]);
+        let body = json!({ "topic": topic, "args": ["x".repeat(LONG)] }).to_string();
+        let mut http = Http::connect(server.addr).await;
+        http.post("/api/publish", &[("Authorization", &bearer)], &body).await
+    }
+    let config = format!(
+        "limits: {{ waiting: 2 MiB }}\nplugins: {{ named: {{ hostile: {{ deadline: 8s }} }} }}\n\
+         api:\n  body_timeout: 200ms\n  tokens:\n    - {{ name: a, token: {} }}\n    \
+         - {{ name: b, token: {} }}\n",
+        TOKENS[0], TOKENS[1]
+    );
+    let (_site, server) = serve(&config);
+    let server = std::sync::Arc::new(server);
+    let slow = std::sync::Arc::clone(&server);
+    let failing = tokio::spawn(async move { publish(&slow, 0, "sleep/a").await });
+    within("the first body", async { while waiting(&server) < LONG as u64 {} }).await;
+    let refused = publish(&server, 0, "open/b").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert!(refused.json()["message"].as_str().unwrap().contains("(limits.waiting)"));
+    // The share is that of one token: another one is served meanwhile.
+    assert_eq!(publish(&server, 1, "open/b").await.status, 200);
+    assert_eq!(failing.await.unwrap().status, 500);
+    assert_eq!(publish(&server, 0, "open/b").await.status, 200);
 }
