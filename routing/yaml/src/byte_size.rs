@@ -1,4 +1,4 @@
-//! A size in bytes as an operator writes it: `64 KiB`, `1 MiB`, or a plain number.
+//! Size in bytes with an optional unit: `64 KiB`, `1 MiB`, or a plain number.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const UNITS: [(&str, usize); 7] = [
     ("MB", 1_000_000),
 ];
 
-/// At least one.
+/// Number of bytes, at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub usize);
 

@@ -1,5 +1,5 @@
-//! A serde deserializer over a [tree of values](crate::value), whose errors know their place and say
-//! in an operator's words what does not belong there.
+//! Serde deserializer over a [tree of values](crate::value). Its errors have a place, and name the
+//! expected value in an operator's words.
 
 use serde_core::de::value::StrDeserializer;
 use serde_core::de::{
@@ -12,10 +12,10 @@ use crate::document::document;
 use crate::error::{Message, ValueError, belongs};
 use crate::value::{Entry, Kind, Origin, Step, Value};
 
-/// Reads a whole document that may hold secrets: errors repeat no value.
+/// Deserializes a whole document that may hold secrets: errors quote no value.
 ///
 /// # Errors
-/// The first one, with its place.
+/// The first error, with its place.
 pub fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Diagnosis> {
     let (root, problems) = document(path, text);
     if let Some(problem) = problems.into_iter().next() {
@@ -28,12 +28,12 @@ pub fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, Diagnosis>
     })
 }
 
-/// Reads one value.
+/// Deserializer of one value.
 #[derive(Clone, Copy)]
 pub struct Reader<'a>(pub &'a Value);
 
 impl Reader<'_> {
-    /// What was typed, as YAML; none for what stands in a file, which is that already.
+    /// Parses a variable or flag as YAML; `None` for values of a file, which are parsed already.
     fn reread(self) -> Option<Value> {
         match (&self.0.kind, &self.0.origin) {
             (Kind::Typed(text), Origin::Set(name)) => Value::of_typed(name, text),
@@ -42,7 +42,7 @@ impl Reader<'_> {
     }
 }
 
-/// Hands what was typed on as YAML.
+/// Deserializes scalars; the text of a variable or flag is parsed as YAML first.
 macro_rules! as_yaml {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
@@ -55,7 +55,7 @@ macro_rules! as_yaml {
 }
 
 impl Reader<'_> {
-    /// What it is by itself.
+    /// Visits the value as its own kind.
     fn scalar<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match &self.0.kind {
             Kind::Null => visitor.visit_unit(),
@@ -97,7 +97,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `keys` are those that it may have, if they are known.
+    /// `keys` are the allowed keys, if known.
     fn map<'de, V: Visitor<'de>>(self, keys: &[&str], visitor: V) -> Result<V::Value, ValueError> {
         let typed = self.reread();
         let node = typed.as_ref().unwrap_or(self.0);
@@ -116,7 +116,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a text can be shown as the only element of a list.
+/// Returns whether the text can be suggested as the only element of a list.
 fn is_word(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
     !text.is_empty() && text.len() < 100 && text.chars().all(fits)
@@ -291,7 +291,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         (self.entries, self.value) = (rest, Some(entry));
         let read = seed.deserialize(name(&entry.key));
         read.map(Some).map_err(|wrong: ValueError| {
-            // One of a few names, of which serde says that they are values.
+            // An unknown variant of a key's enum, which serde reports as an invalid value.
             let message = match wrong.message {
                 Message::Value(..) => Message::Plain(format!("unknown key `{}`", entry.key)),
                 message @ (Message::Plain(_) | Message::Kind(..)) => message,
@@ -313,7 +313,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
 impl Entry {
     fn read<'de, T: DeserializeSeed<'de>>(&self, seed: T) -> Result<T::Value, ValueError> {
-        // What is empty has no place of its own in the file.
+        // An empty value has no place of its own in the file.
         let nothing = matches!(self.value.kind, Kind::Null);
         let origin = if nothing { &self.origin } else { &self.value.origin };
         let read = seed.deserialize(Reader(&self.value));
@@ -321,7 +321,7 @@ impl Entry {
     }
 }
 
-/// One of several forms of a value: a name alone, or the only key of a map.
+/// Variant of an enum: a name alone, or the only key of a map.
 struct Variant<'a> {
     name: &'a str,
     entry: Option<&'a Entry>,
@@ -370,7 +370,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         entry.read(seed)
     }
 
-    // There are no settings of these two forms.
+    // No setting has one of these two forms.
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ValueError> {
         Err(de::Error::invalid_type(Unexpected::TupleVariant, &visitor))
     }

@@ -1,8 +1,8 @@
-//! A problem of a file that people write, with its place, and how it is shown to them.
+//! Diagnosis: an error or warning about a file or setting, with its place, and its rendering.
 //!
-//! Every module that reads files makes these; the host prints them or sends them to the console.
-//! Paths, messages and lines quote what others wrote, so all of them are shown escaped and bounded:
-//! a file forges no diagnosis, and drives no terminal.
+//! All crates that read such files create diagnoses. The host prints them or sends them to the
+//! console. Paths, messages and lines quote untrusted text, so all of them are escaped and bounded:
+//! a file can neither forge a diagnosis nor control the terminal.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,69 +10,69 @@ use std::sync::Arc;
 
 use jackfield_text::Untrusted;
 
-/// Bytes of a message, or of help, that are kept and shown.
+/// Maximum length of a message, or of help, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
-/// Characters of the offending line that are shown before and after the offending part.
+/// Maximum context before and after the marked part of a line, in characters.
 const MAX_CONTEXT_CHARS: usize = 120;
-/// Characters of the offending part that are shown.
+/// Maximum length of the marked part, in characters.
 const MAX_MARKED_CHARS: usize = 200;
 
-/// One problem: where it is, what is wrong, what to do.
+/// One problem: its place, a message, and help.
 ///
-/// Its `Display` is meant for a terminal and begins with `path:LINE:COLUMN: error: `.
+/// `Display` formats it for a terminal, beginning with `path:LINE:COLUMN: error: `.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The file, as its `SourceFile` or `Files` named it.
+    /// The file, under the name in its `SourceFile` or `Files`.
     pub path: String,
-    /// The line, counted from 1; 0 where there is none to name.
+    /// The line, counted from 1; 0 if there is none.
     pub line: usize,
     /// The column in characters, counted from 1.
     pub column: usize,
-    /// What is wrong, without a full stop.
+    /// The problem, without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// The suggested fix.
     pub help: Option<String>,
-    /// The line that the problem is on; absent where the problem has no text (an unreadable file).
+    /// The affected line; `None` if the problem has no text (an unreadable file).
     pub snippet: Option<Box<Snippet>>,
 }
 
-/// The offending line of a [`Diagnosis`].
+/// Affected line of a [`Diagnosis`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snippet {
-    /// The line, without its end; of a long one the part around the column.
+    /// The line without its end; of a long line, the part around the column.
     pub text: String,
-    /// Characters of the line before `text`.
+    /// Number of characters of the line before `text`.
     pub skipped: usize,
-    /// How many characters from the column on are meant; at least 1.
+    /// Number of marked characters, starting at the column; at least 1.
     pub width: usize,
 }
 
-/// Problems that are reported at once. Reading stops soon after.
+/// Maximum number of problems reported at once. Reading stops soon after.
 pub const MAX_PROBLEMS: usize = 1_000;
 
-/// One text that was read, kept as long as a problem of it may still be reported.
+/// Text of a file, kept as long as problems in it may still be reported.
 #[derive(Debug)]
 pub struct Source {
-    /// The name that problems give it.
+    /// The path shown in problems.
     pub path: String,
-    /// All of it.
+    /// The whole text.
     pub text: String,
-    /// Where each line begins. A site may have ten thousand routes in one file, and each knows its
+    /// Byte offset of each line. A site may have ten thousand routes in one file, each with its
     /// line; counting line breaks for each would take seconds.
     lines: Vec<usize>,
 }
 
-/// A range of bytes of a [`Source`].
+/// Byte range of a [`Source`].
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The text.
+    /// The source.
     pub source: Arc<Source>,
-    /// Bytes of it.
+    /// The range, in bytes.
     pub range: Range<usize>,
 }
 
 impl Diagnosis {
-    /// A problem of a whole file, such as one that cannot be read.
+    /// Creates a problem of a whole file, such as an unreadable one.
     pub fn of_file(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -84,12 +84,12 @@ impl Diagnosis {
         }
     }
 
-    /// A problem of something that has no lines, such as a variable of the environment.
+    /// Creates a problem of something without lines, such as an environment variable.
     pub fn without_place(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { line: 0, column: 0, ..Self::of_file(path, message) }
     }
 
-    /// The same, as it is shown of what is merely odd.
+    /// Formats it as a warning.
     pub fn warning(&self) -> impl fmt::Display + '_ {
         fmt::from_fn(|f| {
             let Self { message, help, .. } = self;
@@ -98,7 +98,7 @@ impl Diagnosis {
         })
     }
 
-    /// `path:LINE:COLUMN: `, as far as it is known.
+    /// Formats `path:LINE:COLUMN: `, as far as known.
     fn place(&self) -> String {
         let Self { path, line, column, .. } = self;
         match (Untrusted::new(path), line) {
@@ -108,7 +108,7 @@ impl Diagnosis {
         }
     }
 
-    /// A problem at a range of bytes of `text`. A range beyond the text means its end.
+    /// Creates a problem at a byte range of `text`. A range beyond the text means its end.
     pub fn at(path: &str, text: &str, range: Range<usize>, message: impl Into<String>) -> Self {
         let start = text.floor_char_boundary(range.start);
         let before = text.get(..start).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Diagnosis {
         Self::on_line(path, text, (line, line_start), start..range.end, message.into())
     }
 
-    /// `line` is the number and the beginning of the line in which the range begins.
+    /// `number` and `line_start` belong to the line in which the range begins.
     fn on_line(
         path: &str,
         text: &str,
@@ -146,7 +146,7 @@ impl Diagnosis {
         }
     }
 
-    /// The same problem, with advice.
+    /// Adds help.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(shortened(help.into()));
@@ -154,8 +154,8 @@ impl Diagnosis {
     }
 }
 
-/// The part of a line that is kept: around the byte `at`, which is at that column. A file of
-/// megabytes may be one line, with a problem in each word of it.
+/// Cuts a line to the part around byte `at`, which is at `column`. A file of megabytes may be one
+/// line, with a problem in each word.
 fn snippet(line: &str, at: usize, column: usize, width: usize) -> Snippet {
     let (before, after) = line.split_at_checked(at).unwrap_or((line, ""));
     let context = before.char_indices().rev().take(MAX_CONTEXT_CHARS);
@@ -168,7 +168,7 @@ fn snippet(line: &str, at: usize, column: usize, width: usize) -> Snippet {
     Snippet { text: [kept, rest].concat(), skipped, width }
 }
 
-/// A message that quotes a text of megabytes is cut.
+/// Truncates a message or help to [`MAX_MESSAGE_BYTES`]: it may quote megabytes of text.
 fn shortened(mut text: String) -> String {
     if text.len() > MAX_MESSAGE_BYTES {
         text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
@@ -177,14 +177,14 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// Sorts as people read: the files in their order, and each from its top.
+/// Sorts by file, in the order of `files`, then by line and column.
 pub fn in_order(diagnoses: &mut [Diagnosis], files: &[String]) {
     let position = |path: &str| files.iter().position(|file| file == path);
     diagnoses.sort_by_key(|it| (position(&it.path), it.line, it.column));
 }
 
 impl Source {
-    /// A text, and the name that problems give it.
+    /// Creates a source; problems show `path`.
     pub fn new(path: String, text: String) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
@@ -193,12 +193,12 @@ impl Source {
 }
 
 impl Place {
-    /// A range of bytes of the source.
+    /// Creates a place from a byte range.
     pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
         Self { source: Arc::clone(source), range }
     }
 
-    /// A problem there.
+    /// Creates a problem at this place.
     pub fn problem(&self, message: impl Into<String>) -> Diagnosis {
         let Source { path, text, lines } = &*self.source;
         let start = text.floor_char_boundary(self.range.start);
@@ -208,7 +208,7 @@ impl Place {
         Diagnosis::on_line(path, text, (number, line_start), range, message.into())
     }
 
-    /// Line and column, both counted from 1.
+    /// Returns the line and column, both counted from 1.
     pub fn position(&self) -> (usize, usize) {
         let at = self.problem("");
         (at.line, at.column)
@@ -232,14 +232,14 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Snippet {
-    /// The line, cut to what is around the column, and the carets that go below it.
+    /// Returns the line, cut to the part around the column, and the carets below it.
     fn shown(&self, column: usize) -> (String, String) {
         let chars = || self.text.chars();
         let start = column.saturating_sub(1).saturating_sub(self.skipped);
         let end = start + self.width;
         let part = |from: usize, count: usize| {
             let part: String = chars().skip(from).take(count).collect();
-            // Of all controls, a tab alone is what people write into a file on purpose.
+            // A tab is the only control character that files contain on purpose.
             Untrusted::new(part).at_most(usize::MAX).with_lines().to_string()
         };
         let ellipsis = |is_cut: bool| if is_cut { "…" } else { "" };
@@ -250,7 +250,7 @@ impl Snippet {
         } else {
             part(end, MAX_CONTEXT_CHARS) + ellipsis(chars().count() > end + MAX_CONTEXT_CHARS)
         };
-        // A tab before the column is repeated below it, so that the caret stays under its text.
+        // Tabs before the column are repeated below, so that the caret stays under its text.
         let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let carets = "^".repeat(marked.chars().count().max(1));
         (before + &marked + &after, indent + &carets)

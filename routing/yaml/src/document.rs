@@ -1,7 +1,7 @@
-//! The YAML reader: a text becomes a tree in which every node knows its place.
+//! YAML reader: parses a text into a tree in which every node has its place.
 //!
 //! Made for diagnoses: keys keep their order, duplicate keys and unknown tags are problems, and a
-//! scalar knows where its text starts if the file has it letter for letter.
+//! scalar has the offset of its text if the file spells it verbatim.
 
 mod scalar;
 
@@ -13,12 +13,13 @@ use crate::diagnosis::{Diagnosis, Place, Source};
 use crate::node::{Node, NodeKind};
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-/// Bytes that the aliases of one file may copy: a file of a few lines could else fill the memory.
+/// Bytes that the aliases of one file may copy: otherwise a file of a few lines could exhaust the
+/// memory.
 const MAX_COPIES: usize = 16 << 20;
-/// Bytes that a node takes beside its text.
+/// Size of a node without its text, in bytes.
 const NODE: usize = size_of::<Node>();
 
-/// Reads a document: as far as it can be read, and what is wrong with it.
+/// Parses a document. Returns the readable part and the problems.
 pub fn document(path: &str, text: &str) -> (Option<Node>, Vec<Diagnosis>) {
     let source = Arc::new(Source::new(path.to_owned(), text.to_owned()));
     let mut problems = Vec::new();
@@ -26,7 +27,7 @@ pub fn document(path: &str, text: &str) -> (Option<Node>, Vec<Diagnosis>) {
     (root, problems)
 }
 
-/// Reads one file. An empty one is null; one that is not YAML is `None`, and its problem is added.
+/// Parses one file. An empty file is null. Invalid YAML is `None`, and adds its problem.
 pub fn parse(source: &Arc<Source>, problems: &mut Vec<Diagnosis>) -> Option<Node> {
     let mut reader = Reader {
         source,
@@ -39,10 +40,10 @@ pub fn parse(source: &Arc<Source>, problems: &mut Vec<Diagnosis>) -> Option<Node
     reader.document().ok()
 }
 
-/// The file cannot be read on; the problem has been told.
+/// Parsing cannot continue; the problem has been reported.
 struct Stop;
 
-/// An event, its bytes, and where its text begins if it stands there letter for letter.
+/// An event, its byte range, and the offset of its text if the file spells it verbatim.
 type Placed<'a> = (Event<'a>, Range<usize>, Option<usize>);
 
 struct Reader<'a> {
@@ -50,7 +51,7 @@ struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     copies: usize,
-    /// Where the tag of the latest event is written.
+    /// Range of the latest event's tag.
     tag: Option<Range<usize>>,
     problems: &'a mut Vec<Diagnosis>,
 }
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
             lines.insert(name, key.range.clone());
             entries.push((key, value));
         }
-        // What the map says itself outranks what it merges in.
+        // Keys of the map itself override merged ones.
         for (key, value) in merged {
             if lines.insert(key.spelling(), key.range.clone()).is_none() {
                 entries.push((key, value));
@@ -223,8 +224,8 @@ impl<'a> Reader<'a> {
     }
 
     fn event(&mut self) -> Result<Option<Placed<'a>>, Stop> {
-        // Comments are events as soon as any crate of the build asks the parser for them, so the
-        // feature is on here too, and they are passed over.
+        // The parser also emits comments if any crate of the build enables its feature for them.
+        // The feature is therefore on here too, and comments are skipped.
         let next = loop {
             match self.events.next_event() {
                 Some(Ok((Event::Comment(..), _))) => {}
@@ -262,7 +263,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a copy of the node costs: about a byte for each byte of text, and a node's own size.
+/// Cost of a node's copy in bytes: about one for each byte of text, and the node's own size.
 fn size(node: &Node) -> usize {
     match &node.kind {
         NodeKind::Null | NodeKind::Bool(_) | NodeKind::Number(..) => NODE,
@@ -279,7 +280,7 @@ fn bytes(text: &str, span: &Span) -> Range<usize> {
     range.start.min(text.len())..range.end.min(text.len())
 }
 
-/// Where `value` begins, if the file has it letter for letter, bare or between quotes.
+/// Returns the offset of `value` if the file spells it verbatim, bare or in quotes.
 fn verbatim(text: &str, range: &Range<usize>, value: &str) -> Option<usize> {
     let raw = text.get(range.clone())?;
     if raw == value {
@@ -289,7 +290,7 @@ fn verbatim(text: &str, range: &Range<usize>, value: &str) -> Option<usize> {
     (inner == value && raw.starts_with(['\'', '"'])).then_some(range.start + 1)
 }
 
-/// What most often is behind a line that is not YAML.
+/// Returns advice for the most likely cause of a syntax error.
 fn syntax_advice(line: &str, message: &str) -> String {
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start();
     if line.trim_start_matches(' ').starts_with('\t') || message.contains("tab") {

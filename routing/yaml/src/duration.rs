@@ -1,6 +1,6 @@
-//! A duration as an operator writes it: `100ms`, `1.5s`, `2m`, `1h`, or a number of seconds.
+//! Duration with an optional unit: `100ms`, `1.5s`, `2m`, `1h`, or a number of seconds.
 //!
-//! The one syntax of routing files, settings and command lines.
+//! Routing files, settings and command lines share this syntax.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::time;
 use serde_core::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use serde_core::{Serialize, Serializer};
 
-/// As units of nanoseconds.
+/// Units in nanoseconds.
 const UNITS: [(&str, u64); 5] = [
     ("ms", 1_000_000),
     ("", 1_000_000_000),
@@ -17,45 +17,45 @@ const UNITS: [(&str, u64); 5] = [
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
-/// Longer is a mistake, and sums of such durations stay far from overflowing.
+/// Maximum duration: a longer one is a mistake. Sums of such durations are far from overflowing.
 const MAX_DURATION: time::Duration = time::Duration::from_hours(24 * 365);
 
-/// At most a year. Zero where a setting can be switched off by it.
+/// Duration of at most a year. Zero disables a setting that can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(time::Duration);
 
-/// More than zero, and at most a year.
+/// Duration of more than zero and at most a year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NonZeroDuration(time::Duration);
 
-/// A text is not a duration.
+/// Error of an invalid duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurationError;
 
 impl Duration {
-    /// A number of seconds.
+    /// Creates a duration from seconds.
     pub const fn seconds(seconds: u32) -> Self {
         Self(time::Duration::from_secs(seconds as u64))
     }
 
-    /// A number of milliseconds.
+    /// Creates a duration from milliseconds.
     pub const fn millis(millis: u32) -> Self {
         Self(time::Duration::from_millis(millis as u64))
     }
 
-    /// As the standard library has it.
+    /// Converts it to the standard library's type.
     pub const fn get(self) -> time::Duration {
         self.0
     }
 
-    /// Whether the setting is switched off by it.
+    /// Returns whether it is zero, which disables a setting.
     pub const fn is_zero(self) -> bool {
         self.0.is_zero()
     }
 }
 
 impl NonZeroDuration {
-    /// As the standard library has it.
+    /// Converts it to the standard library's type.
     pub const fn get(self) -> time::Duration {
         self.0
     }
@@ -78,7 +78,8 @@ impl FromStr for NonZeroDuration {
     }
 }
 
-/// Digits, perhaps a fraction, perhaps a space, a unit. What is finer than a nanosecond is cut.
+/// Parses digits, an optional fraction, an optional space and a unit. Fractions of a nanosecond are
+/// cut.
 fn parse(text: &str) -> Option<time::Duration> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -104,7 +105,7 @@ impl fmt::Display for DurationError {
 
 impl std::error::Error for DurationError {}
 
-/// In whole seconds, or else in milliseconds.
+/// Formats whole seconds in seconds, and anything else in milliseconds.
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (millis, rest) = (self.0.as_millis(), self.0.subsec_nanos() % 1_000_000);
@@ -126,7 +127,7 @@ impl Serialize for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As text, so that a number is read as it is spelled, as everywhere else.
+        // Read as text, so that a number keeps its spelling, as everywhere else.
         deserializer.deserialize_str(DurationVisitor)
     }
 }

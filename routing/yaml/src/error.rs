@@ -1,6 +1,7 @@
-//! Errors of single values, before they are rendered: a value may be a secret.
+//! Errors of single values, not yet rendered: a value may be a secret.
 //!
-//! Settings decide by the key whether a value is shown; [`ValueError::redacted`] never shows one.
+//! For settings, the key decides whether a value is shown. [`ValueError::redacted`] never shows
+//! one.
 
 use std::fmt;
 
@@ -10,37 +11,37 @@ use crate::diagnosis::Diagnosis;
 use crate::suggest;
 use crate::value::{Origin, Path, Step, Value};
 
-/// One value that does not belong where it stands.
+/// Error of one value.
 #[derive(Clone, Debug)]
 pub struct ValueError {
-    /// The keys that lead to it.
+    /// The keys that lead to the value.
     pub path: Path,
-    /// None until it is known.
+    /// The place of the value; `None` until known.
     pub origin: Option<Origin>,
-    /// What is wrong.
+    /// The message.
     pub message: Message,
-    /// What to do.
+    /// The suggested fix.
     pub help: Option<String>,
 }
 
-/// What is wrong with a value.
+/// Message of a [`ValueError`].
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// A sentence of its own.
+    /// A complete sentence.
     Plain(String),
-    /// A sentence that repeats a value: the second one does not, for where values are secret.
+    /// A sentence that quotes the value, and one without the value for secret settings.
     Value(String, &'static str),
-    /// What belongs there and what is there instead, for a sentence that names the key.
+    /// The expected and the found kind, for a sentence that names the key.
     Kind(String, &'static str),
 }
 
 impl ValueError {
-    /// An error whose place is not known yet.
+    /// Creates an error without a place.
     pub fn new(message: Message, help: Option<String>) -> Self {
         Self { path: Path::default(), origin: None, message, help }
     }
 
-    /// An error of the value at these keys, which dots separate. An empty help is none.
+    /// Creates an error of the value at these keys, separated by dots. An empty `help` is none.
     pub fn at(path: &str, message: String, help: &str) -> Self {
         let steps = path.split('.').filter(|key| !key.is_empty()).map(|key| match key.parse() {
             Ok(number) => Step::Element(number),
@@ -51,12 +52,12 @@ impl ValueError {
         Self { path, ..Self::new(Message::Plain(message), help) }
     }
 
-    /// A value of another kind than the one that belongs there.
+    /// Creates an error of a value of the wrong kind.
     pub fn kind(belongs: &str, found: &Value, help: Option<String>) -> Self {
         Self::new(Message::Kind(belongs.to_owned(), found.what()), help)
     }
 
-    /// The same without any value, for files that hold secrets: no line is shown either.
+    /// Renders the error without any value or line, for files that hold secrets.
     pub fn redacted(&self, path: &str, text: &str) -> Diagnosis {
         let key = self.path.to_string();
         let message = match &self.message {
@@ -76,7 +77,7 @@ impl ValueError {
         Diagnosis { snippet: None, help: self.help.clone(), ..diagnosis }
     }
 
-    /// Steps from the value to the one that holds it, and so on from the innermost out.
+    /// Prepends the step from the enclosing value; called from the innermost value outwards.
     pub(crate) fn inside(mut self, step: Step, origin: &Origin) -> Self {
         self.path.0.insert(0, step);
         self.origin.get_or_insert_with(|| origin.clone());
@@ -84,7 +85,7 @@ impl ValueError {
     }
 }
 
-/// A text of two lines is a message, and what to do.
+/// The second line of a text, if any, is its help.
 impl de::Error for ValueError {
     fn custom<T: fmt::Display>(text: T) -> Self {
         let text = text.to_string();
@@ -152,7 +153,7 @@ impl fmt::Display for ValueError {
 
 impl std::error::Error for ValueError {}
 
-/// What serde calls something, in an operator's words.
+/// Translates serde's name of an expected value into an operator's words.
 pub(crate) fn belongs(expected: &str) -> String {
     let nonzero = expected.starts_with("a nonzero ");
     match expected {

@@ -1,21 +1,21 @@
-//! Files that people write: YAML with places, and errors that name the place.
+//! YAML with places, for configured files: parsing, deserialization, and errors that name the
+//! place.
 //!
-//! The ground floor below routing files, settings and files of users: all three are read here, and
-//! report errors in one form, `path:LINE:COLUMN: error: …`. This crate knows none of their keys, does
-//! no I/O and has no clock.
+//! Routing files, settings and files of users are read with this crate, and report errors in one
+//! form, `path:LINE:COLUMN: error: …`. It knows none of their keys, does no I/O and has no clock.
 //!
 //! In reading order:
 //!
-//! | module | its one thing |
+//! | module | content |
 //! |---|---|
-//! | [`diagnosis`] | a problem with its place, and how it is shown |
+//! | [`diagnosis`] | a problem with its place, and its rendering |
 //! | [`node`] | one value of a document, with its place |
-//! | [`mod@document`] | a text becomes a tree of nodes |
-//! | [`value`] | a tree whose values come from a file, or from a variable or flag |
-//! | [`de`] | reads such a tree with serde |
-//! | [`error`] | what is wrong with a value, before it is rendered as a diagnosis |
-//! | [`duration`], [`byte_size`] | two units that operators write |
-//! | [`suggest`] | the key that a misspelt one means |
+//! | [`mod@document`] | the parser from text to a tree of nodes |
+//! | [`value`] | a tree of values from a file, a variable or a flag |
+//! | [`de`] | the serde deserializer over such a tree |
+//! | [`error`] | an error of a value, before it is rendered as a diagnosis |
+//! | [`duration`], [`byte_size`] | the two types with units |
+//! | [`suggest`] | "did you mean" for misspelt keys |
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! One value of a YAML document, with its place.
+//! Node: one value of a YAML document, with its place.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,41 +7,42 @@ use serde_json::{Number, Value};
 
 use crate::diagnosis::{Place, Source};
 
-/// A value of the document.
+/// Value of a document.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// What it is.
+    /// The kind and content.
     pub kind: NodeKind,
-    /// The bytes of a scalar or alias; for a list or map only where it begins.
+    /// The byte range of a scalar or alias; of a list or map, only its beginning.
     pub range: Range<usize>,
-    /// Where the value of a scalar begins, if the file spells it without escapes or folding.
+    /// The offset of a scalar's value, if the file spells it without escapes or folding.
     pub verbatim: Option<usize>,
 }
 
-/// What a [`Node`] is.
+/// Kind and content of a [`Node`].
 #[derive(Debug, Clone)]
 pub enum NodeKind {
-    /// Nothing, or `null`.
+    /// Empty, or `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// With its spelling.
+    /// A number and its spelling.
     Number(Number, String),
-    /// Anything else that is one value.
+    /// Any other scalar.
     Text(String),
-    /// Its elements.
+    /// The elements of a list.
     List(Vec<Node>),
-    /// Keys, in their order and each once, and their values. Keys are no lists and no maps.
+    /// The keys of a map with their values, in file order, each key once. Keys are scalars.
     Map(Vec<(Node, Node)>),
 }
 
 impl Node {
-    /// Where it is.
+    /// Returns the place of the node.
     pub fn place(&self, source: &Arc<Source>) -> Place {
         Place::new(source, self.range.clone())
     }
 
-    /// Where a part of the scalar's value stands in the file; the whole scalar if that is unknown.
+    /// Returns the place of a part of the scalar's value, or of the whole scalar if the part's is
+    /// unknown.
     pub fn place_within(&self, source: &Arc<Source>, part: Range<usize>) -> Place {
         match self.verbatim {
             Some(start) => Place::new(source, start + part.start..start + part.end),
@@ -49,7 +50,7 @@ impl Node {
         }
     }
 
-    /// Its text, if it is one.
+    /// Returns the text, if it is text.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Text(text) => Some(text),
@@ -61,7 +62,7 @@ impl Node {
         }
     }
 
-    /// The node as a key of a PHP array: text, or a whole number.
+    /// Returns the node as a key of a PHP array: text, or a whole number.
     pub fn name(&self) -> Option<String> {
         match &self.kind {
             NodeKind::Text(text) => Some(text.clone()),
@@ -74,7 +75,7 @@ impl Node {
         }
     }
 
-    /// What the node is, in words for a message.
+    /// Describes the node for a message.
     pub fn describe(&self) -> String {
         match &self.kind {
             NodeKind::Null => "nothing".to_owned(),
@@ -86,7 +87,7 @@ impl Node {
         }
     }
 
-    /// The node as JSON. Keys become text.
+    /// Converts the node to JSON. Keys become text.
     pub fn to_json(&self) -> Value {
         match &self.kind {
             NodeKind::Null => Value::Null,
@@ -100,7 +101,7 @@ impl Node {
         }
     }
 
-    /// A scalar's text; empty for anything else.
+    /// Returns a scalar's text; empty for lists and maps.
     pub fn spelling(&self) -> String {
         match &self.kind {
             NodeKind::Null => "null".to_owned(),

@@ -1,10 +1,10 @@
-//! "Did you mean": the key that a misspelt one most likely means, and the list of known keys.
+//! "Did you mean" suggestions for misspelt keys, and lists of known keys.
 
-/// The longest word that is compared: the time grows with the product of both lengths.
+/// Maximum length of a compared word, in bytes: the time grows with the product of both lengths.
 const MAX_WORD_BYTES: usize = 128;
 
-/// The candidate that `word` most likely means, if one is near enough: at most a third of its letters
-/// are inserted, deleted, replaced or swapped, and three in all.
+/// Returns the candidate nearest to `word` within the allowed edit distance: a third of its
+/// characters, at least one and at most three insertions, deletions, replacements or swaps.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > MAX_WORD_BYTES {
         return None;
@@ -19,7 +19,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Advice for a key that is none of `allowed`.
+/// Returns the help for a key that is not among `allowed`.
 pub fn advice(key: &str, allowed: &[&str]) -> String {
     let list = list(allowed);
     match nearest(key, allowed.iter().copied()) {
@@ -28,7 +28,7 @@ pub fn advice(key: &str, allowed: &[&str]) -> String {
     }
 }
 
-/// Names in backticks, separated by commas.
+/// Formats names in backticks, separated by commas.
 pub fn list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,5 @@
-//! A tree in which every value knows where it was written: in a file, or in a variable or flag.
-//! Nothing here knows which keys there are; [`crate::de`] reads the tree.
+//! Tree of values, each with its origin: a file, a variable or a flag. It knows no keys;
+//! [`crate::de`] deserializes it.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,83 +10,83 @@ use serde_json::Number;
 use crate::document::document;
 use crate::node::{Node, NodeKind};
 
-/// Where something was written.
+/// Origin of a value or key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// These bytes of the file.
+    /// A byte range of the file.
     File(Range<usize>),
     /// A variable or flag of this name.
     Set(Arc<str>),
 }
 
-/// A value.
+/// Value with its origin.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Where it was written.
+    /// The origin.
     pub origin: Origin,
-    /// What it is.
+    /// The kind and content.
     pub kind: Kind,
 }
 
-/// What a [`Value`] is.
+/// Kind and content of a [`Value`].
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// Nothing, or `null`.
+    /// Empty, or `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// With its spelling.
+    /// A number and its spelling.
     Number(Number, String),
-    /// Anything else that is one value.
+    /// Any other scalar.
     Text(String),
-    /// What was typed into a variable or flag: text where text belongs, and YAML where a number, a
-    /// list or a map does. So a secret is what it is, whatever characters are in it.
+    /// The text of a variable or flag. It is text where text is expected, and YAML where a number,
+    /// a list or a map is. A secret is therefore taken literally, whatever characters it contains.
     Typed(String),
-    /// Its elements.
+    /// The elements of a list.
     List(Vec<Value>),
-    /// Its keys, each once, with their values.
+    /// The keys of a map with their values, each key once.
     Map(Vec<Entry>),
 }
 
-/// A key of a map, and its value.
+/// Key of a map, and its value.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its spelling.
+    /// The key's text.
     pub key: String,
-    /// Where the key was written.
+    /// The origin of the key.
     pub origin: Origin,
     /// The value.
     pub value: Value,
 }
 
-/// One step from a value to one that is in it.
+/// Step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Into a map.
+    /// A key of a map.
     Key(String),
-    /// Into a list.
+    /// An index of a list, counted from 0.
     Element(usize),
 }
 
-/// The way from the root to a value. Shown as keys with dots between them; which element of a list
-/// it is, its place tells.
+/// Steps from the root to a value. Shown as keys separated by dots, without indexes of lists: the
+/// place shows the element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path(pub Vec<Step>);
 
 impl Value {
-    /// A file's document.
+    /// Converts a file's document.
     pub fn of_file(node: Node) -> Self {
         Self::of_yaml(node, &mut Origin::File)
     }
 
-    /// The value that was typed, for where no text belongs; `None` if it is not YAML.
+    /// Parses the text of a variable or flag as YAML; `None` if it is invalid.
     pub(crate) fn of_typed(name: &Arc<str>, text: &str) -> Option<Self> {
         let (node, problems) = document("", text);
         let node = node.filter(|_| problems.is_empty())?;
         Some(Self::of_yaml(node, &mut |_| Origin::Set(Arc::clone(name))))
     }
 
-    /// A map without keys.
+    /// Creates a map without keys.
     pub const fn empty_map(origin: Origin) -> Self {
         Self { origin, kind: Kind::Map(Vec::new()) }
     }
@@ -113,8 +113,8 @@ impl Value {
         Self { origin: origin(range), kind }
     }
 
-    /// Puts what was typed where the keys lead to, in the place of whatever is in its way. Where it
-    /// is a map and `merges`, the keys that it does not have keep what they are.
+    /// Sets the value at `keys` to the text of a variable or flag, and replaces values on the way
+    /// that are not maps. With `merges`, a map keeps its keys that are not in the text.
     pub fn set(&mut self, keys: &[String], name: &Arc<str>, text: &str, merges: bool) {
         let typed = Self { origin: Origin::Set(Arc::clone(name)), kind: Kind::Typed(text.into()) };
         let Some((key, rest)) = keys.split_first() else {
@@ -155,13 +155,14 @@ impl Value {
         }
     }
 
-    /// The value of a key, if this is a map that has it.
+    /// Returns the value of a key, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         let Kind::Map(entries) = &self.kind else { return None };
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// The value below these keys; a step through a list is its element's number.
+    /// Returns the value at these keys, separated by dots. The key of a list's element is its
+    /// index.
     pub fn at(&self, keys: &str) -> Option<&Self> {
         keys.split('.').try_fold(self, |node, key| match &node.kind {
             Kind::Map(_) => node.get(key),
@@ -170,7 +171,8 @@ impl Value {
         })
     }
 
-    /// The same with lists and maps that were typed as YAML, to find a place in it.
+    /// Parses lists and maps in the text of variables and flags, so that values inside can be
+    /// found.
     #[must_use]
     pub fn spread(self) -> Self {
         let Self { origin, kind } = self;
@@ -188,7 +190,7 @@ impl Value {
         Self { origin, kind }
     }
 
-    /// How many values are in it.
+    /// Returns the number of elements or keys.
     pub const fn count(&self) -> usize {
         match &self.kind {
             Kind::List(items) => items.len(),
@@ -197,7 +199,8 @@ impl Value {
         }
     }
 
-    /// Takes a value out; false if it is the root, which cannot be.
+    /// Removes a value, or the innermost existing one on its path. Returns false if that is the
+    /// root, which stays.
     pub fn prune(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else { return false };
         match (&mut self.kind, step) {
@@ -222,7 +225,7 @@ impl Value {
         }
     }
 
-    /// What it is, in words for a message, and without the value.
+    /// Describes the kind for a message, without the value.
     pub const fn what(&self) -> &'static str {
         match &self.kind {
             Kind::Null => "nothing",
@@ -236,7 +239,7 @@ impl Value {
 }
 
 impl Path {
-    /// Whether it leads through where the other does.
+    /// Returns whether this path leads through `other`, and further.
     pub fn is_below(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0) && self != other
     }

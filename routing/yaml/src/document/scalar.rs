@@ -4,7 +4,7 @@ use serde_json::Number;
 
 use crate::node::NodeKind;
 
-/// The value of an unquoted scalar (YAML 1.2, core schema).
+/// Parses an unquoted scalar.
 pub(super) fn plain(text: &str) -> NodeKind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return NodeKind::Null,
