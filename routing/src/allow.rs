@@ -27,7 +27,7 @@ impl Action {
     /// Every action, in the order in which the documentation lists them.
     pub const ALL: [Self; 4] = [Self::Subscribe, Self::Publish, Self::Call, Self::Register];
 
-    /// The key under `allow`.
+    /// Returns the key under `allow`.
     pub fn key(self) -> &'static str {
         match self {
             Self::Subscribe => "subscribe",
@@ -39,7 +39,7 @@ impl Action {
 }
 
 impl Allow {
-    /// The roles listed for an action; `None` if it is open to all.
+    /// Returns the roles listed for an action; `None` if it is open to all.
     pub fn roles(&self, action: Action) -> Option<&[String]> {
         match action {
             Action::Subscribe => self.subscribe.as_deref(),
@@ -49,12 +49,13 @@ impl Allow {
         }
     }
 
-    /// The roles listed for an action, here or else in `default`; `None` if it is open to all.
+    /// Returns the roles listed for an action, here or else in `default`; `None` if it is open to
+    /// all.
     pub fn roles_or<'a>(&'a self, default: &'a Self, action: Action) -> Option<&'a [String]> {
         self.roles(action).or_else(|| default.roles(action))
     }
 
-    /// Whether a session with these roles is allowed `action`.
+    /// Returns whether a session with these roles is allowed `action`.
     pub fn permits<'a>(&self, action: Action, roles: impl IntoIterator<Item = &'a str>) -> bool {
         match self.roles(action) {
             None => true,
@@ -62,7 +63,7 @@ impl Allow {
         }
     }
 
-    /// Replaces the roles of an action.
+    /// Sets the roles of an action.
     pub fn set(&mut self, action: Action, roles: Vec<String>) {
         match action {
             Action::Subscribe => self.subscribe = Some(roles),

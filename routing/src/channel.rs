@@ -5,17 +5,18 @@
 
 use std::ops::Range;
 
-/// Characters that end a variable without a requirement, and that may be missing together with an
-/// optional variable after them.
+/// Characters that end a variable without a requirement. A separator before an optional variable is
+/// optional with it.
 const SEPARATORS: &str = "/,;.:-_~+*=@|";
 
-/// Longest name of a variable, in bytes; the limit of the predecessors' regex library.
+/// Maximum length of a variable's name, in bytes; the limit of the predecessors' regex library.
 const MAX_NAME_BYTES: usize = 32;
 
-/// Longest channel, in bytes; it bounds the work and depth of everything that walks a channel.
+/// Maximum length of a channel, in bytes; it bounds the work and depth of all code that walks a
+/// channel.
 const MAX_CHANNEL_BYTES: usize = 4096;
 
-/// Braces of a channel that are not variables: each is parsed together with the rest.
+/// Maximum number of braces that are text, not variables: each costs a scan of the rest.
 const MAX_TEXT_BRACES: usize = 16;
 
 /// A channel's pattern.
@@ -60,8 +61,8 @@ pub(crate) struct Inline {
     pub(crate) default: Option<DefaultValue>,
 }
 
-/// Default of a missing variable. A default without a value makes nothing optional, as in the
-/// predecessors, which check `isset()`.
+/// Default of a missing variable. A default without a value does not make the variable optional, as
+/// in the predecessors, which check `isset()`.
 pub(crate) type DefaultValue = Option<String>;
 
 /// Characters removed by PHP's `trim()`, which the predecessors apply to channels.
@@ -193,8 +194,8 @@ impl ChannelError {
 }
 
 /// Parses `{name}`, `{name<regex>}`, `{name?default}` or `{name<regex>?default}` at the start of
-/// `rest`, at `offset` in the channel. Also returns its length in bytes. Braces around anything
-/// else are text; the error has the reason.
+/// `rest`, at `offset` in the channel. Also returns its length in bytes. Other braces are text; the
+/// error has the reason.
 fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), ChannelError> {
     let name_end = rest
         .char_indices()
@@ -251,7 +252,8 @@ fn variable(rest: &str, offset: usize) -> Result<(Inline, usize), ChannelError> 
     Ok((found, length))
 }
 
-/// Length of an inline requirement: up to the first `>` after which the variable can end.
+/// Returns the length of an inline requirement: up to the first `>` after which the variable can
+/// end.
 fn requirement_length(rest: &str) -> Option<usize> {
     rest.match_indices('>').map(|(at, _)| at).find(|at| {
         let after = rest.get(at + 1..).unwrap_or_default();
@@ -312,7 +314,7 @@ fn tokens(pieces: Vec<Piece>) -> Vec<Token> {
     tokens
 }
 
-/// Sets the separator after each variable: the next character that is not of a variable, if it is a
+/// Sets the separator after each variable: the next character outside of variables, if it is a
 /// separator.
 fn set_next(tokens: &mut [Token]) {
     let mut following: Option<char> = None;

@@ -17,7 +17,7 @@ use crate::requirement::{Budget, Requirement, TooLarge};
 use crate::route::{Origin, Route};
 use crate::timer::TimerFrom;
 
-/// Compiles drafts. Equal requirements are compiled once: sites have many variables and few
+/// Compiler of drafts. Equal requirements are compiled once: sites have many variables and few
 /// patterns.
 #[derive(Default)]
 pub(crate) struct Compiler {
@@ -29,7 +29,7 @@ pub(crate) struct Compiler {
 }
 
 impl Compiler {
-    /// Compiles a route. `None` after its errors were reported.
+    /// Compiles a route. Returns `None` after reporting its errors.
     pub(crate) fn route(
         &mut self,
         draft: Draft,
@@ -54,7 +54,8 @@ impl Compiler {
         let mut compiled = HashMap::new();
         for (variable, written) in settings.requirements {
             if !variables.contains(&variable.as_str()) {
-                // The predecessors ignore it, though a misspelt name leaves the variable open.
+                // The predecessors ignore it, although a misspelt name leaves the variable without
+                // a requirement.
                 if let Some(place) = written.of_route {
                     let message = format!(
                         "the channel of route `{name}` has no variable `{variable}`: the \
@@ -139,7 +140,7 @@ impl Compiler {
         if let Some(known) = self.written.get(&(pattern.clone(), utf8)) {
             return Ok(Arc::clone(known));
         }
-        // Without the wildcard's addition, so that messages quote the file.
+        // Checked without `|\*`, so that messages quote the file.
         let checked = Requirement::new(&written.text, utf8, &mut self.budget);
         let requirement = checked
             .and_then(|plain| {

@@ -1,8 +1,8 @@
-//! One entry of a routing file, before it is compiled: a draft of a route, or an import.
+//! Entry of a routing file, before it is compiled: a draft of a route, or an import.
 //!
-//! Both generations of spelling are read into the same shape: `channel` or `pattern`, `handler` or
-//! `callback`, text or map. Whether patterns are valid is left to `compile`, because an import may
-//! still override them. `load` calls this for each file.
+//! Both generations of syntax are read into the same structure: `channel` or `pattern`, `handler`
+//! or `callback`, text or map. `compile` checks patterns, because an import may still override
+//! them. `load` calls this for each file.
 
 mod extensions;
 mod fields;
@@ -21,7 +21,7 @@ use crate::channel::{DefaultValue, Written};
 use crate::route::{Handler, Places};
 use crate::timer::Timer;
 
-/// The keys of a route, the predecessors' and then our own.
+/// Keys of a route: the predecessors', then our own.
 const ROUTE_KEYS: [&str; 10] = [
     "channel",
     "pattern",
@@ -34,7 +34,7 @@ const ROUTE_KEYS: [&str; 10] = [
     "timer",
     "lanes",
 ];
-/// The keys of an import.
+/// Keys of an import.
 const IMPORT_KEYS: [&str; 6] =
     ["resource", "type", "exclude", "defaults", "requirements", "options"];
 
@@ -43,7 +43,7 @@ pub(crate) enum Entry {
     Import(Box<Import>),
 }
 
-/// A route as it is written.
+/// Draft of a route.
 pub(crate) struct Draft {
     pub(crate) name: String,
     pub(crate) channel: Written,
@@ -53,11 +53,11 @@ pub(crate) struct Draft {
     pub(crate) timer: Option<Timer>,
     pub(crate) lanes: NonZeroU16,
     pub(crate) places: Places,
-    /// What is odd about it; of no interest if a later file replaces the route.
+    /// Warnings, discarded if a later file replaces the route.
     pub(crate) warnings: Vec<Diagnosis>,
 }
 
-/// What a route has and an import overrides.
+/// Settings of a route that an import can override.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) requirements: Vec<(String, Pattern)>,
@@ -70,15 +70,16 @@ pub(crate) struct Settings {
 pub(crate) struct Pattern {
     pub(crate) text: String,
     pub(crate) wildcard: bool,
-    /// The whole value.
+    /// Place of the whole value.
     pub(crate) place: Place,
-    /// Where `text` begins in the file, if it stands there letter for letter.
+    /// Offset of `text` in the file, if the file spells it verbatim.
     pub(crate) text_start: Option<usize>,
-    /// Where the variable is named; `None` for an import's, which need not fit every route.
+    /// Place of the variable's name; `None` if an import sets the requirement, which need not fit
+    /// every route.
     pub(crate) of_route: Option<Place>,
 }
 
-/// Other files to be read in place of this entry.
+/// Import: other files to read in place of this entry.
 pub(crate) struct Import {
     pub(crate) resource: String,
     pub(crate) resource_place: Place,
@@ -89,7 +90,7 @@ pub(crate) struct Import {
 }
 
 impl Settings {
-    /// Puts the other's values over these: a name that is there keeps its position.
+    /// Overrides settings by those of `other`. A name that exists keeps its position.
     pub(crate) fn overridden_by(&mut self, other: &Self) {
         put_all(&mut self.requirements, &other.requirements);
         put_all(&mut self.defaults, &other.defaults);
@@ -99,7 +100,7 @@ impl Settings {
     }
 }
 
-/// Reads the entries of one document. The warnings of a route go with its draft.
+/// Reads the entries of a document. Warnings of a route are kept in its draft.
 pub(crate) fn entries(
     source: &Arc<Source>,
     document: &Node,
@@ -108,7 +109,7 @@ pub(crate) fn entries(
 ) -> Vec<Entry> {
     let mut reader = Reader { source, problems, warnings, subject: String::new() };
     match &document.kind {
-        // A file without routes is fine: all of them may be commented out.
+        // A file may have no routes: all of them may be commented out.
         NodeKind::Null => Vec::new(),
         NodeKind::Map(entries) => {
             let goes_on = |reader: &Reader<'_>| reader.problems.len() <= MAX_PROBLEMS;
@@ -131,17 +132,17 @@ pub(crate) fn entries(
     }
 }
 
-/// Reads nodes into values and tells what is wrong with them.
+/// Reader of nodes: converts them to values and reports problems.
 struct Reader<'a> {
     source: &'a Arc<Source>,
     problems: &'a mut Vec<Diagnosis>,
     warnings: &'a mut Vec<Diagnosis>,
-    /// The entry that is being read, for messages: "route `x`".
+    /// The current entry, for messages: "route `x`".
     subject: String,
 }
 
 impl Reader<'_> {
-    /// The routes of a list, which PHP numbers from 0.
+    /// Reads the routes of a list, which PHP numbers from 0.
     fn numbered(&mut self, document: &Node, items: &[Node]) -> Vec<Entry> {
         let message = "this is a list, whose routes are named `0`, `1`, and so on";
         self.warn(
@@ -190,7 +191,7 @@ impl Reader<'_> {
             let warnings = self.warnings.split_off(warned.min(self.warnings.len()));
             draft.map(|draft| Entry::Route(Box::new(Draft { warnings, ..draft })))
         };
-        // An entry with any problem is not used, so that it causes no further ones.
+        // An entry with a problem is dropped, so that it causes no further ones.
         entry.filter(|_| self.problems.len() == before)
     }
 
@@ -282,7 +283,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The value under one of two spellings of the same key, of which exactly one must be there.
+    /// Returns the value under one of two names of the same key. Exactly one must be present.
     fn one_of<'n>(
         &mut self,
         entries: &'n [(Node, Node)],
@@ -298,11 +299,11 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
-                // What it is not, is told by who reads the value.
+                // Null: the caller reports the wrong kind of value.
                 if let Some(nothing) = get(entries, name).or_else(|| get(entries, other)) {
                     return Some(nothing);
                 }
-                // A misspelt key is told by itself.
+                // A misspelt key is reported by itself.
                 let means = |(key, _): &(Node, Node)| {
                     let meant = suggest::nearest(&key.spelling(), ROUTE_KEYS);
                     meant.is_some_and(|meant| meant == name || meant == other)
@@ -331,7 +332,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Keys that the predecessors pass over.
+    /// Warns about keys that the predecessors ignore.
     fn ignored_keys<'n>(
         &mut self,
         entries: impl IntoIterator<Item = &'n (Node, Node)>,
@@ -361,13 +362,13 @@ fn get<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> 
     entries.iter().find(|(key, _)| key.text() == Some(name))
 }
 
-/// The entry, if it has a value: nothing counts as no entry, as in the predecessors, which ask
+/// Returns the entry if it has a value. Null counts as missing, as in the predecessors, which check
 /// `isset()`.
 fn set<'n>(entries: &'n [(Node, Node)], name: &str) -> Option<&'n (Node, Node)> {
     get(entries, name).filter(|(_, value)| !matches!(value.kind, NodeKind::Null))
 }
 
-/// Puts `over`'s values over those of the same name, and the rest behind.
+/// Overrides values of the same name, and appends the others.
 fn put_all<T: Clone>(under: &mut Vec<(String, T)>, over: &[(String, T)]) {
     for (name, value) in over {
         match under.iter_mut().find(|(existing, _)| existing == name) {

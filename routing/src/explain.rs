@@ -24,7 +24,7 @@ pub enum Outcome<'a> {
     },
 }
 
-/// `winner` is the position of the route that takes the topic.
+/// Explains each route. `winner` is the position of the route that takes the topic.
 pub(crate) fn explain<'a>(
     routes: &'a [Route],
     winner: Option<usize>,

@@ -85,7 +85,7 @@ impl Route {
                 }
             }
         }
-        // The separator in front of a channel that is all optional stays.
+        // The separator before a channel that is all optional stays.
         if pieces.is_empty()
             && let Some(Token::Variable { separator: Some(separator), .. }) =
                 self.pattern.tokens.first()

@@ -31,8 +31,7 @@ struct Node {
     open: ByLength<Vec<usize>>,
 }
 
-/// A map per text length, so that all prefixes (or suffixes) of a segment take one lookup per
-/// length.
+/// Map per text length, so that all prefixes (or suffixes) of a segment take one lookup per length.
 #[derive(Debug)]
 struct ByLength<T>(Vec<(usize, HashMap<Box<str>, T>)>);
 
@@ -88,8 +87,8 @@ impl Index {
         }
     }
 
-    /// The earliest route before `limit` that agrees in its literal parts and for which `matches`
-    /// holds.
+    /// Returns the earliest route before `limit` whose literal parts agree and for which `matches`
+    /// is true.
     pub(crate) fn earliest(
         &self,
         topic: &str,
@@ -153,7 +152,7 @@ impl Index {
         }
     }
 
-    /// The child node of a segment, created if missing.
+    /// Returns the child node of a segment; creates it if missing.
     fn child(&mut self, at: usize, segment: &Segment) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return 0 };
@@ -193,7 +192,7 @@ impl<T> ByLength<T> {
         if at == self.0.len() {
             self.0.push((length, HashMap::new()));
         }
-        // The position was just found or made.
+        // The element was just found or inserted.
         #[expect(clippy::indexing_slicing, reason = "`at` is the position of an element")]
         &mut self.0[at].1
     }
@@ -235,7 +234,7 @@ impl Outline {
             let optional = index >= channel.first_optional;
             match token {
                 Token::Text(text) if index == last && index > 0 => {
-                    // The `/` that a channel ends in is tolerated, not required.
+                    // A trailing `/` of the channel is optional.
                     outline.text(text.strip_suffix('/').unwrap_or(text));
                 }
                 Token::Text(text) => outline.text(text),
@@ -248,7 +247,7 @@ impl Outline {
                             }
                             outline.segments.push(Segment::default());
                         }
-                        // Text in front of a value that may be missing is not known to be there.
+                        // Text before an optional value is not known to be there.
                         Some(_) if optional && !all_optional => {}
                         Some(c) => outline.text(&c.to_string()),
                         None => {}
@@ -264,8 +263,8 @@ impl Outline {
         if outline.required == 0 {
             outline.required = outline.segments.len();
         }
-        // Where an optional segment is open, the topic may also end before it. That both ways
-        // are found, the open part begins where the required part ends.
+        // An open segment may be optional: the topic may then end before it. The open part begins
+        // where the required part ends, so that both forms are found.
         if outline.open && outline.required < outline.segments.len() {
             outline.segments.truncate(outline.required);
             if let Some(segment) = outline.segments.last_mut() {
@@ -300,7 +299,7 @@ mod tests {
     use super::*;
     use crate::channel;
 
-    /// How many of these routes a topic is matched against in full.
+    /// Returns the number of routes that are matched in full against a topic.
     fn asked(channels: &[String], topic: &str) -> usize {
         let mut index = Index::new();
         for (number, text) in channels.iter().enumerate() {

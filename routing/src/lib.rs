@@ -1,9 +1,10 @@
-//! The routing files of a site: text in, a table of routes or a list of problems out.
+//! Routing files of a site: parses texts into a table of routes, or a list of problems.
 //!
-//! A routing file (`websocket_routing.yml`) names channels, the handler behind each, and what its
-//! variables may hold. This crate reads those files, follows their imports, and answers "which
-//! route takes this topic, and what did its pattern capture". It does no I/O, has no clock, and
-//! knows neither WAMP nor plugins; YAML and problems with places are `jackfield-yaml`; the host supplies texts through [`SourceFile`] and [`Files`].
+//! A routing file (`websocket_routing.yml`) declares channels, the handler of each, and the
+//! requirements of its variables. This crate reads those files, follows their imports, and finds
+//! the route that takes a topic and the values of its variables. It does no I/O, has no clock, and
+//! knows neither WAMP nor plugins. `jackfield-yaml` reads YAML and reports problems with places;
+//! the host supplies texts through [`SourceFile`] and [`Files`].
 //!
 //! ```
 //! use jackfield_routing::{NoFiles, SourceFile, load};
@@ -21,20 +22,20 @@
 //!
 //! In reading order:
 //!
-//! | module | its one thing |
+//! | module | content |
 //! |---|---|
 //! | `entry` | one entry of a file, before it is compiled: a draft of a route, or an import |
-//! | `timer` | when a handler's timer hook runs |
-//! | `load` | files in order, imports, what replaces what |
+//! | `timer` | the interval and start of a handler's timer hook |
+//! | `load` | files in order, imports, replacement of routes of the same name |
 //! | `channel` | the pattern of a channel, split into text and variables |
-//! | `requirement` | what a variable may hold: a regular expression made safe and linear |
-//! | `compile` | a draft becomes a [`Route`] |
+//! | `requirement` | the requirement of a variable: a regular expression made safe and linear |
+//! | `compile` | the compiler from a draft to a [`Route`] |
 //! | `matcher` | one route against one topic |
-//! | `index` | which routes can match a topic at all |
+//! | `index` | the trie that selects candidate routes for a topic |
 //! | `table` | the [`RouteTable`]: find, explain |
 //! | `generate` | a topic from a route and values |
 //! | `odd` | warnings about values that load and probably mean something else |
-//! | `parameter` | warnings about parameters of Symfony, which stand for themselves |
+//! | `parameter` | warnings about parameters of Symfony, which are not resolved |
 //! | `reach` | warnings about routes that no topic reaches |
 
 mod allow;

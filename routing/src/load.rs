@@ -1,8 +1,8 @@
-//! Files in order, their imports, and what replaces what.
+//! Loader: reads files in order, follows imports, and replaces routes of the same name.
 //!
-//! All routes of a site are one list. A route whose name is already there replaces the earlier one
-//! and takes its place at the end. The host calls [`load`] with the files that it found, in the
-//! order in which they count; the file system itself is behind [`Files`].
+//! All routes of a site are one list. A route whose name exists replaces the earlier one and moves
+//! to the end. The host calls [`load`] with the files in loading order; [`Files`] abstracts the
+//! file system.
 
 mod import;
 
@@ -17,25 +17,25 @@ use crate::compile::Compiler;
 use crate::entry::{self, Draft, Entry};
 use crate::table::RouteTable;
 
-/// One file: its path as it is shown to people and as imports are relative to, and its text.
+/// Routing file: its path, which is shown and which imports are relative to, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// With `/` between folders.
+    /// The path, with `/` as separator.
     pub path: String,
     /// The whole file.
     pub text: String,
 }
 
-/// Answers the requests of imports. The host implements it over the file system.
+/// File system access for imports, implemented by the host.
 pub trait Files {
-    /// The text of a file. An error completes "cannot read it: ".
+    /// Returns the text of a file. An error completes "cannot read it: ".
     fn read(&self, path: &str) -> Result<String, String>;
-    /// The files that a pattern (`*`, `?`, `[a-z]`, `{a,b}`) names, sorted. An error completes
-    /// "cannot list them: ".
+    /// Returns the files that match a pattern (`*`, `?`, `[a-z]`, `{a,b}`), sorted. An error
+    /// completes "cannot list them: ".
     fn glob(&self, pattern: &str) -> Result<Vec<String>, String>;
 }
 
-/// A [`Files`] without any file, for routing files that import nothing.
+/// [`Files`] without any file, for routing files that import nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoFiles;
 
@@ -49,8 +49,8 @@ impl Files for NoFiles {
     }
 }
 
-/// Parses files in order, follows imports, merges, compiles. On any problem there is no table, and
-/// all problems of all files are told, in the order of the files.
+/// Parses files in order, follows imports, merges and compiles. On any problem there is no table;
+/// the problems of all files are returned, in the order of the files.
 pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec<Diagnosis>> {
     let mut loader = Loader {
         imports,
@@ -88,7 +88,7 @@ pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec
     if problems.is_empty() {
         return Ok(RouteTable::new(routes, files, warnings));
     }
-    // Files are parsed before anything is compiled.
+    // Files are parsed before anything is compiled, so problems are not in order.
     in_order(&mut problems, &files);
     if problems.len() > MAX_PROBLEMS {
         problems.truncate(MAX_PROBLEMS);
@@ -99,7 +99,7 @@ pub fn load(files: &[SourceFile], imports: &dyn Files) -> Result<RouteTable, Vec
     Err(problems)
 }
 
-/// Routes of a site. Comparing them with one another takes seconds beyond that.
+/// Maximum number of routes of a site. Comparing more with one another takes seconds.
 const MAX_ROUTES: usize = 10_000;
 
 /// Routes by name, in matching order.
@@ -111,7 +111,7 @@ struct Drafts {
 }
 
 impl Drafts {
-    /// Replaces a route of the same name and moves to the end.
+    /// Adds a route at the end; removes an earlier one of the same name.
     fn put(&mut self, draft: Draft) {
         if let Some(earlier) = self.by_name.insert(draft.name.clone(), self.next) {
             self.in_order.remove(&earlier);
@@ -129,27 +129,28 @@ struct Loader<'a> {
     imports: &'a dyn Files,
     /// Every file read, in order.
     files: Vec<String>,
-    /// The files that are being read, each imported by the one before.
+    /// The files being read, each imported by the one before.
     open: Vec<String>,
-    /// How many files imports have asked for.
+    /// Number of files requested by imports.
     imported: usize,
-    /// How many patterns of file names have been looked for.
+    /// Number of expanded file name patterns.
     globs: usize,
-    /// That there are too many imports has been told.
+    /// Whether too many imports have been reported.
     too_many: bool,
     problems: Vec<Diagnosis>,
-    /// Of files and imports; those of routes are in their drafts, as a route may be replaced.
+    /// Warnings about files and imports. Those about routes are in their drafts, as a route may be
+    /// replaced.
     warnings: Vec<Diagnosis>,
 }
 
 impl Loader<'_> {
-    /// Whether reading on would tell nothing that matters.
+    /// Returns whether the limits of routes or problems are exceeded, so that reading can stop.
     fn is_full(&self, read: &Drafts) -> bool {
         read.in_order.len() > MAX_ROUTES || self.problems.len() > MAX_PROBLEMS
     }
 
     fn file(&mut self, path: &str, text: &str, into: &mut Drafts) {
-        // A byte order mark is no part of the text, and would shift every column of line 1.
+        // A byte order mark is not part of the text, and would shift every column of line 1.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let source = Arc::new(Source::new(path.to_owned(), text));
         if !self.files.iter().any(|file| file == path) {

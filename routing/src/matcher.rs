@@ -20,7 +20,8 @@ pub(crate) struct Matcher {
     pub(crate) shape: Shape,
     /// The requirement of each variable, in the order of the channel.
     pub(crate) requirements: Vec<Arc<Requirement>>,
-    /// The channel of a route with variables ends in `/`: it is matched without, and both ways fit.
+    /// Whether the channel of a route with variables ends in `/`. It is matched without, and topics
+    /// with and without it fit.
     ends_in_slash: bool,
     /// See [`Matcher::strict`].
     strict: OnceLock<Option<Regex>>,
@@ -44,11 +45,11 @@ pub(crate) enum Segment {
     Variable(Arc<Requirement>),
 }
 
-/// The value of each variable; `None` for a missing optional one.
+/// Value of each variable; `None` for a missing optional one.
 pub(crate) type Captures<'t> = Vec<Option<&'t str>>;
 
 impl Matcher {
-    /// `requirements` are those of the variables, in the order of the channel.
+    /// Creates a matcher. `requirements` are in the order of the channel's variables.
     pub(crate) fn new(
         channel: &Channel,
         requirements: Vec<Arc<Requirement>>,
@@ -74,8 +75,9 @@ impl Matcher {
         self.exactly(topic) || self.without_slash(topic).is_some_and(|topic| self.exactly(topic))
     }
 
-    /// Whether the topic matches without the tolerance for a trailing `/`. It decides whether an
-    /// earlier route with variables takes a topic from a later one with exactly its text.
+    /// Returns whether the topic matches without the tolerance for a trailing `/`. It decides
+    /// whether an earlier route with variables takes a topic from a later one with exactly its
+    /// text.
     pub(crate) fn matches_strictly(&self, channel: &Channel, topic: &str) -> bool {
         let without = topic.strip_suffix('/');
         match &self.shape {
@@ -83,8 +85,8 @@ impl Matcher {
                 without.is_some_and(|topic| self.exactly(topic))
             }
             Shape::Literal(_) | Shape::Segments { .. } => self.exactly(topic),
-            // The tolerance is a part of the regex. Where it can matter, which is rare and only
-            // while a table is built, another regex without it decides.
+            // The regex includes the tolerance. A second regex without it decides where it matters,
+            // which is rare and only while a table is built.
             Shape::Regex(regex) => {
                 regex.is_match(Input::new(topic).anchored(Anchored::Yes))
                     && (without.is_none() && !self.ends_in_slash
@@ -93,7 +95,7 @@ impl Matcher {
         }
     }
 
-    /// The regex without the tolerance, built once on demand.
+    /// Returns the regex without the tolerance, built once on demand.
     fn strict(&self, channel: &Channel) -> Option<&Regex> {
         let made = self.strict.get_or_init(|| {
             let expression = expression(channel, &self.requirements, false);
@@ -131,11 +133,11 @@ impl Matcher {
         }
     }
 
-    /// The topic without its trailing `/`, where that is tolerated.
+    /// Returns the topic without its trailing `/`, where that is tolerated.
     pub(crate) fn without_slash<'t>(&self, topic: &'t str) -> Option<&'t str> {
         match self.shape {
-            // A regex has the tolerance built in, so that its own rules say which variable a
-            // trailing slash belongs to.
+            // The regex includes the tolerance, so that its own rules assign a trailing slash to a
+            // variable.
             Shape::Literal(_) | Shape::Regex(_) => None,
             Shape::Segments { .. } => topic.strip_suffix('/'),
         }
@@ -172,7 +174,7 @@ fn written(token: &Token) -> &str {
     }
 }
 
-/// The segments of a channel, if each of its variables is one whole segment.
+/// Returns the segments of a channel, if each of its variables is one whole segment.
 fn segments(channel: &Channel, requirements: &[Arc<Requirement>]) -> Option<(Vec<Segment>, usize)> {
     let mut segments: Vec<Segment> = Vec::new();
     let mut required = 0;
@@ -181,8 +183,8 @@ fn segments(channel: &Channel, requirements: &[Arc<Requirement>]) -> Option<(Vec
         let optional = index >= channel.first_optional;
         match token {
             Token::Text(text) => {
-                // The first text begins the first segment; any other comes after a variable and
-                // has to begin a new one.
+                // The first text begins the first segment. Any other text follows a variable and
+                // has to begin a new segment.
                 let last = index + 1 == channel.tokens.len();
                 let text = if last { text.strip_suffix('/').unwrap_or(text) } else { text };
                 if !text.is_empty() {
@@ -210,10 +212,10 @@ fn segments(channel: &Channel, requirements: &[Arc<Requirement>]) -> Option<(Vec
     Some((segments, required))
 }
 
-/// The channel as one expression, without the `/` that it may end in.
+/// Returns the channel as one expression, without its trailing `/`.
 fn expression(channel: &Channel, requirements: &[Arc<Requirement>], ends_in_slash: bool) -> Hir {
     let mut parts = Vec::new();
-    // Optional variables nest: each is there only if the one before it is.
+    // Optional variables nest: each is present only if the one before it is.
     let mut optional = Vec::new();
     let mut variables = requirements.iter().zip(1u32..);
     for (index, token) in channel.tokens.iter().enumerate() {
@@ -232,8 +234,8 @@ fn expression(channel: &Channel, requirements: &[Arc<Requirement>], ends_in_slas
                 });
                 let separator = separator.map(|c| literal(&c.to_string()));
                 if index == 0 && channel.first_optional == 0 {
-                    // The separator in front of a channel that is all optional stays required,
-                    // and the first variable does not enclose the others.
+                    // The separator before a channel that is all optional stays required, and the
+                    // first variable does not enclose the others.
                     parts.extend(separator);
                     parts.push(maybe(value));
                 } else if index >= channel.first_optional {

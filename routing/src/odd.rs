@@ -8,14 +8,14 @@ use jackfield_yaml::Diagnosis;
 use crate::entry::{Draft, Pattern};
 use crate::requirement::Requirement;
 
-/// Delimiters of PHP patterns. Brackets are not included, as they have a meaning in an expression.
+/// Delimiters of PHP patterns. Brackets are not included, as they have a meaning in a pattern.
 const DELIMITERS: [char; 5] = ['/', '#', '~', '@', '!'];
 /// Flags after the second delimiter.
 const FLAGS: &str = "imsxADSUXJun";
 /// Flags that can be written inside an expression.
 const INLINE_FLAGS: &str = "imsx";
 
-/// Warns about defaults without a value, which make nothing optional.
+/// Warns about defaults without a value, which do not make the variable optional.
 pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
     let Draft { name: route, channel, settings, places, .. } = draft;
     let without = settings.defaults.iter().filter(|(_, value)| value.is_none());
@@ -33,7 +33,8 @@ pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
     told.collect()
 }
 
-/// Warns about a requirement that admits something else than it seems to.
+/// Warns about a requirement with delimiters or inner anchors, which probably matches something
+/// else than meant.
 pub(crate) fn requirement(
     variable: &str,
     written: &Pattern,
@@ -59,7 +60,7 @@ pub(crate) fn requirement(
     Some(written.place.problem(message).with_help(help))
 }
 
-/// The delimiter of a pattern such as `/\d+/i`, and the pattern without it.
+/// Returns the delimiter of a pattern such as `/\d+/i`, and the pattern without it.
 fn delimited(text: &str) -> Option<(char, String)> {
     let delimiter = text.chars().next().filter(|first| DELIMITERS.contains(first))?;
     let body = text.trim_end_matches(|c| FLAGS.contains(c));

@@ -1,11 +1,12 @@
-//! Parameters of Symfony, `%kernel.environment%`: routing files have none, so one in a value is a
-//! warning.
+//! Parameters of Symfony, `%kernel.environment%`: routing files do not resolve them, so one in a
+//! value is a warning.
 
 use std::ops::Range;
 
 use jackfield_yaml::{Diagnosis, Place};
 
-/// A parameter of Symfony's: `%kernel.environment%`, `%env(APP_PREFIX)%`.
+/// Returns the range of the first parameter of Symfony: `%kernel.environment%`,
+/// `%env(APP_PREFIX)%`.
 pub(crate) fn parameter(text: &str) -> Option<Range<usize>> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-:()".contains(c);
     let mut open: Option<usize> = None;
@@ -22,8 +23,8 @@ pub(crate) fn parameter(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// The warning about a parameter that `text`, which is called `what`, has in it. `within` says
-/// where a part of the text stands.
+/// Warns about a parameter in `text`. `what` names the text; `within` returns the place of a part
+/// of it.
 pub(crate) fn unresolved(
     what: &str,
     text: &str,

@@ -11,8 +11,8 @@ use crate::channel::Token;
 use crate::matcher::{Segment, Shape};
 use crate::route::Route;
 
-/// A warning for each unreachable route. `find` returns the position of the route that takes a
-/// topic.
+/// Returns a warning for each unreachable route. `find` returns the position of the route that
+/// takes a topic.
 pub(crate) fn unreachable(
     routes: &[Route],
     find: impl Fn(&str) -> Option<usize>,
@@ -36,7 +36,7 @@ fn warning(route: &Route, earlier: &Route) -> Diagnosis {
 }
 
 impl Route {
-    /// An example topic of the route; none where no value of a requirement is easily found.
+    /// Returns an example topic of the route; `None` if no value of a requirement is easily found.
     pub fn example(&self) -> Option<String> {
         let mut topic = String::new();
         let mut requirements = self.matcher.requirements.iter();
@@ -52,7 +52,7 @@ impl Route {
         self.matches(&topic).then_some(topic)
     }
 
-    /// The common prefix of all topics of the route.
+    /// Returns the common prefix of all topics of the route.
     fn prefix(&self) -> String {
         let mut prefix = String::new();
         for (at, token) in self.pattern.tokens.iter().enumerate() {
@@ -67,7 +67,7 @@ impl Route {
         prefix
     }
 
-    /// Whether every topic is longer than the common prefix.
+    /// Returns whether every topic is longer than the common prefix.
     fn has_more_than_its_prefix(&self) -> bool {
         let is_variable = |token: &Token| matches!(token, Token::Variable { .. });
         let first = self.pattern.tokens.iter().position(is_variable);
@@ -76,7 +76,7 @@ impl Route {
     }
 }
 
-/// Whether `wide` certainly takes every topic of `narrow`.
+/// Returns whether `wide` certainly takes every topic of `narrow`.
 fn covers(wide: &Route, narrow: &Route) -> bool {
     if let Shape::Literal(topic) = &narrow.matcher.shape {
         return wide.matches(topic);
@@ -95,7 +95,7 @@ fn covers(wide: &Route, narrow: &Route) -> bool {
     segments || takes_everything_below(wide, narrow)
 }
 
-/// Whether `wide` is a prefix and then anything, and `narrow` begins with that prefix.
+/// Returns whether `wide` is a prefix followed by any text, and `narrow` begins with that prefix.
 fn takes_everything_below(wide: &Route, narrow: &Route) -> bool {
     let [requirement] = wide.matcher.requirements.as_slice() else { return false };
     let ends_in_variable = matches!(wide.pattern.tokens.last(), Some(Token::Variable { .. }));

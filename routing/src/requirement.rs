@@ -1,8 +1,8 @@
 //! Requirement of a variable: a regular expression made safe and linear.
 //!
-//! Requirements are written for a backtracking library. [`parse`] takes over a part of that
-//! language and reports the rest as unsupported; simple forms (`\d+`, `[a-z]+`, `\d+|\*`, the
-//! default) need no regex engine. It knows nothing of channels; `compile` and `matcher` use it.
+//! Requirements are written for a backtracking library. [`parse`] supports a part of that syntax
+//! and reports the rest as unsupported. Simple forms (`\d+`, `[a-z]+`, `\d+|\*`, the default) need
+//! no regex engine. It knows nothing of channels; `compile` and `matcher` use it.
 
 mod budget;
 mod cover;
@@ -20,10 +20,10 @@ use budget::{MAX_PATTERN_BYTES, MAX_PROGRAM_BYTES};
 use dialect::parse;
 pub(crate) use dialect::strip_anchors;
 
-/// A compiled requirement, usable alone or within a channel's expression.
+/// Compiled requirement, usable alone or within a channel's expression.
 #[derive(Debug, Clone)]
 pub(crate) struct Requirement {
-    /// The text shown: without anchors, with `|\*` where the route adds it.
+    /// The displayed text: without anchors, with `|\*` where the route adds it.
     pub(crate) pattern: String,
     pub(crate) hir: Hir,
     pub(crate) check: Check,
@@ -40,14 +40,14 @@ pub(crate) enum Check {
     Regex(Regex),
 }
 
-/// A set of ASCII characters, with all or no other characters.
+/// Set of ASCII characters, with all or no other characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CharacterSet {
     ascii: u128,
     others: bool,
 }
 
-/// An error of a pattern.
+/// Error of a pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RequirementError {
     /// The range in the pattern, in bytes.
@@ -83,12 +83,12 @@ impl Requirement {
         Ok(Self { pattern: pattern.to_owned(), hir, check })
     }
 
-    /// The requirement of a variable without one: one or more characters that are neither `/` nor
-    /// the next separator.
+    /// Creates the requirement of a variable without one: one or more characters that are neither
+    /// `/` nor the next separator.
     pub(crate) fn unwritten(next: Option<char>) -> Self {
         let next = next.filter(|c| *c != '/');
         let pattern = match next {
-            // The separators that mean something between brackets.
+            // Separators with a meaning between brackets.
             Some('-') => "[^/\\-]+".to_owned(),
             Some('~') => "[^/\\~]+".to_owned(),
             Some(c) => format!("[^/{c}]+"),
@@ -98,18 +98,18 @@ impl Requirement {
         Self { pattern, hir: set.one_or_more(), check: Check::Characters { set, star: false } }
     }
 
-    /// Whether a value is always exactly one segment: it cannot contain `/` or be empty, and no
-    /// anchor looks beyond it.
+    /// Returns whether a value is always exactly one segment: it cannot contain `/` or be empty,
+    /// and no anchor looks beyond it.
     pub(crate) fn is_one_segment(&self) -> bool {
         self.shortest() > 0 && !self.may_hold_slash() && !self.has_anchor()
     }
 
-    /// The length of the shortest value, in bytes.
+    /// Returns the length of the shortest value, in bytes.
     pub(crate) fn shortest(&self) -> usize {
         self.hir.properties().minimum_len().unwrap_or_default()
     }
 
-    /// Whether the expression anchors to an end of the whole topic.
+    /// Returns whether the expression anchors to an end of the whole topic.
     pub(crate) fn has_anchor(&self) -> bool {
         let looks = self.hir.properties().look_set();
         let anchors = [Look::Start, Look::End, Look::StartLF, Look::EndLF];
@@ -158,7 +158,7 @@ impl CharacterSet {
         Self { ascii, others: true }
     }
 
-    /// The set, if the expression is one or more characters of one class.
+    /// Returns the set, if the expression is one or more characters of one class.
     fn of(hir: &Hir) -> Option<Self> {
         let HirKind::Repetition(Repetition { min: 1, max: None, sub, .. }) = hir.kind() else {
             return None;

@@ -1,4 +1,4 @@
-//! A compiled route, as the host and `jackfield routes` read it. `compile` makes it; `matcher`
+//! Compiled route, as used by the host and `jackfield routes`. `compile` builds it; `matcher`
 //! matches it.
 
 use std::num::NonZeroU16;
@@ -12,27 +12,27 @@ use crate::channel::Channel;
 use crate::matcher::Matcher;
 use crate::timer::Timer;
 
-/// One entry of a routing file, compiled.
+/// Compiled entry of a routing file.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Unique in the table.
+    /// The name, unique in the table.
     pub name: String,
-    /// The pattern, `oro/email_event/{user_id}/{organization_id}`; requirements and defaults that
-    /// were written inside the braces are taken out.
+    /// The pattern, `oro/email_event/{user_id}/{organization_id}`, without inline requirements and
+    /// defaults.
     pub channel: String,
     /// The handler.
     pub handler: Handler,
     /// Requirements by variable, as regular expressions that cover the whole value, in file order.
-    /// A variable without one takes any text without a separator.
+    /// A variable without a requirement matches one or more characters without a separator.
     pub requirements: Vec<(String, String)>,
-    /// Defaults of attributes, in file order. One without a value counts for nothing: its variable
+    /// Defaults of attributes, in file order. A default without a value has no effect: its variable
     /// stays required.
     pub defaults: Vec<(String, Option<String>)>,
     /// Free-form settings, unchanged.
     pub options: Map<String, Value>,
     /// Access lists.
     pub allow: Allow,
-    /// The timer; none leaves it to the handler.
+    /// The timer; `None` leaves it to the handler.
     pub timer: Option<Timer>,
     /// Number of plugin instances that serve the route's topics.
     pub lanes: NonZeroU16,
@@ -58,7 +58,7 @@ impl PartialEq for Route {
     }
 }
 
-/// The handler of a route.
+/// Handler of a route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handler {
     /// The handler's name.
@@ -67,18 +67,18 @@ pub struct Handler {
     pub args: Value,
 }
 
-/// The place of a route's name.
+/// Place of a route's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The file, as its `SourceFile` or `Files` named it.
+    /// The file, under the name in its `SourceFile` or `Files`.
     pub path: String,
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// In characters, counted from 1.
+    /// The column in characters, counted from 1.
     pub column: usize,
 }
 
-/// A part of a route that a [`Diagnosis`] can point at.
+/// Part of a route that a [`Diagnosis`] can point at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The route's name.
@@ -87,17 +87,17 @@ pub enum Part {
     Channel,
     /// The handler's name.
     Callback,
-    /// The value of `handler.args`; the handler's name where there is none.
+    /// The value of `handler.args`; the handler's name if there is none.
     Args,
-    /// The value of `allow`; the route's name where there is none.
+    /// The value of `allow`; the route's name if there is none.
     Allow,
-    /// The value of `timer`; the route's name where there is none.
+    /// The value of `timer`; the route's name if there is none.
     Timer,
-    /// The value of `lanes`; the route's name where there is none.
+    /// The value of `lanes`; the route's name if there is none.
     Lanes,
 }
 
-/// The place of each part of a route.
+/// Place of each part of a route.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) name: Place,
@@ -110,17 +110,18 @@ pub(crate) struct Places {
 }
 
 impl Route {
-    /// A diagnosis by the caller ("no plugin offers handler `x`"), shown at its place in the file.
+    /// Creates a diagnosis of the caller's ("no plugin offers handler `x`") at the part's place in
+    /// the file.
     pub fn diagnose(&self, part: Part, message: impl Into<String>) -> Diagnosis {
         self.places.of(part).problem(message)
     }
 
-    /// The names of the variables, in the order of the channel.
+    /// Returns the names of the variables, in the order of the channel.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.pattern.variables()
     }
 
-    /// Whether this one route's pattern takes the topic, whatever other routes there are.
+    /// Returns whether this route's pattern matches the topic, regardless of other routes.
     pub fn matches(&self, topic: &str) -> bool {
         self.matcher.matches(topic)
     }

@@ -1,9 +1,9 @@
-//! The routes of a site, ready to be asked which of them takes a topic.
+//! Route table: the routes of a site, and the lookup of the one that takes a topic.
 //!
 //! The first match in file order wins. A topic that is the exact text of a channel without
-//! variables is one look-up in a map: which route takes it is decided when the table is made.
-//! Any other topic is matched against the routes that `index` names. A table never changes;
-//! the host shares it behind an `Arc`.
+//! variables is one lookup in a map: the route that takes it is decided when the table is built.
+//! Any other topic is matched against the candidates of `index`. A table is immutable; the host
+//! shares it behind an `Arc`.
 
 use std::collections::HashMap;
 
@@ -16,33 +16,33 @@ use crate::matcher::Shape;
 use crate::reach::unreachable;
 use crate::route::Route;
 
-/// A compiled, immutable set of routes.
+/// Compiled, immutable set of routes.
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
     by_name: HashMap<String, usize>,
-    /// For the text of every channel without variables, the route that takes it.
+    /// The route that takes the text of each channel without variables.
     literals: HashMap<String, usize>,
     index: Index,
     files: Vec<String>,
     warnings: Vec<Diagnosis>,
 }
 
-/// Without routes.
+/// Creates a table without routes.
 impl Default for RouteTable {
     fn default() -> Self {
         Self::from_iter([])
     }
 }
 
-/// Of routes that other tables had, in matching order; their names are unique.
+/// Creates a table from routes of other tables, in matching order; their names are unique.
 impl FromIterator<Route> for RouteTable {
     fn from_iter<T: IntoIterator<Item = Route>>(routes: T) -> Self {
         Self::new(routes.into_iter().collect(), Vec::new(), Vec::new())
     }
 }
 
-/// The route that takes a topic, and what its pattern captured.
+/// Route that takes a topic, and the values of its variables.
 #[derive(Debug, Clone)]
 pub struct Match<'a> {
     /// The route.
@@ -55,8 +55,8 @@ pub struct Match<'a> {
 }
 
 impl RouteTable {
-    /// `warnings` are what was found while the routes were read; routes that no topic reaches are
-    /// found here.
+    /// Creates a table. `warnings` are those of loading; warnings about unreachable routes are
+    /// added.
     pub(crate) fn new(routes: Vec<Route>, files: Vec<String>, warnings: Vec<Diagnosis>) -> Self {
         let mut by_name = HashMap::with_capacity(routes.len());
         let mut literals = HashMap::new();
@@ -72,8 +72,8 @@ impl RouteTable {
                 }
             }
         }
-        // An earlier route with variables takes the text, unless it only does so by tolerating a
-        // slash. Once any does, the earliest takes it by the ordinary rules.
+        // An earlier route with variables takes the text, unless it only matches by tolerating a
+        // slash. If any does, the earliest match takes it by the ordinary rules.
         for (text, number) in &mut literals {
             let takes_strictly = |earlier: usize| {
                 let route = routes.get(earlier);
@@ -92,45 +92,45 @@ impl RouteTable {
         table
     }
 
-    /// What is probably not meant, in the order of the files.
+    /// Returns the warnings, in the order of the files.
     pub fn warnings(&self) -> &[Diagnosis] {
         &self.warnings
     }
 
-    /// Every route, in matching order.
+    /// Returns all routes, in matching order.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// Every route, in matching order.
+    /// Returns all routes, in matching order.
     pub fn into_routes(self) -> Vec<Route> {
         self.routes
     }
 
-    /// The route of this name.
+    /// Returns the route of this name.
     pub fn get(&self, name: &str) -> Option<&Route> {
         self.routes.get(*self.by_name.get(name)?)
     }
 
-    /// Every file that was read, imports included, in the order of reading.
+    /// Returns all files that were read, imports included, in reading order.
     pub fn files(&self) -> &[String] {
         &self.files
     }
 
-    /// The route that takes this topic.
+    /// Returns the route that takes this topic.
     pub fn find<'a>(&'a self, topic: &'a str) -> Option<Match<'a>> {
         let index = self.position(topic)?;
         let route = self.routes.get(index)?;
         Some(Match { route, index, attributes: route.attributes(topic)? })
     }
 
-    /// What every route says to this topic, in matching order.
+    /// Explains the result of each route for this topic, in matching order.
     pub fn explain<'a>(&'a self, topic: &'a str) -> Vec<(&'a Route, Outcome<'a>)> {
         explain(&self.routes, self.position(topic), topic)
     }
 
-    /// The position in [`RouteTable::routes`] of the route that takes this topic. It allocates
-    /// nothing, which is why those who want no attributes ask here.
+    /// Returns the position in [`RouteTable::routes`] of the route that takes this topic. Unlike
+    /// [`RouteTable::find`], it allocates nothing.
     pub fn position(&self, topic: &str) -> Option<usize> {
         if let Some(index) = self.literals.get(topic) {
             return Some(*index);
@@ -142,8 +142,8 @@ impl RouteTable {
 }
 
 impl Route {
-    /// What a topic of this route carries: the defaults, overridden by what the topic has for them,
-    /// and the rest of what it has. None if the topic is none of this route's.
+    /// Returns the attributes of a topic: the defaults, overridden by values of the topic, then the
+    /// other values. `None` if the topic does not match this route.
     pub fn attributes<'a>(&'a self, topic: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
         let captures = self.matcher.captures(topic)?;
         let mut attributes: Vec<(&str, &str)> = Vec::with_capacity(captures.len());

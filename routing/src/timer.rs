@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Schedule of a handler's timer hook.
+/// Timer of a handler's hook: interval and start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timer {
     /// The interval; the handler's own if none.
@@ -23,10 +23,10 @@ pub enum TimerFrom {
 }
 
 impl TimerFrom {
-    /// Both.
+    /// Both variants.
     pub const ALL: [Self; 2] = [Self::Subscribe, Self::Start];
 
-    /// The value in routing files.
+    /// Returns the value in routing files.
     pub fn key(self) -> &'static str {
         match self {
             Self::Subscribe => "subscribe",

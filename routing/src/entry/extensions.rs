@@ -1,4 +1,4 @@
-//! The values of the keys that the predecessors don't have: `allow`, `timer`, `lanes`.
+//! Readers of the keys that the predecessors don't have: `allow`, `timer`, `lanes`.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use super::{Reader, get};
 use crate::allow::{Action, Allow};
 use crate::timer::{Timer, TimerFrom};
 
-/// Shorter than any timer needs to be, and long enough that one costs next to nothing.
+/// Minimum interval of a timer: shorter than any use needs, and long enough that a timer costs next
+/// to nothing.
 const MIN_TIMER: Duration = Duration::from_millis(10);
 
 impl Reader<'_> {
@@ -28,7 +29,7 @@ impl Reader<'_> {
                 self.tell(key, message, suggest::advice(&name, &Action::ALL.map(Action::key)));
                 continue;
             };
-            // An empty value could mean all roles or none, and one of them is unsafe.
+            // Null is ambiguous: all roles, which is unsafe, or none.
             if matches!(value.kind, NodeKind::Null) {
                 let message = format!("`{name}` of `allow` names no roles");
                 self.tell(

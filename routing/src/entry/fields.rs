@@ -1,4 +1,5 @@
-//! The values that the predecessors' files have: channel, handler, requirements, defaults, options.
+//! Readers of the keys that the predecessors have: channel, handler, requirements, defaults,
+//! options.
 
 use jackfield_yaml::{Node, NodeKind, Place, suggest};
 use serde_json::Value;
@@ -32,7 +33,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The handler, the place of its name, and the place of its arguments.
+    /// Reads the handler. Also returns the place of its name, and that of its arguments.
     pub(super) fn handler(&mut self, node: &Node) -> Option<(Handler, Place, Option<Place>)> {
         match &node.kind {
             NodeKind::Text(_) | NodeKind::Number(..) => {
@@ -80,8 +81,8 @@ impl Reader<'_> {
         Some(name)
     }
 
-    /// The predecessors take the callback and pass over the rest. Access and the like, which only
-    /// this server knows, has to stand where it counts.
+    /// Checks the keys of a handler map. The predecessors take the callback and ignore the rest.
+    /// Our own keys, such as access lists, are errors there, because they would have no effect.
     fn keys_of_handler(&mut self, entries: &[(Node, Node)]) {
         const OURS: [&str; 3] = ["allow", "timer", "lanes"];
         const THEIRS: [&str; 3] = ["requirements", "defaults", "options"];
@@ -107,7 +108,7 @@ impl Reader<'_> {
         None
     }
 
-    /// The part that routes and imports share.
+    /// Reads the keys that routes and imports share.
     pub(super) fn settings(&mut self, entries: &[(Node, Node)], of_route: bool) -> Settings {
         let mut settings = Settings::default();
         for (key, value) in self.section(entries, "requirements") {
@@ -140,7 +141,8 @@ impl Reader<'_> {
         settings
     }
 
-    /// Requirements and defaults from inside the braces, overridden by those under their own keys.
+    /// Merges requirements and defaults inside braces with those under their own keys, which take
+    /// precedence.
     pub(super) fn with_inline(
         &mut self,
         channel: &Written,
@@ -220,8 +222,8 @@ impl Reader<'_> {
         Some(Pattern { text, wildcard, place, text_start, of_route: None })
     }
 
-    /// Whether PHP takes a value for true: what is neither 0 nor empty. What looks like a no and is
-    /// none is told.
+    /// Converts a value to a boolean as PHP does: 0 and empty values are false. Warns about values
+    /// that are neither null, a boolean, 0 nor 1.
     fn truth(&mut self, node: &Node, what: &str, help: &str) -> bool {
         let (truth, is_plain) = match &node.kind {
             NodeKind::Null => (false, true),
@@ -243,7 +245,7 @@ impl Reader<'_> {
         truth
     }
 
-    /// The default of a variable; a structure as JSON, since attributes are text here.
+    /// Reads the default of a variable. Lists and maps become JSON, since attributes are text.
     fn default_value(&mut self, variable: &str, node: &Node) -> DefaultValue {
         match &node.kind {
             NodeKind::Null => None,
@@ -264,7 +266,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A warning where a text has parameters in it, which nothing replaces.
+    /// Warns about parameters in a text, which are not resolved.
     fn parameters(&mut self, what: &str, text: &str, node: &Node) {
         let within = |range| node.place_within(self.source, range);
         let warning = unresolved(what, text, within);
@@ -284,13 +286,13 @@ impl Reader<'_> {
         self.tell(key, message, "write the name that stands between the braces of the channel");
     }
 
-    /// The entries of a map that may be missing or empty.
+    /// Returns the entries of a map that may be missing or empty.
     fn section<'n>(&mut self, entries: &'n [(Node, Node)], name: &str) -> &'n [(Node, Node)] {
         let Some((_, node)) = get(entries, name) else { return &[] };
         match &node.kind {
             NodeKind::Null => &[],
             NodeKind::Map(entries) => entries,
-            // PHP writes an empty map and an empty list the same.
+            // PHP writes empty maps as empty lists.
             NodeKind::List(items) if items.is_empty() => &[],
             NodeKind::List(_) if name != "requirements" => {
                 let message = format!("`{name}` of {} is a list and ignored", self.subject);
@@ -309,8 +311,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A text, or a number as PHP makes text of it. Only numbers that are spelt so are taken: of
-    /// others, such as `007`, the text is not what stands in the file.
+    /// Reads text, or a number whose spelling PHP keeps when it converts it to text. Other numbers,
+    /// such as `007`, would become another text.
     fn spelt(&mut self, node: &Node, what: &str) -> Option<String> {
         match &node.kind {
             NodeKind::Number(number, spelling) if number.to_string() == *spelling => {
@@ -337,7 +339,7 @@ impl Reader<'_> {
         text
     }
 
-    /// One text or a list of texts.
+    /// Reads a text or a list of texts.
     pub(super) fn texts(&mut self, node: &Node, what: &str) -> Vec<String> {
         match &node.kind {
             NodeKind::List(items) => {
@@ -352,7 +354,7 @@ impl Reader<'_> {
     }
 }
 
-/// Advice for a requirement or default whose variable the channel does not have.
+/// Returns the help for a requirement or default of a variable that the channel does not have.
 pub(crate) fn no_such_variable(name: &str, variables: &[&str]) -> String {
     if variables.is_empty() {
         "the channel has no variables: remove it".to_owned()

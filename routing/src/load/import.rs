@@ -1,19 +1,19 @@
-//! The files that an entry with `resource` stands for.
+//! Imports: resolves an entry with `resource` to the files that it names.
 
 use super::{Drafts, Loader};
 use crate::entry::Import;
 use crate::parameter::parameter;
 
-/// How deep imports may nest, and how many there may be in all: more than any site has, few enough
-/// that files which import each other many times over end in a problem rather than in no answer.
+/// Maximum depth and number of imports: more than any site has, few enough that files which import
+/// each other many times over end in an error.
 const DEEPEST: usize = 32;
 const MAX_ENTRIES: usize = 10_000;
-/// Patterns of file names in a site: each is compared with every file.
+/// Maximum number of file name patterns in a site: each is compared with every file.
 const MAX_GLOBS: usize = 1_000;
-/// Bytes of one of them.
+/// Maximum length of a pattern, in bytes.
 const MAX_GLOB_BYTES: usize = 1_000;
 
-/// The values of `type` that are served; the last is what the predecessor's own loader is called.
+/// Supported values of `type`; the last is the name of the predecessor's own loader.
 const FORMATS: [&str; 4] = ["yaml", "yml", "glob", "oro_websocket_routing_yaml"];
 
 const RELATIVE: &str = "a path is relative to the folder of the file that imports it, and only \
@@ -43,7 +43,7 @@ impl Loader<'_> {
         }
     }
 
-    /// The files to read, without those excluded.
+    /// Returns the files to read, without the excluded ones.
     fn resolve(&mut self, import: &Import, resource: &str, globbed: bool) -> Vec<String> {
         if !globbed {
             return vec![resource.to_owned()];
@@ -87,7 +87,7 @@ impl Loader<'_> {
         paths
     }
 
-    /// The predecessors pass over an import without files, and so does this.
+    /// Warns about an import without files, which the predecessors ignore too.
     fn imports_nothing(&mut self, import: &Import, why: &str, help: &str) {
         let message = format!("this imports nothing: {why}");
         self.warnings.push(import.resource_place.problem(message).with_help(help));
@@ -123,7 +123,7 @@ impl Loader<'_> {
         }
         self.imported += 1;
         if self.open.len() > DEEPEST || self.imported > MAX_ENTRIES {
-            // Told once: every further import would say the same.
+            // Reported once: further imports would cause the same error.
             if !self.too_many {
                 self.too_many = true;
                 let message =
@@ -163,7 +163,8 @@ impl Loader<'_> {
     }
 }
 
-/// A path without `.`, `..` and doubled slashes, as far as that is known without a file system.
+/// Normalizes a path: removes `.`, `..` and doubled slashes, as far as possible without a file
+/// system.
 pub(super) fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -192,7 +193,7 @@ fn relative_to(importer: &str, resource: &str) -> String {
     }
 }
 
-/// What to do about a file that is not there.
+/// Returns the help for a missing file.
 fn where_to_look(resource: &str) -> &'static str {
     if resource.starts_with('@') {
         "names such as `@AcmeBundle` mean something to the application alone: write a path within \

@@ -1,31 +1,32 @@
 //! Budget of the regular expressions of all routes together.
 //!
-//! A pattern of ten characters can make a program of megabytes, and a file has room for thousands
-//! of them. Each expression is counted, those that turn out too large as well, in bytes of memory;
-//! the time that they take to compile grows with it.
+//! A pattern of ten characters can compile to a program of megabytes, and a file has room for
+//! thousands of them. Each expression counts with its bytes of memory, including those that turn
+//! out too large; compile time grows with memory.
 
-/// Bytes of one compiled expression: enough for `\w{1,100}` over all of Unicode, too little for a
-/// pattern that would keep a site from loading for seconds.
+/// Maximum memory of one compiled expression, in bytes: enough for `\w{1,100}` over all of Unicode,
+/// too little for a pattern that would delay a site's loading by seconds.
 pub(super) const MAX_PROGRAM_BYTES: usize = 8 << 20;
-/// Bytes of all of them: thousands of ordinary ones, and a second or two to compile.
+/// Maximum memory of all expressions, in bytes: thousands of ordinary ones, and a second or two to
+/// compile.
 const MAX_TOTAL_BYTES: usize = 128 << 20;
-/// Of the text of one requirement.
+/// Maximum length of a requirement's text, in bytes.
 pub(super) const MAX_PATTERN_BYTES: usize = 10_000;
-/// What one class of Unicode's (`\w`, `\p{L}`) counts for while it is read.
+/// Cost of a Unicode class (`\w`, `\p{L}`) while it is parsed, in bytes.
 const CLASS_BYTES: usize = 8 << 10;
 
-/// What is left for the expressions of a site.
+/// Remaining budget for the expressions of a site.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: usize,
 }
 
-/// Why an expression is not compiled.
+/// Reason why an expression is not compiled.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TooLarge {
-    /// By itself; the text says how.
+    /// The expression alone is too large; the text says how.
     Alone(String),
-    /// All that were compiled so far have used up what there is.
+    /// The expressions compiled so far have used up the budget.
     Together,
 }
 
@@ -36,27 +37,27 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The most that the next expression may take.
+    /// Returns the maximum memory of the next expression, in bytes.
     pub(super) fn program_bytes(&self) -> Result<usize, TooLarge> {
         if self.left == 0 { Err(TooLarge::Together) } else { Ok(self.left.min(MAX_PROGRAM_BYTES)) }
     }
 
-    /// Whether nothing is left.
+    /// Returns whether the budget is used up.
     pub(crate) fn is_spent(&self) -> bool {
         self.left == 0
     }
 
-    /// Counts an expression that was compiled, or was found to take more.
+    /// Counts an expression that was compiled, or rejected as too large.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Counts the reading of a pattern: classes are written out in full.
+    /// Counts the parsing of a pattern: classes are expanded in full.
     pub(super) fn read(&mut self, pattern: &str, utf8: bool) -> Result<(), TooLarge> {
         if self.left == 0 {
             return Err(TooLarge::Together);
         }
-        // `(?` may switch Unicode or the case of letters on.
+        // `(?` may enable Unicode or case-insensitivity.
         let unicode = utf8 || ["\\p", "\\P", "(?"].iter().any(|it| pattern.contains(it));
         let classes = if unicode { pattern.matches(['\\', '(']).count() } else { 0 };
         self.spend(pattern.len() + classes.saturating_mul(CLASS_BYTES));
@@ -76,7 +77,7 @@ impl TooLarge {
         }
     }
 
-    /// What to do about it.
+    /// Returns the help for the error.
     pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::Alone(_) => "use smaller repetition counts",
@@ -98,7 +99,7 @@ mod tests {
         problems.iter().map(ToString::to_string).collect()
     }
 
-    /// Each is within the bound of one expression, and takes megabytes.
+    /// Each is within the limit of one expression, and takes megabytes.
     fn routes(count: usize) -> String {
         let route = |number| {
             format!(
@@ -138,7 +139,7 @@ mod tests {
         let classes = problems(route(&"\\w".repeat(1_000_000)));
         let text = "the pattern is 2000000 bytes long; at most 10000 are read";
         assert!(classes[0].contains(text) && classes[0].len() < 2_000, "{}", classes[0]);
-        // Many that are within it are bound together.
+        // Many expressions within that limit share the total.
         let folded = |number| format!("(?i){number}{}", "\\w".repeat(300));
         let folded: String =
             (0..4_000).map(|it| route(&folded(it)).replacen("r:", &format!("r{it}:"), 1)).collect();

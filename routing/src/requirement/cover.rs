@@ -6,7 +6,7 @@ use regex_syntax::hir::{Class, HirKind};
 use super::{CharacterSet, Check, Requirement};
 
 impl Requirement {
-    /// Whether every value of `other` is one of these, as far as is known.
+    /// Returns whether every value of `other` is certainly a value of this requirement.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         if self.hir == other.hir {
             return true;
@@ -23,7 +23,7 @@ impl Requirement {
         }
     }
 
-    /// Whether this is any text of at least so many characters: `.+` or `.*`.
+    /// Returns whether this is any text: `.+` or `.*`.
     pub(crate) fn is_anything(&self) -> bool {
         let HirKind::Repetition(repetition) = self.hir.kind() else { return false };
         let HirKind::Class(Class::Unicode(class)) = repetition.sub.kind() else { return false };

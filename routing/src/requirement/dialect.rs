@@ -1,14 +1,15 @@
-//! The language of requirements: what is read as the predecessors read it, and what is refused.
+//! Syntax of requirements: the supported part of the predecessors' syntax, and the errors for the
+//! rest.
 //!
 //! - `\d`, `\w`, `\s` and `\b` mean ASCII unless the route has the option `utf8`.
-//! - The dot takes line breaks too. Matching is case-sensitive.
+//! - The dot matches line breaks too. Matching is case-sensitive.
 //! - A leading `^` or `\A` and a trailing `$` or `\z` are dropped: a requirement covers the whole
 //!   value anyway. See [`strip_anchors`].
 //! - Groups do not capture.
 //! - Possessive repetition (`a++`) is read as plain repetition. It only forbids a backtracking
-//!   engine to go back; this engine never does, and takes time linear in the topic regardless.
-//! - Look-around, back-references, atomic groups and the like have no linear-time meaning and are
-//!   refused by name.
+//!   engine to backtrack; this engine never does, and takes time linear in the topic regardless.
+//! - Look-around, back-references, atomic groups and the like have no linear-time implementation.
+//!   The error names the feature.
 
 use std::ops::Range;
 
@@ -20,7 +21,7 @@ use regex_syntax::hir::{Hir, translate::TranslatorBuilder};
 
 use super::RequirementError;
 
-/// Reads a pattern whose anchors are already gone.
+/// Parses a pattern without anchors.
 pub(crate) fn parse(pattern: &str, utf8: bool) -> Result<Hir, RequirementError> {
     let mut ast = Parser::new()
         .parse(pattern)
@@ -35,20 +36,20 @@ pub(crate) fn parse(pattern: &str, utf8: bool) -> Result<Hir, RequirementError> 
         .map_err(|error| refuse(pattern, range(error.span()), &error.kind().to_string()))
 }
 
-/// The part of a requirement between its anchors, as a range of its bytes.
+/// Returns the byte range of a requirement between its anchors.
 pub(crate) fn strip_anchors(pattern: &str) -> Range<usize> {
     let start = ["^", "\\A"].iter().find(|anchor| pattern.starts_with(**anchor));
     let start = start.map_or(0, |anchor| anchor.len());
     let rest = pattern.get(start..).unwrap_or_default();
     let end = ["$", "\\z"].iter().find(|anchor| {
-        // An escaped dollar is a dollar, and `\\z` is a backslash before a z.
+        // An escaped dollar is a literal, and `\\z` is a backslash before a `z`.
         rest.strip_suffix(**anchor)
             .is_some_and(|kept| kept.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 0)
     });
     start..pattern.len() - end.map_or(0, |anchor| anchor.len())
 }
 
-/// Turns the tree of what was written into the tree of what it means here.
+/// Adapts the syntax tree to the semantics of this engine.
 fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), RequirementError> {
     match ast {
         Ast::Flags(flags) => adapt_flags(&flags.flags),
@@ -89,7 +90,7 @@ fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), RequirementError> {
         }
         Ast::ClassBracketed(class) => adapt_set(&mut class.kind, utf8),
         Ast::Repetition(repetition) => {
-            // `a++` reads as a repetition of a repetition without a group between.
+            // `a++` is parsed as a repetition of a repetition without a group between.
             if repetition.op.kind == ast::RepetitionKind::OneOrMore
                 && let Ast::Repetition(inner) = &mut *repetition.ast
             {
@@ -120,7 +121,7 @@ fn adapt(ast: &mut Ast, utf8: bool) -> Result<(), RequirementError> {
     }
 }
 
-/// Flags mean the same in both languages, but for one: `(?R)` is recursion in the other.
+/// Flags mean the same in both syntaxes, except `R`: `(?R)` is recursion in the predecessors'.
 fn adapt_flags(flags: &Flags) -> Result<(), RequirementError> {
     match flags.flag_state(Flag::CRLF) {
         None => Ok(()),
@@ -181,7 +182,7 @@ fn without_unicode(inner: Ast, span: Span) -> Ast {
     Ast::group(Group { span, kind, ast: Box::new(inner) })
 }
 
-/// Names what is not supported, in the words of the language the pattern was written for.
+/// Reports an unsupported feature under its name in the predecessors' syntax.
 fn refuse(pattern: &str, range: Range<usize>, why: &str) -> RequirementError {
     let rest = pattern.get(range.start..).unwrap_or_default();
     let signs = [
@@ -209,7 +210,7 @@ fn refuse(pattern: &str, range: Range<usize>, why: &str) -> RequirementError {
         ("\\N", "`\\N`"),
         ("\\V", "`\\V`"),
     ];
-    // The parser points somewhere into the sign of a group that it does not know.
+    // The parser points somewhere into the prefix of an unknown group.
     let group = pattern.get(..range.end).and_then(|before| before.rfind("(?"));
     let group = group.filter(|at| range.start <= at + "(?P".len());
     let group = group.and_then(|at| pattern.get(at..)).unwrap_or_default();

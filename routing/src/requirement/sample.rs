@@ -1,17 +1,17 @@
-//! A value that fulfils a requirement: a short one that is not empty, in letters and digits, as far
-//! as the expression leaves the choice.
+//! Sample of a requirement: a short, non-empty value that matches, in letters and digits where the
+//! expression leaves the choice.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::{CharacterSet, Check, Requirement};
 
-/// The longest sample, in bytes. Repetition counts multiply.
+/// Maximum length of a sample, in bytes. Nested repetition counts multiply.
 const MAX_BYTES: usize = 4096;
-/// The characters that samples are made of where the expression leaves the choice.
+/// Preferred characters of samples, where the expression leaves the choice.
 const PREFERRED: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
 
 impl Requirement {
-    /// A value, where one is found that is not long.
+    /// Returns a sample, if a short one is found.
     pub(crate) fn sample(&self) -> Option<String> {
         let sample = match &self.check {
             Check::Characters { set, .. } => set.sample()?.to_string(),
@@ -33,7 +33,7 @@ impl CharacterSet {
     }
 }
 
-/// Appends what the expression asks for at least, and what it leaves open once.
+/// Appends the minimum of each repetition, at least one, and the first branch of alternations.
 fn spell(hir: &Hir, into: &mut Vec<u8>) -> Option<()> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
