@@ -1,4 +1,4 @@
-//! The settings of authentication, as an operator writes them. [`crate::open`] puts them to work.
+//! Authentication settings. [`crate::open`] opens them.
 //!
 //! ```yaml
 //! tickets:
@@ -11,8 +11,8 @@
 //!     audiences: [jackfield]
 //! ```
 //!
-//! They are a part of the server's own file, whose rules they follow: unknown keys are errors,
-//! durations are text such as `5s`, and a key that is left out keeps its default.
+//! They are a part of the server's own file and follow its rules: unknown keys are errors,
+//! durations are text such as `5s`, and an omitted key keeps its default.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -29,120 +29,123 @@ use crate::secret::Secret;
 pub struct AuthSettings {
     /// Tickets of an OroPlatform application.
     pub tickets: Option<TicketSettings>,
-    /// Where the users of tickets come from.
+    /// The source of the users of tickets.
     pub users: Option<UsersSettings>,
     /// JSON Web Tokens.
     pub jwt: Option<JwtSettings>,
 }
 
-/// How tickets are judged.
+/// Settings of tickets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TicketSettings {
     /// The application's secret: `secret` in the parameters of Symfony, `ORO_SECRET` in the
     /// environment of newer versions.
     pub secret: Secret,
-    /// How old a ticket may be. 5 minutes, as in the application.
+    /// The maximum age of a ticket. Default: 5 minutes, as in the application.
     #[serde(default = "ttl")]
     pub ttl: Duration,
-    /// How far in the future it may have been made. 30 seconds, as in the application.
+    /// The tolerated clock difference into the future. Default: 30 seconds, as in the application.
     #[serde(default = "skew")]
     pub skew: Duration,
-    /// Whether a ticket is good for one connection only. The application does not demand it, but
-    /// its clients take a new ticket for each connection.
+    /// Whether a ticket is valid for one connection only. Default: false, as in the application.
+    /// The application's clients use a new ticket for each connection.
     #[serde(default)]
     pub once: bool,
-    /// How many used tickets are remembered, if they are good only once. 100 000.
+    /// The maximum number of used tickets remembered for `once`. Default: 100 000.
     #[serde(default = "replays")]
     pub replays: NonZeroUsize,
-    /// Whether anonymous tickets are good. The application's backend comes with one.
+    /// Whether anonymous tickets are valid. Default: true, because the application's backend uses
+    /// them.
     #[serde(default = "yes")]
     pub anonymous: bool,
-    /// The roles of those who come with one.
+    /// The roles of clients with anonymous tickets. Default: `anonymous` and `backend`.
     #[serde(default = "anonymous_roles")]
     pub anonymous_roles: Vec<String>,
-    /// How many threads verify tickets at a time. Half of the processors, if nothing is said.
+    /// The number of threads that verify tickets. Default: half of the processors.
     #[serde(default)]
     pub threads: Option<NonZeroUsize>,
-    /// How many tickets may wait to be verified. 512, which is about a second's work of one thread.
+    /// The maximum number of tickets that wait for verification. Default: 512, about a second's
+    /// work of one thread.
     #[serde(default = "queue")]
     pub queue: usize,
 }
 
-/// Where users come from.
+/// Source of users.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UsersSettings {
-    /// A file that names them all.
+    /// A file with all users.
     File(PathBuf),
-    /// An address of the application's.
+    /// An HTTP endpoint of the application.
     Http(HttpSettings),
     /// The application's database.
     Sql(SqlSettings),
 }
 
-/// How the application is asked for users.
+/// Settings of users behind an HTTP endpoint of the application.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSettings {
-    /// `https://app.example.com/api/users/{username}`.
+    /// The URL of a user: `https://app.example.com/api/users/{username}`.
     pub url: String,
-    /// What is sent as `Authorization: Bearer …`.
+    /// The token of the header `Authorization: Bearer …`.
     #[serde(default)]
     pub token: Option<Secret>,
-    /// A file with the certificates, in PEM, of those who may vouch for the application; those of
-    /// the operating system, if nothing is said.
+    /// A file with the certificates, in PEM, of trusted authorities. Default: the authorities of
+    /// the operating system.
     #[serde(default)]
     pub ca: Option<PathBuf>,
-    /// How long a connection may take to be opened.
+    /// The maximum time for opening a connection. Default: 2 seconds.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: Duration,
-    /// How long an answer may take altogether.
+    /// The maximum time for a response. Default: 5 seconds.
     #[serde(default = "timeout")]
     pub timeout: Duration,
-    /// The time for which a user is cached. A disabled user can connect until then.
+    /// The time for which a user is cached. A disabled user can connect until then. Default: 60
+    /// seconds.
     #[serde(default = "cache")]
     pub cache: Duration,
-    /// How long it is remembered that there is no such user.
+    /// The time for which the absence of a user is cached. Default: 10 seconds.
     #[serde(default = "unknown_cache")]
     pub unknown_cache: Duration,
-    /// How much longer users are remembered while the application cannot be asked.
+    /// The additional cache time of users while the application is unavailable. Default: 5 minutes.
     #[serde(default = "grace")]
     pub grace: Duration,
-    /// How many users are remembered; as many again who do not exist.
+    /// The maximum number of cached users, and of cached absent users. Default: 10 000.
     #[serde(default = "capacity")]
     pub capacity: NonZeroUsize,
-    /// How many requests are made at a time.
+    /// The maximum number of concurrent requests. Default: 8.
     #[serde(default = "parallel")]
     pub parallel: NonZeroUsize,
 }
 
-/// How the database is asked for users.
+/// Settings of users in the application's database.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlSettings {
-    /// `postgres://user:password@host/database` or `mysql://…`, which is MariaDB too.
+    /// The address: `postgres://user:password@host/database`, or `mysql://…`, also for MariaDB.
     pub url: Secret,
-    /// One statement with one parameter, the username: `$1` in PostgreSQL, `?` in MySQL. What it
-    /// has to return is said at [`SqlUsers`](crate::users::SqlUsers). The tables of OroPlatform,
-    /// if nothing is said.
+    /// One statement with one parameter, the username: `$1` in PostgreSQL, `?` in MySQL.
+    /// [`SqlUsers`](crate::users::SqlUsers) describes its result. Default: a query of OroPlatform's
+    /// tables.
     #[serde(default)]
     pub query: Option<String>,
-    /// How the column with the roles is written.
+    /// The format of the column with the roles.
     #[serde(default)]
     pub roles: RolesForm,
-    /// How many connections are open at most.
+    /// The maximum number of connections. Default: 4.
     #[serde(default = "connections")]
     pub connections: NonZeroUsize,
-    /// How long to wait for a connection, be it a new one.
+    /// The maximum wait for a connection, pooled or new. Default: 2 seconds.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: Duration,
-    /// How long an answer may take altogether.
+    /// The maximum time for a response. Default: 5 seconds.
     #[serde(default = "timeout")]
     pub timeout: Duration,
 }
 
-/// How a list of roles is written in one column.
+/// Format of a list of roles in one column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RolesForm {
@@ -151,34 +154,34 @@ pub enum RolesForm {
     Json,
     /// `ROLE_USER,ROLE_ADMIN`
     Comma,
-    /// `a:1:{i:0;s:9:"ROLE_USER";}`, as Doctrine's type `array` writes it.
+    /// `a:1:{i:0;s:9:"ROLE_USER";}`, the format of Doctrine's type `array`.
     Php,
 }
 
-/// How JSON Web Tokens are judged.
+/// Settings of JSON Web Tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct JwtSettings {
-    /// Who may sign them.
+    /// The verification keys.
     pub keys: KeySettings,
     /// Accepted issuers; empty accepts any.
     #[serde(default)]
     pub issuers: Vec<String>,
-    /// For whom they have to be.
+    /// Accepted audiences; empty accepts only tokens without one.
     #[serde(default)]
     pub audiences: Vec<String>,
-    /// How far clocks may differ.
+    /// The tolerated clock difference. Default: 30 seconds.
     #[serde(default = "leeway")]
     pub leeway: Duration,
-    /// What becomes of a session whose token ceases to be good: at its `exp` and the leeway.
+    /// The action at the expiry of a session's token: at its `exp` and the leeway.
     #[serde(default)]
     pub expiry: Expiry,
-    /// Which claims say who it is.
+    /// The names of the identity claims.
     #[serde(default)]
     pub claims: ClaimNames,
 }
 
-/// Where keys come from, and by that which algorithms they are for.
+/// Source of keys. It also determines the algorithms.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeySettings {
@@ -207,7 +210,7 @@ const fn yes() -> bool {
 }
 
 fn anonymous_roles() -> Vec<String> {
-    // The application's backend is who comes with such tickets, and it has to publish.
+    // The application's backend uses such tickets, and has to publish.
     ["anonymous", "backend"].map(str::to_owned).to_vec()
 }
 

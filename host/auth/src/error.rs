@@ -8,21 +8,21 @@ use jackfield_yaml::Diagnosis;
 use crate::secret::SecretError;
 use crate::ticket::AppSecretError;
 
-/// Why settings cannot be put to work.
+/// Errors of opening settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A secret is missing.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The application's secret is none.
+    /// The application's secret is invalid.
     #[error(transparent)]
     AppSecret(#[from] AppSecretError),
     /// A file cannot be read.
     #[error("{}: error: the file cannot be read: {source}", Untrusted::new(.path.display()))]
     Unreadable {
-        /// The file as it was named.
+        /// The configured path.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A file is not valid.
@@ -33,15 +33,15 @@ pub enum SetupError {
     Setting {
         /// The setting.
         key: &'static str,
-        /// What is wrong with it.
+        /// The error.
         wrong: String,
     },
-    /// There are tickets and no users.
+    /// Tickets are configured without a source of users.
     #[error(
         "there are `auth.tickets` and no `auth.users`: say where the users of tickets come from"
     )]
     NoUsers,
-    /// This program was built without it.
+    /// This build does not include the feature.
     #[error("this program was built without `auth.users.{0}`: build it with the feature `{0}`")]
     NotBuilt(&'static str),
 }

@@ -1,5 +1,5 @@
-//! Identity of an authenticated client, whatever its method. Made by [`crate::Tickets`] and
-//! [`crate::Jwt`]; the rest of the server sees nothing else of authentication.
+//! Identity of an authenticated client, independent of the method. [`crate::Tickets`] and
+//! [`crate::Jwt`] create it; the rest of the server sees nothing else of authentication.
 
 use std::time::SystemTime;
 
@@ -10,8 +10,8 @@ use crate::user::User;
 /// An authenticated client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authenticated {
-    /// What the application calls the user; none for those who proved only that they may connect,
-    /// so that no comparison of identifiers ever takes one of them for a user.
+    /// The application's id of the user; `None` for anonymous clients, so that no comparison of ids
+    /// ever takes one of them for a user.
     pub id: Option<String>,
     /// The user's name, or `anonymous`.
     pub username: String,
@@ -19,25 +19,25 @@ pub struct Authenticated {
     pub roles: Vec<String>,
     /// The user's organization, if the application has organizations.
     pub organization: Option<String>,
-    /// How it was proven.
+    /// The authentication method.
     pub method: Method,
     /// Further claims about the user.
     pub claims: Map<String, Value>,
-    /// When the proof ceases to be good, and the session with it; none if it never does.
+    /// The end of the credential and of the session; `None` if it never expires.
     pub expires: Option<SystemTime>,
 }
 
 /// Authentication method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// By a ticket of the application's.
+    /// A ticket of the application.
     Ticket,
-    /// By a JSON Web Token.
+    /// A JSON Web Token.
     Jwt,
 }
 
 impl Authenticated {
-    /// Admitted by the application without a user.
+    /// Creates the identity of a client without a user.
     pub(crate) fn anonymous(roles: Vec<String>, method: Method) -> Self {
         Self {
             id: None,
@@ -62,14 +62,14 @@ impl Authenticated {
         }
     }
 
-    /// Whether the client has no user.
+    /// Returns whether the client has no user.
     pub fn is_anonymous(&self) -> bool {
         self.id.is_none()
     }
 }
 
 impl Method {
-    /// As logs and the details of a session call it.
+    /// Returns the name for logs and for the details of a session.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ticket => "ticket",

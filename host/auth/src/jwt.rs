@@ -1,8 +1,8 @@
 //! JSON Web Token verification: from a token to an [`Authenticated`] client.
 //! RFC 7519, RFC 8725.
 //!
-//! A key determines its algorithm; a token only selects a key. So no token can use a public key as
-//! a secret, or be unsigned. A token must have an expiry time.
+//! A key determines its algorithm; a token only selects a key. Therefore no token can use a public
+//! key as a secret, or be unsigned. A token must have an expiry time.
 
 mod claims;
 mod keys;
@@ -26,19 +26,20 @@ use crate::verifiers::{Verifiers, VerifiersError};
 pub use claims::ClaimNames;
 pub use keys::Keys;
 
-/// Bytes of the longest token that is looked at.
+/// Maximum length of a token, in bytes.
 const MAX_BYTES: usize = 16 << 10;
-/// Characters of a stranger's text that are shown in a log.
+/// Maximum number of characters of an untrusted text in a log.
 const MAX_SHOWN: usize = 64;
 
-/// Verifier of tokens: rules and keys. Keys can be replaced while clients connect.
+/// Verifier of tokens: keys, rules and a pool of threads. Keys can be replaced while clients
+/// connect.
 #[derive(Debug)]
 pub struct Jwt {
     judge: Arc<Judge>,
     verifiers: Verifiers,
 }
 
-/// Everything that a token is judged by.
+/// Keys and rules of verification.
 #[derive(Debug)]
 struct Judge {
     keys: ArcSwap<Keys>,
@@ -56,22 +57,22 @@ pub struct JwtRules {
     pub leeway: Duration,
     /// Names of the identity claims.
     pub names: ClaimNames,
-    /// What becomes of a session whose token ceases to be good.
+    /// The action at the expiry of a session's token.
     pub expiry: Expiry,
 }
 
-/// What becomes of a session whose token ceases to be good.
+/// Action at the expiry of a session's token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expiry {
-    /// It ends, and its client comes back with a new token.
+    /// The session ends; its client reconnects with a new token.
     #[default]
     Close,
-    /// It goes on; the token is good for as long as the connection lasts.
+    /// The session continues: the expiry counts only when the connection opens.
     Ignore,
 }
 
-/// A token was rejected; for the log. The texts never contain the token.
+/// Rejection of a token, for the log. The texts never contain the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
     /// It cannot be read.
@@ -83,7 +84,7 @@ pub enum JwtError {
     /// No key is for its algorithm.
     #[error("the token is signed by {algorithm}, for which there is no key here")]
     Algorithm {
-        /// What it says it is signed by.
+        /// The algorithm of its header.
         algorithm: String,
     },
     /// Its key is unknown.
@@ -92,22 +93,22 @@ pub enum JwtError {
          has a new one, put it into the file of keys"
     )]
     UnknownKey {
-        /// What it says its key is called, cut to a length for logs.
+        /// The key id of its header, cut for logs.
         kid: String,
     },
-    /// The signature is not that of a key here.
+    /// No key here verifies its signature.
     #[error("the token's signature is wrong")]
     Signature,
     /// It has no expiry time.
     #[error("the token does not say until when it is good: it has no `exp`")]
     NoExpiry,
-    /// It was good until some time ago.
+    /// It has expired.
     #[error("the token was good until {ago} s ago")]
     Expired {
         /// Seconds since the expiry.
         ago: u64,
     },
-    /// It is not good yet.
+    /// It is not valid yet.
     #[error(
         "the token is good from {ahead} s from now on: compare this machine's clock with the \
          issuer's"
@@ -116,7 +117,7 @@ pub enum JwtError {
         /// Seconds until it is valid.
         ahead: u64,
     },
-    /// It is of another issuer, or of none, or of several.
+    /// It has another issuer, none, or several.
     #[error("the token is not of one issuer (`iss`) that is named in the settings")]
     Issuer,
     /// It is for another audience.
@@ -130,32 +131,31 @@ pub enum JwtError {
         /// The error.
         wrong: &'static str,
     },
-    /// Too much is being verified.
+    /// The verifiers are busy or stopped.
     #[error("the token is refused: {0}")]
     Busy(VerifiersError),
 }
 
 impl JwtError {
-    /// Whether the cause is a temporary one on this side.
+    /// Returns whether the cause is temporary and on this side.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Busy(_))
     }
 }
 
 impl Jwt {
-    /// Tokens that are signed by one of these keys and are judged by these rules. Signatures are
-    /// verified by `verifiers`: one takes a fraction of a millisecond, but a token without the
-    /// name of its key is tried with each.
+    /// Creates a verifier from keys and rules. `verifiers` verify the signatures: one takes a
+    /// fraction of a millisecond, but a token without a key id is tried with each key.
     pub fn new(keys: Keys, rules: JwtRules, verifiers: Verifiers) -> Self {
         let judge = Judge { keys: ArcSwap::from_pointee(keys), rules };
         Self { judge: Arc::new(judge), verifiers }
     }
 
-    /// Puts the keys of a file in the place of those before, as the issuer has others now: a JWKS
-    /// for a JWKS, PEM for PEM. Tells how many there are.
+    /// Replaces the keys, for key rotation, by those of a file of the same format: a JWKS for a
+    /// JWKS, PEM for PEM. Returns the number of keys.
     ///
     /// # Errors
-    /// The first mistake; the keys before stay.
+    /// The first error in the file; the previous keys stay.
     pub fn replace(&self, path: &str, text: &str) -> Result<usize, Diagnosis> {
         let keys = self.judge.keys.load().like(path, text)?;
         let count = keys.count();
@@ -163,9 +163,10 @@ impl Jwt {
         Ok(count)
     }
 
-    /// Who comes with this token from the address `from`.
+    /// Verifies the token of a client at the address `from`.
     ///
-    /// # Errors [`JwtError`]; [`JwtError::is_temporary`] says whether another attempt may succeed.
+    /// # Errors
+    /// [`JwtError`]; [`JwtError::is_temporary`] says whether another attempt may succeed.
     pub async fn authenticate(
         &self,
         token: &str,
@@ -182,17 +183,17 @@ impl Jwt {
 }
 
 impl Judge {
-    /// Whose token it is. Takes as long as it takes.
+    /// Verifies a token and returns its identity. CPU-bound.
     fn whose(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
         let claims = self.verify(token)?;
         let until = self.check_time(&claims, now)?;
         let who = self.rules.names.identity(claims)?;
-        // What is too far away for the clock never comes.
+        // An expiry beyond the clock's range never comes.
         let expires = SystemTime::UNIX_EPOCH.checked_add(until);
         Ok(Authenticated { expires: expires.filter(|_| self.rules.expiry == Expiry::Close), ..who })
     }
 
-    /// The claims of a token that was signed by a key here and is meant for us.
+    /// Returns the claims of a token with a valid signature, issuer and audience.
     fn verify(&self, token: &str) -> Result<Map<String, Value>, JwtError> {
         let header = header(token)?;
         let keys = self.keys.load();
@@ -214,8 +215,8 @@ impl Judge {
         Err(refusal)
     }
 
-    /// What the library is to look at. It would ask its own clock for the time, so that is left to
-    /// [`Judge::check_time`].
+    /// Returns the checks of the library. It would read its own clock, so [`Judge::check_time`]
+    /// checks times.
     fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         validation.validate_exp = false;
@@ -232,7 +233,7 @@ impl Judge {
         validation
     }
 
-    /// When the token ceases to be good, the leeway included: seconds since 1970.
+    /// Returns the token's expiry, leeway included, as time since 1970.
     fn check_time(
         &self,
         claims: &Map<String, Value>,
@@ -262,7 +263,8 @@ fn header(token: &str) -> Result<Header, JwtError> {
     if header.crit.is_some() { Err(JwtError::Critical) } else { Ok(header) }
 }
 
-/// A token has one issuer; RFC 7519, section 4.1.1. The library takes one of several.
+/// Rejects several issuers: a token has one (RFC 7519, section 4.1.1), but the library accepts a
+/// list.
 fn check_issuer(claims: &Map<String, Value>) -> Result<(), JwtError> {
     match claims.get("iss") {
         None | Some(Value::String(_)) => Ok(()),
@@ -277,12 +279,12 @@ fn explain(kind: &ErrorKind) -> JwtError {
         ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => JwtError::Issuer,
         ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => JwtError::Audience,
         ErrorKind::InvalidSignature => JwtError::Signature,
-        // The library's list grows; whatever else it says, the token is of no use.
+        // The library's list of errors grows; any other error makes the token invalid.
         _ => JwtError::Malformed,
     }
 }
 
-/// Seconds since 1970, whole or not; RFC 7519, "NumericDate".
+/// Parses seconds since 1970, whole or fractional; RFC 7519, "NumericDate".
 fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<Duration>, JwtError> {
     let Some(value) = claims.get(claim) else { return Ok(None) };
     let time = match value.as_u64() {

@@ -1,25 +1,24 @@
-//! Authentication: tickets of the application, JSON Web Tokens, and the users behind them.
+//! Authentication: tickets of the application, JSON Web Tokens, and user sources.
 //!
-//! This crate knows neither WAMP nor sockets nor files that change: the host hands it what a client
-//! sent, the time, and the texts of files, and gets an [`Authenticated`] or a reason for its log.
-//! It fails closed: a credential that cannot be verified opens no session.
+//! This crate knows neither WAMP nor sockets, and does not watch files. The host passes a client's
+//! credential, the time, and the texts of files; it receives an [`Authenticated`] or an error for
+//! its log. It fails closed: a credential that cannot be verified opens no session.
 //!
-//! The features `http` and `sql`, both on by default, are the sources of users that need a client
-//! of their own.
+//! The features `http` and `sql`, both on by default, are the user sources that need a client
+//! library.
 //!
 //! The modules, in reading order:
 //!
-//! - [`identity`]: what comes out, whichever way a client came in
-//! - [`mod@user`]: a user as the application knows them
-//! - [`mod@ticket`]: tickets, read, verified and made
-//! - [`tickets`]: from a ticket to who came in
-//! - [`mod@jwt`]: from a JSON Web Token to who came in
-//! - [`verifiers`]: where digests are computed, so that a storm of them stalls nothing
-//! - [`users`]: where users come from
-//! - [`config`]: the settings; [`mod@open`]: secrets are fetched, files are read, all is made ready;
-//!   [`error`]: why that fails
-//! - [`secret`], [`mod@reference`]: how secrets are written, and references that nothing expands
-//! - [`reading`]: how files that settings name are read
+//! - [`identity`]: the result of authentication, for each method
+//! - [`mod@user`]: a user of the application
+//! - [`mod@ticket`]: parsing, verification and minting of tickets
+//! - [`tickets`]: authentication by ticket
+//! - [`mod@jwt`]: authentication by JSON Web Token
+//! - [`verifiers`]: a bounded pool of threads for digests and signatures
+//! - [`users`]: user sources
+//! - [`config`]: the settings; [`mod@open`]: opens them; [`error`]: errors of opening
+//! - [`secret`]: secrets in settings; [`mod@reference`]: unresolved references to variables
+//! - [`reading`]: bounded reading of configured files
 
 pub mod config;
 pub mod error;

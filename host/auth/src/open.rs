@@ -1,5 +1,5 @@
-//! Puts settings to work: secrets are fetched and files are read, each once, and what changes while
-//! the server runs is taken in.
+//! Opening of settings: loads secrets and reads files, each once. Also replaces the contents of
+//! files that change while the server runs.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,35 +18,35 @@ use crate::tickets::{TicketRules, Tickets};
 use crate::users::{FileUsers, Users, UsersError};
 use crate::verifiers::Verifiers;
 
-/// All ways in, ready to be used.
+/// Authentication methods, opened.
 #[derive(Debug)]
 pub struct Auth {
-    /// By ticket, with where users come from.
+    /// Tickets, with their user source.
     pub tickets: Option<(Tickets, Users)>,
-    /// By token.
+    /// JSON Web Tokens.
     pub jwt: Option<Jwt>,
 }
 
-/// The result of opening settings.
+/// Result of opening settings.
 #[derive(Debug)]
 pub struct AuthOpening {
-    /// All methods, or everything that is missing or invalid.
+    /// All methods, or the errors of all settings.
     pub auth: Result<Auth, Vec<OpenError>>,
-    /// What is valid in a file of users and probably not meant, each complete with its place. Known
-    /// also where something else is missing.
+    /// Warnings about a file of users, each complete with its place. They are reported even if
+    /// another setting fails.
     pub warnings: Vec<String>,
 }
 
-/// One setting that cannot be put to work.
+/// Error of opening one setting.
 #[derive(Debug)]
 pub struct OpenError {
     /// The setting.
     pub key: &'static str,
-    /// Why.
+    /// The error.
     pub error: SetupError,
 }
 
-/// What is in a file that may change while the server runs.
+/// Content of a file that may change while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileOf {
     /// The users of tickets.
@@ -56,8 +56,8 @@ pub enum FileOf {
 }
 
 impl AuthSettings {
-    /// The files that may change while the server runs; [`Auth::replace`] takes in what they say
-    /// then.
+    /// Returns the files that may change while the server runs; [`Auth::replace`] applies the
+    /// changes.
     pub fn files(&self) -> Vec<(FileOf, &Path)> {
         let users = match &self.users {
             Some(UsersSettings::File(path)) => Some((FileOf::Users, path.as_path())),
@@ -72,7 +72,7 @@ impl AuthSettings {
         users.into_iter().chain(keys).collect()
     }
 
-    /// All paths, for resolving the relative ones.
+    /// Returns all paths, for resolving the relative ones.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let secret = self.tickets.as_mut().and_then(|tickets| tickets.secret.path_mut());
         let users = self.users.iter_mut().flat_map(|users| match users {
@@ -89,9 +89,8 @@ impl AuthSettings {
         secret.into_iter().chain(users.flatten()).chain(keys)
     }
 
-    /// Reads secrets and files, and makes what they are for: each once. Connects to nothing yet, so
-    /// that the server starts while the application is down. Has to be called within a tokio
-    /// runtime.
+    /// Loads secrets and reads files, each once. Connects to nothing yet, so that the server starts
+    /// while the application is down. Must be called within a tokio runtime.
     pub fn open(&self) -> AuthOpening {
         let mut errors = Vec::new();
         let mut failed = |key, error| errors.push(OpenError { key, error });
@@ -105,7 +104,7 @@ impl AuthSettings {
             Ok(users) => Some(users),
             Err(error) => {
                 if let (UsersSettings::Http(http), SetupError::Secret(_)) = (users, &error) {
-                    // Everything but its token can be judged without it.
+                    // All but its token can be checked without it.
                     let http = HttpSettings { token: None, ..http.clone() };
                     if let Err(error) = UsersSettings::Http(http).open() {
                         failed("auth.users.http", error);
@@ -130,10 +129,10 @@ impl AuthSettings {
 }
 
 impl Auth {
-    /// Takes in a file that says something else now, and tells how many users or keys it has.
+    /// Replaces users or keys by the new content of their file. Returns their number.
     ///
     /// # Errors
-    /// The first mistake in it; what it said before stays.
+    /// The first error in the file; the previous content stays.
     pub fn replace(&self, file: FileOf, path: &str, text: &str) -> Result<usize, Diagnosis> {
         match file {
             FileOf::Users => match &self.tickets {
@@ -147,7 +146,7 @@ impl Auth {
         }
     }
 
-    /// What is not wrong in a file of users, and is probably not meant.
+    /// Returns warnings about a file of users.
     pub fn doubts(&self) -> Vec<String> {
         match &self.tickets {
             Some((_, users)) => users.doubts(),
@@ -155,10 +154,10 @@ impl Auth {
         }
     }
 
-    /// Whether the users of tickets can be looked up: [`Users::probe`].
+    /// Checks that the users of tickets can be looked up: [`Users::probe`].
     ///
     /// # Errors
-    /// When they cannot.
+    /// If they cannot.
     pub async fn probe(&self) -> Result<(), UsersError> {
         match &self.tickets {
             Some((_, users)) => users.probe().await,
@@ -168,7 +167,7 @@ impl Auth {
 }
 
 impl UsersSettings {
-    /// The key of what is fetched or read to open it.
+    /// Returns the key of the secret or file that is loaded.
     const fn key(&self) -> &'static str {
         match self {
             Self::File(_) => "auth.users.file",
@@ -179,7 +178,7 @@ impl UsersSettings {
 }
 
 impl KeySettings {
-    /// The key of what is fetched or read to open it.
+    /// Returns the key of the secret or file that is loaded.
     const fn key(&self) -> &'static str {
         match self {
             Self::Secret(_) => "auth.jwt.keys.secret",
@@ -190,10 +189,10 @@ impl KeySettings {
 }
 
 impl TicketSettings {
-    /// Fetches the secret, and makes what judges tickets.
+    /// Loads the secret and creates the verifier of tickets.
     ///
     /// # Errors
-    /// When the secret is missing or is none.
+    /// If the secret is missing or invalid.
     pub fn open(&self) -> Result<Tickets, SetupError> {
         Ok(Tickets::new(TicketRules {
             secret: AppSecret::new(self.secret.fetch()?)?,
@@ -206,10 +205,10 @@ impl TicketSettings {
 }
 
 impl UsersSettings {
-    /// Makes what finds users.
+    /// Creates the user source.
     ///
     /// # Errors
-    /// When a file, an address or a secret is not what it has to be.
+    /// If a file, an address or a secret is missing or invalid.
     pub fn open(&self) -> Result<Users, SetupError> {
         match self {
             Self::File(path) => {
@@ -229,10 +228,10 @@ impl UsersSettings {
 }
 
 impl JwtSettings {
-    /// Reads the keys, and makes what judges tokens.
+    /// Reads the keys and creates the verifier of tokens.
     ///
     /// # Errors
-    /// When the keys are missing or are none.
+    /// If the keys are missing or invalid.
     pub fn open(&self) -> Result<Jwt, SetupError> {
         let keys = match &self.keys {
             KeySettings::Secret(secret) => {
@@ -248,12 +247,12 @@ impl JwtSettings {
             names: self.claims.clone(),
             expiry: self.expiry,
         };
-        // Apart from the threads of tickets, each of which takes far longer.
+        // A separate pool: a ticket takes a thread for far longer.
         Ok(Jwt::new(keys, rules, verifiers(None, crate::config::queue())))
     }
 }
 
-/// So many threads, or half of the processors.
+/// Creates a pool of `threads`, by default half of the processors.
 fn verifiers(threads: Option<NonZeroUsize>, queue: usize) -> Verifiers {
     let threads = threads.unwrap_or_else(|| {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

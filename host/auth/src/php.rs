@@ -1,12 +1,12 @@
-//! PHP lists: `json_encode` writes a list with a removed element as an object, `{"0": "ROLE_A",
-//! "2": "ROLE_B"}`.
+//! PHP lists in JSON: `json_encode` writes a list with a removed element as an object,
+//! `{"0": "ROLE_A", "2": "ROLE_B"}`.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The elements of a list, or the values of an object.
+/// Elements of an array, or values of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhpList<T>(pub Vec<T>);
 

@@ -1,6 +1,5 @@
-//! Reads a file that an operator named, whatever has become of it: what is no regular file, or is
-//! far too long, is refused at once. A pipe in its place would otherwise be waited for, and hold
-//! up the thread that reads it for as long as the process lives.
+//! Bounded reading of configured files: irregular and oversized files are refused. Reading a pipe
+//! would otherwise block its thread for as long as the process lives.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
@@ -9,24 +8,24 @@ use std::path::Path;
 
 use crate::error::SetupError;
 
-/// Bytes of the longest file that is read: more than the parsers take.
+/// Maximum length of a file, in bytes: more than the parsers take.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The text in the file at `path`, or at what `path` is a link to.
+/// Reads the text of the file at `path`; symbolic links are followed.
 ///
 /// # Errors
-/// When there is none, when it is no regular file, too long, or not text.
+/// If the file is missing, irregular, too long, or not text.
 pub fn read(path: &Path) -> std::result::Result<String, SetupError> {
     text(path).map_err(|source| SetupError::Unreadable { path: path.to_owned(), source })
 }
 
-/// The same; the messages do not name the file.
+/// Like [`read`], with errors that do not name the file.
 pub(crate) fn text(path: &Path) -> Result<String> {
     read_at_most(path, MAX_BYTES)
 }
 
 fn read_at_most(path: &Path, longest: u64) -> Result<String> {
-    // A pipe without a writer does not block.
+    // Without a writer, opening a pipe would block.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let kind = file.metadata()?.file_type();
     if !kind.is_file() {
@@ -39,7 +38,7 @@ fn read_at_most(path: &Path, longest: u64) -> Result<String> {
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let mut text = String::new();
-    // One byte more tells a file that ends there from one that does not.
+    // One more byte distinguishes a file of exactly `longest` bytes from a longer one.
     file.take(longest.saturating_add(1)).read_to_string(&mut text)?;
     if u64::try_from(text.len()).is_ok_and(|length| length <= longest) {
         Ok(text)

@@ -1,15 +1,15 @@
 //! Unresolved references to variables: `${NAME}` of shells and Compose, `%env(NAME)%` of Symfony.
-//! Nothing replaces them here; detected early, they give a clear error.
+//! They are not resolved here; early detection gives a clear error.
 
-/// The reference that a setting is, or that an address has in it. A text that is no address may have
-/// these characters somewhere: a password may.
+/// Returns the reference that is the whole text, or that is part of an address. In other texts,
+/// such as passwords, these characters may be literal.
 pub fn reference(text: &str) -> Option<&str> {
     let found = shell(text).or_else(|| symfony(text))?;
     let is_whole = found.len() == text.trim().len();
     (is_whole || text.contains("//")).then_some(found)
 }
 
-/// The variable that a reference is to: `NAME` of `${NAME:-x}` and of `%env(resolve:NAME)%`.
+/// Returns the name of the variable: `NAME` of `${NAME:-x}` and of `%env(resolve:NAME)%`.
 pub fn variable(reference: &str) -> &str {
     let inner = match reference.strip_prefix("%env(") {
         Some(rest) => rest.trim_end_matches([')', '%']).rsplit(':').next().unwrap_or_default(),
@@ -18,7 +18,7 @@ pub fn variable(reference: &str) -> &str {
     inner.split(|c: char| !is_name(c)).next().unwrap_or_default()
 }
 
-/// `${NAME}` anywhere, `$NAME` as the whole text.
+/// Finds `${NAME}` anywhere, or `$NAME` as the whole text.
 fn shell(text: &str) -> Option<&str> {
     let begins = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     for (at, _) in text.match_indices("${") {
@@ -36,7 +36,7 @@ fn shell(text: &str) -> Option<&str> {
     name.chars().all(shouts).then_some(trimmed)
 }
 
-/// `%env(NAME)%` anywhere.
+/// Finds `%env(NAME)%` anywhere.
 fn symfony(text: &str) -> Option<&str> {
     let rest = text.get(text.find("%env(")?..)?;
     let end = rest.find(")%")?;

@@ -15,9 +15,9 @@ use crate::reference::reference;
 pub enum Secret {
     /// The text itself.
     Value(Zeroizing<String>),
-    /// A file that holds it; a line end at its end does not belong to it.
+    /// A file with the secret; line ends at its end are removed.
     File(PathBuf),
-    /// A variable of the environment of this name.
+    /// The name of an environment variable.
     Env(String),
 }
 
@@ -35,18 +35,18 @@ pub enum SecretError {
     /// The variable is missing or not text.
     #[error("the environment has no variable {0} that is text: set it, or name another")]
     Env(String),
-    /// What is there is the name of a variable, which a shell or Symfony would have replaced.
+    /// The secret is an unresolved reference to a variable, for a shell or Symfony to replace.
     #[error("{place} holds `{written}`, and nothing puts a value in its place")]
     Unexpanded {
-        /// Where it stands.
+        /// The place of the reference.
         place: String,
-        /// The name, as it is written.
+        /// The reference.
         written: String,
     },
 }
 
 impl SecretError {
-    /// Whether the secret is elsewhere, where a server may find it and this process does not.
+    /// Returns whether the secret is missing in this process, though the server's may have it.
     pub const fn is_absence(&self) -> bool {
         match self {
             Self::File { .. } | Self::Env(_) => true,
@@ -56,10 +56,11 @@ impl SecretError {
 }
 
 impl Secret {
-    /// The text itself, fetched now.
+    /// Loads the secret.
     ///
     /// # Errors
-    /// When the file or the variable is missing or is not text, or holds the name of a variable.
+    /// If the file or the variable is missing or not text, or if the secret is an unresolved
+    /// reference.
     pub fn fetch(&self) -> Result<Zeroizing<String>, SecretError> {
         let text = match self {
             Self::Value(text) => text.clone(),
@@ -82,7 +83,7 @@ impl Secret {
         }
     }
 
-    /// The path of the file that holds it, if one does.
+    /// Returns the path of the file with the secret, if there is one.
     pub const fn path_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),
@@ -100,7 +101,7 @@ impl Secret {
     }
 }
 
-/// The place, never the secret.
+/// Shows the place, never the secret.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,7 +140,8 @@ impl SecretVisitor {
         "a secret is text in quotes, or { file: PATH }, or { env: NAME }, and nothing else";
 }
 
-/// What serde says by itself of a value of another kind repeats the value, so each is refused here.
+/// Rejects each kind of value that is not text or a map, because serde's own message would quote
+/// it.
 impl<'de> Visitor<'de> for SecretVisitor {
     type Value = Secret;
 

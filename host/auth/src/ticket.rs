@@ -27,7 +27,7 @@ use created::Created;
 pub use replay::{Replays, ReplaysError};
 pub use secret::{AppSecret, AppSecretError};
 
-/// Longest ticket, in bytes. An application's tickets have about 200.
+/// Maximum length of a ticket, in bytes. An application's tickets have about 200.
 const MAX_BYTES: usize = 8 << 10;
 
 /// Decoy hash for users without a password, so that the time of a digest does not reveal known
@@ -43,7 +43,7 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A ticket that could be read. Nothing of it is proven.
+/// Parsed ticket. Nothing in it is verified.
 pub struct Ticket {
     digest: String,
     username: String,
@@ -51,7 +51,7 @@ pub struct Ticket {
     created: Created,
 }
 
-/// For how long a ticket is good.
+/// Validity period of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// Maximum age.
@@ -63,18 +63,18 @@ pub struct Validity {
 /// Holder of a ticket.
 #[derive(Clone, Copy, Debug)]
 pub enum Holder<'a> {
-    /// None: it shows only that the application made it.
+    /// No user: the ticket proves only that the application made it.
     Anonymous,
-    /// To a user.
+    /// A user.
     User {
-        /// Their name; one with a `;` cannot be written in a ticket.
+        /// The user's name; tickets cannot contain a `;` in it.
         username: &'a str,
-        /// The hash of their password as the application stores it.
+        /// The hash of the user's password as the application stores it.
         password: &'a PasswordHash,
     },
 }
 
-/// A ticket is invalid. The texts never contain the ticket.
+/// Rejection of a ticket. The texts never contain the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
     /// It cannot be read.
@@ -91,18 +91,18 @@ pub enum TicketError {
         /// The maximum age in seconds.
         ttl: u64,
     },
-    /// It was made later than now.
+    /// Its creation time is in the future.
     #[error(
         "it was made {ahead} s from now and {skew} s are allowed: compare this machine's clock \
          with the application's"
     )]
     FromTheFuture {
-        /// How far ahead, in seconds.
+        /// Seconds from now until the creation time.
         ahead: u64,
         /// The tolerated difference in seconds.
         skew: u64,
     },
-    /// The digest is not that of the application's secret and the user's password.
+    /// The digest does not match the application's secret and the user's password.
     #[error(
         "its digest is wrong: it was made with another secret than the one that is set here, or \
          the password was changed, or it is forged"
@@ -111,31 +111,31 @@ pub enum TicketError {
     /// The user has no password, so the secret alone is enough to make it.
     #[error("its user has no password, without which a ticket proves nothing")]
     NoPassword,
-    /// What the digest is over is longer than the application would make a digest of.
+    /// The text under the digest is longer than the application's maximum.
     #[error("what its digest is over is longer than 4096 bytes")]
     TooLong,
-    /// The name has a `;` in it and cannot be told from what stands behind it.
+    /// The name contains a `;`, the separator of a ticket's fields.
     #[error("the name has a `;` in it, which tickets cannot hold")]
     Unwritable,
 }
 
 impl Default for Validity {
-    /// The application's own: five minutes, and half a minute for clocks that differ.
+    /// The application's defaults: five minutes, and half a minute of clock difference.
     fn default() -> Self {
         Self { ttl: Duration::from_mins(5), skew: Duration::from_secs(30) }
     }
 }
 
 impl Ticket {
-    /// Reads a ticket; `text` is what the query had, its percent signs resolved.
+    /// Parses a ticket; `text` is the percent-decoded value from the query.
     ///
     /// # Errors
-    /// When it is no ticket.
+    /// If the ticket is malformed.
     pub fn parse(text: &str) -> Result<Self, TicketError> {
         if text.len() > MAX_BYTES {
             return Err(TicketError::Malformed("it is far too long"));
         }
-        // The application's own reading skips what does not belong to the alphabet.
+        // The application's own parser skips characters outside of the alphabet.
         let kept: String = text.chars().filter(|c| in_alphabet(*c)).collect();
         let plain =
             FORGIVING.decode(kept).map_err(|_| TicketError::Malformed("it is not base64"))?;
@@ -155,11 +155,11 @@ impl Ticket {
         })
     }
 
-    /// Makes a ticket as the application does, for tests and for commands. `nonce` is text without
-    /// a `;`, unlike any other ticket's; [`nonce`] makes one.
+    /// Makes a ticket as the application does, for tests and commands. `nonce` is a unique text
+    /// without a `;`; [`nonce`] makes one.
     ///
     /// # Errors
-    /// When a name or a nonce cannot be written in a ticket, or the whole is too long.
+    /// If the name or the nonce contains a `;`, or the ticket is too long.
     pub fn mint(
         secret: &AppSecret,
         holder: Holder<'_>,
@@ -178,25 +178,25 @@ impl Ticket {
         Ok(BASE64_STANDARD.encode(format!("{digest};{username};{nonce};{}", created.as_str())))
     }
 
-    /// Whom it claims to be of; none if it is anonymous.
+    /// Returns the claimed user; `None` if the ticket is anonymous.
     pub fn username(&self) -> Option<&str> {
         (!self.username.is_empty()).then_some(self.username.as_str())
     }
 
-    /// Whether it is good at this time. This says nothing of who made it.
+    /// Checks the age of the ticket. Does not verify its origin.
     ///
     /// # Errors
-    /// When it is too old or too new.
+    /// If the ticket is too old or from the future.
     pub fn check_time(&self, now: SystemTime, validity: Validity) -> Result<(), TicketError> {
         self.created.check(now, validity)
     }
 
-    /// Whether its digest is of this secret and this password; an anonymous ticket's password is
-    /// the secret itself, so that `password` is not looked at. Takes some milliseconds of a
-    /// processor, on purpose, and as many where there is no password.
+    /// Verifies the digest against the secret and the password. An anonymous ticket's password is
+    /// the secret itself, and `password` is ignored. Takes some milliseconds of CPU time, on
+    /// purpose, and as many without a password.
     ///
     /// # Errors
-    /// When it is not.
+    /// If the digest does not match, or if the user has no password.
     pub fn verify(
         &self,
         secret: &AppSecret,
@@ -216,16 +216,16 @@ impl Ticket {
         }
     }
 
-    /// What a memory of used tickets knows it by, and until when it has to.
+    /// Returns the ticket's fingerprint for replay protection, and the time until which to keep it.
     pub(crate) fn mark(&self, validity: Validity) -> (replay::Mark, SystemTime) {
         (replay::mark(&self.digest), self.created.expires(validity))
     }
 }
 
-/// Sixteen hexadecimal digits from the operating system's random numbers.
+/// Returns sixteen random hexadecimal digits from the operating system.
 ///
 /// # Errors
-/// When the operating system has none to give.
+/// If the operating system has no random numbers.
 pub fn nonce() -> std::io::Result<String> {
     let random = getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()))?;
     Ok(format!("{random:016x}"))

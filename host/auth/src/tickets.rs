@@ -13,45 +13,45 @@ use crate::user::PasswordHash;
 use crate::users::{Anew, Users, UsersError};
 use crate::verifiers::{Verifiers, VerifiersError};
 
-/// Characters of a stranger's name that are shown in a log.
+/// Maximum number of characters of an untrusted name in a log.
 const MAX_SHOWN: usize = 64;
 
-/// Verifier of tickets: rules and user source.
+/// Verifier of tickets: rules, used tickets and a pool of threads.
 #[derive(Debug)]
 pub struct Tickets {
     secret: AppSecret,
     validity: Validity,
-    /// Used tickets; none if tickets may be reused while valid, as in the application.
+    /// Used tickets; `None` if tickets may be reused while valid, as in the application.
     replays: Option<Replays>,
-    /// Roles of anonymous tickets; none refuses them.
+    /// Roles of anonymous tickets; `None` refuses them.
     anonymous: Option<Vec<String>>,
     verifiers: Verifiers,
 }
 
-/// How [`Tickets`] are judged.
+/// Rules of [`Tickets`].
 #[derive(Debug)]
 pub struct TicketRules {
     /// The application's secret.
     pub secret: AppSecret,
-    /// For how long a ticket is good.
+    /// The validity period.
     pub validity: Validity,
-    /// How many used tickets are remembered; none to let tickets be used again.
+    /// The maximum number of remembered used tickets; `None` allows reuse.
     pub replays: Option<NonZeroUsize>,
-    /// Roles of anonymous tickets; none refuses them.
+    /// Roles of anonymous tickets; `None` refuses them.
     pub anonymous: Option<Vec<String>>,
-    /// Where digests are computed.
+    /// The pool that computes digests.
     pub verifiers: Verifiers,
 }
 
-/// The refusal of a ticket, for the log: clients learn no more than that they were refused.
+/// Rejection of a ticket, for the log: clients learn only that they were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketRefusal {
-    /// The ticket is worthless.
+    /// The ticket is invalid.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Ticket {
         /// The claimed user, cut for logs.
         username: Option<String>,
-        /// Why.
+        /// The error.
         error: TicketError,
     },
     /// The user is unknown.
@@ -69,20 +69,20 @@ pub enum TicketRefusal {
     /// It is anonymous, and anonymous tickets are disabled.
     #[error("the ticket is refused: it is anonymous, and `auth.tickets.anonymous` is false")]
     Anonymous,
-    /// It is used, or cannot be remembered.
+    /// The ticket was used before, or cannot be remembered.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Replay {
         /// The user.
         username: Option<String>,
-        /// Why.
+        /// The error.
         error: ReplaysError,
     },
-    /// Too much is being verified.
+    /// The verifiers are busy or stopped.
     #[error("the ticket{} is refused: {error}", Of(.username))]
     Busy {
         /// The claimed user.
         username: Option<String>,
-        /// Why.
+        /// The error.
         error: VerifiersError,
     },
     /// Users cannot be looked up.
@@ -90,13 +90,13 @@ pub enum TicketRefusal {
     Users {
         /// The claimed user.
         username: Option<String>,
-        /// Why.
+        /// The error.
         error: UsersError,
     },
 }
 
 impl Tickets {
-    /// Tickets that are judged by these rules.
+    /// Creates a verifier with these rules.
     pub fn new(rules: TicketRules) -> Self {
         Self {
             secret: rules.secret,
@@ -107,11 +107,11 @@ impl Tickets {
         }
     }
 
-    /// Who comes with this ticket from the address `from`. `text` is what the query had, its
-    /// percent signs resolved.
+    /// Authenticates the client at the address `from` by a ticket. `text` is the percent-decoded
+    /// value from the query.
     ///
-    /// # Errors [`TicketRefusal`]; [`TicketRefusal::is_temporary`] says whether another attempt may
-    /// succeed.
+    /// # Errors
+    /// [`TicketRefusal`]; [`TicketRefusal::is_temporary`] says whether another attempt may succeed.
     pub async fn authenticate(
         &self,
         text: &str,
@@ -166,7 +166,7 @@ impl Tickets {
             };
         };
         if let Err(refusal) = self.verify(ticket, from, user.password.clone()).await {
-            // What was remembered of the user may be from before the password was changed.
+            // The cached user may be older than a change of the password.
             let wrong =
                 TicketRefusal::Ticket { username: username(), error: TicketError::WrongDigest };
             if refusal != wrong {
@@ -207,7 +207,7 @@ impl Tickets {
 }
 
 impl TicketRefusal {
-    /// Whether the cause is a temporary one on this side.
+    /// Returns whether the cause is temporary and on this side.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Busy { .. }
@@ -222,7 +222,7 @@ impl TicketRefusal {
     }
 }
 
-/// ` of "name"`, or nothing: strangers choose these names, so they are quoted and cut.
+/// Formats ` of "name"`, or nothing. Clients choose these names, so they are quoted and cut.
 struct Of<'a>(&'a Option<String>);
 
 impl fmt::Display for Of<'_> {

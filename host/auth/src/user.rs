@@ -7,18 +7,18 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A user as the application knows them.
+/// User of the application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// The application's id of the user: a number or another text; not empty.
     pub id: String,
-    /// The name that tickets are made out to.
+    /// The user's name in tickets.
     pub username: String,
-    /// The hash of the password as the application stores it. Without one, no ticket is good.
+    /// The hash of the password as the application stores it. Without one, all tickets are refused.
     pub password: Option<PasswordHash>,
     /// The user's roles in the application.
     pub roles: Vec<String>,
-    /// The organization that the user works for, if there is one.
+    /// The user's organization, if there is one.
     pub organization: Option<String>,
     /// Whether the user may log in.
     pub enabled: bool,
@@ -26,13 +26,13 @@ pub struct User {
     pub claims: Map<String, Value>,
 }
 
-/// The hash of a password. It is enough to make tickets, so it is never printed, and its memory is
+/// Password hash. It is sufficient to make tickets, so it is never printed, and its memory is
 /// cleared on drop. Never empty.
 #[derive(Clone)]
 pub struct PasswordHash(Zeroizing<String>);
 
 impl PasswordHash {
-    /// None where there is nothing: a user without a password.
+    /// Creates a hash; `None` if the text is empty: a user without a password.
     pub fn new(text: String) -> Option<Self> {
         let text = Zeroizing::new(text);
         (!text.is_empty()).then_some(Self(text))
@@ -57,8 +57,7 @@ impl PartialEq for PasswordHash {
 
 impl Eq for PasswordHash {}
 
-/// A password hash as sources write it: text, and nothing that a message would repeat if it is
-/// not.
+/// Password hash as sources write it: text. Errors do not quote other values.
 #[derive(Default)]
 pub(crate) struct WrittenHash(pub(crate) Option<PasswordHash>);
 
@@ -74,8 +73,7 @@ impl HashVisitor {
     const WRONG: &'static str = "a password hash has to be text: write it in quotes";
 }
 
-/// Each kind of value that is not text is refused here, because what serde says by itself repeats
-/// the value.
+/// Rejects each kind of value that is not text, because serde's own message would quote the value.
 impl Visitor<'_> for HashVisitor {
     type Value = WrittenHash;
 
@@ -120,7 +118,7 @@ impl Visitor<'_> for HashVisitor {
     }
 }
 
-/// An identifier as sources write it: a number or text.
+/// Identifier as sources write it: a number or text.
 pub(crate) struct WrittenId(pub(crate) String);
 
 impl<'de> Deserialize<'de> for WrittenId {

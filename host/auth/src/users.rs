@@ -1,6 +1,6 @@
 //! User sources: a file, an HTTP endpoint of the application, or its database.
 //!
-//! A source that cannot be asked is an error, never "no such user" and never an admission (fail
+//! A source that cannot answer is an error, never "no such user" and never an admission (fail
 //! closed): the client is refused and may retry.
 
 mod file;
@@ -23,15 +23,15 @@ pub use http::HttpUsers;
 #[cfg(feature = "sql")]
 pub use sql::SqlUsers;
 
-/// Bytes of the longest name that is looked up.
+/// Maximum length of a name that is looked up, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// A source of users.
+/// Source of users.
 #[derive(Debug)]
 pub enum Users {
-    /// A file that names them all.
+    /// A file with all users.
     File(FileUsers),
-    /// An address of the application's.
+    /// An HTTP endpoint of the application.
     #[cfg(feature = "http")]
     Http(HttpUsers),
     /// The application's database.
@@ -39,7 +39,7 @@ pub enum Users {
     Sql(SqlUsers),
 }
 
-/// Result of asking a source again.
+/// Result of asking a source again, without its cache.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Anew {
     /// [`Users::find`] was up to date.
@@ -48,7 +48,7 @@ pub(crate) enum Anew {
     Now(Option<Arc<User>>),
 }
 
-/// A source could not answer.
+/// Error of a user source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsersError {
     /// The source is unreachable or too slow.
@@ -59,7 +59,7 @@ pub enum UsersError {
         /// The error.
         reason: String,
     },
-    /// It answered something else than a user.
+    /// Its response is not a valid user.
     #[error(
         "the users at {} gave an answer that is of no use: {}",
         Untrusted::new(place),
@@ -68,7 +68,7 @@ pub enum UsersError {
     Answer {
         /// The source.
         place: Arc<str>,
-        /// The error of the answer, without the answer itself.
+        /// The error in the response, without the response itself.
         reason: String,
     },
     /// Too many lookups are pending.
@@ -78,13 +78,13 @@ pub enum UsersError {
     Busy {
         /// The source.
         place: Arc<str>,
-        /// How many are being looked up.
+        /// The number of pending lookups.
         waiting: usize,
     },
 }
 
 impl Users {
-    /// What is valid in a file of users and probably not meant, each complete with its place.
+    /// Returns warnings about a file of users, each complete with its place.
     pub fn doubts(&self) -> Vec<String> {
         match self {
             Self::File(users) => users.doubts(),
@@ -95,11 +95,11 @@ impl Users {
         }
     }
 
-    /// The user of this name, if there is one. A name that no application has (empty, longer than
-    /// 255 bytes, with control characters in it) is not asked for.
+    /// Looks up a user by name. Impossible names (empty, longer than 255 bytes, or with control
+    /// characters) are not looked up.
     ///
     /// # Errors
-    /// When the source does not say.
+    /// If the source cannot answer.
     #[cfg_attr(
         not(any(feature = "http", feature = "sql")),
         expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
@@ -117,11 +117,11 @@ impl Users {
         }
     }
 
-    /// Whether users can be looked up, where that can be seen without any trace in the application:
-    /// in its database.
+    /// Checks that users can be looked up, if the check leaves no trace in the application: only in
+    /// its database.
     ///
     /// # Errors
-    /// When they cannot.
+    /// If they cannot.
     #[cfg_attr(
         not(feature = "sql"),
         expect(clippy::unused_async, reason = "databases are waited for")
@@ -136,8 +136,8 @@ impl Users {
         }
     }
 
-    /// What the source says of this user now, if what it said before may be out of date: asked
-    /// when a digest did not fit, as the password may have been changed.
+    /// Looks up the user again if the cached one may be outdated. Called after a wrong digest, as
+    /// the password may have changed.
     ///
     /// # Errors
     /// As [`Users::find`].

@@ -1,7 +1,8 @@
-//! Verifier pool: a few threads with a bounded queue for the digests of tickets and tokens.
+//! Verifier pool: a few threads with a bounded queue for the digests of tickets and the signatures
+//! of tokens.
 //!
 //! After a restart every open page reconnects at once, and each digest takes milliseconds of CPU
-//! time. They run outside of the tasks that carry messages; a full queue refuses, because a
+//! time. They run outside of the tasks that carry messages. A full queue refuses, because a
 //! client's retry is cheaper than a queue longer than clients wait. One address may use half of the
 //! queue, so that a flood from one address shuts out no other.
 
@@ -12,21 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-/// Network half of an IPv6 address, which identifies a provider's subscriber.
+/// Network half of an IPv6 address, which identifies a provider's customer.
 const NETWORK: u128 = !0 << 64;
 
 /// Pool for CPU-bound work. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Verifiers {
-    /// One permit for each piece of work that runs or waits: none left is a full queue.
+    /// One permit for each running or waiting job; none left means a full queue.
     admitted: Arc<Semaphore>,
-    /// One permit for each piece of work that runs.
+    /// One permit for each running job.
     running: Arc<Semaphore>,
     capacity: usize,
     shares: Arc<Shares>,
 }
 
-/// Running and waiting work by address.
+/// Number of running and waiting jobs by address.
 #[derive(Debug)]
 struct Shares {
     most: usize,
@@ -34,13 +35,13 @@ struct Shares {
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One piece of work, counted until this is dropped.
+/// Permit of one job in its address's share, returned on drop.
 struct Share {
     shares: Arc<Shares>,
     of: IpAddr,
 }
 
-/// Why work was not done.
+/// Error of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifiersError {
     /// The queue is full.
@@ -63,13 +64,13 @@ pub enum VerifiersError {
         /// The maximum per address.
         most: usize,
     },
-    /// The work failed, or the server is about to end.
+    /// The job panicked, or the server is stopping.
     #[error("the verification was given up")]
     Stopped,
 }
 
 impl Verifiers {
-    /// Work runs on at most so many threads at a time, and so much more may wait.
+    /// Creates a pool of `threads` threads, with a queue of at most `queue` waiting jobs.
     pub fn new(threads: NonZeroUsize, queue: usize) -> Self {
         let capacity = threads.get().saturating_add(queue).min(Semaphore::MAX_PERMITS);
         Self {
@@ -80,12 +81,11 @@ impl Verifiers {
         }
     }
 
-    /// Does the work that a client at the address `from` asks for, on a thread for such work. If
-    /// the caller goes away meanwhile, what runs goes on and counts until it is done; what waits
-    /// never starts.
+    /// Runs a job of the client at the address `from` on a thread of the pool. If the caller is
+    /// dropped, a running job continues and counts until it ends; a waiting job never starts.
     ///
     /// # Errors
-    /// At once when the queue is full, or the half of it that one address may have.
+    /// If the queue or the address's half of it is full, immediately; or if the job panics.
     pub async fn run<T: Send + 'static>(
         &self,
         from: IpAddr,
@@ -170,7 +170,7 @@ mod tests {
         start.await.unwrap();
         let second = verifiers.run(elsewhere, || 2);
         tokio::pin!(second);
-        // The second is admitted by being asked once; it waits for the first.
+        // One poll admits the second; it waits for the first.
         let waits = std::future::poll_fn(|context| {
             std::task::Poll::Ready(second.as_mut().poll(context).is_pending())
         });
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(take("192.0.2.1").err(), full("192.0.2.1"));
         assert_eq!(take("::ffff:192.0.2.1").err(), full("192.0.2.1"));
         held.push(take("192.0.2.2").unwrap());
-        // A client with one address of a network has all of them.
+        // A client with one address of an IPv6 network has all of them.
         for host in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::"] {
             held.push(take(host).unwrap());
         }
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(verifiers.run(HERE, || 1).await, Ok(1));
         let failed: Result<(), _> = verifiers.run(HERE, || panic!("on purpose")).await;
         assert_eq!(failed, Err(VerifiersError::Stopped));
-        // Work whose client has gone does not count either, before it runs.
+        // A waiting job whose client has disconnected does not count either.
         let _busy = verifiers.running.acquire().await.unwrap();
         let waiting = tokio::spawn({
             let verifiers = verifiers.clone();

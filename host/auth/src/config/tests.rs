@@ -1,4 +1,4 @@
-//! Settings as operators write them, right and wrong.
+//! Tests of the authentication settings: valid ones, and errors.
 
 use super::*;
 use crate::Authenticated;
@@ -75,7 +75,7 @@ jwt:
     assert_eq!((tickets.ttl, tickets.once), (Duration::seconds(120), true));
     let Some(UsersSettings::Http(http)) = &settings.users else { panic!() };
     assert_eq!(http.connect_timeout, Duration::millis(500));
-    // What is written is read again, as it is when a command prints the settings.
+    // Serialized settings, as a command prints them, can be read again.
     let written = serde_json::to_string(&settings).unwrap();
     assert_eq!(read(&written).unwrap(), settings);
 }
@@ -134,7 +134,7 @@ jwt: {{ keys: {{ secret: '{keys}' }} }}
     );
     let auth = read(&yaml).unwrap().open().auth.unwrap();
     let (tickets, users) = auth.tickets.unwrap();
-    // The application's own ticket, of its own secret.
+    // A ticket made by the application itself.
     let ticket = "SWRwUG85UVF0dGhTcFM0aFMrc3FCT1ArQWcxMDk4c01JOWsrc2pNZTFzcEhiZ2pYVGJ2YllYM08ycHAvK0RaTUpyb0hSdnJPTGtrbUpPZWJzVDRhcXc9PTs7MDEyMzQ1Njc4OWFiY2RlZjsyMDI0LTAxLTAyVDAzOjA0OjA1KzAwOjAw";
     let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_704_164_645);
     let who: Authenticated =

@@ -14,7 +14,7 @@ use super::JwtError;
 pub struct ClaimNames {
     /// The user's id: text or an integer. Required.
     pub id: String,
-    /// The user's name; where a token has none, it is the id.
+    /// The user's name; if a token has none, its id.
     pub username: String,
     /// The user's roles: a list of texts, or one text separated by commas or spaces.
     pub roles: String,
@@ -22,7 +22,7 @@ pub struct ClaimNames {
     pub organization: String,
 }
 
-/// No name has any; in a log or a terminal they would pretend to be something else.
+/// No valid name has control characters; in a log or a terminal they could forge other output.
 const HAS_CONTROL: &str = "has control characters";
 
 impl Default for ClaimNames {
@@ -37,7 +37,7 @@ impl Default for ClaimNames {
 }
 
 impl ClaimNames {
-    /// The client's identity. Other claims are kept in [`Authenticated::claims`].
+    /// Returns the client's identity. Other claims are kept in [`Authenticated::claims`].
     pub(super) fn identity(
         &self,
         mut claims: Map<String, Value>,
@@ -94,7 +94,7 @@ fn roles(claims: &Map<String, Value>, name: &str) -> Result<Vec<String>, JwtErro
             roles.map(str::to_owned).collect()
         }
         Some(Value::Array(list)) => list.iter().map(text).collect::<Result<_, _>>()?,
-        // A list as PHP writes one out of which an element was taken.
+        // A list as PHP writes it after the removal of an element.
         Some(Value::Object(list)) => list.values().map(text).collect::<Result<_, _>>()?,
         Some(_) => return Err(not_text()),
     };

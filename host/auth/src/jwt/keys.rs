@@ -13,17 +13,18 @@ use serde_json::Value;
 
 use super::{JwtError, MAX_SHOWN, provider};
 
-/// Shortest secret, in bytes, the length of its signature; RFC 7518, section 3.2.
+/// Minimum length of a secret, in bytes, the length of its signature; RFC 7518, section 3.2.
 const MIN_SECRET_BYTES: usize = 32;
-/// Bytes of the shortest modulus of an RSA key: 2048 bits; RFC 7518, section 3.3.
+/// Minimum length of an RSA modulus, in bytes: 2048 bits; RFC 7518, section 3.3.
 const MIN_MODULUS_BYTES: usize = 256;
-/// More keys than any issuer has at a time. A token that names none is tried with each.
+/// Maximum number of keys: more than any issuer has at a time. A token without a key id is tried
+/// with each.
 const MAX_KEYS: usize = 100;
 
 /// Fields of private keys; RFC 7518, section 6.3.2, and RFC 8037, section 2.
 const PRIVATE_FIELDS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 
-/// Verification keys; at least one.
+/// Set of verification keys; at least one.
 #[derive(Debug)]
 pub struct Keys {
     form: KeyFormat,
@@ -38,14 +39,14 @@ enum KeyFormat {
     Jwks,
 }
 
-/// A key, and the one algorithm that it is for.
+/// Key with its only algorithm.
 pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) material: DecodingKey,
 }
 
-/// Says nothing of the key itself, which may be a secret.
+/// Omits the key itself, which may be a secret.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({:?}, {:?})", self.id, self.algorithm)
@@ -53,10 +54,10 @@ impl fmt::Debug for Key {
 }
 
 impl Keys {
-    /// A secret that the issuer shares with us, for HS256. `path` is how problems call it.
+    /// Creates the key for HS256 from a secret shared with the issuer. Errors name `path`.
     ///
     /// # Errors
-    /// When it is shorter than 32 bytes.
+    /// If the secret is shorter than 32 bytes.
     pub fn secret(path: &str, secret: &[u8]) -> Result<Self, Diagnosis> {
         let key = Key {
             id: None,
@@ -66,10 +67,10 @@ impl Keys {
         Ok(Self::new(KeyFormat::Secret, vec![key]))
     }
 
-    /// Public keys in PEM, one or more: RSA is for RS256, P-256 for ES256, Ed25519 for `EdDSA`.
+    /// Parses public keys in PEM, one or more: RSA for RS256, P-256 for ES256, Ed25519 for `EdDSA`.
     ///
     /// # Errors
-    /// When there is none, or one of another kind, or a private one.
+    /// If there is no key, an unsupported one, or a private one.
     pub fn pem(path: &str, text: &str) -> Result<Self, Diagnosis> {
         const BEGIN: &str = "-----BEGIN ";
         let mut keys = Vec::new();
@@ -92,11 +93,11 @@ impl Keys {
         Ok(Self::new(KeyFormat::Pem, keys))
     }
 
-    /// A JWKS. Keys that are not for signatures, or for algorithms that are not spoken here, are
-    /// left aside.
+    /// Parses a JWKS. Keys for other uses than signatures and for unsupported algorithms are
+    /// skipped.
     ///
     /// # Errors
-    /// When it is none, when a key of it is broken, or when no key of it is of use.
+    /// If it is not a JWKS, if one of its keys is invalid, or if it has no usable key.
     pub fn jwks(path: &str, text: &str) -> Result<Self, Diagnosis> {
         let none = || {
             let help =
@@ -131,7 +132,7 @@ impl Keys {
         Ok(Self::new(KeyFormat::Jwks, keys))
     }
 
-    /// Keys from a text of the same form as these.
+    /// Parses keys in the format of these.
     pub(super) fn like(&self, path: &str, text: &str) -> Result<Self, Diagnosis> {
         match self.form {
             KeyFormat::Secret => Self::secret(path, text.trim_end_matches(['\r', '\n']).as_bytes()),
@@ -145,13 +146,13 @@ impl Keys {
         Self { form, keys }
     }
 
-    /// How many there are.
+    /// Returns the number of keys.
     pub fn count(&self) -> usize {
         self.keys.len()
     }
 
-    /// The keys that a token with such a header may be signed with: those of its name and
-    /// algorithm, or those of its algorithm that have no name.
+    /// Returns the candidate keys of a token's header: those of its key id and algorithm, or those
+    /// of its algorithm without an id.
     pub(super) fn candidates(
         &self,
         algorithm: Algorithm,
@@ -175,7 +176,7 @@ impl Keys {
     }
 }
 
-/// An error of a key, without its place.
+/// Error of a key, without its place: message and help.
 struct KeyError(&'static str, &'static str);
 
 impl KeyError {
@@ -183,7 +184,7 @@ impl KeyError {
         Diagnosis::without_place(path, self.0).with_help(self.1)
     }
 
-    /// Of one of several keys: the one of this name, or of this place where it has none.
+    /// Names the key: by its id, or by its position if it has none.
     fn of(self, path: &str, kid: Option<&str>, index: usize) -> Diagnosis {
         let mut problem = self.at(path);
         let name = match kid {
@@ -195,7 +196,7 @@ impl KeyError {
     }
 }
 
-/// Repeats nothing of the file: it may hold a secret by mistake.
+/// Reports invalid JSON without quoting the file: it may hold a secret by mistake.
 fn invalid_json(path: &str, error: &serde_json::Error) -> Diagnosis {
     let message = match error.classify() {
         serde_json::error::Category::Data => "this is not what belongs here",
@@ -205,7 +206,7 @@ fn invalid_json(path: &str, error: &serde_json::Error) -> Diagnosis {
     Diagnosis { line, column, ..Diagnosis::without_place(path, message) }
 }
 
-/// Refuses private keys: readers of a file of public keys could sign tokens with them.
+/// Rejects private keys: readers of a file of public keys could sign tokens with them.
 fn check_public(path: &str, set: &Value) -> Result<(), Diagnosis> {
     let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_private = |key: &Value| PRIVATE_FIELDS.iter().any(|member| key.get(member).is_some());
@@ -247,7 +248,7 @@ fn pem(block: &str) -> Result<Key, KeyError> {
     Ok(key(Algorithm::RS256, rsa))
 }
 
-/// None for keys that are for something else than what is done here.
+/// Converts a JWK; `None` for an unsupported use or algorithm.
 fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
     let common = &jwk.common;
     let for_signatures = match &common.public_key_use {
@@ -270,7 +271,7 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
         }
         AlgorithmParameters::RSA(key) => {
             let (Ok(n), Ok(e)) = (decode(&key.n), decode(&key.e)) else { return Err(broken) };
-            // Some issuers write a zero in front, as ASN.1 does, which JWKs do not have.
+            // Some issuers write a leading zero, as in ASN.1, which RFC 7518 does not allow.
             let modulus = significant(&n);
             if modulus.len() < MIN_MODULUS_BYTES {
                 let help = "the issuer has to make a longer one";
@@ -291,7 +292,7 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
             let x = decode(&key.x).ok().filter(|x| x.len() == 32).ok_or(broken)?;
             (Algorithm::EdDSA, DecodingKey::from_ed_der(&x))
         }
-        // Other curves, other kinds, and what the library may learn to tell apart later.
+        // Other curves, other key types, and future variants of the library.
         _ => return Ok(None),
     };
     let meant = common.key_algorithm.unwrap_or_else(|| KeyAlgorithm::from(algorithm));
@@ -299,7 +300,7 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
     Ok((meant == KeyAlgorithm::from(algorithm)).then_some(Key { id, algorithm, material }))
 }
 
-/// Without the zeros in front.
+/// Strips leading zeros.
 fn significant(number: &[u8]) -> &[u8] {
     let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     number.get(start..).unwrap_or_default()

@@ -11,13 +11,13 @@ use signature::Verifier;
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: verifier,
-    // For making JWKs and their thumbprints, which is not used here.
+    // For JWK thumbprints and the like, which are not used here.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
 /// Installs the provider, once, before the library verifies anything. Idempotent.
 pub(super) fn install() {
-    // Fails when there is a provider already, which is this one.
+    // Fails if a provider is installed already, which is this one.
     let _ = PROVIDER.install_default();
 }
 
@@ -28,7 +28,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         Algorithm::RS256 => AlgorithmFamily::Rsa,
         Algorithm::ES256 => AlgorithmFamily::Ec,
         Algorithm::EdDSA => AlgorithmFamily::Ed,
-        // Whatever else the library knows of.
+        // Other algorithms of the library.
         _ => return Err(ErrorKind::UnsupportedAlgorithm.into()),
     };
     if key.family() != wanted {
@@ -71,7 +71,7 @@ impl Verifier<Vec<u8>> for RingVerifier {
             (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(key)) => {
                 asymmetric(&public::ED25519, key)
             }
-            // Kept out by `verifier`.
+            // Rejected by `verifier` before.
             _ => Err(ring::error::Unspecified),
         };
         verdict.map_err(|_| signature::Error::new())

@@ -1,4 +1,4 @@
-//! Tokens of every kind that is spoken here, and those that try to be what they are not.
+//! Tests of tokens: all supported keys and algorithms, and forgeries.
 
 mod issuer;
 mod whose;
@@ -41,7 +41,7 @@ fn good() -> Value {
     json!({ "sub": "7", "exp": NOW + 60 })
 }
 
-/// Signatures wait for a thread, and what is refused without one does not.
+/// Signatures wait for a thread; rejections before verification do not.
 #[tokio::test]
 async fn verifies_signatures_within_the_verifier_bound() {
     let verifiers = Verifiers::new(NonZeroUsize::MIN, 0);
@@ -99,7 +99,7 @@ fn verifies_every_algorithm_with_every_form_of_its_key() {
     }
 }
 
-/// RFC 7515, appendix A.1: somebody else's token, whose claims have no `sub`.
+/// RFC 7515, appendix A.1: a token of another implementation, whose claims have no `sub`.
 #[test]
 fn verifies_the_example_of_rfc_7515() {
     let key = json!({
@@ -121,13 +121,13 @@ fn verifies_the_example_of_rfc_7515() {
 fn a_token_cannot_choose_its_algorithm() {
     let rs = Issuer::rs();
     let jwt = self::jwt(Keys::pem("keys.pem", &rs.pem()).unwrap(), rules());
-    // A public key taken for a secret, in each form in which it may be lying about.
+    // Algorithm confusion: a public key as a secret, in each of its encodings.
     for secret in [rs.pem().into_bytes(), rs.public_key()] {
         let forged = Issuer::Hs(secret).token(&good());
         let refused = jwt.judge.whose(&forged, at(NOW));
         assert_eq!(refused, Err(JwtError::Algorithm { algorithm: "HS256".to_owned() }));
     }
-    // No signature at all, and one that is left out.
+    // `alg: none`, and an empty signature.
     let encode = |json: Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     for algorithm in ["none", "None", "NONE", ""] {
         let unsigned = format!("{}.{}.", encode(json!({ "alg": algorithm })), encode(good()));
@@ -135,24 +135,25 @@ fn a_token_cannot_choose_its_algorithm() {
     }
     let bare = format!("{}.{}.", encode(json!({ "alg": "RS256" })), encode(good()));
     assert_eq!(jwt.judge.whose(&bare, at(NOW)), Err(JwtError::Signature));
-    // An algorithm of the same family that is not the key's.
+    // An algorithm of the same family, but not the key's.
     for algorithm in ["RS384", "RS512", "PS256", "ES256", "EdDSA"] {
         let token = rs.signed(&json!({ "alg": algorithm }), &good());
         let refused = jwt.judge.whose(&token, at(NOW));
         assert_eq!(refused, Err(JwtError::Algorithm { algorithm: algorithm.to_owned() }));
     }
-    // A token that brings its own key along.
+    // A token that contains its own key.
     let own = Issuer::ed();
     let header = json!({ "alg": "EdDSA", "jwk": own.jwk("own"), "jku": "https://example.com" });
     assert!(jwt.judge.whose(&own.signed(&header, &good()), at(NOW)).is_err());
-    // In a set of mixed keys, each is for its own algorithm only, whatever name a token gives.
+    // In a set of mixed keys, each key verifies only its own algorithm, whatever key id a token
+    // has.
     let set = jwks(&[rs.jwk("public"), Issuer::hs().jwk("shared")]);
     let jwt = self::jwt(Keys::jwks("keys.json", &set).unwrap(), rules());
     let header = json!({ "alg": "HS256", "kid": "public" });
     let forged = Issuer::Hs(rs.pem().into_bytes()).signed(&header, &good());
     let refused = jwt.judge.whose(&forged, at(NOW));
     assert_eq!(refused, Err(JwtError::UnknownKey { kid: "public".to_owned() }));
-    // What would have to be understood and is not.
+    // An unsupported critical header.
     let header = json!({ "alg": "RS256", "crit": ["exp"] });
     assert_eq!(jwt.judge.whose(&rs.signed(&header, &good()), at(NOW)), Err(JwtError::Critical));
 }
@@ -298,15 +299,15 @@ fn follows_rotated_keys() {
     assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
     let early = jwt.judge.whose(&by_new, at(NOW)).unwrap_err();
     assert_eq!(early, JwtError::Algorithm { algorithm: "EdDSA".to_owned() });
-    // For a while both are good.
+    // Both keys are valid during the rotation.
     jwt.replace("keys.json", &jwks(&[old.jwk("2024"), new.jwk("2025")])).unwrap();
     assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
     assert!(jwt.judge.whose(&by_new, at(NOW)).is_ok());
-    // A file that is half written changes nothing.
+    // A file that is half written does not change the keys.
     jwt.replace("keys.json", "{ \"keys\": [").unwrap_err();
     jwt.replace("keys.json", &new.pem()).unwrap_err();
     assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
-    // The same algorithm, and another key of another name.
+    // The same algorithm, and a new key with a new id.
     let newest = Issuer::ed();
     jwt.replace("keys.json", &jwks(&[newest.jwk("2026")])).unwrap();
     assert!(jwt.judge.whose(&by_old, at(NOW)).is_err());
@@ -406,14 +407,14 @@ proptest! {
         prop_assert!(shared().judge.whose(&odd, at(NOW)).is_err());
     }
 
-    /// No change of one character makes another token that is good.
+    /// A changed character always invalidates a token.
     #[test]
     fn rejects_a_token_with_a_replaced_character(index in 0usize..200, to in "[A-Za-z0-9_.-]") {
         let token = Issuer::hs().token(&json!({ "sub": "7", "exp": NOW + 60 }));
         let index = index % token.len();
         let mut changed = token.clone();
         changed.replace_range(index..=index, &to);
-        // The last character has bits that stand for nothing, and it is strict about them.
+        // The last character has unused bits; the decoder rejects other values of them.
         prop_assume!(changed != token);
         prop_assert!(shared().judge.whose(&changed, at(NOW)).is_err());
     }

@@ -20,11 +20,11 @@ impl Created {
         Ok(Self { text: text.to_owned(), at })
     }
 
-    /// This time in whole seconds and UTC.
+    /// Creates the text of a time in whole seconds and UTC.
     pub(super) fn at(time: SystemTime) -> Result<Self, TicketError> {
         let unwritable = TicketError::Malformed("the time at which it is made has no date");
         let at = utc(time).and_then(|it| it.replace_nanosecond(0).ok()).ok_or(unwritable)?;
-        // RFC 3339 has Z for what the application writes as +00:00.
+        // RFC 3339 writes Z, the application +00:00.
         let text = at.format(&Rfc3339).map_err(|_| unwritable)?.replace('Z', "+00:00");
         Ok(Self { text, at })
     }
@@ -47,8 +47,8 @@ impl Created {
         Ok(())
     }
 
-    /// From when on it is refused for its age. A second is added, because times are compared as
-    /// they are and this one may be remembered less exactly.
+    /// Returns the time from which the ticket has expired. One second is added, because ages are
+    /// compared exactly and the remembered time may be less precise.
     pub(super) fn expires(&self, validity: Validity) -> SystemTime {
         SystemTime::from(self.at)
             .checked_add(validity.ttl + Duration::from_secs(1))
@@ -56,7 +56,7 @@ impl Created {
     }
 }
 
-/// None for impossible dates, for which `time` would panic.
+/// Converts the time; `None` for impossible dates, on which `time` would panic.
 fn utc(time: SystemTime) -> Option<OffsetDateTime> {
     let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i128::try_from(since.as_nanos()).ok()?,

@@ -13,16 +13,16 @@ use zeroize::Zeroizing;
 use super::{AppSecret, TicketError};
 
 const ROUNDS: usize = 5_000;
-/// Bytes of the longest text that applications make a digest of.
+/// Maximum length of the digested text in the application, in bytes.
 const MAX_BYTES: usize = 4_096;
 
-/// The digest of the parts put together, in base64: 88 characters.
+/// Returns the digest of the concatenated parts, in base64: 88 characters.
 pub(super) fn of(parts: &[&str], secret: &AppSecret) -> Result<String, TicketError> {
     let plain: usize = parts.iter().map(|part| part.len()).sum();
     if plain > MAX_BYTES {
         return Err(TicketError::TooLong);
     }
-    // What a round is over stays in one piece of memory, made once: it holds a password.
+    // The input of a round is allocated once and cleared: it contains a password.
     let salted = plain + secret.reveal().len() + 2;
     let mut input = Zeroizing::new(Vec::with_capacity(64 + salted));
     for part in parts {
@@ -45,7 +45,7 @@ pub(super) fn of(parts: &[&str], secret: &AppSecret) -> Result<String, TicketErr
     Ok(BASE64_STANDARD.encode(digest))
 }
 
-/// Whether two digests are the same, in a time that does not tell where they differ.
+/// Compares two digests in constant time.
 pub(super) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
@@ -55,8 +55,8 @@ pub(super) mod tests {
     use std::cell::RefCell;
 
     thread_local! {
-        /// Bytes that were salted for each digest that was made on this thread: what its time is
-        /// measured by, where time itself is not to be trusted.
+        /// Salted bytes of each digest made on this thread: a measure of its time that does not
+        /// depend on the clock.
         pub(in super::super) static MADE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
 }

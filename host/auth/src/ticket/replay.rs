@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
-/// Fingerprint of a ticket: part of a hash of its digest.
+/// Fingerprint of a ticket: SHA-256 of its digest.
 pub(crate) type Mark = [u8; 32];
 
-/// The tickets that were used and are still good.
+/// Used tickets that are still valid.
 #[derive(Debug)]
 pub struct Replays {
     capacity: NonZeroUsize,
@@ -21,19 +21,19 @@ pub struct Replays {
     used: Mutex<Used>,
 }
 
-/// Why a ticket is not admitted.
+/// Rejection by replay protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplaysError {
-    /// It was used before.
+    /// The ticket was used before.
     #[error("it was used before, and tickets are good for one connection")]
     Used,
-    /// There is no room to remember it.
+    /// The set is full.
     #[error(
         "{capacity} used tickets are remembered, which is all there is room for: raise \
          `auth.tickets.replays`, or find out who opens so many connections"
     )]
     Full {
-        /// How many are remembered.
+        /// The capacity.
         capacity: NonZeroUsize,
     },
 }
@@ -41,7 +41,7 @@ pub enum ReplaysError {
 #[derive(Debug, Default)]
 struct Used {
     until: HashMap<Mark, SystemTime>,
-    /// The same, by time.
+    /// The same entries, sorted by expiry.
     soonest: BTreeSet<(SystemTime, Mark)>,
 }
 
@@ -51,7 +51,7 @@ impl Replays {
         Self { capacity, used: Mutex::default() }
     }
 
-    /// Takes note of a ticket that proved good, until `expires`.
+    /// Records a verified ticket until `expires`.
     pub(crate) fn admit(
         &self,
         mark: Mark,
@@ -84,7 +84,7 @@ impl Used {
     }
 }
 
-/// Hashed, as the digest itself could be used as a ticket.
+/// Hashes the digest, which could otherwise be used as a ticket.
 pub(super) fn mark(digest: &str) -> Mark {
     Sha256::digest(digest).into()
 }
@@ -125,8 +125,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in whichever order: nothing is admitted twice while it is good, and the
-        /// memory keeps its bound.
+        /// In any order of tickets, none is admitted twice while valid, and the set keeps its
+        /// bound.
         #[test]
         fn nothing_is_admitted_twice(steps in prop::collection::vec((0u64..20, 0u64..8), 1..200)) {
             let replays = replays(5);

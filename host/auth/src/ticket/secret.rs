@@ -4,27 +4,26 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// The application's secret, never printed: it allows to make anonymous tickets.
-/// Never empty.
+/// Secret of the application, never printed: it allows making anonymous tickets. Never empty.
 #[derive(Clone)]
 pub struct AppSecret(Zeroizing<String>);
 
-/// Why a text is no secret of an application.
+/// Error of an application's secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppSecretError {
     /// Without a secret, any client could make tickets.
     #[error("the secret of the application is empty, so any client could make tickets")]
     Empty,
-    /// The application makes no digests with such a secret.
+    /// The application makes no digests with braces in the secret.
     #[error("the application's secret has a brace in it, with which no digest can be made")]
     Brace,
 }
 
 impl AppSecret {
-    /// The secret as the application is configured with it.
+    /// Checks the secret, as it is configured in the application.
     ///
     /// # Errors
-    /// When it is empty or has `{` or `}` in it.
+    /// If it is empty or contains `{` or `}`.
     pub fn new(text: Zeroizing<String>) -> Result<Self, AppSecretError> {
         if text.is_empty() {
             Err(AppSecretError::Empty)

@@ -1,4 +1,4 @@
-//! Tickets: those of the application are accepted, forged ones are not.
+//! Tests of tickets: the application's are accepted, forged ones are not.
 
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
@@ -172,7 +172,7 @@ fn reads_base64_as_leniently_as_the_application() {
     ] {
         assert_eq!(Ticket::parse(&text).unwrap().verify(&secret(), Some(&password())), Ok(()));
     }
-    // More parts than four are not looked at.
+    // Further parts are ignored.
     let more = reading("d;u;n;2024-01-02T03:04:05+00:00;x;y").unwrap();
     assert_eq!(more.username(), Some("u"));
 }

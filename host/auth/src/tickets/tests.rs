@@ -1,4 +1,4 @@
-//! From tickets to identities, with users of a file.
+//! Tests of authentication by ticket, with users of a file.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::*;
 use crate::ticket::Holder;
 use crate::users::FileUsers;
 
-/// Where the tests' clients come from.
+/// Address of the tests' clients.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const NOW: u64 = 1_700_000_000;
 const USERS: &str = r"
@@ -66,7 +66,7 @@ async fn a_valid_ticket_identifies_its_user() {
     let backend = tickets.authenticate(&anonymous(), HERE, at(NOW + 300), &users()).await.unwrap();
     assert!(backend.is_anonymous());
     assert_eq!(backend.roles, ["backend"]);
-    // Without a memory of used ones a ticket is good again, as in the application itself.
+    // Without `once` a ticket can be reused, as in the application itself.
     assert!(tickets.authenticate(&anonymous(), HERE, at(NOW + 300), &users()).await.is_ok());
 }
 
@@ -111,13 +111,13 @@ async fn tickets_can_be_limited_to_one_use() {
     let tickets = Tickets::new(TicketRules { replays: one, ..rules() });
     let users = users();
     let ticket = of("admin", "hash-of-admin");
-    // One that fails is not remembered.
+    // A ticket that fails is not recorded.
     let wrong = of("admin", "hash-of-former");
     assert!(tickets.authenticate(&wrong, HERE, at(NOW), &users).await.is_err());
     assert!(tickets.authenticate(&ticket, HERE, at(NOW), &users).await.is_ok());
     let again = tickets.authenticate(&ticket, HERE, at(NOW + 300), &users).await.unwrap_err();
     assert!(again.to_string().contains("used before"), "{again}");
-    // The same ticket in another writing is the same ticket.
+    // Another encoding of the same ticket is the same ticket.
     let unpadded =
         tickets.authenticate(&format!(" {ticket}"), HERE, at(NOW), &users).await.unwrap_err();
     assert!(unpadded.to_string().contains("used before"), "{unpadded}");

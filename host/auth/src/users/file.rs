@@ -1,10 +1,10 @@
-//! Users that a file names, in YAML or JSON:
+//! User source: a file in YAML or JSON.
 //!
 //! ```yaml
 //! users:
 //!     admin:
 //!         id: 1
-//!         password: '$2y$13$…'        # the hash, as the application stores it
+//!         password: '$2y$13$…'  # the hash, as the application stores it
 //!         roles: [ROLE_ADMINISTRATOR]
 //!         organization: 1
 //!         claims: { locale: en }
@@ -13,8 +13,8 @@
 //!         enabled: false
 //! ```
 //!
-//! The text comes from the host, which also notices when it changes: it calls
-//! [`FileUsers::replace`], and if the new text is wrong the users before it stay.
+//! The host reads the file and watches it for changes. It calls [`FileUsers::replace`]; if the new
+//! text is invalid, the previous users stay.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,21 +31,21 @@ use serde_json::{Map, Value};
 
 use crate::user::{PasswordHash, User, WrittenHash, WrittenId};
 
-/// The users that a file names.
+/// Users of a file.
 #[derive(Debug)]
 pub struct FileUsers(ArcSwap<Known>);
 
 #[derive(Debug)]
 struct Known {
     users: HashMap<String, Arc<User>>,
-    /// What is probably not meant, each with its place.
+    /// Warnings, each with its place.
     doubts: Vec<String>,
 }
 
-/// Characters of the shortest text that is taken for a hash: fewer cannot be told from a password.
+/// Minimum length of a hash, in bytes: a shorter text may be a plain password.
 const MIN_HASH_BYTES: usize = 20;
 
-/// How many users whose passwords are doubtful are named.
+/// Maximum number of users with a warning about their password.
 const MAX_DOUBTS: usize = 5;
 
 #[derive(Deserialize)]
@@ -64,7 +64,7 @@ struct RawUser {
     claims: Map<String, Value>,
 }
 
-/// A list of roles. What serde says by itself of something else repeats it, and it may be anything.
+/// List of roles. serde's own message about another value would quote it, and it may be a secret.
 #[derive(Default)]
 struct WrittenRoles(Vec<String>);
 
@@ -109,10 +109,10 @@ fn enabled() -> bool {
 }
 
 impl FileUsers {
-    /// The users in `text`; `path` is how problems call it.
+    /// Parses users; errors name `path`.
     ///
     /// # Errors
-    /// The first mistake, with its place.
+    /// The first error, with its place.
     pub fn parse(path: &str, text: &str) -> Result<Self, Diagnosis> {
         Ok(Self(ArcSwap::from_pointee(read(path, text)?)))
     }
@@ -120,18 +120,18 @@ impl FileUsers {
     /// Replaces all users by those in `text`.
     ///
     /// # Errors
-    /// The first mistake, with its place; the users before stay.
+    /// The first error, with its place; the previous users stay.
     pub fn replace(&self, path: &str, text: &str) -> Result<(), Diagnosis> {
         self.0.store(Arc::new(read(path, text)?));
         Ok(())
     }
 
-    /// How many there are.
+    /// Returns the number of users.
     pub fn count(&self) -> usize {
         self.0.load().users.len()
     }
 
-    /// What is probably not meant, each complete with its place.
+    /// Returns the warnings, each complete with its place.
     pub fn doubts(&self) -> Vec<String> {
         self.0.load().doubts.clone()
     }
@@ -141,13 +141,13 @@ impl FileUsers {
     }
 }
 
-/// The one key of a file of users.
+/// The only key of a file of users.
 const USERS: &str = "users";
 
 fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
     let mut lines = text.lines().map(str::trim_start);
     if lines.all(|line| line.is_empty() || line.starts_with('#')) {
-        // A file that is being written is empty at first, and would lock out all users.
+        // A file that is being written is empty at first. Accepting it would lock out all users.
         let problem = Diagnosis::without_place(path, "the file is empty");
         return Err(problem.with_help(
             "write `users: { NAME: { id: 1, password: 'HASH' } }`, or `users: {}` if there are to be \
@@ -193,7 +193,7 @@ fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
     Ok(known)
 }
 
-/// The users and their places: the file is a map with this one key.
+/// Returns the users and their places: the file is a map with this one key.
 fn entries(root: &Located) -> Result<&[Entry], ValueError> {
     let Kind::Map(keys) = &root.kind else {
         let error = ValueError::kind("a map", root, Some("write `users: {}`".to_owned()));
@@ -217,14 +217,14 @@ fn entries(root: &Located) -> Result<&[Entry], ValueError> {
     }
 }
 
-/// What is no YAML, without the values that the parser may quote.
+/// Reports invalid YAML without the values that the parser may quote.
 fn broken(problem: Diagnosis) -> Diagnosis {
     let is_open = problem.message.starts_with("the key `") || !problem.message.contains('`');
     let message = if is_open { problem.message } else { "this is not valid YAML here".to_owned() };
     Diagnosis { message, help: None, snippet: None, ..problem }
 }
 
-/// A text, and what problems call it. They repeat keys and never values: those are secret here.
+/// Text and its path for messages. Messages quote keys, but never values, which are secret here.
 struct File<'a> {
     path: &'a str,
     text: &'a str,
@@ -257,8 +257,8 @@ impl File<'_> {
     }
 }
 
-/// Why a text is hardly the hash of a password. Applications may store what they like, so this is
-/// not for sure.
+/// Returns why a text is probably not a password hash. Applications choose the format, so this is
+/// not certain.
 fn doubt(hash: &PasswordHash) -> Option<&'static str> {
     let text = hash.reveal();
     if !text.is_ascii() {

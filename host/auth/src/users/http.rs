@@ -1,16 +1,16 @@
-//! Users behind an address of the application's.
+//! User source: an HTTP endpoint of the application.
 //!
-//! It is asked with GET, the name percent-encoded in the place of `{username}`, and answers 404
-//! for a name that it does not know, or 200 with
+//! One GET request per user, with the percent-encoded name in place of `{username}`. The response
+//! is 404 for an unknown name, or 200 with
 //!
 //! ```json
 //! { "id": 7, "username": "admin", "password": "$2y$13$…", "roles": ["ROLE_ADMINISTRATOR"],
 //!   "organization": 1, "enabled": true, "claims": { "locale": "en" } }
 //! ```
 //!
-//! of which only `id` has to be there; `password` is the hash as it is stored, without which no
-//! ticket of that user is good. Any other response, and none, is an error: a user
-//! that is not in the cache is refused then. Concurrent clients of one user share one request.
+//! Only `id` is required. `password` is the stored hash; without it, all tickets of the user are
+//! refused. Any other response, or none, is an error: a user that is not in the cache is refused
+//! then. Concurrent lookups of one user share one request.
 
 mod cache;
 mod request;
@@ -31,17 +31,17 @@ use super::{Anew, UsersError};
 use cache::Cache;
 use request::Asker;
 
-/// How many names are asked for at a time, waiting for their turn included. Each is some hundred
-/// bytes and one waiting task; beyond, clients are better off coming back later.
+/// Maximum number of names looked up at a time, waiting ones included. Each takes some hundred
+/// bytes and one waiting task; above it, clients had better retry later.
 const MAX_FLIGHTS: usize = 1_024;
-/// How long the application is left alone after it could not be asked. So a storm of clients does
-/// not become a storm of attempts, and users who are remembered come in without waiting.
+/// Circuit breaker: the pause of requests after an unreachable endpoint. It prevents a storm of
+/// attempts, and cached users connect without waiting.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What is younger than this is not asked for anew because of a digest that did not fit, so that
-/// made-up tickets do not become questions.
+/// Minimum age of a cached user before a wrong digest causes another request, so that forged
+/// tickets cause none.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Users behind an address of the application's.
+/// Users behind an HTTP endpoint of the application.
 #[derive(Debug)]
 pub struct HttpUsers(Arc<Inner>);
 
@@ -49,7 +49,7 @@ pub struct HttpUsers(Arc<Inner>);
 struct Inner {
     asker: Asker,
     settings: HttpSettings,
-    /// One permit for each request under way.
+    /// One permit for each active request.
     requests: Semaphore,
     /// A std mutex: nothing is awaited and nothing else is locked while it is held.
     state: Mutex<State>,
@@ -60,25 +60,25 @@ type Outcome = Result<Option<Arc<User>>, UsersError>;
 #[derive(Debug)]
 struct State {
     known: Cache<Arc<User>>,
-    /// A cache of its own, so that invented names evict no user.
+    /// A separate cache, so that invented names evict no user.
     unknown: Cache<()>,
-    /// The questions that are being asked.
+    /// The active lookups.
     flights: HashMap<String, watch::Receiver<Option<Outcome>>>,
-    /// What the last question failed of, and until when no other is asked.
+    /// The error of the last request, and the end of the pause after it.
     down: Option<(UsersError, Instant)>,
 }
 
-/// What to do about a name.
+/// Next step of a lookup.
 enum Next {
     Answer(Outcome),
     Wait(watch::Receiver<Option<Outcome>>),
 }
 
 impl HttpUsers {
-    /// Users that are asked for by these settings. Asks for nothing yet.
+    /// Creates a user source. Sends no request yet.
     ///
     /// # Errors
-    /// When the address or the token is not what it has to be.
+    /// If the address or the token is invalid.
     pub fn new(settings: &HttpSettings) -> Result<Self, SetupError> {
         let state = State {
             known: Cache::new(settings.capacity),
@@ -111,7 +111,7 @@ impl HttpUsers {
         self.ask(username).await.map(Anew::Now)
     }
 
-    /// Asks the application, or waits for who is asking already.
+    /// Looks up a user in the application, or waits for a lookup that is active already.
     async fn ask(&self, username: &str) -> Outcome {
         let mut answer = match self.next(username) {
             Next::Answer(outcome) => return outcome,
@@ -122,7 +122,7 @@ impl HttpUsers {
         {
             return outcome;
         }
-        // The asking task has ended without an answer, which happens only when the server ends.
+        // The lookup ended without an answer, which happens only when the server stops.
         self.0.state().flights.remove(username);
         Err(self.0.asker.unreachable("the question was given up".to_owned()))
     }
@@ -145,7 +145,7 @@ impl HttpUsers {
         state.flights.insert(username.to_owned(), receiver.clone());
         let inner = Arc::clone(&self.0);
         let username = username.to_owned();
-        // A task of its own, since the first client may disconnect before the answer.
+        // A separate task, since the first client may disconnect before the response.
         tokio::spawn(async move {
             let outcome = inner.ask(&username).await;
             inner.learn(&username, &outcome);
@@ -160,7 +160,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is remembered of this name and is new enough.
+    /// Returns the cached result, if it is fresh.
     fn remembered(&self, username: &str) -> Option<Outcome> {
         let state = self.state();
         if let Some((user, learned)) = state.known.get(username)
@@ -172,7 +172,7 @@ impl Inner {
         (learned.elapsed() < self.settings.unknown_cache.get()).then_some(Ok(None))
     }
 
-    /// Who is remembered of this name and is new enough for when the application cannot be asked.
+    /// Returns the cached user, if within the grace period for failed lookups.
     fn in_grace(&self, username: &str) -> Option<Arc<User>> {
         let (user, learned) = self.state().known.get(username)?;
         let most = self.settings.cache.get() + self.settings.grace.get();
@@ -211,7 +211,7 @@ impl Inner {
             Err(error @ UsersError::Unreachable { .. }) => {
                 state.down = Some((error.clone(), now + PAUSE));
             }
-            // It answers, if only nonsense about this one.
+            // The endpoint is reachable, even if its response is invalid.
             Err(UsersError::Answer { .. } | UsersError::Busy { .. }) => state.down = None,
         }
         let is_down = state.down.is_some();

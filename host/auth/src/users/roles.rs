@@ -1,9 +1,9 @@
-//! A list of roles in one column of a database, in the forms that applications write.
+//! Parsing of a list of roles in one column of a database, in the formats of applications.
 
 use crate::config::RolesForm;
 use crate::php::PhpList;
 
-/// The roles in a text of this form.
+/// Parses the roles in a text of this format.
 pub(super) fn read(form: RolesForm, text: &str) -> Result<Vec<String>, &'static str> {
     match form {
         RolesForm::Json => serde_json::from_str(text)
@@ -17,11 +17,11 @@ pub(super) fn read(form: RolesForm, text: &str) -> Result<Vec<String>, &'static 
     }
 }
 
-/// `a:COUNT:{KEY VALUE …}`, each key `i:NUMBER;` or `s:BYTES:"…";`, each value of the latter kind.
+/// Parses `a:COUNT:{KEY VALUE …}`. A key is `i:NUMBER;` or `s:BYTES:"…";`, a value is the latter.
 fn php(text: &str) -> Option<Vec<String>> {
     let (count, mut rest) = text.strip_prefix("a:")?.split_once(":{")?;
     let count: usize = count.parse().ok()?;
-    // The count is a stranger's until that many were read, so nothing is set aside for it.
+    // The count is untrusted, so nothing is preallocated for it.
     let mut roles = Vec::new();
     for _ in 0..count {
         rest = match rest.strip_prefix("i:") {
@@ -39,7 +39,7 @@ fn php(text: &str) -> Option<Vec<String>> {
     (rest == "}").then_some(roles)
 }
 
-/// `s:BYTES:"…";` and what is behind it.
+/// Parses `s:BYTES:"…";`. Also returns the rest.
 fn php_text(text: &str) -> Option<(&str, &str)> {
     let (length, rest) = text.strip_prefix("s:")?.split_once(":\"")?;
     let (value, behind) = rest.split_at_checked(length.parse().ok()?)?;
@@ -77,7 +77,7 @@ mod tests {
             r#"a:2:{i:0;s:6:"ROLE_A";i:1;s:6:"ROLE_B";}"#,
             Some(&["ROLE_A", "ROLE_B"]),
         );
-        // Keys of both kinds, lengths in bytes, and texts that look like the end.
+        // Keys of both kinds, lengths in bytes, and texts that contain the terminator.
         check(RolesForm::Php, r#"a:1:{s:1:"k";s:3:"é";";}"#, None);
         check(RolesForm::Php, r#"a:1:{s:1:"k";s:2:"é";}"#, Some(&["é"]));
         check(RolesForm::Php, r#"a:1:{i:-5;s:3:"a";";}"#, Some(&[r#"a";"#]));

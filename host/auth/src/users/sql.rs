@@ -1,23 +1,23 @@
-//! Users in the application's database: PostgreSQL, or MySQL and MariaDB.
+//! User source: the application's database, PostgreSQL, MySQL or MariaDB.
 //!
-//! One statement with one parameter finds a user. It returns no row for a name that it does not
-//! know, and otherwise one with these columns, by name:
+//! One statement with one parameter finds a user. It returns no row for an unknown name, and
+//! otherwise one row with these columns, by name:
 //!
-//! | column | is |
+//! | column | content |
 //! |---|---|
 //! | `id` | a number or a text |
-//! | `username` | optional: as the application writes the name |
-//! | `password` | the hash as it is stored; NULL for a user of whom no ticket is good |
-//! | `roles` | a list in the form that `users.sql.roles` names; NULL for none |
+//! | `username` | optional: the application's spelling of the name |
+//! | `password` | the stored hash; NULL if all tickets of the user are to be refused |
+//! | `roles` | a list in the format of `users.sql.roles`; NULL for none |
 //! | `organization` | optional: a number or a text, or NULL |
-//! | `enabled` | optional: whether the user may come in; NULL is no |
+//! | `enabled` | optional: whether the user may connect; NULL is no |
 //!
-//! Users are not cached, so a disabled user or a new password counts at once.
+//! Users are not cached, so a disabled user or a new password takes effect at once.
 //!
-//! The address may be the application's own, as Doctrine takes it. Where it names no user, the user
-//! of this process connects.
+//! The address may be the application's own, in Doctrine's format. If it has no user name, the name
+//! of this process's user is used.
 //!
-//! To a database on another machine, add `?sslmode=verify-full` to the address, be it PostgreSQL or
+//! For a database on another machine, add `?sslmode=verify-full` to the address, for PostgreSQL and
 //! MySQL: by default the connection is encrypted if the server supports it, and any certificate is
 //! trusted.
 
@@ -56,7 +56,7 @@ enum Database {
     MySql(MySqlUsers),
 }
 
-/// One row, its columns as text; which is none where NULL is.
+/// One row, its columns as text; `None` for NULL.
 #[derive(Debug, Default)]
 struct Row {
     id: Option<String>,
@@ -64,14 +64,14 @@ struct Row {
     password: Option<String>,
     roles: Option<String>,
     organization: Option<String>,
-    /// `true` where there is no such column, `false` where it is NULL.
+    /// `true` if there is no such column, `false` if it is NULL.
     enabled: String,
 }
 
-/// Why there is no row to be had.
+/// Error of reading a row.
 enum RowError {
     Database(sqlx::Error),
-    /// The statement returns what is not asked for.
+    /// The statement returns an invalid result.
     Shape(String),
 }
 
@@ -81,25 +81,24 @@ impl From<sqlx::Error> for RowError {
     }
 }
 
-/// What reads the columns of a row, whichever database it is from.
+/// Reader of a row's columns, independent of the database.
 trait Columns {
-    /// Whether there is such a column.
+    /// Returns whether there is such a column.
     fn has(&self, column: &str) -> bool;
-    /// A column as text, if it is not NULL.
+    /// Returns a column as text; `None` for NULL.
     fn text(&self, column: &str) -> Result<Option<String>, RowError>;
 }
 
 impl SqlUsers {
-    /// Users that are looked up by these settings. Has to be called within a tokio runtime;
-    /// connects to nothing yet.
+    /// Creates a user source. Must be called within a tokio runtime; connects to nothing yet.
     ///
     /// # Errors
-    /// When the address is none, or its password is missing.
+    /// If the address is invalid, or the secret that holds it is missing.
     pub fn new(settings: &SqlSettings) -> Result<Self, SetupError> {
         let url = settings.url.fetch()?;
         let (kind, url) = address::read(&url)?;
         let user = if kind.names_user(&url) { None } else { Some(process_user()?) };
-        // What the parsers say of an address may repeat its password.
+        // The parsers' messages may quote the password of the address.
         let unreadable = |_| {
             let how = "is not an address: write postgres://user:password@host/database, with % and \
                        two digits for what is special in a password";
@@ -131,10 +130,9 @@ impl SqlUsers {
         self.find("jackfield").await.map(drop)
     }
 
-    /// The statement that is used for PostgreSQL if none is written: the tables of OroPlatform.
+    /// Default statement for PostgreSQL: the tables of OroPlatform.
     pub const POSTGRES: &str = postgres::ORO;
-    /// The statement that is used for MySQL and MariaDB if none is written: the tables of
-    /// OroPlatform.
+    /// Default statement for MySQL and MariaDB: the tables of OroPlatform.
     pub const MYSQL: &str = mysql::ORO;
 
     pub(super) async fn find(&self, username: &str) -> Result<Option<Arc<User>>, UsersError> {
@@ -205,8 +203,8 @@ impl SqlUsers {
     }
 }
 
-/// The name of the user of this process, which is used if an address names no user, as in the
-/// clients of the databases.
+/// Returns the name of this process's user: the default of addresses without a user name, as in the
+/// databases' own clients.
 fn process_user() -> Result<String, Wrong> {
     whoami::username().map_err(|error| {
         let wrong = "names no user, and the user of this process has no name";
@@ -214,8 +212,8 @@ fn process_user() -> Result<String, Wrong> {
     })
 }
 
-/// An error in words: of a database its message and its code, and of TLS what is wrong with it. A
-/// database's error would also name a line of the database's own source.
+/// Formats an error: of a database its message and code, of TLS the reason of the failed handshake.
+/// The library's text would also name a line of the database's source.
 fn reason(error: &sqlx::Error) -> String {
     if let sqlx::Error::Database(error) = error {
         return match error.code() {
@@ -260,7 +258,7 @@ impl Row {
         })
     }
 
-    /// A name is of one user; a statement that finds two would let either in for the other.
+    /// Returns the only row. A name has one user; with two rows, either could connect as the other.
     fn only<R: Columns>(rows: &[R]) -> Result<Option<Self>, RowError> {
         match rows {
             [] => Ok(None),

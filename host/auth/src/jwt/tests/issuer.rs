@@ -1,4 +1,4 @@
-//! Issuers of tokens for the tests: they sign with ring, and write their keys by hand.
+//! Token issuers for tests: they sign with ring and encode their keys by hand.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -9,12 +9,12 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
-/// Made for these tests, and used nowhere else.
+/// Test key, used nowhere else.
 const RSA: &str = include_str!("rsa.pkcs8.base64");
 
 const SECRET: &[u8] = super::SECRET;
 
-/// Whoever signs tokens, by one algorithm.
+/// Issuer with one key for one algorithm.
 pub(super) enum Issuer {
     Hs(Vec<u8>),
     Rs(RsaKeyPair),
@@ -105,7 +105,7 @@ impl Issuer {
             Self::Hs(secret) => json!({ "kty": "oct", "k": encode(secret) }),
             Self::Rs(key) => {
                 let public: ring::rsa::PublicKeyComponents<Vec<u8>> = key.public().into();
-                // As issuers that have the zero of ASN.1 in front write it.
+                // With the leading zero of ASN.1, as some issuers write it.
                 let n = [&[0], &public.n[..]].concat();
                 json!({ "kty": "RSA", "n": encode(&n), "e": encode(&public.e), "alg": "RS256" })
             }
@@ -122,7 +122,7 @@ impl Issuer {
         jwk
     }
 
-    /// The public key without any wrapping.
+    /// Returns the public key without any wrapping.
     pub(super) fn public_key(&self) -> Vec<u8> {
         match self {
             Self::Hs(_) => panic!("a secret is not public"),

@@ -1,10 +1,10 @@
-//! Identity and lifetime of the session that a token opens.
+//! Tests of the identity and the expiry of a token's session.
 
 use serde_json::json;
 
 use super::*;
 
-/// Names go into logs and to plugins.
+/// Names reach logs and plugins.
 #[test]
 fn refuses_control_characters_in_names() {
     for bad in ["ann\n", "\u{1b}[31mann", "a\0", "\u{7f}", "\u{9b}x", "a\u{85}b"] {
@@ -46,7 +46,7 @@ fn says_when_a_token_expires() {
     };
     let expires = |jwt: &Jwt, exp: Value| jwt.judge.whose(&token(exp), at(NOW)).unwrap().expires;
     assert_eq!(expires(&shared(), json!(NOW + 5)), Some(at(NOW + 15)));
-    // Further than the clock reaches.
+    // Beyond the clock's range.
     assert_eq!(expires(&shared(), json!(u64::MAX)), None);
     let keys = Keys::secret("secret", SECRET).unwrap();
     let lasting = jwt(keys, JwtRules { expiry: Expiry::Ignore, ..rules() });

@@ -1,16 +1,17 @@
-//! Cache of users: a bounded map with expiry that evicts the oldest entry first.
+//! Cache of users: a bounded map that evicts the oldest entry first. The caller checks the age of
+//! entries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 
 use tokio::time::Instant;
 
-/// At most so many entries, each with the time at which it was learned.
+/// Map of at most `capacity` entries, each with the time at which it was learned.
 #[derive(Debug)]
 pub(super) struct Cache<T> {
     capacity: NonZeroUsize,
     entries: HashMap<String, Entry<T>>,
-    /// Names by the order in which they were learned.
+    /// Names in the order in which they were learned.
     order: BTreeMap<u64, String>,
     next: u64,
 }
@@ -27,7 +28,7 @@ impl<T: Clone> Cache<T> {
         Self { capacity, entries: HashMap::new(), order: BTreeMap::new(), next: 0 }
     }
 
-    /// What is remembered of this name, and since when.
+    /// Returns the entry of this name, and the time at which it was learned.
     pub(super) fn get(&self, name: &str) -> Option<(T, Instant)> {
         self.entries.get(name).map(|entry| (entry.value.clone(), entry.learned))
     }

@@ -1,4 +1,4 @@
-//! One question to the application: a GET, and a user or none in its answer.
+//! HTTP request for one user: a GET, and a user or none in the response.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -26,22 +26,22 @@ use crate::user::{User, WrittenHash, WrittenId};
 use crate::users::{UsersError, is_name};
 
 const PLACEHOLDER: &str = "{username}";
-/// Bytes of the longest answer.
+/// Maximum length of a response, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// What stands for itself in an address: the unreserved characters of RFC 3986, section 2.3.
+/// All characters but the unreserved ones of RFC 3986, section 2.3, are percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Asks the application for users.
+/// HTTP client of the endpoint.
 #[derive(Debug)]
 pub(super) struct Asker {
     url: String,
-    /// The address without what may be secret in it, for messages.
+    /// The address without secret parts, for messages.
     place: Arc<str>,
     authorization: Option<HeaderValue>,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
-/// A user as the application writes it. What else it writes is none of our business.
+/// User in a response. Unknown fields are ignored.
 #[derive(Deserialize)]
 struct Written {
     id: WrittenId,
@@ -59,7 +59,7 @@ struct Written {
     claims: Map<String, Value>,
 }
 
-/// PHP writes an object without keys as `[]`.
+/// Parses claims. PHP writes an object without keys as `[]`.
 fn claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Object(claims) => Ok(claims),
@@ -106,9 +106,10 @@ impl Asker {
         Arc::clone(&self.place)
     }
 
-    /// The user of this name, if the application knows it. Waits for as long as it takes.
+    /// Requests the user of this name; `None` if the application does not know it. The caller
+    /// limits the time.
     pub(super) async fn ask(&self, username: &str) -> Result<Option<User>, UsersError> {
-        // These mean a place in the tree of addresses, whichever way they are written.
+        // Path segments with a special meaning, even percent-encoded.
         if matches!(username, "." | "..") {
             return Ok(None);
         }
@@ -155,7 +156,7 @@ impl Asker {
 fn read_user(asked: &str, json: &[u8]) -> Result<User, String> {
     let written: Written = serde_json::from_slice(json).map_err(|error| {
         let message = error.to_string();
-        // All others may repeat what is in the answer.
+        // All other messages may quote the response.
         if message.starts_with("missing field") {
             message
         } else {
@@ -178,7 +179,7 @@ fn read_user(asked: &str, json: &[u8]) -> Result<User, String> {
     })
 }
 
-/// What messages call the address, and whether it is one of HTTPS.
+/// Checks the URL. Returns the address for messages, and whether the scheme is HTTPS.
 fn check_url(url: &str) -> Result<(String, bool), SetupError> {
     let wrong = |wrong: &str| setting("auth.users.http.url", wrong);
     if let Some(written) = reference(url) {
@@ -212,7 +213,7 @@ fn tls(settings: &HttpSettings, https: bool) -> Result<ClientConfig, SetupError>
     let wrong = |error: TrustError| setting("auth.users.http.ca", &error.to_string());
     let authorities = match &settings.ca {
         Some(path) => Some(Authorities::from_pem(read(path)?.as_bytes()).map_err(wrong)?),
-        // Only who needs them reads all those files.
+        // Read only for HTTPS: the system has many such files.
         None if https => Some(Authorities::of_system().map_err(wrong)?),
         None => None,
     };
@@ -224,7 +225,8 @@ fn setting(key: &'static str, wrong: &str) -> SetupError {
     SetupError::Setting { key, wrong: wrong.to_owned() }
 }
 
-/// An error and what caused it, as the first alone says little; of a failed handshake the reason.
+/// Formats an error with its causes, as the first alone says little. A failed handshake has its own
+/// reason.
 fn chain(error: &(dyn Error + 'static)) -> String {
     if let Some(error) = HandshakeError::among(error) {
         return error.to_string();

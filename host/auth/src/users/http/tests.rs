@@ -1,4 +1,4 @@
-//! Users over real sockets: a server of some lines answers what a test wants.
+//! Tests of the HTTP user source over real sockets, with a minimal server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,19 +14,19 @@ use super::*;
 use crate::secret::Secret;
 use crate::users::Users;
 
-/// Where the tests' clients come from.
+/// Address of the tests' clients.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A request's head, and where its answer goes: status line and body.
+/// Head of a request, and the channel for its response: status line and body.
 type Question = (String, tokio::sync::oneshot::Sender<(&'static str, String)>);
 
-/// An application that answers what the test says.
+/// Application that responds as the test says.
 struct Application {
     addr: SocketAddr,
     questions: mpsc::UnboundedReceiver<Question>,
 }
 
-/// One answer for every question, which are counted.
+/// Application with one response for all requests, which are counted.
 struct Answering {
     addr: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -48,7 +48,7 @@ impl Application {
                 tokio::spawn(async move {
                     match tls {
                         None => answer(stream, sender).await,
-                        // A client that does not trust us goes away.
+                        // A client that does not trust the certificate disconnects.
                         Some(tls) => match tls.accept(stream).await {
                             Ok(stream) => answer(stream, sender).await,
                             Err(_) => None,
@@ -88,7 +88,7 @@ impl Answering {
     }
 }
 
-/// Requests of one connection, each with an answer.
+/// Reads requests of one connection, and writes the response to each.
 async fn answer(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     questions: mpsc::UnboundedSender<Question>,
@@ -119,7 +119,7 @@ fn users(addr: SocketAddr) -> Users {
     Users::Http(HttpUsers::new(&settings(addr)).unwrap())
 }
 
-/// Lets time go by, without any waiting, for whoever looks at tokio's clock.
+/// Advances tokio's clock without waiting.
 async fn later(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
@@ -207,7 +207,7 @@ async fn sends_one_request_for_all_clients_of_a_user() {
     let first = find();
     let (_, reply) = app.asked().await;
     let others: Vec<_> = (0..20).map(|_| find()).collect();
-    // Whoever asked first goes away; the question stays.
+    // The first client disconnects; the request continues.
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     tokio::task::yield_now().await;
@@ -225,12 +225,12 @@ async fn an_outage_fails_lookups_of_users_that_are_not_cached() {
     assert!(users.find("admin").await.unwrap().is_some());
     app.say("503 Service Unavailable", "");
     later(61).await;
-    // Past the time for which it is remembered, within the grace.
+    // Past the cache time, within the grace period.
     assert_eq!(users.find("admin").await.unwrap().unwrap().id, "7");
     let down = users.find("other").await.unwrap_err().to_string();
     assert!(down.contains("it answered 503"), "{down}");
     assert!(!down.contains("fields=all"), "{down}");
-    // The first of both asked; the other was in the pause after it.
+    // The first of both sent a request; the other fell into the pause after it.
     assert_eq!(app.count(), 2);
     later(2).await;
     users.find("other").await.unwrap_err();
@@ -256,7 +256,7 @@ async fn refreshes_a_user_at_a_limited_rate() {
     assert_eq!(app.count(), 2);
 }
 
-/// What is remembered of a user does not keep them out after they changed their password.
+/// A cached user does not lock out a client after a change of the password.
 #[tokio::test]
 async fn accepts_a_ticket_of_a_new_password_at_once() {
     use crate::ticket::{AppSecret, Holder, Ticket};
@@ -279,7 +279,7 @@ async fn accepts_a_ticket_of_a_new_password_at_once() {
     later(6).await;
     assert!(tickets.authenticate(&new, HERE, now, &users).await.is_ok());
     assert_eq!(app.count(), 2);
-    // The old one is worthless from now on, and made-up ones do not become questions.
+    // The old ticket is invalid from now on, and forged tickets cause no requests.
     for _ in 0..5 {
         assert!(tickets.authenticate(&old, HERE, now, &users).await.is_err());
     }
@@ -321,7 +321,7 @@ async fn rejects_answers_that_are_no_user() {
     check("401 Unauthorized", "", "auth.users.http.token").await;
     check("302 Found", "", "redirects are not followed").await;
     check("500 Internal Server Error", "4711", "it answered 500").await;
-    // The way in which the application writes the name is the user's.
+    // The user has the application's spelling of the name.
     app.say("200 OK", r#"{"id": 1, "username": "Admin", "enabled": false}"#);
     let user = users(app.addr).find("admin").await.unwrap().unwrap();
     assert_eq!((user.username.as_str(), user.enabled), ("Admin", false));
@@ -346,7 +346,7 @@ async fn requires_a_trusted_certificate() {
     settings.ca = Some(format!("{folder}/ca.pem").into());
     let users = Users::Http(HttpUsers::new(&settings).unwrap());
     assert_eq!(users.find("admin").await.unwrap().unwrap().id, "7");
-    // The same server, whom nobody that we know of vouches for.
+    // The same server, with a certificate of an untrusted authority.
     settings.ca = Some(format!("{folder}/cert.pem").into());
     let users = Users::Http(HttpUsers::new(&settings).unwrap());
     let refused = users.find("admin").await.unwrap_err().to_string();

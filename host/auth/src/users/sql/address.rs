@@ -1,14 +1,14 @@
-//! The address of a database as applications write it, which is Doctrine's way, in the form that the
-//! database's client takes: `pgsql://…?charset=utf8&serverVersion=13.7`.
+//! Address of a database: conversion from Doctrine's format,
+//! `pgsql://…?charset=utf8&serverVersion=13.7`, to that of the database's client.
 //!
-//! What is left out is about the application's own driver and means nothing here. What may be about
-//! encryption and is not understood is refused, lest it be taken for done.
+//! Parameters of the application's own driver are removed. Unknown parameters of encryption are
+//! errors, so that none is silently ignored.
 
 use zeroize::Zeroizing;
 
 use crate::reference::reference;
 
-/// What may be in front of `://`, and which database that is.
+/// Supported schemes, and their databases.
 const SCHEMES: [(&str, Kind); 10] = [
     ("postgres", Kind::Postgres),
     ("postgresql", Kind::Postgres),
@@ -22,8 +22,8 @@ const SCHEMES: [(&str, Kind); 10] = [
     ("pdo-mariadb", Kind::MySql),
 ];
 
-/// Parameters of Doctrine's that are about nothing here. Text is UTF-8 here, whatever `charset` the
-/// application converses in.
+/// Parameters of Doctrine without a meaning here. Text is always UTF-8 here, regardless of the
+/// application's `charset`.
 const IDLE: [&str; 11] = [
     "charset",
     "serverVersion",
@@ -38,24 +38,24 @@ const IDLE: [&str; 11] = [
     "wrapperClass",
 ];
 
-/// Which database it is.
+/// Database system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Postgres,
     MySql,
 }
 
-/// Why an address is none. None of it repeats the address, which has a password in it.
+/// Error of an address. The text never contains the address, which has a password in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong(pub(super) String);
 
-/// Which database it is, and its address in the form that its client takes.
+/// Parses an address. Returns the database system, and the address in the format of its client.
 pub(super) fn read(url: &str) -> Result<(Kind, Zeroizing<String>), Wrong> {
     if let Some(written) = reference(url) {
         return Err(Wrong(format!("holds `{written}`, and nothing puts a value in its place")));
     }
     let (scheme, rest) = url.split_once("://").ok_or_else(unknown_scheme)?;
-    // Doctrine's drivers have underscores in their names, which addresses write as hyphens.
+    // Names of Doctrine's drivers have underscores, which addresses write as hyphens.
     let scheme = scheme.to_ascii_lowercase().replace('_', "-");
     let known = SCHEMES.iter().find(|(name, _)| *name == scheme);
     let (_, kind) = *known.ok_or_else(unknown_scheme)?;
@@ -84,7 +84,7 @@ impl Kind {
         }
     }
 
-    /// Whether an address says who connects; for PostgreSQL the variable `PGUSER` may, too.
+    /// Returns whether the address names the user; for PostgreSQL, `PGUSER` may name it instead.
     pub(super) fn names_user(self, address: &str) -> bool {
         let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -98,14 +98,14 @@ impl Kind {
                     || std::env::var_os("PGUSER").is_some())
     }
 
-    /// The name and the value by which the client knows a parameter; none if it is about nothing
-    /// here.
+    /// Returns the name and the value of a parameter in the client's format; `None` if it has no
+    /// meaning here.
     fn parameter<'a>(
         self,
         name: &'a str,
         value: &'a str,
     ) -> Result<Option<(&'a str, &'a str)>, Wrong> {
-        // `driverOptions[1009]`, its brackets perhaps as percent signs.
+        // `driverOptions[1009]`, with brackets possibly percent-encoded.
         let base = name.split(['[', '%']).next().unwrap_or_default();
         if IDLE.contains(&base) {
             return Ok(None);
@@ -135,8 +135,7 @@ impl Kind {
     }
 }
 
-/// MySQL's word for what PostgreSQL's `sslmode` says, which addresses for either database are
-/// written with.
+/// Returns MySQL's value for PostgreSQL's `sslmode`. Addresses of both databases use either.
 fn ssl_mode(value: &str) -> Result<&'static str, Wrong> {
     match value.to_ascii_lowercase().replace('_', "-").as_str() {
         "disable" | "disabled" => Ok("DISABLED"),

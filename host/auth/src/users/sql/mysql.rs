@@ -1,4 +1,4 @@
-//! Users in MySQL or MariaDB.
+//! User source in MySQL or MariaDB.
 
 use std::str::FromStr;
 
@@ -11,8 +11,8 @@ use crate::config::SqlSettings;
 
 use super::{Columns, Row, RowError, uncastable};
 
-/// The tables of OroPlatform, from 1.0 to 7.0. MySQL 5.7.22 or later, MariaDB 10.5 or later:
-/// what older ones could do instead cuts long lists off without a word.
+/// Tables of OroPlatform, from 1.0 to 7.0. MySQL 5.7.22 or later, MariaDB 10.5 or later: the
+/// functions of older versions silently truncate long lists.
 pub(super) const ORO: &str = "\
 SELECT u.id, u.username, u.password, u.enabled, u.organization_id AS organization,
     (SELECT JSON_ARRAYAGG(r.role) FROM oro_user_access_role ur
@@ -23,8 +23,8 @@ FROM oro_user u WHERE u.username = ?";
 pub(super) struct MySqlUsers(MySqlPool);
 
 impl MySqlUsers {
-    /// With what messages call the database.
-    /// Connects as `user`, if one is given, and else as the address says.
+    /// Creates a connection pool. Also returns the database's address for messages. Connects as
+    /// `user` if given, otherwise as in the URL.
     pub(super) fn new(
         url: &str,
         user: Option<String>,
@@ -74,7 +74,7 @@ impl Columns for MySqlRow {
             }
             "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED"
             | "BIGINT UNSIGNED" => self.try_get_unchecked::<u64, _>(column)?.to_string(),
-            // Text of a binary collation is called a blob.
+            // Text of a binary collation has a blob type.
             "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM"
             | "JSON" | "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
                 let bytes = self.try_get_unchecked::<Vec<u8>, _>(column)?;

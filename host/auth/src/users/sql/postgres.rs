@@ -1,4 +1,4 @@
-//! Users in PostgreSQL.
+//! User source in PostgreSQL.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use crate::config::SqlSettings;
 
 use super::{Columns, Row, RowError, uncastable};
 
-/// The tables of OroPlatform, from 1.0 to 7.0.
+/// Tables of OroPlatform, from 1.0 to 7.0.
 pub(super) const ORO: &str = "\
 SELECT u.id, u.username, u.password, u.enabled, u.organization_id AS organization,
     (SELECT json_agg(r.role) FROM oro_user_access_role ur
@@ -22,8 +22,8 @@ FROM oro_user u WHERE u.username = $1";
 pub(super) struct PostgresUsers(PgPool);
 
 impl PostgresUsers {
-    /// With what messages call the database.
-    /// Connects as `user`, if one is given, and else as the address says.
+    /// Creates a connection pool. Also returns the database's address for messages. Connects as
+    /// `user` if given, otherwise as in the URL.
     pub(super) fn new(
         url: &str,
         user: Option<String>,
@@ -76,7 +76,7 @@ impl Columns for PgRow {
             "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "CITEXT" | "JSON" => {
                 self.try_get_unchecked::<String, _>(column)?
             }
-            // One byte with the version of the form, and the same text as JSON has.
+            // One byte with the format's version, then the same text as JSON.
             "JSONB" => {
                 let text = self.try_get_unchecked::<String, _>(column)?;
                 text.trim_start_matches('\u{1}').to_owned()
@@ -89,7 +89,7 @@ impl Columns for PgRow {
     }
 }
 
-/// As PostgreSQL itself writes it.
+/// Formats a UUID as PostgreSQL does.
 fn uuid(bytes: &[u8]) -> Option<String> {
     let number = u128::from_be_bytes(bytes.try_into().ok()?);
     let digits = format!("{number:032x}");
