@@ -1,4 +1,4 @@
-//! `access` and `allow`: who may connect, and what clients may do on routes that do not say.
+//! Settings `access` and `allow`: admission of connections, and default access lists of routes.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,21 @@ use serde::de::{Deserializer, Error};
 use super::networks::Networks;
 use super::origins::Origins;
 
-/// Who may connect, before any proof.
+/// Admission of connections, before authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Connections are taken at this path and below.
+    /// The path of connections; paths below it are included.
     pub path: String,
-    /// The pages that browsers may connect from; none if it does not matter.
+    /// The origins from which browsers may connect; `None` allows all.
     pub origins: Option<Origins>,
     /// The blocked addresses.
     pub blocked: Networks,
-    /// The proxies whose word counts on whom they forward for.
+    /// The trusted proxies: their forwarding headers are used.
     pub proxies: Networks,
-    /// Whether clients have to come through HTTPS, as one of `proxies` says.
+    /// Whether clients must use HTTPS, as reported by one of `proxies`.
     pub https: bool,
-    /// Whether sessions are opened without proof; none is yes where nothing can be proven.
+    /// Whether sessions without authentication are accepted. Default: true if no authentication
+    /// method is configured.
     pub anonymous: Option<bool>,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct RawAccess {
     anonymous: Option<bool>,
 }
 
-/// The path of a URL.
+/// Path of a URL.
 struct Path(String);
 
 impl RawAccess {
@@ -81,10 +82,10 @@ impl<'de> Deserialize<'de> for Path {
     }
 }
 
-/// The roles that may do what, by action.
+/// Allowed roles by action.
 pub(super) type RawAllow = BTreeMap<RawAction, Vec<String>>;
 
-/// What a route may leave unsaid.
+/// Action that an access list can restrict.
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RawAction {

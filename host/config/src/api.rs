@@ -1,7 +1,7 @@
-//! The HTTP API's settings: who may publish without a WebSocket, and how much at a time.
+//! Settings of the HTTP API: tokens, and limits of requests.
 //!
-//! A token is named by where it is found: a file, a variable of the environment, or the text
-//! itself. Nothing here prints one, not even the errors of a file that is not understood.
+//! A token is a file, an environment variable, or the text itself. Tokens are never printed, not
+//! even in errors about an invalid file.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,43 +12,43 @@ use serde::Deserialize;
 
 use super::merge::{set_bytes, set_count, set_duration};
 
-/// The role of a token that is given none.
+/// Default role of a token.
 const BACKEND: &str = "backend";
 
-/// Characters of the shortest token: shorter ones can be guessed.
+/// Minimum length of a token, in characters: shorter ones can be guessed.
 const MIN_BYTES: usize = 16;
 
-/// The HTTP API.
+/// Settings of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// Who may use it; without any it is not there.
+    /// The tokens; without any, the API is disabled.
     pub tokens: Vec<ApiToken>,
-    /// ByteSize of the longest request body.
+    /// The maximum size of a request body, in bytes. Default: 1 MiB.
     pub body: usize,
-    /// Publications of one request.
+    /// The maximum number of publications in one request.
     pub batch: usize,
-    /// Requests that are handled at one time.
+    /// The maximum number of concurrent requests.
     pub requests: usize,
-    /// How long a client may take to send a body.
+    /// The maximum time for a request body.
     pub body_timeout: Duration,
-    /// How long a connection is kept that asks for nothing.
+    /// The time after which an idle connection is closed.
     pub idle_timeout: Duration,
 }
 
-/// One who may use the HTTP API.
+/// Token of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken {
-    /// For the log, and the `authid` that handlers see.
+    /// The name in the log, and the `authid` that handlers see.
     pub name: String,
-    /// The token itself, or where it is.
+    /// The token or its source.
     pub secret: Secret,
-    /// What routes and handlers go by.
+    /// The roles, for access lists and handlers.
     pub roles: Vec<String>,
-    /// The only realm that it is good for; without one it is good for all.
+    /// The only realm of the token; `None` allows all realms.
     pub realm: Option<String>,
 }
 
-/// Stated in `docs/configuration.md` too; a test holds the two together.
+/// The defaults, as in `docs/configuration.md`; a test compares the two.
 impl Default for Api {
     fn default() -> Self {
         Self {
@@ -62,10 +62,10 @@ impl Default for Api {
     }
 }
 
-/// What makes a token that is good.
+/// Help for an invalid token.
 pub(super) const HELP: &str = "`openssl rand -hex 32` makes a good one";
 
-/// What a header of HTTP can hold (RFC 6750, section 2.1), and a guess does not find.
+/// Checks that a token fits into an HTTP header (RFC 6750, section 2.1) and cannot be guessed.
 pub(super) fn acceptable(token: &str) -> Result<(), String> {
     if token.len() < MIN_BYTES {
         return Err(format!("is shorter than {MIN_BYTES} characters"));
@@ -111,7 +111,7 @@ impl RawApi {
     }
 }
 
-/// What is wrong with the tokens as far as it shows without fetching them.
+/// Returns the errors of tokens that are found without loading them.
 pub(super) fn mistakes(tokens: &[ApiToken], realms: &[String]) -> Vec<ValueError> {
     let mut wrongs = Vec::new();
     for (at, ApiToken { name, realm, .. }) in tokens.iter().enumerate() {

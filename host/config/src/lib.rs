@@ -1,20 +1,23 @@
-//! The operator's settings: `jackfield.yml`, variables, flags, and the defaults of everything else.
+//! Configuration: the operator's settings in `jackfield.yml`, variables and flags, and their
+//! defaults.
 //!
 //! Everything in [`Config`] is valid by construction. This crate knows no routes, no admission and
-//! no dispatch; the commands make the settings once, and the whole server reads them.
+//! no dispatch. The commands load the settings once, and the whole server reads them.
 //!
 //! In reading order:
 //!
-//! | module | its one thing |
+//! | module | content |
 //! |---|---|
-//! | `sources` | which place of a setting wins |
-//! | `settings` | the settings for a site, as they were found: what holds, and what is wrong |
-//! | `overrides` | variables and `--set`, put into the tree of the file |
-//! | `schema` | the keys of the file, and their way into [`Config`]; `access`, `api`: two of them |
-//! | `origins`, `networks` | pages and addresses, parsed once |
-//! | `validate` | errors of several settings together; `references`: variables that nothing expands |
-//! | `open` | secrets are fetched and files are read: what a server starts with |
-//! | `redact` | errors are rendered without secrets |
+//! | `sources` | the sources of settings and their precedence |
+//! | `settings` | the settings of a site: valid ones, errors, warnings |
+//! | `overrides` | variables and `--set`, applied to the tree of the file |
+//! | `schema` | the keys of the file, and their conversion into [`Config`] |
+//! | `access`, `api` | parts of the schema |
+//! | `origins`, `networks` | origins and addresses, parsed once |
+//! | `validate` | errors of several settings together |
+//! | `references` | unresolved references to variables |
+//! | `open` | loads secrets and files, for the start of a server |
+//! | `redact` | renders errors without secrets |
 //! | `oro` | OroPlatform's variables |
 
 #![forbid(unsafe_code)]
@@ -54,43 +57,43 @@ pub use overrides::Override;
 pub use settings::Settings;
 pub use sources::Sources;
 
-/// The name under which a site may hold its settings.
+/// File name of a site's own settings.
 pub const FILE_NAME: &str = "jackfield.yml";
 
-/// All settings.
+/// Complete configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// The realms that clients may join; the first is the one of WAMP v1, which has none.
+    /// The realms that clients may join. WAMP v1, which has no realms, uses the first.
     pub realms: Vec<String>,
-    /// What becomes of topics that no route matches.
+    /// The access to topics that no route matches.
     pub unrouted: Unrouted,
-    /// Who may connect.
+    /// The admission of connections.
     pub access: Access,
-    /// How clients prove who they are.
+    /// The authentication methods.
     pub auth: AuthSettings,
-    /// Who may do what on routes that do not say.
+    /// The access lists of routes without their own.
     pub allow: Allow,
-    /// How much clients may use.
+    /// The limits of clients.
     pub limits: Limits,
-    /// How clients that have gone are noticed.
+    /// The detection of dead connections.
     pub keepalive: Keepalive,
-    /// How long a client may take from connecting to its handshake's end.
+    /// The maximum time from a client's connection to the end of its handshake.
     pub handshake_timeout: Duration,
-    /// How long a shutdown waits for clients to take what is queued for them.
+    /// The maximum time for delivering queued messages at a shutdown.
     pub shutdown_grace: Duration,
-    /// What plugins may do.
+    /// The limits and permissions of plugins.
     pub plugins: Plugins,
-    /// How changes of the site are noticed.
+    /// The detection of changes of the site.
     pub watch: Watch,
-    /// How the log is written.
+    /// The format of the log.
     pub log: Log,
-    /// Who may publish over HTTP.
+    /// The HTTP API.
     pub api: Api,
 }
 
-/// What becomes of topics that no route matches.
+/// Access to topics that no route matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrouted {
     /// No session may subscribe or publish.
@@ -99,105 +102,105 @@ pub enum Unrouted {
     Broadcast,
 }
 
-/// How much clients may use.
+/// Limits of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the longest message.
+    /// The maximum size of a message, in bytes.
     pub message_bytes: usize,
-    /// How many lists and dictionaries of a message may lie inside each other.
+    /// The maximum nesting depth of lists and dictionaries in a message.
     pub depth: usize,
-    /// Bytes of the longest handshake head.
+    /// The maximum size of a handshake's head, in bytes.
     pub handshake_bytes: usize,
-    /// Bytes of the longest event, as one of its receivers gets it.
+    /// The maximum size of an event as a receiver gets it, in bytes.
     pub event_bytes: usize,
-    /// What may wait for one client, and what happens beyond.
+    /// The bounds of one client's outbox, and the action above them.
     pub outbox: Bounds,
-    /// Bytes that may wait for all clients together.
+    /// The maximum size of all outboxes together, in bytes.
     pub outbox_total_bytes: usize,
-    /// Bytes that may have arrived of messages that are not complete, of all clients together.
+    /// The maximum size of the incomplete messages of all clients together, in bytes.
     pub incomplete_bytes: usize,
-    /// Bytes of messages that may wait for handlers, of all clients together.
+    /// The maximum size of the messages that wait for handlers, of all clients together, in bytes.
     pub waiting_bytes: usize,
-    /// How long a publisher is read no further, at a time, while subscribers do not keep up.
+    /// The longest pause in reading a publisher while its subscribers are too slow.
     pub publisher_delay: Duration,
-    /// Subscriptions of one session.
+    /// The maximum number of subscriptions of a session.
     pub subscriptions: usize,
-    /// Prefixes and wildcards among them.
+    /// The maximum number of prefixes and wildcards among them.
     pub patterns: usize,
-    /// Subscriptions of all sessions of a realm together.
+    /// The maximum number of subscriptions of all sessions of a realm together.
     pub realm_subscriptions: usize,
     /// The share of each total that one client may use, in per cent.
     pub client_percent: u32,
-    /// Connections at one time.
+    /// The maximum number of connections.
     pub connections: usize,
 }
 
-/// How clients that have gone are noticed.
+/// Detection of dead connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Between two pings; not zero.
+    /// The time between two pings; not zero.
     pub interval: Duration,
-    /// How long after a ping a silent client is given up.
+    /// The time after a ping after which a silent client is disconnected.
     pub timeout: Duration,
 }
 
-/// What plugins may do.
+/// Limits and permissions of plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugins {
-    /// Where compiled plugins are kept; none is a place of the user's.
+    /// The folder of compiled plugins; `None` is `jackfield` in the user's cache folder.
     pub cache: Option<PathBuf>,
-    /// How much compiling one may take.
+    /// The limits of a compilation.
     pub compile: CompileLimits,
-    /// Whether the server compiles by itself, without these limits.
+    /// Whether the server compiles in its own process, without these limits.
     pub compile_in_process: bool,
-    /// Bytes that all instances of all plugins may hold together.
+    /// The maximum memory of all instances of all plugins together, in bytes.
     pub instance_memory: usize,
-    /// For plugins that are not named below.
+    /// The policy of plugins that are not in `named`.
     pub default: PluginPolicy,
-    /// By the name that the plugin's manifest gives it.
+    /// Policies by the name in the plugin's manifest.
     pub named: BTreeMap<String, PluginPolicy>,
 }
 
-/// How changes of the site are noticed.
+/// Detection of changes of the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// Look every so often, instead of being told by the operating system; not zero.
+    /// The polling interval, not zero; `None` uses the operating system's notifications.
     pub poll: Option<Duration>,
-    /// How long nothing may have changed before a change counts as complete.
+    /// The time without changes after which a change is complete.
     pub settle: Duration,
 }
 
-/// How the log is written.
+/// Settings of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// One line an event, in which form.
+    /// The format; one line per event.
     pub format: LogFormat,
 }
 
-/// The form of a line of the log.
+/// Format of the log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs: one JSON object a line.
+    /// One JSON object per line, for programs.
     Json,
 }
 
 impl Config {
-    /// The role of those who publish for the application itself.
+    /// The role of clients that publish for the application itself.
     pub const BACKEND: &'static str = "backend";
 
-    /// The settings for a site, put together from all sources, and what is wrong with them.
+    /// Loads the settings of a site from all sources. The result contains their errors.
     pub fn find(sources: &Sources, site: &Path) -> Settings {
         sources.settings(site)
     }
 
-    /// What follows from several settings together, once all are known. Relative paths start at
+    /// Applies defaults that depend on several settings, and resolves relative paths against
     /// `base`, the folder of the file.
     fn settle(&mut self, base: &Path) {
         if self.auth.tickets.is_some() || self.auth.jwt.is_some() {
-            // Browsers come with proofs as well. They are not to publish what they like, nor to
-            // offer procedures, by which they would be given what the backend calls with.
+            // Browsers authenticate as well. They must not publish freely, nor register procedures,
+            // because those would receive the arguments of the backend's calls.
             for action in [Action::Publish, Action::Register] {
                 if self.allow.roles(action).is_none() {
                     self.allow.set(action, vec![Self::BACKEND.to_owned()]);
@@ -218,15 +221,15 @@ impl Config {
     }
 }
 
-/// Where to listen, as it is written.
+/// Parses the address to listen on.
 ///
 /// # Errors
-/// What to write instead.
+/// The help for an invalid address.
 pub fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080")
 }
 
-/// Stated in `docs/configuration.md` too; a test holds the two together.
+/// The defaults, as in `docs/configuration.md`; a test compares the two.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -286,7 +289,7 @@ impl Default for Plugins {
 }
 
 impl Plugins {
-    /// What the plugin of this name may do.
+    /// Returns the policy of the plugin of this name.
     pub fn policy(&self, name: &str) -> &PluginPolicy {
         self.named.get(name).unwrap_or(&self.default)
     }

@@ -1,4 +1,4 @@
-//! A key that is left out keeps what holds already.
+//! Merging of optional settings: an omitted key keeps the current value.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

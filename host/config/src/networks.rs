@@ -10,12 +10,12 @@ use serde::de::{Deserializer, Error};
 /// Bits before an IPv4 address in an IPv6 one; RFC 4291, section 2.5.5.2.
 const MAPPED_PREFIX_BITS: u8 = 96;
 
-/// Several networks.
+/// Set of networks.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
 pub struct Networks(Vec<Network>);
 
-/// `10.0.0.0/8`, or a single address. IPv4 that is written as IPv6 is the IPv4 that it stands for,
-/// because that is how addresses of connections are compared.
+/// Network `10.0.0.0/8`, or a single address. IPv4-mapped IPv6 is converted to IPv4, like the
+/// addresses of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network(IpNet);
 
@@ -46,20 +46,20 @@ impl<'de> Deserialize<'de> for Network {
 }
 
 impl Networks {
-    /// Whether there is none.
+    /// Returns whether there is no network.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the address is in one of them.
+    /// Returns whether the address is in one of the networks.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.0.contains(&address))
     }
 
-    /// The client behind `peer`, if these are the networks of trusted proxies: the nearest address
-    /// of `X-Forwarded-For` that is not one of theirs. Addresses in front of it can be forged, and
-    /// are ignored. None if a trusted proxy does not know the address (`unknown`).
+    /// Returns the client behind `peer`, if these are the networks of trusted proxies: the nearest
+    /// address of `X-Forwarded-For` that is not one of theirs. Addresses in front of it can be
+    /// forged, and are ignored. `None` if a trusted proxy does not know the address (`unknown`).
     pub fn client(&self, peer: IpAddr, forwarded_for: &[String]) -> Option<IpAddr> {
         let mut client = peer.to_canonical();
         for member in forwarded_for.iter().rev() {
@@ -72,8 +72,8 @@ impl Networks {
     }
 }
 
-/// The address in a member of `X-Forwarded-For`, as proxies write it: some with the port, and some
-/// as RFC 7239 has it, with quotes and brackets.
+/// Parses the address in a member of `X-Forwarded-For`. Some proxies add the port, and some write
+/// quotes and brackets as in RFC 7239.
 fn address(member: &str) -> Option<IpAddr> {
     let text = member.trim_matches('"');
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -104,7 +104,7 @@ mod tests {
         check("127.0.0.1", &["192.0.2.1"], "192.0.2.1");
         check("::ffff:127.0.0.1", &["192.0.2.1"], "192.0.2.1");
         check("127.0.0.1", &["192.0.2.1", "10.1.2.3"], "192.0.2.1");
-        // What the client wrote itself is before what the proxy added.
+        // The client's own entry is before the proxy's.
         check("127.0.0.1", &["6.6.6.6", "192.0.2.1"], "192.0.2.1");
         check("192.0.2.9", &["6.6.6.6"], "192.0.2.9");
         check("127.0.0.1", &["unknown"], "unknown");

@@ -1,8 +1,8 @@
-//! Opens what the settings name: secrets are fetched, files are read, and everything is made that
-//! proofs are verified by, each once. Connects to nothing.
+//! Opening of settings: loads secrets, reads files, and creates the authentication methods, each
+//! once. Connects to nothing.
 //!
-//! `jackfield serve` starts with what was opened, and refuses where anything is wrong; `jackfield
-//! check` runs where secrets may not be, and reports those as warnings.
+//! `jackfield serve` starts with the result, and refuses to start on any problem. `jackfield check`
+//! may run where secrets are missing, and reports those as warnings.
 
 use jackfield_auth::{Auth, OpenError, SecretError, SetupError};
 use jackfield_yaml::{Diagnosis, ValueError};
@@ -11,44 +11,44 @@ use zeroize::Zeroizing;
 use super::api::{ApiToken, HELP, acceptable};
 use super::settings::Settings;
 
-/// What to do about a variable's name in the place of its value.
+/// Help for an unresolved reference to a variable.
 const UNEXPANDED: &str = "put the value there, or name the variable that has it: `{ env: NAME }`";
 
-/// The result of opening settings.
+/// Result of opening settings.
 pub struct Opening {
-    /// None where there is any problem, or a secret is absent.
+    /// The opened settings; `None` if there is any problem, or if a secret is missing.
     pub opened: Option<Opened>,
-    /// What is wrong, each complete with its place.
+    /// The errors, each complete with its place.
     pub problems: Vec<Diagnosis>,
     /// The secrets that cannot be loaded here.
     pub absent: Vec<Diagnosis>,
-    /// What is valid and probably not meant, each complete with its place.
+    /// The warnings, each complete with its place.
     pub warnings: Vec<String>,
 }
 
-/// What a server starts with.
+/// Opened settings, for the start of a server.
 pub struct Opened {
-    /// By which clients prove who they are.
+    /// The authentication methods.
     pub auth: Auth,
-    /// By which backends use the HTTP API; each is different.
+    /// The tokens of the HTTP API; each is different.
     pub tokens: Vec<OpenToken>,
 }
 
-/// A token of the HTTP API, fetched.
+/// Loaded token of the HTTP API.
 pub struct OpenToken {
-    /// For the log, and the `authid` that handlers see.
+    /// The name in the log, and the `authid` that handlers see.
     pub name: String,
     /// The token itself.
     pub text: Zeroizing<String>,
-    /// What routes and handlers go by.
+    /// The roles, for access lists and handlers.
     pub roles: Vec<String>,
-    /// The only realm that it is good for; without one it is good for all.
+    /// The only realm of the token; `None` allows all realms.
     pub realm: Option<String>,
 }
 
 impl Settings {
-    /// Opens everything, apart from settings that are invalid themselves. Has to be called within
-    /// a tokio runtime, which clients of databases belong to.
+    /// Opens all settings, except invalid ones. Must be called within a tokio runtime, which the
+    /// database clients need.
     pub fn open(&self) -> Opening {
         let mut settings = Self { problems: Vec::new(), ..self.clone() };
         let (mut problems, mut absent) = (Vec::new(), Vec::new());
@@ -78,7 +78,7 @@ impl Settings {
                 self.complain(ValueError::at(key, format!("`{key}`: {error}"), UNEXPANDED));
             }
             SetupError::Secret(error) => self.lack(key, &error),
-            // A file of users or keys has places of its own.
+            // Errors in a file of users or keys have places of their own.
             SetupError::Invalid(problem) if problem.path != "auth.jwt.keys.secret" => {
                 self.problems.push(problem);
             }
@@ -109,7 +109,7 @@ impl Settings {
         self.complain(ValueError::at(key, message, "a server does not start without it"));
     }
 
-    /// The tokens that can be fetched, each once.
+    /// Loads the tokens, each once.
     fn tokens(&mut self, absent: &mut Vec<Diagnosis>) -> Vec<OpenToken> {
         let mut opened: Vec<OpenToken> = Vec::new();
         for (at, token) in self.config.api.tokens.clone().into_iter().enumerate() {
@@ -149,7 +149,7 @@ mod tests {
 
     const LONG: &str = "0123456789abcdef0123456789abcdef";
 
-    /// What is wrong, and what is absent; the first line of each.
+    /// Returns the problems and the missing secrets; the first line of each.
     fn opening(text: &str) -> (Vec<String>, Vec<String>) {
         let mut settings = Settings::of(text, &[]);
         settings.settle(std::path::Path::new(""));

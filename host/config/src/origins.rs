@@ -1,4 +1,4 @@
-//! Origins: the hosts whose pages may connect. Neither ports nor schemes are compared, as in the PHP
+//! Origins: hosts whose pages may connect. Ports and schemes are not compared, as in the PHP
 //! servers.
 
 use std::fmt::Display;
@@ -9,18 +9,18 @@ use jackfield_text::Untrusted;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-/// Bytes of an origin that are shown in a log.
+/// Maximum length of an origin in a log, in bytes.
 const MAX_LOGGED_BYTES: usize = 100;
 
-/// Hosts whose pages may connect.
+/// Set of hosts whose pages may connect.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize)]
 pub struct Origins(Vec<HostPattern>);
 
-/// A host, or with `*.` before it every host below it. It may be written as a URL.
+/// Host, or with the prefix `*.` all its subdomains. It may be written as a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct HostPattern(String);
 
-/// A text names no host.
+/// Error of a text without a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NoHost;
 
@@ -60,10 +60,10 @@ impl HostPattern {
 }
 
 impl Origins {
-    /// Whether a page of this origin may connect.
+    /// Checks whether a page of this origin may connect.
     ///
     /// # Errors
-    /// Why not, for the log.
+    /// The reason, for the log.
     pub fn check(&self, origin: &str) -> Result<(), String> {
         let Some(host) = host(origin) else {
             return Err(format!("the origin `{}` names no host", shown(origin)));
@@ -75,14 +75,15 @@ impl Origins {
     }
 }
 
-/// Whether it is this machine, from where developers and the backends of applications connect.
+/// Returns whether the host is this machine, from which developers and the application's backend
+/// connect.
 fn is_loopback(host: &str) -> bool {
     let address = host.parse().map(|address: IpAddr| address.to_canonical());
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The host of an origin, of a URL, or by itself. What browsers never send is none: they write
-/// names of other letters in ASCII (RFC 5890).
+/// Returns the host of an origin or URL, or a bare host. Non-ASCII names are rejected: browsers
+/// send them in ASCII (RFC 5890).
 fn host(text: &str) -> Option<String> {
     let text = text.trim();
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -91,22 +92,22 @@ fn host(text: &str) -> Option<String> {
     let authority = rest.get(..end).unwrap_or_default();
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match authority.strip_prefix('[') {
-        // One address has many forms.
+        // Normalized, as one address has many forms.
         Some(v6) => v6.split(']').next()?.parse::<Ipv6Addr>().ok()?.to_string(),
         None => authority.split(':').next().filter(|name| is_name(name))?.to_ascii_lowercase(),
     };
-    // A name that ends with a dot is the same name, written in full.
+    // A trailing dot marks the same name as fully qualified.
     Some(host.strip_suffix('.').map_or(host.clone(), str::to_owned))
 }
 
-/// Labels with dots between them.
+/// Returns whether the text is a list of labels separated by dots.
 fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_part);
     text != "null" && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)
 }
 
-/// As a log shows it.
+/// Formats an origin for a log.
 fn shown(origin: &str) -> impl Display {
     Untrusted::new(origin).at_most(MAX_LOGGED_BYTES)
 }

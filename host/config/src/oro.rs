@@ -1,44 +1,45 @@
-//! The variables by which OroPlatform says where its WebSocket server is: `ORO_WEBSOCKET_SERVER_DSN`
-//! where to listen, `ORO_WEBSOCKET_FRONTEND_DSN` where browsers connect, and
-//! `ORO_WEBSOCKET_BACKEND_DSN` where its backend does.
+//! OroPlatform's variables for the addresses of its WebSocket server: `ORO_WEBSOCKET_SERVER_DSN` is
+//! the address to listen on, `ORO_WEBSOCKET_FRONTEND_DSN` that for browsers, and
+//! `ORO_WEBSOCKET_BACKEND_DSN` that for the backend.
 //!
 //! `tcp://127.0.0.1:8080`, `//0.0.0.0:8080`, `ssl://*:443/ws?context_options[verify_peer]=false`:
-//! the scheme may be left out, the port is 8080 without one, and `*` is the host of the client.
+//! the scheme is optional, and the default port is 8080. The host `*` means all IPv4 addresses to
+//! listen on, and the host of the page for browsers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jackfield_yaml::Diagnosis;
 
-/// Where to listen.
+/// Variable of the address to listen on.
 pub const SERVER: &str = "ORO_WEBSOCKET_SERVER_DSN";
-/// Where browsers connect.
+/// Variable of the address for browsers.
 pub const FRONTEND: &str = "ORO_WEBSOCKET_FRONTEND_DSN";
-/// Where the application's backend connects.
+/// Variable of the address for the application's backend.
 pub const BACKEND: &str = "ORO_WEBSOCKET_BACKEND_DSN";
 
 const PORT: u16 = 8080;
 
-/// One such address.
+/// Address of a WebSocket server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dsn {
     /// `tcp`, `ssl`, `tls` and the like.
     scheme: String,
     host: String,
     port: u16,
-    /// With a slash at its beginning.
+    /// The path, with a leading slash.
     path: String,
-    /// Whether certificates are to be taken as they come.
+    /// Whether certificate verification is disabled.
     unverified: bool,
 }
 
 impl Dsn {
-    /// `variable` is how errors call it.
+    /// Parses an address. Errors name `variable`.
     ///
     /// # Errors
-    /// When it is no such address; the text is not repeated.
+    /// If the address is invalid; the text is not quoted.
     pub fn parse(variable: &str, text: &str) -> Result<Self, Diagnosis> {
         Self::read(text).ok_or_else(|| {
-            // It is not repeated, because there may be a password in it.
+            // Not quoted, because it may contain a password.
             let message = "this is no address of a WebSocket server";
             let example = match variable {
                 SERVER => "//0.0.0.0:8080",
@@ -80,10 +81,10 @@ impl Dsn {
         })
     }
 
-    /// The address to listen on.
+    /// Returns the address to listen on.
     pub(super) fn listen(&self, variable: &str) -> Result<SocketAddr, Diagnosis> {
         let ip = match self.host.as_str() {
-            // The application's own command refuses to start then, and says so in these words.
+            // The application's own command refuses to start then, with this reason.
             "" => {
                 let message = "the host is empty, by which OroPlatform switches WebSockets off";
                 let help = "unset it for Jackfield";
@@ -99,10 +100,10 @@ impl Dsn {
         Ok(SocketAddr::new(ip, self.port))
     }
 
-    /// The same as a URL of a WebSocket; `*` is this machine.
+    /// Converts the address to a WebSocket URL; `*` is this machine.
     ///
     /// # Errors
-    /// When certificates are not to be verified.
+    /// If certificate verification is disabled.
     pub fn url(&self, variable: &str) -> Result<String, Diagnosis> {
         if self.unverified {
             let message = "certificates are not to be verified, and here they always are";

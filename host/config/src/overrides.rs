@@ -1,29 +1,29 @@
-//! Overrides of the file: variables of the environment, and `--set`.
+//! Overrides of the file: environment variables and `--set`.
 //!
-//! Each is put into the [tree](jackfield_yaml::value) of the file's settings, so that the same keys are
-//! known and the same errors are found.
+//! They are applied to the [tree](jackfield_yaml::value) of the file, so that keys and errors are
+//! the same.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use jackfield_yaml::{Diagnosis, Value};
 
-/// What the names of variables begin with. Two underscores, as one would meet the variables that
-/// Kubernetes makes for a service of this name, and those that the commands know.
+/// Prefix of variables. It has two underscores, because one would also match the variables of a
+/// Kubernetes service named `jackfield`, and those of the commands.
 const PREFIX: &str = "JACKFIELD__";
 
-/// One setting.
+/// Override of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// How errors call it.
+    /// The name of the variable or flag in errors.
     source: Arc<str>,
-    /// From the outermost key to the innermost; at least one.
+    /// The keys, outermost first; at least one.
     keys: Vec<String>,
     text: String,
 }
 
 impl Override {
-    /// The settings among these variables of the environment.
+    /// Returns the overrides among environment variables.
     pub(super) fn in_environment(
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Vec<Self> {
@@ -34,20 +34,21 @@ impl Override {
                 Some(Self { source: name.into(), keys, text })
             })
             .collect();
-        // The system keeps them in no reliable order.
+        // The system has no reliable order.
         found.sort_by(|a, b| a.source.cmp(&b.source));
         found
     }
 
-    /// Puts it into the settings. Below `auth` it replaces what is there, elsewhere a map adds to it:
-    /// half of a secret's place is none.
+    /// Applies the override to the settings. A map replaces the existing one below `auth`, because
+    /// half of a secret's source is invalid; elsewhere it is merged.
     pub(super) fn apply(&self, tree: &mut Value) {
         let merges = self.keys.first().is_some_and(|key| key != "auth");
         tree.set(&self.keys, &self.source, &self.text, merges);
     }
 
-    /// What is probably meant for one of ours, and is not read: `JACKFIELD_LIMITS__MESSAGE`. Names
-    /// without two underscores are the commands' own, or made by Kubernetes.
+    /// Warns about variables that are probably misspelt settings and are not read:
+    /// `JACKFIELD_LIMITS__MESSAGE`. Names without two underscores are the commands' own, or
+    /// Kubernetes'.
     pub(super) fn overlooked(variables: &[(String, String)]) -> Vec<Diagnosis> {
         let mut found: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
         found.sort_unstable();
@@ -62,7 +63,7 @@ impl Override {
     }
 }
 
-/// `limits.message=2MiB`
+/// Parses `limits.message=2MiB`.
 impl FromStr for Override {
     type Err = &'static str;
 

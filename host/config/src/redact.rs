@@ -1,13 +1,13 @@
-//! Renders errors of settings without secrets, in the form of a [`Diagnosis`].
+//! Redaction: renders errors of settings as a [`Diagnosis`] without secrets.
 //!
-//! Below `auth` and `api`, and below unknown keys, any text may be a secret. Of such lines, keys alone
-//! are shown.
+//! Below `auth` and `api`, and below unknown keys, any text may be a secret. Only the keys of such
+//! lines are shown.
 
 use std::ops::Range;
 
 use jackfield_yaml::{Diagnosis, Message, Origin, Path, Snippet, Step, ValueError};
 
-/// Below these, nothing is secret.
+/// Top-level keys without secrets below them.
 const PLAIN: [&str; 13] = [
     "listen",
     "realms",
@@ -24,10 +24,10 @@ const PLAIN: [&str; 13] = [
     "log",
 ];
 
-/// The file of the settings.
+/// File of the settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Redactor {
-    /// As it was named; empty where there is none.
+    /// The configured path; empty if there is no file.
     pub(super) path: String,
     pub(super) text: String,
 }
@@ -38,7 +38,7 @@ impl Redactor {
         let open = is_plain(path);
         let key = path.to_string();
         let message = match message {
-            // Nothing else names the key where the line is not shown.
+            // If the line is not shown, the message has to name the key.
             Message::Plain(text) if open || text.contains('`') => text.clone(),
             Message::Plain(text) => format!("`{key}`: {text}"),
             Message::Value(text, _) if open => text.clone(),
@@ -48,7 +48,7 @@ impl Redactor {
             }
             Message::Kind(belongs, found) => format!("`{key}` takes {belongs}, not {found}"),
         };
-        // What was typed in the place of a list may be anything there.
+        // The text suggested as an element of a list may be a secret.
         let help = help.as_ref().filter(|help| open || !help.starts_with("write `["));
         let diagnosis = self.at(origin.as_ref(), message);
         match help {
@@ -57,7 +57,7 @@ impl Redactor {
         }
     }
 
-    /// What is wrong with the file as YAML; it may have been said with the values.
+    /// Redacts a YAML syntax error, which may quote values.
     pub(super) fn syntax(&self, diagnosis: Diagnosis) -> Diagnosis {
         let Diagnosis { path, line, column, message, help, snippet } = diagnosis;
         if self.is_open(line) {
@@ -92,14 +92,14 @@ impl Redactor {
             let shown: String = text.chars().take(column + width).collect();
             let is_key = text.chars().nth(column + width) == Some(':');
             let is_first = before.chars().all(|c| c == ' ' || c == '-');
-            // Without the beginning of the line, nothing tells whether it holds a key alone.
+            // If the beginning of the line is cut, it may hold more than a key.
             let is_known = skipped == 0 && is_first && is_key;
             is_known.then(|| Box::new(Snippet { text: shown, skipped, width }))
         });
         diagnosis
     }
 
-    /// Whether nothing that may be secret is on a line, counted from 1.
+    /// Returns whether a line, counted from 1, certainly contains no secret.
     fn is_open(&self, line: usize) -> bool {
         let lines: Vec<&str> = self.text.lines().take(line).collect();
         let top = lines.iter().rev().find_map(|line| {
@@ -109,7 +109,8 @@ impl Redactor {
         self.is_block() && top.is_some_and(|key| PLAIN.contains(&key))
     }
 
-    /// Whether the file is written one key a line. In `{ … }`, a line may hold anything.
+    /// Returns whether the file is in block style, one key per line. In flow style, `{ … }`, a line
+    /// may contain anything.
     fn is_block(&self) -> bool {
         let text = self.text.trim_start_matches('\u{feff}');
         let says = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', '%']);
@@ -119,7 +120,7 @@ impl Redactor {
     }
 }
 
-/// Whether a value that is there can be repeated.
+/// Returns whether a value at this path can be quoted.
 fn is_plain(path: &Path) -> bool {
     match path.0.first() {
         Some(Step::Key(key)) => PLAIN.contains(&key.as_str()),

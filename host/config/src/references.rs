@@ -1,12 +1,12 @@
-//! Settings that hold the name of a variable in the place of its value, `${ORO_SECRET}` or
-//! `%env(ORO_SECRET)%`: files for Compose and Symfony are written so, and nothing expands them here.
+//! Unresolved references to variables in settings, `${ORO_SECRET}` or `%env(ORO_SECRET)%`: files
+//! for Compose and Symfony use them, but they are not resolved here.
 
 use jackfield_auth::reference::{reference, variable};
 use jackfield_yaml::{Kind, Origin, Path, Step, Value, ValueError};
 
-/// A statement may have anything in it.
+/// The setting with free text: a statement may contain anything.
 const FREE: &str = "auth.users.sql.query";
-/// The settings that can name a variable, as the ends of their keys.
+/// Settings that can name a variable, as the ends of their keys.
 const SECRETS: [&str; 5] = [
     "auth.tickets.secret",
     "auth.users.sql.url",
@@ -15,7 +15,7 @@ const SECRETS: [&str; 5] = [
     ".token",
 ];
 
-/// Every such setting, in the order of the file.
+/// Returns an error for each unresolved reference, in the order of the file.
 pub(super) fn unexpanded(tree: &Value) -> Vec<ValueError> {
     let mut wrongs = Vec::new();
     walk(tree, &mut Path::default(), &mut wrongs);

@@ -1,6 +1,6 @@
-//! `jackfield.yml` as it is written, and its way into [`Config`].
+//! Schema of `jackfield.yml`, and its conversion into [`Config`].
 //!
-//! Each struct is one level of the file; a key that is left out keeps its default.
+//! Each struct is one level of the file; an omitted key keeps its default.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -171,20 +171,20 @@ enum RawFormat {
     Json,
 }
 
-/// Where to listen.
+/// Address to listen on.
 struct Listen(SocketAddr);
 
-/// How deep messages may be nested, within what the server's stack bears.
+/// Maximum nesting depth of messages, within the limit of the server's stack.
 struct Depth(usize);
 
-/// A share of a hundred: at least one, so that it is one at all.
+/// Percentage, at least 1.
 struct Percent(u32);
 
-/// The realms: at least one, and each once.
+/// Realms: at least one, each once.
 struct Realms(Vec<String>);
 
 impl Written {
-    /// Takes in what was written; what it leaves out stays as it is.
+    /// Applies the settings of the file; omitted ones stay unchanged.
     pub(super) fn apply(self, config: &mut Config) {
         if let Some(Listen(listen)) = self.listen {
             config.listen = listen;
@@ -227,7 +227,7 @@ impl RawLimits {
         set_bytes(&mut limits.message_bytes, self.message);
         limits.depth = self.depth.map_or(limits.depth, |depth| depth.0);
         set_bytes(&mut limits.handshake_bytes, self.handshake);
-        // An event that grows on its way still passes by default: base64 alone adds a third.
+        // The default allows events that grow on the way: base64 alone adds a third.
         let event = self.message.map(|message| ByteSize(message.0.saturating_mul(2)));
         set_bytes(&mut limits.event_bytes, self.event.or(event));
         set_bytes(&mut limits.incomplete_bytes, self.incomplete);
@@ -252,7 +252,7 @@ impl RawKeepalive {
 }
 
 impl RawPlugins {
-    /// What a named plugin does not say, it takes from the file's default.
+    /// A named plugin inherits omitted settings from the file's default.
     fn apply(self, plugins: &mut Plugins) {
         if let Some(cache) = self.cache {
             plugins.cache = Some(cache);

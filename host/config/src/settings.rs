@@ -1,5 +1,4 @@
-//! The settings for a site as they were found: what holds, what is wrong with it, and where each
-//! was written.
+//! Settings of a site: the valid ones, the errors, and the origin of each value.
 
 use std::path::PathBuf;
 
@@ -11,33 +10,33 @@ use super::redact::Redactor;
 use super::references::unexpanded;
 use super::schema::Written;
 
-/// Keys that were renamed before the first release: the old one, and the new one.
+/// Keys renamed before the first release: the old and the new one.
 const RENAMED: [(&str, &str); 1] = [("entrance", "access")];
 
-/// The settings for a site.
+/// Settings of a site.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What holds. Where there are mistakes, what is not touched by them.
+    /// The valid settings; invalid ones are ignored.
     pub config: Config,
-    /// What is wrong, with its place.
+    /// The errors, with their places.
     pub problems: Vec<Diagnosis>,
-    /// What is merely odd.
+    /// The warnings.
     pub warnings: Vec<Diagnosis>,
-    /// The file that would have been read, were it there.
+    /// The site's own file, if it does not exist.
     pub missing: Option<PathBuf>,
     pub(super) document: Redactor,
     pub(super) tree: Value,
 }
 
 impl Settings {
-    /// Takes in what a file says, and what is set elsewhere; `config` is what holds otherwise.
+    /// Reads a file and its overrides; `config` has the values of omitted keys.
     pub(super) fn read(document: Redactor, overrides: &[&Override], mut config: Config) -> Self {
         let (root, syntax) = jackfield_yaml::document(&document.path, &document.text);
         let mut problems: Vec<_> = syntax.into_iter().map(|it| document.syntax(it)).collect();
         let root = root.map(Value::of_file);
         let mut tree = root.unwrap_or_else(|| Value::empty_map(Origin::File(0..0)));
         if let Kind::Null = tree.kind {
-            // Everything in it is commented out.
+            // The whole file is commented out.
             tree = Value::empty_map(Origin::File(0..0));
         }
         if matches!(tree.kind, Kind::Map(_)) {
@@ -60,7 +59,7 @@ impl Settings {
         settings
     }
 
-    /// Adds an error, at the innermost of its keys that is written somewhere.
+    /// Adds an error, at the innermost of its keys that has a place.
     pub(super) fn complain(&mut self, error: ValueError) {
         let diagnosis = self.diagnosis(error);
         self.problems.push(diagnosis);
@@ -80,11 +79,12 @@ impl Settings {
     }
 }
 
-/// What can be read, and what cannot: each mistake is taken out, and what is left is read again.
+/// Returns the readable settings and all errors: each invalid value is removed, and the rest is
+/// read again.
 fn tolerant(tree: &Value) -> (Written, Vec<ValueError>) {
     let mut tree = tree.clone();
     let mut wrongs: Vec<ValueError> = unexpanded(&tree);
-    // From the end, so that the elements of lists keep their numbers.
+    // From the end, so that indexes in lists stay valid.
     for wrong in wrongs.iter().rev() {
         tree.prune(&wrong.path.0);
     }
@@ -101,7 +101,7 @@ fn tolerant(tree: &Value) -> (Written, Vec<ValueError>) {
             wrong.help = Some(format!("write `{new}`"));
         }
         let ended = !tree.prune(&wrong.path.0);
-        // What lacks something because that was taken out is not wrong itself.
+        // An error caused by the removal of a value below is not reported.
         if !wrongs.iter().any(|earlier: &ValueError| earlier.path.is_below(&wrong.path)) {
             wrongs.push(wrong);
         }
@@ -113,7 +113,7 @@ fn tolerant(tree: &Value) -> (Written, Vec<ValueError>) {
 
 #[cfg(test)]
 impl Settings {
-    /// Of a file `j.yml`, and of what is typed.
+    /// Creates the settings of a file `j.yml` and of `--set`.
     #[track_caller]
     pub(super) fn of(file: &str, set: &[&str]) -> Self {
         let document = Redactor { path: "j.yml".to_owned(), text: file.to_owned() };
@@ -121,7 +121,7 @@ impl Settings {
         Self::read(document, &set.iter().collect::<Vec<_>>(), Config::default())
     }
 
-    /// The same, in order or with everything that is wrong.
+    /// Validates them; returns the configuration, or all errors.
     pub(super) fn judged(file: &str, set: &[&str]) -> Result<Config, String> {
         let mut settings = Self::of(file, set);
         settings.settle(std::path::Path::new(""));

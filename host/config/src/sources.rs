@@ -1,5 +1,5 @@
-//! Sources of settings in order of precedence: OroPlatform's variables are the weakest, then the
-//! file, then our own variables, then flags.
+//! Sources of settings, in order of precedence, lowest first: OroPlatform's variables, the file,
+//! our own variables, flags.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,19 @@ use super::redact::Redactor;
 use super::settings::Settings;
 use super::{Config, FILE_NAME};
 
-/// All places that settings come from.
+/// Sources of settings.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The file that was named, if one was; it has to be there.
+    /// The file of `--config`, which must exist; `None` uses the site's own.
     pub file: Option<PathBuf>,
-    /// What was typed.
+    /// The overrides of `--set`.
     pub set: Vec<Override>,
-    /// The environment.
+    /// The environment variables.
     pub variables: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// This process's environment; a variable that is not text is not one of ours.
+    /// Returns this process's environment, without variables that are not text.
     pub fn environment() -> Vec<(String, String)> {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -32,13 +32,12 @@ impl Sources {
         std::env::vars_os().filter_map(text).collect()
     }
 
-    /// The settings of the file; without one, of the site's own `jackfield.yml`; without that, the
-    /// defaults; and what is set elsewhere.
+    /// Loads the settings: the named file, else the site's own `jackfield.yml`, else the defaults;
+    /// then the overrides.
     pub(super) fn settings(&self, site: &Path) -> Settings {
         let mut config = Config::default();
         let mut problems = Vec::new();
-        // Nothing depends on the other two here, and yet a mistake in them is found best where one
-        // looks.
+        // Only the first is used here, but errors in the other two are reported with it.
         for variable in [oro::SERVER, oro::FRONTEND, oro::BACKEND] {
             let Some((_, text)) = self.variables.iter().find(|(name, _)| name == variable) else {
                 continue;

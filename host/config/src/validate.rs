@@ -1,5 +1,5 @@
-//! Errors of several settings together: a setting that has no effect, or that locks every client
-//! out, because another one is missing.
+//! Validation of several settings together: a setting that has no effect, or that refuses all
+//! clients, because another one is missing.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use jackfield_yaml::{Kind, Value, ValueError};
 use super::api;
 use super::settings::Settings;
 
-/// The keys of file paths below `auth`.
+/// Keys of file paths below `auth`.
 const PATHS: [&str; 8] = [
     "auth.tickets.secret.file",
     "auth.users.file",
@@ -22,16 +22,17 @@ const PATHS: [&str; 8] = [
 ];
 
 impl Settings {
-    /// Once all settings are known. Relative paths start at `base`, the folder of the file.
+    /// Validates and completes the settings. Relative paths are resolved against `base`, the folder
+    /// of the file.
     pub(super) fn settle(&mut self, base: &Path) {
         let contents = self.contents();
         if !contents.is_empty() {
-            // They are not read, since an error would show a part of them.
+            // Not opened, since an error would quote a part of the content.
             self.config.auth = AuthSettings::default();
             self.config.api.tokens.clear();
         }
         if self.config.api.tokens.len() != self.written_tokens() {
-            // The places of the remaining ones are unknown.
+            // Some tokens are invalid, so the indexes of the others are unknown.
             self.config.api.tokens.clear();
         }
         for path in contents {
@@ -45,7 +46,8 @@ impl Settings {
         self.config.settle(base);
     }
 
-    /// What is written counts, even if it could not be read: each mistake is told once.
+    /// Returns the errors. A setting counts as present even if its value is invalid, so that each
+    /// error is reported once.
     fn mistakes(&self) -> Vec<ValueError> {
         let has =
             |key: &str| self.tree.at(key).is_some_and(|node| !matches!(node.kind, Kind::Null));
@@ -115,7 +117,7 @@ impl Settings {
         wrongs
     }
 
-    /// Whether some are written, right or wrong.
+    /// Returns whether proxies are configured, valid or not.
     fn names_proxies(&self) -> bool {
         let proxies = self.tree.at("access.proxies");
         proxies
@@ -126,7 +128,7 @@ impl Settings {
         self.tree.at("api.tokens").map_or(0, Value::count)
     }
 
-    /// Where a path belongs and the content of a file seems to stand, which is secret.
+    /// Returns the keys of paths whose value seems to be the content of a file, which is secret.
     fn contents(&self) -> Vec<String> {
         let tokens = 0..self.written_tokens();
         let tokens = tokens.map(|at| format!("api.tokens.{at}.token.file"));
@@ -135,7 +137,7 @@ impl Settings {
     }
 }
 
-/// Whether a text looks like what is in a file rather than like its path.
+/// Returns whether a text looks like the content of a file rather than a path.
 fn is_content(node: &Value) -> bool {
     match &node.kind {
         Kind::Text(text) | Kind::Typed(text) => {
@@ -183,7 +185,7 @@ mod tests {
             "auth: { jwt: { keys: { pem: '-----BEGIN' } } }",
             "j.yml:1:29: error: `auth.jwt.keys.pem`: this is the path of a file, and looks like",
         );
-        // Each is told once, though it makes others of no use.
+        // Each error is reported once, although it makes other settings useless.
         check(
             "auth: { tickets: { secret: x, ttl: x }, users: { file: u } }",
             "j.yml:1:36: error: ",
@@ -199,7 +201,7 @@ mod tests {
         ] {
             Settings::judged(good, &[]).unwrap();
         }
-        // What is typed counts as what is written.
+        // Overrides count like the file.
         let proven = "auth={ tickets: { secret: x }, users: { file: users.yml } }";
         Settings::judged("access: { anonymous: false }", &[proven]).unwrap();
         Settings::judged("access: { https: true }", &["access.proxies=[127.0.0.1]"]).unwrap();

@@ -1,6 +1,6 @@
-//! The list of all settings with their types, from the types that read them: the configuration
-//! reference of `make docs` is made of it. A probe poses as a document, follows one path into the
-//! settings, and records the type that it is asked for there.
+//! Generator of the configuration reference for `make docs`: the list of all settings with their
+//! types. A probe acts as a document, follows one path into the schema, and records the type that
+//! is requested there.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -17,13 +17,13 @@ use super::Written;
 
 const LIST: &str = "docs/site/settings.tsv";
 
-/// The key that stands for the elements of a list.
+/// Placeholder key for the elements of a list.
 const ELEMENT: &str = "[]";
 
-/// The key that stands for any key of a map.
+/// Placeholder key for any key of a map.
 const NAME: &str = "NAME";
 
-/// Records the type of a map's keys rather than that of a value.
+/// Marker that records the type of a map's keys instead of that of a value.
 const KEY: &str = "{key}";
 
 enum Shape {
@@ -64,7 +64,7 @@ fn describe(path: &mut Vec<String>, list: &mut String) {
             _ => return add(list, path, "list"),
         },
         Some(Shape::Choice(variants)) => {
-            // A variant with contents is a key: it has a shape of its own.
+            // A variant with contents is a key with a shape of its own.
             if variants.iter().all(|variant| shape_below(path, variant).is_none()) {
                 return add(list, path, &choice(variants));
             }
@@ -94,7 +94,7 @@ fn shape_below(path: &[String], key: &str) -> Option<Shape> {
 
 fn shape(path: &[String]) -> Option<Shape> {
     let found = RefCell::new(None);
-    // The probe ends with an error wherever it records.
+    // The probe returns an error after it has recorded.
     let _ = Written::deserialize(Probe { path, found: &found });
     found.into_inner()
 }
@@ -111,13 +111,13 @@ impl<'p> Probe<'p> {
         Err(Error::custom("recorded"))
     }
 
-    /// The next key of the path, and a probe for its value.
+    /// Returns the next key of the path, and a probe for its value.
     fn step(self) -> Option<(&'p str, Self)> {
         let (key, path) = self.path.split_first()?;
         Some((key, Self { path, ..self }))
     }
 
-    /// Records a value by what its type asks for, or else by what it says it expects.
+    /// Records the requested type of a value, or else the type that the visitor expects.
     fn value<'de, V: Visitor<'de>>(self, visitor: &V, asked: &str) -> Result<V::Value, Error> {
         let expected = (visitor as &dyn Expected).to_string();
         let kind = match asked {

@@ -1,4 +1,4 @@
-//! Settings as operators write them, and their mistakes.
+//! Tests of the schema: valid settings, and errors.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 
 use crate::Settings;
 
-/// By itself, without what follows from several settings together.
+/// Parses settings without the validation of several settings together.
 fn parse(text: &str) -> Result<Config, String> {
     Settings::of(text, &[]).result()
 }
@@ -109,7 +109,7 @@ fn formats_errors_as_routing_files_do() {
     );
 }
 
-/// The first line of what is said of a mistake, and the help.
+/// Checks the first line of an error, and the help.
 #[track_caller]
 fn check(text: &str, expect: &str, help: &str) {
     let error = parse(text).unwrap_err();
@@ -286,7 +286,7 @@ fn compares_addresses_in_the_form_of_connections() {
     check("192.0.2.0/24", "192.0.2.1", true);
 }
 
-/// What is secret, or may be, is not repeated: wherever it stands, and whatever is wrong.
+/// Secrets and possible secrets are never quoted, whatever their place and the error.
 #[test]
 fn errors_repeat_no_secret() {
     const AUTH: [&str; 35] = [
@@ -347,7 +347,7 @@ fn errors_repeat_no_secret() {
     let check = |text: &str| {
         let error = Settings::judged(text, &[]).expect_err(text);
         assert!(error.starts_with("j.yml:"), "{text}\n{error}");
-        // A key is no value, wherever it stands.
+        // A key is not a value.
         let error = error.replace("unknown key `S3CRET`", "");
         assert!(!error.contains("S3CRET") && !error.contains("4711"), "{text}\n{error}");
     };
