@@ -20,6 +20,7 @@ mod circuit_breaker;
 mod commands;
 mod compiling;
 mod faults;
+mod handshake;
 mod heavy_components;
 mod http;
 mod interop;
