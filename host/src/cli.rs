@@ -3,6 +3,8 @@
 //! - [`serve`] runs a site.
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
+//! - [`status`] and [`reload`] ask a running server over its control socket; [`control`] is their
+//!   common part.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
 //!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
 //! - [`mod@ticket`] makes a ticket for these clients.
@@ -14,14 +16,17 @@ pub(crate) mod call;
 pub(crate) mod check;
 mod compile;
 mod config_args;
+mod control;
 mod inspect;
 mod json_payload;
 pub(crate) mod maintenance;
 pub(crate) mod match_topic;
 pub(crate) mod publish;
+pub(crate) mod reload;
 mod remote;
 pub(crate) mod routes;
 pub(crate) mod serve;
+pub(crate) mod status;
 mod stdin;
 pub(crate) mod subscribe;
 pub(crate) mod ticket;
@@ -51,6 +56,10 @@ enum Command {
     Routes(routes::Args),
     /// Show the route that matches a topic, and why the other routes do not.
     Match(match_topic::Args),
+    /// Show the state of a running server: generation, plugins, sessions, memory, last reloads.
+    Status(status::Args),
+    /// Reload the site of a running server, and wait for the result.
+    Reload(reload::Args),
     /// Publish events to a running server.
     Publish(publish::Args),
     /// Subscribe to topics of a running server, and print each event as a line of JSON.
@@ -75,6 +84,8 @@ pub fn run() -> ExitCode {
     let out = &mut Terminal::new(io::stdout().lock());
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Status(args) => status::run(&args, out),
+        Command::Reload(args) => reload::run(&args, out),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),

@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Connections over the limit that get an answer.
 pub(crate) const MAX_RESERVED: usize = 64;
 
-/// The permits of all connections.
+/// The permits of all connections. Cloning shares them.
+#[derive(Clone)]
 pub(crate) struct ConnectionLimit {
     limit: usize,
     ordinary: Arc<Semaphore>,
@@ -33,6 +34,12 @@ impl ConnectionLimit {
     /// `limits.connections`, or the number that the open files allow.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// The number of connections, of the reserve too.
+    pub(crate) fn used(&self) -> usize {
+        let free = self.ordinary.available_permits() + self.reserved.available_permits();
+        (self.limit + MAX_RESERVED).saturating_sub(free)
     }
 
     /// A permit, or one of the reserve; none if both are used up.

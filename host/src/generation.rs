@@ -242,6 +242,21 @@ impl PluginEntry {
         self.running.plugin.circuits()
     }
 
+    /// The digest of the component.
+    pub(crate) fn digest(&self) -> ContentHash {
+        self.running.hash
+    }
+
+    /// Memory of its instances now, in bytes.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.running.plugin.memory_used()
+    }
+
+    /// The memory limit of each instance, in bytes.
+    pub(crate) fn memory_limit(&self) -> usize {
+        self.running.plugin.memory_limit()
+    }
+
     /// The number of its lanes, each with an instance.
     pub(crate) fn lanes(&self) -> usize {
         self.running.lanes.as_ref().map_or(0, Lanes::count)

@@ -20,6 +20,8 @@
 //!   delivery; [`timers`]: the schedule of timer hooks;
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and plugins;
 //!   [`reload`]: replacing one generation with the next; [`compiler`]: the compiler process;
+//! - [`control`]: the operator's channel to the running server; [`server_state`]: what it and the
+//!   health check read; [`user_name`]: names of users;
 //! - [`log`]: format and rate limit of the log; [`open_files`]: the limit of open files;
 //! - [`signals`] ask for the end or a reload; [`shutdown`]: the request to end, as tasks see it.
 //!
@@ -35,6 +37,7 @@ pub mod cli;
 mod compiler;
 mod connection;
 mod connection_limit;
+mod control;
 mod dispatch;
 mod frame;
 mod generation;
@@ -46,11 +49,13 @@ mod open_files;
 mod realms;
 mod reload;
 mod server;
+mod server_state;
 mod shutdown;
 mod signals;
 mod site;
 mod timers;
 mod transport;
+mod user_name;
 mod watch;
 
 /// The name and version that the server sends to clients.

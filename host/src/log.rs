@@ -29,6 +29,10 @@ use sink::Sink;
 /// quoted text in them is already escaped, and they are not rate-limited.
 pub(crate) const DIAGNOSIS: &str = "jackfield::diagnosis";
 
+/// The target of the lines that say who has changed what of the running server. They are not
+/// rate-limited: the operator alone can cause them, and an audit has no gaps.
+pub(crate) const AUDIT: &str = "jackfield::audit";
+
 /// The target of log lines of plugins, which the sandbox limits for each plugin.
 const PLUGIN: &str = "jackfield::plugin";
 

@@ -3,7 +3,9 @@
 //!
 //! If a reload fails, the running generation stays in service. The problems are logged in full and
 //! shown by `GET /health`. No other code commits generations, so reloads never overlap. Started by
-//! `server`; `dispatch` reads the generations.
+//! `server`; `dispatch` reads the generations, [`history`] keeps the results.
+
+mod history;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +24,9 @@ use crate::log;
 use crate::site::{ContentHash, Site, SiteError, Snapshot};
 use crate::watch::Watch;
 
+pub(crate) use history::{ReloadCause, ReloadRecord, ReloadResult, ReloadTicket};
+use history::{History, Outcome, Requested};
+
 /// The maximum number of readings for one reload, while directories come and go between watching and
 /// reading them. Later changes start the next reload.
 const MAX_READ_ROUNDS: usize = 4;
@@ -38,6 +43,7 @@ pub(crate) struct Reloader {
     /// A tokio mutex: the reload task holds it while it waits for changes.
     watch: Arc<Mutex<Watch>>,
     forced: Notify,
+    history: History,
 }
 
 /// The result of the last reload.
@@ -99,6 +105,7 @@ impl Reloader {
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,
             forced: Notify::new(),
+            history: History::new(),
         }
     }
 
@@ -113,8 +120,21 @@ impl Reloader {
     }
 
     /// Requests a reload, even if nothing has changed.
-    pub(crate) fn trigger(&self) {
+    pub(crate) fn trigger(&self, cause: ReloadCause) -> ReloadTicket {
+        let ticket = self.history.request(cause);
         self.forced.notify_one();
+        ticket
+    }
+
+    /// Waits for the result of a requested reload: until it has a problem, or serves all of the site.
+    /// None if it is forgotten, as there have been many others since.
+    pub(crate) async fn answer(&self, ticket: ReloadTicket) -> Option<Arc<ReloadRecord>> {
+        self.history.answer(ticket).await
+    }
+
+    /// The last reloads, the newest first.
+    pub(crate) fn history(&self) -> Vec<Arc<ReloadRecord>> {
+        self.history.records()
     }
 
     /// The components that are being compiled, the one that takes longest first.
@@ -154,7 +174,16 @@ impl Reloader {
             return Err(texts(&broken.problems));
         }
         let generation = build(&snapshot, None, &loads).await;
-        self.commit(generation.map_err(|problems| texts(&problems))?, began);
+        let (_, new) = self.commit(generation.map_err(|problems| texts(&problems))?, began);
+        self.history.add(Outcome {
+            cause: ReloadCause::Start,
+            result: ReloadResult::Ok,
+            generation: new.number(),
+            took: began.elapsed(),
+            problems: &[],
+            loading: &[],
+            requested: None,
+        });
         Ok(())
     }
 
@@ -170,22 +199,25 @@ impl Reloader {
         let mut loads = Loads::new(Arc::clone(&self.context));
         let mut tried = Some(self.generations.current().hash());
         let mut under_way: Option<Preparation> = None;
-        // Whether a triggered reload is pending; a change in the meantime does not cancel it.
-        let mut forced = false;
+        // The triggered reload that is pending; a change in the meantime does not cancel it.
+        let mut requested: Option<Requested> = None;
         loop {
             let partial_at = under_way.as_ref().and_then(|it| it.partial_at);
             let mut is_changed = false;
             tokio::select! {
-                () = self.forced.notified() => (is_changed, forced) = (true, true),
+                () = self.forced.notified() => {
+                    requested = self.history.take_up(requested);
+                    is_changed = true;
+                }
                 () = self.settled() => is_changed = true,
                 () = loads.next() => {}
                 () = at(partial_at) => {}
             }
             if is_changed {
-                if forced {
+                if requested.is_some() {
                     loads.forget_failures();
                 }
-                match self.read_again(forced, &mut tried).await {
+                match self.read_again(requested, &mut tried).await {
                     Reading::Changed(snapshot) => {
                         let partial_at =
                             partial_at.or_else(|| Some(Instant::now() + MAX_PLUGIN_WAIT));
@@ -198,7 +230,7 @@ impl Reloader {
                         loads.follow(&snapshot, Some(&self.generations.current()));
                         under_way = None;
                     }
-                    Reading::Unreadable => under_way = None,
+                    Reading::Unreadable => (under_way, requested) = (None, None),
                 }
             }
             let Some(preparation) = &mut under_way else { continue };
@@ -212,11 +244,19 @@ impl Reloader {
                 continue;
             }
             preparation.partial_at = None;
-            if let Some((old, new)) = self.reload(preparation, &loads).await {
-                committed(old, new);
+            match self.reload(preparation, &loads).await {
+                Ok(Some((old, new))) => {
+                    let result = result_of(&old, &new);
+                    committed(old, Arc::clone(&new));
+                    let answered = if is_whole { requested } else { None };
+                    self.ended(result, preparation.began, &new, requested, answered);
+                }
+                Ok(None) => {}
+                // It stays pending while plugins are being loaded; its requests are answered.
+                Err(problems) => self.failed(&problems, preparation.began, requested),
             }
             if is_whole {
-                (under_way, forced) = (None, false);
+                (under_way, requested) = (None, None);
             }
         }
     }
@@ -226,13 +266,18 @@ impl Reloader {
     }
 
     /// Reads the site. `tried` is the hash of the last prepared snapshot, even if it failed: the same
-    /// snapshot would fail again.
-    async fn read_again(&self, forced: bool, tried: &mut Option<ContentHash>) -> Reading {
+    /// snapshot would fail again, unless a reload is `requested`.
+    async fn read_again(
+        &self,
+        requested: Option<Requested>,
+        tried: &mut Option<ContentHash>,
+    ) -> Reading {
+        let began = Instant::now();
         let snapshot = match read(&self.site, &self.watch).await {
             Ok(snapshot) => snapshot,
             Err(problem) => {
                 *tried = None;
-                self.failed(vec![problem]);
+                self.failed(&[Problem::Unreadable(problem)], began, requested);
                 // The watches may be gone with their directories, so that no event reports when the
                 // site becomes readable again: poll it.
                 self.watch.lock().await.look_again();
@@ -241,7 +286,7 @@ impl Reloader {
         };
         let hash = snapshot.hash();
         let before = tried.replace(hash);
-        if forced {
+        if requested.is_some() {
             return Reading::Changed(snapshot);
         }
         if before == Some(hash) {
@@ -250,7 +295,7 @@ impl Reloader {
         }
         let current = self.generations.current();
         if current.serves(hash) {
-            self.recovered(&current);
+            self.recovered(&current, began);
             return Reading::Served(snapshot);
         }
         Reading::Changed(snapshot)
@@ -262,17 +307,14 @@ impl Reloader {
         &self,
         preparation: &Preparation,
         loads: &Loads,
-    ) -> Option<(Arc<Generation>, Arc<Generation>)> {
+    ) -> Result<Option<(Arc<Generation>, Arc<Generation>)>, Vec<Problem>> {
         let current = self.generations.current();
-        match build(&preparation.snapshot, Some(&current), loads).await {
+        let next = build(&preparation.snapshot, Some(&current), loads).await?;
+        if !next.loading().is_empty() && next.is_same(&current) {
             // All changes depend on plugins that are still being loaded.
-            Ok(next) if !next.loading().is_empty() && next.is_same(&current) => None,
-            Ok(next) => Some(self.commit(next, preparation.began)),
-            Err(problems) => {
-                self.failed(texts(&problems));
-                None
-            }
+            return Ok(None);
         }
+        Ok(Some(self.commit(next, preparation.began)))
     }
 
     /// Puts the next generation into service. Returns the old and the new generation.
@@ -284,11 +326,48 @@ impl Reloader {
         (old, next)
     }
 
-    fn failed(&self, problems: Vec<String>) {
+    /// Records a reload that ended without a problem.
+    fn ended(
+        &self,
+        result: ReloadResult,
+        began: Instant,
+        generation: &Generation,
+        requested: Option<Requested>,
+        answered: Option<Requested>,
+    ) {
+        self.history.add(Outcome {
+            cause: requested.map_or(ReloadCause::Change, |it| it.cause),
+            result,
+            generation: generation.number(),
+            took: began.elapsed(),
+            problems: &[],
+            loading: generation.loading(),
+            requested: answered,
+        });
+    }
+
+    /// Records a reload that ended with problems.
+    fn failed(&self, problems: &[Problem], began: Instant, requested: Option<Requested>) {
+        let are_new = self.keep(texts(problems));
+        if are_new || requested.is_some() {
+            self.history.add(Outcome {
+                cause: requested.map_or(ReloadCause::Change, |it| it.cause),
+                result: ReloadResult::Failed,
+                generation: self.state().generation,
+                took: began.elapsed(),
+                problems,
+                loading: &[],
+                requested,
+            });
+        }
+    }
+
+    /// Logs problems and keeps them in the state, unless they are there already.
+    fn keep(&self, problems: Vec<String>) -> bool {
         let before = self.state();
         if before.problems == problems {
             debug!("the site still has the same problems");
-            return;
+            return false;
         }
         for problem in &problems {
             error!(target: log::DIAGNOSIS, "{problem}");
@@ -303,10 +382,11 @@ impl Reloader {
             failed_since: before.failed_since.or_else(|| Some(SystemTime::now())),
             ..(*before).clone()
         }));
+        true
     }
 
     /// Clears the problems: the site is equal to the served generation again.
-    fn recovered(&self, current: &Generation) {
+    fn recovered(&self, current: &Generation, began: Instant) {
         let before = self.state();
         if before.failed_since.is_some() {
             info!(
@@ -316,6 +396,9 @@ impl Reloader {
         }
         let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
         self.state.store(Arc::new(state));
+        if before.failed_since.is_some() {
+            self.ended(ReloadResult::Unchanged, began, current, None, None);
+        }
     }
 }
 
@@ -365,6 +448,17 @@ async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The result of a reload that put a generation into service.
+fn result_of(old: &Generation, new: &Generation) -> ReloadResult {
+    if !new.loading().is_empty() {
+        ReloadResult::Partial
+    } else if old.serves(new.hash()) && new.is_same(old) {
+        ReloadResult::Unchanged
+    } else {
+        ReloadResult::Ok
     }
 }
 

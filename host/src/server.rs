@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use jackfield_broker::{Realm, RealmLimits};
@@ -19,12 +20,14 @@ use crate::admission::{Admission, Files};
 use crate::api::Api;
 use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
+use crate::control::{self, SocketError};
 use crate::dispatch::Dispatch;
 use crate::frame::framing;
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
 use crate::realms::Realms;
-use crate::reload::Reloader;
+use crate::reload::{ReloadCause, Reloader};
+use crate::server_state::ServerState;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::site::Site;
@@ -39,6 +42,8 @@ use drain::drain;
 /// What a server starts with.
 pub(crate) struct Startup {
     pub(crate) config: Config,
+    /// The file of the configuration, if there is one.
+    pub(crate) config_file: Option<PathBuf>,
     /// What the configuration names.
     pub(crate) opened: Opened,
     /// The files of users and keys, as they were before they were opened.
@@ -57,6 +62,9 @@ pub(crate) enum ServeError {
     /// The address cannot be listened on.
     #[error("failed to listen on {0}: {1}{hint}", hint = listening_hint(.1))]
     Listen(SocketAddr, std::io::Error),
+    /// The control socket of the configuration cannot be made.
+    #[error("{0}")]
+    Control(#[from] SocketError),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -99,7 +107,8 @@ pub(crate) async fn serve(
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
     let Signals { mut hangup, stop } = signals;
-    let Startup { config, opened, files } = startup;
+    let Startup { config, config_file, opened, files } = startup;
+    let process = control::Process::new(site.path(), config_file.as_deref());
     let Opened { auth, tokens } = opened;
     let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
     let audience = Arc::new(Subscribers::default());
@@ -125,17 +134,18 @@ pub(crate) async fn serve(
     let totals_of_api = Arc::clone(&totals);
     let api = Api::new(tokens, &config, Arc::clone(&realms), totals_of_api, Arc::clone(&shutdown))?;
     let tokens = api.as_ref().map(Api::names);
+    let state = Arc::new(ServerState {
+        reloader: Arc::clone(&reloader),
+        realms: Arc::clone(&realms),
+        instance_memory,
+        totals: Arc::clone(&totals),
+        shutdown: Arc::clone(&shutdown),
+    });
     let http = Http {
         admission: Arc::clone(&admission),
         api,
         demo,
-        health: Health {
-            reloader: Arc::clone(&reloader),
-            realms: Arc::clone(&realms),
-            instance_memory,
-            totals: Arc::clone(&totals),
-            shutdown: Arc::clone(&shutdown),
-        },
+        health: Health(Arc::clone(&state)),
         shutdown: Arc::clone(&shutdown),
         idle_timeout: config.api.idle_timeout,
         max_head_bytes: limits.handshake_bytes,
@@ -157,12 +167,16 @@ pub(crate) async fn serve(
     let failed = |error| ServeError::Listen(listen, error);
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr()?;
-    let accepting = listener::accept(context, listener, ConnectionLimit::new(connections));
+    let limit = ConnectionLimit::new(connections);
+    let control = control::Context::new(state, limit.clone(), process, address);
+    let control = control::open(&config.control.socket, control)?.map(control::Listener::start);
+    let accepting = listener::accept(context, listener, limit);
     let accepting = tokio::spawn(accepting);
     info!(%address, "starting");
     let started = stop.or(reloader.start()).await;
     let Some(Ok(())) = started else {
         drain(&shutdown, &realms, accepting, shutdown_grace).await;
+        control::stop(control).await;
         return started.unwrap_or(Ok(())).map_err(ServeError::Site);
     };
     let watching = tokio::spawn({
@@ -176,18 +190,11 @@ pub(crate) async fn serve(
     beside.spawn(async move {
         // The stream of a signal ends only with the runtime.
         while hangup.recv().await.is_some() {
-            reloader.trigger();
+            reloader.trigger(ReloadCause::Signal);
         }
     });
     info!(%address, realms = ?list(&config.realms), "serving");
-    if let Some(tokens) = &tokens {
-        info!(tokens = ?list(tokens), "the HTTP API is on: POST /api/publish, /api/call");
-    } else {
-        info!("the HTTP API is off: the configuration names no token under `api`");
-    }
-    if demo == Demo::On {
-        info!("the demo is at http://{address}/demo/");
-    }
+    report(address, tokens.as_deref(), demo);
     let announced = writeln!(announce, "listening on ws://{address}/");
     if let Err(error) = announced.and_then(|()| announce.flush()) {
         warn!("failed to announce the address on stdout: {error}");
@@ -196,7 +203,20 @@ pub(crate) async fn serve(
     stop.requested().await;
     watching.abort();
     drain(&shutdown, &realms, accepting, shutdown_grace).await;
+    control::stop(control).await;
     Ok(())
+}
+
+/// Logs which parts of HTTP are on.
+fn report(address: SocketAddr, tokens: Option<&[String]>, demo: Demo) {
+    if let Some(tokens) = tokens {
+        info!(tokens = ?list(tokens), "the HTTP API is on: POST /api/publish, /api/call");
+    } else {
+        info!("the HTTP API is off: the configuration names no token under `api`");
+    }
+    if demo == Demo::On {
+        info!("the demo is at http://{address}/demo/");
+    }
 }
 
 fn realm(name: &str, limits: Limits) -> Arc<Realm> {

@@ -12,7 +12,7 @@ mod problem;
 mod snapshot;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use content_hash::ContentHash;
 pub(crate) use directories::{Directories, Watched};
@@ -66,6 +66,11 @@ impl Site {
     /// The site in `directory`; a relative path stays relative in all output.
     pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
         Self { given: directory.into() }
+    }
+
+    /// The directory, as it was named.
+    pub(crate) fn path(&self) -> &Path {
+        &self.given
     }
 
     /// Reads all files of the site. It blocks; call it off the async workers.

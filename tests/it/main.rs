@@ -19,6 +19,7 @@ mod browser;
 mod circuit_breaker;
 mod commands;
 mod compiling;
+mod control;
 mod faults;
 mod handshake;
 mod heavy_components;

@@ -123,7 +123,7 @@ fn version(number: u32) -> String {
 }
 
 /// Version `number` of the versioned guest.
-fn component(number: u32) -> Vec<u8> {
+pub(crate) fn component(number: u32) -> Vec<u8> {
     patched("versioned", &version(1), &version(number))
 }
 

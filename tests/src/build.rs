@@ -52,6 +52,13 @@ pub fn cache() -> PathBuf {
     target().join("cache")
 }
 
+/// The folder of the control sockets of servers under test, outside of `/tmp`.
+pub fn runtime() -> PathBuf {
+    let folder = target().join("run");
+    std::fs::create_dir_all(&folder).expect("the target directory can be written");
+    folder
+}
+
 /// The target directory of the running binary: a test in `release/deps` or a tool in `release`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("the binary has a path");

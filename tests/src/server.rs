@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -91,6 +91,7 @@ impl Server {
         addr: SocketAddr,
         flags: &[&str],
     ) -> (Self, tempfile::NamedTempFile) {
+        command.env("XDG_RUNTIME_DIR", build::runtime()).env_remove("RUNTIME_DIRECTORY");
         command.arg("serve").arg(site).arg("--listen").arg(addr.to_string()).args(flags);
         let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
         if !config.is_empty() {
@@ -159,6 +160,14 @@ impl Server {
             log = self.log.grown.wait_timeout(log, left).unwrap().0;
         }
         log[after..].to_owned()
+    }
+
+    /// The control socket that the server has opened last.
+    #[track_caller]
+    pub fn control_socket(&self) -> PathBuf {
+        let log = self.logged("the control channel is open");
+        let path = log.rsplit_once("the control channel is open socket=").unwrap().1;
+        path.lines().next().unwrap().into()
     }
 
     /// The answer of `/health`.

@@ -105,8 +105,8 @@ impl Usage {
         self.used == 0 && self.by_client.is_empty()
     }
 
-    #[cfg(test)]
-    pub(crate) fn used(&self) -> usize {
+    /// How much all clients use.
+    pub(crate) const fn used(&self) -> usize {
         self.used
     }
 }

@@ -322,6 +322,11 @@ impl Realm {
         self.read().members.len()
     }
 
+    /// The number of subscriptions of all members.
+    pub fn subscription_count(&self) -> usize {
+        self.read().subscribed.used()
+    }
+
     /// All members.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.read().members.values().map(|member| Arc::clone(&member.session)).collect()

@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `api` | parts of the schema |
+//! | `access`, `api`, `control` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -24,6 +24,7 @@
 
 mod access;
 mod api;
+mod control;
 mod merge;
 mod networks;
 mod open;
@@ -50,6 +51,7 @@ use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 pub use access::Access;
 pub use api::{Api, ApiToken};
+pub use control::{Control, ControlSocket, SocketEnvironment, SocketPlace};
 pub use networks::Networks;
 pub use open::{OpenToken, Opened, Opening};
 pub use origins::Origins;
@@ -91,6 +93,8 @@ pub struct Config {
     pub log: Log,
     /// The HTTP API.
     pub api: Api,
+    /// The control channel of the operator.
+    pub control: Control,
 }
 
 /// Access to topics that no route matches.
@@ -218,6 +222,9 @@ impl Config {
         if let Some(cache) = &mut self.plugins.cache {
             *cache = base.join(&*cache);
         }
+        if let ControlSocket::At(path) = &mut self.control.socket {
+            *path = base.join(&*path);
+        }
     }
 }
 
@@ -250,6 +257,7 @@ impl Default for Config {
             watch: Watch { poll: None, settle: Duration::from_millis(100) },
             log: Log { format: LogFormat::Text },
             api: Api::default(),
+            control: Control::default(),
         }
     }
 }

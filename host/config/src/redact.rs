@@ -8,7 +8,7 @@ use std::ops::Range;
 use jackfield_yaml::{Diagnosis, Message, Origin, Path, Snippet, Step, ValueError};
 
 /// Top-level keys without secrets below them.
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 14] = [
     "listen",
     "realms",
     "unrouted",
@@ -22,6 +22,7 @@ const PLAIN: [&str; 13] = [
     "plugins",
     "watch",
     "log",
+    "control",
 ];
 
 /// File of the settings.

@@ -19,6 +19,7 @@ use serde::de::{Deserializer, Error};
 
 use super::access::{RawAccess, RawAllow};
 use super::api::RawApi;
+use super::control::RawControl;
 use super::merge::{set_bytes, set_count, set_duration};
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Unrouted, Watch};
 
@@ -40,6 +41,7 @@ pub(super) struct Written {
     watch: RawWatch,
     log: RawLog,
     api: RawApi,
+    control: RawControl,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -219,6 +221,7 @@ impl Written {
         self.watch.apply(&mut config.watch);
         self.log.apply(&mut config.log);
         self.api.apply(&mut config.api);
+        self.control.apply(&mut config.control);
     }
 }
 

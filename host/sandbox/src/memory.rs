@@ -11,11 +11,14 @@ use wasmtime::ResourceLimiter;
 use crate::fault::FaultKind;
 use crate::policy::Limits;
 
-/// Memory counter of all instances of a sandbox. Cheap to clone.
+/// Memory counter of all instances of a sandbox, and of those of one plugin among them. Cheap to
+/// clone.
 #[derive(Debug, Clone)]
 pub struct InstanceMemory {
     limit: usize,
     used: Arc<AtomicUsize>,
+    /// The part of one plugin.
+    plugin: Arc<AtomicUsize>,
 }
 
 /// The memory of one instance.
@@ -39,7 +42,17 @@ const ELEMENT_BYTES: usize = size_of::<usize>();
 
 impl InstanceMemory {
     pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { limit: limit.unwrap_or(usize::MAX), used: Arc::default() }
+        Self { limit: limit.unwrap_or(usize::MAX), used: Arc::default(), plugin: Arc::default() }
+    }
+
+    /// A counter for a further plugin, whose instances count in both.
+    pub(crate) fn for_plugin(&self) -> Self {
+        Self { plugin: Arc::default(), ..self.clone() }
+    }
+
+    /// Memory of the plugin's instances now, in bytes.
+    pub(crate) fn used_by_plugin(&self) -> usize {
+        self.plugin.load(Ordering::Relaxed)
     }
 
     /// Memory of all instances now, in bytes.
@@ -55,10 +68,15 @@ impl InstanceMemory {
     // Relaxed, as the counter guards no other memory.
     fn take(&self, bytes: usize) -> bool {
         let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        let is_taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        if is_taken {
+            self.plugin.fetch_add(bytes, Ordering::Relaxed);
+        }
+        is_taken
     }
 
     fn give_back(&self, bytes: usize) {
+        self.plugin.fetch_sub(bytes, Ordering::Relaxed);
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -180,5 +198,21 @@ mod tests {
         assert!(grow(&mut two, 200, 300));
         drop(two);
         assert_eq!(all.used(), 0);
+    }
+
+    #[test]
+    fn counts_each_plugin_and_all_together() {
+        let all = InstanceMemory::new(Some(1000));
+        let [one, other] = [all.for_plugin(), all.for_plugin()];
+        let limits = Limits { memory: 800, ..Limits::default() };
+        let mut first = Memory::new(&limits, one.clone());
+        let mut second = Memory::new(&limits, other.clone());
+        assert!(first.memory_growing(0, 700, None).unwrap());
+        assert!(second.memory_growing(0, 200, None).unwrap());
+        assert!(!second.memory_growing(200, 400, None).unwrap());
+        assert_eq!([&one, &other].map(InstanceMemory::used_by_plugin), [700, 200]);
+        assert_eq!(all.used(), 900);
+        drop(first);
+        assert_eq!([&one, &other].map(InstanceMemory::used_by_plugin), [0, 200]);
     }
 }

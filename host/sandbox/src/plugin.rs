@@ -33,6 +33,16 @@ impl Plugin {
         self.runtime.breakers().map(move |breaker| breaker.status(now))
     }
 
+    /// Memory of its instances now, in bytes.
+    pub fn memory_used(&self) -> usize {
+        self.runtime.context.memory.used_by_plugin()
+    }
+
+    /// The memory limit of each instance, in bytes.
+    pub fn memory_limit(&self) -> usize {
+        self.runtime.context.limits.memory
+    }
+
     /// Makes `lanes` lanes (at least one), each with an instance configured for all the routes. An
     /// error names the plugin, the route and the plugin's reason.
     pub async fn start(&self, lanes: usize, routes: &[RouteConfig]) -> Result<Lanes, SandboxError> {

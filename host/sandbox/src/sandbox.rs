@@ -110,7 +110,7 @@ impl Sandbox {
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
         let space = self.spaces.of(&manifest.name, policy.limits.store);
         let name = manifest.name.clone();
-        let memory = self.memory.clone();
+        let memory = self.memory.for_plugin();
         let context = PluginContext::new(name, policy.limits, audience, space, memory);
         let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
         let context = Arc::new(context);

@@ -94,13 +94,14 @@ fn find(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     let settings = settings.find(site);
     let files = Files::new(&settings.config.auth);
     let Opening { opened, problems, absent, .. } = settings.open();
+    let config_file = settings.file().map(Path::to_owned);
     for warning in &settings.warnings {
         say(warning.warning());
     }
     let problems = [settings.problems, problems, absent].concat();
     match opened {
         Some(opened) if problems.is_empty() => {
-            Ok(Startup { config: settings.config, opened, files })
+            Ok(Startup { config: settings.config, config_file, opened, files })
         }
         Some(_) | None => {
             for problem in problems {

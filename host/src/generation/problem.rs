@@ -16,6 +16,8 @@ const MAX_MESSAGE_BYTES: usize = 16 << 10;
 /// An error that prevents a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
+    /// The site itself cannot be read.
+    Unreadable(String),
     /// A file cannot be read, or is not acceptable.
     Site(SiteProblem),
     /// A routing file is invalid, or names a handler that no plugin provides.
@@ -54,9 +56,23 @@ impl Problem {
         problems.sort_by(|a, b| a.place().cmp(&b.place()));
     }
 
-    fn place(&self) -> (&str, usize, usize) {
+    /// What is wrong, without the place.
+    pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Site(problem) => (&problem.path, 0, 0),
+            Self::Unreadable(message) | Self::Plugin { message, .. } => message,
+            Self::Site(problem) => &problem.message,
+            Self::Route(diagnosis) => &diagnosis.message,
+        }
+    }
+
+    /// The file, line and column; empty and 0 where there is none.
+    pub(crate) fn place(&self) -> (&str, usize, usize) {
+        match self {
+            Self::Unreadable(_) => ("", 0, 0),
+            Self::Site(problem) => {
+                let (line, column) = problem.place.unwrap_or_default();
+                (&problem.path, line, column)
+            }
             Self::Route(diagnosis) => (&diagnosis.path, diagnosis.line, diagnosis.column),
             Self::Plugin { file, .. } => (file, 0, 0),
         }
@@ -72,6 +88,7 @@ impl From<Diagnosis> for Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unreadable(message) => Untrusted::new(message).fmt(f),
             Self::Site(problem) => problem.fmt(f),
             Self::Route(diagnosis) => diagnosis.fmt(f),
             Self::Plugin { file, message } => {

@@ -96,7 +96,7 @@ impl Answer {
     }
 
     /// As hyper wants it.
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
+    pub(crate) fn response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

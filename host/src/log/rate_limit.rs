@@ -18,7 +18,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use super::{DIAGNOSIS, PLUGIN};
+use super::{AUDIT, DIAGNOSIS, PLUGIN};
 
 /// The size of a bucket: the lines of a kind that may be written at once.
 const MAX_BURST_LINES: u32 = 20;
@@ -139,10 +139,10 @@ impl<S: Subscriber> Layer<S> for Filter {
     }
 }
 
-/// Whether an event is not limited here: the site bounds diagnoses, and the sandbox bounds lines of
-/// plugins.
+/// Whether an event is not limited here: the site bounds diagnoses, the sandbox bounds lines of
+/// plugins, and the control channel bounds its requests.
 fn is_exempt(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() > Level::INFO || matches!(metadata.target(), DIAGNOSIS | PLUGIN)
+    *metadata.level() > Level::INFO || matches!(metadata.target(), AUDIT | DIAGNOSIS | PLUGIN)
 }
 
 fn quote(event: &Event<'_>) -> String {
@@ -269,6 +269,7 @@ mod tests {
         check(&|| tracing::info!("x"), MAX_BURST_LINES as usize);
         check(&|| tracing::debug!("x"), 100);
         check(&|| tracing::error!(target: DIAGNOSIS, "x"), 100);
+        check(&|| tracing::info!(target: AUDIT, "x"), 100);
         check(&|| tracing::warn!(target: PLUGIN, plugin = "chat", "x"), 100);
     }
 }

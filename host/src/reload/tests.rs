@@ -81,7 +81,7 @@ async fn every_change_produces_a_generation() {
 async fn a_reload_can_be_forced() {
     let site = tempfile::tempdir().unwrap();
     let mut fixture = Fixture::start(site.path()).await;
-    fixture.reloader.trigger();
+    fixture.reloader.trigger(ReloadCause::Signal);
     assert_eq!(fixture.commits.recv().await, Some((1, 2)));
 }
 

@@ -13,6 +13,11 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// All of it, in hexadecimal, as `sha256sum` prints it.
+    pub(crate) fn hex(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}")))
+    }
+
     pub(super) const fn bytes(self) -> [u8; 32] {
         self.0
     }

@@ -240,6 +240,6 @@ impl Walk {
 
     fn problem(&mut self, shown: &Path, message: &str) {
         let path = shown.display().to_string();
-        self.listing.problems.push(SiteProblem { path, message: message.to_owned() });
+        self.listing.problems.push(SiteProblem { path, place: None, message: message.to_owned() });
     }
 }

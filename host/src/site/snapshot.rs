@@ -142,13 +142,13 @@ impl Snapshot {
         if found.stat.size() > most {
             let size = found.stat.size();
             let message = format!("is {size} bytes long; at most {most} are read");
-            self.problem(path.to_owned(), message);
+            self.problem(path, None, message);
             return Ok(None);
         }
         let bytes = match read_still(found)? {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.problem(path.to_owned(), format!("cannot be read: {error}"));
+                self.problem(path, None, format!("cannot be read: {error}"));
                 return Ok(None);
             }
         };
@@ -167,7 +167,8 @@ impl Snapshot {
             }
             // A file that may never be imported is no problem yet.
             Err((line, column)) if declares => self.problem(
-                format!("{path}:{line}:{column}"),
+                path,
+                Some((line, column)),
                 "is not valid UTF-8 from this position; save the file as UTF-8".to_owned(),
             ),
             Err(_) => {}
@@ -175,8 +176,8 @@ impl Snapshot {
         Ok(Some(hash))
     }
 
-    fn problem(&mut self, path: String, message: String) {
-        self.problems.push(SiteProblem { path, message });
+    fn problem(&mut self, path: &str, place: Option<(usize, usize)>, message: String) {
+        self.problems.push(SiteProblem { path: path.to_owned(), place, message });
     }
 }
 

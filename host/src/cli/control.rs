@@ -1,0 +1,313 @@
+//! Control client: finds the socket of a running server, and sends one request. The common part of
+//! `status` and `reload`.
+//!
+//! Exit codes: 0 success; 1 the server reports a problem; 2 usage; 3 no server answers; 4 the time is
+//! over.
+
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use jackfield_config::{ControlSocket, SocketEnvironment};
+use jackfield_text::Untrusted;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use super::config_args::SettingsArgs;
+use super::say;
+use crate::user_name;
+
+/// The maximum size of an answer.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// The time to connect.
+const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Command-line arguments of the commands that control a running server.
+#[derive(Debug, clap::Args)]
+pub(super) struct ControlArgs {
+    /// Site directory of the server, as given to `jackfield serve` [default: the current directory].
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
+    site: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Control socket of the server; replaces DIR and the setting `control.socket`.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print the server's answer, a JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A server that can be asked.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    path: PathBuf,
+}
+
+/// An answer of the server.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    text: Bytes,
+    pub(super) body: Value,
+}
+
+/// The failure of a command.
+#[derive(Debug)]
+pub(super) enum ControlError {
+    /// No server answers; complete with its help.
+    Unreachable(String),
+    /// The settings, which have the path of the socket, are invalid.
+    Settings(Vec<String>),
+    /// The server has refused the request.
+    Refused(String),
+    /// The output cannot be written.
+    Output(io::Error),
+}
+
+impl ControlArgs {
+    /// The server that runs.
+    ///
+    /// # Errors
+    /// With the paths, and the reason for each.
+    pub(super) async fn find(&self) -> Result<Server, ControlError> {
+        let named = match &self.socket {
+            Some(path) => Some(path.clone()),
+            None => self.named()?,
+        };
+        if let Some(path) = named {
+            return match connect(&path).await {
+                Ok(_stream) => Ok(Server { path }),
+                Err(error) => Err(ControlError::Unreachable(unreachable(&[(path, error)], None))),
+            };
+        }
+        let site = &self.site;
+        let from = |name| std::env::var(name).ok();
+        let (service, login) = (from("RUNTIME_DIRECTORY"), from("XDG_RUNTIME_DIR"));
+        let environment = SocketEnvironment {
+            runtime_directory: service.as_deref(),
+            xdg_runtime_dir: login.as_deref(),
+            uid: rustix::process::geteuid().as_raw(),
+        };
+        let owner = site.metadata().ok().map(|metadata| metadata.uid());
+        let mut tried = Vec::new();
+        for path in ControlSocket::candidates(site, &environment, owner) {
+            match connect(&path).await {
+                Ok(_stream) => return Ok(Server { path }),
+                Err(error) => tried.push((path, error)),
+            }
+        }
+        Err(ControlError::Unreachable(unreachable(&tried, Some(site))))
+    }
+
+    /// The path of the setting, if it names one.
+    fn named(&self) -> Result<Option<PathBuf>, ControlError> {
+        let settings = self.settings.find(&self.site);
+        if !settings.problems.is_empty() {
+            let problems = settings.problems.iter().map(ToString::to_string).collect();
+            return Err(ControlError::Settings(problems));
+        }
+        match settings.config.control.socket {
+            ControlSocket::Default => Ok(None),
+            ControlSocket::At(path) => Ok(Some(path)),
+            ControlSocket::Off => Err(ControlError::Unreachable(
+                "the control channel is disabled (control.socket: off)\n  = help: remove the setting \
+                 and restart the server; without the channel, SIGHUP reloads and GET /health has the \
+                 state"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+impl Server {
+    /// Sends a request, and waits for the answer as long as it takes.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ControlError> {
+        let shown = Untrusted::new(self.path.display()).to_string();
+        let failed = |reason: &dyn std::fmt::Display| {
+            let help = "the server may have ended; its log says more";
+            ControlError::Unreachable(format!("{shown}: no answer: {reason}\n  = help: {help}"))
+        };
+        let stream = connect(&self.path).await;
+        let stream = stream
+            .map_err(|error| ControlError::Unreachable(unreachable(&[(self.path.clone(), error)], None)))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+        let connection = tokio::spawn(connection);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "jackfield")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)));
+        let request = request.map_err(|error| failed(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+        let status = response.status();
+        let text = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let text = text.map_err(|error| failed(&error))?.to_bytes();
+        connection.abort();
+        let body = serde_json::from_slice(&text).map_err(|_| failed(&"it is not JSON"))?;
+        Ok(Answer { status, text, body })
+    }
+}
+
+impl Answer {
+    /// Prints the answer as it came.
+    pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let text = String::from_utf8_lossy(&self.text);
+        writeln!(out, "{}", jackfield_text::json(text.trim_end()))
+    }
+
+    /// The answer, unless it is the refusal of the request.
+    pub(super) fn accepted(self) -> Result<Self, ControlError> {
+        match self.body.get("error") {
+            None => Ok(self),
+            Some(_) => {
+                let message = self.body.get("message").and_then(Value::as_str).unwrap_or_default();
+                Err(ControlError::Refused(format!("the server refuses: {message}")))
+            }
+        }
+    }
+}
+
+impl ControlError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) | Self::Output(_) => 1,
+            Self::Settings(_) => 2,
+            Self::Unreachable(_) => 3,
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(super) fn run(command: impl Future<Output = Result<ExitCode, ControlError>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(format_args!("error: failed to start the runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(command) {
+        Ok(code) => code,
+        Err(ControlError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            match &error {
+                ControlError::Unreachable(text) | ControlError::Refused(text) => {
+                    say(format_args!("error: {text}"));
+                }
+                ControlError::Settings(problems) => {
+                    problems.iter().for_each(say);
+                    say("error: invalid configuration; fix the errors above, or name the socket with --socket");
+                }
+                ControlError::Output(error) => {
+                    say(format_args!("error: failed to write the output: {error}"));
+                }
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    match tokio::time::timeout(MAX_CONNECT_TIME, UnixStream::connect(path)).await {
+        Ok(connected) => connected,
+        Err(_elapsed) => Err(ErrorKind::TimedOut.into()),
+    }
+}
+
+/// The message about a server that cannot be reached, from the paths that were tried.
+fn unreachable(tried: &[(PathBuf, io::Error)], site: Option<&Path>) -> String {
+    let what = match site {
+        Some(site) => {
+            let site = Untrusted::new(site.display());
+            format!("no running server of the site {site} was found")
+        }
+        None => "no server answers on the control socket".to_owned(),
+    };
+    let mut text = what;
+    // A socket that is there tells more than all the places without one.
+    let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    let are_there = tried.iter().filter(|(_, error)| !is_missing(error));
+    let mut shown: Vec<&(PathBuf, io::Error)> = are_there.collect();
+    if shown.is_empty() {
+        shown = tried.iter().collect();
+    }
+    for (path, error) in &shown {
+        text += &format!("\n  {}: {}", Untrusted::new(path.display()), reason(path, error));
+    }
+    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let help = if shown.iter().any(|(_, error)| is_denied(error)) {
+        "run the command as the user of the server, or as root"
+    } else if site.is_some() {
+        "name the DIR that `jackfield serve` was started with, or the socket with --socket; the \
+         server's log has its path: `the control channel is open`"
+    } else {
+        "start the server, or correct the path; the server's log has it: `the control channel is open`"
+    };
+    text + "\n  = help: " + help
+}
+
+/// Why a socket cannot be connected to.
+fn reason(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such socket".to_owned(),
+        ErrorKind::ConnectionRefused => {
+            let is_socket = path.symlink_metadata().is_ok_and(|it| it.file_type().is_socket());
+            if is_socket {
+                "connection refused: the server ended without cleaning up".to_owned()
+            } else {
+                "this is no socket".to_owned()
+            }
+        }
+        ErrorKind::PermissionDenied => {
+            // Of the socket; or of its folder, if that is closed too.
+            let owner = path.metadata().or_else(|_| path.parent().unwrap_or(path).metadata());
+            match owner {
+                Ok(metadata) => {
+                    let user = user_name::describe(metadata.uid());
+                    format!("permission denied: the server runs as {user}")
+                }
+                Err(_) => "permission denied".to_owned(),
+            }
+        }
+        ErrorKind::TimedOut => "the server does not accept connections".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_path_and_the_reason() {
+        let missing = || io::Error::from(ErrorKind::NotFound);
+        let path = |text: &str| PathBuf::from(text);
+        let text = unreachable(&[(path("/a"), missing()), (path("/b"), missing())], Some(Path::new("s")));
+        assert!(text.starts_with("no running server of the site s was found\n  /a: there is no such"));
+        assert!(text.contains("\n  /b: there is no such socket\n  = help: name the DIR"), "{text}");
+        // What is there is told alone.
+        let refused = io::Error::from(ErrorKind::PermissionDenied);
+        let text = unreachable(&[(path("/a"), missing()), (path("/"), refused)], Some(Path::new("s")));
+        assert!(!text.contains("/a"), "{text}");
+        assert!(text.contains("/: permission denied: the server runs as root (uid 0)"), "{text}");
+        assert!(text.ends_with("run the command as the user of the server, or as root"), "{text}");
+    }
+}

@@ -1,0 +1,118 @@
+//! `jackfield reload [DIR]`: reloads the site of a running server, and prints the result.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use jackfield_yaml::NonZeroDuration;
+use serde_json::{Value, json};
+
+use super::control::{self, Answer, ControlArgs, ControlError, Server};
+use super::say;
+
+/// The interval at which plugins that are being compiled are told.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// The exit code of a reload that goes on.
+const TIMED_OUT: u8 = 4;
+/// The longest wait: the server's limit.
+const MAX_WAIT: Duration = Duration::from_secs(600);
+
+/// Command-line arguments of `jackfield reload`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// Maximum time to wait for the result, up to 10m. The reload itself goes on.
+    #[arg(long, value_parser = wait_time, default_value = "60s")]
+    wait: Duration,
+}
+
+/// Reloads. The exit code is 1 if the site has problems, 4 if the time is over.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
+    control::run(async {
+        let server = args.control.find().await?;
+        let wait = args.wait.as_secs();
+        let body = json!({ "wait_seconds": wait });
+        let asking = server.ask(Method::POST, "/v1/reload", Some(&body));
+        let answer = tokio::select! {
+            answer = asking => answer?,
+            () = tell(&server) => return Ok(ExitCode::FAILURE),
+        };
+        let code = match answer.status {
+            StatusCode::OK => ExitCode::SUCCESS,
+            StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
+            _ => ExitCode::FAILURE,
+        };
+        if args.control.json {
+            answer.print(out).map_err(ControlError::Output)?;
+            return Ok(code);
+        }
+        show(&answer.accepted()?, wait, out).map_err(ControlError::Output)?;
+        Ok(code)
+    })
+}
+
+fn wait_time(text: &str) -> Result<Duration, String> {
+    let wait = text.parse().map(NonZeroDuration::get).map_err(|error| format!("{error}"))?;
+    if wait > MAX_WAIT || wait < Duration::from_secs(1) {
+        return Err("write 1s to 10m".to_owned());
+    }
+    Ok(wait)
+}
+
+/// Tells now and then what is being compiled, for ever.
+async fn tell(server: &Server) {
+    loop {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        // The request under way reports an error of the server.
+        let Ok(answer) = server.ask(Method::GET, "/v1/status", None).await else { continue };
+        for line in compiling(&answer.body) {
+            say(line);
+        }
+    }
+}
+
+fn compiling(body: &Value) -> Vec<String> {
+    let files = body.get("compiling").and_then(Value::as_array).into_iter().flatten();
+    let line = |it: &Value| {
+        let file = it.get("file")?.as_str()?;
+        Some(format!("still compiling {file}, {} s", it.get("seconds")?))
+    };
+    files.filter_map(line).collect()
+}
+
+fn show(answer: &Answer, wait: u64, out: &mut dyn Write) -> std::io::Result<()> {
+    let body = &answer.body;
+    let number = |key: &str| body.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let (generation, count) = (number("generation"), number("problem_count"));
+    let took = body.get("took_seconds").and_then(Value::as_f64).unwrap_or_default();
+    match body.get("result").and_then(Value::as_str).unwrap_or_default() {
+        "ok" => writeln!(out, "reloaded in {took:.1} s: generation {generation} is in service"),
+        "unchanged" => writeln!(
+            out,
+            "unchanged: generation {generation} has the same routes and the same instances of plugins"
+        ),
+        "running" => {
+            for line in compiling(body) {
+                writeln!(out, "{line}")?;
+            }
+            writeln!(
+                out,
+                "the reload goes on after {wait} s; generation {generation} is in service until it \
+                 ends. `jackfield status` has its result"
+            )
+        }
+        _ => {
+            let problems = body.get("problems").and_then(Value::as_array).into_iter().flatten();
+            for text in problems.filter_map(|problem| problem.get("text")?.as_str()) {
+                writeln!(out, "{text}\n")?;
+            }
+            let plural = if count == 1 { "" } else { "s" };
+            writeln!(
+                out,
+                "reload failed: {count} problem{plural}; generation {generation} stays in service"
+            )
+        }
+    }
+}

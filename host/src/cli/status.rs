@@ -1,0 +1,249 @@
+//! `jackfield status [DIR]`: prints the state of a running server.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::process::ExitCode;
+
+use hyper::Method;
+use serde_json::Value;
+
+use super::control::{self, ControlArgs, ControlError};
+
+/// The reloads that are shown.
+const MAX_SHOWN_RELOADS: usize = 5;
+/// The handlers of a plugin that are shown.
+const MAX_SHOWN_HANDLERS: usize = 8;
+
+/// Command-line arguments of `jackfield status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+/// Prints the state.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
+    control::run(async {
+        let server = args.control.find().await?;
+        let answer = server.ask(Method::GET, "/v1/status", None).await?;
+        if args.control.json {
+            answer.print(out).map_err(ControlError::Output)?;
+            answer.accepted()?;
+        } else {
+            let answer = answer.accepted()?;
+            out.write_all(page(&answer.body).as_bytes()).map_err(ControlError::Output)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The state for people: one fact a line, names before values.
+fn page(status: &Value) -> String {
+    let mut page = Page::default();
+    let at = |path: &str| status.pointer(path).unwrap_or(&Value::Null);
+    let uptime = duration(number(at("/uptime_seconds")));
+    page.line(
+        "server",
+        format!("{}, version {}, pid {}", text(at("/state")), text(at("/version")), at("/pid")),
+    );
+    page.line("started", format!("{} ({uptime} ago)", text(at("/started"))));
+    page.line("address", text(at("/listen")));
+    page.line("site", text(at("/site")));
+    page.line("config", at("/config_file").as_str().unwrap_or("none"));
+    page.line(
+        "generation",
+        format!(
+            "{} since {}, {} routes",
+            at("/generation/number"),
+            text(at("/generation/since")),
+            at("/generation/routes")
+        ),
+    );
+    let problems = number(at("/problem_count"));
+    if problems > 0 {
+        page.line(
+            "problems",
+            format!("{problems}, the change is not in service since {}", text(at("/failed_since"))),
+        );
+    }
+    for compiling in list(at("/compiling")) {
+        let seconds = number(&compiling["seconds"]);
+        page.line("compiling", format!("{}, {seconds} s", text(&compiling["file"])));
+    }
+    page.line("connections", of_limit(at("/connections/open"), at("/connections/limit")));
+    let protocols = at("/sessions/by_protocol").as_object().into_iter().flatten();
+    let protocols: Vec<String> = protocols
+        .filter(|(_, count)| number(count) > 0)
+        .map(|(protocol, count)| format!("{protocol} {count}"))
+        .collect();
+    let protocols =
+        if protocols.is_empty() { String::new() } else { format!(" ({})", protocols.join(", ")) };
+    page.line("sessions", format!("{}{protocols}", at("/sessions/open")));
+    for realm in list(at("/realms")) {
+        let subscriptions = of_limit(&realm["subscriptions"], &realm["subscription_limit"]);
+        let sessions = &realm["sessions"];
+        let name = text(&realm["name"]);
+        page.line("realm", format!("{name}: {sessions} sessions, {subscriptions} subscriptions"));
+    }
+    for (label, key) in [
+        ("instances", "instances"),
+        ("outboxes", "outboxes"),
+        ("waiting", "waiting"),
+        ("incomplete", "incomplete"),
+    ] {
+        let memory = &at("/memory")[key];
+        let [bytes, limit] = ["bytes", "limit"].map(|key| size(number(&memory[key])));
+        page.line(label, format!("{bytes} of {limit}"));
+    }
+    page.text.push('\n');
+    page.plugins(list(at("/plugins")), number(at("/plugin_count")));
+    page.reloads(list(at("/reloads")));
+    page.text
+}
+
+/// The output, as it grows.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, label: &str, value: impl std::fmt::Display) {
+        // Writing to a string cannot fail.
+        let _written = writeln!(self.text, "{label:<12} {value}");
+    }
+
+    fn plugins(&mut self, plugins: &[Value], count: u64) {
+        let rows = plugins.iter().map(|plugin| {
+            let memory = &plugin["memory"];
+            let [used, limit] =
+                ["bytes", "limit_per_instance"].map(|key| size(number(&memory[key])));
+            let digest = text(&plugin["digest"]);
+            let digest = digest.split_once(':').map_or(digest, |(_, digits)| digits);
+            let names: Vec<&str> = list(&plugin["handlers"]).iter().map(text).collect();
+            let shown = names.iter().take(MAX_SHOWN_HANDLERS).copied().collect::<Vec<_>>();
+            let more = number(&plugin["handler_count"]).saturating_sub(shown.len() as u64);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            [
+                text(&plugin["name"]).to_owned(),
+                text(&plugin["version"]).to_owned(),
+                digest.chars().take(12).collect(),
+                plugin["instances"].to_string(),
+                format!("{used} (limit {limit} each)"),
+                text(&plugin["circuit_breaker"]["state"]).to_owned(),
+                shown.join(" ") + &more,
+                text(&plugin["file"]).to_owned(),
+            ]
+        });
+        let head = ["PLUGIN", "VERSION", "DIGEST", "INSTANCES", "MEMORY", "BREAKER", "HANDLERS", "FILE"];
+        self.table(head, rows.collect());
+        let omitted = count.saturating_sub(plugins.len() as u64);
+        if omitted > 0 {
+            let _written = writeln!(self.text, "and {omitted} more plugins");
+        }
+    }
+
+    fn reloads(&mut self, reloads: &[Value]) {
+        if reloads.is_empty() {
+            return;
+        }
+        self.text.push('\n');
+        let rows = reloads.iter().take(MAX_SHOWN_RELOADS).map(|reload| {
+            let took = reload["took_seconds"].as_f64().unwrap_or_default();
+            let first = reload["problems"][0]["text"].as_str().unwrap_or_default();
+            [
+                text(&reload["at"]).to_owned(),
+                text(&reload["cause"]).to_owned(),
+                text(&reload["result"]).to_owned(),
+                reload["generation"].to_string(),
+                format!("{took:.1} s"),
+                first.lines().next().unwrap_or_default().to_owned(),
+            ]
+        });
+        let head = ["RELOAD", "CAUSE", "RESULT", "GENERATION", "TOOK", "FIRST PROBLEM"];
+        self.table(head, rows.collect());
+    }
+
+    /// Columns as wide as their widest cell; nothing for no rows.
+    fn table<const COLUMNS: usize>(
+        &mut self,
+        head: [&str; COLUMNS],
+        rows: Vec<[String; COLUMNS]>,
+    ) {
+        if rows.is_empty() {
+            return;
+        }
+        let width = |cell: &str| cell.chars().count();
+        let mut widths = head.map(width);
+        for row in &rows {
+            for (widest, cell) in widths.iter_mut().zip(row) {
+                *widest = width(cell).max(*widest);
+            }
+        }
+        for row in std::iter::once(head.map(str::to_owned)).chain(rows) {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                let _written = write!(line, "{cell:<width$}  ");
+            }
+            let _written = writeln!(self.text, "{}", line.trim_end());
+        }
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn of_limit(count: &Value, limit: &Value) -> String {
+    format!("{count} of {limit}")
+}
+
+/// A number of bytes with its unit.
+#[expect(clippy::cast_precision_loss, reason = "it is shown with one digit behind the point")]
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = UNITS.iter().find(|(size, _)| bytes >= *size);
+    match unit {
+        Some((size, unit)) if bytes % size == 0 => format!("{} {unit}", bytes / size),
+        Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// A duration in its two largest units.
+fn duration(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations_have_units() {
+        let sizes = [0, 1023, 1024, 1536, 64 << 20, (1 << 30) + 1].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB", "1.0 GiB"]);
+        let durations = [0, 59, 61, 3_660, 90_000].map(duration);
+        assert_eq!(durations, ["0 s", "59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn a_server_that_says_little_is_shown() {
+        let page = page(&serde_json::json!({ "state": "starting" }));
+        assert!(page.starts_with("server       starting, version , pid null\n"), "{page}");
+    }
+}

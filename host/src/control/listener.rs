@@ -1,0 +1,209 @@
+//! The control listener: opens the socket, again where it is lost, and serves bounded connections of
+//! the server's own user and root.
+//!
+//! One request a connection, with limits of time and size for each part of it. A second server of a
+//! site waits until the socket is free; meanwhile it serves without a control channel.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::Context;
+use super::audit::Caller;
+use super::problem::Problem;
+use super::router;
+use super::socket::{self, ControlSocket, Places, SocketError};
+use crate::log::DIAGNOSIS;
+
+/// The maximum number of connections at a time.
+const MAX_CONNECTIONS: usize = 16;
+/// The maximum size of a request's head, the smallest that hyper permits.
+const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// The time for the head of a request.
+const MAX_HEAD_TIME: Duration = Duration::from_secs(5);
+/// The time for an answer to be read.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(10);
+/// The time for open connections to end at a shutdown.
+const MAX_STOP_TIME: Duration = Duration::from_secs(1);
+/// The interval in which a lost socket is noticed, and one in use is tried again.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The pause after an error of accepting, such as too many open files.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The control listener of a server.
+pub(crate) struct Listener {
+    places: Places,
+    /// None while another server of the site has it, or while it cannot be made.
+    socket: Option<ControlSocket>,
+    context: Arc<Context>,
+}
+
+impl Listener {
+    /// Opens the socket. One that is in use is waited for.
+    pub(super) fn open(places: Places, context: Arc<Context>) -> Result<Self, SocketError> {
+        let mut listener = Self { places, socket: None, context };
+        if let Err(error) = listener.try_open() {
+            let is_named = matches!(listener.places, Places::Named(_));
+            match error {
+                SocketError::InUse { .. } => warn!(
+                    target: DIAGNOSIS,
+                    "{error}; this server has no control channel until that one ends, and then \
+                     takes its place\n  = help: `control.socket` gives each server its own"
+                ),
+                error if is_named => return Err(error),
+                error => warn!(target: DIAGNOSIS, "no control channel: {error}"),
+            }
+        }
+        Ok(listener)
+    }
+
+    fn try_open(&mut self) -> Result<(), SocketError> {
+        let socket = self.places.open()?;
+        info!(socket = %socket.path.display(), "the control channel is open");
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    /// Serves in a task of its own, until the handle's owner ends it.
+    pub(crate) fn start(self) -> Running {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        Running { stop, task: tokio::spawn(self.run(stopped)) }
+    }
+
+    async fn run(mut self, mut stopped: tokio::sync::oneshot::Receiver<()>) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut checks = interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // An error is the end of the server, too.
+                _ = &mut stopped => break,
+                () = accept(self.socket.as_ref(), &self.context, &places) => {}
+                _ = checks.tick() => self.check(),
+            }
+        }
+        if let Some(socket) = self.socket {
+            socket.remove();
+        }
+        // Clients that wait for a change are told that the server ends.
+        let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+        let _unread = timeout(MAX_STOP_TIME, places.acquire_many(all)).await;
+    }
+
+    /// Opens the socket again if it is lost: some folders are emptied when a user logs out.
+    fn check(&mut self) {
+        if self.socket.as_ref().is_some_and(ControlSocket::is_there) {
+            return;
+        }
+        if let Some(lost) = self.socket.take() {
+            warn!(socket = %lost.path.display(), "the control socket was removed; opening it again");
+        }
+        if let Err(error) = self.try_open() {
+            debug!("the control socket is still not open: {error}");
+        }
+    }
+}
+
+/// A control listener that serves.
+pub(crate) struct Running {
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends it, and removes its socket.
+    pub(crate) async fn stop(self) {
+        // It has ended already if this fails.
+        let _ended = self.stop.send(());
+        let _ended = self.task.await;
+    }
+}
+
+/// Accepts one connection; waits for ever without a socket. Cancel-safe.
+async fn accept(socket: Option<&ControlSocket>, context: &Arc<Context>, places: &Arc<Semaphore>) {
+    let Some(socket) = socket else { return std::future::pending().await };
+    let stream = match socket.listener.accept().await {
+        Ok((stream, _)) => stream,
+        Err(error) => {
+            warn!("failed to accept a control connection: {error}");
+            return sleep(EXHAUSTED_PAUSE).await;
+        }
+    };
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        debug!("maximum control connections reached ({MAX_CONNECTIONS}); one is closed");
+        // Whatever of it the socket takes at once.
+        let _unread = stream.try_write(FULL);
+        return;
+    };
+    tokio::spawn(serve(stream, Arc::clone(context), place));
+}
+
+/// The answer to a connection for which there is no place.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+Content-Length: 107\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
+{\"error\":\"jackfield.error.too_many_requests\",\"message\":\"too many control connections are \
+open: try again\"}\n";
+
+async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphorePermit) {
+    let caller = match stream.peer_cred() {
+        Ok(credentials) => Caller::new(credentials.uid(), credentials.pid()),
+        Err(error) => return debug!("a control connection has no peer: {error}"),
+    };
+    let is_allowed = [0, socket::own_uid()].contains(&caller.uid());
+    if !is_allowed {
+        warn!(%caller, "a control connection of another user is refused");
+    }
+    let answered = Notify::new();
+    let service = service_fn(async |request: Request<Incoming>| {
+        let answer = if is_allowed {
+            router::answer(&context, &caller, request).await
+        } else {
+            Problem::forbidden().answer()
+        };
+        answered.notify_one();
+        Ok::<_, Infallible>(answer.response())
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(MAX_HEAD_TIME)
+        .max_buf_size(MAX_HEAD_BYTES)
+        // A client that closes its side after the request still waits for the answer.
+        .half_close(true)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // The head, the body and the wait for a change have limits of their own.
+    let is_unread = async {
+        answered.notified().await;
+        sleep(MAX_ANSWER_TIME).await;
+    };
+    tokio::select! {
+        served = connection => if let Err(error) = served {
+            debug!("a control connection broke: {error}");
+        },
+        () = is_unread => debug!("a control connection did not take its answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_without_a_place_is_whole() {
+        let (head, body) = std::str::from_utf8(FULL).unwrap().split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"], "jackfield.error.too_many_requests");
+    }
+}

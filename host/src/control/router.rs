@@ -1,0 +1,109 @@
+//! The router of the control API: an endpoint for each path and method, below a version.
+//!
+//! It knows the caller and no socket. Bodies are read here, within limits.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{Method, Request};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::Context;
+use super::audit::Caller;
+use super::problem::Problem;
+use super::{reload, status};
+use crate::http::response::Answer;
+
+/// The versions of the API.
+const VERSIONS: &[&str] = &["v1"];
+/// The endpoints, for messages.
+const ENDPOINTS: &str = "GET /v1/status and POST /v1/reload";
+
+/// The maximum size of a body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The time for a body to arrive.
+const MAX_BODY_TIME: Duration = Duration::from_secs(5);
+
+/// Answers a request.
+pub(super) async fn answer<B>(context: &Context, caller: &Caller, request: Request<B>) -> Answer
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    route(context, caller, request).await.unwrap_or_else(Problem::answer)
+}
+
+async fn route<B>(
+    context: &Context,
+    caller: &Caller,
+    request: Request<B>,
+) -> Result<Answer, Problem>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let path = request.uri().path();
+    let (version, endpoint) = path.strip_prefix('/').and_then(|it| it.split_once('/')).unwrap_or_default();
+    match (version, endpoint, request.method()) {
+        ("v1", "status", &Method::GET | &Method::HEAD) => Ok(status::answer(context)),
+        ("v1", "status", _) => Err(Problem::method_not_allowed("GET, HEAD")),
+        ("v1", "reload", &Method::POST) => {
+            let asked = read(request).await?;
+            reload::answer(context, caller, &asked).await
+        }
+        ("v1", "reload", _) => Err(Problem::method_not_allowed("POST")),
+        (version, ..) if is_version(version) && !VERSIONS.contains(&version) => {
+            Err(Problem::unknown_version(version, VERSIONS))
+        }
+        _ => Err(Problem::not_found(path, ENDPOINTS)),
+    }
+}
+
+/// Whether a part of a path names a version.
+fn is_version(part: &str) -> bool {
+    let number = part.strip_prefix('v').unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The body, an object of JSON. Without a body, all its keys have their defaults.
+async fn read<B, T>(request: Request<B>) -> Result<T, Problem>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    T: DeserializeOwned + Default,
+{
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    let body = match timeout(MAX_BODY_TIME, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(Problem::too_large(MAX_BODY_BYTES));
+        }
+        Ok(Err(error)) => {
+            return Err(Problem::invalid(format!("the body could not be read: {error}")));
+        }
+        Err(_elapsed) => return Err(Problem::too_slow()),
+    };
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    // A list would be taken for the fields of the object in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::invalid("the body has to be a JSON object"));
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_version;
+
+    #[test]
+    fn versions_are_a_letter_and_a_number() {
+        for version in ["v1", "v2", "v10"] {
+            assert!(is_version(version), "{version}");
+        }
+        for other in ["", "v", "1", "vx", "v1x", "version"] {
+            assert!(!is_version(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `GET /v1/status`: the state of the server in one bounded answer.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use hyper::StatusCode;
+use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling};
+use jackfield_text::Untrusted;
+use jackfield_wamp::dialect::Dialect;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Context;
+use crate::generation::{PluginEntry, Problem};
+use crate::http::response::Answer;
+use crate::reload::{ReloadRecord, Reloader};
+use crate::server_state::ServerState;
+
+/// The maximum number of plugins in an answer.
+const MAX_PLUGINS: usize = 200;
+/// The maximum number of names in a list: handlers of a plugin, files that are being loaded.
+const MAX_NAMES: usize = 50;
+/// The maximum number of problems of each reload.
+const MAX_PROBLEMS: usize = 10;
+/// The maximum size of a text of a problem.
+const MAX_TEXT_BYTES: usize = 4 * 1024;
+
+pub(super) fn answer(context: &Context) -> Answer {
+    let Context { state, connections, process, listen, .. } = context;
+    let ServerState { reloader, realms, instance_memory, totals, .. } = &**state;
+    let reload_state = reloader.state();
+    let generations = reloader.generations();
+    let generation = generations.current();
+    let plugins = generation.plugins();
+    let mut protocols: BTreeMap<&str, usize> =
+        Dialect::ALL.iter().map(|dialect| (dialect.subprotocol(), 0)).collect();
+    let mut shown_realms = Vec::new();
+    for dispatch in realms.iter() {
+        let realm = dispatch.realm();
+        let sessions = realm.sessions();
+        for session in &sessions {
+            *protocols.entry(session.dialect.subprotocol()).or_default() += 1;
+        }
+        shown_realms.push(json!({
+            "name": realm.name(),
+            "sessions": sessions.len(),
+            "subscriptions": realm.subscription_count(),
+            "subscription_limit": realm.limits().realm_subscriptions,
+        }));
+    }
+    let history = reloader.history();
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "state": state.phase().label(),
+        "started": time(process.started),
+        "uptime_seconds": process.began.elapsed().as_secs(),
+        "site": process.site.display().to_string(),
+        "config_file": process.config_file.as_ref().map(|path| path.display().to_string()),
+        "listen": listen.to_string(),
+        "generation": {
+            "number": generation.number(),
+            "hash": generation.hash().to_string(),
+            "since": time(reload_state.since),
+            "routes": generation.routes().routes().len(),
+        },
+        "loading": names(generation.loading().iter().map(String::as_str)),
+        "compiling": compiling(reloader),
+        "plugin_count": plugins.len(),
+        "plugins": plugins.iter().take(MAX_PLUGINS).map(plugin).collect::<Vec<_>>(),
+        "connections": { "open": connections.used(), "limit": connections.limit() },
+        "sessions": { "open": protocols.values().sum::<usize>(), "by_protocol": protocols },
+        "realms": shown_realms,
+        "memory": {
+            "instances": { "bytes": instance_memory.used(), "limit": instance_memory.limit() },
+            "outboxes": { "bytes": totals.outboxes.bytes(), "limit": totals.outboxes.limit() },
+            "waiting": { "bytes": totals.backlog.bytes(), "limit": totals.backlog.limit() },
+            "incomplete": { "bytes": totals.arriving.bytes(), "limit": totals.arriving.limit() },
+        },
+        "problem_count": reload_state.problems.len(),
+        "failed_since": reload_state.failed_since.map(time),
+        "reloads": history.iter().map(|record| reload(record)).collect::<Vec<_>>(),
+    });
+    Answer::json(StatusCode::OK, &body)
+}
+
+fn plugin(entry: &PluginEntry) -> Value {
+    let manifest = entry.manifest();
+    let circuits: Vec<CircuitStatus> = entry.circuits().collect();
+    let open = circuits.iter().filter(|circuit| circuit.is_open());
+    let has = |state| circuits.iter().any(|circuit| circuit.state == state);
+    let states = [CircuitState::Open, CircuitState::HalfOpen];
+    let worst = states.into_iter().find(|state| has(*state)).unwrap_or(CircuitState::Closed);
+    json!({
+        "name": manifest.name,
+        "version": manifest.version,
+        "file": entry.file(),
+        "digest": format!("sha256:{}", entry.digest().hex()),
+        "handler_count": manifest.handlers.len(),
+        "handlers": names(manifest.handlers.iter().map(|handler| handler.name.as_str())),
+        "instances": entry.lanes(),
+        "memory": { "bytes": entry.memory_used(), "limit_per_instance": entry.memory_limit() },
+        "circuit_breaker": {
+            "state": worst.label(),
+            "faults": circuits.iter().map(|it| it.faults).sum::<u64>(),
+            "opened": circuits.iter().map(|it| it.opened).sum::<u64>(),
+            "open": open.take(MAX_NAMES).map(circuit).collect::<Vec<_>>(),
+        },
+    })
+}
+
+/// A handler's circuits that refuse calls.
+fn circuit(status: &CircuitStatus) -> Value {
+    json!({
+        "handler": status.handler,
+        "state": status.state.label(),
+        "sessions": status.sessions,
+        "clients": status.clients,
+        "topics": status.topics,
+    })
+}
+
+fn reload(record: &ReloadRecord) -> Value {
+    let shown = record.problems.iter().take(MAX_PROBLEMS);
+    json!({
+        "at": time(record.at),
+        "cause": record.cause.label(),
+        "result": record.result.label(),
+        "generation": record.generation,
+        "took_seconds": record.took.as_secs_f64(),
+        "loading": names(record.loading.iter().map(String::as_str)),
+        "problem_count": record.problem_count,
+        "problems": shown.map(problem).collect::<Vec<_>>(),
+    })
+}
+
+/// The components that are being compiled, the one that takes longest first.
+pub(super) fn compiling(reloader: &Reloader) -> Vec<Value> {
+    let all = reloader.compiling().into_iter().take(MAX_NAMES);
+    let shown = |it: Compiling| {
+        let Compiling { file, since } = it;
+        json!({ "file": file, "seconds": since.elapsed().as_secs() })
+    };
+    all.map(shown).collect()
+}
+
+/// A problem with its place; `text` is what the log and `jackfield check` show of it.
+pub(super) fn problem(problem: &Problem) -> Value {
+    let (file, line, column) = problem.place();
+    let text = problem.to_string();
+    let text = Untrusted::new(text).at_most(MAX_TEXT_BYTES).with_lines().to_string();
+    let message = Untrusted::new(problem.message()).at_most(MAX_TEXT_BYTES).with_lines();
+    json!({
+        "file": Some(file).filter(|file| !file.is_empty()),
+        "line": Some(line).filter(|line| *line > 0),
+        "column": Some(column).filter(|column| *column > 0),
+        "message": message.to_string(),
+        "text": text,
+    })
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    names.take(MAX_NAMES).collect()
+}
+
+/// A time in the form of RFC 3339, in UTC, to the millisecond.
+fn time(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    let time = time.replace_millisecond(time.millisecond()).unwrap_or(time);
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_in_utc_to_the_millisecond() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_000_000_123_456);
+        assert_eq!(time(at), "2026-11-18T11:06:40.123Z");
+    }
+}
