@@ -6,6 +6,9 @@
 //! `server`; `dispatch` reads the generations, [`history`] keeps the results.
 
 mod history;
+mod reading;
+mod report;
+mod state;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,23 +16,21 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use jackfield_config::Config;
 use jackfield_sandbox::{Audience, Compiling, Sandbox};
-use jackfield_text::Untrusted;
 use tokio::sync::{Mutex, Notify};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info};
 
 use crate::generation::{
     BuildContext, CurrentGeneration, Generation, Loads, Problem, build, routes_alone,
 };
-use crate::log;
-use crate::site::{ContentHash, Site, SiteError, Snapshot};
+use crate::site::{ContentHash, Site, Snapshot};
 use crate::watch::Watch;
 
 pub(crate) use history::{ReloadCause, ReloadRecord, ReloadResult, ReloadTicket};
-use history::{History, Outcome, Requested};
+pub(crate) use state::ReloadState;
 
-/// The maximum number of readings for one reload, while directories come and go between watching and
-/// reading them. Later changes start the next reload.
-const MAX_READ_ROUNDS: usize = 4;
+use history::{History, Outcome, Requested};
+use reading::read;
+use report::{report, report_problems};
 
 /// The time for which a reload waits for plugins before it serves the changes that do not need them.
 const MAX_PLUGIN_WAIT: Duration = Duration::from_secs(1);
@@ -44,20 +45,6 @@ pub(crate) struct Reloader {
     watch: Arc<Mutex<Watch>>,
     forced: Notify,
     history: History,
-}
-
-/// The result of the last reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReloadState {
-    /// The number of the served generation; 0 before the first one.
-    pub(crate) generation: u64,
-    /// The time since which it is served.
-    pub(crate) since: SystemTime,
-    /// The problems of the site, each with its file and line, if its current state is not served;
-    /// empty otherwise.
-    pub(crate) problems: Vec<String>,
-    /// The time since which there are problems.
-    pub(crate) failed_since: Option<SystemTime>,
 }
 
 /// A snapshot that is being prepared for service.
@@ -369,14 +356,7 @@ impl Reloader {
             debug!("the site still has the same problems");
             return false;
         }
-        for problem in &problems {
-            error!(target: log::DIAGNOSIS, "{problem}");
-        }
-        error!(
-            generation = before.generation,
-            problems = problems.len(),
-            "reload failed; the running generation stays in service"
-        );
+        report_problems(&problems, before.generation);
         self.state.store(Arc::new(ReloadState {
             problems,
             failed_since: before.failed_since.or_else(|| Some(SystemTime::now())),
@@ -409,40 +389,6 @@ impl BrokenRoutes {
     }
 }
 
-impl ReloadState {
-    fn serving(generation: &Generation) -> Self {
-        Self {
-            generation: generation.number(),
-            since: SystemTime::now(),
-            problems: Vec::new(),
-            failed_since: None,
-        }
-    }
-}
-
-/// Watches the site, and then reads it. In this order, so that every change after the reading is
-/// noticed.
-async fn read(site: &Site, watch: &Arc<Mutex<Watch>>) -> Result<Snapshot, String> {
-    let (site, watch) = (site.clone(), Arc::clone(watch));
-    let reading = tokio::task::spawn_blocking(move || -> Result<Snapshot, SiteError> {
-        let mut watch = watch.blocking_lock();
-        let mut rounds = MAX_READ_ROUNDS;
-        loop {
-            let directories = site.directories()?;
-            watch.follow(&directories);
-            let snapshot = site.read()?;
-            rounds = rounds.saturating_sub(1);
-            if *snapshot.directories() == directories || rounds == 0 {
-                return Ok(snapshot);
-            }
-        }
-    });
-    match reading.await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(error) => Err(format!("failed to read the site: the read task was aborted: {error}")),
-    }
-}
-
 /// Waits until the moment; forever if there is none.
 async fn at(moment: Option<Instant>) {
     match moment {
@@ -464,38 +410,6 @@ fn result_of(old: &Generation, new: &Generation) -> ReloadResult {
 
 fn texts(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
-}
-
-fn report(generation: &Generation, began: Instant) {
-    if !generation.loading().is_empty() {
-        let loading = Untrusted::new(generation.loading().join(", "));
-        info!(
-            generation = generation.number(),
-            routes = generation.routes().routes().len(),
-            "serving the change without plugins that are still being compiled: {loading}"
-        );
-        return;
-    }
-    for warning in generation.warnings() {
-        warn!(target: log::DIAGNOSIS, "{warning}");
-    }
-    for plugin in generation.plugins() {
-        let manifest = plugin.manifest();
-        debug!(
-            file = plugin.file(),
-            plugin = manifest.name,
-            version = manifest.version,
-            lanes = plugin.lanes(),
-            "plugin"
-        );
-    }
-    info!(
-        generation = generation.number(),
-        routes = generation.routes().routes().len(),
-        plugins = generation.plugins().len(),
-        took_ms = began.elapsed().as_millis(),
-        "generation ready"
-    );
 }
 
 #[cfg(test)]

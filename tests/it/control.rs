@@ -125,8 +125,7 @@ async fn status_agrees_with_the_server() {
     old.subscribe("open/a");
     old.round_trip().await;
     let mut new = Vec::new();
-    for (codec, realm) in
-        [(Codec::Json, "realm1"), (Codec::Cbor, "realm1"), (Codec::Cbor, "shop")]
+    for (codec, realm) in [(Codec::Json, "realm1"), (Codec::Cbor, "realm1"), (Codec::Cbor, "shop")]
     {
         let mut client = Client::connect(server.addr, codec, realm).await;
         client.subscribe("open/a", json!({})).await;
@@ -351,7 +350,10 @@ async fn a_starting_server_answers() {
     let compiler = poll(|| compiler_of(server.pid()));
     signal("STOP", compiler);
     let starting = status(&server).await;
-    assert_eq!((&starting["state"], &starting["generation"]["number"]), (&json!("starting"), &json!(0)));
+    assert_eq!(
+        (&starting["state"], &starting["generation"]["number"]),
+        (&json!("starting"), &json!(0))
+    );
     assert!(starting["compiling"][0]["file"].is_string(), "{starting}");
     let Output { code, out, err } = jackfield("status", site.path(), &[]);
     assert_eq!(code, Some(0), "{err}");
@@ -380,10 +382,7 @@ async fn a_stopping_server_says_so() {
     let socket = server.control_socket();
     server.signal("TERM");
     server.logged("shutting down");
-    within("the shutdown", async {
-        while status(&server).await["state"] != "stopping" {}
-    })
-    .await;
+    within("the shutdown", async { while status(&server).await["state"] != "stopping" {} }).await;
     let (code, refused) = ask(&socket, "POST", "/v1/reload", "").await;
     assert_eq!((code, &refused["error"]), (503, &json!("wamp.close.system_shutdown")));
     let Output { code, err, .. } = jackfield("reload", site.path(), &[]);

@@ -64,10 +64,8 @@ impl ControlSocket {
     /// The places in which a server of this site makes its socket, the best first.
     pub fn places(site: &Path, environment: &SocketEnvironment<'_>) -> Vec<SocketPlace> {
         let name = name(&key(site));
-        let place = |folder: PathBuf, makes_folder| SocketPlace {
-            path: folder.join(&name),
-            makes_folder,
-        };
+        let place =
+            |folder: PathBuf, makes_folder| SocketPlace { path: folder.join(&name), makes_folder };
         let SocketEnvironment { runtime_directory, xdg_runtime_dir, uid } = environment;
         let of_service = runtime_directory.and_then(|it| it.split(':').next());
         let [of_service, of_login] =
@@ -175,18 +173,12 @@ mod tests {
         assert!(error.starts_with("j.yml:1:20: error: `control.socket` takes text"), "{error}");
     }
 
-    const LOGIN: SocketEnvironment<'static> = SocketEnvironment {
-        runtime_directory: None,
-        xdg_runtime_dir: Some("/run/user/7"),
-        uid: 7,
-    };
+    const LOGIN: SocketEnvironment<'static> =
+        SocketEnvironment { runtime_directory: None, xdg_runtime_dir: Some("/run/user/7"), uid: 7 };
 
     fn folders(environment: &SocketEnvironment<'_>) -> Vec<String> {
         let places = ControlSocket::places(Path::new("/site"), environment);
-        places
-            .iter()
-            .map(|place| place.path.parent().unwrap().display().to_string())
-            .collect()
+        places.iter().map(|place| place.path.parent().unwrap().display().to_string()).collect()
     }
 
     #[test]

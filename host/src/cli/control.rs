@@ -141,8 +141,9 @@ impl Server {
             ControlError::Unreachable(format!("{shown}: no answer: {reason}\n  = help: {help}"))
         };
         let stream = connect(&self.path).await;
-        let stream = stream
-            .map_err(|error| ControlError::Unreachable(unreachable(&[(self.path.clone(), error)], None)))?;
+        let stream = stream.map_err(|error| {
+            ControlError::Unreachable(unreachable(&[(self.path.clone(), error)], None))
+        })?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         let connection = tokio::spawn(connection);
@@ -214,7 +215,9 @@ pub(super) fn run(command: impl Future<Output = Result<ExitCode, ControlError>>)
                 }
                 ControlError::Settings(problems) => {
                     problems.iter().for_each(say);
-                    say("error: invalid configuration; fix the errors above, or name the socket with --socket");
+                    say(
+                        "error: invalid configuration; fix the errors above, or name the socket with --socket",
+                    );
                 }
                 ControlError::Output(error) => {
                     say(format_args!("error: failed to write the output: {error}"));
@@ -300,12 +303,16 @@ mod tests {
     fn names_the_path_and_the_reason() {
         let missing = || io::Error::from(ErrorKind::NotFound);
         let path = |text: &str| PathBuf::from(text);
-        let text = unreachable(&[(path("/a"), missing()), (path("/b"), missing())], Some(Path::new("s")));
-        assert!(text.starts_with("no running server of the site s was found\n  /a: there is no such"));
+        let text =
+            unreachable(&[(path("/a"), missing()), (path("/b"), missing())], Some(Path::new("s")));
+        assert!(
+            text.starts_with("no running server of the site s was found\n  /a: there is no such")
+        );
         assert!(text.contains("\n  /b: there is no such socket\n  = help: name the DIR"), "{text}");
         // What is there is told alone.
         let refused = io::Error::from(ErrorKind::PermissionDenied);
-        let text = unreachable(&[(path("/a"), missing()), (path("/"), refused)], Some(Path::new("s")));
+        let text =
+            unreachable(&[(path("/a"), missing()), (path("/"), refused)], Some(Path::new("s")));
         assert!(!text.contains("/a"), "{text}");
         assert!(text.contains("/: permission denied: the server runs as root (uid 0)"), "{text}");
         assert!(text.ends_with("run the command as the user of the server, or as root"), "{text}");

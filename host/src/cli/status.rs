@@ -135,7 +135,8 @@ impl Page {
                 text(&plugin["file"]).to_owned(),
             ]
         });
-        let head = ["PLUGIN", "VERSION", "DIGEST", "INSTANCES", "MEMORY", "BREAKER", "HANDLERS", "FILE"];
+        let head =
+            ["PLUGIN", "VERSION", "DIGEST", "INSTANCES", "MEMORY", "BREAKER", "HANDLERS", "FILE"];
         self.table(head, rows.collect());
         let omitted = count.saturating_sub(plugins.len() as u64);
         if omitted > 0 {
@@ -165,11 +166,7 @@ impl Page {
     }
 
     /// Columns as wide as their widest cell; nothing for no rows.
-    fn table<const COLUMNS: usize>(
-        &mut self,
-        head: [&str; COLUMNS],
-        rows: Vec<[String; COLUMNS]>,
-    ) {
+    fn table<const COLUMNS: usize>(&mut self, head: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
         if rows.is_empty() {
             return;
         }

@@ -43,7 +43,8 @@ where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     let path = request.uri().path();
-    let (version, endpoint) = path.strip_prefix('/').and_then(|it| it.split_once('/')).unwrap_or_default();
+    let (version, endpoint) =
+        path.strip_prefix('/').and_then(|it| it.split_once('/')).unwrap_or_default();
     match (version, endpoint, request.method()) {
         ("v1", "status", &Method::GET | &Method::HEAD) => Ok(status::answer(context)),
         ("v1", "status", _) => Err(Problem::method_not_allowed("GET, HEAD")),

@@ -87,10 +87,8 @@ async fn bounds_the_connections() {
     let (code, problem) = ask(&socket, "GET", "/v1/status", "").await;
     assert_eq!((code, &problem["error"]), (503, &json!("jackfield.error.too_many_requests")));
     drop(open);
-    within("a place", async {
-        while ask(&socket, "GET", "/v1/status", "").await.0 != 200 {}
-    })
-    .await;
+    within("a place", async { while ask(&socket, "GET", "/v1/status", "").await.0 != 200 {} })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,7 +103,8 @@ async fn the_setting_places_the_socket() {
     let path = path.to_str().unwrap();
     let output = run(command(&["status", "--socket", path, "--json"]));
     assert_eq!(output.json()["pid"], server.pid(), "{output:?}");
-    let output = run(command(&["status", "/", "--set", &format!("control.socket={path}"), "--json"]));
+    let output =
+        run(command(&["status", "/", "--set", &format!("control.socket={path}"), "--json"]));
     assert_eq!(output.json()["pid"], server.pid(), "{output:?}");
 
     // A relative path starts at the folder of the file.

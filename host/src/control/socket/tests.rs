@@ -1,3 +1,5 @@
+//! Control sockets in temporary folders: modes, locks, leftovers, and files of others.
+
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -26,7 +28,8 @@ async fn is_open_to_its_user_alone() {
 async fn has_its_mode_from_the_first_moment() {
     let folder = folder();
     let path = folder.path().join("a.sock");
-    let (seen, stop) = (path.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let (seen, stop) =
+        (path.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
     let stopped = std::sync::Arc::clone(&stop);
     let watcher = std::thread::spawn(move || {
         let mut modes = std::collections::BTreeSet::new();
