@@ -4,6 +4,7 @@
 //! Exit codes: 0 success; 1 the server reports a problem; 2 usage; 3 no server answers; 4 the time is
 //! over.
 
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -174,13 +175,11 @@ impl Answer {
 
     /// The answer, unless it is the refusal of the request.
     pub(super) fn accepted(self) -> Result<Self, ControlError> {
-        match self.body.get("error") {
-            None => Ok(self),
-            Some(_) => {
-                let message = self.body.get("message").and_then(Value::as_str).unwrap_or_default();
-                Err(ControlError::Refused(format!("the server refuses: {message}")))
-            }
+        if self.body.get("error").is_none() {
+            return Ok(self);
         }
+        let message = self.body.get("message").and_then(Value::as_str).unwrap_or_default();
+        Err(ControlError::Refused(format!("the server refuses: {message}")))
     }
 }
 
@@ -253,7 +252,9 @@ fn unreachable(tried: &[(PathBuf, io::Error)], site: Option<&Path>) -> String {
         shown = tried.iter().collect();
     }
     for (path, error) in &shown {
-        text += &format!("\n  {}: {}", Untrusted::new(path.display()), reason(path, error));
+        let (path, reason) = (Untrusted::new(path.display()), reason(path, error));
+        // Writing to a string cannot fail.
+        let _written = write!(text, "\n  {path}: {reason}");
     }
     let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
     let help = if shown.iter().any(|(_, error)| is_denied(error)) {

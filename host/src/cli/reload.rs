@@ -16,7 +16,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// The exit code of a reload that goes on.
 const TIMED_OUT: u8 = 4;
 /// The longest wait: the server's limit.
-const MAX_WAIT: Duration = Duration::from_secs(600);
+const MAX_WAIT: Duration = Duration::from_mins(10);
 
 /// Command-line arguments of `jackfield reload`.
 #[derive(Debug, clap::Args)]

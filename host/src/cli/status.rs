@@ -130,7 +130,7 @@ impl Page {
                 digest.chars().take(12).collect(),
                 plugin["instances"].to_string(),
                 format!("{used} (limit {limit} each)"),
-                text(&plugin["circuit_breaker"]["state"]).to_owned(),
+                plugin.pointer("/circuit_breaker/state").map_or("", text).to_owned(),
                 shown.join(" ") + &more,
                 text(&plugin["file"]).to_owned(),
             ]
@@ -151,7 +151,7 @@ impl Page {
         self.text.push('\n');
         let rows = reloads.iter().take(MAX_SHOWN_RELOADS).map(|reload| {
             let took = reload["took_seconds"].as_f64().unwrap_or_default();
-            let first = reload["problems"][0]["text"].as_str().unwrap_or_default();
+            let first = reload.pointer("/problems/0/text").map_or("", text);
             [
                 text(&reload["at"]).to_owned(),
                 text(&reload["cause"]).to_owned(),
@@ -209,7 +209,7 @@ fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = UNITS.iter().find(|(size, _)| bytes >= *size);
     match unit {
-        Some((size, unit)) if bytes % size == 0 => format!("{} {unit}", bytes / size),
+        Some((size, unit)) if bytes.is_multiple_of(*size) => format!("{} {unit}", bytes / size),
         Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
         None => format!("{bytes} B"),
     }

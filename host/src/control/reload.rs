@@ -19,9 +19,9 @@ use crate::http::response::Answer;
 use crate::reload::{ReloadCause, ReloadRecord, ReloadResult};
 
 /// The longest time that a request can wait.
-const MAX_WAIT: Duration = Duration::from_secs(600);
+const MAX_WAIT: Duration = Duration::from_mins(10);
 /// The time that a request waits if it does not say.
-const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+const DEFAULT_WAIT: Duration = Duration::from_mins(1);
 
 /// The maximum number of problems in an answer.
 const MAX_PROBLEMS: usize = 100;

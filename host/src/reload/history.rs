@@ -91,6 +91,7 @@ struct Requests {
 }
 
 /// The facts of a reload that has ended.
+#[derive(Clone, Copy)]
 pub(super) struct Outcome<'a> {
     pub(super) cause: ReloadCause,
     pub(super) result: ReloadResult,

@@ -195,7 +195,7 @@ async fn other_users_are_told_whose_it_is() {
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
         run_in(other, folder.path(), &["status", "--socket", path])
     } else {
-        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o0)).unwrap();
         let denied = run(command(&["status", "--socket", path]));
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).unwrap();
         denied
