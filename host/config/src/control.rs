@@ -162,7 +162,10 @@ mod tests {
 
     #[test]
     fn reads_a_path_and_two_words() {
-        let read = |text: &str| crate::Settings::judged(text, &[]).map(|it| it.control.socket);
+        let read = |text: &str| {
+            let config = crate::Settings::of(text, &[]).result();
+            config.map(|config| config.control.socket)
+        };
         assert_eq!(read("control: { socket: off }"), Ok(ControlSocket::Off));
         assert_eq!(read("control: { socket: auto }"), Ok(ControlSocket::Default));
         assert_eq!(read("control: { socket: /a }"), Ok(ControlSocket::At("/a".into())));

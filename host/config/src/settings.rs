@@ -59,11 +59,6 @@ impl Settings {
         settings
     }
 
-    /// The file that was read, if there is one.
-    pub fn file(&self) -> Option<&std::path::Path> {
-        Some(self.document.path.as_str()).filter(|path| !path.is_empty()).map(std::path::Path::new)
-    }
-
     /// Adds an error, at the innermost of its keys that has a place.
     pub(super) fn complain(&mut self, error: ValueError) {
         let diagnosis = self.diagnosis(error);

@@ -76,6 +76,13 @@ impl Sources {
     }
 }
 
+impl Settings {
+    /// The file that was read, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        Some(self.document.path.as_str()).filter(|path| !path.is_empty()).map(Path::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jackfield_routing::Action;
