@@ -136,7 +136,8 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<ChannelError>> {
         let Some(rest) = written.get(at..).filter(|rest| !rest.is_empty()) else { break };
         if rest.starts_with('}') {
             pieces.push(Piece::Text("}".to_owned()));
-            let opened = oddities.last().is_some_and(|odd: &ChannelError| odd.range.contains(&at));
+            let opened =
+                oddities.last().is_some_and(|oddity: &ChannelError| oddity.range.contains(&at));
             if !opened {
                 oddities.push(ChannelError::new(
                     at..at + 1,
@@ -155,13 +156,13 @@ pub(crate) fn parse(written: &str) -> Result<Written, Vec<ChannelError>> {
                 at += length;
             }
             // Only the brace is text: a variable may begin after it, as in `{a{b}`.
-            Err(odd) if oddities.len() >= MAX_TEXT_BRACES => {
-                errors.push(odd);
+            Err(oddity) if oddities.len() >= MAX_TEXT_BRACES => {
+                errors.push(oddity);
                 break;
             }
-            Err(odd) => {
+            Err(oddity) => {
                 pieces.push(Piece::Text("{".to_owned()));
-                oddities.push(odd);
+                oddities.push(oddity);
                 at += 1;
             }
         }
@@ -374,15 +375,14 @@ mod tests {
 
     #[test]
     fn treats_other_braces_as_text() {
-        let check = |channel: &str, text: &str, odd: &str| {
+        let check = |channel: &str, text: &str, expect: &str| {
             let written = parse(channel).unwrap();
             assert_eq!(written.text, text, "{channel:?}");
-            let told = written
-                .oddities
-                .iter()
-                .map(|odd| format!("{}..{} {}", odd.range.start, odd.range.end, odd.message));
-            let told = told.collect::<Vec<_>>().join("; ");
-            assert_eq!(told, odd, "{channel:?}");
+            let messages = written.oddities.iter().map(|oddity| {
+                format!("{}..{} {}", oddity.range.start, oddity.range.end, oddity.message)
+            });
+            let messages = messages.collect::<Vec<_>>().join("; ");
+            assert_eq!(messages, expect, "{channel:?}");
         };
         check("a/{x}", "a/{x}", "");
         check(" a/{x}\n", "a/{x}", "");

@@ -11,8 +11,8 @@ use jackfield_yaml::{Diagnosis, Place};
 
 use crate::channel::{Channel, Token};
 use crate::entry::{Draft, Pattern, no_such_variable};
+use crate::lints;
 use crate::matcher::Matcher;
-use crate::odd;
 use crate::requirement::{Budget, Requirement, TooLarge};
 use crate::route::{Origin, Route};
 use crate::timer::TimerFrom;
@@ -40,7 +40,7 @@ impl Compiler {
             return None;
         }
         let before = problems.len();
-        warnings.extend(odd::defaults(&draft));
+        warnings.extend(lints::defaults(&draft));
         let Draft { name, channel, handler, settings, allow, timer, lanes, places, warnings: own } =
             draft;
         warnings.extend(own);
@@ -68,7 +68,7 @@ impl Compiler {
             }
             match self.requirement(&variable, &written, utf8) {
                 Ok(requirement) => {
-                    warnings.extend(odd::requirement(&variable, &written, &requirement));
+                    warnings.extend(lints::requirement(&variable, &written, &requirement));
                     requirements.push((variable.clone(), requirement.pattern.clone()));
                     compiled.insert(variable, requirement);
                 }

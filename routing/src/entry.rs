@@ -322,10 +322,10 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_keys(&mut self, entries: &[(Node, Node)], allowed: &[&str], told: &[&str]) {
+    fn unknown_keys(&mut self, entries: &[(Node, Node)], allowed: &[&str], reported: &[&str]) {
         for (key, _) in entries {
             let name = key.spelling();
-            if !allowed.contains(&name.as_str()) && !told.contains(&name.as_str()) {
+            if !allowed.contains(&name.as_str()) && !reported.contains(&name.as_str()) {
                 let message = format!("unknown key `{name}` in {}", self.subject);
                 self.tell(key, message, suggest::advice(&name, allowed));
             }

@@ -34,7 +34,7 @@
 //! | `index` | the trie that selects candidate routes for a topic |
 //! | `table` | the [`RouteTable`]: find, explain |
 //! | `generate` | a topic from a route and values |
-//! | `odd` | warnings about values that load and probably mean something else |
+//! | `lints` | warnings about values that load and probably mean something else |
 //! | `parameter` | warnings about parameters of Symfony, which are not resolved |
 //! | `reach` | warnings about routes that no topic reaches |
 
@@ -45,9 +45,9 @@ mod entry;
 mod explain;
 mod generate;
 mod index;
+mod lints;
 mod load;
 mod matcher;
-mod odd;
 mod parameter;
 mod reach;
 mod requirement;

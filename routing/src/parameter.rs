@@ -23,16 +23,16 @@ pub(crate) fn parameter(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// Warns about a parameter in `text`. `what` names the text; `within` returns the place of a part
+/// Warns about a parameter in `text`. `subject` names the text; `within` returns the place of a part
 /// of it.
 pub(crate) fn unresolved(
-    what: &str,
+    subject: &str,
     text: &str,
     within: impl Fn(Range<usize>) -> Place,
 ) -> Option<Diagnosis> {
     let range = parameter(text)?;
     let written = text.get(range.clone()).unwrap_or_default();
-    let message = format!("{what} has `{written}` in it, which stands for itself");
+    let message = format!("{subject} has `{written}` in it, which stands for itself");
     let help = "routing files know no parameters and no environment: write the value";
     Some(within(range).problem(message).with_help(help))
 }

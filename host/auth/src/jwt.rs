@@ -35,13 +35,13 @@ const MAX_SHOWN: usize = 64;
 /// connect.
 #[derive(Debug)]
 pub struct Jwt {
-    judge: Arc<Judge>,
+    verifier: Arc<TokenVerifier>,
     verifiers: Verifiers,
 }
 
 /// Keys and rules of verification.
 #[derive(Debug)]
-struct Judge {
+struct TokenVerifier {
     keys: ArcSwap<Keys>,
     rules: JwtRules,
 }
@@ -147,8 +147,8 @@ impl Jwt {
     /// Creates a verifier from keys and rules. `verifiers` verify the signatures: one takes a
     /// fraction of a millisecond, but a token without a key id is tried with each key.
     pub fn new(keys: Keys, rules: JwtRules, verifiers: Verifiers) -> Self {
-        let judge = Judge { keys: ArcSwap::from_pointee(keys), rules };
-        Self { judge: Arc::new(judge), verifiers }
+        let verifier = TokenVerifier { keys: ArcSwap::from_pointee(keys), rules };
+        Self { verifier: Arc::new(verifier), verifiers }
     }
 
     /// Replaces the keys, for key rotation, by those of a file of the same format: a JWKS for a
@@ -157,9 +157,9 @@ impl Jwt {
     /// # Errors
     /// The first error in the file; the previous keys stay.
     pub fn replace(&self, path: &str, text: &str) -> Result<usize, Diagnosis> {
-        let keys = self.judge.keys.load().like(path, text)?;
+        let keys = self.verifier.keys.load().like(path, text)?;
         let count = keys.count();
-        self.judge.keys.store(keys.into());
+        self.verifier.keys.store(keys.into());
         Ok(count)
     }
 
@@ -175,16 +175,16 @@ impl Jwt {
     ) -> Result<Authenticated, JwtError> {
         // A malformed token, or one of an unknown key, takes no place in the queue.
         let header = header(token)?;
-        self.judge.keys.load().candidates(header.alg, header.kid.as_deref())?;
-        let (judge, token) = (Arc::clone(&self.judge), token.to_owned());
-        let verdict = self.verifiers.run(from, move || judge.whose(&token, now)).await;
+        self.verifier.keys.load().candidates(header.alg, header.kid.as_deref())?;
+        let (verifier, token) = (Arc::clone(&self.verifier), token.to_owned());
+        let verdict = self.verifiers.run(from, move || verifier.authenticate(&token, now)).await;
         verdict.map_err(JwtError::Busy)?
     }
 }
 
-impl Judge {
+impl TokenVerifier {
     /// Verifies a token and returns its identity. CPU-bound.
-    fn whose(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
+    fn authenticate(&self, token: &str, now: SystemTime) -> Result<Authenticated, JwtError> {
         let claims = self.verify(token)?;
         let until = self.check_time(&claims, now)?;
         let who = self.rules.names.identity(claims)?;

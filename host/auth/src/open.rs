@@ -118,7 +118,7 @@ impl AuthSettings {
             .jwt
             .as_ref()
             .and_then(|jwt| jwt.open().map_err(|error| failed(jwt.keys.key(), error)).ok());
-        let warnings = users.as_ref().map(Users::doubts).unwrap_or_default();
+        let warnings = users.as_ref().map(Users::warnings).unwrap_or_default();
         let auth = if errors.is_empty() {
             Ok(Auth { tickets: tickets.zip(users), jwt })
         } else {
@@ -147,9 +147,9 @@ impl Auth {
     }
 
     /// Returns warnings about a file of users.
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         match &self.tickets {
-            Some((_, users)) => users.doubts(),
+            Some((_, users)) => users.warnings(),
             None => Vec::new(),
         }
     }

@@ -71,8 +71,9 @@ mod tests {
             let found = text(&path(name)).map_err(|error| error.to_string());
             assert_eq!(found.as_deref(), expect.map_err(|error| error.to_string()).as_deref());
         };
-        let wrong =
-            |what: &str| Err(Error::other(format!("it is {what}, and has to be a regular file")));
+        let wrong = |subject: &str| {
+            Err(Error::other(format!("it is {subject}, and has to be a regular file")))
+        };
         check("file", Ok("text"));
         check("link", Ok("text"));
         check(".", wrong("a directory"));

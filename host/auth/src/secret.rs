@@ -36,7 +36,7 @@ pub enum SecretError {
     #[error("the environment has no variable {0} that is text: set it, or name another")]
     Env(String),
     /// The secret is an unresolved reference to a variable, for a shell or Symfony to replace.
-    #[error("{place} holds `{written}`, and nothing puts a value in its place")]
+    #[error("{place} holds `{written}`, a reference that is never resolved")]
     Unexpanded {
         /// The place of the reference.
         place: String,

@@ -140,7 +140,7 @@ impl Ticket {
         let plain =
             FORGIVING.decode(kept).map_err(|_| TicketError::Malformed("it is not base64"))?;
         let plain = String::from_utf8(plain)
-            .map_err(|_| TicketError::Malformed("what is in the base64 is not text"))?;
+            .map_err(|_| TicketError::Malformed("the decoded base64 is not UTF-8"))?;
         let mut fields = plain.split(';');
         let (Some(digest), Some(username), Some(nonce), Some(created)) =
             (fields.next(), fields.next(), fields.next(), fields.next())

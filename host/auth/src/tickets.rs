@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use crate::identity::{Authenticated, Method};
 use crate::ticket::{AppSecret, Replays, ReplaysError, Ticket, TicketError, Validity};
 use crate::user::PasswordHash;
-use crate::users::{Anew, Users, UsersError};
+use crate::users::{Refresh, Users, UsersError};
 use crate::verifiers::{Verifiers, VerifiersError};
 
 /// Maximum number of characters of an untrusted name in a log.
@@ -172,12 +172,12 @@ impl Tickets {
             if refusal != wrong {
                 return Err(refusal);
             }
-            match users.find_anew(name).await.map_err(unanswered)? {
-                Anew::Now(Some(newer)) if newer.password != user.password => {
+            match users.refresh(name).await.map_err(unanswered)? {
+                Refresh::Now(Some(newer)) if newer.password != user.password => {
                     self.verify(ticket, from, newer.password.clone()).await?;
                     user = newer;
                 }
-                Anew::Now(_) | Anew::Same => return Err(refusal),
+                Refresh::Now(_) | Refresh::Same => return Err(refusal),
             }
         }
         if user.enabled {

@@ -41,7 +41,7 @@ pub enum Users {
 
 /// Result of asking a source again, without its cache.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Anew {
+pub(crate) enum Refresh {
     /// [`Users::find`] was up to date.
     Same,
     /// The current user.
@@ -61,7 +61,7 @@ pub enum UsersError {
     },
     /// Its response is not a valid user.
     #[error(
-        "the users at {} gave an answer that is of no use: {}",
+        "the users at {} returned an invalid response: {}",
         Untrusted::new(place),
         Untrusted::new(reason)
     )]
@@ -72,9 +72,7 @@ pub enum UsersError {
         reason: String,
     },
     /// Too many lookups are pending.
-    #[error(
-        "the users at {place} are being asked for {waiting} users already, which is all that may wait"
-    )]
+    #[error("the user source {place} has reached its limit of {waiting} pending lookups")]
     Busy {
         /// The source.
         place: Arc<str>,
@@ -85,9 +83,9 @@ pub enum UsersError {
 
 impl Users {
     /// Returns warnings about a file of users, each complete with its place.
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn warnings(&self) -> Vec<String> {
         match self {
-            Self::File(users) => users.doubts(),
+            Self::File(users) => users.warnings(),
             #[cfg(feature = "http")]
             Self::Http(_) => Vec::new(),
             #[cfg(feature = "sql")]
@@ -145,16 +143,16 @@ impl Users {
         not(feature = "http"),
         expect(clippy::unused_async, reason = "sources that are elsewhere are waited for")
     )]
-    pub(crate) async fn find_anew(&self, username: &str) -> Result<Anew, UsersError> {
+    pub(crate) async fn refresh(&self, username: &str) -> Result<Refresh, UsersError> {
         if !is_name(username) {
-            return Ok(Anew::Same);
+            return Ok(Refresh::Same);
         }
         match self {
-            Self::File(_) => Ok(Anew::Same),
+            Self::File(_) => Ok(Refresh::Same),
             #[cfg(feature = "http")]
-            Self::Http(users) => users.find_anew(username).await,
+            Self::Http(users) => users.refresh(username).await,
             #[cfg(feature = "sql")]
-            Self::Sql(_) => Ok(Anew::Same),
+            Self::Sql(_) => Ok(Refresh::Same),
         }
     }
 }

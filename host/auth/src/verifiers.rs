@@ -46,8 +46,8 @@ struct Share {
 pub enum VerifiersError {
     /// The queue is full.
     #[error(
-        "{capacity} tickets or tokens are being verified or wait for it, which is all that may at \
-         a time; the client may try again"
+        "the limit of {capacity} pending verifications of tickets and tokens is reached; the client \
+         may try again"
     )]
     Full {
         /// The maximum of running and waiting work.

@@ -138,7 +138,7 @@ mod tests {
     const LONG: &str = "0123456789abcdef0123456789abcdef";
 
     fn parse(text: &str) -> Result<Api, String> {
-        Settings::judged(text, &[]).map(|config| config.api)
+        Settings::validated(text, &[]).map(|config| config.api)
     }
 
     #[track_caller]

@@ -75,38 +75,38 @@ impl Settings {
     fn refuse(&mut self, key: &'static str, error: SetupError) {
         match error {
             SetupError::Secret(error @ SecretError::Unexpanded { .. }) => {
-                self.complain(ValueError::at(key, format!("`{key}`: {error}"), UNEXPANDED));
+                self.report(ValueError::at(key, format!("`{key}`: {error}"), UNEXPANDED));
             }
-            SetupError::Secret(error) => self.lack(key, &error),
+            SetupError::Secret(error) => self.report_missing(key, &error),
             // Errors in a file of users or keys have places of their own.
             SetupError::Invalid(problem) if problem.path != "auth.jwt.keys.secret" => {
                 self.problems.push(problem);
             }
             SetupError::Invalid(problem) => {
                 let message = format!("`{key}` {}", problem.message);
-                self.complain(ValueError::at(key, message, &problem.help.unwrap_or_default()));
+                self.report(ValueError::at(key, message, &problem.help.unwrap_or_default()));
             }
             SetupError::Setting { key, wrong } => {
-                self.complain(ValueError::at(key, format!("`{key}` {wrong}"), ""));
+                self.report(ValueError::at(key, format!("`{key}` {wrong}"), ""));
             }
             SetupError::Unreadable { path, source } => {
                 let key =
                     if key.starts_with("auth.users.http") { "auth.users.http.ca" } else { key };
                 let message = format!("the file {} cannot be read: {source}", path.display());
-                self.complain(ValueError::at(key, format!("`{key}`: {message}"), ""));
+                self.report(ValueError::at(key, format!("`{key}`: {message}"), ""));
             }
             SetupError::AppSecret(error) => {
-                self.complain(ValueError::at(key, format!("`{key}`: {error}"), ""));
+                self.report(ValueError::at(key, format!("`{key}`: {error}"), ""));
             }
             error @ (SetupError::NoUsers | SetupError::NotBuilt(_)) => {
-                self.complain(ValueError::at(key, error.to_string(), ""));
+                self.report(ValueError::at(key, error.to_string(), ""));
             }
         }
     }
 
-    fn lack(&mut self, key: &str, error: &SecretError) {
+    fn report_missing(&mut self, key: &str, error: &SecretError) {
         let message = format!("cannot load `{key}`: {error}");
-        self.complain(ValueError::at(key, message, "a server does not start without it"));
+        self.report(ValueError::at(key, message, "a server does not start without it"));
     }
 
     /// Loads the tokens, each once.
@@ -119,7 +119,7 @@ impl Settings {
                 Ok(text) => text,
                 Err(error @ SecretError::Unexpanded { .. }) => {
                     let message = format!("the token `{name}`: {error}");
-                    self.complain(ValueError::at(&key, message, UNEXPANDED));
+                    self.report(ValueError::at(&key, message, UNEXPANDED));
                     continue;
                 }
                 Err(error) => {
@@ -130,12 +130,12 @@ impl Settings {
                 }
             };
             if let Err(what) = acceptable(&text) {
-                self.complain(ValueError::at(&key, format!("the token `{name}` {what}"), HELP));
+                self.report(ValueError::at(&key, format!("the token `{name}` {what}"), HELP));
             }
             if let Some(other) = opened.iter().find(|other| other.text == text) {
                 let message = format!("the token `{name}` is the same as `{}`", other.name);
                 let help = "give each its own: the log tells clients apart by it";
-                self.complain(ValueError::at(&key, message, help));
+                self.report(ValueError::at(&key, message, help));
             }
             opened.push(OpenToken { name, text, roles, realm });
         }

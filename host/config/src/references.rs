@@ -29,7 +29,7 @@ fn walk(node: &Value, path: &mut Path, wrongs: &mut Vec<ValueError>) {
             let key = path.to_string();
             if let Some(written) = reference(text).filter(|_| key != FREE) {
                 let message =
-                    format!("`{key}` holds `{written}`, and nothing puts a value in its place");
+                    format!("`{key}` holds `{written}`, a reference that is never resolved");
                 let help = advice(&key, path, variable(written), &node.origin);
                 let wrong = ValueError { path: path.clone(), ..ValueError::at("", message, &help) };
                 wrongs.push(ValueError { origin: Some(node.origin.clone()), ..wrong });
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn reports_references_to_variables_once() {
         let check = |file: &str, expect: &str, help: &str| {
-            let error = Settings::judged(file, &[]).expect_err(file);
+            let error = Settings::validated(file, &[]).expect_err(file);
             assert!(error.starts_with(expect), "{file}\n{error}\n{expect}");
             assert!(error.contains(help), "{error}\n{help}");
             assert_eq!(error.matches("error: ").count(), 1, "{error}");
@@ -112,7 +112,7 @@ mod tests {
             "j.yml:1:21: error: `access.origins` holds `${HOST}`",
             "write the value itself",
         );
-        let error = Settings::judged("", &["listen=$LISTEN"]).unwrap_err();
+        let error = Settings::validated("", &["listen=$LISTEN"]).unwrap_err();
         assert!(error.starts_with("--set listen: error: `listen` holds `$LISTEN`"), "{error}");
     }
 
@@ -121,10 +121,10 @@ mod tests {
         let users = "users: { file: users.yml }";
         let text = |secret: &str| format!("auth: {{ tickets: {{ secret: '{secret}' }}, {users} }}");
         for secret in ["pa$word", "$2y$13$abc", "100%", "a%env"] {
-            Settings::judged(&text(secret), &[]).unwrap();
+            Settings::validated(&text(secret), &[]).unwrap();
         }
         let query = "auth: { tickets: { secret: x }, users: { sql: { url: 'postgres://u@h/d', \
                      query: 'SELECT ${x} // y' } } }";
-        Settings::judged(query, &[]).unwrap();
+        Settings::validated(query, &[]).unwrap();
     }
 }

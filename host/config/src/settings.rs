@@ -60,7 +60,7 @@ impl Settings {
     }
 
     /// Adds an error, at the innermost of its keys that has a place.
-    pub(super) fn complain(&mut self, error: ValueError) {
+    pub(super) fn report(&mut self, error: ValueError) {
         let diagnosis = self.diagnosis(error);
         self.problems.push(diagnosis);
     }
@@ -122,7 +122,7 @@ impl Settings {
     }
 
     /// Validates them; returns the configuration, or all errors.
-    pub(super) fn judged(file: &str, set: &[&str]) -> Result<Config, String> {
+    pub(super) fn validated(file: &str, set: &[&str]) -> Result<Config, String> {
         let mut settings = Self::of(file, set);
         settings.settle(std::path::Path::new(""));
         settings.result()

@@ -36,12 +36,13 @@ impl Settings {
             self.config.api.tokens.clear();
         }
         for path in contents {
-            let message = "this is the path of a file, and looks like what is in one".to_owned();
+            let message =
+                "the value is a file path, but looks like the content of a file".to_owned();
             let help = "put it into a file, and write the file's path";
-            self.complain(ValueError::at(&path, message, help));
+            self.report(ValueError::at(&path, message, help));
         }
         for wrong in self.mistakes() {
-            self.complain(wrong);
+            self.report(wrong);
         }
         self.config.settle(base);
     }
@@ -60,22 +61,18 @@ impl Settings {
         if users && !tickets {
             let message = "there are `auth.users` and no `auth.tickets`: users would never \
                            be looked up";
-            wrong(
-                "auth.users",
-                message,
-                "say by which `auth.tickets` users come in, or remove them",
-            );
+            wrong("auth.users", message, "add `auth.tickets`, or remove `auth.users`");
         }
         if access.anonymous == Some(false) && !tickets && !has("auth.jwt") {
-            let message = "no client could connect: `anonymous: false` asks for a proof, and there is \
-                           none to be had";
-            let help = "say in `auth` how clients prove who they are, or remove the key";
+            let message = "no client could connect: `anonymous: false` requires authentication, and \
+                           `auth` has no method";
+            let help = "configure an authentication method in `auth`, or remove the key";
             wrong("access.anonymous", message, help);
         }
         if access.https && !self.names_proxies() {
-            let message = "no client could connect: `https: true` goes by what a proxy says, and there \
-                           are no `proxies`";
-            let help = "name in `access.proxies` the addresses that the proxy connects from";
+            let message = "no client could connect: `https: true` relies on the headers of \
+                           `access.proxies`, which is empty";
+            let help = "list the proxy's addresses in `access.proxies`";
             wrong("access.https", message, help);
         }
         let named = self.config.plugins.named.iter();
@@ -155,7 +152,7 @@ mod tests {
     #[test]
     fn rejects_settings_without_effect() {
         let check = |text: &str, expect: &str| {
-            let error = Settings::judged(text, &[]).expect_err(text);
+            let error = Settings::validated(text, &[]).expect_err(text);
             assert!(error.starts_with(expect), "{text}\n{error}\ndoes not begin with\n{expect}");
             assert_eq!(error.matches("error: ").count(), 1, "{error}");
         };
@@ -164,8 +161,8 @@ mod tests {
         check("access: { anonymous: false }", "j.yml:1:22: error: no client could connect: `anony");
         check(
             "access:\n  https: true",
-            "j.yml:2:10: error: no client could connect: `https: true` goes by what a proxy says, and \
-             there are no `proxies`\n  |\n2 |   https: true\n",
+            "j.yml:2:10: error: no client could connect: `https: true` relies on the headers of \
+             `access.proxies`, which is empty\n  |\n2 |   https: true\n",
         );
         check(
             "plugins: { default: { circuit_breaker: { pause: 2m } } }",
@@ -199,18 +196,18 @@ mod tests {
             "access: { https: true, proxies: [127.0.0.1], anonymous: true }",
             "limits: { incomplete: 1 MiB, message: 1 MiB }",
         ] {
-            Settings::judged(good, &[]).unwrap();
+            Settings::validated(good, &[]).unwrap();
         }
         // Overrides count like the file.
         let proven = "auth={ tickets: { secret: x }, users: { file: users.yml } }";
-        Settings::judged("access: { anonymous: false }", &[proven]).unwrap();
-        Settings::judged("access: { https: true }", &["access.proxies=[127.0.0.1]"]).unwrap();
-        let error = Settings::judged("", &["auth={ users: { file: users.yml } }"]).unwrap_err();
+        Settings::validated("access: { anonymous: false }", &[proven]).unwrap();
+        Settings::validated("access: { https: true }", &["access.proxies=[127.0.0.1]"]).unwrap();
+        let error = Settings::validated("", &["auth={ users: { file: users.yml } }"]).unwrap_err();
         assert!(error.starts_with("--set auth: error: there are `auth.users`"), "{error}");
         let tokens = "api.tokens=[{ name: a, token: { file: '-----BEGIN hunter2' } }]";
-        let error = Settings::judged("", &[tokens]).unwrap_err();
+        let error = Settings::validated("", &[tokens]).unwrap_err();
         assert!(
-            error.contains("looks like what is in one") && !error.contains("hunter2"),
+            error.contains("looks like the content of a file") && !error.contains("hunter2"),
             "{error}"
         );
     }

@@ -86,7 +86,7 @@ pub enum SandboxError {
     #[error("load {}: {fault}", shown(.file))]
     Describe { file: String, fault: Box<Fault> },
     #[error(
-        "load {}: what it says of itself in `describe` is wrong: {}",
+        "load {}: the description returned by `describe` is invalid: {}",
         shown(.file), shown(.text)
     )]
     Manifest { file: String, text: String },

@@ -52,7 +52,7 @@ impl Files {
 
     /// Says what is doubtful, and takes in what changes, for as long as it is polled.
     pub(super) async fn follow(self, auth: &Auth) {
-        tell_doubts(auth);
+        log_warnings(auth);
         tokio::join!(probe(auth), self.take_in(auth));
     }
 
@@ -88,7 +88,7 @@ impl File {
             Ok(count) => {
                 info!(%file, count, "the {what} have changed");
                 if self.of == FileOf::Users {
-                    tell_doubts(auth);
+                    log_warnings(auth);
                 }
             }
             Err(error) => warn!("the {what} stay as they were: {error}"),
@@ -116,9 +116,9 @@ impl Stamp {
     }
 }
 
-fn tell_doubts(auth: &Auth) {
-    for doubt in auth.doubts() {
-        warn!(target: log::DIAGNOSIS, "{doubt}");
+fn log_warnings(auth: &Auth) {
+    for warning in auth.warnings() {
+        warn!(target: log::DIAGNOSIS, "{warning}");
     }
 }
 
@@ -126,7 +126,7 @@ fn tell_doubts(auth: &Auth) {
 /// unavailable.
 async fn probe(auth: &Auth) {
     if let Err(error) = auth.probe().await {
-        warn!("{error}; no user comes in with a ticket until they can be asked");
+        warn!("{error}; tickets of users are refused until the source answers");
     }
 }
 

@@ -138,7 +138,7 @@ impl Problem {
     }
 
     pub(super) fn too_many() -> Self {
-        let message = "as many requests are being handled as may be (api.requests): try again";
+        let message = "the limit of concurrent requests is reached (api.requests): try again";
         let uri = "jackfield.error.too_many_requests";
         Self::new(StatusCode::TOO_MANY_REQUESTS, uri, message).with(RETRY_AFTER, "1")
     }

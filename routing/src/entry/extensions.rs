@@ -81,7 +81,7 @@ impl Reader<'_> {
         from
     }
 
-    fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+    fn duration(&mut self, node: &Node, subject: &str) -> Option<Duration> {
         let duration = match &node.kind {
             NodeKind::Text(text) | NodeKind::Number(_, text) => text.parse().ok(),
             NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
@@ -89,7 +89,7 @@ impl Reader<'_> {
         let duration = duration.map(jackfield_yaml::Duration::get).filter(|it| *it >= MIN_TIMER);
         if duration.is_none() {
             let message = format!(
-                "{what} is a length of time from 10 ms to a year, but this is {}",
+                "{subject} is a length of time from 10 ms to a year, but this is {}",
                 node.describe()
             );
             self.tell(node, message, "write `50s`, `500ms`, `2m`, `1h`, or a number of seconds");

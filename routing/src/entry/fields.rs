@@ -15,10 +15,10 @@ impl Reader<'_> {
         let text = self.spelt(node, "the channel")?;
         match channel::parse(&text) {
             Ok(written) => {
-                for odd in &written.oddities {
-                    let place = node.place_within(self.source, odd.range.clone());
-                    let warning = place.problem(odd.message.clone());
-                    self.warnings.push(warning.with_help(odd.help.clone()));
+                for oddity in &written.oddities {
+                    let place = node.place_within(self.source, oddity.range.clone());
+                    let warning = place.problem(oddity.message.clone());
+                    self.warnings.push(warning.with_help(oddity.help.clone()));
                 }
                 self.parameters("the channel", &text, node);
                 Some(written)
@@ -135,7 +135,7 @@ impl Reader<'_> {
             _ => None,
         });
         if let Some((_, utf8)) = utf8 {
-            let utf8 = self.truth(utf8, "the option `utf8`", "write `utf8: true`");
+            let utf8 = self.boolean(utf8, "the option `utf8`", "write `utf8: true`");
             settings.options.insert("utf8".to_owned(), utf8.into());
         }
         settings
@@ -180,7 +180,7 @@ impl Reader<'_> {
                 let of = format!("the requirement of `{variable}`");
                 self.ignored_keys(entries, &of, &["pattern", "wildcard"]);
                 let wildcard = set(entries, "wildcard").is_some_and(|(_, value)| {
-                    self.truth(value, "`wildcard`", "`true` also admits the text `*`")
+                    self.boolean(value, "`wildcard`", "`true` also admits the text `*`")
                 });
                 let Some((_, pattern)) = set(entries, "pattern") else {
                     let message = format!("the requirement of `{variable}` has no `pattern`");
@@ -224,8 +224,8 @@ impl Reader<'_> {
 
     /// Converts a value to a boolean as PHP does: 0 and empty values are false. Warns about values
     /// that are neither null, a boolean, 0 nor 1.
-    fn truth(&mut self, node: &Node, what: &str, help: &str) -> bool {
-        let (truth, is_plain) = match &node.kind {
+    fn boolean(&mut self, node: &Node, subject: &str, help: &str) -> bool {
+        let (boolean, is_plain) = match &node.kind {
             NodeKind::Null => (false, true),
             NodeKind::Bool(value) => (*value, true),
             NodeKind::Number(number, _) => {
@@ -237,12 +237,12 @@ impl Reader<'_> {
         };
         if !is_plain {
             let message = format!(
-                "{what} is true or false, but this is {}, which counts as {truth}",
+                "{subject} is true or false, but this is {}, which counts as {boolean}",
                 node.describe()
             );
             self.warn(node, message, help);
         }
-        truth
+        boolean
     }
 
     /// Reads the default of a variable. Lists and maps become JSON, since attributes are text.
@@ -267,9 +267,9 @@ impl Reader<'_> {
     }
 
     /// Warns about parameters in a text, which are not resolved.
-    fn parameters(&mut self, what: &str, text: &str, node: &Node) {
+    fn parameters(&mut self, subject: &str, text: &str, node: &Node) {
         let within = |range| node.place_within(self.source, range);
-        let warning = unresolved(what, text, within);
+        let warning = unresolved(subject, text, within);
         self.warnings.extend(warning);
     }
 
@@ -313,19 +313,19 @@ impl Reader<'_> {
 
     /// Reads text, or a number whose spelling PHP keeps when it converts it to text. Other numbers,
     /// such as `007`, would become another text.
-    fn spelt(&mut self, node: &Node, what: &str) -> Option<String> {
+    fn spelt(&mut self, node: &Node, subject: &str) -> Option<String> {
         match &node.kind {
             NodeKind::Number(number, spelling) if number.to_string() == *spelling => {
                 Some(spelling.clone())
             }
-            _ => self.text(node, what).map(str::to_owned),
+            _ => self.text(node, subject).map(str::to_owned),
         }
     }
 
-    pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+    pub(super) fn text<'n>(&mut self, node: &'n Node, subject: &str) -> Option<&'n str> {
         let text = node.text();
         if text.is_none() {
-            let message = format!("{what} is text, but this is {}", node.describe());
+            let message = format!("{subject} is text, but this is {}", node.describe());
             let help = match &node.kind {
                 NodeKind::Bool(_) | NodeKind::Number(..) => {
                     format!("put it in quotes: '{}'", node.spelling())
@@ -340,16 +340,17 @@ impl Reader<'_> {
     }
 
     /// Reads a text or a list of texts.
-    pub(super) fn texts(&mut self, node: &Node, what: &str) -> Vec<String> {
+    pub(super) fn texts(&mut self, node: &Node, subject: &str) -> Vec<String> {
         match &node.kind {
-            NodeKind::List(items) => {
-                items.iter().filter_map(|item| self.text(item, what).map(str::to_owned)).collect()
-            }
+            NodeKind::List(items) => items
+                .iter()
+                .filter_map(|item| self.text(item, subject).map(str::to_owned))
+                .collect(),
             NodeKind::Null
             | NodeKind::Bool(_)
             | NodeKind::Number(..)
             | NodeKind::Text(_)
-            | NodeKind::Map(_) => self.text(node, what).map(str::to_owned).into_iter().collect(),
+            | NodeKind::Map(_) => self.text(node, subject).map(str::to_owned).into_iter().collect(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::parameter::parameter;
 
 /// Maximum depth and number of imports: more than any site has, few enough that files which import
 /// each other many times over end in an error.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 const MAX_ENTRIES: usize = 10_000;
 /// Maximum number of file name patterns in a site: each is compared with every file.
 const MAX_GLOBS: usize = 1_000;
@@ -122,12 +122,12 @@ impl Loader<'_> {
             return;
         }
         self.imported += 1;
-        if self.open.len() > DEEPEST || self.imported > MAX_ENTRIES {
+        if self.open.len() > MAX_DEPTH || self.imported > MAX_ENTRIES {
             // Reported once: further imports would cause the same error.
             if !self.too_many {
                 self.too_many = true;
                 let message =
-                    format!("imports nest deeper than {DEEPEST} or are more than {MAX_ENTRIES}");
+                    format!("imports nest deeper than {MAX_DEPTH} or are more than {MAX_ENTRIES}");
                 let help = "import each file once, from one place";
                 self.problems.push(place.problem(message).with_help(help));
             }

@@ -66,11 +66,11 @@ impl Budget {
 }
 
 impl TooLarge {
-    pub(crate) fn message(&self, what: &str) -> String {
+    pub(crate) fn message(&self, subject: &str) -> String {
         match self {
-            Self::Alone(text) => format!("{what} is too large: {text}"),
+            Self::Alone(text) => format!("{subject} is too large: {text}"),
             Self::Together => format!(
-                "{what} is not compiled: the expressions of all routes together take more than {} \
+                "{subject} is not compiled: the expressions of all routes together take more than {} \
                  MiB",
                 MAX_TOTAL_BYTES >> 20
             ),

@@ -17,7 +17,7 @@ impl Requirement {
             Check::Characters { set, .. } => set.sample()?.to_string(),
             Check::Regex(_) => {
                 let mut bytes = Vec::new();
-                spell(&self.hir, &mut bytes)?;
+                append_sample(&self.hir, &mut bytes)?;
                 String::from_utf8(bytes).ok()?
             }
         };
@@ -34,7 +34,7 @@ impl CharacterSet {
 }
 
 /// Appends the minimum of each repetition, at least one, and the first branch of alternations.
-fn spell(hir: &Hir, into: &mut Vec<u8>) -> Option<()> {
+fn append_sample(hir: &Hir, into: &mut Vec<u8>) -> Option<()> {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => into.extend_from_slice(&literal.0),
@@ -46,15 +46,15 @@ fn spell(hir: &Hir, into: &mut Vec<u8>) -> Option<()> {
             let most = repetition.max.unwrap_or(u32::MAX);
             for _ in 0..repetition.min.max(1).min(most) {
                 let before = into.len();
-                spell(&repetition.sub, into)?;
+                append_sample(&repetition.sub, into)?;
                 if into.len() == before {
                     break;
                 }
             }
         }
-        HirKind::Capture(capture) => spell(&capture.sub, into)?,
-        HirKind::Concat(parts) => parts.iter().try_for_each(|part| spell(part, into))?,
-        HirKind::Alternation(branches) => spell(branches.first()?, into)?,
+        HirKind::Capture(capture) => append_sample(&capture.sub, into)?,
+        HirKind::Concat(parts) => parts.iter().try_for_each(|part| append_sample(part, into))?,
+        HirKind::Alternation(branches) => append_sample(branches.first()?, into)?,
     }
     (into.len() <= MAX_BYTES).then_some(())
 }

@@ -137,10 +137,10 @@ fn later_imports_override() {
 fn warns_of_imports_without_routes() {
     let check = |yaml: &str, routes: usize, expect: &str| {
         let table = load(&[file("site/r.yml", yaml)], &files()).unwrap();
-        let told: Vec<String> =
+        let messages: Vec<String> =
             table.warnings().iter().map(|it| it.warning().to_string()).collect();
         assert_eq!(table.routes().len(), routes, "{yaml}");
-        assert!(told.len() == 1 && told[0].starts_with(expect), "{yaml}\n{told:#?}");
+        assert!(messages.len() == 1 && messages[0].starts_with(expect), "{yaml}\n{messages:#?}");
     };
     check(
         "i: { resource: 'none/*.yml' }",

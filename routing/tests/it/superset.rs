@@ -202,14 +202,17 @@ fn loads_files_that_the_predecessors_load() {
         for (topic, expect) in *topics {
             assert_eq!(found(&table, topic), *expect, "{body} {topic:?}");
         }
-        let told: Vec<&str> = table.warnings().iter().map(|it| it.message.as_str()).collect();
+        let messages: Vec<&str> = table.warnings().iter().map(|it| it.message.as_str()).collect();
         match warning {
             Some(expect) => {
-                assert!(told.len() == 1 && told[0].starts_with(expect), "{body}\n{told:#?}");
+                assert!(
+                    messages.len() == 1 && messages[0].starts_with(expect),
+                    "{body}\n{messages:#?}"
+                );
             }
             // Two variables without a value are two warnings.
-            None if body.contains("{y?}") => assert_eq!(told.len(), 2, "{body}"),
-            None => assert_eq!(told, [""; 0], "{body}"),
+            None if body.contains("{y?}") => assert_eq!(messages.len(), 2, "{body}"),
+            None => assert_eq!(messages, [""; 0], "{body}"),
         }
         for warning in table.warnings() {
             assert!(warning.help.is_some() && warning.line == 1, "{warning}");

@@ -12,9 +12,12 @@ fn warnings(yaml: &str) -> Vec<String> {
 /// The file has exactly one warning, which begins so and whose help contains that.
 #[track_caller]
 fn check(yaml: &str, expect: &str, help: &str) {
-    let told = warnings(yaml);
-    assert!(told.len() == 1 && told[0].starts_with(expect), "{yaml}\n{told:#?}\n{expect}");
-    let (_, advice) = told[0].split_once("= help: ").unwrap();
+    let messages = warnings(yaml);
+    assert!(
+        messages.len() == 1 && messages[0].starts_with(expect),
+        "{yaml}\n{messages:#?}\n{expect}"
+    );
+    let (_, advice) = messages[0].split_once("= help: ").unwrap();
     assert!(advice.contains(help), "{advice}\n{help}");
 }
 
@@ -125,8 +128,8 @@ fn warnings_are_in_the_order_of_the_files() {
         file("two.yml", "c: { channel: '{x?}', handler: h }"),
     ];
     let table = load(&files, &NoFiles).unwrap();
-    let told: Vec<_> = table.warnings().iter().map(|it| (it.path.as_str(), it.line)).collect();
-    assert_eq!(told, [("one.yml", 1), ("one.yml", 2), ("one.yml", 2), ("two.yml", 1)]);
+    let messages: Vec<_> = table.warnings().iter().map(|it| (it.path.as_str(), it.line)).collect();
+    assert_eq!(messages, [("one.yml", 1), ("one.yml", 2), ("one.yml", 2), ("two.yml", 1)]);
 }
 
 #[test]

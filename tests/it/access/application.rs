@@ -97,7 +97,7 @@ async fn reads_users_from_the_application() {
     assert_eq!(guarded.page(&of("bob")).await.err().unwrap().0, Some(403));
     guarded.server.logged("of \"bob\" is refused: there is no such user");
     assert_eq!(guarded.page(&of("odd")).await.err().unwrap().0, Some(503));
-    guarded.server.logged("(auth.users.http) gave an answer that is of no use");
+    guarded.server.logged("(auth.users.http) returned an invalid response");
 
     // While it is down, cached users connect, and others are refused temporarily.
     application.serving.abort();

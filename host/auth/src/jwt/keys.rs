@@ -253,10 +253,10 @@ fn jwk(jwk: &Jwk) -> Result<Option<Key>, KeyError> {
     let common = &jwk.common;
     let for_signatures = match &common.public_key_use {
         None => true,
-        Some(what) => *what == PublicKeyUse::Signature,
+        Some(subject) => *subject == PublicKeyUse::Signature,
     };
-    let verifies = common.key_operations.as_ref().is_none_or(|what| {
-        what.contains(&KeyOperations::Verify) || what.contains(&KeyOperations::Sign)
+    let verifies = common.key_operations.as_ref().is_none_or(|subject| {
+        subject.contains(&KeyOperations::Verify) || subject.contains(&KeyOperations::Sign)
     });
     if !for_signatures || !verifies {
         return Ok(None);

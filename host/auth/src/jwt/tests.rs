@@ -1,7 +1,7 @@
 //! Tests of tokens: all supported keys and algorithms, and forgeries.
 
+mod authenticate;
 mod issuer;
-mod whose;
 
 use std::num::NonZeroUsize;
 
@@ -86,16 +86,19 @@ fn verifies_every_algorithm_with_every_form_of_its_key() {
         let set = Keys::jwks("keys.json", &jwks(&[issuer.jwk("a")])).unwrap();
         for keys in [pem, set] {
             let jwt = self::jwt(keys, rules());
-            let who = jwt.judge.whose(&issuer.token(&good()), at(NOW)).unwrap();
+            let who = jwt.verifier.authenticate(&issuer.token(&good()), at(NOW)).unwrap();
             assert_eq!((who.id.as_deref(), who.method.as_str()), (Some("7"), "jwt"));
-            assert!(jwt.judge.whose(&other.token(&good()), at(NOW)).is_err());
+            assert!(jwt.verifier.authenticate(&other.token(&good()), at(NOW)).is_err());
         }
     }
     let shared_set = Keys::jwks("keys.json", &jwks(&[Issuer::hs().jwk("a")])).unwrap();
     for jwt in [shared(), jwt(shared_set, rules())] {
-        assert!(jwt.judge.whose(&Issuer::hs().token(&good()), at(NOW)).is_ok());
+        assert!(jwt.verifier.authenticate(&Issuer::hs().token(&good()), at(NOW)).is_ok());
         let other = Issuer::Hs(b"another secret of thirty-two bytes".to_vec());
-        assert_eq!(jwt.judge.whose(&other.token(&good()), at(NOW)), Err(JwtError::Signature));
+        assert_eq!(
+            jwt.verifier.authenticate(&other.token(&good()), at(NOW)),
+            Err(JwtError::Signature)
+        );
     }
 }
 
@@ -110,10 +113,10 @@ fn verifies_the_example_of_rfc_7515() {
     let names = ClaimNames { id: "iss".to_owned(), ..ClaimNames::default() };
     let rules = JwtRules { issuers: vec!["joe".to_owned()], names, ..JwtRules::default() };
     let jwt = self::jwt(Keys::jwks("keys.json", &jwks(&[key])).unwrap(), rules);
-    let joe = jwt.judge.whose(token, at(1_300_819_379)).unwrap();
+    let joe = jwt.verifier.authenticate(token, at(1_300_819_379)).unwrap();
     assert_eq!(joe.id.as_deref(), Some("joe"));
     assert_eq!(joe.claims["http://example.com/is_root"], true);
-    let late = jwt.judge.whose(token, at(1_300_819_380));
+    let late = jwt.verifier.authenticate(token, at(1_300_819_380));
     assert_eq!(late, Err(JwtError::Expired { ago: 0 }));
 }
 
@@ -124,38 +127,41 @@ fn a_token_cannot_choose_its_algorithm() {
     // Algorithm confusion: a public key as a secret, in each of its encodings.
     for secret in [rs.pem().into_bytes(), rs.public_key()] {
         let forged = Issuer::Hs(secret).token(&good());
-        let refused = jwt.judge.whose(&forged, at(NOW));
+        let refused = jwt.verifier.authenticate(&forged, at(NOW));
         assert_eq!(refused, Err(JwtError::Algorithm { algorithm: "HS256".to_owned() }));
     }
     // `alg: none`, and an empty signature.
     let encode = |json: Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
     for algorithm in ["none", "None", "NONE", ""] {
         let unsigned = format!("{}.{}.", encode(json!({ "alg": algorithm })), encode(good()));
-        assert_eq!(jwt.judge.whose(&unsigned, at(NOW)), Err(JwtError::Malformed));
+        assert_eq!(jwt.verifier.authenticate(&unsigned, at(NOW)), Err(JwtError::Malformed));
     }
     let bare = format!("{}.{}.", encode(json!({ "alg": "RS256" })), encode(good()));
-    assert_eq!(jwt.judge.whose(&bare, at(NOW)), Err(JwtError::Signature));
+    assert_eq!(jwt.verifier.authenticate(&bare, at(NOW)), Err(JwtError::Signature));
     // An algorithm of the same family, but not the key's.
     for algorithm in ["RS384", "RS512", "PS256", "ES256", "EdDSA"] {
         let token = rs.signed(&json!({ "alg": algorithm }), &good());
-        let refused = jwt.judge.whose(&token, at(NOW));
+        let refused = jwt.verifier.authenticate(&token, at(NOW));
         assert_eq!(refused, Err(JwtError::Algorithm { algorithm: algorithm.to_owned() }));
     }
     // A token that contains its own key.
     let own = Issuer::ed();
     let header = json!({ "alg": "EdDSA", "jwk": own.jwk("own"), "jku": "https://example.com" });
-    assert!(jwt.judge.whose(&own.signed(&header, &good()), at(NOW)).is_err());
+    assert!(jwt.verifier.authenticate(&own.signed(&header, &good()), at(NOW)).is_err());
     // In a set of mixed keys, each key verifies only its own algorithm, whatever key id a token
     // has.
     let set = jwks(&[rs.jwk("public"), Issuer::hs().jwk("shared")]);
     let jwt = self::jwt(Keys::jwks("keys.json", &set).unwrap(), rules());
     let header = json!({ "alg": "HS256", "kid": "public" });
     let forged = Issuer::Hs(rs.pem().into_bytes()).signed(&header, &good());
-    let refused = jwt.judge.whose(&forged, at(NOW));
+    let refused = jwt.verifier.authenticate(&forged, at(NOW));
     assert_eq!(refused, Err(JwtError::UnknownKey { kid: "public".to_owned() }));
     // An unsupported critical header.
     let header = json!({ "alg": "RS256", "crit": ["exp"] });
-    assert_eq!(jwt.judge.whose(&rs.signed(&header, &good()), at(NOW)), Err(JwtError::Critical));
+    assert_eq!(
+        jwt.verifier.authenticate(&rs.signed(&header, &good()), at(NOW)),
+        Err(JwtError::Critical)
+    );
 }
 
 #[test]
@@ -164,16 +170,21 @@ fn rejects_a_token_with_a_replaced_part() {
     let other = Issuer::hs().token(&json!({ "sub": "1", "exp": NOW + 60 }));
     let (token, other): (Vec<_>, Vec<_>) = (token.split('.').collect(), other.split('.').collect());
     let mixed = [token[0], other[1], token[2]].join(".");
-    assert_eq!(shared().judge.whose(&mixed, at(NOW)), Err(JwtError::Signature));
+    assert_eq!(shared().verifier.authenticate(&mixed, at(NOW)), Err(JwtError::Signature));
     for text in ["", ".", "..", "a.b.c", &token[..2].join("."), &"x".repeat(MAX_BYTES + 1)] {
-        assert_eq!(shared().judge.whose(text, at(NOW)), Err(JwtError::Malformed), "{text}");
+        assert_eq!(
+            shared().verifier.authenticate(text, at(NOW)),
+            Err(JwtError::Malformed),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn checks_expiry_and_not_before() {
     let check = |claims: Value, expect: Result<(), JwtError>| {
-        let verdict = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW)).map(drop);
+        let verdict =
+            shared().verifier.authenticate(&Issuer::hs().token(&claims), at(NOW)).map(drop);
         assert_eq!(verdict, expect, "{claims}");
     };
     let no_time = || {
@@ -212,7 +223,7 @@ fn checks_issuer_and_audience() {
     let check = |jwt: &Jwt, more: Value, expect: Result<(), JwtError>| {
         let mut claims = good();
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let verdict = jwt.judge.whose(&Issuer::hs().token(&claims), at(NOW)).map(drop);
+        let verdict = jwt.verifier.authenticate(&Issuer::hs().token(&claims), at(NOW)).map(drop);
         assert_eq!(verdict, expect, "{claims}");
     };
     check(&strict, json!({ "iss": "joe", "aud": "jackfield" }), Ok(()));
@@ -246,7 +257,7 @@ fn claims_become_an_identity() {
     let check = |claims: Value, expect: Result<Expected<'_>, &str>| {
         let mut claims = claims;
         claims["exp"] = (NOW + 60).into();
-        let who = jwt.judge.whose(&Issuer::hs().token(&claims), at(NOW));
+        let who = jwt.verifier.authenticate(&Issuer::hs().token(&claims), at(NOW));
         let who = who.map_err(|error| error.to_string());
         let (id, username, roles, organization) = match expect {
             Ok(expect) => expect,
@@ -284,7 +295,7 @@ fn claims_become_an_identity() {
     );
 
     let claims = json!({ "uid": "7", "name": "ann", "locale": "en", "exp": NOW + 60 });
-    let who = jwt.judge.whose(&Issuer::hs().token(&claims), at(NOW)).unwrap();
+    let who = jwt.verifier.authenticate(&Issuer::hs().token(&claims), at(NOW)).unwrap();
     assert_eq!(Value::Object(who.claims), json!({ "locale": "en", "exp": NOW + 60 }));
 }
 
@@ -296,24 +307,24 @@ fn follows_rotated_keys() {
     };
     let (by_old, by_new) = (token(&old, "2024"), token(&new, "2025"));
     let jwt = self::jwt(Keys::jwks("keys.json", &jwks(&[old.jwk("2024")])).unwrap(), rules());
-    assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
-    let early = jwt.judge.whose(&by_new, at(NOW)).unwrap_err();
+    assert!(jwt.verifier.authenticate(&by_old, at(NOW)).is_ok());
+    let early = jwt.verifier.authenticate(&by_new, at(NOW)).unwrap_err();
     assert_eq!(early, JwtError::Algorithm { algorithm: "EdDSA".to_owned() });
     // Both keys are valid during the rotation.
     jwt.replace("keys.json", &jwks(&[old.jwk("2024"), new.jwk("2025")])).unwrap();
-    assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
-    assert!(jwt.judge.whose(&by_new, at(NOW)).is_ok());
+    assert!(jwt.verifier.authenticate(&by_old, at(NOW)).is_ok());
+    assert!(jwt.verifier.authenticate(&by_new, at(NOW)).is_ok());
     // A file that is half written does not change the keys.
     jwt.replace("keys.json", "{ \"keys\": [").unwrap_err();
     jwt.replace("keys.json", &new.pem()).unwrap_err();
-    assert!(jwt.judge.whose(&by_old, at(NOW)).is_ok());
+    assert!(jwt.verifier.authenticate(&by_old, at(NOW)).is_ok());
     // The same algorithm, and a new key with a new id.
     let newest = Issuer::ed();
     jwt.replace("keys.json", &jwks(&[newest.jwk("2026")])).unwrap();
-    assert!(jwt.judge.whose(&by_old, at(NOW)).is_err());
-    let late = jwt.judge.whose(&by_new, at(NOW)).unwrap_err();
+    assert!(jwt.verifier.authenticate(&by_old, at(NOW)).is_err());
+    let late = jwt.verifier.authenticate(&by_new, at(NOW)).unwrap_err();
     assert_eq!(late, JwtError::UnknownKey { kid: "2025".to_owned() });
-    assert!(jwt.judge.whose(&token(&newest, "2026"), at(NOW)).is_ok());
+    assert!(jwt.verifier.authenticate(&token(&newest, "2026"), at(NOW)).is_ok());
 }
 
 #[test]
@@ -321,15 +332,19 @@ fn tries_every_key_of_the_algorithm_without_a_key_id() {
     let (first, second) = (Issuer::ed(), Issuer::ed());
     let set = jwks(&[first.jwk("a"), second.jwk("b")]);
     let jwt = self::jwt(Keys::jwks("keys.json", &set).unwrap(), rules());
-    assert!(jwt.judge.whose(&second.token(&good()), at(NOW)).is_ok());
-    let expired = jwt.judge.whose(&second.token(&json!({ "sub": "7", "exp": 1 })), at(NOW));
+    assert!(jwt.verifier.authenticate(&second.token(&good()), at(NOW)).is_ok());
+    let expired =
+        jwt.verifier.authenticate(&second.token(&json!({ "sub": "7", "exp": 1 })), at(NOW));
     assert_eq!(expired, Err(JwtError::Expired { ago: NOW - 1 }));
-    assert_eq!(jwt.judge.whose(&Issuer::ed().token(&good()), at(NOW)), Err(JwtError::Signature));
+    assert_eq!(
+        jwt.verifier.authenticate(&Issuer::ed().token(&good()), at(NOW)),
+        Err(JwtError::Signature)
+    );
     let pems = Keys::pem("keys.pem", &format!("{}\n{}", first.pem(), second.pem())).unwrap();
     assert_eq!(pems.count(), 2);
     let jwt = self::jwt(pems, rules());
     let named = second.signed(&json!({ "alg": "EdDSA", "kid": "b" }), &good());
-    assert!(jwt.judge.whose(&named, at(NOW)).is_ok());
+    assert!(jwt.verifier.authenticate(&named, at(NOW)).is_ok());
 }
 
 #[test]
@@ -402,9 +417,9 @@ proptest! {
     #[test]
     fn arbitrary_text_never_panics(header in any::<String>(), token in any::<String>()) {
         let encoded = BASE64_URL_SAFE_NO_PAD.encode(&header);
-        let _ = shared().judge.whose(&token, at(NOW));
+        let _ = shared().verifier.authenticate(&token, at(NOW));
         let odd = [encoded.as_str(); 3].join(".");
-        prop_assert!(shared().judge.whose(&odd, at(NOW)).is_err());
+        prop_assert!(shared().verifier.authenticate(&odd, at(NOW)).is_err());
     }
 
     /// A changed character always invalidates a token.
@@ -416,7 +431,7 @@ proptest! {
         changed.replace_range(index..=index, &to);
         // The last character has unused bits; the decoder rejects other values of them.
         prop_assume!(changed != token);
-        prop_assert!(shared().judge.whose(&changed, at(NOW)).is_err());
+        prop_assert!(shared().verifier.authenticate(&changed, at(NOW)).is_err());
     }
 }
 

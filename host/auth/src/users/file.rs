@@ -39,14 +39,14 @@ pub struct FileUsers(ArcSwap<Known>);
 struct Known {
     users: HashMap<String, Arc<User>>,
     /// Warnings, each with its place.
-    doubts: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Minimum length of a hash, in bytes: a shorter text may be a plain password.
 const MIN_HASH_BYTES: usize = 20;
 
 /// Maximum number of users with a warning about their password.
-const MAX_DOUBTS: usize = 5;
+const MAX_WARNINGS: usize = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,8 +132,8 @@ impl FileUsers {
     }
 
     /// Returns the warnings, each complete with its place.
-    pub fn doubts(&self) -> Vec<String> {
-        self.0.load().doubts.clone()
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.load().warnings.clone()
     }
 
     pub(super) fn find(&self, username: &str) -> Option<Arc<User>> {
@@ -160,7 +160,7 @@ fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
     }
     let root = root.map_or(Located::empty_map(Origin::File(0..0)), Located::of_file);
     let file = File { path, text };
-    let mut known = Known { users: HashMap::new(), doubts: Vec::new() };
+    let mut known = Known { users: HashMap::new(), warnings: Vec::new() };
     let (mut holders, mut doubtful) = (HashMap::new(), 0_usize);
     for Entry { key: username, origin, value } in entries(&root).map_err(|error| file.at(&error))? {
         let user = file.user(username, value)?;
@@ -174,21 +174,21 @@ fn read(path: &str, text: &str) -> Result<Known, Diagnosis> {
             let message = format!("the users `{other}` and `{username}` have the same id, {id}");
             return Err(file.problem(place, message).with_help("give each an id of its own"));
         }
-        if let Some(why) = user.password.as_ref().and_then(doubt) {
+        if let Some(why) = user.password.as_ref().and_then(warning) {
             doubtful += 1;
-            if doubtful <= MAX_DOUBTS {
+            if doubtful <= MAX_WARNINGS {
                 let place = value.get("password").map_or(origin, |password| &password.origin);
                 let message = format!("the password of {username:?} is no hash: {why}");
                 let help = "write what the application has stored, such as $2y$13$ and 53 \
                             characters more";
                 let warning = file.problem(place, message).with_help(help);
-                known.doubts.push(warning.warning().to_string());
+                known.warnings.push(warning.warning().to_string());
             }
         }
         known.users.insert(username.clone(), Arc::new(user));
     }
-    if let Some(more @ 1..) = doubtful.checked_sub(MAX_DOUBTS) {
-        known.doubts.push(format!("{path}: warning: and so for {more} more"));
+    if let Some(more @ 1..) = doubtful.checked_sub(MAX_WARNINGS) {
+        known.warnings.push(format!("{path}: warning: and so for {more} more"));
     }
     Ok(known)
 }
@@ -259,7 +259,7 @@ impl File<'_> {
 
 /// Returns why a text is probably not a password hash. Applications choose the format, so this is
 /// not certain.
-fn doubt(hash: &PasswordHash) -> Option<&'static str> {
+fn warning(hash: &PasswordHash) -> Option<&'static str> {
     let text = hash.reveal();
     if !text.is_ascii() {
         Some("hashes have ASCII characters only")
@@ -368,13 +368,13 @@ users:
     fn warns_of_passwords_that_are_no_hash() {
         let check = |password: &str, expect: Option<&str>| {
             let text = format!("users:\n  a:\n    id: 1\n    password: {password}");
-            let doubts = FileUsers::parse("users.yml", &text).unwrap().doubts();
+            let warnings = FileUsers::parse("users.yml", &text).unwrap().warnings();
             match expect {
-                None => assert_eq!(doubts, [""; 0], "{password}"),
+                None => assert_eq!(warnings, [""; 0], "{password}"),
                 Some(expect) => {
                     let place = "users.yml:4:15: warning: the password of \"a\" is no hash: ";
-                    assert!(doubts[0].starts_with(&format!("{place}{expect}\n")), "{doubts:?}");
-                    assert!(!doubts[0].contains("hunter2"), "{doubts:?}");
+                    assert!(warnings[0].starts_with(&format!("{place}{expect}\n")), "{warnings:?}");
+                    assert!(!warnings[0].contains("hunter2"), "{warnings:?}");
                 }
             }
         };
@@ -385,15 +385,15 @@ users:
         check("'$2y$13$…'", Some("hashes have ASCII characters only"));
         check("hunter2", Some("it is too short for one"));
         let users = FileUsers::parse("users.yml", "users: { a: { id: 1, password: x } }").unwrap();
-        assert_eq!(users.doubts().len(), 1);
+        assert_eq!(users.warnings().len(), 1);
         users.replace("users.yml", "users: { a: { id: 1 } }").unwrap();
-        assert_eq!(users.doubts(), [""; 0]);
+        assert_eq!(users.warnings(), [""; 0]);
         let user = |id: usize| format!("  u{id}: {{ id: {id}, password: x }}\n");
-        let many: String = (0..MAX_DOUBTS + 3).map(user).collect();
+        let many: String = (0..MAX_WARNINGS + 3).map(user).collect();
         users.replace("users.yml", &format!("users:\n{many}")).unwrap();
-        let doubts = users.doubts();
-        assert_eq!(doubts.len(), MAX_DOUBTS + 1);
-        assert_eq!(doubts[MAX_DOUBTS], "users.yml: warning: and so for 3 more");
+        let warnings = users.warnings();
+        assert_eq!(warnings.len(), MAX_WARNINGS + 1);
+        assert_eq!(warnings[MAX_WARNINGS], "users.yml: warning: and so for 3 more");
     }
 
     #[test]

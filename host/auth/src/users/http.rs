@@ -27,7 +27,7 @@ use crate::config::HttpSettings;
 use crate::error::SetupError;
 use crate::user::User;
 
-use super::{Anew, UsersError};
+use super::{Refresh, UsersError};
 use cache::Cache;
 use request::Asker;
 
@@ -103,12 +103,12 @@ impl HttpUsers {
         outcome.or_else(|error| self.0.in_grace(username).map(Some).ok_or(error))
     }
 
-    pub(super) async fn find_anew(&self, username: &str) -> Result<Anew, UsersError> {
+    pub(super) async fn refresh(&self, username: &str) -> Result<Refresh, UsersError> {
         let learned = self.0.state().known.get(username).map(|(_, learned)| learned);
         if learned.is_some_and(|learned| learned.elapsed() < YOUNG) {
-            return Ok(Anew::Same);
+            return Ok(Refresh::Same);
         }
-        self.ask(username).await.map(Anew::Now)
+        self.ask(username).await.map(Refresh::Now)
     }
 
     /// Looks up a user in the application, or waits for a lookup that is active already.
@@ -218,7 +218,7 @@ impl Inner {
         drop(state);
         match outcome {
             Err(error) if is_down && !was_down => {
-                warn!("{error}; users who are remembered come in for {}", self.settings.grace);
+                warn!("{error}; cached users are admitted for {}", self.settings.grace);
             }
             _ if was_down && !is_down => {
                 info!("the users at {} can be asked again", self.asker.place());

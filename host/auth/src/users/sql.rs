@@ -34,7 +34,7 @@ use crate::error::SetupError;
 use crate::user::{PasswordHash, User};
 
 use super::{UsersError, is_name, roles};
-use address::{Kind, Wrong};
+use address::{AddressError, Kind};
 use mysql::MySqlUsers;
 use postgres::PostgresUsers;
 
@@ -102,7 +102,7 @@ impl SqlUsers {
         let unreadable = |_| {
             let how = "is not an address: write postgres://user:password@host/database, with % and \
                        two digits for what is special in a password";
-            Wrong(how.to_owned())
+            AddressError(how.to_owned())
         };
         let (database, place, default) = match kind {
             Kind::Postgres => {
@@ -184,7 +184,7 @@ impl SqlUsers {
     fn explain(&self, error: &sqlx::Error) -> UsersError {
         match error {
             sqlx::Error::PoolTimedOut => self.unreachable(format!(
-                "no connection was to be had for {}: it is down, or all connections are in use",
+                "no connection was available for {}: the database is down, or all connections are in use",
                 self.connect_timeout
             )),
             sqlx::Error::ColumnDecode { index, .. } => {
@@ -205,10 +205,10 @@ impl SqlUsers {
 
 /// Returns the name of this process's user: the default of addresses without a user name, as in the
 /// databases' own clients.
-fn process_user() -> Result<String, Wrong> {
+fn process_user() -> Result<String, AddressError> {
     whoami::username().map_err(|error| {
         let wrong = "names no user, and the user of this process has no name";
-        Wrong(format!("{wrong} ({error}): write postgres://user:password@host/database"))
+        AddressError(format!("{wrong} ({error}): write postgres://user:password@host/database"))
     })
 }
 
@@ -227,8 +227,8 @@ fn reason(error: &sqlx::Error) -> String {
     }
 }
 
-impl From<Wrong> for SetupError {
-    fn from(Wrong(wrong): Wrong) -> Self {
+impl From<AddressError> for SetupError {
+    fn from(AddressError(wrong): AddressError) -> Self {
         Self::Setting { key: "auth.users.sql.url", wrong }
     }
 }

@@ -345,7 +345,7 @@ fn errors_repeat_no_secret() {
         "auth:\n  tickets:\n    secret: S3CRET\n    users: x",
     ];
     let check = |text: &str| {
-        let error = Settings::judged(text, &[]).expect_err(text);
+        let error = Settings::validated(text, &[]).expect_err(text);
         assert!(error.starts_with("j.yml:"), "{text}\n{error}");
         // A key is not a value.
         let error = error.replace("unknown key `S3CRET`", "");

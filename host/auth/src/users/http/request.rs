@@ -183,7 +183,7 @@ fn read_user(asked: &str, json: &[u8]) -> Result<User, String> {
 fn check_url(url: &str) -> Result<(String, bool), SetupError> {
     let wrong = |wrong: &str| setting("auth.users.http.url", wrong);
     if let Some(written) = reference(url) {
-        return Err(wrong(&format!("holds `{written}`, and nothing puts a value in its place")));
+        return Err(wrong(&format!("holds `{written}`, a reference that is never resolved")));
     }
     if !url.contains(PLACEHOLDER) {
         return Err(wrong("has no {username} in it, where the name belongs"));

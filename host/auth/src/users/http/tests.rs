@@ -248,11 +248,11 @@ async fn refreshes_a_user_at_a_limited_rate() {
     let users = users(app.addr);
     assert!(users.find("admin").await.unwrap().is_some());
     app.say("200 OK", &ADMIN.replace("hash-1", "hash-2"));
-    assert_eq!(users.find_anew("admin").await, Ok(Anew::Same));
+    assert_eq!(users.refresh("admin").await, Ok(Refresh::Same));
     later(6).await;
-    let Anew::Now(Some(newer)) = users.find_anew("admin").await.unwrap() else { panic!() };
+    let Refresh::Now(Some(newer)) = users.refresh("admin").await.unwrap() else { panic!() };
     assert_eq!(newer.password, crate::PasswordHash::new("hash-2".to_owned()));
-    assert_eq!(users.find_anew("admin").await, Ok(Anew::Same));
+    assert_eq!(users.refresh("admin").await, Ok(Refresh::Same));
     assert_eq!(app.count(), 2);
 }
 

@@ -47,12 +47,12 @@ pub(super) enum Kind {
 
 /// Error of an address. The text never contains the address, which has a password in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong(pub(super) String);
+pub(super) struct AddressError(pub(super) String);
 
 /// Parses an address. Returns the database system, and the address in the format of its client.
-pub(super) fn read(url: &str) -> Result<(Kind, Zeroizing<String>), Wrong> {
+pub(super) fn read(url: &str) -> Result<(Kind, Zeroizing<String>), AddressError> {
     if let Some(written) = reference(url) {
-        return Err(Wrong(format!("holds `{written}`, and nothing puts a value in its place")));
+        return Err(AddressError(format!("holds `{written}`, a reference that is never resolved")));
     }
     let (scheme, rest) = url.split_once("://").ok_or_else(unknown_scheme)?;
     // Names of Doctrine's drivers have underscores, which addresses write as hyphens.
@@ -104,7 +104,7 @@ impl Kind {
         self,
         name: &'a str,
         value: &'a str,
-    ) -> Result<Option<(&'a str, &'a str)>, Wrong> {
+    ) -> Result<Option<(&'a str, &'a str)>, AddressError> {
         // `driverOptions[1009]`, with brackets possibly percent-encoded.
         let base = name.split(['[', '%']).next().unwrap_or_default();
         if IDLE.contains(&base) {
@@ -123,7 +123,7 @@ impl Kind {
             (Self::MySql, "unix_socket") => ("socket", value),
             (_, name) if name.to_ascii_lowercase().starts_with("ssl") => {
                 let name: String = name.chars().filter(char::is_ascii_graphic).take(32).collect();
-                return Err(Wrong(format!(
+                return Err(AddressError(format!(
                     "has the parameter `{name}`, which is not known here: for encryption there are \
                      sslmode, {}, sslcert and sslkey",
                     if self == Self::Postgres { "sslrootcert" } else { "sslca" }
@@ -136,14 +136,14 @@ impl Kind {
 }
 
 /// Returns MySQL's value for PostgreSQL's `sslmode`. Addresses of both databases use either.
-fn ssl_mode(value: &str) -> Result<&'static str, Wrong> {
+fn ssl_mode(value: &str) -> Result<&'static str, AddressError> {
     match value.to_ascii_lowercase().replace('_', "-").as_str() {
         "disable" | "disabled" => Ok("DISABLED"),
         "allow" | "prefer" | "preferred" => Ok("PREFERRED"),
         "require" | "required" => Ok("REQUIRED"),
         "verify-ca" => Ok("VERIFY_CA"),
         "verify-full" | "verify-identity" => Ok("VERIFY_IDENTITY"),
-        _ => Err(Wrong(
+        _ => Err(AddressError(
             "has an `sslmode` that is not known here: write disable, prefer, require, verify-ca or \
              verify-full"
                 .to_owned(),
@@ -151,12 +151,12 @@ fn ssl_mode(value: &str) -> Result<&'static str, Wrong> {
     }
 }
 
-fn unknown_scheme() -> Wrong {
+fn unknown_scheme() -> AddressError {
     let of = |kind| {
         let names = SCHEMES.iter().filter(move |it| it.1 == kind);
         names.map(|(name, _)| format!("{name}://")).collect::<Vec<_>>().join(", ")
     };
-    Wrong(format!(
+    AddressError(format!(
         "has to begin with postgres:// or mysql://; the same are {} and {}",
         of(Kind::Postgres),
         of(Kind::MySql)
@@ -182,7 +182,7 @@ mod tests {
             check(&format!("{scheme}://u:p@h/d"), "mysql://u:p@h/d");
         }
         for url in ["sqlite:///x?hunter2", "u:hunter2@h/d", "", "oci8://u:hunter2@h", "://"] {
-            let Wrong(wrong) = read(url).unwrap_err();
+            let AddressError(wrong) = read(url).unwrap_err();
             let listed = ["postgres://", "pgsql://", "pdo-pgsql://", "mysqli://", "mariadb://"];
             assert!(listed.iter().all(|it| wrong.contains(it)), "{wrong}");
             assert!(!wrong.contains("hunter2"), "{wrong}");
@@ -232,8 +232,8 @@ mod tests {
     #[test]
     fn reports_references_to_variables() {
         for url in ["postgres://u:${PW}@h/d", "${ORO_DB_DSN}", "%env(ORO_DB_DSN)%", "$DSN"] {
-            let Wrong(wrong) = read(url).unwrap_err();
-            assert!(wrong.contains("nothing puts a value in its place"), "{wrong}");
+            let AddressError(wrong) = read(url).unwrap_err();
+            assert!(wrong.contains("a reference that is never resolved"), "{wrong}");
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
             "mysql://h/d?ssl-ca=/ca&ssl-mode=VERIFY_CA",
         );
         let refused = |url: &str, expect: &str| {
-            let Wrong(wrong) = read(url).unwrap_err();
+            let AddressError(wrong) = read(url).unwrap_err();
             assert!(wrong.contains(expect) && !wrong.contains("hunter2"), "{wrong}");
         };
         for scheme in ["mysql", "pgsql"] {

@@ -17,23 +17,23 @@ fn refuses_control_characters_in_names() {
         ] {
             let mut claims = good();
             claims[claim] = value;
-            let refused = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW));
+            let refused = shared().verifier.authenticate(&Issuer::hs().token(&claims), at(NOW));
             assert!(matches!(refused, Err(JwtError::Claim { .. })), "{claim} {bad:?} {refused:?}");
         }
     }
     let mut claims = good();
     claims["preferred_username"] = json!("Zoë O’Neil-Ωμέγα");
-    assert!(shared().judge.whose(&Issuer::hs().token(&claims), at(NOW)).is_ok());
+    assert!(shared().verifier.authenticate(&Issuer::hs().token(&claims), at(NOW)).is_ok());
 }
 
 #[test]
 fn roles_may_be_a_list_as_php_writes_it() {
     let mut claims = good();
     claims["roles"] = json!({"0": "a", "2": "b"});
-    let who = shared().judge.whose(&Issuer::hs().token(&claims), at(NOW)).unwrap();
+    let who = shared().verifier.authenticate(&Issuer::hs().token(&claims), at(NOW)).unwrap();
     assert_eq!(who.roles, ["a", "b"]);
     claims["roles"] = json!({"0": 7});
-    assert!(shared().judge.whose(&Issuer::hs().token(&claims), at(NOW)).is_err());
+    assert!(shared().verifier.authenticate(&Issuer::hs().token(&claims), at(NOW)).is_err());
 }
 
 /// A session ends with its token: at `exp` and the leeway.
@@ -44,7 +44,8 @@ fn says_when_a_token_expires() {
         claims["exp"] = exp;
         Issuer::hs().token(&claims)
     };
-    let expires = |jwt: &Jwt, exp: Value| jwt.judge.whose(&token(exp), at(NOW)).unwrap().expires;
+    let expires =
+        |jwt: &Jwt, exp: Value| jwt.verifier.authenticate(&token(exp), at(NOW)).unwrap().expires;
     assert_eq!(expires(&shared(), json!(NOW + 5)), Some(at(NOW + 15)));
     // Beyond the clock's range.
     assert_eq!(expires(&shared(), json!(u64::MAX)), None);

@@ -20,7 +20,7 @@ pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
     let Draft { name: route, channel, settings, places, .. } = draft;
     let without = settings.defaults.iter().filter(|(_, value)| value.is_none());
     let named = without.filter(|(name, _)| channel.variables().any(|variable| variable == name));
-    let told = named.map(|(name, _)| {
+    let messages = named.map(|(name, _)| {
         let message = format!(
             "the default of `{name}` in route `{route}` has no value, so that `{name}` stays \
              required"
@@ -30,7 +30,7 @@ pub(crate) fn defaults(draft: &Draft) -> Vec<Diagnosis> {
         );
         places.channel.problem(message).with_help(help)
     });
-    told.collect()
+    messages.collect()
 }
 
 /// Warns about a requirement with delimiters or inner anchors, which probably matches something
