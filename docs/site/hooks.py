@@ -23,7 +23,8 @@ import wit  # noqa: E402
 ROOT = Path(__file__).parents[2]
 RUSTDOC = Path(os.environ.get("JACKFIELD_RUSTDOC", ROOT / "target/site-docs-rust/doc"))
 
-WIT = sorted((ROOT / "plugin-sdk/wit").glob("*.wit"))
+# One folder per version of the contract.
+WIT = sorted((ROOT / "plugin-sdk/wit").glob("*/*.wit"))
 DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
 
 # Files outside of docs/ that are pages as they are.
@@ -36,7 +37,7 @@ COPIED = {
 MOVED = {
     **COPIED,
     "docs/decisions": "decisions/index.md",
-    **{f"plugin-sdk/wit/{path.name}": f"reference/wit/{path.stem}.md" for path in WIT},
+    **{path.relative_to(ROOT).as_posix(): f"reference/wit/{path.stem}-{path.parent.name}.md" for path in WIT},
 }
 ORIGINS = {page: path for path, page in COPIED.items()}
 
@@ -53,7 +54,7 @@ function with its signature and errors. [Writing plugins](../plugins.md) is the 
 def on_config(config):
     """Adds the pages to the navigation that are found rather than listed."""
     decisions = [f"decisions/{path.name}" for path in DECISIONS]
-    contracts = [f"reference/wit/{path.stem}.md" for path in WIT]
+    contracts = [MOVED[path.relative_to(ROOT).as_posix()] for path in WIT]
     for section in config.nav:
         if isinstance(section, dict) and "Reference" in section:
             section["Reference"] += ["reference/configuration.md", "reference/sdk.md", *contracts]
@@ -70,7 +71,7 @@ def on_files(files: Files, *, config) -> Files:
         add(page, content=(ROOT / path).read_text())
     add("decisions/index.md", content=list_of_decisions())
     for path in WIT:
-        add(f"reference/wit/{path.stem}.md", content=wit.page(path.read_text()))
+        add(MOVED[path.relative_to(ROOT).as_posix()], content=wit.page(path.read_text()))
     add("reference/sdk.md", content=SDK)
     listed, guide = ROOT / "docs/site/settings.tsv", ROOT / "docs/configuration.md"
     add("reference/configuration.md", content=settings.page(listed.read_text(), guide.read_text()))

@@ -237,6 +237,11 @@ impl PluginEntry {
         self.running.plugin.manifest()
     }
 
+    /// The number of instances that were replaced because they had grown.
+    pub(crate) fn recycled(&self) -> u64 {
+        self.running.plugin.recycled()
+    }
+
     /// The state of each handler's circuit breaker.
     pub(crate) fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
         self.running.plugin.circuits()

@@ -3,10 +3,16 @@
 //!
 //! Public for [`crate::export!`] only.
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::{Event, Plugin, Publish, Refusal, Request, Route, Session, Subscribe, handler::Hooks};
-use bindings::{exports::jackfield::plugin::handler as wit, jackfield::plugin::types};
+use crate::{
+    Event, Plugin, Publish, Refusal, Request, Route, Session, SessionId, Subscribe, handler::Hooks,
+    lazy::Lazy,
+};
+use bindings::{
+    exports::jackfield::plugin::handler as wit,
+    jackfield::plugin::{request, types},
+};
 
 pub mod bindings;
 pub(crate) mod imports;
@@ -19,12 +25,18 @@ pub trait Source {
 
 thread_local! {
     // A component has one thread, and calls do not nest.
-    static PLUGIN: RefCell<Option<Plugin>> = const { RefCell::new(None) };
+    static INSTANCE: RefCell<Option<Instance>> = const { RefCell::new(None) };
+}
+
+/// The plugin of this instance, and its routes by their numbers.
+struct Instance {
+    plugin: Plugin,
+    routes: BTreeMap<u32, Arc<Route>>,
 }
 
 impl<T: Source> wit::Guest for T {
     fn describe() -> wit::Manifest {
-        with::<T, _>(|plugin| wit::Manifest {
+        with::<T, _>(|Instance { plugin, .. }| wit::Manifest {
             name: plugin.name.clone(),
             version: plugin.version.clone(),
             handlers: plugin
@@ -37,31 +49,34 @@ impl<T: Source> wit::Guest for T {
                     summary: handler.summary().to_owned(),
                 })
                 .collect(),
+            stateless: plugin.is_stateless(),
+            schema: plugin.schema,
         })
     }
 
     fn configure(route: wit::Route) -> Result<(), String> {
-        let wit::Route { handler, name, channel, args } = route;
+        let wit::Route { id, handler, name, channel, args } = route;
         let route = Route { handler, name, channel, args };
-        with::<T, _>(|plugin| plugin.configure(&route)).map_err(|error| error.to_string())
+        with::<T, _>(|Instance { plugin, routes }| {
+            plugin.configure(&route).map_err(|error| error.to_string())?;
+            routes.insert(id, Arc::new(route));
+            Ok(())
+        })
     }
 
-    fn on_subscribe(request: types::Request) -> wit::SubscribeVerdict {
-        let request = request.into();
-        match with::<T, _>(|plugin| plugin.on_subscribe(&request)) {
+    fn on_subscribe(route: u32) -> wit::SubscribeVerdict {
+        match call::<T, _>(route, |plugin, request| plugin.on_subscribe(request)) {
             Subscribe::Allow => wit::SubscribeVerdict::Allow,
             Subscribe::Deny(refusal) => wit::SubscribeVerdict::Deny(refusal.into()),
         }
     }
 
-    fn on_unsubscribe(request: types::Request) {
-        let request = request.into();
-        with::<T, _>(|plugin| plugin.on_unsubscribe(&request));
+    fn on_unsubscribe(route: u32) {
+        call::<T, _>(route, |plugin, request| plugin.on_unsubscribe(request));
     }
 
-    fn on_publish(request: types::Request, event: types::Event) -> wit::PublishVerdict {
-        let request = request.into();
-        match with::<T, _>(|plugin| plugin.on_publish(&request, &event.into())) {
+    fn on_publish(route: u32) -> wit::PublishVerdict {
+        match call::<T, _>(route, |plugin, request| plugin.on_publish(request, &event())) {
             Publish::Broadcast => wit::PublishVerdict::Broadcast,
             Publish::Deliver(delivery) => wit::PublishVerdict::Deliver(wit::Delivery {
                 event: delivery.event.map(Into::into),
@@ -73,46 +88,55 @@ impl<T: Source> wit::Guest for T {
         }
     }
 
-    fn on_call(
-        request: types::Request,
-        event: types::Event,
-    ) -> Result<types::Event, types::Refusal> {
-        let request = request.into();
-        with::<T, _>(|plugin| plugin.on_call(&request, &event.into()))
+    fn on_call(route: u32) -> Result<types::Event, types::Refusal> {
+        call::<T, _>(route, |plugin, request| plugin.on_call(request, &event()))
             .map(Into::into)
             .map_err(Into::into)
     }
 
-    fn on_timer(request: types::Request) {
-        let request = request.into();
-        with::<T, _>(|plugin| plugin.on_timer(&request));
+    fn on_timer(route: u32) {
+        call::<T, _>(route, |plugin, request| plugin.on_timer(request));
     }
 }
 
-impl From<types::Request> for Request {
-    fn from(request: types::Request) -> Self {
-        let types::Request { handler, route, topic, attributes, session, subscribers } = request;
-        let session = session.map(Session::from);
-        Self { handler, route, topic, attributes, session, subscribers }
-    }
+/// The event of the current call.
+fn event() -> Event {
+    Event { args: Lazy::new(request::args), kwargs: Lazy::new(request::kwargs) }
 }
 
-impl From<types::Session> for Session {
-    fn from(session: types::Session) -> Self {
-        let types::Session { id, authid, authrole, roles, authmethod, claims } = session;
-        Self { id: id.into(), authid, authrole, roles, authmethod, claims }
-    }
+/// The session of the current call.
+fn session() -> Option<Session> {
+    request::session().map(|id| Session {
+        id: SessionId::from(id),
+        authid: Lazy::new(request::authid),
+        authrole: Lazy::new(request::authrole),
+        roles: Lazy::new(request::roles),
+        authmethod: Lazy::new(request::authmethod),
+        claims: Lazy::new(request::claims),
+    })
 }
 
-impl From<types::Event> for Event {
-    fn from(event: types::Event) -> Self {
-        Self { args: event.args, kwargs: event.kwargs }
-    }
+/// Runs a hook of the route. The host calls hooks of configured routes only.
+fn call<T: Source, R>(route: u32, hook: impl FnOnce(&mut Plugin, &Request) -> R) -> R {
+    with::<T, _>(|Instance { plugin, routes }| {
+        let route = routes.get(&route).cloned().unwrap_or_else(|| {
+            let (handler, name) = (request::handler(), request::route());
+            Arc::new(Route { handler, name, channel: String::new(), args: "null".to_owned() })
+        });
+        let request = Request {
+            route,
+            topic: Lazy::new(request::topic),
+            attributes: Lazy::new(request::attributes),
+            session: Lazy::new(session),
+            subscribers: Lazy::new(request::subscribers),
+        };
+        hook(plugin, &request)
+    })
 }
 
 impl From<Event> for types::Event {
     fn from(event: Event) -> Self {
-        Self { args: event.args, kwargs: event.kwargs }
+        Self { args: event.args.into_inner(), kwargs: event.kwargs.into_inner() }
     }
 }
 
@@ -145,7 +169,10 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The plugin of this instance, built by the first call.
-fn with<T: Source, R>(run: impl FnOnce(&mut Plugin) -> R) -> R {
-    PLUGIN.with_borrow_mut(|plugin| run(plugin.get_or_insert_with(T::plugin)))
+/// Runs a function on this instance; the first call builds the plugin.
+fn with<T: Source, R>(run: impl FnOnce(&mut Instance) -> R) -> R {
+    INSTANCE.with_borrow_mut(|instance| {
+        run(instance
+            .get_or_insert_with(|| Instance { plugin: T::plugin(), routes: BTreeMap::new() }))
+    })
 }

@@ -7,9 +7,9 @@
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Error, error::reason};
+use crate::{Error, error::reason, lazy::Lazy};
 
-/// A payload. Passing it on without reading it is cheap.
+/// A payload. The event of a hook is asked from the host when the hook reads it.
 ///
 /// ```
 /// use jackfield_plugin::{Event, json};
@@ -23,8 +23,8 @@ use crate::{Error, error::reason};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    pub(crate) args: String,
-    pub(crate) kwargs: String,
+    pub(crate) args: Lazy<String>,
+    pub(crate) kwargs: Lazy<String>,
 }
 
 impl Event {
@@ -32,12 +32,12 @@ impl Event {
     /// `json!({…})`.
     pub fn new(value: impl Into<Value>) -> Self {
         let args = Value::Array(vec![value.into()]).to_string();
-        Self { args, kwargs: "{}".to_owned() }
+        Self::from_json(args, "{}")
     }
 
     /// Creates an event without values.
     pub fn empty() -> Self {
-        Self { args: "[]".to_owned(), kwargs: "{}".to_owned() }
+        Self::from_json("[]", "{}")
     }
 
     /// Creates an event of one serializable value.
@@ -47,7 +47,7 @@ impl Event {
     /// [`Error::Encode`], if the value cannot be serialized as JSON.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let args = encode(&[value])?;
-        Ok(Self { args, kwargs: "{}".to_owned() })
+        Ok(Self::from_json(args, "{}"))
     }
 
     /// Creates an event of several positional values, from a tuple or a list.
@@ -60,13 +60,13 @@ impl Event {
         if !args.starts_with('[') {
             return Err(Error::Encode(format!("args have to be a list, not {args}")));
         }
-        Ok(Self { args, kwargs: "{}".to_owned() })
+        Ok(Self::from_json(args, "{}"))
     }
 
     /// Creates an event from the text of a JSON array and of a JSON object. The host checks them
     /// and counts invalid text as a fault of the plugin.
     pub fn from_json(args: impl Into<String>, kwargs: impl Into<String>) -> Self {
-        Self { args: args.into(), kwargs: kwargs.into() }
+        Self { args: args.into().into(), kwargs: kwargs.into().into() }
     }
 
     /// Sets the named values, from a struct or a map. WAMP v1 clients receive them as the event, or
@@ -80,7 +80,7 @@ impl Event {
         if !kwargs.starts_with('{') {
             return Err(Error::Encode(format!("kwargs have to be an object, not {kwargs}")));
         }
-        Ok(Self { kwargs, ..self })
+        Ok(Self { kwargs: kwargs.into(), ..self })
     }
 
     /// Reads the only positional value, the form of WAMP v1 clients.
@@ -98,7 +98,7 @@ impl Event {
     ///
     /// [`Error::Event`], if they have another shape.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        decode("args", &self.args)
+        decode("args", self.args.get())
     }
 
     /// Reads the named values, as a struct or a map.
@@ -107,17 +107,17 @@ impl Event {
     ///
     /// [`Error::Event`], if they have another shape.
     pub fn kwargs<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        decode("kwargs", &self.kwargs)
+        decode("kwargs", self.kwargs.get())
     }
 
     /// The positional values as the text of a JSON array, unparsed.
     pub fn args_json(&self) -> &str {
-        &self.args
+        self.args.get()
     }
 
     /// The named values as the text of a JSON object, unparsed.
     pub fn kwargs_json(&self) -> &str {
-        &self.kwargs
+        self.kwargs.get()
     }
 }
 

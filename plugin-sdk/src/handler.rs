@@ -44,6 +44,7 @@ pub struct Handler<S = ()> {
     call: Option<EventHook<S, Event>>,
     timer: Option<Silent<S>>,
     every: Option<Duration>,
+    stateless: bool,
 }
 
 type Configure<S> = Box<dyn Fn(&Route) -> Result<S, Error>>;
@@ -68,6 +69,7 @@ pub(crate) trait Configured {
     fn summary(&self) -> &str;
     fn hooks(&self) -> Hooks;
     fn every(&self) -> Option<Duration>;
+    fn is_stateless(&self) -> bool;
     fn configure(&mut self, route: &Route) -> Result<(), Error>;
     fn on_subscribe(&mut self, request: &Request) -> Subscribe;
     fn on_unsubscribe(&mut self, request: &Request);
@@ -96,6 +98,7 @@ impl Handler {
             call: None,
             timer: None,
             every: None,
+            stateless: false,
         }
     }
 
@@ -116,6 +119,7 @@ impl Handler {
             call: None,
             timer: None,
             every: None,
+            stateless: self.stateless,
         }
     }
 
@@ -219,6 +223,27 @@ impl<S: 'static> Handler<S> {
     }
 }
 
+impl<S> Handler<S> {
+    /// Declares that the handler keeps nothing in memory from one call to the next that it needs:
+    /// everything is in the event, the settings and the store. If all handlers of a plugin declare
+    /// it, the host replaces an instance whose memory has grown close to its limit between two calls.
+    /// In a test, the harness replaces it before each call.
+    ///
+    /// ```
+    /// use jackfield_plugin::{Event, Handler, Publish};
+    ///
+    /// Handler::new("acme.shout").stateless().on_publish(|_state, _request, event| {
+    ///     let text: String = event.single()?;
+    ///     Ok(Publish::deliver(Event::new(text.to_uppercase())))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn stateless(mut self) -> Self {
+        self.stateless = true;
+        self
+    }
+}
+
 impl<S> Routes<S> {
     pub(crate) const fn new(handler: Handler<S>) -> Self {
         Self { handler, states: BTreeMap::new() }
@@ -246,6 +271,10 @@ impl<S: 'static> Configured for Routes<S> {
 
     fn every(&self) -> Option<Duration> {
         self.handler.every
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.handler.stateless
     }
 
     fn configure(&mut self, route: &Route) -> Result<(), Error> {
@@ -276,7 +305,7 @@ impl<S: 'static> Configured for Routes<S> {
 
     fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal> {
         let Some(hook) = &mut self.handler.call else {
-            return Err(Refusal::no_such_procedure(&request.topic));
+            return Err(Refusal::no_such_procedure(request.topic()));
         };
         state_of(&mut self.states, request).and_then(|state| hook(state, request, event))
     }
@@ -295,8 +324,8 @@ fn state_of<'a, S>(
     states: &'a mut BTreeMap<String, S>,
     request: &Request,
 ) -> Result<&'a mut S, Refusal> {
-    states.get_mut(&request.route).ok_or_else(|| {
-        let message = format!("The route {} is not configured.", request.route);
+    states.get_mut(request.route()).ok_or_else(|| {
+        let message = format!("The route {} is not configured.", request.route());
         Refusal::new(Refusal::RUNTIME_ERROR, message)
     })
 }

@@ -34,6 +34,7 @@ mod event;
 mod export;
 mod handler;
 mod host;
+mod lazy;
 mod level;
 mod plugin;
 mod refusal;

@@ -29,6 +29,7 @@ use crate::{
 pub struct Plugin {
     pub(crate) name: String,
     pub(crate) version: String,
+    pub(crate) schema: u32,
     pub(crate) handlers: Vec<Box<dyn Configured>>,
 }
 
@@ -36,7 +37,7 @@ impl Plugin {
     /// Creates a plugin without handlers. `name` also names the plugin's store, which its next
     /// version inherits, so two plugins of a site should not share a name.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { name: name.into(), version: version.into(), handlers: Vec::new() }
+        Self { name: name.into(), version: version.into(), schema: 0, handlers: Vec::new() }
     }
 
     /// Adds a handler. Its name must be unique in the site.
@@ -44,6 +45,19 @@ impl Plugin {
     pub fn handler<S: 'static>(mut self, handler: Handler<S>) -> Self {
         self.handlers.push(Box::new(Routes::new(handler)));
         self
+    }
+
+    /// Sets the number of the layout of the plugin's store, 0 by default. Change it in a version that
+    /// cannot read what an older one has stored, or the other way around.
+    #[must_use]
+    pub fn schema(mut self, number: u32) -> Self {
+        self.schema = number;
+        self
+    }
+
+    /// Whether every handler declares that it is stateless.
+    pub(crate) fn is_stateless(&self) -> bool {
+        !self.handlers.is_empty() && self.handlers.iter().all(|handler| handler.is_stateless())
     }
 
     pub(crate) fn configure(&mut self, route: &Route) -> Result<(), Error> {
@@ -54,34 +68,34 @@ impl Plugin {
     }
 
     pub(crate) fn on_subscribe(&mut self, request: &Request) -> Subscribe {
-        match self.find(&request.handler) {
+        match self.find(request.handler()) {
             Some(handler) => handler.on_subscribe(request),
             None => Subscribe::Deny(no_handler(request)),
         }
     }
 
     pub(crate) fn on_unsubscribe(&mut self, request: &Request) {
-        if let Some(handler) = self.find(&request.handler) {
+        if let Some(handler) = self.find(request.handler()) {
             handler.on_unsubscribe(request);
         }
     }
 
     pub(crate) fn on_publish(&mut self, request: &Request, event: &Event) -> Publish {
-        match self.find(&request.handler) {
+        match self.find(request.handler()) {
             Some(handler) => handler.on_publish(request, event),
             None => Publish::Reject(no_handler(request)),
         }
     }
 
     pub(crate) fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal> {
-        match self.find(&request.handler) {
+        match self.find(request.handler()) {
             Some(handler) => handler.on_call(request, event),
             None => Err(no_handler(request)),
         }
     }
 
     pub(crate) fn on_timer(&mut self, request: &Request) {
-        if let Some(handler) = self.find(&request.handler) {
+        if let Some(handler) = self.find(request.handler()) {
             handler.on_timer(request);
         }
     }
@@ -105,22 +119,25 @@ impl fmt::Debug for Plugin {
 
 /// The host only names handlers that `describe` listed; anything else is refused.
 fn no_handler(request: &Request) -> Refusal {
-    let message = format!("The plugin has no handler {}.", request.handler);
+    let message = format!("The plugin has no handler {}.", request.handler());
     Refusal::new(Refusal::RUNTIME_ERROR, message)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn request(handler: &str, route: &str) -> Request {
+        let (handler, name) = (handler.to_owned(), route.to_owned());
+        let (channel, args) = ("t".to_owned(), "null".to_owned());
         Request {
-            handler: handler.to_owned(),
-            route: route.to_owned(),
-            topic: "t".to_owned(),
-            attributes: Vec::new(),
-            session: None,
-            subscribers: 0,
+            route: Arc::new(Route { handler, name, channel, args }),
+            topic: "t".to_owned().into(),
+            attributes: Vec::new().into(),
+            session: None.into(),
+            subscribers: 0.into(),
         }
     }
 

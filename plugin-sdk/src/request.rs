@@ -1,34 +1,34 @@
-//! The request of a hook: the topic, the route that it matched, and the session.
+//! The request of a hook: the topic, the route that it matched, and the session. The host is asked
+//! for what the hook reads.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr, sync::Arc};
 
-use crate::{Error, Session};
+use crate::{Error, Route, Session, lazy::Lazy};
 
 /// The topic, route and session that a hook is called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    pub(crate) handler: String,
-    pub(crate) route: String,
-    pub(crate) topic: String,
-    pub(crate) attributes: Vec<(String, String)>,
-    pub(crate) session: Option<Session>,
-    pub(crate) subscribers: u32,
+    pub(crate) route: Arc<Route>,
+    pub(crate) topic: Lazy<String>,
+    pub(crate) attributes: Lazy<Vec<(String, String)>>,
+    pub(crate) session: Lazy<Option<Session>>,
+    pub(crate) subscribers: Lazy<u32>,
 }
 
 impl Request {
     /// The name of the route's handler.
     pub fn handler(&self) -> &str {
-        &self.handler
+        self.route.handler()
     }
 
     /// The name of the route that the topic matched.
     pub fn route(&self) -> &str {
-        &self.route
+        self.route.name()
     }
 
     /// The topic's URI, as the client sent it.
     pub fn topic(&self) -> &str {
-        &self.topic
+        self.topic.get()
     }
 
     /// An attribute that the route's channel captured from the topic, parsed:
@@ -41,7 +41,7 @@ impl Request {
     pub fn attribute<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Error> {
         let value = self.attribute_text(name).ok_or_else(|| Error::NoAttribute {
             name: name.to_owned(),
-            route: self.route.clone(),
+            route: self.route().to_owned(),
         })?;
         value.parse().map_err(|reason: T::Err| Error::Attribute {
             name: name.to_owned(),
@@ -57,13 +57,13 @@ impl Request {
 
     /// All attributes in the channel's order, with the route's defaults for omitted ones.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.attributes.get().iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The session of the client; `None` in `on_timer`. Events of the HTTP API have the session of
     /// their token.
     pub fn session(&self) -> Option<&Session> {
-        self.session.as_ref()
+        self.session.get().as_ref()
     }
 
     /// The session of the client, for hooks that need one.
@@ -72,13 +72,13 @@ impl Request {
     ///
     /// [`Error::NoSession`], in `on_timer`.
     pub fn caller(&self) -> Result<&Session, Error> {
-        self.session.as_ref().ok_or(Error::NoSession)
+        self.session().ok_or(Error::NoSession)
     }
 
     /// The number of sessions subscribed to the topic: during `on_subscribe` without the
     /// subscribing one, during `on_unsubscribe` without the one that left.
-    pub const fn subscribers(&self) -> u32 {
-        self.subscribers
+    pub fn subscribers(&self) -> u32 {
+        *self.subscribers.get()
     }
 }
 
@@ -88,13 +88,19 @@ mod tests {
 
     #[test]
     fn parses_attributes() {
+        let attributes: Vec<(String, String)> =
+            vec![("id".into(), "7".into()), ("name".into(), "x".into())];
         let request = Request {
-            handler: "h".into(),
-            route: "r".into(),
-            topic: "t/7/x".into(),
-            attributes: vec![("id".into(), "7".into()), ("name".into(), "x".into())],
-            session: None,
-            subscribers: 0,
+            route: Arc::new(Route {
+                handler: "h".into(),
+                name: "r".into(),
+                channel: "t/{id}/{name}".into(),
+                args: "null".into(),
+            }),
+            topic: "t/7/x".to_owned().into(),
+            attributes: attributes.into(),
+            session: None.into(),
+            subscribers: 0.into(),
         };
         assert_eq!(request.attribute::<u64>("id"), Ok(7));
         assert_eq!(request.attribute::<String>("name"), Ok("x".to_owned()));

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Error, error::reason};
+use crate::{Error, error::reason, lazy::Lazy};
 
 /// The id of a session, in 1..2^53. WAMP v1 shows it as a decimal string, WAMP v2 as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,11 +17,11 @@ pub struct SessionId(u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub(crate) id: SessionId,
-    pub(crate) authid: String,
-    pub(crate) authrole: String,
-    pub(crate) roles: Vec<String>,
-    pub(crate) authmethod: String,
-    pub(crate) claims: String,
+    pub(crate) authid: Lazy<String>,
+    pub(crate) authrole: Lazy<String>,
+    pub(crate) roles: Lazy<Vec<String>>,
+    pub(crate) authmethod: Lazy<String>,
+    pub(crate) claims: Lazy<String>,
 }
 
 impl SessionId {
@@ -57,27 +57,27 @@ impl Session {
 
     /// The authenticated identity; for an anonymous session, a generated one.
     pub fn authid(&self) -> &str {
-        &self.authid
+        self.authid.get()
     }
 
     /// The first role: WAMP v2 has exactly one.
     pub fn authrole(&self) -> &str {
-        &self.authrole
+        self.authrole.get()
     }
 
     /// All roles.
     pub fn roles(&self) -> &[String] {
-        &self.roles
+        self.roles.get()
     }
 
     /// Whether the session has the role.
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|own| own == role)
+        self.roles().iter().any(|own| own == role)
     }
 
     /// The authentication method: `anonymous`, `ticket`, `jwt` …
     pub fn authmethod(&self) -> &str {
-        &self.authmethod
+        self.authmethod.get()
     }
 
     /// The claims of the user, from the user source or the token. An anonymous session has none,
@@ -87,11 +87,11 @@ impl Session {
     ///
     /// [`Error::Claims`], if they have another shape.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(&self.claims).map_err(|error| Error::Claims(reason(&error)))
+        serde_json::from_str(self.claims.get()).map_err(|error| Error::Claims(reason(&error)))
     }
 
     /// The claims as the text of a JSON object, `{}` without any.
     pub fn claims_json(&self) -> &str {
-        &self.claims
+        self.claims.get()
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::json;
 
 use crate::heavy_components::{
-    COMPONENT, compiler_of, component, ended, functions, leb, poll, section, thickets,
+    COMPONENT, HANDLER, compiler_of, component, ended, functions, leb, poll, section, thickets,
 };
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
@@ -18,7 +18,9 @@ use jackfield_tests::site::Site;
 
 /// Empty components, each in another one.
 fn nested(depth: usize) -> Vec<u8> {
-    (1..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &section(4, &inner)].concat())
+    let all =
+        (1..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &section(4, &inner)].concat());
+    [&all[..], HANDLER].concat()
 }
 
 /// A function whose only instruction is a table of jumps out of it.

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use jackfield_tests::client::PATIENCE;
 
 pub(crate) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+/// An export `handler` without functions: other components are refused before they are compiled.
+pub(crate) const HANDLER: &[u8] =
+    b"\x05\x03\x01\x01\0\x0b\x24\x01\0\x1ejackfield:plugin/handler@0.2.0\x05\0\0";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// A number as WebAssembly has it.
@@ -26,9 +29,9 @@ pub(crate) fn section(id: u8, contents: &[u8]) -> Vec<u8> {
     [&[id][..], &leb(contents.len()), contents].concat()
 }
 
-/// A component of one module.
+/// A component of one module, which looks like a plugin.
 pub(crate) fn component(module: &[u8]) -> Vec<u8> {
-    [COMPONENT, &section(1, module)].concat()
+    [COMPONENT, &section(1, module), HANDLER].concat()
 }
 
 /// A module of functions that are all the same.

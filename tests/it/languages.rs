@@ -21,7 +21,7 @@ fn tool(path: &str) -> PathBuf {
 }
 
 fn wit() -> PathBuf {
-    build::root().join("plugin-sdk/wit/plugin.wit")
+    build::root().join("plugin-sdk/wit/0.2/plugin.wit")
 }
 
 fn example(path: &str) -> String {

@@ -33,6 +33,7 @@ mod memory_totals;
 mod migration_guide;
 mod nginx;
 mod php;
+mod plugin_versions;
 mod process;
 mod publishing_guide;
 mod reconnect;

@@ -7,7 +7,7 @@ import json
 
 from wit_world import exports
 from wit_world.exports import handler
-from wit_world.imports import log, types
+from wit_world.imports import log, request, types
 
 
 class Handler(exports.Handler):
@@ -18,17 +18,19 @@ class Handler(exports.Handler):
             timer=None,
             summary="passes texts on in capitals",
         )
-        return handler.Manifest(name="acme-shout-py", version="0.1.0", handlers=[shout])
+        return handler.Manifest(
+            name="acme-shout-py", version="0.1.0", handlers=[shout], stateless=True, schema=0
+        )
 
     def configure(self, route):
         pass
 
-    def on_publish(self, request, event):
-        args = json.loads(event.args)
+    def on_publish(self, route):
+        args = json.loads(request.args())
         if len(args) != 1 or not isinstance(args[0], str):
             refusal = types.Refusal("wamp.error.invalid_argument", "Publish one text.")
             return handler.PublishVerdict_Reject(refusal)
-        log.log(log.Level.INFO, f"{request.topic}: {len(args[0])} characters")
+        log.log(log.Level.INFO, f"{request.topic()}: {len(args[0])} characters")
         loud = types.Event(args=json.dumps([args[0].upper()]), kwargs="{}")
         return handler.PublishVerdict_Deliver(
             handler.Delivery(event=loud, exclude=[], eligible=None)
@@ -36,14 +38,14 @@ class Handler(exports.Handler):
 
     # The contract has these as well; a hook that `describe` does not list is never called.
 
-    def on_subscribe(self, request):
+    def on_subscribe(self, route):
         return handler.SubscribeVerdict_Allow()
 
-    def on_unsubscribe(self, request):
+    def on_unsubscribe(self, route):
         pass
 
-    def on_call(self, request, event):
+    def on_call(self, route):
         return types.Event(args="[]", kwargs="{}")
 
-    def on_timer(self, request):
+    def on_timer(self, route):
         pass

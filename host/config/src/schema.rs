@@ -123,6 +123,7 @@ struct RawPolicy {
     log: RawLogRate,
     cpu_percent: Option<NonZeroU32>,
     circuit_breaker: RawBreaker,
+    recycle: Option<bool>,
     grant: Option<Vec<RawGrant>>,
 }
 
@@ -296,6 +297,7 @@ impl RawPolicy {
         };
         limits.cpu_percent = self.cpu_percent.map_or(limits.cpu_percent, NonZeroU32::get);
         self.circuit_breaker.apply(&mut limits.breaker);
+        policy.recycle = self.recycle.unwrap_or(policy.recycle);
         if let Some(grant) = self.grant {
             let has = |what| grant.contains(&what);
             policy.grant = Grant {

@@ -1,4 +1,4 @@
-//! Benchmarks of a small hook in Rust, called through its lane, and of the start of an instance.
+//! Benchmarks of small hooks in Rust, called through their lanes, and of the start of an instance.
 //! `make micro`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
@@ -42,8 +42,9 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     let runtime = Runtime::new().unwrap();
-    let plugin = runtime.block_on(load());
+    let plugin = runtime.block_on(load("versioned"));
     on_publish(&mut criterion, &runtime, &plugin);
+    reads(&mut criterion, &runtime);
     start(&mut criterion, &runtime, &plugin);
     criterion.final_summary();
 }
@@ -51,9 +52,9 @@ fn main() {
 /// The hook `versioned`, which adds a text to the event's arguments.
 fn on_publish(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
     let mut group = criterion.benchmark_group("on_publish");
-    let lanes = runtime.block_on(plugin.start(1, &[route()])).unwrap();
+    let lanes = runtime.block_on(plugin.start(1, &[route("versioned")])).unwrap();
     let roles = ["member".to_owned()];
-    let request = request(&roles);
+    let request = request("versioned", &roles);
     for size in [128, 4096] {
         let args = format!("[\"{}\"]", "x".repeat(size));
         group.throughput(Throughput::Bytes(size as u64));
@@ -73,33 +74,57 @@ fn on_publish(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
     }
 }
 
+/// A hook that reads nothing of the event, and one that reads its arguments.
+fn reads(criterion: &mut Criterion, runtime: &Runtime) {
+    let mut group = criterion.benchmark_group("hook");
+    let plugin = runtime.block_on(load("methods"));
+    let roles = ["member".to_owned()];
+    let args = format!("[\"{}\"]", "x".repeat(128));
+    for handler in ["blind", "reader"] {
+        let lanes = runtime.block_on(plugin.start(1, &[route(handler)])).unwrap();
+        let request = request(handler, &roles);
+        group.bench_function(handler, |bencher| {
+            bencher.iter_custom(|calls| {
+                runtime.block_on(async {
+                    let began = Instant::now();
+                    for _ in 0..calls {
+                        let lane = lanes.of(request.topic);
+                        black_box(lane.on_publish(&request, &args, "{}").await.unwrap());
+                    }
+                    began.elapsed()
+                })
+            });
+        });
+    }
+}
+
 /// A plugin's instance, configured for one route: what a reload pays for each lane, and what a
 /// handler that has failed pays.
 fn start(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
     criterion.bench_function("start an instance", |bencher| {
-        bencher.iter(|| runtime.block_on(plugin.start(1, &[route()])).unwrap());
+        bencher.iter(|| runtime.block_on(plugin.start(1, &[route("versioned")])).unwrap());
     });
 }
 
-async fn load() -> Plugin {
+async fn load(name: &str) -> Plugin {
     let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
-    let (bytes, policy) = (guests::guest("versioned"), PluginPolicy::default());
-    sandbox.load("versioned.wasm", &bytes, policy, Arc::new(Nobody)).await.unwrap()
+    let (bytes, policy) = (guests::guest(name), PluginPolicy::default());
+    sandbox.load(&format!("{name}.wasm"), &bytes, policy, Arc::new(Nobody)).await.unwrap()
 }
 
-fn route() -> RouteConfig {
+fn route(handler: &str) -> RouteConfig {
     RouteConfig {
-        handler: "versioned".to_owned(),
+        handler: handler.to_owned(),
         name: "acme.chat".to_owned(),
         channel: "acme/chat/{room}".to_owned(),
         args: "null".to_owned(),
     }
 }
 
-fn request(roles: &[String]) -> HookRequest<'_> {
+fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<'a> {
     HookRequest {
         realm: RealmId(1),
-        handler: "versioned",
+        handler,
         route: "acme.chat",
         topic: "acme/chat/lobby",
         attributes: &[("room", "lobby")],

@@ -67,11 +67,23 @@ pub enum SandboxError {
     )]
     UnknownImport { file: String, import: String },
     #[error(
-        "load {}: it was built for version {} of the plugin contract, and this host \
-         speaks {spoken}; build it with the SDK of this version",
+        "load {}: it was built for version {} of the plugin contract, and this server loads \
+         {loaded}\n  = help: {advice}",
         shown(.file), shown(.found)
     )]
-    OtherVersion { file: String, found: String, spoken: &'static str },
+    OtherVersion { file: String, found: String, loaded: String, advice: String },
+    #[error(
+        "load {}: it imports or exports `{}`, and its handler is of version {version} of the plugin \
+         contract\n  = help: build it again from a clean folder, with one version of the SDK",
+        shown(.file), shown(.name)
+    )]
+    MixedVersions { file: String, name: String, version: String },
+    #[error(
+        "load {}: it exports `{}`, which this server does not call\n  = help: update the \
+         server, or build the plugin without it",
+        shown(.file), shown(.export)
+    )]
+    UnknownExport { file: String, export: String },
     #[error(
         "load {}: it is a component, but not a plugin: it does not export `{expected}`; build \
          it with the plugin SDK",

@@ -33,8 +33,8 @@ impl PluginEvent {
     }
 
     /// Validates an event of a guest.
-    pub(crate) fn parse(event: types::EventResult) -> Result<Self, String> {
-        let types::EventResult { args, kwargs } = event;
+    pub(crate) fn parse(event: types::Event) -> Result<Self, String> {
+        let types::Event { args, kwargs } = event;
         serde_json::from_str::<Array>(&args)
             .map_err(|e| format!("args is not the text of a JSON array: {e}"))?;
         serde_json::from_str::<Object>(&kwargs)
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn check(args: &str, kwargs: &str, expected: Result<(), &str>) {
-        let event = types::EventResult { args: args.to_owned(), kwargs: kwargs.to_owned() };
+        let event = types::Event { args: args.to_owned(), kwargs: kwargs.to_owned() };
         let found = PluginEvent::parse(event).map(|_| ());
         match (&found, expected) {
             (Ok(()), Ok(())) => {}

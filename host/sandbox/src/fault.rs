@@ -102,6 +102,9 @@ pub enum FaultKind {
     /// The plugin has no handler of this name.
     #[error("has no such handler")]
     UnknownHandler,
+    /// The lane was not started for this route.
+    #[error("was not configured for this route")]
+    UnknownRoute,
 }
 
 impl fmt::Display for Fault {
@@ -182,6 +185,7 @@ impl FaultKind {
             Self::CircuitOpen { .. } => "on_hold",
             Self::Busy(_) => "busy",
             Self::UnknownHandler => "unknown_handler",
+            Self::UnknownRoute => "unknown_route",
         }
     }
 }

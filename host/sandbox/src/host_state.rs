@@ -10,11 +10,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::audience::{Audience, RealmId};
 use crate::console::Console;
 use crate::cpu::Meter;
+use crate::current_request::CurrentRequest;
 use crate::effect::Effect;
 use crate::fault::FaultKind;
 use crate::log_rate_limit::LogRateLimit;
 use crate::memory::{InstanceMemory, Memory};
 use crate::policy::Limits;
+use crate::request::{EventTexts, HookRequest};
 use crate::stderr_tail;
 use crate::store::SharedSpace;
 use crate::store::journal::Journal;
@@ -49,8 +51,7 @@ pub(crate) struct PluginContext {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) realm: RealmId,
-    pub(crate) handler: String,
-    pub(crate) topic: String,
+    pub(crate) request: CurrentRequest,
     pub(crate) deadline: Instant,
     pub(crate) effects: Vec<Effect>,
     /// Size of the effects, in bytes.
@@ -77,8 +78,7 @@ impl HostState {
             memory: Memory::new(&context.limits, context.memory.clone()),
             call: Call {
                 realm: RealmId::default(),
-                handler: String::new(),
-                topic: String::new(),
+                request: CurrentRequest::default(),
                 deadline: Instant::now(),
                 effects: Vec::new(),
                 output: 0,
@@ -93,20 +93,26 @@ impl HostState {
         }
     }
 
-    /// Resets the state for a call that begins now. Returns its deadline.
+    /// Resets the state for a hook that begins now. Returns its deadline.
     pub(crate) fn begin(
         &mut self,
-        realm: RealmId,
-        handler: &str,
-        topic: &str,
+        request: &HookRequest<'_>,
+        event: EventTexts<'_>,
         now: Instant,
     ) -> Instant {
+        self.call.request.begin(request, event);
+        self.reset(request.realm, now)
+    }
+
+    /// Resets the state for a call that is no hook, of a handler or of none.
+    pub(crate) fn begin_outside(&mut self, handler: &str) -> Instant {
+        self.call.request.begin_outside(handler);
+        self.reset(RealmId::default(), Instant::now())
+    }
+
+    fn reset(&mut self, realm: RealmId, now: Instant) -> Instant {
         let call = &mut self.call;
         call.realm = realm;
-        call.handler.clear();
-        call.handler.push_str(handler);
-        call.topic.clear();
-        call.topic.push_str(topic);
         call.effects.clear();
         call.output = 0;
         call.deadline = now + self.context.limits.deadline;

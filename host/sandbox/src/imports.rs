@@ -1,10 +1,12 @@
-//! Imports of plugins, one file per interface of the contract. All are linked; loading checks the
-//! grant.
+//! Imports of plugins, one file per interface of the contract; `v0_1` passes those of the older
+//! version on. All are linked; loading checks the grant.
 
 mod log;
+mod request;
 mod sessions;
 mod store;
 mod topics;
+mod v0_1;
 
 use wasmtime::component::Linker;
 
@@ -14,7 +16,8 @@ use crate::fault::FaultKind;
 use crate::host_state::{HostState, HostTrap};
 
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    contract::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)
+    contract::v0_1::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)?;
+    contract::v0_2::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)
 }
 
 impl contract::types::Host for HostState {}
@@ -24,6 +27,6 @@ fn validated<T>(checked: Result<T, String>) -> Result<T, HostTrap> {
     checked.map_err(|text| HostTrap(FaultKind::BadAnswer(text)))
 }
 
-fn event(raw: contract::types::EventResult) -> Result<PluginEvent, HostTrap> {
+fn event(raw: contract::types::Event) -> Result<PluginEvent, HostTrap> {
     validated(PluginEvent::parse(raw))
 }

@@ -10,19 +10,20 @@ use std::time::{Duration, Instant};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::audience::RealmId;
 use crate::backtrace;
-use crate::contract::{PluginPre, handler};
+use crate::contract::handler;
 use crate::cpu::{MAX_WAIT, Meter, TooBusy};
+use crate::exports::{Exports, PluginPre};
 use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
+use crate::request::RouteId;
 use crate::route_config::RouteConfig;
 use crate::ticker::{TICK, Ticker};
 
 /// One instance: its store and its exports.
 pub(crate) struct Instance {
     pub(crate) store: Store<HostState>,
-    pub(crate) exports: handler::Guest,
+    pub(crate) exports: Exports,
 }
 
 /// Failure of a call.
@@ -51,7 +52,7 @@ const OUT_OF_MEMORY: &str = "os error 12";
 impl Instance {
     /// Instantiates the plugin, which runs its start functions.
     pub(crate) async fn new(
-        pre: &PluginPre<HostState>,
+        pre: &PluginPre,
         ticker: &Ticker,
         context: &Arc<PluginContext>,
         meter: &Arc<Meter>,
@@ -64,12 +65,12 @@ impl Instance {
         store.set_max_component_handles(MAX_RESOURCES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(overdue);
-        let deadline = store.data_mut().begin(RealmId::default(), "", "", Instant::now());
+        let deadline = store.data_mut().begin_outside("");
         let running = ticker.run();
-        let made = within(meter, deadline, pre.instantiate_async(&mut store)).await;
+        let made = within(meter, deadline, pre.instantiate(&mut store)).await;
         drop(running);
         match made {
-            Ok(plugin) => Ok(Self { store, exports: plugin.jackfield_plugin_handler().clone() }),
+            Ok(exports) => Ok(Self { store, exports }),
             Err(failure) => Err(fault(store.data_mut(), CallSite::Describe, failure)),
         }
     }
@@ -77,10 +78,10 @@ impl Instance {
     /// Calls `describe`.
     pub(crate) async fn describe(&mut self, ticker: &Ticker) -> Result<handler::Manifest, Fault> {
         let _running = ticker.run();
-        let deadline = self.store.data_mut().begin(RealmId::default(), "", "", Instant::now());
+        let deadline = self.store.data_mut().begin_outside("");
         self.store.set_epoch_deadline(1);
         let meter = Arc::clone(&self.store.data().meter);
-        match within(&meter, deadline, self.exports.call_describe(&mut self.store)).await {
+        match within(&meter, deadline, self.exports.describe(&mut self.store)).await {
             Ok(manifest) => {
                 self.store.data_mut().drain_console();
                 Ok(manifest)
@@ -94,20 +95,14 @@ impl Instance {
     pub(crate) async fn configure(
         &mut self,
         ticker: &Ticker,
+        id: RouteId,
         route: &RouteConfig,
     ) -> Result<Result<(), String>, Fault> {
         let _running = ticker.run();
-        let deadline =
-            self.store.data_mut().begin(RealmId::default(), &route.handler, "", Instant::now());
+        let deadline = self.store.data_mut().begin_outside(&route.handler);
         self.store.set_epoch_deadline(1);
-        let raw = handler::Route {
-            handler: &route.handler,
-            name: &route.name,
-            channel: &route.channel,
-            args: &route.args,
-        };
         let meter = Arc::clone(&self.store.data().meter);
-        let call = self.exports.call_configure(&mut self.store, raw);
+        let call = self.exports.configure(&mut self.store, id, route);
         let answer = within(&meter, deadline, call).await;
         let guest = self.store.data_mut();
         match answer {

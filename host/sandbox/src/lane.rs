@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::circuit_breaker::CircuitBreaker;
-use crate::contract::types::EventParam;
 use crate::cpu::{MAX_WAIT, Meter};
 use crate::effect::HookOutcome;
 use crate::event::PluginEvent;
@@ -19,8 +18,8 @@ use crate::fault::{CallSite, Fault, FaultKind};
 use crate::instance::{CallFailure, Instance, fault, fault_of_kind, within};
 use crate::manifest::Hook;
 use crate::plugin_runtime::PluginRuntime;
-use crate::request::HookRequest;
-use crate::route_config::RouteConfig;
+use crate::request::{EventTexts, HookRequest, RouteId};
+use crate::route_config::Routes;
 use crate::spin_mutex::{SpinMutex, SpinMutexGuard};
 use crate::ticker::Running;
 use crate::verdict::{Answer, HookRefusal, PublishVerdict, SubscribeVerdict};
@@ -35,7 +34,7 @@ pub struct Lanes {
 pub struct Lane {
     plugin: Arc<PluginRuntime>,
     /// The routes of a fresh instance.
-    routes: Arc<[RouteConfig]>,
+    routes: Arc<Routes>,
     meter: Arc<Meter>,
     /// No instance while a call runs, and after one that failed.
     slot: SpinMutex<Option<Box<Instance>>>,
@@ -46,6 +45,7 @@ pub struct Lane {
 struct Turn<'a> {
     request: &'a HookRequest<'a>,
     hook: Hook,
+    route: RouteId,
     breaker: &'a CircuitBreaker,
     deadline: Instant,
     // Dropped in this order: the instance has to be gone before the next call takes its turn.
@@ -87,11 +87,7 @@ impl Lanes {
 }
 
 impl Lane {
-    pub(crate) fn new(
-        plugin: Arc<PluginRuntime>,
-        routes: Arc<[RouteConfig]>,
-        instance: Instance,
-    ) -> Self {
+    pub(crate) fn new(plugin: Arc<PluginRuntime>, routes: Arc<Routes>, instance: Instance) -> Self {
         let meter = Arc::clone(&instance.store.data().meter);
         meter.end_exemption();
         Self { plugin, routes, meter, slot: SpinMutex::new(Some(Box::new(instance))) }
@@ -102,10 +98,9 @@ impl Lane {
         &self,
         request: &HookRequest<'_>,
     ) -> Result<HookOutcome<SubscribeVerdict>, Fault> {
-        let mut turn = self.turn(Hook::Subscribe, request).await?;
-        let roles = request.roles();
+        let mut turn = self.turn(Hook::Subscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
-        let call = exports.call_on_subscribe(store, request.lower(&roles));
+        let call = exports.on_subscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
@@ -115,10 +110,9 @@ impl Lane {
         &self,
         request: &HookRequest<'_>,
     ) -> Result<HookOutcome<()>, Fault> {
-        let mut turn = self.turn(Hook::Unsubscribe, request).await?;
-        let roles = request.roles();
+        let mut turn = self.turn(Hook::Unsubscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
-        let call = exports.call_on_unsubscribe(store, request.lower(&roles));
+        let call = exports.on_unsubscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
@@ -130,11 +124,10 @@ impl Lane {
         args: &str,
         kwargs: &str,
     ) -> Result<HookOutcome<PublishVerdict>, Fault> {
-        let mut turn = self.turn(Hook::Publish, request).await?;
-        let roles = request.roles();
+        let event = EventTexts { args, kwargs };
+        let mut turn = self.turn(Hook::Publish, request, event).await?;
         let Instance { store, exports } = &mut *turn.instance;
-        let event = EventParam { args, kwargs };
-        let call = exports.call_on_publish(store, request.lower(&roles), event);
+        let call = exports.on_publish(store, turn.route, request, event);
         let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
@@ -149,22 +142,20 @@ impl Lane {
         kwargs: &str,
         has_begun: &AtomicBool,
     ) -> Result<HookOutcome<Result<PluginEvent, HookRefusal>>, Fault> {
-        let mut turn = self.turn(Hook::Call, request).await?;
+        let event = EventTexts { args, kwargs };
+        let mut turn = self.turn(Hook::Call, request, event).await?;
         has_begun.store(true, Ordering::Relaxed);
-        let roles = request.roles();
         let Instance { store, exports } = &mut *turn.instance;
-        let event = EventParam { args, kwargs };
-        let call = exports.call_on_call(store, request.lower(&roles), event);
+        let call = exports.on_call(store, turn.route, request, event);
         let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
 
     /// Calls `on-timer`.
     pub async fn on_timer(&self, request: &HookRequest<'_>) -> Result<HookOutcome<()>, Fault> {
-        let mut turn = self.turn(Hook::Timer, request).await?;
-        let roles = request.roles();
+        let mut turn = self.turn(Hook::Timer, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
-        let call = exports.call_on_timer(store, request.lower(&roles));
+        let call = exports.on_timer(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
         turn.finish(answer)
     }
@@ -176,6 +167,7 @@ impl Lane {
         &'a self,
         hook: Hook,
         request: &'a HookRequest<'a>,
+        event: EventTexts<'_>,
     ) -> Result<Turn<'a>, Fault> {
         let plugin = &*self.plugin;
         let refuse = |kind| Fault {
@@ -188,6 +180,7 @@ impl Lane {
         let is_certain = hook == Hook::Unsubscribe;
         let mut now = Instant::now();
         let breaker = plugin.breaker(request.handler).map_err(refuse)?;
+        let route = self.routes.id(request.route).ok_or_else(|| refuse(FaultKind::UnknownRoute))?;
         breaker.admit(hook, request, now).map_err(refuse)?;
         let mut slot = if let Some(slot) = self.slot.try_take() {
             slot
@@ -205,7 +198,13 @@ impl Lane {
         };
         self.meter.set_certain(is_certain);
         let mut instance = if let Some(instance) = slot.take() {
-            instance
+            if plugin.is_due(&instance) {
+                let fresh = plugin.recycle(instance, &self.routes, &self.meter).await;
+                now = Instant::now();
+                fresh
+            } else {
+                instance
+            }
         } else {
             match plugin.instance(&self.routes, &self.meter).await {
                 Ok(instance) => {
@@ -223,8 +222,8 @@ impl Lane {
         let running = plugin.ticker.run();
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
-        let deadline = guest.begin(request.realm, request.handler, request.topic, now);
-        Ok(Turn { request, hook, breaker, deadline, instance, slot, _running: running })
+        let deadline = guest.begin(request, event, now);
+        Ok(Turn { request, hook, route, breaker, deadline, instance, slot, _running: running })
     }
 }
 
@@ -270,6 +269,7 @@ impl Turn<'_> {
         let answer = checked.map_err(|kind| fault_of_kind(guest, call_site(), kind, None))?;
         guest.journal.commit();
         guest.memory.take_refusal();
+        guest.call.request.end();
         guest.drain_console();
         guest.log_suppressed();
         Ok(HookOutcome { answer, effects: std::mem::take(&mut guest.call.effects) })

@@ -13,8 +13,10 @@
 //!   which the lane gets a fresh instance;
 //! - [`PluginPolicy`]: limits and grant of a plugin; [`Audience`]: queries of hooks to the broker.
 //!
-//! Inside: `compile` turns components into code within limits, `engine` is the configuration shared
-//! with the compiler, `plugin_runtime` makes instances, `instance` runs calls and classifies
+//! Inside: `interfaces` reads the version of the contract that a component was built for, `contract`
+//! has the generated types of each version and `exports` the functions of a plugin of any version.
+//! `compile` turns components into code within limits, `engine` is the configuration shared with the
+//! compiler, `plugin_runtime` makes instances, `instance` runs calls and classifies
 //! faults, `host_state` is the host's side of one instance, `imports` and `wasi` are the functions
 //! that plugins can call, `denied` those that always refuse, `store` keeps state, `ticker`
 //! interrupts calls, `cpu` schedules slow calls, `circuit_breaker` refuses calls that keep failing,
@@ -29,15 +31,18 @@ mod component;
 mod console;
 mod contract;
 mod cpu;
+mod current_request;
 mod denied;
 mod effect;
 mod engine;
 mod error;
 mod event;
+mod exports;
 mod fault;
 mod host_state;
 mod imports;
 mod instance;
+mod interfaces;
 mod lane;
 mod log_rate_limit;
 mod manifest;

@@ -18,6 +18,10 @@ pub struct Manifest {
     pub version: String,
     /// At least one, with different names.
     pub handlers: Vec<HandlerDescription>,
+    /// Whether the plugin needs nothing of an instance's memory from one call to the next.
+    pub is_stateless: bool,
+    /// The number of the layout of its store.
+    pub schema: u32,
 }
 
 /// One handler of a plugin.
@@ -70,7 +74,7 @@ impl Manifest {
 
     /// Validates the result of `describe`.
     pub(crate) fn parse(raw: handler::Manifest) -> Result<Self, String> {
-        let handler::Manifest { name, version, handlers } = raw;
+        let handler::Manifest { name, version, handlers, stateless, schema } = raw;
         let name = self::name("the name of the plugin", name)?;
         if handlers.is_empty() {
             return Err("it offers no handler".to_owned());
@@ -97,7 +101,7 @@ impl Manifest {
         if let Some(twice) = handlers.iter().find(|h| !seen.insert(h.name.as_str())) {
             return Err(format!("it offers the handler {:?} twice", twice.name));
         }
-        Ok(Self { name, version: line(&version), handlers })
+        Ok(Self { name, version: line(&version), handlers, is_stateless: stateless, schema })
     }
 }
 
@@ -209,6 +213,8 @@ mod tests {
                     summary: "two\nlines".to_owned(),
                 })
                 .collect(),
+            stateless: false,
+            schema: 0,
         };
         match (Manifest::parse(raw), expected) {
             (Ok(manifest), Ok(())) => {

@@ -30,6 +30,8 @@ pub(crate) struct Memory {
     /// Permitted bytes. A growth that fails later for another reason stays counted, which errs on
     /// the safe side.
     used: usize,
+    /// Bytes above which the instance is recycled, if the plugin allows it.
+    recycle_above: usize,
     /// Bytes of tables, whose elements are in the host's memory.
     tables: usize,
     refused: Option<FaultKind>,
@@ -88,9 +90,35 @@ impl Memory {
             table_elements: limits.table_elements,
             all,
             used: 0,
+            recycle_above: usize::MAX,
             tables: 0,
             refused: None,
         }
+    }
+
+    /// Permitted bytes of linear memory.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The instance has been configured. It is recycled above three quarters of its limit; one that
+    /// starts large, once it has used half of what is left.
+    pub(crate) fn end_start(&mut self) {
+        self.recycle_above = (self.limit - self.limit / 4).max(self.half_of_rest());
+    }
+
+    /// Whether the instance has grown so much that it is to be recycled.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.used > self.recycle_above
+    }
+
+    /// No fresh instance can be made: it is tried again when half of the rest has been used.
+    pub(crate) fn postpone_recycling(&mut self) {
+        self.recycle_above = self.half_of_rest();
+    }
+
+    fn half_of_rest(&self) -> usize {
+        self.used + self.limit.saturating_sub(self.used) / 2
     }
 
     /// Takes the cause of the last refused growth.
@@ -177,6 +205,38 @@ impl ResourceLimiter for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_has_grown_beyond_three_quarters() {
+        let limits = Limits { memory: 1000, ..Limits::default() };
+        let started = |bytes| {
+            let mut memory = Memory::new(&limits, InstanceMemory::new(None));
+            assert!(memory.memory_growing(0, bytes, None).unwrap());
+            assert!(!memory.has_grown(), "while it starts");
+            memory.end_start();
+            memory
+        };
+        let check = |start, size, expected| {
+            let mut memory = started(start);
+            assert!(memory.memory_growing(start, size, None).unwrap());
+            assert_eq!(memory.has_grown(), expected, "from {start} to {size}");
+        };
+        check(100, 100, false);
+        check(100, 750, false);
+        check(100, 751, true);
+        check(500, 751, true);
+        // A large one is not recycled after each call.
+        check(800, 800, false);
+        check(800, 900, false);
+        check(800, 901, true);
+        check(1000, 1000, false);
+        let mut memory = started(100);
+        assert!(memory.memory_growing(100, 800, None).unwrap());
+        memory.postpone_recycling();
+        assert!(!memory.has_grown());
+        assert!(memory.memory_growing(800, 901, None).unwrap());
+        assert!(memory.has_grown());
+    }
 
     #[test]
     fn instances_share_a_total() {

@@ -9,7 +9,7 @@ use crate::error::SandboxError;
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
 use crate::plugin_runtime::PluginRuntime;
-use crate::route_config::RouteConfig;
+use crate::route_config::{RouteConfig, Routes};
 
 /// A compiled, linked and described plugin. Cheap to clone; nothing runs before [`Plugin::start`].
 #[derive(Clone)]
@@ -43,6 +43,11 @@ impl Plugin {
         self.runtime.context.limits.memory
     }
 
+    /// The number of instances that were replaced because they had grown.
+    pub fn recycled(&self) -> u64 {
+        self.runtime.recycled()
+    }
+
     /// Makes `lanes` lanes (at least one), each with an instance configured for all the routes. An
     /// error names the plugin, the route and the plugin's reason.
     pub async fn start(&self, lanes: usize, routes: &[RouteConfig]) -> Result<Lanes, SandboxError> {
@@ -55,7 +60,7 @@ impl Plugin {
                 offered: offered(manifest),
             });
         }
-        let routes: Arc<[RouteConfig]> = routes.into();
+        let routes = Arc::new(Routes::new(routes));
         let mut started = Vec::with_capacity(lanes.max(1));
         for _ in 0..lanes.max(1) {
             let meter = self.runtime.meter();

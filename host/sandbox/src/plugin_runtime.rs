@@ -1,47 +1,96 @@
-//! Runtime of one plugin, shared by its lanes: it makes configured instances, and holds the CPU
-//! budget and the circuit breakers.
+//! Runtime of one plugin, shared by its lanes: it makes configured instances, recycles those that
+//! have grown, and holds the CPU budget and the circuit breakers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::byte_size::byte_size;
 use crate::circuit_breaker::CircuitBreaker;
-use crate::contract::PluginPre;
 use crate::cpu::{Budget, Meter, Turns};
 use crate::error::SandboxError;
+use crate::exports::PluginPre;
 use crate::fault::{Fault, FaultKind};
-use crate::host_state::{HostState, PluginContext};
+use crate::host_state::PluginContext;
 use crate::instance::Instance;
 use crate::manifest::Manifest;
-use crate::route_config::RouteConfig;
+use crate::route_config::Routes;
 use crate::ticker::Ticker;
 
 /// Runtime of one plugin.
 pub(crate) struct PluginRuntime {
     pub(crate) manifest: Manifest,
-    pub(crate) pre: PluginPre<HostState>,
+    pub(crate) pre: PluginPre,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) context: Arc<PluginContext>,
     turns: Turns,
     budget: Arc<Budget>,
     /// By handler, over all lanes.
     breakers: HashMap<String, CircuitBreaker>,
+    /// Whether instances that have grown may be replaced between calls.
+    recycles: bool,
+    recycled: AtomicU64,
 }
 
 impl PluginRuntime {
     pub(crate) fn new(
         manifest: Manifest,
-        pre: PluginPre<HostState>,
+        pre: PluginPre,
         ticker: Arc<Ticker>,
         context: Arc<PluginContext>,
         turns: Turns,
+        recycle: bool,
     ) -> Self {
+        let recycles = recycle || manifest.is_stateless;
         let limits = &context.limits;
         let names = manifest.handlers.iter().map(|handler| &handler.name);
         let breaker = |name: &String| CircuitBreaker::new(&manifest.name, name, limits.breaker);
         let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
-        Self { manifest, pre, ticker, context, turns, budget, breakers }
+        let recycled = AtomicU64::new(0);
+        Self { manifest, pre, ticker, context, turns, budget, breakers, recycles, recycled }
+    }
+
+    /// How many instances have been recycled.
+    pub(crate) fn recycled(&self) -> u64 {
+        self.recycled.load(Ordering::Relaxed)
+    }
+
+    /// Whether an instance is replaced before its next call.
+    pub(crate) fn is_due(&self, instance: &Instance) -> bool {
+        self.recycles && instance.store.data().memory.has_grown()
+    }
+
+    /// A fresh instance in place of one that has grown. The old one stays if none can be made, so
+    /// that no call is lost.
+    pub(crate) async fn recycle(
+        &self,
+        mut grown: Box<Instance>,
+        routes: &Routes,
+        meter: &Arc<Meter>,
+    ) -> Box<Instance> {
+        let fresh = self.instance(routes, meter).await;
+        let guest = grown.store.data_mut();
+        let size = byte_size(guest.memory.used());
+        match fresh {
+            Ok(fresh) => {
+                let times = self.recycled.fetch_add(1, Ordering::Relaxed) + 1;
+                let limit = byte_size(self.context.limits.memory);
+                let text = format!(
+                    "recycled an instance that used {size} of {limit} (plugins.*.memory); {times} \
+                     since this version was loaded"
+                );
+                guest.log_text(tracing::Level::INFO, &text, 0);
+                Box::new(fresh)
+            }
+            Err(error) => {
+                guest.memory.postpone_recycling();
+                let text = format!("cannot recycle an instance that uses {size}: {error}");
+                guest.log_text(tracing::Level::WARN, &text, 0);
+                grown
+            }
+        }
     }
 
     /// The circuit breaker of each handler.
@@ -52,15 +101,15 @@ impl PluginRuntime {
     /// A fresh instance, configured for the routes.
     pub(crate) async fn instance(
         &self,
-        routes: &[RouteConfig],
+        routes: &Routes,
         meter: &Arc<Meter>,
     ) -> Result<Instance, SandboxError> {
         let plugin = || self.manifest.name.clone();
         let start = |fault: Fault| SandboxError::Start { plugin: plugin(), fault: Box::new(fault) };
         let mut instance =
             Instance::new(&self.pre, &self.ticker, &self.context, meter).await.map_err(start)?;
-        for route in routes {
-            let answer = instance.configure(&self.ticker, route).await.map_err(start)?;
+        for (id, route) in routes.iter() {
+            let answer = instance.configure(&self.ticker, id, route).await.map_err(start)?;
             answer.map_err(|text| SandboxError::Refused {
                 plugin: plugin(),
                 route: route.name.clone(),
@@ -68,6 +117,7 @@ impl PluginRuntime {
                 text,
             })?;
         }
+        instance.store.data_mut().memory.end_start();
         Ok(instance)
     }
 

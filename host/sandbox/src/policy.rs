@@ -9,6 +9,9 @@ pub struct PluginPolicy {
     pub limits: Limits,
     /// The interfaces it may import.
     pub grant: Grant,
+    /// Whether an instance that has grown is replaced by a fresh one between two calls, even if the
+    /// plugin does not declare that it is stateless.
+    pub recycle: bool,
 }
 
 /// Limits of a plugin, per instance unless stated otherwise.

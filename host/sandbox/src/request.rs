@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::audience::RealmId;
-use crate::contract::types;
+use crate::contract::v0_1::old::types;
 
 /// Request of a hook call.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +13,7 @@ pub struct HookRequest<'a> {
     pub realm: RealmId,
     /// One of the handlers of the plugin's manifest.
     pub handler: &'a str,
-    /// The name of the route that the topic matched.
+    /// The name of the route that the topic matched, one of those that the lanes were started with.
     pub route: &'a str,
     /// The concrete URI.
     pub topic: &'a str,
@@ -46,12 +46,48 @@ pub struct Caller<'a> {
     pub anonymous_from: Option<IpAddr>,
 }
 
+/// The event of a hook, as the host has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventTexts<'a> {
+    /// The text of a JSON array.
+    pub(crate) args: &'a str,
+    /// The text of a JSON object.
+    pub(crate) kwargs: &'a str,
+}
+
+impl<'a> EventTexts<'a> {
+    /// The event of hooks that have none.
+    pub(crate) const NONE: EventTexts<'static> = EventTexts { args: "[]", kwargs: "{}" };
+
+    /// The event as version 0.1 of the contract needs it.
+    pub(crate) fn lower(self) -> types::EventParam<'a> {
+        types::EventParam { args: self.args, kwargs: self.kwargs }
+    }
+}
+
+/// The number of a route, as `configure` and the hooks of a plugin get it: its position among the
+/// routes that the lanes were started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RouteId(u32);
+
+impl RouteId {
+    /// The number of the route at this position; none beyond 2^32 routes.
+    pub(crate) fn new(position: usize) -> Option<Self> {
+        u32::try_from(position).ok().map(Self)
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl<'a> HookRequest<'a> {
-    /// The roles as the contract needs them; they have to outlive the call.
+    /// The roles as version 0.1 of the contract needs them; they have to outlive the call.
     pub(crate) fn roles(&self) -> Vec<&'a str> {
         self.session.map_or_else(Vec::new, |s| s.roles.iter().map(String::as_str).collect())
     }
 
+    /// The request as version 0.1 of the contract needs it.
     pub(crate) fn lower<'r>(&'r self, roles: &'r [&'r str]) -> types::Request<'r> {
         types::Request {
             handler: self.handler,

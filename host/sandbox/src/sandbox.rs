@@ -12,14 +12,16 @@ use wasmtime::{Cache, CacheConfig, Engine};
 use crate::audience::Audience;
 use crate::compile::cache::CodeCache;
 use crate::compile::{CompileCommand, Compiler, Compiling, blocking};
-use crate::component::{check_bytes, check_interfaces};
-use crate::contract::PluginPre;
+use crate::component::check_bytes;
+use crate::contract::version::Version;
 use crate::cpu::{Budget, Meter, Turns};
 use crate::engine;
 use crate::error::SandboxError;
+use crate::exports::PluginPre;
 use crate::host_state::{HostState, PluginContext};
 use crate::imports;
 use crate::instance::Instance;
+use crate::interfaces::check_interfaces;
 use crate::manifest::Manifest;
 use crate::memory::InstanceMemory;
 use crate::plugin::Plugin;
@@ -81,8 +83,8 @@ impl Sandbox {
         })
     }
 
-    /// Loads a plugin: compiles it or takes it from the cache, checks its imports against the
-    /// grant, and calls `describe`. `file` is its name in messages.
+    /// Loads a plugin: checks its version and its imports against the grant, compiles it or takes it
+    /// from the cache, and calls `describe`. `file` is its name in messages.
     ///
     /// Plugins of the same name share one store, as versions of one plugin do: the host must
     /// prevent two different plugins of one name.
@@ -105,8 +107,12 @@ impl Sandbox {
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
     ) -> Result<Plugin, SandboxError> {
-        check_bytes(file, &bytes)?;
-        let pre = self.compile(file, bytes, &policy).await?;
+        let (name, content, grant) = (file.to_owned(), Arc::clone(&bytes), policy.grant);
+        let version = blocking(file, move || {
+            check_bytes(&name, &content)?;
+            check_interfaces(&name, &content, grant)
+        });
+        let pre = self.compile(file, bytes, version.await?).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
         let space = self.spaces.of(&manifest.name, policy.limits.store);
         let name = manifest.name.clone();
@@ -114,7 +120,8 @@ impl Sandbox {
         let context = PluginContext::new(name, policy.limits, audience, space, memory);
         let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
         let context = Arc::new(context);
-        Ok(Plugin::new(PluginRuntime::new(manifest, pre, ticker, context, turns)))
+        let recycle = policy.recycle;
+        Ok(Plugin::new(PluginRuntime::new(manifest, pre, ticker, context, turns, recycle)))
     }
 
     /// Memory counter of all instances.
@@ -132,14 +139,13 @@ impl Sandbox {
         &self,
         file: &str,
         bytes: Arc<[u8]>,
-        policy: &PluginPolicy,
-    ) -> Result<PluginPre<HostState>, SandboxError> {
+        version: Version,
+    ) -> Result<PluginPre, SandboxError> {
         let component = self.compiler.component(file, bytes).await?;
         let (engine, linker) = (self.compiler.engine().clone(), Arc::clone(&self.linker));
-        let (name, grant) = (file.to_owned(), policy.grant);
+        let name = file.to_owned();
         // Types can be large.
         blocking(file, move || {
-            check_interfaces(&name, &engine, &component, grant)?;
             let mismatch = |e: wasmtime::Error| SandboxError::Mismatch {
                 file: name.clone(),
                 text: format!("{e:#}"),
@@ -148,7 +154,7 @@ impl Sandbox {
             denied::link(&mut linker, &engine, &component).map_err(mismatch)?;
             let pre: InstancePre<HostState> =
                 linker.instantiate_pre(&component).map_err(mismatch)?;
-            PluginPre::new(pre).map_err(mismatch)
+            PluginPre::new(version, pre).map_err(mismatch)
         })
         .await
     }
@@ -158,7 +164,7 @@ impl Sandbox {
     async fn describe(
         &self,
         file: &str,
-        pre: &PluginPre<HostState>,
+        pre: &PluginPre,
         policy: &PluginPolicy,
         audience: &Arc<dyn Audience>,
     ) -> Result<Manifest, SandboxError> {

@@ -1,11 +1,11 @@
-//! Ticker: a thread that increments the engine's epoch every ten milliseconds while calls run, and
-//! sleeps otherwise.
+//! Ticker: a thread that increments the engine's epoch every ten milliseconds while a call runs, and
+//! sleeps while none does.
 //!
 //! A thread and not a task, because a busy loop starves tasks.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub(crate) struct Running<'a> {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Number of running calls.
-    calls: AtomicUsize,
+    /// The number of running calls, and the number of started ones times [`STARTED`].
+    calls: AtomicU64,
     /// Whether the thread sleeps, or is about to, and has to be woken.
     parked: AtomicBool,
     stop: AtomicBool,
@@ -35,9 +35,10 @@ struct Shared {
 
 /// Length of a tick: the longest time that a busy loop occupies a worker.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// Ticks without calls before the thread sleeps: under load the next call comes sooner, and waking
-/// a thread costs more than a call.
-const MAX_IDLE_TICKS: u32 = 20;
+/// One started call in `Shared::calls`.
+const STARTED: u64 = 1 << 32;
+/// The running calls in `Shared::calls`.
+const RUNNING: u64 = STARTED - 1;
 
 impl Ticker {
     pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
@@ -54,7 +55,7 @@ impl Ticker {
     pub(crate) fn run(&self) -> Running<'_> {
         // Sequentially consistent, as on the thread's side: either the thread sees the call, or the
         // call sees that the thread sleeps.
-        self.shared.calls.fetch_add(1, Ordering::SeqCst);
+        self.shared.calls.fetch_add(STARTED + 1, Ordering::SeqCst);
         if self.shared.parked.swap(false, Ordering::SeqCst) {
             self.thread.unpark();
         }
@@ -75,31 +76,35 @@ impl Drop for Running<'_> {
     }
 }
 
+/// Sleeps until a call starts. Then ticks, until none has run for a whole tick: under load, the next
+/// call comes sooner, and waking a thread costs more than a call. The first tick comes a whole tick
+/// after the wake-up, so that a fast call is not interrupted.
 fn tick(shared: &Shared, engine: &EngineWeak) {
-    let mut idle = 0;
     while !shared.stop.load(Ordering::SeqCst) {
-        if shared.calls.load(Ordering::SeqCst) > 0 {
-            idle = 0;
-            let Some(engine) = engine.upgrade() else { return };
-            engine.increment_epoch();
-        } else {
-            idle += 1;
+        shared.parked.store(true, Ordering::SeqCst);
+        let mut seen = shared.calls.load(Ordering::SeqCst);
+        if seen & RUNNING == 0 && !shared.stop.load(Ordering::SeqCst) {
+            thread::park();
         }
-        if idle < MAX_IDLE_TICKS {
+        shared.parked.store(false, Ordering::SeqCst);
+        while !shared.stop.load(Ordering::SeqCst) {
             thread::park_timeout(TICK);
-        } else {
-            shared.parked.store(true, Ordering::SeqCst);
-            if shared.calls.load(Ordering::SeqCst) == 0 && !shared.stop.load(Ordering::SeqCst) {
-                thread::park();
+            let calls = shared.calls.load(Ordering::SeqCst);
+            if calls & RUNNING != 0 {
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            } else if calls == seen {
+                break;
             }
-            shared.parked.store(false, Ordering::SeqCst);
-            idle = 0;
+            seen = calls;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     /// Waits without a clock of its own: the condition comes, or the test hangs.
@@ -114,12 +119,17 @@ mod tests {
         let engine = Engine::default();
         let ticker = Ticker::start(&engine).unwrap();
         let parked = || ticker.shared.parked.load(Ordering::SeqCst);
+        wait_until(parked);
         let call = ticker.run();
-        assert!(!parked(), "the thread sleeps while a call runs");
+        assert!(!parked(), "a call does not wake the thread");
+        let until = Instant::now() + 5 * TICK;
+        while Instant::now() < until {
+            assert!(!parked(), "the thread sleeps while a call runs");
+            thread::yield_now();
+        }
         drop(call);
         wait_until(parked);
         drop(ticker.run());
-        assert!(!parked(), "a call does not wake the thread");
         wait_until(parked);
     }
 

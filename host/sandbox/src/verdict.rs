@@ -119,7 +119,7 @@ impl Answer for PublishVerdict {
 
 /// Answer of `on-call`: a result, or the error for the caller.
 impl Answer for Result<PluginEvent, HookRefusal> {
-    type Raw = Result<types::EventResult, types::Refusal>;
+    type Raw = Result<types::Event, types::Refusal>;
 
     fn parse(raw: Self::Raw) -> Result<Self, String> {
         Ok(match raw {

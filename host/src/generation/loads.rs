@@ -155,7 +155,8 @@ async fn load_with_policy(
     // with all imports allowed, as none has an effect at that time.
     let everything = Grant { topics: true, sessions: true, store: true, log: true };
     let limits = plugins.default.limits.clone();
-    let first = PluginPolicy { limits, grant: everything };
+    let recycle = plugins.default.recycle;
+    let first = PluginPolicy { limits, grant: everything, recycle };
     let plugin = load(first.clone()).await?;
     let policy = plugins.policy(&plugin.manifest().name);
     if *policy == first { Ok(plugin) } else { load(policy.clone()).await }

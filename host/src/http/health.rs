@@ -13,6 +13,8 @@ use crate::server_state::{Phase, ServerState};
 
 /// Handlers whose circuit breakers are shown at most.
 const MAX_SHOWN_CIRCUITS: usize = 50;
+/// Plugins whose recycled instances are shown at most.
+const MAX_SHOWN_RECYCLED: usize = 50;
 
 /// The health check of a server in this state.
 pub(crate) struct Health(pub(crate) Arc<ServerState>);
@@ -47,6 +49,7 @@ impl Health {
                 "bytes": instance_memory.used(),
                 "limit": instance_memory.limit(),
             },
+            "recycled_instances": self.recycled_instances(),
             "circuit_breakers": self.circuit_breakers(),
             "waiting": {
                 "bytes": totals.backlog.bytes(),
@@ -58,6 +61,17 @@ impl Health {
             },
         });
         Answer::json(status, &body)
+    }
+
+    /// Plugins whose instances were replaced because they had grown.
+    fn recycled_instances(&self) -> Vec<Value> {
+        let generations = self.reloader.generations();
+        let generation = generations.current();
+        let plugins = generation.plugins().iter().filter(|plugin| plugin.recycled() > 0);
+        plugins
+            .take(MAX_SHOWN_RECYCLED)
+            .map(|plugin| json!({ "plugin": plugin.manifest().name, "count": plugin.recycled() }))
+            .collect()
     }
 
     /// Handlers whose circuit breaker refuses calls, and how many circuits of each scope.

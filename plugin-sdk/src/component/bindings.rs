@@ -13,7 +13,7 @@
 )]
 
 wit_bindgen::generate!({
-    path: "wit",
+    path: "wit/0.2",
     world: "plugin",
     export_macro_name: "export_component",
     pub_export_macro: true,

@@ -47,13 +47,14 @@ impl User {
     }
 
     pub(crate) fn session(self, id: SessionId) -> Session {
+        let authrole = self.roles.first().cloned().unwrap_or_default();
         Session {
             id,
-            authid: self.authid,
-            authrole: self.roles.first().cloned().unwrap_or_default(),
-            roles: self.roles,
-            authmethod: self.authmethod,
-            claims: self.claims.to_string(),
+            authid: self.authid.into(),
+            authrole: authrole.into(),
+            roles: self.roles.into(),
+            authmethod: self.authmethod.into(),
+            claims: self.claims.to_string().into(),
         }
     }
 }

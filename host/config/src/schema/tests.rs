@@ -51,6 +51,7 @@ plugins:
       store: 4
       log: { per_second: 5 }
       cpu_percent: 25
+      recycle: true
       circuit_breaker: { enabled: false, spread: 2, pause: 2s, max_pause: 3s }
       grant: []
 watch: { poll: 2s, settle: 50ms }
@@ -93,6 +94,7 @@ log: { format: json }
     };
     assert_eq!(acme.limits.breaker, breaker);
     assert!(!acme.grant.log);
+    assert_eq!((acme.recycle, other.recycle), (true, false));
 }
 
 #[test]

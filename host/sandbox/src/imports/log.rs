@@ -9,6 +9,7 @@ use jackfield_text::Untrusted;
 use tracing::Level;
 
 use crate::contract::log;
+use crate::current_request::Text;
 use crate::host_state::HostState;
 
 /// Longest message, in bytes; longer ones are cut.
@@ -55,7 +56,8 @@ impl HostState {
 
     fn emit(&self, level: Level, message: &str) {
         let plugin = self.context.plugin.as_str();
-        let (handler, topic) = (self.call.handler.as_str(), self.call.topic.as_str());
+        let request = &self.call.request;
+        let (handler, topic) = (request.text(Text::Handler), request.text(Text::Topic));
         // The level of a tracing event is part of its static description.
         macro_rules! emit {
             ($level:ident) => {

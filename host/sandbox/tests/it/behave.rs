@@ -16,7 +16,7 @@ async fn passes_the_request_to_a_hook_and_returns_its_answer() {
     assert_eq!(refusal.uri, "com.example.error.denied");
     assert_eq!(
         refusal.message,
-        "echo r t/1 [(\"x\", \"1\"), (\"y\", \"\")] 42 ann member [\"member\", \"op\"] ticket {} 9"
+        "echo echo t/1 [(\"x\", \"1\"), (\"y\", \"\")] 42 ann member [\"member\", \"op\"] ticket {} 9"
     );
 
     let outcome = publish(lane, "echo", "{\"k\":[1]}").await.unwrap();
@@ -44,7 +44,7 @@ async fn keeps_an_instance_between_calls() {
 
 #[tokio::test]
 async fn dispatches_every_hook() {
-    let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
+    let lanes = hostile(&sandbox(), policy(), &["echo", "spin"]).await;
     let lane = lanes.of("t/1");
     let nobody = HookRequest { session: None, ..request("echo", &[]) };
     let topic = |effects: &[Effect]| match effects {
@@ -52,7 +52,7 @@ async fn dispatches_every_hook() {
         other => panic!("{other:?}"),
     };
     let left = lane.on_unsubscribe(&nobody).await.unwrap();
-    let text = r#"["echo r t/1 [(\"x\", \"1\"), (\"y\", \"\")] nobody 9"]"#;
+    let text = r#"["echo echo t/1 [(\"x\", \"1\"), (\"y\", \"\")] nobody 9"]"#;
     assert_eq!(topic(&left.effects), format!("left {text}"));
     let passed = lane.on_timer(&nobody).await.unwrap();
     assert_eq!(topic(&passed.effects), format!("timer {text}"));

@@ -10,8 +10,9 @@ use jackfield_sandbox::{CompileCommand, CompileLimits, Sandbox, SandboxError, Sa
 
 use crate::stage::{audience, policy};
 
-/// A component without anything in it.
-const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+/// A component without any code, whose export `handler` has no functions.
+const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0\x05\x03\x01\x01\0\x0b\x24\x01\0\x1e\
+                       jackfield:plugin/handler@0.2.0\x05\0\0";
 
 /// A sandbox whose compiler is a script.
 struct Fixture {

@@ -124,10 +124,12 @@ async fn a_fault_names_its_hook() {
 }
 
 #[tokio::test]
-async fn a_handler_that_does_not_exist_is_a_fault() {
+async fn a_handler_or_route_that_does_not_exist_is_a_fault() {
     let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
     let found = publish(lanes.of("t/1"), "no_such", "{}").await;
     assert_eq!(kind(found), FaultKind::UnknownHandler);
+    let found = publish(lanes.of("t/1"), "tell", "{}").await;
+    assert_eq!(kind(found), FaultKind::UnknownRoute);
 }
 
 /// Effects happen only if the hook returns.
@@ -204,10 +206,10 @@ async fn calls_of_a_lane_run_in_their_order() {
 
 #[tokio::test]
 async fn a_dropped_call_leaves_a_usable_lane() {
-    let lanes = hostile(&sandbox(), policy(), &["echo", "spin"]).await;
-    let lane = lanes.of("t/1");
-    delivered(lane, "echo").await;
     for handler in ["spin", "sleep"] {
+        let lanes = hostile(&sandbox(), policy(), &["echo", handler]).await;
+        let lane = lanes.of("t/1");
+        delivered(lane, "echo").await;
         let patience = Duration::from_millis(30);
         tokio::time::timeout(patience, publish(lane, handler, "{}")).await.unwrap_err();
         let after = delivered(lane, "echo").await;

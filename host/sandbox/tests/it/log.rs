@@ -12,7 +12,7 @@ use crate::stage::{hostile, policy, publish, sandbox};
 
 /// Collects the lines of the current thread: `LEVEL message {plugin handler topic}`.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 struct Line {
     message: String,
@@ -20,13 +20,13 @@ struct Line {
 }
 
 impl Lines {
-    fn collect() -> (Self, DefaultGuard) {
+    pub(crate) fn collect() -> (Self, DefaultGuard) {
         let lines = Self::default();
         let guard = tracing::subscriber::set_default(lines.clone());
         (lines, guard)
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }

@@ -18,4 +18,6 @@ mod keep;
 mod load;
 mod log;
 mod memory;
+mod recycle;
 mod stage;
+mod versions;

@@ -57,7 +57,7 @@ pub(crate) async fn hostile(sandbox: &Sandbox, policy: PluginPolicy, handlers: &
 pub(crate) fn route(handler: &str) -> RouteConfig {
     RouteConfig {
         handler: handler.to_owned(),
-        name: format!("route.{handler}"),
+        name: handler.to_owned(),
         channel: "t/{x}".to_owned(),
         args: "{\"a\":1}".to_owned(),
     }
@@ -67,7 +67,7 @@ pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<
     HookRequest {
         realm: RealmId(5),
         handler,
-        route: "r",
+        route: handler,
         topic: "t/1",
         attributes: &[("x", "1"), ("y", "")],
         session: Some(Caller {

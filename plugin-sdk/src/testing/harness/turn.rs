@@ -3,6 +3,7 @@
 use std::{
     mem,
     panic::{self, AssertUnwindSafe},
+    sync::Arc,
 };
 
 use super::{Harness, Member, Received};
@@ -24,12 +25,13 @@ impl Harness {
         });
         let Some((route, attributes)) = found else { panic!("no route matches {topic}") };
         let request = Request {
-            handler: route.handler.clone(),
-            route: route.name.clone(),
-            topic: topic.to_owned(),
-            attributes,
-            session: session.map(|id| self.member(id).session.clone()),
-            subscribers: u32::try_from(self.world.subscribers(topic).len()).unwrap_or(u32::MAX),
+            route: Arc::new(route.clone()),
+            topic: topic.to_owned().into(),
+            attributes: attributes.into(),
+            session: session.map(|id| self.member(id).session.clone()).into(),
+            subscribers: u32::try_from(self.world.subscribers(topic).len())
+                .unwrap_or(u32::MAX)
+                .into(),
         };
         (request, self.handler(&route.handler).hooks())
     }
@@ -56,8 +58,12 @@ impl Harness {
         }
     }
 
-    /// Calls the plugin. A panic undoes everything and replaces the instance.
+    /// Calls the plugin. A panic undoes everything and replaces the instance. A stateless plugin has
+    /// a fresh instance for each call.
     pub(super) fn run<T>(&mut self, hook: impl FnOnce(&mut Plugin) -> T) -> Result<T, Failure> {
+        if self.plugin.is_stateless() {
+            self.renew();
+        }
         let before = self.world.store.clone();
         let outside = imports::exchange(mem::take(&mut self.world));
         let plugin = &mut self.plugin;

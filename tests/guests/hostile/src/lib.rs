@@ -4,18 +4,17 @@
 //! `refuse_configure` can be configured, and the plugin counts the calls of `configure`, so that a
 //! test recognizes a fresh instance.
 
-wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
+wit_bindgen::generate!({ path: "../../../plugin-sdk/wit/0.2", world: "plugin" });
 
 use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
 use exports::jackfield::plugin::handler::{
-    Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Request, Route,
-    SubscribeVerdict,
+    Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Route, SubscribeVerdict,
 };
 use jackfield::plugin::types::Event;
-use jackfield::plugin::{log, sessions, store, topics};
+use jackfield::plugin::{log, request, sessions, store, topics};
 
 thread_local! {
     /// Routes configured in this instance.
@@ -31,6 +30,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ("exit", "ends the process"),
     ("flood_log", "writes a hundred thousand log lines"),
     ("forge", "writes and answers what forges log lines and drives terminals"),
+    ("grow", "keeps 256 KiB for each event, and publishes the number of the instance's calls"),
     ("hookless", "wants no hook, and panics if it is asked all the same"),
     ("long_log", "writes one log line of a megabyte"),
     ("nonsense", "delivers the event's second argument as the text of args"),
@@ -73,6 +73,8 @@ impl Guest for Hostile {
                     summary: (*summary).to_owned(),
                 })
                 .collect(),
+            stateless: false,
+            schema: 0,
         }
     }
 
@@ -84,43 +86,44 @@ impl Guest for Hostile {
         Ok(())
     }
 
-    fn on_subscribe(request: Request) -> SubscribeVerdict {
-        match request.handler.as_str() {
+    fn on_subscribe(_route: u32) -> SubscribeVerdict {
+        match request::handler().as_str() {
             "echo" => SubscribeVerdict::Deny(Refusal {
                 uri: "com.example.error.denied".to_owned(),
-                message: describe_request(&request),
+                message: describe_request(),
             }),
             "trap" | "hookless" => panic!("no subscribers here"),
             _ => SubscribeVerdict::Allow,
         }
     }
 
-    fn on_unsubscribe(request: Request) {
-        if request.handler == "echo" {
-            topics::publish("left", &json(&describe_request(&request)), &[], None);
+    fn on_unsubscribe(_route: u32) {
+        if request::handler() == "echo" {
+            topics::publish("left", &json(&describe_request()), &[], None);
         }
     }
 
-    fn on_publish(request: Request, event: Event) -> PublishVerdict {
+    fn on_publish(_route: u32) -> PublishVerdict {
+        let (topic, event) = (request::topic(), event());
         CALLS.set(CALLS.get() + 1);
-        match request.handler.as_str() {
+        match request::handler().as_str() {
             "allocate" => loop {
                 black_box(vec![1_u8; 1 << 20].leak());
             },
             "echo" => {
-                topics::publish(&request.topic, &event, &[7], Some(&[8, 9]));
-                let subscribers = topics::subscribers(&request.topic);
+                topics::publish(&topic, &event, &[7], Some(&[8, 9]));
+                let subscribers = topics::subscribers(&topic);
                 return deliver(&format!(
                     "configured {}, calls {}, subscribers {subscribers:?} of {}",
                     CONFIGURED.get(),
                     CALLS.get(),
-                    topics::count(&request.topic),
+                    topics::count(&topic),
                 ));
             }
             "effects" => {
                 topics::publish("elsewhere", &event, &[], None);
-                sessions::send(3, &request.topic, &event);
-                sessions::unsubscribe(4, &request.topic);
+                sessions::send(3, &topic, &event);
+                sessions::unsubscribe(4, &topic);
                 sessions::close(5, "com.example.error.enough", "enough");
                 assert!(!event.args.contains("trap"), "after four effects");
             }
@@ -139,6 +142,10 @@ impl Guest for Hostile {
                     uri: "com.example.error.forged".to_owned(),
                     message: FORGED.repeat(5_000),
                 });
+            }
+            "grow" => {
+                black_box(vec![1_u8; 256 << 10].leak());
+                return deliver(&CALLS.get().to_string());
             }
             "long_log" => log::log(log::Level::Warn, &"long ".repeat(200_000)),
             "nonsense" => {
@@ -159,7 +166,7 @@ impl Guest for Hostile {
             }
             "publish_storm" => {
                 for _ in 0..10_000 {
-                    topics::publish(&request.topic, &event, &[], None);
+                    topics::publish(&topic, &event, &[], None);
                 }
             }
             "read" => {
@@ -175,7 +182,7 @@ impl Guest for Hostile {
             "refuse" => {
                 return PublishVerdict::Reject(Refusal {
                     uri: "com.example.error.refused".to_owned(),
-                    message: describe_request(&request),
+                    message: describe_request(),
                 });
             }
             "shout" => return deliver(&"a".repeat(2 << 20)),
@@ -205,17 +212,18 @@ impl Guest for Hostile {
             }
             "writes_then_traps" => {
                 write_store(&event.args);
-                topics::publish(&request.topic, &event, &[], None);
+                topics::publish(&topic, &event, &[], None);
                 panic!("after the writes");
             }
-            "zero" => sessions::send(0, &request.topic, &event),
+            "zero" => sessions::send(0, &topic, &event),
             _ => {}
         }
         PublishVerdict::Broadcast
     }
 
-    fn on_call(request: Request, event: Event) -> Result<Event, Refusal> {
-        match request.handler.as_str() {
+    fn on_call(_route: u32) -> Result<Event, Refusal> {
+        let event = event();
+        match request::handler().as_str() {
             "echo" => Ok(event),
             "delayed" => {
                 std::thread::sleep(Duration::from_millis(20));
@@ -223,13 +231,13 @@ impl Guest for Hostile {
             }
             _ => Err(Refusal {
                 uri: "com.example.error.unwilling".to_owned(),
-                message: describe_request(&request),
+                message: describe_request(),
             }),
         }
     }
 
-    fn on_timer(request: Request) {
-        topics::publish("timer", &json(&describe_request(&request)), &[], None);
+    fn on_timer(_route: u32) {
+        topics::publish("timer", &json(&describe_request()), &[], None);
     }
 }
 
@@ -237,14 +245,30 @@ fn every_hook() -> Hooks {
     Hooks::SUBSCRIBE | Hooks::UNSUBSCRIBE | Hooks::PUBLISH | Hooks::CALL | Hooks::TIMER
 }
 
+/// The event of the call.
+fn event() -> Event {
+    Event { args: request::args(), kwargs: request::kwargs() }
+}
+
 /// Everything that the request says, so that a test sees that it all arrived.
-fn describe_request(request: &Request) -> String {
-    let session = request.session.as_ref().map_or("nobody".to_owned(), |s| {
-        format!("{} {} {} {:?} {} {}", s.id, s.authid, s.authrole, s.roles, s.authmethod, s.claims)
+fn describe_request() -> String {
+    let session = request::session().map_or("nobody".to_owned(), |id| {
+        format!(
+            "{id} {} {} {:?} {} {}",
+            request::authid(),
+            request::authrole(),
+            request::roles(),
+            request::authmethod(),
+            request::claims()
+        )
     });
     format!(
         "{} {} {} {:?} {session} {}",
-        request.handler, request.route, request.topic, request.attributes, request.subscribers
+        request::handler(),
+        request::route(),
+        request::topic(),
+        request::attributes(),
+        request::subscribers()
     )
 }
 

@@ -1,14 +1,14 @@
 //! A plugin that misbehaves while it is loaded, in a way selected by a text of nine bytes that
 //! occurs once in the component, `@@LIE-000`, which a test overwrites.
 
-wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
+wit_bindgen::generate!({ path: "../../../plugin-sdk/wit/0.2", world: "plugin" });
 
 use std::hint::black_box;
 
 use exports::jackfield::plugin::handler::{
-    Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Request, Route,
-    SubscribeVerdict,
+    Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Route, SubscribeVerdict,
 };
+use jackfield::plugin::request;
 use jackfield::plugin::types::Event;
 
 /// Read through a volatile pointer: the compiler is not to spread it over the code.
@@ -26,6 +26,8 @@ impl Guest for Liar {
             name: "liar".to_owned(),
             version: "1.0.0".to_owned(),
             handlers: vec![description("first"), description("second")],
+            stateless: false,
+            schema: 0,
         };
         match lie() {
             1 => panic!("I will not be described"),
@@ -44,6 +46,7 @@ impl Guest for Liar {
             10 => manifest.name = "x".repeat(1 << 20),
             11 => manifest.version = FORGED.to_owned(),
             12 => manifest.name = FORGED.to_owned(),
+            13 => manifest.name = request::topic(),
             _ => {}
         }
         manifest
@@ -54,6 +57,7 @@ impl Guest for Liar {
             20 => panic!("I will not be configured"),
             21 => Err(format!("no room for {} at {}", route.channel, route.args)),
             23 => Err(FORGED.repeat(30_000)),
+            25 => Err(request::args()),
             24 => panic!("{FORGED}"),
             22 => loop {
                 black_box(());
@@ -62,21 +66,21 @@ impl Guest for Liar {
         }
     }
 
-    fn on_subscribe(_request: Request) -> SubscribeVerdict {
+    fn on_subscribe(_route: u32) -> SubscribeVerdict {
         SubscribeVerdict::Allow
     }
 
-    fn on_unsubscribe(_request: Request) {}
+    fn on_unsubscribe(_route: u32) {}
 
-    fn on_publish(_request: Request, _event: Event) -> PublishVerdict {
+    fn on_publish(_route: u32) -> PublishVerdict {
         PublishVerdict::Broadcast
     }
 
-    fn on_call(_request: Request, event: Event) -> Result<Event, Refusal> {
-        Ok(event)
+    fn on_call(_route: u32) -> Result<Event, Refusal> {
+        Ok(Event { args: request::args(), kwargs: request::kwargs() })
     }
 
-    fn on_timer(_request: Request) {}
+    fn on_timer(_route: u32) {}
 }
 
 fn description(name: &str) -> HandlerDescription {

@@ -1,6 +1,8 @@
 //! A plugin that answers calls and runs on timers, written with the SDK. Unlike the other guests it
 //! behaves, except for the methods that fail on purpose.
 //!
+//! `blind` and `reader` broadcast each event, which the first does not read and the second does.
+//!
 //! Clocks count their ticks in the store, by topic, and publish the count to their topic; as
 //! procedures they return it.
 
@@ -8,8 +10,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use jackfield_plugin::{
-    Error, Event, Handler, Plugin, Refusal, Request, Subscribe, export, json, sessions, store,
-    topics,
+    Error, Event, Handler, Plugin, Publish, Refusal, Request, Subscribe, export, json, sessions,
+    store, topics,
 };
 
 fn plugin() -> Plugin {
@@ -20,6 +22,10 @@ fn plugin() -> Plugin {
         .handler(self::clock("unhurried", |_request| {}))
         .handler(self::clock("slow", |_request| sleep(Duration::from_millis(120))))
         .handler(self::clock("faulty", |_request| panic!("this clock is broken")))
+        .handler(Handler::new("blind").on_publish(|_state, _request, _event| Publish::broadcast()))
+        .handler(Handler::new("reader").on_publish(|_state, _request, event| {
+            if event.args_json().is_empty() { Publish::drop() } else { Publish::broadcast() }
+        }))
         .handler(Handler::new("mute").on_subscribe(|_state, _request| Subscribe::allow()))
 }
 

@@ -4,12 +4,13 @@
 //! The version is a text of sixteen bytes that occurs once in the component, so that a test makes
 //! another version by overwriting it, without a compiler.
 
-wit_bindgen::generate!({ path: "../../../plugin-sdk/wit", world: "plugin" });
+wit_bindgen::generate!({ path: "../../../plugin-sdk/wit/0.2", world: "plugin" });
 
 use exports::jackfield::plugin::handler::{
-    Delivery, Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Request, Route,
+    Delivery, Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Route,
     SubscribeVerdict,
 };
+use jackfield::plugin::request;
 use jackfield::plugin::types::Event;
 
 /// Read through a volatile pointer: the compiler is not to spread it over the code.
@@ -28,6 +29,8 @@ impl Guest for Versioned {
                 timer: None,
                 summary: "adds its version to every event".to_owned(),
             }],
+            stateless: false,
+            schema: 0,
         }
     }
 
@@ -35,31 +38,32 @@ impl Guest for Versioned {
         Ok(())
     }
 
-    fn on_subscribe(_request: Request) -> SubscribeVerdict {
+    fn on_subscribe(_route: u32) -> SubscribeVerdict {
         SubscribeVerdict::Allow
     }
 
-    fn on_unsubscribe(_request: Request) {}
+    fn on_unsubscribe(_route: u32) {}
 
-    fn on_publish(_request: Request, event: Event) -> PublishVerdict {
-        let inside = event.args.trim().trim_start_matches('[').trim_end().strip_suffix(']');
+    fn on_publish(_route: u32) -> PublishVerdict {
+        let args = request::args();
+        let inside = args.trim().trim_start_matches('[').trim_end().strip_suffix(']');
         let inside = inside.unwrap_or_default().trim();
         let comma = if inside.is_empty() { "" } else { "," };
         PublishVerdict::Deliver(Delivery {
             event: Some(Event {
                 args: format!("[{inside}{comma}\"{}\"]", version()),
-                kwargs: event.kwargs,
+                kwargs: request::kwargs(),
             }),
             exclude: vec![],
             eligible: None,
         })
     }
 
-    fn on_call(_request: Request, event: Event) -> Result<Event, Refusal> {
-        Ok(event)
+    fn on_call(_route: u32) -> Result<Event, Refusal> {
+        Ok(Event { args: request::args(), kwargs: request::kwargs() })
     }
 
-    fn on_timer(_request: Request) {}
+    fn on_timer(_route: u32) {}
 }
 
 fn version() -> String {

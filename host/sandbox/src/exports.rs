@@ -1,0 +1,163 @@
+//! Exports of a plugin, of any version of the contract. An older version is a shim: its arguments and
+//! answers are converted here, and nothing else of the crate distinguishes versions.
+
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use crate::contract::v0_1::old_handler;
+use crate::contract::version::Version;
+use crate::contract::{handler, types, v0_1, v0_2};
+use crate::host_state::HostState;
+use crate::request::{EventTexts, HookRequest, RouteId};
+use crate::route_config::RouteConfig;
+
+/// A linked plugin, before it is instantiated.
+pub(crate) enum PluginPre {
+    V0_1(v0_1::PluginPre<HostState>),
+    V0_2(v0_2::PluginPre<HostState>),
+}
+
+/// The exported functions of one instance.
+pub(crate) enum Exports {
+    V0_1(old_handler::Guest),
+    V0_2(handler::Guest),
+}
+
+impl PluginPre {
+    /// Looks up the exports of the version.
+    pub(crate) fn new(version: Version, pre: InstancePre<HostState>) -> wasmtime::Result<Self> {
+        Ok(match version {
+            Version::V0_1 => Self::V0_1(v0_1::PluginPre::new(pre)?),
+            Version::V0_2 => Self::V0_2(v0_2::PluginPre::new(pre)?),
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::V0_1(pre) => pre.engine(),
+            Self::V0_2(pre) => pre.engine(),
+        }
+    }
+
+    pub(crate) async fn instantiate(
+        &self,
+        store: &mut Store<HostState>,
+    ) -> wasmtime::Result<Exports> {
+        Ok(match self {
+            Self::V0_1(pre) => {
+                let plugin = pre.instantiate_async(store).await?;
+                Exports::V0_1(plugin.jackfield_plugin_handler().clone())
+            }
+            Self::V0_2(pre) => {
+                let plugin = pre.instantiate_async(store).await?;
+                Exports::V0_2(plugin.jackfield_plugin_handler().clone())
+            }
+        })
+    }
+}
+
+impl Exports {
+    pub(crate) async fn describe(
+        &self,
+        store: &mut Store<HostState>,
+    ) -> wasmtime::Result<handler::Manifest> {
+        match self {
+            Self::V0_1(old) => old.call_describe(store).await.map(Into::into),
+            Self::V0_2(new) => new.call_describe(store).await,
+        }
+    }
+
+    pub(crate) async fn configure(
+        &self,
+        store: &mut Store<HostState>,
+        id: RouteId,
+        route: &RouteConfig,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let RouteConfig { handler, name, channel, args } = route;
+        match self {
+            Self::V0_1(old) => {
+                old.call_configure(store, old_handler::Route { handler, name, channel, args }).await
+            }
+            Self::V0_2(new) => {
+                let id = id.number();
+                new.call_configure(store, handler::Route { id, handler, name, channel, args }).await
+            }
+        }
+    }
+
+    pub(crate) async fn on_subscribe(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        request: &HookRequest<'_>,
+    ) -> wasmtime::Result<handler::SubscribeVerdict> {
+        match self {
+            Self::V0_1(old) => {
+                let roles = request.roles();
+                old.call_on_subscribe(store, request.lower(&roles)).await.map(Into::into)
+            }
+            Self::V0_2(new) => new.call_on_subscribe(store, route.number()).await,
+        }
+    }
+
+    pub(crate) async fn on_unsubscribe(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        request: &HookRequest<'_>,
+    ) -> wasmtime::Result<()> {
+        match self {
+            Self::V0_1(old) => {
+                old.call_on_unsubscribe(store, request.lower(&request.roles())).await
+            }
+            Self::V0_2(new) => new.call_on_unsubscribe(store, route.number()).await,
+        }
+    }
+
+    pub(crate) async fn on_publish(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        request: &HookRequest<'_>,
+        event: EventTexts<'_>,
+    ) -> wasmtime::Result<handler::PublishVerdict> {
+        match self {
+            Self::V0_1(old) => {
+                let roles = request.roles();
+                let request = request.lower(&roles);
+                old.call_on_publish(store, request, event.lower()).await.map(Into::into)
+            }
+            Self::V0_2(new) => new.call_on_publish(store, route.number()).await,
+        }
+    }
+
+    pub(crate) async fn on_call(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        request: &HookRequest<'_>,
+        event: EventTexts<'_>,
+    ) -> wasmtime::Result<Result<types::Event, types::Refusal>> {
+        match self {
+            Self::V0_1(old) => {
+                let roles = request.roles();
+                let request = request.lower(&roles);
+                let answer = old.call_on_call(store, request, event.lower()).await?;
+                Ok(answer.map(Into::into).map_err(Into::into))
+            }
+            Self::V0_2(new) => new.call_on_call(store, route.number()).await,
+        }
+    }
+
+    pub(crate) async fn on_timer(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        request: &HookRequest<'_>,
+    ) -> wasmtime::Result<()> {
+        match self {
+            Self::V0_1(old) => old.call_on_timer(store, request.lower(&request.roles())).await,
+            Self::V0_2(new) => new.call_on_timer(store, route.number()).await,
+        }
+    }
+}
