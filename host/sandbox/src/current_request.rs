@@ -45,23 +45,18 @@ impl CurrentRequest {
     pub(crate) fn begin(&mut self, request: &HookRequest<'_>, event: EventTexts<'_>) {
         let HookRequest { handler, route, topic, attributes, session, subscribers, .. } = *request;
         self.begin_outside(handler);
-        self.push(topic);
-        self.push(route);
+        self.push_all([topic, route]);
         match session {
             Some(Caller { authid, authrole, authmethod, claims, .. }) => {
-                [authid, authrole, authmethod, claims].into_iter().for_each(|text| self.push(text));
+                self.push_all([authid, authrole, authmethod, claims]);
             }
-            None => ["", "", "", "{}"].into_iter().for_each(|text| self.push(text)),
+            None => self.push_all(["", "", "", "{}"]),
         }
-        self.push(event.args);
-        self.push(event.kwargs);
+        self.push_all([event.args, event.kwargs]);
         for (name, value) in attributes {
-            self.push(name);
-            self.push(value);
+            self.push_all([name, value]);
         }
-        if let Some(session) = session {
-            session.roles.iter().for_each(|role| self.push(role));
-        }
+        self.push_all(session.iter().flat_map(|session| session.roles).map(String::as_str));
         self.is_hook = true;
         self.attributes = attributes.len();
         self.session = session.map(|session| session.id);
@@ -113,6 +108,12 @@ impl CurrentRequest {
     /// The number of sessions subscribed to the topic.
     pub(crate) fn subscribers(&self) -> u32 {
         self.subscribers
+    }
+
+    fn push_all<'t>(&mut self, texts: impl IntoIterator<Item = &'t str>) {
+        for text in texts {
+            self.push(text);
+        }
     }
 
     fn push(&mut self, text: &str) {

@@ -1,4 +1,4 @@
-//! Runtime of one plugin, shared by its lanes: it makes configured instances, recycles those that
+//! Runtime of one plugin, shared by its lanes: it makes configured instances, may_recycle those that
 //! have grown, and holds the CPU budget and the circuit breakers.
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub(crate) struct PluginRuntime {
     /// By handler, over all lanes.
     breakers: HashMap<String, CircuitBreaker>,
     /// Whether instances that have grown may be replaced between calls.
-    recycles: bool,
+    may_recycle: bool,
     recycled: AtomicU64,
 }
 
@@ -42,14 +42,14 @@ impl PluginRuntime {
         turns: Turns,
         recycle: bool,
     ) -> Self {
-        let recycles = recycle || manifest.is_stateless;
+        let may_recycle = recycle || manifest.is_stateless;
         let limits = &context.limits;
         let names = manifest.handlers.iter().map(|handler| &handler.name);
         let breaker = |name: &String| CircuitBreaker::new(&manifest.name, name, limits.breaker);
         let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let recycled = AtomicU64::new(0);
-        Self { manifest, pre, ticker, context, turns, budget, breakers, recycles, recycled }
+        Self { manifest, pre, ticker, context, turns, budget, breakers, may_recycle, recycled }
     }
 
     /// How many instances have been recycled.
@@ -59,7 +59,7 @@ impl PluginRuntime {
 
     /// Whether an instance is replaced before its next call.
     pub(crate) fn is_due(&self, instance: &Instance) -> bool {
-        self.recycles && instance.store.data().memory.has_grown()
+        self.may_recycle && instance.store.data().memory.has_grown()
     }
 
     /// A fresh instance in place of one that has grown. The old one stays if none can be made, so

@@ -107,10 +107,10 @@ impl Sandbox {
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
     ) -> Result<Plugin, SandboxError> {
-        let (name, content, grant) = (file.to_owned(), Arc::clone(&bytes), policy.grant);
+        let (name, whole, grant) = (file.to_owned(), Arc::clone(&bytes), policy.grant);
         let version = blocking(file, move || {
-            check_bytes(&name, &content)?;
-            check_interfaces(&name, &content, grant)
+            check_bytes(&name, &whole)?;
+            check_interfaces(&name, &whole, grant)
         });
         let pre = self.compile(file, bytes, version.await?).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
