@@ -53,7 +53,7 @@ impl CurrentRequest {
             None => self.push_all(["", "", "", "{}"]),
         }
         self.push_all([event.args, event.kwargs]);
-        for (name, value) in attributes {
+        for &(name, value) in attributes {
             self.push_all([name, value]);
         }
         self.push_all(session.iter().flat_map(|session| session.roles).map(String::as_str));
