@@ -65,7 +65,7 @@ impl Health {
 
     /// Plugins whose instances were replaced because they had grown.
     fn recycled_instances(&self) -> Vec<Value> {
-        let generations = self.reloader.generations();
+        let generations = self.0.reloader.generations();
         let generation = generations.current();
         let plugins = generation.plugins().iter().filter(|plugin| plugin.recycled() > 0);
         plugins

@@ -23,7 +23,7 @@ fn numbers(args: &str) -> Vec<u32> {
 
 #[tokio::test]
 async fn recycles_a_stateless_plugin_without_losing_a_call() {
-    let (lines, _guard) = Lines::collect();
+    let (log, _guard) = Lines::collect();
     let plugin = load(&sandbox(), "growing", small()).await;
     assert!(plugin.manifest().is_stateless);
     assert_eq!(plugin.manifest().schema, 3);
@@ -37,11 +37,11 @@ async fn recycles_a_stateless_plugin_without_losing_a_call() {
     // The first instance was not recycled.
     assert_eq!(plugin.recycled(), fresh - 1);
     assert!(plugin.recycled() >= 3, "{} of 60 calls", plugin.recycled());
-    let lines = lines.take();
-    let told = lines.iter().filter(|line| line.contains("recycled an instance that used"));
-    assert_eq!(told.count() as u64, plugin.recycled(), "{lines:?}");
+    let log = log.take();
+    let told = log.iter().filter(|line| line.contains("recycled an instance that used"));
+    assert_eq!(told.count() as u64, plugin.recycled(), "{log:?}");
     let last = format!("of 4 MiB (plugins.*.memory); {} since", plugin.recycled());
-    assert!(lines.iter().any(|line| line.contains(&last)), "{lines:?}");
+    assert!(log.iter().any(|line| line.contains(&last)), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,7 @@ async fn keeps_the_memory_of_other_plugins_until_their_limit() {
 /// All instances together have no room for another one, so that the grown one goes on.
 #[tokio::test]
 async fn keeps_the_instance_if_no_fresh_one_can_be_made() {
-    let (lines, _guard) = Lines::collect();
+    let (log, _guard) = Lines::collect();
     let settings = SandboxSettings { instance_memory: Some(4 << 20), ..Default::default() };
     let sandbox = Sandbox::new(settings).unwrap();
     let plugin = load(&sandbox, "growing", small()).await;
@@ -109,7 +109,7 @@ async fn keeps_the_instance_if_no_fresh_one_can_be_made() {
         assert_eq!(numbers(delivery.event.unwrap().args()), [calls, calls]);
     }
     assert_eq!(plugin.recycled(), 0);
-    let lines = lines.take();
-    let told = lines.iter().filter(|line| line.contains("cannot recycle an instance that uses"));
-    assert!((1..8).contains(&told.count()), "{lines:?}");
+    let log = log.take();
+    let told = log.iter().filter(|line| line.contains("cannot recycle an instance that uses"));
+    assert!((1..8).contains(&told.count()), "{log:?}");
 }
