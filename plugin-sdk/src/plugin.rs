@@ -112,6 +112,7 @@ impl fmt::Debug for Plugin {
             .debug_struct("Plugin")
             .field("name", &self.name)
             .field("version", &self.version)
+            .field("schema", &self.schema)
             .field("handlers", &handlers)
             .finish()
     }
