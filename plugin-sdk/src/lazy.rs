@@ -9,15 +9,18 @@ pub(crate) struct Lazy<T> {
 }
 
 impl<T> Lazy<T> {
-    /// A value that the function returns. It is called once at most, and has to be called during
-    /// the hook that the value belongs to.
-    #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "tests have all values"))]
-    pub(crate) const fn new(ask: fn() -> T) -> Self {
-        Self { value: OnceLock::new(), ask }
-    }
-
     pub(crate) fn get(&self) -> &T {
         self.value.get_or_init(self.ask)
+    }
+}
+
+/// Tests have all values.
+#[cfg(target_family = "wasm")]
+impl<T> Lazy<T> {
+    /// A value that the function returns. It is called once at most, and has to be called during
+    /// the hook that the value belongs to.
+    pub(crate) const fn new(ask: fn() -> T) -> Self {
+        Self { value: OnceLock::new(), ask }
     }
 
     /// The value itself.
@@ -66,8 +69,8 @@ mod tests {
         assert_eq!(ASKED.load(Ordering::Relaxed), 0);
         assert_eq!((*lazy.get(), *lazy.get()), (0, 0));
         let copy = lazy.clone();
-        assert_eq!((lazy.into_inner(), copy.into_inner()), (0, 0));
+        assert_eq!((*lazy.get(), *copy.get()), (0, 0));
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
-        assert_eq!(Lazy::from(7).into_inner(), 7);
+        assert_eq!(*Lazy::from(7).get(), 7);
     }
 }
