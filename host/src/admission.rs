@@ -1,6 +1,6 @@
 //! Admission: the access rules, applied to a request before it becomes a connection.
 //!
-//! A refusal is an HTTP response, because all clients in use handle it well: a browser reconnects
+//! A rejection is an HTTP response, because all clients in use handle it well: a browser reconnects
 //! with a new ticket, and a backend reports the failure to publish. The response names no reason;
 //! the reason is in the operator's log. Called while a connection is accepted. `jackfield-auth`
 //! verifies the credentials.
@@ -19,7 +19,7 @@ mod files;
 
 pub(crate) use files::Files;
 
-/// Bytes of a client's text that are shown in a log.
+/// The maximum size of a client's text in a log line.
 const MAX_LOGGED_BYTES: usize = 100;
 
 /// The access rules, and the verifiers of credentials.
@@ -29,12 +29,12 @@ pub(crate) struct Admission {
     files: Files,
 }
 
-/// What an upgrade is granted.
+/// The result of an accepted upgrade.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// Whom the handshake has proven the client to be.
+    /// The user whom the handshake has authenticated, if any.
     pub(crate) proven: Option<Authenticated>,
-    /// Whether a session is opened for those alone who prove who they are.
+    /// Whether a session requires authentication.
     pub(crate) must_prove: bool,
 }
 
@@ -46,18 +46,18 @@ pub(crate) struct Rejection {
 }
 
 impl Admission {
-    /// `files` are those that `auth` was opened from, as they were before.
+    /// Creates the admission. `files` is the state of the files before `auth` was opened from them.
     pub(crate) const fn new(rules: Access, auth: Auth, files: Files) -> Self {
         Self { rules, auth, files }
     }
 
-    /// Takes in the users and keys whose files change, for as long as it is polled.
+    /// Loads users and keys again when their files change, as long as it is polled.
     pub(crate) async fn follow(&self) {
         self.files.clone().follow(&self.auth).await;
     }
 
-    /// The client that connects from `peer`, if it is admitted; without a user if it sent no
-    /// credentials. `may_follow` says whether credentials can follow in the WAMP session.
+    /// Admits or rejects a client that connects from `peer`. The result has no user if the client
+    /// sent no credentials. `may_follow` is true if credentials can follow in the WAMP session.
     pub(crate) async fn admit(
         &self,
         visitor: &ClientInfo,
@@ -65,11 +65,11 @@ impl Admission {
         may_follow: bool,
     ) -> Result<Admitted, Rejection> {
         self.check(visitor, peer)?;
-        // Browsers name the page for which they connect. Any other program does not act for a page,
-        // and is let in by what it proves (`docs/decisions/0025-origins-are-for-browsers.md`).
+        // Browsers name the page that connects. Other programs do not act for a page, and are
+        // admitted by their credentials (`docs/decisions/0025-origins-are-for-browsers.md`).
         let is_nameless = self.rules.origins.is_some() && visitor.origin.is_none();
         let must_prove = is_nameless || !self.admits_anybody();
-        // A page may send what is meant for the application as well.
+        // A page may also send credentials that are meant for the application.
         let of_use = visitor.proofs.iter().find(|proof| self.takes(proof));
         match of_use.or(visitor.proofs.first()) {
             Some(proof) if self.takes_proofs() => {
@@ -77,7 +77,7 @@ impl Admission {
                 let proven = self.prove(proof, client).await?;
                 Ok(Admitted { proven: Some(proven), must_prove })
             }
-            // Where nothing can be proven, a ticket is worth as much as none.
+            // Without a configured method, a ticket counts as none.
             Some(_) | None if !must_prove || (may_follow && self.takes_proofs()) => {
                 Ok(Admitted { proven: None, must_prove })
             }
@@ -86,8 +86,8 @@ impl Admission {
         }
     }
 
-    /// The address of the client: behind a configured proxy, the one that it forwards for. None if
-    /// the proxy does not know it.
+    /// Returns the address of the client: behind a configured proxy, the forwarded address. `None`
+    /// if the proxy does not know it.
     pub(crate) fn client(&self, forwarded: &Forwarded, peer: IpAddr) -> Option<IpAddr> {
         self.rules.proxies.client(peer, &forwarded.addresses)
     }
@@ -99,17 +99,17 @@ impl Admission {
         }
     }
 
-    /// Whether sessions may be opened without proof.
+    /// Returns whether sessions may be opened without authentication.
     fn admits_anybody(&self) -> bool {
         self.rules.anonymous.unwrap_or(self.auth.tickets.is_none() && self.auth.jwt.is_none())
     }
 
-    /// Whether there is anything to prove oneself by.
+    /// Returns whether any authentication method is configured.
     pub(crate) fn takes_proofs(&self) -> bool {
         self.auth.tickets.is_some() || self.auth.jwt.is_some()
     }
 
-    /// Who proves to be who, from this address.
+    /// Authenticates a client at this address by its credential.
     pub(crate) async fn prove(
         &self,
         proof: &Credential,
@@ -162,7 +162,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether anything may be asked for from there.
+    /// Checks that requests from this address are allowed.
     pub(crate) fn check_address(
         &self,
         forwarded: &Forwarded,
@@ -173,7 +173,7 @@ impl Admission {
             Some(client) if blocked.contain(client) => {
                 Err(Rejection::forbidden(format!("the address {client} is blocked")))
             }
-            // It may be one of those who are.
+            // The unknown address may be a blocked one.
             None if !blocked.is_empty() => {
                 let named = forwarded.addresses.last().map_or("", String::as_str);
                 let reason = format!("the proxy {peer} forwards for `{}`", shown(named));
@@ -183,7 +183,7 @@ impl Admission {
         }
     }
 
-    /// Whether what is sent is kept from others on its way, where that is demanded.
+    /// Checks that the connection is encrypted, if the rules require it.
     pub(crate) fn check_transport(
         &self,
         forwarded: &Forwarded,
@@ -200,11 +200,11 @@ impl Admission {
     }
 }
 
-/// The status of a denial that passes by itself.
+/// The HTTP status of a temporary rejection.
 const UNAVAILABLE: &str = "503 Service Unavailable";
 
 impl Rejection {
-    /// Whether the same proof may be accepted later: it could not be judged.
+    /// Returns whether the same credential may be accepted later: it could not be verified.
     pub(crate) fn is_temporary(&self) -> bool {
         self.refusal.status == UNAVAILABLE
     }
@@ -224,21 +224,22 @@ impl Rejection {
         Self { refusal: Refusal { header: "Retry-After: 2\r\n", ..refusal }, reason }
     }
 
-    /// A program that is no browser and proves nothing, where only certain pages may connect.
+    /// Rejects a program that is not a browser and has no credentials, if only certain pages may
+    /// connect.
     fn nameless() -> Self {
         let reason = "the Origin header is missing, `origins` are configured, and there is neither \
                       a ticket nor a token";
         Self::forbidden(reason)
     }
 
-    /// Credentials are required, and there are none.
+    /// Rejects a client without credentials, which are required.
     fn unproven() -> Self {
         let refusal = Refusal::new("403 Forbidden", "connect with a ticket or a token");
         Self { refusal, reason: "there is neither a ticket nor a token".to_owned() }
     }
 }
 
-/// The claims of a user, as plugins get them: the text of a JSON object.
+/// Returns the claims of a user, as plugins get them: the text of a JSON object.
 pub(crate) fn claims(who: &Authenticated) -> String {
     let mut claims: Map<String, Value> = who.claims.clone();
     let mut set = |key: &str, value: Option<&String>| {
@@ -255,8 +256,8 @@ pub(crate) fn claims(who: &Authenticated) -> String {
     Value::Object(claims).to_string()
 }
 
-/// What a client has written, as a log can bear it. Behind a path's `&` or `=` may be a ticket
-/// whose question mark was forgotten.
+/// Escapes a client's text for the log. It is cut at `&` or `=`, which a ticket may follow if its
+/// question mark was forgotten in a path.
 fn shown(written: &str) -> String {
     let end = written.find(['&', '=', ';']).unwrap_or(written.len());
     let text = written.get(..end).unwrap_or_default();
@@ -267,7 +268,7 @@ fn is_https(proto: &str) -> bool {
     proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss")
 }
 
-/// Whether a path is this one or lies below it.
+/// Returns whether a path equals `above` or lies below it.
 fn is_below(path: &str, above: &str) -> bool {
     let above = above.trim_end_matches('/');
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -1,10 +1,10 @@
-//! Publishing and calling over HTTP, for backends that have no WebSocket: `POST /api/publish` and
+//! HTTP API: publishing and calling for backends that have no WebSocket, by `POST /api/publish` and
 //! `POST /api/call`.
 //!
-//! Both take the road of a client's PUBLISH and CALL ([`crate::dispatch`]): route, `allow`, the
-//! handler's hook. Called by [`crate::http`]. [`tokens`] knows who may; [`publish`] and [`call`]
-//! read what is asked for, in JSON ([`body`]); [`idempotency`] answers a repeated request without doing
-//! it again; [`problem`] has the words for what is refused.
+//! Both are handled as a client's PUBLISH and CALL ([`crate::dispatch`]): route, `allow`, the
+//! handler's hook. Called by [`crate::http`]. [`tokens`] authenticates; [`publish`] and [`call`]
+//! read the request, in JSON ([`body`]); [`idempotency`] answers a repeated request without
+//! handling it again; [`problem`] has the errors.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,20 +40,20 @@ use tokens::{Token, Tokens};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// On an answer that was given before.
+/// The header of a repeated answer.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Bytes of a client's text that are shown in a log.
+/// The maximum size of a client's text in a log line.
 const MAX_LOGGED_BYTES: usize = 128;
 
-/// Bytes of the longest key that tells repeated requests.
+/// The maximum size of an idempotency key.
 const MAX_KEY_BYTES: usize = 255;
 
-/// The API of a server that has one.
+/// The API of a server with tokens.
 pub(crate) struct Api {
     tokens: Tokens,
     repeats: Arc<Repeats>,
-    /// Each request that is handled has one; it bounds the memory of bodies.
+    /// Each handled request has a permit, which bounds the memory of bodies.
     places: Arc<Semaphore>,
     context: Arc<Context>,
     shutdown: Arc<Shutdown>,
@@ -61,24 +61,24 @@ pub(crate) struct Api {
     body_timeout: Duration,
 }
 
-/// What a request of the API may reach, and its limits.
+/// The parts that a request of the API may reach, and its limits.
 pub(crate) struct Context {
     pub(crate) realms: Arc<Realms>,
-    /// The memory that all connections hold together: bodies count among what waits for handlers.
+    /// The memory of all connections together: bodies count as messages that wait for handlers.
     pub(crate) totals: Arc<ConnectionTotals>,
-    /// How many lists and dictionaries of a payload may lie inside each other.
+    /// The maximum nesting of lists and dictionaries in a payload.
     pub(crate) depth: usize,
-    /// How long an answer waits while subscribers do not keep up.
+    /// The maximum time for which an answer waits for slow subscribers.
     pub(crate) publisher_delay: Duration,
-    /// Publications of one request.
+    /// The maximum number of publications in one request.
     pub(crate) batch: usize,
 }
 
 impl Api {
-    /// None without tokens.
+    /// Creates the API. `None` without tokens.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// When the operating system cannot provide random bytes.
     pub(crate) fn new(
         tokens: Vec<OpenToken>,
         config: &Config,
@@ -102,18 +102,18 @@ impl Api {
         }))
     }
 
-    /// The names of those who may use it.
+    /// Returns the names of all tokens.
     pub(crate) fn names(&self) -> Vec<String> {
         self.tokens.names().map(str::to_owned).collect()
     }
 }
 
-/// Answers a request below `/api/` where the configuration names no token.
+/// Answers a request below `/api/` if the configuration names no token.
 pub(crate) fn switched_off() -> Answer {
     Problem::switched_off().answer()
 }
 
-/// Answers a request below `/api/` before there is a generation that could serve it.
+/// Answers a request below `/api/` before the first generation.
 pub(crate) fn starting() -> Answer {
     Problem::starting().answer()
 }
@@ -140,8 +140,8 @@ impl Api {
         if self.shutdown.is_requested() {
             return Err(Problem::stopping());
         }
-        // A body is not read while its client has too much waiting for handlers. Before it takes a
-        // place, so that it leaves the places to other clients.
+        // A body is not read while too much of its client waits for handlers. This precedes the
+        // permit, so that other clients get the permits.
         let room = self.context.totals.room(token.session.client);
         timeout(self.body_timeout, room).await.map_err(|_elapsed| Problem::too_many_waiting())?;
         let place = Arc::clone(&self.places).try_acquire_owned();
@@ -150,12 +150,12 @@ impl Api {
         let task = Task { context: Arc::clone(&self.context), token, work, body, place };
         match key {
             Some(key) => self.once(key, task).await,
-            // A task of its own ends what it began, whether or not its client waits for it.
+            // A separate task completes the request, even if its client stops waiting.
             None => tokio::spawn(task.run()).await.map_err(|_panic| Problem::failed()),
         }
     }
 
-    /// Does it, unless it has been done: then the first answer is given again.
+    /// Handles a request once: a repeated one gets the first answer again.
     async fn once(&self, key: String, task: Task) -> Result<Answer, Problem> {
         let key = (task.token.name.clone(), key);
         let digest = Sha256::new_with_prefix([task.work as u8]).chain_update(&task.body);
@@ -176,7 +176,7 @@ impl Api {
         }
     }
 
-    /// The body, whole.
+    /// Reads the whole body.
     async fn read(&self, request: Request<Incoming>) -> Result<Bytes, Problem> {
         let limit = self.body;
         let announced = request.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
@@ -193,14 +193,14 @@ impl Api {
     }
 }
 
-/// What can be asked for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug)]
 enum Work {
     Publish,
     Call,
 }
 
-/// What was asked for, on its way.
+/// An authorized request with its body.
 struct Task {
     context: Arc<Context>,
     token: Arc<Token>,
@@ -240,7 +240,7 @@ async fn wait(mut answered: watch::Receiver<Option<Answer>>) -> Result<Answer, P
     answer.clone().ok_or_else(Problem::failed)
 }
 
-/// JSON, and not packed.
+/// Checks that the body is JSON without compression.
 fn check_kind(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -251,7 +251,7 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// What tells a repeated request, if the client wants that.
+/// Returns the idempotency key, if the client sent one.
 fn repeat_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match key.to_str() {

@@ -12,7 +12,8 @@ pub(crate) const NAME: &str = "compile";
 /// The running program, even if its file has been replaced since the start.
 const SELF: &str = "/proc/self/exe";
 
-/// The settings of the sandbox. No place for compiled components is a warning in the log.
+/// Returns the settings of the sandbox. A missing folder for compiled components is logged as a
+/// warning.
 pub(crate) fn sandbox_settings(plugins: &Plugins) -> SandboxSettings {
     let cache = plugins.cache.clone().or_else(user_cache);
     if cache.is_none() {
@@ -25,14 +26,14 @@ pub(crate) fn sandbox_settings(plugins: &Plugins) -> SandboxSettings {
     SandboxSettings { cache, compile, instance_memory: Some(plugins.instance_memory) }
 }
 
-/// Where the user of the process keeps what can be made again; XDG Base Directory Specification.
+/// Returns the user's cache directory. XDG Base Directory Specification.
 fn user_cache() -> Option<PathBuf> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
     let caches = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")))?;
     Some(caches.join("jackfield"))
 }
 
-/// The command that starts a compiler process with these limits.
+/// Returns the command that starts a compiler process with these limits.
 fn command(limits: CompileLimits) -> CompileCommand {
     CompileCommand {
         program: PathBuf::from(SELF),

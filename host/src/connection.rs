@@ -1,9 +1,9 @@
-//! One connection from its first byte to its last: reads messages, hands requests to dispatch, and
-//! says farewell in the way that its dialect understands.
+//! Connection: one client from its first byte to its last. Reads messages, passes requests to
+//! dispatch, and sends the farewell of its dialect.
 //!
 //! Called by `server`'s listener for each accepted socket; it begins in [`accept`] and ends in
-//! [`close`]. [`Context`] lists what it may reach. What a request means is decided in [`crate::dispatch`]; how bytes reach the
-//! socket, in [`crate::transport`].
+//! [`close`]. [`Context`] lists the parts that it may reach. [`crate::dispatch`] handles requests;
+//! [`crate::transport`] writes to the socket.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -46,25 +46,26 @@ use keepalive::{Due, Keepalive};
 use member::Member;
 use reader::{Reader, Received};
 
-/// Events of one publisher are flushed after so many of its messages at the latest, so that a
-/// publisher that never pauses does not hold back what it has published.
+/// Events of one publisher are flushed after at most this number of its messages, so that a
+/// publisher that never pauses does not delay its first events.
 const BATCH_MESSAGES: usize = 32;
 
-/// … and after so many bytes, so that a batch of large events does not fill healthy outboxes.
+/// Events are also flushed after this number of bytes, so that a batch of large events does not
+/// fill healthy outboxes.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Bytes of a receiver that a publication lists, in memory: a text, its allocation and its place.
+/// Approximate memory in bytes of a receiver that a publication lists: a text, its allocation and
+/// its place.
 const LISTED_BYTES: usize = 64;
 
-/// How much longer arguments can be in JSON than in another codec: CBOR's empty byte string, whose 1
-/// byte is 9.
+/// The maximum growth of arguments from another codec to JSON: CBOR's empty byte string of 1 byte
+/// has 9 bytes in JSON.
 const MAX_JSON_GROWTH: usize = 9;
 
 /// Serves a socket until it ends.
 ///
-/// A task is as large as its largest state for as long as it lives, and most connections are idle
-/// most of the time: what is large and short (opening, farewells, calls into wasm) is boxed where
-/// it begins.
+/// A task keeps the size of its largest state, and most connections are idle most of the time.
+/// Large and short states (opening, farewells, calls into wasm) are therefore boxed.
 pub(crate) async fn serve(
     context: Arc<Context>,
     stream: TcpStream,
@@ -76,22 +77,22 @@ pub(crate) async fn serve(
     }
 }
 
-/// Why a connection ended, other than by the client's own wish.
+/// The reason why a connection ended, except for a regular end by the client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DisconnectReason {
     /// The HTTP request was refused.
     #[error("the handshake failed: {0}")]
     Handshake(String),
-    /// The client broke WebSocket's or WAMP's rules.
+    /// The client violated the rules of WebSocket or WAMP.
     #[error("protocol violation: {0}")]
     Violation(String),
-    /// The client was not let in.
+    /// The client was rejected by the access rules.
     #[error("not let in: {0}")]
     Denied(String),
     /// The client may not open a session.
     #[error("refused: {0}")]
     Refused(String),
-    /// The router ended it.
+    /// The router closed the connection.
     #[error("closed by the router: {reason}: {message}", reason = .0.reason, message = .0.message)]
     Closed(CloseReason),
     /// The transport failed, or the client stopped answering.
@@ -100,14 +101,14 @@ pub(crate) enum DisconnectReason {
 }
 
 impl DisconnectReason {
-    /// Tells the operator what they may have to act on; the rest, which is ordinary, is for those
-    /// who debug. The log bounds how many lines of a kind clients can cause ([`crate::log`]).
+    /// Logs the reason: as a warning if the operator may have to act, otherwise for debugging. The
+    /// log limits the number of lines of a kind ([`crate::log`]).
     pub(crate) fn log(&self) {
         match self {
             Self::Closed(closing) if closing.reason == CloseReason::SLOW_SUBSCRIBER => {
                 warn!("{self}");
             }
-            // Clients are not told why they are refused; the operator can say.
+            // Clients do not learn the reason; the operator can tell them.
             Self::Denied(_) => warn!("{self}"),
             Self::Handshake(_)
             | Self::Violation(_)
@@ -123,38 +124,38 @@ struct Connection {
     context: Arc<Context>,
     wire: Arc<WebSocketTransport>,
     reader: Reader,
-    /// Whose it is, behind a proxy as the proxy says.
+    /// The client's address; behind a proxy, the forwarded one.
     client: IpAddr,
-    /// The dialogue in WAMP.
+    /// The state of the WAMP protocol.
     dialogue: wamp::Protocol,
-    /// Whom the handshake has proven the client to be, until it opens a session.
+    /// The user whom the handshake has authenticated, until a session is opened.
     proven: Option<Box<Authenticated>>,
-    /// Whether a session is opened for those alone who prove who they are.
+    /// Whether a session requires authentication.
     must_prove: bool,
-    /// A session that is opened as soon as it is proven whose it is.
+    /// The requested session, which is opened after authentication.
     asked: Option<Box<Asked>>,
-    /// When the session's proof ceases to be good, if it does.
+    /// The expiry of the session's credential, if it has one.
     expiry: Expiry,
-    /// Once it is welcome: who it is to the broker, and the realm that it joined.
+    /// The open session and its realm.
     member: Option<Member>,
-    /// Until when it has to be welcome.
+    /// The deadline for opening the session.
     opened_by: Instant,
-    /// Whom its messages have reached and who is not flushed yet.
+    /// The receivers of its messages that are not flushed yet.
     batch: PendingFlushes,
     keepalive: Keepalive,
 }
 
-/// What a client of WAMP v2 has said of the session that it wants.
+/// The content of a WAMP v2 client's HELLO.
 struct Asked {
     dispatch: Arc<Dispatch>,
     features: Features,
-    /// Who it says that it is.
+    /// The requested authid.
     authid: Option<String>,
-    /// How it says that it proves that: what WELCOME is to repeat.
+    /// The requested authentication method, which WELCOME repeats.
     method: Option<String>,
 }
 
-/// What one turn of the loop is about.
+/// The event of one turn of the loop.
 enum Turn {
     Message(Message),
     CloseAction(CloseAction),
@@ -166,7 +167,7 @@ impl Connection {
         Box::pin(self.end(ending)).await
     }
 
-    /// Handles message after message, each to its end before the next is decoded.
+    /// Handles messages one after another, each to its end before the next is decoded.
     async fn converse(&mut self) -> CloseAction {
         let (mut messages, mut bytes) = (0, 0);
         loop {
@@ -201,11 +202,11 @@ impl Connection {
         }
     }
 
-    /// A frame of WebSocket's own; tungstenite has answered it.
+    /// Handles a control frame of WebSocket; tungstenite has answered it.
     async fn control(&mut self, message: &Message) -> Option<CloseAction> {
         match message {
             Message::Pong(_) => self.keepalive.answered(),
-            // A client that pings and reads no pong is read no further, either.
+            // A client that pings and reads no pongs is read no further, either.
             Message::Ping(_) if self.wire.outbox().is_crowded() => {
                 return Box::pin(self.slow_down()).await;
             }
@@ -214,8 +215,8 @@ impl Connection {
         None
     }
 
-    /// Reads nothing while what this client has caused waits to be read: by itself, until it has
-    /// read it; by others, for a bounded time. Everything else of the connection goes on.
+    /// Pauses reading while messages caused by this client wait to be read: by the client itself,
+    /// until it has read them; by others, for a bounded time. The rest of the connection continues.
     async fn slow_down(&mut self) -> Option<CloseAction> {
         self.batch.flush();
         let own = self.member.as_ref().map(|member| member.session.id);
@@ -236,7 +237,7 @@ impl Connection {
                 },
                 due = self.keepalive.due(&self.wire) => match due {
                     Due::Ping => self.wire.send(frame::ping()),
-                    // Its answer would not be read.
+                    // The answer to a ping would not be read.
                     Due::Silence => {}
                     Due::Stall => return Some(self.stalled()),
                 },
@@ -245,7 +246,7 @@ impl Connection {
         None
     }
 
-    /// Waits for the next message, or for the end.
+    /// Waits for the next message or the end.
     async fn turn(&mut self) -> Turn {
         loop {
             if let Some(closing) = self.wire.outbox().closing() {
@@ -254,7 +255,7 @@ impl Connection {
             tokio::select! {
                 received = self.reader.next() => return received.into(),
                 () = self.wire.attention() => {}
-                // A member is told through its session; see `shutdown`.
+                // A shutdown closes members through their sessions; see `shutdown`.
                 closing = unopened(&self.context.shutdown, self.opened_by), if self.member.is_none() => {
                     return Turn::CloseAction(CloseAction::CloseReason(closing));
                 }
@@ -268,7 +269,7 @@ impl Connection {
                     Due::Ping => self.wire.send(frame::ping()),
                     Due::Silence if self.may_be_silent() => {}
                     Due::Silence => {
-                        // Its answer may be among what the server has not read yet.
+                        // The answer to the ping may be among the unread bytes.
                         if let Some(received) = self.reader.ready() {
                             return received.into();
                         }
@@ -284,9 +285,9 @@ impl Connection {
         }
     }
 
-    /// Whether missing pongs say nothing of the client. PHP's publishers of WAMP v1 read nothing
-    /// after WELCOME, and what they publish later must not be lost: as long as such a session has
-    /// never answered and is subscribed to nothing, TCP alone tells whether it is there.
+    /// Returns whether missing pongs are no sign of a lost client. PHP's publishers of WAMP v1 read
+    /// nothing after WELCOME, and their later publications must not be lost: while such a session
+    /// has never answered and has no subscriptions, only TCP detects a lost client.
     fn may_be_silent(&self) -> bool {
         let Some(Member { session, dispatch }) = &self.member else { return false };
         self.dialogue.dialect() == Dialect::V1
@@ -299,7 +300,7 @@ impl Connection {
         CloseAction::Lost(format!("the client has read nothing for {timeout} ms"))
     }
 
-    /// One WAMP message. Returns how the connection is to end, if it is.
+    /// Handles one WAMP message. Returns the action that closes the connection, if it has to end.
     async fn handle(&mut self, frame: Frame) -> Option<CloseAction> {
         let bytes = match &frame {
             Frame::Text(message) | Frame::Binary(message) => message.len(),
@@ -343,7 +344,7 @@ impl Connection {
 impl From<Received> for Turn {
     fn from(received: Received) -> Self {
         match received {
-            // A close is answered by tungstenite when it is polled again, and then the stream ends.
+            // tungstenite answers a close frame at the next poll, and then the stream ends.
             Some(Ok(message)) => Self::Message(message),
             Some(Err(error)) => Self::CloseAction(CloseAction::Failed(error)),
             None => Self::CloseAction(CloseAction::Parted),
@@ -351,8 +352,8 @@ impl From<Received> for Turn {
     }
 }
 
-/// Bytes that a request holds while it waits for a handler: its message, what its lists of receivers
-/// have become, and the JSON that a handler is given where the message is none.
+/// Returns the bytes that a request holds while it waits for a handler: its message, its lists of
+/// receivers, and the JSON for the handler if the message is not JSON.
 fn held_bytes(request: &Request, message: usize, dialect: Dialect, limits: &Limits) -> usize {
     let listed = match request {
         Request::Publish(publish) => publish.options.filter.as_ref().map_or(0, |it| it.len()),
@@ -366,7 +367,7 @@ fn held_bytes(request: &Request, message: usize, dialect: Dialect, limits: &Limi
     message + listed * LISTED_BYTES + json
 }
 
-/// Waits until a connection that has no session yet has to end.
+/// Waits until a connection without a session has to end.
 async fn unopened(shutdown: &Shutdown, opened_by: Instant) -> CloseReason {
     tokio::select! {
         () = shutdown.requested() => shutdown::close_reason(),

@@ -1,4 +1,4 @@
-//! The road of a message, from a client's request to its receivers: the page to read first.
+//! Dispatch: the path of a message, from a client's request to its receivers. Read it first.
 //!
 //! ```text
 //! frame → codec → session → dispatch → route → handler → audience → outbox → frame
@@ -49,18 +49,18 @@ pub(crate) use refusal::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE
 /// Handles the requests of one realm's sessions.
 pub(crate) struct Dispatch {
     realm: Arc<Realm>,
-    /// The realm as the sandbox knows it.
+    /// The id of the realm in the sandbox.
     token: jackfield_sandbox::RealmId,
     generations: Arc<CurrentGeneration>,
     unrouted: Unrouted,
-    /// The roles that topics without a route, or whose route names none, are open to.
+    /// The roles for topics without a route, and for routes that list no roles.
     allow: Allow,
     timers: Timers,
-    /// Faults of timers, by handler and kind: a timer that fails does so again and again.
+    /// Faults of timers, by handler and kind: a failing timer fails repeatedly.
     faults: Backoff<(String, String)>,
-    /// Procedures of clients.
+    /// The procedures of clients.
     dealer: Dealer,
-    /// Permits for publications that take long to match: one less than workers.
+    /// Permits for publications that take long to match: one less than there are workers.
     slow_matching: Semaphore,
 }
 
@@ -72,13 +72,13 @@ pub(crate) struct Accepted {
     pub(crate) delivered: usize,
 }
 
-/// Subscribers and steps of matching that publications take before their task lets others run:
-/// about a millisecond. Fewer would cut batches of publications to large topics into single
-/// events, each written to each subscriber by itself.
+/// Subscribers and matching steps of a session's publications until its task yields: about a
+/// millisecond. A lower number would cut batches of publications to large topics into single
+/// events, each written separately to each subscriber.
 const MAX_UNSHARED_WORK: usize = 32_768;
 
-/// Steps of matching patterns that a session's publications may take on average before they take
-/// turns with those of other such sessions: about a tenth of a millisecond.
+/// Average matching steps of a session's publications until they have to take turns with other such
+/// sessions: about a tenth of a millisecond.
 const MAX_FAST_MATCHING: usize = 4_096;
 
 impl Dispatch {
@@ -101,8 +101,8 @@ impl Dispatch {
         &self.realm
     }
 
-    /// Handles one request to its end; a call may be cancelled meanwhile. The frames that it queued
-    /// are flushed with the batch.
+    /// Handles one request to its end; a call may be cancelled meanwhile. The queued frames are
+    /// flushed with the batch.
     pub(crate) async fn handle(
         &self,
         from: &Arc<Session>,
@@ -112,7 +112,7 @@ impl Dispatch {
     ) {
         match request {
             Request::Publish(publish) => self.handle_publish(from, &publish, batch).await,
-            // Boxed for the size of a connection's task.
+            // Boxed to keep a connection's task small.
             Request::Subscribe(subscribe) => {
                 Box::pin(self.handle_subscribe(from, &subscribe, batch)).await;
             }
@@ -124,7 +124,7 @@ impl Dispatch {
             }
             Request::Register(register) => self.handle_register(from, &register, batch),
             Request::Unregister(unregister) => self.handle_unregister(from, &unregister, batch),
-            // The dealer ignores those of a call that has ended, or that a handler answers.
+            // The dealer ignores messages about a call that has ended, or that a handler answers.
             Request::Cancel(cancel) => self.dealer.cancel(from, &cancel, batch),
             Request::Yield(answer) => self.dealer.answer(from, &answer, batch),
             Request::InvocationError(error) => self.dealer.fail(from, &error, batch),
@@ -143,8 +143,8 @@ impl Dispatch {
             Ok(Accepted { publication, .. }) if options.acknowledge => {
                 reply(from, &Reply::Published { request, publication }, batch);
             }
-            // Version 2 reports errors of acknowledged publications alone; version 1 has an answer
-            // that no client takes amiss.
+            // Version 2 reports errors of acknowledged publications only; version 1 has an answer
+            // that all clients tolerate.
             Err(refusal) if options.acknowledge || from.dialect == Dialect::V1 => {
                 reply(from, &refusal.reply(ErrorTo::Publish { request, topic }), batch);
             }
@@ -152,7 +152,7 @@ impl Dispatch {
         }
     }
 
-    /// Publishes one event of a session, or of a backend that has none.
+    /// Publishes one event of a session or a backend.
     pub(crate) async fn publish(
         &self,
         from: &Arc<Session>,
@@ -160,7 +160,7 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) -> Result<Accepted, Refusal> {
         let id = ids::publication();
-        // Sessions that publish to topics with many patterns leave a worker to all others.
+        // Sessions that publish to topics with many patterns leave one worker to all others.
         let turn = if batch.is_matching_slow(MAX_FAST_MATCHING) {
             Some(flush_before_wait(batch, self.slow_matching.acquire()).await)
         } else {
@@ -178,7 +178,7 @@ impl Dispatch {
             .inspect_err(|refusal| refusal.log("publish", from, uris::shown(&publish.topic)))
     }
 
-    /// ★ Checks a publication, asks its handler, and tells the broker. Returns the number of
+    /// ★ Checks a publication, asks its handler, and passes it to the broker. Returns the number of
     /// receivers.
     async fn deliver(
         &self,
@@ -240,7 +240,7 @@ impl Dispatch {
     }
 }
 
-/// Queues a reply to a session; nothing where its version has no such message.
+/// Queues a reply to a session, unless its version has no such message.
 fn reply(to: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
     if let Some(frame) = frame::reply(to, reply) {
         to.reply(frame, batch);

@@ -11,17 +11,18 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 /// The maximum size in bytes of the header of an unmasked frame.
 const HEADROOM: usize = 10;
 
-/// The framing of events for the broker, with the maximum size of an event.
+/// Returns the framing of events for the broker, with the maximum size of an event.
 pub(crate) const fn framing(max_bytes: usize) -> Framing {
     Framing { headroom: HEADROOM, max_bytes, finish }
 }
 
-/// One WAMP message in a frame of its own.
+/// Returns one WAMP message in a frame of its own.
 pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
     frame(data(dialect), body)
 }
 
-/// A reply in a frame of its own; none if the dialect of the session has no message for it.
+/// Returns a reply in a frame of its own; `None` if the dialect of the session has no message for
+/// it.
 pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     let body = reply.encode(session.dialect)?;
     Some(message(session.dialect, &body))
@@ -30,7 +31,8 @@ pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
 /// The size in bytes of a [`ping`].
 pub(crate) const PING_BYTES: usize = 2;
 
-/// A ping without a payload: any bytes from the peer count as a sign of life, not the pong alone.
+/// Returns a ping without a payload: any bytes from the peer count as a sign of life, not only the
+/// pong.
 pub(crate) fn ping() -> Bytes {
     frame(OpCode::Control(Control::Ping), b"")
 }
@@ -38,7 +40,7 @@ pub(crate) fn ping() -> Bytes {
 /// The maximum size of a close reason: a control frame holds 125 bytes, of which the code takes 2.
 const MAX_REASON_BYTES: usize = 123;
 
-/// A close frame; RFC 6455, section 5.5.1. A longer reason is truncated.
+/// Returns a close frame; RFC 6455, section 5.5.1. A longer reason is truncated.
 pub(crate) fn close(code: CloseCode, reason: &str) -> Bytes {
     let mut end = reason.len().min(MAX_REASON_BYTES);
     while !reason.is_char_boundary(end) {

@@ -3,7 +3,8 @@
 
 use jackfield_wamp::id::{MAX_ID, PublicationId, SessionId};
 
-/// An unpredictable session id, from the operating system: a publisher may address sessions by id.
+/// Generates an unpredictable session id, from the operating system: a publisher may address
+/// sessions by id.
 ///
 /// # Errors
 /// When the operating system cannot provide random bytes.
@@ -17,7 +18,8 @@ pub(crate) fn session() -> Result<SessionId, getrandom::Error> {
     }
 }
 
-/// A publication id, from a fast generator: every publication takes one, and none is a secret.
+/// Generates a publication id with a fast generator: every publication takes one, and none is a
+/// secret.
 pub(crate) fn publication() -> PublicationId {
     loop {
         if let Some(id) = PublicationId::new(fastrand::u64(1..=MAX_ID)) {

@@ -1,9 +1,10 @@
-//! The `jackfield` command, and the allocator that it runs with.
+//! The `jackfield` command, and its allocator.
 
 use std::process::ExitCode;
 
 /// jemalloc, because it returns unused pages to the operating system within seconds after a burst.
-/// glibc's allocator keeps them: one block in use at the top of the heap retains everything below it.
+/// glibc's allocator keeps them: one block in use at the top of the heap retains everything below
+/// it.
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -2,8 +2,8 @@
 //!
 //! At the start, the server raises the soft limit to the hard limit; the soft limit is 1024 on most
 //! systems, for programs that use `select`. If the hard limit is too low for `limits.connections`,
-//! the server accepts fewer connections, so that health checks, reloads and databases can still open
-//! files.
+//! the server accepts fewer connections, so that health checks, reloads and databases can still
+//! open files.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::warn;
@@ -14,7 +14,7 @@ use crate::connection_limit::MAX_RESERVED;
 /// databases, the runtime.
 const RESERVED_FILES: usize = 128;
 
-/// Raises the soft limit to the hard limit. Returns the new soft limit; none if it is unlimited.
+/// Raises the soft limit to the hard limit. Returns the new soft limit; `None` if it is unlimited.
 pub(crate) fn raise_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     let before = limit.current;
@@ -25,8 +25,8 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// The maximum number of connections: the configured number, or a lower one that the limit of open
-/// files allows, with a warning.
+/// Returns the maximum number of connections: the configured number, or a lower one that the limit
+/// of open files allows, with a warning.
 pub(crate) fn connections(configured: usize, limit: Option<u64>) -> usize {
     let fit = fit(configured, limit);
     if fit < configured {

@@ -1,6 +1,6 @@
-//! All realms of a server by name, each with the dispatch that decides its requests.
+//! Realms of a server by name, each with the dispatch that handles its requests.
 //!
-//! Built by `server`. Connections and the API look realms up here; reloads and shutdowns go through
+//! Built by `server`. Connections and the API look realms up here; reloads and shutdowns apply to
 //! all of them.
 
 use std::collections::HashMap;
@@ -18,29 +18,29 @@ pub(crate) struct Realms {
 }
 
 impl Realms {
-    /// The first one is the default. None without any.
+    /// Creates the collection. The first realm is the default. `None` without any.
     pub(crate) fn new(dispatches: Vec<Arc<Dispatch>>) -> Option<Self> {
         let default = Arc::clone(dispatches.first()?);
         let by_name = |it: Arc<Dispatch>| (it.realm().name().to_owned(), it);
         Some(Self { by_name: dispatches.into_iter().map(by_name).collect(), default })
     }
 
-    /// The realm of that name.
+    /// Returns the realm with this name.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Dispatch>> {
         self.by_name.get(name).map(Arc::clone)
     }
 
-    /// The realm of clients that cannot name one: those of WAMP v1.
+    /// Returns the realm of clients that cannot name one: those of WAMP v1.
     pub(crate) fn default_realm(&self) -> Arc<Dispatch> {
         Arc::clone(&self.default)
     }
 
-    /// Every realm.
+    /// Returns every realm.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Dispatch>> {
         self.by_name.values()
     }
 
-    /// The number of sessions in all realms.
+    /// Returns the number of sessions in all realms.
     pub(crate) fn session_count(&self) -> usize {
         self.iter().map(|dispatch| dispatch.realm().session_count()).sum()
     }
@@ -52,7 +52,7 @@ impl Realms {
         }
     }
 
-    /// Brings every realm in line with a new generation.
+    /// Updates every realm for a new generation.
     pub(crate) fn reloaded(&self, old: &Arc<Generation>, new: &Generation) {
         for dispatch in self.iter() {
             dispatch.reloaded(Arc::clone(old), new);

@@ -1,4 +1,4 @@
-//! Signals of the operator and of the supervisor: the request to end, and the one to reload.
+//! Signals of the operator and of the supervisor: requests to stop and to reload.
 
 use std::io;
 
@@ -7,9 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Signals whose default is to end the process, and that ask for nothing here: log rotators and
-/// supervisors send `USR1` and `USR2` to whatever they look after, timers are inherited, and writing
-/// over a limit of file size is an error of that write.
+/// Ignored signals whose default would end the process. Log rotators and supervisors send `USR1`
+/// and `USR2` to all their processes, timers are inherited, and a write beyond the limit of file
+/// size fails by itself.
 const MEANINGLESS: [Signal; 8] = [
     Signal::USR1,
     Signal::USR2,
@@ -23,24 +23,25 @@ const MEANINGLESS: [Signal; 8] = [
 
 /// The signals of the operator or the supervisor.
 pub(crate) struct Signals {
-    /// Receives SIGHUP. One that came before anything waits for it is kept.
+    /// SIGHUP. One that arrives before a task waits for it is kept.
     pub(crate) hangup: tokio::signal::unix::Signal,
     pub(crate) stop: Stop,
 }
 
-/// Whether SIGTERM or SIGINT has come.
+/// Whether SIGTERM or SIGINT has arrived.
 #[derive(Clone)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Signals {
-    /// Receives signals from now on, within a runtime. Those that mean nothing are ignored. A second
-    /// SIGTERM or SIGINT ends the process at once.
+    /// Receives signals from now on; requires a runtime. Signals without a meaning are ignored. A
+    /// second SIGTERM or SIGINT ends the process at once.
     ///
     /// # Errors
     /// When signals cannot be received.
     pub(crate) fn receive() -> io::Result<Self> {
         for meaningless in MEANINGLESS {
-            // Once it has been listened to, a signal's default does not come back.
+            // The signal is ignored from now on: dropping the listener does not restore the
+            // default.
             drop(signal(SignalKind::from_raw(meaningless.as_raw()))?);
         }
         let hangup = signal(SignalKind::hangup())?;
@@ -59,7 +60,7 @@ impl Signals {
             requested.send_replace(true);
             let (name, signal) = next().await;
             warn!("{name} again: ending at once");
-            // By the convention of shells, as if the signal had ended the process.
+            // The exit code by the convention of shells, as if the signal had ended the process.
             std::process::exit(128 + signal.as_raw());
         });
         Ok(Self { hangup, stop: Stop(stop) })
@@ -67,13 +68,14 @@ impl Signals {
 }
 
 impl Stop {
-    /// Waits until the process is to end.
+    /// Waits until the process has to stop.
     pub(crate) async fn requested(&self) {
-        // The task that sends ends with the process.
+        // The sending task ends with the process.
         let _requested = self.0.clone().wait_for(|&requested| requested).await.is_ok();
     }
 
-    /// The result of the future. None if the process is to end before; the future is dropped then.
+    /// Returns the result of the future. `None` if the process has to stop before; the future is
+    /// dropped then.
     pub(crate) async fn or<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

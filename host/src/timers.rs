@@ -2,8 +2,8 @@
 //! lane. `dispatch::timer_hooks` sets the timers and calls the hooks.
 //!
 //! All timers of a realm share one priority queue and one task, so that ten thousand timers do not
-//! need ten thousand tasks. In each lane, hooks run one after another. A topic whose hook still runs
-//! when its timer is due again skips that tick.
+//! need ten thousand tasks. In each lane, hooks run one after another. A topic whose hook still
+//! runs when its timer is due again skips that tick.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 pub(crate) struct Timers {
     /// A std mutex: held for a few look-ups, never across an await, and with no other lock.
     state: Mutex<State>,
-    /// Wakes the task when a timer is due earlier than the one it sleeps for.
+    /// Wakes the task if a timer is due earlier than the one that it waits for.
     sooner: Notify,
 }
 
@@ -65,12 +65,12 @@ impl Timers {
         }
     }
 
-    /// Whether the topic has a timer.
+    /// Returns whether the topic has a timer.
     pub(crate) fn has(&self, topic: &str) -> bool {
         self.lock().schedule.timers.contains_key(topic)
     }
 
-    /// Every topic that has a timer.
+    /// Returns every topic that has a timer.
     pub(crate) fn topics(&self) -> Vec<Arc<str>> {
         self.lock().schedule.timers.keys().map(Arc::clone).collect()
     }
@@ -96,8 +96,8 @@ impl Timers {
         self.lock().schedule.running.remove(topic);
     }
 
-    /// Appends a topic to the queue of a lane. Returns true if the lane was idle, so that the caller
-    /// has to run it.
+    /// Appends a topic to the queue of a lane. Returns true if the lane was idle, so that the
+    /// caller has to run it.
     pub(crate) fn queue(&self, lane: &LaneKey, topic: Arc<str>) -> bool {
         let lanes = &mut self.lock().lanes;
         if let Some(queue) = lanes.get_mut(lane) {
@@ -169,7 +169,7 @@ impl Schedule {
     }
 }
 
-/// A fraction from 0 to 1, derived from a hash of the topic.
+/// Returns a fraction from 0 to 1, derived from a hash of the topic.
 fn share(topic: &str) -> f64 {
     let mut hasher = DefaultHasher::new();
     topic.hash(&mut hasher);
@@ -177,7 +177,7 @@ fn share(topic: &str) -> f64 {
     f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 
-/// Waits until the moment; forever if there is none.
+/// Waits until the moment; forever for `None`.
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,

@@ -134,7 +134,7 @@ impl WebSocketTransport {
         }
     }
 
-    /// The bytes received of an incomplete message.
+    /// Returns the bytes received of an incomplete message.
     fn arriving_bytes(&self) -> usize {
         self.arriving.load(Ordering::Relaxed)
     }
@@ -148,8 +148,8 @@ impl WebSocketTransport {
         }
     }
 
-    /// Whether bytes have arrived since the last call. A part of a long message is a sign of life,
-    /// too. True while reading is paused by the server, which is not the client's fault.
+    /// Returns whether bytes have arrived since the last call. A part of a long message is a sign
+    /// of life, too. True while the server pauses reading, which is not the client's fault.
     pub(crate) fn take_received(&self) -> bool {
         self.received.swap(false, Ordering::Relaxed) || self.paused.load(Ordering::Relaxed)
     }
@@ -159,18 +159,19 @@ impl WebSocketTransport {
         let _first = self.client.set(client);
     }
 
-    /// Counts bytes that wait for handlers; none before there is a session.
+    /// Counts bytes that wait for handlers; `None` before there is a session.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
         Some(self.totals.backlog.hold(*self.client.get()?, bytes))
     }
 
-    /// Ready if the client may have more wait for handlers, for a message that is read ahead.
+    /// Ready if the client may hold more bytes that wait for handlers, for a message that is read
+    /// ahead.
     pub(crate) fn poll_room(&self, part: Part, context: &Context<'_>) -> Poll<()> {
         let client = self.client.get().copied();
         self.totals.backlog.poll_room(self.number, client, part, context)
     }
 
-    /// The same before the socket is read, which is paused while there is no room.
+    /// As [`Self::poll_room`], before the socket is read, which is paused while there is no room.
     fn poll_readable(&self, part: Part, context: &Context<'_>) -> Poll<()> {
         let room = self.poll_room(part, context);
         if self.paused.load(Ordering::Relaxed) != room.is_pending() {
@@ -207,8 +208,8 @@ impl WebSocketTransport {
         let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Write);
     }
 
-    /// Reads and discards data until the peer closes. Dropping a socket with unread data would reset
-    /// the connection, and the peer would lose data that it has not read yet.
+    /// Reads and discards data until the peer closes. Dropping a socket with unread data would
+    /// reset the connection, and the peer would lose data that it has not read yet.
     pub(crate) async fn read_out(&self) {
         let mut waste = [0; 512];
         loop {
@@ -322,12 +323,12 @@ pub(crate) struct TungsteniteIo {
 pub(crate) const MIN_ARRIVING_BYTES: usize = 4 * 1024;
 
 impl TungsteniteIo {
-    /// The socket of a transport, from which the bytes `ahead` have been read already.
+    /// Creates the socket of a transport, from which the bytes `ahead` have been read already.
     pub(crate) fn new(wire: Arc<WebSocketTransport>, ahead: Vec<u8>) -> Self {
         Self { wire, ahead: ahead.into(), tracker: FrameTracker::default(), arriving: 0 }
     }
 
-    /// Whether the bytes that tungstenite has taken end with a complete message.
+    /// Returns whether the bytes that tungstenite has taken end with a complete message.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.tracker.is_between_messages()
     }

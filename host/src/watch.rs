@@ -1,8 +1,8 @@
 //! File watcher: detects changes of a site, and waits until each change is complete.
 //!
 //! It uses the notifications of the operating system. If they are unavailable, or if the setting
-//! `watch.poll` says so, it polls. [`crate::site`] lists the directories to watch, [`settle`] decides
-//! when a change is complete, and `reload` reads the change.
+//! `watch.poll` says so, it polls. [`crate::site`] lists the directories to watch, [`settle`]
+//! decides when a change is complete, and `reload` reads the change.
 
 mod settle;
 
@@ -58,7 +58,7 @@ struct State {
 }
 
 impl Watch {
-    /// A watcher that watches no directory before [`Watch::follow`].
+    /// Creates a watcher that watches no directory before [`Watch::follow`].
     pub(crate) fn new(site: Site, settings: config::Watch) -> Self {
         let state = State {
             settle: Settle::new(settings.settle),
@@ -269,7 +269,8 @@ fn is_empty_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
 }
 
-/// The fingerprint, or none if the site cannot be read: a site that returns is a change, too.
+/// Returns the fingerprint, or `None` if the site cannot be read: a site that becomes readable
+/// again has changed, too.
 async fn fingerprint(site: Site) -> Option<ContentHash> {
     tokio::task::spawn_blocking(move || site.fingerprint().ok()).await.ok().flatten()
 }

@@ -1,8 +1,9 @@
-"""Measures Jackfield beside its peers on this machine: `make bench`, which installs matplotlib.
+"""Measurements of Jackfield beside its peers on this machine: `make bench`, which installs
+matplotlib.
 
-Writes the data, the charts and the measured parts of docs/performance.md. In the order of reading:
-`figures` says what is measured, `servers` and `peers` what is started, `measure` and `load` run it,
-`plots` draws it, `page` writes it down.
+Writes the data, the charts and the measured parts of docs/performance.md. In reading order:
+`figures` has the measured points, `servers` and `peers` the servers, `measure` and `load` run the
+measurements, `plots` draws the charts, `page` writes the page.
 
 With --quick there are fewer points and shorter runs, and everything is written below target/bench
 instead of docs. With --draw nothing is measured: the recorded data is drawn again."""
@@ -28,7 +29,7 @@ from servers import ROOT, Failed, Places
 
 def main() -> int:
     options = parse()
-    # Whoever ends this ends the servers that it has started as well.
+    # SIGTERM also ends the servers that were started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     target = options.target.resolve()
     places = Places(target, (options.work or target / "bench").resolve())
@@ -68,7 +69,7 @@ def main() -> int:
     for figure in chosen:
         print(f"{figure.name}:", file=sys.stderr, flush=True)
         measure.measure(places, figure, settings, store)
-        # After each one, so that an interruption leaves what there is.
+        # Written after each figure, so that an interruption keeps the results so far.
         data.setdefault("figures", {})[figure.name] = measure.summary(figure, store)
         data["machine"] = facts
         data["settings"] = {
@@ -83,7 +84,7 @@ def main() -> int:
     took = time.monotonic() - began
     written = out / "performance.md"
     print(f"measured in {took:.0f} s; {failed} points failed; see {written}", file=sys.stderr)
-    # Jackfield itself has to be measured; a peer that fails is a remark on the page.
+    # A failure of Jackfield is an error; a failure of a peer is a remark on the page.
     names = {peer.kind.name for peer in others}
     measured = [point for figure in chosen for point in data["figures"][figure.name]]
     return 0 if all("median" in it for it in measured if it["series"] not in names) else 1
@@ -136,7 +137,7 @@ def report_missing(found: list[peers.Peer]) -> int:
 
 
 def load(out: Path, name: str) -> dict | None:
-    """What was measured before: figures that are not measured now stay on the page."""
+    """Reads the recorded data: figures that are not measured now stay on the page."""
     file = out / "performance" / name
     return json.loads(file.read_text()) if file.exists() else None
 

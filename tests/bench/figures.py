@@ -1,5 +1,5 @@
-"""What is measured: for each figure its points, in the order of one round. Neither runs anything
-(`measure` does) nor draws anything (`plots` does)."""
+"""Figures to measure: the points of each, in the order of one round. `measure` runs them, `plots`
+draws them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import servers
 from peers import Peer
 from servers import Places, Server
 
-# A source address has 28 000 ports, of which some linger from the run before.
+# A source address has 28 000 ports, some of which are still in use after the previous run.
 SOURCES = [f"127.0.0.{number}" for number in range(1, 9)]
 MANY = 4_000
-# One thread in an interpreter: more subscribers than this only take longer to connect.
+# An interpreter has one thread: more subscribers than this only take longer to connect.
 MOST_FOR_INTERPRETERS = 1_000
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how often, and at which points."""
+    """Duration and number of the runs, and their points."""
 
     name: str
     rounds: int
@@ -30,9 +30,9 @@ class Settings:
     routes: tuple[int, ...]
     connections: tuple[int, ...]
     rates: tuple[int, ...]
-    # Publishes a second, all topics together, where the number of topics is what changes.
+    # Publishes per second to all topics together, if the number of topics varies.
     topics_rate: int = 20_000
-    # Whether peers that are not here are fetched.
+    # Whether missing peers are downloaded.
     fetch: bool = False
 
 
@@ -59,7 +59,7 @@ QUICK = Settings(
     connections=(1_000, 5_000),
     rates=(500, 2_000),
 )
-# Only whether everything fits together; the figures mean nothing.
+# Checks only that everything works together; the figures mean nothing.
 SMOKE = Settings(
     "smoke",
     rounds=1,
@@ -76,17 +76,17 @@ SMOKE = Settings(
 
 @dataclass
 class Point:
-    """One short run, done once a round."""
+    """One short run, repeated in each round."""
 
-    # The line or bar that it belongs to, and where on it.
+    # The line or bar of the point, and its position there.
     series: str
     x: float | str
-    # The server: those of one key share one process, but for `fresh`.
+    # The server: points with the same key share one process, except `fresh` ones.
     key: str
     start: Callable[[], Server]
     work: str
     options: dict
-    # Beside what it is told to measure, in seconds.
+    # Additional seconds for setup and end.
     extra: float = 5.0
     fresh: bool = False
 
@@ -128,7 +128,7 @@ def point(peer: Peer, x: float | str, work: str, options: dict, series: str = ""
 
 
 def fan_out(present: list[Peer], settings: Settings) -> Figure:
-    """One topic, more and more subscribers."""
+    """One topic with an increasing number of subscribers."""
     figure = Figure("fan-out")
     for subscribers in settings.subscribers:
         for peer in present:
@@ -144,7 +144,7 @@ def fan_out(present: list[Peer], settings: Settings) -> Figure:
 
 
 def topics(present: list[Peer], settings: Settings) -> Figure:
-    """One subscriber a topic, more and more topics, the same number of publishes a second."""
+    """An increasing number of topics with one subscriber each, at a constant total rate."""
     figure = Figure("topics")
     for count in settings.topics:
         for peer in named(present, servers.JACKFIELD, servers.NATS):
@@ -154,7 +154,7 @@ def topics(present: list[Peer], settings: Settings) -> Figure:
                 subscribers=1,
                 publishers=1,
                 rate=settings.topics_rate,
-                # At most a thousand connections hold them.
+                # At most a thousand connections have all of the subscriptions.
                 subscriptions_per_connection=max(1, count // 1_000),
             )
             figure.points.append(point(peer, count, "fan-out", options, extra=count / 1_000))
@@ -162,7 +162,7 @@ def topics(present: list[Peer], settings: Settings) -> Figure:
 
 
 def routes(places: Places, settings: Settings) -> Figure:
-    """More and more routes in the site; nobody is subscribed."""
+    """An increasing number of routes in the site, without subscribers."""
     figure = Figure("routes")
     offset = 10
     for count in settings.routes:
@@ -184,7 +184,7 @@ def routes(places: Places, settings: Settings) -> Figure:
 
 
 def connections(present: list[Peer], settings: Settings) -> Figure:
-    """More and more connections with one subscription each, to a server that has just started."""
+    """An increasing number of connections with one subscription each, to a new server."""
     figure = Figure("connections")
     for count in settings.connections:
         for peer in present:
@@ -210,7 +210,7 @@ DIALECTS = (
 
 
 def serializers(own: Peer, settings: Settings) -> Figure:
-    """What clients may speak, side by side."""
+    """The protocols and serializers of clients, side by side."""
     figure = Figure("serializers")
     for subscribers in (1, 100):
         for name, dialect in DIALECTS:
@@ -247,7 +247,7 @@ def handlers(places: Places, own: Peer, settings: Settings) -> Figure:
 
 
 def latency(present: list[Peer], settings: Settings) -> Figure:
-    """A hundred subscribers, more and more publishes a second."""
+    """A hundred subscribers, at an increasing rate of publications."""
     figure = Figure("latency")
     for rate in settings.rates:
         for peer in named(present, servers.JACKFIELD, servers.NATS):

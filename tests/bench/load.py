@@ -1,4 +1,4 @@
-"""One run of `jackfield bench` against a server, and what it measured."""
+"""Run of `jackfield bench` against a server, and its results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import subprocess
 
 from servers import Failed, Places, Server
 
-# Beyond what a run is told to take: opening thousands of connections, and ending them.
+# Additional time for opening and closing thousands of connections.
 GRACE = 60.0
 
 
 def run(places: Places, server: Server, work: str, options: dict, seconds: float) -> dict:
-    """What the run measured, and under `repeat` how to repeat it."""
+    """Returns the results of the run, and under `repeat` the command that repeats it."""
     pids = server.pids()
     command = [places.jackfield, "bench", work, server.url, *arguments(server, options)]
     measured = [*command, *(part for pid in pids for part in ("--pid", str(pid))), "--json"]
@@ -41,7 +41,7 @@ def run(places: Places, server: Server, work: str, options: dict, seconds: float
 
 
 def arguments(server: Server, options: dict) -> list[str]:
-    """`{"warm_up": 1, "bare": True}` as `--warm-up 1 --bare`."""
+    """Returns `{"warm_up": 1, "bare": True}` as `--warm-up 1 --bare`."""
     given = []
     if server.kind.protocol != "wamp2":
         given += ["--protocol", server.kind.protocol]

@@ -1,4 +1,4 @@
-"""What kind of machine it is measured on, and how busy it is: figures of machines differ."""
+"""Machine of the measurements: its hardware and its load, as figures differ between machines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def facts() -> dict:
 
 
 def raise_descriptors() -> int:
-    """As many files as may be open: what is started from here inherits it."""
+    """Raises the limit of open files to the maximum; child processes inherit it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return most

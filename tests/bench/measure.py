@@ -1,5 +1,5 @@
-"""Runs the points of a figure in interleaved rounds, and keeps what came of each at once: a peer
-that fails costs its own points only, and what was measured before an interruption stays."""
+"""Runner of a figure's points in interleaved rounds. Each result is stored at once: a failing peer
+affects its own points only, and an interruption keeps the results so far."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import load
 from figures import Figure, Point, Settings
 from servers import Failed, Places, Server
 
-# A line whose points keep failing is given up for this figure.
+# After this many failures, a line is skipped for this figure.
 FAILURES = 2
 
 
 class Store:
-    """Every run that was done, a line of JSON each."""
+    """Results of all runs, one line of JSON each."""
 
     def __init__(self, path: Path, keep: bool) -> None:
         self.path, self.runs = path, []
@@ -33,7 +33,7 @@ class Store:
             file.write(json.dumps(run) + "\n")
 
     def has(self, figure: str, point: Point, turn: int) -> bool:
-        """Whether that was measured before; what failed before is tried again."""
+        """Returns whether the point has a result; failed points are tried again."""
         return any(
             (run["figure"], run["series"], run["x"], run["round"])
             == (figure, point.series, point.x, turn)
@@ -57,7 +57,7 @@ def measure(places: Places, figure: Figure, settings: Settings, store: Store) ->
                 except Failed as failure:
                     run["error"] = str(failure)
                     failures[point.series] = failures.get(point.series, 0) + 1
-                    # The next one begins with a server that has seen nothing.
+                    # The next point begins with a new server.
                     stop(running, point.key)
                 store.add(run)
                 show(run, time.monotonic() - began)
@@ -88,7 +88,7 @@ def stop(running: dict[str, Server], key: str) -> None:
 
 
 def show(run: dict, seconds: float) -> None:
-    """A line for who waits."""
+    """Prints a line of progress."""
     if "error" in run:
         what = f"failed: {run['error']}"
     else:
@@ -110,7 +110,7 @@ def show(run: dict, seconds: float) -> None:
 
 
 def summary(figure: Figure, store: Store) -> list[dict]:
-    """The medians of each point's rounds, in the order of the figure."""
+    """Returns the medians of each point's rounds, in the order of the figure."""
     points = []
     for point in figure.points:
         runs = [
@@ -128,7 +128,7 @@ def summary(figure: Figure, store: Store) -> list[dict]:
                 for key in good[-1]
                 if key.startswith("server_cpu_us_per_")
             }
-        # What went well at another try is no remark any more.
+        # An error is removed if a retry has succeeded.
         done = {run["round"] for run in runs if "values" in run}
         errors = sorted({run["error"] for run in runs if run["round"] not in done})
         if errors:
@@ -138,7 +138,7 @@ def summary(figure: Figure, store: Store) -> list[dict]:
 
 
 def median(runs: list[dict]) -> dict:
-    """Of every figure by itself, one level deep."""
+    """Returns the median of each figure separately, one level deep."""
     result = {}
     for key, first in runs[0].items():
         values = [run[key] for run in runs if key in run]

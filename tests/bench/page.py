@@ -1,4 +1,4 @@
-"""The measured parts of docs/performance.md: the text between `<!-- measured: NAME -->` and
+"""Measured parts of docs/performance.md: the text between `<!-- measured: NAME -->` and
 `<!-- end -->` is generated from the data; all other text is written by hand and kept."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROMISES = (
 
 
 def fill(page: str, data: dict) -> str:
-    """The page with every block generated again; blocks without data stay."""
+    """Returns the page with every block generated again; blocks without data stay."""
 
     def block(found: re.Match) -> str:
         name = found.group(2)
@@ -129,7 +129,7 @@ COMPARED = (
 
 
 def beside(data: dict) -> str | None:
-    """Ratios to nats-server and to the floor: above 1, Jackfield uses more."""
+    """Returns ratios to nats-server and to the floor: above 1, Jackfield uses more."""
     rows = []
     for what, figure, x, path, divisor, unit in COMPARED:
         points = {
@@ -157,7 +157,7 @@ def beside(data: dict) -> str | None:
 def by_x(
     figure: str, first: str, *path: str, unit: str, divisor: float = 1.0
 ) -> Callable[[dict], str | None]:
-    """A table with a row for each x, and a column for each series."""
+    """Returns a table with a row for each x, and a column for each series."""
 
     def write(data: dict) -> str | None:
         points = data.get("figures", {}).get(figure)
@@ -195,7 +195,7 @@ def cell(point: dict | None, path: tuple[str, ...], divisor: float) -> str:
 
 
 def errors(points: list[dict]) -> str:
-    """The errors of the points, as the load generator reported them."""
+    """Returns the errors of the points, as the load generator reported them."""
     seen = dict.fromkeys(
         f"\n{point['series']} at {number(point['x'])}: {error}\n"
         for point in points
@@ -217,7 +217,7 @@ def topmost(data: dict) -> str | None:
 
 
 def repeat(figure: str, pick: Callable[[list[dict]], list[dict]]) -> Callable[[dict], str | None]:
-    """The commands that measure single points by hand."""
+    """Returns the commands that measure single points by hand."""
 
     def write(data: dict) -> str | None:
         points = [point for point in data.get("figures", {}).get(figure, []) if "repeat" in point]

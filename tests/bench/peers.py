@@ -1,6 +1,6 @@
-"""The servers of others beside which Jackfield is measured: whether each is here, how it is
-fetched, and which version it is. What is missing is named with the command that gets it; it is
-never left out silently."""
+"""Other servers beside which Jackfield is measured: whether each is installed, its download, and
+its version. A missing server is reported with the command that installs it; it is never omitted
+silently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from servers import HERE, ROOT, Places, Server
 
 @dataclass
 class Peer:
-    """A server that can be started, or the reason why not."""
+    """A server that can be started, or the reason why it cannot."""
 
     kind: servers.Kind
     version: str = ""
@@ -28,7 +28,7 @@ class Peer:
 
 
 def find(places: Places, fetch: bool) -> list[Peer]:
-    """All peers; those that have to be fetched are only if that is allowed."""
+    """Returns all peers; downloads missing ones only if that is allowed."""
     return [
         nats(places, fetch),
         crossbar(places, fetch),
@@ -134,7 +134,7 @@ def wamp_io(places: Places) -> Peer:
 
 
 def fresh(stamp: Path, source: Path) -> bool:
-    """A stamp is written last: its folder is whole, and of the present pins."""
+    """Returns whether the folder is complete and current: its stamp is written last."""
     return stamp.exists() and stamp.stat().st_mtime >= source.stat().st_mtime
 
 
@@ -144,7 +144,7 @@ def pinned(text: str, before: str) -> str:
 
 
 def run(command: list, environment: dict | None = None, cwd: Path | None = None) -> bool:
-    """Whether the command went well; what it says is shown to who waits for it."""
+    """Runs a command, and shows its output to the user. Returns whether it succeeded."""
     command = [str(part) for part in command]
     print(f"  {' '.join(command)}", file=sys.stderr, flush=True)
     try:
@@ -162,7 +162,7 @@ def run(command: list, environment: dict | None = None, cwd: Path | None = None)
 
 
 def say(command: list) -> str:
-    """The first line that a command prints, or nothing."""
+    """Returns the first line that a command prints, or nothing."""
     try:
         done = subprocess.run(
             [str(part) for part in command], capture_output=True, text=True, timeout=30

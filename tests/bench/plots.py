@@ -1,7 +1,7 @@
-"""The charts of docs/performance.md: the measured medians, drawn by matplotlib as SVG.
+"""Charts of docs/performance.md: the measured medians, drawn by matplotlib as SVG.
 
-Text stays text, and equal data give equal files. Colours follow the reader's scheme, light or dark,
-and the ground is painted, so a chart is readable on every page."""
+Text stays text, and equal data produce equal files. Colours follow the reader's scheme, light or
+dark, and the background is painted, so a chart is readable on every page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-# In points, of which a browser shows 96 pixels for 72.
+# In points: 72 points are 96 pixels in a browser.
 WIDTH = 570
 
 GROUND, INK, SOFT = "#ffffff", "#1f2328", "#59636e"
 GRID, AXIS, MUTED = "#e4e8ec", "#8b949e", "#6b7280"
-# Different for readers who do not see red or green; each point has a mark as well.
+# Distinguishable without red and green; each point also has a mark.
 COLOURS = ["#0b66c3", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be185d"]
 MARKS = "osD^"
 # The colours of the dark scheme, in the same order.
@@ -37,13 +37,13 @@ DARK = dict(
         strict=True,
     )
 )
-# A server has its colour in every chart; the floor, which is no server, is grey.
+# Each server has the same colour in every chart; the floor, which is not a broker, is grey.
 SERVERS = [servers.JACKFIELD, servers.NATS, servers.CROSSBAR, servers.FOX_WAMP, servers.WAMP_IO]
 COLOUR_OF = {
     **{server.name: colour for server, colour in zip(SERVERS, COLOURS, strict=False)},
     servers.FLOOR.name: MUTED,
 }
-# For several lines of Jackfield alone.
+# For several lines of Jackfield.
 OWN = [COLOURS[0], COLOURS[5]]
 
 matplotlib.rcParams.update(
@@ -94,7 +94,7 @@ class Line:
 
 @dataclass
 class Axis:
-    """Logarithmic, or linear from zero."""
+    """An axis, logarithmic or linear from zero."""
 
     title: str
     log: bool = True
@@ -102,7 +102,7 @@ class Axis:
 
 
 def charts(data: dict) -> dict[str, str]:
-    """File names and their SVG, of all figures that were measured, and of the soak."""
+    """Returns file names and their SVG, for all measured figures and the soak test."""
     figures = data.get("figures", {})
     drawn = {
         "fan-out.svg": ("fan-out", fan_out),
@@ -130,14 +130,14 @@ def value(point: dict, *path: str) -> float | None:
 
 
 def number(value: float, _position: int | None = None) -> str:
-    """As a person writes it, 20 000, 1.5 or 0.25: also a formatter of ticks."""
+    """Formats a number, and ticks: 20 000, 1.5 or 0.25."""
     if value >= 1000:
         return f"{round(value):,}".replace(",", "\u202f")
     return f"{value:.3g}"
 
 
 def series(points: list[dict], *path: str, factor: float = 1.0) -> list[Line]:
-    """A line for each series, in the order of their first points."""
+    """Returns a line for each series, in the order of their first points."""
     lines: dict[str, Line] = {}
     for point in points:
         name = point["series"]
@@ -279,7 +279,7 @@ def line_chart(
             marker=mark if line.marks else "",
             markerfacecolor=GROUND if line.dashed else line.colour,
         )
-        # The name stands behind the line's end, in place of a legend.
+        # The name is at the end of the line, in place of a legend.
         name = axes.annotate(line.name, measured[-1], (8, 0), textcoords="offset points")
         name.set(color=line.colour, weight="bold", va="center")
         names.append(name)
@@ -301,7 +301,7 @@ def line_chart(
 
 
 def spread(names: list, place: matplotlib.transforms.Transform) -> None:
-    """Moves names upwards where they would overlap."""
+    """Moves names upwards if they would overlap."""
     free = 0.0
     for name in sorted(names, key=lambda name: name.xy[1]):
         at = place.transform(name.xy)[1]

@@ -1,5 +1,5 @@
-"""The servers that are measured: how each is started with a configuration of its own, which
-processes it consists of, and how it is ended, by its own process ids. Knows nothing of load."""
+"""Servers to measure: the start of each with a configuration of its own, its processes, and its end
+by its own process ids. Independent of the load."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
-# How long a server may take to listen: Crossbar imports for some seconds.
+# Time limit for a server to listen: Crossbar imports for some seconds.
 PATIENCE = 60.0
-# Where servers listen, if nobody does already: so the commands can be repeated as they stand.
+# The first port, if it is free: so that the printed commands can be repeated unchanged.
 FIRST_PORT = 19080
 
 
 class Failed(Exception):
-    """Something could not be measured; the text says why, for the page."""
+    """A failed measurement; the text is the reason, for the page."""
 
 
 @dataclass
 class Places:
-    """Where things are: what cargo has built, and where everything goes that is made here."""
+    """Paths: the files that cargo has built, and the folder of all generated files."""
 
     target: Path
     work: Path
@@ -43,7 +43,7 @@ class Places:
         return self.target / "release/jackfield"
 
     def shown(self, path: Path) -> str:
-        """A path as somebody in the repository's directory writes it."""
+        """Returns a path as written from the repository's directory."""
         for base, name in ((self.target, "target"), (ROOT, "")):
             if path.is_relative_to(base):
                 return str(Path(name) / path.relative_to(base))
@@ -52,12 +52,12 @@ class Places:
 
 @dataclass
 class Kind:
-    """What `jackfield bench` has to know to speak to a server."""
+    """The kind of a server, as `jackfield bench` needs it."""
 
     name: str
     protocol: str = "wamp2"
     serializers: tuple[str, ...] = ("json",)
-    # What it prints once it serves, where an open port does not say so.
+    # The line that the server prints when it serves, if an open port is not enough.
     ready: str = ""
 
 
@@ -93,7 +93,7 @@ class Server:
             raise
 
     def pids(self) -> list[int]:
-        """The process and everything that it has started."""
+        """Returns the process and all processes that it has started."""
         parents = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -108,7 +108,7 @@ class Server:
         return family
 
     def check(self) -> None:
-        """Fails where the server has ended by itself."""
+        """Fails if the server has ended by itself."""
         if self.process.poll() is not None:
             raise Failed(f"{self.kind.name} had ended: {self._last_words()}")
 
@@ -150,7 +150,7 @@ class Server:
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port, or any other where somebody listens there already."""
+    """Returns the wanted port, or any other if it is in use."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -174,7 +174,7 @@ JACKFIELD = Kind(
     "Jackfield", serializers=("json", "msgpack", "cbor"), ready="listening on ws://"
 )
 
-# The bounds are raised to what is measured; everything else is the default.
+# The limits that the measurements need; all other settings are the defaults.
 LIMITS = "limits: { connections: 30000, subscriptions: 200000 }\n"
 
 BENCH_ROUTE = """\
@@ -203,7 +203,7 @@ def jackfield(
 
 
 def bench_site(places: Places) -> Path:
-    """The topics `bench.t0`, `bench.t1` … for everybody, without a hook; `hook.t0` … with one."""
+    """Creates open topics: `bench.t0`, `bench.t1` … without a hook, `hook.t0` … with one."""
     site = places.work / "sites/bench"
     bundle(site / "bench", BENCH_ROUTE, component(places, "broadcast"))
     bundle(site / "hook", HOOK_ROUTE, component(places, "versioned"))
@@ -211,7 +211,7 @@ def bench_site(places: Places) -> Path:
 
 
 def routes_site(places: Places, count: int, variables: bool) -> Path:
-    """`count` routes, of which the last one has the topics that are published to."""
+    """Creates `count` routes, of which the last one has the topics of the publications."""
     site = places.work / f"sites/routes-{'variables' if variables else 'literal'}-{count}"
     routes = []
     for number in range(count - 1):
@@ -306,7 +306,7 @@ def crossbar(places: Places, binary: Path, offset: int = 3) -> Server:
     }
     folder = places.work / "crossbar"
     write(folder / "config.json", json.dumps(config, indent=2) + "\n")
-    # What a run before left behind.
+    # Left behind by an earlier run.
     (folder / "node.pid").unlink(missing_ok=True)
     command = [binary, "start", "--cbdir", folder, "--loglevel", "warn"]
     return Server(places, CROSSBAR, command, port, env={**os.environ, "PYTHONWARNINGS": "ignore"})

@@ -1,6 +1,6 @@
-// A page client of WAMP v1 that a server cannot tell from AutobahnJS 0.8.0: the moment at which a
-// connection counts as open, the reply to a close, the messages that it rejects or ignores. Written
-// from observation of the original; it has the functions that OroPlatform's pages use.
+// Page client of WAMP v1 that a server cannot distinguish from AutobahnJS 0.8.0: the moment at
+// which a connection counts as open, the reply to a close, the messages that it rejects or ignores.
+// Written from observation of the original; it has the functions that OroPlatform's pages use.
 'use strict';
 
 var ab = (() => {

@@ -20,7 +20,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
 const { chromium } = require('playwright-core');
 
-/** Longer than any command takes on a busy machine; the test itself gives up after a minute. */
+/** Time limit of a command on a busy machine; the test's own limit is a minute. */
 const PATIENCE = 50_000;
 const FILES = { '/page.html': 'text/html', '/autobahn08.js': 'text/javascript' };
 /** Pages that the test serves, by path. */
@@ -32,7 +32,7 @@ const pages = new Map();
 const server = createServer(async ({ url }, response) => {
   if (served.has(url)) return response.writeHead(200, { 'content-type': 'text/html' }).end(served.get(url));
   const kind = FILES[url];
-  // Browsers request an icon; a missing one is no error of the page.
+  // Browsers request an icon; a missing one is not an error of the page.
   if (!kind) return response.writeHead(url === '/favicon.ico' ? 204 : 404).end();
   const file = await readFile(new URL(`.${url}`, import.meta.url));
   response.writeHead(200, { 'content-type': kind }).end(file);

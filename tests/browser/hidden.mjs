@@ -1,5 +1,5 @@
-// A tab that is really hidden. A browser under driver.mjs considers all of its pages visible, so
-// this one is driven by the DevTools protocol only: two tabs, one of them in front.
+// Hidden tab: a tab that is really hidden. A browser under driver.mjs considers all of its pages
+// visible, so this one is driven by the DevTools protocol only: two tabs, one of them in front.
 //
 // The argument is the server's address. Prints the tab's observations as JSON.
 
@@ -61,7 +61,7 @@ async function tab() {
     return result.value;
   };
   for (let there = false; !there;) {
-    // Until the page has loaded, the old or empty page answers, or an error.
+    // Until the page has loaded, the old or empty page answers, or there is an error.
     const loaded = `return location.pathname === '/health' && document.readyState === 'complete';`;
     there = await run(loaded).catch(() => false);
   }

@@ -1,4 +1,4 @@
-// The client in Node with the package `ws`, whose unhandled errors end the process: first without a
+// Client in Node with the package `ws`, whose unhandled errors end the process: first without a
 // server, then with one.
 //
 // The argument is the server's address. Prints its observations as JSON.
@@ -30,7 +30,7 @@ url = `http://${server}/`;
 await once(sync, 'connected');
 await sync.publish('open/node', 'here', { excludeMe: false });
 const attempts = told.filter((name) => name === 'retrying').length;
-// A close while connecting is an error to `ws` as well.
+// A close while connecting is also an error for `ws`.
 sync.reconnect();
 await new Promise(setImmediate);
 sync.close();

@@ -1,4 +1,4 @@
-//! Hostile clients: they may harm their own connection, and no other.
+//! Hostile clients: they may damage their own connection, and no other.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,7 +41,7 @@ async fn a_publisher_that_violates_the_protocol_delays_no_event() {
         let both = [frame(0x81, publish.as_bytes()), ending].concat();
         attacker.write_all(&both).await.unwrap();
         assert_eq!(victim.event().await.args, json!([number]), "{what}");
-        // All attackers' sockets are open, so the server still lingers over the farewells.
+        // All attackers' sockets are open, so the server still lingers after its farewells.
         let log = server.log();
         assert!(!log.contains("violation"), "{what}: the event came after the end\n{log}");
         assert!(!log.contains("closed by the client"), "{what}: the event came late\n{log}");
@@ -92,7 +92,7 @@ async fn rejects_long_topics_before_storing_them() {
     assert!(old.ignored().iter().any(|it| it[1] == "(too long)"), "{:?}", old.ignored());
 }
 
-/// A frame of a client, masked with a key of zeroes.
+/// Returns a frame of a client, masked with a key of zeroes.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).ok().filter(|it| *it < 126).expect("a short frame");
     [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()

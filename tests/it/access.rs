@@ -34,14 +34,14 @@ members:
 inbox: { channel: 'inbox/{user_id}', handler: { callback: 'secured' } }
 ";
 
-/// A server that asks for tickets, with its settings and users in its site.
+/// A server that requires tickets, with its settings and users in its site.
 struct Guarded {
     site: Site,
     server: Server,
 }
 
 impl Guarded {
-    /// `more` is what else the settings say.
+    /// Starts the server; `more` are further settings.
     fn start(more: &str) -> Self {
         let site = Site::new();
         site.bundle("routes", ROUTES, &[build::plugin("broadcast"), build::plugin("secured")]);
@@ -58,7 +58,7 @@ impl Guarded {
         Self { site, server }
     }
 
-    /// The ticket that `jackfield ticket` prints.
+    /// Returns the ticket that `jackfield ticket` prints.
     async fn ticket(&self, user: Option<&str>) -> String {
         let mut command = Command::new(build::jackfield());
         command.arg("ticket").arg(self.site.path()).stdin(Stdio::null()).kill_on_drop(true);
@@ -70,7 +70,7 @@ impl Guarded {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// A page of WAMP v1, or the status and text with which it is refused.
+    /// Connects a page of WAMP v1. Returns its client, or the status and text of the rejection.
     async fn page(&self, query: &str) -> Result<v1::Client, (Option<u16>, String)> {
         let mut options = v1::Options::default();
         options.handshake.path = format!("/?{query}");
@@ -94,7 +94,7 @@ fn in_query(ticket: &str) -> String {
     format!("ticket={}", ticket.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"))
 }
 
-/// Whether the page may subscribe to the topic of user `id`.
+/// Returns whether the page may subscribe to the topic of user `id`.
 async fn owns(page: &mut v1::Client, id: u32) -> bool {
     let before = page.ignored().len();
     page.subscribe(&format!("inbox/{id}"));
@@ -167,7 +167,7 @@ async fn challenges_version_2_for_a_ticket() {
     assert_eq!(liar.aborted().await.0, "wamp.error.authentication_denied");
     let mut nobody = join(json!(["anonymous"])).await.unwrap();
     assert_eq!(nobody.aborted().await.0, "wamp.error.no_matching_auth_method");
-    // Or it comes in the handshake, as with version 1.
+    // The ticket may also be in the handshake, as with version 1.
     let mut options = v2::Options::new(Codec::MsgPack);
     options.handshake.path = format!("/?{}", in_query(&guarded.ticket(Some("bob")).await));
     let joined =
@@ -293,7 +293,7 @@ async fn checks_origins_networks_and_https() {
         ("/ws", good.replace("Proto: https", "Proto: http"), 403),
         ("/ws", good.replace("shop.example", "evil.example"), 403),
         ("/ws", good.replace("shop.example", "localhost"), 101),
-        // A program that is no browser sends no origin; its ticket authenticates it.
+        // A program other than a browser sends no origin; its ticket authenticates it.
         ("/ws", good.replace("Origin: https://shop.example:8443\r\n", ""), 101),
     ];
     for (path, headers, status) in cases {
@@ -343,7 +343,7 @@ async fn rejected_connections_do_not_flood_the_log() {
     let log = guarded.server.logged("`/wss` was asked for");
     let warns = |line: &&str| line.contains("WARN") && line.contains("not let in");
     let lines = log.lines().filter(warns).count();
-    // A line a second more while it takes so long.
+    // One more line for each further second.
     assert!((20..50).contains(&lines), "{lines} lines");
     assert!(!log.contains("SECRET"), "{log}");
 }
@@ -365,7 +365,7 @@ async fn many_tickets_delay_no_message() {
             connected.map(drop).map_err(|it| it.refused.status)
         });
     }
-    // Messages pass while all those digests are computed.
+    // Messages are delivered while all those digests are computed.
     let mut passed = 0;
     let mut came = Vec::new();
     while !crowd.is_empty() {

@@ -27,7 +27,7 @@ members: { channel: 'members/{method}', handler: { callback: 'methods' }, allow:
 test.nowhere: { channel: 'nowhere', handler: { callback: 'echo' } }
 ";
 
-/// A server with two realms and two tokens, one of them good for one realm alone.
+/// Starts a server with two realms and two tokens, one of them valid for one realm only.
 fn served(more: &str) -> (Site, Server) {
     let site = Site::open();
     site.bundle("hostile", ROUTES, &[build::guest("hostile"), build::guest("methods")]);
@@ -164,7 +164,7 @@ async fn authorizes_publications_like_those_of_clients() {
     let publish_to = async |token: &str, topic: &str| {
         publish_as(&server, token, &json!({"topic": topic, "args": ["x"]}).to_string()).await
     };
-    // Routes let roles in, and hooks change what is delivered.
+    // Roles allow publications, and hooks change them.
     let message = refused(&publish_to(TOKEN, "staff/a").await, 403, "wamp.error.not_authorized");
     assert!(message.contains("`test.staff` does not allow your roles"), "{message}");
     assert_eq!(publish_to(SHOP, "staff/a").await.status, 200);
@@ -173,13 +173,13 @@ async fn authorizes_publications_like_those_of_clients() {
     let heard = told.event().await.args[0].as_str().unwrap().to_owned();
     assert!(heard.starts_with("calls "), "{heard}");
 
-    // A hook that rejects with its own message; it sees the token's name.
+    // A hook rejects with its own message; it gets the token's name.
     let message = refused(&publish_to(TOKEN, "refuse").await, 422, "com.example.error.refused");
     assert!(message.contains(r#" deploy backend ["backend"] token {} "#), "{message}");
     let message = refused(&publish_to(SHOP, "refuse").await, 422, "com.example.error.refused");
     assert!(message.contains(r#" shop staff ["staff", "backend"] token {} "#), "{message}");
 
-    // A hook that fails, and the pause of its circuit breaker.
+    // A failing hook, and the pause of its circuit breaker.
     refused(&publish_to(TOKEN, "trap").await, 500, "jackfield.error.handler_failed");
     let held = loop {
         let answer = publish_to(TOKEN, "trap").await;
@@ -244,7 +244,7 @@ async fn publishes_a_batch_in_order_with_an_answer_each() {
     assert_eq!(subscriber.event().await.args, json!([0]));
     assert_eq!(subscriber.event().await.args, json!([2]));
 
-    // The maximum number, in order; and one more.
+    // The maximum number, in order; and one more than that.
     let many: Vec<_> = (0..101).map(|n| json!({"topic": "open/a", "args": [n]})).collect();
     let answer = publish(&server, &json!({"publish": many[..100]})).await;
     assert_eq!(answer.json()["failed"], 0);
@@ -300,7 +300,7 @@ async fn rejects_malformed_requests() {
     let good = r#"{"topic":"open/a"}"#;
     let mut http = Http::connect(server.addr).await;
 
-    // Bodies that are no JSON, or none of ours.
+    // Bodies that are not JSON, or not of the API's form.
     for (body, status) in [
         ("", 400),
         ("{", 400),
@@ -407,7 +407,7 @@ async fn never_logs_a_token() {
     }
 }
 
-/// WebSocket clients see the same server.
+/// Sessions of WebSocket clients are counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_counts_sessions() {
     let (_site, server) = served("");

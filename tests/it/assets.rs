@@ -12,7 +12,7 @@ const CLIENT: [(&str, &str); 4] = [
     ("/sync/model", "model"),
 ];
 
-/// Of each file of the demo, and so of the page, whichever of them a browser opens as one.
+/// The policy of each file of the demo, as a browser may open any of them as a page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -131,7 +131,7 @@ async fn serves_the_demo_with_the_demo_option_only() {
         }
         count += 1;
         assert_eq!(answer.header("access-control-allow-origin"), None, "{path}");
-        // Nothing in it comes from elsewhere, and nothing of it is inline.
+        // No part comes from another server, and no script or style is inline.
         for elsewhere in ["http://", "https://", "src=\"//", "<style", " style=", " onclick"] {
             let found = answer.body.replace("http://www.w3.org/2000/svg", "").contains(elsewhere);
             assert!(!found, "{path} has {elsewhere}");

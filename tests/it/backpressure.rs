@@ -46,7 +46,7 @@ async fn stops_reading_a_client_that_does_not_read_its_replies() {
     for request in 1..=CALLS {
         client.send(&json!([48, request, {}, "no/such"]));
     }
-    // Others are served meanwhile, and the answers take no memory.
+    // Other clients are served meanwhile, and the answers take no memory.
     let mut other = Client::connect(server.addr, Codec::Json, "realm1").await;
     for _ in 0..50 {
         other.round_trip().await;
@@ -80,7 +80,7 @@ async fn stops_reading_a_client_that_does_not_read_its_pongs() {
     client.round_trip().await;
 }
 
-/// A flood that is larger than the outbox many times over.
+/// A flood many times larger than the outbox.
 #[tokio::test(flavor = "multi_thread")]
 async fn slows_a_flooding_publisher_and_loses_no_event() {
     const EVENTS: u64 = 40_000;
@@ -112,7 +112,7 @@ async fn a_dead_subscriber_delays_a_publisher_once() {
     for number in 0..EVENTS {
         publisher.send(&json!([16, number + 1, {}, "open/a", [number, filling]]));
     }
-    // A delay for each publication, of an hour at most, would be noticed.
+    // A delay of each publication, of up to an hour, would be noticed.
     for number in 0..EVENTS {
         assert_eq!(quick.event().await.args[0], number);
     }
@@ -174,7 +174,7 @@ async fn closes_a_client_whose_socket_accepts_nothing() {
     }
 }
 
-/// PHP's publishers read nothing after WELCOME: here by hand, beside a page that answers.
+/// PHP's publishers read nothing after WELCOME: simulated here, beside a page that answers pings.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_of_version_1_that_answers_no_ping_keeps_its_session() {
     let (_site, server) = serve("keepalive: { interval: 100ms, timeout: 1s }\n");
@@ -184,7 +184,7 @@ async fn a_publisher_of_version_1_that_answers_no_ping_keeps_its_session() {
     let mut publisher = v1::Client::connect(server.addr).await;
     publisher.session().await;
     publisher.socket().stop_reading();
-    // Sessions of version 2, and those with a subscription, go meanwhile: several rounds of pings.
+    // Sessions of version 2, and those with a subscription, end meanwhile: several rounds of pings.
     for round in 0..3 {
         let logged = server.log().len();
         let mut dead = v1::Client::connect(server.addr).await;
@@ -195,7 +195,7 @@ async fn a_publisher_of_version_1_that_answers_no_ping_keeps_its_session() {
         publisher.publish("open/a", &json!(round), &v1::Reach::Plain);
         assert_eq!(page.event().await.event, json!(round));
     }
-    // Subscribing restores the rule.
+    // A subscription restores the rule.
     let logged = server.log().len();
     publisher.subscribe("open/c");
     server.logged_after(logged, "the client does not answer pings");
@@ -206,7 +206,7 @@ async fn a_client_of_version_1_that_answered_a_ping_must_keep_answering() {
     let (_site, server) = serve("keepalive: { interval: 200ms, timeout: 1s }\n");
     let mut client = v1::Client::connect(server.addr).await;
     client.session().await;
-    // Its library answers pings by itself, while it reads.
+    // The library answers pings by itself while it reads.
     for _ in 0..40 {
         client.round_trip().await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -41,14 +41,14 @@ fn command(work: &str, url: &str, options: &[&str]) -> Command {
     command
 }
 
-/// Exit code, stdout and stderr.
+/// Runs a workload. Returns exit code, stdout and stderr.
 fn bench(work: &str, url: &str, options: &[&str]) -> (Option<i32>, String, String) {
     let output = command(work, url, options).output().expect("jackfield runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Measures for a second, and gives the JSON.
+/// Measures for a second, and returns the JSON.
 #[track_caller]
 fn measured(work: &str, url: &str, options: &[&str]) -> Value {
     measured_for("1", work, url, options)
@@ -65,7 +65,7 @@ fn measured_for(seconds: &str, work: &str, url: &str, options: &[&str]) -> Value
     json
 }
 
-/// Measures in each dialect, with what the server costs.
+/// Measures in each dialect, with the cost of the server.
 fn each_dialect(work: &str, options: &[&str], check: impl Fn(&Value)) {
     let (_site, server) = serve("");
     each_dialect_of(&server, work, options, check);
@@ -99,7 +99,7 @@ fn measures_fan_out() {
     let many = ["--topics", "5", "--subscribers", "3", "--subscriptions-per-connection", "2"];
     each_dialect("fan-out", &[&many[..], &["--threads", "2"]].concat(), |json| {
         assert_eq!(count(json, "deliveries"), count(json, "publishes") * 3, "{json}");
-        // Three groups of topics with three subscribers each, and a publisher a topic.
+        // Three groups of topics with three subscribers each, and a publisher for each topic.
         assert_eq!(count(json, "connections"), 14);
         for name in ["publishes_per_second", "deliveries_per_second", "seconds"] {
             assert!(above_zero(json, name), "{json}");
@@ -116,7 +116,7 @@ fn measures_fan_out_at_a_fixed_rate() {
     let options = ["--rate", "200", "--topics", "4", "--publishers", "2", "--subscribers", "2"];
     each_dialect("fan-out", &options, |json| {
         assert_eq!(count(json, "deliveries"), count(json, "publishes") * 2, "{json}");
-        // Everything due within the second was published, however long it took.
+        // Everything due within the second was published, independent of its duration.
         assert!((199..=201).contains(&count(json, "publishes")), "{json}");
         assert!(above_zero(json, "generator_lag_us_p99"), "{json}");
     });
@@ -191,7 +191,7 @@ fn reports_a_rate_that_was_not_reached() {
 
 #[test]
 fn speaks_the_protocols_of_other_servers() {
-    // The server beside is a task of this busy process.
+    // The fake server is a task of this busy process.
     const SECONDS: &str = "3";
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for protocol in ["raw", "nats"] {

@@ -1,5 +1,5 @@
-//! The measurements of `make bench`, all figures at their smallest points, of this server alone.
-//! The test checks that they work together; the figures themselves mean nothing here.
+//! Smoke test of `make bench`: all figures at their smallest points, for this server only. It
+//! checks that the measurements work together; the figures themselves mean nothing.
 
 use std::process::Command;
 
@@ -42,7 +42,7 @@ fn bench_measures_and_draws_every_figure() {
     for picture in pictures.filter(|it| !["data.json", "soak.svg"].contains(it)) {
         let drawn = std::fs::read_to_string(folder.path().join("performance").join(picture));
         let drawn = drawn.unwrap_or_else(|error| panic!("{picture}: {error}\n{said}"));
-        // Text is text, colours follow the reader's scheme, and equal data give equal files.
+        // Text is text, colours follow the reader's scheme, and equal data produce equal files.
         assert!(drawn.contains("</text>"), "{picture}: {drawn}");
         assert!(drawn.contains("@media(prefers-color-scheme:dark){[style*="), "{picture}: {drawn}");
         assert!(!drawn.contains("<dc:date>"), "{picture}: {drawn}");

@@ -1,6 +1,6 @@
 //! Pages in Chromium against the real server: `sync.js` as the server serves it, and a page client
-//! of WAMP v1 that behaves as AutobahnJS 0.8 does. `tests/browser` has the pages and the driver of
-//! the browser.
+//! of WAMP v1 that behaves like AutobahnJS 0.8. `tests/browser` has the pages and the driver of the
+//! browser.
 //!
 //! `pages` tests normal operation, `outages` reconnecting, `tickets` authentication, `demo` the
 //! page of `make demo`, `types` the examples of the guide.
@@ -26,7 +26,7 @@ use jackfield_tests::client::within;
 use jackfield_tests::peer;
 use jackfield_tests::site::Site;
 
-/// A browser with as many pages as are opened. It ends with the test.
+/// A browser with any number of pages. It ends with the test.
 struct Browser {
     // Held so that the process ends with it.
     _driver: Child,
@@ -51,13 +51,13 @@ impl Browser {
         Self { _driver: driver, stdin, lines, complaints, home }
     }
 
-    /// Opens the test's own page in a window of its own.
+    /// Opens the test's own page in a new window.
     async fn page(&mut self, page: &str) {
         let url = format!("{}/page.html", self.home);
         self.tell(json!({"do": "open", "page": page, "url": url})).await;
     }
 
-    /// Opens it with `sync`, a connection to the server; `options` are more of its options, in
+    /// Opens the page with `sync`, a connection to the server; `options` are further options in
     /// JavaScript.
     async fn v2(&mut self, page: &str, server: SocketAddr, options: &str) {
         self.page(page).await;
@@ -80,14 +80,14 @@ impl Browser {
         self.until(page, "sync.state === 'connected'").await;
     }
 
-    /// Opens it with `oro`, a connection of WAMP v1.
+    /// Opens the page with `oro`, a connection of WAMP v1.
     async fn v1(&mut self, page: &str, server: SocketAddr) {
         self.page(page).await;
         self.run(page, &format!("globalThis.oro = new OroSync('ws://{server}/');")).await;
         self.until(page, "oro.session").await;
     }
 
-    /// Runs the body of an asynchronous function in a page, and returns what it returns.
+    /// Runs the body of an asynchronous function in a page, and returns its result.
     async fn run(&mut self, page: &str, code: &str) -> Value {
         self.tell(json!({"do": "run", "page": page, "code": code})).await
     }
@@ -105,7 +105,7 @@ impl Browser {
         self.tell(json!({"do": "fill", "page": page, "at": at, "text": text})).await;
     }
 
-    /// Nothing has gone wrong in the page that it would show in its console.
+    /// Checks that the page's console has no errors.
     #[track_caller]
     fn quiet(&mut self, page: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -115,7 +115,7 @@ impl Browser {
         }
     }
 
-    /// The addresses to which a page has opened WebSockets.
+    /// Returns the addresses to which a page has opened WebSockets.
     async fn sockets(&mut self, page: &str) -> Vec<String> {
         let sockets = self.tell(json!({"do": "sockets", "page": page})).await;
         serde_json::from_value(sockets).unwrap()
@@ -133,7 +133,7 @@ impl Browser {
     }
 }
 
-/// Node with one of the scripts in `tests/browser`.
+/// Returns the command that runs a script of `tests/browser` in Node.
 fn script(name: &str) -> Command {
     let mut command = Command::new("node");
     command.env("JACKFIELD_NODE_PEERS", peer::installed("node"));
@@ -141,7 +141,7 @@ fn script(name: &str) -> Command {
     command
 }
 
-/// A site with open topics and these stock plugins, each with its own routes.
+/// Returns a site with open topics and these stock plugins, each with its own routes.
 fn stock(plugins: &[&str]) -> Site {
     let site = Site::open();
     for plugin in plugins {
@@ -152,7 +152,7 @@ fn stock(plugins: &[&str]) -> Site {
     site
 }
 
-/// The folder of screenshots, for people to look at.
+/// Returns the folder of screenshots, for manual review.
 fn pictures() -> &'static Path {
     static FOLDER: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! The circuit breaker of a handler that panics for some events: their senders are refused, all
-//! others are served.
+//! Circuit breaker of a handler that panics for some events: their senders are refused, all other
+//! clients are served.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -16,7 +16,7 @@ use jackfield_tests::site::Site;
 const FAILED: &str = "jackfield.error.handler_failed";
 const ON_HOLD: &str = "jackfield.error.handler_on_hold";
 
-/// A handler on every auction that panics for the bid `trap`.
+/// Starts a server with a handler for every auction, which panics for the bid `trap`.
 fn auctions(config: &str) -> (Site, Server) {
     let site = Site::open();
     let route = "auction:\n    channel: 'auction/{id}'\n    handler: { callback: 'effects' }\n";
@@ -35,7 +35,7 @@ async fn bid(client: &mut Client, topic: &str, bid: &str) -> Result<u64, WampErr
     client.publish_acknowledged(topic, json!({}), json!([bid]), Value::Null).await
 }
 
-/// Sends bids that fail until they are refused: how many were tried.
+/// Sends failing bids until they are refused. Returns their number.
 async fn fail_until_refused(client: &mut Client, topic: &str) -> usize {
     let mut failures = 0;
     loop {
@@ -68,7 +68,7 @@ async fn refuses_the_session_that_fails_and_serves_all_others() {
     assert_eq!(open["handler"], "effects", "{health}");
     assert_eq!(open["state"], "closed", "{health}");
     assert_eq!(open["open"], json!({"sessions": 1, "clients": 0, "topics": 0}), "{health}");
-    // The visitor's good bids are refused for a while, and then taken again.
+    // The visitor's good bids are refused for a while, and then accepted again.
     assert_eq!(bid(&mut visitor, "auction/a", "1").await.unwrap_err().uri, ON_HOLD);
     let again = within("the end of the pause", async {
         while let Err(error) = bid(&mut visitor, "auction/a", "1").await {
@@ -90,7 +90,7 @@ async fn refuses_a_session_of_version_1_that_goes_from_topic_to_topic() {
     }
     visitor.round_trip().await;
     server.logged("circuit breaker opened for session");
-    // Four times as many as on one topic, and not two hundred.
+    // Four times as many as for one topic, and not two hundred.
     assert_eq!(server.health()["circuit_breakers"][0]["faults"], 20);
     for topic in ["auction/0", "auction/40", "auction/x"] {
         bid(&mut other, topic, "1").await.unwrap();

@@ -1,5 +1,5 @@
-//! The commands that check a site and answer questions about it, and servers that refuse to start:
-//! output, places of diagnoses, exit codes.
+//! Commands that inspect a site, and servers that refuse to start: output, places of diagnoses,
+//! exit codes.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn check_accepts_a_valid_site() {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.ends_with(": 4 routes, 2 handlers, 2 plugins: ok\n"), "{out}");
 
-    // Without the components, the routes are still in order.
+    // Without the components, the routes are still valid.
     site.remove("chat/jackfield_chat.wasm");
     let Answer { code, out, .. } = jackfield("check", site.path(), &["--routing-only"]);
     assert_eq!(code, Some(0), "{out}");
@@ -174,8 +174,8 @@ fn match_names_the_route_and_why_others_do_not_match() {
     assert!(out.contains("no route matches `elsewhere`"), "{out}");
 }
 
-/// A site with one warning of each kind: the environment, the users, the routes by themselves, the
-/// names that clients may use, and the handlers.
+/// Returns a site with one warning of each kind: the environment, the users, the routes by
+/// themselves, the names that clients may use, and the handlers.
 fn odd() -> (Site, [&'static str; 6]) {
     let site = Site::open();
     site.write(
@@ -266,7 +266,7 @@ fn reports_invalid_settings_with_their_place() {
     assert_eq!(code, Some(1));
     assert!(err.contains("/nowhere.yml"), "{err}");
 
-    // The site's own settings are found without being named.
+    // The site's own settings are found without an option.
     site.write("jackfield.yml", "realms: []\n");
     let Answer { code, err, .. } = jackfield("serve", site.path(), &[]);
     assert_eq!(code, Some(1));
@@ -334,7 +334,7 @@ fn check_refuses_what_serve_refuses() {
             assert!(said.contains(key) && !said.contains("hunter2"), "{command}: {said}");
         }
     }
-    // A secret that is elsewhere is looked for by a server alone.
+    // Only the server loads a secret from elsewhere.
     let settings = "auth:\n  tickets: { secret: { env: NO_SUCH } }\n  users: { file: u }\n";
     site.write("jackfield.yml", settings);
     let Answer { code, out, .. } = jackfield("check", site.path(), &[]);
@@ -356,7 +356,7 @@ fn a_ticket_without_settings_says_which_file_is_missing() {
     assert!(err.contains(&expect), "{err}");
 }
 
-/// A line of the text begins with this path of the site.
+/// Checks that a line of the text begins with this path of the site.
 #[track_caller]
 fn begins(text: &str, site: &Site, place: &str) {
     let place = format!("{}/{place}", site.path().display());

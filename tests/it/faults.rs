@@ -1,4 +1,4 @@
-//! Handlers that fail, each in its own way: the publisher gets an error, nothing is delivered, all
+//! Handlers that fail, each in another way: the publisher gets an error, nothing is delivered, all
 //! other clients are served meanwhile, and the plugin recovers.
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use jackfield_tests::site::Site;
 
 const FAILED: &str = "jackfield.error.handler_failed";
 
-/// Every handler that the tests here publish to, at `h/` and its name.
+/// Every handler to which these tests publish, at `h/` and its name.
 const HANDLERS: &[&str] = &[
     "allocate",
     "effects",
@@ -42,7 +42,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("allocate", "memory", "needs more than its 16777216 bytes of memory"),
     ("trap", "trap", "this is what I do"),
     ("recurse", "trap", "trapped: "),
-    // A component can only say that it failed, not with which code.
+    // A component can report failure only, without a code.
     ("exit", "exit", "called exit with code 1"),
     ("nonsense", "bad_answer", "gave a bad answer: "),
     ("nonsense_publish", "bad_answer", "gave a bad answer: "),
@@ -52,7 +52,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("writes_then_spins", "deadline", "did not return within 1000 ms"),
 ];
 
-/// A plugin whose code was running when it failed: the log says where.
+/// Handlers whose plugin was running when it failed: the log has a backtrace.
 const WITH_BACKTRACE: &[&str] = &["spin", "allocate", "trap", "recurse", "writes_then_traps"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,8 +141,9 @@ async fn others_are_served_while_more_handlers_spin_than_there_are_threads() {
     served_while_spinning(8, 3).await;
 }
 
-/// Spins in so many lanes at once, for three seconds, and counts what others get done. `least` is
-/// far below what an idle machine does, and more than happens where spinning blocks a thread.
+/// Spins in this number of lanes at once, for three seconds, and counts the work of other clients.
+/// `least` is far below the count of an idle machine, and above that of a server whose threads are
+/// blocked by spinning.
 async fn served_while_spinning(lanes: usize, least: usize) {
     let site = Site::open();
     let routes = "spin:\n    channel: 'spin/{n}'\n    handler: { callback: 'spin' }\n    lanes: ";
@@ -179,7 +180,7 @@ async fn served_while_spinning(lanes: usize, least: usize) {
 async fn a_plugin_cannot_flood_the_log() {
     let (_site, server) = hostile();
     let mut client = joined(&server).await;
-    // A hundred thousand lines may take longer than a call may; both are fine.
+    // A hundred thousand lines may take longer than the deadline of a call; both results are fine.
     let _either = publish(&mut client, "h/flood_log", json!([])).await;
     let log = server.logged("log lines suppressed");
     let lines = log.lines().filter(|line| line.contains("jackfield::plugin")).count();
@@ -249,7 +250,7 @@ async fn a_fault_in_the_json_log_has_fields() {
     assert!(ready["fields"]["took_ms"].is_u64(), "{ready}");
 }
 
-/// A server with a route to each handler of the hostile guest.
+/// Returns a server with a route to each handler of the hostile guest.
 fn hostile() -> (Site, Server) {
     let site = Site::open();
     let route = |handler: &&str| {
@@ -259,7 +260,7 @@ fn hostile() -> (Site, Server) {
     };
     let routes: String = HANDLERS.iter().map(route).collect();
     site.bundle("hostile", &routes, &[build::guest("hostile")]);
-    // Long enough for everything but endless loops on a busy machine.
+    // Long enough for everything except endless loops on a busy machine.
     let limits = "plugins: { named: { hostile: { deadline: 1s, memory: 16 MiB } } }\n";
     let server = Server::configured(site.path(), limits);
     (site, server)

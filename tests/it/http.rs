@@ -1,4 +1,4 @@
-//! Plain HTTP on the WebSocket port, as load balancers, browsers and request smugglers send it.
+//! Plain HTTP on the WebSocket port, as sent by load balancers, browsers and request smugglers.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -83,7 +83,7 @@ async fn rejects_repeated_headers_of_one_value() {
         let name = again.split(':').next().unwrap();
         assert_eq!(answer.status, 400, "{again:?}: {answer:?}");
         assert!(answer.body.to_lowercase().contains(&name.to_lowercase()), "{answer:?}");
-        // The same behind another request, where equal lengths count as one.
+        // The same after another request, except for this header: equal lengths count as one.
         if name == "Content-Length" {
             continue;
         }
@@ -92,7 +92,7 @@ async fn rejects_repeated_headers_of_one_value() {
         assert_eq!(http.answer().await.status, 200);
         assert_eq!(http.answer().await.status, 400, "{again:?}");
     }
-    // Proxies add lines of their own to these.
+    // Proxies add values of their own to these headers.
     let forwarded = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\n\
                      X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https\r\n";
     assert_eq!(ask(&server, &request(forwarded)).await.status, 200);

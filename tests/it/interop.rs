@@ -32,7 +32,7 @@ async fn every_client_receives_every_event_in_order() {
         peer.subscribe(TOPIC, json!({})).await;
         peers.push((library, peer));
     }
-    // A v1 client has no answer to wait for; that it receives its own event is one.
+    // A v1 client has no answer to wait for; its own event shows that it is subscribed.
     let is_v1 = |library: Library| matches!(library, Library::AutobahnV1 | Library::WampIo);
     for (index, (library, peer)) in peers.iter_mut().enumerate() {
         if is_v1(*library) {
@@ -41,7 +41,7 @@ async fn every_client_receives_every_event_in_order() {
     }
     for (index, (library, peer)) in peers.iter_mut().enumerate() {
         for number in 0..EVENTS {
-            // Without a pause between them; the last one's acknowledgement speaks for all.
+            // Without a pause in between; the acknowledgement of the last one covers all.
             let last = number == EVENTS - 1 && !is_v1(*library);
             let options = if last { json!({"acknowledge": true}) } else { json!({}) };
             let event = json!({
@@ -97,7 +97,7 @@ async fn every_v2_client_subscribes_publishes_and_leaves() {
     for library in Library::all_v2() {
         let mut peer = Peer::start(library, server.addr, "realm1", "/");
         let joined = peer.until("to join", |line| line.get("joined").is_some()).await;
-        // The others of ours need not hear what is meant for the peer.
+        // Other clients of the tests need not receive the peer's events.
         let to_peer = json!({"eligible": [joined["joined"]]});
         peer.subscribe("open.t", json!({})).await;
         peer.subscribe("open.pattern", json!({"match": "prefix"})).await;
@@ -108,7 +108,7 @@ async fn every_v2_client_subscribes_publishes_and_leaves() {
             (json!(["a"]), json!({"k": "v"})),
         ];
         for (args, kwargs) in payloads {
-            // From the peer to ours, and back.
+            // From the peer to the tests' clients, and back.
             let options = json!({"acknowledge": true});
             peer.publish("open.t", args.clone(), kwargs.clone(), options).await;
             for client in &mut reference {
@@ -185,7 +185,7 @@ async fn binary_crosses_all_serializers() {
     }
 }
 
-/// autobahn-python in its own order of preference gets the first that is spoken here.
+/// autobahn-python's own order of preference selects the first supported one.
 #[tokio::test]
 async fn respects_the_clients_order_of_subprotocols() {
     let site = Site::open();
@@ -208,7 +208,7 @@ async fn every_v2_client_understands_a_refusal_to_join() {
     }
 }
 
-/// Earlier messages of a v1 client are handled when it receives this.
+/// Publishes a mark: when a v1 client receives it, its earlier messages have been handled.
 async fn mark(peer: &mut Peer, topic: &str, text: &str) {
     peer.publish(topic, json!([text]), json!({}), json!({})).await;
     peer.until("its own event", |line| line["args"] == json!([text])).await;

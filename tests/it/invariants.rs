@@ -1,5 +1,5 @@
-//! The invariants of `docs/architecture.md`, one test for each, named after it. Most have more
-//! tests elsewhere; these are the shortest that would notice.
+//! Invariants of `docs/architecture.md`, one test for each, named after it. Most have more tests
+//! elsewhere; these are the shortest that would detect a violation.
 
 use serde_json::json;
 
@@ -40,7 +40,7 @@ async fn join(server: &Server) -> Client {
 async fn invariant_1_messages_of_a_session_are_handled_in_order() {
     let (_site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
-    // One topic goes through wasm, the other does not: an overtaking would show.
+    // One topic goes through wasm, the other does not: overtaking would be noticed.
     subscriber.subscribe("h/tell", json!({})).await;
     subscriber.subscribe("open/a", json!({})).await;
     for number in 0..300 {
@@ -59,7 +59,7 @@ async fn invariant_2_subscribed_comes_before_events_and_none_after_unsubscribed(
     let (_site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
     for request in 1..=200_u64 {
-        // Nothing is waited for, so that the two sessions race as they please.
+        // No answer is awaited, so that the two sessions race.
         publisher.publish("open/race", json!({}), json!([request]), json!({}));
         subscriber.send(&json!([32, 2 * request, {}, "open/race"]));
         publisher.publish("open/race", json!({}), json!([request]), json!({}));
@@ -85,7 +85,7 @@ async fn invariant_2_registered_comes_before_invocations_and_none_after_unregist
     let (mut caller, mut offering) = (join(&server).await, join(&server).await);
     let mut call = 0;
     for request in 1..=200_u64 {
-        // Nothing is waited for, so that the two sessions race as they please.
+        // No answer is awaited, so that the two sessions race.
         let mut send_call = || {
             call += 1;
             caller.send(&json!([48, call, {}, "open/race", [request]]));
@@ -160,8 +160,8 @@ async fn invariant_4_payloads_pass_undecoded_between_clients_of_one_codec() {
     let (mut subscriber, publisher) = (open().await, open().await);
     raw(&subscriber, r#"[32,1,{},"open/raw"]"#);
     assert!(text(&mut subscriber).await.starts_with("[33,"));
-    // Spaces, escapes, digits and doubled keys that no decoder and encoder would give back alike.
-    // How often an event is encoded is counted in the broker's own tests.
+    // Spaces, escapes, digits and repeated keys that no decoder and encoder would reproduce. The
+    // broker's own tests count the encodings of an event.
     let payload = r#"[1.0, 1e2 ,18446744073709552000,"\u00e9\/"],{"b" : 1,"a":2,"b":3}"#;
     raw(&publisher, &format!(r#"[16,1,{{}},"open/raw",{payload}]"#));
     let event = text(&mut subscriber).await;
@@ -178,7 +178,7 @@ async fn invariant_5_effects_happen_only_if_the_hook_returns() {
     let failed = publisher.publish_acknowledged("h/trap", json!({}), json!(["x"]), json!({})).await;
     assert_eq!(failed.unwrap_err().uri, "jackfield.error.handler_failed");
     publisher.publish_acknowledged("h/tell", json!({}), json!([]), json!({})).await.unwrap();
-    // The first event is what a sound hook said later, and the store is as it was before.
+    // The first event is that of a later successful hook, and the store is unchanged.
     assert_eq!(subscriber.event().await.args, json!(["calls 1, key none"]));
 }
 
@@ -187,7 +187,7 @@ async fn invariant_6_events_of_handlers_enter_no_handler() {
     let (_site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
     // The handler of `elsewhere` never returns from on-publish; the hook of `h/effects` publishes
-    // there.
+    // to that topic.
     subscriber.subscribe("elsewhere", json!({})).await;
     let accepted =
         publisher.publish_acknowledged("h/effects", json!({}), json!(["hello"]), json!({})).await;
@@ -202,7 +202,7 @@ async fn invariant_7_a_plugin_costs_its_own_lane_and_fails_closed() {
     let mut other = join(&server).await;
     subscriber.subscribe("h/spin", json!({})).await;
     publisher.publish("h/spin", json!({ "acknowledge": true }), json!([]), json!({}));
-    // The lane is at work on a loop without end; others are served.
+    // The lane runs an endless loop; other clients are served.
     for number in 0..20 {
         let topic = format!("open/{number}");
         other.publish_acknowledged(&topic, json!({}), json!([]), json!({})).await.unwrap();

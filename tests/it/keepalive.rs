@@ -1,4 +1,4 @@
-//! The bounds of a connection's life: keepalive, handshake timeout, connection limit, shutdown.
+//! Limits of a connection's life: keepalive, handshake timeout, connection limit, shutdown.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 const SHORT: &str = "keepalive: { interval: 100ms, timeout: 1s }\n";
-/// Events per subscriber in the tests of a shutdown.
+/// Events for each subscriber in the tests of a shutdown.
 const EVENTS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +26,7 @@ async fn keeps_silent_clients_and_closes_dead_ones() {
     let mut silent = joined(&server).await;
     silent.subscribe("open/a", json!({})).await;
     let mut old = v1::Client::connect(server.addr).await;
-    // Several in a row, so that the silent ones have been silent for several time-outs.
+    // Several in a row, so that the silent ones have been silent for several timeouts.
     for _ in 0..4 {
         let logged = server.log().len();
         let dead = joined(&server).await;
@@ -54,7 +54,7 @@ async fn closes_connections_without_a_handshake() {
         let (logged, mut answer) = (server.log().len(), String::new());
         let mut tcp = TcpStream::connect(server.addr).await.unwrap();
         tcp.write_all(begun.as_bytes()).await.unwrap();
-        // An end or a reset, and in no case an answer.
+        // An end or a reset, but never an answer.
         let _ended = within("the end", tcp.read_to_string(&mut answer)).await;
         assert_eq!(answer, "", "{begun:?}");
         server.logged_after(logged, "the handshake failed: it took too long");
@@ -71,7 +71,7 @@ async fn closes_connections_without_a_session_at_timeout_and_shutdown() {
     assert_eq!(reason, "wamp.error.timeout");
     assert_eq!(details["message"], "no session was opened in time");
 
-    // Grace and timeouts are far longer than this test waits.
+    // Grace period and timeouts are far longer than this test waits.
     let config = "shutdown_grace: 1h\nhandshake_timeout: 1h\n";
     let mut server = Server::configured(site.path(), config);
     let mut fresh = opened(&server).await;
@@ -110,7 +110,7 @@ async fn enforces_the_connection_limit() {
     let third = try_join(&server).await;
     assert!(matches!(&third, Err(NoSession::Refused(refused)) if refused.status == Some(503)));
     server.logged("maximum connections reached (limits.connections = 2); answered 503");
-    // Health checks and people still get an answer, one for each connection.
+    // Health checks and browsers still get an answer, one for each connection.
     server.until_health("sessions", 2);
     let answer = ask(server.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(
@@ -145,7 +145,7 @@ async fn a_shutdown_says_goodbye_to_every_session() {
         server.logged("shutting down");
         busy.socket().resume_reading();
 
-        // Without GOODBYE and without a Close frame: every library comes back from that.
+        // Without GOODBYE and without a Close frame: after that, every library reconnects.
         assert!(matches!(idle.ended().await, Ending::Lost(_)));
         assert_eq!(idle.try_message(), None);
         for number in 0..EVENTS {
@@ -154,7 +154,7 @@ async fn a_shutdown_says_goodbye_to_every_session() {
         }
         assert!(matches!(busy.ended().await, Ending::Lost(_)));
         assert_eq!(busy.try_message(), None);
-        // AutobahnJS 0.8 comes back from this one alone.
+        // AutobahnJS 0.8 reconnects after this one only.
         assert_eq!(old.session_hangup().await, Hangup::Lost);
         assert_eq!(server.exit_code(), Some(0), "SIG{signal}");
         assert!(TcpStream::connect(server.addr).await.is_err());
@@ -180,7 +180,7 @@ async fn a_shutdown_ends_after_its_grace() {
     drop(half);
 }
 
-/// A WebSocket on which no session is opened.
+/// Opens a WebSocket without a session.
 async fn opened(server: &Server) -> Client {
     let Options { handshake, .. } = Options::new(Codec::Json);
     Client::open(server.addr, Codec::Json, handshake).await.expect("an open WebSocket")
@@ -194,7 +194,7 @@ async fn try_join(server: &Server) -> Result<Client, NoSession> {
     Client::connect_with(server.addr, Codec::Json, "realm1", Options::new(Codec::Json)).await
 }
 
-/// Sends something that is not a WebSocket handshake, and returns the answer.
+/// Sends a request other than a WebSocket handshake, and returns the answer.
 async fn ask(addr: SocketAddr, head: &str) -> String {
     let mut tcp = TcpStream::connect(addr).await.unwrap();
     tcp.write_all(head.as_bytes()).await.unwrap();

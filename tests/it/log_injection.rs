@@ -15,8 +15,8 @@ use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A line that looks like one of the log's, one that looks like a diagnosis, and codes of a
-/// terminal's.
+/// A line that looks like one of the log, one that looks like a diagnosis, and control codes of a
+/// terminal.
 const FORGED: &str = "\u{1b}[31mx\n2026-01-01T00:00:00.000000Z ERROR jackfield: forged\r\n\
                       site/x.yml:1:1: error: forged\u{0}\u{9b}2J\u{202e}\u{2066}\u{2028}\u{7f}";
 
@@ -28,13 +28,13 @@ hostile.forge:
     handler: { callback: forge }
 ";
 
-/// Whether the character is harmless on a terminal.
+/// Returns whether the character is harmless on a terminal.
 fn is_harmless(c: char) -> bool {
     let reorders = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200f}');
     !c.is_control() && !reorders
 }
 
-/// Does everything by which a client can get a text into the log.
+/// Performs every action by which a client can get a text into the log.
 async fn abuse(server: &Server) {
     let mut old = v1::Client::connect(server.addr).await;
     for topic in [FORGED, &format!("h/{FORGED}"), &format!("open/{FORGED}")] {
@@ -93,7 +93,7 @@ async fn abuse(server: &Server) {
     }
 }
 
-/// Files with hostile names and texts.
+/// Adds files with hostile names and texts.
 fn spoil(site: &Site) {
     let name = FORGED.replace(['/', '\0'], "");
     site.write(&format!("{name}/websocket_routing.yml"), "a: { channel: 1 }\n");
@@ -141,7 +141,7 @@ async fn foreign_text_forges_no_log_line() {
     }
 }
 
-/// Output of a command on both streams.
+/// Returns the output of a command on both streams.
 fn printed(arguments: &[&str], site: &Path) -> [String; 2] {
     let mut command = Command::new(build::jackfield());
     let output = command.args(arguments).arg(site).stdin(Stdio::null()).output().unwrap();
@@ -197,7 +197,7 @@ async fn text_of_a_server_does_not_control_the_terminal() {
     let mut publisher = Client::connect(server.addr, Codec::Json, "realm1").await;
     let text = json!([FORGED]);
     server.until_health("sessions", 2);
-    // The command counts events as soon as it has subscribed.
+    // The command counts events after it has subscribed.
     let until = std::time::Instant::now() + jackfield_tests::client::PATIENCE;
     let mut listening = listening;
     while listening.try_wait().unwrap().is_none() {

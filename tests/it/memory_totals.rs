@@ -1,5 +1,5 @@
-//! Memory bounds of all clients together: unread output, incomplete messages, and events that grow
-//! on their way to other codecs.
+//! Memory limits of all clients together: unread output, incomplete messages, and events that grow
+//! in other codecs.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use jackfield_tests::site::Site;
 const MIB: u64 = 1 << 20;
 const TOO_LARGE: &str = "wamp.error.payload_size_exceeded";
 
-/// Unread output of all clients, from /health.
+/// Returns the unread output of all clients in bytes, from /health.
 async fn waiting(server: &Server) -> u64 {
     let mut http = Http::connect(server.addr).await;
     http.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
     http.answer().await.json()["outboxes"]["bytes"].as_u64().unwrap()
 }
 
-/// A client that has itself sent `events` of 900 KB each, and does not read.
+/// Returns a client that has published `events` events of 900 KB to itself, and does not read.
 async fn hoarder(server: &Server, events: u64) -> Client {
     let mut client = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     client.subscribe("open/hoard", json!({})).await;
@@ -39,7 +39,7 @@ async fn closes_the_fullest_outboxes_first_at_the_total() {
     const TOTAL: u64 = 12 * MIB;
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { outbox: { total: 12 MiB } }\n");
-    // A subscriber that is a little behind: its kernel takes no more.
+    // A subscriber that is slightly behind: its kernel accepts no more.
     let mut behind = Client::connect_narrow(server.addr, Codec::Json, "realm1").await;
     behind.subscribe("open/a", json!({})).await;
     behind.socket().stop_reading();
@@ -55,7 +55,7 @@ async fn closes_the_fullest_outboxes_first_at_the_total() {
         hoarders.push(hoarder(&server, 12).await);
     }
     server.logged("(limits.outbox.total)");
-    // One push on each thread may be beyond the limit before the fullest is closed, and a frame
+    // One push on each thread may exceed the limit before the fullest outbox is closed, and a frame
     // that was begun waits for a second.
     assert!(waiting(&server).await < TOTAL + 8 * MIB);
     behind.socket().resume_reading();
@@ -82,7 +82,7 @@ async fn returns_memory_of_outboxes_to_the_operating_system() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     drop(hoarders);
-    // Unused pages are given back within ten seconds or so, even if nothing happens meanwhile.
+    // Unused pages are returned within ten seconds or so, even if nothing happens meanwhile.
     let until = Instant::now() + Duration::from_mins(1);
     while server.memory() > before + 24 * MIB {
         assert!(Instant::now() < until, "{} MiB stay", (server.memory() - before) / MIB);
@@ -90,7 +90,7 @@ async fn returns_memory_of_outboxes_to_the_operating_system() {
     }
 }
 
-/// The beginning of a message that does not become complete.
+/// Sends the beginning of a message, which stays incomplete.
 async fn unfinished(server: &Server, bytes: usize) -> Http {
     let mut http = Http::connect(server.addr).await;
     let head = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -121,7 +121,7 @@ async fn ends_the_longest_incomplete_messages_at_the_total() {
     drop(short);
 }
 
-/// A text that is six times as long in JSON as it is in MessagePack.
+/// Returns a text that is six times as long in JSON as in MessagePack.
 fn growing() -> String {
     "\u{1}".repeat(1_000_000)
 }
@@ -149,7 +149,7 @@ async fn refuses_an_event_that_grows_too_large() {
     for _ in 0..3 {
         refused(publish("open/a", growing()).await);
     }
-    // Of receivers by a pattern, too.
+    // The same for receivers by a pattern.
     refused(publish("open/b", growing()).await);
     publish("open/a", "small".to_owned()).await.unwrap();
     readers.push(by_prefix);

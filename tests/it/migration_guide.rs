@@ -1,5 +1,5 @@
-//! The steps of `docs/migrating-from-oro.md`, run as printed: commands, routing files,
-//! configurations and code. The configuration of its first steps is run by `php/script.rs`.
+//! Steps of `docs/migrating-from-oro.md`, run as printed: commands, routing files, configurations
+//! and code. `php/script.rs` runs the configuration of its first steps.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ use jackfield_tests::site::Site;
 
 const GUIDE: &str = include_str!("../../docs/migrating-from-oro.md");
 
-/// The one block of a language that has this text in it.
+/// Returns the only code block of a language that contains this text.
 #[track_caller]
 pub(crate) fn block(language: &str, text: &str) -> &'static str {
     let fence = format!("```{language}\n");
@@ -30,7 +30,7 @@ pub(crate) fn block(language: &str, text: &str) -> &'static str {
     block
 }
 
-/// A text with a part exchanged that has to be in it.
+/// Replaces a part of a text, which must be in it.
 #[track_caller]
 pub(crate) fn exchanged(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from:?} is not in {text}");
@@ -44,7 +44,7 @@ fn jackfield(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command; whether it succeeded, and all that it said.
+/// Runs a command. Returns whether it succeeded, and its output.
 async fn run(mut command: Command) -> (bool, String) {
     let output = within(format!("{command:?}"), command.output()).await.expect("it runs");
     let text = [output.stdout, output.stderr].concat();
@@ -60,7 +60,7 @@ fn route(name: &str, channel: &str, handler: &str) -> String {
     format!("{name}:\n    channel: '{channel}'\n    handler: {{ callback: '{handler}' }}\n")
 }
 
-/// An application with two bundles, one of them with handlers of its own, and what is not to be
+/// An application with two bundles, one of them with own handlers, and with files that must not be
 /// copied.
 #[tokio::test(flavor = "multi_thread")]
 async fn gathers_the_site_from_the_application() {
@@ -110,12 +110,12 @@ async fn gathers_the_site_from_the_application() {
     let put = format!("new={}\nif jackfield check{put}", at("site"));
     assert_eq!(sh(gather).await, (true, String::new()));
 
-    // The handler of its own is a PHP class.
+    // The bundle's own handler is a PHP class.
     let (good, said) = run(jackfield(&["check", &at("site")])).await;
     assert!(!good && said.contains("no plugin provides the handler `acme_order.status`"), "{said}");
     assert!(said.contains("src/Acme/OrderBundle"), "{said}");
     assert!(!said.contains("gone") && !said.contains("var/cache"), "{said}");
-    // A refused site is not put in place, and leaves no folder behind.
+    // A refused site is not installed, and leaves no folder behind.
     let (good, said) = sh(&commands).await;
     assert!(!good && said.contains("acme_order.status"), "{said}");
     assert!(!Path::new(&at("site")).exists() && !Path::new(&at("srv/site")).exists(), "{said}");
@@ -148,7 +148,7 @@ async fn configuration_examples_of_the_guide_are_valid() {
         let path = site.path().display().to_string();
         let mut arguments = vec!["check", &path, "--config", &file];
         if text.starts_with("query") {
-            // The part of a file whose tickets another block has.
+            // The configuration's tickets are in another code block.
             arguments.extend(["--set", "auth.tickets.secret=kernel-secret"]);
         }
         let (good, said) = run(jackfield(&arguments)).await;
@@ -156,7 +156,7 @@ async fn configuration_examples_of_the_guide_are_valid() {
     }
 }
 
-/// The commands with which a reader listens.
+/// The commands by which a user listens.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_with_a_ticket_receive_maintenance() {
     let back = Back::office();
@@ -214,7 +214,7 @@ async fn the_oldest_versions_need_no_routes() {
     }
 }
 
-/// A replacement of PHP's sessions.
+/// Tokens replace PHP's sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn accepts_tokens_of_other_applications() {
     const KEY: &str = "0123456789abcdef0123456789abcdef";

@@ -1,5 +1,5 @@
-//! The example of `docs/nginx.md`, run by nginx itself: pages connect over `wss` at `/ws`, their
-//! own addresses are used, and nothing else of the server is reachable from outside.
+//! nginx with the example of `docs/nginx.md`: pages connect over `wss` at `/ws`, their own
+//! addresses are used, and no other part of the server is reachable from outside.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,7 +17,7 @@ use jackfield_tests::client::v2;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// Debian installs it in a folder that is not in every PATH.
+/// Debian installs nginx in a folder that is not in every PATH.
 const NGINX: &str = "/usr/sbin/nginx";
 const EXAMPLE: &str = include_str!("../../docs/examples/nginx.conf");
 const HOST: &str = "shop.example.com";
@@ -26,7 +26,7 @@ const ORIGIN: &str = "https://shop.example.com";
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// nginx in front of a server, on a port of its own, in a folder that goes with it.
+/// nginx in front of a server, on a port of its own, with a temporary folder.
 struct Nginx {
     process: Child,
     addr: SocketAddr,
@@ -55,14 +55,14 @@ impl Nginx {
         self.folder.path().join("certificate.pem")
     }
 
-    /// The URL for a browser at this address.
+    /// Opens a TLS tunnel to nginx from this address.
     async fn tunnel(&self, from: IpAddr) -> Tunnel {
         Tunnel::open(self.addr, HOST, &self.certificate(), from).await
     }
 }
 
 impl Drop for Nginx {
-    /// By SIGTERM, so that its workers end with it.
+    /// Ends nginx by SIGTERM, so that its workers end with it.
     fn drop(&mut self) {
         let ended = Command::new("kill").arg(self.process.id().to_string()).status();
         assert!(ended.expect("kill runs").success() || std::thread::panicking());
@@ -70,7 +70,7 @@ impl Drop for Nginx {
     }
 }
 
-/// A certificate for the example's host, and its key.
+/// Creates a certificate for the example's host, and its key.
 fn certify(folder: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
@@ -84,7 +84,7 @@ fn certify(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// The example with the values of this test in the place of those marked `# CHANGE`.
+/// Returns the example, with this test's values in the lines marked `# CHANGE`.
 fn example(folder: &Path, addr: SocketAddr, server: SocketAddr) -> String {
     let file = |name: &str| folder.join(name).display().to_string();
     let changes = [
@@ -102,7 +102,7 @@ fn example(folder: &Path, addr: SocketAddr, server: SocketAddr) -> String {
     })
 }
 
-/// Starts nginx and waits until it accepts; none if its port was taken.
+/// Starts nginx and waits until it accepts connections; `None` if its port was taken.
 fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
     std::fs::write(folder.join("jackfield.conf"), example(folder, addr, server)).unwrap();
     let here = folder.display();
@@ -141,7 +141,7 @@ fn start(folder: &Path, addr: SocketAddr, server: SocketAddr) -> Option<Child> {
     None
 }
 
-/// A page of this origin, and how its connection went.
+/// Connects a page of this origin.
 async fn page(tunnel: &Tunnel, origin: Option<&str>) -> Result<v1::Client, Unreachable> {
     let mut options = v1::Options::default();
     "/ws".clone_into(&mut options.handshake.path);
@@ -174,7 +174,7 @@ async fn pages_of_both_versions_exchange_events() {
         client.subscribe("open/t", json!({})).await;
         new.push(client);
     }
-    // The backend connects to the server itself.
+    // The backend connects to the server directly.
     let mut backend = v1::Client::connect(server.addr).await;
     let large = json!("x".repeat(300_000));
     for event in [json!(1), large, json!({"a": "é"})] {
@@ -204,10 +204,10 @@ async fn exposes_health_and_nothing_else() {
         let answer = http.answer().await;
         assert_eq!((answer.status, &answer.json()["ok"]), (200, &json!(true)), "{answer:?}");
     }
-    // The page that a browser shows.
+    // The page for browsers.
     let answer = get(tunnel.addr, "/ws").await;
     assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
-    // A slash too many.
+    // With a trailing slash.
     let answer = get(tunnel.addr, "/ws/").await;
     assert!(answer.status == 200 && answer.body.contains("It is working"), "{answer:?}");
     for path in ["/sync.js", "/sync.classic.js", "/sync/content.js", "/sync/model.classic.js"] {
@@ -218,12 +218,12 @@ async fn exposes_health_and_nothing_else() {
             "{path}"
         );
     }
-    // The application's.
+    // This path belongs to the application.
     assert_eq!(get(tunnel.addr, "/sync/ticket").await.status, 404);
     for path in ["/api/publish", "/ws/api/publish", "/health", "/ws/x", "/wss", "/ws/../api/call"] {
         assert_eq!(get(tunnel.addr, path).await.status, 404, "{path}");
     }
-    // Without TLS there is nothing to be had.
+    // Nothing is served without TLS.
     let plain = get(nginx.addr, "/ws/health").await;
     assert_eq!(plain.status, 400, "{plain:?}");
 }
@@ -260,7 +260,7 @@ async fn logs_addresses_of_clients() {
     let log = server.logged("protocol violation");
     let line = log.lines().find(|line| line.contains("protocol violation")).unwrap();
     assert!(line.contains(&format!("client={ELSEWHERE}")), "{line}");
-    // Without a proxy the peer's address counts.
+    // Without a proxy, the peer's address is used.
     let logged = server.log().len();
     let mut direct = v1::Client::connect(server.addr).await;
     direct.send_text("broken");

@@ -1,6 +1,6 @@
-//! The back end's PHP publishers against the real server: they connect only if the answer to their
-//! handshake arrives in one piece and alone, and close without a Close frame. They are reproduced
-//! here byte for byte; `php/script.rs` runs PHP itself.
+//! PHP publishers of the back end against the real server: they connect only if the answer to their
+//! handshake arrives in one piece and alone, and they close without a Close frame. They are
+//! reproduced here byte for byte; `php/script.rs` runs PHP itself.
 
 pub(crate) mod script;
 
@@ -17,7 +17,7 @@ use jackfield_tests::site::Site;
 
 const GENERATIONS: [Generation; 3] = [Generation::Oro, Generation::OroAbsolute, Generation::Gos];
 
-/// A site with the topics that OroPlatform's back end publishes to.
+/// Returns a site with the topics to which OroPlatform's back end publishes.
 fn oro() -> Site {
     let site = Site::open();
     let routes = build::root().join("plugins/sync/websocket_routing.yml");
@@ -42,7 +42,7 @@ async fn connects_every_generation_of_publishers() {
             assert!(!publisher.session().is_empty());
         }
     }
-    // Also while others keep the server busy, and at the same time.
+    // Also while other clients keep the server busy, and at the same time.
     let mut noise = v1::Client::connect(server.addr).await;
     noise.subscribe("open/noise");
     for number in 0..1000 {
@@ -78,13 +78,13 @@ async fn answers_the_handshake_in_one_read() {
         let lower = head.to_ascii_lowercase();
         assert!(lower.contains("sec-websocket-protocol: wamp\r\n"), "{target}: {head}");
         assert!(lower.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{head}");
-        // One short text frame, unmasked, whose length is not taken for a bracket.
+        // One short text frame, unmasked, whose length byte does not look like a bracket.
         assert_eq!(frame[0], 0x81, "{target}");
         assert_eq!(usize::from(frame[1]), frame.len() - 2, "nothing follows WELCOME: {frame:?}");
         assert!(![b'[', b']'].contains(&frame[1]));
         let welcome: Value = serde_json::from_slice(&frame[2..]).unwrap();
         assert_eq!((&welcome[0], &welcome[2]), (&json!(0), &json!(1)), "{welcome}");
-        // Silence cannot be awaited; the publishers wait for 1 ms.
+        // The absence of bytes cannot be awaited; the publishers wait for 1 ms.
         let silence = std::time::Duration::from_millis(50);
         let more = tokio::time::timeout(silence, tcp.read(&mut [0; 1])).await;
         assert!(more.is_err(), "{target}: something follows WELCOME: {more:?}");
@@ -155,7 +155,7 @@ async fn closing_after_publishing_loses_nothing() {
                 assert_eq!(event[0], number, "{generation:?}, politely: {politely}");
             }
         }
-        // As a web request does: connect, publish once, close.
+        // As a web request: connect, publish once, close.
         for number in 0..20 {
             let mut publisher = connect(&server, generation).await;
             publisher.publish(TOPIC, &json!(number)).await.unwrap();
@@ -177,8 +177,8 @@ async fn refused_publications_do_not_disturb_the_publisher() {
     page.subscribe("open/t");
     page.round_trip().await;
     let mut publisher = connect(&server, Generation::Oro).await;
-    // Not its own mailbox, a topic that passes nothing on, and no topic at all: the publisher
-    // never reads the answers.
+    // A foreign mailbox, a topic that accepts no publications, and a topic without a route: the
+    // publisher never reads the answers.
     for topic in ["oro/email_event/7/1", "oro/email_event/7/*", "oro/ping", "oro/nothing"] {
         publisher.publish(topic, &json!({"hasNewEmail": true})).await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! The process and its environment: other signals, unwritable output, the limit of open files, and
-//! floods that would fill the disk.
+//! Process and environment: other signals, unwritable output, the limit of open files, and floods
+//! that would fill the disk.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -37,7 +37,7 @@ async fn start(line: &str, site: &Path) -> (Process, SocketAddr) {
     command.env("XDG_CACHE_HOME", build::cache()).env("RUST_LOG", "info,jackfield=debug");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = Process(command.spawn().expect("sh runs"));
-    // Its output may be closed, so its port is asked.
+    // Its output may be closed, so its port is polled.
     within("the server", async {
         while !serves(addr).await {
             assert_eq!(process.0.try_wait().unwrap(), None, "{line}: the server has ended");
@@ -108,7 +108,7 @@ async fn unwritable_output_does_not_stop_the_server() {
     }
 }
 
-/// A reader that has gone, such as `| head`, or a supervisor's that was restarted.
+/// A reader that has ended, such as `| head`, or that of a restarted supervisor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_pipe_does_not_stop_the_server() {
     let site = Site::open();
@@ -127,7 +127,8 @@ async fn reports_the_number_of_lost_log_lines() {
     let site = Site::open();
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    // As on a full disk: a file takes 8 blocks of 512 bytes. `>>`, so that it can be emptied.
+    // As on a full disk: a file is limited to 8 blocks of 512 bytes. `>>`, so that it can be
+    // emptied.
     let line = format!(r#"ulimit -f 8; exec "$@" 2>>{}"#, log.display());
     let (_process, addr) = start(&line, site.path()).await;
     let length = || std::fs::metadata(&log).unwrap().len();
@@ -208,7 +209,7 @@ async fn many_refused_connections_neither_fill_the_log_nor_stop_health_checks() 
     let log =
         server.logged(" similar lines suppressed in the last 10 s: maximum connections reached");
     let lines = log.lines().filter(|line| line.contains("WARN")).count();
-    // A line a second more while it takes so long.
+    // One more line for each further second.
     assert!((20..100).contains(&lines), "{lines} lines:\n{log}");
 
     let mut crowd = Vec::new();

@@ -1,4 +1,4 @@
-//! The examples of `docs/publishing.md`: each is run as printed, against the real server, and a
+//! Examples of `docs/publishing.md`: each is run as printed, against the real server, and a
 //! subscriber receives its events.
 
 use std::process::Stdio;
@@ -18,14 +18,14 @@ const PAGE: &str = include_str!("../../docs/publishing.md");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const TOPICS: [&str; 3] = ["oro/maintenance", "oro/data/update", "oro/outdated_user_page"];
 
-/// The code blocks of one language, in order.
+/// Returns the code blocks of one language, in order.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     let rest = PAGE.split(fence.as_str()).skip(1);
     rest.map(|rest| rest.split("```\n").next().expect("a fence at the end")).collect()
 }
 
-/// The server of the page's own configuration, with the topics of OroPlatform, and a page that
+/// Starts a server with the page's own configuration and the topics of OroPlatform, and a page that
 /// listens to them.
 async fn served() -> (Site, Server, v1::Client) {
     let site = Site::new();
@@ -45,7 +45,7 @@ async fn served() -> (Site, Server, v1::Client) {
     (site, server, page)
 }
 
-/// Runs a program on an example, which has to succeed, and returns what it prints.
+/// Runs a program on an example, which has to succeed, and returns its output.
 async fn run(server: &Server, program: &str, arguments: &[&str], example: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let address = server.addr.to_string();
@@ -140,7 +140,7 @@ async fn curl_and_command_examples_publish() {
     page.expect_no_event().await;
 }
 
-/// The page shows an answer with the keys that answers have.
+/// Checks that the documented answer has the keys of the real one.
 #[track_caller]
 fn same_shape(answer: &Value, shown: &Value) {
     let keys = |value: &Value| {
@@ -157,7 +157,7 @@ fn same_shape(answer: &Value, shown: &Value) {
     }
 }
 
-/// Makes sure that a program is there: where it is not, Debian's package is installed.
+/// Ensures that a program is installed: installs Debian's package if it is missing.
 pub(crate) fn installed(program: &str, package: &str) {
     static ONE_AT_A_TIME: OnceLock<std::sync::Mutex<()>> = OnceLock::new();
     let _alone = ONE_AT_A_TIME.get_or_init(Default::default).lock();

@@ -1,5 +1,5 @@
-//! Third-party libraries reconnect by themselves after a server restart, and receive later
-//! publications. Pages with `sync.js` are in `browser/outages.rs`.
+//! Reconnects of third-party libraries after a server restart: they receive later publications.
+//! Pages with `sync.js` are in `browser/outages.rs`.
 
 use std::process::Stdio;
 
@@ -43,7 +43,7 @@ impl Library {
         Self { name, lines, _child: child }
     }
 
-    /// Passes over what the library itself prints.
+    /// Waits for a line, and skips the library's own output.
     async fn until(&mut self, expected: Value) {
         let what = format!("{expected} of {}", self.name);
         within(what, async {

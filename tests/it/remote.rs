@@ -1,4 +1,4 @@
-//! The commands that talk to a running server: effects, output, exit codes.
+//! Client commands against a running server: effects, output, exit codes.
 
 mod stdin;
 mod tls;
@@ -128,7 +128,7 @@ async fn subscribe_prints_events_as_lines() {
         let ended = within("the end", listening.0.wait()).await.unwrap();
         assert_eq!(ended.code(), Some(0));
     }
-    // Several topics, and time that runs out.
+    // Several topics, and a time limit.
     let Answer { code, out, .. } =
         run(&["subscribe", "--url", &url, "open/a", "open/b", "--timeout", "50ms"]).await;
     assert_eq!((code, out.as_str()), (Some(0), ""));
@@ -138,7 +138,7 @@ async fn subscribe_prints_events_as_lines() {
     assert!(err.ends_with("error: timed out after 50ms\n"), "{err}");
 }
 
-/// A command that listens, from when it does.
+/// Starts a command, and waits until it listens.
 async fn listen(
     arguments: &[&str],
 ) -> (tokio::process::Child, tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) {
@@ -182,7 +182,7 @@ async fn every_way_to_fail_has_its_exit_code() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("ws://{}/", listener.local_addr().unwrap())
     };
-    // A server that accepts connections and says nothing.
+    // A server that accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!(
         "ws://{}/",
@@ -193,7 +193,7 @@ async fn every_way_to_fail_has_its_exit_code() {
         assert_eq!((found, out.as_str()), (Some(code), ""), "{arguments:?}: {err}");
         assert!(err.contains(expected), "{arguments:?}: {expected} is missing in {err}");
     };
-    // Refused by the server, in its words.
+    // Refused by the server, with the server's text.
     check(
         &["publish", "--url", &url, "nowhere"],
         1,
@@ -210,7 +210,7 @@ async fn every_way_to_fail_has_its_exit_code() {
     .await;
     check(&["call", "--url", &url, "nothing"], 1, "error: ").await;
     check(&["maintenance", "on", "--url", &url], 1, "error: jackfield.error.no_route: ").await;
-    // The command line.
+    // Errors of the command line.
     check(&["publish", "--url", &url], 2, "TOPIC").await;
     check(&["publish", "--url", "http://x/", "t"], 2, "ws://HOST:PORT/").await;
     check(
@@ -293,7 +293,7 @@ async fn a_refusal_says_how_to_authenticate() {
     };
     let help = "  = help: pass a ticket with --ticket or JACKFIELD_TICKET";
     check(&[], &[], help).await;
-    // The API's own token is none of a client's, and what is empty is no ticket.
+    // The token of the HTTP API is not used by clients, and an empty ticket is ignored.
     check(&[("JACKFIELD_TICKET", ""), ("JACKFIELD_TOKEN", "x")], &[], help).await;
     check(&[("JACKFIELD_TICKET", "x")], &[], "the ticket comes from JACKFIELD_TICKET").await;
     check(&[("JACKFIELD_JWT", "a.b.c")], &[], "the token comes from JACKFIELD_JWT").await;

@@ -1,15 +1,15 @@
-//! The module graph of each crate, read from its `use` lines and paths: imports go one way.
+//! Module graph of each crate, read from its `use` lines and paths: imports go one way.
 //!
 //! An edge leads from a file to each file that it imports from, and from a module to its children.
 //! A child may import from its own ancestors, which is no edge: a parent and its children are one
-//! room. A circle of any other kind means that none of its files can be read or changed alone.
+//! room. In any other circle, no file can be read or changed alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jackfield_tests::build;
 
-/// The crates, by the folder that holds `src`.
+/// The crates, by the folder of `src`.
 const CRATES: &[&str] = &[
     "host",
     "host/auth",
@@ -26,10 +26,10 @@ const CRATES: &[&str] = &[
     "routing/yaml",
 ];
 
-/// The names from the crate's root to a module; none of `lib.rs`.
+/// The names from the crate's root to a module; empty for `lib.rs`.
 type Module = Vec<String>;
 
-/// For each module, those that it imports from.
+/// For each module, the modules that it imports from.
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
 #[test]
@@ -93,7 +93,7 @@ fn module_of(path: &str) -> Module {
     path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// The graph of the files below a `src` folder, those of tests left out.
+/// Returns the graph of the files below a `src` folder, without tests.
 fn graph(src: &Path) -> Graph {
     let mut texts = BTreeMap::new();
     let mut folders = vec![src.to_owned()];
@@ -120,7 +120,7 @@ fn graph(src: &Path) -> Graph {
     edges.collect()
 }
 
-/// `a/b.rs` is the module `a::b`, and `lib.rs` the root.
+/// Returns the module of a file: `a/b.rs` is `a::b`, and `lib.rs` the root.
 fn module(src: &Path, path: &Path) -> Option<Module> {
     let below = path.strip_prefix(src).ok()?.with_extension("");
     let is_rust = path.extension().is_some_and(|it| it == "rs");
@@ -129,14 +129,14 @@ fn module(src: &Path, path: &Path) -> Option<Module> {
     (is_rust && !module.iter().any(|name| name == "tests")).then_some(module)
 }
 
-/// The name in `mod name;` at the beginning of a text.
+/// Returns the name in `mod name;` at the beginning of a text.
 fn declared(text: &str) -> Option<String> {
     let line = text.trim_start().lines().next()?;
     let (_, name) = line.rsplit_once("mod ")?;
     name.strip_suffix(';').map(str::to_owned)
 }
 
-/// The modules that a file imports from: its children, and all others but its ancestors.
+/// Returns the modules that a file imports from: its children, and all others except its ancestors.
 fn imports(module: &Module, text: &str, known: &BTreeSet<Module>) -> BTreeSet<Module> {
     let code = code(text);
     let children: Vec<String> = code.lines().filter_map(|line| declared(line.trim())).collect();
@@ -162,7 +162,7 @@ fn imports(module: &Module, text: &str, known: &BTreeSet<Module>) -> BTreeSet<Mo
     imported.filter(|it| !module.starts_with(it)).collect()
 }
 
-/// A text without comments, texts in quotes and unit tests.
+/// Returns a text without comments, string literals and unit tests.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -174,7 +174,7 @@ fn code(text: &str) -> String {
     unquoted.collect::<Vec<_>>().join("\n")
 }
 
-/// `a::{b, c::d}` is `a::b` and `a::c::d`.
+/// Expands `a::{b, c::d}` to `a::b` and `a::c::d`.
 fn expand(before: &str, tree: &str, paths: &mut Vec<String>) {
     let tree = tree.trim();
     let Some((head, body)) = tree.split_once('{') else {
@@ -200,7 +200,8 @@ fn expand(before: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The longest part of a path that is a module of the crate; none of another crate's path.
+/// Returns the longest part of a path that is a module of the crate; `None` for another crate's
+/// path.
 fn resolve(
     module: &Module,
     path: &str,
@@ -237,7 +238,7 @@ fn resolve(
     (found != *module).then_some(found)
 }
 
-/// The sets of modules that reach one another, each sorted.
+/// Returns the sets of modules that reach one another, each sorted.
 fn circles(graph: &Graph) -> Vec<Vec<Module>> {
     let reached: BTreeMap<&Module, BTreeSet<&Module>> =
         graph.keys().map(|module| (module, reached_from(graph, module))).collect();
@@ -266,7 +267,7 @@ fn reached_from<'g>(graph: &'g Graph, from: &Module) -> BTreeSet<&'g Module> {
     reached
 }
 
-/// The edges within a circle, a line each.
+/// Returns the edges within a circle, one for each line.
 fn show(graph: &Graph, circle: &[Module]) -> String {
     let lines = circle.iter().map(|module| {
         let inside = graph[module].iter().filter(|target| circle.contains(target));

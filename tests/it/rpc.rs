@@ -40,7 +40,7 @@ async fn join(server: &Server, codec: Codec) -> Client {
     Client::connect(server.addr, codec, "realm1").await
 }
 
-/// The result's args, or the URI of the error.
+/// Returns the result's args, or the URI of the error.
 async fn call(client: &mut Client, procedure: &str, args: Value) -> Result<Value, String> {
     let answer = client.call(procedure, json!({}), args, Value::Null).await;
     answer.map(|(args, _kwargs)| args).map_err(|error| error.uri)
@@ -130,12 +130,12 @@ async fn answers_version_1_as_its_own_server_did() {
     let nothing = || failed("wamp.error.runtime_error", "RPC Error", 500);
     let unregistered = "A RPC handler for the \"mute\" route has not been registered.";
     let cases = [
-        // A single list or dictionary holds all arguments.
+        // A single list or dictionary contains all arguments.
         ("sample/sum", vec![json!([2, 5])], Ok(json!([7]))),
         ("sample/sum", vec![json!(2), json!(5)], Ok(json!([7]))),
         ("sample/sum", vec![json!(2)], Ok(json!([2]))),
         ("sample/add", vec![json!({"term1": 2, "term2": 5})], Ok(json!({"result": 7}))),
-        // A result is a list or a dictionary; whatever else there is, is in a list.
+        // A result is a list or a dictionary; any other value is wrapped in a list.
         ("sample/echo", vec![json!("x")], Ok(json!(["x"]))),
         ("sample/echo", vec![json!(0)], Ok(json!([0]))),
         ("sample/echo", vec![json!("")], Ok(json!([""]))),
@@ -174,7 +174,7 @@ async fn answers_version_1_as_its_own_server_did() {
     assert!(page.ignored().is_empty() && page.page_errors().is_empty());
 }
 
-/// Nothing of a session overtakes its calls, and nothing is overtaken by them.
+/// No message of a session overtakes its calls, nor the other way round.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_keep_the_order_of_their_session() {
     let (_site, server) = serve();
@@ -223,7 +223,7 @@ async fn answers_the_caller_before_other_effects() {
         caller.send(&json!([48, 78, {}, "sample/leave"]));
         assert_eq!(caller.message().await, json!([50, 78, {}, ["goodbye"]]));
         assert_eq!(caller.dismissed().await, "acme.close.asked");
-        // The server waits for the answer, a moment; both ways of a client end the same.
+        // The server waits briefly for the answer; both endings by a client have the same effect.
         if codec == Codec::Json {
             caller.send(&json!([6, {}, "wamp.close.goodbye_and_out"]));
         }
@@ -247,13 +247,13 @@ async fn undoes_everything_of_a_failed_call() {
     }
     reader.expect_no_event().await;
     assert!(server.is_alive());
-    // Five faults within ten seconds are too many.
+    // Five faults within ten seconds open the circuit.
     for _ in 0..2 {
         call(&mut caller, "sample/count_and_trap", json!([])).await.unwrap_err();
     }
     let refused = call(&mut caller, "sample/count_and_trap", json!([])).await;
     assert_eq!(refused, Err("jackfield.error.handler_on_hold".to_owned()));
-    // The procedure that fails, and not the others of its handler.
+    // It applies to the failing procedure, not to others of its handler.
     assert_eq!(call(&mut caller, "sample/count", json!([])).await, Ok(json!([4])));
 }
 

@@ -1,4 +1,5 @@
-//! One client that uses up its share of a realm's totals leaves room for all others.
+//! Shares of clients: one client that uses up its share of a realm's totals leaves room for all
+//! others.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,7 +15,7 @@ use jackfield_tests::site::Site;
 
 const UNAVAILABLE: &str = "wamp.error.unavailable";
 
-/// Of the client's user or address, which stands in the message.
+/// Checks the error URI of a client, by user or address, at its share.
 fn refused<T: std::fmt::Debug>(answer: Result<T, WampError>) {
     assert_eq!(answer.unwrap_err().uri, UNAVAILABLE);
 }
@@ -60,11 +61,12 @@ async fn one_address_cannot_use_up_the_subscriptions_of_a_realm() {
     visitor.publish("open/a", json!({"exclude_me": false}), json!(["both"]), Value::Null);
     assert_eq!(visitor.event().await.args[0], "both");
     assert_eq!(old.event().await.event, "both");
-    // A page of version 1 at the same address as the greedy sessions has no room; it is not ended.
+    // A page of version 1 at the address of the greedy sessions has no room; it is not
+    // disconnected.
     let mut near = page(&server, 1).await;
     near.subscribe("open/a");
     near.round_trip().await;
-    // What a session held is free again when it ends.
+    // The places of a session are free again when it ends.
     drop(greedy.pop());
     let mut freed = join(&server, 1).await;
     let freed = async { while freed.try_subscribe("open/b", json!({})).await.is_err() {} };
@@ -88,7 +90,7 @@ async fn one_address_cannot_use_up_the_registrations_and_wildcards_of_a_realm() 
         refused(client.try_subscribe("open/.more", wildcard.clone()).await);
         refused(client.register("open/.more", wildcard.clone()).await);
     }
-    // To share one takes no place.
+    // An existing wildcard takes no further place.
     second.subscribe("open/.1", wildcard.clone()).await;
     let mut visitor = join(&server, 2).await;
     visitor.subscribe("open/.more", wildcard.clone()).await;
@@ -98,7 +100,7 @@ async fn one_address_cannot_use_up_the_registrations_and_wildcards_of_a_realm() 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_cannot_use_up_the_open_calls_of_a_realm() {
     const CALLEES: usize = 10;
-    // 2000 open calls of a realm, and 200 of a callee.
+    // 2000 pending calls of a realm, and 200 of a callee.
     let site = Site::open();
     let server = Server::configured(site.path(), "limits: { client_percent: 2 }\n");
     let mut callees = Vec::new();
@@ -112,7 +114,7 @@ async fn one_address_cannot_use_up_the_open_calls_of_a_realm() {
         let client = join(&server, 1).await;
         for request in 0..500 {
             let procedure = format!("open/p{}", request % CALLEES);
-            // Other ids than those of its later requests.
+            // Ids that differ from those of its later requests.
             client.send(&json!([48, request + 1_000, {}, procedure]));
         }
         greedy.push(client);
@@ -125,7 +127,7 @@ async fn one_address_cannot_use_up_the_open_calls_of_a_realm() {
     }
     let error = page(&server, 1).await.call("open/p1", &[]).await.unwrap_err();
     assert!(format!("{error:?}").contains("client's share"), "{error:?}");
-    // Each callee is asked by others, of both versions.
+    // Other clients call each callee, in both versions.
     for (number, callee) in callees.iter_mut().enumerate() {
         let procedure = format!("open/p{number}");
         let mut visitor = join(&server, 2).await;
@@ -164,7 +166,7 @@ async fn a_subscription_without_room_does_not_reach_its_handler() {
     let mut full = join(&server, 2).await;
     full.subscribe("open/a", json!({})).await;
     refused(full.try_subscribe("chat/kitchen", json!({})).await);
-    // The room knows no member of that name: only members speak.
+    // The room has no such member: only members may publish.
     let args = json!([{"text": "hello"}]);
     let spoken = full.publish_acknowledged("chat/kitchen", json!({}), args, Value::Null).await;
     assert_eq!(spoken.unwrap_err().uri, "wamp.error.not_authorized");

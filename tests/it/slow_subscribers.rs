@@ -1,5 +1,4 @@
-//! Subscribers that do not read: they delay no other client, and the memory that they take is
-//! bounded.
+//! Slow subscribers, which do not read: they delay no other client, and their memory is bounded.
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -12,7 +11,7 @@ use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A small bound, so that what the kernel holds is most of what a slow subscriber gets.
+/// A small limit, so that most of a slow subscriber's data is in the kernel.
 const OUTBOX_LIMIT: &str = "limits: { outbox: { bytes: 256 KiB } }\n";
 /// The reason in the log and in GOODBYE.
 const REASON: &str = "jackfield.close.slow_subscriber";
@@ -94,7 +93,7 @@ async fn a_slow_subscriber_of_version_1_is_disconnected_without_a_close_frame() 
     flood(&server, TOO_MANY).await;
     server.logged(REASON);
     slow.socket().resume_reading();
-    // A Close frame would keep AutobahnJS from ever coming back.
+    // After a Close frame, AutobahnJS would never reconnect.
     assert_eq!(slow.session_hangup().await, Hangup::Lost);
 }
 

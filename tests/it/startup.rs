@@ -7,7 +7,7 @@ use jackfield_tests::client::v1;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{OPEN_ROUTES, Site};
 
-/// A server that compiles for as long as its compiler is stopped.
+/// A server that compiles as long as its compiler is stopped.
 struct Starting {
     server: Server,
     compiler: u32,
@@ -96,7 +96,7 @@ async fn sigterm_ends_compiling() {
         let mut starting = Starting::new("");
         starting.server.signal(name);
         assert_eq!(starting.server.exit_code(), Some(0), "{name}");
-        // Killed, or it notices that its answer is not wanted any more once it can run.
+        // The compiler is killed, or ends by itself when it can run and its answer is not needed.
         poll(|| ended(starting.compiler));
     }
 }
@@ -113,7 +113,7 @@ async fn sighup_before_the_first_generation_makes_a_reload_after_it() {
     starting.server.logged("generation ready generation=2");
 }
 
-/// The signal arrives as soon as the process handles it.
+/// The signal is sent as soon as the process handles it.
 #[test]
 fn signals_count_from_the_start() {
     let site = Site::open();
@@ -126,7 +126,7 @@ fn signals_count_from_the_start() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
-/// A file of settings that does not answer holds up no signal.
+/// A settings file that blocks does not delay a signal.
 #[test]
 fn sigterm_ends_reading_the_settings() {
     let site = Site::open();
@@ -142,7 +142,7 @@ fn sigterm_ends_reading_the_settings() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
-/// Whether a process has a handler for the signal.
+/// Returns whether a process has a handler for the signal.
 fn catches(pid: u32, signal: u32) -> Option<()> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
@@ -159,7 +159,7 @@ async fn a_second_signal_ends_the_server_at_once() {
              api: {{ tokens: [{{ name: slow, token: '{TOKEN}' }}], body_timeout: 1h }}\n"
         );
         let mut server = Server::configured(site.path(), &config);
-        // Its body does not come, so its request is under way until the grace period is over.
+        // Its body never arrives, so the request is pending until the grace period ends.
         let mut http = Http::connect(server.addr).await;
         http.send(format!(
             "POST /api/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use jackfield_tests::build;
 
-/// The crates, and the crates of ours that each may use.
+/// The crates, each with the crates of the workspace that it may use.
 const FLOORS: &[(&str, &[&str])] = &[
     (
         "jackfield",
@@ -32,7 +32,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("jackfield-bench", &["jackfield-text"]),
     ("jackfield-broker", &["jackfield-wamp"]),
     ("jackfield-client", &["jackfield-text", "jackfield-tls", "jackfield-wamp"]),
-    // It knows no admission and no dispatch: those are the host's.
+    // It depends on neither admission nor dispatch, which belong to the host.
     (
         "jackfield-config",
         &[
@@ -52,7 +52,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("jackfield-tls", &[]),
     ("jackfield-wamp", &[]),
     ("jackfield-yaml", &["jackfield-text"]),
-    // Both talk to the server over sockets alone.
+    // Both access the server over sockets only.
     ("jackfield-tests", &[]),
     ("jackfield-tools", &["jackfield-tests"]),
 ];
@@ -70,7 +70,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ),
     ("hdrhistogram", &["jackfield-bench"]),
     ("wit-bindgen", &["jackfield-plugin"]),
-    // Benchmarks are measured with it; nothing that is shipped needs it.
+    // Benchmarks use it; no shipped code does.
     ("criterion", &[]),
     // Code that can sign tickets can impersonate users, so secrets and keys stay in one crate.
     ("jsonwebtoken", &["jackfield-auth"]),
@@ -130,7 +130,7 @@ fn source_files_stay_short() {
         .into_iter()
         .filter_map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
-            // Tests beside the code do not make it longer to read.
+            // Tests in the same file do not count.
             let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
             (lines > 450).then(|| format!("{}: {lines} lines", path.display()))
         })
@@ -146,7 +146,7 @@ fn every_source_file_has_a_head_comment() {
     }
 }
 
-/// Normal dependencies of each workspace member.
+/// Returns the normal dependencies of each workspace member.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
@@ -168,7 +168,7 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-/// The Rust files below `src/` folders, generated ones left out.
+/// Returns the Rust files below `src/` folders, without generated ones.
 fn sources(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = ["host", "plugin-sdk", "plugins", "routing", "tests"]

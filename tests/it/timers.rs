@@ -1,5 +1,5 @@
 //! Timers of handlers against the real server: their topics, start and end, and the effect of
-//! reloads and faults. Intervals are short, and nothing is timed: the tests wait for ticks. Due
+//! reloads and faults. Intervals are short, and no time is measured: the tests wait for ticks. Due
 //! times are tested in `host/src/timers.rs`.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use jackfield_tests::site::Site;
 
 const SETTLE: &str = "watch: { settle: 20ms }\n";
 
-/// A site with routes to the clocks of the guest `methods`, which count by topic, publish
+/// Starts a server with routes to the clocks of the guest `methods`, which count by topic, publish
 /// `[count, subscribers, whether the host asks, attributes]`, and answer calls with the count.
 fn serve(routes: &str) -> (Site, Server) {
     let site = Site::open();
@@ -30,13 +30,13 @@ async fn join(server: &Server) -> Client {
     Client::connect(server.addr, Codec::Json, "realm1").await
 }
 
-/// The number of ticks of the topic so far.
+/// Returns the number of ticks of the topic so far.
 async fn ticks(client: &mut Client, topic: &str) -> u64 {
     let answer = client.call(topic, json!({}), json!([]), Value::Null).await;
     answer.unwrap().0[0].as_u64().unwrap()
 }
 
-/// Waits until the timer of a topic has run so often.
+/// Waits until the timer of a topic has run at least `least` times.
 async fn until_ticks(client: &mut Client, topic: &str, least: u64) {
     within(format!("{least} ticks of {topic}"), async {
         while ticks(client, topic).await < least {}
@@ -44,7 +44,7 @@ async fn until_ticks(client: &mut Client, topic: &str, least: u64) {
     .await;
 }
 
-/// The subscriber's next tick: its topic's subscription and what the clock says.
+/// Returns the subscriber's next tick: its subscription and the clock's value.
 async fn tick(client: &mut Client) -> (u64, Value) {
     let event = client.event().await;
     (event.subscription, event.args[0].clone())
@@ -55,7 +55,7 @@ clock: { channel: 'clock/{name}', handler: { callback: 'clock' } }
 quick: { channel: 'quick/{name}', handler: { callback: 'clock' }, timer: 50ms }
 ";
 
-/// The interval is the handler's own in the first route, and the second route's in the other.
+/// The first route has the handler's own interval, and the second route its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_topic_has_a_timer_while_it_has_subscribers() {
     let (_site, server) = serve(CLOCKS);
@@ -78,14 +78,14 @@ async fn each_topic_has_a_timer_while_it_has_subscribers() {
     }
     assert_eq!(page.event().await.event[0], 1);
 
-    // The last subscriber of a topic leaves: by its wish …
+    // The last subscriber of a topic leaves: by UNSUBSCRIBE …
     one.unsubscribe(a).await.unwrap();
     let left = ticks(&mut asker, "clock/a").await;
-    // … or with its connection, after which the other one is still there.
+    // … or by closing its connection, and the other clock continues.
     drop(one);
     let before = ticks(&mut asker, "quick/b").await;
     until_ticks(&mut asker, "quick/b", before + 5).await;
-    // One tick may have been on its way.
+    // One tick may have been pending.
     let after = ticks(&mut asker, "clock/a").await;
     assert!(after <= left + 1, "{after} ticks, {left} when the last subscriber left");
     page.unsubscribe("quick/b", None);
@@ -122,7 +122,7 @@ other: { channel: 'other', handler: { callback: 'clock' }, timer: { from: start 
 async fn a_timer_may_run_from_the_start() {
     let (site, server) = serve(FROM_START);
     let mut client = join(&server).await;
-    // None of them has a subscriber.
+    // None of the topics has a subscriber.
     until_ticks(&mut client, "start", 3).await;
     until_ticks(&mut client, "other", 2).await;
     client.subscribe("start", json!({})).await;
@@ -135,7 +135,7 @@ async fn a_timer_may_run_from_the_start() {
     assert_eq!(gone.unwrap_err().uri, "wamp.error.no_such_procedure");
 }
 
-/// Subscribers stay, and their topics' timers become what the new routes say.
+/// Subscribers stay, and their topics' timers follow the new routes.
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_follow_reloads() {
     let route = |timer: &str| {
@@ -154,7 +154,7 @@ async fn timers_follow_reloads() {
     for count in 1..=3 {
         assert_eq!(tick(&mut client).await.1[0], count);
     }
-    // Reloads without end, each sooner than the timer is due, do not keep it from being due.
+    // Endless reloads, each before the timer is due, do not prevent its ticks.
     change(", timer: 500ms");
     let known = ticks(&mut asker, "clock/a").await;
     within("a tick between reloads", async {
@@ -201,7 +201,7 @@ clock: { channel: 'clock', handler: { callback: 'clock' }, timer: 50ms }
         let told = log.matches(fault).count();
         assert!(log.contains(fault) && told <= 3, "{log}");
     }
-    // Its neighbours in the same lane tick on, also where each tick takes longer than its interval.
+    // Other clocks in the same lane continue, even if each tick takes longer than its interval.
     let mut other = join(&server).await;
     other.subscribe("slow/a", json!({})).await;
     other.subscribe("slow/b", json!({})).await;
@@ -238,8 +238,8 @@ many: { channel: 'many/{n}', handler: { callback: 'unhurried' }, timer: 500ms, l
     }
 }
 
-/// Pages of OroPlatform count on it, and its routing files have no `timer`. The 50 seconds that the
-/// plugin asks for are in the plugin's own tests.
+/// Pages of OroPlatform depend on it, and its routing files have no `timer`. The plugin's interval
+/// of 50 seconds is tested in the plugin.
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_the_ping_of_the_sync_plugin() {
     let site = Site::new();

@@ -1,5 +1,5 @@
-//! WAMP v1 against the real server, by a client that behaves as AutobahnJS 0.8 does: everything
-//! that an open tab of a back office needs. Malformed messages are in `v1/malformed.rs`.
+//! WAMP v1 against the real server, by a client that behaves like AutobahnJS 0.8: everything that
+//! an open tab of a back office needs. Malformed messages are in `v1/malformed.rs`.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ mod malformed;
 
 const TOPIC: &str = "open/t";
 
-/// A client that is subscribed, and whose subscription the server has handled.
+/// Returns a client whose subscription the server has handled.
 async fn subscribed(server: &Server, topic: &str) -> Client {
     let mut client = Client::connect(server.addr).await;
     client.subscribe(topic);
@@ -120,7 +120,7 @@ async fn expands_curies_by_concatenation() {
     check("odd:b", "open/a:b").await;
     check("o:http:", "open/http:").await;
     check("open/unknown:x", "open/unknown:x").await;
-    // A prefix is the session's own, and dies with it.
+    // A prefix belongs to its session.
     let mut other = Client::connect(server.addr).await;
     other.subscribe("o:chat");
     other.round_trip().await;
@@ -153,7 +153,7 @@ async fn a_refusal_keeps_the_session() {
     let server = Server::start(site.path());
     let mut client = subscribed(&server, TOPIC).await;
     let mut refusals = 0;
-    // The message, and the refusal's event and error.
+    // The message, and the event and error of its refusal.
     for (message, event, uri) in [
         (r#"[5,"inbox/7"]"#, "onSubscribe", "wamp.error.not_authorized"),
         (r#"[5,"members/a"]"#, "onSubscribe", "wamp.error.not_authorized"),
@@ -188,11 +188,11 @@ async fn a_refusal_keeps_the_session() {
             refusals += 1;
         }
         assert!(client.page_errors().is_empty(), "{message}: {:?}", client.page_errors());
-        // The connection goes on, and so does what was subscribed before.
+        // The connection continues, and so do earlier subscriptions.
         client.publish(TOPIC, &json!(message), &Reach::Plain);
         assert_eq!(client.event().await.event, message);
     }
-    // A refused subscription is none.
+    // A refused subscription receives nothing.
     let mut other = Client::connect(server.addr).await;
     for topic in ["inbox/7", "nowhere"] {
         other.publish(topic, &json!("leaked"), &Reach::Plain);
@@ -263,7 +263,7 @@ async fn closes_a_leaving_page_and_sends_nothing_more() {
     );
     staying.publish(TOPIC, &json!(1), &Reach::Plain);
     assert_eq!(staying.event().await.event, 1);
-    // A client that is cut off harms no other client.
+    // A disconnected client affects no other client.
     subscribed(&server, TOPIC).await.into_socket().reset();
     staying.publish(TOPIC, &json!(2), &Reach::Plain);
     assert_eq!(staying.event().await.event, 2);
@@ -307,7 +307,7 @@ async fn requires_the_subprotocol() {
             Err(unreachable) => {
                 assert!(!opens, "{protocols:?}: {unreachable:?}");
                 assert_eq!(unreachable.hangup, Hangup::Unreachable);
-                // No 101, which AutobahnJS would take for a server of something else.
+                // Not 101, which AutobahnJS would accept as a server of another protocol.
                 assert_eq!(unreachable.refused.status, Some(400), "{protocols:?}");
                 assert!(unreachable.refused.text.contains("wamp.2.json"), "{unreachable:?}");
             }

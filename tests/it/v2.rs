@@ -22,7 +22,7 @@ async fn join(server: &Server, codec: Codec) -> Client {
     Client::connect(server.addr, codec, REALM).await
 }
 
-/// The error's URI, or the test fails.
+/// Returns the error's URI, or fails the test.
 #[track_caller]
 fn refused<T: std::fmt::Debug>(answer: Result<T, WampError>) -> String {
     let error = answer.expect_err("a refusal");
@@ -126,7 +126,7 @@ async fn a_subscription_has_one_id_and_ends_once() {
         let topic = client.subscribe("open.b", json!({})).await;
         let ids = std::collections::HashSet::from([exact, prefix, wildcard, topic]);
         assert_eq!(ids.len(), 4, "each topic and policy has its own: {ids:?}");
-        // Subscribed twice is subscribed once.
+        // A repeated subscription has no effect.
         other.publish("open.b", json!({}), json!([1]), json!(null));
         assert_eq!(client.event().await.subscription, topic);
         client.expect_no_event().await;
@@ -138,7 +138,7 @@ async fn a_subscription_has_one_id_and_ends_once() {
         assert_eq!(refused(client.unsubscribe(1 << 53).await), "wamp.error.no_such_subscription");
         other.publish_acknowledged("open.b", json!({}), json!([2]), json!(null)).await.unwrap();
         client.expect_no_event().await;
-        // The others stay.
+        // The other subscriptions stay.
         other.publish("open.a", json!({}), json!([3]), json!(null));
         let mut seen: Vec<_> = Vec::new();
         for _ in 0..3 {
@@ -188,7 +188,7 @@ async fn rejects_invalid_uris() {
                 Ok(_) => assert!(exact, "{text:?}"),
                 answer => assert_eq!((refused(answer), exact), (invalid.to_owned(), false)),
             }
-            // Without an acknowledgement nothing is said, and the session goes on.
+            // Without an acknowledgement there is no answer, and the session continues.
             client.publish(text, json!({}), json!(null), json!(null));
             client.round_trip().await;
         }
@@ -232,7 +232,7 @@ async fn topics_without_a_route_are_refused_or_open_as_configured() {
         let answer = client.publish_acknowledged("nowhere", json!({}), json!([1]), json!(null));
         assert_eq!(refused(answer.await), no_route);
         client.publish("nowhere", json!({}), json!([1]), json!(null));
-        // A pattern is no topic; it sees what is routed.
+        // A pattern is not a topic; it matches topics with a route.
         client.subscribe("", json!({"match": "prefix"})).await;
         client.publish("nowhere", json!({"exclude_me": false}), json!([2]), json!(null));
         client.publish("open/t", json!({"exclude_me": false}), json!([3]), json!(null));
@@ -279,7 +279,7 @@ test.members:
             let answer = client.publish_acknowledged(topic, json!({}), json!([event]), json!(null));
             assert_eq!(refused(answer.await), not_authorized, "{topic}");
         }
-        // A pattern does not see what is checked one by one.
+        // A pattern does not match topics whose handler checks each subscriber.
         client.subscribe("", json!({"match": "prefix"})).await;
         let mut other = join(&server, codec).await;
         for topic in ["inbox/7", "open/t"] {

@@ -31,7 +31,7 @@ async fn post(server: &Server, path: &str, body: &str) -> Answer {
     Http::connect(server.addr).await.post(path, &headers, body).await
 }
 
-/// One subscriber of each codec.
+/// Returns one subscriber of each codec.
 async fn witnesses(server: &Server) -> Vec<Client> {
     let mut witnesses = Vec::new();
     for codec in Codec::ALL {
@@ -42,14 +42,14 @@ async fn witnesses(server: &Server) -> Vec<Client> {
     witnesses
 }
 
-/// A message with raw bytes in the place of its last text `@`.
+/// Returns a message with raw bytes in place of its last text `@`.
 fn raw(codec: Codec, message: &Value, value: &[u8]) -> Frame {
     let bytes = |frame| match frame {
         Frame::Text(text) => text.into_bytes(),
         Frame::Binary(bytes) => bytes,
     };
     let (message, mark) = (bytes(codec.encode(message)), bytes(codec.encode(&json!("@"))));
-    // The last one: in the binary codecs, the bytes of an id may look like it.
+    // The last one: in the binary codecs, the bytes of an id may be equal.
     let at = message.windows(mark.len()).rposition(|it| it == mark).unwrap();
     let whole = [&message[..at], value, &message[at + mark.len()..]].concat();
     match codec {
@@ -80,7 +80,7 @@ const IMPOSSIBLE: &[(Codec, &[u8], &str)] = &[
     (CBOR, b"\xc1\xc1\xc1\x01", "tag"),
 ];
 
-/// Values that only their codec has.
+/// Values that exist in their codec only.
 const FOREIGN: &[(Codec, &[u8], &str)] = &[
     // Numbers that would be rounded: 2^64 + 1, -2^63 - 1, 1e400, NaN, infinity.
     (JSON, b"18446744073709551617", "exactly"),
@@ -113,7 +113,7 @@ async fn refuses_values_that_no_codec_carries() {
     }
 }
 
-/// … and those that not every receiver's codec has.
+/// Includes values that not every receiver's codec has.
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_publications_that_a_receivers_codec_cannot_carry() {
     let (_site, server) = served("");
@@ -139,7 +139,7 @@ async fn refuses_publications_that_a_receivers_codec_cannot_carry() {
             assert_eq!(witness.event().await.args, json!(["good"]), "{codec:?} {value:x?}");
         }
     }
-    // The same of version 1 and over HTTP.
+    // The same for version 1 and over HTTP.
     let mut page = v1::Client::connect(server.addr).await;
     page.session().await;
     for (number, (_, value, why)) in cases().filter(|it| it.0 == JSON).enumerate() {
@@ -169,7 +169,7 @@ async fn refuses_publications_that_a_receivers_codec_cannot_carry() {
     }
 }
 
-/// Half a surrogate pair in a topic: no two topics fall together.
+/// Half a surrogate pair in a topic: different topics never become equal.
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_topics_that_are_not_unicode() {
     let (_site, server) = served("");
@@ -246,7 +246,7 @@ async fn refuses_messages_that_are_nested_too_deep() {
     }
 }
 
-/// A callee's bad or packed answer reaches its caller as a failure.
+/// A callee's invalid or packed answer reaches its caller as a failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_result_fails_its_call() {
     let (_site, server) = served("unrouted: broadcast");
@@ -294,7 +294,7 @@ async fn rejects_packed_payloads() {
     }
 }
 
-/// PHP writes `[]` for an empty dictionary, and a dictionary for a list with a hole.
+/// PHP writes `[]` for an empty dictionary, and a dictionary for a list with a removed element.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_accepts_lists_as_php_writes_them() {
     let (_site, server) = served("");

@@ -17,10 +17,11 @@ use jackfield_tests::site::Site;
 
 const MIB: u64 = 1 << 20;
 const LONG: usize = 900_000;
-/// Long enough to be read no further, and short enough that all of them fit into an outbox.
+/// Long enough to pause reading, and short enough that all of them fit into an outbox.
 const MEDIUM: usize = 60_000;
 
-/// A handler that takes 20 ms for each event, and one that ends at its deadline.
+/// Starts a server with a handler that takes 20 ms for each event, and one that ends at its
+/// deadline.
 fn serve(config: &str) -> (Site, Server) {
     let site = Site::open();
     let routes = "slow: { channel: 'slow/{id}', handler: { callback: 'delayed' } }\n\
@@ -79,7 +80,7 @@ async fn long_publications_wait_within_a_total_and_none_is_lost() {
     let mut most = 0;
     while !publishing.is_empty() {
         most = most.max(waiting(&server));
-        // Others are handled, long messages as well as short ones.
+        // Messages of other clients are handled, long and short ones.
         for payload in [&long, &json!("short")] {
             other
                 .publish_acknowledged("open/b", json!({}), json!([payload]), Value::Null)
@@ -91,7 +92,7 @@ async fn long_publications_wait_within_a_total_and_none_is_lost() {
         }
     }
     within("all events", receiving).await.unwrap();
-    // Each thread may have taken one message more before it saw that there was no room.
+    // Each thread may have read one more message before it noticed that there was no room.
     let threads = std::thread::available_parallelism().unwrap().get() as u64;
     assert!(most >= 2 * MIB, "{most} bytes waited at most");
     assert!(most < 8 * MIB + (threads + 1) * MIB, "{most} bytes waited");
@@ -110,9 +111,9 @@ async fn a_client_that_is_read_no_further_is_not_given_up_for_its_silence() {
     let failing = tokio::spawn(async move {
         first.publish_acknowledged("sleep/a", json!({}), args, Value::Null).await.unwrap_err()
     });
-    // What a handler is given of a message in MessagePack is JSON, and counts as well.
+    // A handler gets a message in MessagePack as JSON, which is counted as well.
     within("the first message", async { while waiting(&server) < 2 * LONG as u64 {} }).await;
-    // Of the same address: its message is read no further until the handler has ended.
+    // From the same address: its message is read no further until the handler has ended.
     let mut second = join(&server, Codec::Json, 1).await;
     second.publish_acknowledged("open/b", json!({}), long.clone(), Value::Null).await.unwrap();
     assert_eq!(waiting(&server), 0, "the second one did not wait");
@@ -145,7 +146,7 @@ async fn long_calls_are_answered_in_their_turn() {
             done.unwrap();
         }
     }
-    // In MessagePack and CBOR, a call counts with the JSON that its handler is given.
+    // In MessagePack and CBOR, a call counts with the JSON for its handler.
     let threads = std::thread::available_parallelism().unwrap().get() as u64;
     assert!(most >= LONG as u64, "{most} bytes waited at most");
     assert!(most < 2 * MIB + (threads + 1) * 3 * MIB, "{most} bytes waited");

@@ -1,6 +1,6 @@
-//! The tests' own clients: WAMP v1 as AutobahnJS speaks it, WAMP v2, HTTP, and the raw socket of a
-//! PHP publisher. None of them uses a crate of the product, so that the same error on both sides
-//! cannot go unnoticed. Third-party clients are in `peer`.
+//! Clients of the tests: WAMP v1 like AutobahnJS, WAMP v2, HTTP, and the raw socket of a PHP
+//! publisher. None of them uses a crate of the product, so that the same error on both sides cannot
+//! go unnoticed. Third-party clients are in `peer`.
 
 pub mod codec;
 pub mod counting;
@@ -16,11 +16,11 @@ pub mod v2;
 use std::panic::Location;
 use std::time::Duration;
 
-/// How long a test waits for what must come. Far above what any machine needs, because running out
-/// is a failure, not a measurement.
+/// Time limit of a wait. Far above the needs of any machine, because exceeding it is a failure, not
+/// a measurement.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Awaits `future`, and fails the test at the caller's line, saying what it waited for.
+/// Awaits `future`, and fails the test at the caller's line, with the name of the awaited event.
 #[track_caller]
 pub fn within<T>(
     what: impl Into<String>,

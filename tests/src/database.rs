@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::build;
 
-/// Neither server runs as root, and this user is on every machine.
+/// The id of the system user `nobody`: neither server runs as root.
 const NOBODY: u32 = 65_534;
 
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub struct Instance {
 }
 
 impl Database {
-    /// The folder of its programs.
+    /// Returns the folder of its programs.
     fn programs(self) -> Option<PathBuf> {
         match self {
             Self::Postgres => {
@@ -47,7 +47,7 @@ impl Database {
         }
     }
 
-    /// The packages of Debian that have them. Those of MariaDB start no server of their own.
+    /// Returns Debian's packages of the programs. Those of MariaDB start no server of their own.
     fn packages(self) -> &'static str {
         match self {
             Self::Postgres => "postgresql",
@@ -55,7 +55,7 @@ impl Database {
         }
     }
 
-    /// Installs what is missing, if this is root.
+    /// Installs missing packages, if this is root.
     fn install(self) -> PathBuf {
         if let Some(programs) = self.programs() {
             return programs;
@@ -80,7 +80,7 @@ impl Instance {
             .tempdir()
             .unwrap();
         let mut instance = Self { database, programs, port: 0, process: None, directory };
-        // A directory of their own and a private key: both servers require it.
+        // Both servers require a directory of their own and a private key.
         let own = instance.path("own");
         std::fs::create_dir(&own).unwrap();
         for file in ["ca.pem", "cert.pem", "key.pem"] {
@@ -97,8 +97,8 @@ impl Instance {
 
     /// Starts the server, and returns when it accepts connections.
     pub fn start_again(&mut self) {
-        // Between choosing a free port and listening on it, another may have taken it. An instance
-        // that ran keeps its port: clients know it.
+        // Another program may take a free port before the server listens on it. A restarted
+        // instance keeps its port: clients know it.
         for _ in 0..5 {
             let first = self.port == 0;
             if first {
@@ -120,11 +120,11 @@ impl Instance {
     /// Ends the server at once, as an outage does.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // Its children, if it has any, end when they notice.
+            // Its child processes end when they notice.
             process.kill().unwrap();
             process.wait().unwrap();
         }
-        // Its successor would take the dead process for a living one.
+        // Its successor would mistake the dead process for a running one.
         let _ = std::fs::remove_file(self.path("own/data/postmaster.pid"));
     }
 
@@ -178,7 +178,7 @@ impl Instance {
         self.directory.path().join(name)
     }
 
-    /// Makes an empty database with one user, whose password is `hunter2`.
+    /// Creates an empty database with one user, whose password is `hunter2`.
     fn create(&self) {
         let data = self.path("own/data");
         let file = self.path("own/first");
@@ -205,7 +205,7 @@ impl Instance {
         }
     }
 
-    /// The process, whether it accepts connections, and what it said until it did or ended.
+    /// Starts the process. Returns it, whether it accepts connections, and its output until then.
     fn launch(&self) -> (Child, bool, String) {
         let data = self.path("own/data");
         let own = self.path("own");
@@ -271,7 +271,7 @@ impl Drop for Instance {
     }
 }
 
-/// The certificates that databases show.
+/// Returns the folder of the databases' certificates.
 fn tls() -> PathBuf {
     build::root().join("host/auth/tests/tls")
 }
@@ -281,7 +281,7 @@ fn is_root() -> bool {
     output.stdout.trim_ascii() == b"0"
 }
 
-/// Makes it the server's.
+/// Makes the server's user the owner of a path.
 fn give(path: &Path) {
     if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();

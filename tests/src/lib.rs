@@ -1,7 +1,7 @@
-//! Clients, servers and sites that the tests (`it`) and the measurements (`tools`) share: WAMP
-//! clients of both versions (`client`) and of other libraries (`peer`), the real server in a
-//! process of its own (`server`), sites in temporary directories (`site`), database servers
-//! (`database`), and the builds of all of them (`build`). No crate of the product is used here.
+//! Library for the tests (`it`) and the measurements (`tools`): WAMP clients of both versions
+//! (`client`) and of other libraries (`peer`), the real server in a process of its own (`server`),
+//! sites in temporary directories (`site`), database servers (`database`), and the builds of all of
+//! them (`build`). It uses no crate of the product.
 
 #![allow(
     missing_docs,

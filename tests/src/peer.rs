@@ -41,12 +41,12 @@ pub enum Library {
     AutobahnPython(Codec),
     /// Messages in batches, WAMP v2's `.batched` subprotocols.
     AutobahnPythonBatched(Codec),
-    /// Offers every serializer it has, in its own order.
+    /// Offers every serializer that it has, in its own order.
     AutobahnPythonDefault,
     XconnPython(Codec),
     AutobahnJs(Codec),
     Wampy(Codec),
-    /// WAMP v1, on Python 2.7; `Library::runs` tells whether there is one.
+    /// WAMP v1, on Python 2.7; `Library::runs` tells whether it is installed.
     AutobahnV1,
     /// WAMP v1, on Node.
     WampIo,
@@ -64,14 +64,14 @@ pub struct Peer {
 }
 
 impl Library {
-    /// Every v2 client with every serializer it has.
+    /// Returns every v2 client with every serializer that it has.
     pub fn all_v2() -> impl Iterator<Item = Self> {
         let libraries = [Self::AutobahnPython, Self::XconnPython, Self::AutobahnJs, Self::Wampy];
         let each = libraries.into_iter().flat_map(|library| Codec::ALL.map(library));
         each.chain([Self::AutobahnPythonDefault])
     }
 
-    /// Whether this machine can run it. Only Python 2.7 may be missing.
+    /// Returns whether this machine can run it. Only Python 2.7 may be missing.
     pub fn runs(self) -> bool {
         self != Self::AutobahnV1
             || installed("python2.stamp").with_file_name("python2/python").exists()
@@ -123,13 +123,13 @@ impl Peer {
         peer
     }
 
-    /// Starts the client and leaves it to the test to read how that went. `target` is path and
-    /// query; v1 clients have no realm.
+    /// Starts the client; the test reads the result. `target` is path and query; v1 clients have no
+    /// realm.
     pub fn start(library: Library, addr: SocketAddr, realm: &str, target: &str) -> Self {
         Self::start_with(library, addr, realm, target, &[])
     }
 
-    /// The same as the user ann, with a ticket or token where the server asks for one.
+    /// Starts the client as the user ann, with a ticket or token if the server asks for one.
     pub fn start_as_ann(library: Library, addr: SocketAddr, target: &str, ticket: &str) -> Self {
         Self::start_with(library, addr, "realm1", target, &["--ticket", ticket])
     }
@@ -159,7 +159,7 @@ impl Peer {
         self.done(json!({"do": "unsubscribe", "topic": topic})).await
     }
 
-    /// Publishes; with `{"acknowledge": true}` it is done when the router said so.
+    /// Publishes; with `{"acknowledge": true}`, waits for the router's acknowledgement.
     pub async fn publish(
         &mut self,
         topic: &str,
@@ -173,26 +173,26 @@ impl Peer {
         .await
     }
 
-    /// Calls a procedure that answers: `args` and `kwargs` of the result.
+    /// Calls a procedure, and returns `args` and `kwargs` of the result.
     pub async fn call(&mut self, procedure: &str, args: Value, kwargs: Value) -> Value {
         self.done(json!({"do": "call", "procedure": procedure, "args": args, "kwargs": kwargs}))
             .await
     }
 
-    /// Leaves, and returns when the connection is closed on its side.
+    /// Leaves, and returns when the connection is closed on the peer's side.
     pub async fn leave(&mut self) {
         self.done(json!({"do": "leave"})).await;
         self.until("to disconnect", |line| has(line, "disconnected")).await;
     }
 
-    /// Gives a command that must succeed, and returns its report.
+    /// Sends a command that must succeed, and returns its report.
     pub async fn done(&mut self, command: Value) -> Value {
         let report = self.tell(command).await;
         assert!(has(&report, "done"), "{:?}: {report}; {}", self.library, self.complaints());
         report
     }
 
-    /// Gives a command, and returns `{"done"}` or `{"failed"}`.
+    /// Sends a command, and returns `{"done"}` or `{"failed"}`.
     pub async fn tell(&mut self, command: Value) -> Value {
         let what = format!("to answer {command}");
         let line = format!("{command}\n");
@@ -201,14 +201,14 @@ impl Peer {
         self.until(&what, |line| line["done"] == subject || line["failed"] == subject).await
     }
 
-    /// The next event: topic, args, kwargs.
+    /// Returns the next event: topic, args, kwargs.
     pub async fn event(&mut self) -> (String, Value, Value) {
         let mut event = self.until("to report an event", |line| has(line, "event")).await;
         let topic = event["event"].as_str().expect("a topic").to_owned();
         (topic, event["args"].take(), event["kwargs"].take())
     }
 
-    /// The first line, also of those passed over before, that is `wanted`.
+    /// Returns the first line that is `wanted`, including earlier skipped ones.
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(place) = self.unread.iter().position(&wanted) {
             return self.unread.remove(place).unwrap();
@@ -236,7 +236,7 @@ impl Peer {
     }
 }
 
-/// A process with a JSON dialogue on its standard input and output.
+/// Spawns a process with a JSON dialogue on its standard input and output.
 pub fn spawn(
     mut command: Command,
 ) -> (Child, ChildStdin, mpsc::UnboundedReceiver<Value>, Arc<Mutex<String>>) {
@@ -249,7 +249,7 @@ pub fn spawn(
     each_line(child.stdout.take().unwrap(), move |line| match serde_json::from_str(&line) {
         // The receiver may be gone.
         Ok(report) => drop(deliver.send(report)),
-        // Some libraries print where they should log.
+        // Some libraries print log messages to standard output.
         Err(_) => note(&noise, &format!("(printed) {line}")),
     });
     each_line(child.stderr.take().unwrap(), move |line| {
@@ -264,7 +264,7 @@ fn note(complaints: &Mutex<String>, line: &str) {
     complaints.push('\n');
 }
 
-/// Node with one of the scripts in `tests/peers/node`.
+/// Returns the command that runs a script of `tests/peers/node` in Node.
 pub fn node(name: &str) -> Command {
     let mut command = Command::new("node");
     command.env("JACKFIELD_NODE_PEERS", installed("node"));
@@ -284,7 +284,7 @@ fn each_line(
     });
 }
 
-/// A file that `make peers` installed.
+/// Returns the path of a file that `make peers` installed.
 pub fn installed(path: &str) -> PathBuf {
     let path = repository().join("target/peers").join(path);
     assert!(

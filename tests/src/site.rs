@@ -1,12 +1,12 @@
-//! Sites in temporary directories, and the ways to change their files: in place, by renaming over,
-//! by removing.
+//! Sites in temporary directories, and the ways to change their files: in place, by renaming, by
+//! removing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::build;
 
-/// A site that is gone with the test.
+/// A site that is removed with the test.
 pub struct Site {
     directory: tempfile::TempDir,
 }
@@ -22,7 +22,7 @@ impl Site {
         Self { directory: tempfile::tempdir().expect("a temporary directory") }
     }
 
-    /// A site with a bundle that broadcasts `open/{name}` without any hook.
+    /// Returns a site with a bundle that broadcasts `open/{name}` without any hook.
     pub fn open() -> Self {
         let site = Self::new();
         site.bundle("open", OPEN_ROUTES, &[build::plugin("broadcast")]);
@@ -33,7 +33,7 @@ impl Site {
         self.directory.path()
     }
 
-    /// The path of a file in the site.
+    /// Returns the path of a file in the site.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
@@ -45,7 +45,8 @@ impl Site {
         for component in components {
             fs::copy(component, folder.join(component.file_name().unwrap())).unwrap();
         }
-        // Last, so that a running server does not meet routes without their handlers.
+        // The routing file comes last, so that a running server never finds routes without their
+        // handlers.
         fs::write(folder.join("websocket_routing.yml"), routes).unwrap();
     }
 
@@ -55,7 +56,7 @@ impl Site {
         fs::write(self.file(name), contents).unwrap();
     }
 
-    /// Writes a file beside, under a name that is not served, and renames it over the other.
+    /// Writes a file under a name that is not served, and renames it over the other.
     pub fn rename_over(&self, name: &str, contents: impl AsRef<[u8]>) {
         let beside = self.file(&format!("{name}.tmp"));
         fs::write(&beside, contents).unwrap();

@@ -9,7 +9,7 @@ use crate::coordinator::float;
 /// Length of the longest bar.
 const MAX_BAR_CHARS: f64 = 50.0;
 
-/// A line of percentiles, and the histogram.
+/// Returns a line of percentiles, and the histogram.
 pub(crate) fn latency(histogram: &Histogram<u64>) -> String {
     let mut text = String::from(" ");
     let mut entry = |name: &str, value: u64| {
@@ -33,8 +33,8 @@ pub(crate) fn latency(histogram: &Histogram<u64>) -> String {
     text
 }
 
-/// Ranges as (upper end, count); upper ends double from a microsecond. Empty ranges at both ends
-/// are left out.
+/// Returns ranges as (upper end, count); upper ends double from a microsecond. Empty ranges at both
+/// ends are omitted.
 fn bars(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     let mut bars = Vec::new();
     let mut begin = 0;
@@ -53,7 +53,7 @@ fn bars(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
     bars
 }
 
-/// A bar with this share of the maximum length; at least a trace of one where the share is not
+/// Returns a bar with this share of the maximum length; at least a thin one if the share is not
 /// zero.
 fn bar_of(share: f64) -> String {
     const EIGHTHS: [char; 8] = ['█', '▉', '▊', '▋', '▌', '▍', '▎', '▏'];
@@ -73,7 +73,7 @@ fn bar_of(share: f64) -> String {
     bar
 }
 
-/// A duration in a readable unit.
+/// Formats a duration in a readable unit.
 pub(crate) fn duration(nanoseconds: u64) -> String {
     let value = float(nanoseconds);
     match nanoseconds {
@@ -84,7 +84,7 @@ pub(crate) fn duration(nanoseconds: u64) -> String {
     }
 }
 
-/// A rate with three significant digits.
+/// Formats a rate with three significant digits.
 pub(crate) fn rate(value: f64) -> String {
     if value >= 1e6 {
         format!("{} million", three_digits(value / 1e6))
@@ -97,7 +97,7 @@ pub(crate) fn rate(value: f64) -> String {
     }
 }
 
-/// A number with three significant digits.
+/// Formats a number with three significant digits.
 fn three_digits(value: f64) -> String {
     let digits = if value >= 100.0 {
         0

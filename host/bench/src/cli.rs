@@ -93,8 +93,9 @@ struct Common {
     /// URL of the server, such as ws://127.0.0.1:8080/.
     #[arg(value_name = "URL", value_parser = Target::parse)]
     url: Target,
-    /// Protocol of the clients. `nats` (over WebSocket, all workloads except call) and `raw` (connect
-    /// and fan-out) are for comparisons: a `raw` message to URL/pub reaches every client of URL/sub.
+    /// Protocol of the clients. `nats` (over WebSocket, all workloads except call) and `raw`
+    /// (connect and fan-out) are for comparisons: a `raw` message to URL/pub reaches every client
+    /// of URL/sub.
     #[arg(long, value_enum, default_value_t = Protocol::Wamp2)]
     protocol: Protocol,
     /// Serialization of WAMP v2.
@@ -109,8 +110,8 @@ struct Common {
     /// Size of the published text, or of the procedure's argument.
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     payload: usize,
-    /// Maximum in flight: events of each publisher (until every subscriber has the event, or until it
-    /// is acknowledged), calls of each caller, or connections that are being opened.
+    /// Maximum in flight: events of each publisher (until every subscriber has the event, or until
+    /// it is acknowledged), calls of each caller, or connections that are being opened.
     #[arg(long, default_value_t = 32)]
     window: usize,
     /// Publications, calls or connections a second, all together, instead of --window. Latency is
@@ -164,7 +165,7 @@ const USAGE: u8 = 2;
 pub fn run() -> ExitCode {
     match measure(Cli::parse(), &mut io::stdout().lock()) {
         Ok(code) => code,
-        // The reader needs no more of the report.
+        // The reader has closed the pipe and needs no more of the report.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: failed to write the report: {error}"));
@@ -206,7 +207,7 @@ fn measure(cli: Cli, out: &mut dyn Write) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a line to stderr. If that fails, the exit code has to do.
+/// Writes a line to stderr. A failure is ignored: the exit code reports the result.
 fn say(text: &str) {
     let _unwritten = writeln!(Terminal::new(io::stderr()), "{text}");
 }
@@ -273,7 +274,7 @@ impl Common {
     }
 }
 
-/// A number of seconds, such as `5` or `0.5`.
+/// Parses a number of seconds, such as `5` or `0.5`.
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()

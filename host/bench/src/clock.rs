@@ -20,7 +20,7 @@ impl Clock {
     }
 }
 
-/// A duration in nanoseconds; saturates after centuries.
+/// Returns a duration in nanoseconds; saturates after centuries.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -57,18 +57,18 @@ impl MeasuredPeriod {
         self.end.load(Relaxed)
     }
 
-    /// The deadline for late messages that were due before the end.
+    /// Returns the deadline for late messages that were due before the end.
     pub(crate) fn deadline(&self) -> u64 {
         self.end().saturating_add(GRACE_NS)
     }
 
-    /// Whether the time is after the warm-up.
+    /// Returns whether the time is after the warm-up.
     pub(crate) fn measures(&self, time: u64) -> bool {
         time >= self.begin()
     }
 }
 
-/// Lateness allowed after the end, in nanoseconds; beyond it the rate is not kept.
+/// Maximum lateness after the end, in nanoseconds; beyond it the rate is not kept.
 const GRACE_NS: u64 = 2_000_000_000;
 
 /// Due times at a fixed rate.
@@ -97,7 +97,7 @@ impl Schedule {
         self.start.saturating_add((number as f64 * 1e9 / self.rate).round() as u64)
     }
 
-    /// The number of events due before a time.
+    /// Returns the number of events due before a time.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -95,12 +95,12 @@ impl<'p> Coordinator<'p> {
         self.workers.shared.period.clock.now()
     }
 
-    /// Whether the user has pressed Ctrl-C.
+    /// Returns whether the user has pressed Ctrl-C.
     pub(crate) fn interrupted(&self) -> bool {
         self.interrupted.load(Relaxed)
     }
 
-    /// The next event of a worker. None after [`POLL_INTERVAL`].
+    /// Returns the next event of a worker; `None` after [`POLL_INTERVAL`].
     pub(crate) async fn next_event(&mut self) -> Option<WorkerEvent> {
         tokio::time::timeout(POLL_INTERVAL, self.workers.events.recv()).await.ok().flatten()
     }
@@ -210,7 +210,7 @@ impl<'p> Coordinator<'p> {
         self.disconnects.get_or_insert((0, error)).0 += 1;
     }
 
-    /// Checks that anything was measured.
+    /// Checks that the result is not empty.
     pub(crate) fn check_result(&mut self, counts: &Counts) -> Result<(), BenchError> {
         let &Counts { done, requested, .. } = counts;
         match self.disconnects.take_if(|_| done == 0) {
@@ -278,7 +278,7 @@ impl<'p> Coordinator<'p> {
     }
 }
 
-/// A number as a float; exact up to 2⁵³, a hundred days in nanoseconds.
+/// Returns a number as a float; exact up to 2⁵³, a hundred days in nanoseconds.
 #[expect(clippy::cast_precision_loss, reason = "exact enough for a report")]
 pub(crate) const fn float(number: u64) -> f64 {
     number as f64

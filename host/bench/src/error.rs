@@ -1,4 +1,4 @@
-//! Errors of a run, with the server's message where there is one, and a help line.
+//! Errors of a run, with the server's message if there is one, and a help line.
 
 use std::net::SocketAddr;
 
@@ -75,7 +75,7 @@ pub enum BenchError {
     /// A process to watch does not exist or cannot be read.
     #[error("cannot read /proc/{0}\n  = help: --pid needs a process of this machine")]
     NoProcess(u32),
-    /// Nothing was answered in the measured period.
+    /// No request was answered in the measured period.
     #[error("{}", no_result(*requested, *at_rate))]
     NoResult {
         /// Requests sent in the measured period.
@@ -83,7 +83,7 @@ pub enum BenchError {
         /// Whether the plan has a fixed rate.
         at_rate: bool,
     },
-    /// The run was interrupted before anything was measured.
+    /// The run was interrupted before the measured period had a result.
     #[error("interrupted before anything was measured")]
     Interrupted,
 }
@@ -94,8 +94,8 @@ impl From<ProtocolError> for BenchError {
     }
 }
 
-/// The message of [`BenchError::NoResult`]: whether the server or this side was idle, and a help
-/// line.
+/// Returns the message of [`BenchError::NoResult`]: whether the server or this side was idle, and a
+/// help line.
 fn no_result(requested: u64, at_rate: bool) -> String {
     if requested > 0 {
         let help =
@@ -113,7 +113,7 @@ fn no_result(requested: u64, at_rate: bool) -> String {
     format!("nothing was sent in the measured time\n  = help: {help}")
 }
 
-/// A help line for a connection error.
+/// Returns a help line for a connection error.
 fn advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
@@ -129,7 +129,7 @@ fn advice(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// A help line for a connection closed as too slow.
+/// Returns a help line for a connection closed as too slow.
 fn slow_reader_help(reason: &str) -> &'static str {
     if reason.contains("slow") || reason.contains("Slow") {
         "\n  = help: the generator did not read fast enough: give a lower --rate, fewer --subscribers, or \
@@ -139,14 +139,14 @@ fn slow_reader_help(reason: &str) -> &'static str {
     }
 }
 
-/// Whether the error is EMFILE or ENFILE, which have no `ErrorKind`.
+/// Returns whether the error is EMFILE or ENFILE, which have no `ErrorKind`.
 fn too_many_files(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 impl BenchError {
-    /// Whether further connections would fail as well: the cause is on this side, or common to all
-    /// connections.
+    /// Returns whether further connections would fail as well: the cause is on this side, or common
+    /// to all connections.
     pub(crate) fn is_fatal(&self) -> bool {
         match self {
             Self::Unreachable { error, .. } => !matches!(

@@ -48,7 +48,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// Reads one frame from the beginning of the bytes, with its length. None while it is incomplete.
+/// Reads one frame from the beginning of the bytes, with its length. `None` while it is incomplete.
 ///
 /// # Errors
 /// A frame that servers may not send.
@@ -73,7 +73,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static 
     Ok(Some((Frame { last: first & 0x80 != 0, opcode, payload }, header + length)))
 }
 
-/// The mask bit, added to the length.
+/// Mask bit, added to the length.
 const MASK_BIT: u8 = 0x80;
 
 /// Longest frame; larger than any workload's, it only prevents overflow.
@@ -111,7 +111,7 @@ fn unmask(payload: &mut [u8], mask: u32) {
     }
 }
 
-/// The code and the reason of a close frame. RFC 6455, section 5.5.1.
+/// Returns the code and the reason of a close frame. RFC 6455, section 5.5.1.
 pub(crate) fn close_reason(payload: &[u8]) -> String {
     match payload {
         [high, low, reason @ ..] => {

@@ -8,10 +8,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::plan::Dialect;
 
-/// An upgrade request, and what its response must contain.
+/// An upgrade request, and the values that its response must contain.
 #[derive(Debug)]
 pub(crate) struct UpgradeRequest {
-    /// The expected `Sec-WebSocket-Accept`; none if it is not checked.
+    /// The expected `Sec-WebSocket-Accept`; `None` if it is not checked.
     accept: Option<String>,
     /// The requested subprotocol.
     subprotocol: Option<&'static str>,
@@ -36,10 +36,10 @@ impl UpgradeRequest {
         Self { accept, subprotocol, bytes: bytes.into_bytes() }
     }
 
-    /// Checks the response. Returns the length of its head, or none while it is incomplete.
+    /// Checks the response. Returns the length of its head, or `None` while it is incomplete.
     ///
     /// # Errors
-    /// The response's status and body, or what is wrong with it.
+    /// The response's status and body, or the error in it.
     pub(crate) fn check_response(&self, response: &[u8]) -> Result<Option<usize>, String> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut headers);

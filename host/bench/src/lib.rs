@@ -1,8 +1,8 @@
 //! Load generator for WAMP brokers: the command `jackfield-bench`, run by `jackfield bench`.
 //!
-//! It shares no protocol code with the server that it measures and talks to it over sockets alone, so that
-//! it measures other brokers as well. It is cheap, because it usually runs beside the server:
-//! frames are parsed by hand in one buffer per thread, and only the head of an event is read.
+//! It talks to servers over sockets only and shares no protocol code with Jackfield, so that it
+//! measures other brokers as well. It is cheap, because it usually runs beside the server: frames
+//! are parsed by hand in one buffer per thread, and only the head of an event is read.
 //!
 //! In reading order:
 //! - [`cli`]: the command line, and [`plan`]: its options, checked;

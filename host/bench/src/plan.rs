@@ -1,4 +1,4 @@
-//! Plan of a run: the parsed form of the command line. Nothing here connects.
+//! Plan of a run: the parsed form of the command line. It opens no connection.
 //!
 //! - [`target`]: the server's URL;
 //! - [`check`]: validation of options.
@@ -87,7 +87,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// The subcommand's name.
+    /// Returns the subcommand's name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "connect",
@@ -115,7 +115,7 @@ impl Work {
         }
     }
 
-    /// Number of topics; a procedure counts as one.
+    /// Returns the number of topics; a procedure counts as one.
     pub(crate) const fn topics(&self) -> usize {
         match *self {
             Self::Call { .. } => 1,
@@ -150,7 +150,7 @@ pub enum Serializer {
 }
 
 impl Dialect {
-    /// The name on the command line.
+    /// Returns the protocol's name on the command line.
     pub const fn protocol(self) -> &'static str {
         match self {
             Self::Wamp2(_) => "wamp2",
@@ -160,7 +160,7 @@ impl Dialect {
         }
     }
 
-    /// The serializer's name on the command line; none where there is no choice.
+    /// Returns the serializer's name on the command line; `None` if there is only one.
     pub const fn serializer(self) -> Option<&'static str> {
         match self {
             Self::Wamp2(Serializer::Json) => Some("json"),
@@ -170,7 +170,7 @@ impl Dialect {
         }
     }
 
-    /// The WebSocket subprotocol.
+    /// Returns the WebSocket subprotocol.
     pub(crate) const fn subprotocol(self) -> Option<&'static str> {
         match self {
             Self::Wamp2(Serializer::Json) => Some("wamp.2.json"),
@@ -181,7 +181,7 @@ impl Dialect {
         }
     }
 
-    /// Whether messages travel in binary frames.
+    /// Returns whether messages travel in binary frames.
     pub(crate) const fn is_binary(self) -> bool {
         match self {
             Self::Wamp2(Serializer::MessagePack | Serializer::Cbor) | Self::Nats => true,

@@ -1,5 +1,5 @@
 //! CPU time and memory of processes and threads, from Linux' `/proc`. On other systems the figures
-//! are left out.
+//! are omitted.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(crate) struct Usage {
     pub(crate) memory: u64,
 }
 
-/// Resources of several processes together. None if one of them does not exist.
+/// Returns the resources of several processes together. `None` if one of them does not exist.
 pub(crate) fn usage(pids: &[u32]) -> Option<Usage> {
     if pids.is_empty() {
         return None;
@@ -37,13 +37,13 @@ pub(crate) fn threads(ids: &[u32]) -> Vec<f64> {
     folders.filter_map(|folder| cpu(Path::new(&folder))).collect()
 }
 
-/// The calling thread's id.
+/// Returns the calling thread's id.
 pub(crate) fn thread_id() -> Option<u32> {
     fs::read_link("/proc/thread-self").ok()?.file_name()?.to_str()?.parse().ok()
 }
 
 /// Sets the timer slack to a minimum: with the default of 50 µs, each latency at a fixed rate would
-/// include it. Where that fails, the reported lag shows it.
+/// include it. If that fails, the reported lag shows it.
 pub(crate) fn minimize_timer_slack() {
     if let Some(id) = thread_id() {
         let _best_effort = fs::write(format!("/proc/{id}/timerslack_ns"), "1");

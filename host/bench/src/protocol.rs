@@ -5,7 +5,7 @@
 //! - [`wamp2`], [`wamp1`], [`nats`]: the messages;
 //! - [`ClientProtocol`]: protocol state of one connection, with its frames.
 //!
-//! It covers only what is measured, and shares no code with the server.
+//! It covers only the measured requests, and shares no code with the server.
 
 pub(crate) mod cbor;
 pub(crate) mod encode;
@@ -44,7 +44,7 @@ pub(crate) enum ServerMessage<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RequestError {
     pub(crate) request: Option<u64>,
-    /// The topic, where the server names it.
+    /// The topic, if the server names it.
     pub(crate) topic: Option<String>,
     /// The error's URI and message.
     pub(crate) text: String,
@@ -172,8 +172,8 @@ impl ClientProtocol {
         self.send(out);
     }
 
-    /// WAMP v1 answers no requests: the PONG to a PING sent after the request stands for the
-    /// answer, as a connection's messages are handled in order.
+    /// Sends a PING after a request of WAMP v1, which has no answers. As a connection's messages
+    /// are handled in order, the PONG acknowledges the request.
     fn ping_for_answer(&self, out: &mut Vec<u8>, request: u64) {
         if self.dialect == Dialect::Wamp1 {
             frame::write(out, Opcode::Ping, &request.to_be_bytes());
@@ -310,7 +310,7 @@ impl ProtocolError {
         Self(what.to_owned())
     }
 
-    /// A message that cannot be decoded, with its beginning.
+    /// Creates the error of a message that cannot be decoded, with its beginning.
     pub(crate) fn message(what: MessageName, message: &[u8]) -> Self {
         let beginning = message.get(..message.len().min(80)).unwrap_or_default();
         Self(format!("{what} that cannot be decoded: {}", beginning.escape_ascii()))

@@ -209,7 +209,7 @@ impl Report {
         self.notes.push(note);
     }
 
-    /// All figures as one JSON object.
+    /// Returns all figures as one JSON object.
     pub fn json(&self) -> Value {
         let mut object = self.settings.clone();
         for figure in &self.figures {
@@ -222,7 +222,7 @@ impl Report {
         object.into()
     }
 
-    /// A table of figures, and histograms.
+    /// Returns a table of figures, and histograms.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         let rows = self.figures.iter().filter_map(|figure| figure.row.as_ref());
@@ -250,7 +250,7 @@ pub(crate) fn connections(count: u64) -> String {
     }
 }
 
-/// The plan's settings.
+/// Returns the plan's settings.
 fn settings(plan: &Plan) -> Map<String, Value> {
     let mut map = Map::new();
     let mut set = |name: &str, value: Value| map.insert(name.to_owned(), value);
@@ -311,12 +311,12 @@ fn microseconds(histogram: &Histogram<u64>) -> Value {
     })
 }
 
-/// A number with three decimals, more than the figures are exact to.
+/// Rounds a number to three decimals, more than the figures are exact to.
 fn rounded(value: f64) -> Number {
     Number::from_f64((value * 1e3).round() / 1e3).unwrap_or_else(|| 0.into())
 }
 
-/// `1 234 567`
+/// Formats a number as `1 234 567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

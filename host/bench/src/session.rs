@@ -15,7 +15,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Unanswered SUBSCRIBEs at one time: more would fill the socket buffers of both sides.
 const MAX_PENDING_SUBSCRIBES: u64 = 256;
 
-/// Role of a connection; it matters to protocols without sessions.
+/// Role of a connection; needed for protocols without sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It publishes without acknowledgement.
@@ -124,7 +124,7 @@ async fn subscribe_all(
     Ok(())
 }
 
-/// The error for a refused request about a topic.
+/// Returns the error for a refused request about a topic.
 pub(crate) fn refused(
     verb: &'static str,
     refusal: RequestError,

@@ -14,7 +14,7 @@ use crate::protocol::{ClientProtocol, ServerMessage};
 use crate::tally::Tally;
 use crate::workers::{RunContext, Worker};
 
-/// A WebSocket, owned by its task.
+/// A WebSocket connection, owned by its task.
 #[derive(Debug)]
 pub(crate) struct Socket {
     read: OwnedReadHalf,
@@ -22,7 +22,7 @@ pub(crate) struct Socket {
     pub(crate) protocol: ClientProtocol,
     /// Bytes that arrived with the handshake's response.
     early: Vec<u8>,
-    /// Answers that the protocol demands.
+    /// Replies that the protocol demands.
     replies: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 pub(crate) struct SocketWriter {
     half: OwnedWriteHalf,
-    /// Bytes that the socket has not taken yet.
+    /// Bytes that the socket has not accepted yet.
     pending: Mutex<Vec<u8>>,
 }
 
@@ -82,7 +82,7 @@ impl Socket {
         Ok(Self { read, writer, protocol, early, replies: Vec::new() })
     }
 
-    /// Sends a message. Bytes that the socket does not take now are written by [`Self::drive`].
+    /// Sends a message. [`Self::drive`] writes the bytes that the socket does not accept now.
     pub(crate) fn send(
         &mut self,
         say: impl FnOnce(&mut ClientProtocol, &mut Vec<u8>),
@@ -92,7 +92,7 @@ impl Socket {
         self.writer.flush(&mut pending)
     }
 
-    /// Number of bytes that the socket has not taken yet.
+    /// Returns the number of bytes that the socket has not accepted yet.
     pub(crate) fn pending(&self) -> usize {
         self.writer.pending().len()
     }
@@ -157,7 +157,7 @@ impl SocketWriter {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what the socket takes without blocking.
+    /// Writes as much as the socket accepts without blocking.
     pub(crate) fn flush(&self, pending: &mut Vec<u8>) -> Result<(), BenchError> {
         let mut written = 0;
         while let Some(rest) = pending.get(written..).filter(|rest| !rest.is_empty()) {

@@ -21,9 +21,9 @@ pub(crate) struct Tally {
 pub(crate) struct Counts {
     /// Requests sent; subscriptions and unsubscriptions together.
     pub(crate) requested: u64,
-    /// Due at a fixed rate, and not sent before the deadline.
+    /// Requests that were due at a fixed rate, and not sent before the deadline.
     pub(crate) unsent: u64,
-    /// Completed: connections, acknowledgements, subscriptions, deliveries.
+    /// Completed operations: connections, acknowledgements, subscriptions, deliveries.
     pub(crate) done: u64,
     /// Completed unsubscriptions.
     pub(crate) other: u64,
@@ -39,8 +39,8 @@ pub(crate) struct Counts {
 const MAX_LATENCY_NS: u64 = 3_600_000_000_000;
 
 impl Tally {
-    /// An empty tally. Histograms keep three significant digits, finer than the difference between
-    /// two runs.
+    /// Creates an empty tally. Histograms keep three significant digits, finer than the difference
+    /// between two runs.
     pub(crate) fn new() -> Result<Self, BenchError> {
         let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).map_err(|error| {
             BenchError::System("count", std::io::Error::other(error.to_string()))

@@ -1,5 +1,6 @@
-//! Header of every published text: the run, the time of publication, the topic, and its sequence
-//! number. It gives each delivery's latency without a table, and tells deliveries of other runs apart.
+//! Timestamp: the header of every published text, with the run, the time of publication, the topic,
+//! and its sequence number. It gives each delivery's latency without a table, and distinguishes
+//! deliveries of other runs.
 //!
 //! Fixed width, hexadecimal, and no character that any of the protocols would escape.
 
@@ -55,7 +56,7 @@ impl Timestamp {
         }
     }
 
-    /// Reads the header from the beginning of a text. None without a valid header.
+    /// Reads the header from the beginning of a text. `None` without a valid header.
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let (flag, rest) = text.split_first()?;
         let (run, rest) = rest.split_at_checked(RUN_DIGITS)?;
@@ -80,7 +81,7 @@ impl Timestamp {
         now.wrapping_sub(self.time) & TIME_MASK
     }
 
-    /// Distance ahead of the expected sequence number; none if it is behind.
+    /// Returns the distance ahead of the expected sequence number; `None` if it is behind.
     pub(crate) const fn ahead_of(self, expected: u32) -> Option<u32> {
         let distance = self.sequence.wrapping_sub(expected) & SEQUENCE_MASK;
         if distance <= SEQUENCE_MASK / 2 { Some(distance) } else { None }
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(first.ahead_of(SEQUENCE_MASK), Some(1));
         assert_eq!(first.ahead_of(0), Some(0));
         assert_eq!(first.ahead_of(5), None);
-        // A counter that never wraps is as good as one that does.
+        // The expected number may be a counter that never wraps.
         assert_eq!(first.ahead_of(SEQUENCE_MASK + 1), Some(0));
     }
 }

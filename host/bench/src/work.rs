@@ -35,7 +35,7 @@ pub(crate) async fn run(coordinator: &mut Coordinator<'_>) -> Result<Report, Ben
     }
 }
 
-/// A text to publish; its timestamp is written over the beginning.
+/// Returns a text to publish; its timestamp is written over the beginning.
 pub(crate) fn text(length: usize) -> Vec<u8> {
     vec![b'.'; length]
 }

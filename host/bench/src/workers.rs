@@ -1,5 +1,5 @@
 //! Worker threads. Each has a runtime, one read buffer for all its connections, and one tally, so
-//! that workers share nothing while they handle events.
+//! that workers share no data while they handle events.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -49,8 +49,8 @@ impl Worker {
         }
     }
 
-    /// The worker's buffer and counters. Only the thread itself uses them; the coordinator reads
-    /// the tally once a second. The lock is taken once per read, not per event.
+    /// Returns the worker's buffer and counters. Only the thread itself uses them; the coordinator
+    /// reads the tally once a second. The lock is taken once per read, not per event.
     pub(crate) fn local(&self) -> MutexGuard<'_, WorkerLocal> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +90,7 @@ impl RunContext {
         let _over = self.events.send(event);
     }
 
-    /// The name of a topic.
+    /// Returns the name of a topic.
     pub(crate) fn topic(&self, index: usize) -> String {
         format!("{}{index}", self.plan.topic)
     }
@@ -151,7 +151,7 @@ impl Workers {
         Ok(Self { shared, spawner, events, pacer: Arc::new(Worker::new()?), _threads: threads })
     }
 
-    /// The sum of all workers' tallies.
+    /// Returns the sum of all workers' tallies.
     pub(crate) fn tally(&self) -> Result<Tally, BenchError> {
         let mut sum = Tally::new()?;
         for worker in self.workers() {
@@ -160,7 +160,7 @@ impl Workers {
         Ok(sum)
     }
 
-    /// The sum of all workers' counters.
+    /// Returns the sum of all workers' counters.
     pub(crate) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for worker in self.workers() {
@@ -169,7 +169,7 @@ impl Workers {
         sum
     }
 
-    /// The operating system's ids of the threads.
+    /// Returns the operating system's ids of the threads.
     pub(crate) fn threads(&self) -> Vec<u32> {
         self.workers().filter_map(|worker| worker.thread.get().copied()).collect()
     }
@@ -240,7 +240,7 @@ impl Drop for WorkerThread {
 }
 
 impl RunContext {
-    /// The local address of the next connection.
+    /// Returns the local address of the next connection.
     pub(crate) fn source(&self) -> Option<std::net::IpAddr> {
         let sources = &self.plan.sources;
         let turn = self.turn.fetch_add(1, Relaxed);

@@ -1,5 +1,5 @@
-//! Benchmarks of the broker without sockets: one publication to many sessions, and how
-//! subscriptions begin and end. `make micro`.
+//! Benchmarks of the broker without sockets: one publication to many sessions, and subscribing and
+//! unsubscribing. Run by `make micro`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 
@@ -28,7 +28,7 @@ const LIMITS: RealmLimits = RealmLimits {
 };
 const TOPIC: &str = "acme/chat/lobby";
 
-/// A transport that takes everything and keeps nothing.
+/// A transport that discards all frames.
 struct Nowhere(Arc<Outbox>);
 
 impl Transport for Nowhere {
@@ -51,7 +51,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// With the flush, as one publication that came alone has it.
+/// Measures a publication with its flush, as for a publication that arrives alone.
 fn publish(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("publish");
     let argument = format!("[\"{}\"]", "x".repeat(128));
@@ -82,7 +82,7 @@ fn publish(criterion: &mut Criterion) {
     }
 }
 
-/// A session among a thousand subscribes and unsubscribes, both acknowledged.
+/// Measures a subscription and its end, both acknowledged, in a realm with a thousand subscribers.
 fn subscribe(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("subscribe and unsubscribe");
     for policy in [MatchPolicy::Exact, MatchPolicy::Prefix, MatchPolicy::Wildcard] {
@@ -111,7 +111,7 @@ fn subscribe(criterion: &mut Criterion) {
     }
 }
 
-/// A realm whose transport has a header of some bytes, as WebSocket's has.
+/// Returns a realm whose transport writes a header before each message, as WebSocket does.
 fn realm() -> Realm {
     let finish = |_, message: Vec<u8>| Bytes::from(message).slice(6..);
     Realm::new("realm1".to_owned(), Framing { headroom: 10, max_bytes: 1 << 20, finish }, LIMITS)

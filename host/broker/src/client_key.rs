@@ -7,24 +7,24 @@ use std::sync::LazyLock;
 
 use crate::identity::Identity;
 
-/// Sessions with the same key are one client: those of a user, or those without a user of one
-/// IPv4 address or one IPv6 network of 56 bits.
+/// The key of a client. Sessions have the same key if they belong to the same user or, without a
+/// user, to the same IPv4 address or IPv6 network of 56 bits.
 ///
-/// It is a hash, so that it is copied and compared at no cost.
+/// A hash, so that copying and comparing it is cheap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientKey(u64);
 
-/// Bytes of an IPv6 address that one client may have: providers give each customer a /56.
+/// Bytes of the network part of an IPv6 address: providers give each customer a /56.
 const IPV6_PREFIX_BYTES: usize = 7;
 
-/// Chosen at the start of the process, so that clients cannot look for names that share a key.
+/// Chosen at the start of the process, so that clients cannot search for names with the same key.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl ClientKey {
-    /// The client of a session with this identity.
+    /// Returns the client of a session with this identity.
     pub fn of(identity: &Identity) -> Self {
         let hash = match identity.anonymous_from.map(|address| address.to_canonical()) {
-            // A token of the API may have the name of a user.
+            // A token of the HTTP API may have the same name as a user.
             None => SEED.hash_one((&identity.authmethod, &identity.authid)),
             Some(IpAddr::V4(address)) => SEED.hash_one(address.octets()),
             Some(IpAddr::V6(address)) => SEED.hash_one(address.octets().get(..IPV6_PREFIX_BYTES)),
@@ -32,7 +32,7 @@ impl ClientKey {
         Self(hash)
     }
 
-    /// The key as a number.
+    /// Returns the key as a number.
     pub const fn get(self) -> u64 {
         self.0
     }

@@ -34,7 +34,7 @@ pub use error::{CallError, UnregisterError};
 use error::{MAX_CALL_ID_BYTES, MAX_CALLS, callee_calls, open_calls};
 use session_calls::{InboundCall, OutboundCall, SessionCalls};
 
-/// Encodes a reply as a frame. None where the session's dialect has no such message.
+/// Encodes a reply as a frame. Returns `None` if the session's dialect has no such message.
 pub type Encode = fn(&Session, &Reply<'_>) -> Option<Bytes>;
 
 /// The procedures of one realm's clients.
@@ -58,7 +58,7 @@ struct State {
 }
 
 impl Dealer {
-    /// A dealer without procedures.
+    /// Creates a dealer without procedures.
     pub fn new(encode: Encode, max_bytes: usize, limits: RealmLimits) -> Self {
         Self { encode, max_bytes, limits, state: Mutex::default() }
     }
@@ -170,7 +170,7 @@ impl Dealer {
         Ok(forwarded?)
     }
 
-    /// Whether the call of this id is pending.
+    /// Returns whether the call with this id is pending.
     pub fn is_open(&self, caller: SessionId, call: &CallId) -> bool {
         self.lock()
             .sessions
@@ -229,7 +229,7 @@ impl Dealer {
             self.interrupt(&callee, request, cancel.mode, batch);
         }
         if interrupt && cancel.mode == CancelMode::Kill {
-            // The callee's answer will be the caller's.
+            // The callee's answer will be forwarded to the caller.
             return;
         }
         if state.take_call(callee.id, request).is_some() {
@@ -371,7 +371,7 @@ impl Dealer {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // As with a realm's lock: continuing is better than refusing every call.
+        // As with a realm's lock: it is better to continue than to refuse every call.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -390,7 +390,7 @@ impl State {
     }
 }
 
-/// INVOCATION.Details.
+/// Builds INVOCATION.Details.
 fn details(caller: &Session, call: &Call, callee: &Callee, pattern: bool, progress: bool) -> Dict {
     let mut details = Dict::new();
     if pattern {

@@ -23,7 +23,7 @@ impl Identity {
     /// The role of anonymous sessions.
     pub const ANONYMOUS: &'static str = "anonymous";
 
-    /// An anonymous session with a generated authid.
+    /// Creates the identity of an anonymous session with a generated authid.
     pub fn anonymous(authid: String, from: IpAddr) -> Self {
         Self {
             anonymous_from: Some(from),
@@ -34,12 +34,12 @@ impl Identity {
         }
     }
 
-    /// The first role, as WAMP v2 shows it; empty without roles.
+    /// Returns the first role, WAMP v2's `authrole`; empty without roles.
     pub fn authrole(&self) -> &str {
         self.roles.first().map_or("", String::as_str)
     }
 
-    /// Whether the session has any of the roles.
+    /// Returns whether the session has any of the roles.
     pub(crate) fn has_any_role(&self, roles: &BTreeSet<String>) -> bool {
         self.roles.iter().any(|role| roles.contains(role))
     }

@@ -1,8 +1,8 @@
 //! Broker and dealer of a realm (sans-I/O): subscriptions, registrations, pending calls, and the
 //! outboxes of sessions.
 //!
-//! It does no I/O, reads no clock and spawns nothing. The host implements [`Transport`], which is
-//! told that frames are waiting; plugins, routes and sockets are the host's.
+//! The crate does no I/O, reads no clock and spawns no tasks. The host implements [`Transport`],
+//! which is notified when frames are waiting. Plugins, routes and sockets belong to the host.
 //!
 //! In reading order:
 //! - [`identity`]: identity of a session;
@@ -19,8 +19,8 @@
 //! - [`dealer`]: registrations and pending calls under one lock.
 //!
 //! **Locks.** A realm, a dealer and each outbox have one lock each. The order is realm or dealer,
-//! then outbox. No other lock is taken under any of them, and none is held over an await, a wasm
-//! call or a callback of the host's.
+//! then outbox. No other lock is taken under any of them. None is held over an await, a wasm call
+//! or a callback of the host.
 
 #![forbid(unsafe_code)]
 

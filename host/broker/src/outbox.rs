@@ -4,8 +4,8 @@
 //! outbox closes its session or drops the event, as configured. Before that it reports
 //! [`PushOutcome::Crowded`], and the publisher's connection is read more slowly. Replies to a
 //! session's own requests never close it; its connection reads no further requests while too many
-//! replies wait. A closed outbox accepts nothing more, so that the farewell is the last frame a
-//! client reads.
+//! replies wait. A closed outbox accepts no more frames, so that the farewell is the last frame
+//! that the client receives.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -18,18 +18,18 @@ use crate::total::Total;
 /// Bounds of an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of waiting frames.
+    /// Most bytes of waiting frames.
     pub bytes: usize,
-    /// Number of waiting frames; bounds the queue's own memory when frames are small.
+    /// Most waiting frames; bounds the queue's own memory when frames are small.
     pub frames: usize,
-    /// Policy for an event that does not fit.
+    /// Policy for an event that exceeds the bounds.
     pub overflow: Overflow,
 }
 
 /// Policy for a subscriber that does not keep up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// Closes the session, so that it does not miss events without knowing.
+    /// Closes the session, so that the client knows that it misses events.
     Disconnect,
     /// Drops and counts the event.
     DropEvent,
@@ -45,7 +45,7 @@ pub struct CloseReason {
 }
 
 impl CloseReason {
-    /// The subscriber does not read fast enough, and its outbox is full.
+    /// The close reason of a subscriber that reads too slowly: its outbox is full.
     pub const SLOW_SUBSCRIBER: &'static str = "jackfield.close.slow_subscriber";
 
     fn slow_subscriber(bounds: Bounds) -> Self {
@@ -122,27 +122,27 @@ struct Queue {
 /// Fill level of an outbox, for a source that waits for room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pressure {
-    /// Whether more than a quarter of the bounds waits. An outbox becomes crowded at half, so that
-    /// a source waits seldom and long rather than often and briefly.
+    /// Whether more than a quarter of the bounds waits for a blocked transport. An outbox becomes
+    /// crowded at half, so that a source waits seldom and long rather than often and briefly.
     pub waits: bool,
     /// Bytes written to the transport so far.
     pub written: u64,
 }
 
-/// Frames of one vectored write. Linux takes 1024; past a few dozen there is no gain, and the array
-/// on the stack grows.
+/// Most frames of one vectored write. Linux takes 1024; past a few dozen there is no gain, and the
+/// array on the stack grows.
 const MAX_SLICES: usize = 64;
 
 /// Approximate memory of a frame besides its bytes: its queue slot and its allocations.
 const FRAME_OVERHEAD_BYTES: usize = 128;
 
 impl Outbox {
-    /// An empty outbox without a total.
+    /// Creates an empty outbox without a total.
     pub fn new(bounds: Bounds) -> Self {
         Self::counted(bounds, Arc::default())
     }
 
-    /// An empty outbox whose waiting bytes count towards a total.
+    /// Creates an empty outbox whose waiting bytes count towards a total.
     pub fn counted(bounds: Bounds, total: Arc<Total>) -> Self {
         Self { bounds, total, queue: Mutex::default() }
     }
@@ -170,8 +170,8 @@ impl Outbox {
         pushed
     }
 
-    /// Queues another session's message to this one alone, such as a result. It is never dropped:
-    /// if it does not fit the session is closed, whatever the overflow policy.
+    /// Queues another session's message to this session alone, such as a result. It is never
+    /// dropped: if it does not fit, the session is closed under every overflow policy.
     pub fn forward(&self, frame: Bytes) -> PushOutcome {
         let mut queue = self.lock();
         if queue.closing.is_some() {
@@ -206,7 +206,7 @@ impl Outbox {
         first
     }
 
-    /// The close reason, if the session is closing.
+    /// Returns the close reason, if the session is closing.
     pub fn closing(&self) -> Option<CloseReason> {
         self.lock().closing.clone()
     }
@@ -238,7 +238,7 @@ impl Outbox {
         first
     }
 
-    /// Writes waiting frames, as far as the transport takes them without blocking.
+    /// Writes waiting frames until the transport blocks.
     ///
     /// # Errors
     /// Errors of `write` other than `WouldBlock`, which is [`Drained::Blocked`].
@@ -273,13 +273,13 @@ impl Outbox {
         Ok(Drained::Empty)
     }
 
-    /// Whether more than half of the bounds waits for a blocked transport.
+    /// Returns whether more than half of the bounds waits for a blocked transport.
     pub fn is_crowded(&self) -> bool {
         let queue = self.lock();
         queue.blocked && queue.exceeds(self.bounds, 2)
     }
 
-    /// The fill level.
+    /// Returns the fill level.
     pub fn pressure(&self) -> Pressure {
         let queue = self.lock();
         let waits = queue.closing.is_none() && queue.blocked && queue.exceeds(self.bounds, 4);
@@ -292,28 +292,29 @@ impl Outbox {
         self.lock().stalled = Some(written);
     }
 
-    /// Whether the last write left the transport blocked, so that draining resumes when it is
-    /// writable.
+    /// Returns whether the last write left the transport blocked, so that draining resumes when it
+    /// is writable.
     pub fn is_blocked(&self) -> bool {
         self.lock().blocked
     }
 
-    /// Waiting bytes.
+    /// Returns the number of waiting bytes.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    /// Approximate memory of the queue while its transport is blocked, otherwise 0.
+    /// Returns the approximate memory of the queue in bytes while its transport is blocked,
+    /// otherwise 0.
     pub fn held_bytes(&self) -> usize {
         self.lock().counted
     }
 
-    /// Whether all outboxes together exceed their limit.
+    /// Returns whether all outboxes together exceed their limit.
     pub(crate) fn is_total_exceeded(&self) -> bool {
         self.total.is_exceeded()
     }
 
-    /// Number of dropped events.
+    /// Returns the number of dropped events.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
     }
@@ -339,7 +340,7 @@ impl Queue {
             || (self.bytes + frame.len() <= bounds.bytes && self.frames.len() < bounds.frames)
     }
 
-    /// Whether more than 1/`share` of the bounds waits.
+    /// Returns whether more than 1/`share` of the bounds waits.
     fn exceeds(&self, bounds: Bounds, share: usize) -> bool {
         self.bytes > bounds.bytes / share || self.frames.len() > bounds.frames / share
     }

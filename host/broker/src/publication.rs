@@ -27,11 +27,11 @@ pub struct Framing {
 pub struct Publication<'a> {
     /// The concrete topic.
     pub topic: &'a str,
-    /// Shared by all its events.
+    /// The publication's id, shared by all its events.
     pub id: PublicationId,
     /// The publisher, if it is disclosed to the receivers.
     pub disclosed: Option<&'a Session>,
-    /// A session that does not receive it.
+    /// A session that does not receive the event.
     pub except: Option<SessionId>,
     /// The publisher's restriction of the receivers.
     pub filter: Option<&'a ReceiverFilter>,
@@ -39,7 +39,7 @@ pub struct Publication<'a> {
     pub narrowed: Option<&'a ReceiverFilter>,
     /// The receivers by prefix or wildcard subscriptions.
     pub patterns: PatternAudience<'a>,
-    /// The arguments.
+    /// The arguments of the event.
     pub payload: &'a Payload,
 }
 
@@ -50,25 +50,25 @@ pub struct Publication<'a> {
      (limits.event)"
 )]
 pub struct TooLarge {
-    /// Its size.
+    /// Size of the encoded message in bytes.
     pub bytes: usize,
-    /// The limit.
+    /// The limit in bytes.
     pub limit: usize,
 }
 
 /// An event, call or answer cannot be delivered to one of its receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
-    /// It is too large.
+    /// The encoded message exceeds the size limit.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
-    /// It holds a value that the receiver's codec cannot carry.
+    /// The payload holds a value that the receiver's codec cannot carry.
     #[error(transparent)]
     Untranslatable(#[from] Untranslatable),
 }
 
 impl DeliveryError {
-    /// The error's URI.
+    /// Returns the URI of the error.
     pub const fn uri(&self) -> &'static str {
         match self {
             Self::TooLarge(_) => error_uri::PAYLOAD_SIZE_EXCEEDED,
@@ -81,8 +81,8 @@ impl DeliveryError {
 /// string, whose 1 byte becomes 9 in JSON.
 const MAX_GROWTH: usize = 16;
 
-/// Sessions that receive a topic's events by a prefix or wildcard subscription. It is decided per
-/// topic at each publication, so that a reload takes effect on existing subscriptions.
+/// Sessions that receive a topic's events by a prefix or wildcard subscription. It is determined at
+/// each publication, so that a reload takes effect on existing subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatternAudience<'a> {
     /// No session: subscribers are checked one by one at subscription.
@@ -94,7 +94,7 @@ pub enum PatternAudience<'a> {
 }
 
 impl PatternAudience<'_> {
-    /// Whether the session is in the audience.
+    /// Returns whether the session is in the audience.
     pub(crate) fn admits(self, session: &Session) -> bool {
         match self {
             Self::Nobody => false,
@@ -112,13 +112,13 @@ pub struct Report {
 }
 
 impl Publication<'_> {
-    /// Whether the session receives the event by this subscription.
+    /// Returns whether the session receives the event by this subscription.
     pub(crate) fn reaches(&self, subscription: &Subscription, session: &Session) -> bool {
         (!subscription.pattern || self.patterns.admits(session)) && self.admits(session)
     }
 
-    /// Whether the session may receive the event: it is in every list of eligible receivers and in
-    /// no list of excluded ones. WAMP v2 specification, section "Subscriber Black- and
+    /// Returns whether the session may receive the event: it is in every list of eligible receivers
+    /// and in no list of excluded ones. WAMP v2 specification, section "Subscriber Black- and
     /// Whitelisting".
     pub(crate) fn admits(&self, session: &Session) -> bool {
         self.except != Some(session.id)
@@ -173,8 +173,8 @@ impl<'a> Frames<'a> {
         Self { event, framing, ready: [const { None }; Dialect::COUNT] }
     }
 
-    /// Whether the event may be undeliverable to a receiver of another codec. Most events are too
-    /// small and simple, so that [`Frames::check`] can be skipped.
+    /// Returns whether the event may be undeliverable to a receiver of another codec. Most events
+    /// are too small and simple, so that [`Frames::check`] can be skipped.
     pub(crate) fn may_be_refused(&self) -> bool {
         let room = self.event.topic.len() + EVENT_HEAD_BYTES + self.event.payload.len();
         room > self.framing.max_bytes / MAX_GROWTH || self.event.payload.check_portable().is_err()
@@ -195,7 +195,7 @@ impl<'a> Frames<'a> {
             let mut message = Vec::with_capacity(framing.headroom + room);
             message.resize(framing.headroom, 0);
             event.encode(dialect, &mut message);
-            // A megabyte of white space in JSON is nothing in CBOR; the unused capacity would wait
+            // A megabyte of white space in JSON disappears in CBOR; the unused capacity would wait
             // in outboxes, uncounted.
             if message.capacity() > 2 * message.len() + EVENT_HEAD_BYTES {
                 message.shrink_to_fit();

@@ -1,5 +1,5 @@
-//! Totals of a realm, and the share of each that one client may use: without it, one client could
-//! use up a total with many sessions, and all others would be refused.
+//! Quotas: totals of a realm, and the share of each that one client may use. Without the share, one
+//! client could use up a total with many sessions, and all others would be refused.
 //!
 //! Counting is one look-up. A client that uses nothing is not in the table.
 
@@ -12,12 +12,12 @@ use crate::client_key::ClientKey;
 /// A total, and the share of it that one client may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quota {
-    /// What is counted, in the plural.
+    /// The things counted, in the plural.
     pub(crate) what: &'static str,
-    /// The setting of the total, if it is one.
+    /// The setting of the total, if it has one.
     pub(crate) setting: Option<&'static str>,
     pub(crate) total: usize,
-    /// The share, in per cent of the total.
+    /// The share of one client, in per cent of the total.
     pub(crate) client_percent: u32,
 }
 
@@ -34,22 +34,22 @@ pub struct QuotaError {
     what: &'static str,
     setting: Option<&'static str>,
     limit: usize,
-    /// The client's share, if that is what is used up.
+    /// The client's share in per cent, if the share is used up and not the total.
     client_percent: Option<u32>,
 }
 
 impl Quota {
-    /// How much one client may use: at least one.
+    /// Returns the number that one client may use: at least one.
     fn share(&self) -> usize {
         let percent = usize::try_from(self.client_percent).unwrap_or(usize::MAX);
-        // Without overflow; what is lost is less than one per cent of a hundred.
+        // Cannot overflow. Rounding loses less than one.
         let share = self.total / 100 * percent + self.total % 100 * percent / 100;
         share.clamp(1, self.total.max(1))
     }
 }
 
 impl Usage {
-    /// Whether the client may use one more.
+    /// Checks that the client may use one more.
     ///
     /// # Errors
     /// [`QuotaError`]
@@ -66,14 +66,14 @@ impl Usage {
         Ok(())
     }
 
-    /// The client uses one more.
+    /// Counts one more for the client.
     pub(crate) fn add(&mut self, client: ClientKey) {
         self.used += 1;
         *self.by_client.entry(client).or_default() += 1;
     }
 
-    /// A user of a shared thing has left: it is charged to the same client if that still uses it,
-    /// else to another one, else to none.
+    /// Charges a shared thing again after one of its users has left: to the same client if that
+    /// still uses it, else to another user, else to none.
     pub(crate) fn pass_on(
         &mut self,
         charged: &mut ClientKey,
@@ -89,7 +89,7 @@ impl Usage {
         }
     }
 
-    /// The client uses so many less.
+    /// Counts `count` less for the client.
     pub(crate) fn remove(&mut self, client: ClientKey, count: usize) {
         let Entry::Occupied(mut own) = self.by_client.entry(client) else { return };
         let count = count.min(*own.get());
@@ -112,7 +112,7 @@ impl Usage {
 }
 
 impl QuotaError {
-    /// Whether others may still use the total: the client's share of it is used up.
+    /// Returns whether the client's share is used up, so that others may still use the total.
     pub const fn is_of_client(&self) -> bool {
         self.client_percent.is_some()
     }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is used and given back: the sum is that of all clients, and nothing stays.
+        /// The sum always equals that of all clients, and nothing remains at the end.
         #[test]
         fn forgets_clients_that_use_nothing(
             steps in proptest::collection::vec((0..4_u8, proptest::bool::ANY), 0..200)

@@ -45,14 +45,14 @@ pub struct RealmLimits {
 struct State {
     members: HashMap<SessionId, Member>,
     subscriptions: Subscriptions,
-    /// Subscriptions of all members together.
+    /// Subscriptions of all members together, by client.
     subscribed: Usage,
 }
 
 struct Member {
     session: Arc<Session>,
     subscribed: IndexSet<SubscriptionId>,
-    /// Pattern subscriptions among them.
+    /// Number of pattern subscriptions among them.
     patterns: usize,
 }
 
@@ -62,13 +62,14 @@ pub enum SubscribeError {
     /// The session has left.
     #[error("the session has left the realm")]
     Gone,
-    /// The session has too many subscriptions.
+    /// The session has the maximum number of subscriptions, given here.
     #[error("maximum subscriptions of the session reached (limits.subscriptions = {0})")]
     TooMany(usize),
-    /// The session has too many pattern subscriptions.
+    /// The session has the maximum number of pattern subscriptions, given here.
     #[error("maximum pattern subscriptions of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The realm, or the client, has too many subscriptions or wildcards.
+    /// The limit of the realm's subscriptions or wildcards, or the client's share of it, is
+    /// reached.
     #[error(transparent)]
     Quota(#[from] QuotaError),
 }
@@ -89,17 +90,17 @@ pub struct Revoked {
     pub topic: Arc<str>,
 }
 
-/// The name of a quota.
+/// The name of the quota of wildcards.
 const WILDCARDS: &str = "wildcards of the realm";
 
 impl RealmLimits {
-    /// The quota of subscriptions, or of registrations.
+    /// Returns the quota of subscriptions or of registrations.
     pub(crate) fn quota(&self, what: &'static str) -> Quota {
         let Self { realm_subscriptions: total, client_percent, .. } = *self;
         Quota { what, setting: Some("limits.realm_subscriptions"), total, client_percent }
     }
 
-    /// The quota of different wildcards.
+    /// Returns the quota of different wildcards.
     pub(crate) fn wildcards(&self, what: &'static str) -> Quota {
         let client_percent = self.client_percent;
         Quota { what, setting: None, total: MAX_WILDCARDS, client_percent }
@@ -107,22 +108,22 @@ impl RealmLimits {
 }
 
 impl Realm {
-    /// An empty realm.
+    /// Creates an empty realm.
     pub fn new(name: String, framing: Framing, limits: RealmLimits) -> Self {
         Self { name, framing, limits, state: RwLock::default() }
     }
 
-    /// The realm's name, a URI.
+    /// Returns the realm's name, a URI.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Longest event in bytes, in a receiver's encoding.
+    /// Returns the size of the longest event in bytes, in a receiver's encoding.
     pub fn max_event_bytes(&self) -> usize {
         self.framing.max_bytes
     }
 
-    /// The realm's limits.
+    /// Returns the realm's limits.
     pub fn limits(&self) -> RealmLimits {
         self.limits
     }
@@ -150,7 +151,7 @@ impl Realm {
         topics
     }
 
-    /// Whether [`subscribe`](Self::subscribe) would succeed now.
+    /// Checks whether [`subscribe`](Self::subscribe) would succeed now.
     ///
     /// # Errors
     /// [`SubscribeError`]
@@ -228,7 +229,7 @@ impl Realm {
         Ok((key.policy == MatchPolicy::Exact).then_some(key.uri))
     }
 
-    /// The id of the session's exact subscription to a topic.
+    /// Returns the id of the session's exact subscription to a topic.
     pub fn subscription(&self, session: SessionId, topic: &str) -> Option<SubscriptionId> {
         let state = self.read();
         let subscription = state.subscriptions.exact(topic)?;
@@ -290,34 +291,34 @@ impl Realm {
         Ok(session.deliver(frames.get(session.dialect), batch))
     }
 
-    /// Whether a session has any subscription.
+    /// Returns whether a session has any subscription.
     pub fn is_subscribed(&self, session: SessionId) -> bool {
         self.read().members.get(&session).is_some_and(|member| !member.subscribed.is_empty())
     }
 
-    /// The sessions with an exact subscription to the topic.
+    /// Returns the sessions with an exact subscription to the topic.
     pub fn subscribers(&self, topic: &str) -> Vec<SessionId> {
         let state = self.read();
         let subscription = state.subscriptions.exact(topic);
         subscription.map(|it| it.subscribers().map(|one| one.id).collect()).unwrap_or_default()
     }
 
-    /// The number of sessions with an exact subscription to the topic.
+    /// Returns the number of sessions with an exact subscription to the topic.
     pub fn count(&self, topic: &str) -> usize {
         self.read().subscriptions.exact(topic).map_or(0, Subscription::len)
     }
 
-    /// The topics of all exact subscriptions.
+    /// Returns the topics of all exact subscriptions.
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.read().subscriptions.topics().map(Arc::clone).collect()
     }
 
-    /// A member.
+    /// Returns the member with this id.
     pub fn session(&self, id: SessionId) -> Option<Arc<Session>> {
         self.read().members.get(&id).map(|member| Arc::clone(&member.session))
     }
 
-    /// The number of members.
+    /// Returns the number of members.
     pub fn session_count(&self) -> usize {
         self.read().members.len()
     }
@@ -327,7 +328,7 @@ impl Realm {
         self.read().subscribed.used()
     }
 
-    /// All members.
+    /// Returns all members.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.read().members.values().map(|member| Arc::clone(&member.session)).collect()
     }
@@ -361,8 +362,8 @@ impl Realm {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        // A panic under the lock is a bug for tests to find; the tables stay consistent, and
-        // continuing is better than refusing every request.
+        // A panic under the lock is a bug for tests to find. The tables stay consistent, and it is
+        // better to continue than to refuse every request.
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -401,7 +402,7 @@ fn check(
 }
 
 impl State {
-    /// Whether a member may subscribe. Returns whether it is a subscriber already.
+    /// Checks whether a member may subscribe. Returns whether it is a subscriber already.
     fn check_subscribe(
         &self,
         limits: &RealmLimits,

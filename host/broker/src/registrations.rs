@@ -29,11 +29,11 @@ pub(crate) struct Registrations {
 struct Registration {
     id: RegistrationId,
     invoke: InvocationPolicy,
-    /// Whether the INVOCATION must name the procedure.
+    /// Whether it is a prefix or wildcard, so that the INVOCATION must name the procedure.
     pattern: bool,
-    /// The client whose quota of wildcards it counts in: always that of a callee.
+    /// The client whose quota of wildcards it counts towards: always that of a callee.
     charged: ClientKey,
-    /// In the order of registration.
+    /// The callees in the order of registration.
     callees: Vec<Callee>,
     /// Number of calls distributed round-robin.
     turns: Cell<usize>,
@@ -43,7 +43,7 @@ struct Registration {
 #[derive(Clone)]
 pub(crate) struct Callee {
     pub(crate) session: Arc<Session>,
-    /// Whether it wants to know its callers.
+    /// Whether the callee asked for the identity of its callers.
     pub(crate) disclose_caller: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct ChosenCallee {
 }
 
 impl Registration {
-    /// The callee that the policy selects among the candidates.
+    /// Returns the callee that the policy selects among the candidates.
     fn choose(&self, counts: impl Fn(&Session) -> bool, chance: u64) -> Option<ChosenCallee> {
         let Self { id, invoke, pattern, callees, turns, charged: _ } = self;
         let candidates = || callees.iter().filter(|callee| counts(&callee.session));
@@ -81,22 +81,23 @@ impl Registration {
 /// A session cannot register a procedure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
-    /// The session has registered it already.
+    /// The session has registered the procedure already.
     #[error("the session has registered the procedure already")]
     Again,
     /// Another session has registered it without sharing.
     #[error("another session has registered the procedure")]
     Taken,
-    /// It is shared with another invocation policy.
+    /// The procedure is shared with another invocation policy, given here.
     #[error("the procedure is registered with `invoke: {}`", .0.name())]
     SharedOtherwise(InvocationPolicy),
-    /// The session has too many registrations.
+    /// The session has the maximum number of registrations, given here.
     #[error("maximum registrations of the session reached (limits.subscriptions = {0})")]
     TooMany(usize),
-    /// The session has too many pattern registrations.
+    /// The session has the maximum number of pattern registrations, given here.
     #[error("maximum pattern registrations of the session reached (limits.patterns = {0})")]
     TooManyPatterns(usize),
-    /// The realm, or the client, has too many registrations or wildcards.
+    /// The limit of the realm's registrations or wildcards, or the client's share of it, is
+    /// reached.
     #[error(transparent)]
     Quota(#[from] QuotaError),
 }
@@ -139,7 +140,7 @@ impl Registrations {
         Ok(id)
     }
 
-    /// Whether the registration is to a prefix or a wildcard.
+    /// Returns whether the registration is for a prefix or a wildcard.
     pub(crate) fn is_pattern(&self, id: RegistrationId) -> bool {
         self.by_id.get(&id).is_some_and(|key| key.policy != MatchPolicy::Exact)
     }
@@ -163,10 +164,10 @@ impl Registrations {
         after < before
     }
 
-    /// Chooses the callee of a call: the one selected by the policy of the most specific matching
-    /// registration. A callee of a pattern registration is a candidate only where it may register
-    /// this procedure by name (`may_offer`), so that a session without that permission can neither
-    /// read its calls nor block others. `chance` is a random number.
+    /// Chooses the callee of a call: the one that the policy of the most specific matching
+    /// registration selects. A callee of a pattern registration is a candidate only if `may_offer`
+    /// allows it to register this procedure by name, so that a session without that permission can
+    /// neither read its calls nor block others. `chance` is a random number.
     pub(crate) fn choose(
         &self,
         procedure: &str,
@@ -180,12 +181,12 @@ impl Registrations {
         patterns.find_map(|registration| registration.choose(&may_offer, chance))
     }
 
-    /// The procedures of all exact registrations.
+    /// Returns the procedures of all exact registrations.
     pub(crate) fn procedures(&self) -> impl Iterator<Item = &Arc<str>> {
         self.table.exact_uris()
     }
 
-    /// The exact registration of a procedure, and its callees.
+    /// Returns the id and the callees of a procedure's exact registration.
     pub(crate) fn of(&self, procedure: &str) -> Option<(RegistrationId, Vec<Arc<Session>>)> {
         let Registration { id, callees, .. } = self.table.exact(procedure)?;
         Some((*id, callees.iter().map(|callee| Arc::clone(&callee.session)).collect()))
@@ -196,7 +197,7 @@ impl Registrations {
         self.table.is_empty() && self.by_id.is_empty() && self.wildcards.is_empty()
     }
 
-    /// Ids count up; they have router scope, where any choice is allowed.
+    /// Returns the next free id. Ids count up; they have router scope, where any choice is allowed.
     fn next_id(&mut self) -> RegistrationId {
         loop {
             self.last_id += 1;

@@ -1,4 +1,4 @@
-//! A session as the broker sees it, and the set of sessions to be flushed.
+//! A session in the broker, and the set of sessions to be flushed.
 
 use std::sync::Arc;
 
@@ -17,26 +17,27 @@ pub trait Transport: Send + Sync {
     /// writable.
     fn flush(&self);
 
-    /// The outbox was closed: wakes the connection's task, which says farewell and ends.
+    /// Wakes the connection's task after the outbox was closed. The task sends the farewell and
+    /// ends.
     fn interrupt(&self);
 
-    /// All outboxes together exceed their limit: closes those with the most bytes.
+    /// Closes the outboxes with the most bytes, because all together exceed their limit.
     fn relieve(&self) {}
 }
 
 /// Features announced by a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// It understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
+    /// Whether it understands UNSUBSCRIBED without a request; wampy, for one, fails on it.
     pub subscription_revocation: bool,
-    /// As a callee, it understands UNREGISTERED without a request.
+    /// Whether it understands UNREGISTERED without a request, as a callee.
     pub registration_revocation: bool,
-    /// As a callee, it understands INTERRUPT.
+    /// Whether it understands INTERRUPT, as a callee.
     pub call_canceling: bool,
 }
 
 impl Features {
-    /// The features announced in HELLO.
+    /// Reads the features announced in HELLO.
     pub fn announced(hello: &Hello) -> Self {
         Self {
             subscription_revocation: hello.announces("subscriber", "subscription_revocation"),
@@ -48,13 +49,13 @@ impl Features {
 
 /// A session: identity, dialect, features and outbox.
 pub struct Session {
-    /// Unique in the process.
+    /// The session's id, unique in the process.
     pub id: SessionId,
-    /// Its identity.
+    /// The identity.
     pub identity: Identity,
-    /// The client that it belongs to.
+    /// The client that the session belongs to.
     pub client: ClientKey,
-    /// Its protocol version and codec.
+    /// The protocol version and codec.
     pub dialect: Dialect,
     /// Features announced by its client.
     pub features: Features,
@@ -63,8 +64,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session, not yet in a realm. The outbox is older than the session, as a session of WAMP v2
-    /// begins with HELLO.
+    /// Creates a session that is not yet in a realm. The outbox is older than the session, as a
+    /// session of WAMP v2 begins with HELLO.
     pub fn new(
         id: SessionId,
         identity: Identity,
@@ -77,12 +78,12 @@ impl Session {
         Self { id, identity, client, dialect, features, outbox, transport }
     }
 
-    /// The outbox of its connection.
+    /// Returns the outbox of the session's connection.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Queues another session's message to this one alone, to be flushed with the batch.
+    /// Queues another session's message to this session alone, to be flushed with the batch.
     pub(crate) fn forward(self: &Arc<Self>, frame: Bytes, batch: &mut PendingFlushes) {
         batch.note(self, self.outbox.forward(frame));
     }
@@ -104,7 +105,7 @@ impl Session {
         }
     }
 
-    /// Writes waiting frames, as far as the transport takes them.
+    /// Writes waiting frames until the transport blocks.
     pub fn flush(&self) {
         self.transport.flush();
     }
@@ -120,7 +121,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Batched flushes: the sessions whose outboxes were filled and not flushed yet.
+/// Batched flushes: the sessions whose outboxes have frames that are not flushed yet.
 ///
 /// A publisher collects them while it handles one read, and flushes once at the end: ten events for
 /// one subscriber are one write. The holder must flush before it waits for anything, because other
@@ -143,15 +144,15 @@ pub struct PendingFlushes {
 const MAX_SLOW_MATCHINGS: usize = 64;
 
 impl PendingFlushes {
-    /// Work since the last flush: subscribers visited, whether they received the event or not, and
-    /// pattern matching steps. It measures how long a task has occupied its thread.
+    /// Returns the work since the last flush: subscribers visited, whether they received the event
+    /// or not, and pattern matching steps. It measures how long a task has occupied its thread.
     pub fn work(&self) -> usize {
         self.work
     }
 
-    /// Whether publications have taken more than `allowance` pattern matching steps on average.
-    /// Called once before each publication, so that a publication without patterns does not hide
-    /// others.
+    /// Returns whether publications have taken more than `allowance` pattern matching steps on
+    /// average. Called once before each publication, so that a publication without patterns does
+    /// not hide others.
     pub fn is_matching_slow(&mut self, allowance: usize) -> bool {
         self.matching = self.matching.saturating_sub(allowance).min(allowance * MAX_SLOW_MATCHINGS);
         self.matching > 0
@@ -198,17 +199,17 @@ impl PendingFlushes {
         }
     }
 
-    /// Whether no flush is pending.
+    /// Returns whether no flush is pending.
     pub fn is_empty(&self) -> bool {
         self.flush.is_empty() && self.interrupt.is_empty()
     }
 
-    /// Whether the publisher should slow down.
+    /// Returns whether the publisher should slow down.
     pub fn is_crowded(&self) -> bool {
         !self.crowded.is_empty()
     }
 
-    /// The receivers whose outboxes became crowded since the last call.
+    /// Returns the receivers whose outboxes became crowded since the last call.
     pub fn take_crowded(&mut self) -> Vec<Arc<Session>> {
         std::mem::take(&mut self.crowded)
     }
@@ -229,7 +230,7 @@ impl PendingFlushes {
 }
 
 impl Drop for PendingFlushes {
-    /// Flushes on early returns, too.
+    /// Also flushes on early returns.
     fn drop(&mut self) {
         self.flush();
     }

@@ -34,9 +34,9 @@ pub(crate) struct Subscriptions {
 /// One subscription and its subscribers.
 pub(crate) struct Subscription {
     pub(crate) id: SubscriptionId,
-    /// Whether the event must name its topic.
+    /// Whether it is a prefix or wildcard, so that the EVENT must name its topic.
     pub(crate) pattern: bool,
-    /// The client whose quota of wildcards it counts in: always that of a subscriber.
+    /// The client whose quota of wildcards it counts towards: always that of a subscriber.
     charged: ClientKey,
     subscribers: IndexMap<SessionId, Arc<Session>>,
 }
@@ -87,7 +87,7 @@ impl Subscriptions {
         Ok(Subscribed { id, new: true })
     }
 
-    /// Whether the client may subscribe to one more wildcard that is not in the table.
+    /// Checks that the client may subscribe to one more wildcard that is not in the table.
     ///
     /// # Errors
     /// [`QuotaError`]
@@ -115,17 +115,18 @@ impl Subscriptions {
         was_in
     }
 
-    /// The exact subscription of a topic.
+    /// Returns the exact subscription of a topic.
     pub(crate) fn exact(&self, topic: &str) -> Option<&Subscription> {
         self.table.exact(topic)
     }
 
-    /// All exact topics.
+    /// Returns the topics of all exact subscriptions.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
         self.table.exact_uris()
     }
 
-    /// The prefix and wildcard subscriptions that match a topic, and the number of matching steps.
+    /// Returns the prefix and wildcard subscriptions that match a topic, and the number of matching
+    /// steps.
     pub(crate) fn patterns<'a>(
         &'a self,
         topic: &'a str,
@@ -133,12 +134,12 @@ impl Subscriptions {
         self.table.patterns(topic)
     }
 
-    /// The key of a subscription id.
+    /// Returns the key of a subscription id.
     pub(crate) fn key(&self, id: SubscriptionId) -> Option<&Key> {
         self.by_id.get(&id)
     }
 
-    /// The id of a URI's subscription.
+    /// Returns the id of the subscription to a URI.
     pub(crate) fn id(&self, uri: &str, policy: MatchPolicy) -> Option<SubscriptionId> {
         self.table.get(uri, policy).map(|subscription| subscription.id)
     }
@@ -148,7 +149,7 @@ impl Subscriptions {
         self.table.is_empty() && self.by_id.is_empty() && self.wildcards.is_empty()
     }
 
-    /// Ids count up; they have router scope, where any choice is allowed.
+    /// Returns the next free id. Ids count up; they have router scope, where any choice is allowed.
     fn next_id(&mut self) -> SubscriptionId {
         loop {
             self.last_id += 1;

@@ -1,11 +1,11 @@
 //! Shared byte counter with a limit, such as the waiting bytes of all outboxes.
 //!
-//! It only counts. The transport, which knows all connections, decides what to close when the limit
-//! is exceeded.
+//! It only counts. When the limit is exceeded, the transport, which knows all connections, selects
+//! those to close.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The sum of several holders' bytes, and its limit.
+/// The sum of the bytes of several holders, and its limit.
 #[derive(Debug)]
 pub struct Total {
     limit: usize,
@@ -13,22 +13,22 @@ pub struct Total {
 }
 
 impl Total {
-    /// An empty counter.
+    /// Creates a counter with a limit in bytes.
     pub const fn new(limit: usize) -> Self {
         Self { limit, bytes: AtomicUsize::new(0) }
     }
 
-    /// The limit in bytes.
+    /// Returns the limit in bytes.
     pub const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The current sum in bytes.
+    /// Returns the current sum in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether the sum exceeds the limit.
+    /// Returns whether the sum exceeds the limit.
     pub fn is_exceeded(&self) -> bool {
         self.bytes() > self.limit
     }
@@ -41,7 +41,7 @@ impl Total {
 }
 
 impl Default for Total {
-    /// Without a limit.
+    /// Creates a counter without a limit.
     fn default() -> Self {
         Self::new(usize::MAX)
     }

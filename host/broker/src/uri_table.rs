@@ -23,11 +23,11 @@ pub(crate) struct UriTable<V> {
     wildcards: usize,
 }
 
-/// Components of a wildcard. URIs in use have less than ten.
+/// Most components of a wildcard. URIs in use have less than ten.
 pub const MAX_WILDCARD_COMPONENTS: usize = 16;
 
-/// Different wildcards that a table may hold; its owner counts them. Holders of the
-/// same one share its place.
+/// Most different wildcards of a table; its owner counts them. Holders of the same wildcard share
+/// its place.
 pub(crate) const MAX_WILDCARDS: usize = 10_000;
 
 /// A trie node: the wildcards with the same leading components.
@@ -90,7 +90,7 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// The value of a URI or pattern.
+    /// Returns the value of a URI or pattern.
     pub(crate) fn get(&self, uri: &str, policy: MatchPolicy) -> Option<&V> {
         match policy {
             MatchPolicy::Exact => self.exact.get(uri),
@@ -99,7 +99,7 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// The value of a URI or pattern, mutable.
+    /// Returns the value of a URI or pattern, mutable.
     pub(crate) fn get_mut(&mut self, uri: &str, policy: MatchPolicy) -> Option<&mut V> {
         match policy {
             MatchPolicy::Exact => self.exact.get_mut(uri),
@@ -108,18 +108,18 @@ impl<V> UriTable<V> {
         }
     }
 
-    /// The exact value of a URI.
+    /// Returns the exact value of a URI.
     pub(crate) fn exact(&self, uri: &str) -> Option<&V> {
         self.exact.get(uri)
     }
 
-    /// All URIs with an exact value.
+    /// Returns all URIs with an exact value.
     pub(crate) fn exact_uris(&self) -> impl Iterator<Item = &Arc<str>> {
         self.exact.keys()
     }
 
-    /// The values of patterns that match the URI, the most specific first: prefixes by length, then
-    /// wildcards. Also returns the number of lookups.
+    /// Returns the values of patterns that match the URI, the most specific first: prefixes by
+    /// length, then wildcards. Also returns the number of lookups.
     pub(crate) fn patterns<'a>(&'a self, uri: &'a str) -> (impl Iterator<Item = &'a V>, usize) {
         let prefixes = self
             .prefix_lengths
@@ -131,11 +131,11 @@ impl<V> UriTable<V> {
         (prefixes.chain(wildcards), self.prefix_lengths.len() + visited)
     }
 
-    /// The values of wildcards that match the URI, the most specific first, and the number of nodes
-    /// visited.
+    /// Returns the values of wildcards that match the URI, the most specific first, and the number
+    /// of nodes visited.
     fn wildcards<'a>(&'a self, uri: &'a str) -> (Vec<&'a V>, usize) {
         let (mut found, mut visited) = (Vec::new(), 0);
-        // Skipped where there is nothing to compare with, or the URI is longer than any wildcard.
+        // Skipped without wildcards, and for a URI that is longer than any wildcard.
         let count = || uri.split('.').take(MAX_WILDCARD_COMPONENTS + 1).count();
         if self.wildcards > 0 && count() <= MAX_WILDCARD_COMPONENTS {
             self.wildcard.find(uri.split('.'), &mut found, &mut visited);
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use MatchPolicy::{Exact, Prefix, Wildcard};
 
-    /// Which of the patterns a URI meets, the most specific first.
+    /// Checks the patterns that match a URI, the most specific first.
     fn check(patterns: &[(&str, MatchPolicy)], uri: &str, expect: &[&str]) {
         let mut table = UriTable::default();
         let key = |&(uri, policy): &(&str, _)| Key { policy, uri: uri.into() };
@@ -278,7 +278,7 @@ mod tests {
     fn matches_patterns_against_a_uri() {
         check(&[("a.b", Exact), ("a.c", Exact)], "a.b", &["a.b"]);
         check(&[("a", Exact)], "a.b", &[]);
-        // A prefix is one of text, not of components.
+        // A prefix is compared as text, not by components.
         check(&[("a", Prefix), ("a.b", Prefix), ("b", Prefix)], "a.bc", &["a.b", "a"]);
         check(&[("", Prefix)], "any/thing", &[""]);
         check(&[("oro/", Prefix)], "oro/ping", &["oro/"]);
@@ -289,7 +289,7 @@ mod tests {
         check(&[("", Wildcard)], "oro/ping", &[""]);
         check(&[(".b", Wildcard), ("a.", Wildcard), (".c", Wildcard)], "a.b", &["a.", ".b"]);
         check(&[("a.b", Exact), ("a.", Prefix), ("a.", Wildcard)], "a.b", &["a.b", "a.", "a."]);
-        // The longest beginning without an open component counts, then the longest second part.
+        // The longest beginning without an empty component decides, then the longest second part.
         let specified = [
             ("a1..b3.c4.d5", Wildcard),
             ("a1.b2..c4.d5", Wildcard),
@@ -300,7 +300,7 @@ mod tests {
         check(&specified, "a1.b2.x.c4.d5", &order);
     }
 
-    /// Wildcards that share the topic's beginning in every way, and end in something else.
+    /// Wildcards that match the topic's beginning in every possible way and differ at the end.
     #[test]
     fn bounds_the_steps_of_the_worst_wildcards() {
         let mut table = UriTable::default();
@@ -320,7 +320,8 @@ mod tests {
         assert_eq!(table.patterns(&long).1, 0, "it is longer than any wildcard");
     }
 
-    /// WAMP v2 specification, section "Pattern-based Subscriptions", word for word.
+    /// Implements the matching rules of the WAMP v2 specification, section "Pattern-based
+    /// Subscriptions", as literally as possible.
     fn meets(pattern: &str, policy: MatchPolicy, uri: &str) -> bool {
         let (want, have): (Vec<_>, Vec<_>) =
             (pattern.split('.').collect(), uri.split('.').collect());

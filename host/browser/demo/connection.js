@@ -1,4 +1,4 @@
-// How a connection is made here, and what the page says of it.
+// Connection of the demo, and the page's display of its state.
 
 import { Sync } from '/sync.js';
 

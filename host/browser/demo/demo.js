@@ -1,5 +1,5 @@
-// The demo's page: three connections, one for the page and one for each pane. What each part of it
-// shows is in a file of its own.
+// The demo page: three connections, one for the page and one for each pane. Each part of the page
+// is in a file of its own.
 
 import { connect, showConnection } from './connection.js';
 import { showGreeting } from './greeting.js';

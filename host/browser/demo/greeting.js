@@ -1,4 +1,4 @@
-// The handler that is replaced while the page watches, and the command that replaces it.
+// Greeting: the handler that is replaced while the page watches, and the command that replaces it.
 
 import { complain, keepLoaded } from './connection.js';
 

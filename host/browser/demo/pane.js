@@ -1,4 +1,4 @@
-// A pane: one of two people with a connection of their own, who edit the same order and talk.
+// A pane: one of two people with a connection of their own, who edit the same order and chat.
 
 import { ContentManager } from '/sync/content.js';
 import { maintenanceNotice } from '/sync/maintenance.js';

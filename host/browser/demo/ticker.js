@@ -1,5 +1,5 @@
-// A value that changes every second, in an object that is kept relevant, and a line through the
-// last ones.
+// Ticker: a value that changes every second, in an object that is kept relevant, and a line through
+// the last values.
 
 import { keepRelevant } from '/sync/model.js';
 

@@ -72,7 +72,7 @@ test('does not report own changes', () => {
   const page = content.open({ tags: ['a'], own: (_page, changes) => own.push(changes) });
   bus.says('oro/data/update', [change('ann', 'a'), change('ben', 'b')]);
   assert.deepEqual([own, page.isOutdated], [[[change('ann', 'a')]], false]);
-  // Who is nobody in particular has no changes of their own.
+  // A user without a name has no own changes.
   const told = [];
   const elsewhere = new Bus();
   const anybody = new ContentManager(elsewhere, { notify: (text) => told.push(text), message: 'old: {{title}}, {{title}}' });
@@ -103,7 +103,7 @@ test('reports own changes and those of others separately', () => {
   });
   bus.says('oro/data/update', [change('ann', 'a'), change('ben', 'a')]);
   assert.deepEqual(told, [['own', [change('ann', 'a')]], ['outdated', [change('ben', 'a')]]]);
-  // It is out of date already, but may have more to forget.
+  // The page is outdated already, but may have further own changes.
   bus.says('oro/data/update', [change('ben', 'a'), change('ann', 'a')]);
   assert.deepEqual(told.slice(2), [['own', [change('ann', 'a')]]]);
 });
@@ -208,12 +208,12 @@ test('fetches the maintenance state on connect, and prefers newer events', async
   stop();
   assert.deepEqual(told.splice(0), ['off']);
 
-  // There is one already.
+  // The connection exists already.
   bus.state = 'connected';
   stop = begin();
   bus.says('oro/maintenance', { isOn: false, userId: null });
   assert.deepEqual(await answer(true), []);
-  // Asked twice, the later answer counts, in whatever order they come.
+  // Of two calls, the later one counts, in any order of their answers.
   bus.dispatchEvent(new Event('connected'));
   bus.dispatchEvent(new Event('connected'));
   const [first] = answers.splice(0, 1);
@@ -221,7 +221,7 @@ test('fetches the maintenance state on connect, and prefers newer events', async
   first({ isOn: false, userId: null });
   await new Promise(setImmediate);
   assert.deepEqual(told, []);
-  // Whoever has stopped is told nothing.
+  // After `stop`, no notice is shown.
   bus.dispatchEvent(new Event('connected'));
   stop();
   assert.deepEqual(told.splice(0), ['off']);
@@ -242,7 +242,7 @@ test('applies events to attributes, and to no methods or prototypes', () => {
   check({ url: 'm', a: 1 }, '{"url": "elsewhere", "a": 2}', { url: 'm', a: 2 });
   check({ a: 1 }, '{"toString": "x", "constructor": 1, "b": 3}', { a: 1, b: 3 });
   const attributes = {};
-  // As Backbone does it.
+  // Like Backbone.
   const backbone = { url: 'n', set(values) { for (const name in values) attributes[name] = values[name]; } };
   keepRelevant(bus, backbone);
   bus.says('n', JSON.parse('{"__proto__": {"admin": true}, "set": 1, "a": 2}'));
@@ -265,7 +265,7 @@ test('updates models from their topics', () => {
   stopTracking(bus, plain);
   assert.deepEqual(bus.topics, []);
 
-  // Elsewhere, otherwise, and only once.
+  // Another topic, another function, and only one of them at a time.
   const seen = [];
   keepRelevant(bus, plain, { topic: 'there' });
   const second = keepRelevant(bus, plain, { topic: 'here', apply: (model, values) => seen.push([model, values]) });

@@ -42,7 +42,7 @@ test('exports existing files with types', async () => {
   assert.equal(dependencies, undefined);
   const typed = Object.values(exports).filter((target) => target.types);
   assert.equal(typed.length, modules.length);
-  // For who does not read `exports`.
+  // For tools that do not read `exports`.
   assert.deepEqual({ types: mainTypes, default: main }, exports['.']);
   for (const { types, default: module } of typed) {
     assert.ok(existsSync(new URL(module, folder)) && existsSync(new URL(types, folder)), module);

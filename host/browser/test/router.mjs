@@ -5,7 +5,7 @@ import { mock } from 'node:test';
 
 import { Sync } from '../sync.js';
 
-/** The sockets that were opened, the last one last. */
+/** All opened sockets, in order. */
 export let sockets = [];
 
 class Socket {
@@ -27,7 +27,7 @@ class Socket {
     return this;
   }
 
-  /** Asks for a ticket, and returns the one that is sent. */
+  /** Sends CHALLENGE, and returns the ticket of the reply. */
   challenges() {
     this.says([4, 'ticket', {}]);
     return this.asked(5).at(-1)?.[1];
@@ -42,18 +42,18 @@ class Socket {
 
   says(message) { this.onmessage?.({ data: JSON.stringify(message) }); }
 
-  /** TCP ends, or the handshake was refused. */
+  /** Ends TCP, or refuses the handshake. */
   breaks(code = 1006) {
     this.readyState = 3;
-    // Node's `ws` throws an error that nobody listens to.
+    // Without a listener, Node's `ws` throws this error.
     this.onerror(new Event('error'));
     this.onclose?.({ code, reason: '' });
   }
 
-  /** The requests of a kind that have come. */
+  /** Returns the received requests of a kind. */
   asked(code) { return this.sent.filter(([kind]) => kind === code); }
 
-  /** Confirms every SUBSCRIBE that waits: the n-th gets the id 100 + n. */
+  /** Confirms every pending SUBSCRIBE: the n-th gets the id 100 + n. */
   confirms() {
     for (const message of this.asked(32).slice(this.confirmed ?? 0)) {
       this.confirmed = (this.confirmed ?? 0) + 1;
@@ -75,7 +75,7 @@ export class Page extends EventTarget {
 let made = [];
 let chance = 0.5;
 
-/** A connection to the router; what it tells is in `heard`. */
+/** Creates a connection to the router; its events are in `heard`. */
 export function connect(options = {}) {
   const sync = new Sync({ url: 'ws://router/', WebSocket: Socket, ...options });
   made.push(sync);
@@ -88,7 +88,7 @@ export function connect(options = {}) {
 
 export const socket = () => sockets.at(-1);
 
-/** Lets promises go on that have nothing to wait for. */
+/** Runs all promises that are ready. */
 export async function settle() {
   for (let turn = 0; turn < 10; turn++) await Promise.resolve();
 }
@@ -98,20 +98,20 @@ export async function pass(milliseconds) {
   await settle();
 }
 
-/** As `pass`, one millisecond at a time: timers that timers set are due in their turn. */
+/** As `pass`, one millisecond at a time, so that timers set by timers also fire. */
 export async function passSlowly(milliseconds) {
   for (let passed = 0; passed < milliseconds; passed++) mock.timers.tick(1);
   await settle();
 }
 
-/** The share of the time within which an attempt falls that it waits. */
+/** Sets the random number: the share of the maximum delay that an attempt waits. */
 export function chanceIs(share) { chance = share; }
 
 export function begin() {
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
   for (const name of ['setTimeout', 'setInterval']) {
     const still = globalThis[name];
-    // As they are: what is no time, or longer than 31 bits, is at once.
+    // As in browsers: a delay that is not a number, or longer than 31 bits, fires at once.
     mock.method(globalThis, name, (does, delay) => still(does, delay >= 1 && delay < 2 ** 31 ? delay : 1));
   }
   mock.method(Math, 'random', () => chance);

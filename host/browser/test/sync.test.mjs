@@ -9,7 +9,7 @@ afterEach(end);
 
 const names = (heard) => heard.map(([name]) => name);
 
-/** A connection that has a session. */
+/** Creates a connection with a session. */
 async function connected(options) {
   const it = connect(options);
   await settle();
@@ -100,7 +100,7 @@ test('distinguishes a rejected ticket from an outage, and retries late', async (
   const { refused, delay, error } = heard.at(-1)[1];
   assert.deepEqual([refused, delay, error.message], [true, 45_000, 'the ticket or token is not accepted']);
   await pass(45_000);
-  // The users' database is away: that passes.
+  // The users' database is unavailable, which is temporary.
   refuse('wamp.error.authentication_failed');
   assert.deepEqual([refusals.length, heard.at(-1)[1].refused], [1, false]);
   await pass(heard.at(-1)[1].delay);
@@ -246,7 +246,7 @@ test('reports a refused topic, and retries it with the next connection', async (
   const [name, { topic, error }] = heard.at(-1);
   assert.deepEqual([name, topic, error.uri], ['refused', 'secret', 'wamp.error.not_authorized']);
   assert.equal(sync.state, 'connected');
-  // Who asks anew, asks anew.
+  // A new subscription to a refused topic asks the server again.
   const again = sync.subscribe('secret', () => {});
   assert.equal(socket().asked(32).length, 2);
   socket().says([8, 32, 2, {}, 'wamp.error.not_authorized']);
@@ -265,7 +265,7 @@ test('subscribes on connect to topics requested before', async () => {
   await settle();
   socket().accept();
   assert.deepEqual(socket().asked(32).map(([, , , topic]) => topic), ['a', 'b']);
-  // Not before the topics are: what a page fetches now misses nothing.
+  // Not before the topics are subscribed to: data fetched now is complete.
   assert.deepEqual(names(heard), []);
   socket().confirms();
   await Promise.all(ready);
@@ -301,7 +301,7 @@ test('unsubscribes a topic that was dropped before its confirmation', async () =
   sync.subscribe('a', assert.fail).unsubscribe();
   socket().confirms();
   assert.deepEqual(socket().asked(34), [[34, 2, 101]]);
-  // Unless somebody wants it again: to the server, it is the same subscription.
+  // Unless the page subscribes again: for the server, it is the same subscription.
   const heard = [];
   sync.subscribe('b', assert.fail).unsubscribe();
   const ready = sync.subscribe('b', (value) => heard.push(value)).ready;
@@ -337,7 +337,7 @@ test('retries a revoked topic one request at a time', async () => {
   sync.subscribe('a', () => {});
   socket().confirms();
   socket().says([35, 0, { subscription: 101 }]);
-  // Each asks at once, and is told so, but none begins a chain of its own.
+  // Each call asks and is answered at once, but none starts a retry chain of its own.
   for (let time = 0; time < 5; time++) {
     const { ready } = sync.subscribe('a', () => {});
     socket().says([8, 32, socket().asked(32).at(-1)[1], {}, 'jackfield.error.no_route']);
@@ -398,7 +398,7 @@ test('rejects pending promises on unsubscribe and close', async () => {
   await check(early, 'jackfield.client.closed');
   await check(sync.subscribe('early', () => {}), 'jackfield.client.closed');
   await check(sync.subscribe('late', () => {}), 'jackfield.client.closed');
-  // They are wanted all the same, if the page connects again.
+  // The topics are subscribed to if the page connects again.
   sync.reconnect();
   await settle();
   const again = sync.subscribe('late', () => {});
@@ -441,12 +441,12 @@ test('keeps subscriptions with the same function separate', async () => {
   assert.equal(socket().asked(34).length, 1);
   const three = sync.subscribe('a', handler);
   socket().confirms();
-  // What was ended before ends nothing now.
+  // An ended subscription cannot be ended again.
   two.unsubscribe();
   check(1);
   three.unsubscribe();
   assert.equal(socket().asked(34).length, 2);
-  // By the function, all of them go.
+  // `unsubscribe` with the function ends all of its subscriptions.
   for (let time = 0; time < 3; time++) sync.subscribe('a', handler);
   sync.unsubscribe('a', handler);
   socket().confirms();
@@ -518,14 +518,14 @@ test('repeats the last event for a further subscription', async () => {
   listen('gone').unsubscribe();
   await settle();
   assert.deepEqual(heard.splice(0), [['first', 'hello', undefined], ['early', 'hello', undefined], ['second', 'hello', true]]);
-  // Patterns have many topics, and no greeting.
+  // Patterns have many topics, and no repeated event.
   listen('pattern', 'b', { match: 'prefix' });
   socket().confirms();
   socket().says([36, 102, 2, { topic: 'b.c' }, ['x']]);
   listen('patterns', 'b', { match: 'prefix' });
   await settle();
   assert.deepEqual(heard.splice(0), [['pattern', 'x', undefined]]);
-  // After an outage the server greets anew.
+  // After an outage, the server sends the first event again.
   socket().breaks();
   listen('third');
   await settle();
@@ -751,7 +751,7 @@ test('accepts any message as the reply to a probe', async () => {
   const { sync } = await connected({ heartbeat: 1_000, timeout: 500 });
   await pass(1_000);
   const [[, request]] = socket().asked(34);
-  // What the server has queued comes before its answer, over a line that is slow.
+  // Over a slow connection, queued messages arrive before the reply.
   for (let time = 0; time < 10; time++) {
     socket().says([36, 9, 9, {}]);
     await pass(400);
@@ -759,7 +759,7 @@ test('accepts any message as the reply to a probe', async () => {
   socket().says([8, 34, request, {}, 'wamp.error.no_such_subscription']);
   await pass(600);
   assert.equal(sync.state, 'connected');
-  // The next silence is probed as well.
+  // The next silence is probed, too.
   await pass(400);
   assert.equal(socket().asked(34).length, 2);
   socket().says([36, 9, 9, {}]);

@@ -53,7 +53,7 @@ impl Client {
     /// Connects and joins the realm.
     ///
     /// # Errors
-    /// When there is no connection, or no session on it.
+    /// When the connection or the session cannot be opened.
     pub async fn connect(target: &Target) -> Result<Self, ClientError> {
         let cannot = |message: String| ClientError::Connect { url: target.redacted_url(), message };
         let request = target.request()?;
@@ -97,7 +97,7 @@ impl Client {
     /// Publishes an event. Returns no id without acknowledgement.
     ///
     /// # Errors
-    /// When the server refuses it, or is gone.
+    /// When the server refuses it, or the connection is lost.
     pub async fn publish(
         &mut self,
         topic: &str,
@@ -120,7 +120,7 @@ impl Client {
     /// Subscribes to a topic or a pattern.
     ///
     /// # Errors
-    /// When the server refuses it, or is gone.
+    /// When the server refuses it, or the connection is lost.
     pub async fn subscribe(&mut self, topic: &str, policy: MatchPolicy) -> Result<(), ClientError> {
         let request = self.request()?;
         let topic = topic.to_owned();
@@ -138,7 +138,7 @@ impl Client {
     /// Waits for the next event. Cancel safe.
     ///
     /// # Errors
-    /// When the server ends the session, or is gone.
+    /// When the server ends the session, or the connection is lost.
     pub async fn event(&mut self) -> Result<ReceivedEvent, ClientError> {
         if let Some(event) = self.early.pop_front() {
             return Ok(self.named(event));
@@ -157,7 +157,7 @@ impl Client {
     /// Calls a procedure and waits for its result.
     ///
     /// # Errors
-    /// When the server or the procedure refuses, or the server is gone.
+    /// When the server or the procedure refuses, or the connection is lost.
     pub async fn call(
         &mut self,
         procedure: &str,
@@ -173,7 +173,8 @@ impl Client {
         }
     }
 
-    /// Says GOODBYE and waits for the server's: everything sent before has then arrived.
+    /// Sends GOODBYE and waits for the server's, which shows that all earlier messages have
+    /// arrived.
     pub async fn leave(mut self) -> Result<(), ClientError> {
         let reason = error_uri::CLOSE_REALM.to_owned();
         self.send(&Message::Goodbye(Goodbye { details: Dict::new(), reason })).await?;
@@ -238,7 +239,7 @@ impl Client {
         }
     }
 
-    /// The next message. The end of the session is an error.
+    /// Returns the next message. The end of the session is an error.
     async fn receive(&mut self) -> Result<Message, ClientError> {
         let ended = || ClientError::Lost("the server closed the connection".to_owned());
         match self.read().await?.ok_or_else(ended)? {
@@ -254,7 +255,7 @@ impl Client {
         }
     }
 
-    /// The next message. None after a regular close.
+    /// Returns the next message. `None` after a regular close.
     async fn read(&mut self) -> Result<Option<Message>, ClientError> {
         loop {
             let bytes: Bytes = match self.socket.next().await {
@@ -323,7 +324,7 @@ fn unexpected(message: &Message) -> ClientError {
     ClientError::Protocol(format!("unexpected {}", name.to_uppercase()))
 }
 
-/// The human-readable text of an error: `details.message`, or the first argument.
+/// Returns the human-readable text of an error: `details.message`, or the first argument.
 fn error_text(details: &Dict, payload: &Payload) -> String {
     if let Some(text) = details.get("message").and_then(Value::as_text) {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Errors of the client, with the server's message where there is one, escaped and bounded.
+//! Errors of the client, with the server's message if there is one, escaped and bounded.
 
 use jackfield_text::Untrusted;
 

@@ -20,5 +20,5 @@ pub use client::{Client, ReceivedEvent};
 pub use error::ClientError;
 pub use target::Target;
 
-/// The client's name and version, as it tells servers.
+/// The client's name and version, sent to servers.
 pub const AGENT: &str = concat!("jackfield/", env!("CARGO_PKG_VERSION"));

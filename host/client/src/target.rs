@@ -19,14 +19,14 @@ pub struct Target {
     pub realm: String,
     /// The serializer.
     pub codec: Codec,
-    /// The authid; none for an anonymous session.
+    /// The authid; `None` for an anonymous session.
     pub authid: Option<String>,
     /// A ticket, sent in the URL as `ticket` (as OroPlatform's clients do), and in the answer to a
     /// challenge for a ticket.
     pub ticket: Option<String>,
     /// A token, sent as `Authorization: Bearer`.
     pub token: Option<String>,
-    /// Trusted authorities of a `wss://` server; those of the operating system if none.
+    /// Trusted authorities of a `wss://` server; `None` for those of the operating system.
     pub authorities: Option<Authorities>,
 }
 
@@ -43,12 +43,12 @@ impl Target {
         }
     }
 
-    /// Whether the connection is encrypted.
+    /// Returns whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.url.scheme_str() == Some("wss")
     }
 
-    /// Host and port to connect to.
+    /// Returns host and port to connect to.
     pub(crate) fn address(&self) -> (String, u16) {
         let host = self.url.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -56,12 +56,12 @@ impl Target {
         (host, self.url.port_u16().unwrap_or(usual))
     }
 
-    /// The answer to a challenge.
+    /// Returns the answer to a challenge.
     pub(crate) fn credential(&self) -> Option<&str> {
         self.ticket.as_deref().or(self.token.as_deref())
     }
 
-    /// The URL without user info and query, which may hold secrets.
+    /// Returns the URL without user info and query, which may hold secrets.
     pub(crate) fn redacted_url(&self) -> String {
         let scheme = self.url.scheme_str().unwrap_or_default();
         let authority = self.url.authority().map_or("", |it| it.as_str());
@@ -69,7 +69,7 @@ impl Target {
         format!("{scheme}://{authority}{}", self.url.path())
     }
 
-    /// The handshake's request.
+    /// Returns the handshake's request.
     pub(crate) fn request(&self) -> Result<Request, ClientError> {
         let wrong = |error: &dyn fmt::Display| ClientError::Connect {
             url: self.redacted_url(),
@@ -95,7 +95,7 @@ impl Target {
     }
 }
 
-/// Without ticket and token.
+/// Formats the target without ticket and token.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")

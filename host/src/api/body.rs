@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON, whose parts that are passed on keep the form in which they came.
+//! Bodies of requests: JSON, whose forwarded parts keep their original text.
 
 use jackfield_wamp::payload::{self, Payload, PayloadError};
 use jackfield_wamp::{ReadErrorKind, error_uri};
@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 use super::problem::Problem;
 
-/// A body that is JSON.
+/// Checks that a body is JSON.
 pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
-    // The same rules as for messages, which the reader below does not know.
+    // The same rules as for messages, which `serde_json` does not check.
     let checked = payload::check_json(body);
     let checked = checked.map_err(|error| match error.kind {
         ReadErrorKind::Malformed => format!("the body is not JSON: {error}"),
@@ -23,21 +23,21 @@ pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
     read.map_err(|message| Problem::bad_request(error_uri::INVALID_ARGUMENT, message))
 }
 
-/// A part of a body as what it should be, which is an object: a list of its values in the order of
-/// this program's own structures is not taken for one.
+/// Reads an object of a body. `serde` would also read a list as a structure, by the order of its
+/// fields: a list is an error.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a RawValue, what: &str) -> Result<T, Problem> {
     if !text.get().starts_with('{') {
         return Err(Problem::invalid(format!("this is not a {what}: it has to be an object")));
     }
     serde_json::from_str(text.get()).map_err(|error| {
-        // Its place is one in a part of the body, which the client does not see as such.
+        // The position is one within a part of the body, which means nothing to the client.
         let text = error.to_string();
         let why = text.split(" at line ").next().unwrap_or_default();
         Problem::invalid(format!("this is not a {what}: {why}"))
     })
 }
 
-/// The arguments of a publication or a call.
+/// Returns the arguments of a publication or a call.
 pub(super) fn payload(
     args: Option<&RawValue>,
     kwargs: Option<&RawValue>,

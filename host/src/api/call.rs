@@ -1,4 +1,4 @@
-//! `POST /api/call`: a call into a handler, on the road of a client's CALL.
+//! Calls over HTTP, `POST /api/call`: each handled by a plugin like a client's CALL.
 
 use hyper::StatusCode;
 use jackfield_broker::PendingFlushes;
@@ -12,7 +12,7 @@ use super::tokens::Token;
 use super::{Context, body};
 use crate::http::response::Answer;
 
-/// A call as it is written.
+/// The body of a call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written<'a> {
@@ -25,14 +25,14 @@ struct Written<'a> {
     realm: Option<String>,
 }
 
-/// A result as it is answered.
+/// The body of a result.
 #[derive(Serialize)]
 struct Outcome<'a> {
     args: &'a RawValue,
     kwargs: &'a RawValue,
 }
 
-/// Calls what a body asks for.
+/// Calls the procedure that a body names.
 ///
 /// # Errors
 /// When there is no result.
@@ -51,7 +51,7 @@ pub(super) async fn call(context: &Context, token: &Token, body: &[u8]) -> Resul
     Ok(Answer::json(StatusCode::OK, &outcome))
 }
 
-/// What a payload says is JSON already.
+/// Returns a payload's text as JSON, which it is already.
 fn raw(text: &str) -> Result<&RawValue, Problem> {
     serde_json::from_str(text).map_err(|_impossible| Problem::failed())
 }

@@ -9,16 +9,16 @@ use tokio::sync::watch;
 
 use crate::http::response::Answer;
 
-/// How long an answer is remembered.
+/// The time for which an answer is kept.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// How many are remembered; the oldest is forgotten first.
+/// The maximum number of kept answers; the oldest is removed first.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Bytes of their answers, all together.
+/// The maximum size of all kept answers.
 const MAX_BYTES: usize = 16 << 20;
 
-/// The name of a token, and a key that it has used.
+/// The name of a token, and an idempotency key of that token.
 pub(super) type Key = (String, String);
 
 /// Requests of the last minutes, with their answers.
@@ -31,7 +31,7 @@ pub(super) struct Repeats {
 #[derive(Default)]
 struct Known {
     requests: HashMap<Key, Request>,
-    /// The same ones by their numbers, which is from the oldest on.
+    /// The requests by number, the oldest first.
     order: BTreeMap<u64, (Instant, Key)>,
     next: u64,
     bytes: usize,
@@ -44,13 +44,13 @@ struct Request {
     answer: watch::Receiver<Option<Answer>>,
 }
 
-/// What a request turns out to be.
+/// The result of looking a request up.
 pub(super) enum Claim {
-    /// The first of its key, and its number: it is to be handled, and the answer to be sent here.
+    /// The first request with its key. It has this number, and its answer is sent here.
     New(u64, watch::Sender<Option<Answer>>),
-    /// The same as one before, whose answer comes or is there.
+    /// The same request again: its answer is pending or available.
     Again(watch::Receiver<Option<Answer>>),
-    /// Another one under the same key.
+    /// A different request with the same key.
     Other,
 }
 
@@ -75,9 +75,9 @@ impl Repeats {
         }
     }
 
-    /// Counts the answer's bytes. What failed on the server's side has changed nothing, and may be
-    /// tried again under the same key. If the request has been forgotten meanwhile, what is known
-    /// under its key is another's affair.
+    /// Counts the answer's bytes. A failure of the server has changed nothing, and the request may
+    /// be retried with the same key. If the request has been removed meanwhile, the key may belong
+    /// to another request, which stays unchanged.
     pub(super) fn settle(&self, key: &Key, number: u64, answer: &Answer) {
         let mut known = self.lock();
         let Some(request) = known.requests.get_mut(key) else { return };
@@ -137,7 +137,7 @@ mod tests {
         ("deploy".to_owned(), key.to_string())
     }
 
-    /// The number of the first request of its key.
+    /// Claims a new key, and returns the request's number.
     fn first(repeats: &Repeats, number: usize, now: Instant) -> u64 {
         match repeats.claim(&key(number), [1; 32], now) {
             Claim::New(number, _answered) => number,
@@ -175,11 +175,11 @@ mod tests {
         repeats.settle(&key(1), number, &answer(StatusCode::SERVICE_UNAVAILABLE, 10));
         let number = first(&repeats, 1, start + Duration::from_secs(1));
         repeats.settle(&key(1), number, &answer(StatusCode::NOT_FOUND, 10));
-        // The first attempt's place in the queue does not forget the second.
+        // The expiry of the first attempt does not remove the second.
         assert!(is_known(&repeats, 1, start + REMEMBERED));
     }
 
-    /// What is counted, and what there is to count.
+    /// Checks the counted bytes against the stored ones.
     fn check_bytes(repeats: &Repeats, expect: usize) {
         let known = repeats.lock();
         assert_eq!(known.bytes, known.requests.values().map(|it| it.bytes).sum::<usize>());
@@ -191,7 +191,7 @@ mod tests {
     fn answers_belong_to_one_request() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         let slow = first(&repeats, 1, start);
-        // It is forgotten before it is answered, and its key is used anew.
+        // It is removed before it is answered, and its key is used again.
         let quick = first(&repeats, 1, start + REMEMBERED);
         let bytes = answer(StatusCode::OK, 10).len();
         repeats.settle(&key(1), slow, &answer(StatusCode::OK, 1_000));

@@ -1,4 +1,5 @@
-//! `POST /api/publish`: one publication or several, each on the road of a client's PUBLISH.
+//! Publishing over HTTP, `POST /api/publish`: one publication or several, each handled as a
+//! client's PUBLISH.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,15 +20,15 @@ use super::{Context, body};
 use crate::backpressure::wait_for_room;
 use crate::http::response::Answer;
 
-/// Events are flushed after so many publications at the latest, so that a long batch does not hold
-/// back what it has published.
+/// Events are flushed after at most this number of publications, so that a long batch does not
+/// delay its first events.
 const FLUSH_AFTER: usize = 32;
 
-/// How a refusal calls it.
+/// The name of an item in errors.
 const WHAT: &str = "publication";
 
-/// One publication as it is written. An unknown key is refused: a misspelt `eligible` would reach
-/// all subscribers.
+/// The JSON of one publication. An unknown key is an error: a misspelt `eligible` would reach all
+/// subscribers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item<'a> {
@@ -55,7 +56,7 @@ struct Item<'a> {
     eligible_authrole: Option<PhpList<String>>,
 }
 
-/// Several of them.
+/// The JSON of several publications.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Items<'a> {
@@ -63,16 +64,16 @@ struct Items<'a> {
     publish: PhpList<&'a RawValue>,
 }
 
-/// What tells the two apart.
+/// Distinguishes one publication from several.
 #[derive(Deserialize)]
 struct Shape {
     publish: Option<IgnoredAny>,
 }
 
-/// Publishes what a body asks for.
+/// Publishes the event or the events of a body.
 ///
 /// # Errors
-/// When nothing was published; a batch of which some were refused is an answer.
+/// When nothing was published; a batch with single errors is an answer.
 pub(super) async fn publish(
     context: &Context,
     token: &Token,
@@ -108,8 +109,8 @@ pub(super) async fn publish(
     Ok(Answer::json(StatusCode::OK, &json!({ "published": published, "failed": failed })))
 }
 
-/// Sends what was published, and waits for a bounded time where subscribers do not keep up: a
-/// backend that publishes faster is answered later.
+/// Sends the events, and waits for slow subscribers for a bounded time: a backend that publishes
+/// faster is answered later.
 async fn settle(context: &Context, batch: &mut PendingFlushes) {
     batch.flush();
     if batch.is_crowded() {
@@ -150,8 +151,8 @@ impl Item<'_> {
     }
 }
 
-/// An `eligible` list is not empty. In WAMP an empty one means all sessions; a backend that
-/// computed an empty list means the opposite.
+/// Rejects an empty `eligible` list. In WAMP it means all sessions; a backend that computed an
+/// empty list means none.
 fn some<T>(key: &str, list: Option<PhpList<T>>) -> Result<Option<PhpList<T>>, Problem> {
     if list.as_ref().is_some_and(|list| list.0.is_empty()) {
         let message = format!("`{key}` names no session; leave it out to reach all");

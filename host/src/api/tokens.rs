@@ -17,24 +17,23 @@ use crate::realms::Realms;
 /// All tokens of a server.
 pub(super) struct Tokens(Vec<Arc<Token>>);
 
-/// One who may use the API.
+/// A token of the API.
 pub(super) struct Token {
-    /// For the log and for handlers.
+    /// The name in the log and for handlers.
     pub(super) name: String,
-    /// The only realm that it is good for, if it is not for all.
+    /// The only realm of the token; `None` for all realms.
     pub(super) realm: Option<String>,
-    /// The session that its publications come from. It is in no realm, so nothing is delivered to
-    /// it.
+    /// The session of the token's publications. It is in no realm, so nothing is delivered to it.
     pub(super) session: Arc<Session>,
-    /// Of the token: the text itself is not kept.
+    /// The SHA-256 digest of the token, whose text is not kept.
     digest: [u8; 32],
 }
 
 impl Tokens {
-    /// Each of a text of its own.
+    /// Opens a session for each token; no two tokens have the same text.
     ///
     /// # Errors
-    /// When the system has no randomness for the ids of their sessions.
+    /// When the operating system cannot provide random bytes for the ids of the sessions.
     pub(super) fn new(tokens: Vec<OpenToken>, bounds: Bounds) -> Result<Self, getrandom::Error> {
         let token = |open: OpenToken| {
             let digest = Sha256::digest(open.text.as_bytes()).into();
@@ -49,10 +48,10 @@ impl Tokens {
         self.0.iter().map(|token| token.name.as_str())
     }
 
-    /// Whose token it is. RFC 6750, section 2.1.
+    /// Finds the token of a request. RFC 6750, section 2.1.
     ///
-    /// Digests of one length are compared, each to its end, and all of them: how long it takes
-    /// tells nothing of any token.
+    /// Compares digests of the same length, each to its end, and all of them: the time reveals
+    /// nothing about any token.
     pub(super) fn find(&self, authorization: Option<&HeaderValue>) -> Result<Arc<Token>, Problem> {
         let credentials = authorization.and_then(|it| it.as_bytes().split_first_chunk::<7>());
         let Some((_, token)) = credentials.filter(|it| it.0.eq_ignore_ascii_case(b"bearer "))
@@ -71,7 +70,7 @@ impl Tokens {
 }
 
 impl Token {
-    /// The realm that a request names, or the token's own, or the server's first.
+    /// Returns the realm of a request: the named one, or the token's own, or the server's first.
     pub(super) fn dispatch(
         &self,
         realms: &Realms,
@@ -109,7 +108,7 @@ fn session(
     Ok(Arc::new(session))
 }
 
-/// The connection of a session that has none.
+/// The transport of a session without a connection.
 struct Nobody;
 
 impl Transport for Nobody {

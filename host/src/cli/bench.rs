@@ -1,5 +1,5 @@
 //! `jackfield bench`: replaces this process by the load generator, the command `jackfield-bench`
-//! beside this one. A server needs none of its code.
+//! beside this one. The server shares no code with it.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

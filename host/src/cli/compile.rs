@@ -1,5 +1,5 @@
 //! `jackfield compile`: the child process in which a server compiles one component within limits.
-//! The help does not list it, as users have no need of it. [`crate::compiler`] starts it.
+//! The help does not list it, as users do not need it. [`crate::compiler`] starts it.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ pub(super) struct Args {
     bytes: usize,
     #[arg(long)]
     memory: usize,
-    /// In seconds.
+    /// CPU time in seconds.
     #[arg(long)]
     cpu: u64,
-    /// Shown in the list of processes, and not used otherwise.
+    /// The file's name for the list of processes; otherwise unused.
     file: String,
 }
 

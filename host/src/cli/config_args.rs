@@ -17,7 +17,7 @@ pub(super) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The settings for a site, and their problems.
+    /// Finds the settings of a site, and their problems.
     pub(super) fn find(&self, site: &Path) -> Settings {
         let Self { config, set } = self;
         let variables = Sources::environment();

@@ -70,7 +70,7 @@ impl Inspection {
         inspection
     }
 
-    /// The routes, if the routing files have no problems.
+    /// Returns the routes, if the routing files have no problems.
     pub(super) fn routes(&self) -> Option<&RouteTable> {
         self.generation.as_ref().map(Generation::routes).or(self.routes_only.as_ref())
     }
@@ -98,7 +98,7 @@ impl Inspection {
                 self.routes_only = Some(routes);
             }
             Err(problems) if routing_only => self.add_problems(&problems),
-            // The dry run has reported them.
+            // The dry run has reported the problems.
             Err(_) => {}
         }
     }

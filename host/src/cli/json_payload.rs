@@ -14,9 +14,9 @@ use super::remote::CommandError;
 pub(super) const JSON_HELP: &str = "put JSON in single quotes, '{\"a\": 1}', to protect it from the shell; --text sends it as a \
      string";
 
-/// The payload of command-line arguments. Valid JSON is sent as JSON, anything else as a string.
-/// Invalid JSON that begins with `{`, `[` or `"` is an error, unless `text` makes all of them
-/// strings.
+/// Creates the payload of command-line arguments. Valid JSON is sent as JSON, anything else as a
+/// string. Invalid JSON that begins with `{`, `[` or `"` is an error, unless `text` makes all of
+/// them strings.
 pub(super) fn from_args(
     args: &[String],
     kwargs: &str,
@@ -36,7 +36,7 @@ pub(super) fn from_args(
     from_json(&args, kwargs)
 }
 
-/// A payload of arguments in JSON.
+/// Creates a payload from arguments in JSON.
 pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, CommandError> {
     let args = format!("[{}]", args.join(","));
     Payload::from_json(&args, kwargs).map_err(|error| {
@@ -45,12 +45,12 @@ pub(super) fn from_json(args: &[String], kwargs: &str) -> Result<Payload, Comman
     })
 }
 
-/// A string as JSON.
+/// Returns a string as JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The beginning of the first line of a text.
+/// Returns the beginning of the first line of a text.
 fn excerpt(text: &str) -> String {
     const MAX_CHARACTERS: usize = 60;
     let line = text.lines().next().unwrap_or_default();
@@ -73,7 +73,7 @@ pub(super) fn print(value: &impl Serialize, pretty: bool) -> Result<(), CommandE
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CommandError::Output)
 }
 
-/// The arguments of a payload in JSON; an error if JSON cannot represent them.
+/// Returns the arguments of a payload in JSON; an error if JSON cannot represent them.
 pub(super) fn raw(payload: &Payload) -> Result<(Box<RawValue>, Box<RawValue>), CommandError> {
     payload
         .check_translatable(Codec::Json)

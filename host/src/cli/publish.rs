@@ -1,5 +1,5 @@
-//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client, or with `-` every event on
-//! standard input.
+//! `jackfield publish TOPIC [ARGS…]`: publishes one event as a WAMP client, or with `-` every event
+//! on standard input.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::remote::{self, CommandError, Remote};
 use super::say;
 use super::stdin;
 
-/// The argument that stands for standard input.
+/// The argument for standard input.
 const STDIN: &str = "-";
 
 /// Command-line arguments of `jackfield publish`.

@@ -55,16 +55,16 @@ struct Options {
     /// Authentication id (WAMP authid): the user name, if the server requires authentication.
     #[arg(long)]
     authid: Option<String>,
-    /// Ticket to authenticate with. Prefer the environment variable JACKFIELD_TICKET: other users of
-    /// the machine can see command lines.
+    /// Ticket to authenticate with. Prefer the environment variable JACKFIELD_TICKET: other users
+    /// of the machine can see command lines.
     #[arg(long)]
     ticket: Option<String>,
     /// JSON Web Token to authenticate with, sent as `Authorization: Bearer`. Prefer the environment
     /// variable JACKFIELD_JWT.
     #[arg(long, conflicts_with = "ticket")]
     token: Option<String>,
-    /// PEM file of CA certificates to verify a wss:// server with [default: the environment variable
-    /// JACKFIELD_CA, or the CA certificates of the operating system].
+    /// PEM file of CA certificates to verify a wss:// server with [default: the environment
+    /// variable JACKFIELD_CA, or the CA certificates of the operating system].
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
@@ -126,7 +126,7 @@ impl Remote {
     }
 }
 
-/// The CA certificates, if a file is given. `--ca` for a server without TLS is an error;
+/// Returns the CA certificates, if a file is given. `--ca` for a server without TLS is an error;
 /// `JACKFIELD_CA` is ignored then, as it may be set for other servers.
 fn authorities(
     option: Option<PathBuf>,
@@ -147,7 +147,7 @@ fn authorities(
     authorities.map(Some).map_err(|error| format!("{source}: {} {error}", path.display()))
 }
 
-/// The help line for a TLS handshake error.
+/// Returns the help line for a TLS handshake error.
 fn advice(error: &HandshakeError) -> Option<&'static str> {
     match error {
         HandshakeError::UnknownAuthority => Some(
@@ -183,7 +183,7 @@ struct Credentials {
 }
 
 impl Credentials {
-    /// Options replace environment variables. Empty values are ignored.
+    /// Finds the credentials. Options replace environment variables. Empty values are ignored.
     fn find(
         ticket: Option<String>,
         token: Option<String>,
@@ -200,7 +200,7 @@ impl Credentials {
         Self { ticket: credential(variable(TICKET), TICKET), token: credential(variable(JWT), JWT) }
     }
 
-    /// The help line for a server that rejects these credentials.
+    /// Returns the help line for a server that rejects these credentials.
     fn help(&self) -> String {
         match (&self.ticket, &self.token) {
             (None, None) => format!(
@@ -221,7 +221,7 @@ impl Credentials {
     }
 }
 
-/// Whether a rejection is about authentication: an HTTP status, or a WAMP error URI.
+/// Returns whether a rejection is about authentication: an HTTP status, or a WAMP error URI.
 fn is_unauthenticated(uri: &str) -> bool {
     const URIS: [&str; 4] = [
         error_uri::NO_MATCHING_AUTH_METHOD,
@@ -232,7 +232,7 @@ fn is_unauthenticated(uri: &str) -> bool {
     uri.starts_with("401") || uri.starts_with("403") || URIS.contains(&uri)
 }
 
-/// The URL of the server without `--url`; `variable` reads the environment.
+/// Returns the URL of the server without `--url`; `variable` reads the environment.
 fn default_url(variable: impl Fn(&'static str) -> Option<String>) -> Result<Uri, String> {
     if let Some(url) = variable(URL) {
         return Target::parse_url(&url).map_err(|error| format!("{URL}: {error}"));
@@ -255,7 +255,7 @@ pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> Ex
     };
     let (code, message) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
-        // A closed output pipe is no failure.
+        // A closed output pipe is not an error.
         Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return ExitCode::SUCCESS;
         }
@@ -271,7 +271,7 @@ pub(super) fn run(command: impl Future<Output = Result<(), CommandError>>) -> Ex
     ExitCode::from(code)
 }
 
-/// The exit code of a failure.
+/// Returns the exit code of a failure.
 const fn code(failure: &ClientError) -> u8 {
     match failure {
         ClientError::Refused { .. } => 1,
@@ -290,7 +290,7 @@ pub(super) async fn within<T>(
     tokio::time::timeout(limit, command).await.unwrap_or(Err(CommandError::TimedOut(limit)))
 }
 
-/// A duration as an option: `500ms`, `10s`, `2m`, or a number of seconds.
+/// Parses a duration of an option: `500ms`, `10s`, `2m`, or a number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, DurationError> {
     text.parse().map(NonZeroDuration::get)
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     Ok(inspection.problems.is_empty())
 }
 
-/// The file of the plugin that serves the route, if plugins were loaded.
+/// Returns the file of the plugin that serves the route, if plugins were loaded.
 pub(super) fn plugin<'a>(inspection: &'a Inspection, route: &Route) -> Option<&'a str> {
     let plugins = inspection.generation.as_ref()?.plugins();
     let serves =
@@ -71,7 +71,8 @@ impl Row<'_> {
         .map(|cell| Untrusted::new(cell).to_string())
     }
 
-    /// `subscribe: member|staff; publish: none`, or `-` if no action is restricted.
+    /// Formats the roles: `subscribe: member|staff; publish: none`, or `-` if no action is
+    /// restricted.
     fn allow(&self) -> String {
         let restricted: Vec<String> = Action::ALL
             .into_iter()

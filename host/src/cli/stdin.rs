@@ -15,7 +15,7 @@ const MAX_EVENT_BYTES: usize = 64 << 20;
 /// The maximum number of events that are read ahead.
 const MAX_QUEUED_EVENTS: usize = 16;
 
-/// The events in JSON. An error message ends the stream.
+/// Reads the events as JSON. An error message ends the stream.
 pub(super) fn events(text: bool) -> Receiver<Result<String, String>> {
     let (sender, receiver) = channel(MAX_QUEUED_EVENTS);
     // Not joined: a read of a terminal cannot be interrupted, so the thread ends with the process.

@@ -76,7 +76,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
                 ended => ended?,
             },
         }
-        // The events have been printed; a late GOODBYE of the server is no failure.
+        // The events have been printed; a late GOODBYE of the server is not an error.
         let _late = remote::within(REQUEST_TIMEOUT, async { Ok(client.leave().await?) }).await;
         Ok(())
     })

@@ -87,7 +87,7 @@ fn make(auth: &AuthSettings, username: Option<&str>) -> Result<String, TicketCom
     Ok(Ticket::mint(&secret, holder, &ticket::nonce()?, SystemTime::now())?)
 }
 
-/// The user name and password hash of a user.
+/// Returns the user name and password hash of a user.
 fn find(
     auth: &AuthSettings,
     name: &str,
@@ -132,7 +132,7 @@ users:
   locked: { id: 3 }
 ";
 
-    /// The output, if the command succeeds.
+    /// Runs `jackfield ticket`, and returns its output if it succeeds.
     fn ticket(settings: &str, flags: &[&str]) -> Option<String> {
         let site = tempfile::tempdir().unwrap();
         std::fs::write(site.path().join("jackfield.yml"), settings).unwrap();

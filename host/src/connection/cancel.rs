@@ -1,9 +1,9 @@
-//! The cancellation of a call that a handler answers: while the call runs, its connection reads
-//! ahead, looking for CANCEL alone. Everything else keeps its place and is handled afterwards, so
-//! that a session stays a straight line. WAMP v2 specification, section "Call Canceling".
+//! Cancellation of a call that a handler answers: while the call runs, its connection reads ahead
+//! and looks for CANCEL alone. All other messages keep their place and are handled afterwards, so
+//! that a session handles one request at a time. WAMP v2 specification, section "Call Canceling".
 //!
-//! A CANCEL of the running call is what the [`ReadAhead`] ends with; [`crate::dispatch`] does the
-//! rest. A call that waits behind it is taken out of the queue, and its caller is told here.
+//! [`ReadAhead`] ends with the CANCEL of the running call; [`crate::dispatch`] does the rest. A
+//! waiting call behind it is removed from the queue and answered here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use super::reader::Reader;
 use crate::dispatch::Cancellation;
 use crate::frame;
 
-/// Messages that are read ahead during one call: it bounds what a client gains by cancelling the
-/// calls that it has just sent.
+/// The maximum number of messages read ahead during one call. It bounds the advantage of a client
+/// that cancels calls that it has just sent.
 const MAX_MESSAGES_PER_CALL: usize = 1_000;
 
-/// Ends when the caller cancels the call that is about to run. Polled only while that call waits.
+/// Ends when the caller cancels the current call. Polled only while that call waits or runs.
 pub(super) struct ReadAhead<'a> {
     reader: &'a mut Reader,
     dialogue: &'a wamp::Protocol,
     caller: &'a Arc<Session>,
-    /// None where there is nothing to be cancelled: for other requests, and in version 1.
+    /// The call; `None` for other requests and in version 1, which cannot be cancelled.
     call: Option<RequestId>,
-    /// Messages that may be read still.
+    /// The number of messages that may still be read ahead.
     left: usize,
 }
 
@@ -49,8 +49,8 @@ impl<'a> ReadAhead<'a> {
         Self { reader, dialogue, caller, call, left: MAX_MESSAGES_PER_CALL }
     }
 
-    /// A call that has not begun is never begun. A CANCEL of another call, such as one that a client
-    /// answers, waits for its turn.
+    /// Cancels a waiting call before it begins. A CANCEL of another call, such as one that a client
+    /// answers, is handled in its turn.
     fn cancel_waiting(&mut self, call: RequestId) {
         if !self.reader.remove_call(call) {
             return;

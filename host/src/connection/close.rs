@@ -2,8 +2,9 @@
 //!
 //! A client of WAMP v2 gets the reason (ABORT or GOODBYE) and a WebSocket close. WAMP v1 has no
 //! message for reasons. After a protocol violation, a v1 client gets a close frame, after which
-//! AutobahnJS 0.8 does not reconnect. If the router ends the session and the client is to
-//! reconnect, there is no close frame. At a shutdown, clients of both versions are to reconnect.
+//! AutobahnJS 0.8 does not reconnect. If the router ends the session and the client
+//! should reconnect, there is no close frame. At a shutdown, clients of both versions should
+//! reconnect.
 
 use std::time::Duration;
 
@@ -22,29 +23,29 @@ use super::{Connection, DisconnectReason};
 use crate::frame;
 use crate::transport::LOST;
 
-/// A client has this long to read its farewell and to end its side.
+/// The time for a client to read its farewell and to close its side.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How a connection is to end.
+/// The way in which a connection ends.
 pub(super) enum CloseAction {
-    /// The client ended it in good order.
+    /// The client closed the connection.
     Parted,
-    /// The session's end was agreed upon; what is still to be said, if anything is.
+    /// The WAMP session ended by GOODBYE; the last message, if there is one.
     Goodbye(Option<Bytes>),
     /// The client may not open a session.
     Refused { reason: &'static str, message: String },
-    /// The client broke WAMP's rules; what it is told, if it can be told.
+    /// The client violated the WAMP protocol; the farewell for it, if its version has one.
     Violation { message: String, farewell: Option<Bytes> },
-    /// The router wants it to end.
+    /// The router closes the connection.
     CloseReason(CloseReason),
-    /// The client broke the rules of WebSocket itself, or left without a word.
+    /// The client violated the WebSocket protocol, or closed the transport without a close frame.
     Failed(WsError),
     /// The transport failed, or the client stopped answering.
     Lost(String),
 }
 
 impl Connection {
-    /// Ends it, and takes the session out of its realm.
+    /// Ends the connection, and removes the session from its realm.
     pub(super) async fn end(&mut self, ending: CloseAction) -> Result<(), DisconnectReason> {
         let ended = match ending {
             CloseAction::Parted => self.part(Ok(())).await,
@@ -68,16 +69,16 @@ impl Connection {
         ended
     }
 
-    /// The router ends the session.
+    /// Ends the session for the router's reason.
     async fn dismiss(&mut self, closing: CloseReason) -> Result<(), DisconnectReason> {
         if closing.reason == LOST {
             return Err(DisconnectReason::Lost(closing.message));
         }
         let is_shutdown = closing.reason == error_uri::CLOSE_SYSTEM_SHUTDOWN;
         if is_shutdown || self.dialogue.dialect() == Dialect::V1 {
-            // A bare end of the transport makes clients reconnect. A complete WebSocket close tells
-            // AutobahnJS 0.8 never to come back, and so do GOODBYE and ABORT later autobahn-js and
-            // Wampy, whatever their reason.
+            // After a bare end of the transport, clients reconnect. After a complete WebSocket
+            // close, AutobahnJS 0.8 never reconnects; after GOODBYE or ABORT, later autobahn-js and
+            // Wampy never do, for any reason.
             return self.part(Err(DisconnectReason::Closed(closing))).await;
         }
         if closing.reason == error_uri::PROTOCOL_VIOLATION {
@@ -88,7 +89,7 @@ impl Connection {
         }
         let goodbye = self.dialogue.goodbye(&closing.reason, &closing.message);
         let mut goodbye = goodbye.map(|goodbye| self.wrap(&goodbye));
-        // A slow subscriber reads no farewell in time.
+        // A slow subscriber would not read the farewell in time.
         if closing.reason != CloseReason::SLOW_SUBSCRIBER && self.member.is_some() {
             self.leave().await;
             self.wire.outbox().farewell(goodbye.take(), false);
@@ -116,7 +117,7 @@ impl Connection {
         }
     }
 
-    /// The client broke the rules of WebSocket itself, or left without a word.
+    /// Ends after a violation of the WebSocket protocol, or a lost transport.
     async fn fail(&mut self, error: WsError) -> Result<(), DisconnectReason> {
         let message = error.to_string();
         let code = match error {
@@ -133,7 +134,7 @@ impl Connection {
         self.close(abort, code, &message, Err(DisconnectReason::Violation(message.clone()))).await
     }
 
-    /// Says the last words and closes the WebSocket.
+    /// Sends the last frames and closes the WebSocket.
     async fn close(
         &mut self,
         last: Option<Bytes>,
@@ -151,11 +152,11 @@ impl Connection {
         self.part(ended).await
     }
 
-    /// Writes what waits, ends our side, and waits a moment for the client to end its own. Others
-    /// rely on this connection's flush, and come first.
+    /// Writes the queued frames, closes our side, and waits briefly for the client to close its
+    /// own. Pending flushes of other sessions come first, as they depend on this connection.
     async fn part(&mut self, ended: Result<(), DisconnectReason>) -> Result<(), DisconnectReason> {
         self.batch.flush();
-        // A client that does not take its farewell in time has had its chance.
+        // The time limit is final for a client that does not read its farewell.
         let _late = timeout(LINGER, self.wire.write_all()).await;
         self.wire.shut();
         self.leave().await;
@@ -163,7 +164,7 @@ impl Connection {
         ended
     }
 
-    /// Takes the session out of its realm, once, and lets the handlers of its topics know.
+    /// Removes the session from its realm, once, and informs the handlers of its topics.
     async fn leave(&mut self) {
         self.batch.flush();
         let closing =
@@ -176,7 +177,7 @@ impl Connection {
 
     fn violation_code(&self) -> CloseCode {
         match self.dialogue.dialect() {
-            // What the PHP servers close with; the client is broken and is not to come back.
+            // The code of the PHP servers: the client is broken and should not reconnect.
             Dialect::V1 => CloseCode::Invalid,
             Dialect::V2(_) => CloseCode::Protocol,
         }

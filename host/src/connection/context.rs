@@ -14,22 +14,22 @@ use crate::realms::Realms;
 use crate::shutdown::Shutdown;
 use crate::transport::ConnectionTotals;
 
-/// What a connection may reach.
+/// The parts that a connection may reach.
 pub(crate) struct Context {
-    /// Who may connect, and as whom.
+    /// The access rules and the verifiers of credentials.
     pub(crate) admission: Arc<Admission>,
-    /// Answers requests that ask for no WebSocket.
+    /// Answers requests other than WebSocket upgrades.
     pub(crate) http: Http,
-    /// Where sessions join, and what decides their requests.
+    /// The realms that sessions join, and whose dispatch handles their requests.
     pub(crate) realms: Arc<Realms>,
     /// WebSockets are refused before the first generation.
     pub(crate) generations: Arc<CurrentGeneration>,
-    /// The memory that all connections hold together.
+    /// The memory of all connections together.
     pub(crate) totals: Arc<ConnectionTotals>,
-    /// Connections without a session wait for it; sessions are closed by `server`.
+    /// Connections without a session wait for it; `server` closes sessions.
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) limits: Limits,
     pub(crate) keepalive: Keepalive,
-    /// From connecting to the end of the handshake.
+    /// The maximum time from connecting to the end of the handshake.
     pub(crate) handshake_timeout: Duration,
 }

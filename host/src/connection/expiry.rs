@@ -1,8 +1,8 @@
-//! The end of a session whose proof of identity is good until a certain time: a JSON Web Token has
-//! an `exp`. Tickets are good for the session that they open.
+//! Expiry of a session whose credential has a time limit: a JSON Web Token has an `exp`. A ticket
+//! is valid for the session that it opens.
 //!
-//! The timer is set once, when the session opens. It counts elapsed time, so that a change of the
-//! machine's clock moves no session's end.
+//! The timer is set once, when the session opens. It measures elapsed time, so that a change of the
+//! machine's clock does not move the end of a session.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -12,15 +12,15 @@ use jackfield_auth::Authenticated;
 use jackfield_broker::CloseReason;
 use tokio::time::{Sleep, sleep};
 
-/// The reason of the GOODBYE. The specification has none for it.
+/// The reason of the GOODBYE; the specification defines none.
 const EXPIRED: &str = "jackfield.close.authentication_expired";
 
-/// When the session's proof ceases to be good; never, without a timer.
+/// The expiry of the session's credential; without a timer, never.
 #[derive(Default)]
 pub(super) struct Expiry(Option<Pin<Box<Sleep>>>);
 
 impl Expiry {
-    /// Of a session that was opened by this proof, or by none.
+    /// Returns the expiry of a session with this user, or without a user.
     pub(super) fn of(who: Option<&Authenticated>) -> Self {
         let left = who
             .and_then(|who| who.expires)
@@ -28,7 +28,7 @@ impl Expiry {
         Self(left.map(|left| Box::pin(sleep(left))))
     }
 
-    /// Waits for it. It may be dropped and called again.
+    /// Waits for the expiry. Cancel-safe: it may be dropped and called again.
     pub(super) async fn reached(&mut self) {
         match &mut self.0 {
             Some(timer) => timer.as_mut().await,
@@ -37,7 +37,7 @@ impl Expiry {
     }
 }
 
-/// How the session ends.
+/// Returns the close reason of an expired session.
 pub(super) fn closing() -> CloseReason {
     CloseReason {
         reason: EXPIRED.to_owned(),

@@ -1,7 +1,7 @@
-//! Pings for silent clients, and the end of those that are gone. Proxies forget silent connections,
-//! and networks fail without a word.
+//! Keepalive: pings to silent clients, and the end of lost connections. Proxies drop silent
+//! connections, and networks fail without notice.
 //!
-//! Two things end a connection: nothing comes back after a ping, or the socket takes nothing while
+//! Two events end a connection: no bytes arrive after a ping, or the socket accepts no bytes while
 //! output waits. A PHP publisher of WAMP v1 never reads after its WELCOME, so it never answers; the
 //! connection decides whether silence matters ([`Keepalive::has_answered`]).
 
@@ -13,36 +13,36 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::frame::PING_BYTES;
 use crate::transport::WebSocketTransport;
 
-/// Pings a client at an interval, and notices when nothing comes back.
+/// Pings a client at an interval, and detects silence.
 pub(super) struct Keepalive {
     interval: Duration,
     timeout: Duration,
-    /// Kept over turns: a timer costs when it is set, not while it runs.
+    /// Kept over turns: setting a timer is expensive, running it is not.
     timer: Pin<Box<Sleep>>,
     awaited: Awaited,
     /// Whether the client has ever answered a ping.
     answered: bool,
 }
 
-/// What has to happen before the timer fires.
+/// The event that has to occur before the timer fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// Nothing: the next round begins then.
+    /// None: the next round begins then.
     Nothing,
-    /// Anything has to come from the client: a ping is out.
+    /// Any bytes from the client: a ping is pending.
     Answer,
-    /// The socket has to take more than these bytes. There is no ping: it would wait behind them.
+    /// The socket has to accept more than these bytes. There is no ping: it would wait behind them.
     Progress { written: u64 },
 }
 
-/// What it is time for.
+/// The action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// Send a ping.
     Ping,
-    /// Nothing has come since the last ping.
+    /// No bytes have arrived since the last ping.
     Silence,
-    /// The socket has taken nothing for the timeout, while output waited.
+    /// The socket has accepted no bytes for the timeout, while output waited.
     Stall,
 }
 
@@ -52,22 +52,22 @@ impl Keepalive {
         Self { interval, timeout, timer, awaited: Awaited::Nothing, answered: false }
     }
 
-    /// A pong has come.
+    /// Records a pong.
     pub(super) fn answered(&mut self) {
         self.answered = true;
     }
 
-    /// Whether the client has ever answered a ping.
+    /// Returns whether the client has ever answered a ping.
     pub(super) fn has_answered(&self) -> bool {
         self.answered
     }
 
-    /// How long a client may read nothing.
+    /// Returns the maximum time for which a client may read nothing.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Waits until something is due. It may be dropped and called again.
+    /// Waits until an action is due. Cancel-safe: it may be dropped and called again.
     pub(super) async fn due(&mut self, wire: &WebSocketTransport) -> Due {
         loop {
             self.timer.as_mut().await;
@@ -107,7 +107,8 @@ impl Keepalive {
     }
 }
 
-/// The bytes that the socket has taken so far, if it takes no more and more than a ping waits.
+/// Returns the bytes that the socket has accepted so far, if it is blocked and more than a ping
+/// waits.
 fn stuck(wire: &WebSocketTransport) -> Option<u64> {
     let outbox = wire.outbox();
     (outbox.is_blocked() && outbox.bytes() > PING_BYTES).then(|| outbox.pressure().written)

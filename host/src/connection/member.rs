@@ -1,4 +1,4 @@
-//! A session in its realm, from joining on.
+//! A session in its realm.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::shutdown::{self, Shutdown};
 use crate::transport::WebSocketTransport;
 use crate::{admission, ids};
 
-/// A session, and what decides about its requests.
+/// A session, and the dispatch that handles its requests.
 pub(super) struct Member {
     pub(super) session: Arc<Session>,
     pub(super) dispatch: Arc<Dispatch>,
 }
 
 impl Member {
-    /// A session of the authenticated user, or without a user.
+    /// Creates a session of the authenticated user, or without a user.
     pub(super) fn new(
         wire: &Arc<WebSocketTransport>,
         dialect: Dialect,
@@ -59,8 +59,8 @@ impl Member {
         }
     }
 
-    /// What the client is told. `method` is how it calls the way in which it has come, if it has a
-    /// name for it.
+    /// Returns the content of WELCOME. `method` is the client's name of its authentication method,
+    /// if it has one.
     pub(super) fn welcome<'a>(&'a self, method: Option<&'a str>) -> Welcome<'a> {
         let Self { session, dispatch } = self;
         Welcome {

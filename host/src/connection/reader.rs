@@ -1,5 +1,5 @@
-//! The messages of a connection, read by tungstenite with as little memory as an idle connection
-//! can do with, and those that were read ahead.
+//! Message reader of a connection: tungstenite with minimal memory for idle connections, and a
+//! queue of messages that were read ahead.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -17,49 +17,49 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::transport::{Held, MIN_ARRIVING_BYTES, Part, TungsteniteIo, WebSocketTransport};
 
-/// What tungstenite reads from the wire's buffer at once, and what it keeps. A larger message gets
-/// a buffer of its own size.
+/// The size in bytes of tungstenite's read buffer. A larger message gets a buffer of its own size.
 const BUFFER: usize = 512;
 
-/// Messages that may wait after they were read ahead.
+/// The maximum number of waiting messages that were read ahead.
 const MAX_AHEAD_MESSAGES: usize = 256;
-/// Bytes of messages that may wait before another one is read ahead.
+/// The size of waiting messages in bytes, from which no further message is read ahead.
 const MAX_AHEAD_BYTES: usize = 64 * 1024;
 
-/// Reads messages.
+/// Reads the messages of a connection.
 pub(super) struct Reader {
     wire: Arc<WebSocketTransport>,
     settings: WebSocketConfig,
     websocket: WebSocketStream<TungsteniteIo>,
-    /// A message was larger than what is to be kept, and tungstenite keeps its buffer: it has no
-    /// way to give it back but to be made anew.
+    /// Whether a large message has grown tungstenite's buffer. The buffer can only be freed by
+    /// replacing the stream.
     bloated: bool,
     ahead: Ahead,
-    /// The bytes of `ahead`, where they are counted.
+    /// The bytes of `ahead`, if they are counted.
     held: Option<Held>,
 }
 
-/// Messages that were read ahead, in their order.
+/// Messages that were read ahead, in order.
 #[derive(Default)]
 struct Ahead {
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// When the message arrived that was taken last.
+    /// The time at which the message that was taken last arrived.
     arrived: Option<Instant>,
 }
 
 struct Waiting {
     received: Received,
-    /// The call that it makes, if it makes one.
+    /// The call in the message, if there is one.
     call: Option<RequestId>,
     arrived: Instant,
 }
 
-/// A message, how reading failed, or nothing at the end.
+/// A message, an error of reading, or `None` at the end.
 pub(super) type Received = Option<Result<Message, Error>>;
 
 impl Reader {
-    /// Reads behind the handshake: first what was read along with it, then from the wire.
+    /// Reads the messages after the handshake: first `early`, which was read together with it, then
+    /// the transport.
     pub(super) async fn new(
         wire: Arc<WebSocketTransport>,
         early: Vec<u8>,
@@ -74,24 +74,25 @@ impl Reader {
         Self { wire, settings, websocket, bloated: false, ahead: Ahead::default(), held: None }
     }
 
-    /// Waits for the next message. It may be dropped and called again.
+    /// Waits for the next message. Cancel-safe: it may be dropped and called again.
     pub(super) async fn next(&mut self) -> Received {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// The next message, if it has arrived already.
+    /// Returns the next message, if it has arrived already.
     pub(super) fn ready(&mut self) -> Option<Received> {
         self.next().now_or_never()
     }
 
-    /// When the last message arrived that [`next`](Self::next) gave; none if that is now.
+    /// Returns the time at which the last message of [`next`](Self::next) arrived; `None` if that
+    /// is now.
     pub(super) const fn arrived(&self) -> Option<Instant> {
         self.ahead.arrived
     }
 
-    /// Reads another message ahead, and says what it is about; [`next`](Self::next) gives it in its
-    /// turn, a CANCEL that has been dealt with excepted ([`drop_last`](Self::drop_last)). Not ready
-    /// where enough messages wait, or where no other follows.
+    /// Reads another message ahead, and returns its kind. [`next`](Self::next) returns the message
+    /// in its turn, except a handled CANCEL ([`drop_last`](Self::drop_last)). Not ready if enough
+    /// messages wait, or if no other follows.
     pub(super) fn poll_ahead(
         &mut self,
         dialogue: &wamp::Protocol,
@@ -119,20 +120,20 @@ impl Reader {
         Poll::Ready(foresight)
     }
 
-    /// Takes out the message that was read ahead last.
+    /// Removes the message that was read ahead last.
     pub(super) fn drop_last(&mut self) {
         self.ahead.drop_last();
         self.count_ahead();
     }
 
-    /// Takes out a call that was read ahead. Whether there was one.
+    /// Removes a call that was read ahead. Returns whether there was one.
     pub(super) fn remove_call(&mut self, call: RequestId) -> bool {
         let removed = self.ahead.remove_call(call);
         self.count_ahead();
         removed
     }
 
-    /// Counts the messages that were read ahead among those that wait for handlers.
+    /// Counts the messages that were read ahead as messages that wait for handlers.
     fn count_ahead(&mut self) {
         let bytes = self.ahead.bytes;
         if bytes < MIN_ARRIVING_BYTES {
@@ -161,8 +162,8 @@ impl Reader {
                 self.bloated |= message.len() > BUFFER;
                 polled
             }
-            // Nothing is lost with the old one: it waits, so it has returned every message that
-            // it has taken whole, and it has taken no part of another.
+            // The old stream loses no data: it has returned every complete message, and has read no
+            // part of another.
             Poll::Pending if self.bloated && self.websocket.get_ref().is_between_messages() => {
                 self.bloated = false;
                 let duplex = TungsteniteIo::new(Arc::clone(&self.wire), Vec::new());
@@ -190,7 +191,7 @@ impl Ahead {
         };
         self.bytes -= waiting.bytes();
         if self.waiting.is_empty() {
-            // An idle connection keeps nothing of it.
+            // Frees the memory for an idle connection.
             self.waiting = VecDeque::new();
         }
         self.arrived = Some(waiting.arrived);
@@ -209,7 +210,7 @@ impl Ahead {
         removed.is_some()
     }
 
-    /// Whether nothing more is to be read ahead: enough waits, or the end does.
+    /// Returns whether no more is read ahead: enough messages wait, or the stream has ended.
     fn is_full(&self) -> bool {
         let is_end = |waiting: &Waiting| !matches!(waiting.received, Some(Ok(_)));
         self.waiting.len() >= MAX_AHEAD_MESSAGES
@@ -227,8 +228,8 @@ impl Waiting {
     }
 }
 
-/// The frame of WAMP's that a message is; none where it is one of WebSocket's own. What is copied is
-/// a reference.
+/// Returns the WAMP frame of a message; `None` for control frames of WebSocket. Only a reference is
+/// copied.
 fn frame_of(message: &Message) -> Option<Frame> {
     match message {
         Message::Text(text) => Some(Frame::Text(Bytes::from(text.clone()))),

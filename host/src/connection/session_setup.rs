@@ -18,16 +18,16 @@ use super::member::Member;
 use super::{Asked, Connection, Expiry};
 use crate::handshake::Credential;
 
-/// The method by which a client sends a ticket or a token.
+/// The method of a ticket or a token.
 const TICKET: &str = "ticket";
-/// The method of those who prove nothing.
+/// The method without credentials.
 const ANONYMOUS: &str = "anonymous";
 
-/// Characters of a stranger's text that are shown in a log.
+/// The maximum number of characters of a client's text in a log line.
 const MAX_SHOWN: usize = 64;
 
 impl Connection {
-    /// Opens the session, or asks for proof.
+    /// Opens the session, or sends a challenge.
     pub(super) fn hello(&mut self, hello: &Hello) -> Result<(), CloseAction> {
         if !uri::is_uri(&hello.realm) {
             let message = format!("`{}` is not a URI", hello.realm);
@@ -51,7 +51,7 @@ impl Connection {
             self.asked = Some(Box::new(asked));
             return Ok(());
         }
-        // A client that does not say how it would authenticate is taken to do it by nothing.
+        // A client that names no method is treated as anonymous.
         let is_silent = methods(hello).next().is_none();
         if !self.must_prove && (offers(hello, ANONYMOUS) || is_silent) {
             return self.welcome(asked, None);
@@ -61,7 +61,7 @@ impl Connection {
         Err(refused(error_uri::NO_MATCHING_AUTH_METHOD, message))
     }
 
-    /// Opens the session that proof was asked for.
+    /// Opens the session that was waiting for this credential.
     pub(super) async fn authenticate(&mut self, proof: Authenticate) -> Result<(), CloseAction> {
         let Some(asked) = self.asked.take() else { return Ok(()) };
         let admission = Arc::clone(&self.context.admission);
@@ -85,8 +85,8 @@ impl Connection {
         }
     }
 
-    /// Opens the session of the authenticated user. HELLO with the name of another user is refused:
-    /// the client has mixed up its users, and would act as another one than it believes.
+    /// Opens the session of the authenticated user. HELLO with the name of another user is an
+    /// error: the client has mixed up its users, and would act as a different one than it assumes.
     fn welcome_proven(&mut self, asked: Asked, proven: &Authenticated) -> Result<(), CloseAction> {
         if let Some(authid) = &asked.authid
             && !may_be_called(proven, authid)
@@ -115,9 +115,9 @@ impl Connection {
     }
 }
 
-/// Users may call themselves by name, in the case that a database does not tell apart, or by id. A
-/// session without a user, such as a backend's, may have any name, because some clients have to
-/// send one.
+/// Returns whether the user may use this authid: the name, in any case because databases may
+/// compare names so, or the id. A session without a user, such as a backend's, may have any name,
+/// because some clients have to send one.
 fn may_be_called(proven: &Authenticated, authid: &str) -> bool {
     let Some(id) = &proven.id else { return true };
     let is_name = authid.to_lowercase() == proven.username.to_lowercase();
@@ -128,7 +128,7 @@ fn refused(reason: &'static str, message: String) -> CloseAction {
     CloseAction::Refused { reason, message }
 }
 
-/// The authentication methods that a client offers.
+/// Returns the authentication methods that a client offers.
 fn methods(hello: &Hello) -> impl Iterator<Item = &str> {
     let methods = hello.details.get("authmethods").into_iter().flat_map(Value::elements);
     methods.filter_map(Value::as_text)
@@ -138,9 +138,9 @@ fn offers(hello: &Hello, method: &str) -> bool {
     methods(hello).any(|offered| offered == method)
 }
 
-/// What WELCOME calls the method of a client that has proven who it is. It is one that the client
-/// has offered, also where the ticket is a JSON Web Token or came with the handshake: clients look
-/// for the code of that method, and autobahn-python ends the session where it has none.
+/// Returns the method that WELCOME names for an authenticated client. It is always one that the
+/// client has offered, even if the ticket is a JSON Web Token or came with the handshake: clients
+/// look for the code of that method, and autobahn-python ends the session if it has none.
 fn named(hello: &Hello) -> Option<String> {
     let offered = methods(hello).find(|method| *method == TICKET);
     let named = offered.or_else(|| methods(hello).next());

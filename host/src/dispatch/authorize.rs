@@ -1,7 +1,7 @@
 //! Authorization by role: the roles that a route lists, or else the settings (`allow`).
 //!
-//! An action for which neither lists roles is open to all. A handler is asked about allowed requests
-//! alone, and may still refuse them.
+//! An action without listed roles is open to all. A handler is asked about allowed requests only,
+//! and may still refuse them.
 
 use jackfield_broker::{PatternAudience, Session};
 use jackfield_config::Unrouted;
@@ -12,7 +12,7 @@ use super::{Dispatch, Refusal};
 use crate::generation::{Generation, RouteMatch};
 
 impl Dispatch {
-    /// The route of a topic; none where topics without a route are open.
+    /// Returns the route of a topic; `None` if topics without a route are open.
     pub(super) fn route<'g, 't>(
         &self,
         generation: &'g Generation,
@@ -39,7 +39,7 @@ impl Dispatch {
         }
     }
 
-    /// Whether the session has a role that may do this on a topic.
+    /// Returns whether the session has a role that may perform the action on a topic.
     pub(super) fn may(
         &self,
         routed: Option<&RouteMatch<'_, '_>>,
@@ -49,8 +49,9 @@ impl Dispatch {
         is_among(session, self.listed(routed, action))
     }
 
-    /// The sessions that receive the topic's events by a pattern: those that may subscribe to it
-    /// by name. None where the handler has to be asked, because it is not asked about patterns.
+    /// Returns the sessions that receive the topic's events by a pattern: those that may subscribe
+    /// to it by name. `Nobody` if the handler has to be asked, because it is not asked about
+    /// patterns.
     pub(super) fn pattern_audience<'a>(
         &'a self,
         routed: Option<&RouteMatch<'a, '_>>,
@@ -66,7 +67,7 @@ impl Dispatch {
         }
     }
 
-    /// The roles that may do it; none if all sessions may.
+    /// Returns the roles that may perform the action; `None` if all sessions may.
     pub(super) fn listed<'a>(
         &'a self,
         routed: Option<&RouteMatch<'a, '_>>,
@@ -79,7 +80,7 @@ impl Dispatch {
     }
 }
 
-/// Whether the session has one of the roles, or needs none.
+/// Returns whether the session has one of the roles, or needs none.
 pub(super) fn is_among(session: &Session, roles: Option<&[String]>) -> bool {
     let is_mine = |role: &String| session.identity.roles.contains(role);
     roles.is_none_or(|roles| roles.iter().any(is_mine))

@@ -1,14 +1,14 @@
-//! CALL: a procedure is a topic whose route's handler answers calls, or else one that a client has
+//! CALL: a procedure is a topic whose route's handler answers calls, or one that a client has
 //! registered.
 //!
-//! A handler's call is handled before the session's next request: a slow one holds back its own
-//! session alone. Only CANCEL overtakes, see [`crate::connection`]; with the option `timeout` it is
-//! one way to stop a call ([`stop`]). A call of a client's procedure is passed on, and its answer
-//! comes through the dealer.
+//! A handler's call is handled before the session's next request: a slow call delays only its own
+//! session. Only CANCEL overtakes, see [`crate::connection`]; CANCEL and the option `timeout` stop
+//! a call ([`stop`]). A call of a client's procedure is forwarded, and its answer comes through the
+//! dealer.
 //!
-//! The option `progress` is refused, because no callee takes arguments in parts. The other options
-//! need nothing done: progressive results are the callee's choice, and handlers know their callers
-//! anyway.
+//! The option `progress` is refused, because no callee accepts arguments in parts. The other
+//! options need no action: callees choose progressive results themselves, and handlers always know
+//! their callers.
 
 use std::future::pending;
 use std::pin::pin;
@@ -31,16 +31,16 @@ mod stop;
 pub(crate) use stop::Cancellation;
 use stop::Timeout;
 
-/// A call of a client's procedure that was not refused.
+/// The result of forwarding a call to a client.
 enum Passed {
-    /// Its callee has been asked.
+    /// The call was sent to the callee.
     On,
-    /// It has the id of an open call.
+    /// The id is that of a pending call.
     Repeated,
 }
 
 impl Dispatch {
-    /// A handler's answer is queued before its effects.
+    /// Handles a CALL. A handler's answer is queued before its effects.
     pub(super) async fn handle_call(
         &self,
         from: &Arc<Session>,
@@ -90,8 +90,8 @@ impl Dispatch {
         self.apply(&generation, effects, batch).await;
     }
 
-    /// One call of a backend, which has no connection here to be answered on: only handlers answer
-    /// it, because what a client answers comes when it comes.
+    /// Handles a call of a backend, which has no connection for later answers: only handlers answer
+    /// it, because a client's answer may come at any time.
     pub(crate) async fn call_for(
         &self,
         from: &Arc<Session>,
@@ -115,7 +115,7 @@ impl Dispatch {
         answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
     }
 
-    /// The route of the procedure, if the session may call it at all.
+    /// Returns the route of the procedure, if the session may call it.
     fn procedure<'g, 'c>(
         &self,
         generation: &'g Generation,
@@ -133,7 +133,7 @@ impl Dispatch {
         Ok(routed)
     }
 
-    /// Passes the call on to a client that has registered the procedure.
+    /// Forwards the call to a client that has registered the procedure.
     fn route_to_callee(
         &self,
         routed: Option<&RouteMatch<'_, '_>>,
@@ -141,7 +141,7 @@ impl Dispatch {
         call: &Call,
         batch: &mut PendingFlushes,
     ) -> Result<Passed, Refusal> {
-        // A pattern names no procedure: its callee is judged at each call. No client answers in
+        // A pattern names no procedure: its callee is checked at each call. No client may answer in
         // the router's name.
         let reserved = uri::is_reserved(&call.procedure);
         let may_offer = |callee: &Session| !reserved && self.may(routed, Action::Register, callee);
@@ -162,8 +162,8 @@ impl Dispatch {
     }
 }
 
-/// A call with the id of an open one. Version 2 ends the session: an ERROR would be taken for
-/// the answer to the open call. WAMP v2 specification, section "Protocol Violations".
+/// Rejects a call with the id of a pending one. Version 2 ends the session: an ERROR would look
+/// like the answer to the pending call. WAMP v2 specification, section "Protocol Violations".
 fn reject_repeated(from: &Arc<Session>, call: &Call, batch: &mut PendingFlushes) {
     let refusal = Refusal::unavailable(CallError::Repeated);
     refusal.log("call", from, uris::shown(&call.procedure));

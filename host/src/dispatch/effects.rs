@@ -1,5 +1,5 @@
-//! Effects of hooks: publications, messages, unsubscriptions and closings. Their events go straight to
-//! subscribers and enter no handler.
+//! Effects of hooks: publications, messages, unsubscriptions and closings. Their events go directly
+//! to subscribers, without a handler.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::generation::Generation;
 use crate::{frame, ids};
 
 impl Dispatch {
-    /// Does what a hook wants done, and tells the handlers of topics that sessions left by it.
+    /// Applies the effects of a hook, and informs the handlers of topics whose subscribers it
+    /// removed.
     pub(super) async fn apply(
         &self,
         generation: &Generation,
@@ -26,12 +27,12 @@ impl Dispatch {
     ) {
         if !effects.is_empty() {
             let left = self.perform(generation, effects, batch);
-            // Boxed for the size of a connection's task.
+            // Boxed to keep a connection's task small.
             Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
         }
     }
 
-    /// Does what a hook wants done, in its order. Returns the sessions that left topics by it.
+    /// Performs the effects of a hook in order. Returns the sessions that it removed from topics.
     pub(super) fn perform(
         &self,
         generation: &Generation,
@@ -69,7 +70,7 @@ impl Dispatch {
         left
     }
 
-    /// Takes a session out of a topic by the router's will, and lets the handler know.
+    /// Removes a session from a topic, and informs the handler.
     pub(super) async fn evict(
         &self,
         generation: &Generation,
@@ -121,7 +122,7 @@ impl Dispatch {
     }
 }
 
-/// Leaves out what would make further sessions leave, and tells the operator.
+/// Drops effects that would unsubscribe further sessions, with a warning.
 pub(super) fn drop_unsubscribes(effects: &mut Vec<Effect>, topic: &str) {
     let all = effects.len();
     effects.retain(|effect| !matches!(effect, Effect::Unsubscribe { .. }));
@@ -133,7 +134,7 @@ pub(super) fn drop_unsubscribes(effects: &mut Vec<Effect>, topic: &str) {
     }
 }
 
-/// The receivers that a handler names. Invalid session ids match no session.
+/// Returns the receivers that a handler names. Invalid session ids match no session.
 pub(super) fn filter(exclude: Vec<u64>, eligible: Option<Vec<u64>>) -> ReceiverFilter {
     let sessions = |ids: Vec<u64>| ids.into_iter().filter_map(SessionId::new).collect();
     ReceiverFilter {
@@ -143,12 +144,12 @@ pub(super) fn filter(exclude: Vec<u64>, eligible: Option<Vec<u64>>) -> ReceiverF
     }
 }
 
-/// A handler's event as a payload.
+/// Converts a handler's event into a payload.
 pub(super) fn payload(event: &PluginEvent) -> Result<Payload, Refusal> {
     Payload::from_json(event.args(), event.kwargs()).map_err(|error| Refusal::bad_event(&error))
 }
 
-/// The notice that the router took a subscription away, for clients that understand it.
+/// Returns the notice of a revoked subscription, for clients that announce the feature.
 pub(super) fn revocation(session: &Session, subscription: SubscriptionId) -> Option<Bytes> {
     if !session.features.subscription_revocation {
         return None;
@@ -156,5 +157,5 @@ pub(super) fn revocation(session: &Session, subscription: SubscriptionId) -> Opt
     frame::reply(session, &Reply::Revoked { subscription, reason: REVOKED })
 }
 
-/// Why a subscription or a registration ends by the router's will.
+/// The reason of revoked subscriptions and registrations.
 pub(super) const REVOKED: &str = "jackfield.close.revoked";

@@ -1,4 +1,4 @@
-//! Calls of hooks: the request that a handler is shown, and the wait for its answer.
+//! Calls of hooks: the request for a handler, and the wait for its answer.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ impl Dispatch {
         flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
     }
 
-    /// The JSON of arguments. Like any receiver, a handler gets no longer ones than `limits.event`.
+    /// Returns the arguments in JSON. As for any receiver, `limits.event` limits their size.
     pub(super) fn hook_arguments<'p>(
         &self,
         payload: &'p Payload,
@@ -59,7 +59,7 @@ impl Dispatch {
 }
 
 impl RouteMatch<'_, '_> {
-    /// Whether the handler of the route has the hook.
+    /// Returns whether the handler of the route has the hook.
     pub(super) fn has(&self, hook: Hook) -> bool {
         self.handler.hooks().contains(hook)
     }
@@ -69,7 +69,7 @@ impl RouteMatch<'_, '_> {
     }
 }
 
-/// A session as hooks see it.
+/// Returns the session's data for hooks.
 fn caller(session: &Session) -> Caller<'_> {
     let identity = &session.identity;
     Caller {
@@ -84,10 +84,10 @@ fn caller(session: &Session) -> Caller<'_> {
     }
 }
 
-/// Runs a hook. Most return at once; before the wait for one that does not, the batch is flushed,
-/// so that its receivers do not wait as well. The future is boxed before anything is awaited: a
-/// connection's task is as large as its largest state for as long as it lives, and a call into wasm
-/// is by far the largest.
+/// Runs a hook. Most return at once; before waiting for one that does not, the batch is flushed, so
+/// that its receivers do not wait as well. The future is boxed before anything is awaited: a
+/// connection's task keeps the size of its largest state, and a call into wasm is by far the
+/// largest.
 pub(super) fn flush_before_wait<T>(
     batch: &mut PendingFlushes,
     hook: impl Future<Output = T>,

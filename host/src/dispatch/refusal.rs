@@ -1,4 +1,4 @@
-//! Refusals of requests: an error URI for programs, a sentence for people.
+//! Refusals of requests: an error URI for programs, and a sentence for people.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,22 +15,22 @@ use jackfield_wamp::payload::{PayloadError, Untranslatable};
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use tracing::{debug, error, warn};
 
-/// A topic that no route matches.
+/// No route matches the topic.
 pub(crate) const NO_ROUTE: &str = "jackfield.error.no_route";
 /// The topic's handler failed; nothing was delivered.
 pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
-/// The topic's handler failed too often, and is given a pause.
+/// The topic's handler failed too often, and its circuit breaker is open.
 pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
 
 /// The topic's handler waited too long for CPU time, beside other slow handlers.
 pub(crate) const HANDLER_BUSY: &str = "jackfield.error.handler_busy";
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     uri: Cow<'static, str>,
     message: String,
-    /// Whether the operator has been told already, by the sandbox.
+    /// Whether the sandbox has logged the error already.
     logged: bool,
 }
 
@@ -39,12 +39,12 @@ impl Refusal {
         Self { uri: uri.into(), message, logged: false }
     }
 
-    /// For programs.
+    /// Returns the error URI.
     pub(crate) fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// URI and sentence.
+    /// Returns the error URI and the sentence.
     pub(crate) fn into_parts(self) -> (Cow<'static, str>, String) {
         (self.uri, self.message)
     }
@@ -53,14 +53,14 @@ impl Refusal {
         Self::new(NO_ROUTE, format!("no route matches the topic `{topic}`"))
     }
 
-    /// A procedure that no route matches.
+    /// Refuses a procedure that no route matches.
     pub(super) fn no_procedure(procedure: &str) -> Self {
         let message = format!("there is no procedure `{procedure}`");
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
     }
 
-    /// A procedure whose handler answers no calls, and that no client has registered. Version 1 is
-    /// told in the words that its pages may know.
+    /// Refuses a procedure whose handler answers no calls, and that no client has registered. For
+    /// version 1, the sentence is one that existing pages may know.
     pub(super) fn not_callable(dialect: Dialect, route: &str) -> Self {
         let message = match dialect {
             Dialect::V1 => {
@@ -73,29 +73,29 @@ impl Refusal {
         Self::new(error_uri::NO_SUCH_PROCEDURE, message)
     }
 
-    /// A call that no callee is asked to answer.
+    /// Refuses a call that cannot be sent to a callee.
     pub(super) fn unavailable(error: CallError) -> Self {
         Self::new(error_uri::UNAVAILABLE, error.to_string())
     }
 
-    /// A call that its caller has cancelled.
+    /// Ends a call that its caller has cancelled.
     pub(super) fn canceled() -> Self {
         Self::new(error_uri::CANCELED, "the call was cancelled".to_owned())
     }
 
-    /// A call whose `timeout` has passed.
+    /// Ends a call whose `timeout` is over.
     pub(super) fn timed_out(milliseconds: u64) -> Self {
         let message = format!("the call took longer than its timeout of {milliseconds} ms");
         Self::new(error_uri::TIMEOUT, message)
     }
 
-    /// A procedure that a client may not offer, because a handler does.
+    /// Refuses to register a procedure that a handler answers.
     pub(super) fn handlers_own(route: &str) -> Self {
         let message = format!("calls are answered by the handler of the route `{route}`");
         Self::new(error_uri::PROCEDURE_ALREADY_EXISTS, message)
     }
 
-    /// A call whose arguments are to come in several messages.
+    /// Refuses a call with arguments in several messages.
     pub(super) fn no_progress() -> Self {
         let message = "send the arguments at once: calls with the option `progress` are not served";
         Self::new(error_uri::FEATURE_NOT_SUPPORTED, message.to_owned())
@@ -105,7 +105,7 @@ impl Refusal {
         Self::new(error_uri::INVALID_URI, message)
     }
 
-    /// Something that a route, or the operator where no route says so, leaves to other roles.
+    /// Refuses an action that the route, or else the settings, allow to other roles only.
     pub(super) fn not_allowed(action: Action, route: Option<&str>) -> Self {
         let action = action.key();
         let message = match route {
@@ -119,11 +119,12 @@ impl Refusal {
         Self::new(HANDLER_FAILED, format!("the handler's event cannot be sent: {error}"))
     }
 
-    /// A client learns that the handler failed, not how: that is in the operator's log.
+    /// Refuses a request whose handler failed. The client gets no details: they are in the
+    /// operator's log.
     pub(super) fn fault(handler: &str, fault: &Fault) -> Self {
         let refusal = match fault.kind {
             FaultKind::CircuitOpen { scope, .. } => {
-                // The opening of the circuit was warned of; refusals may be many.
+                // The opening of the circuit was logged as a warning; there may be many refusals.
                 debug!("{fault}");
                 let failing = match scope {
                     CircuitScope::Client => "your requests to the handler",
@@ -150,7 +151,7 @@ impl Refusal {
         Reply::Error { to, uri: &self.uri, message: &self.message }
     }
 
-    /// Says what was refused to whom, where an operator looks for it.
+    /// Logs the refusal, the session and the topic.
     pub(super) fn log(&self, what: &str, session: &Session, topic: &str) {
         if !self.logged {
             let Session { id, identity, .. } = session;
@@ -159,8 +160,8 @@ impl Refusal {
     }
 }
 
-/// One line for the operator. A fault has cost a request and is a mistake in installed code, so it
-/// is an error; the log's rate limit bounds the number of lines.
+/// Logs a fault in one line. A fault has cost a request and is a bug in a plugin, so it is an
+/// error; the log's rate limit bounds the number of lines.
 fn log_fault(fault: &Fault) {
     let Fault { plugin, kind, backtrace, .. } = fault;
     let (kind, backtrace) = (kind.label(), backtrace.as_deref());
@@ -198,7 +199,7 @@ impl From<DeliveryError> for Refusal {
     }
 }
 
-/// Of arguments that a hook cannot be given.
+/// Refuses arguments that a hook cannot receive.
 impl From<Untranslatable> for Refusal {
     fn from(error: Untranslatable) -> Self {
         DeliveryError::from(error).into()

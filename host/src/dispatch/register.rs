@@ -1,9 +1,9 @@
-//! REGISTER and UNREGISTER: procedures that clients offer. Calls of them are in [`super::call`].
+//! REGISTER and UNREGISTER: procedures of clients. Calls of them are in [`super::call`].
 //!
 //! A procedure that a handler answers cannot be registered. For others, the roles of the route
-//! decide, or the settings where no route matches. A pattern needs a session that may register any
-//! procedure. Its callee is asked for the procedures that it may register by name: that is judged at
-//! each call, by the routes that are in force then.
+//! decide, or the settings if no route matches. A pattern requires a session that may register any
+//! procedure at all. Its callee is called only for procedures that it may register by name: this is
+//! checked at each call, against the current routes.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl Dispatch {
             return Err(Refusal::not_allowed(Action::Register, None));
         }
         self.dealer.register(from, register, batch)?;
-        // A reload on another thread may have looked for what to take away just before.
+        // A reload on another thread may have revoked registrations just before this one.
         let current = self.generations.current();
         if current.number() != generation.number() {
             self.revoke_registrations(&current, batch);
@@ -73,8 +73,8 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Whether there is a procedure that the session may register. One that may register none would
-    /// only keep a pattern from others, or use up the realm's.
+    /// Returns whether there is a procedure that the session may register. Without one, it would
+    /// only block a pattern for others, or use up the realm's quota.
     fn may_register_any(&self, generation: &Generation, session: &Session) -> bool {
         let without_route = self.unrouted == Unrouted::Broadcast;
         if without_route && self.may(None, Action::Register, session) {
@@ -89,8 +89,8 @@ impl Dispatch {
 
     /// Revokes the registrations that a new generation does not allow: no route matches, the
     /// handler of the route answers calls, or the roles of the callee may not register.
-    /// Subscriptions stay in the last case; a registration does not, because its callee would go on
-    /// to read the arguments of calls.
+    /// Subscriptions stay in the last case; a registration does not, because its callee would
+    /// continue to read the arguments of calls.
     pub(super) fn revoke_registrations(&self, new: &Generation, batch: &mut PendingFlushes) {
         let keep = |procedure: &str, callee: &Session| match new.find(procedure) {
             Some(routed) if routed.has(Hook::Call) => false,

@@ -1,4 +1,4 @@
-//! SUBSCRIBE: SUBSCRIBED is queued before anything that the handler sends.
+//! SUBSCRIBE: SUBSCRIBED is queued before all messages of the handler.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Dispatch {
             frame::reply(from, &Reply::Subscribed { request: *request, subscription })
         };
         if *policy != MatchPolicy::Exact {
-            // A pattern names no topic: its subscriber is judged at each publication.
+            // A pattern names no topic: its subscriber is checked at each publication.
             self.realm.subscribe(from.id, topic, *policy, batch, acknowledge)?;
             return Ok(());
         }
@@ -53,7 +53,8 @@ impl Dispatch {
 
         let mut effects = Vec::new();
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
-            // A handler that is asked about a session counts it.
+            // A handler counts each session that it is asked about, so the limits are checked
+            // first.
             self.realm.check_subscribe(from.id, topic, *policy)?;
             let (answer, wanted) = self.ask_about_subscriber(routed, from, batch).await?;
             effects = wanted;
@@ -64,7 +65,7 @@ impl Dispatch {
         }
 
         if let Err(error) = self.realm.subscribe(from.id, topic, *policy, batch, acknowledge) {
-            // Others have used up a total while the handler was asked.
+            // Other sessions have used up the quota while the handler was asked.
             let left = (Arc::clone(from), Arc::from(topic.as_str()));
             self.notify_unsubscribed(&generation, [left], batch).await;
             return Err(error.into());

@@ -1,10 +1,10 @@
 //! Timer hooks: the topics that have a timer, and the call when it is due. [`crate::timers`] has
 //! the schedule.
 //!
-//! A topic has a timer while its route's handler has one and a session is subscribed to the topic
-//! by name, or from the start if the route says so. Several events can change that at the same time
-//! (a first subscriber, the last unsubscription, a reload). None of them decides: each calls
-//! [`Dispatch::sync_timer`], which looks at the current state.
+//! A topic has a timer if its route's handler has one and a session is subscribed to the topic by
+//! name, or from the start if the route says so. Several events can change that at the same time (a
+//! first subscriber, the last unsubscription, a reload). None of them decides: each calls
+//! [`Dispatch::sync_timer`], which checks the current state.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,11 +18,11 @@ use super::{Dispatch, flush_before_wait};
 use crate::generation::{BoundTimer, RouteMatch};
 use crate::timers::{LaneKey, Start};
 
-/// So many ticks of a lane share their writes, and then others have a turn on the thread.
+/// The number of ticks of a lane that share their writes; then the task yields.
 const BATCH_TICKS: usize = 32;
 
 impl Dispatch {
-    /// Runs the realm's timers, for ever.
+    /// Runs the realm's timers, forever.
     pub(crate) async fn run_timers(self: Arc<Self>) {
         self.follow_all();
         loop {
@@ -39,8 +39,8 @@ impl Dispatch {
         }
     }
 
-    /// Gives the topic a timer if it should have one, and takes it away if not. If the state
-    /// changes meanwhile, the other change may have been overwritten here, so this looks again.
+    /// Sets the topic's timer if it should have one, and removes it if not. If the state changes
+    /// meanwhile, another change may have been overwritten, so the state is checked again.
     pub(super) fn sync_timer(&self, topic: &str, start: Start) {
         let mut wanted = self.wanted_timer(topic);
         loop {
@@ -57,7 +57,7 @@ impl Dispatch {
         }
     }
 
-    /// Brings every timer in line with a new generation.
+    /// Updates every timer for a new generation.
     pub(super) fn follow_all(&self) {
         let generation = self.generations.current();
         let running = self.timers.topics();
@@ -73,7 +73,7 @@ impl Dispatch {
         }
     }
 
-    /// The timer that the topic should have, as things are.
+    /// Returns the timer that the topic should have now.
     fn wanted_timer(&self, topic: &str) -> Option<BoundTimer> {
         let timer = self.generations.current().find(topic)?.handler.timer()?;
         (timer.from == TimerFrom::Start || self.realm.count(topic) > 0).then_some(timer)
@@ -85,7 +85,7 @@ impl Dispatch {
         Some((handler.manifest().name.clone(), handler.lane_number(topic)))
     }
 
-    /// Calls the timer hooks of a lane whose turn it is, one after another, until none is left.
+    /// Calls the timer hooks of a lane's queued topics one after another, until none is left.
     async fn work(self: Arc<Self>, lane: LaneKey) {
         let mut batch = PendingFlushes::default();
         let mut ticks = 0;
@@ -100,7 +100,7 @@ impl Dispatch {
         }
     }
 
-    /// One tick. A fault is told of in the log, and the next tick comes all the same.
+    /// Runs one tick. A fault is logged, and does not prevent the next tick.
     async fn tick(&self, topic: &str, batch: &mut PendingFlushes) {
         if self.wanted_timer(topic).is_none() {
             return self.sync_timer(topic, Start::Whole);
@@ -118,7 +118,7 @@ impl Dispatch {
         }
     }
 
-    /// Tells the operator of a fault, but not of each: there may be ten a second, for ever.
+    /// Logs a fault, with back-off: there may be ten a second, forever.
     fn tell_fault(&self, routed: &RouteMatch<'_, '_>, fault: &Fault) {
         if let FaultKind::CircuitOpen { .. } = fault.kind {
             return drop(routed.failed(fault));

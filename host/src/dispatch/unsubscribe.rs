@@ -1,5 +1,5 @@
-//! UNSUBSCRIBE, and the other ways in which sessions leave topics: with their connection, or because
-//! a reload took the route away. The handler of each topic is told once.
+//! UNSUBSCRIBE, and other reasons why sessions leave topics: the end of their connection, or a
+//! reload that removed the route. The handler of each topic is informed once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::frame;
 use crate::generation::Generation;
 use crate::timers::Start;
 
-/// Unsubscriptions that the hooks of one unsubscription may cause, hook after hook.
+/// The maximum number of unsubscriptions that the hooks of one unsubscription may cause in turn.
 const MAX_CONSEQUENCES: usize = 1_000;
 
 impl Dispatch {
@@ -44,7 +44,7 @@ impl Dispatch {
             }
             Unsubscribe::ByTopic { topic } => match self.realm.subscription(from.id, topic) {
                 Some(subscription) => (subscription, None),
-                // Version 1 has no words for it, and its servers ignore it.
+                // Version 1 has no error for it, and its servers ignore it.
                 None => return Ok(()),
             },
         };
@@ -56,7 +56,7 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Ends a session's membership, and lets the handlers of its topics know.
+    /// Ends a session's membership, and informs the handlers of its topics.
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
         let mut batch = PendingFlushes::default();
         self.dealer.leave(session.id, &mut batch);
@@ -66,15 +66,15 @@ impl Dispatch {
         self.notify_unsubscribed(&generation, left, &mut batch).await;
     }
 
-    /// Takes away what a new generation no longer has, and begins what it has.
+    /// Revokes subscriptions and registrations after a reload, and updates the timers.
     pub(crate) fn reloaded(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         self.revoke(old, new);
         self.revoke_registrations(new, &mut PendingFlushes::default());
         self.follow_all();
     }
 
-    /// Takes away the subscriptions whose routes a new generation no longer has. The handlers of
-    /// the old one are told by a task of their own, so that nothing waits for them.
+    /// Revokes the subscriptions whose routes a new generation no longer has. A separate task
+    /// informs the handlers of the old generation, so that nothing waits for them.
     fn revoke(self: &Arc<Self>, old: Arc<Generation>, new: &Generation) {
         if self.unrouted == Unrouted::Broadcast {
             return;
@@ -90,8 +90,8 @@ impl Dispatch {
         });
     }
 
-    /// Tells the handlers of topics that sessions have left them, and applies their effects. These
-    /// may make further sessions leave, which may subscribe again meanwhile, so the number of such
+    /// Informs the handlers of topics that sessions have left, and applies their effects. These may
+    /// unsubscribe further sessions, which may subscribe again meanwhile, so the number of such
     /// consequences is bounded.
     pub(super) async fn notify_unsubscribed(
         &self,

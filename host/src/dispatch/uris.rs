@@ -6,12 +6,12 @@ use jackfield_wamp::uri::{self, MatchPolicy};
 
 use super::Refusal;
 
-/// Bytes of the longest topic or pattern. The broker stores each as long as a session is
+/// The maximum size of a topic or pattern. The broker stores each as long as a session is
 /// subscribed, and a client may subscribe to a thousand.
 const MAX_BYTES: usize = 1024;
 
-/// Checks a topic or a pattern. Version 1 has no rules for the text, and its topics are no URIs of
-/// version 2 at times; what is too long is too long in both.
+/// Checks a topic or a pattern. Version 1 has no rules for the text, and some of its topics are not
+/// URIs of version 2; the maximum size applies to both.
 pub(super) fn check(from: &Session, text: &str, policy: MatchPolicy) -> Result<(), Refusal> {
     if text.len() > MAX_BYTES {
         let message = format!("a topic has at most {MAX_BYTES} bytes, this one {}", text.len());
@@ -42,7 +42,7 @@ pub(super) fn check_reserved(topic: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A topic as it is repeated in an answer or in the log: what is too long is not sent back.
+/// Returns a topic for an answer or a log line; a text that is too long is not repeated.
 pub(super) fn shown(topic: &str) -> &str {
     if topic.len() > MAX_BYTES { "(too long)" } else { topic }
 }

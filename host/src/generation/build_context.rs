@@ -5,12 +5,12 @@ use std::sync::Arc;
 use jackfield_config::Plugins;
 use jackfield_sandbox::{Audience, Sandbox};
 
-/// What generations are made with, the same for all of them.
+/// The parts with which all generations are built.
 pub(crate) struct BuildContext {
-    /// Where plugins run.
+    /// The sandbox in which plugins run.
     pub(crate) sandbox: Sandbox,
-    /// What plugins may do.
+    /// The settings of plugins.
     pub(crate) plugins: Plugins,
-    /// What plugins may ask.
+    /// The subscribers that plugins may query.
     pub(crate) audience: Arc<dyn Audience>,
 }

@@ -22,7 +22,7 @@ pub(super) struct HandlerRegistry<'a> {
 }
 
 impl<'a> HandlerRegistry<'a> {
-    /// An empty registry; `is_loading` if plugins are still being loaded.
+    /// Creates an empty registry; `is_loading` if plugins are still being loaded.
     pub(super) fn new(is_loading: bool) -> Self {
         Self { is_loading, ..Self::default() }
     }
@@ -65,9 +65,9 @@ impl<'a> HandlerRegistry<'a> {
         self.broken.push((file, before));
     }
 
-    /// The position of the plugin that serves the route. None without a problem, if that plugin may
-    /// still be loading, or if the plugin that served the route before failed to load, which has been
-    /// reported already.
+    /// Returns the position of the plugin that serves the route. `None` without a problem, if that
+    /// plugin may still be loading, or if the plugin that served the route before failed to load,
+    /// which has been reported already.
     pub(super) fn resolve(&self, route: &Route) -> Result<Option<usize>, Problem> {
         let callback = route.handler.callback.as_str();
         if let Some((position, _)) = self.handlers.get(callback) {

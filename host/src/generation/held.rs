@@ -1,8 +1,8 @@
-//! Held plugins: those of the previous generation that stay in service with their routes and instances
-//! while their successor is loading.
+//! Held plugins: those of the previous generation that stay in service with their routes and
+//! instances while their successor is loading.
 //!
-//! A file succeeds a plugin if it has the same name, or if a route names a handler that only the old
-//! plugin has.
+//! A file succeeds a plugin if it has the same name, or if a route names a handler that only the
+//! old plugin has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use super::{BoundHandler, Generation, PluginEntry};
 #[derive(Default)]
 pub(super) struct Held<'g> {
     plugins: Vec<&'g PluginEntry>,
-    /// All routes of that generation, in their order; with the handler where the plugin is held.
+    /// All routes of that generation in order, each with its handler if the plugin is held.
     routes: Vec<(&'g Route, Option<&'g BoundHandler>)>,
 }
 
@@ -26,8 +26,8 @@ pub(super) enum Provider {
 }
 
 impl<'g> Held<'g> {
-    /// `loading` are files, `waiting` the routes that nothing of what is loaded serves, and `loaded`
-    /// the names of the plugins that are.
+    /// Selects the held plugins. `loading` are files that are being loaded, `waiting` the routes
+    /// without a loaded plugin, and `loaded` the names of the loaded plugins.
     pub(super) fn new(
         previous: &'g Generation,
         loading: &[&str],
@@ -50,17 +50,17 @@ impl<'g> Held<'g> {
         Self { routes: routes.collect(), plugins }
     }
 
-    /// The plugins.
+    /// Returns the held plugins.
     pub(super) fn plugins(&self) -> impl Iterator<Item = &'g PluginEntry> {
         self.plugins.iter().copied()
     }
 
-    /// All routes in matching order. Of those that nothing of what is loaded serves, the ones are
-    /// left that are held. A held one that the site does not have any more comes where it was.
+    /// Returns all routes in matching order. A route without a loaded plugin is kept only if it is
+    /// held. A held route that the site no longer has keeps its position.
     pub(super) fn merge(&self, routes: Vec<(Route, Option<usize>)>) -> Vec<(Route, Provider)> {
         let names: HashSet<String> = routes.iter().map(|(route, _)| route.name.clone()).collect();
         let mut held: HashMap<&str, (&Route, &BoundHandler)> = HashMap::new();
-        // Those that are to come before all routes of the site, or behind one of them.
+        // Held routes that the site no longer has: before all of its routes, or behind one of them.
         let mut first: Vec<(&Route, &BoundHandler)> = Vec::new();
         let mut behind: HashMap<&str, Vec<(&Route, &BoundHandler)>> = HashMap::new();
         let mut nearest = None;

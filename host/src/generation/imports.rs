@@ -1,7 +1,7 @@
 //! Imports of routing files, read from the snapshot.
 //!
-//! Only files of the site can be imported: a generation is built from one snapshot only, so that the
-//! checked files are the served files.
+//! Only files of the site can be imported: a generation is built from one snapshot only, so that
+//! the checked files are the served files.
 
 use globset::GlobBuilder;
 use jackfield_routing::Files;
@@ -35,7 +35,7 @@ impl Files for Snapshot {
     }
 }
 
-/// The path without `.` and `..`, as in the snapshot.
+/// Returns the path without `.` and `..`, as in the snapshot.
 fn normalized(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::warnings;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
-/// The routes of a snapshot, without loading plugins.
+/// Returns the routes of a snapshot, without loading plugins.
 ///
 /// # Errors
 /// Every problem of every routing file.
@@ -51,8 +51,9 @@ pub(crate) async fn prepare(
     build(snapshot, previous, &loads).await
 }
 
-/// Builds the generation after `previous` with the plugins that are loaded by now. Other plugins are
-/// omitted with the routes that need them; a plugin that one of them replaces stays with its routes.
+/// Builds the generation after `previous` with the plugins that are loaded by now. Other plugins
+/// are omitted with the routes that need them; a plugin that one of them replaces stays with its
+/// routes.
 ///
 /// A plugin with an unchanged component, policy and routes keeps its instances. If only its routes
 /// have changed, it keeps its compiled code and gets new instances.
@@ -154,7 +155,7 @@ pub(crate) async fn build(
     })
 }
 
-/// The handler of each route; positions refer to `plugins`.
+/// Returns the handler of each route; positions refer to `plugins`.
 fn bind_all(
     routes: &RouteTable,
     providers: Vec<Provider>,
@@ -189,7 +190,8 @@ fn parse(snapshot: &Snapshot) -> (Option<RouteTable>, Vec<Problem>) {
     }
 }
 
-/// The instances, configured for the routes: those of the previous generation if nothing has changed.
+/// Starts the instances for the routes, or returns those of the previous generation if nothing has
+/// changed.
 async fn start(
     file: &PluginFile,
     plugin: Plugin,
@@ -239,7 +241,7 @@ fn timer(route: &Route, description: &HandlerDescription) -> Option<BoundTimer> 
     Some(BoundTimer { every: timer.every.or(description.timer)?, from: timer.from })
 }
 
-/// The problem of a failed configuration, at the route that the plugin refused, if any.
+/// Returns the problem of a failed configuration, at the route that the plugin refused, if any.
 fn rehearsal_problem(file: &PluginFile, routes: &RouteTable, error: &SandboxError) -> Problem {
     if let SandboxError::Refused { plugin, route, text, .. } = error
         && let Some(route) = routes.get(route)

@@ -1,5 +1,5 @@
-//! Generations made of real sites with real components: what is reused, what is refused, and how
-//! it is said.
+//! Tests of generations from real sites with real components: reuse of plugins, errors, and their
+//! messages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl Audience for Nobody {
 
 mod held;
 
-/// A site in a directory of its own, and what becomes of it.
+/// A site in a temporary directory, and the context for its generations.
 struct Fixture {
     root: tempfile::TempDir,
     context: Arc<BuildContext>,
@@ -62,7 +62,7 @@ impl Fixture {
         Err(texts.join("\n").replace(&format!("{}/", self.root.path().display()), ""))
     }
 
-    /// Expects each of the texts, in this order.
+    /// Checks that preparing fails with these texts, in this order.
     async fn refused(&self, expect: &[&str]) {
         let said = self.prepare(None).await.unwrap_err();
         let mut rest = said.as_str();
@@ -75,7 +75,7 @@ impl Fixture {
     }
 }
 
-/// The bytes of a guest of `tests/guests`, built by cargo, once.
+/// Returns the bytes of a guest of `tests/guests`, which cargo builds once.
 fn guest(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let directory = BUILT.get_or_init(|| {
@@ -86,7 +86,7 @@ fn guest(name: &str) -> Vec<u8> {
             .args(["build", "--release", "--target", "wasm32-wasip2", "--manifest-path"])
             .arg(root.join("tests/guests/Cargo.toml"))
             .env("CARGO_TARGET_DIR", &target)
-            // Flags for the host do not suit the guests.
+            // The guests must not be built with the host's flags.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .status()
@@ -278,7 +278,7 @@ async fn warns_of_a_timer_without_a_hook() {
 async fn a_routes_timer_overrides_the_handlers() {
     let fixture = Fixture::new();
     fixture.put("p.wasm", guest("methods"));
-    // The handler `clock` asks for 100 ms, `unhurried` for nothing, and `mute` has no hook.
+    // The handler `clock` requests 100 ms, `unhurried` has no interval, and `mute` has no hook.
     let routes = "\
 a: { channel: a, handler: clock }
 b: { channel: b, handler: clock, timer: 5s }

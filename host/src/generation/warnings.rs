@@ -1,7 +1,7 @@
 //! Warnings about routes that are valid, but probably wrong.
 //!
-//! The crate `jackfield-routing` finds most of them. Those that depend on WAMP (topics which are not
-//! valid URIs) or on plugins are found here.
+//! The crate `jackfield-routing` finds most of them. Those that depend on WAMP (topics which are
+//! not valid URIs) or on plugins are found here.
 
 use jackfield_config::Plugins;
 use jackfield_routing::{Diagnosis, Part, Route, RouteTable};
@@ -16,13 +16,13 @@ use super::{BoundHandler, PluginEntry};
 /// The maximum number of plugins that a help line lists.
 const MAX_LISTED: usize = 10;
 
-/// The warnings that do not depend on plugins.
+/// Returns the warnings that do not depend on plugins.
 pub(crate) fn route_warnings(routes: &RouteTable) -> Vec<Warning> {
     let own = routes.warnings().iter().cloned().map(|it| Warning(Box::new(it)));
     own.chain(routes.routes().iter().filter_map(unnameable)).collect()
 }
 
-/// The reason why WAMP v2 and HTTP API clients cannot use a topic; none if they can.
+/// Returns the reason why WAMP v2 and HTTP API clients cannot use a topic; `None` if they can.
 pub(crate) fn no_uri(topic: &str) -> Option<&'static str> {
     if uri::is_uri(topic) {
         None
@@ -35,7 +35,8 @@ pub(crate) fn no_uri(topic: &str) -> Option<&'static str> {
     }
 }
 
-/// The warning about a channel whose topics are not valid URIs; one example topic is checked.
+/// Returns the warning about a channel whose topics are not valid URIs; one example topic is
+/// checked.
 fn unnameable(route: &Route) -> Option<Warning> {
     let topic = route.example()?;
     let channel = &route.channel;
@@ -54,7 +55,7 @@ fn unnameable(route: &Route) -> Option<Warning> {
     Some(Warning(Box::new(route.diagnose(Part::Channel, message).with_help(help))))
 }
 
-/// The warning about a timer that never runs.
+/// Returns the warning about a timer that never runs.
 pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning> {
     if route.timer.is_none() || bound.timer.is_some() {
         return None;
@@ -71,8 +72,8 @@ pub(super) fn idle_timer(route: &Route, bound: &BoundHandler) -> Option<Warning>
     Some(Warning(Box::new(route.diagnose(Part::Timer, message).with_help(help))))
 }
 
-/// The warnings about settings for plugins that the site does not have. A misspelt name leaves the
-/// plugin with the limits and grants of `plugins.default`.
+/// Returns the warnings about settings for plugins that the site does not have. A misspelt name
+/// leaves the plugin with the limits and grants of `plugins.default`.
 pub(super) fn unused_settings<'a>(
     settings: &'a Plugins,
     plugins: &'a [PluginEntry],

@@ -1,5 +1,5 @@
-//! Exponential backoff for repeated log messages: on the 1st, 2nd, 4th … occurrence, and at least once
-//! a minute. Pure: the time is a parameter.
+//! Exponential backoff for repeated log messages: on the 1st, 2nd, 4th … occurrence, and at least
+//! once a minute. Pure: the time is a parameter.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// The maximum time between two log messages of an event that keeps occurring.
 const MAX_GAP: Duration = Duration::from_mins(1);
-/// The time after which an event that has not occurred starts anew.
+/// The time without an occurrence after which an event is forgotten.
 const RESET_AFTER: Duration = Duration::from_mins(10);
 /// The maximum number of remembered keys.
 const MAX_ENTRIES: usize = 256;
@@ -29,7 +29,7 @@ struct Known {
 }
 
 impl<K: Eq + Hash> Backoff<K> {
-    /// Counts an occurrence. Returns the count if it is to be logged.
+    /// Counts an occurrence. Returns the count if it has to be logged.
     pub(crate) fn happened(&self, key: K, now: Instant) -> Option<u64> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let since = |at: Instant| now.saturating_duration_since(at);
@@ -74,7 +74,7 @@ mod tests {
             logged.extend(backoff.happened("trap", now));
         }
         assert_eq!(logged[..10], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
-        // From then on once a minute, or a little earlier where it has doubled.
+        // From then on once a minute, or a little earlier if the count has doubled.
         assert_eq!(logged[10..13], [1_024, 1_624, 2_224]);
         assert!(logged.len() < 22, "{logged:?}");
     }

@@ -34,7 +34,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// A line about the log itself.
+    /// Formats a line about the log itself.
     pub(super) fn notice(self, message: &str) -> String {
         let mut line = String::new();
         let message = Untrusted::new(message).to_string();
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// The time and the level, in the format of `tracing`.
+/// Formats the time and the level, in the format of `tracing`.
 fn head(level: Level, colors: bool) -> String {
     if !colors {
         return format!("{} {} ", now(), label(level));
@@ -123,7 +123,7 @@ fn now() -> String {
     time
 }
 
-/// The level, padded to five characters to align the text after it.
+/// Formats the level, padded to five characters to align the text after it.
 fn label(level: Level) -> String {
     format!("{level:>5}")
 }
@@ -142,7 +142,7 @@ fn object(level: Level, fields: Map<String, Value>, target: &str, spans: Vec<Val
     jackfield_text::json(&Value::Object(line).to_string()).into_owned()
 }
 
-/// The escaped and truncated message of an event with this target.
+/// Returns the escaped and truncated message of an event with this target.
 fn message(target: &str, text: impl fmt::Display) -> String {
     let message = Untrusted::new(text);
     if target == DIAGNOSIS {

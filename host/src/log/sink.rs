@@ -19,7 +19,8 @@ use super::rate_limit::{RateLimit, SUMMARY_INTERVAL};
 const MAX_LINES: usize = 10_000;
 /// The maximum size of all queued lines.
 const MAX_BYTES: usize = 8 << 20;
-/// The minimum interval of reports of lost lines, and the interval of checks while nothing is logged.
+/// The minimum interval of reports of lost lines, and the interval of checks while nothing is
+/// logged.
 const TICK: Duration = Duration::from_secs(1);
 /// The delay between two attempts to write to a full non-blocking pipe, or to a full queue.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
@@ -75,7 +76,7 @@ impl Sink {
         Self { queue: Queue { lines, shared } }
     }
 
-    /// The writer for `tracing`.
+    /// Returns the writer for `tracing`.
     pub(super) fn writer(&self) -> Queue {
         self.queue.clone()
     }
@@ -301,7 +302,7 @@ mod tests {
 
     const PLAIN: Format = Format::Text { colors: false };
 
-    /// The written lines, without times.
+    /// Logs lines, and returns the written ones without times.
     fn log(device: &Device, lines: &[&str]) -> String {
         let sink = Sink::start(device.clone(), PLAIN, Arc::default());
         for line in lines {
@@ -325,7 +326,7 @@ mod tests {
 
     #[test]
     fn reports_lost_lines_once_it_can_write_again() {
-        // Two lines fail, and the first report of it.
+        // Two lines fail, and so does the first report of it.
         let device = Device::answering([full(), full(), full()]);
         let lost = "WARN jackfield::log: 2 log lines lost: write failed: ";
         let text = log(&device, &["a\n", "b\n", "c\n"]);

@@ -1,8 +1,8 @@
-//! The end of a server in order: no new connections, a close for those that are open, and a grace
-//! period for what is queued for them.
+//! Drain: the orderly end of a server. No new connections, a close for the open ones, and a grace
+//! period for their queued frames.
 //!
 //! Clients of both versions see the transport end, without GOODBYE and without a WebSocket close:
-//! after that ending alone, every client library in use reconnects by itself.
+//! only after that, every client library in use reconnects by itself.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use tracing::warn;
 use crate::realms::Realms;
 use crate::shutdown::{self, Shutdown};
 
-/// Tells every connection to end, and waits for that, `grace` at most. `accepting` gives the
-/// connections once it has noticed the shutdown.
+/// Asks every connection to end, and waits for at most `grace`. `accepting` returns the connections
+/// after it has noticed the shutdown.
 pub(super) async fn drain(
     shutdown: &Shutdown,
     realms: &Realms,

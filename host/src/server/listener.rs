@@ -1,4 +1,4 @@
-//! The accept loop: gives each connection a permit and a task, until the server stops.
+//! Accept loop: gives each connection a permit and a task, until the server stops.
 
 use std::io;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tracing::{Instrument, debug, field, info_span, warn};
 use crate::connection::{self, Context};
 use crate::connection_limit::{ConnectionLimit, ConnectionPermit, MAX_RESERVED};
 
-/// How long accepting pauses when the process has no more file descriptors: they come back only
-/// when connections end, and trying at once again would spin.
+/// The pause of accepting when the process has no more file descriptors: they become free only when
+/// connections end, and an immediate retry would spin.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until the server stops; then returns the tasks of the connections that are open, of which
-/// the limit and its reserve bound the number.
+/// Accepts connections until the server stops; then returns the tasks of the open ones. The limit
+/// and its reserve bound their number.
 pub(super) async fn accept(
     context: Arc<Context>,
     listener: TcpListener,
@@ -35,7 +35,7 @@ pub(super) async fn accept(
             Ok((stream, peer)) => {
                 let Some(permit) = limit.acquire() else {
                     let limit = limit.limit();
-                    // The socket is dropped: answering would cost what there is too little of.
+                    // The socket is dropped: an answer would need the exhausted resource.
                     warn!(
                         %peer,
                         "maximum connections reached (limits.connections = {limit}); closed \
@@ -43,11 +43,11 @@ pub(super) async fn accept(
                     );
                     continue;
                 };
-                // Whom `peer` forwards for, if it is a proxy, shows in what the client asks for.
+                // Behind a proxy, `client` is known only after the request has been read.
                 let span = info_span!("connection", %peer, client = field::Empty);
                 tasks.spawn(connection(Arc::clone(&context), stream, permit).instrument(span));
             }
-            // The client's affair: it left before it was accepted.
+            // Not an error of the server: the client left before it was accepted.
             Err(error) if !is_exhaustion(&error) => debug!("failed to accept: {error}"),
             Err(error) => {
                 warn!("failed to accept a connection: {error}");
@@ -57,8 +57,8 @@ pub(super) async fn accept(
     }
 }
 
-/// Whether the system has nothing left to make a connection of. `accept` fails then until
-/// something is given back, and for any other error not twice for the same reason.
+/// Returns whether the system has no resources for a connection. `accept` then fails until some are
+/// freed; other errors do not persist.
 fn is_exhaustion(error: &io::Error) -> bool {
     !matches!(
         error.kind(),
@@ -71,7 +71,7 @@ fn is_exhaustion(error: &io::Error) -> bool {
 }
 
 async fn connection(context: Arc<Context>, stream: TcpStream, permit: ConnectionPermit) {
-    // Events are small and wanted now; batching is done before the socket.
+    // Events are small and urgent; batching happens before the socket.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("failed to set TCP_NODELAY: {error}");
     }

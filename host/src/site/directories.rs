@@ -1,7 +1,8 @@
-//! Watch list of a site: the directories and files to watch, and the names in them that are relevant.
+//! Watch list of a site: the directories and files to watch, and the names in them that are
+//! relevant.
 //!
-//! A site is more than its directory tree. A symbolic link may lead elsewhere through other links, and
-//! replacing one of these links changes the site, so that every directory with such a link is
+//! A site is more than its directory tree. A symbolic link may lead elsewhere through other links,
+//! and replacing one of these links changes the site, so that every directory with such a link is
 //! watched. A directory reports only writes through its own path. Files are therefore watched as
 //! well: a file may have another hard link, or be mounted elsewhere. Filled by the listing; read by
 //! `watch`.
@@ -33,21 +34,22 @@ pub(crate) struct Watched {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Interest {
-    /// Whether the directory is part of the site, so that every name is relevant unless it is ignored.
+    /// Whether the directory is part of the site, so that every name is relevant unless it is
+    /// ignored.
     contents: bool,
     /// Further relevant names: links, and targets of links.
     names: BTreeSet<OsString>,
 }
 
 impl Directories {
-    /// All directories to watch, and all files.
+    /// Returns all directories to watch, and all files.
     pub(crate) fn watched(&self) -> impl Iterator<Item = Watched> {
         let directories =
             self.interests.keys().map(|path| Watched { path: path.clone(), file: None });
         directories.chain(self.files.iter().cloned())
     }
 
-    /// Whether a change of `path` can change the site.
+    /// Returns whether a change of `path` can change the site.
     pub(crate) fn matters(&self, path: &Path) -> bool {
         if self.interests.contains_key(path) {
             return true;
@@ -59,7 +61,8 @@ impl Directories {
         })
     }
 
-    /// Whether `path` is relevant as a link or as the target of a link, regardless of its name.
+    /// Returns whether `path` is relevant as a link or as the target of a link, regardless of its
+    /// name.
     pub(crate) fn is_named(&self, path: &Path) -> bool {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
         self.interests.get(parent).is_some_and(|interest| interest.names.contains(name))

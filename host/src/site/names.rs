@@ -15,11 +15,11 @@ pub(crate) enum Kind {
     Plugin,
 }
 
-/// Whether a file or folder is ignored: hidden ones, temporary files of editors, and folders of
-/// JavaScript packages.
+/// Returns whether a file or folder is ignored: hidden ones, temporary files of editors, and
+/// folders of JavaScript packages.
 ///
-/// `vendor` is not ignored, as PHP applications have their bundles there. Build folders (`target` and
-/// others) are recognized by their `CACHEDIR.TAG` instead of by name.
+/// `vendor` is not ignored, as PHP applications have their bundles there. Build folders (`target`
+/// and others) are recognized by their `CACHEDIR.TAG` instead of by name.
 pub(crate) fn is_ignored(name: &str) -> bool {
     name.starts_with('.')
         || name.ends_with('~')
@@ -29,12 +29,13 @@ pub(crate) fn is_ignored(name: &str) -> bool {
         || [".swp", ".swx", ".tmp", ".part", ".bak"].iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// Whether a change inside a file of this name can change what is served.
+/// Returns whether a change inside a file of this name can change what is served.
 pub(crate) fn is_content(name: &str) -> bool {
     matches!(extension(name), "yml" | "yaml" | "wasm")
 }
 
-/// The kind of the file `name`; `folders` are the names of its parent folders below the site.
+/// Returns the kind of the file `name`; `folders` are the names of its parent folders below the
+/// site.
 pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
     match extension(name) {
         "wasm" => Some(Kind::Plugin),
@@ -55,8 +56,8 @@ fn is_routing(name: &str) -> bool {
     matches!(name, "websocket_routing.yml" | "websocket_routing.yaml")
 }
 
-/// Whether the folder is `config/oro/websocket_routing`, at any depth. Below a folder `Tests` it is a
-/// test fixture, and those of the platform are invalid on purpose.
+/// Returns whether the folder is `config/oro/websocket_routing`, at any depth. Below a folder
+/// `Tests` it is a test fixture, and those of the platform are invalid on purpose.
 fn is_application(folders: &[String]) -> bool {
     !folders.iter().any(|folder| folder == "Tests")
         && matches!(

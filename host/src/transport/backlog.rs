@@ -1,12 +1,12 @@
-//! Messages that wait for a handler, of all connections together, and push-back on the clients that
+//! Backlog: messages of all connections that wait for a handler, and push-back on the clients that
 //! hold the most of them.
 //!
-//! A message that its handler answers at once is not counted, nor is a short one. At the limit, or at
-//! one client's share of it, a connection reads a long message no further than its beginning until
-//! others have been handled. At twice as much it reads nothing, because short messages can become
-//! long ones when they are decoded. Counted messages wait for handlers alone, never for a connection
-//! that is not read, so the total always decreases. Called by [`WebSocketTransport`](super::WebSocketTransport), by connections
-//! and by the API.
+//! A message that its handler answers at once is not counted, nor is a short one. At the limit, or
+//! at one client's share of it, a connection reads only the beginning of a long message until other
+//! messages have been handled. At twice the limit it reads nothing, because short messages can
+//! become long ones when they are decoded. Counted messages wait for handlers alone, never for a
+//! connection that is not read, so the total always decreases. Called by
+//! [`WebSocketTransport`](super::WebSocketTransport), by connections and by the API.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
@@ -19,12 +19,12 @@ use jackfield_broker::ClientKey;
 
 use super::MIN_ARRIVING_BYTES;
 
-/// Bytes of messages that wait for handlers, by client, and the connections that read no further.
+/// Bytes of messages that wait for handlers, by client, and the paused connections.
 pub(crate) struct Backlog {
     limit: usize,
-    /// Bytes of one client.
+    /// The maximum number of bytes of one client.
     share: usize,
-    /// All bytes, to be looked at without the lock under which they change.
+    /// The sum of all bytes, readable without the lock under which it changes.
     bytes: AtomicUsize,
     /// A std mutex: it is held for a few look-ups. No other lock is taken under it.
     state: Mutex<State>,
@@ -36,12 +36,12 @@ struct State {
     paused: Paused,
 }
 
-/// Connections that read no further. Clients take turns, so that one with many connections does not
-/// delay the others.
+/// Paused connections. Clients take turns, so that one with many connections does not delay the
+/// others.
 #[derive(Default)]
 struct Paused {
     by_connection: HashMap<u64, PausedConnection>,
-    /// The connections of each client, by ticket; none if all of them have ended.
+    /// The paused connections of each client, by ticket; empty if all of them have ended.
     by_client: HashMap<Option<ClientKey>, BTreeMap<u64, u64>>,
     /// The clients of `by_client`, each once.
     turns: VecDeque<Option<ClientKey>>,
@@ -58,13 +58,13 @@ struct PausedConnection {
 /// The part of a message that a connection is about to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// The beginning: nothing is known of its length.
+    /// The beginning, before the length is known.
     Beginning,
-    /// More of a long message.
+    /// The rest of a long message.
     Rest,
 }
 
-/// Bytes of one holder. Dropped, it holds none.
+/// Bytes of one holder. Dropping it frees them.
 pub(crate) struct Held {
     backlog: Arc<Backlog>,
     client: ClientKey,
@@ -74,29 +74,30 @@ pub(crate) struct Held {
 /// The multiple of a limit at which a connection does not even read the beginning of a message.
 const BEGINNINGS_FACTOR: usize = 2;
 
-/// Clients whose turn is looked at when bytes become free: each resumed connection may hold a whole
-/// message.
+/// The maximum number of clients whose turn is checked when bytes become free: each resumed
+/// connection may hold a whole message.
 const MAX_TURNS: usize = 16;
 
 impl Backlog {
-    /// Nothing yet, of at most `limit` bytes, and of each client at most so many per cent of them.
+    /// Creates an empty backlog of at most `limit` bytes, of which each client may hold
+    /// `client_percent` per cent.
     pub(crate) fn new(limit: usize, client_percent: u32) -> Arc<Self> {
         let percent = usize::try_from(client_percent).unwrap_or(usize::MAX);
         let share = (limit / 100).saturating_mul(percent).clamp(1, limit.max(1));
         Arc::new(Self { limit, share, bytes: AtomicUsize::new(0), state: Mutex::default() })
     }
 
-    /// Bytes at which connections read no further.
+    /// Returns the limit in bytes, at which connections are paused.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Bytes now.
+    /// Returns the current sum of bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Does the work, and counts its bytes for as long as it waits.
+    /// Runs the work, and counts its bytes while it waits.
     pub(crate) async fn counted<T>(
         self: &Arc<Self>,
         client: ClientKey,
@@ -122,8 +123,8 @@ impl Backlog {
         held
     }
 
-    /// Ready if the client may hold more. If not, the connection of this number is woken when that
-    /// may have changed.
+    /// Ready if the client may hold more. If not, the connection with this number is woken when
+    /// that may have changed.
     pub(super) fn poll_room(
         &self,
         connection: u64,
@@ -143,7 +144,7 @@ impl Backlog {
         Poll::Pending
     }
 
-    /// A connection has ended.
+    /// Removes a connection that has ended.
     pub(super) fn forget(&self, connection: u64) {
         self.lock().paused.forget(connection);
     }
@@ -158,7 +159,7 @@ impl Backlog {
             && own.unwrap_or_default() < self.share.saturating_mul(factor)
     }
 
-    /// A client holds `after` bytes in place of `before`.
+    /// Replaces a client's `before` bytes by `after` bytes.
     fn replace(&self, client: ClientKey, before: usize, after: usize) {
         let mut state = self.lock();
         let own = state.by_client.entry(client).or_default();
@@ -173,8 +174,8 @@ impl Backlog {
         resumed.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes out connections that may read on: one of each client whose turn it is, and below half
-    /// of the limit all of them. Each look is followed by another one as long as anything is held.
+    /// Takes connections to resume: one of each client whose turn it is, and below half of the
+    /// limit all of them. Each call is followed by another one as long as bytes are held.
     fn resume(&self, state: &mut State) -> Vec<Waker> {
         let is_low = self.bytes().saturating_mul(2) < self.limit;
         let mut wakers = Vec::new();
@@ -222,7 +223,7 @@ impl Paused {
         }
     }
 
-    /// Takes out the client's first connection, or all of them.
+    /// Takes the client's first connection, or all of them.
     fn take(&mut self, client: Option<ClientKey>, all: bool) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let Some(connections) = self.by_client.get_mut(&client) else { return wakers };
@@ -239,7 +240,7 @@ impl Paused {
 }
 
 impl Held {
-    /// Holds so many bytes from now on.
+    /// Sets the number of held bytes.
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes != self.bytes {
             self.backlog.replace(self.client, self.bytes, bytes);
@@ -280,7 +281,8 @@ mod tests {
         ClientKey::of(&Identity::anonymous(String::new(), address))
     }
 
-    /// A connection of a client that asks for room: the sign that it was woken, if it is paused.
+    /// Asks for room for a connection of a client. Returns the signal for waking it, if it is
+    /// paused.
     fn pause(backlog: &Backlog, connection: u64, client: ClientKey) -> Option<Arc<Woken>> {
         let woken = Arc::new(Woken::default());
         let waker = Arc::clone(&woken).into();
@@ -405,7 +407,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// For any bytes that clients held: no connection is paused once they hold none.
+        /// For any bytes that clients held: no connection is paused when they hold none.
         #[test]
         fn leaves_no_connection_paused(
             steps in proptest::collection::vec((0..3_u8, 0..40_usize, 0..8_u64), 1..100)

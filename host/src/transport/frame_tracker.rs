@@ -1,5 +1,5 @@
-//! Frame tracker: detects message boundaries in the byte stream of a client, by parsing frame headers
-//! only. RFC 6455, section 5.2.
+//! Frame tracker: detects message boundaries in the byte stream of a client, by parsing frame
+//! headers only. RFC 6455, section 5.2.
 
 /// The position in a client's stream of frames.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ enum At {
 }
 
 impl FrameTracker {
-    /// Whether the bytes so far end with a complete message.
+    /// Returns whether the bytes so far end with a complete message.
     pub(super) fn is_between_messages(&self) -> bool {
         self.at == At::Start && !self.open
     }
@@ -89,7 +89,8 @@ fn body(length: u64) -> At {
 mod tests {
     use super::*;
 
-    /// A masked frame with this first byte, whose length is encoded in `bytes` further bytes.
+    /// Returns a masked frame with this first byte, whose length is encoded in `bytes` further
+    /// bytes.
     fn frame(first: u8, length: usize, bytes: usize) -> Vec<u8> {
         let mut frame = vec![first];
         match bytes {

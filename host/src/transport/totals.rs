@@ -1,6 +1,6 @@
-//! Memory limits over all connections: the bytes in outboxes, in incomplete messages, and in messages
-//! that wait for handlers. If one of the first two totals exceeds its limit, the connections with the
-//! most bytes are closed.
+//! Memory limits over all connections: the bytes in outboxes, in incomplete messages, and in
+//! messages that wait for handlers. If one of the first two totals exceeds its limit, the
+//! connections with the most bytes are closed.
 //!
 //! Limits of a single connection do not bound the memory of ten thousand. Called by
 //! [`WebSocketTransport`], with no lock held.
@@ -28,7 +28,7 @@ pub(crate) struct ConnectionTotals {
     pub(crate) arriving: Arc<Total>,
     /// Messages that wait for handlers.
     pub(crate) backlog: Arc<Backlog>,
-    /// Held for one change or to copy the list, and no other lock is taken meanwhile.
+    /// Held for one change or to copy the list; no other lock is taken meanwhile.
     wires: Mutex<HashMap<u64, Weak<WebSocketTransport>>>,
     next: AtomicU64,
     /// Whether a thread is already in [`ConnectionTotals::relieve`].
@@ -36,7 +36,7 @@ pub(crate) struct ConnectionTotals {
 }
 
 impl ConnectionTotals {
-    /// No connections yet, with the limits of their totals.
+    /// Creates an empty collection, with the limits of the totals.
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             outboxes: Arc::new(Total::new(limits.outbox_total_bytes)),
@@ -48,7 +48,7 @@ impl ConnectionTotals {
         })
     }
 
-    /// A number for a new connection.
+    /// Returns a number for a new connection.
     pub(super) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -62,7 +62,7 @@ impl ConnectionTotals {
         self.backlog.forget(number);
     }
 
-    /// Waits until a client without a connection of this kind may have more wait for handlers.
+    /// Waits until a client of the HTTP API may hold more bytes that wait for handlers.
     pub(crate) async fn room(&self, client: ClientKey) {
         let waiting = RoomWait { totals: self, number: self.number() };
         let number = waiting.number;
@@ -110,7 +110,8 @@ impl ConnectionTotals {
         held: impl Fn(&WebSocketTransport) -> usize,
         closing: &CloseReason,
     ) {
-        // Dropped without the lock: dropping the last reference to a transport removes it from the map.
+        // Dropped without the lock: dropping the last reference to a transport removes it from the
+        // map.
         let wires: Vec<Arc<WebSocketTransport>> =
             self.lock().values().filter_map(Weak::upgrade).collect();
         let mut by_size: Vec<(usize, &Arc<WebSocketTransport>)> =
@@ -132,7 +133,7 @@ impl ConnectionTotals {
     }
 }
 
-/// Removes a client from the waiting clients.
+/// A place in the backlog's queue; dropping it gives it up.
 struct RoomWait<'a> {
     totals: &'a ConnectionTotals,
     number: u64,
@@ -144,6 +145,6 @@ impl Drop for RoomWait<'_> {
     }
 }
 
-/// The close reason of a connection with an incomplete message, when all incomplete messages together
-/// exceed their limit.
+/// The close reason of a connection with an incomplete message, when all incomplete messages
+/// together exceed their limit.
 const INCOMPLETE: &str = "jackfield.close.incomplete_message";

@@ -31,7 +31,7 @@ struct Change {
 }
 
 impl Settle {
-    /// No change yet; `quiet` is the length of the quiet period.
+    /// Creates an empty state; `quiet` is the length of the quiet period.
     pub(super) fn new(quiet: Duration) -> Self {
         Self { quiet, change: None }
     }
@@ -66,7 +66,8 @@ impl Settle {
         }
     }
 
-    /// The time at which the change is complete without further events; none if there is no change.
+    /// Returns the time at which the change is complete without further events; `None` if there is
+    /// no change.
     pub(super) fn due(&self) -> Option<Instant> {
         let change = self.change.as_ref()?;
         let closed = change.open.values().map(|last| *last + MAX_OPEN_WAIT).max();
@@ -74,7 +75,7 @@ impl Settle {
         Some(due.min(change.first + MAX_DURATION))
     }
 
-    /// Whether a change is complete by now; if so, the change is cleared.
+    /// Returns whether a change is complete by now; if so, the change is cleared.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let complete = self.due().is_some_and(|due| due <= now);
         if complete {
@@ -88,8 +89,8 @@ impl Settle {
 mod tests {
     use super::*;
 
-    /// Each step is a time in milliseconds and what happens then: `c`hanged, `w`ritten and
-    /// closed (`x`) with a file's name. Expects when the change is complete.
+    /// Checks when a change is complete. Each step is a time in milliseconds and an event:
+    /// `c`hanged, `w`ritten or closed (`x`), with a file's name.
     fn check(steps: &[(u64, &str)], expect: Option<u64>) {
         let start = Instant::now();
         let at = |millis: u64| start + Duration::from_millis(millis);

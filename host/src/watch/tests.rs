@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::*;
 
-/// Watches a fresh site, makes a change, and waits for it; hangs where it goes unnoticed.
+/// Watches a new site, makes a change, and waits for it; hangs if it is not noticed.
 async fn noticed(poll: Option<Duration>, before: fn(&Path), change: fn(&Path)) {
     let root = tempfile::tempdir().unwrap();
     let directory = root.path().join("site");
@@ -70,7 +70,7 @@ async fn notices_a_change_through_another_hard_link() {
             fs::hard_link(site.with_extension("wasm"), site.join("p.wasm")).unwrap();
         };
         noticed(poll, linked, |site| fs::write(site.with_extension("wasm"), "22").unwrap()).await;
-        // Two of one file within the site are one watch to the system, with two names.
+        // Two names of one file within the site are one watch for the system.
         let twice = |site: &Path| {
             fs::write(site.join("p.wasm"), "1").unwrap();
             fs::hard_link(site.join("p.wasm"), site.join("q.wasm")).unwrap();
@@ -97,7 +97,7 @@ async fn notices_a_hard_link_that_is_made_while_the_site_is_watched() {
     watch.follow(&site.directories().unwrap());
     fs::write(&other, "22").unwrap();
     watch.settled().await;
-    // A rename puts a file of one name in its place, and another name again in that one's.
+    // A rename replaces the file under one name, and then a link that under the other name.
     fs::write(directory.join(".new"), "333").unwrap();
     fs::rename(directory.join(".new"), directory.join("p.wasm")).unwrap();
     watch.settled().await;
@@ -110,11 +110,11 @@ async fn notices_a_hard_link_that_is_made_while_the_site_is_watched() {
     watch.settled().await;
 }
 
-/// Undone when it is dropped.
+/// A bind mount, removed when it is dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Fails where the test may not mount.
+    /// Mounts `from` at `to`; an error if the test has no permission.
     fn bind(from: &Path, to: &Path) -> Result<Self, String> {
         let mount = std::process::Command::new("mount").arg("--bind").args([from, to]).output();
         let mount = mount.map_err(|error| error.to_string())?;
@@ -129,8 +129,8 @@ impl Drop for Mounted {
     }
 }
 
-/// Where mounting is not permitted, `notices_a_change_through_another_hard_link` has to do: to the
-/// watch, both are another name of one inode.
+/// If mounting is not permitted, `notices_a_change_through_another_hard_link` has to be enough: for
+/// the watch, both are another name of one inode.
 #[tokio::test]
 async fn notices_a_change_through_the_name_a_file_is_mounted_from() {
     let root = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ async fn notices_a_change_through_the_name_a_file_is_mounted_from() {
     fs::write(&to, "").unwrap();
     let _mounted = match Mounted::bind(&from, &to) {
         Ok(mounted) => mounted,
-        // Mounting takes root. CI has it, so that this is tried somewhere.
+        // Mounting requires root. CI has it, so that this test runs somewhere.
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "cannot mount: {error}");
             return;

@@ -18,8 +18,8 @@ pub const MAX_SHOWN_BYTES: usize = 1024;
 
 /// An untrusted text, shown on one line of bounded length.
 ///
-/// Line breaks, control characters and characters that reorder or hide others are written as
-/// Rust writes them: `\n`, `\u{1b}`, `\u{202e}`. Everything else is shown as it is.
+/// Line breaks, control characters and characters that reorder or hide others are written as Rust
+/// writes them: `\n`, `\u{1b}`, `\u{202e}`. All other characters are unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Untrusted<T> {
     text: T,
@@ -91,9 +91,9 @@ fn escape(out: &mut impl fmt::Write, text: &str, keeps_lines: bool) -> fmt::Resu
     out.write_str(rest)
 }
 
-/// Whether the character is shown unescaped. Escaped are C0 and C1 controls, line and paragraph
-/// separators, characters that set the text direction (Unicode Standard Annex 9), and characters
-/// with invisible content (byte order marks, annotations, tags).
+/// Returns whether the character is shown unescaped. Escaped are C0 and C1 controls, line and
+/// paragraph separators, characters that set the text direction (Unicode Standard Annex 9), and
+/// characters with invisible content (byte order marks, annotations, tags).
 pub const fn is_printable(c: char) -> bool {
     !matches!(
         c,

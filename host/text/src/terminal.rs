@@ -1,11 +1,11 @@
-//! Terminal writer: passes lines and escapes control codes.
+//! Terminal writer: writes lines and escapes control codes.
 
 use std::io::{self, Write};
 
 use crate::escape;
 
-/// Escapes everything but line breaks and tabs: the last guard of a command's output. It cannot
-/// detect forged lines, so quotations are escaped earlier.
+/// Escapes all control codes except line breaks and tabs: the last guard of a command's output. It
+/// cannot detect forged lines, so quotations are escaped earlier.
 #[derive(Debug)]
 pub struct Terminal<W> {
     out: W,

@@ -1,4 +1,4 @@
-//! Handshake errors in plain words: rustls writes some for programmers, such as
+//! Handshake errors in plain words. rustls writes some for programmers, such as
 //! `Other(OtherError(CaUsedAsEndEntity))`.
 
 use std::error::Error;
@@ -107,7 +107,7 @@ impl HandshakeError {
     }
 }
 
-/// The names of a certificate without their type: `DnsName("localhost")`.
+/// Returns the names of a certificate without their type: `DnsName("localhost")`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| match name.split('"').nth(1) {
         Some(inner) => inner.to_owned(),
@@ -125,7 +125,7 @@ fn days(seconds: u64) -> String {
     }
 }
 
-/// `HandshakeFailure` as `handshake failure`; a sentence unchanged.
+/// Returns `HandshakeFailure` as `handshake failure`; a sentence unchanged.
 fn words(name: &str) -> String {
     if name.contains(' ') {
         return name.to_owned();
@@ -151,7 +151,7 @@ mod tests {
 
     #[track_caller]
     fn check(error: TlsError, expect: &str) {
-        // As it arrives: within the errors of sockets and of clients.
+        // The error is nested, as within the errors of sockets and clients.
         let error = io::Error::other(io::Error::other(error));
         let found = HandshakeError::among(&error).unwrap().to_string();
         assert_eq!(found, expect);

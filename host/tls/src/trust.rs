@@ -28,7 +28,7 @@ pub enum TrustError {
 }
 
 impl Authorities {
-    /// Authorities of a PEM file.
+    /// Reads authorities from a PEM file.
     ///
     /// # Errors
     /// When it has no certificate, or a damaged one.
@@ -43,7 +43,7 @@ impl Authorities {
         if certificates.is_empty() { Err(TrustError::Empty) } else { Ok(Self(certificates)) }
     }
 
-    /// Authorities of the operating system, or of the file in `SSL_CERT_FILE`.
+    /// Returns the authorities of the operating system, or of the file in `SSL_CERT_FILE`.
     ///
     /// # Errors
     /// When there are none.
@@ -52,7 +52,7 @@ impl Authorities {
         if certificates.is_empty() { Err(TrustError::NoneHere) } else { Ok(Self(certificates)) }
     }
 
-    /// The TLS configuration. Without authorities, no handshake succeeds.
+    /// Returns the TLS configuration. Without authorities, no handshake succeeds.
     ///
     /// # Errors
     /// When the library supports no version of TLS, which is never the case.

@@ -1,5 +1,5 @@
-//! Benchmarks of messages in every dialect: PUBLISH and SUBSCRIBE as the host has them decoded,
-//! through a session, and EVENT as the broker encodes it. `make micro`.
+//! Benchmarks of messages in every dialect: decoding of PUBLISH and SUBSCRIBE through a session,
+//! and encoding of EVENT as in the broker. Run by `make micro`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 
@@ -54,7 +54,7 @@ fn decode_subscribe(criterion: &mut Criterion) {
     }
 }
 
-/// Of arguments that arrived in the same codec, whose bytes are copied, and in another.
+/// Measures arguments that arrived in the same codec, whose bytes are copied, and in another.
 fn encode_event(criterion: &mut Criterion) {
     for (name, same) in [("encode EVENT", true), ("encode EVENT from another codec", false)] {
         let mut group = criterion.benchmark_group(name);
@@ -79,7 +79,7 @@ fn encode_event(criterion: &mut Criterion) {
     }
 }
 
-/// A session in which requests are taken.
+/// Returns a session that accepts requests.
 fn session(dialect: Dialect) -> Protocol {
     let mut session = Protocol::new(dialect);
     if let Dialect::V2(codec) = dialect {
@@ -100,7 +100,7 @@ fn session(dialect: Dialect) -> Protocol {
     session
 }
 
-/// One argument of about so many bytes in JSON: a record of small values and a text.
+/// Returns one argument of about `size` bytes in JSON: a record of small values and a text.
 fn json(size: usize) -> String {
     let record = r#"{"id":81273,"from":"Alice","urgent":false,"at":1.5,"text":""}"#;
     let text = "A parcel has arrived. ".repeat(size / 20);
@@ -141,7 +141,7 @@ fn frame(codec: Codec, message: &Message) -> Frame {
     if codec == Codec::Json { Frame::Text(bytes) } else { Frame::Binary(bytes) }
 }
 
-/// A payload as the decoder leaves it.
+/// Returns a payload as decoded from a frame.
 fn arrived(dialect: Dialect, size: usize) -> Payload {
     let input = session(dialect).receive(publish(dialect, &json(size)));
     let Input::Request(Request::Publish(publish)) = input else {

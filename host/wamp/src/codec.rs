@@ -1,5 +1,6 @@
-//! Pull parsers and writers for JSON, MessagePack and CBOR, one value at a time. Messages, payloads
-//! and events are written against [`Reader`] and [`Writer`]; nothing else knows the three formats.
+//! Codecs: pull parsers and writers for JSON, MessagePack and CBOR, one value at a time. Messages,
+//! payloads and events are written against [`Reader`] and [`Writer`]; no other module knows the
+//! three formats.
 //!
 //! Why not serde: a router passes most bytes on undecoded. It needs exact offsets (to slice
 //! arguments out of a frame without copying), a bounded depth in every codec, "undefined" (an ext
@@ -16,11 +17,11 @@
 //!   range;
 //! - NaN and the infinities are foreign, as JSON has none;
 //! - text is Unicode: half a surrogate pair and bytes that are not UTF-8 are errors;
-//! - a CBOR tag is skipped where the content means the same without it, and foreign elsewhere; a
-//!   tag inside of a tag is an error;
+//! - a CBOR tag is skipped if its content means the same without it, and foreign otherwise; a tag
+//!   inside of a tag is an error;
 //! - MessagePack ext type 0 and CBOR undefined are null; other ext types and CBOR's unassigned
 //!   simple values are foreign;
-//! - a key is anything but a list, a dictionary or a foreign value; in JSON, keys become texts.
+//! - a key is any value except a list, a dictionary or a foreign value; in JSON, keys become texts.
 
 use std::borrow::Cow;
 
@@ -45,7 +46,7 @@ pub(crate) use writer::Writer;
 /// recursion, on a stack of 2 MiB. The arguments' own list is the first level.
 pub const MAX_DEPTH: usize = 512;
 
-/// Nesting without a setting; the parsers of most languages stop there.
+/// Nesting without a setting; the parsers of most languages have this limit.
 pub const DEFAULT_DEPTH: usize = 128;
 
 const NOT_UNICODE: &str =
@@ -61,9 +62,9 @@ const TOO_DEEP: &str = "lists or dictionaries nested too deep";
 pub struct ReadError {
     /// Offset in the frame, or in the payload.
     pub at: usize,
-    /// The error, a noun phrase.
+    /// The error as a noun phrase.
     pub problem: &'static str,
-    /// Tells malformed bytes from values without support.
+    /// The kind of error.
     pub kind: ReadErrorKind,
 }
 
@@ -74,7 +75,7 @@ pub enum ReadErrorKind {
     Malformed,
     /// The bytes are well-formed, with a value that is not supported.
     Unsupported,
-    /// The bytes are well-formed, with a value that other codecs do not have.
+    /// The bytes are well-formed, with a value that not every codec carries exactly.
     Foreign,
 }
 
@@ -98,7 +99,7 @@ pub(crate) enum Item<'a> {
     Null,
     Bool(bool),
     UInt(u64),
-    /// Negative.
+    /// A negative integer.
     Int(i64),
     Float(f64),
     Text(Cow<'a, str>),
@@ -108,7 +109,7 @@ pub(crate) enum Item<'a> {
 }
 
 impl Item<'_> {
-    /// The type's name in error messages.
+    /// Returns the type's name for error messages.
     pub(crate) fn describe(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -134,7 +135,7 @@ pub(crate) enum Container {
     Until { close: Option<u8>, first: bool },
 }
 
-/// A float of a binary codec. NaN and the infinities are foreign.
+/// Returns a float of a binary codec. NaN and the infinities are foreign.
 const fn float<'a>(number: f64, at: usize) -> Result<Item<'a>, ReadError> {
     if number.is_finite() {
         Ok(Item::Float(number))
@@ -177,8 +178,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value; of a container only its beginning. A foreign value has been skipped when its
-    /// error is returned, except for the content of a CBOR tag.
+    /// Reads the next value; of a container only its beginning. A foreign value has been skipped
+    /// when its error is returned, except for the content of a CBOR tag.
     pub(crate) fn item(&mut self) -> Result<Item<'a>, ReadError> {
         match self {
             Self::Json(reader) => reader.item(),
@@ -187,7 +188,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the container has another element or entry. Consumes the container's end.
+    /// Returns whether the container has another element or entry. Consumes the container's end.
     pub(crate) fn more(&mut self, container: &mut Container) -> Result<bool, ReadError> {
         match container {
             Container::Counted(0) => Ok(false),
@@ -200,11 +201,11 @@ impl<'a> Reader<'a> {
                 let more = match self {
                     Self::Json(reader) => reader.more(*close, first)?,
                     Self::Cbor(reader) => reader.more()?,
-                    // All of MessagePack's containers are counted.
+                    // All containers of MessagePack are counted.
                     Self::MessagePack(_) => false,
                 };
                 if !more {
-                    // Another call must not read beyond the end.
+                    // A further call must not read beyond the end.
                     *container = Container::Counted(0);
                 }
                 Ok(more)
@@ -212,9 +213,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The key of a dictionary's entry; in JSON always a text. Lists and dictionaries are refused
-    /// as keys: WAMP's keys are texts, and nested keys, written as JSON texts, would grow with
-    /// every escape.
+    /// Reads the key of a dictionary's entry; in JSON always a text. Lists and dictionaries are
+    /// errors as keys: WAMP's keys are texts, and nested keys, written as JSON texts, would grow
+    /// with every escape.
     pub(crate) fn key(&mut self) -> Result<Item<'a>, ReadError> {
         let at = self.position();
         let key = match self {
@@ -234,7 +235,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A container without brackets: `count` values in sequence.
+    /// Returns a container without brackets: `count` values in sequence.
     pub(crate) const fn bare(&self, count: u64) -> Container {
         match self {
             Self::Json(_) => Container::Until { close: None, first: true },
@@ -242,7 +243,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips one value and checks all of it. `depth` is the nesting allowed.
+    /// Skips one value and checks all of it. `depth` is the allowed nesting.
     pub(crate) fn skip(&mut self, depth: usize) -> Result<(), ReadError> {
         if let Self::Json(reader) = self {
             return reader.skip(depth);
@@ -263,7 +264,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first foreign value skipped since the last call.
+    /// Takes the first foreign value skipped since the last call.
     pub(crate) fn take_foreign(&mut self) -> Option<ReadError> {
         self.foreign_mut().take()
     }
@@ -299,7 +300,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The depth left inside of one more container.
+    /// Returns the depth left inside of one more container.
     pub(crate) fn descend(&self, depth: usize) -> Result<usize, ReadError> {
         depth.checked_sub(1).ok_or(ReadError::unsupported(self.position(), TOO_DEEP))
     }

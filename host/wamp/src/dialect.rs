@@ -3,11 +3,11 @@
 /// Serializer of version 2. WAMP v2 specification, section "Serializers".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
-    /// Text frames.
+    /// JSON, in text frames.
     Json,
-    /// Binary frames.
+    /// MessagePack, in binary frames.
     MessagePack,
-    /// Binary frames.
+    /// CBOR, in binary frames.
     Cbor,
 }
 
@@ -28,12 +28,12 @@ impl Dialect {
     pub const ALL: [Self; Self::COUNT] =
         [Self::V1, Self::V2(Codec::Json), Self::V2(Codec::MessagePack), Self::V2(Codec::Cbor)];
 
-    /// The dialect that a `Sec-WebSocket-Protocol` token names.
+    /// Returns the dialect that a `Sec-WebSocket-Protocol` token names.
     pub fn from_subprotocol(token: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.subprotocol() == token)
     }
 
-    /// The subprotocol's name in the handshake.
+    /// Returns the subprotocol's name in the handshake.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::V1 => "wamp",
@@ -43,7 +43,7 @@ impl Dialect {
         }
     }
 
-    /// The codec of payloads.
+    /// Returns the codec of payloads.
     pub const fn codec(self) -> Codec {
         match self {
             Self::V1 => Codec::Json,
@@ -51,7 +51,7 @@ impl Dialect {
         }
     }
 
-    /// Whether messages travel in binary rather than text frames.
+    /// Returns whether messages travel in binary rather than text frames.
     pub const fn is_binary(self) -> bool {
         !matches!(self.codec(), Codec::Json)
     }

@@ -1,9 +1,9 @@
 //! Predefined URIs of errors and close reasons. WAMP v2 specification, sections "Predefined URIs"
 //! of the basic and of the advanced profile.
 
-/// A URI breaks the rules for its place.
+/// A URI breaks the rules for its position.
 pub const INVALID_URI: &str = "wamp.error.invalid_uri";
-/// No registration answers the called procedure.
+/// No callee has registered the called procedure.
 pub const NO_SUCH_PROCEDURE: &str = "wamp.error.no_such_procedure";
 /// The procedure is already registered.
 pub const PROCEDURE_ALREADY_EXISTS: &str = "wamp.error.procedure_already_exists";
@@ -15,11 +15,11 @@ pub const NO_SUCH_SUBSCRIPTION: &str = "wamp.error.no_such_subscription";
 pub const INVALID_ARGUMENT: &str = "wamp.error.invalid_argument";
 /// A call was cancelled. The specification spells it with one `l`.
 pub const CANCELED: &str = "wamp.error.canceled";
-/// A payload is larger than the receiver takes.
+/// A payload is larger than the receiver's limit.
 pub const PAYLOAD_SIZE_EXCEEDED: &str = "wamp.error.payload_size_exceeded";
 /// A peer broke the protocol.
 pub const PROTOCOL_VIOLATION: &str = "wamp.error.protocol_violation";
-/// The session may not do what it asked for.
+/// The session is not allowed to do what it requested.
 pub const NOT_AUTHORIZED: &str = "wamp.error.not_authorized";
 /// The authorization itself failed.
 pub const AUTHORIZATION_FAILED: &str = "wamp.error.authorization_failed";
@@ -37,7 +37,7 @@ pub const AUTHENTICATION_DENIED: &str = "wamp.error.authentication_denied";
 pub const AUTHENTICATION_FAILED: &str = "wamp.error.authentication_failed";
 /// The realm requires authentication.
 pub const AUTHENTICATION_REQUIRED: &str = "wamp.error.authentication_required";
-/// The authorizer refused.
+/// The authorizer denied the request.
 pub const AUTHORIZATION_DENIED: &str = "wamp.error.authorization_denied";
 /// Authorization is needed and was not given.
 pub const AUTHORIZATION_REQUIRED: &str = "wamp.error.authorization_required";
@@ -60,13 +60,13 @@ pub const NO_SUCH_SESSION: &str = "wamp.error.no_such_session";
 /// In common use for a failure inside a procedure; not in the specification.
 pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
 
-/// The router is going away.
+/// The router is shutting down.
 pub const CLOSE_SYSTEM_SHUTDOWN: &str = "wamp.close.system_shutdown";
 /// The session leaves the realm.
 pub const CLOSE_REALM: &str = "wamp.close.close_realm";
 /// The answer to GOODBYE.
 pub const CLOSE_GOODBYE_AND_OUT: &str = "wamp.close.goodbye_and_out";
-/// The session was ended by someone else.
+/// The session was killed by another session.
 pub const CLOSE_KILLED: &str = "wamp.close.killed";
 /// The reason that most clients give; not in the specification.
 pub const CLOSE_NORMAL: &str = "wamp.close.normal";

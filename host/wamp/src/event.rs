@@ -18,12 +18,12 @@ pub struct Event<'a> {
     pub topic: &'a str,
     /// The subscription. Version 1 does not show it.
     pub subscription: SubscriptionId,
-    /// Shared by all events of the publication. Version 1 does not show it.
+    /// The publication, shared by all its events. Version 1 does not show it.
     pub publication: PublicationId,
     /// Whether the subscription is to a pattern, so that the event must name its topic (WAMP v2
     /// specification, section "Pattern-based Subscription").
     pub pattern: bool,
-    /// The publisher, where it is disclosed. Version 1 does not show it.
+    /// The publisher, if it is disclosed. Version 1 does not show it.
     pub publisher: Option<Publisher<'a>>,
     /// The arguments.
     pub payload: &'a Payload,
@@ -159,8 +159,8 @@ mod tests {
         }
     }
 
-    /// The broker relies on this factor: it does not measure payloads shorter than its bound by
-    /// this much.
+    /// The broker relies on this factor: it does not measure payloads that are this many times
+    /// shorter than its limit.
     const MAX_GROWTH: usize = 16;
 
     proptest! {
@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn bounds_the_growth_of_values() {
-        // CBOR: an empty byte string, -1, false, null, the smallest half float, a control character.
+        // CBOR: an empty byte string, -1, false, null, the smallest half float, a control
+        // character.
         let worst: [&[u8]; 6] = [b"\x40", b"\x20", b"\xf4", b"\xf6", b"\xf9\x00\x01", b"\x61\x01"];
         for value in worst {
             let mut list = vec![0x99, 0x03, 0xe8];

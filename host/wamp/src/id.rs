@@ -1,5 +1,5 @@
-//! Identifiers of WAMP version 2, section "IDs": integers in 1..=2^53, which JavaScript carries
-//! exactly. The host and the broker choose them, at random or by counting.
+//! Identifiers (WAMP v2 specification, section "IDs"): integers in 1..=2^53, which JavaScript
+//! carries exactly. The host and the broker choose them, at random or by counting.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ macro_rules! id {
         pub struct $name(u64);
 
         impl $name {
-            /// The id with this number. None outside 1..=2^53.
+            /// Returns the id with this number. `None` outside 1..=2^53.
             pub const fn new(number: u64) -> Option<Self> {
                 if number >= 1 && number <= MAX_ID { Some(Self(number)) } else { None }
             }
 
-            /// The number, in 1..=2^53.
+            /// Returns the number, in 1..=2^53.
             pub const fn get(self) -> u64 {
                 self.0
             }
@@ -56,12 +56,12 @@ id! {
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// The request id with this number. None above 2^53.
+    /// Returns the request id with this number. `None` above 2^53.
     pub const fn new(number: u64) -> Option<Self> {
         if number <= MAX_ID { Some(Self(number)) } else { None }
     }
 
-    /// The number, in 0..=2^53.
+    /// Returns the number, in 0..=2^53.
     pub const fn get(self) -> u64 {
         self.0
     }

@@ -1,5 +1,5 @@
-//! Input of the protocol state machine: frames, and what they ask for. Both versions decode into
-//! these types; [`crate::protocol`] hands them to the host.
+//! Input of the protocol state machine: frames, and the requests that they contain. Both versions
+//! decode into these types; [`crate::protocol`] returns them to the host.
 
 use bytes::Bytes;
 
@@ -29,15 +29,15 @@ pub enum Input {
     Authenticate(Authenticate),
     /// A request for the dispatcher.
     Request(Request),
-    /// Version 2: the client says goodbye, answers our GOODBYE, or aborts. Send the reply, if any,
-    /// then close the transport.
+    /// Version 2: the client's GOODBYE, its answer to our GOODBYE, or its ABORT. Send the reply, if
+    /// any, then close the transport.
     Goodbye {
         /// The client's reason, a URI.
         reason: String,
         /// GOODBYE, unless it is the answer to ours.
         reply: Option<Vec<u8>>,
     },
-    /// A request with an unsupported value. The session goes on: send the reply, if any.
+    /// A request with an unsupported value. The session continues: send the reply, if any.
     /// Publications without acknowledgement have none.
     Refused {
         /// The error, for the log; the reply has the same text.
@@ -59,22 +59,23 @@ pub enum Input {
 /// A request in an open session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Receive events of a topic.
+    /// Subscribes to a topic or pattern.
     Subscribe(Subscribe),
-    /// End a subscription.
+    /// Ends a subscription.
     Unsubscribe(Unsubscribe),
-    /// Publish an event.
+    /// Publishes an event.
     Publish(Publish),
-    /// Call a procedure.
+    /// Calls a procedure.
     Call(Call),
-    /// Cancel a call.
+    /// Cancels a call.
     Cancel(Cancel),
-    /// Register a procedure.
+    /// Registers a procedure.
     Register(Register),
-    /// End a registration.
+    /// Ends a registration.
     Unregister(Unregister),
-    /// A procedure's result.
+    /// Returns a procedure's result.
     Yield(Yield),
-    /// A procedure's failure: an ERROR whose `request_type` is [`MessageKind::Invocation`](crate::message::MessageKind::Invocation).
+    /// A procedure's failure: an ERROR whose `request_type` is
+    /// [`MessageKind::Invocation`](crate::message::MessageKind::Invocation).
     InvocationError(Error),
 }

@@ -1,8 +1,8 @@
 //! WAMP without sockets (sans-I/O): messages, codecs and the protocol state machine of versions 1
 //! and 2.
 //!
-//! The host carries the bytes, the broker keeps the subscriptions. Nothing here does I/O, reads a
-//! clock or spawns a task.
+//! The host carries the bytes, the broker keeps the subscriptions. The crate does no I/O, reads no
+//! clock and spawns no tasks.
 //!
 //! In reading order:
 //! - [`id`], [`uri`], [`error_uri`]: identifiers, the syntax of URIs, and the URIs of errors;
@@ -12,8 +12,7 @@
 //! - [`payload`]: undecoded arguments of a message, and their translation between codecs;
 //! - [`value`]: decoded dictionaries (options and details);
 //! - [`message`]: every message of version 2;
-//! - `input`, `reply`: what a client's frame asks for, and what the router answers, in either
-//!   version;
+//! - `input`, `reply`: requests of a client, and answers of the router, in either version;
 //! - `v1`: the messages of version 1;
 //! - [`protocol`]: the state machine of one connection, for both versions: frames in,
 //!   [`Request`](protocol::Request)s out; [`Reply`](protocol::Reply)s in, frames out;

@@ -57,7 +57,7 @@ pub enum Message {
     Yield(Yield),
 }
 
-/// A client opens a session: `[1, Realm, Details]`.
+/// HELLO: a client opens a session. `[1, Realm, Details]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
     /// The realm to join.
@@ -67,8 +67,8 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Whether the client announces a feature of a role. WAMP v2 specification, section "Feature
-    /// Announcement".
+    /// Returns whether the client announces a feature of a role. WAMP v2 specification, section
+    /// "Feature Announcement".
     pub fn announces(&self, role: &str, feature: &str) -> bool {
         let roles = self.details.get("roles").and_then(Value::as_map);
         let role = roles.and_then(|roles| roles.get(role)).and_then(Value::as_map);
@@ -77,7 +77,7 @@ impl Hello {
     }
 }
 
-/// The router accepts: `[2, Session, Details]`.
+/// WELCOME: the router accepts. `[2, Session, Details]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Welcome {
     /// The new session.
@@ -86,19 +86,19 @@ pub struct Welcome {
     pub details: Dict,
 }
 
-/// Either side ends a session that was not opened, or that broke the protocol: `[3, Details,
-/// Reason, Args?, Kwargs?]`.
+/// ABORT: either side ends a session that is not open yet, or that violated the protocol.
+/// `[3, Details, Reason, Args?, Kwargs?]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Abort {
-    /// A human-readable text is under `message`.
+    /// Details; `message` is a human-readable text.
     pub details: Dict,
-    /// A URI.
+    /// The reason, a URI.
     pub reason: String,
-    /// A human-readable text again.
+    /// Arguments; some routers repeat the human-readable text here.
     pub payload: Payload,
 }
 
-/// The router asks for a credential: `[4, AuthMethod, Extra]`.
+/// CHALLENGE: the router asks for a credential. `[4, AuthMethod, Extra]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Challenge {
     /// The authentication method, chosen from HELLO's.
@@ -107,7 +107,7 @@ pub struct Challenge {
     pub extra: Dict,
 }
 
-/// The client's credential: `[5, Signature, Extra]`.
+/// AUTHENTICATE: the client's credential. `[5, Signature, Extra]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authenticate {
     /// The signature, ticket or password.
@@ -116,25 +116,25 @@ pub struct Authenticate {
     pub extra: Dict,
 }
 
-/// Either side ends the session: `[6, Details, Reason]`.
+/// GOODBYE: either side ends the session. `[6, Details, Reason]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Goodbye {
-    /// A human-readable text is under `message`.
+    /// Details; `message` is a human-readable text.
     pub details: Dict,
-    /// A URI.
+    /// The reason, a URI.
     pub reason: String,
 }
 
-/// A request failed: `[8, RequestType, Request, Details, Error, Args?, Kwargs?]`.
+/// ERROR: a request failed. `[8, RequestType, Request, Details, Error, Args?, Kwargs?]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
     /// The kind of the request.
     pub request_type: MessageKind,
     /// The request's id.
     pub request: RequestId,
-    /// The router's human-readable text is under `message`.
+    /// Details; `message` is the router's human-readable text.
     pub details: Dict,
-    /// A URI.
+    /// The error's URI.
     pub uri: String,
     /// Arguments from the failing side.
     pub payload: Payload,
@@ -170,7 +170,7 @@ pub struct Subscribe {
     pub policy: MatchPolicy,
     /// Whether the client wants the last retained event.
     pub get_retained: bool,
-    /// A URI or a pattern; in version 1 with its prefix expanded.
+    /// A URI or pattern; in version 1 with its prefix expanded.
     pub topic: String,
 }
 
@@ -188,7 +188,7 @@ pub struct Subscribed {
 pub enum Unsubscribe {
     /// Version 2: `[34, Request, Subscription]`.
     ById { request: RequestId, subscription: SubscriptionId },
-    /// Version 1, which has no subscription ids. Never encoded by version 2.
+    /// Version 1, which has no subscription ids. Has no encoding in version 2.
     ByTopic { topic: String },
 }
 
@@ -201,7 +201,7 @@ pub enum Unsubscribed {
     Revoked {
         /// The revoked subscription.
         subscription: SubscriptionId,
-        /// A URI or text.
+        /// The reason, a URI or a text.
         reason: Option<String>,
     },
 }
@@ -220,7 +220,7 @@ pub struct Event {
 /// A call's id, chosen by the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CallId {
-    /// Version 1: any text. Never encoded by version 2.
+    /// Version 1: any text. Has no encoding in version 2.
     V1(String),
     /// Version 2.
     V2(RequestId),
@@ -289,7 +289,7 @@ pub enum Unregistered {
     Revoked {
         /// The revoked registration.
         registration: RegistrationId,
-        /// A URI or text.
+        /// The reason, a URI or a text.
         reason: Option<String>,
     },
 }

@@ -1,7 +1,7 @@
 //! Undecoded arguments of a message: bytes of one codec, slices of the frame.
 //!
-//! They are checked once, at the time they are taken from the frame: well-formed, Unicode, nested
-//! no deeper than [`MAX_DEPTH`]. Writing them in their own codec cannot fail, nor in another codec
+//! They are checked once, when they are taken from the frame: well-formed, Unicode, nested no
+//! deeper than [`MAX_DEPTH`]. Writing them in their own codec cannot fail, nor in another codec
 //! after [`Payload::check_translatable`].
 //!
 //! Empty arguments are normalised, as in most routers: `[]` alone and `{}` count as absent and are
@@ -27,7 +27,7 @@ pub struct Payload {
     codec: Codec,
     args: Elements,
     kwargs: Elements,
-    /// The first value that other codecs do not have.
+    /// The first value that not every codec carries.
     foreign: Option<ReadError>,
 }
 
@@ -36,18 +36,18 @@ pub struct Payload {
 #[error("the message holds a value that is not supported by a receiver of it: {0}")]
 pub struct Untranslatable(ReadError);
 
-/// Kind of the single value that stands for all arguments in version 1.
+/// Kind of the single value that represents all arguments in version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SingleKind {
     /// Null, false, or no arguments at all.
     Nothing,
-    /// A text, a number, true.
+    /// A text, a number, or true.
     Plain,
     /// A list or a dictionary.
     Structured,
 }
 
-/// A plugin's answer is not a payload.
+/// A plugin's answer is not a valid payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// The text is not JSON.
@@ -72,9 +72,9 @@ pub enum PayloadError {
     WrongType {
         /// "the arguments" or "the keyword arguments".
         part: &'static str,
-        /// The type required.
+        /// The required type.
         expected: &'static str,
-        /// The type found.
+        /// The type of the value.
         found: &'static str,
     },
 }
@@ -94,19 +94,20 @@ pub fn check_json(bytes: &[u8]) -> Result<(), ReadError> {
 const ENVELOPE_DEPTH: usize = 3;
 
 impl Payload {
-    /// No arguments.
+    /// Creates a payload without arguments.
     pub fn empty(codec: Codec) -> Self {
         Self::new(codec, Elements::none(), Elements::none(), None)
     }
 
-    /// One text as the only argument, as errors carry it.
+    /// Creates a payload with one text as the only argument, as in errors.
     pub fn text(codec: Codec, text: &str) -> Self {
         let mut bytes = Vec::new();
         Writer::new(codec, &mut bytes).text(text);
         Self::single(codec, bytes.into())
     }
 
-    /// A JSON array and a JSON object, as plugins return them; `""` stands for none.
+    /// Creates a payload from a JSON array and a JSON object, as plugins return them; `""` means
+    /// none.
     pub fn from_json(args: &str, kwargs: &str) -> Result<Self, PayloadError> {
         Self::from_json_within(args, kwargs, MAX_DEPTH)
     }
@@ -136,38 +137,38 @@ impl Payload {
         self.foreign.map_or(Ok(()), |foreign| Err(Untranslatable(foreign)))
     }
 
-    /// The positional arguments as a JSON array; borrowed where they arrived as one.
+    /// Returns the positional arguments as a JSON array; borrowed if they arrived as one.
     pub fn args_json(&self) -> Cow<'_, str> {
         self.json(&self.args, "[]", Self::write_args)
     }
 
-    /// The keyword arguments as a JSON object, `{}` without any; borrowed where they arrived as
-    /// one.
+    /// Returns the keyword arguments as a JSON object, `{}` without any; borrowed if they arrived
+    /// as one.
     pub fn kwargs_json(&self) -> Cow<'_, str> {
         self.json(&self.kwargs, "{}", Self::write_kwargs)
     }
 
-    /// The codec in which the arguments arrived.
+    /// Returns the codec in which the arguments arrived.
     pub const fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// The size of the arguments as they arrived, in bytes.
+    /// Returns the size of the arguments as they arrived, in bytes.
     pub fn len(&self) -> usize {
         self.args.bytes.len() + self.kwargs.bytes.len()
     }
 
-    /// Whether there are neither positional nor keyword arguments.
+    /// Returns whether there are neither positional nor keyword arguments.
     pub const fn is_empty(&self) -> bool {
         self.args.count == 0 && self.kwargs.count == 0
     }
 
-    /// One value, already checked, as the only argument.
+    /// Creates a payload with one checked value as the only argument.
     pub(crate) const fn single(codec: Codec, value: Bytes) -> Self {
         Self { codec, args: Elements::one(value), kwargs: Elements::none(), foreign: None }
     }
 
-    /// Arguments, and their first foreign value.
+    /// Creates a payload from arguments and their first foreign value.
     pub(crate) const fn new(
         codec: Codec,
         args: Elements,
@@ -177,7 +178,7 @@ impl Payload {
         Self { codec, args, kwargs, foreign }
     }
 
-    /// The number of elements that [`Payload::write_trailing`] adds.
+    /// Returns the number of elements that [`Payload::write_trailing`] adds.
     pub(crate) const fn trailing_len(&self) -> usize {
         match (self.args.count, self.kwargs.count) {
             (0, 0) => 0,
@@ -197,7 +198,7 @@ impl Payload {
         }
     }
 
-    /// Writes the single value that stands for all arguments in version 1: the only positional one,
+    /// Writes the single value that represents all arguments in version 1: the only positional one,
     /// null for none, a list of several, the keyword arguments, or both under their names.
     pub(crate) fn write_single(&self, writer: &mut Writer<'_>) {
         match (self.args.count, self.kwargs.count) {
@@ -216,7 +217,7 @@ impl Payload {
         }
     }
 
-    /// The kind of the value that [`Payload::write_single`] writes.
+    /// Returns the kind of the value that [`Payload::write_single`] writes.
     pub(crate) fn single_kind(&self) -> SingleKind {
         match (self.args.count, self.kwargs.count) {
             (0, 0) => SingleKind::Nothing,
@@ -229,7 +230,7 @@ impl Payload {
         }
     }
 
-    /// The text, if it is the only argument.
+    /// Returns the text, if it is the only argument.
     pub(crate) fn only_text(&self) -> Option<String> {
         if (self.args.count, self.kwargs.count) != (1, 0) {
             return None;
@@ -259,7 +260,8 @@ impl Payload {
         }
         let start = writer.mark();
         if elements.transcode(self.codec, is_map, writer).is_err() {
-            // Checked elements cannot fail; if one did, the message must still have its length.
+            // Writing checked elements cannot fail; if it did, the message must still have its
+            // length.
             writer.rewind(&start);
             for index in 0..elements.count {
                 if is_map {

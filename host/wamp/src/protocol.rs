@@ -3,7 +3,7 @@
 //! requests.
 //!
 //! A protocol violation ends the session (WAMP v2 specification, section "Protocol Errors"):
-//! version 2 gets an ABORT with the reason, version 1 has no such message. Later frames are
+//! version 2 sends an ABORT with the reason, version 1 has no such message. Later frames are
 //! ignored.
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ pub use welcome::Welcome;
 #[derive(Debug)]
 pub struct Protocol {
     dialect: Dialect,
-    /// Nesting allowed in a message.
+    /// Allowed nesting in a message.
     depth: usize,
     state: State,
     prefixes: Prefixes,
@@ -53,7 +53,7 @@ enum State {
 }
 
 impl Protocol {
-    /// The state of a new connection.
+    /// Creates the state of a new connection.
     pub fn new(dialect: Dialect) -> Self {
         Self::with_depth(dialect, DEFAULT_DEPTH)
     }
@@ -98,7 +98,7 @@ impl Protocol {
     }
 
     /// Refuses to open the session: version 2's ABORT. The text is in the details alone, as some
-    /// clients treat an ABORT of more than three elements as a violation. None in version 1.
+    /// clients treat an ABORT of more than three elements as a violation. `None` in version 1.
     pub fn refuse(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
         let was = std::mem::replace(&mut self.state, State::Closed);
         match self.dialect {
@@ -107,7 +107,7 @@ impl Protocol {
         }
     }
 
-    /// Asks for a credential: version 2's CHALLENGE. None in version 1, or without an unanswered
+    /// Asks for a credential: version 2's CHALLENGE. `None` in version 1, or without an unanswered
     /// HELLO.
     pub fn challenge(&mut self, method: &str, extra: &Dict) -> Option<Vec<u8>> {
         match self.dialect {
@@ -121,7 +121,7 @@ impl Protocol {
     }
 
     /// Ends the session from the router's side: GOODBYE, or ABORT before the session is open. The
-    /// client answers with its own GOODBYE. None in version 1 and after the end.
+    /// client answers with its own GOODBYE. `None` in version 1 and after the end.
     pub fn goodbye(&mut self, reason: &str, message: &str) -> Option<Vec<u8>> {
         let Dialect::V2(codec) = self.dialect else {
             self.state = State::Closed;
@@ -137,8 +137,8 @@ impl Protocol {
         }
     }
 
-    /// Answers a request whose message holds an unsupported value. None for other errors, and where
-    /// the request cannot be read.
+    /// Answers a request that holds an unsupported value. `None` for other errors, and if the
+    /// request's header cannot be read.
     fn refuse_request(&self, frame: &Bytes, error: &DecodeError) -> Option<Input> {
         if self.state != State::Open || !matches!(error, DecodeError::Unsupported { .. }) {
             return None;
@@ -268,7 +268,7 @@ impl Protocol {
     }
 }
 
-/// "At least one role": WAMP v2 specification, section "HELLO". Unknown roles are valid.
+/// Checks for "at least one role": WAMP v2 specification, section "HELLO". Unknown roles are valid.
 fn check_roles(hello: &Hello) -> Result<(), String> {
     match hello.details.get("roles") {
         None => Err("HELLO.Details.roles is missing".to_owned()),
@@ -297,7 +297,7 @@ fn goodbye(reason: &str, message: &str) -> Message {
     Message::Goodbye(Goodbye { details: message_details(message), reason: reason.to_owned() })
 }
 
-/// Details with a human-readable text, where clients look for it.
+/// Returns details with a human-readable text under the key that clients read.
 fn message_details(message: &str) -> Dict {
     let mut details = Dict::new();
     if !message.is_empty() {

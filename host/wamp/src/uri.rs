@@ -1,6 +1,6 @@
 //! Syntax of URIs and patterns. The protocol passes URIs on unchecked; the dispatcher checks them
-//! here and answers `wamp.error.invalid_uri`. Version 1 validates nothing: its topics may hold `#`
-//! and anything else.
+//! with this module and answers `wamp.error.invalid_uri`. Version 1 validates nothing: its topics
+//! may hold `#` and any other character.
 //!
 //! The rules are the loose ones (WAMP v2 specification, section "URIs"): letters of any script,
 //! `/`, `*` and upper case are valid, so that `acme/chat/*` and `oro/ping` are URIs of one
@@ -10,17 +10,17 @@
 /// section "Pattern-based Subscription".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum MatchPolicy {
-    /// The URI itself.
+    /// Matches the URI itself.
     #[default]
     Exact,
-    /// Every URI with this prefix, even inside a component.
+    /// Matches every URI with this prefix, even inside a component.
     Prefix,
-    /// Empty components stand for any one component.
+    /// Matches any one component where a component is empty.
     Wildcard,
 }
 
 impl MatchPolicy {
-    /// The policy that an option's value names.
+    /// Returns the policy that an option's value names.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "exact" => Some(Self::Exact),
@@ -30,7 +30,7 @@ impl MatchPolicy {
         }
     }
 
-    /// The option's value.
+    /// Returns the option's value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -40,14 +40,14 @@ impl MatchPolicy {
     }
 }
 
-/// Whether the text is a URI: components separated by dots, none empty, without white space and
-/// without `#`.
+/// Returns whether the text is a URI: components separated by dots, none empty, without white space
+/// and without `#`.
 pub fn is_uri(text: &str) -> bool {
     text.split('.').all(|component| !component.is_empty() && is_component(component))
 }
 
-/// Whether the text is a URI or a pattern of that policy. A prefix may end with a dot, or be empty
-/// and match everything; a wildcard may have empty components anywhere.
+/// Returns whether the text is a URI or a pattern of that policy. A prefix may end with a dot, or
+/// be empty and match everything; a wildcard may have empty components anywhere.
 pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
     match policy {
         MatchPolicy::Exact => is_uri(text),
@@ -56,7 +56,7 @@ pub fn is_pattern(text: &str, policy: MatchPolicy) -> bool {
     }
 }
 
-/// Whether the URI is reserved for the router: its first component is `wamp` (WAMP v2
+/// Returns whether the URI is reserved for the router: its first component is `wamp` (WAMP v2
 /// specification, section "Reserved URIs").
 pub fn is_reserved(text: &str) -> bool {
     text.split('.').next() == Some("wamp")

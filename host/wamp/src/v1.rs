@@ -4,7 +4,7 @@
 //! The version 1 specification leaves much open. This decoder is as lenient as the best known
 //! server: the code may be a text (`"5"`) or `true`, a topic may be a number, a missing event is
 //! null, an empty list of eligible sessions means all. Messages for which that server closes the
-//! connection are errors here too.
+//! connection are errors here, too.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,7 +37,7 @@ const UNSUBSCRIBE: u64 = 6;
 const PUBLISH: u64 = 7;
 const EVENT: u64 = 8;
 
-/// Characters of a topic in the answer to a refused message.
+/// Most characters of a topic in the answer to a refused message.
 const MAX_TOPIC_CHARS: usize = 256;
 
 /// The prefixes that a client has announced. AutobahnJS announces a handful; the bounds limit their
@@ -74,7 +74,7 @@ impl Prefixes {
     }
 }
 
-/// Decodes one message of a client. None for PREFIX, which is handled here.
+/// Decodes one message of a client. `None` for PREFIX, which is handled here.
 pub(crate) fn decode(
     frame: &Bytes,
     prefixes: &mut Prefixes,
@@ -119,7 +119,7 @@ pub(crate) fn decode(
     Ok(request)
 }
 
-/// Answers a message that holds an unsupported value, after reading its beginning again. None where
+/// Answers a message that holds an unsupported value, after reading its beginning again. `None` if
 /// the sender could not match the answer to its message.
 pub(crate) fn refuse(
     frame: &Bytes,
@@ -168,7 +168,7 @@ fn code(head: &mut MessageReader<'_>) -> Result<u64, DecodeError> {
     }
 }
 
-/// A text, or a number as its text.
+/// Reads a text, or a number as its text.
 fn name(head: &mut MessageReader<'_>, element: &'static str) -> Result<String, DecodeError> {
     match head.item(element)? {
         Item::Text(text) => Ok(text.into_owned()),
@@ -220,7 +220,7 @@ fn decode_publish(
     Ok(Publish { request: RequestId::default(), options, topic, payload })
 }
 
-/// The excluded sessions, or whether the publisher itself is excluded.
+/// Reads the excluded sessions, or whether the publisher itself is excluded.
 fn decode_exclude(
     head: &mut MessageReader<'_>,
     options: &mut PublishOptions,
@@ -241,7 +241,7 @@ fn decode_exclude(
     Ok(())
 }
 
-/// The only sessions that receive the event; none if all do.
+/// Reads the only sessions that receive the event; `None` if all do.
 fn decode_eligible(
     head: &mut MessageReader<'_>,
 ) -> Result<Option<BTreeSet<SessionId>>, DecodeError> {
@@ -261,7 +261,8 @@ fn decode_eligible(
     }
 }
 
-/// The sessions in a list, and its length. Values that cannot be session ids match no session.
+/// Reads the sessions in a list, and its length. Values that cannot be session ids match no
+/// session.
 ///
 /// PHP writes a list with a removed element as a dictionary, `{"2": "83014665865"}`.
 fn sessions(
@@ -295,7 +296,7 @@ fn sessions(
     Ok((sessions, len))
 }
 
-/// The first characters of a text, for an error message.
+/// Returns the first characters of a text, for an error message.
 fn clip(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }

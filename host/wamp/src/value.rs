@@ -6,7 +6,7 @@ use bytes::Bytes;
 /// A value of any codec.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Null, or "undefined" of some clients.
+    /// Null, or JavaScript's "undefined".
     Null,
     /// A boolean.
     Bool(bool),
@@ -27,7 +27,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The text, if it is one.
+    /// Returns the text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -42,20 +42,20 @@ impl Value {
         }
     }
 
-    /// The list, if it is one.
+    /// Returns the list, if it is one.
     pub fn as_list(&self) -> Option<&[Value]> {
         if let Self::List(list) = self { Some(list) } else { None }
     }
 
-    /// The elements of a list, or the values of a dictionary: PHP writes a list with a removed
-    /// element as a dictionary.
+    /// Returns the elements of a list, or the values of a dictionary: PHP writes a list with a
+    /// removed element as a dictionary.
     pub fn elements(&self) -> impl Iterator<Item = &Value> {
         let list = self.as_list().unwrap_or_default();
         let values = self.as_map().map(|map| map.iter().map(|(_, value)| value));
         list.iter().chain(values.into_iter().flatten())
     }
 
-    /// The dictionary, if it is one.
+    /// Returns the dictionary, if it is one.
     pub fn as_map(&self) -> Option<&Dict> {
         if let Self::Map(map) = self { Some(map) } else { None }
     }
@@ -102,13 +102,13 @@ impl From<Dict> for Value {
 pub struct Dict(Vec<(String, Value)>);
 
 impl Dict {
-    /// The empty dictionary.
+    /// Creates an empty dictionary.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// The value of a key. Null counts as absent: clients write it for options that they do not
-    /// use.
+    /// Returns the value of a key. Null counts as absent: clients write it for options that they do
+    /// not use.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| name == key)?;
         if *value == Value::Null { None } else { Some(value) }
@@ -123,17 +123,17 @@ impl Dict {
         }
     }
 
-    /// The entries in order, nulls included.
+    /// Returns the entries in order, nulls included.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The number of entries, nulls included.
+    /// Returns the number of entries, nulls included.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no entries.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,5 @@
-//! The handler `broadcast`: every client may subscribe, and publications go to all subscribers.
+//! Plugin with the handler `broadcast`: every client may subscribe, and publications go to all
+//! subscribers.
 //!
 //! It has no hook, so its topics never enter the component.
 

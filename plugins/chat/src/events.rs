@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum RoomEvent {
-    /// For a new member: the own name, and the recent messages.
+    /// The first event of a new member: the own name, and the recent messages.
     History {
         /// The name of the new member.
         you: String,
@@ -45,7 +45,7 @@ pub struct Message {
 }
 
 impl RoomEvent {
-    /// An event of one value, the form that WAMP v1 clients receive as well.
+    /// Returns the event with one argument, a form that WAMP v1 clients receive as well.
     pub(crate) fn event(&self) -> Result<Event, Error> {
         Event::of(self)
     }

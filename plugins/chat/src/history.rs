@@ -6,15 +6,15 @@ use jackfield_plugin::{Error, store};
 
 use crate::events::Message;
 
-/// A room without messages for this long is forgotten.
+/// The messages of a room are deleted after this time without a new one.
 const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
-/// The oldest message comes first.
+/// Returns the messages, the oldest first.
 pub(crate) fn read(topic: &str) -> Result<Vec<Message>, Error> {
     Ok(store::get(&key(topic))?.unwrap_or_default())
 }
 
-/// Adds a message, and forgets the oldest past `most`.
+/// Adds a message, and deletes the oldest ones above `most`.
 pub(crate) fn add(topic: &str, message: &Message, most: usize) -> Result<(), Error> {
     store::update_for::<Vec<Message>>(&key(topic), REMEMBERED, |messages| {
         let mut messages = messages.unwrap_or_default();

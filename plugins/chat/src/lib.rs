@@ -1,4 +1,4 @@
-//! Chat rooms: an example with state, presence and refusals, to be copied from.
+//! Chat rooms: an example plugin with state, presence and refusals, to be copied.
 //!
 //! A session that subscribes to a room receives its history, and the other members are notified.
 //! Clients publish `{"text": "hello"}` or `{"nick": "Alice"}`, and receive the events of

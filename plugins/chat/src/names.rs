@@ -6,13 +6,13 @@ use jackfield_plugin::{Error, Refusal, SessionId, store, topics};
 /// Maximum length of a name, in characters.
 const MAX_NAME_CHARS: usize = 30;
 
-/// The name of a member; other sessions have none.
+/// Returns the name of a member; other sessions have none.
 pub(crate) fn get(topic: &str, member: SessionId) -> Result<Option<String>, Error> {
     store::get(&key(topic, member))
 }
 
-/// The names of the current members. The host knows the members even if the hook that removes names
-/// has failed.
+/// Returns the names of the current members. The host knows the members even if the hook that
+/// removes names has failed.
 pub(crate) fn all(topic: &str) -> Result<Vec<String>, Error> {
     let members = topics::subscribers(topic).into_iter();
     members.filter_map(|member| get(topic, member).transpose()).collect()

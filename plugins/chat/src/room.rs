@@ -1,5 +1,5 @@
-//! Hooks of a room. Each takes the route's settings, the request and, for some, the event; `?`
-//! refuses.
+//! Hooks of a room. Each gets the route's settings, the request and, for some, the event. An error,
+//! passed on with `?`, refuses the request.
 
 use std::time::Duration;
 
@@ -65,14 +65,14 @@ pub(crate) fn say(
         }
         RoomCommand::Nick(to) => {
             names::change(topic, caller.id(), &to)?;
-            // Published rather than delivered, so that the member receives it as well.
+            // Published to all, so that the member receives it as well.
             topics::publish(topic, RoomEvent::Renamed { from, to }.event()?);
             Ok(Publish::drop())
         }
     }
 }
 
-/// The names of the members.
+/// Returns the names of the members.
 pub(crate) fn members(
     _settings: &mut Settings,
     request: &Request,

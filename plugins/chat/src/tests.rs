@@ -27,7 +27,7 @@ fn say(site: &mut Harness, session: SessionId, text: &str) -> Result<(), Failure
     site.publish(session, ROOM, Event::new(json!({"text": text})))
 }
 
-/// What the session has heard since it was last asked.
+/// Checks the events that the session has received since the last call.
 #[track_caller]
 fn hears(site: &mut Harness, session: SessionId, expect: &[Value]) {
     let heard: Vec<Value> =

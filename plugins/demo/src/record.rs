@@ -1,6 +1,6 @@
-//! The handler `demo.record`: records that are read and saved by calls, and kept in the store.
+//! Handler `demo.record`: records that are read and saved by calls, and kept in the store.
 //!
-//! It publishes no changes. The page that has saved a record does so, as a back end would, on
+//! It publishes no changes. The page that has saved a record publishes it, as a back end would, on
 //! `oro/data/update`.
 
 use jackfield_plugin::{Event, Handler, Refusal, Request, store};

@@ -1,5 +1,5 @@
-//! The handler `demo.ticker`: a random walk, published every second while it has subscribers.
-//! Called, it returns the last values, so that a page can draw them at once.
+//! Handler `demo.ticker`: a random walk, published every second while it has subscribers. Called,
+//! it returns the last values, so that a page can draw them at once.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -9,7 +9,7 @@ use std::{
 use jackfield_plugin::{Error, Event, Handler, Publish, log, store, topics};
 use serde::Serialize;
 
-/// Number of values that are kept.
+/// Number of values in the store.
 const KEPT: usize = 60;
 
 /// The initial value, and its range.
@@ -41,7 +41,7 @@ pub(crate) fn handler() -> Handler {
         })
 }
 
-/// The last values, made up for the first call so that a page does not begin empty.
+/// Returns the last values. The first call generates them, so that a page does not begin empty.
 fn values() -> Result<Vec<i64>, Error> {
     if let Some(values) = store::get("ticker")? {
         return Ok(values);
@@ -63,14 +63,15 @@ fn tick() -> Result<Event, Error> {
     Event::of(&Tick { value })
 }
 
-/// The next value. The farther the last one is from the middle, the more it is pulled back.
+/// Returns the next value. It tends back to the middle, the more the farther the last one is from
+/// it.
 fn after(values: &[i64]) -> i64 {
     let last = values.last().copied().unwrap_or(MIDDLE);
     let step = chance(2 * STEP + 1) - STEP - (last - MIDDLE) / 40;
     (last + step).clamp(MIDDLE - REACH, MIDDLE + REACH)
 }
 
-/// A random number below `below`: every `RandomState` has random keys.
+/// Returns a random number below `below`: every `RandomState` has random keys.
 fn chance(below: i64) -> i64 {
     let number = RandomState::new().build_hasher().finish();
     i64::try_from(number % below.unsigned_abs()).unwrap_or_default()

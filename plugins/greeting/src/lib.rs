@@ -1,5 +1,6 @@
-//! The handler `demo.greeting`: publishes the same text every second, until a new version of the
-//! plugin has another text. The demo page shows that no client has to reconnect for that.
+//! Plugin with the handler `demo.greeting`: publishes the same text every second, until a new
+//! version of the plugin has another text. The demo page shows that no client has to reconnect for
+//! that.
 //!
 //! The text is compiled in, so a new text is a new component: `make greeting TEXT=…`. The number of
 //! greetings is in the store and continues across versions. Called with the argument `crash`, it
@@ -26,7 +27,7 @@ const BUILT: Option<&str> = match option_env!("JACKFIELD_GREETING_BUILT") {
 struct Greeting {
     text: &'static str,
     built: Option<&'static str>,
-    /// The number of greetings, of all versions.
+    /// The number of greetings of all versions.
     number: i64,
 }
 

@@ -1,5 +1,5 @@
-//! The rule that a topic with a user id belongs to that user, shared by the plugins `secured` and
-//! `sync`. It is a library, not a plugin.
+//! Ownership: the rule that a topic with a user id belongs to that user, shared by the plugins
+//! `secured` and `sync`. It is a library, not a plugin.
 
 use jackfield_plugin::{Error, Refusal, Request, Route, Session, Subscribe, Value};
 use serde::Deserialize;
@@ -11,9 +11,9 @@ use serde::Deserialize;
 pub struct Ownership {
     /// The attribute with the user's id, `user_id` by default.
     pub user: String,
-    /// The attribute with the organization's id, `organization_id` by default. The channel need not
-    /// have it, and `*` in its place is every organization. It is compared if the user source names
-    /// the user's organization; otherwise only the user's id counts, as in OroPlatform.
+    /// The attribute with the organization's id, `organization_id` by default. The channel may lack
+    /// it, and `*` as its value is every organization. It is compared if the user source names the
+    /// user's organization; otherwise only the user's id counts, as in OroPlatform.
     pub organization: String,
     /// Whether `*` as the user id means every user.
     pub wildcard: bool,
@@ -39,14 +39,14 @@ impl Default for Ownership {
 }
 
 impl Ownership {
-    /// The rule with `*` as the id of every user.
+    /// Creates the rule with `*` as the id of every user.
     #[must_use]
     pub fn with_wildcard() -> Self {
         Self { wildcard: true, ..Self::default() }
     }
 
-    /// The rule for a route. Its channel must capture the user's id: otherwise every subscription
-    /// would be refused without an obvious reason.
+    /// Returns the rule for a route. Its channel must capture the user's id: otherwise every
+    /// subscription would be refused without an obvious reason.
     pub fn for_route(self, route: &Route) -> Result<Self, Error> {
         if captures(route.channel(), &self.user) {
             return Ok(self);
@@ -57,7 +57,7 @@ impl Ownership {
         )))
     }
 
-    /// Whether the session may subscribe to the topic.
+    /// Decides whether the session may subscribe to the topic.
     pub fn may_subscribe(&self, request: &Request) -> Result<Subscribe, Refusal> {
         if self.is_everybodys(request)
             || request.session().is_some_and(|session| self.is_own(request, session))
@@ -82,7 +82,8 @@ impl Ownership {
         is_id && is_same(user, &claims.id) && self.is_in(request, &claims)
     }
 
-    /// The user source may omit the organization; if it has one, the topic's must be the same.
+    /// Returns whether the topic is in the user's organization. The user source may omit the
+    /// organization; if it has one, the topic's must be the same.
     fn is_in(&self, request: &Request, claims: &Claims) -> bool {
         let Some(organization) = request.attribute_text(&self.organization) else { return true };
         organization == "*"
@@ -91,7 +92,7 @@ impl Ownership {
     }
 }
 
-/// Whether an id in a topic equals the one of a claim, as a whole number or as text.
+/// Returns whether an id in a topic equals that of a claim, as a whole number or as text.
 fn is_same(written: &str, claim: &Value) -> bool {
     let claim = match claim {
         Value::String(text) => text.clone(),
@@ -102,7 +103,7 @@ fn is_same(written: &str, claim: &Value) -> bool {
     written == claim || (number(written).is_some() && number(written) == number(&claim))
 }
 
-/// Whether the channel has the variable, bare or with an inline pattern or default.
+/// Returns whether the channel has the variable, bare or with an inline pattern or default.
 fn captures(channel: &str, name: &str) -> bool {
     channel.split('{').skip(1).any(|variable| {
         let variable = variable.strip_prefix('!').unwrap_or(variable);

@@ -1,5 +1,5 @@
-//! The handler `secured`: only the user whose id is in the topic may subscribe. Publications go to
-//! all subscribers.
+//! Plugin with the handler `secured`: only the user whose id is in the topic may subscribe.
+//! Publications go to all subscribers.
 //!
 //! The user source must provide the claim `id`, a number or any text, and may provide
 //! `organization_id`, which is then compared as well. `handler.args` are those of [`Ownership`].

@@ -1,4 +1,4 @@
-//! The handlers of OroPlatform's own routing files, for every topic that its back office knows.
+//! Plugin with the handlers of OroPlatform's own routing files, for every topic of its back office.
 //!
 //! * Broadcast: data updates, maintenance mode, the message queue's heartbeat, outdated user pages.
 //! * The state of the maintenance mode is also the result of calls, for pages that are opened
@@ -45,8 +45,8 @@ fn broadcast(name: &str) -> Handler {
     Handler::new(name).summary("passes every event on to every subscriber")
 }
 
-/// The maintenance mode, `{"isOn", "userId"}`. A call of the topic returns the last state since the
-/// server was started. Other events are broadcast and not stored.
+/// Returns the handler of the maintenance mode, `{"isOn", "userId"}`. A call of the topic returns
+/// the last state since the server was started. Other events are broadcast and not stored.
 fn maintenance() -> Handler {
     Handler::new("oro_sync.maintenance")
         .summary("passes every event on to every subscriber, and answers with the last state")
@@ -55,7 +55,7 @@ fn maintenance() -> Handler {
                 Ok(said) => remember(request.topic(), &said),
                 Err(_) => Ok(()),
             };
-            // Subscribers receive the event even so.
+            // Subscribers receive the event nevertheless.
             if let Err(error) = kept {
                 log::error!("{}: {error}", request.topic());
             }
@@ -72,7 +72,7 @@ fn remember(topic: &str, said: &Value) -> Result<(), Error> {
     store::set(topic, &json!({"isOn": is_on, "userId": said.get("userId")}))
 }
 
-/// `handler.args` are ignored, as they are in OroPlatform.
+/// Returns a handler for topics of one user. As in OroPlatform, `handler.args` are ignored.
 fn secured(name: &str, ownership: Ownership) -> Handler<Ownership> {
     Handler::new(name)
         .summary("lets users subscribe to their own topics only")

@@ -1,4 +1,4 @@
-//! Users in the application's own database: a PostgreSQL and a MariaDB of the test's own.
+//! Users in the application's own database: PostgreSQL and MariaDB, started by the test.
 
 use super::{Guarded, ROUTES, in_query, owns};
 use jackfield_tests::build;

@@ -1,5 +1,5 @@
-//! The users file while the server runs: replaced by something that is no file, and with passwords
-//! that are probably no hashes.
+//! Users file while the server runs: replaced by something that is not a file, and with passwords
+//! that are probably not hashes.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use super::{Guarded, USERS, in_query};
 use jackfield_tests::build;
 use jackfield_tests::client::within;
 
-/// Exit code and output of `jackfield check`.
+/// Returns the exit code and output of `jackfield check`.
 async fn check(guarded: &Guarded) -> (Option<i32>, String) {
     let mut command = Command::new(build::jackfield());
     command.arg("check").arg(guarded.site.path()).stdin(Stdio::null()).kill_on_drop(true);

@@ -16,7 +16,7 @@ use jackfield_tests::client::within;
 use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::site::Site;
 
-/// Makes a key pair of the kind that is named, and a token that is signed by it.
+/// Generates a key pair of the given kind, and a token signed with it.
 const SCRIPT: &str = r"
 const crypto = require('node:crypto');
 const [kind, kid, claims] = process.argv.slice(1);
@@ -34,12 +34,12 @@ const jwk = { ...pair.publicKey.export({ format: 'jwk' }), kid, alg: kind, use: 
 console.log(JSON.stringify({ jwk, token: `${head}.${signature}` }));
 ";
 
-/// A key of the issuer's, and a token of Ann's by it.
+/// Returns a key of the issuer, and a token of Ann signed with it.
 async fn issue(kind: &str, name: &str) -> (Value, String) {
     issue_until(kind, name, 4_000_000_000).await
 }
 
-/// The same, good until so many seconds after 1970.
+/// As [`issue`], with the given `exp` in seconds since 1970.
 async fn issue_until(kind: &str, name: &str, until: u64) -> (Value, String) {
     let claims = json!({
         "iss": "https://id.example", "aud": "jackfield", "exp": until,
@@ -136,7 +136,7 @@ async fn version_2_sends_a_token_as_its_ticket() {
     assert!(!log.contains(&token) && !log.contains(&others), "{log}");
 }
 
-/// A server that takes tokens, and a token of Ann's that is good until so many seconds after 1970.
+/// Returns a server that accepts tokens, and a token of Ann with the given `exp`.
 async fn guarded(until: u64, more: &str) -> (Guarded, String) {
     let (key, token) = issue_until("EdDSA", "1", until).await;
     let site = Site::new();
@@ -152,7 +152,7 @@ fn now() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
-/// WELCOME repeats the method that the client has named, whichever way the token came.
+/// WELCOME repeats the method that the client has named, independent of where the token was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn welcome_repeats_the_method_that_the_client_offers() {
     let (guarded, token) = guarded(4_000_000_000, "").await;
@@ -241,13 +241,13 @@ async fn a_session_ends_when_its_token_expires() {
         client.ended().await;
     }
     assert!(matches!(page.ended().await, Ending::Lost(_)), "no Close frame");
-    // Not before its time, and it opens no session after it.
+    // Not before its time; after it, the token opens no session.
     assert!(now() >= page_until(&token));
     let (status, _) = guarded.page(&format!("access_token={token}")).await.err().unwrap();
     assert_eq!(status, Some(403));
 }
 
-/// `exp` and the leeway, from the token itself.
+/// Returns `exp` and the leeway, from the token itself.
 fn page_until(token: &str) -> u64 {
     use base64::Engine as _;
     let claims = token.split('.').nth(1).unwrap();
@@ -256,7 +256,7 @@ fn page_until(token: &str) -> u64 {
     claims["exp"].as_u64().unwrap() + 1
 }
 
-/// A client that never pauses is not let go on.
+/// A client that never pauses is disconnected, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_session_ends_when_its_token_expires() {
     let (guarded, token) = guarded(now() + 10, "").await;
@@ -287,7 +287,7 @@ async fn a_session_may_outlive_its_token() {
     let until = now() + 8;
     let (guarded, token) = guarded(until, ", expiry: ignore").await;
     let mut page = guarded.page(&format!("access_token={token}")).await.unwrap();
-    // The token is refused from its end on, and the session that it opened goes on.
+    // An expired token is refused, and the session that it opened continues.
     let refused = async {
         while guarded.page(&format!("access_token={token}")).await.is_ok() {
             tokio::task::yield_now().await;
@@ -297,7 +297,7 @@ async fn a_session_may_outlive_its_token() {
     assert!(owns(&mut page, 7).await);
 }
 
-/// Programs that are no browser send no `Origin`; they are let in by what they prove.
+/// Programs other than browsers send no `Origin`; they are admitted by their credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_needs_no_origin() {
     for anonymous in [false, true] {
@@ -313,12 +313,12 @@ async fn a_credential_needs_no_origin() {
         for (origin, query, protocol, expect) in [
             (None, good.as_str(), "wamp", 101),
             (None, good.as_str(), "wamp.2.json", 101),
-            // Version 2 may prove it later.
+            // Version 2 may authenticate later.
             (None, "", "wamp.2.json", 101),
             (None, "", "wamp", 403),
             (None, "?access_token=a.b.c", "wamp", 403),
             (None, "?access_token=a.b.c", "wamp.2.json", 403),
-            // A page is judged by its origin, whatever it sends.
+            // A page is admitted by its origin, independent of its credentials.
             (Some("https://evil.example"), good.as_str(), "wamp", 403),
             (Some("null"), good.as_str(), "wamp", 403),
             (Some("https://shop.example"), good.as_str(), "wamp", 101),
@@ -334,7 +334,7 @@ async fn a_credential_needs_no_origin() {
             stream.send(head).await;
             assert_eq!(stream.answer().await.status, expect, "{origin} {query} {protocol}");
         }
-        // A client without an origin needs a proof, even where pages do not.
+        // A client without an origin needs a credential, even if pages do not.
         for (authmethods, is_asked) in [(json!(["anonymous"]), false), (json!(["ticket"]), true)] {
             let mut options = v2::Options::new(Codec::Json);
             options.handshake.origin = None;

@@ -1,4 +1,4 @@
-//! Plain HTTP on the WebSocket port: keep-alive, limits, and the page that browsers see.
+//! Plain HTTP on the WebSocket port: keep-alive, limits, and the page for browsers.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,7 +44,7 @@ async fn a_connection_serves_many_requests() {
     assert_eq!(subscriber.event().await.args, json!([21]));
 }
 
-/// A request that is as long as it may be, byte by byte and in pieces of any size.
+/// A request of the maximum length, byte by byte and in pieces of any size.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_may_come_in_pieces() {
     let (_site, server) = served("");
@@ -76,7 +76,7 @@ async fn a_websocket_opens_on_a_connection_that_served_plain_requests() {
          Sec-WebSocket-Protocol: wamp\r\n\r\n",
     )
     .await;
-    // Answer and WELCOME leave in one write, here as well.
+    // Response and WELCOME are one write, here as well.
     let mut answer = vec![0; 4096];
     let mut tcp = http.into_tcp();
     let count = within("the answer", tcp.read(&mut answer)).await.unwrap();
@@ -107,7 +107,7 @@ async fn bodies_are_bounded_in_size_and_time() {
     http.send(head.strip_suffix(&large).unwrap()).await;
     refused(&http.answer().await, 413, "wamp.error.payload_size_exceeded");
 
-    // Sent all the same, far more than fits any buffer: the answer can still be read.
+    // Sent nevertheless, far more than fits into any buffer: the answer can still be read.
     let mut http = Http::connect(server.addr).await;
     let huge = "x".repeat(32 << 20);
     let _cut_off = http.push(request(&huge, "")).await;
@@ -120,13 +120,13 @@ async fn bodies_are_bounded_in_size_and_time() {
     let _cut_off = http.push(format!("{chunked}10001\r\n{large}\r\n0\r\n\r\n")).await;
     refused(&http.answer().await, 413, "wamp.error.payload_size_exceeded");
 
-    // Never ending.
+    // A body that never ends.
     let mut http = Http::connect(server.addr).await;
     http.send(request("{}", "").replace("Content-Length: 2", "Content-Length: 3")).await;
     refused(&http.answer().await, 408, "wamp.error.timeout");
     http.ended().await;
 
-    // A client that is waited for is asked to go on.
+    // A waiting client is asked to continue.
     let mut http = Http::connect(server.addr).await;
     let body = json!({"topic": "open/a"}).to_string();
     let whole = request(&body, "Expect: 100-continue\r\n");
@@ -169,7 +169,7 @@ async fn closes_connections_that_do_not_read() {
     let (_site, server) = served("  idle_timeout: 1s\n");
     let mut http = Http::connect(server.addr).await;
     let many = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
-    // Until every buffer between the two is full, and the server has had enough.
+    // Until every buffer between the two is full, and the server closes.
     within("the end", async { while http.push(&many).await.is_ok() {} }).await;
 }
 
@@ -237,7 +237,7 @@ async fn explains_the_server_to_browsers() {
         ("DELETE /health HTTP/1.1", 405),
     ] {
         if line.starts_with("HEAD") {
-            // The length is that of the body which is not sent.
+            // The length is that of the omitted body.
             let mut http = Http::connect(server.addr).await;
             http.send(format!("{line}\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
             let mut answer = String::new();

@@ -27,14 +27,14 @@ async fn answers_a_repeated_request_without_repeating_it() {
     let other = keyed(&server, TOKEN, "k1", r#"{"topic":"open/a"}"#).await;
     refused(&other, 422, "jackfield.error.idempotency_key_reused");
 
-    // Keys are each token's own, and another key is another request.
+    // Keys belong to their token, and another key is another request.
     assert_eq!(keyed(&server, SHOP, "k1", r#"{"topic":"open/a"}"#).await.status, 200);
     assert_eq!(keyed(&server, TOKEN, "k2", &body).await.status, 200);
     assert_eq!(subscriber.event().await.args, json!([1]));
     assert_eq!(subscriber.event().await.args, json!([1]));
     subscriber.expect_no_event().await;
 
-    // A refusal is remembered; a failure may be retried.
+    // A refusal is repeated; a failure may be retried.
     let refusal = keyed(&server, TOKEN, "k3", r#"{"topic":"x"}"#).await;
     refused(&refusal, 404, "jackfield.error.no_route");
     let again = keyed(&server, TOKEN, "k3", r#"{"topic":"x"}"#).await;
@@ -53,7 +53,7 @@ async fn answers_a_repeated_request_without_repeating_it() {
 async fn performs_concurrent_repeats_once_and_answers_all() {
     let (_site, server) = served("");
     let mut subscriber = subscribed(&server, "realm1", "open/a").await;
-    // Long enough for the others to come while it is being done.
+    // Long enough for the others to arrive while it is being handled.
     let items: Vec<_> = (0..500).map(|n| json!({"topic": "open/a", "args": [n]})).collect();
     let body = json!({ "publish": items }).to_string();
     let asked = (0..20).map(|_| keyed(&server, TOKEN, "same", &body));

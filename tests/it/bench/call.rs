@@ -37,7 +37,7 @@ fn calls_at_a_fixed_rate() {
     let (_site, server) = serve();
     let options = ["--procedure", "sample/echo", "--callers", "2", "--rate", "200"];
     each_dialect_of(&server, "call", &options, |json| {
-        // Everything due within the second was called, however long it took.
+        // Everything due within the second was called, independent of its duration.
         assert!((199..=201).contains(&count(json, "calls")), "{json}");
         assert!(above_zero(json, "generator_lag_us_p99"), "{json}");
     });
@@ -54,7 +54,7 @@ fn counts_calls_that_reached_the_handler() {
         assert_eq!((code, err.as_str()), (Some(0), ""), "{dialect:?}");
         let json = serde_json::from_str(&out).unwrap();
         assert_eq!(count(&json, "lost"), 0, "{json}");
-        // The handler counts this call as well.
+        // The handler also counts this call.
         counted += count(&json, "calls") + 1;
         let mut call = Command::new(build::jackfield());
         let output = call.args(["call", "--url", &url, "sample/count"]).output().unwrap();

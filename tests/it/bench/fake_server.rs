@@ -1,5 +1,5 @@
-//! Stand-ins for the servers that `make bench` compares with: a bare broadcaster, and the part of
-//! NATS that is measured.
+//! Fake servers in place of those that `make bench` compares: a bare broadcaster, and the measured
+//! part of NATS.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 /// One subscription: topic, id, and the channel of its client.
 type Subscribers = Arc<Mutex<Vec<(String, String, UnboundedSender<Message>)>>>;
 
-/// Listens, for as long as the runtime lives.
+/// Listens as long as the runtime lives.
 pub(super) async fn serve(nats: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! The page of `make demo`: everything that it shows works, and all of it is served locally.
+//! Page of `make demo`: all parts of it work, and all files are served locally.
 //!
 //! `appearance` tests its looks and accessibility, `faults` missing plugins, outages and hostile
 //! clients, `command` the shell command that it shows.
@@ -15,7 +15,7 @@ use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// The text that the page shows.
+/// The stock plugins of the page.
 const PLUGINS: [&str; 4] = ["chat", "demo", "greeting", "sync"];
 
 fn served() -> (Site, Server) {
@@ -34,13 +34,13 @@ async fn open(browser: &mut Browser, server: &Server, look: serde_json::Value) {
     browser.until("demo", "document.querySelector('#pane-ben [name=title]').value !== ''").await;
 }
 
-/// The page and both panes.
+/// Waits until the page and both panes are connected.
 async fn connected(browser: &mut Browser) {
     let connected = "document.querySelectorAll('[data-state=connected]').length === 3";
     browser.until("demo", connected).await;
 }
 
-/// The greeting with other words of the same length, as if it had been compiled with them.
+/// Returns the greeting with another text of the same length, as if compiled with it.
 fn other_words() -> Vec<u8> {
     let (before, after) = (b"Good morning", b"Good evening");
     let mut bytes = std::fs::read(build::plugin("greeting")).unwrap();
@@ -99,7 +99,7 @@ async fn marks_only_the_other_pane_outdated() {
     browser.until("demo", &format!("{} === 'Deliver after noon.'", value("ben"))).await;
     assert_eq!(browser.run("demo", &format!("return {};", notice("ben"))).await, "");
 
-    // And the other way round.
+    // And in the other direction.
     browser.fill("demo", "#pane-ben [name=title]", "Order 7b").await;
     browser.click("demo", "#pane-ben [data-part=record] button").await;
     browser.until("demo", &format!("{} !== ''", notice("ann"))).await;
@@ -129,7 +129,7 @@ async fn shows_maintenance_on_a_page_opened_during_it() {
     open(&mut browser, &server, json!({})).await;
     browser.click("demo", ".switch").await;
     browser.until("demo", "!document.querySelector('#pane-ben .curtain').hidden").await;
-    // Another window comes, which covers Ben and shows what Ann's switch says.
+    // Another window hides Ben's pane and shows the state of Ann's switch.
     open(&mut browser, &server, json!({})).await;
     browser.until("demo", "!document.querySelector('#pane-ben .curtain').hidden").await;
     browser.until("demo", "document.getElementById('maintenance').checked").await;

@@ -1,5 +1,5 @@
-//! A proxy between browser and server that simulates outages: it drops everything silently, or
-//! resets every connection.
+//! Proxy between browser and server that simulates outages: it drops everything silently, or resets
+//! every connection.
 
 use std::net::SocketAddr;
 
@@ -45,7 +45,7 @@ impl Network {
     }
 }
 
-/// Carries one connection; while the network is cut, it cannot be opened.
+/// Forwards one connection; while the network is cut, it cannot be opened.
 async fn carry(
     mut near: TcpStream,
     server: SocketAddr,

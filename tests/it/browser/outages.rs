@@ -67,12 +67,12 @@ async fn pages_reconnect_to_a_killed_or_stopped_server() {
         browser.until("new", "sync.state === 'waiting'").await;
         browser.until("old", "oro.session === null").await;
         server = Server::on(site.path(), addr);
-        // Told once everything is subscribed to again.
+        // The event is fired when all topics are subscribed to again.
         let connected =
             format!("told.filter(([name]) => name === 'connected').length === {time} + 1");
         browser.until("new", &connected).await;
         browser.until("old", "oro.session").await;
-        // Its topics are on their way behind this; version 1 confirms none.
+        // The subscriptions precede this publication; version 1 confirms none.
         let text = format!("again {time}");
         browser.run("old", &format!("oro.session.publish('open/c', '{text}');")).await;
         browser.until("old", &format!("heard.includes('{text}')")).await;
@@ -84,7 +84,7 @@ async fn pages_reconnect_to_a_killed_or_stopped_server() {
     for page in ["new", "old"] {
         hear(&mut browser, page, "before").await;
     }
-    // Each attempt of the old page had a ticket of its own; the new one shows none in an address.
+    // Each attempt of the old page had a new ticket; the new page has none in its URLs.
     let sockets = browser.sockets("old").await;
     let tickets: BTreeSet<_> =
         sockets.iter().filter_map(|url| url.split_once("?ticket=")).collect();
@@ -108,7 +108,7 @@ async fn a_network_outage_of_five_seconds_loses_nothing() {
     let mut browser = Browser::start().await;
     browser.v2("new", network.addr, "").await;
     browser.v1("old", network.addr).await;
-    // Reconnects often, without the long backoff.
+    // Reconnects often, without the long back-off.
     let impatient = "heartbeat: 200, timeout: 800";
     browser.v2("impatient", network.addr, impatient).await;
     for page in ["new", "old", "impatient"] {
@@ -123,7 +123,7 @@ async fn a_network_outage_of_five_seconds_loses_nothing() {
     for page in ["new", "old"] {
         hear(&mut browser, page, "meanwhile").await;
     }
-    // A client that gave up knows that it may have missed events, and has reconnected.
+    // A client that has given up knows that it may have missed events, and has reconnected.
     let again = "told.filter(([name]) => name === 'connected').length === 2";
     browser.until("impatient", again).await;
     let resumed = browser
@@ -165,7 +165,7 @@ async fn pages_reconnect_when_the_network_ends_their_connections() {
             hear(&mut browser, page, &text).await;
         }
     }
-    // AutobahnJS says lost; a page that took it for a clean close would not come back.
+    // AutobahnJS reports a lost connection; after a clean close, the page would not reconnect.
     assert_eq!(
         browser.run("old", "return oro.states;").await,
         json!(["open", 2, "open", 2, "open"])

@@ -19,7 +19,7 @@ async fn pages_of_both_versions_exchange_events() {
     browser.v1("old", server.addr).await;
     let subscribe = "await sync.subscribe('open/a', (value) => heard.push(value)).ready;";
     browser.run("new", subscribe).await;
-    // Version 1 confirms nothing, but does one thing after the other: hearing oneself is proof.
+    // Version 1 confirms nothing, but is handled in order: receiving the own event is proof.
     browser.run("old", "oro.subscribe('open/a', (value) => heard.push(value)); oro.session.publish('open/a', 'old');").await;
     for page in ["old", "new"] {
         browser.until(page, "heard.length === 1").await;
@@ -35,7 +35,8 @@ async fn pages_of_both_versions_exchange_events() {
     assert_eq!(browser.run("old", "return heard;").await, json!(["old", event, "to all"]));
     assert_eq!(browser.run("new", "return heard;").await, json!(["old", "to all"]));
 
-    // A client that left receives nothing more; earlier publications are delivered first.
+    // After unsubscribing, the client receives no more events; earlier publications are delivered
+    // first.
     browser.run("new", "sync.unsubscribe('open/a'); await sync.publish('open/a', 'gone', { excludeMe: false });").await;
     browser.until("old", "heard.length === 4").await;
     assert_eq!(browser.run("new", "return heard.length;").await, 2);
@@ -97,7 +98,7 @@ async fn a_refusal_affects_its_topic_only() {
     let code = "return await oro.session.call('nowhere').catch(({ uri }) => uri);";
     assert_eq!(browser.run("old", code).await, "wamp.error.no_such_procedure");
 
-    // Both go on as if nothing had been.
+    // Both continue without any trace of it.
     browser.run("new", "await sync.subscribe('open/a', (value) => heard.push(value)).ready;").await;
     browser.run("old", "oro.subscribe('open/a', (value) => heard.push(value)); oro.session.publish('open/a', 'here');").await;
     for page in ["new", "old"] {
@@ -142,7 +143,7 @@ async fn shows_and_hides_maintenance() {
     browser.until("other", shown).await;
     browser.until("mine", "heard.length === 1").await;
     assert_eq!(browser.run("mine", &format!("return {shown};")).await, false);
-    // There is no way around it: neither Escape, pressed twice, nor a click.
+    // The dialog cannot be closed: neither by Escape, pressed twice, nor by a click.
     let escape = "for (let time = 0; time < 2; time++) {
         document.querySelector('dialog').requestClose?.();
         await new Promise((resolve) => setTimeout(resolve));
@@ -165,7 +166,7 @@ async fn connects_under_a_content_security_policy() {
     let mut browser = Browser::start().await;
     for (number, connect, expect) in [
         (0, format!("ws://{addr}"), "connected"),
-        // The guide warns of this.
+        // The guide warns of this case.
         (1, format!("http://{addr}"), "disconnected"),
     ] {
         let path = format!("/policy-{number}.html");
@@ -203,7 +204,7 @@ async fn works_in_node() {
     assert_eq!(said["heard"], json!(["here"]));
 }
 
-/// A real hidden tab, without a server.
+/// A real hidden tab: its connection closes, and opens again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hidden_tab_disconnects_and_reconnects() {
     let site = Site::open();

@@ -1,4 +1,4 @@
-//! Pages that connect with a ticket: each attempt needs a fresh one, a refused one costs one
+//! Pages that connect with a ticket: each attempt needs a new one, a refused ticket costs one
 //! attempt, and the user's identity decides about subscriptions.
 
 use std::process::Command;
@@ -10,7 +10,7 @@ use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A site that requires a ticket and accepts each once.
+/// Returns a site that requires a ticket and accepts each once.
 fn guarded() -> Site {
     let site = stock(&["sync"]);
     site.write("jackfield.yml", format!(
@@ -21,7 +21,7 @@ fn guarded() -> Site {
     site
 }
 
-/// Tickets as the application would make them for its user, as a list in JavaScript.
+/// Returns tickets as the application would make them for its user, as a list in JavaScript.
 fn tickets(site: &Site, count: usize) -> Vec<String> {
     let ticket = || {
         let mut command = Command::new(build::jackfield());
@@ -33,7 +33,7 @@ fn tickets(site: &Site, count: usize) -> Vec<String> {
     (0..count).map(|_| ticket()).collect()
 }
 
-/// An option that hands these out, and fails when there are no more.
+/// Returns an option that supplies these tickets, and fails when there are no more.
 fn handing_out(tickets: &[String]) -> String {
     format!(
         "ticket: ((left) => async () => {{
@@ -50,7 +50,7 @@ async fn each_attempt_sends_a_fresh_ticket() {
     let server = Server::start(site.path());
     let addr = server.addr;
     let mut browser = Browser::start().await;
-    // More than one attempt may fail while the server is away.
+    // Several attempts may fail while the server is down.
     let (new, old) = (tickets(&site, 12), tickets(&site, 40));
     browser.v2("new", addr, &handing_out(&new)).await;
     browser.page("old").await;
@@ -65,7 +65,7 @@ async fn each_attempt_sends_a_fresh_ticket() {
     browser.run("new", &code).await;
     let code = "return await sync.subscribe('oro/email_event/8/1', () => {}).ready.catch(({ uri }) => uri);";
     assert_eq!(browser.run("new", code).await, "wamp.error.not_authorized");
-    // Users read, and the application's backend publishes.
+    // Users may read, and only the application's backend may publish.
     let code = format!("return await sync.publish('{mine}', 1).catch(({{ uri }}) => uri);");
     assert_eq!(browser.run("new", &code).await, "wamp.error.not_authorized");
 
@@ -78,7 +78,7 @@ async fn each_attempt_sends_a_fresh_ticket() {
     server.until_health("sessions", 2);
     let topics =
         "return told.filter(([name]) => name === 'refused').map(([, { topic }]) => topic);";
-    // The foreign topic was asked for again, and refused again; the own one was not.
+    // The foreign topic was requested again, and refused again; the own one was not.
     let foreign = "oro/email_event/8/1";
     assert_eq!(browser.run("new", topics).await, json!([foreign, foreign]));
 }
@@ -91,7 +91,7 @@ async fn a_refused_ticket_costs_one_attempt() {
     let mut browser = Browser::start().await;
     let good = tickets(&site, 3);
     browser.v2("first", addr, &handing_out(&good[..1])).await;
-    // Used already, made up, and good.
+    // A used ticket, an invented one, and a good one.
     let sequence = |good: &String, used: &String| {
         handing_out(&[used.clone(), "made up".to_owned(), good.clone()])
     };
@@ -104,7 +104,7 @@ async fn a_refused_ticket_costs_one_attempt() {
     let told = "return told.map(([name]) => name);";
     let expected = json!(["disconnected", "retrying", "retrying", "connected"]);
     assert_eq!(browser.run("new", told).await, expected);
-    // The page learns that it was refused, and why; an outage looks different.
+    // The page gets the reason of the refusal, which differs from an outage.
     let denied = "wamp.error.authentication_denied";
     assert_eq!(browser.run("new", "return refusals;").await, json!([denied, denied]));
     let refused = "return told.slice(1, 3).map(([, detail]) => detail.refused);";
@@ -115,7 +115,7 @@ async fn a_refused_ticket_costs_one_attempt() {
     let code = format!("globalThis.oro = new OroSync('ws://{addr}/', {{ {options} }});");
     browser.run("old", &code).await;
     browser.until("old", "oro.session").await;
-    // AutobahnJS calls it unreachable, twice; and it comes back.
+    // AutobahnJS reports it as unreachable, twice; then it reconnects.
     assert_eq!(browser.run("old", "return oro.states;").await, json!([3, 3, "open"]));
     server.until_health("sessions", 3);
 }

@@ -1,4 +1,4 @@
-//! The examples of the guide to pages: its first page runs in a browser; TypeScript compiles the
+//! Examples of the guide to pages: its first page runs in a browser; TypeScript compiles the
 //! others, among them the React hook and the Vue composable.
 
 use std::fs;
@@ -14,7 +14,7 @@ use jackfield_tests::peer;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// The guide's blocks of code, with their languages.
+/// Returns the guide's code blocks, with their languages.
 fn blocks() -> Vec<(String, String)> {
     let guide = fs::read_to_string(build::root().join("docs/browser.md")).unwrap();
     let mut blocks = Vec::new();
@@ -27,7 +27,7 @@ fn blocks() -> Vec<(String, String)> {
     blocks
 }
 
-/// A folder with the client's package and what the guide's examples import.
+/// Returns a folder with the client's package and the packages that the examples import.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let modules = folder.path().join("node_modules");
@@ -41,7 +41,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// Compiles what is in the folder. The modules' names are looked up in one of TypeScript's ways.
+/// Compiles the files in the folder, with one of TypeScript's module resolutions.
 fn compile(folder: &TempDir, module: &str, resolution: &str) {
     let config = json!({
         "compilerOptions": {
@@ -68,7 +68,7 @@ fn examples_of_the_guide_compile() {
     let mut found = Vec::new();
     for (number, (language, code)) in blocks().into_iter().enumerate() {
         if ["js", "ts", "tsx"].contains(&language.as_str()) {
-            // Each is a module of its own.
+            // Each example is a module of its own.
             let code = format!("{code}export {{}};\n");
             fs::write(folder.path().join(format!("{number}.{language}")), code).unwrap();
             found.push(language);
@@ -105,7 +105,7 @@ async fn the_first_page_of_the_guide_works() {
     for name in ["one", "two"] {
         browser.tell(json!({"do": "open", "page": name, "url": url})).await;
     }
-    // Two independent windows: a click has its effect once both are connected.
+    // Two independent windows: a click works when both are connected.
     server.until_health("sessions", 2);
     let shown = "return document.getElementById('latest').textContent;";
     loop {
@@ -113,7 +113,7 @@ async fn the_first_page_of_the_guide_works() {
         browser
             .until("one", "document.getElementById('latest').textContent !== 'nothing yet'")
             .await;
-        // Its topic may have come behind the first click.
+        // Its subscription may have come after the first click.
         if browser.run("two", shown).await != "nothing yet" {
             break;
         }

@@ -1,5 +1,5 @@
-//! PHP itself against a server that is configured as `docs/migrating-from-oro.md` shows: tickets
-//! on, users known, browsers not allowed to publish. The scripts are below `tests/peers/php`.
+//! PHP itself against a server that is configured as in `docs/migrating-from-oro.md`: tickets are
+//! required, users are known, browsers may not publish. The scripts are below `tests/peers/php`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -25,7 +25,7 @@ users:
 ";
 const HASH: &str = "$2y$13$abcdefghijklmnopqrstuv";
 
-/// A server with the guide's own configuration, but for where secrets and users are.
+/// A server with the guide's own configuration, except for the places of secrets and users.
 pub(crate) struct Back {
     _users: tempfile::NamedTempFile,
     _site: Site,
@@ -37,7 +37,7 @@ impl Back {
         Self::configured("")
     }
 
-    /// With additional settings.
+    /// Starts the server with additional settings.
     pub(crate) fn configured(more: &str) -> Self {
         let users = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
         std::fs::write(users.path(), USERS).unwrap();
@@ -49,7 +49,7 @@ impl Back {
         Self { _users: users, _site: site, server }
     }
 
-    /// A page whose user is `admin`, number 7.
+    /// Connects a page of the user `admin`, number 7.
     async fn page(&self) -> v1::Client {
         let mut page = self.connect(&ticket(&["admin", HASH]).await).await.unwrap();
         page.session().await;
@@ -63,7 +63,7 @@ impl Back {
         v1::Client::connect_with(self.server.addr, options).await
     }
 
-    /// One run of a publisher: exit code and output.
+    /// Runs a publisher once. Returns exit code and output.
     pub(crate) async fn publish(
         &self,
         how: &str,
@@ -80,7 +80,7 @@ impl Back {
     }
 }
 
-/// Runs a script, of the peers' or of a path of its own, to its end.
+/// Runs a script, of the peers or at another path, to its end.
 pub(crate) async fn php(script: &str, arguments: &[&str]) -> (Option<i32>, String) {
     installed("php", "php-cli");
     let script: PathBuf = build::root().join("tests/peers/php").join(script);
@@ -92,7 +92,7 @@ pub(crate) async fn php(script: &str, arguments: &[&str]) -> (Option<i32>, Strin
     (output.status.code(), String::from_utf8(output.stdout).expect("text"))
 }
 
-/// A ticket as the application makes it.
+/// Returns a ticket of the application.
 async fn ticket(holder: &[&str]) -> String {
     let (code, out) = php("ticket.php", &[&[SECRET], holder].concat()).await;
     assert_eq!(code, Some(0), "{out}");
@@ -100,13 +100,13 @@ async fn ticket(holder: &[&str]) -> String {
 }
 
 /// A back-end command with a longer pause between two publications than any keepalive, such as one
-/// that turns the maintenance mode on and off. By the real clock, with the defaults.
+/// that turns the maintenance mode on and off. In real time, with the default settings.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_is_silent_for_75_seconds_loses_nothing() {
     silent(Back::office(), "75").await;
 }
 
-/// The same for each publisher, with a keepalive that is over several times in between.
+/// The same for each publisher, with a keepalive that ends several times in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_is_silent_for_many_keepalives_loses_nothing() {
     let keepalive = "keepalive: { interval: 100ms, timeout: 1s }\n";
@@ -149,8 +149,8 @@ async fn silent(back: Back, pause: &str) {
     assert_eq!((on, off), (PUBLISHERS.len(), PUBLISHERS.len()));
 }
 
-/// What an application's own code has made of these; without it, script and server could agree on
-/// the same mistake.
+/// Compares with tickets that an application's own code has made: otherwise script and server could
+/// agree on the same error.
 #[tokio::test]
 async fn the_script_makes_the_same_tickets_as_the_application() {
     let (nonce, created) = ("0123456789abcdef", "2024-01-02T03:04:05+00:00");
@@ -179,7 +179,8 @@ async fn every_publisher_reaches_the_pages_on_each_run() {
     page.round_trip().await;
     assert!(page.ignored().is_empty(), "all are allowed: {:?}", page.ignored());
     for how in PUBLISHERS {
-        // A publisher that reads WELCOME only if it comes in time would fail at times, or always.
+        // A publisher that reads WELCOME only if it arrives in time would fail sometimes, or
+        // always.
         for number in 0..10 {
             let events = [json!({"isOn": true, "userId": number}), json!({"é/": {}})];
             let (code, said) = back.publish(how, SECRET, "oro/maintenance", &events).await;

@@ -1,5 +1,5 @@
-//! Invalid sites: each error keeps the old version serving, is reported with its place, and is
-//! forgotten once it is corrected.
+//! Reload of invalid sites: after each error the old version serves, the error is reported with its
+//! place, and cleared after its correction.
 
 use serde_json::json;
 
@@ -14,10 +14,10 @@ const ROUTING: &str = "v/websocket_routing.yml";
 
 struct Mistake {
     what: &'static str,
-    /// The file.
+    /// The file of the error.
     file: &'static str,
     contents: Vec<u8>,
-    /// The log line behind the file's path.
+    /// The log line after the file's path.
     place: &'static str,
     /// A later part of the log line.
     log: &'static str,
@@ -40,7 +40,7 @@ async fn reports_errors_and_keeps_serving_the_old_version() {
         assert_eq!(server.health()["ok"], true, "{what}");
 
         assert_eq!(ask(&mut client).await, version(number), "{what}");
-        // The old version serves new clients as well.
+        // The old version also serves new clients.
         assert_eq!(ask(&mut asker(&server).await).await, version(number), "{what}");
         client.event().await;
 
@@ -164,12 +164,12 @@ async fn reports_a_route_that_its_handler_refuses_at_its_place() {
     assert_ne!(id, 0);
 }
 
-/// The guest that misbehaves while it is loaded.
+/// Returns the guest that misbehaves while it is loaded.
 fn liar(lie: u32) -> Vec<u8> {
     patched("liar", "@@LIE-000", &format!("@@LIE-{lie:03}"))
 }
 
-/// The versioned guest, as if it were made for a contract of another name.
+/// Returns the versioned guest with another contract name.
 fn other_contract() -> Vec<u8> {
     let mut bytes = component(99);
     let (from, to) = (b"jackfield:plugin/", b"jackfield:plugon/");

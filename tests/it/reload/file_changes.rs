@@ -1,5 +1,5 @@
-//! The ways in which people and tools replace files. In each the new version serves in the end,
-//! only the old one does until then, and a half-written file is never loaded.
+//! File changes by people and tools. In each case the new version serves in the end, only the old
+//! one does until then, and a half-written file is never loaded.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use super::{
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// Longer than the settle time: a reader in between would read half a file.
+/// Longer than the settle time: a reading in between would get half a file.
 const PAUSE: Duration = Duration::from_millis(60);
 
 /// Replaces version 1 of a bundle by version 2.
@@ -97,7 +97,7 @@ async fn reloads_a_file_written_through_a_hard_link() {
     .await;
 }
 
-/// Each write is noticed, and one to a file that began to be served later.
+/// Each write is noticed, also one to a file that was added later.
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_a_file_written_through_hard_links_repeatedly() {
     let site = Site::open();
@@ -176,7 +176,7 @@ async fn reloads_a_folder_deleted_and_added_again() {
         super::reloading(&server, || add_versioned(&site, number));
         let mut client = asker(&server).await;
         assert_eq!(ask(&mut client).await, version(number));
-        // The folder is another one now, and is watched all the same.
+        // The folder is another one now, and is watched, too.
         site.write(VERSIONED_WASM, component(number + 10));
         ask_until(&mut client, number, number + 10).await;
     }
@@ -191,7 +191,7 @@ async fn reloads_by_polling_without_notifications() {
     ask_until(&mut client, 1, 2).await;
 }
 
-/// Version 2, in parts.
+/// Writes version 2 in parts.
 fn copy_slowly(site: &Site, name: &str) {
     let mut file = File::create(site.file(name)).unwrap();
     let whole = component(2);

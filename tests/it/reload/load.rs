@@ -10,7 +10,7 @@ use super::{VERSIONED_WASM, ask, ask_until, asker, component, version, versioned
 use jackfield_tests::client::counting::{Peer, Workload, run_client};
 use jackfield_tests::server::Server;
 
-/// Five topics of ten clients each.
+/// Five topics with ten clients each.
 const TOPICS: usize = 5;
 const CLIENTS: usize = 50;
 /// Number of replacements of the plugin.

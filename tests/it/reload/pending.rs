@@ -12,7 +12,7 @@ use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{OPEN_ROUTES, Site};
 
-/// A server that has compiled nothing yet but what its site begins with.
+/// A server that has compiled only the first plugins of its site.
 struct Stage {
     site: Site,
     server: Server,
@@ -27,7 +27,7 @@ impl Stage {
         Self { site, server, _files: (cache, file) }
     }
 
-    /// Makes a change, and stops the compiler that it starts.
+    /// Makes a change, and stops the resulting compiler process.
     fn stop_compiler(&self, change: impl FnOnce(&Site)) -> u32 {
         change(&self.site);
         let compiler = poll(|| compiler_of(self.server.pid()));
@@ -35,7 +35,7 @@ impl Stage {
         compiler
     }
 
-    /// Adds a route that needs nothing new, and waits until it serves.
+    /// Adds a route that needs no new plugin, and waits until it serves.
     async fn add_route_elsewhere(&self) {
         let more = format!(
             "{OPEN_ROUTES}test.more:\n    channel: 'more/{{name}}'\n    handler: broadcast\n"
@@ -105,7 +105,7 @@ async fn a_bundle_removed_elsewhere_does_not_wait() {
     assert_eq!(ended(compiler), None);
 }
 
-/// For every way of replacing the file, and with its routes changed.
+/// For each way of replacing the file, and with changed routes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_version_serves_until_the_new_one_is_compiled() {
     let routes = VERSIONED_ROUTES.replace("test.versioned", "test.renamed");
@@ -142,7 +142,7 @@ async fn a_continuously_changing_site_still_loads_its_slow_plugin() {
         stage.site.rename_over("open/notes.yml", format!("change: {changes}"));
         changes += 1;
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        // The same compiler all the time.
+        // The compiler process is always the same.
         if let Some(running) = compiler_of(stage.server.pid()) {
             assert_eq!(running, compiler);
         }

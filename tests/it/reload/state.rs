@@ -1,5 +1,5 @@
-//! State that survives a reload: the store of a plugin that is replaced, and the instances of a
-//! plugin that is unchanged.
+//! State that survives a reload: the store of a replaced plugin, and the instances of an unchanged
+//! one.
 
 use std::fs;
 
@@ -31,7 +31,7 @@ async fn the_store_survives_a_new_version() {
     let other = with_custom_section(fs::read(&component).unwrap());
     reloading(&server, || site.rename_over("chat/jackfield_chat.wasm", other));
 
-    // She is still a member, by the name that the old version gave her.
+    // Alice is still a member, with the name that the old version gave her.
     publish(&mut alice, "acme/chat/kitchen", json!([{"text": "after"}])).await.unwrap();
     let mut bob = joined(&server).await;
     bob.subscribe("acme/chat/kitchen", json!({})).await;
@@ -54,11 +54,11 @@ async fn a_plugin_that_does_not_change_keeps_its_instance() {
     reloading(&server, || site.remove("v"));
     assert_eq!(tell(&mut client).await, "calls 3, key none");
 
-    // Moved is not changed.
+    // A moved file is unchanged.
     reloading(&server, || fs::rename(site.file("tell"), site.file("told")).unwrap());
     assert_eq!(tell(&mut client).await, "calls 4, key none");
 
-    // Routes are what an instance is configured with, so other routes mean another instance.
+    // Instances are configured with their routes, so other routes require another instance.
     let routes = TELL_ROUTES.replace("'tell' }", "'tell', args: { a: 1 } }");
     reloading(&server, || site.write("told/websocket_routing.yml", routes));
     assert_eq!(tell(&mut client).await, "calls 1, key none");
@@ -73,7 +73,8 @@ fn messages(history: &Value) -> &[Value] {
     history.get("messages").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The same component with one more section, which says nothing: another file, another version.
+/// Returns the same component with an additional meaningless section: another file, another
+/// version.
 fn with_custom_section(mut component: Vec<u8>) -> Vec<u8> {
     // Section 0, five bytes long: a name of four.
     component.extend(b"\0\x05\x04same");

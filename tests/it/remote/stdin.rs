@@ -64,7 +64,7 @@ async fn publish_reads_events_from_standard_input() {
     check(&["-", "--acknowledge=false"], "1", 0, "sent 1 event to open/a\n", json!([[1]])).await;
     let printed = check(&["-", "--json"], "1 2", 0, "", json!([[1], [2]])).await;
     assert_eq!(printed.out.lines().count(), 2, "{}", printed.out);
-    // Values before the broken one are published.
+    // Values before the invalid one are published.
     let broken = check(
         &["-"],
         "1\n{\"a\": }\n2\n",
@@ -75,7 +75,7 @@ async fn publish_reads_events_from_standard_input() {
     .await;
     assert!(broken.err.contains("  = help: ") && broken.err.contains("--text"), "{}", broken.err);
     check(&["-", "x"], "1", 2, "error: `-` (standard input) cannot be combined", json!([])).await;
-    // `-` beside other arguments, and input that is not read.
+    // `-` with other arguments, and unread input.
     check(&["--text", "a", "-"], "1", 0, "published to open/a\n", json!([["a", "-"]])).await;
     check(&[], "1", 0, "published to open/a\n", json!([null])).await;
     check(
@@ -104,7 +104,7 @@ async fn publish_sends_each_event_as_it_arrives() {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"1\n").await.unwrap();
     assert_eq!(subscriber.event().await.args, json!([1]));
-    // The command answers pings while it has no input, and outlives clients that do not.
+    // The command answers pings while it has no input, and outlives clients that do not answer.
     for _ in 0..2 {
         let logged = server.log().len();
         let mute = Client::connect(server.addr, Codec::Json, "realm1").await;

@@ -1,4 +1,4 @@
-//! The commands with servers behind TLS: certificate verification, and the messages of its
+//! Client commands with servers behind TLS: certificate verification, and the messages of its
 //! failures.
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use jackfield_tests::site::Site;
 
 use super::{Answer, jackfield, run};
 
-/// A certificate for `localhost` and its key, in these files of the folder.
+/// Creates a certificate for `localhost` and its key, in these files of the folder.
 async fn certificate(folder: &Path, name: &str, authority: bool) -> [String; 2] {
     installed("openssl", "openssl");
     let file = |end: &str| folder.join(format!("{name}-{end}.pem")).to_str().unwrap().to_owned();
@@ -35,7 +35,7 @@ async fn certificate(folder: &Path, name: &str, authority: bool) -> [String; 2] 
     [certificate, key]
 }
 
-/// A proxy that ends TLS before the server, and its port.
+/// Starts a proxy that terminates TLS in front of the server. Returns its port.
 async fn behind_tls(server: &Server, [certificate, key]: &[String; 2]) -> (Child, u16) {
     installed("python3", "python3");
     let script = build::root().join("tests/peers/python/tls.py");
@@ -72,7 +72,7 @@ async fn verifies_the_certificate_of_a_server() {
         (&arguments[..], &[("SSL_CERT_FILE", trusted)][..]),
         (&arguments, &[("JACKFIELD_CA", trusted)]),
         (&by_flag, &[]),
-        // The one that is named replaces all others.
+        // The named file replaces all others.
         (&by_flag, &[("JACKFIELD_CA", nobody), ("SSL_CERT_FILE", nobody)]),
     ] {
         let output = jackfield(arguments).envs(variables.iter().copied()).output();
@@ -81,7 +81,7 @@ async fn verifies_the_certificate_of_a_server() {
         assert_eq!((output.status.code(), &*err), (Some(0), "published to open/a\n"));
         assert_eq!(subscriber.event().await.args, json!([17]));
     }
-    // Every command that connects knows the flag.
+    // Every command that connects has the flag.
     for command in [&["call", "nothing"][..], &["subscribe", "nowhere"], &["maintenance", "on"]] {
         let arguments = [command, &["--url", &url, "--ca", trusted]].concat();
         let Answer { code, err, .. } = run(&arguments).await;

@@ -1,6 +1,5 @@
 //! Cancelled calls of handlers' procedures: by CANCEL in its three modes, and by `timeout`. The
-//! method `wait` runs until `release` is called on another lane, so that nothing here depends on
-//! time.
+//! method `wait` runs until `release` is called on another lane, so that no test depends on time.
 
 use serde_json::{Value, json};
 
@@ -14,7 +13,7 @@ use jackfield_tests::site::Site;
 const CANCELED: &str = "wamp.error.canceled";
 const TIMEOUT: &str = "wamp.error.timeout";
 
-/// Topics are spread over the lanes by a digest of theirs.
+/// A digest of a topic selects its lane.
 const ROUTES: &str = "\
 sample:
     channel: 'sample/{method}'
@@ -25,7 +24,7 @@ release:
     handler: { callback: 'methods' }
 ";
 
-/// No call is ended by its deadline.
+/// A deadline that ends no call.
 const SETTINGS: &str = "plugins:\n  named:\n    methods:\n      deadline: 10m\n";
 
 fn serve() -> (Site, Server) {
@@ -35,7 +34,7 @@ fn serve() -> (Site, Server) {
     (site, server)
 }
 
-/// Lets every call of `wait` go. One of these topics is on the other lane; calls on the same lane
+/// Releases every call of `wait`. One of these topics is on the other lane; calls on the same lane
 /// wait until that one has been answered.
 async fn release(server: &Server) {
     let mut clients = Vec::new();
@@ -59,21 +58,21 @@ fn cancel(client: &Client, request: u64, mode: &str) {
     client.send(&json!([49, request, {"mode": mode}]));
 }
 
-/// The next message is the error of this call.
+/// Checks that the next message is the error of this call.
 async fn expect_error(client: &mut Client, request: u64, uri: &str) {
     let error = client.message().await;
     assert_eq!(error[4], uri, "{error}");
     assert_eq!((&error[0], &error[1], &error[2]), (&json!(8), &json!(48), &json!(request)));
 }
 
-/// The session's call runs: another one behind it is read ahead, and cancelled.
+/// Waits until the session's call runs: another call behind it is read ahead, and cancelled.
 async fn runs(client: &mut Client) {
     let request = send_call(client, "sample/wait", &json!({}));
     cancel(client, request, "skip");
     expect_error(client, request, CANCELED).await;
 }
 
-/// The number of calls of `wait` that ended.
+/// Returns the number of ended calls of `wait`.
 async fn waited(client: &mut Client) -> u64 {
     call(client, "sample/waited", json!([])).await.unwrap()[0].as_u64().unwrap()
 }
@@ -104,7 +103,7 @@ async fn answers_a_killed_call_when_its_handler_has_ended() {
     let mut caller = join(&server, Codec::Json).await;
     let request = send_call(&mut caller, "sample/wait", &json!({}));
     cancel(&caller, request, "kill");
-    // Once more, and in another mode: the call is answered once all the same.
+    // Again, and in another mode: the call is still answered once.
     cancel(&caller, request, "kill");
     cancel(&caller, request, "skip");
     release(&server).await;
@@ -113,7 +112,7 @@ async fn answers_a_killed_call_when_its_handler_has_ended() {
     assert_eq!(caller.try_message(), None);
 }
 
-/// It waits behind another call of the session, or behind another session's on the same lane.
+/// The call waits behind another call of the session, or behind another session's on the same lane.
 #[tokio::test]
 async fn never_begins_a_call_that_was_cancelled_while_it_waited() {
     let (_site, server) = serve();
@@ -150,7 +149,7 @@ async fn answers_a_call_after_its_timeout() {
         call(&mut caller, "sample/forget", json!([])).await.unwrap();
         let before = waited(&mut caller).await;
         let patient = send_call(&mut caller, "sample/wait", &json!({"timeout": 0}));
-        // Its time passes while it waits for the first.
+        // Its timeout ends while it waits for the first.
         let late = send_call(&mut caller, "sample/wait", &json!({"timeout": 1}));
         runs(&mut caller).await;
         let mut other = join(&server, codec).await;

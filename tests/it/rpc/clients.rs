@@ -15,7 +15,7 @@ use jackfield_tests::peer::{Library, Peer};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A client that announces everything that a callee may know.
+/// Returns a client that announces all features of a callee.
 async fn callee(server: &Server, codec: Codec) -> Client {
     let mut options = Options::new(codec);
     options.details["roles"]["callee"] = json!({"features": {
@@ -31,7 +31,7 @@ fn send_call(client: &mut Client, procedure: &str, options: &Value, args: &Value
     request
 }
 
-/// The URI of the error.
+/// Returns the URI of the error.
 #[track_caller]
 fn refused<T: std::fmt::Debug>(answer: Result<T, WampError>) -> String {
     answer.unwrap_err().uri
@@ -42,7 +42,7 @@ async fn every_codec_calls_every_codec() {
     let (_site, server) = serve();
     for codec in Codec::ALL {
         let mut offering = callee(&server, codec).await;
-        // The one before is gone, of which the server may not have heard.
+        // The previous callee has left, which the server may not have noticed.
         let echo = &format!("open/echo{codec:?}");
         let registration = offering.register(echo, json!({})).await.unwrap();
         for other in Codec::ALL {
@@ -56,7 +56,7 @@ async fn every_codec_calls_every_codec() {
             offering.send(&json!([70, invocation[1], {}, invocation[4], invocation[5]]));
             let result = caller.message().await;
             assert_eq!(result, json!([50, request, {}, values, {"k": values}]));
-            // And a failure.
+            // The callee fails.
             let request = send_call(&mut caller, echo, &json!({}), &json!([]));
             let invocation = offering.invocation().await;
             let details = json!({"trace": [1, {"deep": binary(&[0, 255])}]});
@@ -87,7 +87,7 @@ guarded: { channel: 'guarded.{name}', handler: { callback: 'mute' }, allow: { re
     let server = Server::start(site.path());
     let mut client = callee(&server, Codec::Json).await;
     for (procedure, options, uri) in [
-        // A handler's procedures are its own, and what has no route has no procedures either.
+        // A handler's procedures cannot be registered, nor can those without a route.
         ("sample/sum", json!({}), "wamp.error.procedure_already_exists"),
         ("guarded.x", json!({}), "wamp.error.not_authorized"),
         ("nowhere", json!({}), "jackfield.error.no_route"),
@@ -104,7 +104,7 @@ guarded: { channel: 'guarded.{name}', handler: { callback: 'mute' }, allow: { re
     assert_eq!(refused(other.register("open/a", json!({})).await), taken);
     assert_eq!(refused(client.register("open/a", json!({})).await), taken);
 
-    // A pattern is accepted, and called only for what its callee may register by name.
+    // A pattern is accepted, and called only for procedures that its callee may register by name.
     client.register("", json!({"match": "prefix"})).await.unwrap();
     client.register("open.", json!({"match": "wildcard"})).await.unwrap();
     for procedure in ["guarded.x", "nowhere", "wamp.session.count"] {
@@ -170,7 +170,7 @@ async fn fails_calls_of_a_callee_that_has_gone() {
     offering.register("open/slow", json!({})).await.unwrap();
     let request = send_call(&mut caller, "open/slow", &json!({}), &json!([]));
     let gone = async {
-        // Both calls have arrived.
+        // Waits until both calls have arrived.
         offering.invocation().await;
         offering.invocation().await;
         drop(offering);
@@ -181,7 +181,7 @@ async fn fails_calls_of_a_callee_that_has_gone() {
     assert_eq!((&error[2], &error[4]), (&json!(request), &json!("wamp.error.canceled")));
     assert_eq!(call(&mut caller, "open/slow", json!([])).await, Err(UNKNOWN.to_owned()));
 
-    // A caller that has gone is not worked for.
+    // Calls of a caller that has left are interrupted.
     let mut offering = callee(&server, Codec::Json).await;
     offering.register("open/slow", json!({})).await.unwrap();
     send_call(&mut caller, "open/slow", &json!({}), &json!([]));
@@ -220,7 +220,7 @@ async fn a_reload_revokes_registrations_without_a_route() {
     let mut caller = join(&server, Codec::Json).await;
     let first = offering.register("open/first", json!({})).await.unwrap();
     let second = offering.register("open.second", json!({})).await.unwrap();
-    // One loses its route, and a handler answers for the other from now on.
+    // One loses its route, and a handler answers the other from now on.
     let routes = "\
 dotted: { channel: 'open.{method}', handler: { callback: 'methods' } }
 ";
@@ -264,7 +264,7 @@ async fn a_reload_revokes_registrations_that_are_no_longer_allowed() {
     let revoked = offering.message().await;
     assert_eq!((&revoked[0], &revoked[1]), (&json!(67), &json!(0)), "{revoked}");
     assert_eq!(revoked[2]["registration"], registration);
-    // It may still answer an earlier invocation.
+    // The callee may still answer an earlier invocation.
     offering.send(&json!([70, invocation[1], {}, ["done"]]));
     assert_eq!(caller.message().await[3], json!(["done"]));
     for procedure in ["free.a", "free.b"] {
@@ -275,7 +275,7 @@ async fn a_reload_revokes_registrations_that_are_no_longer_allowed() {
     assert_eq!(offering.invocation().await[2], kept);
 }
 
-/// The roles of a held pattern's callee are judged at each call.
+/// The roles of a pattern's callee are checked at each call.
 #[tokio::test(flavor = "multi_thread")]
 async fn pattern_registrations_follow_the_roles_that_a_reload_changes() {
     let site = Site::open();
@@ -314,7 +314,7 @@ async fn pattern_registrations_follow_the_roles_that_a_reload_changes() {
     }
 }
 
-/// Wampy, for one, announces nothing.
+/// Wampy, for one, announces no features.
 #[tokio::test]
 async fn accepts_progressive_results_of_callees_that_did_not_announce_them() {
     let (_site, server) = serve();
@@ -331,7 +331,7 @@ async fn accepts_progressive_results_of_callees_that_did_not_announce_them() {
     assert_eq!(caller.message().await, json!([50, request, {}, [2]]));
 }
 
-/// An ERROR would be taken for the answer to the call that is open.
+/// An ERROR would look like the answer to the pending call.
 #[tokio::test]
 async fn rejects_the_request_id_of_an_open_call() {
     let (_site, server) = serve();
@@ -339,7 +339,7 @@ async fn rejects_the_request_id_of_an_open_call() {
         let mut offering = callee(&server, codec).await;
         let slow = &format!("open/slow{codec:?}");
         offering.register(slow, json!({})).await.unwrap();
-        // By a callee, and by a handler.
+        // Repeated for a callee, and for a handler.
         for repeated in [slow.as_str(), "sample/sum"] {
             let mut caller = join(&server, codec).await;
             caller.send(&json!([48, 7_000, {}, slow]));
@@ -348,10 +348,10 @@ async fn rejects_the_request_id_of_an_open_call() {
             let (reason, details) = caller.aborted().await;
             assert_eq!(reason, "wamp.error.protocol_violation", "{codec:?} {repeated}");
             assert!(details["message"].as_str().unwrap().contains("7000"), "{details}");
-            // The callee is interrupted, as the caller has gone.
+            // The callee is interrupted, as the caller has left.
             assert_eq!(offering.message().await[0], 69);
         }
-        // An id whose call is over is free again.
+        // The id of an ended call is free again.
         let mut caller = join(&server, codec).await;
         for _ in 0..2 {
             caller.send(&json!([48, 7_000, {}, "sample/sum", [1]]));
@@ -377,7 +377,7 @@ async fn third_party_clients_are_called() {
             let answer = within(format!("{library:?} to answer"), answer).await.unwrap();
             assert_eq!(answer, (args, kwargs), "{library:?}");
         }
-        // It calls itself, too.
+        // The peer also calls itself.
         let own = peer.call(&procedure, json!([1, 2]), json!({"k": 1})).await;
         assert_eq!(
             (&own["args"], &own["kwargs"]),

@@ -1,5 +1,5 @@
-//! The rules of language that a machine can check: names of modules, constants and tests, and the
-//! words of head comments and messages. CONTRIBUTING has the rules with their reasons.
+//! Rules of language that a machine can check: names of modules, constants and tests, and the words
+//! of head comments and messages. CONTRIBUTING has the rules with their reasons.
 
 use std::path::Path;
 
@@ -72,12 +72,12 @@ const BANNED_OPENINGS: &[&str] = &[
     "why",
 ];
 
-/// Words for people that say neither user, client, operator nor plugin author, and old words.
+/// Words for people other than user, client, operator and plugin author, and old words.
 const BANNED_WORDS: &[&str] =
     &["anybody", "everybody", "heeded", "manieth", "mended", "nobody", "somebody", "whoever"];
 const BANNED_PHRASES: &[&str] = &["is not to be had", "are not to be had", "in vain"];
 
-/// Names of constants that are bounds, and neither `MAX_…`, `MIN_…` nor `DEFAULT_…`.
+/// Names of bounds without `MAX_…`, `MIN_…` or `DEFAULT_…`.
 const BANNED_PREFIXES: &[&str] =
     &["FEWEST_", "GREATEST_", "LARGEST_", "LEAST_", "LONGEST_", "MOST_", "SHORTEST_", "SMALLEST_"];
 const BANNED_CONSTANTS: &[&str] = &["ALIKE", "BOUND", "GAP", "LIMIT", "LONGEST", "SHOWN"];
@@ -157,7 +157,7 @@ fn test_names_state_what_the_code_does() {
     });
 }
 
-/// Fails with every file in which the rule finds a problem.
+/// Fails with a list of the files in which the rule finds a problem.
 #[track_caller]
 fn check(rule: impl Fn(&Path, &str) -> Option<String>) {
     let root = build::root();
@@ -183,7 +183,8 @@ fn banned_word(text: &str) -> Option<&'static str> {
     word.or_else(|| BANNED_PHRASES.iter().find(|phrase| text.contains(**phrase))).copied()
 }
 
-/// The string literals of Rust code, without their quotes; a lone word is a value, not a message.
+/// Returns the string literals of Rust code, without their quotes. Literals of one word are values
+/// and not messages.
 fn literals(code: &str) -> Vec<&str> {
     let (mut found, mut rest) = (Vec::new(), code);
     while let Some(at) = rest.find(['"', '/', '\'']) {

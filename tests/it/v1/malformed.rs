@@ -11,7 +11,7 @@ use jackfield_tests::site::Site;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// The connection goes on.
+    /// The connection continues.
     Accepted,
     /// Closed with this code.
     Closed(u16),
@@ -56,23 +56,23 @@ const MESSAGES: &[(&str, Fate)] = &[
     (r#"[7,["x"],1]"#, Closed(1007)),
     (r#"[7,"open/x",1,[],"x"]"#, Closed(1007)),
     (r#"{"0":5,"1":"test/a"}"#, Closed(1007)),
-    // Lenient where the PHP servers are, so that existing clients keep working.
+    // As lenient as the PHP servers, so that existing clients work.
     (r#"["5","test/a"]"#, Accepted),
     (r#"[true,"p","test/z"]"#, Accepted),
     (r#"[7,"test/a"]"#, Accepted),
     (r#"[7,"open/x"]"#, Accepted),
     (r#"[6,"test/none"]"#, Accepted),
     ("[5,7]", Accepted),
-    // Lists as PHP writes them when an element was taken out.
+    // Lists with a removed element, as PHP writes them.
     (r#"[7,"open/x",1,{"2":"4711"},{"0":"4711"}]"#, Accepted),
     (r#"[7,"open/x",1,{},{}]"#, Accepted),
-    // Half a character, as JavaScript can write it, is refused without an end.
+    // Half a character, as JavaScript can write it, is refused, and the connection continues.
     (r#"[5,"\ud800"]"#, Accepted),
     (r#"[5,"open/x","more",{}]"#, Accepted),
     (r#"[7,"open/x",1,0,null]"#, Accepted),
     (r#"[7,"open/x",1,"yes"]"#, Accepted),
     (r#" [ 5 , "open/x" ] "#, Accepted),
-    // No route, which is no violation.
+    // A missing route is not a violation.
     (r#"[5,"nowhere"]"#, Accepted),
     (r#"[7,"nowhere",1]"#, Accepted),
     (r#"[2,"id","nowhere"]"#, Accepted),

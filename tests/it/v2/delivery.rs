@@ -31,7 +31,7 @@ fn filled(options: &Value, clients: &[Client]) -> Value {
 async fn exclude_and_eligible_lists_select_receivers() {
     let site = Site::open();
     let server = Server::start(site.path());
-    // Each speaks another codec, so that ids are compared as what they are.
+    // Each uses another codec, so that ids are compared by value.
     let mut clients = Vec::new();
     for codec in Codec::ALL {
         let mut client = join(&server, codec).await;
@@ -64,7 +64,7 @@ async fn exclude_and_eligible_lists_select_receivers() {
         (json!({"eligible_authrole": ["admin"]}), &[]),
         (json!({"eligible_authrole": ["anonymous"], "exclude_authid": ["@1"]}), &[2]),
         (json!({"eligible": ["$1"], "eligible_authid": ["@2"]}), &[]),
-        // No option, as unset ones come from some libraries.
+        // Unset options, as some libraries send them.
         (
             json!({
                 "exclude": null, "exclude_me": null, "eligible": null, "eligible_authid": null,
@@ -113,7 +113,7 @@ async fn acknowledges_publications_on_request_only() {
             assert_eq!((&next[0], &next[1]), (&json!(8), &json!(48)), "{options}: {next}");
             assert_eq!(subscriber.event().await.args, json!([2]));
         }
-        // A publication without subscribers is no error.
+        // A publication without subscribers is not an error.
         publisher.publish_acknowledged("open/x", json!({}), json!([1]), json!(null)).await.unwrap();
         subscriber.expect_no_event().await;
     }
@@ -222,8 +222,8 @@ async fn events_follow_subscribed_in_order_across_topics() {
     let mut publisher = join(&server, Codec::Json).await;
     for codec in Codec::ALL {
         let mut client = join(&server, codec).await;
-        // Subscribed while events fly; each topic's first event shows that SUBSCRIBED came first,
-        // because the client would not know its subscription.
+        // Subscribed while events are published; each topic's first event shows that SUBSCRIBED
+        // came first, because the client would not know its subscription otherwise.
         let topics: Vec<_> = (0..5).map(|number| format!("open/{codec:?}-{number}")).collect();
         for (request, topic) in topics.iter().enumerate() {
             client.send(&json!([32, request + 1, {}, topic]));

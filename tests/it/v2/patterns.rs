@@ -1,4 +1,4 @@
-//! Prefix and wildcard subscriptions: their events where roles limit subscribing, and the bounds of
+//! Prefix and wildcard subscriptions: their events if roles limit subscribing, and the limits of
 //! one session and of all.
 
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn publish(publisher: &mut Client, topic: &str) {
     answer.await.unwrap();
 }
 
-/// The roles of a held pattern's subscriber are judged at each publication.
+/// The roles of a pattern's subscriber are checked at each publication.
 #[tokio::test(flavor = "multi_thread")]
 async fn pattern_subscriptions_follow_the_roles_that_a_reload_changes() {
     let site = Site::open();
@@ -49,7 +49,7 @@ async fn pattern_subscriptions_follow_the_roles_that_a_reload_changes() {
     }
 }
 
-/// The default of `allow` counts for topics of routes that say nothing, and for those of none.
+/// The default of `allow` applies to routes without roles, and to topics without a route.
 #[tokio::test]
 async fn patterns_follow_the_operators_default() {
     for (role, received) in [("anonymous", true), ("staff", false)] {
@@ -69,7 +69,7 @@ async fn patterns_follow_the_operators_default() {
     }
 }
 
-/// A session that may offer no procedure keeps no pattern from those that may.
+/// A session that may register no procedure does not block a pattern for others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_without_register_roles_registers_no_patterns() {
     let site = Site::open();

@@ -1,5 +1,5 @@
-//! One publication as clients of every codec and both versions receive it: the same for all,
-//! nothing rounded, nothing lost.
+//! Forms of one publication for clients of every codec and both versions: the same for all, nothing
+//! rounded, nothing lost.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use jackfield_tests::site::Site;
 
 const TOPIC: &str = "open/t";
 
-/// One subscriber of each codec, and a page.
+/// Returns one subscriber of each codec, and a page.
 async fn subscribers(server: &Server) -> (Vec<Client>, v1::Client) {
     let mut clients = Vec::new();
     for codec in Codec::ALL {
@@ -113,7 +113,7 @@ async fn every_value_arrives_everywhere_unchanged() {
     page.expect_no_event().await;
 }
 
-/// Text that begins with NUL but is no base64 is text, and stays it.
+/// Text that begins with NUL but is not base64 stays text.
 #[tokio::test]
 async fn a_text_that_resembles_binary_stays_text() {
     let site = Site::open();
@@ -125,14 +125,14 @@ async fn a_text_that_resembles_binary_stays_text() {
         publisher.send(&json!([16, 1, {}, TOPIC, [value]]));
         for (to, client) in Codec::ALL.iter().zip(&mut clients) {
             let event = client.event().await;
-            // `\0` alone is the empty binary, which every codec of the tests writes so.
+            // `\0` alone is the empty binary in every codec of the tests.
             assert_eq!(event.args, json!([value]), "to {to:?}");
         }
         assert_eq!(page.event().await.event, value);
     }
 }
 
-/// Requests with ids as some libraries write them: whole floats.
+/// Ids of requests as some libraries write them: floats without a fraction.
 #[tokio::test]
 async fn replies_carry_integer_ids_to_float_requests() {
     let site = Site::open();
@@ -140,7 +140,7 @@ async fn replies_carry_integer_ids_to_float_requests() {
     for codec in Codec::ALL {
         let mut client = join(&server, codec).await;
         client.send(&json!([32.0, 7.0, {}, TOPIC]));
-        // The tests' client takes nothing but integers for ids.
+        // The tests' client accepts only integers as ids.
         let answer = client.message().await;
         assert_eq!((&answer[0], &answer[1]), (&json!(33), &json!(7)), "{codec:?}");
         assert!(answer[2].is_u64(), "{codec:?}: {answer}");

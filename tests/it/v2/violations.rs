@@ -10,13 +10,13 @@ use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A connection without a session.
+/// Opens a connection without a session.
 async fn open(server: &Server, codec: Codec) -> Client {
     let opened = Client::open(server.addr, codec, Options::new(codec).handshake).await;
     opened.unwrap_or_else(|refused| panic!("{codec:?}: {refused:?}"))
 }
 
-/// The client receives an error that contains `hint`, and the connection ends.
+/// Checks that the client receives an error that contains `hint`, and that the connection ends.
 async fn expect_abort(client: &mut Client, what: &str, hint: &str) {
     let (reason, details) = client.aborted().await;
     assert_eq!(reason, "wamp.error.protocol_violation", "{what}: {details}");
@@ -68,7 +68,7 @@ async fn rejects_messages_out_of_order_or_shape() {
         (json!([69, 1, {}]), "INTERRUPT"),
         (json!([8, 32, 1, {}, "com.acme.error"]), "INVOCATION"),
         (json!([8, 99, 1, {}, "com.acme.error"]), "99"),
-        // No messages at all.
+        // Values that are not messages.
         (json!([]), ""),
         (json!({}), "list"),
         (json!("text"), "list"),
@@ -80,7 +80,7 @@ async fn rejects_messages_out_of_order_or_shape() {
         (json!([99, 1]), "99"),
         (json!([-32, 1]), ""),
         (json!([32.5, 1]), ""),
-        // Elements that are missing or of another type.
+        // Missing elements, and elements of another type.
         (json!([32]), "SUBSCRIBE"),
         (json!([32, 1, {}]), "Topic"),
         (json!([32, "1", {}, "open/t"]), "Request"),
@@ -94,7 +94,7 @@ async fn rejects_messages_out_of_order_or_shape() {
         (json!([16, 1, {}, "open/t", {"k": 1}]), "PUBLISH"),
         (json!([16, 1, {}, "open/t", "text"]), "PUBLISH"),
         (json!([16, 1, {}, "open/t", [], [1]]), "PUBLISH"),
-        // Options with values that they do not have.
+        // Options with invalid values.
         (json!([32, 1, {"match": "regex"}, "open/t"]), "match"),
         (json!([32, 1, {"match": 1}, "open/t"]), "match"),
         (json!([16, 1, {"acknowledge": 1}, "open/t"]), "acknowledge"),
@@ -110,7 +110,7 @@ async fn rejects_messages_out_of_order_or_shape() {
     for codec in Codec::ALL {
         for (number, (message, hint)) in messages.iter().enumerate() {
             let mut client = join(&server, codec).await;
-            // Earlier messages count, later ones do not.
+            // Earlier messages are handled, later ones are not.
             client.publish("open/t", json!({}), json!([number]), json!(null));
             client.send(message);
             client.publish("open/t", json!({}), json!(["after"]), json!(null));

@@ -1,5 +1,5 @@
 //! Values that exist in one codec only: they pass between clients of that codec byte for byte, and
-//! everything else that would need their value is refused.
+//! other requests that need their value are refused.
 
 use serde_json::json;
 
@@ -32,7 +32,7 @@ fn holds(message: &[u8], value: &[u8]) -> bool {
     message.windows(value.len()).any(|it| it == value)
 }
 
-/// A page of version 1 whose messages are not decoded.
+/// Returns a page of version 1 whose messages are not decoded.
 async fn page(server: &Server) -> Socket {
     let handshake = Handshake { protocols: vec!["wamp".to_owned()], ..Handshake::default() };
     let mut page = Socket::open(server.addr, handshake).await.unwrap();
@@ -51,7 +51,7 @@ async fn text(page: &mut Socket) -> String {
 async fn foreign_values_pass_between_clients_of_one_codec() {
     let (_site, server) = served("");
     for (number, (codec, value, _)) in FOREIGN.iter().enumerate() {
-        // The server may not have noticed yet that the subscribers of the last round are gone.
+        // The server may not have noticed yet that the subscribers of the last round have left.
         let topic = format!("open/event{number}");
         let mut publisher = join(&server, *codec).await;
         let mut subscriber = join(&server, *codec).await;
@@ -67,7 +67,7 @@ async fn foreign_values_pass_between_clients_of_one_codec() {
             let event = subscriber.raw().await;
             assert!(holds(&event, value), "{codec:?} {value:x?} in {event:x?}");
         }
-        // The receivers' codecs count, not those of all subscribers.
+        // Only the receivers' codecs count, not those of all subscribers.
         let subscription = other.subscribe(&topic, json!({})).await;
         let only =
             json!([16, 2, {"acknowledge": true, "eligible": [subscriber.session()]}, topic, ["@"]]);

@@ -1,10 +1,10 @@
-// A third-party WAMP client, driven line by line like `peer.py`: one JSON command a line on
-// standard input, one JSON report a line on standard output. `tests/src/peer.rs` is the other end.
+// Third-party WAMP client, driven line by line like `peer.py`: one JSON command a line on standard
+// input, one JSON report a line on standard output. `tests/src/peer.rs` is the other end.
 //
 // Binary values are strings of NUL and base64, in both directions; these libraries have no binary
 // under JSON, where the strings pass unchanged.
 //
-// The modules live outside the working tree's sources: JACKFIELD_NODE_PEERS names their folder.
+// The modules are outside of the working tree's sources: JACKFIELD_NODE_PEERS names their folder.
 
 import { createRequire } from 'node:module';
 import { EventEmitter } from 'node:events';
@@ -17,15 +17,15 @@ const { values: options } = parseArgs({
     url: { type: 'string' },
     realm: { type: 'string', default: 'realm1' },
     serializer: { type: 'string', default: 'json' },
-    // Sent as the user ann, where the server asks for one.
+    // Authenticates as the user ann, if the server asks for a ticket.
     ticket: { type: 'string' },
   },
 });
 const require = createRequire(`${process.env.JACKFIELD_NODE_PEERS}/`);
 
-// wamp.io is from 2012 and finds events here.
+// wamp.io is from 2012 and expects events here.
 process.EventEmitter = EventEmitter;
-// Node has one of its own from version 22 on.
+// Node has a WebSocket of its own from version 22 on.
 globalThis.WebSocket ??= class extends require('ws') {
   constructor(...rest) {
     super(...rest);
@@ -222,10 +222,10 @@ async function wampy() {
   });
 }
 
-/** WAMP v1. The library's client has calls and nothing else; `raw` says the rest by hand. */
+/** WAMP v1. The library's client has calls and nothing else; `raw` sends all other messages. */
 function wampio() {
   const WebSocket = require('ws');
-  // wamp.io passes the subprotocol as the ws of its time took it.
+  // wamp.io passes the subprotocol in the form of the `ws` of its time.
   require.cache[require.resolve('ws')].exports = class extends WebSocket {
     constructor(url, { protocol }) {
       super(url, protocol);
@@ -243,7 +243,7 @@ function wampio() {
     socket.addEventListener('message', ({ data }) => {
       const [kind, subject, value, description] = JSON.parse(data);
       if (kind === 8) reportEvent(subject, [value]);
-      // The library lets a failed call wait for ever.
+      // The library lets a failed call wait forever.
       if (kind === 4) refuse?.({ errorUri: value, message: description });
     });
     const raw = (...message) => { socket.send(JSON.stringify(message)); };

@@ -1,6 +1,6 @@
-// A session of a library that reconnects by itself: autobahn (26), autobahn22, or wampy.
+// Session of a library that reconnects by itself: autobahn (26), autobahn22, or wampy.
 //
-//     node --experimental-websocket reconnect.mjs CLIENT URL REALM TOPIC
+// node --experimental-websocket reconnect.mjs CLIENT URL REALM TOPIC
 //
 // Prints {"joined": N} for the N-th session, once it is subscribed, and {"event": VALUE}.
 
@@ -27,7 +27,7 @@ if (client === 'wampy') {
 } else {
   const { Connection } = require(client);
   const connection = new Connection({
-    // Node 20 does not report a refused connection: the server has to be back by then.
+    // Node 20 does not report a refused connection: the server has to listen again by then.
     url, realm, max_retries: -1, initial_retry_delay: 8, retry_delay_jitter: 0,
   });
   connection.onopen = async (session) => {

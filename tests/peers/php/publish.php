@@ -1,18 +1,18 @@
 <?php
 
 /**
- * The publishers of PHP back ends, one event a process, as a web request does it: connect with an
- * anonymous ticket, read the answer as they do, write, and disconnect without a Close frame.
+ * Publishers of PHP back ends, run like a web request: connect with an anonymous ticket, read the
+ * answer like the original, write the events, and disconnect without a Close frame.
  *
  *     php publish.php HOW tcp://HOST:PORT PATH SECRET TOPIC JSON…
  *
- * With PAUSE=SECONDS in the environment it pauses before each event but the first, like a back-end
- * command that works in between.
+ * With PAUSE=SECONDS in the environment, it pauses before each event except the first, like a
+ * back-end command that works in between.
  *
  * HOW is the publisher: `blind` (the client library of GosWebSocketBundle 0.1, and Oro 3.x) reads
- * nothing but the status line; `buffered` (the library from 1.0 on) takes WELCOME from what one
- * read has brought along with that line; `silence` (Oro 4.2 and later) reads until a millisecond
- * brings nothing. Prints one line of JSON for each step; ends with 1 when it is not let in.
+ * only the status line; `buffered` (the library from 1.0 on) takes WELCOME from the bytes of the
+ * same read; `silence` (Oro 4.2 and later) reads until a millisecond passes without bytes. Prints
+ * one line of JSON for each step; exits with 1 if it is refused.
  */
 
 declare(strict_types=1);
@@ -25,7 +25,7 @@ final class NotConnected extends RuntimeException
 {
 }
 
-/** The opened connection, and the id of the session where the publisher cares for it. */
+/** Connects. Returns the socket, and the session id if the publisher reads it. */
 function connect(string $how, string $address, string $path, string $secret): array
 {
     $socket = @stream_socket_client($address, $code, $message, PATIENCE, STREAM_CLIENT_CONNECT, stream_context_create([
@@ -39,7 +39,7 @@ function connect(string $how, string $address, string $path, string $secret): ar
     $target = $path . '?ticket=' . urlencode(ticket($secret));
     $scheme = str_starts_with($address, 'ssl:') ? 'wss' : 'ws';
     fwrite($socket, implode("\r\n", [
-        // Only the newest send a path alone.
+        // Only the newest publisher sends the path without scheme and host.
         'GET ' . ($how === 'silence' ? $target : "$scheme://$host$target") . ' HTTP/1.1',
         "Host: $host",
         'Pragma: no-cache',
@@ -61,14 +61,14 @@ function connect(string $how, string $address, string $path, string $secret): ar
         return [$socket, null];
     }
     if ($how === 'buffered') {
-        // What has come in the same read, and not a byte that would have to be waited for.
+        // Only the bytes of the same read, without waiting for more.
         $buffered = stream_get_meta_data($socket)['unread_bytes'];
         $answer .= $buffered > 0 ? fread($socket, $buffered) : '';
     }
     return [$socket, session($answer)];
 }
 
-/** Everything until nothing has come for a millisecond. */
+/** Reads until no bytes have arrived for a millisecond. */
 function until_silence($socket): string
 {
     $answer = (string) fread($socket, 8192);
@@ -80,8 +80,8 @@ function until_silence($socket): string
 }
 
 /**
- * The id in WELCOME, found as these clients find it: from the first bracket on, as long as the
- * offset of the first closing one. So a bracket in a header spoils it, and so does what follows.
+ * Extracts the id of WELCOME like these clients: the text from the first bracket on, with the offset
+ * of the first closing bracket as its length. A bracket in a header spoils it, and so do later bytes.
  */
 function session(string $answer): string
 {
@@ -95,7 +95,7 @@ function session(string $answer): string
     return $welcome[1];
 }
 
-/** One masked text frame. */
+/** Returns one masked text frame. */
 function frame(string $text): string
 {
     $length = strlen($text);
@@ -127,9 +127,9 @@ try {
 report(['session' => $session]);
 foreach (array_slice($argv, 6) as $number => $json) {
     usleep($number === 0 ? 0 : (int) (1_000_000 * (float) getenv('PAUSE')));
-    // Payloads are PHP's arrays by now, so that an empty object has become an empty list.
+    // Payloads are decoded into PHP's arrays, so that an empty object becomes an empty list.
     $payload = json_decode($json, true, 512, JSON_THROW_ON_ERROR);
     $frame = frame(json_encode([7, $topic, $payload, [], []], JSON_THROW_ON_ERROR));
     report(['wrote' => fwrite($socket, $frame) === strlen($frame)]);
 }
-// PHP ends the connection when the script ends: no Close frame, and nothing is ever read.
+// PHP ends the connection with the script: no Close frame, and no further reads.

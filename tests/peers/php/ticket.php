@@ -1,8 +1,8 @@
 <?php
 
 /**
- * Tickets as a back office of OroPlatform makes them, from 3.0 on: what its `/sync/ticket` answers,
- * and what its own publishers connect with. By itself it prints one:
+ * Tickets of OroPlatform's back office, from 3.0 on: those of its `/sync/ticket`, and those of its
+ * own publishers. As a script, it prints one:
  *
  *     php ticket.php SECRET [USER PASSWORD_HASH [NONCE CREATED]]
  */
@@ -11,7 +11,7 @@ declare(strict_types=1);
 
 const ROUNDS = 5000;
 
-/** The digest that proves who made a ticket; `$password` is the stored hash. */
+/** Returns the digest of a ticket, which authenticates it; `$password` is the stored hash. */
 function ticket_digest(string $secret, string $nonce, string $created, string $password): string
 {
     $salted = "$nonce|$created|$password" . ($secret === '' ? '' : '{' . $secret . '}');
@@ -22,7 +22,7 @@ function ticket_digest(string $secret, string $nonce, string $created, string $p
     return base64_encode($digest);
 }
 
-/** A ticket; without a user it is anonymous, and the secret takes the place of a password. */
+/** Returns a ticket; without a user it is anonymous, and the secret replaces the password. */
 function ticket(
     string $secret,
     string $user = '',

@@ -51,7 +51,7 @@ def report_event(topic, args, kwargs, **details):
 
 
 async def commands():
-    """Commands from standard input, until its end."""
+    """Yields commands from standard input, until its end."""
     reader = asyncio.StreamReader(limit=2**26)
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
@@ -137,7 +137,7 @@ async def run_autobahn(url, realm, names, ticket):
         return {"whole": sum(result == f"{n} {text}" for n, result in enumerate(results))}
 
     async def call(session, command):
-        # With options of this kind a result is an object of args and kwargs, whatever is in it.
+        # With these options a result is always an object of args and kwargs.
         result = await session.call(
             command["procedure"],
             *from_line(command.get("args", [])),

@@ -1,4 +1,4 @@
-"""A session of autobahn-python's Component, which reconnects by itself.
+"""Session of autobahn-python's Component, which reconnects by itself.
 
     python reconnect.py URL REALM TOPIC
 

@@ -1,4 +1,4 @@
-"""Terminates TLS in front of a server without TLS: CERTIFICATE KEY PORT. Prints its own port."""
+"""TLS proxy in front of a server without TLS: CERTIFICATE KEY PORT. Prints its own port."""
 
 import socket
 import ssl

@@ -1,6 +1,6 @@
-//! The three serializations of WAMP v2, by libraries that the server does not use. Values are JSON
-//! values everywhere; binary is a string that begins with NUL, followed by base64 (WAMP v2
-//! specification, "Binary support in JSON").
+//! Serializations of WAMP v2, by libraries that the server does not use. Values are JSON values
+//! everywhere; binary is a string that begins with NUL, followed by base64 (WAMP v2 specification,
+//! "Binary support in JSON").
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,7 @@ pub enum Frame {
 impl Codec {
     pub const ALL: [Self; 3] = [Self::Json, Self::MsgPack, Self::Cbor];
 
-    /// The serializer's name in subprotocols and on the peers' command lines.
+    /// Returns the serializer's name in subprotocols and on the peers' command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -45,7 +45,7 @@ impl Codec {
         Frame::Binary(bytes)
     }
 
-    /// Fails the test on anything that is not exactly one message of this serialization.
+    /// Decodes exactly one message of this serialization; anything else fails the test.
     #[track_caller]
     pub fn decode(self, frame: Frame) -> Value {
         match (self, frame) {
@@ -71,7 +71,7 @@ impl Codec {
     }
 }
 
-/// A binary value, as the tests write it down.
+/// Returns a binary value in the tests' notation.
 pub fn binary(bytes: &[u8]) -> Value {
     Value::String(format!("\0{}", STANDARD.encode(bytes)))
 }
@@ -118,7 +118,7 @@ fn from_msgpack(value: rmpv::Value) -> Value {
             let pairs = pairs.into_iter().map(|(key, value)| (from_msgpack(key), value));
             Value::Object(pairs.map(|(key, value)| (text(key), from_msgpack(value))).collect())
         }
-        // No client of ours sends an extension, so none may come back.
+        // The tests' clients send no extensions, so none may be received.
         rmpv::Value::Ext(kind, bytes) => panic!("a MessagePack extension {kind}: {bytes:02x?}"),
     }
 }

@@ -15,10 +15,10 @@ use super::codec::Codec;
 use super::v1::{self, Reach};
 use super::v2;
 
-/// The state that all clients share.
+/// State shared by all clients.
 pub struct Workload {
-    /// Client `n` uses topic `n` modulo their number. Topics that the versioned guest handles
-    /// add its version to events; those without a hook add none.
+    /// Client `n` uses topic `n` modulo their number. Topics that the versioned guest handles add
+    /// its version to events; those without a hook add none.
     pub topics: Vec<String>,
     /// Pause between two events of a client; `None` publishes as soon as the last one returned.
     pub pace: Option<Duration>,
@@ -36,8 +36,8 @@ pub enum Peer {
 /// One event: its publisher, its sequence number, and the version that handled it.
 pub type Received = ((u64, u64), String);
 
-/// What one client has received, by publisher: how many events, and the version that handled the
-/// last one.
+/// Received events of one client, by publisher: their number, and the version that handled the last
+/// one.
 #[derive(Default)]
 struct Tally(BTreeMap<u64, (u64, String)>);
 
@@ -47,18 +47,18 @@ impl Workload {
         Arc::new(Self { topics, pace, everybody: Barrier::new(clients), published })
     }
 
-    /// Events that each client has published so far.
+    /// Returns the number of events that each client has published so far.
     pub fn published(&self) -> impl Iterator<Item = u64> {
         self.published.iter().map(|count| count.load(Ordering::SeqCst))
     }
 
-    /// The clients on the same topic, including this one.
+    /// Returns the clients on the same topic, including this one.
     fn company(&self, me: usize) -> impl Iterator<Item = usize> {
         (0..self.published.len()).filter(move |it| it % self.topics.len() == me % self.topics.len())
     }
 }
 
-/// Publishes and receives until told to stop; then receives the remaining events, and checks
+/// Publishes and receives until the test stops it; then receives the remaining events, and checks
 /// that each arrived once and in order.
 pub async fn run_client(
     mut peer: Peer,
@@ -73,7 +73,7 @@ pub async fn run_client(
     let mut tally = Tally::default();
     let mut sequence = 0;
     loop {
-        // Decided before publishing, so that the last event is younger than the last version.
+        // Decided before publishing, so that the last event is newer than the last version.
         let last = *stopping.borrow();
         peer.publish(topic, &json!({"from": me, "sequence": sequence}));
         while tally.of(me) <= sequence {
@@ -104,7 +104,8 @@ impl Tally {
         self.0.get(&(publisher as u64)).map_or(0, |(count, _)| *count)
     }
 
-    /// The next event of its publisher, by the same version as the one before or a newer one.
+    /// Checks an event: the next one of its publisher, from the same version as the one before or a
+    /// newer one.
     fn take(&mut self, (event, version): (Value, String)) -> Received {
         let (from, sequence) =
             (event["from"].as_u64().unwrap(), event["sequence"].as_u64().unwrap());
@@ -118,7 +119,7 @@ impl Tally {
 }
 
 impl Peer {
-    /// Clients alternate between versions and codecs.
+    /// Connects; clients alternate between versions and codecs.
     pub async fn connect(addr: SocketAddr, me: usize) -> Self {
         let codec = match me % 4 {
             0 => return Self::V1(Box::new(v1::Client::connect(addr).await)),
@@ -139,7 +140,7 @@ impl Peer {
         }
     }
 
-    /// Publishes, to itself as well.
+    /// Publishes, with delivery to itself.
     pub fn publish(&mut self, topic: &str, event: &Value) {
         match self {
             Self::V1(client) => client.publish(topic, event, &Reach::Plain),
@@ -149,14 +150,14 @@ impl Peer {
         }
     }
 
-    /// The event, and the version that handled it, or nothing where no hook did.
+    /// Returns the event, and the version that handled it; empty without a hook.
     pub async fn event(&mut self) -> (Value, String) {
         let args = match self {
             Self::V1(client) => client.event().await.event,
             Self::V2(client) => client.event().await.args,
         };
         match &args {
-            // Version 1 has a single argument as the event itself.
+            // In version 1, a single argument is the event itself.
             Value::Object(_) => (args, String::new()),
             args if args.get(1).is_none() => (args[0].clone(), String::new()),
             args => (args[0].clone(), args[1].as_str().expect("a version").to_owned()),

@@ -1,5 +1,5 @@
-//! A scripted server: it sends exactly the bytes that a test gives it. It tests the clients against
-//! servers that misbehave.
+//! Scripted server, which sends exactly the bytes of a test. It tests the clients with servers that
+//! misbehave.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// The one client that came.
+/// The connection of the only client.
 pub(crate) struct Connection {
     pub(crate) tcp: TcpStream,
     /// The request's lines, without the empty one.
     pub(crate) request: Vec<String>,
 }
 
-/// WELCOME as v1 servers send it.
+/// WELCOME of WAMP v1.
 pub(crate) const WELCOME: &str = r#"[0,"s1",1,"stand-in"]"#;
 
 /// Serves one client with `script`, on a port of its own.
@@ -47,7 +47,7 @@ impl Connection {
         })
     }
 
-    /// The 101 response, with `lines` added to its headers.
+    /// Returns the 101 response, with `lines` added to its headers.
     pub(crate) fn accept(&self, lines: &[&str]) -> Vec<u8> {
         let key = derive_accept_key(self.header("sec-websocket-key").unwrap().as_bytes());
         let mut response = format!(
@@ -75,7 +75,8 @@ impl Connection {
         self.tcp.write_all(bytes).await.unwrap();
     }
 
-    /// One masked frame of the client: opcode and payload. Frames of 64 KiB and more are not read.
+    /// Reads one masked frame of the client: opcode and payload. Frames of 64 KiB and more are not
+    /// supported.
     pub(crate) async fn frame(&mut self) -> (u8, Vec<u8>) {
         let opcode = self.tcp.read_u8().await.unwrap() & 0x0f;
         let length = match self.tcp.read_u8().await.unwrap() & 0x7f {
@@ -92,7 +93,7 @@ impl Connection {
         (opcode, payload)
     }
 
-    /// Reads until the client's end of TCP.
+    /// Reads until the client ends TCP.
     pub(crate) async fn drain(mut self) {
         let mut rest = Vec::new();
         let _reset_or_end = self.tcp.read_to_end(&mut rest).await;
@@ -103,12 +104,12 @@ pub(crate) fn text(payload: &str) -> Vec<u8> {
     frame(0x1, payload.as_bytes())
 }
 
-/// A Close frame with a code, or without any.
+/// Returns a Close frame with a code, or without any.
 pub(crate) fn close(code: Option<u16>) -> Vec<u8> {
     frame(0x8, &code.map(u16::to_be_bytes).map(Vec::from).unwrap_or_default())
 }
 
-/// One unmasked frame, as servers send them. Only short ones are needed.
+/// Returns one unmasked frame, as servers send them. Only short ones are supported.
 pub(crate) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126);
     let mut frame = vec![0x80 | opcode, length.expect("a short frame")];

@@ -1,4 +1,4 @@
-//! A minimal HTTP/1.1 client: one connection, sent bytes, parsed answers.
+//! Minimal HTTP/1.1 client: one connection, raw requests, parsed answers.
 
 use std::net::SocketAddr;
 
@@ -31,12 +31,12 @@ impl Http {
         Self { tcp, ahead: Vec::new() }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.tcp.write_all(bytes.as_ref()).await.expect("the server reads");
     }
 
-    /// Sends what a server may refuse to read.
+    /// Sends bytes that a server may refuse to read.
     pub async fn push(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.tcp.write_all(bytes.as_ref()).await
     }
@@ -54,7 +54,7 @@ impl Http {
         self.answer().await
     }
 
-    /// The next answer, whole.
+    /// Returns the next complete answer.
     pub async fn answer(&mut self) -> Answer {
         within("an answer", async {
             let (head, mut body) = loop {
@@ -89,14 +89,14 @@ impl Http {
         .await
     }
 
-    /// Waits until the server ends the connection, and asserts that it says nothing more.
+    /// Waits until the server ends the connection, and checks that it sends nothing more.
     pub async fn ended(&mut self) {
         let mut rest = std::mem::take(&mut self.ahead);
         let ended = within("the end", self.tcp.read_to_end(&mut rest)).await;
         assert!(rest.is_empty(), "{ended:?} {:?}", String::from_utf8_lossy(&rest));
     }
 
-    /// The socket, for what is no HTTP.
+    /// Returns the socket, for protocols other than HTTP.
     pub fn into_tcp(self) -> TcpStream {
         self.tcp
     }

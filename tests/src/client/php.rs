@@ -1,6 +1,6 @@
-//! The publisher of a PHP back end, on a bare socket and exact to the byte: it connects, reads the
-//! answer as PHP does, publishes and disconnects. A server that every WebSocket library can talk to
-//! may still be unreachable for this one.
+//! PHP publisher of a back end, on a bare socket and exact to the byte: it connects, reads the
+//! answer like PHP, publishes and disconnects. A server that works with every WebSocket library may
+//! still be unreachable for this one.
 
 #[cfg(test)]
 mod tests;
@@ -19,26 +19,26 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// The publishers in use, which differ in their request line and in how much they read.
+/// The publishers in use, which differ in their request line and in the bytes that they read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generation {
     /// Origin form; reads until 1 ms of silence. Oro 5.1 and later.
     Oro,
     /// Absolute URI; reads until 1 ms of silence. Oro 4.2 and 5.0.
     OroAbsolute,
-    /// Absolute URI; takes what one read returned. The client library of GosWebSocketBundle.
+    /// Absolute URI; uses the bytes of one read. The client library of GosWebSocketBundle.
     Gos,
 }
 
 /// The error of a failed connect; Oro logs it and loses the notification.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No TCP connection, or nothing read within a second.
+    /// No TCP connection, or no bytes within a second.
     Unreachable(String),
-    /// The answer does not begin `HTTP/1.1 101`; the text is all that was read.
+    /// The answer does not begin with `HTTP/1.1 101`; the text is everything that was read.
     BadResponse(String),
-    /// "Could not extract response body from stream": WELCOME was not in what was read, or
-    /// something stood in its way.
+    /// "Could not extract response body from stream": WELCOME was not in the bytes that were read,
+    /// or other bytes were in its place.
     NoWelcome(String),
 }
 
@@ -77,18 +77,18 @@ impl Publisher {
         }
     }
 
-    /// The id out of WELCOME.
+    /// Returns the session id of WELCOME.
     pub fn session(&self) -> &str {
         &self.session
     }
 
-    /// Sends five elements, the last two empty lists. An error means that the server hung up.
+    /// Sends five elements, the last two empty lists. An error means that the server has closed.
     pub async fn publish(&mut self, topic: &str, payload: &Value) -> io::Result<()> {
         self.send(0x1, publication(topic, payload).as_bytes()).await
     }
 
-    /// The library's polite end: Close with 1000 and the reason `ttfn`, and then the socket's end,
-    /// without waiting for an answer.
+    /// Ends like the library: Close with 1000 and the reason `ttfn`, and then the end of the
+    /// socket, without waiting for an answer.
     pub async fn disconnect(mut self) -> io::Result<()> {
         let mut payload = 1000_u16.to_be_bytes().to_vec();
         payload.extend_from_slice(b"ttfn");
@@ -138,7 +138,7 @@ fn request(addr: SocketAddr, target: &str, generation: Generation) -> String {
 }
 
 async fn read(tcp: &mut TcpStream, generation: Generation) -> Result<Vec<u8>, Failure> {
-    // PHP's own chunk: with no room to spare one read would not be one.
+    // PHP's own chunk size: a smaller buffer would need several reads.
     let mut answer = Vec::with_capacity(8192);
     let mut patience = FIRST;
     loop {
@@ -154,8 +154,9 @@ async fn read(tcp: &mut TcpStream, generation: Generation) -> Result<Vec<u8>, Fa
     }
 }
 
-/// The text from the first `[` of everything read, as long as the **offset** of the first `]`, has
-/// to be JSON. So brackets before WELCOME spoil it, and so does whatever follows closely.
+/// Extracts the session id. The text from the first `[` of everything read, with the **offset** of
+/// the first `]` as its length, has to be JSON. Therefore brackets before WELCOME spoil it, and so
+/// do bytes that follow closely.
 fn welcome(answer: &[u8]) -> Option<String> {
     let from = answer.iter().position(|byte| *byte == b'[')?;
     let length = answer.iter().position(|byte| *byte == b']')?;
@@ -184,7 +185,7 @@ fn publication(topic: &str, payload: &Value) -> String {
     escaped
 }
 
-/// PHP has decoded the payload into arrays before it sends it, so `{}` has become `[]`.
+/// Replaces `{}` by `[]`: PHP has decoded the payload into arrays before it sends it.
 fn without_empty_objects(value: &Value) -> Value {
     match value {
         Value::Object(map) if map.is_empty() => json!([]),
@@ -197,7 +198,7 @@ fn without_empty_objects(value: &Value) -> Value {
     }
 }
 
-/// Masks and keys only have to differ.
+/// Returns random bytes: masks and keys only have to differ.
 fn random() -> [u8; 8] {
     RandomState::new().hash_one(0).to_be_bytes()
 }

@@ -1,5 +1,5 @@
-//! A client's WebSocket that a background task reads, as a browser does: pings are answered and
-//! nothing piles up in the kernel, unless the test stops reading. WAMP is in `v1` and `v2`.
+//! WebSocket of a client, read by a background task as in a browser: pings are answered and the
+//! kernel's buffer stays empty, unless the test stops reading. WAMP is in `v1` and `v2`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,23 +22,23 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 pub struct Handshake {
     /// Path and query, `/` or `/ws?ticket=…`.
     pub path: String,
-    /// The subprotocols offered, best first.
+    /// The offered subprotocols, best first.
     pub protocols: Vec<String>,
     /// The `Origin` header; browsers always send one.
     pub origin: Option<String>,
-    /// Bytes that the kernel may hold unread; `None` leaves the system's choice. A small one lets
-    /// a subscriber that does not read be noticed soon.
+    /// Size of the kernel's receive buffer; `None` leaves the system's choice. With a small one, a
+    /// subscriber that does not read is noticed soon.
     pub receive_buffer: Option<u32>,
-    /// The address that the client connects from, of this machine's.
+    /// The local address of the connection, one of this machine's.
     pub source: Option<IpAddr>,
 }
 
-/// Why there was no WebSocket.
+/// The reason of a failed handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The HTTP status, where the server answered at all.
+    /// The HTTP status, if the server answered.
     pub status: Option<u16>,
-    /// The body of the answer, or what went wrong.
+    /// The body of the answer, or the error.
     pub text: String,
 }
 
@@ -54,7 +54,8 @@ pub enum Incoming {
 /// The end of a connection, as a browser reports it (`CloseEvent.wasClean`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Close frames went both ways and TCP ended in order; the code and reason are the server's.
+    /// Close frames in both directions and a regular end of TCP; the code and reason are the
+    /// server's.
     Clean { code: Option<u16>, reason: String },
     /// FIN or RST without a Close frame, RST after one, or broken framing.
     Lost(String),
@@ -62,7 +63,7 @@ pub enum Ending {
 
 /// An open WebSocket. Dropping it ends TCP without a Close frame.
 pub struct Socket {
-    /// The subprotocol that the server chose.
+    /// The subprotocol that the server selected.
     pub protocol: Option<String>,
     commands: mpsc::UnboundedSender<Command>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
@@ -127,7 +128,7 @@ impl Socket {
         }
     }
 
-    /// The next thing from the server. After `Ended` there is nothing more to wait for.
+    /// Returns the next message or event. `Ended` is the last one.
     pub async fn next(&mut self) -> Incoming {
         let gone = || Incoming::Ended(Ending::Lost("already ended".to_owned()));
         self.incoming.recv().await.unwrap_or_else(gone)
@@ -145,7 +146,7 @@ impl Socket {
         self.order(Command::Send(Message::Ping(payload.to_vec().into())));
     }
 
-    /// From now on what the server sends stays in the kernel, and pings stay unanswered.
+    /// Stops reading: later data stays in the kernel, and pings stay unanswered.
     pub fn stop_reading(&self) {
         self.order(Command::Read(false));
     }
@@ -154,25 +155,25 @@ impl Socket {
         self.order(Command::Read(true));
     }
 
-    /// Starts the closing handshake; `next` then yields the rest and at last `Ended`.
+    /// Starts the closing handshake; `next` then yields the remaining messages and finally `Ended`.
     pub fn close(&self, code: u16, reason: &str) {
         let frame = CloseFrame { code: CloseCode::from(code), reason: reason.to_owned().into() };
         self.order(Command::Close(Some(frame)));
     }
 
-    /// Ends TCP with RST, as a client that was cut off does.
+    /// Ends TCP with RST, as after a network failure.
     pub fn reset(self) {
         self.order(Command::Reset);
     }
 
-    /// Frames sent after the end are lost, as in a browser.
+    /// Sends a command. Frames after the end are lost, as in a browser.
     fn order(&self, command: Command) {
         let _ended = self.commands.send(command);
     }
 }
 
-/// The connection's TCP, which remembers how reading failed: tungstenite reports RST after a Close
-/// frame as an orderly end, a browser does not.
+/// The connection's TCP, which records the error of reading: tungstenite reports RST after a Close
+/// frame as a regular end, a browser does not.
 struct Tapped {
     tcp: TcpStream,
     failure: Arc<OnceLock<io::ErrorKind>>,
@@ -189,7 +190,7 @@ async fn pump(
     loop {
         tokio::select! {
             order = orders.recv() => match order {
-                // A failed write shows in what is read; what was sent before must still be seen.
+                // A failed write is noticed by reading; earlier received data must still be read.
                 Some(Command::Send(message)) => { let _failed = stream.send(message).await; }
                 Some(Command::Read(on)) => reading = on,
                 Some(Command::Close(frame)) => { let _failed = stream.close(frame).await; }
@@ -208,7 +209,7 @@ async fn pump(
                         closed = Some(clean(frame));
                         continue;
                     }
-                    // Answered by tungstenite; raw frames are never read.
+                    // tungstenite has answered; raw frames are never read.
                     Some(Ok(Message::Ping(_) | Message::Frame(_))) => continue,
                     Some(Err(error)) => {
                         Incoming::Ended(ending(closed.take(), &failure, &error.to_string()))

@@ -1,5 +1,5 @@
-//! A TLS tunnel for any of these clients: a local address whose connections are encrypted and
-//! passed on to a server. The clients use it like a server without TLS.
+//! TLS tunnel for any of these clients: a local address whose connections are encrypted and
+//! forwarded to a server. The clients use it like a server without TLS.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// The entrance of a tunnel, which closes when this is dropped.
+/// The local end of a tunnel, closed when this is dropped.
 pub struct Tunnel {
     /// The local address for clients.
     pub addr: SocketAddr,
@@ -21,7 +21,7 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// A tunnel to the server at `addr`, which has to be `name` by this certificate. Its
+    /// Opens a tunnel to the server at `addr`, whose certificate has to be this one for `name`. Its
     /// connections come from the address `from`.
     pub async fn open(addr: SocketAddr, name: &str, certificate: &Path, from: IpAddr) -> Self {
         let mut roots = RootCertStore::empty();
@@ -61,7 +61,7 @@ async fn connect(addr: SocketAddr, from: IpAddr) -> TcpStream {
     stream
 }
 
-/// Passes on until either side has ended; an end without ceremony stays one.
+/// Copies until either side has ended; the end of TCP is forwarded as it is.
 async fn pass(mut inside: TcpStream, mut outside: tokio_rustls::client::TlsStream<TcpStream>) {
     let _ended = copy_bidirectional(&mut inside, &mut outside).await;
 }

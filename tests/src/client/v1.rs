@@ -1,6 +1,6 @@
-//! A WAMP v1 client that behaves as AutobahnJS 0.8.0 does in a browser, strict and lenient in the
-//! same places, because every Oro back office runs that library. An error that it would throw on
-//! the page is kept in `page_errors`; one that it would throw at its caller fails the test.
+//! WAMP v1 client that behaves like AutobahnJS 0.8.0 in a browser, strict and lenient in the same
+//! places, because every Oro back office runs that library. Errors that it would throw on the page
+//! are kept in `page_errors`; errors that it would throw at its caller fail the test.
 
 mod prefixes;
 #[cfg(test)]
@@ -24,25 +24,25 @@ pub struct Options {
     pub max_retries: u32,
 }
 
-/// The codes that AutobahnJS gives to `onclose`.
+/// The codes that AutobahnJS passes to `onclose`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangup {
-    /// 0: closed in order. Oro's page never comes back from this one.
+    /// 0: closed regularly. Oro's page never reconnects after this one.
     Closed = 0,
-    /// 1: what a session reports when TCP ends without a Close frame; `ab.connect` turns it into
-    /// 2 or 6.
+    /// 1: the session's report of an end of TCP without a Close frame; `ab.connect` changes it to 2
+    /// or 6.
     Lost = 1,
-    /// 2: lost, and no retry left.
+    /// 2: lost, and no retries left.
     RetriesExceeded = 2,
     /// 3: never connected.
     Unreachable = 3,
-    /// 5: a reconnect failed, another follows.
+    /// 5: a reconnect failed, another one follows.
     UnreachableScheduledReconnect = 5,
     /// 6: lost, a reconnect follows.
     LostScheduledReconnect = 6,
 }
 
-/// A connect that failed: the code, and what was behind it.
+/// A failed connect: the code, and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreachable {
     pub hangup: Hangup,
@@ -107,7 +107,7 @@ impl Default for Options {
 }
 
 impl Client {
-    /// Connects as a page does and waits for the session.
+    /// Connects as a page, and waits for the session.
     pub async fn connect(addr: SocketAddr) -> Self {
         let connected = Self::connect_with(addr, Options::default()).await;
         let mut client = connected.unwrap_or_else(|error| panic!("v1 connect: {error:?}"));
@@ -115,7 +115,7 @@ impl Client {
         client
     }
 
-    /// Returns when the WebSocket is open, which AutobahnJS takes for connected; the session opens
+    /// Returns when the WebSocket is open, which AutobahnJS regards as connected; the session opens
     /// later, with WELCOME (`session`).
     pub async fn connect_with(addr: SocketAddr, options: Options) -> Result<Self, Unreachable> {
         let opened = open(addr, &options.handshake).await;
@@ -139,7 +139,7 @@ impl Client {
         })
     }
 
-    /// A retry: `ab.connect` makes a new session, without the subscriptions of the old one.
+    /// Retries: `ab.connect` opens a new session, without the subscriptions of the old one.
     pub async fn reconnect(&mut self, addr: SocketAddr) -> Result<(), Unreachable> {
         match Self::connect_with(addr, self.options.clone()).await {
             Ok(fresh) => *self = fresh,
@@ -156,17 +156,17 @@ impl Client {
         Ok(())
     }
 
-    /// The session's id, awaiting WELCOME where it has not come yet.
+    /// Returns the session's id, and waits for WELCOME if necessary.
     pub async fn session(&mut self) -> String {
         self.until("WELCOME", |client| client.session.clone()).await
     }
 
-    /// The fourth element of WELCOME.
+    /// Returns the fourth element of WELCOME.
     pub fn server(&self) -> &str {
         self.server.as_deref().expect("the session is open")
     }
 
-    /// Declares `prefix:` for `uri`, here and at the server.
+    /// Declares `prefix:` for `uri`, here and to the server.
     pub fn prefix(&mut self, prefix: &str, uri: &str) {
         self.prefixes.set(prefix, uri);
         self.send(&json!([1, prefix, uri]));
@@ -184,8 +184,8 @@ impl Client {
         callback
     }
 
-    /// Takes one callback away, or all with `None`. Only the last one of a topic is told to the
-    /// server.
+    /// Removes one callback, or all with `None`. Only for the last one of a topic, UNSUBSCRIBE is
+    /// sent.
     pub fn unsubscribe(&mut self, topic: &str, callback: Option<Callback>) {
         let resolved = self.prefixes.resolve(topic);
         let callbacks = self.subscriptions.get_mut(&resolved);
@@ -214,7 +214,7 @@ impl Client {
 
     pub async fn call(&mut self, procedure: &str, arguments: &[Value]) -> Result<Value, CallError> {
         self.issued += 1;
-        // AutobahnJS draws `Math.random().toString(36)`; only the form matters.
+        // AutobahnJS uses `Math.random().toString(36)`; only the form matters.
         let id = format!("0.call{:x}", self.issued);
         let mut message = vec![json!(2), json!(id), json!(self.prefixes.shrink(procedure))];
         message.extend_from_slice(arguments);
@@ -228,25 +228,25 @@ impl Client {
         .await
     }
 
-    /// Returns once everything sent before has been handled, and its effects have arrived:
-    /// the server answers a call in its turn, even with an error.
+    /// Returns when all earlier messages have been handled, and their effects have arrived: the
+    /// server answers a call in its turn, even with an error.
     pub async fn round_trip(&mut self) {
         let _either = self.call("jackfield.tests.round_trip", &[]).await;
     }
 
-    /// The next event that a callback is called with.
+    /// Returns the next event of a callback.
     pub async fn event(&mut self) -> Event {
         self.until("an event", |client| client.events.pop_front()).await
     }
 
-    /// Checks that no callback was called for what was sent before. Where the publisher is another
-    /// session, let that one make a round trip first.
+    /// Checks that earlier messages have caused no event. If the publisher is another session, make
+    /// a round trip with that one first.
     pub async fn expect_no_event(&mut self) {
         self.round_trip().await;
         assert!(self.events.is_empty(), "unexpected events: {:?}", self.events);
     }
 
-    /// The code that `onclose` of `ab.connect` receives at the end of the connection.
+    /// Returns the code that `onclose` of `ab.connect` gets at the end of the connection.
     pub async fn hangup(&mut self) -> Hangup {
         match self.session_hangup().await {
             Hangup::Lost if self.options.max_retries > 0 => Hangup::LostScheduledReconnect,
@@ -255,7 +255,7 @@ impl Client {
         }
     }
 
-    /// The code that the session itself reports: 0 or 1.
+    /// Returns the code of the session itself: 0 or 1.
     pub async fn session_hangup(&mut self) -> Hangup {
         match self.ended().await {
             Ending::Clean { .. } => Hangup::Closed,
@@ -263,32 +263,32 @@ impl Client {
         }
     }
 
-    /// The end of the WebSocket, with the code and reason that AutobahnJS shows.
+    /// Returns the end of the WebSocket, with the code and reason that AutobahnJS shows.
     pub async fn ended(&mut self) -> Ending {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }
 
-    /// The errors that the page's console shows, as the text of the frame that caused each.
+    /// Returns the errors in the page's console, each as the text of the frame that caused it.
     pub fn page_errors(&self) -> &[String] {
         &self.page_errors
     }
 
-    /// Well-formed messages that AutobahnJS passes over in silence.
+    /// Returns well-formed messages that AutobahnJS ignores.
     pub fn ignored(&self) -> &[Value] {
         &self.ignored
     }
 
-    /// The page is left: `Session.close`, with the browser's own code.
+    /// Leaves the page: `Session.close`, with the browser's own code.
     pub fn close(&self) {
         self.socket.close(1000, "");
     }
 
-    /// Anything, as it stands: malformed messages, and the forms that only other clients send.
+    /// Sends a text unchanged: malformed messages, and the forms of other clients.
     pub fn send_text(&self, text: &str) {
         self.socket.send_text(text);
     }
 
-    /// The connection beneath: pings, binary frames, reading stopped, RST.
+    /// Returns the underlying connection: pings, binary frames, reading stopped, RST.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -301,7 +301,7 @@ impl Client {
         self.send_text(&message.to_string());
     }
 
-    /// Takes in what comes until `ready` finds what it looks for, also in what came before.
+    /// Handles received messages until `ready` returns a result, which may come from earlier ones.
     async fn until<T>(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> Option<T>) -> T {
         within(format!("{what} (WAMP v1)"), async {
             loop {
@@ -323,14 +323,14 @@ impl Client {
                 Ok(Value::Null) | Err(_) => self.page_errors.push(text),
                 Ok(message) => self.on_message(message, text),
             },
-            // `JSON.parse` of a Blob fails too.
+            // `JSON.parse` of a Blob fails, too.
             Incoming::Binary(bytes) => self.page_errors.push(format!("binary {bytes:02x?}")),
             Incoming::Pong(_) => {}
             Incoming::Ended(ending) => self.ending = Some(ending),
         }
     }
 
-    /// AutobahnJS looks for a call by element 1 before it looks at the type.
+    /// AutobahnJS looks for a call by element 1 before it checks the type.
     fn on_message(&mut self, message: Value, text: String) {
         let kind = element(&message, 0).as_u64();
         let subject = element(&message, 1).as_str().map(str::to_owned);
@@ -374,7 +374,7 @@ impl Client {
     }
 }
 
-/// AutobahnJS accepts exactly `wamp`; for anything else it closes before it counts as connected.
+/// AutobahnJS accepts exactly `wamp`; for any other subprotocol it closes before it is connected.
 async fn open(addr: SocketAddr, handshake: &Handshake) -> Result<Socket, Refused> {
     let opening = Socket::open(addr, handshake.clone());
     let socket = within(format!("the WebSocket handshake with {addr}"), opening).await?;
@@ -386,7 +386,7 @@ async fn open(addr: SocketAddr, handshake: &Handshake) -> Result<Socket, Refused
     Err(Refused { status: Some(101), text })
 }
 
-/// JavaScript's `o[n]`: of lists and of objects with such a key; nothing otherwise.
+/// JavaScript's `o[n]`: of lists and of objects with such a key; null otherwise.
 fn element(message: &Value, index: usize) -> &Value {
     let found = message.get(index).or_else(|| message.get(index.to_string()));
     found.unwrap_or(&Value::Null)

@@ -1,5 +1,5 @@
-//! A small WAMP v2 client for every codec. Messages that no method waits for stay in its inbox, so
-//! that a test sees unexpected ones. It has methods for subscribers, publishers, callers and
+//! Small WAMP v2 client for every codec. Messages that no method waits for stay in its inbox, so
+//! that a test notices unexpected ones. It has methods for subscribers, publishers, callers and
 //! callees; `send` and `message` are for everything else.
 
 #[cfg(test)]
@@ -22,7 +22,7 @@ pub struct Options {
     pub details: Value,
 }
 
-/// Why there is no session.
+/// The reason why there is no session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoSession {
     /// No WebSocket.
@@ -42,7 +42,7 @@ pub struct WampError {
     pub kwargs: Value,
 }
 
-/// An EVENT. What was not sent reads as `null`, to tell it from what was sent empty.
+/// An EVENT. Missing arguments are `null`, to distinguish them from empty ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub subscription: u64,
@@ -77,7 +77,7 @@ impl Client {
         connected.unwrap_or_else(|error| panic!("v2 connect with {codec:?} to {realm}: {error:?}"))
     }
 
-    /// A client with a small receive buffer, for tests in which it stops reading.
+    /// Connects with a small receive buffer, for tests in which it stops reading.
     pub async fn connect_narrow(addr: SocketAddr, codec: Codec, realm: &str) -> Self {
         let mut options = Options::new(codec);
         options.handshake.receive_buffer = Some(4096);
@@ -110,7 +110,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Only the WebSocket: no HELLO has been sent. For tests of what a server makes of that.
+    /// Opens only the WebSocket: no HELLO is sent. For tests of that state.
     pub async fn open(
         addr: SocketAddr,
         codec: Codec,
@@ -133,12 +133,12 @@ impl Client {
         self.session
     }
 
-    /// `WELCOME.Details`.
+    /// Returns `WELCOME.Details`.
     pub const fn welcome(&self) -> &Value {
         &self.welcome
     }
 
-    /// The subscription's id, or the test fails.
+    /// Returns the subscription's id, or fails the test.
     pub async fn subscribe(&mut self, topic: &str, options: Value) -> u64 {
         let subscribed = self.try_subscribe(topic, options).await;
         subscribed.unwrap_or_else(|error| panic!("subscribe {topic}: {error:?}"))
@@ -156,7 +156,7 @@ impl Client {
         self.answer(34, 35, request).await.map(drop)
     }
 
-    /// Publishes and does not wait. `args` and `kwargs` are left out where they are `null`.
+    /// Publishes and does not wait. `args` and `kwargs` are omitted if they are `null`.
     pub fn publish(&mut self, topic: &str, options: Value, args: Value, kwargs: Value) -> u64 {
         let request = self.next_request();
         let mut message = vec![json!(16), json!(request), options, json!(topic)];
@@ -178,8 +178,8 @@ impl Client {
         Ok(number(&self.answer(16, 17, request).await?[2]))
     }
 
-    /// Calls, and returns the result's args and kwargs. `args` and `kwargs` are left out where they
-    /// are `null`, and `null` where they were.
+    /// Calls, and returns the result's args and kwargs. `args` and `kwargs` are omitted if they are
+    /// `null`, and `null` if they were omitted.
     pub async fn call(
         &mut self,
         procedure: &str,
@@ -195,19 +195,19 @@ impl Client {
         Ok((result[3].clone(), result[4].clone()))
     }
 
-    /// Offers a procedure: the registration's id.
+    /// Registers a procedure, and returns the registration's id.
     pub async fn register(&mut self, procedure: &str, options: Value) -> Result<u64, WampError> {
         let request = self.next_request();
         self.send(&json!([64, request, options, procedure]));
         Ok(number(&self.answer(64, 65, request).await?[2]))
     }
 
-    /// The next call of a procedure that it offers, the whole message.
+    /// Returns the next INVOCATION, the whole message.
     pub async fn invocation(&mut self) -> Value {
         self.until("an INVOCATION", |client| client.take(|message| kind(message) == 68)).await
     }
 
-    /// Returns once everything sent before has been handled and its effects are in the inbox: the
+    /// Returns when all earlier messages have been handled and their effects are in the inbox: the
     /// server answers a request for an unknown subscription in its turn.
     pub async fn round_trip(&mut self) {
         let unknown = 1 << 53;
@@ -219,15 +219,15 @@ impl Client {
         Event::from(message.await)
     }
 
-    /// Checks that nothing came of what was sent before. Where the publisher is another session,
-    /// let that one make a round trip first.
+    /// Checks that earlier messages have caused no event. If the publisher is another session, make
+    /// a round trip with that one first.
     pub async fn expect_no_event(&mut self) {
         self.round_trip().await;
         let event = self.take(|message| kind(message) == 36);
         assert_eq!(event, None, "an unexpected event");
     }
 
-    /// The router's own UNSUBSCRIBED: the subscription it took away, and why.
+    /// Returns the router's own UNSUBSCRIBED: the revoked subscription, and the reason.
     pub async fn revoked(&mut self) -> (u64, Option<String>) {
         let revocation = |message: &Value| kind(message) == 35 && message[1] == 0;
         let message = self.until("a revocation", |client| client.take(revocation)).await;
@@ -235,40 +235,40 @@ impl Client {
         (number(&details["subscription"]), details["reason"].as_str().map(str::to_owned))
     }
 
-    /// ABORT within a session: its reason and details.
+    /// Returns reason and details of an ABORT within a session.
     pub async fn aborted(&mut self) -> (String, Value) {
         let message = self.until("ABORT", |client| client.take(|message| kind(message) == 3)).await;
         (text(&message[2]), message[1].clone())
     }
 
-    /// The reason of the server's GOODBYE.
+    /// Returns the reason of the server's GOODBYE.
     pub async fn dismissed(&mut self) -> String {
         let message = self.until("GOODBYE", |client| client.take(|message| kind(message) == 6));
         text(&message.await[2])
     }
 
-    /// Leaves the realm; the reason of the reply.
+    /// Leaves the realm, and returns the reason of the reply.
     pub async fn goodbye(&mut self) -> String {
         self.send(&json!([6, {}, "wamp.close.close_realm"]));
         self.dismissed().await
     }
 
-    /// The end of the connection. Earlier messages stay in the inbox.
+    /// Returns the end of the connection. Earlier messages stay in the inbox.
     pub async fn ended(&mut self) -> Ending {
         self.until("the end of the connection", |client| client.ending.clone()).await
     }
 
-    /// The next message that has come already.
+    /// Returns the next message that has arrived already.
     pub fn try_message(&mut self) -> Option<Value> {
         self.inbox.pop_front()
     }
 
-    /// The next message of whatever kind.
+    /// Returns the next message of any kind.
     pub async fn message(&mut self) -> Value {
         self.until("a message", |client| client.inbox.pop_front()).await
     }
 
-    /// The bytes of the next message that comes, as they are.
+    /// Returns the bytes of the next message, undecoded.
     pub async fn raw(&mut self) -> Vec<u8> {
         assert_eq!(self.inbox, [] as [Value; 0], "these came before");
         match within("a message", self.socket.next()).await {
@@ -285,7 +285,7 @@ impl Client {
         }
     }
 
-    /// The connection beneath: raw frames, pings, reading stopped, Close.
+    /// Returns the underlying connection: raw frames, pings, reading stopped, Close.
     pub const fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -318,7 +318,7 @@ impl Client {
         self.inbox.remove(place)
     }
 
-    /// Takes in what comes until `ready` finds what it looks for, also in what came before.
+    /// Handles received messages until `ready` returns a result, which may come from earlier ones.
     async fn until<T>(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> Option<T>) -> T {
         let codec = self.codec;
         within(format!("{what} (WAMP v2, {codec:?})"), async {

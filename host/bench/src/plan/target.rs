@@ -1,4 +1,4 @@
-//! URL of the server.
+//! URL of the measured server.
 
 /// A parsed `ws://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ impl Target {
     /// Parses a URL.
     ///
     /// # Errors
-    /// The error, and what to give instead.
+    /// The error, and the expected form.
     pub fn parse(url: &str) -> Result<Self, String> {
         let lower = url.to_ascii_lowercase();
         if lower.starts_with("wss://") {
@@ -44,7 +44,7 @@ impl Target {
         Ok(Self { url: url.to_owned(), authority, path })
     }
 
-    /// The path with a segment appended.
+    /// Returns the path with a segment appended.
     pub(crate) fn below(&self, segment: &str) -> String {
         format!("{}/{segment}", self.path.trim_end_matches('/'))
     }

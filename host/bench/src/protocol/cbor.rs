@@ -8,7 +8,7 @@ use super::scan::{MAX_DEPTH, Scan};
 #[derive(Debug)]
 pub(crate) struct Cbor<'a> {
     rest: &'a [u8],
-    /// Elements left in the list entered last; none if its length is indefinite.
+    /// Elements left in the list entered last; `None` if its length is indefinite.
     left: Option<u64>,
 }
 
@@ -21,7 +21,7 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const BREAK: u8 = 0xff;
 
-/// Head of a value: major type, additional information, and argument; the argument is none for an
+/// Head of a value: major type, additional information, and argument; the argument is `None` for an
 /// indefinite length.
 #[derive(Clone, Copy)]
 struct Head {
@@ -71,7 +71,7 @@ impl<'a> Cbor<'a> {
         Some(ended)
     }
 
-    /// Whether a list or map has another element; `left` is the announced rest.
+    /// Returns whether a list or map has another element; `left` is the announced rest.
     fn more(&mut self, left: &mut Option<u64>) -> Option<bool> {
         match left {
             None => self.ended().map(|ended| !ended),
@@ -129,7 +129,7 @@ impl<'a> Cbor<'a> {
     }
 }
 
-/// Floats, booleans and null.
+/// Returns a float, a boolean or null.
 fn simple(info: u8, argument: u64) -> Value {
     let number = match info {
         20 => return Value::Bool(false),

@@ -6,7 +6,8 @@ use crate::plan::Serializer;
 
 /// Appends a message.
 pub(crate) fn encode(serializer: Serializer, out: &mut Vec<u8>, message: &impl Serialize) {
-    // A vector takes everything, and messages hold lists, dictionaries, texts and numbers alone.
+    // Writing to a vector cannot fail, and messages hold only lists, dictionaries, texts and
+    // numbers.
     let _infallible = match serializer {
         Serializer::Json => serde_json::to_writer(out, message).is_ok(),
         Serializer::MessagePack => rmpv::ext::to_value(message)
@@ -24,7 +25,7 @@ impl<V: Serialize> Serialize for Dict<'_, V> {
     }
 }
 
-/// The text of a publication, which is ASCII.
+/// Returns the text of a publication, which is ASCII.
 pub(crate) fn ascii(text: &[u8]) -> &str {
     std::str::from_utf8(text).unwrap_or_default()
 }

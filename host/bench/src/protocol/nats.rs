@@ -6,7 +6,7 @@ use std::io::Write;
 
 use super::{ProtocolError, RequestError, ServerMessage};
 
-/// `CONNECT` and `PING`; the PONG shows that the session is open.
+/// Encodes `CONNECT` and `PING`; the PONG shows that the session is open.
 pub(crate) fn hello(out: &mut Vec<u8>, acknowledged: bool) {
     let verbose: &[u8] = if acknowledged { b"true" } else { b"false" };
     out.extend_from_slice(b"CONNECT {\"verbose\":");
@@ -17,17 +17,17 @@ pub(crate) fn hello(out: &mut Vec<u8>, acknowledged: bool) {
     );
 }
 
-/// `SUB topic id`
+/// Encodes `SUB topic id`.
 pub(crate) fn subscribe(out: &mut Vec<u8>, id: u64, topic: &str) {
     line(out, format_args!("SUB {topic} {id}\r\n"));
 }
 
-/// `UNSUB id`
+/// Encodes `UNSUB id`.
 pub(crate) fn unsubscribe(out: &mut Vec<u8>, id: u64) {
     line(out, format_args!("UNSUB {id}\r\n"));
 }
 
-/// `PUB topic length`, followed by the text.
+/// Encodes `PUB topic length`, followed by the text.
 pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
     line(out, format_args!("PUB {topic} {}\r\n", text.len()));
     out.extend_from_slice(text);
@@ -35,7 +35,7 @@ pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
 }
 
 fn line(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
-    // A vector takes everything.
+    // Writing to a vector cannot fail.
     let _infallible = out.write_fmt(text);
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Line<'a> {
 /// Longest line. INFO is the longest of the protocol, with the addresses of a cluster.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Reads one element from the beginning of the stream, with its length. None while it is
+/// Reads one element from the beginning of the stream, with its length. `None` while it is
 /// incomplete.
 pub(crate) fn read(stream: &[u8]) -> Result<Option<(Line<'_>, usize)>, ProtocolError> {
     let Some(end) = stream.windows(2).position(|pair| pair == b"\r\n") else {
@@ -80,7 +80,7 @@ pub(crate) fn read(stream: &[u8]) -> Result<Option<(Line<'_>, usize)>, ProtocolE
     Ok(Some((Line::ServerMessage(message), used)))
 }
 
-/// The payload length: the last of a MSG's three or four arguments.
+/// Returns the payload length: the last of a MSG's three or four arguments.
 fn length(arguments: &[u8]) -> Option<usize> {
     let digits = arguments.rsplit(|byte| *byte == b' ').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|length| *length < 1 << 30)

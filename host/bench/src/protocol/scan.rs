@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-/// A message of one serializer, read from front to back. None means that the value has another type
-/// or is malformed.
+/// A message of one serializer, read from front to back. `None` means that the value has another
+/// type or is malformed.
 pub(crate) trait Scan<'a> {
     /// Enters a list.
     fn list(&mut self) -> Option<()>;
 
-    /// Moves to the list's next element. None at the end.
+    /// Moves to the list's next element. `None` at the end.
     fn next(&mut self) -> Option<()>;
 
     /// Reads an id or a code.
@@ -33,5 +33,5 @@ pub(crate) trait Scan<'a> {
     }
 }
 
-/// Nesting allowed in values.
+/// Maximum nesting of values.
 pub(crate) const MAX_DEPTH: usize = 64;

@@ -1,4 +1,4 @@
-//! The messages, as both sides of a connection see them.
+//! Tests of the protocols: encoded requests, and decoded messages of a server.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::error::BenchError;
 use crate::plan::Serializer::{self, Cbor, Json, MessagePack};
 
-/// A server's frame.
+/// Returns a server's frame.
 fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     if payload.len() < 126 {
@@ -20,7 +20,7 @@ fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What is said, in words that can be compared after the bytes are gone.
+/// Describes the received messages as texts, which do not borrow the bytes.
 fn receive(protocol: &mut ClientProtocol, bytes: &[u8], replies: &mut Vec<u8>) -> Vec<String> {
     let mut heard = Vec::new();
     protocol
@@ -35,7 +35,7 @@ fn receive(protocol: &mut ClientProtocol, bytes: &[u8], replies: &mut Vec<u8>) -
     heard
 }
 
-/// What is sent, unmasked: the opcode and the payload of each frame.
+/// Decodes sent frames: the opcode and the unmasked payload of each.
 fn sent(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
     let mut rest = bytes;
@@ -152,7 +152,7 @@ fn value(serializer: Serializer, message: &[u8]) -> Value {
     .unwrap()
 }
 
-/// A message in JSON, read in it and in the binary codecs.
+/// Checks a message given in JSON, read as JSON and in the binary serializers.
 #[track_caller]
 fn check(message: &str, expected: &ServerMessage<'_>) {
     let value: Value = serde_json::from_str(message).unwrap();
@@ -163,7 +163,7 @@ fn check(message: &str, expected: &ServerMessage<'_>) {
     assert_eq!(wamp2::read(Cbor, &in_cbor).as_ref(), Ok(expected));
 }
 
-/// As a server might write it: with the longer forms of lengths.
+/// Encodes a value with the longer forms of lengths, which servers may use.
 fn pack(value: &Value, serializer: Serializer) -> Vec<u8> {
     let mut out = Vec::new();
     match value {
@@ -236,7 +236,7 @@ fn rejects_broken_messages_without_panic() {
         (MessagePack, pack(&value, MessagePack)),
         (Cbor, pack(&value, Cbor)),
     ] {
-        // JSON's last bracket is not looked at.
+        // The scanner ignores JSON's last bracket.
         for end in 0..message.len() - 2 {
             assert!(wamp2::read(serializer, &message[..end]).is_err(), "{serializer:?} {end}");
         }

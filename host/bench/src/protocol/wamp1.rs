@@ -16,22 +16,22 @@ const UNSUBSCRIBE: u64 = 6;
 const PUBLISH: u64 = 7;
 const EVENT: u64 = 8;
 
-/// `[SUBSCRIBE, topic]`
+/// Encodes `[SUBSCRIBE, topic]`.
 pub(crate) fn subscribe(out: &mut Vec<u8>, topic: &str) {
     encode(Serializer::Json, out, &(SUBSCRIBE, topic));
 }
 
-/// `[UNSUBSCRIBE, topic]`
+/// Encodes `[UNSUBSCRIBE, topic]`.
 pub(crate) fn unsubscribe(out: &mut Vec<u8>, topic: &str) {
     encode(Serializer::Json, out, &(UNSUBSCRIBE, topic));
 }
 
-/// `[PUBLISH, topic, text]`
+/// Encodes `[PUBLISH, topic, text]`.
 pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, text: &[u8]) {
     encode(Serializer::Json, out, &(PUBLISH, topic, ascii(text)));
 }
 
-/// `[CALL, "request", procedure, text]`
+/// Encodes `[CALL, "request", procedure, text]`.
 pub(crate) fn call(out: &mut Vec<u8>, request: u64, procedure: &str, text: &[u8]) {
     encode(Serializer::Json, out, &(CALL, request.to_string(), procedure, ascii(text)));
 }
@@ -60,13 +60,13 @@ fn event<'a>(from: &mut Json<'a>) -> Option<&'a [u8]> {
     from.text()
 }
 
-/// `[CALLRESULT, "request", result]`. Reads the request only.
+/// Decodes `[CALLRESULT, "request", result]`. Reads the request only.
 fn called(from: &mut Json<'_>) -> Option<u64> {
     from.next()?;
     std::str::from_utf8(from.text()?).ok()?.parse().ok()
 }
 
-/// `[CALLERROR, call, uri, description]`
+/// Decodes `[CALLERROR, call, uri, description]`.
 fn error(from: &mut Json<'_>) -> Option<RequestError> {
     let topic = from.next_text()?;
     let uri = from.next_text()?;

@@ -29,23 +29,23 @@ const RESULT: u64 = 50;
 const NO_OPTIONS: Dict<'static, bool> = Dict(&[]);
 const ACKNOWLEDGE: Dict<'static, bool> = Dict(&[("acknowledge", true)]);
 
-/// `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}, "caller": {}}}]`
+/// Encodes `[HELLO, realm, {"roles": {"publisher": {}, "subscriber": {}, "caller": {}}}]`.
 pub(crate) fn hello(serializer: Serializer, out: &mut Vec<u8>, realm: &str) {
     let roles = ["publisher", "subscriber", "caller"].map(|role| (role, NO_OPTIONS));
     encode(serializer, out, &(HELLO, realm, Dict(&[("roles", Dict(&roles))])));
 }
 
-/// `[SUBSCRIBE, request, {}, topic]`
+/// Encodes `[SUBSCRIBE, request, {}, topic]`.
 pub(crate) fn subscribe(serializer: Serializer, out: &mut Vec<u8>, request: u64, topic: &str) {
     encode(serializer, out, &(SUBSCRIBE, request, NO_OPTIONS, topic));
 }
 
-/// `[UNSUBSCRIBE, request, subscription]`
+/// Encodes `[UNSUBSCRIBE, request, subscription]`.
 pub(crate) fn unsubscribe(serializer: Serializer, out: &mut Vec<u8>, request: u64, id: u64) {
     encode(serializer, out, &(UNSUBSCRIBE, request, id));
 }
 
-/// `[PUBLISH, request, options, topic, [text]]`
+/// Encodes `[PUBLISH, request, options, topic, [text]]`.
 pub(crate) fn publish(
     serializer: Serializer,
     out: &mut Vec<u8>,
@@ -58,7 +58,7 @@ pub(crate) fn publish(
     encode(serializer, out, &(PUBLISH, request, options, topic, [ascii(text)]));
 }
 
-/// `[CALL, request, {}, procedure, [text]]`
+/// Encodes `[CALL, request, {}, procedure, [text]]`.
 pub(crate) fn call(
     serializer: Serializer,
     out: &mut Vec<u8>,
@@ -102,7 +102,7 @@ fn scan<'a>(mut from: impl Scan<'a>) -> Result<ServerMessage<'a>, MessageName> {
     }
 }
 
-/// `[EVENT, subscription, publication, details, [text]]`. Reads the text only.
+/// Decodes `[EVENT, subscription, publication, details, [text]]`. Reads the text only.
 fn event<'a>(from: &mut impl Scan<'a>) -> Option<&'a [u8]> {
     id(from)?;
     id(from)?;
@@ -119,7 +119,7 @@ fn id<'a>(from: &mut impl Scan<'a>) -> Option<u64> {
     from.number()
 }
 
-/// `[ERROR, type, request, details, uri, arguments]`
+/// Decodes `[ERROR, type, request, details, uri, arguments]`.
 fn error<'a>(from: &mut impl Scan<'a>) -> Option<RequestError> {
     id(from)?;
     let request = Some(id(from)?);
@@ -131,7 +131,7 @@ fn error<'a>(from: &mut impl Scan<'a>) -> Option<RequestError> {
     Some(RequestError { request, topic: None, text: text(&uri, message.or(message_of(&details))) })
 }
 
-/// `[ABORT, details, reason]` and `[GOODBYE, details, reason]`
+/// Decodes `[ABORT, details, reason]` and `[GOODBYE, details, reason]`.
 fn ended<'a>(from: &mut impl Scan<'a>) -> Option<String> {
     from.next()?;
     let details = from.value()?;
@@ -143,7 +143,7 @@ fn message_of(details: &Value) -> Option<&str> {
     details.get("message").and_then(Value::as_str)
 }
 
-/// An error's URI and message.
+/// Returns an error's URI and message.
 pub(super) fn text(uri: &str, message: Option<&str>) -> String {
     match message {
         Some(message) if !message.is_empty() && message != uri => format!("{uri}: {message}"),

@@ -347,7 +347,7 @@ fn at_rate(
             || pacer.borrow_mut().flush(),
         )?;
         pacer.borrow().worker.local().tally.counts.unsent = unsent;
-        // Bytes that the sockets had not taken at the end of the period.
+        // Writes the bytes that the sockets had not accepted at the end of the period.
         while !pacer.borrow().dirty.is_empty() {
             std::thread::sleep(pace::RETRY_INTERVAL);
             pacer.borrow_mut().flush()?;
@@ -375,7 +375,7 @@ impl Pacer {
             local.tally.counts.requested += 1;
             local.tally.lag.saturating_record(lag);
         }
-        // The server does not keep up: due events wait here, and their latency grows.
+        // The server is too slow: due events wait here, and their latency grows.
         let period = &self.shared.period;
         while pending.len() > MAX_BACKLOG_BYTES && period.clock.now() < period.deadline() {
             std::thread::sleep(pace::RETRY_INTERVAL);

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 pub(crate) struct Outstanding {
     /// Number of requests before the first outstanding one.
     answered: u64,
-    /// Due or send time of each, and whether it is measured; none if it was answered out of order.
+    /// Due or send time of each, and whether it is measured; `None` if it was answered out of
+    /// order.
     times: VecDeque<Option<(u64, bool)>>,
 }
 
@@ -18,8 +19,8 @@ impl Outstanding {
         self.answered + self.times.len() as u64
     }
 
-    /// Removes an answered request: the one with the number, or the first without a number. Returns
-    /// its time, and whether it is measured.
+    /// Removes an answered request: the one with the number, or without a number the first one.
+    /// Returns its time, and whether it is measured.
     pub(crate) fn complete(&mut self, request: Option<u64>) -> Option<(u64, bool)> {
         let place = request.map_or(Some(0), |request| request.checked_sub(self.answered + 1))?;
         let time = self.times.get_mut(usize::try_from(place).ok()?)?.take();

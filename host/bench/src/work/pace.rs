@@ -15,7 +15,7 @@ const MAX_SLEEP: Duration = Duration::from_millis(20);
 /// Due messages that are written together.
 const MAX_BATCH: u32 = 64;
 
-/// Wait for a socket that takes no more.
+/// Delay before retrying a socket that accepts no more bytes.
 pub(crate) const RETRY_INTERVAL: Duration = Duration::from_micros(100);
 
 /// Starts the pacer thread. Its error is sent to the coordinator.
@@ -36,8 +36,8 @@ pub(crate) fn thread(
     thread.map(|_| ()).map_err(|error| BenchError::System("start a thread", error))
 }
 
-/// Calls `act` for each due message until the period ends or `act` returns false. `rest` is called
-/// whenever nothing is due. Returns the number of due messages that were dropped as too late.
+/// Calls `act` for each due message until the period ends or `act` returns false. Calls `rest`
+/// whenever no message is due. Returns the number of due messages that were dropped as too late.
 ///
 /// # Errors
 /// Errors of `act` and `rest`.

@@ -48,7 +48,7 @@ impl Publication {
         Self { text: text(shared.plan.payload), names, turn: 0 }
     }
 
-    /// The topic of a request.
+    /// Returns the topic of a request.
     fn topic(&self, request: Option<u64>) -> Option<String> {
         let turn = usize::try_from(request.unwrap_or(1)).ok()?.checked_sub(1)?;
         self.names.get(turn % self.names.len().max(1)).cloned()

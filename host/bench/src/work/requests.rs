@@ -30,7 +30,7 @@ pub(crate) trait RequestWriter: Send + Sync + 'static {
         timestamp: Timestamp,
     );
 
-    /// The error for a refused request.
+    /// Returns the error for a refused request.
     fn refused(&self, refusal: RequestError) -> BenchError;
 }
 
@@ -222,7 +222,7 @@ fn at_rate<P: RequestWriter>(
                 local.tally.counts.requested += 1;
                 local.tally.lag.saturating_record(lag);
             }
-            // The server does not keep up: due requests wait here, and their latency grows.
+            // The server is too slow: due requests wait here, and their latency grows.
             while pending.len() > MAX_BACKLOG_BYTES
                 && shared.period.clock.now() < shared.period.deadline()
             {

@@ -3,25 +3,25 @@
 use crate::publication::DeliveryError;
 use crate::quota::{Quota, QuotaError};
 
-/// Pending calls of one session.
+/// Most pending calls of one session.
 pub(super) const MAX_CALLS: usize = 1_000;
 
-/// Pending calls of a realm: 50 MiB of the longest ids.
+/// Most pending calls of a realm: 50 MiB of the longest ids.
 pub(super) const MAX_CALLS_OF_ALL: usize = 100_000;
 
 /// Longest call id, chosen by a caller of version 1 and kept until the answer.
 pub(super) const MAX_CALL_ID_BYTES: usize = 255;
 
-/// Pending calls to one callee. When it leaves, all its callers are answered under one lock.
+/// Most pending calls to one callee. When it leaves, all its callers are answered under one lock.
 pub(super) const MAX_CALLS_PER_CALLEE: usize = 10_000;
 
-/// The quota of pending calls of a realm.
+/// Returns the quota of pending calls of a realm.
 pub(super) const fn open_calls(client_percent: u32) -> Quota {
     let what = "pending calls of the realm";
     Quota { what, setting: None, total: MAX_CALLS_OF_ALL, client_percent }
 }
 
-/// The quota of pending calls of one callee.
+/// Returns the quota of pending calls of one callee.
 pub(super) const fn callee_calls(client_percent: u32) -> Quota {
     let what = "pending calls of the callee";
     Quota { what, setting: None, total: MAX_CALLS_PER_CALLEE, client_percent }
@@ -38,20 +38,20 @@ pub enum CallError {
     /// No callee has registered the procedure.
     #[error("no callee has registered the procedure")]
     NoSuchProcedure,
-    /// The call's id is that of a pending call.
+    /// The caller has a pending call with the same id.
     #[error("another call with this request id is pending")]
     Repeated,
     /// The call cannot be delivered to the callee.
     #[error(transparent)]
     Undeliverable(#[from] DeliveryError),
-    /// The call's id is too long.
+    /// The call's id is longer than 255 bytes.
     #[error("the call id is too long (maximum {MAX_CALL_ID_BYTES} bytes)")]
     LongId,
-    /// The caller has too many pending calls.
+    /// The caller has the maximum number of pending calls.
     #[error("maximum pending calls of the session reached ({MAX_CALLS})")]
     TooMany,
-    /// All sessions together, those of the client, or the callee have as many pending calls as they
-    /// may.
+    /// The limit of pending calls is reached: of the realm, of the caller's client, or of the
+    /// callee.
     #[error(transparent)]
     Quota(#[from] QuotaError),
 }

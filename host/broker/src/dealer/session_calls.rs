@@ -14,15 +14,15 @@ use crate::session::Session;
 pub(super) struct SessionCalls {
     pub(super) client: ClientKey,
     pub(super) registered: HashSet<RegistrationId>,
-    /// Pattern registrations among them.
+    /// Number of pattern registrations among them.
     pub(super) patterns: usize,
-    /// The id of its last INVOCATION, which has session scope.
+    /// The id of the last INVOCATION to this session. Its scope is the session.
     pub(super) last_invocation: u64,
-    /// Calls to the session, by INVOCATION.
+    /// Pending calls to this session, by the request id of the INVOCATION.
     pub(super) handling: HashMap<RequestId, InboundCall>,
-    /// … by the caller's client.
+    /// Number of the calls in `handling`, by the caller's client.
     pub(super) callers: Usage,
-    /// Calls of the session.
+    /// Pending calls made by this session.
     pub(super) waiting: HashMap<CallId, OutboundCall>,
 }
 

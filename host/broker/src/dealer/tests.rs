@@ -1,4 +1,4 @@
-//! Messages to callers and callees, as texts of WAMP v2.
+//! Tests of the messages to callers and callees, compared as WAMP v2 in JSON.
 
 use jackfield_wamp::dialect::{Codec, Dialect};
 use jackfield_wamp::id::RegistrationId;
@@ -30,8 +30,8 @@ fn encode(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     reply.encode(session.dialect).map(Bytes::from)
 }
 
-/// A dealer, and sessions 1 to 4: the first two understand everything, the third nothing that is
-/// optional, and the fourth speaks version 1.
+/// A dealer and sessions 1 to 4: the first two have all features, the third has no optional
+/// feature, and the fourth uses WAMP v1.
 struct Fixture {
     dealer: Dealer,
     sessions: Vec<Arc<Session>>,
@@ -67,7 +67,7 @@ impl Fixture {
         RequestId::new(self.requests).unwrap()
     }
 
-    /// Registers, and returns the registration's number.
+    /// Registers, and returns the registration's id.
     fn register(
         &mut self,
         session: usize,
@@ -83,12 +83,12 @@ impl Fixture {
         Ok(id)
     }
 
-    /// Offers a procedure by name, to nobody else.
+    /// Registers a procedure by its exact name, not shared.
     fn offer(&mut self, session: usize, procedure: &str) -> u64 {
         self.register(session, procedure, RegisterOptions::default()).unwrap()
     }
 
-    /// Calls with the argument 7, and returns the call's number.
+    /// Calls with the argument 7, and returns the call's request id.
     fn call_with(
         &mut self,
         session: usize,
@@ -149,7 +149,7 @@ impl Fixture {
         self.dealer.leave(self.session(session).id, &mut PendingFlushes::default());
     }
 
-    /// What a session has been told since this was last asked.
+    /// Returns the messages to a session since the last call.
     fn told(&self, session: usize) -> Vec<String> {
         let mut told = Vec::new();
         let drained = self.session(session).outbox().drain(|slices| {
@@ -165,7 +165,7 @@ impl Fixture {
         assert_eq!(self.told(session), expect, "session {session}");
     }
 
-    /// Nothing is kept of what is over.
+    /// Checks that nothing remains after all sessions have left.
     #[track_caller]
     fn check_empty(self) {
         for session in 1..=4 {
@@ -191,14 +191,14 @@ fn routes_a_call_to_its_callee_and_the_result_back() {
     assert_eq!(fixture.call(3, "sum"), Ok(3));
     assert_eq!(fixture.call(4, "sum"), Ok(4));
     fixture.check(1, &["[68,2,1,{},[7]]", "[68,3,1,{},[7]]"]);
-    // In whatever order they are answered.
+    // The order of the answers is free.
     fixture.answer(1, 2, false);
     fixture.check(3, &["[50,3,{},[\"done\"]]"]);
     fixture.answer(1, 3, false);
     fixture.check(4, &["[3,\"4\",[\"done\"]]"]);
     fixture.fail(1, 1);
     fixture.check(2, &["[8,48,2,{\"trace\":\"x\"},\"com.sorry\",[\"no\"]]"]);
-    // Once answered is answered, and nobody answers for another.
+    // A call is answered once, and only by its own callee.
     fixture.answer(1, 1, false);
     fixture.fail(1, 1);
     assert_eq!(fixture.call(2, "sum"), Ok(5));
@@ -222,7 +222,7 @@ fn a_procedure_belongs_to_one_session_unless_shared() {
     assert_eq!(fixture.register(2, "mine", shared(RoundRobin)), otherwise);
     fixture.check_empty();
 
-    // Of three calls, who gets them; the chance is always 5.
+    // The callees of three calls; the random number is always 5.
     for (invoke, expect) in
         [(First, [1, 1, 1]), (Last, [3, 3, 3]), (Random, [3, 3, 3]), (RoundRobin, [1, 2, 3])]
     {
@@ -237,7 +237,7 @@ fn a_procedure_belongs_to_one_session_unless_shared() {
             only[callee - 1] = 1;
             assert_eq!(told, only, "{invoke:?}");
         }
-        // Who leaves is not called any more.
+        // Callees that have left get no calls.
         fixture.leave(3);
         fixture.leave(1);
         fixture.told(4);
@@ -270,7 +270,7 @@ fn calls_the_most_specific_registration() {
     let disclose = CallOptions { disclose_me: true, ..CallOptions::default() };
     fixture.call_with(2, "a.b", disclose).unwrap();
     fixture.check(1, &[&format!("[68,4,1,{{{caller}}},[7]]")]);
-    // The host may say that patterns do not count.
+    // The host may exclude pattern registrations.
     let payload = Payload::empty(Codec::Json);
     let (request, options) = (CallId::V2(fixture.request()), CallOptions::default());
     let mut call = Call { request, options, procedure: "a.b.c".to_owned(), payload };
@@ -295,7 +295,7 @@ fn calls_patterns_only_where_their_sessions_may_register() {
     let call = Call { request, options, procedure: "a.b".to_owned(), payload };
     let first = fixture.session(1).id;
     let mut batch = PendingFlushes::default();
-    // The longer prefix is another's, which may not offer this procedure: it hides nothing.
+    // The callee of the longer prefix may not register this procedure: the shorter prefix is used.
     let may_offer = |callee: &Session| callee.id != first;
     fixture.dealer.call(fixture.session(3), &call, may_offer, 0, &mut batch).unwrap();
     fixture.check(2, &["[68,1,2,{\"procedure\":\"a.b\"}]"]);
@@ -330,12 +330,12 @@ fn progressive_results_reach_callers_that_asked_for_them() {
     fixture.answer(1, 1, true);
     let part = "[50,3,{\"progress\":true},[\"done\"]]";
     fixture.check(2, &[part, part, "[50,3,{},[\"done\"]]"]);
-    // A caller that did not ask for parts is given none.
+    // A caller that did not ask for progressive results gets none.
     fixture.call(2, "slow").unwrap();
     fixture.answer(1, 2, true);
     fixture.check(2, &[]);
     fixture.call_with(2, "plain", progress()).unwrap();
-    // A callee gives parts whether it has announced them or not.
+    // A callee may send progressive results without announcing the feature.
     fixture.check(3, &["[68,1,2,{\"receive_progress\":true},[7]]"]);
     fixture.answer(3, 1, true);
     fixture.check(2, &["[50,5,{\"progress\":true},[\"done\"]]"]);
@@ -357,7 +357,7 @@ fn a_call_can_be_cancelled() {
         (1, CancelMode::Skip, None, true),
         (1, CancelMode::Kill, Some("kill"), false),
         (1, CancelMode::KillNoWait, Some("killnowait"), true),
-        // One that cannot be interrupted works on for nothing.
+        // A callee that cannot be interrupted continues, and its answer is ignored.
         (3, CancelMode::Skip, None, true),
         (3, CancelMode::Kill, None, true),
         (3, CancelMode::KillNoWait, None, true),
@@ -375,7 +375,7 @@ fn a_call_can_be_cancelled() {
         fixture.fail(callee, 1);
         let late = usize::from(!answered_at_once);
         assert_eq!(fixture.told(2).len(), late, "{mode:?}");
-        // Nobody gives up the calls of others, nor one that is over.
+        // A session cannot cancel the calls of others, nor a call that has ended.
         fixture.cancel(1, call, mode);
         fixture.cancel(2, call, mode);
         assert!(fixture.told(2).is_empty() && fixture.told(callee).is_empty());
@@ -401,7 +401,7 @@ fn calls_of_a_session_that_leaves_end_with_an_error() {
         .check(3, &[&format!("[8,48,3,{{\"message\":\"{message}\"}},\"{uri}\",[\"{message}\"]]")]);
     fixture.check(4, &[&format!("[4,\"4\",\"{uri}\",\"{message}\",{{\"code\":500}}]")]);
     fixture.check(2, &["[69,1,{\"mode\":\"killnowait\",\"reason\":\"wamp.error.canceled\"}]"]);
-    // Its answer comes too late.
+    // The answer is too late.
     fixture.answer(2, 1, false);
     assert_eq!(fixture.call(3, "one"), Err(CallError::NoSuchProcedure));
     fixture.check_empty();

@@ -1,4 +1,4 @@
-//! Queues against transports that take so many bytes and then block.
+//! Tests of outboxes, with transports that accept a number of bytes and then block.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn outbox(bytes: usize, frames: usize, overflow: Overflow) -> Outbox {
     Outbox::new(Bounds { bytes, frames, overflow })
 }
 
-/// Drains with a transport that takes `room` bytes and then blocks.
+/// Drains into a transport that accepts `room` bytes and then blocks.
 fn drain(outbox: &Outbox, room: usize) -> (Vec<u8>, Drained) {
     let mut taken = Vec::new();
     let end = outbox
@@ -41,7 +41,7 @@ fn a_blocked_transport_resumes_where_it_stopped() {
     let _ = outbox.push("world".into());
     assert_eq!(drain(&outbox, 7), (b"hellowo".to_vec(), Drained::Blocked));
     assert_eq!(outbox.bytes(), 3);
-    // The flush is still somebody's duty, so a further push does not ask for another.
+    // A flush is still pending, so a further push does not ask for another.
     assert_eq!(outbox.push("!".into()), PushOutcome::Queued);
     assert_eq!(drain(&outbox, 100), (b"rld!".to_vec(), Drained::Empty));
     assert_eq!(outbox.bytes(), 0);
@@ -82,7 +82,7 @@ fn replies_never_close_a_session_and_report_crowding() {
         assert_eq!(outbox.reply("gh".into()), PushOutcome::Crowded);
     }
     assert!(outbox.is_crowded() && outbox.closing().is_none());
-    // What another session sends is still bounded.
+    // Messages from other sessions remain bounded.
     assert_eq!(outbox.push("i".into()), PushOutcome::Overflow);
 }
 
@@ -90,7 +90,7 @@ fn replies_never_close_a_session_and_report_crowding() {
 fn a_blocked_outbox_is_crowded_above_half_until_below_a_quarter() {
     let outbox = outbox(16, 100, Overflow::Disconnect);
     let _ = outbox.push("aaaaaaaa".into());
-    // A queue that is about to be flushed is no crowd.
+    // A queue that is about to be flushed is not crowded.
     assert_eq!(outbox.push("bb".into()), PushOutcome::Queued);
     assert_eq!(drain(&outbox, 2).1, Drained::Blocked);
     assert_eq!(outbox.push("c".into()), PushOutcome::Crowded);
@@ -161,7 +161,7 @@ fn counts_for_the_total_while_its_transport_takes_no_more() {
     assert_eq!(total.bytes(), 1_600 + 2 * FRAME_OVERHEAD_BYTES);
     assert_eq!(total.bytes(), outbox.held_bytes());
     assert!(outbox.is_total_exceeded());
-    // What was written in part has to stay.
+    // A partly written frame has to stay.
     let closing = CloseReason { reason: "full".into(), message: String::new() };
     assert!(outbox.evict(closing.clone()));
     assert!(!outbox.evict(closing));

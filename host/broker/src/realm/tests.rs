@@ -1,4 +1,4 @@
-//! Messages to the sessions of a realm, through transports that record them.
+//! Tests of the messages to the sessions of a realm, through transports that record them.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ use crate::session::{Features, Transport};
 
 mod shares;
 
-/// A transport that remembers what it was given, one text a frame.
+/// A transport that records each frame as text.
 struct Recorder {
     outbox: Arc<Outbox>,
     read: Mutex<Vec<String>>,
@@ -134,7 +134,8 @@ fn reports_publications_that_take_long_to_match() {
     };
     let mut batch = PendingFlushes::default();
     assert!(!publish("a.a.a.a.a.a", &mut batch), "a realm without patterns");
-    // Each component may be open, but for the last one, which does not match.
+    // All wildcards whose first five components are a text or empty. The last component never
+    // matches.
     for mask in 0..32 {
         let open = |bit: u32| if mask & (1 << bit) == 0 { "" } else { "a" };
         let uri: Vec<_> = (0..5).map(open).chain(["b"]).collect();
@@ -142,7 +143,7 @@ fn reports_publications_that_take_long_to_match() {
     }
     assert!(!publish("b.b.b.b.b.b", &mut batch), "most wildcards are left at their beginning");
     assert!(publish("a.a.a.a.a.a", &mut batch), "each of 32 wildcards is followed to its end");
-    // Fast ones in between do not hide slow ones.
+    // Fast publications in between do not hide slow ones.
     for _ in 0..100 {
         publish("a.a.a.a.a.a", &mut batch);
         assert!(publish("t", &mut batch));
@@ -186,7 +187,7 @@ fn patterns_receive_by_the_roles_of_their_holders() {
     }
     let payload = Payload::from_json("[5]", "{}").unwrap();
     let roles = ["admin".to_owned(), "staff".to_owned()];
-    // The audience is the publication's, so that the next one may have another.
+    // The audience belongs to the publication, so that the next one may have another.
     for (patterns, receive) in [
         (PatternAudience::Roles(&roles), [2, 0, 0]),
         (PatternAudience::Everybody, [2, 2, 2]),
@@ -240,7 +241,7 @@ fn bounds_the_subscriptions_of_all_sessions() {
     realm.unsubscribe(third.session.id, held.id, &mut PendingFlushes::default(), None).unwrap();
     subscribe(third, "c").unwrap();
     assert_eq!(subscribe(third, "a").unwrap_err().to_string(), full);
-    // What a session held, and what the router takes away, is free again.
+    // Places of a session that left, and of revoked subscriptions, are free again.
     realm.leave(first.session.id);
     subscribe(third, "a").unwrap();
     realm.revoke(|topic| topic != "b", &mut PendingFlushes::default(), |_, _| None);
@@ -287,7 +288,7 @@ fn subscribed_comes_before_events_and_nothing_after_unsubscribed() {
     assert_eq!(peer.read(), ["subscribed 1", "[36,1,9,{}]", "left"]);
 }
 
-/// Who of three sessions (roles a, b, and a with b) receives what these lists allow.
+/// Checks which of three sessions (roles a, b, and a with b) receive an event with this filter.
 fn check(filter: &ReceiverFilter, except: Option<u64>, expect: &[u64]) {
     let realm = realm();
     let roles: [&[&str]; 3] = [&["a"], &["b"], &["a", "b"]];
@@ -320,7 +321,7 @@ fn filters_receivers_by_exclude_and_eligible_lists() {
     check(&ReceiverFilter { exclude: ids(&[1, 99]), ..none() }, None, &[2, 3]);
     check(&ReceiverFilter { eligible: Some(ids(&[1, 3])), ..none() }, None, &[1, 3]);
     check(&ReceiverFilter { eligible: Some(ids(&[])), ..none() }, None, &[]);
-    // To be eligible does not outweigh being excluded.
+    // Exclusion takes precedence over eligibility.
     check(&ReceiverFilter { eligible: Some(ids(&[1])), ..none() }, Some(1), &[]);
     check(&ReceiverFilter { exclude_authid: texts(&["user1"]), ..none() }, None, &[2, 3]);
     check(&ReceiverFilter { eligible_authid: Some(texts(&["user3"])), ..none() }, None, &[3]);

@@ -1,6 +1,5 @@
-//! The wait for a handler's answer to a call, and its end before there is one: by the caller's
-//! CANCEL, or by the option `timeout`. WAMP v2 specification, sections "Call Canceling" and "Call
-//! Timeouts".
+//! Waiting for a handler's answer to a call, and ending the wait early: by the caller's CANCEL, or
+//! by the option `timeout`. WAMP v2 specification, sections "Call Canceling" and "Call Timeouts".
 
 use std::convert::Infallible;
 use std::future::Pending;
@@ -17,21 +16,21 @@ use tokio::time::{Instant, sleep_until};
 use crate::dispatch::{Dispatch, Refusal, effects, flush_before_wait};
 use crate::generation::RouteMatch;
 
-/// The caller's CANCEL: ends with its mode, or never. It is polled while a handler's call waits or
-/// runs, and not at all where the handler answers at once.
+/// The caller's CANCEL: ends with its mode, or never. Polled while a handler's call waits or runs,
+/// and not at all if the handler answers at once.
 pub(crate) trait Cancellation: Future<Output = CancelMode> + Send {
-    /// When the call arrived; none if that is now.
+    /// Returns the time at which the call arrived; `None` if that is now.
     fn arrived(&self) -> Option<Instant>;
 }
 
-/// The end of a caller's wait for a handler's answer before there is one.
+/// The reason for ending the wait for a handler's answer early.
 #[derive(Clone, Copy, Debug)]
 enum Stop {
     Canceled(CancelMode),
     TimedOut(Timeout),
 }
 
-/// How long a caller waits for a handler's answer.
+/// The maximum time for which a caller waits for a handler's answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeout {
     milliseconds: u64,
@@ -39,11 +38,11 @@ pub(super) struct Timeout {
 }
 
 impl Dispatch {
-    /// Asks a handler. Returns its answer, and what it wants done.
+    /// Asks a handler. Returns its answer and its effects.
     ///
-    /// When the call is stopped, one that has not begun is not begun. One that runs goes on to its
-    /// end: to interrupt it would end the instance, and with it what others keep there. Its answer
-    /// is dropped; what it wants done is done, as with a callee that cannot be interrupted.
+    /// A stopped call that has not begun never begins. A running one continues to its end: an
+    /// interruption would end the instance, and with it the data of other topics there. Its answer
+    /// is dropped; its effects are applied, as with a callee that cannot be interrupted.
     pub(super) async fn ask(
         &self,
         routed: &RouteMatch<'_, '_>,
@@ -73,7 +72,7 @@ impl Dispatch {
                 if stop.is_immediate() {
                     tell_at_once(&refusal);
                 }
-                // Calls that wait behind it can be cancelled until it has ended.
+                // Calls that wait behind this one can be cancelled until it has ended.
                 let outcome = tokio::select! {
                     biased;
                     outcome = &mut hook => outcome,
@@ -103,8 +102,8 @@ impl Stop {
         }
     }
 
-    /// Whether the caller is told while the handler runs. With `kill` it waits for the callee, and
-    /// may rely on it that nothing of the call happens afterwards.
+    /// Returns whether the caller is answered while the handler runs. With `kill` it waits for the
+    /// callee, and may rely on the call having no effects afterwards.
     fn is_immediate(self) -> bool {
         match self {
             Self::Canceled(CancelMode::Kill) => false,
@@ -114,7 +113,7 @@ impl Stop {
 }
 
 impl Timeout {
-    /// None where the caller gives none, or 0, or more than any clock shows.
+    /// Returns the timeout of a call. `None` without one, for 0, and beyond the range of the clock.
     pub(super) fn of(call: &Call, arrived: Option<Instant>) -> Option<Self> {
         let milliseconds = call.options.timeout.filter(|milliseconds| *milliseconds > 0)?;
         let arrived = arrived.unwrap_or_else(Instant::now);
@@ -131,21 +130,21 @@ impl Timeout {
     }
 }
 
-/// Goes on reading ahead after a call was stopped.
+/// Continues to read ahead after a call was stopped.
 async fn read_on(mut cancellation: Pin<&mut impl Cancellation>) -> Infallible {
     loop {
         cancellation.as_mut().await;
     }
 }
 
-/// Of a call that cannot be cancelled.
+/// For calls that cannot be cancelled.
 impl Cancellation for Pending<CancelMode> {
     fn arrived(&self) -> Option<Instant> {
         None
     }
 }
 
-/// Ends when the caller cancels the call, or its time has passed.
+/// Ends when the caller cancels the call, or its timeout is over.
 async fn stop(timeout: Option<Timeout>, cancellation: Pin<&mut impl Cancellation>) -> Stop {
     match timeout {
         Some(timeout) => tokio::select! {

@@ -1,10 +1,10 @@
-//! Generations that are made while plugins are being loaded. Nothing has been loaded of those that
-//! are new here, as nothing waits for them.
+//! Tests of generations built while plugins are being loaded. No new plugin of these tests is
+//! loaded, as nothing waits for it.
 
 use super::*;
 
 impl Fixture {
-    /// What is served of the site before anything more is loaded.
+    /// Builds the generation that is served before any further plugin is loaded.
     async fn at_once(&self, previous: &Generation) -> Generation {
         let snapshot = Site::new(self.root.path()).read().unwrap();
         let mut loads = Loads::new(Arc::clone(&self.context));
@@ -20,7 +20,7 @@ fn tell(name: &str, channel: &str) -> String {
     format!("{name}:\n    channel: '{channel}'\n    handler: tell\n")
 }
 
-/// The routes and the versions of their plugins, in matching order.
+/// Returns the routes and the versions of their plugins, in matching order.
 fn shown(generation: &Generation) -> Vec<(&str, &str, &str)> {
     let bound = generation.bound();
     let shown = bound.map(|(route, handler)| {
@@ -31,7 +31,7 @@ fn shown(generation: &Generation) -> Vec<(&str, &str, &str)> {
 
 const FIRST: &str = "@@VERSION-000001";
 
-/// Routes of `versioned` before, between and behind one of `hostile`.
+/// Builds a generation with routes of `versioned` before, between and behind one of `hostile`.
 async fn first(fixture: &Fixture) -> Generation {
     let routes = [route("a", "a", ""), tell("b", "b"), route("c", "c", ""), route("d", "d", "")];
     fixture.put("websocket_routing.yml", routes.concat());
@@ -45,7 +45,7 @@ async fn a_plugin_that_is_being_replaced_keeps_its_routes() {
     let fixture = Fixture::new();
     let first = first(&fixture).await;
     let hostile = first.find("b").unwrap().handler.manifest().version.clone();
-    // One route has gone, one has another channel, and one is new.
+    // One route is removed, one has another channel, and one is new.
     let routes = [route("a", "a2", ""), tell("b", "b2"), tell("e", "e"), route("f", "f", "")];
     fixture.put("websocket_routing.yml", routes.concat());
     for file in ["p.wasm", "q.wasm"] {

@@ -1,4 +1,4 @@
-//! Values and payloads for property tests.
+//! Generators of values and payloads for property tests.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -15,8 +15,8 @@ pub(crate) fn codec() -> impl Strategy<Value = Codec> {
     proptest::sample::select(&CODECS)
 }
 
-/// Texts with letters that need escapes and more than one byte, but no `\0`: in JSON it begins
-/// binary.
+/// Texts with letters that need escapes or more than one byte, but without `\0`, which begins
+/// binary in JSON.
 pub(crate) fn text() -> impl Strategy<Value = String> {
     "[a-z./\"\\\\\u{1}\n\u{7f}é€😀]{0,40}"
 }
@@ -50,7 +50,7 @@ pub(crate) fn payload(codec: Codec) -> impl Strategy<Value = Payload> {
     (vec(value(), 0..4), dict()).prop_map(move |(args, kwargs)| payload_of(codec, &args, &kwargs))
 }
 
-/// Takes the payload out of a message, as sessions do.
+/// Decodes the payload out of a message, as sessions do.
 pub(crate) fn payload_of(codec: Codec, args: &[Value], kwargs: &Dict) -> Payload {
     let mut frame = Vec::new();
     let mut writer = Writer::new(codec, &mut frame);
@@ -82,7 +82,7 @@ pub(crate) fn decode(codec: Codec, bytes: &[u8]) -> Result<Value, super::ReadErr
     Ok(value)
 }
 
-/// The value in another codec.
+/// Translates a value into another codec.
 pub(crate) fn recode(bytes: &[u8], from: Codec, to: Codec) -> Result<Vec<u8>, super::ReadError> {
     let mut out = Vec::new();
     let mut reader = Reader::new(from, bytes);

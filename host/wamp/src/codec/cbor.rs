@@ -1,4 +1,4 @@
-//! CBOR (RFC 8949), definite and indefinite lengths.
+//! CBOR reader (RFC 8949), for definite and indefinite lengths.
 
 use std::borrow::Cow;
 
@@ -43,8 +43,8 @@ impl<'a> Cbor<'a> {
         self.untagged(first, at)
     }
 
-    /// A tagged value. Tags do not nest, except that the tag "this is CBOR" may precede another
-    /// one.
+    /// Reads a tagged value. Tags do not nest, except that the tag "this is CBOR" may precede
+    /// another one.
     fn tagged(&mut self, first: u8, at: usize) -> Result<Item<'a>, ReadError> {
         let mut tag = self.argument(first & 0x1f)?;
         let mut first = self.input.byte()?;
@@ -86,8 +86,8 @@ impl<'a> Cbor<'a> {
         }
     }
 
-    /// Whether the value at `at` begins with a tag. The content of a foreign tag is still to be
-    /// read.
+    /// Returns whether the value at `at` begins with a tag. The content of a foreign tag is still
+    /// unread.
     pub(super) fn is_tag(&self, at: usize) -> bool {
         self.input.bytes.get(at).is_some_and(|first| first >> 5 == TAG)
     }
@@ -108,7 +108,7 @@ impl<'a> Cbor<'a> {
         })
     }
 
-    /// Whether another element follows in a container of indefinite length.
+    /// Returns whether another element follows in a container of indefinite length.
     pub(super) fn more(&mut self) -> Result<bool, ReadError> {
         match self.input.peek() {
             Some(BREAK) => {
@@ -165,7 +165,7 @@ impl<'a> Cbor<'a> {
         Ok(Cow::Owned(whole))
     }
 
-    /// The length of the next chunk of a string of indefinite length.
+    /// Reads the length of the next chunk of a string of indefinite length.
     fn chunk(&mut self, major: u8) -> Result<Option<u64>, ReadError> {
         if !self.more()? {
             return Ok(None);
@@ -198,7 +198,7 @@ const fn unassigned(at: usize) -> ReadError {
     ReadError::foreign(at, "a CBOR simple value that has no equivalent in the other codecs")
 }
 
-/// The number -1 - `argument`.
+/// Returns the number -1 - `argument`.
 fn negative<'a>(argument: u64) -> Option<Item<'a>> {
     match i64::try_from(argument) {
         Ok(number) => Some(Item::Int(-1 - number)),
@@ -222,21 +222,21 @@ fn big_negative<'a>(bytes: &[u8]) -> Option<Item<'a>> {
     }
 }
 
-/// The magnitude of a bignum. None above 128 bits.
+/// Returns the magnitude of a bignum. `None` above 128 bits.
 fn magnitude(bytes: &[u8]) -> Option<u128> {
     bytes.iter().try_fold(0u128, |number, byte| {
         (number >> 120 == 0).then(|| number << 8 | u128::from(*byte))
     })
 }
 
-/// The number as a double. None where it would be rounded.
+/// Returns the number as a double. `None` if it would be rounded.
 fn exact(number: u128) -> Option<f64> {
     let significant = (u128::BITS - number.leading_zeros()).saturating_sub(number.trailing_zeros());
     #[expect(clippy::cast_precision_loss, reason = "a double has 53 bits for the significant ones")]
     (significant <= f64::MANTISSA_DIGITS).then_some(number as f64)
 }
 
-/// A float of 16 bits: RFC 8949, appendix D.
+/// Decodes a float of 16 bits: RFC 8949, appendix D.
 fn half(bits: u16) -> f64 {
     let exponent = i32::from(bits >> 10 & 0x1f);
     let mantissa = f64::from(bits & 0x3ff);

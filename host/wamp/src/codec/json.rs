@@ -169,7 +169,7 @@ impl<'a> Json<'a> {
         value_of(form, text).ok_or(ReadError::foreign(start, NOT_EXACT))
     }
 
-    /// Skips a number. Its value is computed only where it may be foreign.
+    /// Skips a number. Its value is computed only if it may be foreign.
     fn skip_number(&mut self) -> Result<(), ReadError> {
         let start = self.at;
         let form = self.scan_number()?;
@@ -189,7 +189,7 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
-    /// Skips a number of the grammar.
+    /// Skips a number and checks its grammar.
     fn scan_number(&mut self) -> Result<NumberForm, ReadError> {
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -301,7 +301,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// The value of a scanned number. None where it would have to be rounded.
+/// Returns the value of a scanned number. `None` if it would have to be rounded.
 ///
 /// An integer beyond 64 bits is a double if it is a double's notation: with all its digits, or with
 /// the fewest that identify it and zeros after them, as JavaScript writes it.
@@ -319,7 +319,7 @@ fn value_of<'a>(form: NumberForm, text: &str) -> Option<Item<'a>> {
         NumberForm::Whole => {
             text == "-0" || text == format!("{number}") || text == format!("{number:.0}")
         }
-        // An underflow to zero is a rounding too.
+        // An underflow to zero is a rounding, too.
         NumberForm::Fraction | NumberForm::Exponent => {
             let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
             number != 0.0 || !mantissa.contains(|digit: char| matches!(digit, '1'..='9'))

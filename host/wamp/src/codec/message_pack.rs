@@ -55,7 +55,7 @@ impl<'a> MessagePack<'a> {
         })
     }
 
-    /// A number of 1, 2, 4 or 8 bytes.
+    /// Reads a number of 1, 2, 4 or 8 bytes.
     fn number(&mut self, width: u8) -> Result<u64, ReadError> {
         let bytes = self.input.take(width.into())?;
         Ok(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))

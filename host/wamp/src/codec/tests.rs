@@ -1,4 +1,4 @@
-//! The codecs against tables, against each other, and against other libraries.
+//! Tests of the codecs against tables, against each other, and against other libraries.
 
 use proptest::prelude::*;
 
@@ -23,14 +23,14 @@ fn skip(codec: Codec, bytes: &[u8]) -> Result<(), ReadError> {
     reader.finish()
 }
 
-/// Whether an accepted value means something in every codec.
+/// Returns whether every codec carries the value.
 fn is_portable(codec: Codec, bytes: &[u8]) -> bool {
     let mut reader = Reader::new(codec, bytes);
     reader.skip(MAX_DEPTH).unwrap();
     reader.take_foreign().is_none()
 }
 
-/// The JSON that MessagePack or CBOR becomes.
+/// Checks the JSON translation of MessagePack or CBOR.
 fn becomes(codec: Codec, bytes: &str, expect: &str) {
     let json = recode(&hex(bytes), codec, Json).unwrap();
     assert_eq!(String::from_utf8(json).unwrap(), expect, "{codec:?} {bytes}");
@@ -71,7 +71,7 @@ fn converts_message_pack_to_json() {
     // Undefined, as JavaScript's encoders write it.
     check("d4 00 00", "null");
     check("c7 00 00", "null");
-    // Keys that are no texts.
+    // Keys that are not texts.
     check(
         "84 01a0 ffa0 c3a0 c40101a0",
         "{\"1\":\"\",\"-1\":\"\",\"true\":\"\",\"\\u0000AQ==\":\"\"}",
@@ -87,7 +87,7 @@ fn converts_cbor_to_json() {
     check("1903e8", "1000");
     check("1a000f4240", "1000000");
     check("1bffffffffffffffff", "18446744073709551615");
-    // Big numbers: in 64 bits, and those beyond that a double holds exactly.
+    // Integers in 64 bits, and larger ones that a double holds exactly.
     check("c243010000", "65536");
     check("c24a0000ffffffffffffffff", "18446744073709551615");
     check("c249010000000000000000", "1.8446744073709552e19");
@@ -137,7 +137,7 @@ fn converts_json_to_binary_codecs() {
     check("-9223372036854775808", MessagePack, "d38000000000000000");
     check("-9223372036854775808", Cbor, "3b7fffffffffffffff");
     check("1.0", MessagePack, "cb3ff0000000000000");
-    // Doubles beyond 64 bits, as Python and as JavaScript write them.
+    // Doubles beyond 64 bits, as Python and JavaScript write them.
     check("18446744073709551616", MessagePack, "cb43f0000000000000");
     check("18446744073709552000", Cbor, "fb43f0000000000000");
     check("-18446744073709552000", Cbor, "fbc3f0000000000000");
@@ -167,7 +167,7 @@ fn converts_json_to_binary_codecs() {
     assert_eq!(recode(&bytes, MessagePack, Json).unwrap(), long.as_bytes());
 }
 
-/// Texts that are no JSON.
+/// Texts that are not JSON.
 const NOT_JSON: &[&str] = &[
     "",
     " ",
@@ -215,14 +215,14 @@ const NOT_JSON: &[&str] = &[
     "\u{a0}1",
 ];
 
-/// Bytes that are no MessagePack, in hexadecimal.
+/// Bytes that are not MessagePack, in hexadecimal.
 const NOT_MESSAGE_PACK: &str = "
     , c1, 91, 81, 81a161, a2 61, d9, d9 01, cc, cf 00, c4 02 00, c7 01 00, d4,
     dc 0001, dd ffffffff, df ffffffff, db ffffffff, 01 01, ca 0000, 81 90 01,
     81 80 01
 ";
 
-/// Bytes that are no CBOR, in hexadecimal.
+/// Bytes that are not CBOR, in hexadecimal.
 const NOT_CBOR: &str = "
     , 18, 1c, 1f, 3f, 42 00, 62 61, 7f 41 00 ff, 7f 7f ff ff, 7f 61 61,
     5f 61 61 ff, 81, 9f, 9f 01, a1, a1 01, bf 01 ff, bf 01, c0, df, f8 00, f8 1f, f8,
@@ -276,18 +276,18 @@ fn bounds_the_depth() {
     check(Cbor, b"\x81", b"\x01", b"");
     check(Cbor, b"\x9f", b"\x01", b"\xff");
     check(Cbor, b"\xbf\x01", b"\x01", b"\xff");
-    // Inside of keys, where containers may stand too; and unfinished.
+    // Nested keys, where a container could begin too, and incomplete input.
     assert!(skip(MessagePack, &b"\x81".repeat(1 << 20)).is_err());
     assert!(skip(Cbor, &b"\xa1".repeat(1 << 20)).is_err());
     assert!(skip(Json, &b"[".repeat(1 << 20)).is_err());
-    // Tags do not nest, not even the one that says that this is CBOR.
+    // Tags do not nest, including the tag "this is CBOR".
     for tag in [&b"\xc1"[..], b"\xc6", b"\xd9\xd9\xf7"] {
         assert!(skip(Cbor, &[&tag.repeat(1 << 18), &b"\x01"[..]].concat()).is_err());
         assert!(skip(Cbor, &[&tag.repeat(3), &b"\x01"[..]].concat()).is_err());
     }
 }
 
-/// What another library makes of our bytes, and we of its bytes.
+/// Decodes our JSON with another library.
 fn serde_value(value: &Value) -> serde_json::Value {
     serde_json::from_slice(&encode(Json, value)).unwrap()
 }

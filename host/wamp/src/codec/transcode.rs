@@ -1,4 +1,4 @@
-//! Streaming translation between codecs, without a tree in between.
+//! Translation between codecs, streaming, without a tree in between.
 //!
 //! WAMP's rule for bytes in JSON (WAMP v2 specification, section "Serializers"): a JSON text of
 //! `\0` and Base64 is binary in the other codecs, and vice versa. Keys that are not texts become
@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::{Item, ReadError, Reader, Writer};
 use crate::dialect::Codec;
 
-/// Base64 with optional padding: some encoders leave it out.
+/// Base64 with optional padding: some encoders omit it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -27,7 +27,7 @@ pub(crate) fn transcode(
     transcode_rest(item, reader, writer, depth)
 }
 
-/// The bytes that a JSON text encodes, if it follows WAMP's rule.
+/// Returns the bytes that a JSON text encodes, if it follows WAMP's rule.
 pub(crate) fn binary_of(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.strip_prefix('\0')?).ok()
 }
@@ -89,13 +89,13 @@ pub(crate) fn transcode_entry(
     transcode(reader, writer, depth)
 }
 
-/// A key as a text: bytes follow the binary rule, other keys are their JSON.
+/// Returns a key as a text: bytes follow the binary rule, other keys are their JSON.
 fn key_text(key: Item<'_>, reader: &mut Reader<'_>) -> Result<String, ReadError> {
     if let Item::Binary(bytes) = key {
         return Ok(format!("\0{}", BASE64.encode(bytes)));
     }
     let mut json = Vec::new();
-    // A key is no container, so nothing more is read.
+    // A key is not a container, so no more is read.
     transcode_rest(key, reader, &mut Writer::new(Codec::Json, &mut json), 0)?;
     Ok(String::from_utf8_lossy(&json).into_owned())
 }

@@ -7,7 +7,7 @@ use super::{Container, Item, ReadError, Reader};
 use crate::dialect::Codec;
 use crate::value::{Dict, Value};
 
-/// The value that begins with `item`.
+/// Decodes the value that begins with `item`.
 pub(crate) fn value(
     item: Item<'_>,
     reader: &mut Reader<'_>,
@@ -37,7 +37,7 @@ pub(crate) fn value(
     })
 }
 
-/// The dictionary whose beginning was read. Entries without a text key are left out: the
+/// Decodes the dictionary whose beginning was read. Entries without a text key are omitted: the
 /// specification has none.
 pub(crate) fn dict(
     mut container: Container,

@@ -55,7 +55,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// A negative number; others go to [`Writer::uint`].
+    /// Writes a negative number; others go to [`Writer::uint`].
     pub(crate) fn int(&mut self, number: i64) {
         let Ok(below) = u64::try_from(-1 - number) else {
             return self.uint(number.unsigned_abs());
@@ -85,7 +85,7 @@ impl<'o> Writer<'o> {
     pub(crate) fn float(&mut self, number: f64) {
         match self.codec {
             Codec::Json if !number.is_finite() => self.null(),
-            // Rust's own shortest form, "1.0" or "1e-7", is JSON's too.
+            // Rust's own shortest form, "1.0" or "1e-7", is also valid JSON.
             Codec::Json => self.json(format!("{number:?}").as_bytes()),
             Codec::MessagePack => {
                 self.out.push(0xcb);
@@ -177,7 +177,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// Begins a container whose length is given to [`Writer::close`].
+    /// Begins a container; [`Writer::close`] gets its length.
     pub(crate) fn open(&mut self, is_map: bool) -> Open {
         let head = self.out.len();
         if is_map {
@@ -245,7 +245,7 @@ impl<'o> Writer<'o> {
         self.end_map();
     }
 
-    /// The current end of the buffer.
+    /// Returns the current end of the buffer.
     pub(crate) const fn mark(&self) -> Mark {
         Mark { len: self.out.len(), comma: self.comma }
     }

@@ -3,7 +3,7 @@
 //!
 //! Lenient where the specification demands it or old clients need it: unknown options and extra
 //! elements are ignored, null options count as absent, floats without a fraction are integers.
-//! Strict otherwise: an option of the wrong type, or with an unknown value, is an error.
+//! Strict otherwise: an option with the wrong type or an unknown value is an error.
 
 use std::collections::BTreeSet;
 
@@ -239,8 +239,8 @@ fn publish_options(head: &mut MessageReader<'_>) -> Result<PublishOptions, Decod
     Ok(options)
 }
 
-/// The options of payload passthru mode: the specification's, and those of Autobahn's clients. A
-/// payload passed on without them would have another meaning.
+/// Returns whether the key is an option of payload passthru mode: the specification's, or that of
+/// Autobahn's clients. A payload forwarded without them would have another meaning.
 fn is_passthru(key: &str) -> bool {
     matches!(
         key,
@@ -296,7 +296,7 @@ fn decode_unregistered(head: &mut MessageReader<'_>) -> Result<Unregistered, Dec
     })
 }
 
-/// The last element of UNSUBSCRIBED and UNREGISTERED, which only revocations have.
+/// Reads the last element of UNSUBSCRIBED and UNREGISTERED, which only revocations have.
 fn revocation(
     head: &mut MessageReader<'_>,
     name: &str,

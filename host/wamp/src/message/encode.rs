@@ -1,4 +1,4 @@
-//! Encoding of a [`Message`]. Options are written only where they differ from their defaults.
+//! Encoding of a [`Message`]. Options are written only if they differ from their defaults.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::uri::MatchPolicy;
 use crate::value::{Dict, Value};
 
 impl Message {
-    /// The message's kind.
+    /// Returns the message's kind.
     pub const fn kind(&self) -> MessageKind {
         match self {
             Self::Hello(_) => MessageKind::Hello,
@@ -103,7 +103,7 @@ impl Message {
             Self::Unsubscribe(Unsubscribe::ById { request, subscription }) => {
                 list.begin(2).request(*request).uint(subscription.get()).end();
             }
-            // Version 2 has no such form: the peer refuses it.
+            // Version 2 has no such form; the peer answers with an error.
             Self::Unsubscribe(Unsubscribe::ByTopic { topic }) => list.begin(1).text(topic).end(),
             Self::Unsubscribed(Unsubscribed::Done(request))
             | Self::Unregistered(Unregistered::Done(request)) => {
@@ -219,7 +219,7 @@ impl List<'_> {
         self.begin(3 + call.payload.trailing_len());
         match &call.request {
             CallId::V2(request) => self.request(*request),
-            // Not a message of version 2: the peer refuses it.
+            // Not a message of version 2; the peer answers with an error.
             CallId::V1(text) => self.text(text),
         };
         self.dict(&call_options(&call.options)).text(&call.procedure).payload(&call.payload).end();

@@ -62,17 +62,17 @@ impl MessageKind {
         Self::Yield,
     ];
 
-    /// The kind with this code.
+    /// Returns the kind with this code.
     pub fn from_code(code: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The message's first element.
+    /// Returns the message's first element.
     pub const fn code(self) -> u64 {
         self as u64
     }
 
-    /// The name in the specification.
+    /// Returns the name in the specification.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hello => "HELLO",
@@ -102,7 +102,7 @@ impl MessageKind {
         }
     }
 
-    /// Whether an ERROR may refer to it.
+    /// Returns whether an ERROR may refer to it.
     pub(crate) const fn is_request(self) -> bool {
         match self {
             Self::Publish

@@ -24,7 +24,7 @@ pub struct PublishOptions {
 }
 
 impl Default for PublishOptions {
-    /// The options of version 2 with an empty dictionary.
+    /// Returns the options of version 2 with an empty dictionary.
     fn default() -> Self {
         Self {
             acknowledge: false,
@@ -39,10 +39,10 @@ impl Default for PublishOptions {
 /// Receiver lists of a publication. An absent list and an empty one mean the same, as in most
 /// routers (version 1's `[]` must mean all sessions).
 ///
-/// A list whose names all cannot exist (version 1 has session ids as texts) is `Some` and empty: it
+/// A list in which no name can exist (version 1 has session ids as texts) is `Some` and empty: it
 /// matches no session.
 ///
-/// The lists are sets, as each receiver is looked up in them, and a list may be long.
+/// The lists are sets, because each receiver is looked up in them and a list may be long.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReceiverFilter {
     /// Excluded sessions.
@@ -60,7 +60,7 @@ pub struct ReceiverFilter {
 }
 
 impl ReceiverFilter {
-    /// How many names are listed.
+    /// Returns the number of names in all lists.
     pub fn len(&self) -> usize {
         let Self { exclude, exclude_authid, exclude_authrole, .. } = self;
         let Self { eligible, eligible_authid, eligible_authrole, .. } = self;
@@ -72,12 +72,12 @@ impl ReceiverFilter {
             + names.sum::<usize>()
     }
 
-    /// Whether no name is listed.
+    /// Returns whether all lists are empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Boxed; none if it excludes no session.
+    /// Returns the filter in a box; `None` if it excludes no session.
     pub(crate) fn into_option(self) -> Option<Box<Self>> {
         if self == Self::default() { None } else { Some(Box::new(self)) }
     }
@@ -105,7 +105,7 @@ pub struct RegisterOptions {
     pub policy: MatchPolicy,
     /// The choice among several callees.
     pub invoke: InvocationPolicy,
-    /// Whether the callee wants to know its callers.
+    /// Whether the callee asks for the identity of its callers.
     pub disclose_caller: bool,
     /// Whether the callee handles timeouts itself.
     pub forward_timeout: bool,
@@ -124,13 +124,13 @@ pub enum InvocationPolicy {
 }
 
 impl InvocationPolicy {
-    /// The policy that an option's value names.
+    /// Returns the policy that an option's value names.
     pub fn from_name(name: &str) -> Option<Self> {
         let all = [Self::Single, Self::RoundRobin, Self::Random, Self::First, Self::Last];
         all.into_iter().find(|policy| policy.name() == name)
     }
 
-    /// The option's value.
+    /// Returns the option's value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
@@ -146,7 +146,7 @@ impl InvocationPolicy {
 /// `killnowait`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CancelMode {
-    /// The caller stops waiting; the callee learns nothing.
+    /// The caller stops waiting; the callee is not informed.
     Skip,
     /// The callee is interrupted, and the caller waits for its answer.
     Kill,
@@ -156,12 +156,12 @@ pub enum CancelMode {
 }
 
 impl CancelMode {
-    /// The mode that an option's value names.
+    /// Returns the mode that an option's value names.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Skip, Self::Kill, Self::KillNoWait].into_iter().find(|mode| mode.name() == name)
     }
 
-    /// The option's value.
+    /// Returns the option's value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Skip => "skip",

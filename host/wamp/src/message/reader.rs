@@ -17,7 +17,7 @@ pub(crate) struct MessageReader<'a> {
     pub(crate) list: Container,
     /// The message's name in errors.
     pub(crate) message: &'static str,
-    /// Nesting allowed in an element.
+    /// Allowed nesting in an element.
     pub(crate) depth: usize,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct OptionValue<'r, 'a> {
     reader: &'r mut Reader<'a>,
     message: &'static str,
     element: &'static str,
-    /// Nesting allowed in the value.
+    /// Allowed nesting in the value.
     depth: usize,
     pub(crate) key: &'r str,
 }
@@ -41,7 +41,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// The first element, the message's code.
+    /// Reads the first element, the message's code.
     pub(crate) fn first(&mut self) -> Result<Item<'a>, DecodeError> {
         match self.item("code") {
             Err(DecodeError::Short { .. }) => Err(DecodeError::NoCode { found: "nothing" }),
@@ -49,13 +49,13 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// Whether there is another element, to be read next.
+    /// Returns whether there is another element, which is read next.
     pub(crate) fn more(&mut self) -> Result<bool, DecodeError> {
         let codec = self.reader.codec();
         self.reader.more(&mut self.list).map_err(|fault| malformed(codec, fault))
     }
 
-    /// The next element, which must be there.
+    /// Reads the next element, which must exist.
     pub(crate) fn item(&mut self, element: &'static str) -> Result<Item<'a>, DecodeError> {
         if self.more()? {
             let codec = self.reader.codec();
@@ -65,7 +65,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// A non-negative integer that `make` accepts.
+    /// Reads a non-negative integer that `make` accepts.
     pub(crate) fn id<T>(
         &mut self,
         element: &'static str,
@@ -86,7 +86,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// A dictionary, decoded as a whole.
+    /// Decodes a dictionary as a whole.
     pub(crate) fn dict(&mut self, element: &'static str) -> Result<Dict, DecodeError> {
         let container = self.map(element)?;
         codec::dict(container, &mut self.reader, self.depth).map_err(|fault| self.malformed(fault))
@@ -107,7 +107,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// A dictionary of options. `take` reads or ignores each.
+    /// Reads a dictionary of options. `take` reads or ignores each.
     pub(crate) fn options(
         &mut self,
         element: &'static str,
@@ -129,9 +129,9 @@ impl<'a> MessageReader<'a> {
         Ok(())
     }
 
-    /// The arguments at the message's end. Null counts as absent.
+    /// Reads the arguments at the message's end. Null counts as absent.
     pub(crate) fn payload(&mut self) -> Result<Payload, DecodeError> {
-        // Foreign values in unknown options are dropped, not passed on.
+        // Foreign values in unknown options are dropped and not forwarded.
         let _passed = self.reader.take_foreign();
         let args = self.elements("Arguments", false)?;
         let kwargs = self.elements("ArgumentsKw", true)?;
@@ -189,7 +189,7 @@ impl<'a> OptionValue<'_, 'a> {
         self.reader.skip(self.depth).map_err(|fault| malformed(self.reader.codec(), fault))
     }
 
-    /// A boolean. Null keeps the default.
+    /// Reads a boolean. Null keeps the default.
     pub(crate) fn flag(mut self, flag: &mut bool) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Null => Ok(()),
@@ -219,7 +219,7 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
-    /// A text with few valid values. Null keeps the default.
+    /// Reads a text with few valid values. Null keeps the default.
     pub(crate) fn choice<T>(
         mut self,
         choice: &mut T,
@@ -239,7 +239,7 @@ impl<'a> OptionValue<'_, 'a> {
         }
     }
 
-    /// An option of payload passthru mode, an error unless it is null or empty.
+    /// Reads an option of payload passthru mode: an error unless it is null or empty.
     pub(crate) fn passthru(mut self) -> Result<(), DecodeError> {
         match self.item()? {
             Item::Null => Ok(()),
@@ -261,8 +261,8 @@ impl<'a> OptionValue<'_, 'a> {
         })
     }
 
-    /// A list. Null is the empty list. A dictionary is the list of its values: PHP writes a list
-    /// with a removed element as a dictionary.
+    /// Reads a list. Null is the empty list. A dictionary is the list of its values: PHP writes a
+    /// list with a removed element as a dictionary.
     fn list<T>(
         self,
         expected: &'static str,
@@ -316,8 +316,8 @@ impl<'a> OptionValue<'_, 'a> {
     }
 }
 
-/// A non-negative integer. JavaScript's binary encoders write integers above 2^32 as floats, ids
-/// among them: floats without a fraction, up to 2^53, are accepted.
+/// Reads a non-negative integer. JavaScript's binary encoders write integers above 2^32 as floats,
+/// ids among them: floats without a fraction, up to 2^53, are accepted.
 pub(crate) fn whole(item: &Item<'_>) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match item {

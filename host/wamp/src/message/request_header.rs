@@ -1,6 +1,6 @@
-//! Header of a client's request: its kind and id, read without the rest of the message. It answers
-//! a request whose message holds an unsupported value, so that the session goes on, and looks ahead
-//! for calls and cancels.
+//! Header of a client's request: its kind and id, read without the rest of the message. Used to
+//! answer a request that holds an unsupported value, so that the session continues, and to look
+//! ahead for calls and cancels.
 
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ pub(crate) struct RequestHeader {
 }
 
 impl RequestHeader {
-    /// Reads the header of a client's message. None where the message makes no request, or is
+    /// Reads the header of a client's message. `None` if the message is not a request, or is
     /// damaged before its header ends.
     pub(crate) fn read(codec: Codec, frame: &Bytes, depth: usize) -> Option<Self> {
         let mut head = MessageReader::enter(codec, frame, depth).ok()?;
@@ -59,7 +59,7 @@ impl RequestHeader {
     }
 }
 
-/// Whether the publisher waits for PUBLISHED or ERROR. None where the options end before that.
+/// Returns whether the publisher waits for PUBLISHED or ERROR. `None` if the options end earlier.
 fn is_acknowledged(head: &mut MessageReader<'_>) -> Option<bool> {
     let mut acknowledge = false;
     let read = head.options("Options", |option| match option.key {

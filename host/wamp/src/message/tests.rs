@@ -1,4 +1,4 @@
-//! Every message in every codec, there and back; and bytes that are no messages.
+//! Tests of messages: every message in every codec, encoded and decoded; and invalid bytes.
 
 use bytes::Bytes;
 use proptest::collection::{btree_set, vec};
@@ -186,7 +186,7 @@ fn failures(codec: Codec) -> impl Strategy<Value = Message> {
     ]
 }
 
-/// A message and the codec of its payload.
+/// Generates a message and the codec of its payload.
 fn message() -> impl Strategy<Value = (Codec, Message)> {
     codec().prop_flat_map(|codec| {
         let message = prop_oneof![opening(), pubsub(codec), calls(codec), failures(codec)];

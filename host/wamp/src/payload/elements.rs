@@ -23,13 +23,13 @@ impl Elements {
         Self { count: 0, bytes: Bytes::new(), is_enclosed: false }
     }
 
-    /// One value, already checked.
+    /// Creates the elements of one checked value.
     pub(crate) const fn one(value: Bytes) -> Self {
         Self { count: 1, bytes: value, is_enclosed: false }
     }
 
     /// Takes the positional arguments, or with `is_map` the keyword arguments, after the reader has
-    /// read `item`, their beginning at `start`. None if they have another type.
+    /// read `item`, their beginning at `start`. `None` if they have another type.
     ///
     /// PHP has one type for lists and dictionaries. It writes an empty dictionary as `[]`, and a
     /// list with a removed element as a dictionary with the indices as keys.
@@ -80,7 +80,7 @@ impl Elements {
         Ok(Self { count, bytes: frame.slice(start..end), is_enclosed })
     }
 
-    /// Takes the values of a dictionary whose keys are all integers, as a list. None if it has
+    /// Takes the values of a dictionary whose keys are all integers, as a list. `None` if it has
     /// another key.
     fn take_values(
         reader: &mut Reader<'_>,
@@ -140,7 +140,7 @@ impl Elements {
         Ok(Self { count: 1, bytes: frame.slice(start..reader.position()), is_enclosed: false })
     }
 
-    /// Version 1: a single argument that is a list or a dictionary stands for all arguments.
+    /// Version 1: a single argument that is a list or a dictionary represents all arguments.
     /// Returns positional and keyword arguments.
     pub(crate) fn spread(self, depth: usize) -> Result<(Self, Self), ReadError> {
         if self.count != 1 {

@@ -1,14 +1,15 @@
-//! Payloads there and back, their one value in version 1, and what plugins may answer.
+//! Tests of payloads: translation between codecs, their single value in version 1, and answers of
+//! plugins.
 
 use super::*;
 use crate::codec::arbitrary::{CODECS, payload_of};
 use crate::value::{Dict, Value};
 
-/// The JSON of the arguments, the keyword arguments, and of the one value of version 1.
+/// Checks the JSON of the arguments, of the keyword arguments, and of version 1's single value.
 fn check(args: &str, kwargs: &str, expect: [&str; 3]) {
     let json = Payload::from_json(args, kwargs).unwrap();
     for codec in CODECS {
-        // There and back through a message of the codec.
+        // Encoded in a message of the codec, and decoded again.
         let mut frame = Vec::new();
         let mut writer = Writer::new(codec, &mut frame);
         writer.begin_list(3 + json.trailing_len());

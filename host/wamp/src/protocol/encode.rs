@@ -13,7 +13,7 @@ use crate::v1;
 use crate::value::Dict;
 
 impl Reply<'_> {
-    /// The message's bytes. None where the version has no such message.
+    /// Returns the message's bytes. `None` if the version has no such message.
     pub fn encode(&self, dialect: Dialect) -> Option<Vec<u8>> {
         match dialect {
             Dialect::V1 => v1::reply(self),
@@ -34,7 +34,7 @@ impl Reply<'_> {
     }
 }
 
-/// Version 2's ERROR. None for a call of version 1.
+/// Returns version 2's ERROR. `None` for a call of version 1.
 fn error(to: &ErrorTo<'_>, uri: &str, details: Dict, payload: Payload) -> Option<Message> {
     let (request_type, request) = match to {
         ErrorTo::Subscribe { request, .. } => (MessageKind::Subscribe, *request),
@@ -48,7 +48,7 @@ fn error(to: &ErrorTo<'_>, uri: &str, details: Dict, payload: Payload) -> Option
     Some(Message::Error(Error { request_type, request, details, uri: uri.to_owned(), payload }))
 }
 
-/// Version 2's message, except errors. None for a call of version 1.
+/// Returns version 2's message, except errors. `None` for a call of version 1.
 fn message_of(reply: &Reply<'_>) -> Option<Message> {
     Some(match *reply {
         Reply::Error { .. } | Reply::CallError { .. } => return None,

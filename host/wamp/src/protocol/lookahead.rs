@@ -1,18 +1,18 @@
-//! Lookahead: whether a frame that waits for its turn makes or cancels a call.
+//! Lookahead: detects whether a waiting frame makes or cancels a call.
 //!
-//! It changes no state and validates nothing: errors of the frame are found in its turn.
+//! It changes no state and validates nothing: errors of the frame are found when it is handled.
 
 use super::{Frame, Protocol, State};
 use crate::dialect::Dialect;
 use crate::id::RequestId;
 use crate::message::{Cancel, Message, MessageKind, RequestHeader};
 
-/// The meaning of a frame before its turn.
+/// The meaning of a frame that is not handled yet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lookahead {
-    /// Cancels a call.
+    /// A cancel of a call.
     Cancel(Cancel),
-    /// Makes a call.
+    /// A call.
     Call(RequestId),
     /// Any other frame, and every frame of version 1.
     Other,

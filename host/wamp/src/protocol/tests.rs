@@ -1,6 +1,6 @@
-//! Dialogues as text: `>` is the client's frame, `<` the router's answer, `=` the host's input. The
-//! router is a stub that accepts everything but some realms and topics. Each dialogue of version 2
-//! runs in every codec.
+//! Tests of dialogues as text: `>` is the client's frame, `<` the router's answer, `=` the host's
+//! input. The router is a stub that accepts everything except some realms and topics. Each dialogue
+//! of version 2 runs in every codec.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ fn check_v2(dialogue: &str) {
     }
 }
 
-/// A dialogue of version 2 whose session is open.
+/// Checks a dialogue of version 2 in an open session.
 fn check_open(dialogue: &str) {
     check_v2(&format!("{OPEN}{dialogue}"));
 }
@@ -80,7 +80,7 @@ impl Peer {
         writeln!(self.transcript, "{sign} {text}").unwrap();
     }
 
-    /// Writes down a frame of the router as JSON.
+    /// Records a frame of the router as JSON.
     fn hear(&mut self, frame: Option<Vec<u8>>) {
         if let Some(frame) = frame {
             let json = recode(&frame, self.dialect.codec(), Codec::Json).unwrap();
@@ -88,7 +88,7 @@ impl Peer {
         }
     }
 
-    /// Sends a line: JSON in the dialect's codec; what is no JSON goes as it is.
+    /// Sends a line: JSON is translated into the dialect's codec, other text is sent unchanged.
     fn say(&mut self, text: &str) {
         if let Some(command) = text.strip_prefix('!') {
             return self.command(command);
@@ -131,7 +131,7 @@ impl Peer {
         }
     }
 
-    /// What the router does unasked.
+    /// Runs a command of the router that is not an answer.
     fn command(&mut self, command: &str) {
         let (payload, details) = (Payload::from_json("[1]", "").unwrap(), Dict::new());
         let reply = match command {

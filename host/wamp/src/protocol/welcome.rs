@@ -47,8 +47,9 @@ pub struct Welcome<'a> {
 }
 
 impl Protocol {
-    /// WELCOME: in version 1 for a new connection, sent together with the HTTP response; in version
-    /// 2 the answer to HELLO or AUTHENTICATE. Requests are accepted from now on.
+    /// Opens the session with WELCOME: in version 1 for a new connection, sent together with the
+    /// HTTP response; in version 2 the answer to HELLO or AUTHENTICATE. Requests are accepted from
+    /// now on.
     pub fn welcome(&mut self, welcome: &Welcome<'_>) -> Vec<u8> {
         self.state = State::Open;
         match self.dialect {

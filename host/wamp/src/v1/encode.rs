@@ -10,7 +10,7 @@ use crate::payload::{Payload, SingleKind};
 use crate::reply::{ErrorTo, Reply};
 use crate::value::Dict;
 
-/// The message for a reply. None where version 1 has no message for it.
+/// Encodes a reply. `None` if version 1 has no message for it.
 pub(crate) fn reply(reply: &Reply<'_>) -> Option<Vec<u8>> {
     match reply {
         Reply::Error { to, uri, message } => match to {
@@ -54,7 +54,7 @@ fn refused_topic(topic: &str, event: &str, uri: &str, message: &str) -> Vec<u8> 
     call_error(topic, uri, message, &details)
 }
 
-/// `[0, "83014665865", 1, "Jackfield/0.1.0"]`. The session id is a text of decimal digits.
+/// Encodes `[0, "83014665865", 1, "Jackfield/0.1.0"]`. The session id is a text of decimal digits.
 pub(crate) fn welcome(session: SessionId, agent: &str) -> Vec<u8> {
     encode(4, WELCOME, |writer| {
         writer.text(&session.to_string());
@@ -63,9 +63,9 @@ pub(crate) fn welcome(session: SessionId, agent: &str) -> Vec<u8> {
     })
 }
 
-/// `[3, "call", result]`. The result is a list or a dictionary, as the best known server returns
-/// it: any other value is wrapped in a list. To that server null and false are no results, so that
-/// the call fails.
+/// Encodes `[3, "call", result]`. The result is a list or a dictionary, as in the best known
+/// server: any other value is wrapped in a list. As in that server, null and false are no results,
+/// and the call fails.
 fn call_result(call: &str, payload: &Payload) -> Vec<u8> {
     let wrap = match payload.single_kind() {
         SingleKind::Nothing => return refused_call(call, error_uri::RUNTIME_ERROR, "RPC Error"),
@@ -84,7 +84,7 @@ fn call_result(call: &str, payload: &Payload) -> Vec<u8> {
     })
 }
 
-/// `[4, "call", uri, "description", {"code": 404}]`. Pages look for the code, an HTTP status.
+/// Encodes `[4, "call", uri, "description", {"code": 404}]`. Pages read the code, an HTTP status.
 pub(super) fn refused_call(call: &str, uri: &str, description: &str) -> Vec<u8> {
     let code: u64 = match uri {
         error_uri::INVALID_ARGUMENT | error_uri::INVALID_URI => 400,
@@ -95,7 +95,7 @@ pub(super) fn refused_call(call: &str, uri: &str, description: &str) -> Vec<u8> 
     call_error(call, uri, description, &Dict::from_iter([("code", code)]))
 }
 
-/// `[4, "call", uri, "description", {"topic": …, "event": …}]`, without empty details.
+/// Encodes `[4, "call", uri, "description", {"topic": …, "event": …}]`, without empty details.
 fn call_error(call: &str, uri: &str, description: &str, details: &Dict) -> Vec<u8> {
     let len = if details.is_empty() { 4 } else { 5 };
     encode(len, CALL_ERROR, |writer| {
@@ -108,7 +108,7 @@ fn call_error(call: &str, uri: &str, description: &str, details: &Dict) -> Vec<u
     })
 }
 
-/// A callee's error. A single text argument is the description; other arguments go into the
+/// Encodes a callee's error. A single text argument is the description; other arguments go into the
 /// details.
 fn call_failed(call: &str, uri: &str, payload: &Payload) -> Vec<u8> {
     if let Some(text) = payload.only_text() {
@@ -125,7 +125,7 @@ fn call_failed(call: &str, uri: &str, payload: &Payload) -> Vec<u8> {
     })
 }
 
-/// `[8, "topic", event]`.
+/// Encodes `[8, "topic", event]`.
 pub(crate) fn event(topic: &str, payload: &Payload, out: &mut Vec<u8>) {
     let mut writer = Writer::new(Codec::Json, out);
     writer.begin_list(3);

@@ -1,4 +1,5 @@
-//! The page on screens of each size, and for screen readers. Pictures are in `target/browser`.
+//! Appearance of the demo page on screens of each size, and for screen readers. Screenshots are in
+//! `target/browser`.
 
 use serde_json::json;
 
@@ -64,7 +65,7 @@ async fn is_accessible_to_screen_readers() {
     open(&mut browser, &server, json!({})).await;
     let articles = "return [...document.querySelectorAll('article')].map((it) => document.getElementById(it.getAttribute('aria-labelledby')).textContent);";
     assert_eq!(browser.run("demo", articles).await, json!(["Ann", "Ben"]));
-    // A name may stand on what has a role.
+    // Only elements with a role may have a name.
     let named = "return [...document.querySelectorAll('[aria-labelledby], [aria-label]')]
         .filter((it) => ['CODE', 'SPAN', 'P', 'DIV'].includes(it.tagName) && !it.hasAttribute('role')).map((it) => it.outerHTML);";
     assert_eq!(browser.run("demo", named).await, json!([]));
@@ -73,7 +74,7 @@ async fn is_accessible_to_screen_readers() {
     // Nothing is animated, because this browser requests reduced motion.
     let moving = "return ['.track'].flatMap((at) => [null, '::after'].map((part) => getComputedStyle(document.querySelector(at), part).transitionDuration));";
     assert_eq!(browser.run("demo", moving).await, json!(["0s", "0s"]));
-    // The switch that is off stands out from the ground, in both looks.
+    // The switch that is off contrasts with the background, in both colour schemes.
     for scheme in ["light", "dark"] {
         open(&mut browser, &server, json!({"scheme": scheme})).await;
         let contrast = browser.run("demo", CONTRAST).await.as_f64().unwrap();
@@ -82,7 +83,7 @@ async fn is_accessible_to_screen_readers() {
     browser.quiet("demo").await;
 }
 
-/// The contrast of the switch's track with the page's ground (WCAG 2.2, success criterion 1.4.11).
+/// The contrast of the switch's track with the background (WCAG 2.2, success criterion 1.4.11).
 const CONTRAST: &str = r"
     const channels = (colour) => colour.match(/[\d.]+/g).slice(0, 3).map((it) => it / 255);
     const linear = (it) => it <= .04045 ? it / 12.92 : ((it + .055) / 1.055) ** 2.4;

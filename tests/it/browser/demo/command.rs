@@ -1,4 +1,4 @@
-//! The shell command that the page shows: it survives the quoting of shell and make, and works.
+//! Shell command on the demo page: it survives the quoting of shell and make, and works.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,15 +35,15 @@ async fn the_command_survives_shell_and_make_quoting() {
         );
         let mut command = Command::new("sh");
         command.args(["-c", &line]);
-        // A make that runs the tests has it say which directory it is in.
+        // A make that runs the tests would print its directory.
         command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
         let output = command.output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), text, "{line}: {output:?}");
     }
 }
 
-/// What cargo has built for the plugins, to be built on: a text of a test's own is not to get into
-/// what the other tests serve.
+/// Copies the build directory of the plugins: a text of this test must not get into the components
+/// of other tests.
 fn built() -> TempDir {
     let component = build::plugin("greeting");
     let built = component.ancestors().nth(3).expect("target/plugins/wasm32-wasip2/release");
@@ -53,7 +53,7 @@ fn built() -> TempDir {
     copy
 }
 
-/// Runs a line as the page shows it, for another site.
+/// Runs a line from the page, for another site.
 async fn run(line: &str, site: &Site, built: &Path) {
     let mut command = tokio::process::Command::new("sh");
     let places = format!("SITE='{}' PLUGINS='{}'", site.path().display(), built.display());
@@ -85,7 +85,7 @@ async fn the_command_replaces_the_handler_while_the_page_watches() {
     run(line.as_str().unwrap(), &site, &plugins).await;
     browser.until("demo", &says("It's $5 \"each\"")).await;
 
-    // A text of any length stays on its card, where it can be scrolled, by keyboard too.
+    // A text of any length stays in its card, where it can be scrolled, also by keyboard.
     let long = "long ".repeat(2_000);
     run(&format!("make greeting TEXT='{long}'"), &site, &plugins).await;
     browser.until("demo", "document.querySelector('#greeting').tabIndex === 0").await;

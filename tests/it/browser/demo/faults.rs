@@ -1,4 +1,4 @@
-//! The page without one of its plugins, with hostile publishers, and after an outage.
+//! Faults on the demo page: a missing plugin, hostile publishers, and an outage.
 
 use serde_json::json;
 
@@ -58,7 +58,7 @@ async fn a_crash_fails_one_call_and_no_connection() {
     browser.until("demo", &goes_on).await;
     let reconnects = "return document.getElementById('greeting-reconnects').textContent;";
     assert_eq!(browser.run("demo", reconnects).await, "0");
-    // Every link of the page leads somewhere.
+    // Every link of the page works.
     let links = "return await Promise.all([...document.querySelectorAll('a')]
         .map(async ({ href }) => [href, (await fetch(href)).status]));";
     for link in browser.run("demo", links).await.as_array().unwrap() {
@@ -80,7 +80,7 @@ async fn other_clients_cannot_publish_as_the_handler() {
             assert_eq!(browser.run("eve", &code).await, "wamp.error.not_authorized", "{topic}");
         }
     }
-    // Every client may publish these, and the page survives them.
+    // Every client may publish these events, and the page survives them.
     for event in [json!(null), json!(7), json!({"isOn": "x"}), json!({"isOn": true, "userId": 8})] {
         let code = format!("await sync.publish('oro/maintenance', {event});");
         browser.run("eve", &code).await;

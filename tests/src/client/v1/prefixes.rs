@@ -1,4 +1,4 @@
-//! CURIEs of one v1 session as AutobahnJS reads and writes them: the URI followed directly by the
+//! CURIEs of one v1 session, as AutobahnJS reads and writes them: the URI followed directly by the
 //! reference.
 
 #[derive(Default)]
@@ -10,7 +10,7 @@ impl Prefixes {
         self.0.push((prefix.to_owned(), uri.to_owned()));
     }
 
-    /// The URI behind a CURIE; anything else as it is.
+    /// Returns the URI of a CURIE; other texts unchanged.
     pub(super) fn resolve(&self, curie: &str) -> String {
         let known = curie.split_once(':').and_then(|(prefix, reference)| {
             let (_, uri) = self.0.iter().find(|(known, _)| known == prefix)?;
@@ -19,7 +19,7 @@ impl Prefixes {
         known.unwrap_or_else(|| curie.to_owned())
     }
 
-    /// The longest declared URI that `uri` begins with becomes its prefix.
+    /// Replaces the longest declared URI at the beginning of `uri` by its prefix.
     pub(super) fn shrink(&self, uri: &str) -> String {
         let fits = |(_, known): &&(String, String)| uri.starts_with(known.as_str());
         match self.0.iter().filter(fits).max_by_key(|(_, known)| known.len()) {

@@ -1,5 +1,4 @@
-//! Tests of the v1 client: it behaves as AutobahnJS 0.8.0 does, against scripted servers and
-//! against wamp.io.
+//! Tests of the v1 client: it behaves like AutobahnJS 0.8.0, against scripted servers and wamp.io.
 
 use std::net::SocketAddr;
 
@@ -16,7 +15,7 @@ use crate::peer;
 enum End {
     Fin,
     Rst,
-    /// A Close frame, the client's reply read, then FIN.
+    /// A Close frame, the client's reply, then FIN.
     Close(Option<u16>),
     /// A Close frame and FIN at once.
     CloseFin(u16),
@@ -31,7 +30,7 @@ async fn the_close_code_follows_the_end_of_tcp() {
         let options = Options { max_retries, ..Options::default() };
         let mut client = Client::connect_with(addr, options).await.unwrap();
         assert_eq!(client.session().await, "s1");
-        // Only now may the server end: RST destroys what was not yet read.
+        // Only now may the server end: RST destroys unread data.
         client.send_text("over");
         assert_eq!(client.hangup().await, expect, "{end:?}, {max_retries} retries");
     };

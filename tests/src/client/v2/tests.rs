@@ -7,7 +7,7 @@ use super::super::fake_server::{Connection, close, frame, serve};
 use super::super::socket::Ending;
 use super::{Client, Event, NoSession, Options, WampError};
 
-/// A turn of the dialogue: what the client must say, and what it is answered.
+/// A turn of the dialogue: the expected message of the client, and the answers.
 type Turn = (Value, Vec<Value>);
 
 /// Serves one client with a dialogue, which begins with its HELLO, and then closes with 1000.
@@ -22,7 +22,7 @@ async fn speak(codec: Codec, dialogue: Vec<Turn>) -> std::net::SocketAddr {
                 (_, bytes) => Frame::Binary(bytes),
             };
             let said = codec.decode(said);
-            // The client's wait fails with this task, whose panic says why.
+            // The client's wait fails with this task, whose panic has the reason.
             assert_eq!(said, expect);
             for answer in answers {
                 let bytes = match codec.encode(&answer) {

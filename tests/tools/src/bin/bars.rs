@@ -1,6 +1,6 @@
-//! The quality bars, measured: `make bars`. Prints figures and judges nothing, because times on a
-//! busy machine are no test. The bars themselves are in `docs/performance.md`. `bars FILE` also
-//! writes the medians to FILE as JSON, for the tables of that page.
+//! Quality bars, measured: `make bars`. Prints figures without a verdict, because times on a busy
+//! machine are no test. The bars themselves are in `docs/performance.md`. `bars FILE` also writes
+//! the medians to FILE as JSON, for the tables of that page.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,7 @@ fn main() {
     }
 }
 
-/// From publish to event through a handler in Rust, while a thousand subscribers are idle.
+/// Measures from publish to event through a handler in Rust, with a thousand idle subscribers.
 async fn round_trip() -> f64 {
     let (_site, server) = serve();
     let mut crowd = Vec::new();
@@ -63,7 +63,7 @@ async fn round_trip() -> f64 {
     show("publish to event through a handler, 1 000 subscribers idle", &mut times[1_000..])
 }
 
-/// From the closing of a changed component's file to the first answer of the new version.
+/// Measures from the closing of a changed component's file to the first answer of the new version.
 async fn reload() -> f64 {
     let (site, server) = serve();
     let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
@@ -90,7 +90,7 @@ async fn reload() -> f64 {
     show(&format!("a changed plugin of {} KB serves", old.len() / 1_000), &mut times)
 }
 
-/// From the start of the process with the stock plugins to the first connection.
+/// Measures from the start of the process with the stock plugins to the first connection.
 fn start() -> f64 {
     let site = Site::new();
     for plugin in ["broadcast", "chat", "secured", "sync"] {
@@ -110,7 +110,7 @@ fn start() -> f64 {
     show("start with the stock plugins, from the cache", &mut times[1..])
 }
 
-/// Memory of an idle connection with one subscription, in bytes.
+/// Measures the memory of an idle connection with one subscription, in bytes.
 async fn idle() -> u64 {
     let (_site, server) = serve();
     let mut crowd = vec![join(&server).await];
@@ -137,7 +137,7 @@ async fn join(server: &Server) -> Client {
     Client::connect(server.addr, Codec::Json, "realm1").await
 }
 
-/// Returns the median, in milliseconds.
+/// Prints the figures. Returns the median in milliseconds.
 fn show(what: &str, times: &mut [Duration]) -> f64 {
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];

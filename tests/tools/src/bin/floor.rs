@@ -1,7 +1,7 @@
-//! The lower bound for the measurements of `make bench`: a broadcaster without a protocol.
+//! Floor: the lower bound for the measurements of `make bench`, a broadcaster without a protocol.
 //! Everything that a publisher sends to `/pub` goes to all connections at `/sub`, on one thread,
 //! with one write per subscriber for all bytes of one read. It has no topics, sessions,
-//! serializers, handlers or bounds, so no broker on the same machine can be expected to be faster.
+//! serializers, handlers or limits, so no broker on the same machine can be expected to be faster.
 //!
 //! `floor [ADDR]` listens on ADDR (127.0.0.1:0 by default) and prints its URL.
 
@@ -31,9 +31,9 @@ type Audience = Rc<RefCell<Vec<Rc<Subscriber>>>>;
 /// A subscriber.
 struct Subscriber {
     stream: TcpStream,
-    /// Bytes that the socket did not take at once. Unbounded: this is no server.
+    /// Bytes that the socket did not accept at once. Unbounded: this is not a real server.
     backlog: RefCell<Vec<u8>>,
-    /// Told when there is a backlog to write.
+    /// Notified when there is a backlog to write.
     behind: Notify,
 }
 
@@ -48,7 +48,7 @@ async fn listen() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).expect("the address is free");
-    // Thousands connect at once.
+    // Thousands of clients connect at once.
     let listener: TcpListener = socket.listen(4096).unwrap();
     println!("listening on ws://{}/", listener.local_addr().unwrap());
     let audience = Audience::default();
@@ -94,7 +94,7 @@ fn accept(request: &str) -> String {
     )
 }
 
-/// Passes everything on, until the publisher goes.
+/// Forwards everything until the publisher leaves.
 async fn publish(stream: &TcpStream, mut inbox: Vec<u8>, audience: &Audience) -> io::Result<()> {
     let mut outgoing = Vec::with_capacity(READ);
     inbox.reserve(READ);
@@ -112,7 +112,7 @@ async fn publish(stream: &TcpStream, mut inbox: Vec<u8>, audience: &Audience) ->
     }
 }
 
-/// Appends the first frame, as a server sends it, and returns its length; none if it is not whole.
+/// Appends the first frame in a server's form, and returns its length; `None` if it is incomplete.
 fn unmask(inbox: &mut [u8], outgoing: &mut Vec<u8>) -> Option<usize> {
     let (opcode, short) = (*inbox.first()? & 0x0f, *inbox.get(1)? & 0x7f);
     let (mask_at, length) = match short {
@@ -124,14 +124,14 @@ fn unmask(inbox: &mut [u8], outgoing: &mut Vec<u8>) -> Option<usize> {
     let end = mask_at + 4 + length;
     let payload = inbox.get_mut(mask_at + 4..end)?;
     if opcode > 2 {
-        return Some(end); // Control frames are not passed on.
+        return Some(end); // Control frames are not forwarded.
     }
     if mask != [0; 4] {
         for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
             *byte ^= mask;
         }
     }
-    // The length is written as the client wrote it, without the mask's bit.
+    // The length is copied from the client's frame, without the mask bit.
     let length_at = outgoing.len() + 1;
     outgoing.extend_from_slice(&inbox[..mask_at]);
     outgoing[length_at] &= 0x7f;
@@ -155,7 +155,7 @@ impl Subscriber {
     }
 }
 
-/// Waits for the end, and writes what the socket did not take at once.
+/// Waits for the end, and writes the bytes that the socket did not accept at once.
 async fn attend(subscriber: &Subscriber) -> io::Result<()> {
     let mut ignored = Vec::new();
     loop {
@@ -179,7 +179,7 @@ async fn attend(subscriber: &Subscriber) -> io::Result<()> {
     }
 }
 
-/// Appends what there is to read; the end is an error.
+/// Appends available bytes; the end is an error.
 async fn read(stream: &TcpStream, inbox: &mut Vec<u8>) -> io::Result<()> {
     loop {
         stream.readable().await?;

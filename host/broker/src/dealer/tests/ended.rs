@@ -1,4 +1,4 @@
-//! Registrations that end: given up by their callee, or taken away by the host.
+//! Tests of registrations that end: by UNREGISTER of the callee, or revoked by the host.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn the_host_can_revoke_registrations() {
     let keep = |procedure: &str, _: &Session| procedure == "kept";
     fixture.dealer.revoke(keep, "com.revoked", &mut PendingFlushes::default());
     fixture.check(1, &[&format!("[67,0,{{\"registration\":{gone},\"reason\":\"com.revoked\"}}]")]);
-    // Who does not know of it is not told.
+    // A callee without the feature gets no message.
     fixture.check(3, &[]);
     assert_eq!(fixture.call(2, "gone"), Err(CallError::NoSuchProcedure));
     assert_eq!(fixture.unregister(1, gone), Err(UnregisterError));
@@ -46,7 +46,7 @@ fn the_host_can_revoke_one_of_several_shared_registrations() {
     fixture.dealer.revoke(keep, "com.revoked", &mut PendingFlushes::default());
     fixture.check(1, &[&format!("[67,0,{{\"registration\":{both},\"reason\":\"com.revoked\"}}]")]);
     assert_eq!(fixture.unregister(1, both), Err(UnregisterError));
-    // What it was called for before it may answer; the next call is the other's.
+    // A call that is already pending may be answered; the next call goes to the other callee.
     fixture.answer(1, 1, false);
     assert_eq!(fixture.told(3).len(), 1);
     fixture.call(3, "both").unwrap();
@@ -74,7 +74,7 @@ fn bounds_the_registrations_of_all_sessions() {
     fixture.check_empty();
 }
 
-/// A session that calls itself is both parties of the call.
+/// A session that calls itself is both caller and callee.
 #[test]
 fn counts_no_call_that_has_ended() {
     let mut fixture = Fixture::new();

@@ -1,10 +1,11 @@
-//! Shares of clients: one that uses up its own leaves room for others, and nothing stays counted.
+//! Tests of the shares of clients: a client at its share leaves room for others, and ended calls
+//! and registrations are not counted.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Sessions 1 and 2 of one client, 3 and 4 of another, in a realm of few registrations.
+/// Sessions 1 and 2 of one client, 3 and 4 of another, in a realm with few registrations.
 fn fixture(client_percent: u32) -> Fixture {
     let mut fixture = Fixture::new();
     let limits = RealmLimits { subscriptions: 5, realm_subscriptions: 8, client_percent, ..LIMITS };
@@ -41,7 +42,7 @@ fn leaves_registrations_to_other_clients() {
 
 #[test]
 fn leaves_calls_of_a_callee_to_other_clients() {
-    // A share of 200 calls a callee: less than one session may have.
+    // A share of 200 calls to a callee, less than the limit of one session.
     let mut fixture = fixture(2);
     fixture.register(3, "slow", RegisterOptions::default()).unwrap();
     for _ in 0..200 {
@@ -56,7 +57,7 @@ fn leaves_calls_of_a_callee_to_other_clients() {
         }
         other => panic!("{other}"),
     }
-    // Other clients are served, of both versions, and so is this one after an answer.
+    // Other clients are served, in both protocol versions, and so is this one after an answer.
     for session in [3, 4] {
         fixture.call(session, "slow").unwrap();
         fixture.told(3);
@@ -87,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         prop::sample::select(vec![CancelMode::Skip, CancelMode::Kill, CancelMode::KillNoWait]);
     let procedure = || 0..PROCEDURES.len();
     prop_oneof![
-        // Session 4 speaks version 1, which offers nothing.
+        // Session 4 uses WAMP v1, which cannot register.
         3 => (1..4_usize, procedure(), policy, any::<bool>()).prop_map(
             |(session, procedure, policy, shared)| Step::Register {
                 session,
@@ -112,7 +113,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// However calls and registrations end, nothing of them stays counted.
+    /// No call or registration is counted after its end, however it ends.
     #[test]
     fn counts_nothing_that_has_ended(steps in prop::collection::vec(step(), 0..60)) {
         let mut fixture = fixture(50);

@@ -1,4 +1,5 @@
-//! Shares of clients: one that uses up its own leaves room for others, and nothing stays counted.
+//! Tests of the shares of clients: a client at its share leaves room for others, and ended
+//! subscriptions are not counted.
 
 use super::*;
 
@@ -26,7 +27,7 @@ fn leaves_subscriptions_to_other_clients() {
 }
 
 proptest::proptest! {
-    /// However subscriptions end, nothing of them stays counted.
+    /// No subscription is counted after its end, however it ends.
     #[test]
     fn counts_nothing_that_has_ended(
         steps in proptest::collection::vec((1..4_u64, 0..3_usize, 0..3_usize, 0..6_u8), 0..60)

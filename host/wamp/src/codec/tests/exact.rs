@@ -1,4 +1,4 @@
-//! Values that not every codec carries exactly, and that no number changes on its way.
+//! Tests of values that not every codec carries exactly: numbers never change.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{hex, skip};
 use crate::dialect::Codec::{self, Cbor, Json, MessagePack};
 use crate::value::Value;
 
-/// A value that no codec carries: it is refused, also where it is only passed over.
+/// Checks that a value is an error in every codec, for reading and for skipping.
 #[track_caller]
 fn refused(codec: Codec, bytes: &[u8], problem: &str) {
     for found in [decode(codec, bytes).err(), skip(codec, bytes).err()] {
@@ -21,7 +21,7 @@ fn refused(codec: Codec, bytes: &[u8], problem: &str) {
     }
 }
 
-/// A value that other codecs do not have: it is passed over and remembered, and has no value.
+/// Checks that a value is foreign: skipped and remembered, and an error for reading.
 #[track_caller]
 fn foreign(codec: Codec, bytes: &[u8], problem: &str) {
     let mut reader = Reader::new(codec, bytes);
@@ -34,7 +34,7 @@ fn foreign(codec: Codec, bytes: &[u8], problem: &str) {
         assert_eq!((found.problem, found.kind), (problem, ReadErrorKind::Foreign), "{bytes:x?}");
     }
     assert_eq!(reader.take_foreign(), None);
-    // Among others, and the first of them is remembered.
+    // Among other values; the first foreign value is remembered.
     let (before, between, after): (&[u8], &[u8], &[u8]) = match codec {
         Json => (b"[1,", b",", b",2]"),
         MessagePack => (b"\x94\x01", b"", b"\x02"),
@@ -87,7 +87,7 @@ fn reports_values_that_other_codecs_lack() {
         foreign(codec, &hex(bytes), NOT_EXACT);
     }
     let problem = "a MessagePack extension type that has no equivalent in the other codecs";
-    // Timestamps of all sizes, and types of applications.
+    // Timestamps of all sizes, and application-specific types.
     for bytes in [
         "d6 ff 00000000",
         "d7 ff 0000000000000000",
@@ -99,7 +99,7 @@ fn reports_values_that_other_codecs_lack() {
         foreign(MessagePack, &hex(bytes), problem);
     }
     let problem = "a CBOR tag that has no equivalent in the other codecs";
-    // Decimals, big floats, an UUID, a set, a text that is no time, a time that is a list.
+    // Decimals, big floats, a UUID, a set, a text that is not a time, and a time that is a list.
     for bytes in [
         "c48221196ab3",
         "c482213bfffffffffffffffe",
@@ -148,7 +148,7 @@ fn refuses_values_that_no_codec_carries() {
 }
 
 proptest! {
-    /// What arrives is what was sent, or it is refused: a number never changes its value.
+    /// A number is received as it was sent, or it is an error; its value never changes.
     #[test]
     fn a_number_is_exact_or_refused(
         digits in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?",

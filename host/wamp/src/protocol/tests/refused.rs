@@ -1,20 +1,20 @@
-//! Requests that hold a value which is not taken: each is answered, and the session goes on.
+//! Tests of requests with an unsupported value: each is answered, and the session continues.
 
 use super::*;
 
-/// Half of a surrogate pair, in the string of any codec.
+/// Half of a surrogate pair, as a string in each codec.
 const HALF: [(Codec, &[u8]); 3] = [
     (Codec::Json, br#""\ud800""#),
     (Codec::MessagePack, b"\xa3\xed\xa0\x80"),
     (Codec::Cbor, b"\x63\xed\xa0\x80"),
 ];
 
-/// Stands for such a value where a message is written.
+/// Placeholder for such a value in a message.
 const MARK: &str = "@";
 
 const NOT_UNICODE: &str = "text that is not Unicode";
 
-/// A message in a codec, with `value` in the place of the text `@`.
+/// Returns a message in a codec, with `value` in place of the text `@`.
 fn with(codec: Codec, json: &str, value: &[u8]) -> Bytes {
     let bytes = recode(json.as_bytes(), Codec::Json, codec).unwrap();
     let mark = recode(format!("\"{MARK}\"").as_bytes(), Codec::Json, codec).unwrap();
@@ -22,7 +22,7 @@ fn with(codec: Codec, json: &str, value: &[u8]) -> Bytes {
     [&bytes[..at], value, &bytes[at + mark.len()..]].concat().into()
 }
 
-/// Sends one message in an open session; a request comes after it, and is taken.
+/// Sends one message in an open session, and checks that a further request is accepted.
 fn send(dialect: Dialect, json: &str, value: &[u8]) -> Input {
     let mut session = Protocol::new(dialect);
     session.welcome(&WELCOME);
@@ -39,7 +39,7 @@ fn send(dialect: Dialect, json: &str, value: &[u8]) -> Input {
     input
 }
 
-/// The reply as JSON; `-` for none.
+/// Returns the reply as JSON; `-` for none.
 fn reply(dialect: Dialect, json: &str, value: &[u8], why: &str) -> String {
     match send(dialect, json, value) {
         Input::Refused { message, reply: None } => {
@@ -65,7 +65,7 @@ fn refuses_half_a_surrogate_pair_in_every_codec() {
     };
     let error =
         |kind: u8| format!(r#"[8,{kind},5,{{"message":"…"}},"wamp.error.invalid_argument",["…"]]"#);
-    // In a payload, a topic, an option and a key; and what asks for no answer gets none.
+    // In a payload, a topic, an option and a key. Requests that expect no answer get none.
     check(r#"[16,5,{"acknowledge":true},"t",["@"]]"#, &error(16));
     check(r#"[16,5,{"acknowledge":true},"t",[],{"k":["@"]}]"#, &error(16));
     check(r#"[16,5,{"acknowledge":true},"t",[],{"@":1}]"#, &error(16));
@@ -100,7 +100,7 @@ fn refuses_half_a_surrogate_pair_in_version_1() {
     check(r#"[2,"id","@"]"#, r#"[4,"id","wamp.error.invalid_argument","…",{"code":400}]"#);
 }
 
-/// A callee's bad answer is its call's failure: the caller does not wait for nothing.
+/// A callee's invalid answer fails its call, so that the caller does not wait forever.
 #[test]
 fn a_bad_result_fails_the_call() {
     for (codec, value) in HALF {
@@ -120,7 +120,7 @@ fn a_bad_result_fails_the_call() {
     }
 }
 
-/// Where no request can be made out, nobody knows what an answer would be about.
+/// Without a readable request there is nothing that an answer could refer to.
 #[test]
 fn ends_the_session_when_no_request_id_can_be_read() {
     for (codec, value) in HALF {
@@ -145,7 +145,7 @@ fn ends_the_session_when_no_request_id_can_be_read() {
     }
 }
 
-/// However deep: nothing overflows, and the request is answered.
+/// At any depth: nothing overflows, and the request is answered.
 #[test]
 fn refuses_messages_nested_too_deep() {
     let open: [(Codec, &[u8]); 3] =
@@ -208,7 +208,7 @@ fn payload_passthru_mode_is_a_violation() {
                  < [3,{{\"message\":\"{why}\"}},\"wamp.error.protocol_violation\"]"
             ));
         }
-        // Not used: some clients write all options that they know.
+        // Unused options: some clients write all options that they know.
         let unused = format!(r#"[48,1,{{"{key}":null}},"p"]"#);
         for codec in CODECS {
             for text in [&unused, &unused.replace("null", "\"\"")] {

@@ -1,5 +1,5 @@
-//! PHP has one type for lists and dictionaries: it writes an empty dictionary as `[]`, and a list out
-//! of which an element was taken as a dictionary with the places as its keys.
+//! Tests of PHP's lists and dictionaries, which are one type: an empty dictionary is written as
+//! `[]`, and a list with a removed element as a dictionary with the indices as keys.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn takes_receivers_as_dictionaries_in_version_1() {
     );
 }
 
-/// The options of a message of version 2 in every codec, and those that they stand for.
+/// Checks that the options of a message of version 2 are read like others, in every codec.
 #[track_caller]
 fn same(found: &str, meant: &str) {
     for codec in CODECS {

@@ -1,4 +1,4 @@
-//! Dialogues of version 1.
+//! Tests of version 1: dialogues.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

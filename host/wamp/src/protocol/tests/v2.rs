@@ -1,4 +1,4 @@
-//! Dialogues of version 2.
+//! Tests of version 2: dialogues.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -150,7 +150,7 @@ fn the_router_ends_the_session() {
     );
 }
 
-/// One frame as the first of a connection, or as the first of an open session.
+/// Checks that a frame, the first of a connection or of an open session, is a violation.
 fn violation(open: bool, frame: &str, message: &str) {
     let quoted = message.replace('\\', "\\\\").replace('"', "\\\"");
     let abort = format!(r#"[3,{{"message":"{quoted}"}},"wamp.error.protocol_violation"]"#);
@@ -245,7 +245,7 @@ proptest! {
     }
 }
 
-/// A list that may be a message.
+/// Generates lists that may be messages.
 fn frame() -> impl Strategy<Value = Vec<Value>> {
     let hello = r#"[1,"realm1",{"roles":{"caller":{}}}]"#;
     let hello = decode(Codec::Json, hello.as_bytes()).unwrap().as_list().unwrap().to_vec();

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 
 use jackfield_tests::build;
 
-/// The file, for people.
+/// Path of the file, for messages.
 pub(crate) const FILE: &str = "tests/tools/instructions.json";
 
 const ACCEPT: &str = "make instructions ACCEPT=1";
 
-/// Per cent above or below the baseline that pass without a word. Counts repeat within one or two;
-/// another version of the compiler or of the C library moves them by a few.
+/// Tolerated difference from the baseline in per cent. Counts repeat within one or two; another
+/// version of the compiler or of the C library changes them by a few.
 const TOLERANCE: u64 = 10;
 
 /// Instructions by scenario.
@@ -39,24 +39,24 @@ pub(crate) enum Verdict {
         baseline: u64,
         measured: u64,
     },
-    /// Measured, and not in the baseline.
+    /// A measured scenario that is not in the baseline.
     New {
         scenario: String,
         measured: u64,
     },
-    /// In the baseline, and not measured.
+    /// A scenario of the baseline that was not measured.
     Gone {
         scenario: String,
     },
 }
 
 impl Baseline {
-    /// The committed one, for this processor's family; empty if there is none.
+    /// Reads the committed baseline of this processor's family; empty if there is none.
     pub(crate) fn read() -> Result<Self, String> {
         Ok(Self(read()?.remove(std::env::consts::ARCH).unwrap_or_default()))
     }
 
-    /// Makes what was measured the baseline of this processor's family.
+    /// Writes the measured counts as the baseline of this processor's family.
     pub(crate) fn accept(measured: &[(&str, u64)]) -> Result<(), String> {
         let mut all = read()?;
         let counts = measured.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
@@ -65,7 +65,7 @@ impl Baseline {
         std::fs::write(path(), text).map_err(|error| format!("failed to write {FILE}: {error}"))
     }
 
-    /// A verdict for every scenario of the measurement or the baseline.
+    /// Returns a verdict for every scenario of the measurement or the baseline.
     pub(crate) fn judge(&self, measured: &[(&str, u64)]) -> Vec<Verdict> {
         let gone = self.0.keys().filter(|name| measured.iter().all(|(it, _)| it != name));
         let gone = gone.map(|name| Verdict::Gone { scenario: name.clone() });
@@ -89,7 +89,7 @@ impl Baseline {
 }
 
 impl Verdict {
-    /// Whether it fails the check.
+    /// Returns whether the verdict fails the check.
     pub(crate) const fn fails(&self) -> bool {
         match self {
             Self::Worse { .. } | Self::New { .. } | Self::Gone { .. } => true,
@@ -137,7 +137,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// From the first count to the second, in per cent of the first.
+/// The change from the first count to the second, in per cent of the first.
 struct Change(u64, u64);
 
 impl fmt::Display for Change {
@@ -166,7 +166,7 @@ fn read() -> Result<BTreeMap<String, BTreeMap<String, u64>>, String> {
 mod tests {
     use super::*;
 
-    /// Whether `measured` fails against a baseline of 1000, and what is said of it.
+    /// Checks whether `measured` fails against a baseline of 1000, and the text of the verdict.
     fn check(measured: u64, fails: bool, says: &str) {
         let baseline = Baseline([("a".to_owned(), 1000)].into());
         let verdicts = baseline.judge(&[("a", measured)]);

@@ -1,6 +1,6 @@
-//! A whole connection in raw bytes, from the handshake to the Close frame. Each send waits until
-//! the server is idle: the tests' clients send as soon as they can, and the number of messages that
-//! the server then reads at once would depend on timing.
+//! Connection in raw bytes, from the handshake to the Close frame. Each send waits until the server
+//! is idle: the tests' clients send as soon as they can, and the number of messages in one read of
+//! the server would depend on timing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -41,18 +41,18 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Sends a WAMP message, and checks what the answer begins with.
+    /// Sends a WAMP message, and checks the beginning of the answer.
     async fn say(&mut self, message: &str, answer: &str) {
         let header = 2;
         let got = self.exchange(&frame(TEXT, message.as_bytes())).await;
-        // A server's header is longer where the answer is.
+        // The header of a long answer is longer.
         let found = got.iter().skip(header).position(|&byte| byte == b'[').map(|at| at + header);
         let found = found.map(|at| String::from_utf8_lossy(&got[at..]).into_owned());
         let found = found.unwrap_or_default();
         assert!(found.starts_with(answer), "{message} was answered with {found:?}");
     }
 
-    /// Sends bytes, and checks what the answer begins with.
+    /// Sends bytes, and checks the beginning of the answer.
     async fn send(&mut self, bytes: &[u8], answer: &[u8]) {
         let got = self.exchange(bytes).await;
         assert!(got.starts_with(answer), "{:?}", String::from_utf8_lossy(&got));
@@ -67,7 +67,7 @@ impl Visit<'_> {
             self.server.idle().await;
             match self.tcp.read(&mut got) {
                 Ok(count) => break count,
-                // Under valgrind, threads that hand over to one another all sleep for a moment.
+                // Under valgrind, all threads sleep for a moment when one wakes another.
                 Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < until => {}
                 Err(error) => panic!("the server does not answer: {error}"),
             }
@@ -77,7 +77,7 @@ impl Visit<'_> {
     }
 }
 
-/// A frame of a client whose mask changes nothing. RFC 6455, section 5.2.
+/// Returns a frame of a client whose mask changes nothing. RFC 6455, section 5.2.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).ok().filter(|&length| length < 126);
     let length = length.expect("a short message");

@@ -1,6 +1,6 @@
-//! The measured scenarios: clients that publish, join and leave, each step complete before the
-//! next. Each scenario runs with two numbers of steps, and the difference of their counts is taken,
-//! so that one-time work cancels out.
+//! Scenarios of the measurement: clients that publish, join and leave, each step complete before
+//! the next. Each scenario runs with two numbers of steps, and the difference of their counts is
+//! taken, so that one-time work cancels out.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ callgrind.versioned:
     handler: { callback: 'versioned' }
 ";
 
-/// Repetitions of a step: for the warm-up, and the two amounts whose difference counts.
+/// Repetitions of a step: for the warm-up, and the two numbers whose difference is measured.
 #[derive(Clone, Copy)]
 struct Steps {
     warm: u64,
@@ -34,7 +34,7 @@ const STEPS: Steps = Steps { warm: 50, few: 100, many: 400 };
 const LONG_STEPS: Steps = Steps { warm: 3, few: 4, many: 16 };
 const CROWD: u64 = 100;
 
-/// A topic that is broadcast without a hook, and one with a hook in Rust.
+/// Returns a site with a topic that is broadcast without a hook, and one with a hook in Rust.
 pub(crate) fn site() -> Site {
     let site = Site::open();
     site.bundle("v", HOOK_ROUTES, &[build::guest("versioned")]);
@@ -59,7 +59,7 @@ pub(crate) async fn measure(server: &Counted) -> Measured {
     measured
 }
 
-/// About 128 bytes, of the kinds that applications send.
+/// Returns an event of about 128 bytes, with values as applications send them.
 fn event() -> Value {
     json!({
         "type": "message",
@@ -71,7 +71,7 @@ fn event() -> Value {
     })
 }
 
-/// Instructions of one acknowledged publication, its deliveries and PUBLISHED.
+/// Counts one acknowledged publication, its deliveries and PUBLISHED.
 async fn publish(server: &Counted, codec: Codec, topic: &str, subscribers: u64) -> u64 {
     let mut publisher = Client::connect(server.server.addr, codec, "realm1").await;
     let mut crowd = Vec::new();
@@ -91,7 +91,7 @@ async fn publish(server: &Counted, codec: Codec, topic: &str, subscribers: u64) 
     .await
 }
 
-/// WAMP v1 knows no acknowledgement.
+/// Counts one publication of WAMP v1, which has no acknowledgement.
 async fn publish_v1(server: &Counted) -> u64 {
     let mut publisher = v1::Client::connect(server.server.addr).await;
     let mut subscriber = v1::Client::connect(server.server.addr).await;
@@ -104,13 +104,13 @@ async fn publish_v1(server: &Counted) -> u64 {
     .await
 }
 
-/// Instructions of a connection from its first byte to its last, with one subscription.
+/// Counts a connection from its first byte to its last, with one subscription.
 async fn join(server: &Counted) -> u64 {
     let steps = Steps { warm: 5, few: 10, many: 50 };
     each(server, steps, async |step| visit(server, &format!("open/join-{step:04}")).await).await
 }
 
-/// Instructions of one step: what many take more than few.
+/// Returns the instructions of one step: the difference between many and few steps.
 async fn each(server: &Counted, steps: Steps, mut step: impl AsyncFnMut(u64)) -> u64 {
     let mut counts = Vec::new();
     let mut done = 0;

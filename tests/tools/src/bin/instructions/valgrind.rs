@@ -1,5 +1,5 @@
-//! A server under callgrind, and the instructions that it executed since the last query: all of its
-//! threads, the runtime and libraries included, the kernel excluded.
+//! Server under callgrind, and the instructions that it has executed since the last query: those of
+//! all threads, the runtime and libraries, without the kernel.
 
 use std::cell::Cell;
 use std::fs;
@@ -12,8 +12,8 @@ use jackfield_tests::client::PATIENCE;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// Nothing is to happen by the clock, or by what others do to files, while instructions are
-/// counted; and no hook is to be given up because the machine is busy.
+/// While instructions are counted, no timer may fire, no file change of others may be noticed, and
+/// no hook may time out on a busy machine.
 const CONFIG: &str = "\
 plugins: { compile: { in_process: true }, default: { deadline: 60s } }
 keepalive: { interval: 1h, timeout: 1h }
@@ -53,7 +53,7 @@ impl Counted {
         Ok(counted)
     }
 
-    /// The instructions executed since this was last asked.
+    /// Returns the instructions executed since the last call.
     pub(crate) fn count(&self) -> u64 {
         self.order(&["dump"]).unwrap();
         self.parts.set(self.parts.get() + 1);
@@ -63,12 +63,12 @@ impl Counted {
         total.and_then(|it| it.trim().parse().ok()).expect("callgrind writes totals")
     }
 
-    /// Waits until the server has nothing left to do: all of its threads sleep. What a client sends
-    /// next then meets it in the same state each time, however busy the machine is.
+    /// Waits until the server is idle: all of its threads sleep. The next message of a client then
+    /// finds it in the same state each time, even on a busy machine.
     pub(crate) async fn idle(&self) {
         let until = Instant::now() + PATIENCE;
         let mut asleep = 0;
-        // Twice, because the threads are not looked at in one instant.
+        // Twice, because the threads are not checked at the same instant.
         while asleep < 2 {
             assert!(Instant::now() < until, "the server is never idle: {}", self.server.log());
             asleep = if self.sleeps() { asleep + 1 } else { 0 };
@@ -81,8 +81,8 @@ impl Counted {
     fn sleeps(&self) -> bool {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.server.pid())).unwrap();
         tasks.map(|task| task.unwrap().path().join("stat")).all(|stat: PathBuf| {
-            // The state follows the name, which is in parentheses and may hold any character. A
-            // thread that has ended meanwhile does nothing more.
+            // The state follows the name, which is in parentheses and may contain any character. A
+            // thread that has ended meanwhile is idle.
             let Ok(text) = fs::read_to_string(stat) else { return true };
             text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
         })

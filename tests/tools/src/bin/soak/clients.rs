@@ -1,6 +1,6 @@
-//! The soak's clients besides the load clients (`client::counting`): short visits, readers that do
-//! not read, a publisher that provokes faults, and an author who keeps replacing files. Each runs
-//! until it is told to stop, and fails the soak if the server misbehaves.
+//! Clients of the soak test besides the load clients (`client::counting`): short visits, readers
+//! that do not read, a publisher that provokes faults, and an author who keeps replacing files.
+//! Each runs until the test stops it, and fails the test if the server misbehaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +17,9 @@ use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 use jackfield_tests::{build, client};
 
-/// The plugin that is replaced, where the site's bundle has it.
+/// Path of the replaced plugin in the site.
 const VERSIONED: &str = "v/guest_versioned.wasm";
-/// Its routing file, in two forms: the second one has a route more.
+/// Its routing file, in two forms: the second one has an additional route.
 pub(crate) const ROUTING: [&str; 2] = [
     "soak.versioned: { channel: 'v/{name}', handler: { callback: 'versioned' } }\n",
     "soak.versioned: { channel: 'v/{name}', handler: { callback: 'versioned' } }\n\
@@ -29,7 +29,7 @@ pub(crate) const ROUTING: [&str; 2] = [
 const BROKEN: &str = "broken/websocket_routing.yml";
 
 const SLOW_TOPIC: &str = "open/much";
-/// Between two large events.
+/// The pause between two large events.
 const SLOW_PACE: Duration = Duration::from_millis(20);
 const LARGE: usize = 64 * 1024;
 /// More large events than a slow reader's outbox and the kernel's buffers hold.
@@ -48,7 +48,7 @@ pub(crate) struct Done {
     large: AtomicU64,
 }
 
-/// The state that all tasks share.
+/// State shared by all tasks.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) server: Arc<Server>,
@@ -70,7 +70,7 @@ impl World {
     }
 }
 
-/// Comes, joins topics with and without hooks, says something, and leaves in one of four ways.
+/// Joins topics with and without hooks, publishes, and leaves in one of four ways.
 pub(crate) async fn come_and_go(world: World, me: usize) {
     let mut visit = me;
     while world.goes_on() {
@@ -101,7 +101,7 @@ async fn visit_in_version_2(world: &World, me: usize, visit: usize, codec: Codec
     client.publish_acknowledged(&own, options(), said.clone(), Value::Null).await.unwrap();
     let mut heard = 0;
     while heard < 2 {
-        // Others speak on the other topics meanwhile.
+        // Other clients publish to the other topics meanwhile.
         heard += usize::from(client.event().await.args == said);
     }
     client.unsubscribe(subscription).await.expect("it was subscribed");
@@ -111,7 +111,7 @@ async fn visit_in_version_2(world: &World, me: usize, visit: usize, codec: Codec
     match visit / 4 % 3 {
         0 => drop(client.goodbye().await),
         1 => client.socket().close(1000, "enough"),
-        // As a killed browser: TCP just ends.
+        // As a killed browser: TCP simply ends.
         _ => {}
     }
 }
@@ -130,7 +130,7 @@ async fn visit_in_version_1(world: &World, me: usize, visit: usize) {
     world.done.publications.fetch_add(2, Ordering::Relaxed);
     match visit / 4 % 3 {
         0 => client.close(),
-        // The machine at the other end was switched off.
+        // As a machine that was switched off.
         1 => client.into_socket().reset(),
         _ => {}
     }
@@ -143,7 +143,7 @@ pub(crate) async fn publish_much(world: World) {
     reader.subscribe(SLOW_TOPIC, json!({})).await;
     let filling = "x".repeat(LARGE);
     let mut number = 0_u64;
-    // The slow readers wait for so many more, so it ends after them.
+    // The slow readers wait for this number of events, so this task ends after them.
     while world.goes_on() || Arc::strong_count(&world.done) > 2 {
         let args = json!([number, filling]);
         publisher.publish_acknowledged(SLOW_TOPIC, json!({}), args, Value::Null).await.unwrap();
@@ -155,7 +155,7 @@ pub(crate) async fn publish_much(world: World) {
     }
 }
 
-/// Subscribes, stops reading, and is cut off for it; comes back and does it again.
+/// Subscribes, stops reading, and is disconnected for it; reconnects and repeats.
 pub(crate) async fn read_nothing(world: World, me: usize) {
     while world.goes_on() {
         let codec = Codec::ALL[me % Codec::ALL.len()];
@@ -186,7 +186,7 @@ pub(crate) async fn provoke(world: World) {
     }
 }
 
-/// Replaces the plugin every few seconds and its routes at times; sometimes the file is invalid.
+/// Replaces the plugin every few seconds and sometimes its routes; sometimes the file is invalid.
 pub(crate) async fn replace(world: World, site: Arc<Site>) {
     let original = std::fs::read(build::guest("versioned")).unwrap();
     let at = original.windows(10).position(|bytes| bytes == b"@@VERSION-").expect("a version");
@@ -216,14 +216,14 @@ pub(crate) async fn replace(world: World, site: Arc<Site>) {
     }
 }
 
-/// The version that answers.
+/// Returns the version that answers.
 async fn ask(client: &mut Client) -> Value {
     let options = json!({"exclude_me": false});
     client.publish_acknowledged("v/ask", options, json!(["which"]), Value::Null).await.unwrap();
     client.event().await.args[1].clone()
 }
 
-/// Waits until `/health` says so of the last reload.
+/// Waits until `/health` reports this outcome of the last reload.
 async fn reported(server: &Server, outcome: &str) {
     let began = std::time::Instant::now();
     while tokio::task::block_in_place(|| server.health())["reload"] != outcome {
@@ -232,7 +232,7 @@ async fn reported(server: &Server, outcome: &str) {
     }
 }
 
-/// Whether a log line reports something that the soak provoked.
+/// Returns whether a log line reports something that the soak test provoked.
 pub(crate) fn is_provoked(line: &str) -> bool {
     line.contains("jackfield.close.slow_subscriber")
         || line.contains("broken/websocket_routing.yml")

@@ -1,6 +1,6 @@
-//! Soak test: `make soak`. Runs the real server for minutes under everything that its users do and
-//! samples its memory every second: clients of all protocols come and go, readers do not read, a
-//! handler panics, plugins and routes are replaced, and load clients check that nothing is lost.
+//! Soak test: `make soak`. Runs the real server for minutes under all kinds of use and samples its
+//! memory every second: clients of all protocols join and leave, readers do not read, a handler
+//! panics, plugins and routes are replaced, and load clients check that nothing is lost.
 //!
 //! `soak MINUTES FILE` writes its samples to FILE as JSON. It fails if memory keeps growing, if an
 //! event is lost, or if the log has unexpected warnings. The clients are in `clients`, the leak
@@ -38,7 +38,7 @@ use trend::Trend;
 /// Number of load clients and their topics; half of the topics have a hook.
 const COUNTING: usize = 24;
 const TOPICS: [&str; 4] = ["v/0", "open/0", "v/1", "open/1"];
-/// Between two events of each of them.
+/// The pause between two events of each load client.
 const PACE: Duration = Duration::from_millis(40);
 const COMING_AND_GOING: usize = 4;
 const SLOW: usize = 3;
@@ -46,7 +46,8 @@ const SLOW: usize = 3;
 /// An error that occurs once often occurs a thousand times.
 const MAX_SHOWN: usize = 20;
 
-/// Slow readers are noticed soon; new versions are compiled each time.
+/// Returns a configuration in which slow readers are noticed soon, and new versions are always
+/// compiled.
 fn configuration(cache: &std::path::Path) -> String {
     format!(
         "limits: {{ outbox: {{ bytes: 256 KiB }} }}\nplugins: {{ cache: {} }}\n",
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The report, and its errors.
+/// Runs the test. Returns the report and its errors.
 async fn soak(length: Duration) -> (Value, Vec<String>) {
     let site = Arc::new(soaked_site());
     let cache = tempfile::tempdir().unwrap();
@@ -129,7 +130,8 @@ async fn soak(length: Duration) -> (Value, Vec<String>) {
     (report, complaints)
 }
 
-/// A topic without hooks, a plugin that is replaced, one that keeps state, and one that panics.
+/// Returns a site with a topic without hooks, a plugin that is replaced, one that keeps state, and
+/// one that panics.
 fn soaked_site() -> Site {
     let site = Site::open();
     site.bundle("v", clients::ROUTING[0], &[build::guest("versioned")]);
@@ -140,7 +142,7 @@ fn soaked_site() -> Site {
     site
 }
 
-/// The server's memory at each second, until the time is over or a client has failed.
+/// Samples the server's memory each second, until the time is over or a client has failed.
 async fn watch_memory(
     server: &Server,
     length: Duration,
@@ -169,14 +171,14 @@ async fn watch_memory(
     samples
 }
 
-/// Anonymous memory in bytes: heap, stacks and compiled code.
+/// Returns the anonymous memory in bytes: heap, stacks and compiled code.
 fn anonymous_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Warnings and errors of the log that the soak did not provoke.
+/// Returns warnings and errors of the log that the test did not provoke.
 fn unprovoked(log: &str) -> Vec<String> {
     let trouble = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
     let trouble = trouble.filter(|line| !clients::is_provoked(line));

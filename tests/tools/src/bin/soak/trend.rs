@@ -1,9 +1,9 @@
 //! Leak detection: a least-squares line through the memory samples after the warm-up.
 
-/// The first third is the warm-up: caches fill, and allocators take what they will keep.
+/// The first third is the warm-up: caches fill, and allocators reach their size.
 const WARM_UP: usize = 3;
 
-/// Growth below either of these is what allocators do.
+/// Smaller growth may be caused by allocators.
 const SHARE: f64 = 0.05;
 const BYTES: f64 = 4.0 * 1024.0 * 1024.0;
 
@@ -17,7 +17,8 @@ pub(crate) struct Trend {
 }
 
 impl Trend {
-    /// Of samples in bytes, taken at equal distances. None where there are too few for a line.
+    /// Computes the trend of samples in bytes, taken at equal intervals. `None` if there are too
+    /// few.
     #[expect(clippy::cast_precision_loss, reason = "memory is far below 2 to the 53rd bytes")]
     pub(crate) fn of(samples: &[u64]) -> Option<Self> {
         let samples = &samples[samples.len() / WARM_UP..];
@@ -34,12 +35,12 @@ impl Trend {
         Some(Self { from: mean - slope * middle, to: mean + slope * middle })
     }
 
-    /// In bytes; negative where memory shrinks.
+    /// Returns the growth in bytes; negative if memory shrinks.
     pub(crate) fn growth(self) -> f64 {
         self.to - self.from
     }
 
-    /// Whether the growth is more than allocators cause.
+    /// Returns whether the growth is more than allocators cause.
     pub(crate) fn is_a_leak(self) -> bool {
         self.growth() > BYTES && self.growth() > SHARE * self.from
     }
