@@ -99,7 +99,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The exit code of a command: success if it found no problem. A closed output pipe is no failure.
+/// Returns the exit code of a command: success if it found no problem. A closed output pipe is not
+/// an error.
 fn exit_code(result: io::Result<bool>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,13 +1,13 @@
 //! Admission control by number: a semaphore of `limits.connections` permits, and a small reserve.
 //!
-//! A connection that takes a permit of the reserve gets HTTP answers, and 503 for a WebSocket: at
-//! the limit, health checks and the API still work, and clients learn why they have to wait.
+//! A connection with a permit of the reserve gets HTTP answers, and 503 for a WebSocket: at the
+//! limit, health checks and the API still work, and clients get the reason of the refusal.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections over the limit that get an answer.
+/// The maximum number of connections over the limit that get an answer.
 pub(crate) const MAX_RESERVED: usize = 64;
 
 /// The permits of all connections. Cloning shares them.
@@ -18,7 +18,7 @@ pub(crate) struct ConnectionLimit {
     reserved: Arc<Semaphore>,
 }
 
-/// The right of one connection to be served. Dropping it frees the right for another.
+/// The permit of one connection. Dropping it frees it for another.
 pub(crate) struct ConnectionPermit {
     limit: usize,
     is_reserved: bool,
@@ -31,7 +31,7 @@ impl ConnectionLimit {
         Self { limit, ordinary, reserved }
     }
 
-    /// `limits.connections`, or the number that the open files allow.
+    /// Returns `limits.connections`, or the number that the limit of open files allows.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
@@ -42,7 +42,7 @@ impl ConnectionLimit {
         (self.limit + MAX_RESERVED).saturating_sub(free)
     }
 
-    /// A permit, or one of the reserve; none if both are used up.
+    /// Takes a permit, or one of the reserve; `None` if both are used up.
     pub(crate) fn acquire(&self) -> Option<ConnectionPermit> {
         let take = |permits: &Arc<Semaphore>, is_reserved| {
             let permit = Arc::clone(permits).try_acquire_owned().ok()?;
@@ -53,12 +53,12 @@ impl ConnectionLimit {
 }
 
 impl ConnectionPermit {
-    /// Whether the limit was reached, and only HTTP is answered.
+    /// Returns whether the limit was reached, so that only HTTP is answered.
     pub(crate) const fn is_reserved(&self) -> bool {
         self.is_reserved
     }
 
-    /// The limit that was reached.
+    /// Returns the limit that was reached.
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }

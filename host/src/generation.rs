@@ -1,8 +1,8 @@
 //! Generation: one immutable set of routes, each bound to the handler that serves it.
 //!
-//! A message uses one generation from start to end. [`prepare()`] builds a generation from a snapshot,
-//! without serving it. `reload` commits it to [`CurrentGeneration`], from which `dispatch` reads it
-//! for every message.
+//! A message uses one generation from start to end. [`prepare()`] builds a generation from a
+//! snapshot, without serving it. `reload` commits it to [`CurrentGeneration`], from which
+//! `dispatch` reads it for every message.
 
 mod build_context;
 mod handler_registry;
@@ -81,25 +81,25 @@ pub(crate) struct PluginEntry {
     running: Arc<Running>,
 }
 
-/// A plugin with its instances. Generations share it while neither the plugin nor its routes change,
-/// so that instances keep their memory. It stops with the last of these generations.
+/// A plugin with its instances. Generations share it while neither the plugin nor its routes
+/// change, so that instances keep their memory. It stops with the last of these generations.
 struct Running {
     hash: ContentHash,
     plugin: Plugin,
     /// The routes with which the instances were configured.
     routes: Vec<RouteConfig>,
-    /// None if no route uses the plugin.
+    /// `None` if no route uses the plugin.
     lanes: Option<Lanes>,
 }
 
-/// The served generation; before the first one, an empty generation with the number 0. Readers never
-/// block, not even during a reload.
+/// The served generation; before the first one, an empty generation with the number 0. Readers
+/// never block, not even during a reload.
 pub(crate) struct CurrentGeneration {
     current: ArcSwap<Generation>,
 }
 
 impl Generation {
-    /// The empty generation before the first one.
+    /// Returns the empty generation before the first one.
     fn none() -> Self {
         Self {
             number: 0,
@@ -113,33 +113,33 @@ impl Generation {
         }
     }
 
-    /// Counts the generations of this process, from 1.
+    /// Returns the number of the generation; they are counted from 1 in each process.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Of the snapshot that it was prepared from.
+    /// Returns the hash of the snapshot from which the generation was prepared.
     pub(crate) fn hash(&self) -> ContentHash {
         self.hash
     }
 
-    /// Whether it serves all of the snapshot with this hash.
+    /// Returns whether it serves all of the snapshot with this hash.
     pub(crate) fn serves(&self, hash: ContentHash) -> bool {
         self.loading.is_empty() && self.hash == hash
     }
 
-    /// The files of plugins that are left out, as they are still being loaded.
+    /// Returns the files of plugins that are omitted, as they are still being loaded.
     pub(crate) fn loading(&self) -> &[String] {
         &self.loading
     }
 
-    /// The instances of a component, if it runs them.
+    /// Returns the instances of a component, if it runs them.
     fn running(&self, file: &PluginFile) -> Option<&Arc<Running>> {
         let entries = self.plugins.iter();
         entries.map(|entry| &entry.running).find(|running| running.hash == file.hash)
     }
 
-    /// Whether it serves the same routes with the same instances.
+    /// Returns whether it serves the same routes with the same instances.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let pairs = || self.plugins.iter().zip(&other.plugins);
         self.routes.routes() == other.routes.routes()
@@ -147,92 +147,92 @@ impl Generation {
             && pairs().all(|(one, other)| one.is_same_instance(other))
     }
 
-    /// The route and the handler of a topic.
+    /// Returns the route and the handler of a topic.
     pub(crate) fn find<'g, 't>(&'g self, topic: &'t str) -> Option<RouteMatch<'g, 't>> {
         let position = self.routes.position(topic)?;
         let route = self.routes.routes().get(position)?;
         Some(RouteMatch { route, topic, handler: self.handlers.get(position)? })
     }
 
-    /// Every route, in matching order.
+    /// Returns every route, in matching order.
     pub(crate) fn routes(&self) -> &RouteTable {
         &self.routes
     }
 
-    /// Every route with its handler, in matching order.
+    /// Returns every route with its handler, in matching order.
     pub(crate) fn bound(&self) -> impl Iterator<Item = (&Route, &BoundHandler)> {
         self.routes.routes().iter().zip(&self.handlers)
     }
 
-    /// Whether any topic may have a timer.
+    /// Returns whether any topic may have a timer.
     pub(crate) fn has_timers(&self) -> bool {
         self.has_timers
     }
 
-    /// Every plugin, by path.
+    /// Returns every plugin, by path.
     pub(crate) fn plugins(&self) -> &[PluginEntry] {
         &self.plugins
     }
 
-    /// The plugin of this file, by its shown path.
+    /// Returns the plugin of this file, by its displayed path.
     pub(crate) fn plugin_in(&self, file: &str) -> Option<&PluginEntry> {
         self.plugins.iter().find(|plugin| plugin.file == file)
     }
 
-    /// What is probably not meant, and no reason to refuse the generation.
+    /// Returns warnings: probably unintended settings that do not prevent the generation.
     pub(crate) fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 }
 
 impl RouteMatch<'_, '_> {
-    /// Names and values of what the channel captured, and of the route's defaults: for hooks, which
-    /// most messages meet none of.
+    /// Returns the names and values that the channel captured, and those of the route's defaults.
+    /// Needed for hooks only, which most messages do not call.
     pub(crate) fn attributes(&self) -> Vec<(&str, &str)> {
         self.route.attributes(self.topic).unwrap_or_default()
     }
 }
 
 impl BoundHandler {
-    /// The name of the handler.
+    /// Returns the name of the handler.
     pub(crate) fn name(&self) -> &str {
         &self.description.name
     }
 
-    /// The hooks that the handler has.
+    /// Returns the hooks that the handler has.
     pub(crate) fn hooks(&self) -> Hooks {
         self.description.hooks
     }
 
-    /// The timer; none if the handler has no timer hook, or if there is no interval.
+    /// Returns the timer; `None` if the handler has no timer hook, or if there is no interval.
     pub(crate) fn timer(&self) -> Option<BoundTimer> {
         self.timer
     }
 
-    /// The manifest of the plugin.
+    /// Returns the manifest of the plugin.
     pub(crate) fn manifest(&self) -> &Manifest {
         self.plugin.manifest()
     }
 
-    /// The lane of a topic, in which all its hooks run one after another. A topic keeps its lane while
-    /// the plugin has the same number of lanes.
+    /// Returns the lane of a topic, in which all its hooks run one after another. A topic keeps its
+    /// lane while the plugin has the same number of lanes.
     pub(crate) fn lane(&self, topic: &str) -> &Lane {
         self.lanes.of(topic)
     }
 
-    /// The number of this lane.
+    /// Returns the number of this lane.
     pub(crate) fn lane_number(&self, topic: &str) -> usize {
         self.lanes.number_of(topic)
     }
 }
 
 impl PluginEntry {
-    /// The displayed path of the component.
+    /// Returns the displayed path of the component.
     pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
-    /// The manifest of the plugin.
+    /// Returns the manifest of the plugin.
     pub(crate) fn manifest(&self) -> &Manifest {
         self.running.plugin.manifest()
     }
@@ -242,7 +242,7 @@ impl PluginEntry {
         self.running.plugin.recycled()
     }
 
-    /// The state of each handler's circuit breaker.
+    /// Returns the state of each handler's circuit breaker.
     pub(crate) fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
         self.running.plugin.circuits()
     }
@@ -262,12 +262,12 @@ impl PluginEntry {
         self.running.plugin.memory_limit()
     }
 
-    /// The number of its lanes, each with an instance.
+    /// Returns the number of its lanes, each with an instance.
     pub(crate) fn lanes(&self) -> usize {
         self.running.lanes.as_ref().map_or(0, Lanes::count)
     }
 
-    /// Whether both share the same instances.
+    /// Returns whether both share the same instances.
     pub(crate) fn is_same_instance(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.running, &other.running)
     }
@@ -290,13 +290,13 @@ impl Default for CurrentGeneration {
 }
 
 impl CurrentGeneration {
-    /// The generation for a message that arrives now. Hold the guard briefly: a thread has a few fast
-    /// guards, and each further one costs a reference count.
+    /// Returns the generation for a message that arrives now. Hold the guard briefly: a thread has
+    /// a few fast guards, and each further one costs a reference count.
     pub(crate) fn current(&self) -> Guard<Arc<Generation>> {
         self.current.load()
     }
 
-    /// Whether there is no generation yet that could serve.
+    /// Returns whether there is no generation yet that could serve.
     pub(crate) fn is_none(&self) -> bool {
         self.current.load().number == 0
     }

@@ -9,23 +9,26 @@
 //!
 //! In reading order:
 //! - [`cli`]: the commands; the settings are `jackfield-config`;
-//! - [`server`]: the composition root, which builds every part on one page; below it the accept loop
-//!   and the drain at the end; [`connection_limit`]: admission control by number;
+//! - [`server`]: the composition root, which builds every part on one page; below it the accept
+//!   loop and the drain at the end; [`connection_limit`]: admission control by number;
 //! - [`handshake`]: HTTP heads, and the upgrade to a WebSocket; [`http`]: requests other than
 //!   upgrades; [`admission`]: access rules;
 //! - [`api`]: the HTTP API;
 //! - [`connection`]: one connection, from accept to close; [`transport`]: its socket; [`frame`]:
-//!   outgoing WebSocket frames; [`ids`]: random ids; [`backpressure`]: waiting for slow subscribers;
+//!   outgoing WebSocket frames; [`ids`]: random ids; [`backpressure`]: waiting for slow
+//!   subscribers;
 //! - [`realms`]: all realms by name; [`dispatch`]: requests of clients, from the route to the
 //!   delivery; [`timers`]: the schedule of timer hooks;
-//! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and plugins;
-//!   [`reload`]: replacing one generation with the next; [`compiler`]: the compiler process;
-//! - [`control`]: the operator's channel to the running server; [`server_state`]: what it and the
-//!   health check read; [`user_name`]: names of users;
+//! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
+//!   plugins; [`reload`]: replacing one generation with the next; [`compiler`]: the compiler
+//!   process;
+//! - [`control`]: the operator's channel to the running server; [`server_state`]: the state for the
+//!   channel and the health check; [`user_name`]: names of users;
 //! - [`log`]: format and rate limit of the log; [`open_files`]: the limit of open files;
-//! - [`signals`] ask for the end or a reload; [`shutdown`]: the request to end, as tasks see it.
+//! - [`signals`]: requests to stop or reload from outside; [`shutdown`]: the request to stop, for
+//!   all tasks.
 //!
-//! Protocol, routing, subscriptions and the sandbox are crates of their own, which know nothing of
+//! Protocol, routing, subscriptions and the sandbox are crates of their own, independent of
 //! sockets.
 
 #![forbid(unsafe_code)]

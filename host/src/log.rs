@@ -25,8 +25,8 @@ use format::Format;
 use rate_limit::RateLimit;
 use sink::Sink;
 
-/// The target of events whose message is a diagnosis of several lines. Their line breaks are kept, as
-/// quoted text in them is already escaped, and they are not rate-limited.
+/// The target of events whose message is a diagnosis of several lines. Their line breaks are kept,
+/// as quoted text in them is already escaped, and they are not rate-limited.
 pub(crate) const DIAGNOSIS: &str = "jackfield::diagnosis";
 
 /// The target of the lines that say who has changed what of the running server. They are not
@@ -39,7 +39,7 @@ const PLUGIN: &str = "jackfield::plugin";
 /// Fields whose values are made by [`list`]; the JSON format writes them as arrays.
 const LISTS: &[&str] = &["realms", "tokens"];
 
-/// A list of strings as the value of one of the fields [`LISTS`].
+/// Formats a list of strings as the value of one of the fields [`LISTS`].
 pub(crate) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> impl fmt::Debug {
     struct Shown(String);
     impl fmt::Debug for Shown {

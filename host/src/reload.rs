@@ -32,7 +32,8 @@ use history::{History, Outcome, Requested};
 use reading::read;
 use report::{report, report_problems};
 
-/// The time for which a reload waits for plugins before it serves the changes that do not need them.
+/// The time for which a reload waits for plugins before it serves the changes that do not need
+/// them.
 const MAX_PLUGIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Keeps the served generation up to date with the site.
@@ -51,16 +52,16 @@ pub(crate) struct Reloader {
 struct Preparation {
     snapshot: Snapshot,
     began: Instant,
-    /// The time at which the loaded plugins are served without the rest; none after that, until one more
-    /// is loaded.
+    /// The time at which the loaded plugins are served without the rest; none after that, until one
+    /// more is loaded.
     partial_at: Option<Instant>,
 }
 
 /// Problems of the routing files at the start.
 struct BrokenRoutes {
     problems: Vec<Problem>,
-    /// The time since which there are problems. They are reported after [`MAX_PLUGIN_WAIT`], even if
-    /// plugins are still being loaded.
+    /// The time since which there are problems. They are reported after [`MAX_PLUGIN_WAIT`], even
+    /// if plugins are still being loaded.
     since: Instant,
 }
 
@@ -77,7 +78,7 @@ enum Reading {
 }
 
 impl Reloader {
-    /// A reloader of a site that has not been read yet.
+    /// Creates a reloader of a site that has not been read yet.
     pub(crate) fn new(
         site: Site,
         config: Config,
@@ -96,12 +97,12 @@ impl Reloader {
         }
     }
 
-    /// The served generation, now and after each reload.
+    /// Returns the served generation, now and after each reload.
     pub(crate) fn generations(&self) -> Arc<CurrentGeneration> {
         Arc::clone(&self.generations)
     }
 
-    /// The result of the last reload.
+    /// Returns the result of the last reload.
     pub(crate) fn state(&self) -> Arc<ReloadState> {
         self.state.load_full()
     }
@@ -113,8 +114,8 @@ impl Reloader {
         ticket
     }
 
-    /// Waits for the result of a requested reload: until it has a problem, or serves all of the site.
-    /// None if it is forgotten, as there have been many others since.
+    /// Waits for the result of a requested reload: until it has a problem, or serves all of the
+    /// site. None if it is forgotten, as there have been many others since.
     pub(crate) async fn answer(&self, ticket: ReloadTicket) -> Option<Arc<ReloadRecord>> {
         self.history.answer(ticket).await
     }
@@ -124,7 +125,7 @@ impl Reloader {
         self.history.records()
     }
 
-    /// The components that are being compiled, the one that takes longest first.
+    /// Returns the components that are being compiled, the one that takes longest first.
     pub(crate) fn compiling(&self) -> Vec<Compiling> {
         self.context.sandbox.compiling()
     }
@@ -252,8 +253,8 @@ impl Reloader {
         self.watch.lock().await.settled().await;
     }
 
-    /// Reads the site. `tried` is the hash of the last prepared snapshot, even if it failed: the same
-    /// snapshot would fail again, unless a reload is `requested`.
+    /// Reads the site. `tried` is the hash of the last prepared snapshot, even if it failed: the
+    /// same snapshot would fail again, unless a reload is `requested`.
     async fn read_again(
         &self,
         requested: Option<Requested>,
@@ -389,7 +390,7 @@ impl BrokenRoutes {
     }
 }
 
-/// Waits until the moment; forever if there is none.
+/// Waits until the moment; forever for `None`.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,

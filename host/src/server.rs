@@ -1,7 +1,7 @@
-//! The composition root: every part of a running server, built on one page.
+//! Composition root: every part of a running server, built on one page.
 //!
-//! Each part is given what it may reach, and no more: [`Context`] is the list of a connection,
-//! [`Http`] the one of an HTTP request. Nothing but the command `serve` imports this file.
+//! Each part gets the parts that it may reach, and no more: [`Context`] is the list of a
+//! connection, [`Http`] that of an HTTP request. Only the command `serve` imports this file.
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -39,27 +39,27 @@ mod listener;
 
 use drain::drain;
 
-/// What a server starts with.
+/// The input of a server: its settings, and the parts that they refer to.
 pub(crate) struct Startup {
     pub(crate) config: Config,
     /// The file of the configuration, if there is one.
     pub(crate) config_file: Option<PathBuf>,
-    /// What the configuration names.
+    /// The opened parts of the settings: users, keys, tokens.
     pub(crate) opened: Opened,
-    /// The files of users and keys, as they were before they were opened.
+    /// The state of the files of users and keys before they were opened.
     pub(crate) files: Files,
 }
 
-/// Why a server does not start, or stops.
+/// The reason why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
-    /// The site has mistakes; each is complete with its place.
+    /// The site has problems; each text is complete with its place.
     #[error("the site is not served; fix the problems above")]
     Site(Vec<String>),
     /// The sandbox cannot be made.
     #[error("failed to {0}")]
     Sandbox(#[from] jackfield_sandbox::SandboxError),
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error("failed to listen on {0}: {1}{hint}", hint = listening_hint(.1))]
     Listen(SocketAddr, std::io::Error),
     /// The control socket of the configuration cannot be made.
@@ -68,15 +68,15 @@ pub(crate) enum ServeError {
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
-    /// The system has no randomness for ids.
+    /// The operating system cannot provide random bytes for ids.
     #[error("the system has no randomness to give: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// The operating system refused something that a server needs.
+    /// The operating system refused a resource that the server needs.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-/// What to do where an address cannot be listened on.
+/// Returns the help for a failure to listen.
 fn listening_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
@@ -93,12 +93,12 @@ fn listening_hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Serves a site until the process is asked to end. The port is open before the first generation is
-/// ready, and answers that the server is starting; `announce` is told the address once clients can
-/// connect.
+/// Serves a site until the process receives a signal to stop. The port is open before the first
+/// generation is ready, and answers that the server is starting; `announce` gets the address when
+/// clients can connect.
 ///
 /// # Errors
-/// [`ServeError`]: the site has mistakes, or the address is taken.
+/// [`ServeError`]: the site has problems, or the address is in use.
 pub(crate) async fn serve(
     site: Site,
     startup: Startup,
@@ -183,7 +183,7 @@ pub(crate) async fn serve(
         let (realms, reloader) = (Arc::clone(&realms), Arc::clone(&reloader));
         async move { reloader.run(|old, new| realms.reloaded(&old, &new)).await }
     });
-    // They end with this function.
+    // These tasks end with this function.
     let mut beside: JoinSet<()> =
         realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     beside.spawn(async move { admission.follow().await });
@@ -227,8 +227,7 @@ fn realm(name: &str, limits: Limits) -> Arc<Realm> {
     Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }
 
-/// The subscribers that hooks may ask for. Filled late, because plugins are loaded before there are
-/// realms.
+/// The subscribers that hooks may query. Set later, because plugins are loaded before realms exist.
 #[derive(Default)]
 struct Subscribers(OnceLock<Vec<Arc<Realm>>>);
 

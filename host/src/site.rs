@@ -2,7 +2,7 @@
 //!
 //! This module finds the files of a site (routing files and components, at any depth), their order
 //! and their displayed paths. It does not parse them; `generation` does. Called by `reload` on each
-//! settled change, and by the commands that inspect a site without serving it.
+//! complete change, and by the commands that inspect a site without serving it.
 
 mod content_hash;
 mod directories;
@@ -22,11 +22,11 @@ pub(crate) use snapshot::{PluginFile, Snapshot};
 
 use listing::Listing;
 
-/// The maximum number of attempts to read a site whose files change meanwhile. After that, the problem
-/// is reported, and the next change starts another reading.
+/// The maximum number of attempts to read a site whose files change meanwhile. After that, the
+/// problem is reported, and the next change starts another reading.
 const MAX_ATTEMPTS: usize = 8;
 
-/// A directory of bundles, as the operator named it.
+/// A directory of bundles, by the path that the operator gave.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     given: PathBuf,
@@ -35,17 +35,17 @@ pub(crate) struct Site {
 /// An error of reading a site.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SiteError {
-    /// The directory is missing, is no directory, or may not be read.
+    /// The directory is missing, is not a directory, or may not be read.
     #[error(
         "failed to read the site {site}: {source}; specify an existing directory that the server can read"
     )]
     Unreadable {
         /// The directory as it was given.
         site: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Files came and went during every attempt.
+    /// Files were added or removed during every attempt.
     #[error(
         "failed to read the site {site}: its files kept changing during {MAX_ATTEMPTS} attempts; the next change starts another reading"
     )]
@@ -63,7 +63,7 @@ enum Interruption {
 }
 
 impl Site {
-    /// The site in `directory`; a relative path stays relative in all output.
+    /// Creates the site in `directory`; a relative path stays relative in all output.
     pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
         Self { given: directory.into() }
     }
@@ -76,8 +76,9 @@ impl Site {
     /// Reads all files of the site. It blocks; call it off the async workers.
     ///
     /// # Errors
-    /// When the directory itself cannot be read, or changes during every attempt. A single file that cannot be
-    /// read is among [`Snapshot::problems`] instead, so that it does not hide the others.
+    /// When the directory itself cannot be read, or changes during every attempt. A single file
+    /// that cannot be read is among [`Snapshot::problems`] instead, so that it does not hide the
+    /// others.
     pub(crate) fn read(&self) -> Result<Snapshot, SiteError> {
         self.settle(|| {
             let listing = Listing::of(&self.given)?;
@@ -85,7 +86,7 @@ impl Site {
         })
     }
 
-    /// The directories that have to be watched to learn of every change. It blocks.
+    /// Returns the directories that have to be watched to detect every change. It blocks.
     ///
     /// # Errors
     /// As [`Site::read`].
@@ -93,8 +94,7 @@ impl Site {
         self.settle(|| Ok(Listing::of(&self.given)?.directories))
     }
 
-    /// A cheap fingerprint of names, sizes and times, for polling.
-    /// It blocks.
+    /// Returns a cheap fingerprint of names, sizes and times, for polling. It blocks.
     ///
     /// # Errors
     /// As [`Site::read`].
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A site of its own: `a/b` is an empty file, `a -> b` a link.
+    /// Creates a temporary site: `a/b` is an empty file, `a -> b` a link.
     fn site(entries: &[&str]) -> (tempfile::TempDir, Site) {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("site");

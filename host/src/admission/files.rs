@@ -1,8 +1,8 @@
-//! Takes in users and keys whose files have changed, while the server runs.
+//! Reloading of users and keys whose files have changed, while the server runs.
 //!
-//! The files are looked at every so often: they are few, they may be anywhere, and volumes of
-//! secrets replace whole folders behind a link, of which no watcher tells reliably. What is wrong
-//! changes nothing and is told once. So is, at the start, what is doubtful about where users are.
+//! The files are polled: they are few, they may be anywhere, and volumes of secrets replace whole
+//! folders behind a link, which no watcher reports reliably. An error changes nothing and is logged
+//! once. Warnings about the location of users are logged once at the start.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use tracing::{info, warn};
 
 use crate::log;
 
-/// How often they are looked at.
+/// The polling interval.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The files, and what has been taken in of them.
+/// The files, and the state of each when it was loaded last.
 #[derive(Clone, Debug)]
 pub(crate) struct Files(Vec<File>);
 
@@ -25,13 +25,13 @@ pub(crate) struct Files(Vec<File>);
 struct File {
     of: FileOf,
     path: PathBuf,
-    /// What was taken in, or refused.
+    /// The version that was loaded, or failed to load.
     tried: Option<Stamp>,
-    /// The state at the last look: a writer has finished only if the state is the same twice.
+    /// The version at the last poll. A writer has finished only if the version is the same twice.
     seen: Option<Stamp>,
 }
 
-/// Which state of a file it is.
+/// The version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -41,7 +41,7 @@ struct Stamp {
 }
 
 impl Files {
-    /// As they are now; taken before they are read for the first time.
+    /// Records the files as they are now; called before they are read for the first time.
     pub(crate) fn new(settings: &AuthSettings) -> Self {
         let file = |(of, path): (FileOf, &Path)| {
             let stamp = Stamp::of(path);
@@ -50,7 +50,7 @@ impl Files {
         Self(settings.files().into_iter().map(file).collect())
     }
 
-    /// Says what is doubtful, and takes in what changes, for as long as it is polled.
+    /// Logs warnings, and loads changed files again, as long as it is polled.
     pub(super) async fn follow(self, auth: &Auth) {
         log_warnings(auth);
         tokio::join!(probe(auth), self.take_in(auth));
@@ -104,7 +104,7 @@ impl File {
 }
 
 impl Stamp {
-    /// None where there is no file.
+    /// Returns the version of a file; `None` if there is no file.
     fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self {
@@ -130,7 +130,7 @@ async fn probe(auth: &Auth) {
     }
 }
 
-/// Does what may block on a thread for such work; none if the server is about to end.
+/// Runs work that may block on a blocking thread. `None` if the server is about to end.
 async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }

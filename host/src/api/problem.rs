@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::dispatch::{self, Refusal};
 use crate::http::response::Answer;
 
-/// Why something was refused.
+/// An error of the API.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -29,7 +29,7 @@ impl Problem {
         Self { header: Some((name, value)), ..self }
     }
 
-    /// The HTTP answer that is about nothing else.
+    /// Returns the HTTP answer to a single request.
     pub(super) fn answer(self) -> Answer {
         let answer = Answer::json(self.status, &self.json());
         match self.header {
@@ -38,7 +38,7 @@ impl Problem {
         }
     }
 
-    /// As one of several results: which it is about.
+    /// Returns the error of one item among several results.
     pub(super) fn of_item(&self, item: usize) -> Value {
         json!({ "item": item, "error": self.uri, "message": self.message })
     }
@@ -77,7 +77,7 @@ impl Problem {
             .with(WWW_AUTHENTICATE, r#"Bearer realm="jackfield", error="invalid_token""#)
     }
 
-    /// Whether the request had an unknown token.
+    /// Returns whether the request had an unknown token.
     pub(super) fn is_wrong_token(&self) -> bool {
         self.uri == error_uri::AUTHENTICATION_DENIED
     }
@@ -169,7 +169,7 @@ impl Problem {
 
 const NOT_FOUND: &str = "jackfield.error.not_found";
 
-/// What a client's PUBLISH or CALL would have been refused with.
+/// Converts the refusal of a client's PUBLISH or CALL.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, retry) = match refusal.uri() {

@@ -89,7 +89,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     }
 }
 
-/// The opened settings, if they are valid. Problems and warnings go to stderr.
+/// Finds and opens the settings, if they are valid. Problems and warnings go to stderr.
 fn find(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     let settings = settings.find(site);
     let files = Files::new(&settings.config.auth);

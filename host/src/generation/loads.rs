@@ -1,8 +1,8 @@
 //! Loading of plugins: one task for each component that is not in use yet.
 //!
-//! A task outlives the preparation that started it. It is aborted only if its file is no longer part
-//! of the site. A site that changes constantly therefore still gets its slow plugins, and a change
-//! waits only for its own files. See decision 17.
+//! A task outlives the preparation that started it. It is aborted only if its file is no longer
+//! part of the site. A site that changes constantly therefore still gets its slow plugins, and a
+//! change waits only for its own files. See decision 17.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(super) enum Loaded {
 }
 
 impl Loads {
-    /// No loads yet. Requires a tokio runtime.
+    /// Creates an empty set of loads. Requires a tokio runtime.
     pub(crate) fn new(context: Arc<BuildContext>) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -57,7 +57,8 @@ impl Loads {
         Self { context, by_file, tasks, tick, progress }
     }
 
-    /// Loads the components of the snapshot that the generation does not run, and aborts all others.
+    /// Loads the components of the snapshot that the generation does not run, and aborts all
+    /// others.
     pub(crate) fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
         let missing = snapshot
             .plugins()
@@ -84,12 +85,12 @@ impl Loads {
         self.by_file.retain(|_, load| !matches!(load, Load::Ended(Err(_))));
     }
 
-    /// Whether anything is being loaded.
+    /// Returns whether anything is being loaded.
     pub(crate) fn is_loading(&self) -> bool {
         self.by_file.values().any(|load| matches!(load, Load::Running(_)))
     }
 
-    /// What plugins may do.
+    /// Returns the settings of plugins.
     pub(super) fn settings(&self) -> &Plugins {
         &self.context.plugins
     }
@@ -111,7 +112,7 @@ impl Loads {
         std::future::pending::<()>().await;
     }
 
-    /// The state of a component of the snapshot.
+    /// Returns the state of a component of the snapshot.
     pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
         if let Some(running) = current.and_then(|it| it.running(file)) {
             return Loaded::Plugin(running.plugin.clone());

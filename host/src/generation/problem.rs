@@ -40,7 +40,7 @@ impl Problem {
         Self::Plugin { file: file.to_owned(), message: message.into() }
     }
 
-    /// An error of the sandbox, with the backtrace if the code of the plugin failed.
+    /// Converts an error of the sandbox, with the backtrace if the code of the plugin failed.
     pub(super) fn sandbox(file: &str, error: &SandboxError) -> Self {
         let text = format!("failed to {error}");
         if let SandboxError::Describe { fault, .. } | SandboxError::Start { fault, .. } = error

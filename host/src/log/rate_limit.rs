@@ -1,10 +1,10 @@
 //! A rate limit for log lines: a token bucket for each place in the code that logs.
 //!
-//! Clients can cause log lines at any rate: a rejected handshake, a closed connection, a handler that
-//! fails on their input. Each kind of line may write [`MAX_BURST_LINES`] at once, and then one each
-//! [`REFILL_INTERVAL`]. The rest is counted and summarized every [`SUMMARY_INTERVAL`]. A flood of one
-//! kind hides no other. Lines at DEBUG and below are not limited, as the operator has enabled them.
-//! Pure: the time is a parameter.
+//! Clients can cause log lines at any rate: a rejected handshake, a closed connection, a handler
+//! that fails on their input. Each kind of line may write [`MAX_BURST_LINES`] at once, and then one
+//! each [`REFILL_INTERVAL`]. The rest is counted and summarized every [`SUMMARY_INTERVAL`]. A flood
+//! of one kind hides no other. Lines at DEBUG and below are not limited, as the operator has
+//! enabled them. Pure: the time is a parameter.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,8 +31,8 @@ const MAX_KINDS: usize = 256;
 /// The maximum size of the line that a summary quotes.
 const MAX_QUOTED_BYTES: usize = 200;
 
-/// A place in the code, and a hash of the plugin that the line is about, so that a plugin which fails
-/// repeatedly does not hide the failures of another.
+/// A place in the code, and a hash of the plugin that the line is about, so that a plugin which
+/// fails repeatedly does not hide the failures of another.
 type Kind = (Identifier, u64);
 
 /// The buckets, by kind.
@@ -73,7 +73,7 @@ impl Bucket {
         passes
     }
 
-    /// Whether the bucket is full and has nothing to report, so that it can be removed.
+    /// Returns whether the bucket is full and has nothing to report, so that it can be removed.
     fn is_idle(&self, now: Instant) -> bool {
         let idle = now.saturating_duration_since(self.refilled_at);
         self.suppressed == 0 && idle >= REFILL_INTERVAL * MAX_BURST_LINES
@@ -81,7 +81,8 @@ impl Bucket {
 }
 
 impl RateLimit {
-    /// Whether a line of this kind may be written now; `quote` returns the first suppressed line.
+    /// Returns whether a line of this kind may be written now; `quote` returns the first suppressed
+    /// line.
     fn pass(&self, kind: Kind, now: Instant, quote: impl FnOnce() -> String) -> bool {
         let mut kinds = self.kinds();
         let kind = if kinds.len() < MAX_KINDS || kinds.contains_key(&kind) {
@@ -101,7 +102,7 @@ impl RateLimit {
         false
     }
 
-    /// A summary for each kind with suppressed lines since the last summary.
+    /// Returns a summary for each kind with suppressed lines since the last summary.
     pub(super) fn summaries(&self, now: Instant) -> Vec<String> {
         let mut kinds = self.kinds();
         let summary = |bucket: &mut Bucket| {
@@ -139,8 +140,8 @@ impl<S: Subscriber> Layer<S> for Filter {
     }
 }
 
-/// Whether an event is not limited here: the site bounds diagnoses, the sandbox bounds lines of
-/// plugins, and the control channel bounds its requests.
+/// Returns whether an event is not limited here: the site bounds diagnoses, the sandbox bounds
+/// lines of plugins, and the control channel bounds its requests.
 fn is_exempt(metadata: &Metadata<'_>) -> bool {
     *metadata.level() > Level::INFO || matches!(metadata.target(), AUDIT | DIAGNOSIS | PLUGIN)
 }
@@ -223,7 +224,7 @@ mod tests {
             ["4981 similar lines suppressed in the last 10 s: line 20"]
         );
         assert_eq!(limit.summaries(start + SUMMARY_INTERVAL), Vec::<String>::new());
-        // Quiet for long, it takes as many as at first, and not more.
+        // After a long quiet time the bucket is full, and not more than full.
         let later = start + REFILL_INTERVAL * 1_000;
         assert_eq!((0..100).filter(|_| pass(&a, later, "")).count(), MAX_BURST_LINES as usize);
     }

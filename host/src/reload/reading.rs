@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 use crate::site::{Site, SiteError, Snapshot};
 use crate::watch::Watch;
 
-/// The maximum number of readings for one reload, while directories come and go between watching and
-/// reading them. Later changes start the next reload.
+/// The maximum number of readings for one reload, while directories come and go between watching
+/// and reading them. Later changes start the next reload.
 const MAX_READ_ROUNDS: usize = 4;
 
 /// Watches the site, and then reads it. In this order, so that every change after the reading is

@@ -1,4 +1,4 @@
-//! Reloads of real sites, without plugins: those are among the tests of `generation`.
+//! Tests of reloads of real sites without plugins; the tests of `generation` have plugins.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ impl Audience for Nobody {
     }
 }
 
-/// A reloader whose task runs, and the numbers of the generations it commits.
+/// A reloader with its running task, and the numbers of its committed generations.
 struct Fixture {
     reloader: Arc<Reloader>,
     commits: mpsc::UnboundedReceiver<(u64, u64)>,
@@ -46,7 +46,7 @@ impl Fixture {
         Self { reloader, commits, task }
     }
 
-    /// Waits until the problems are such; hangs if they never are.
+    /// Waits until the problems meet the condition; hangs if they never do.
     async fn until(&self, expect: impl Fn(&[String]) -> bool) {
         while !expect(&self.reloader.state().problems) {
             tokio::task::yield_now().await;
@@ -60,7 +60,7 @@ impl Drop for Fixture {
     }
 }
 
-/// A site without routes needs no plugins: imported files alone make it differ.
+/// Changes a site without plugins: an imported file is enough to make it differ.
 fn change(directory: &Path, text: &str) {
     fs::write(directory.join("imported.yml"), text).unwrap();
 }

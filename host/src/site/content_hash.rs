@@ -1,10 +1,10 @@
-//! The digest by which contents are told apart.
+//! Content hash: a SHA-256 digest that identifies the content of a file or a site.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 digest; by default, of nothing.
+/// A SHA-256 digest; all zeros by default.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ContentHash([u8; 32]);
 
@@ -35,7 +35,7 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// The first half of it, in hexadecimal: enough to tell files apart in a log.
+/// Formats the first half in hexadecimal: enough to distinguish files in a log.
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -52,7 +52,7 @@ pub(super) struct Stat {
 
 struct Walk {
     listing: Listing,
-    /// Without links, so that what several links lead to is found once, and loops end.
+    /// Real paths, so that a target of several links is found once, and loops end.
     seen: HashSet<PathBuf>,
 }
 
@@ -159,8 +159,8 @@ impl Walk {
         }
         let metadata = match path.metadata() {
             Ok(metadata) => metadata,
-            // A link into nothing, or into itself. It matters only if its name says that
-            // something was meant to be served; what it leads to is watched in any case.
+            // A link to nothing, or to itself. It is a problem only if its name is that of a served
+            // file; its target is watched in any case.
             Err(error) if is_link => {
                 if kind(folders, name).is_some() {
                     self.problem(shown, &format!("is a broken symbolic link: {error}"));

@@ -1,17 +1,17 @@
-//! A file of a site that cannot be taken in, and why.
+//! Problem of a site: a file that cannot be read or used, and the reason.
 
 use std::fmt;
 
 use jackfield_text::Untrusted;
 
-/// A file that could not be taken in.
+/// A file that cannot be read or used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SiteProblem {
-    /// As it is shown.
+    /// The displayed path.
     pub(crate) path: String,
-    /// Line and column, where there are some.
+    /// Line and column, if they are known.
     pub(crate) place: Option<(usize, usize)>,
-    /// What is wrong, as a sentence about the file, and what to do.
+    /// The error, as a sentence about the file, and the help.
     pub(crate) message: String,
 }
 

@@ -33,30 +33,30 @@ pub(crate) struct Snapshot {
     site: String,
     routing: Vec<RoutingFile>,
     plugins: Vec<PluginFile>,
-    /// The texts of all YAML files by their shown path, for imports.
+    /// The texts of all YAML files by their displayed path, for imports.
     texts: HashMap<String, Arc<str>>,
     problems: Vec<SiteProblem>,
     directories: Directories,
     hash: ContentHash,
 }
 
-/// A file in which routes are declared.
+/// A routing file.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutingFile {
-    /// As it is shown: below the site's directory as that was given.
+    /// The displayed path: below the site's directory as that was given.
     pub(crate) path: String,
-    /// Its text, without a byte order mark.
+    /// The text, without a byte order mark.
     pub(crate) text: Arc<str>,
 }
 
 /// A component.
 #[derive(Clone, Debug)]
 pub(crate) struct PluginFile {
-    /// As it is shown.
+    /// The displayed path.
     pub(crate) path: String,
-    /// All of it.
+    /// The whole content.
     pub(crate) bytes: Arc<[u8]>,
-    /// Of the bytes alone: a renamed file has the same.
+    /// The hash of the content only: a renamed file has the same.
     pub(crate) hash: ContentHash,
 }
 
@@ -97,42 +97,43 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The site's directory as it was given.
+    /// Returns the site's directory as it was given.
     pub(crate) fn site(&self) -> &str {
         &self.site
     }
 
-    /// The routing files, in the order in which later ones replace earlier ones.
+    /// Returns the routing files, in the order in which later ones replace earlier ones.
     pub(crate) fn routing(&self) -> &[RoutingFile] {
         &self.routing
     }
 
-    /// The components, by path.
+    /// Returns the components, by path.
     pub(crate) fn plugins(&self) -> &[PluginFile] {
         &self.plugins
     }
 
-    /// What could not be taken in.
+    /// Returns the files that cannot be read or used.
     pub(crate) fn problems(&self) -> &[SiteProblem] {
         &self.problems
     }
 
-    /// What has to be watched to learn of the next change.
+    /// Returns the directories that have to be watched to detect the next change.
     pub(crate) fn directories(&self) -> &Directories {
         &self.directories
     }
 
-    /// Of everything: two snapshots with the same hash are served in the same way.
+    /// Returns the hash of all content: two snapshots with the same hash are served in the same
+    /// way.
     pub(crate) fn hash(&self) -> ContentHash {
         self.hash
     }
 
-    /// The text of a YAML file of the site, by its shown path.
+    /// Returns the text of a YAML file of the site, by its displayed path.
     pub(crate) fn text(&self, path: &str) -> Option<&Arc<str>> {
         self.texts.get(path)
     }
 
-    /// The shown paths of all YAML files, in no order.
+    /// Returns the displayed paths of all YAML files, in no order.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.keys().map(String::as_str)
     }
@@ -181,8 +182,8 @@ impl Snapshot {
     }
 }
 
-/// Reads a file, unless it is another one, or has changed, since it was listed: then the listing
-/// is out of date, and what would be read is possibly half of something.
+/// Reads a file, unless it was replaced or changed after it was listed: then the listing is out of
+/// date, and the content may be incomplete.
 fn read_still(found: &Found) -> Result<Result<Vec<u8>, std::io::Error>, Interruption> {
     let mut file = match File::open(&found.path) {
         Ok(file) => file,
@@ -193,7 +194,7 @@ fn read_still(found: &Found) -> Result<Result<Vec<u8>, std::io::Error>, Interrup
     };
     let capacity = usize::try_from(found.stat.size()).unwrap_or_default();
     let mut bytes = Vec::with_capacity(capacity);
-    // One byte more than listed is enough to see that it grew.
+    // One byte more than the listed size is enough to detect growth.
     if let Err(error) = file.by_ref().take(found.stat.size() + 1).read_to_end(&mut bytes) {
         return Ok(Err(error));
     }
@@ -203,7 +204,7 @@ fn read_still(found: &Found) -> Result<Result<Vec<u8>, std::io::Error>, Interrup
     }
 }
 
-/// The text, or line and column of the first byte that is none.
+/// Returns the text, or line and column of the first invalid byte.
 fn decode(bytes: Vec<u8>) -> Result<Arc<str>, (usize, usize)> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
