@@ -1,5 +1,5 @@
-//! Components that are hard to compile: a process of its own bears the cost, and the server keeps
-//! serving.
+//! Components that are hard to compile: a separate process bears the cost, and the server continues
+//! to serve.
 
 use std::fs;
 use std::path::Path;
@@ -16,20 +16,20 @@ use jackfield_tests::client::v2::Client;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// Empty components, each in another one.
+/// Returns nested empty components.
 fn nested(depth: usize) -> Vec<u8> {
     let all =
         (1..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &section(4, &inner)].concat());
     [&all[..], HANDLER].concat()
 }
 
-/// A function whose only instruction is a table of jumps out of it.
+/// Returns a function whose only instruction is a jump table.
 fn table(locals: usize, targets: usize) -> Vec<u8> {
     let code = [&[0x41, 0, 0x0e][..], &leb(targets), &vec![0; targets + 1]].concat();
     component(&functions(locals, &code, 1))
 }
 
-/// Gigabytes for the compiler.
+/// Returns a component that needs gigabytes of memory to compile.
 fn thicket() -> Vec<u8> {
     component(&thickets(5_000, 6_000, 1))
 }
@@ -68,7 +68,7 @@ async fn components_that_are_hard_to_compile_do_not_delay_the_server() {
     assert!(server.memory() < 300 << 20, "{} bytes", server.memory());
 }
 
-/// The result survives a restart.
+/// The failure is cached over a restart.
 #[test]
 fn files_that_failed_are_not_compiled_again_until_a_limit_changes() {
     let site = Site::new();
@@ -111,7 +111,7 @@ fn a_compiler_ends_with_its_server() {
     poll(|| ended(compiler));
 }
 
-/// Neither a folder that others may write nor another user's folder is used.
+/// A folder that others may write is not used, nor another user's folder.
 #[test]
 fn ignores_a_cache_that_others_can_write() {
     use std::os::unix::fs::PermissionsExt;

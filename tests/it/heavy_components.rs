@@ -1,4 +1,4 @@
-//! Generated components that are hard to compile, for tests of what happens meanwhile.
+//! Generated components that are hard to compile, and access to the compiler process.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ pub(crate) const HANDLER: &[u8] =
     b"\x05\x03\x01\x01\0\x0b\x24\x01\0\x1ejackfield:plugin/handler@0.2.0\x05\0\0";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-/// A number as WebAssembly has it.
+/// Returns a number in WebAssembly's encoding (LEB128).
 pub(crate) fn leb(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -29,12 +29,12 @@ pub(crate) fn section(id: u8, contents: &[u8]) -> Vec<u8> {
     [&[id][..], &leb(contents.len()), contents].concat()
 }
 
-/// A component of one module, which looks like a plugin.
+/// Returns a component of one module, which looks like a plugin.
 pub(crate) fn component(module: &[u8]) -> Vec<u8> {
     [COMPONENT, &section(1, module), HANDLER].concat()
 }
 
-/// A module of functions that are all the same.
+/// Returns a module of identical functions.
 pub(crate) fn functions(locals: usize, code: &[u8], count: usize) -> Vec<u8> {
     let body = [&[1][..], &leb(locals), &[0x7f], code, &[0x0b]].concat();
     let body = [&leb(body.len())[..], &body].concat();
@@ -44,8 +44,8 @@ pub(crate) fn functions(locals: usize, code: &[u8], count: usize) -> Vec<u8> {
     [MODULE, &sections.concat()].concat()
 }
 
-/// Functions that are a loop with many ways back to its beginning, each with other locals: below
-/// what the look at the structure refuses, and work for the compiler.
+/// Returns functions that are a loop with many jumps back to its beginning, each with other locals:
+/// accepted by the checks of the structure, and expensive to compile.
 pub(crate) fn thickets(locals: usize, jumps: usize, count: usize) -> Vec<u8> {
     let mut code = vec![0x03, 0x40];
     for at in 0..jumps {
@@ -57,13 +57,14 @@ pub(crate) fn thickets(locals: usize, jumps: usize, count: usize) -> Vec<u8> {
     functions(locals, &code, count)
 }
 
-/// The same plugin with an unused module that takes at least so many tenths of a second to compile.
+/// Returns the same plugin with an unused module that takes at least `tenths` tenths of a second to
+/// compile.
 pub(crate) fn slowed(plugin: &[u8], tenths: usize) -> Vec<u8> {
     [plugin, &section(1, &thickets(500, 600, tenths))].concat()
 }
 
-/// The compiler that a server has started, once it is one: before that it is a copy of the server,
-/// which waits for it to become one.
+/// Returns the compiler process of a server, after its `exec`: before that, it is a copy of the
+/// server, which waits for the `exec`.
 pub(crate) fn compiler_of(parent: u32) -> Option<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let mut pids = processes.filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
@@ -83,7 +84,7 @@ pub(crate) fn signal(name: &str, pid: u32) {
     assert!(status.expect("kill runs").success());
 }
 
-/// Asks until there is an answer.
+/// Polls until there is a result.
 pub(crate) fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -95,7 +96,7 @@ pub(crate) fn poll<T>(mut ready: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether a process has ended, a zombie included.
+/// Returns whether a process has ended, including zombies.
 pub(crate) fn ended(pid: u32) -> Option<()> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())

@@ -13,7 +13,7 @@ use jackfield_tests::client::v2::Client;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-/// A tool that `make languages` or `make peers` installs.
+/// Returns the path of a tool that `make languages` or `make peers` installs.
 fn tool(path: &str) -> PathBuf {
     let tool = build::root().join("target/peers").join(path);
     assert!(tool.exists(), "{} is missing: run make peers languages", tool.display());
@@ -33,7 +33,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A component of a Python module.
+/// Builds a component from a Python module.
 fn python(folder: &Path, source: &str) -> Vec<u8> {
     std::fs::write(folder.join("app.py"), source).unwrap();
     std::fs::copy(wit(), folder.join("plugin.wit")).unwrap();
@@ -42,7 +42,7 @@ fn python(folder: &Path, source: &str) -> Vec<u8> {
     std::fs::read(folder.join("app.wasm")).unwrap()
 }
 
-/// A component of a JavaScript module, by the tool on SpiderMonkey.
+/// Builds a component from a JavaScript module, with the tool based on SpiderMonkey.
 fn javascript(folder: &Path, source: &str) -> Vec<u8> {
     std::fs::write(folder.join("app.js"), source).unwrap();
     std::fs::write(folder.join("build.mjs"), example("javascript/build.mjs")).unwrap();
@@ -85,7 +85,7 @@ async fn shouts(component: &[u8]) {
     assert_eq!(refused.unwrap_err().uri, "wamp.error.invalid_argument");
 }
 
-/// The answer of `acme/shout/x`, called as a procedure.
+/// Calls `acme/shout/x`, and returns the answer.
 async fn call(component: &[u8]) -> Value {
     let site = site(component);
     let server = Server::start(site.path());
@@ -178,7 +178,7 @@ fn explains_that_asynchronous_components_are_unsupported() {
     let (ok, said) = check(&build(&["--sync"], "sync.wasm"));
     assert!(ok, "{said}");
     let mut broken = build(&["--sync"], "sync.wasm");
-    // Within the code: data may be anything.
+    // Within the code section: data may have any value.
     let code = broken.len() / 4;
     broken[code..code + 4096].fill(0xff);
     let (ok, said) = check(&broken);

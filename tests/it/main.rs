@@ -1,5 +1,5 @@
-//! Integration tests: real clients speak to a real server over real sockets. One binary, because
-//! every further one would link everything again.
+//! Integration tests: real clients against a real server, over real sockets. One binary, because
+//! every further one would be linked again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -26,7 +26,7 @@ test.versioned:
 ";
 const VERSIONED_WASM: &str = "v/versioned.wasm";
 
-/// Files settle at once here; slow ones are slower than this.
+/// Files settle quickly in these tests; slow writers are slower than this.
 const SETTLE: &str = "watch: { settle: 20ms }\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,31 +103,31 @@ async fn sighup_reloads_although_nothing_has_changed() {
     assert!(server.is_alive());
 }
 
-/// A site with open topics and version 1 of the versioned guest.
+/// Returns a site with open topics and version 1 of the versioned guest.
 fn versioned_site() -> Site {
     let site = Site::open();
     add_versioned(&site, 1);
     site
 }
 
-/// Adds the bundle as one, so that it makes one reload.
+/// Adds the bundle at once, so that there is one reload.
 fn add_versioned(site: &Site, number: u32) {
     site.write(".v/versioned.wasm", component(number));
     site.write(".v/websocket_routing.yml", VERSIONED_ROUTES);
     std::fs::rename(site.file(".v"), site.file("v")).unwrap();
 }
 
-/// The text that version `number` adds to events.
+/// Returns the text that version `number` adds to events.
 fn version(number: u32) -> String {
     format!("@@VERSION-{number:06}")
 }
 
-/// Version `number` of the versioned guest.
+/// Returns version `number` of the versioned guest.
 pub(crate) fn component(number: u32) -> Vec<u8> {
     patched("versioned", &version(1), &version(number))
 }
 
-/// A guest in which one text is replaced by another of the same length.
+/// Returns a guest in which one text is replaced by another of the same length.
 pub(crate) fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = std::fs::read(build::guest(guest)).unwrap();
@@ -138,13 +138,13 @@ pub(crate) fn patched(guest: &str, from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// Makes a change, and waits until the generation that comes of it serves.
+/// Makes a change, and waits until the resulting generation serves.
 #[track_caller]
 pub(crate) fn reloading(server: &Server, change: impl FnOnce()) {
     let (logged, before) = (server.log().len(), generation(server));
     change();
     server.logged_after(logged, "generation ready");
-    // The generation is ready a moment before it serves.
+    // The log line comes a moment before the generation serves.
     while generation(server) == before {}
 }
 
@@ -156,14 +156,14 @@ async fn joined(server: &Server) -> Client {
     Client::connect(server.addr, Codec::Json, "realm1").await
 }
 
-/// A client that can `ask`.
+/// Returns a client for `ask`.
 async fn asker(server: &Server) -> Client {
     let mut client = joined(server).await;
     client.subscribe("v/ask", json!({})).await;
     client
 }
 
-/// The version that answers. The client is subscribed to `v/ask`.
+/// Returns the version that answers. The client is subscribed to `v/ask`.
 async fn ask(client: &mut Client) -> String {
     publish(client, "v/ask", json!(["which"])).await.unwrap();
     let args = client.event().await.args;
@@ -185,7 +185,7 @@ async fn ask_until(client: &mut Client, old: u32, new: u32) {
     .await;
 }
 
-/// Publishes, own events included.
+/// Publishes, with delivery to the publisher itself.
 async fn publish(client: &mut Client, topic: &str, args: Value) -> Result<u64, WampError> {
     client.publish_acknowledged(topic, json!({"exclude_me": false}), args, Value::Null).await
 }

@@ -1,15 +1,16 @@
-//! Builds of the server and of components, by cargo, once a test run and in the release profile.
+//! Builds of the server and of components, by cargo, once for each test run and in the release
+//! profile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The repository.
+/// Returns the repository's folder.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
 }
 
-/// The `jackfield` command, and `jackfield-bench` beside it.
+/// Returns the path of the `jackfield` command; `jackfield-bench` is beside it.
 pub fn jackfield() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -20,13 +21,13 @@ pub fn jackfield() -> &'static Path {
     })
 }
 
-/// A stock plugin's component, `sync` or `chat`.
+/// Returns the path of a stock plugin's component, such as `sync` or `chat`.
 pub fn plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     component(&BUILT, "plugins", &format!("jackfield_{name}.wasm"))
 }
 
-/// A guest of the tests' own, such as `hostile`.
+/// Returns the path of a guest of the tests, such as `hostile`.
 pub fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     component(&BUILT, "tests/guests", &format!("guest_{name}.wasm"))
@@ -47,7 +48,7 @@ fn component(built: &OnceLock<PathBuf>, workspace: &str, file: &str) -> PathBuf 
     path
 }
 
-/// The compilation cache of servers under test, outside of the user's home.
+/// Returns the compilation cache of servers under test, outside of the user's home.
 pub fn cache() -> PathBuf {
     target().join("cache")
 }
@@ -59,7 +60,8 @@ pub fn runtime() -> PathBuf {
     folder
 }
 
-/// The target directory of the running binary: a test in `release/deps` or a tool in `release`.
+/// Returns the target directory of the running binary: a test in `release/deps` or a tool in
+/// `release`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("the binary has a path");
     let release = own.ancestors().find(|folder| folder.ends_with("release"));
@@ -71,7 +73,7 @@ fn cargo(arguments: &[&str], target: &Path) {
         .args(arguments)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target)
-        // Flags for the tests (coverage, sanitizers) are not flags for guests.
+        // Flags for the tests (coverage, sanitizers) must not apply to guests.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()

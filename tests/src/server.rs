@@ -1,4 +1,4 @@
-//! The real server: the `jackfield` command in a process of its own, on a free port.
+//! Real server: the `jackfield` command in a process of its own, on a free port.
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::client::PATIENCE;
 pub struct Server {
     pub addr: SocketAddr,
     process: Child,
-    /// Until the address has been read off it.
+    /// Until the address has been read from it.
     stdout: Option<ChildStdout>,
     log: Arc<Log>,
 }
@@ -39,12 +39,12 @@ impl Server {
         Self::launch(Self::command(), site, config, "127.0.0.1:0".parse().unwrap())
     }
 
-    /// Serves a site on an address that clients know already.
+    /// Serves a site on a given address, which clients may know already.
     pub fn on(site: &Path, addr: SocketAddr) -> Self {
         Self::launch(Self::command(), site, "", addr)
     }
 
-    /// Serves a site, and the demo's page.
+    /// Serves a site and the demo page.
     pub fn demo(site: &Path) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
         Self::launch_with(Self::command(), site, "", any, &["--demo"])
@@ -56,7 +56,7 @@ impl Server {
         command
     }
 
-    /// Serves a site by a command that becomes the server: `jackfield`, or what runs it.
+    /// Serves a site by a command that becomes the server: `jackfield`, or a command that runs it.
     pub fn launch(command: Command, site: &Path, config: &str, addr: SocketAddr) -> Self {
         Self::launch_with(command, site, config, addr, &[])
     }
@@ -74,8 +74,8 @@ impl Server {
         server
     }
 
-    /// Begins to serve a site on a free port, with nothing compiled: what happens before it listens
-    /// is what is tested. The folder is for what it compiles.
+    /// Starts to serve a site on a free port, with nothing compiled, and does not wait until it
+    /// listens. `cache` is the folder of compiled components.
     pub fn begin(site: &Path, config: &str, cache: &Path) -> (Self, tempfile::NamedTempFile) {
         let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Self::command();
@@ -83,7 +83,7 @@ impl Server {
         Self::spawn(command, site, config, addr, &[])
     }
 
-    /// Starts the process. The file holds its configuration, which is read once it runs.
+    /// Starts the process. The returned file is its configuration, which it reads later.
     fn spawn(
         mut command: Command,
         site: &Path,
@@ -131,29 +131,28 @@ impl Server {
         self.addr = addr;
     }
 
-    /// The process id, for signals and measurements.
+    /// Returns the process id, for signals and measurements.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Everything that was logged so far.
+    /// Returns the log so far.
     pub fn log(&self) -> String {
         self.log.text().clone()
     }
 
-    /// Waits until the log has the text; returns the log. A position to start from skips what
-    /// was logged before.
+    /// Waits until the log contains the text; returns the log.
     #[track_caller]
     pub fn logged(&self, text: &str) -> String {
         self.logged_after(0, text)
     }
 
-    /// Waits until the log has the text behind its first `after` bytes.
+    /// Waits until the log contains the text after its first `after` bytes; returns the log.
     #[track_caller]
     pub fn logged_after(&self, after: usize, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
         let mut log = self.log.text();
-        // The line with the text has to be whole as well.
+        // The line with the text has to be complete.
         while !(log[after..].contains(text) && log.ends_with('\n')) {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the server never logged {text:?}; it logged:\n{log}");
@@ -170,7 +169,7 @@ impl Server {
         path.lines().next().unwrap().into()
     }
 
-    /// The answer of `/health`.
+    /// Returns the answer of `/health`.
     pub fn health(&self) -> Value {
         let mut tcp = TcpStream::connect(self.addr).expect("the server listens");
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -182,8 +181,8 @@ impl Server {
         serde_json::from_str(body).expect("/health is JSON")
     }
 
-    /// Waits until `/health` reports `expected` under `key`. A session counts a moment after its
-    /// client has received WELCOME.
+    /// Waits until `/health` reports `expected` under `key`. A session is counted a moment after
+    /// its client has received WELCOME.
     #[track_caller]
     pub fn until_health(&self, key: &str, expected: impl Into<Value>) {
         let (until, expected) = (Instant::now() + PATIENCE, expected.into());
@@ -197,7 +196,7 @@ impl Server {
         }
     }
 
-    /// Whether the process runs.
+    /// Returns whether the process runs.
     pub fn is_alive(&mut self) -> bool {
         self.process.try_wait().expect("the process can be asked").is_none()
     }
@@ -221,7 +220,7 @@ impl Server {
         }
     }
 
-    /// Memory that the process holds, in bytes.
+    /// Returns the resident memory of the process in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
@@ -241,7 +240,7 @@ impl Drop for Server {
 }
 
 impl Log {
-    /// Ignores poisoning: a failed test still shows the log.
+    /// Returns the text. Ignores poisoning: a failed test still shows the log.
     fn text(&self) -> MutexGuard<'_, String> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }

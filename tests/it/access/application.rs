@@ -17,7 +17,7 @@ use jackfield_tests::site::Site;
 const ANN: &str = r#"{"id": 7, "username": "ann", "password": "hash-of-ann", "roles": ["member"],
     "organization": 1, "claims": {"locale": "en"}}"#;
 
-/// An application that knows its users.
+/// An application with users.
 struct Application {
     addr: SocketAddr,
     /// The heads of its requests.
@@ -88,7 +88,7 @@ async fn reads_users_from_the_application() {
     let head = application.asked().last().unwrap().to_ascii_lowercase();
     assert!(head.starts_with("get /users/ann http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nauthorization: bearer the-applications-token\r\n"), "{head}");
-    // She is remembered.
+    // The user is cached.
     guarded.page(&ann).await.unwrap();
     assert_eq!(application.asked().len(), before + 1);
 
@@ -110,7 +110,7 @@ async fn reads_users_from_the_application() {
     }
 }
 
-/// The ticket with another name, and therefore a wrong digest.
+/// Returns the ticket with another name, and therefore a wrong digest.
 fn ticket_of(ticket: &str, name: &str) -> String {
     static NONCE: AtomicUsize = AtomicUsize::new(0);
     let plain = String::from_utf8(STANDARD.decode(ticket).unwrap()).unwrap();
