@@ -79,7 +79,7 @@ mod tests {
         let users = "users: { file: users.yml }";
         check(
             &format!("auth: {{ tickets: {{ secret: '${{ORO_SECRET}}' }}, {users} }}"),
-            "j.yml:1:28: error: `auth.tickets.secret` holds `${ORO_SECRET}`, and nothing",
+            "j.yml:1:28: error: `auth.tickets.secret` holds `${ORO_SECRET}`, a reference",
             "= help: name the variable that has the whole text: `{ env: ORO_SECRET }`",
         );
         check(

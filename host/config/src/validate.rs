@@ -180,7 +180,7 @@ mod tests {
         check("limits: { outbox: { total: 1 MiB } }", "j.yml:1:28: error: `limits.outbox.total`");
         check(
             "auth: { jwt: { keys: { pem: '-----BEGIN' } } }",
-            "j.yml:1:29: error: `auth.jwt.keys.pem`: this is the path of a file, and looks like",
+            "j.yml:1:29: error: `auth.jwt.keys.pem`: the value is a file path, but looks like",
         );
         // Each error is reported once, although it makes other settings useless.
         check(
