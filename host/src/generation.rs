@@ -237,6 +237,11 @@ impl PluginEntry {
         self.running.plugin.manifest()
     }
 
+    /// The version of the contract that the plugin was built for.
+    pub(crate) fn contract(&self) -> String {
+        self.running.plugin.contract()
+    }
+
     /// The number of instances that were replaced because they had grown.
     pub(crate) fn recycled(&self) -> u64 {
         self.running.plugin.recycled()

@@ -157,6 +157,8 @@ async fn status_agrees_with_the_server() {
     let one = plugin(&before, "v/versioned.wasm");
     assert_eq!(one["digest"], digest(&site.file("v/versioned.wasm")));
     assert_eq!((&one["handlers"], &one["instances"]), (&json!(["versioned"]), &json!(1)));
+    assert_eq!((&one["contract"], &one["schema"]), (&json!("0.2"), &json!(0)));
+    assert_eq!((&one["stateless"], &one["recycled"]), (&json!(false), &json!(0)));
     assert_eq!(one["circuit_breaker"]["state"], "closed");
     let bytes = |plugin: &Value| plugin["memory"]["bytes"].as_u64().unwrap();
     assert!((1..=64 << 20).contains(&bytes(&one)), "{one}");

@@ -32,6 +32,14 @@ impl PluginPre {
         })
     }
 
+    /// The version of the contract that the plugin was built for.
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::V0_1(_) => Version::V0_1,
+            Self::V0_2(_) => Version::V0_2,
+        }
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         match self {
             Self::V0_1(pre) => pre.engine(),

@@ -43,6 +43,11 @@ impl Plugin {
         self.runtime.context.limits.memory
     }
 
+    /// The version of the contract that the plugin was built for, such as `0.2`.
+    pub fn contract(&self) -> String {
+        self.runtime.pre.version().to_string()
+    }
+
     /// The number of instances that were replaced because they had grown.
     pub fn recycled(&self) -> u64 {
         self.runtime.recycled()

@@ -97,9 +97,13 @@ fn plugin(entry: &PluginEntry) -> Value {
         "version": manifest.version,
         "file": entry.file(),
         "digest": format!("sha256:{}", entry.digest().hex()),
+        "contract": entry.contract(),
+        "stateless": manifest.is_stateless,
+        "schema": manifest.schema,
         "handler_count": manifest.handlers.len(),
         "handlers": names(manifest.handlers.iter().map(|handler| handler.name.as_str())),
         "instances": entry.lanes(),
+        "recycled": entry.recycled(),
         "memory": { "bytes": entry.memory_used(), "limit_per_instance": entry.memory_limit() },
         "circuit_breaker": {
             "state": worst.label(),

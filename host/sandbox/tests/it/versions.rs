@@ -82,6 +82,7 @@ async fn passes_everything_to_a_plugin_of_version_0_1() {
 #[tokio::test]
 async fn reads_the_manifest_of_version_0_1() {
     let plugin = load(&sandbox(), "frozen", policy()).await;
+    assert_eq!(plugin.contract(), "0.1");
     let manifest = plugin.manifest();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("frozen", "0.1.0"));
     assert_eq!((manifest.is_stateless, manifest.schema), (false, 0));

@@ -20,6 +20,14 @@ callgrind.versioned:
     channel: 'v/{name}'
     handler: { callback: 'versioned' }
 ";
+const READ_ROUTES: &str = "\
+callgrind.blind:
+    channel: 'blind/{name}'
+    handler: { callback: 'blind' }
+callgrind.reader:
+    channel: 'reader/{name}'
+    handler: { callback: 'reader' }
+";
 
 /// Repetitions of a step: for the warm-up, and the two numbers whose difference is measured.
 #[derive(Clone, Copy)]
@@ -34,10 +42,12 @@ const STEPS: Steps = Steps { warm: 50, few: 100, many: 400 };
 const LONG_STEPS: Steps = Steps { warm: 3, few: 4, many: 16 };
 const CROWD: u64 = 100;
 
-/// Returns a site with a topic that is broadcast without a hook, and one with a hook in Rust.
+/// Returns a site with a topic that is broadcast without a hook, and three with hooks in Rust: one
+/// changes the event, one reads nothing, and one reads the event.
 pub(crate) fn site() -> Site {
     let site = Site::open();
     site.bundle("v", HOOK_ROUTES, &[build::guest("versioned")]);
+    site.bundle("m", READ_ROUTES, &[build::guest("methods")]);
     site
 }
 
@@ -55,6 +65,8 @@ pub(crate) async fn measure(server: &Counted) -> Measured {
     add("publish to 1, v2 CBOR", publish(server, Codec::Cbor, "open/cbor", 1).await);
     add("publish to 1, v1", publish_v1(server).await);
     add("publish to 1, hook in Rust", publish(server, Codec::Json, "v/hook", 1).await);
+    add("publish to 1, hook reads nothing", publish(server, Codec::Json, "blind/hook", 1).await);
+    add("publish to 1, hook reads the event", publish(server, Codec::Json, "reader/hook", 1).await);
     add("connect, subscribe and leave", join(server).await);
     measured
 }
