@@ -78,7 +78,7 @@ fn mistakes() -> Vec<Mistake> {
         plugin("all but a byte", half(whole - 1), "it is incomplete, "),
         plugin("a core module", b"\0asm\x01\0\0\0".to_vec(), "it is a core module"),
         plugin("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), "but not a plugin"),
-        plugin("another contract", other_contract(), "jackfield:plugon/"),
+        plugin("another contract", other_contract(), "does not export `jackfield:plugin/handler`"),
         plugin("a panic in describe", liar(1), "I will not be described"),
         routing(
             "a quote that does not end",
