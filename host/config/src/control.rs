@@ -150,7 +150,11 @@ impl<'de> Deserialize<'de> for RawSocket {
         match text.as_str() {
             AUTO => Ok(Self(ControlSocket::Default)),
             OFF => Ok(Self(ControlSocket::Off)),
-            "" => Err(D::Error::custom("the path is empty\nwrite a path, `auto` or `off`")),
+            // Meant for one of the two words, and not for the name of a file.
+            "" | "true" | "false" | "on" => {
+                let message = format!("`{text}` is no place for a socket");
+                Err(D::Error::custom(format!("{message}\nwrite a path, `auto` or `off`")))
+            }
             path => Ok(Self(ControlSocket::At(path.into()))),
         }
     }
@@ -170,10 +174,11 @@ mod tests {
         assert_eq!(read("control: { socket: auto }"), Ok(ControlSocket::Default));
         assert_eq!(read("control: { socket: /a }"), Ok(ControlSocket::At("/a".into())));
         assert_eq!(read("control: { socket: ./off }"), Ok(ControlSocket::At("./off".into())));
-        let error = read("control: { socket: '' }").unwrap_err();
-        assert!(error.starts_with("j.yml:1:20: error: the path is empty"), "{error}");
-        let error = read("control: { socket: true }").unwrap_err();
-        assert!(error.starts_with("j.yml:1:20: error: `control.socket` takes text"), "{error}");
+        for wrong in ["''", "true", "false", "on"] {
+            let error = read(&format!("control: {{ socket: {wrong} }}")).unwrap_err();
+            assert!(error.starts_with("j.yml:1:20: error: `"), "{error}");
+            assert!(error.contains("= help: write a path, `auto` or `off`"), "{error}");
+        }
     }
 
     const LOGIN: SocketEnvironment<'static> =
