@@ -67,6 +67,13 @@ impl Plugin {
         handler.configure(route)
     }
 
+    /// Configures the handlers of all routes; the error begins with the name of its route.
+    pub(crate) fn configure_all(&mut self, routes: &[Route]) -> Result<(), String> {
+        routes.iter().try_for_each(|route| {
+            self.configure(route).map_err(|error| format!("{}: {error}", route.name))
+        })
+    }
+
     pub(crate) fn on_subscribe(&mut self, request: &Request) -> Subscribe {
         match self.find(request.handler()) {
             Some(handler) => handler.on_subscribe(request),

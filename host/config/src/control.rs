@@ -38,6 +38,16 @@ pub struct SocketPlace {
     pub makes_folder: bool,
 }
 
+/// A socket that a server of a site may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketCandidate {
+    /// The socket.
+    pub path: PathBuf,
+    /// The user of the server. None if only root and the user of this process can make the folder.
+    /// Other users can make folders in `/tmp`, and a socket that imitates a server.
+    pub owner: Option<u32>,
+}
+
 /// The environment that decides the default places.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketEnvironment<'a> {
@@ -83,23 +93,27 @@ impl ControlSocket {
         site: &Path,
         environment: &SocketEnvironment<'_>,
         owner: Option<u32>,
-    ) -> Vec<PathBuf> {
+    ) -> Vec<SocketCandidate> {
         let mut keys = vec![key(site)];
         keys.extend(site.canonicalize());
         let own = Self::places(site, environment).into_iter().map(|place| place.path);
-        let mut folders: Vec<PathBuf> =
-            own.filter_map(|path| path.parent().map(Path::to_owned)).collect();
+        let mut folders: Vec<(PathBuf, Option<u32>)> = own
+            .filter_map(|path| path.parent().map(|folder| (folder.to_owned(), None)))
+            .filter(|(folder, _)| *folder != temporary(environment.uid))
+            .collect();
         for uid in [Some(environment.uid), owner].into_iter().flatten() {
-            folders.push(format!("/run/user/{uid}/jackfield").into());
-            folders.push(temporary(uid));
+            folders.push((format!("/run/user/{uid}/jackfield").into(), Some(uid)));
+            folders.push((temporary(uid), Some(uid)));
         }
-        folders.push(SERVICE_FOLDER.into());
-        let mut candidates: Vec<PathBuf> = Vec::new();
-        for candidate in
-            folders.iter().flat_map(|folder| keys.iter().map(|key| folder.join(name(key))))
-        {
-            if !candidates.contains(&candidate) {
-                candidates.push(candidate);
+        folders.push((SERVICE_FOLDER.into(), None));
+        let mut candidates: Vec<SocketCandidate> = Vec::new();
+        // The site as it was named comes first, wherever its socket is.
+        for key in &keys {
+            for (folder, owner) in &folders {
+                let path = folder.join(name(key));
+                if candidates.iter().all(|other| other.path != path) {
+                    candidates.push(SocketCandidate { path, owner: *owner });
+                }
             }
         }
         candidates
@@ -150,10 +164,11 @@ impl<'de> Deserialize<'de> for RawSocket {
         match text.as_str() {
             AUTO => Ok(Self(ControlSocket::Default)),
             OFF => Ok(Self(ControlSocket::Off)),
-            // Meant for one of the two words, and not for the name of a file.
-            "" | "true" | "false" | "on" => {
-                let message = format!("`{text}` is no place for a socket");
-                Err(D::Error::custom(format!("{message}\nwrite a path, `auto` or `off`")))
+            // `Off`, `true` and the like are misspelt words, and no names of files.
+            word if !word.contains('/') => {
+                let message = format!("`{word}` is no place for a socket");
+                let help = "write a path with a `/`, `auto` or `off`";
+                Err(D::Error::custom(format!("{message}\n{help}")))
             }
             path => Ok(Self(ControlSocket::At(path.into()))),
         }
@@ -174,10 +189,10 @@ mod tests {
         assert_eq!(read("control: { socket: auto }"), Ok(ControlSocket::Default));
         assert_eq!(read("control: { socket: /a }"), Ok(ControlSocket::At("/a".into())));
         assert_eq!(read("control: { socket: ./off }"), Ok(ControlSocket::At("./off".into())));
-        for wrong in ["''", "true", "false", "on"] {
+        for wrong in ["''", "true", "false", "on", "Off", "none", "a.sock"] {
             let error = read(&format!("control: {{ socket: {wrong} }}")).unwrap_err();
             assert!(error.starts_with("j.yml:1:20: error: `"), "{error}");
-            assert!(error.contains("= help: write a path, `auto` or `off`"), "{error}");
+            assert!(error.contains("= help: write a path with a `/`, `auto` or `off`"), "{error}");
         }
     }
 
@@ -206,7 +221,8 @@ mod tests {
         std::os::unix::fs::symlink("releases/1", root.join("current")).unwrap();
         let found = |served: &str, asked: &str| {
             let places = ControlSocket::places(&root.join(served), &LOGIN);
-            ControlSocket::candidates(&root.join(asked), &LOGIN, None).contains(&places[0].path)
+            let candidates = ControlSocket::candidates(&root.join(asked), &LOGIN, None);
+            candidates.iter().any(|it| it.path == places[0].path)
         };
         assert!(found("current", "current"));
         assert!(found("current", "current/."));
@@ -223,9 +239,26 @@ mod tests {
     #[test]
     fn looks_where_another_user_or_a_service_has_it() {
         let candidates = ControlSocket::candidates(Path::new("/site"), &LOGIN, Some(33));
-        for folder in ["/run/user/33/jackfield", "/tmp/jackfield-33", "/run/jackfield"] {
-            let is_there = candidates.iter().any(|path| path.parent() == Some(Path::new(folder)));
-            assert!(is_there, "{folder}: {candidates:?}");
-        }
+        let expect = [
+            ("/run/user/7/jackfield", None),
+            ("/tmp/jackfield-7", Some(7)),
+            ("/run/user/33/jackfield", Some(33)),
+            ("/tmp/jackfield-33", Some(33)),
+            ("/run/jackfield", None),
+        ];
+        let found = candidates.iter().map(|it| (it.path.parent().unwrap(), it.owner));
+        let expect = expect.map(|(folder, owner)| (Path::new(folder), owner));
+        assert_eq!(found.collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn looks_for_the_named_site_before_its_target() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("1")).unwrap();
+        let link = folder.path().join("current");
+        std::os::unix::fs::symlink("1", &link).unwrap();
+        let candidates = ControlSocket::candidates(&link, &LOGIN, None);
+        let named = candidates.iter().take_while(|it| it.path.ends_with(name(&key(&link))));
+        assert_eq!((named.count(), candidates.len()), (3, 6));
     }
 }

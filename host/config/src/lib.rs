@@ -51,7 +51,7 @@ use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 pub use access::Access;
 pub use api::{Api, ApiToken};
-pub use control::{Control, ControlSocket, SocketEnvironment, SocketPlace};
+pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
 pub use networks::Networks;
 pub use open::{OpenToken, Opened, Opening};
 pub use origins::Origins;

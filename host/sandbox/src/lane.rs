@@ -249,6 +249,7 @@ impl Turn<'_> {
             Err(_) => self.breaker.failed(self.request, Instant::now()),
         }
         if ended.is_ok() || !was_begun {
+            self.instance.store.data_mut().call.request.end();
             *self.slot = Some(self.instance);
         }
         ended
@@ -269,7 +270,6 @@ impl Turn<'_> {
         let answer = checked.map_err(|kind| fault_of_kind(guest, call_site(), kind, None))?;
         guest.journal.commit();
         guest.memory.take_refusal();
-        guest.call.request.end();
         guest.drain_console();
         guest.log_suppressed();
         Ok(HookOutcome { answer, effects: std::mem::take(&mut guest.call.effects) })

@@ -1,5 +1,5 @@
-//! Runtime of one plugin, shared by its lanes: it makes configured instances, may_recycle those that
-//! have grown, and holds the CPU budget and the circuit breakers.
+//! Runtime of one plugin, shared by its lanes: it makes configured instances, recycles those that have
+//! grown, and holds the CPU budget and the circuit breakers.
 
 use std::collections::HashMap;
 use std::sync::Arc;

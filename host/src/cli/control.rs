@@ -17,10 +17,11 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use jackfield_config::{ControlSocket, SocketEnvironment};
+use jackfield_config::{ControlSocket, SocketCandidate, SocketEnvironment};
 use jackfield_text::Untrusted;
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::config_args::SettingsArgs;
 use super::say;
@@ -28,6 +29,10 @@ use crate::user_name;
 
 /// The maximum size of an answer.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// The user id of root.
+const ROOT: u32 = 0;
+/// The time for an answer that the server has at hand.
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// The time to connect.
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
 
@@ -49,9 +54,7 @@ pub(super) struct ControlArgs {
 
 /// A server that can be asked.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
-    path: PathBuf,
-}
+pub(super) struct Server(SocketCandidate);
 
 /// An answer of the server.
 pub(super) struct Answer {
@@ -84,9 +87,12 @@ impl ControlArgs {
             None => self.named()?,
         };
         if let Some(path) = named {
-            return match connect(&path).await {
-                Ok(_stream) => Ok(Server { path }),
-                Err(error) => Err(ControlError::Unreachable(unreachable(&[(path, error)], None))),
+            let named = SocketCandidate { path, owner: None };
+            return match connect(&named).await {
+                Ok(_stream) => Ok(Server(named)),
+                Err(error) => {
+                    Err(ControlError::Unreachable(unreachable(&[(named.path, error)], None)))
+                }
             };
         }
         let site = &self.site;
@@ -99,10 +105,10 @@ impl ControlArgs {
         };
         let owner = site.metadata().ok().map(|metadata| metadata.uid());
         let mut tried = Vec::new();
-        for path in ControlSocket::candidates(site, &environment, owner) {
-            match connect(&path).await {
-                Ok(_stream) => return Ok(Server { path }),
-                Err(error) => tried.push((path, error)),
+        for candidate in ControlSocket::candidates(site, &environment, owner) {
+            match connect(&candidate).await {
+                Ok(_stream) => return Ok(Server(candidate)),
+                Err(error) => tried.push((candidate.path, error)),
             }
         }
         Err(ControlError::Unreachable(unreachable(&tried, Some(site))))
@@ -129,21 +135,28 @@ impl ControlArgs {
 }
 
 impl Server {
-    /// Sends a request, and waits for the answer as long as it takes.
+    /// Sends a request, and waits for the answer up to `limit`.
     pub(super) async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
+        limit: Duration,
     ) -> Result<Answer, ControlError> {
-        let shown = Untrusted::new(self.path.display()).to_string();
-        let failed = |reason: &dyn std::fmt::Display| {
-            let help = "the server may have ended; its log says more";
-            ControlError::Unreachable(format!("{shown}: no answer: {reason}\n  = help: {help}"))
-        };
-        let stream = connect(&self.path).await;
+        let asked = timeout(limit, self.exchange(method, path, body)).await;
+        asked.unwrap_or_else(|_elapsed| Err(self.failed(&format_args!("none within {limit:?}"))))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ControlError> {
+        let failed = |reason: &dyn std::fmt::Display| self.failed(reason);
+        let stream = connect(&self.0).await;
         let stream = stream.map_err(|error| {
-            ControlError::Unreachable(unreachable(&[(self.path.clone(), error)], None))
+            ControlError::Unreachable(unreachable(&[(self.0.path.clone(), error)], None))
         })?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
@@ -163,6 +176,12 @@ impl Server {
         connection.abort();
         let body = serde_json::from_slice(&text).map_err(|_| failed(&"it is not JSON"))?;
         Ok(Answer { status, text, body })
+    }
+
+    fn failed(&self, reason: &dyn std::fmt::Display) -> ControlError {
+        let path = Untrusted::new(self.0.path.display());
+        let help = "the server may have ended or be stopped; its log says more";
+        ControlError::Unreachable(format!("{path}: no answer: {reason}\n  = help: {help}"))
     }
 }
 
@@ -227,10 +246,30 @@ pub(super) fn run(command: impl Future<Output = Result<ExitCode, ControlError>>)
     }
 }
 
-async fn connect(path: &Path) -> io::Result<UnixStream> {
-    match tokio::time::timeout(MAX_CONNECT_TIME, UnixStream::connect(path)).await {
-        Ok(connected) => connected,
-        Err(_elapsed) => Err(ErrorKind::TimedOut.into()),
+async fn connect(candidate: &SocketCandidate) -> io::Result<UnixStream> {
+    let connecting = timeout(MAX_CONNECT_TIME, UnixStream::connect(&candidate.path)).await;
+    let stream = connecting.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()))?;
+    let server = stream.peer_cred()?.uid();
+    match candidate.owner {
+        Some(owner) if !is_trusted(server, owner) => {
+            let (server, owner) = (user_name::describe(server), user_name::describe(owner));
+            Err(io::Error::other(format!("not used: it belongs to {server}, and not to {owner}")))
+        }
+        Some(_) | None => Ok(stream),
+    }
+}
+
+/// Whether a server of this user may answer in a folder that any user can make: one of another user
+/// could imitate the server.
+const fn is_trusted(server: u32, owner: u32) -> bool {
+    server == owner || server == ROOT
+}
+
+/// The output has been written, or its reader wants no more of it.
+pub(super) fn written(output: io::Result<()>) -> Result<(), ControlError> {
+    match output {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ControlError::Output(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -299,6 +338,12 @@ fn reason(path: &Path, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trusts_servers_of_the_expected_user_and_of_root() {
+        assert!(is_trusted(7, 7) && is_trusted(0, 7) && is_trusted(0, 0));
+        assert!(!is_trusted(7, 0) && !is_trusted(7, 8));
+    }
 
     #[test]
     fn names_the_path_and_the_reason() {

@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode};
 use jackfield_yaml::NonZeroDuration;
 use serde_json::{Value, json};
 
-use super::control::{self, Answer, ControlArgs, ControlError, Server};
+use super::control::{self, ANSWER_TIME, Answer, ControlArgs, Server};
 use super::say;
 
 /// The interval at which plugins that are being compiled are told.
@@ -34,7 +34,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         let server = args.control.find().await?;
         let wait = args.wait.as_secs();
         let body = json!({ "wait_seconds": wait });
-        let asking = server.ask(Method::POST, "/v1/reload", Some(&body));
+        let limit = args.wait + ANSWER_TIME;
+        let asking = server.ask(Method::POST, "/v1/reload", Some(&body), limit);
         let answer = tokio::select! {
             answer = asking => answer?,
             () = tell(&server) => return Ok(ExitCode::FAILURE),
@@ -45,10 +46,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             _ => ExitCode::FAILURE,
         };
         if args.control.json {
-            answer.print(out).map_err(ControlError::Output)?;
+            control::written(answer.print(out))?;
             return Ok(code);
         }
-        show(&answer.accepted()?, wait, out).map_err(ControlError::Output)?;
+        control::written(show(&answer.accepted()?, wait, out))?;
         Ok(code)
     })
 }
@@ -66,7 +67,9 @@ async fn tell(server: &Server) {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
         // The request under way reports an error of the server.
-        let Ok(answer) = server.ask(Method::GET, "/v1/status", None).await else { continue };
+        let Ok(answer) = server.ask(Method::GET, "/v1/status", None, ANSWER_TIME).await else {
+            continue;
+        };
         for line in compiling(&answer.body) {
             say(line);
         }

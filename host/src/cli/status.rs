@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use hyper::Method;
 use serde_json::Value;
 
-use super::control::{self, ControlArgs, ControlError};
+use super::control::{self, ANSWER_TIME, ControlArgs, ControlError};
 
 /// The reloads that are shown.
 const MAX_SHOWN_RELOADS: usize = 5;
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     control::run(async {
         let server = args.control.find().await?;
-        let answer = server.ask(Method::GET, "/v1/status", None).await?;
+        let answer = server.ask(Method::GET, "/v1/status", None, ANSWER_TIME).await?;
         if args.control.json {
             answer.print(out).map_err(ControlError::Output)?;
             answer.accepted()?;

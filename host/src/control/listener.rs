@@ -178,8 +178,8 @@ async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphore
         .timer(TokioTimer::new())
         .header_read_timeout(MAX_HEAD_TIME)
         .max_buf_size(MAX_HEAD_BYTES)
-        // A client that closes its side after the request still waits for the answer.
-        .half_close(true)
+        // A client that has left gives its place back at once; a reload is a task of its own.
+        .half_close(false)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     // The head, the body and the wait for a change have limits of their own.

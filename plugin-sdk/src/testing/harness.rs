@@ -242,9 +242,7 @@ impl Harness {
     pub fn reload(&mut self, plugin: impl Fn() -> Plugin + 'static) -> Result<(), String> {
         let mut next = plugin();
         check(&next);
-        for route in &self.routes {
-            next.configure(route).map_err(|error| format!("{}: {error}", route.name))?;
-        }
+        self.configure_all(&mut next)?;
         self.plugin = next;
         self.make = Box::new(plugin);
         Ok(())

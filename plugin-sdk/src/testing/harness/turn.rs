@@ -85,13 +85,22 @@ impl Harness {
         Err(Failure::Fault(fault))
     }
 
+    /// Replaces the instance by a fresh one.
     fn renew(&mut self) {
-        self.plugin = (self.make)();
-        for route in &self.routes {
-            if let Err(error) = self.plugin.configure(route) {
-                panic!("a fresh instance refuses the route {}: {error}", route.name);
-            }
+        let mut fresh = (self.make)();
+        if let Err(error) = self.configure_all(&mut fresh) {
+            panic!("a fresh instance refuses the route {error}");
         }
+        self.plugin = fresh;
+    }
+
+    /// Configures an instance in the world of this harness: its store, its time and its log.
+    pub(super) fn configure_all(&mut self, plugin: &mut Plugin) -> Result<(), String> {
+        let outside = imports::exchange(mem::take(&mut self.world));
+        let configured = plugin.configure_all(&self.routes);
+        self.world = imports::exchange(outside);
+        self.world.effects.clear();
+        configured
     }
 
     /// Applies the effects of the last hook in order.
