@@ -1,4 +1,5 @@
-//! Authentication settings. [`crate::open`] opens them.
+//! Section `auth` of the settings, as an operator writes it: tickets, tokens and users.
+//! [`crate::open`] fetches their secrets and files.
 //!
 //! ```yaml
 //! tickets:

@@ -45,6 +45,7 @@ pub(crate) enum Refresh {
     /// [`Users::find`] was up to date.
     Same,
     /// The current user.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP users are cached"))]
     Now(Option<Arc<User>>),
 }
 

@@ -8,7 +8,7 @@
 //! - [`identity`]: identity of a session;
 //! - [`client_key`]: the client that a session belongs to;
 //! - [`outbox`]: the bounded queue between the broker and one connection;
-//! - [`total`]: the limit on the memory of all outboxes together;
+//! - [`total`]: a byte counter with a limit, such as that of all outboxes together;
 //! - [`session`]: a session, and the set of sessions to be flushed;
 //! - [`quota`]: totals of a realm, and the share of each client;
 //! - `uri_table`: values by URI, prefix and wildcard;

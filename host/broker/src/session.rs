@@ -1,4 +1,5 @@
-//! A session in the broker, and the set of sessions to be flushed.
+//! A session in the broker: its identity, outbox and [`Transport`]; and the set of sessions to be
+//! flushed.
 
 use std::sync::Arc;
 

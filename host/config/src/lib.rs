@@ -77,7 +77,7 @@ pub struct Config {
     pub auth: AuthSettings,
     /// The access lists of routes without their own.
     pub allow: Allow,
-    /// The limits of clients.
+    /// The limits of clients: of one, of a realm, and of all together.
     pub limits: Limits,
     /// The detection of dead connections.
     pub keepalive: Keepalive,

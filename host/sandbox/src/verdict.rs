@@ -1,4 +1,4 @@
-//! Validated answers of hooks.
+//! Verdicts: the answers of hooks, converted from the types of the contract and validated.
 
 use crate::contract::{handler, types};
 use crate::event::PluginEvent;

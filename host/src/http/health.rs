@@ -1,5 +1,5 @@
-//! `GET /health`: the state of the server, without secrets. The
-//! port is open to browsers.
+//! `GET /health`: the state and the counters of the server, without secrets, because the port is
+//! open to browsers.
 
 use std::sync::Arc;
 
