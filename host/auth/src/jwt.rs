@@ -215,8 +215,8 @@ impl TokenVerifier {
         Err(refusal)
     }
 
-    /// Returns the checks of the library. It would read its own clock, so [`Judge::check_time`]
-    /// checks times.
+    /// Returns the checks of the library. It would read its own clock, so
+    /// [`TokenVerifier::check_time`] checks times.
     fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         validation.validate_exp = false;
