@@ -369,7 +369,9 @@ proptest! {
     fn accepts_the_same_texts_as_serde_json(text in "[\\[\\]{}\",:0-2eE+\\-.tn\\\\u é]{0,12}|(\\[|\\{|\\]|\\}|,|:|\"a\"|\"\\\\u00e9\"|-?[0-9]{1,3}|1\\.5|2e-3|null|true| ){0,9}") {
         let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         prop_assert_eq!(skip(Json, text.as_bytes()).is_ok(), theirs, "{:?}", text);
-        prop_assert_eq!(decode(Json, text.as_bytes()).is_ok(), theirs, "{:?}", text);
+        // A number that would be rounded, such as 2e-324, is well-formed, and refused.
+        let is_portable = theirs && is_portable(Json, text.as_bytes());
+        prop_assert_eq!(decode(Json, text.as_bytes()).is_ok(), is_portable, "{:?}", text);
     }
 
     #[test]
