@@ -127,9 +127,11 @@ async fn reports_the_number_of_lost_log_lines() {
     let site = Site::open();
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    // As on a full disk: a file is limited to 8 blocks of 512 bytes. `>>`, so that it can be
-    // emptied.
-    let line = format!(r#"ulimit -f 8; exec "$@" 2>>{}"#, log.display());
+    // As on a full disk: a file is limited to 2 048 blocks of 512 bytes, and has 4 KiB left. The
+    // memory images of plugins are files too, so the limit has room for them. `>>`, so that the
+    // log can be emptied.
+    std::fs::write(&log, vec![b'\n'; (1 << 20) - 4096]).unwrap();
+    let line = format!(r#"ulimit -f 2048; exec "$@" 2>>{}"#, log.display());
     let (_process, addr) = start(&line, site.path()).await;
     let length = || std::fs::metadata(&log).unwrap().len();
     let knock = async || {
