@@ -140,7 +140,7 @@ async fn reports_the_number_of_lost_log_lines() {
         assert_eq!(http.answer().await.status, 400);
     };
     within("a full file", async {
-        while length() < 8 * 512 {
+        while length() < 1 << 20 {
             knock().await;
         }
     })
