@@ -90,7 +90,7 @@ async fn refuses_a_session_of_version_1_that_goes_from_topic_to_topic() {
     }
     visitor.round_trip().await;
     server.logged("circuit breaker opened for session");
-    // Four times as many as for one topic, and not two hundred.
+    // A session is refused after four times as many faults as a topic.
     assert_eq!(server.health()["circuit_breakers"][0]["faults"], 20);
     for topic in ["auction/0", "auction/40", "auction/x"] {
         bid(&mut other, topic, "1").await.unwrap();

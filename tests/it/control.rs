@@ -1,6 +1,7 @@
-//! The control channel of a running server: `status`, `reload`, and the audit of changes. `socket` is
-//! about the socket as a file, `hostile` about clients that do harm, `guide` runs `docs/control.md`.
+//! The control channel of a running server: its endpoints, and the audit of changes. `commands` is
+//! about `status` and `reload`, `socket` about the socket as a file, `hostile` about clients that do harm, `guide` runs `docs/control.md`.
 
+mod commands;
 mod guide;
 mod hostile;
 mod socket;
@@ -208,59 +209,6 @@ async fn status_is_shown_for_people_and_for_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reload_reports_its_result() {
-    let site = Site::open();
-    // Changes are noticed late, so that the command alone reloads.
-    let server = Server::configured(site.path(), "watch: { settle: 1h, poll: 1h }\n");
-    let Output { code, out, .. } = jackfield("reload", site.path(), &[]);
-    assert_eq!(code, Some(0), "{out}");
-    assert!(out.starts_with("unchanged: generation "), "{out}");
-
-    versioned(&site, 1);
-    let Output { code, out, err } = jackfield("reload", site.path(), &[]);
-    assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.starts_with("reloaded in ") && out.ends_with(" is in service\n"), "{out}");
-    let generation = server.health()["generation"].as_u64().unwrap();
-    assert!(out.contains(&format!(": generation {generation} is")), "{out}");
-    let mut client = Client::connect(server.addr, Codec::Json, "realm1").await;
-    client.subscribe("v/a", json!({})).await;
-
-    site.write("v/websocket_routing.yml", "a: 1\nb: 2\n");
-    let Output { code, out, err } = jackfield("reload", site.path(), &[]);
-    assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
-    assert!(out.contains("v/websocket_routing.yml:1:4: error: "), "{out}");
-    let last = format!("reload failed: 2 problems; generation {generation} stays in service\n");
-    assert!(out.ends_with(&last), "{out}");
-    let failed = jackfield("reload", site.path(), &["--json"]);
-    assert_eq!(failed.code, Some(1));
-    let failed = failed.json();
-    assert_eq!((&failed["result"], &failed["problem_count"]), (&json!("failed"), &json!(2)));
-    let problem = &failed["problems"][1];
-    assert_eq!((&problem["line"], &problem["column"]), (&json!(2), &json!(4)));
-    assert!(problem["file"].as_str().unwrap().ends_with("v/websocket_routing.yml"), "{problem}");
-    assert!(problem["message"].as_str().unwrap().starts_with("route `b`"), "{problem}");
-
-    let shown = status(&server).await;
-    assert_eq!(shown["problem_count"], 2);
-    let results: Vec<&Value> =
-        shown["reloads"].as_array().unwrap().iter().map(|it| &it["result"]).collect();
-    assert_eq!(results, ["failed", "failed", "ok", "unchanged", "ok"]);
-    assert_eq!(shown["reloads"][0]["cause"], "control");
-    assert_eq!(shown["reloads"][0]["problems"][0]["line"], 1);
-
-    site.remove("v");
-    let removed = jackfield("reload", site.path(), &["--json"]).json();
-    assert_eq!(removed["result"], "ok");
-
-    std::fs::rename(site.path(), site.path().with_extension("away")).unwrap();
-    let unreadable = jackfield("reload", site.path(), &["--json"]);
-    std::fs::rename(site.path().with_extension("away"), site.path()).unwrap();
-    assert_eq!(unreadable.code, Some(1));
-    let text = unreadable.json()["problems"][0]["text"].to_string();
-    assert!(text.contains("failed to read the site"), "{text}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn each_change_has_one_audit_line() {
     let site = Site::open();
     let server = Server::configured(site.path(), "log: { format: json }\n");
@@ -301,17 +249,32 @@ fn server_socket(server: &Server) -> std::path::PathBuf {
     line["fields"]["socket"].as_str().unwrap().into()
 }
 
+/// A server whose compiler is stopped in the middle of a new component.
+struct Compiling {
+    server: Server,
+    compiler: u32,
+    _cache: tempfile::TempDir,
+}
+
+impl Compiling {
+    fn stopped(site: &Site) -> Self {
+        let cache = tempfile::tempdir().unwrap();
+        let (mut server, _file) =
+            Server::begin(site.path(), "watch: { settle: 20ms }\n", cache.path());
+        server.listens();
+        site.write(".v/versioned.wasm", slowed(&component(1), 20));
+        site.write(".v/websocket_routing.yml", VERSIONED_ROUTES);
+        std::fs::rename(site.file(".v"), site.file("v")).unwrap();
+        let compiler = poll(|| compiler_of(server.pid()));
+        signal("STOP", compiler);
+        Self { server, compiler, _cache: cache }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_compiler_does_not_hold_a_reload_for_ever() {
     let site = Site::open();
-    let cache = tempfile::tempdir().unwrap();
-    let (mut server, _file) = Server::begin(site.path(), "watch: { settle: 20ms }\n", cache.path());
-    server.listens();
-    site.write(".v/versioned.wasm", slowed(&component(1), 20));
-    site.write(".v/websocket_routing.yml", VERSIONED_ROUTES);
-    std::fs::rename(site.file(".v"), site.file("v")).unwrap();
-    let compiler = poll(|| compiler_of(server.pid()));
-    signal("STOP", compiler);
+    let Compiling { server, compiler, _cache } = Compiling::stopped(&site);
 
     let running = jackfield("reload", site.path(), &["--wait", "1s", "--json"]);
     assert_eq!(running.code, Some(4), "{running:?}");

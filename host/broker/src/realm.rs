@@ -4,6 +4,8 @@
 //! first event of a subscription and no event is queued after UNSUBSCRIBED, without bookkeeping per
 //! delivery.
 
+mod limits;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -13,10 +15,15 @@ use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::uri::MatchPolicy;
 
 use crate::publication::{DeliveryError, Frames, Framing, PatternAudience, Publication, Report};
-use crate::quota::{Quota, QuotaError, Usage};
+use crate::quota::{QuotaError, Usage};
 use crate::session::{PendingFlushes, Session};
 use crate::subscriptions::{Subscribed, Subscription, Subscriptions};
-use crate::uri_table::{Key, MAX_WILDCARDS};
+use crate::uri_table::Key;
+
+pub use limits::RealmLimits;
+
+/// The name of the quota of wildcards.
+const WILDCARDS: &str = "wildcards of the realm";
 
 /// A realm: sessions that can communicate.
 pub struct Realm {
@@ -26,19 +33,6 @@ pub struct Realm {
     /// Reads are deliveries and lookups; writes are joins, leaves and changes of subscriptions.
     /// Only outbox locks are taken under it.
     state: RwLock<State>,
-}
-
-/// Limits per session and per realm. They apply to subscriptions, and separately to registrations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RealmLimits {
-    /// Subscriptions of one session, patterns included.
-    pub subscriptions: usize,
-    /// Prefix and wildcard subscriptions of one session.
-    pub patterns: usize,
-    /// Subscriptions of all sessions together.
-    pub realm_subscriptions: usize,
-    /// The share of each total of the realm that one client may use, in per cent.
-    pub client_percent: u32,
 }
 
 #[derive(Default)]
@@ -88,23 +82,6 @@ pub struct Revoked {
     pub subscription: SubscriptionId,
     /// The subscription's topic.
     pub topic: Arc<str>,
-}
-
-/// The name of the quota of wildcards.
-const WILDCARDS: &str = "wildcards of the realm";
-
-impl RealmLimits {
-    /// Returns the quota of subscriptions or of registrations.
-    pub(crate) fn quota(&self, what: &'static str) -> Quota {
-        let Self { realm_subscriptions: total, client_percent, .. } = *self;
-        Quota { what, setting: Some("limits.realm_subscriptions"), total, client_percent }
-    }
-
-    /// Returns the quota of different wildcards.
-    pub(crate) fn wildcards(&self, what: &'static str) -> Quota {
-        let client_percent = self.client_percent;
-        Quota { what, setting: None, total: MAX_WILDCARDS, client_percent }
-    }
 }
 
 impl Realm {
@@ -261,7 +238,11 @@ impl Realm {
         let Some(first) = audiences().next() else { return Ok(report) };
         let mut frames = Frames::new(publication, first, self.framing);
         if frames.may_be_refused() {
-            audiences().try_for_each(|audience| check(publication, audience, &mut frames))?;
+            check(publication, first, &mut frames)?;
+            // The EVENT of a pattern has its topic, too, and may be too long where another is not.
+            audiences().skip(1).try_for_each(|further| {
+                check(publication, further, &mut Frames::new(publication, further, self.framing))
+            })?;
         }
         fan_out(publication, first, frames, batch, &mut report);
         for further in audiences().skip(1) {

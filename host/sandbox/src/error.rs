@@ -79,11 +79,11 @@ pub enum SandboxError {
     )]
     MixedVersions { file: String, name: String, version: String },
     #[error(
-        "load {}: it exports `{}`, which this server does not call\n  = help: update the \
-         server, or build the plugin without it",
-        shown(.file), shown(.export)
+        "load {}: it needs `{}`, which this server does not have\n  = help: update the server, \
+         or build the plugin without it",
+        shown(.file), shown(.name)
     )]
-    UnknownExport { file: String, export: String },
+    UnknownInterface { file: String, name: String },
     #[error(
         "load {}: it is a component, but not a plugin: it does not export `{expected}`; build \
          it with the plugin SDK",

@@ -79,7 +79,10 @@ fn check_import(
         ("sessions", _) => (grant.sessions, "sessions"),
         ("store", _) => (grant.store, "store"),
         ("log", _) => (grant.log, "log"),
-        _ => return Err(unknown()),
+        _ => {
+            let (file, name) = (file(), import.to_owned());
+            return Err(SandboxError::UnknownInterface { file, name });
+        }
     };
     if granted {
         Ok(())
@@ -95,8 +98,8 @@ fn check_export(file: &str, version: Version, export: &str) -> Result<(), Sandbo
         None => Ok(()),
         Some((HANDLER, found)) => check_same_version(file, version, export, found),
         Some(_) => {
-            let (file, export) = (file.to_owned(), export.to_owned());
-            Err(SandboxError::UnknownExport { file, export })
+            let (file, name) = (file.to_owned(), export.to_owned());
+            Err(SandboxError::UnknownInterface { file, name })
         }
     }
 }
@@ -253,9 +256,9 @@ mod tests {
     #[test]
     fn rejects_interfaces_that_it_does_not_know() {
         let handler = "jackfield:plugin/handler@0.2.0";
-        let import = "imports `jackfield:plugin/http@0.2.1`, which plugins are not offered";
-        check(&["jackfield:plugin/http@0.2.1"], &[handler], Err(&[import]));
-        let export = "exports `jackfield:plugin/answers@0.2.1`, which this server does not call";
+        let import = "needs `jackfield:plugin/http@0.2.1`, which this server does not have";
+        check(&["jackfield:plugin/http@0.2.1"], &[handler], Err(&[import, "help: update"]));
+        let export = "needs `jackfield:plugin/answers@0.2.1`, which this server does not have";
         check(&[], &[handler, "jackfield:plugin/answers@0.2.1"], Err(&[export, "help: update"]));
         check(&[], &[handler, "acme:tools/spanner@1.0.0"], Ok(Version::V0_2));
         check(
@@ -267,7 +270,7 @@ mod tests {
         check(
             &[request],
             &["jackfield:plugin/handler@0.1.0"],
-            Err(&["which plugins are not offered"]),
+            Err(&["which this server does not have"]),
         );
     }
 

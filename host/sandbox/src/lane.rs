@@ -197,14 +197,13 @@ impl Lane {
             slot
         };
         self.meter.set_certain(is_certain);
+        // In its slot meanwhile, so that a call that is dropped here does not drop the instance.
+        if let Some(instance) = slot.as_mut().filter(|instance| plugin.is_due(instance)) {
+            plugin.recycle(instance, &self.routes, &self.meter).await;
+            now = Instant::now();
+        }
         let mut instance = if let Some(instance) = slot.take() {
-            if plugin.is_due(&instance) {
-                let fresh = plugin.recycle(instance, &self.routes, &self.meter).await;
-                now = Instant::now();
-                fresh
-            } else {
-                instance
-            }
+            instance
         } else {
             match plugin.instance(&self.routes, &self.meter).await {
                 Ok(instance) => {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use jackfield_text::Untrusted;
+use tokio::time::timeout;
+
 use crate::byte_size::byte_size;
 use crate::circuit_breaker::CircuitBreaker;
-use crate::cpu::{Budget, Meter, Turns};
+use crate::cpu::{Budget, MAX_WAIT, Meter, Turns};
 use crate::error::SandboxError;
 use crate::exports::PluginPre;
 use crate::fault::{Fault, FaultKind};
@@ -62,35 +65,36 @@ impl PluginRuntime {
         self.may_recycle && instance.store.data().memory.has_grown()
     }
 
-    /// A fresh instance in place of one that has grown. The old one stays if none can be made, so
-    /// that no call is lost.
-    pub(crate) async fn recycle(
-        &self,
-        mut grown: Box<Instance>,
-        routes: &Routes,
-        meter: &Arc<Meter>,
-    ) -> Box<Instance> {
-        let fresh = self.instance(routes, meter).await;
-        let guest = grown.store.data_mut();
-        let size = byte_size(guest.memory.used());
-        match fresh {
-            Ok(fresh) => {
+    /// Replaces an instance that has grown by a fresh one. The old one stays if none can be made in
+    /// time, so that no call is lost.
+    pub(crate) async fn recycle(&self, grown: &mut Instance, routes: &Routes, meter: &Arc<Meter>) {
+        let fresh = timeout(MAX_WAIT, self.instance(routes, meter)).await;
+        let plugin = self.manifest.name.as_str();
+        let memory = &mut grown.store.data_mut().memory;
+        let size = byte_size(memory.used());
+        let reason = match fresh {
+            Ok(Ok(fresh)) => {
+                *grown = fresh;
                 let times = self.recycled.fetch_add(1, Ordering::Relaxed) + 1;
                 let limit = byte_size(self.context.limits.memory);
-                let text = format!(
+                tracing::info!(
+                    target: "jackfield::plugin",
+                    plugin,
                     "recycled an instance that used {size} of {limit} (plugins.*.memory); {times} \
                      since this version was loaded"
                 );
-                guest.log_text(tracing::Level::INFO, &text, 0);
-                Box::new(fresh)
+                return;
             }
-            Err(error) => {
-                guest.memory.postpone_recycling();
-                let text = format!("cannot recycle an instance that uses {size}: {error}");
-                guest.log_text(tracing::Level::WARN, &text, 0);
-                grown
-            }
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => format!("a fresh one was not ready in {MAX_WAIT:?}"),
+        };
+        memory.postpone_recycling();
+        let reason = Untrusted::new(&reason);
+        tracing::warn!(
+            target: "jackfield::plugin",
+            plugin,
+            "cannot recycle an instance that uses {size}: {reason}"
+        );
     }
 
     /// The circuit breaker of each handler.

@@ -320,14 +320,13 @@ fn reason(path: &Path, error: &io::Error) -> String {
             }
         }
         ErrorKind::PermissionDenied => {
-            // Of the socket; or of its folder, if that is closed too.
-            let owner = path.metadata().or_else(|_| path.parent().unwrap_or(path).metadata());
-            match owner {
-                Ok(metadata) => {
-                    let user = user_name::describe(metadata.uid());
-                    format!("permission denied: the server runs as {user}")
-                }
-                Err(_) => "permission denied".to_owned(),
+            let owner = |path: &Path| path.metadata().map(|it| user_name::describe(it.uid()));
+            if let Ok(user) = owner(path) {
+                format!("permission denied: the server runs as {user}")
+            } else if let Ok(user) = owner(path.parent().unwrap_or(path)) {
+                format!("permission denied: the folder belongs to {user}")
+            } else {
+                "permission denied".to_owned()
             }
         }
         ErrorKind::TimedOut => "the server does not accept connections".to_owned(),

@@ -163,10 +163,12 @@ impl ControlSocket {
         }
         check_folder(path.parent().unwrap_or(Path::new("/")))?;
         let lock = lock(path)?;
-        remove_stale(path)?;
         let failed = |source| SocketError::Io { path: path.to_owned(), source };
-        let listener = bind(path).map_err(failed)?;
-        let metadata = path.symlink_metadata().map_err(failed)?;
+        let bound = remove_stale(path).and_then(|()| {
+            let listener = bind(path).map_err(failed)?;
+            Ok((listener, path.symlink_metadata().map_err(failed)?))
+        });
+        let (listener, metadata) = bound.inspect_err(|_| lock.remove())?;
         let identity = (metadata.dev(), metadata.ino());
         let socket = Self { listener, path: path.to_owned(), identity, lock };
         if metadata.mode() & 0o777 & !MODE != 0 {
@@ -191,10 +193,7 @@ impl ControlSocket {
             let path = self.path.display();
             warn!(%path, "failed to remove the control socket: {error}");
         }
-        // While it is held: a server that has opened it already looks at its name again.
-        if self.lock.is_there() {
-            let _left = std::fs::remove_file(&self.lock.path);
-        }
+        self.lock.remove();
     }
 }
 
@@ -249,7 +248,7 @@ fn lock(path: &Path) -> Result<Lock, SocketError> {
         let mut taken = Lock { file: open_lock(&lock)?, path: lock.clone() };
         match taken.file.try_lock() {
             Ok(()) if taken.is_there() => {
-                taken.name();
+                taken.write_pid();
                 return Ok(taken);
             }
             // Its server removed it a moment ago.
@@ -272,7 +271,7 @@ fn open_lock(path: &Path) -> Result<File, SocketError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(MODE);
-    options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    options.custom_flags(flags.bits().cast_signed());
     let file = match options.open(path) {
         Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             return Err(foreign("is a symbolic link"));
@@ -286,6 +285,10 @@ fn open_lock(path: &Path) -> Result<File, SocketError> {
     if metadata.uid() != own_uid() {
         return Err(foreign("belongs to another user"));
     }
+    // Another user may have linked it to a file of this user, which would be truncated.
+    if metadata.nlink() > 1 {
+        return Err(foreign("has more than one link"));
+    }
     Ok(file)
 }
 
@@ -297,8 +300,16 @@ impl Lock {
         there.is_ok_and(|there| own.is_ok_and(|own| own == there))
     }
 
-    /// Writes the process into it, for the message of another server alone.
-    fn name(&mut self) {
+    /// Removes the file while it is locked: a server that has opened it already checks its name
+    /// again.
+    fn remove(&self) {
+        if self.is_there() {
+            let _left = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// Writes the process id into the file, for the message of another server.
+    fn write_pid(&mut self) {
         let file = &mut self.file;
         let _unwritten = file
             .set_len(0)

@@ -187,6 +187,32 @@ fn the_test_controls_the_clock() {
     assert_eq!(texts(site.received(alice)), [r#"["tick"]"#]);
 }
 
+/// Counts its instances in the store, and logs the time at which each was configured.
+fn stateless() -> Plugin {
+    let handler = Handler::new("fresh").stateless().configure(|_| {
+        log::info!("{:?}", crate::now().duration_since(UNIX_EPOCH).unwrap());
+        store::increment("instances", 1)
+    });
+    Plugin::new("t", "1").handler(handler.on_call(|count, _, _| Ok(Event::new(*count))))
+}
+
+#[test]
+fn fresh_instances_are_configured_in_the_world_of_their_harness() {
+    let [mut one, mut other] = [Harness::new(stateless), Harness::new(stateless)];
+    for site in [&mut one, &mut other] {
+        site.route("fresh", "fresh");
+        assert_eq!(site.logged().len(), 1);
+    }
+    let alice = one.join(User::named("alice"));
+    one.advance(Duration::from_secs(5));
+    let call = |site: &mut Harness| site.call(alice, "fresh", Event::empty());
+    assert_eq!([call(&mut one), call(&mut one)], [2, 3].map(|count| Ok(Event::new(count))));
+    let now = format!("{:?}", one.now().duration_since(UNIX_EPOCH).unwrap());
+    assert!(one.logged().iter().all(|(_, text)| *text == now), "the time of this harness");
+    one.reload(stateless).unwrap();
+    assert_eq!((one.stored("instances"), other.stored("instances")), (Some(4), Some(1)));
+}
+
 #[test]
 fn a_new_version_keeps_store_and_subscribers() {
     let mut site = site();

@@ -4,9 +4,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::{VERSIONED_ROUTES, ask, exchange, status};
-use crate::heavy_components::{compiler_of, poll, signal, slowed};
-use crate::reload::component;
+use super::{Compiling, ask, exchange, status};
+use crate::heavy_components::{poll, signal};
 use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
@@ -94,14 +93,7 @@ async fn bounds_the_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bounds_the_changes_under_way() {
     let site = Site::open();
-    let cache = tempfile::tempdir().unwrap();
-    let (mut server, _file) = Server::begin(site.path(), "watch: { settle: 20ms }\n", cache.path());
-    server.listens();
-    site.write(".v/versioned.wasm", slowed(&component(1), 20));
-    site.write(".v/websocket_routing.yml", VERSIONED_ROUTES);
-    std::fs::rename(site.file(".v"), site.file("v")).unwrap();
-    let compiler = poll(|| compiler_of(server.pid()));
-    signal("STOP", compiler);
+    let Compiling { server, compiler, _cache } = Compiling::stopped(&site);
     let socket = server.control_socket();
     let no_wait = r#"{"wait_seconds":0}"#;
     for number in 0..64 {

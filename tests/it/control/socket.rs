@@ -151,6 +151,8 @@ fn a_named_place_that_cannot_be_used_ends_the_start() {
         assert_eq!(code, Some(1), "{setting}: {err}");
         assert!(err.contains(reason), "{reason} is not in\n{err}");
         assert!(err.contains("= help: ") || reason == "No such", "{err}");
+        let lock = PathBuf::from(format!("{}.lock", path.display()));
+        assert!(!lock.exists(), "{} is left", lock.display());
     }
     assert_eq!(std::fs::read_to_string(at("file")).unwrap(), "precious");
     assert!(at("link").symlink_metadata().unwrap().is_symlink());

@@ -79,6 +79,17 @@ async fn logs_stdout_and_stderr() {
     assert_eq!(log.take(), expected);
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn names_handler_and_topic_of_a_large_event() {
+    let lanes = hostile(&sandbox(), policy(), &["print"]).await;
+    let (log, _guard) = Lines::collect();
+    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(200_000));
+    publish(lanes.of("t/1"), "print", &large).await.unwrap();
+    let log = log.take();
+    assert!(log.iter().all(|line| line.ends_with("{hostile print t/1}")), "{log:?}");
+    assert_eq!(log.len(), 2);
+}
+
 /// The message of a panic is part of the fault, which is one line of the host's.
 #[tokio::test(flavor = "current_thread")]
 async fn a_panic_writes_no_extra_lines() {
