@@ -15,6 +15,7 @@ use crate::outbox::{Bounds, CloseReason, Outbox, Overflow};
 use crate::session::{Features, Transport};
 
 mod shares;
+mod too_long;
 
 /// A transport that records each frame as text.
 struct Recorder {
