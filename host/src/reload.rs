@@ -115,7 +115,7 @@ impl Reloader {
     }
 
     /// Waits for the result of a requested reload: until it has a problem, or serves all of the
-    /// site. None if it is forgotten, as there have been many others since.
+    /// site. None if the history no longer has the result, because many reloads followed.
     pub(crate) async fn answer(&self, ticket: ReloadTicket) -> Option<Arc<ReloadRecord>> {
         self.history.answer(ticket).await
     }

@@ -87,8 +87,8 @@ impl ControlSocket {
         places
     }
 
-    /// The paths at which a server of this site may have its socket, in which environment it may have
-    /// been started: by this user, as a service, or by the `owner` of the site.
+    /// The paths at which a server of this site may have its socket, if it was started by this user, as
+    /// a service, or by the `owner` of the site.
     pub fn candidates(
         site: &Path,
         environment: &SocketEnvironment<'_>,

@@ -77,7 +77,7 @@ pub(super) enum ControlError {
 }
 
 impl ControlArgs {
-    /// The server that runs.
+    /// Finds the running server.
     ///
     /// # Errors
     /// With the paths, and the reason for each.
@@ -265,7 +265,7 @@ const fn is_trusted(server: u32, owner: u32) -> bool {
     server == owner || server == ROOT
 }
 
-/// The output has been written, or its reader wants no more of it.
+/// Checks the result of writing. A closed pipe is no error: its reader has read enough.
 pub(super) fn written(output: io::Result<()>) -> Result<(), ControlError> {
     match output {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ControlError::Output(error)),
@@ -283,7 +283,7 @@ fn unreachable(tried: &[(PathBuf, io::Error)], site: Option<&Path>) -> String {
         None => "no server answers on the control socket".to_owned(),
     };
     let mut text = what;
-    // A socket that is there tells more than all the places without one.
+    // Paths without a socket are shown only if no path has one.
     let is_missing = |error: &io::Error| error.kind() == ErrorKind::NotFound;
     let are_there = tried.iter().filter(|(_, error)| !is_missing(error));
     let mut shown: Vec<&(PathBuf, io::Error)> = are_there.collect();
@@ -354,7 +354,7 @@ mod tests {
             text.starts_with("no running server of the site s was found\n  /a: there is no such")
         );
         assert!(text.contains("\n  /b: there is no such socket\n  = help: name the DIR"), "{text}");
-        // What is there is told alone.
+        // Paths without a socket are left out.
         let refused = io::Error::from(ErrorKind::PermissionDenied);
         let text =
             unreachable(&[(path("/a"), missing()), (path("/"), refused)], Some(Path::new("s")));

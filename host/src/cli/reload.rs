@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::control::{self, ANSWER_TIME, Answer, ControlArgs, Server};
 use super::say;
 
-/// The interval at which plugins that are being compiled are told.
+/// The interval of the lines about plugins that are being compiled.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// The exit code of a reload that goes on.
 const TIMED_OUT: u8 = 4;
@@ -62,7 +62,7 @@ fn wait_time(text: &str) -> Result<Duration, String> {
     Ok(wait)
 }
 
-/// Tells now and then what is being compiled, for ever.
+/// Prints the plugins that are being compiled at an interval, forever.
 async fn tell(server: &Server) {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;

@@ -1,5 +1,5 @@
-//! The control listener: opens the socket, again where it is lost, and serves bounded connections of
-//! the server's own user and root.
+//! Control listener: opens the socket, opens it again if it was removed, and serves a bounded
+//! number of connections of the server's own user and root.
 //!
 //! One request a connection, with limits of time and size for each part of it. A second server of a
 //! site waits until the socket is free; meanwhile it serves without a control channel.
@@ -36,7 +36,7 @@ const MAX_HEAD_TIME: Duration = Duration::from_secs(5);
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(10);
 /// The time for open connections to end at a shutdown.
 const MAX_STOP_TIME: Duration = Duration::from_secs(1);
-/// The interval in which a lost socket is noticed, and one in use is tried again.
+/// The interval of checks for a removed socket, and of attempts to open one in use.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// The pause after an error of accepting, such as too many open files.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Opens the socket. One that is in use is waited for.
+    /// Opens the socket, or begins to wait for it if another server uses it.
     pub(super) fn open(places: Places, context: Arc<Context>) -> Result<Self, SocketError> {
         let mut listener = Self { places, socket: None, context };
         if let Err(error) = listener.try_open() {
@@ -87,7 +87,7 @@ impl Listener {
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // An error is the end of the server, too.
+                // The channel is closed without a value if the server ends with an error.
                 _ = &mut stopped => break,
                 () = accept(self.socket.as_ref(), &self.context, &places) => {}
                 _ = checks.tick() => self.check(),
@@ -142,7 +142,7 @@ async fn accept(socket: Option<&ControlSocket>, context: &Arc<Context>, places: 
     };
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         debug!("maximum control connections reached ({MAX_CONNECTIONS}); one is closed");
-        // Whatever of it the socket takes at once.
+        // Only what fits into the socket's buffer: this loop waits for no client.
         let _unread = stream.try_write(FULL);
         return;
     };

@@ -93,7 +93,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error_uri::CLOSE_SYSTEM_SHUTDOWN, message)
     }
 
-    /// A result that is not known, as the server has forgotten it or fails.
+    /// An unknown result: the history no longer has it, or the server failed.
     pub(super) fn lost() -> Self {
         let message = "the result of the reload is not known; GET /v1/status has the last ones";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error_uri::RUNTIME_ERROR, message)

@@ -362,7 +362,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         socket.set_nonblocking(true)?;
         UnixListener::from_std(OwnedFd::from(socket).into())
     });
-    // The name is ours: it was made a moment ago.
+    // This process has just created the name.
     listening.inspect_err(|_| drop(std::fs::remove_file(path)))
 }
 

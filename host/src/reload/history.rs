@@ -146,7 +146,7 @@ impl History {
         self.records.borrow().iter().map(Arc::clone).collect()
     }
 
-    /// Waits for the reload that answers the request. None if it is forgotten already.
+    /// Waits for the reload that answers the request. None if the history no longer has it.
     pub(super) async fn answer(&self, ticket: ReloadTicket) -> Option<Arc<ReloadRecord>> {
         let answers = |record: &&Arc<ReloadRecord>| record.request >= ticket.0;
         let mut records = self.records.subscribe();
