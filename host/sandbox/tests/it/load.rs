@@ -79,8 +79,8 @@ async fn rejects_imports_that_are_not_granted() {
     sandbox().load("plain.wasm", &plain, under(nothing), audience()).await.unwrap();
 
     let unknown = renamed(&whole, "jackfield:plugin/topics", "jackfield:plugin/tropes");
-    check(&unknown, &["imports `jackfield:plugin/tropes@0.2.0`, which plugins are not offered"])
-        .await;
+    let missing = "needs `jackfield:plugin/tropes@0.2.0`, which this server does not have";
+    check(&unknown, &[missing, "help: update the server"]).await;
     let unknown = renamed(&whole, "wasi:cli/stderr", "wasi:abc/stderr");
     check(&unknown, &["imports `wasi:abc/stderr@0.2", "which plugins are not offered"]).await;
 }
