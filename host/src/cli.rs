@@ -3,6 +3,7 @@
 //! - [`serve`] runs a site.
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
+//! - [`mod@test`] runs the dialogue scripts of a bundle.
 //! - [`status`] and [`reload`] ask a running server over its control socket; [`control`] is their
 //!   common part.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
@@ -29,6 +30,7 @@ pub(crate) mod serve;
 pub(crate) mod status;
 mod stdin;
 pub(crate) mod subscribe;
+pub(crate) mod test;
 pub(crate) mod ticket;
 
 use std::fmt::Display;
@@ -56,6 +58,8 @@ enum Command {
     Routes(routes::Args),
     /// Show the route that matches a topic, and why the other routes do not.
     Match(match_topic::Args),
+    /// Test a bundle with dialogue scripts, without a server.
+    Test(test::Args),
     /// Show the state of a running server: generation, plugins, sessions, memory, last reloads.
     Status(status::Args),
     /// Reload the site of a running server, and wait for the result.
@@ -94,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => exit_code(check::run(&args, out)),
         Command::Routes(args) => exit_code(routes::run(&args, out)),
         Command::Match(args) => exit_code(match_topic::run(&args, out)),
+        Command::Test(args) => exit_code(test::run(&args, out)),
         Command::Ticket(args) => exit_code(ticket::run(&args, out)),
         Command::Bench(args) => bench::run(&args),
     }

@@ -1,6 +1,8 @@
 //! Outgoing WebSocket frames: unfragmented, unmasked, and encoded once for all receivers of a
 //! dialect. RFC 6455, section 5.2.
 
+use std::io::Cursor;
+
 use bytes::Bytes;
 use jackfield_broker::{Framing, Session};
 use jackfield_wamp::dialect::Dialect;
@@ -26,6 +28,16 @@ pub(crate) fn message(dialect: Dialect, body: &[u8]) -> Bytes {
 pub(crate) fn reply(session: &Session, reply: &Reply<'_>) -> Option<Bytes> {
     let body = reply.encode(session.dialect)?;
     Some(message(session.dialect, &body))
+}
+
+/// Returns the message in a frame of [`message`] or [`reply`].
+pub(crate) fn body(frame: &[u8]) -> &[u8] {
+    let mut header = Cursor::new(frame);
+    match FrameHeader::parse(&mut header) {
+        Ok(Some(_)) => usize::try_from(header.position()).ok().and_then(|at| frame.get(at..)),
+        Ok(None) | Err(_) => None,
+    }
+    .unwrap_or_default()
 }
 
 /// The size in bytes of a [`ping`].
@@ -92,6 +104,7 @@ mod tests {
             buffer.extend_from_slice(&body);
             let event = finish(Dialect::V1, buffer);
             assert_eq!(event, message(Dialect::V1, &body), "{length}");
+            assert_eq!(super::body(&event), body);
         }
     }
 

@@ -18,7 +18,9 @@
 //!   outgoing WebSocket frames; [`ids`]: random ids; [`backpressure`]: waiting for slow
 //!   subscribers;
 //! - [`realms`]: all realms by name; [`dispatch`]: requests of clients, from the route to the
-//!   delivery; [`timers`]: the schedule of timer hooks;
+//!   delivery; [`timers`]: the schedule of timer hooks; [`audience`]: the subscribers that hooks may
+//!   query;
+//! - [`dialogue`]: scripts that test a site in process, without sockets;
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
 //!   plugins; [`reload`]: replacing one generation with the next; [`compiler`]: the compiler
 //!   process;
@@ -35,12 +37,14 @@
 
 mod admission;
 mod api;
+mod audience;
 mod backpressure;
 pub mod cli;
 mod compiler;
 mod connection;
 mod connection_limit;
 mod control;
+mod dialogue;
 mod dispatch;
 mod frame;
 mod generation;

@@ -8,6 +8,7 @@
 //! Called by `cli::serve`. See decision 26.
 
 pub(crate) mod backoff;
+pub(crate) mod capture;
 mod format;
 mod rate_limit;
 mod sink;

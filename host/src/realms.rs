@@ -6,10 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jackfield_broker::{CloseReason, Realm};
+use jackfield_broker::{CloseReason, Realm, RealmLimits};
+use jackfield_config::{Config, Limits};
+use jackfield_sandbox::RealmId;
 
+use crate::audience::Subscribers;
 use crate::dispatch::Dispatch;
-use crate::generation::Generation;
+use crate::frame::framing;
+use crate::generation::{CurrentGeneration, Generation};
 
 /// The realms that the configuration names: at least one.
 pub(crate) struct Realms {
@@ -18,8 +22,24 @@ pub(crate) struct Realms {
 }
 
 impl Realms {
-    /// Creates the collection. The first realm is the default. `None` without any.
-    pub(crate) fn new(dispatches: Vec<Arc<Dispatch>>) -> Option<Self> {
+    /// Creates the realms of the settings, and shows their subscribers to hooks. The first realm is
+    /// the default. `None` without any.
+    pub(crate) fn of(
+        config: &Config,
+        generations: &Arc<CurrentGeneration>,
+        audience: &Subscribers,
+    ) -> Option<Self> {
+        let realms: Vec<Arc<Realm>> =
+            config.realms.iter().map(|name| realm(name, config.limits)).collect();
+        audience.set(realms.clone());
+        let dispatch = |(id, realm): (u64, Arc<Realm>)| {
+            let (generations, allow) = (Arc::clone(generations), config.allow.clone());
+            Arc::new(Dispatch::new(realm, RealmId(id), generations, config.unrouted, allow))
+        };
+        Self::new((0..).zip(realms).map(dispatch).collect())
+    }
+
+    fn new(dispatches: Vec<Arc<Dispatch>>) -> Option<Self> {
         let default = Arc::clone(dispatches.first()?);
         let by_name = |it: Arc<Dispatch>| (it.realm().name().to_owned(), it);
         Some(Self { by_name: dispatches.into_iter().map(by_name).collect(), default })
@@ -58,4 +78,12 @@ impl Realms {
             dispatch.reloaded(Arc::clone(old), new);
         }
     }
+}
+
+fn realm(name: &str, limits: Limits) -> Arc<Realm> {
+    let Limits {
+        subscriptions, patterns, realm_subscriptions, client_percent, event_bytes, ..
+    } = limits;
+    let limits = RealmLimits { subscriptions, patterns, realm_subscriptions, client_percent };
+    Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
 }

@@ -6,23 +6,20 @@
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use jackfield_broker::{Realm, RealmLimits};
-use jackfield_config::{Config, Limits, Opened};
+use jackfield_config::{Config, Opened};
 use jackfield_sandbox::{Audience, Sandbox};
-use jackfield_wamp::id::SessionId;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::admission::{Admission, Files};
 use crate::api::Api;
+use crate::audience::Subscribers;
 use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
 use crate::control::{self, SocketError};
-use crate::dispatch::Dispatch;
-use crate::frame::framing;
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
 use crate::realms::Realms;
@@ -120,16 +117,8 @@ pub(crate) async fn serve(
     let Config { limits, keepalive, handshake_timeout, shutdown_grace, .. } = config;
     let totals = ConnectionTotals::new(&limits);
 
-    let realms: Vec<Arc<Realm>> = config.realms.iter().map(|name| realm(name, limits)).collect();
-    // No client is connected yet, so no hook has used the audience.
-    let _first = audience.0.set(realms.clone());
-    let dispatch = |(token, realm): (u64, Arc<Realm>)| {
-        let token = jackfield_sandbox::RealmId(token);
-        let allow = config.allow.clone();
-        Arc::new(Dispatch::new(realm, token, reloader.generations(), config.unrouted, allow))
-    };
-    let dispatches = (0..).zip(realms).map(dispatch).collect();
-    let realms = Arc::new(Realms::new(dispatches).ok_or(ServeError::NoRealm)?);
+    let realms = Realms::of(&config, &reloader.generations(), &audience);
+    let realms = Arc::new(realms.ok_or(ServeError::NoRealm)?);
 
     let totals_of_api = Arc::clone(&totals);
     let api = Api::new(tokens, &config, Arc::clone(&realms), totals_of_api, Arc::clone(&shutdown))?;
@@ -216,35 +205,5 @@ fn report(address: SocketAddr, tokens: Option<&[String]>, demo: Demo) {
     }
     if demo == Demo::On {
         info!("the demo is at http://{address}/demo/");
-    }
-}
-
-fn realm(name: &str, limits: Limits) -> Arc<Realm> {
-    let Limits {
-        subscriptions, patterns, realm_subscriptions, client_percent, event_bytes, ..
-    } = limits;
-    let limits = RealmLimits { subscriptions, patterns, realm_subscriptions, client_percent };
-    Arc::new(Realm::new(name.to_owned(), framing(event_bytes), limits))
-}
-
-/// The subscribers that hooks may query. Set later, because plugins are loaded before realms exist.
-#[derive(Default)]
-struct Subscribers(OnceLock<Vec<Arc<Realm>>>);
-
-impl Subscribers {
-    fn realm(&self, token: jackfield_sandbox::RealmId) -> Option<&Arc<Realm>> {
-        self.0.get()?.get(usize::try_from(token.0).ok()?)
-    }
-}
-
-impl Audience for Subscribers {
-    fn subscribers(&self, realm: jackfield_sandbox::RealmId, topic: &str) -> Vec<u64> {
-        let subscribers = self.realm(realm).map(|realm| realm.subscribers(topic));
-        subscribers.unwrap_or_default().into_iter().map(SessionId::get).collect()
-    }
-
-    fn count(&self, realm: jackfield_sandbox::RealmId, topic: &str) -> u32 {
-        let count = self.realm(realm).map_or(0, |realm| realm.count(topic));
-        u32::try_from(count).unwrap_or(u32::MAX)
     }
 }

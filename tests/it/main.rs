@@ -20,6 +20,7 @@ mod circuit_breaker;
 mod commands;
 mod compiling;
 mod control;
+mod dialogue;
 mod faults;
 mod handshake;
 mod heavy_components;

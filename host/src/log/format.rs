@@ -87,15 +87,14 @@ where
                 writeln!(writer, "{fields}")
             }
             Self::Json => {
-                let mut fields = Json { target, fields: Map::new() };
-                event.record(&mut fields);
+                let fields = fields(event);
                 let spans = spans.map(|(name, fields)| {
                     // The formatter of `tracing` has written them as an object.
                     let mut span: Map<_, _> = serde_json::from_str(&fields).unwrap_or_default();
                     span.insert("name".to_owned(), Value::from(name));
                     Value::Object(span)
                 });
-                writeln!(writer, "{}", object(level, fields.fields, target, spans.collect()))
+                writeln!(writer, "{}", object(level, fields, target, spans.collect()))
             }
         }
     }
@@ -154,6 +153,13 @@ fn message(target: &str, text: impl fmt::Display) -> String {
 
 fn value(text: impl fmt::Display) -> impl fmt::Display {
     Untrusted::new(text).at_most(MAX_VALUE_BYTES)
+}
+
+/// Returns an event's message and fields as JSON, escaped and truncated.
+pub(super) fn fields(event: &Event<'_>) -> Map<String, Value> {
+    let mut fields = Json { target: event.metadata().target(), fields: Map::new() };
+    event.record(&mut fields);
+    fields.fields
 }
 
 /// An event's message and fields as text.

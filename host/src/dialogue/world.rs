@@ -1,0 +1,49 @@
+//! World of one script: a sandbox with fresh instances and an empty store, and realms without
+//! sessions. It is what `server` builds, without sockets.
+
+use std::sync::Arc;
+
+use jackfield_config::Config;
+use jackfield_sandbox::{Audience, Sandbox};
+use tokio::task::JoinSet;
+
+use crate::audience::Subscribers;
+use crate::compiler;
+use crate::generation::{BuildContext, CurrentGeneration, prepare};
+use crate::realms::Realms;
+use crate::site::Snapshot;
+
+/// The parts that one script runs on.
+pub(super) struct World {
+    pub(super) realms: Arc<Realms>,
+    /// Whether messages may arrive without a message of a client.
+    pub(super) has_timers: bool,
+    /// Ends with the world.
+    _timers: JoinSet<()>,
+}
+
+impl World {
+    /// Loads the plugins of a site, and starts their timers.
+    ///
+    /// # Errors
+    /// The problems of the site, as texts with their places.
+    pub(super) async fn new(snapshot: &Snapshot, config: &Config) -> Result<Self, Vec<String>> {
+        let settings = compiler::sandbox_settings(&config.plugins);
+        let sandbox =
+            Sandbox::new(settings).map_err(|error| vec![format!("error: failed to {error}")])?;
+        let audience = Arc::new(Subscribers::default());
+        let services = Arc::clone(&audience) as Arc<dyn Audience>;
+        let plugins = config.plugins.clone();
+        let context = Arc::new(BuildContext { sandbox, plugins, audience: services });
+        let generation = prepare(snapshot, None, &context).await;
+        let generation = generation
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let has_timers = generation.has_timers();
+        let current = Arc::new(CurrentGeneration::default());
+        drop(current.commit(Arc::new(generation)));
+        let realms = Realms::of(config, &current, &audience)
+            .ok_or_else(|| vec!["error: the configuration names no realm".to_owned()])?;
+        let timers = realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
+        Ok(Self { realms: Arc::new(realms), has_timers, _timers: timers })
+    }
+}
