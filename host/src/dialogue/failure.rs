@@ -21,46 +21,24 @@ const MIN_DIFFERENCE_BYTES: usize = 60;
 pub(crate) struct Failure {
     range: Range<usize>,
     message: String,
+    help: Option<String>,
+    evidence: Box<Evidence>,
+}
+
+/// The messages of a failed expectation.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Evidence {
     expected: Option<String>,
     actual: Option<String>,
     /// The first difference between them.
     difference: Option<String>,
     /// The line at which the actual message arrived; 0 if unknown.
     line: usize,
-    help: Option<String>,
 }
 
 impl Failure {
     pub(super) fn new(range: Range<usize>, message: impl Into<String>) -> Self {
-        let (expected, actual, difference, help) = (None, None, None, None);
-        Self { range, message: message.into(), expected, actual, difference, line: 0, help }
-    }
-
-    #[must_use]
-    pub(super) fn with_expected(self, expected: String) -> Self {
-        Self { expected: Some(expected), ..self }
-    }
-
-    #[must_use]
-    pub(super) fn with_actual(self, actual: String) -> Self {
-        Self { actual: Some(actual), ..self }
-    }
-
-    #[must_use]
-    pub(super) fn with_line(self, line: usize) -> Self {
-        Self { line, ..self }
-    }
-
-    #[must_use]
-    pub(super) fn with_difference(self, difference: &Difference) -> Self {
-        let Difference { path, expected, actual } = difference;
-        let shown = |value: &Option<Value>| {
-            value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)
-        };
-        let (expected, actual) = (shown(expected), shown(actual));
-        let text = |it: &String| Untrusted::new(it).at_most(MAX_SHOWN_BYTES / 8).to_string();
-        let text = format!("{path}: expected {}, found {}", text(&expected), text(&actual));
-        Self { difference: Some(text), ..self }
+        Self { range, message: message.into(), help: None, evidence: Box::default() }
     }
 
     #[must_use]
@@ -68,8 +46,39 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
+    #[must_use]
+    pub(super) fn with_expected(mut self, expected: String) -> Self {
+        self.evidence.expected = Some(expected);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with_actual(mut self, actual: String) -> Self {
+        self.evidence.actual = Some(actual);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with_line(mut self, line: usize) -> Self {
+        self.evidence.line = line;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with_difference(mut self, difference: &Difference) -> Self {
+        let Difference { path, expected, actual } = difference;
+        let shown = |value: &Option<Value>| {
+            let text = value.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            Untrusted::new(text).at_most(MAX_SHOWN_BYTES / 8).to_string()
+        };
+        let (expected, actual) = (shown(expected), shown(actual));
+        self.evidence.difference = Some(format!("{path}: expected {expected}, found {actual}"));
+        self
+    }
+
     /// Returns it for a terminal, beginning with `path:LINE:COLUMN: error: `.
     pub(crate) fn shown(&self, script: &Source) -> String {
+        let Evidence { expected, actual, difference, line: arrived } = &*self.evidence;
         let mut text = self.diagnosis(script).to_string();
         let mut line = |name: &str, value: &Option<String>| {
             if let Some(value) = value {
@@ -78,10 +87,10 @@ impl Failure {
                 let _written = write!(text, "\n  {name:<9} {value}");
             }
         };
-        line("expected", &self.expected);
-        line("actual", &self.actual);
-        line("differs", &self.difference.clone().filter(|_| self.is_long()));
-        line("arrived", &(self.line > 0).then(|| format!("at line {}", self.line)));
+        line("expected", expected);
+        line("actual", actual);
+        line("differs", &difference.clone().filter(|_| self.is_long()));
+        line("arrived", &(*arrived > 0).then(|| format!("at line {arrived}")));
         if let Some(help) = &self.help {
             let _written = write!(text, "\n  = help: {}", Untrusted::new(help));
         }
@@ -90,6 +99,7 @@ impl Failure {
 
     pub(crate) fn json(&self, script: &Source) -> Json {
         let Diagnosis { line, column, .. } = self.diagnosis(script);
+        let Evidence { expected, actual, difference, line: arrived } = &*self.evidence;
         let mut object = Map::new();
         object.insert("line".to_owned(), line.into());
         object.insert("column".to_owned(), column.into());
@@ -99,12 +109,12 @@ impl Failure {
             }
         };
         insert("message", Some(&self.message));
-        insert("expected", self.expected.as_ref());
-        insert("actual", self.actual.as_ref());
-        insert("difference", self.difference.as_ref());
+        insert("expected", expected.as_ref());
+        insert("actual", actual.as_ref());
+        insert("difference", difference.as_ref());
         insert("help", self.help.as_ref());
-        if self.line > 0 {
-            object.insert("arrived_at_line".to_owned(), self.line.into());
+        if *arrived > 0 {
+            object.insert("arrived_at_line".to_owned(), (*arrived).into());
         }
         Json::Object(object)
     }
@@ -112,7 +122,8 @@ impl Failure {
     /// Returns whether the difference is hard to see in the messages.
     fn is_long(&self) -> bool {
         let length = |part: &Option<String>| part.as_ref().map_or(0, String::len);
-        length(&self.expected).max(length(&self.actual)) > MIN_DIFFERENCE_BYTES
+        let Evidence { expected, actual, .. } = &*self.evidence;
+        length(expected).max(length(actual)) > MIN_DIFFERENCE_BYTES
     }
 
     fn diagnosis(&self, script: &Source) -> Diagnosis {

@@ -76,7 +76,7 @@ pub(super) fn parse(text: &str) -> Result<Script, Vec<SyntaxError>> {
 }
 
 fn breaks(text: &str, range: Range<usize>) -> usize {
-    text.as_bytes().get(range).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count()
+    text.get(range).unwrap_or_default().matches('\n').count()
 }
 
 struct Parser<'t> {

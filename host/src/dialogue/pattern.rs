@@ -56,13 +56,13 @@ impl Bindings {
         };
         match (expected, actual) {
             (Value::Any, _) => Ok(()),
-            (Value::Variable(name), _) => match self.0.get(name).cloned() {
-                Some(bound) => self.compare(&bound, actual),
-                None => {
-                    self.bind(name, actual.clone());
-                    Ok(())
+            (Value::Variable(name), _) => {
+                if let Some(bound) = self.0.get(name).cloned() {
+                    return self.compare(&bound, actual);
                 }
-            },
+                self.bind(name, actual.clone());
+                Ok(())
+            }
             (Value::Number(a), Value::Number(b)) if is_same_number(a, b) => Ok(()),
             (Value::List { items, open }, Value::List { items: found, .. }) => {
                 self.compare_lists(items, found, *open)

@@ -155,7 +155,9 @@ impl Verb {
     /// Returns the parts of the message.
     pub(super) const fn shape(self) -> Shape {
         let (uri, options, arguments) = match self {
-            Self::Subscribe | Self::Register => (Need::Must, true, false),
+            Self::Subscribe | Self::Register | Self::Abort | Self::Goodbye => {
+                (Need::Must, true, false)
+            }
             Self::Unsubscribe | Self::Unregister => (Need::Must, false, false),
             Self::Publish | Self::Call | Self::Event | Self::Invocation | Self::Error => {
                 (Need::Must, true, true)
@@ -164,7 +166,6 @@ impl Verb {
             Self::Yield | Self::Result => (Need::No, true, true),
             Self::Subscribed | Self::Published | Self::Registered => (Need::May, false, false),
             Self::Unsubscribed | Self::Unregistered => (Need::May, true, false),
-            Self::Abort | Self::Goodbye => (Need::Must, true, false),
         };
         let text = matches!(self, Self::Error | Self::Abort | Self::Goodbye);
         Shape { uri, options, arguments, text }

@@ -71,9 +71,15 @@ impl Value {
     pub(super) fn each_variable<'v>(&'v self, visit: &mut dyn FnMut(&'v str)) {
         match self {
             Self::Variable(name) => visit(name),
-            Self::List { items, .. } => items.iter().for_each(|item| item.each_variable(visit)),
+            Self::List { items, .. } => {
+                for item in items {
+                    item.each_variable(visit);
+                }
+            }
             Self::Map { entries, .. } => {
-                entries.iter().for_each(|(_, value)| value.each_variable(visit));
+                for (_, value) in entries {
+                    value.each_variable(visit);
+                }
             }
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Any => {}
         }

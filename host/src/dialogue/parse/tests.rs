@@ -163,8 +163,8 @@ fn scripts_are_bounded() {
     assert!(long[0].message.contains("1048576 bytes"));
     let lines = format!("client ann\n{}", "ann < nothing\n".repeat(MAX_LINES + 1));
     assert!(parse(&lines).unwrap_err()[0].message.contains("10000 lines"));
-    let clients: String = (0..=MAX_CLIENTS).map(|it| format!("client c{it}\n")).collect();
-    assert!(parse(&clients).unwrap_err()[0].message.contains("100 clients"));
+    let clients: Vec<_> = (0..=MAX_CLIENTS).map(|it| format!("client c{it}\n")).collect();
+    assert!(parse(&clients.concat()).unwrap_err()[0].message.contains("100 clients"));
 }
 
 #[test]
