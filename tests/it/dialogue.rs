@@ -142,7 +142,7 @@ fn applies_the_settings_of_the_site() {
         bob < ERROR wamp.error.not_authorized\n",
     );
     passes(&test(site.path(), &["broadcast"]));
-    let none = ["broadcast", "--set", "allow.publish=[staff]"];
+    let none = ["broadcast", "--set", "allow.publish=[other]"];
     fails(&test(site.path(), &none), &["a.dialogue:5:9: error: `ann` has received another"]);
     site.write("broadcast/jackfield.yml", "unruoted: broadcast\n");
     fails(&test(site.path(), &["broadcast"]), &["jackfield.yml:1:1: error", "`unrouted`"]);

@@ -84,7 +84,7 @@ fn names_what_is_missing() {
     site.write("chat/websocket_routing.yml", "a: { channel: a, handler: { callback: shout } }\n");
     site.write("a.dialogue", "client ann\nann < nothing\n");
     let answer = test(site.path(), &["chat", "a.dialogue"]);
-    fails(&answer, &["websocket_routing.yml:1:38: error: no plugin provides the handler `shout`"]);
+    fails(&answer, &["websocket_routing.yml:1:39: error: no plugin provides the handler `shout`"]);
 }
 
 /// A site with misbehaving handlers at `h/` and their names.
