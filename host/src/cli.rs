@@ -1,6 +1,7 @@
 //! Command-line interface: one file for each command.
 //!
 //! - [`serve`] runs a site.
+//! - [`new`] makes a bundle, [`build`] compiles its plugin, and [`dev`] serves it while it changes.
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
@@ -13,15 +14,18 @@
 //! - [`compile`] is the child process in which a server compiles a component.
 
 pub(crate) mod bench;
+pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod check;
 mod compile;
 mod config_args;
 mod control;
+pub(crate) mod dev;
 mod inspect;
 mod json_payload;
 pub(crate) mod maintenance;
 pub(crate) mod match_topic;
+pub(crate) mod new;
 pub(crate) mod publish;
 pub(crate) mod reload;
 mod remote;
@@ -54,6 +58,12 @@ enum Command {
     Serve(serve::Args),
     /// Check a site without serving it, and print every problem with its file and line.
     Check(check::Args),
+    /// Make the folder of a new bundle: a plugin that builds at once, its routes and its tests.
+    New(new::Args),
+    /// Compile the plugin of a bundle, and report what it has and needs.
+    Build(build::Args),
+    /// Serve a site, and build its plugins again as their sources change. Not for production.
+    Dev(dev::Args),
     /// List the routes of a site in matching order.
     Routes(routes::Args),
     /// Show the route that matches a topic, and why the other routes do not.
@@ -88,6 +98,7 @@ pub fn run() -> ExitCode {
     let out = &mut Terminal::new(io::stdout().lock());
     match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Dev(args) => dev::run(args),
         Command::Status(args) => status::run(&args, out),
         Command::Reload(args) => reload::run(&args, out),
         Command::Publish(args) => publish::run(args),
@@ -95,6 +106,8 @@ pub fn run() -> ExitCode {
         Command::Call(args) => call::run(args),
         Command::Maintenance(args) => maintenance::run(args),
         Command::Compile(args) => exit_code(compile::run(args).map(|()| true)),
+        Command::New(args) => exit_code(new::run(&args, out)),
+        Command::Build(args) => build::run(&args, out),
         Command::Check(args) => exit_code(check::run(&args, out)),
         Command::Routes(args) => exit_code(routes::run(&args, out)),
         Command::Match(args) => exit_code(match_topic::run(&args, out)),

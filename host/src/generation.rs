@@ -25,8 +25,8 @@ use jackfield_sandbox::{
 
 use crate::site::{ContentHash, PluginFile};
 
-pub(crate) use build_context::BuildContext;
-pub(crate) use loads::Loads;
+pub(crate) use build_context::{BuildContext, NoSubscribers};
+pub(crate) use loads::{Loads, load};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
 pub(crate) use warnings::{no_uri, route_warnings};

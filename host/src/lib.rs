@@ -24,6 +24,8 @@
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
 //!   plugins; [`reload`]: replacing one generation with the next; [`compiler`]: the compiler
 //!   process;
+//! - [`bundle`]: folders with the sources of a plugin, and their build; [`dev`]: building them again
+//!   as they change;
 //! - [`control`]: the operator's channel to the running server; [`server_state`]: the state for the
 //!   channel and the health check; [`user_name`]: names of users;
 //! - [`log`]: format and rate limit of the log; [`open_files`]: the limit of open files;
@@ -39,11 +41,13 @@ mod admission;
 mod api;
 mod audience;
 mod backpressure;
+mod bundle;
 pub mod cli;
 mod compiler;
 mod connection;
 mod connection_limit;
 mod control;
+mod dev;
 mod dialogue;
 mod dispatch;
 mod frame;

@@ -65,6 +65,14 @@ impl Signals {
         });
         Ok(Self { hangup, stop: Stop(stop) })
     }
+
+    /// Receives the same signals in a second place.
+    ///
+    /// # Errors
+    /// When signals cannot be received.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { hangup: signal(SignalKind::hangup())?, stop: self.stop.clone() })
+    }
 }
 
 impl Stop {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use content_hash::ContentHash;
 pub(crate) use directories::{Directories, Watched};
-pub(crate) use names::is_content;
+pub(crate) use names::{is_content, is_ignored, is_routing};
 pub(crate) use problem::SiteProblem;
 pub(crate) use snapshot::{PluginFile, Snapshot};
 

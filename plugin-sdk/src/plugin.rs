@@ -68,6 +68,7 @@ impl Plugin {
     }
 
     /// Configures the handlers of all routes; the error begins with the name of its route.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn configure_all(&mut self, routes: &[Route]) -> Result<(), String> {
         routes.iter().try_for_each(|route| {
             self.configure(route).map_err(|error| format!("{}: {error}", route.name))

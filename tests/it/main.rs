@@ -12,6 +12,7 @@ mod abuse;
 mod access;
 mod api;
 mod assets;
+mod author;
 mod backpressure;
 mod bench;
 mod bench_figures;

@@ -50,6 +50,13 @@ impl Server {
         Self::launch_with(Self::command(), site, "", any, &["--demo"])
     }
 
+    /// Develops a site by a command that becomes `jackfield dev`: it builds the bundles and serves
+    /// them. It does not wait until the site is served.
+    pub fn develop(mut command: Command, site: &Path) -> Self {
+        command.arg("dev").arg(site).args(["--listen", "127.0.0.1:0"]);
+        Self::begun(command, "127.0.0.1:0".parse().unwrap())
+    }
+
     fn command() -> Command {
         let mut command = Command::new(build::jackfield());
         command.env("RUST_LOG", "info,jackfield=debug");
@@ -98,6 +105,11 @@ impl Server {
             std::fs::write(file.path(), config).unwrap();
             command.arg("--config").arg(file.path());
         }
+        (Self::begun(command, addr), file)
+    }
+
+    /// Starts the process, and follows its log.
+    fn begun(mut command: Command, addr: SocketAddr) -> Self {
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -111,7 +123,7 @@ impl Server {
             move || log.follow(stderr)
         });
         let stdout = process.stdout.take();
-        (Self { addr, process, stdout, log }, file)
+        Self { addr, process, stdout, log }
     }
 
     /// Waits until the server serves.

@@ -23,6 +23,34 @@ struct Names<'a> {
     exports: Vec<&'a str>,
 }
 
+/// The imports of a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imports {
+    /// Their names, in the order of the component.
+    pub names: Vec<String>,
+    /// The least grant with which the component loads.
+    pub grant: Grant,
+}
+
+impl Imports {
+    /// Reads the imports of a component; `file` is its name in messages.
+    pub fn read(file: &str, bytes: &[u8]) -> Result<Self, SandboxError> {
+        let names = Names::read(bytes)
+            .map_err(|text| SandboxError::Invalid { file: file.to_owned(), text })?;
+        let has = |wanted: &str| {
+            let mut interfaces = names.imports.iter().filter_map(|name| interface(name));
+            interfaces.any(|(interface, _)| interface == wanted)
+        };
+        let grant = Grant {
+            topics: has("topics"),
+            sessions: has("sessions"),
+            store: has("store"),
+            log: has("log"),
+        };
+        Ok(Self { names: names.imports.iter().map(|&name| name.to_owned()).collect(), grant })
+    }
+}
+
 /// Checks the interfaces of a component. Returns its version of the contract.
 pub(crate) fn check_interfaces(
     file: &str,
@@ -224,6 +252,24 @@ mod tests {
             }
             (found, _) => panic!("{imports:?} and {exports:?} gave {found:?}"),
         }
+    }
+
+    #[test]
+    fn reads_the_grant_that_imports_need() {
+        let names = ["jackfield:plugin/store@0.2.0", "wasi:random/random@0.2.0", "a:b/topics"];
+        let imports = Imports::read("a.wasm", &component(&names, &[])).unwrap();
+        let none = Grant { topics: false, sessions: false, store: false, log: false };
+        assert_eq!(imports.names, names);
+        assert_eq!(imports.grant, Grant { store: true, ..none });
+        assert!(
+            check_interfaces(
+                "a.wasm",
+                &component(&names[..2], &["jackfield:plugin/handler@0.2.0"]),
+                imports.grant
+            )
+            .is_ok()
+        );
+        assert!(Imports::read("a.wasm", b"\0asm").is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!   call at a time;
 //! - a [`Lane`]'s hooks take a [`HookRequest`] and return a [`HookOutcome`], or a [`Fault`], after
 //!   which the lane gets a fresh instance;
-//! - [`PluginPolicy`]: limits and grant of a plugin; [`Audience`]: queries of hooks to the broker.
+//! - [`PluginPolicy`]: limits and grant of a plugin; [`Imports`]: the grant that it needs; [`Audience`]: queries of hooks to the broker.
 //!
 //! Inside: `interfaces` reads the version of the contract that a component was built for, `contract`
 //! has the generated types of each version and `exports` the functions of a plugin of any version.
@@ -67,6 +67,7 @@ pub use effect::{Effect, HookOutcome};
 pub use error::SandboxError;
 pub use event::PluginEvent;
 pub use fault::{CallSite, CircuitScope, Fault, FaultKind};
+pub use interfaces::Imports;
 pub use lane::{Lane, Lanes};
 pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
 pub use memory::InstanceMemory;

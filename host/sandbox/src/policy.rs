@@ -79,6 +79,18 @@ pub struct Grant {
     pub log: bool,
 }
 
+impl Grant {
+    /// Everything that can be granted.
+    pub const ALL: Self = Self { topics: true, sessions: true, store: true, log: true };
+
+    /// The names of what is granted, as in the operator's file.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let Self { topics, sessions, store, log } = self;
+        let all = [(topics, "topics"), (sessions, "sessions"), (store, "store"), (log, "log")];
+        all.into_iter().filter_map(|(is_granted, name)| is_granted.then_some(name))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

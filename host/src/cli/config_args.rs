@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jackfield_config::{Config, Override, Settings, Sources};
 
 /// Command-line arguments for the configuration.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct SettingsArgs {
     /// Configuration file [default: DIR/jackfield.yml, if it exists].
     #[arg(long, value_name = "FILE")]

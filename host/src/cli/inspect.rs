@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use jackfield_config::Config;
 use jackfield_routing::RouteTable;
-use jackfield_sandbox::{Audience, RealmId, Sandbox};
+use jackfield_sandbox::Sandbox;
 use tokio::runtime::Runtime;
 
 use crate::compiler;
 use crate::generation::{
-    BuildContext, Generation, Problem, Warning, prepare, route_warnings, routes_alone,
+    BuildContext, Generation, NoSubscribers, Problem, Warning, prepare, route_warnings,
+    routes_alone,
 };
 use crate::site::{Site, Snapshot};
 
@@ -124,17 +125,4 @@ fn dry_run(
         BuildContext { sandbox, plugins: config.plugins, audience: Arc::new(NoSubscribers) };
     let context = Arc::new(context);
     Ok(runtime.block_on(prepare(snapshot, None, &context)))
-}
-
-/// The audience of a site that is not served.
-struct NoSubscribers;
-
-impl Audience for NoSubscribers {
-    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
-        Vec::new()
-    }
-
-    fn count(&self, _: RealmId, _: &str) -> u32 {
-        0
-    }
 }

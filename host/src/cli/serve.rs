@@ -1,18 +1,19 @@
-//! `jackfield serve DIR`: serves a site until the process receives a signal to stop.
+//! `jackfield serve DIR`: serves a site until the process receives a signal to stop. The command
+//! `dev` serves by the same code.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jackfield_config::Opening;
+use jackfield_config::{Config, Opening};
 use tracing::info;
 
 use crate::admission::Files;
 use crate::http::Demo;
 use crate::log;
 use crate::server::{self, ServeError, Startup};
-use crate::signals::Signals;
+use crate::signals::{Signals, Stop};
 use crate::site::Site;
 
 use super::config_args::SettingsArgs;
@@ -37,8 +38,35 @@ pub(crate) struct Args {
     demo: bool,
 }
 
+/// A site that can be served, once or several times in a row.
+pub(super) struct Service {
+    site: PathBuf,
+    listen: Option<SocketAddr>,
+    settings: SettingsArgs,
+    demo: Demo,
+    signals: Signals,
+    config: Config,
+    /// None once it has been used; it is found again then.
+    startup: Option<Startup>,
+}
+
+/// The end of serving.
+pub(super) enum Served {
+    /// The process received a signal to stop.
+    Stopped,
+    /// The site has problems, which have been printed.
+    Broken,
+    /// The server cannot run. The reason has been printed.
+    Failed,
+}
+
 /// Serves until the process receives a signal to stop. Problems of the site go to stderr.
 pub(crate) fn run(args: Args) -> ExitCode {
+    run_with(args, async |service| service.serve().await)
+}
+
+/// Finds the settings, starts the log, and runs `work`, which serves.
+pub(super) fn run_with(args: Args, work: impl AsyncFnOnce(&mut Service) -> Served) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -49,48 +77,94 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
-    let directory = site.clone();
-    // On a thread of its own: reading the settings blocks if their file system does not respond.
-    let finding = runtime.spawn_blocking(move || find(&settings, &directory));
-    let mut startup = match runtime.block_on(signals.stop.or(finding)) {
-        Some(Ok(Ok(startup))) => startup,
-        Some(Ok(Err(code))) => return code,
-        Some(Err(error)) => return fail(&error),
+    let stop = signals.stop.clone();
+    let startup = match runtime.block_on(stop.or(find(settings.clone(), site.clone()))) {
+        Some(Ok(startup)) => startup,
+        Some(Err(code)) => return code,
         None => {
             runtime.shutdown_background();
             return ExitCode::SUCCESS;
         }
     };
-    startup.config.listen = listen.unwrap_or(startup.config.listen);
-    let demo = if demo { Demo::On } else { Demo::Off };
     // Dropping the guard, at the end, writes the lines that are still queued.
     let _log = match log::start(startup.config.log.format) {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };
-    let mut stdout = std::io::stdout();
-    let served =
-        runtime.block_on(server::serve(Site::new(site), startup, demo, signals, &mut stdout));
+    let demo = if demo { Demo::On } else { Demo::Off };
+    let config = startup.config.clone();
+    let startup = Some(startup);
+    let mut service = Service { site, listen, settings, demo, signals, config, startup };
+    let served = runtime.block_on(work(&mut service));
     // Bounded: a thread may be blocked on a file system that does not respond.
     runtime.shutdown_timeout(MAX_BLOCKING_SHUTDOWN);
     match served {
-        Ok(()) => {
+        Served::Stopped => {
             info!("stopped");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            if let ServeError::Site(problems) = &error {
-                for problem in problems {
-                    say(problem);
-                }
+        Served::Broken | Served::Failed => ExitCode::FAILURE,
+    }
+}
+
+impl Service {
+    /// The directory of the site.
+    pub(super) fn site(&self) -> &Path {
+        &self.site
+    }
+
+    /// The settings at the start.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The signal to stop.
+    pub(super) fn stop(&self) -> Stop {
+        self.signals.stop.clone()
+    }
+
+    /// Serves until the process receives a signal to stop, or until the server cannot go on. May be
+    /// called again.
+    pub(super) async fn serve(&mut self) -> Served {
+        let found = match self.startup.take() {
+            Some(startup) => Ok(startup),
+            None => find(self.settings.clone(), self.site.clone()).await,
+        };
+        let Ok(mut startup) = found else { return Served::Failed };
+        startup.config.listen = self.listen.unwrap_or(startup.config.listen);
+        let signals = match self.signals.try_clone() {
+            Ok(signals) => signals,
+            Err(error) => {
+                fail(&error);
+                return Served::Failed;
             }
-            fail(&error)
+        };
+        let site = Site::new(&self.site);
+        let mut stdout = std::io::stdout();
+        // On the heap: all of a server is in this future.
+        let serving = Box::pin(server::serve(site, startup, self.demo, signals, &mut stdout));
+        match serving.await {
+            Ok(()) => Served::Stopped,
+            Err(error) => {
+                let problems =
+                    if let ServeError::Site(problems) = &error { &**problems } else { &[] };
+                problems.iter().for_each(say);
+                fail(&error);
+                if problems.is_empty() { Served::Failed } else { Served::Broken }
+            }
         }
     }
 }
 
+/// Finds and opens the settings, on a thread of its own: reading them blocks if their file system
+/// does not respond.
+async fn find(settings: SettingsArgs, site: PathBuf) -> Result<Startup, ExitCode> {
+    let finding = tokio::task::spawn_blocking(move || open(&settings, &site));
+    finding.await.unwrap_or_else(|error| Err(fail(&error)))
+}
+
 /// Finds and opens the settings, if they are valid. Problems and warnings go to stderr.
-fn find(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
+fn open(settings: &SettingsArgs, site: &Path) -> Result<Startup, ExitCode> {
     let settings = settings.find(site);
     let files = Files::new(&settings.config.auth);
     let Opening { opened, problems, absent, .. } = settings.open();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jackfield_config::Plugins;
-use jackfield_sandbox::{Audience, Sandbox};
+use jackfield_sandbox::{Audience, RealmId, Sandbox};
 
 /// The parts with which all generations are built.
 pub(crate) struct BuildContext {
@@ -13,4 +13,17 @@ pub(crate) struct BuildContext {
     pub(crate) plugins: Plugins,
     /// The subscribers that plugins may query.
     pub(crate) audience: Arc<dyn Audience>,
+}
+
+/// The audience of plugins that are loaded without being served.
+pub(crate) struct NoSubscribers;
+
+impl Audience for NoSubscribers {
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: RealmId, _: &str) -> u32 {
+        0
+    }
 }

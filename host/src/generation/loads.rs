@@ -68,7 +68,8 @@ impl Loads {
         for file in missing {
             let key = (file.path.clone(), file.hash);
             let load = before.remove(&key).unwrap_or_else(|| {
-                let work = load(file.clone(), Arc::clone(&self.context));
+                let (file, context) = (file.clone(), Arc::clone(&self.context));
+                let work = async move { load(&file, &context).await };
                 Load::Running(self.tasks.spawn(work))
             });
             self.by_file.insert(key, load);
@@ -139,8 +140,12 @@ impl Loads {
     }
 }
 
-async fn load(file: PluginFile, context: Arc<BuildContext>) -> Result<Plugin, Problem> {
-    let loaded = load_with_policy(&file, &context).await;
+/// Loads a component with the policy of its plugin.
+///
+/// # Errors
+/// The problem of the file.
+pub(crate) async fn load(file: &PluginFile, context: &BuildContext) -> Result<Plugin, Problem> {
+    let loaded = load_with_policy(file, context).await;
     loaded.map_err(|error| Problem::sandbox(&file.path, &error))
 }
 
@@ -154,10 +159,9 @@ async fn load_with_policy(
     };
     // The policy depends on the name, which only the plugin itself knows. `describe` therefore runs
     // with all imports allowed, as none has an effect at that time.
-    let everything = Grant { topics: true, sessions: true, store: true, log: true };
     let limits = plugins.default.limits.clone();
     let recycle = plugins.default.recycle;
-    let first = PluginPolicy { limits, grant: everything, recycle };
+    let first = PluginPolicy { limits, grant: Grant::ALL, recycle };
     let plugin = load(first.clone()).await?;
     let policy = plugins.policy(&plugin.manifest().name);
     if *policy == first { Ok(plugin) } else { load(policy.clone()).await }

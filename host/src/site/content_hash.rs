@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 pub(crate) struct ContentHash([u8; 32]);
 
 impl ContentHash {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    /// Returns the hash of these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 

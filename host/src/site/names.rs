@@ -52,7 +52,8 @@ fn extension(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
 }
 
-fn is_routing(name: &str) -> bool {
+/// Returns whether it is the name of a bundle's routing file.
+pub(crate) fn is_routing(name: &str) -> bool {
     matches!(name, "websocket_routing.yml" | "websocket_routing.yaml")
 }
 

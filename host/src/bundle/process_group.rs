@@ -1,0 +1,141 @@
+//! Process group of a build: one tool at a time, which is ended with all its descendants.
+
+use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+/// The tools of one build. Clones are the same group.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProcessGroup(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Running(Pid),
+    /// No tool is started any more.
+    Stopped,
+}
+
+/// Stops a group when it is dropped.
+#[derive(Debug)]
+pub(super) struct StopOnDrop(ProcessGroup);
+
+impl ProcessGroup {
+    /// Runs a tool to its end, and passes each line of its stdout. Its stderr is that of this
+    /// process. It blocks.
+    ///
+    /// # Errors
+    /// When it cannot be started, or when the group has been stopped.
+    pub(super) fn run(
+        &self,
+        command: &mut Command,
+        mut line: impl FnMut(&str),
+    ) -> io::Result<ExitStatus> {
+        let mut child = {
+            let mut state = self.lock();
+            if matches!(*state, State::Stopped) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            // A group of its own: a signal of the terminal ends this process, which ends the group.
+            command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+            let child = command.spawn()?;
+            *state = State::Running(Pid::from_child(&child));
+            child
+        };
+        if let Some(stdout) = child.stdout.take() {
+            for text in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                line(&String::from_utf8_lossy(&text));
+            }
+        }
+        // Its id stays taken until it is waited for below, so that `stop` cannot hit another process.
+        let pid = Pid::from_child(&child);
+        while matches!(
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT),
+            Err(Errno::INTR)
+        ) {}
+        let mut state = self.lock();
+        if matches!(*state, State::Running(_)) {
+            *state = State::Idle;
+        }
+        child.wait()
+    }
+
+    /// Ends the running tool with all its descendants, and prevents further ones.
+    fn stop(&self) {
+        let mut state = self.lock();
+        if let State::Running(group) = *state {
+            // Fails if all of them have ended.
+            let _gone = kill_process_group(group, Signal::KILL);
+        }
+        *state = State::Stopped;
+    }
+
+    /// Returns a guard that stops the group when it is dropped.
+    pub(super) fn stop_on_drop(&self) -> StopOnDrop {
+        StopOnDrop(self.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn passes_lines_and_the_exit_code() {
+        let (group, mut lines) = (ProcessGroup::default(), Vec::new());
+        let status = group.run(&mut shell("echo a; printf 'b\\377'; exit 3"), |line| {
+            lines.push(line.to_owned());
+        });
+        assert_eq!(
+            (status.unwrap().code(), lines),
+            (Some(3), vec!["a".into(), "b\u{fffd}".into()])
+        );
+        assert!(group.run(&mut shell("exit"), |_| ()).unwrap().success(), "it can be used again");
+    }
+
+    #[test]
+    fn ends_descendants_and_starts_no_more() {
+        let group = ProcessGroup::default();
+        let mut guard = Some(group.stop_on_drop());
+        let mut pids = Vec::new();
+        // The shell waits for a child, which is in its group, and whose id it has printed.
+        let status = group.run(&mut shell("sleep 600 & echo $!; wait"), |line| {
+            pids.push(line.parse::<i32>().unwrap());
+            drop(guard.take());
+        });
+        assert_eq!(status.unwrap().code(), None, "it was killed");
+        let pid = Pid::from_raw(pids[0]).unwrap();
+        // It is gone, or a zombie until process 1 collects it.
+        while rustix::process::test_kill_process(pid).is_ok() {
+            let stat =
+                std::fs::read_to_string(format!("/proc/{}/stat", pids[0])).unwrap_or_default();
+            if stat.contains(") Z ") {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        let error = group.run(&mut shell("exit"), |_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+}
