@@ -5,8 +5,8 @@
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
-//! - [`status`] and [`reload`] ask a running server over its control socket; [`control`] is their
-//!   common part.
+//! - [`status`], [`reload`], [`history`] and [`rollback`] ask a running server over its control
+//!   socket; [`control`] is their common part.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
 //!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
 //! - [`mod@ticket`] makes a ticket for these clients.
@@ -21,6 +21,7 @@ mod compile;
 mod config_args;
 mod control;
 pub(crate) mod dev;
+pub(crate) mod history;
 mod inspect;
 mod json_payload;
 pub(crate) mod maintenance;
@@ -29,11 +30,13 @@ pub(crate) mod new;
 pub(crate) mod publish;
 pub(crate) mod reload;
 mod remote;
+pub(crate) mod rollback;
 pub(crate) mod routes;
 pub(crate) mod serve;
 pub(crate) mod status;
 mod stdin;
 pub(crate) mod subscribe;
+mod table;
 pub(crate) mod test;
 pub(crate) mod ticket;
 
@@ -74,6 +77,14 @@ enum Command {
     Status(status::Args),
     /// Reload the site of a running server, and wait for the result.
     Reload(reload::Args),
+    /// List the versions of plugins that have served.
+    History(history::Args),
+    /// Return to an earlier version of a plugin, until its file changes.
+    Rollback(rollback::Args),
+    /// Disable a plugin: its handlers refuse every request, and none of its hooks is called.
+    Disable(rollback::ChangeArgs),
+    /// Enable a disabled plugin.
+    Enable(rollback::ChangeArgs),
     /// Publish events to a running server.
     Publish(publish::Args),
     /// Subscribe to topics of a running server, and print each event as a line of JSON.
@@ -101,6 +112,10 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Status(args) => status::run(&args, out),
         Command::Reload(args) => reload::run(&args, out),
+        Command::History(args) => history::run(&args, out),
+        Command::Rollback(args) => rollback::run(&args, out),
+        Command::Disable(args) => rollback::set_enabled(&args, false, out),
+        Command::Enable(args) => rollback::set_enabled(&args, true, out),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),

@@ -44,7 +44,9 @@ mod uris;
 use hooks::flush_before_wait;
 
 pub(crate) use call::Cancellation;
-pub(crate) use refusal::{HANDLER_BUSY, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal};
+pub(crate) use refusal::{
+    HANDLER_BUSY, HANDLER_DISABLED, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal,
+};
 
 /// Handles the requests of one realm's sessions.
 pub(crate) struct Dispatch {

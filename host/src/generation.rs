@@ -13,6 +13,7 @@ mod prepare;
 mod problem;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +33,11 @@ pub(crate) use problem::{Problem, Warning};
 pub(crate) use warnings::{no_uri, route_warnings};
 
 /// An immutable set of routes and running plugins.
+#[derive(Clone)]
 pub(crate) struct Generation {
     number: u64,
     hash: ContentHash,
-    routes: RouteTable,
+    routes: Arc<RouteTable>,
     /// The handler of each route, in the order of the routes.
     handlers: Vec<BoundHandler>,
     plugins: Vec<PluginEntry>,
@@ -63,6 +65,7 @@ pub(crate) struct BoundHandler {
     timer: Option<BoundTimer>,
     lanes: Lanes,
     plugin: Plugin,
+    is_disabled: bool,
 }
 
 /// The timer of a handler for the topics of a route.
@@ -79,6 +82,7 @@ pub(crate) struct BoundTimer {
 pub(crate) struct PluginEntry {
     file: String,
     running: Arc<Running>,
+    is_disabled: bool,
 }
 
 /// A plugin with its instances. Generations share it while neither the plugin nor its routes
@@ -104,13 +108,18 @@ impl Generation {
         Self {
             number: 0,
             hash: ContentHash::default(),
-            routes: RouteTable::default(),
+            routes: Arc::default(),
             handlers: Vec::new(),
             plugins: Vec::new(),
             warnings: Vec::new(),
             has_timers: false,
             loading: Vec::new(),
         }
+    }
+
+    /// Gives it the next number.
+    pub(crate) fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
     }
 
     /// Returns the number of the generation; they are counted from 1 in each process.
@@ -144,7 +153,24 @@ impl Generation {
         let pairs = || self.plugins.iter().zip(&other.plugins);
         self.routes.routes() == other.routes.routes()
             && self.plugins.len() == other.plugins.len()
-            && pairs().all(|(one, other)| one.is_same_instance(other))
+            && pairs().all(|(one, other)| {
+                one.is_same_instance(other) && one.is_disabled == other.is_disabled
+            })
+    }
+
+    /// Disables the plugins of these names: their handlers refuse every request, and no hook is
+    /// called.
+    pub(crate) fn without(mut self, names: &BTreeSet<String>) -> Self {
+        let is_disabled = |plugin: &Plugin| names.contains(&plugin.manifest().name);
+        for plugin in &mut self.plugins {
+            plugin.is_disabled = is_disabled(&plugin.running.plugin);
+        }
+        for handler in &mut self.handlers {
+            handler.is_disabled = is_disabled(&handler.plugin);
+        }
+        let mut handlers = self.handlers.iter();
+        self.has_timers = handlers.any(|handler| handler.timer().is_some());
+        self
     }
 
     /// Returns the route and the handler of a topic.
@@ -204,9 +230,15 @@ impl BoundHandler {
         self.description.hooks
     }
 
-    /// Returns the timer; `None` if the handler has no timer hook, or if there is no interval.
+    /// Returns the timer; `None` if the handler has no timer hook, if there is no interval, or if the
+    /// plugin is disabled.
     pub(crate) fn timer(&self) -> Option<BoundTimer> {
-        self.timer
+        self.timer.filter(|_| !self.is_disabled)
+    }
+
+    /// Returns whether the operator has disabled the plugin: no hook may be called.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.is_disabled
     }
 
     /// Returns the manifest of the plugin.
@@ -270,6 +302,11 @@ impl PluginEntry {
     /// Returns the number of its lanes, each with an instance.
     pub(crate) fn lanes(&self) -> usize {
         self.running.lanes.as_ref().map_or(0, Lanes::count)
+    }
+
+    /// Returns whether the operator has disabled it.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.is_disabled
     }
 
     /// Returns whether both share the same instances.

@@ -22,8 +22,9 @@
 //!   query;
 //! - [`dialogue`]: scripts that test a site in process, without sockets;
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
-//!   plugins; [`reload`]: replacing one generation with the next; [`compiler`]: the compiler
-//!   process;
+//!   plugins; [`reload`]: replacing one generation with the next; [`versions`]: the components that
+//!   have served, kept in the [`data_folder`]; [`rollout`]: returning to one of them; [`compiler`]:
+//!   the compiler process;
 //! - [`bundle`]: folders with the sources of a plugin, and their build; [`dev`]: building them again
 //!   as they change;
 //! - [`control`]: the operator's channel to the running server; [`server_state`]: the state for the
@@ -47,6 +48,7 @@ mod compiler;
 mod connection;
 mod connection_limit;
 mod control;
+mod data_folder;
 mod dev;
 mod dialogue;
 mod dispatch;
@@ -59,6 +61,7 @@ mod log;
 mod open_files;
 mod realms;
 mod reload;
+mod rollout;
 mod server;
 mod server_state;
 mod shutdown;
@@ -67,6 +70,7 @@ mod site;
 mod timers;
 mod transport;
 mod user_name;
+mod versions;
 mod watch;
 
 /// The name and version that the server sends to clients.

@@ -6,23 +6,25 @@
 //! `server`; `dispatch` reads the generations, [`history`] keeps the results.
 
 mod history;
+mod outcome;
 mod reading;
 mod report;
 mod state;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jackfield_config::Config;
 use jackfield_sandbox::{Audience, Compiling, Sandbox};
 use tokio::sync::{Mutex, Notify};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::generation::{
     BuildContext, CurrentGeneration, Generation, Loads, Problem, build, routes_alone,
 };
 use crate::site::{ContentHash, Site, Snapshot};
+use crate::versions::Versions;
 use crate::watch::Watch;
 
 pub(crate) use history::{ReloadCause, ReloadRecord, ReloadResult, ReloadTicket};
@@ -30,7 +32,7 @@ pub(crate) use state::ReloadState;
 
 use history::{History, Outcome, Requested};
 use reading::read;
-use report::{report, report_problems};
+use report::report;
 
 /// The time for which a reload waits for plugins before it serves the changes that do not need
 /// them.
@@ -46,6 +48,7 @@ pub(crate) struct Reloader {
     watch: Arc<Mutex<Watch>>,
     forced: Notify,
     history: History,
+    versions: Arc<Versions>,
 }
 
 /// A snapshot that is being prepared for service.
@@ -84,6 +87,7 @@ impl Reloader {
         config: Config,
         sandbox: Sandbox,
         audience: Arc<dyn Audience>,
+        versions: Arc<Versions>,
     ) -> Self {
         let generations = Arc::new(CurrentGeneration::default());
         Self {
@@ -94,12 +98,18 @@ impl Reloader {
             generations,
             forced: Notify::new(),
             history: History::new(),
+            versions,
         }
     }
 
     /// Returns the served generation, now and after each reload.
     pub(crate) fn generations(&self) -> Arc<CurrentGeneration> {
         Arc::clone(&self.generations)
+    }
+
+    /// Returns the versions of the site's plugins.
+    pub(crate) fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     /// Returns the result of the last reload.
@@ -140,7 +150,7 @@ impl Reloader {
     pub(crate) async fn start(&self) -> Result<(), Vec<String>> {
         let began = Instant::now();
         let mut loads = Loads::new(Arc::clone(&self.context));
-        let read = async || read(&self.site, &self.watch).await.map_err(|error| vec![error]);
+        let read = async || self.read().await.map_err(|error| vec![error]);
         let mut snapshot = read().await?;
         loads.follow(&snapshot, None);
         let mut broken_routes = BrokenRoutes::of(&snapshot, began);
@@ -162,7 +172,10 @@ impl Reloader {
             return Err(texts(&broken.problems));
         }
         let generation = build(&snapshot, None, &loads).await;
+        let generation = generation.map(|it| it.without(&self.versions.disabled()));
         let (_, new) = self.commit(generation.map_err(|problems| texts(&problems))?, began);
+        let cause = ReloadCause::Start.label();
+        let versions = self.versions.record(&new, &snapshot, cause, began.elapsed());
         self.history.add(Outcome {
             cause: ReloadCause::Start,
             result: ReloadResult::Ok,
@@ -172,6 +185,7 @@ impl Reloader {
             loading: &[],
             requested: None,
         });
+        self.versions.keep(versions);
         Ok(())
     }
 
@@ -218,7 +232,10 @@ impl Reloader {
                         loads.follow(&snapshot, Some(&self.generations.current()));
                         under_way = None;
                     }
-                    Reading::Unreadable => (under_way, requested) = (None, None),
+                    Reading::Unreadable => {
+                        self.commit_disabled(&committed);
+                        (under_way, requested) = (None, None);
+                    }
                 }
             }
             let Some(preparation) = &mut under_way else { continue };
@@ -236,12 +253,19 @@ impl Reloader {
                 Ok(Some((old, new))) => {
                     let result = result_of(&old, &new);
                     committed(old, Arc::clone(&new));
+                    let Preparation { snapshot, began, .. } = preparation;
+                    let cause = requested.map_or(ReloadCause::Change, |it| it.cause).label();
+                    let versions = self.versions.record(&new, snapshot, cause, began.elapsed());
                     let answered = if is_whole { requested } else { None };
-                    self.ended(result, preparation.began, &new, requested, answered);
+                    self.ended(result, *began, &new, requested, answered);
+                    self.versions.keep(versions);
                 }
                 Ok(None) => {}
                 // It stays pending while plugins are being loaded; its requests are answered.
-                Err(problems) => self.failed(&problems, preparation.began, requested),
+                Err(problems) => {
+                    self.commit_disabled(&committed);
+                    self.failed(&problems, preparation.began, requested);
+                }
             }
             if is_whole {
                 (under_way, requested) = (None, None);
@@ -253,6 +277,12 @@ impl Reloader {
         self.watch.lock().await.settled().await;
     }
 
+    /// Reads the site, with the pinned versions of its plugins.
+    async fn read(&self) -> Result<Snapshot, String> {
+        let snapshot = read(&self.site, &self.watch).await?;
+        Ok(self.versions.apply(snapshot))
+    }
+
     /// Reads the site. `tried` is the hash of the last prepared snapshot, even if it failed: the
     /// same snapshot would fail again, unless a reload is `requested`.
     async fn read_again(
@@ -261,7 +291,7 @@ impl Reloader {
         tried: &mut Option<ContentHash>,
     ) -> Reading {
         let began = Instant::now();
-        let snapshot = match read(&self.site, &self.watch).await {
+        let snapshot = match self.read().await {
             Ok(snapshot) => snapshot,
             Err(problem) => {
                 *tried = None;
@@ -298,6 +328,7 @@ impl Reloader {
     ) -> Result<Option<(Arc<Generation>, Arc<Generation>)>, Vec<Problem>> {
         let current = self.generations.current();
         let next = build(&preparation.snapshot, Some(&current), loads).await?;
+        let next = next.without(&self.versions.disabled());
         if !next.loading().is_empty() && next.is_same(&current) {
             // All changes depend on plugins that are still being loaded.
             return Ok(None);
@@ -312,74 +343,6 @@ impl Reloader {
         self.state.store(Arc::new(ReloadState::serving(&next)));
         report(&next, began);
         (old, next)
-    }
-
-    /// Records a reload that ended without a problem.
-    fn ended(
-        &self,
-        result: ReloadResult,
-        began: Instant,
-        generation: &Generation,
-        requested: Option<Requested>,
-        answered: Option<Requested>,
-    ) {
-        self.history.add(Outcome {
-            cause: requested.map_or(ReloadCause::Change, |it| it.cause),
-            result,
-            generation: generation.number(),
-            took: began.elapsed(),
-            problems: &[],
-            loading: generation.loading(),
-            requested: answered,
-        });
-    }
-
-    /// Records a reload that ended with problems.
-    fn failed(&self, problems: &[Problem], began: Instant, requested: Option<Requested>) {
-        let are_new = self.keep(texts(problems));
-        if are_new || requested.is_some() {
-            self.history.add(Outcome {
-                cause: requested.map_or(ReloadCause::Change, |it| it.cause),
-                result: ReloadResult::Failed,
-                generation: self.state().generation,
-                took: began.elapsed(),
-                problems,
-                loading: &[],
-                requested,
-            });
-        }
-    }
-
-    /// Logs problems and keeps them in the state, unless they are there already.
-    fn keep(&self, problems: Vec<String>) -> bool {
-        let before = self.state();
-        if before.problems == problems {
-            debug!("the site still has the same problems");
-            return false;
-        }
-        report_problems(&problems, before.generation);
-        self.state.store(Arc::new(ReloadState {
-            problems,
-            failed_since: before.failed_since.or_else(|| Some(SystemTime::now())),
-            ..(*before).clone()
-        }));
-        true
-    }
-
-    /// Clears the problems: the site is equal to the served generation again.
-    fn recovered(&self, current: &Generation, began: Instant) {
-        let before = self.state();
-        if before.failed_since.is_some() {
-            info!(
-                generation = current.number(),
-                "problems resolved; the site is equal to the running generation again"
-            );
-        }
-        let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
-        self.state.store(Arc::new(state));
-        if before.failed_since.is_some() {
-            self.ended(ReloadResult::Unchanged, began, current, None, None);
-        }
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackfield_config::{Config, Opened};
+use jackfield_config::{Config, Opened, Plugins};
 use jackfield_sandbox::{Audience, Sandbox};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -20,15 +20,18 @@ use crate::audience::Subscribers;
 use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
 use crate::control::{self, SocketError};
+use crate::data_folder::{self, DataFolder, DataFolderError};
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
 use crate::realms::Realms;
 use crate::reload::{ReloadCause, Reloader};
+use crate::rollout::Rollout;
 use crate::server_state::ServerState;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
+use crate::versions::{VersionSettings, Versions};
 use crate::{compiler, open_files};
 
 mod drain;
@@ -62,6 +65,9 @@ pub(crate) enum ServeError {
     /// The control socket of the configuration cannot be made.
     #[error("{0}")]
     Control(#[from] SocketError),
+    /// The data folder of the configuration cannot be used.
+    #[error("{0}")]
+    Data(#[from] DataFolderError),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -112,7 +118,10 @@ pub(crate) async fn serve(
     let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))?;
     let instance_memory = sandbox.memory();
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
-    let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services));
+    // Until the end of the server, as it has the lock.
+    let data = open_data(&config, site.path()).await?;
+    let versions = versions(&config, site.path(), data.as_ref()).await;
+    let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services, versions));
     let shutdown = Arc::new(Shutdown::new());
     let Config { limits, keepalive, handshake_timeout, shutdown_grace, .. } = config;
     let totals = ConnectionTotals::new(&limits);
@@ -125,6 +134,7 @@ pub(crate) async fn serve(
     let tokens = api.as_ref().map(Api::names);
     let state = Arc::new(ServerState {
         reloader: Arc::clone(&reloader),
+        rollout: Rollout::new(Arc::clone(&reloader)),
         realms: Arc::clone(&realms),
         instance_memory,
         totals: Arc::clone(&totals),
@@ -157,7 +167,7 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr()?;
     let limit = ConnectionLimit::new(connections);
-    let control = control::Context::new(state, limit.clone(), process, address);
+    let control = control::Context::new(Arc::clone(&state), limit.clone(), process, address);
     let control = control::open(&config.control.socket, control)?.map(control::Listener::start);
     let accepting = listener::accept(context, listener, limit);
     let accepting = tokio::spawn(accepting);
@@ -176,6 +186,7 @@ pub(crate) async fn serve(
     let mut beside: JoinSet<()> =
         realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     beside.spawn(async move { admission.follow().await });
+    beside.spawn(async move { state.rollout.watch().await });
     beside.spawn(async move {
         // The stream of a signal ends only with the runtime.
         while hangup.recv().await.is_some() {
@@ -194,6 +205,23 @@ pub(crate) async fn serve(
     drain(&shutdown, &realms, accepting, shutdown_grace).await;
     control::stop(control).await;
     Ok(())
+}
+
+/// Opens the data folder, on a thread of its own.
+async fn open_data(config: &Config, site: &Path) -> Result<Option<DataFolder>, ServeError> {
+    let (setting, site) = (config.data.clone(), site.to_owned());
+    let opening = tokio::task::spawn_blocking(move || data_folder::open(&setting, &site));
+    Ok(opening.await.map_err(std::io::Error::other)??)
+}
+
+/// Opens the versions of plugins, on a thread of its own: it reads the data folder.
+async fn versions(config: &Config, site: &Path, data: Option<&DataFolder>) -> Arc<Versions> {
+    let Plugins { keep_versions: keep, take_back, .. } = config.plugins;
+    let settings = VersionSettings { keep, take_back };
+    let folder = data.map(|data| data.part("versions"));
+    let (path, place) = (site.to_owned(), folder);
+    let opening = tokio::task::spawn_blocking(move || Versions::open(&path, place, settings));
+    Arc::new(opening.await.unwrap_or_else(|_panic| Versions::open(site, None, settings)))
 }
 
 /// Logs which parts of HTTP are on.

@@ -8,12 +8,14 @@ use jackfield_sandbox::InstanceMemory;
 
 use crate::realms::Realms;
 use crate::reload::Reloader;
+use crate::rollout::Rollout;
 use crate::shutdown::Shutdown;
 use crate::transport::ConnectionTotals;
 
 /// The parts that have a state.
 pub(crate) struct ServerState {
     pub(crate) reloader: Arc<Reloader>,
+    pub(crate) rollout: Rollout,
     pub(crate) realms: Arc<Realms>,
     pub(crate) instance_memory: InstanceMemory,
     pub(crate) totals: Arc<ConnectionTotals>,

@@ -28,27 +28,27 @@ const VERSIONED_ROUTES: &str =
 
 /// Exit code and output of a command.
 #[derive(Debug)]
-struct Output {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Output {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"))
     }
 }
 
 /// A command of `jackfield`, in the environment of the servers under test.
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(build::jackfield());
     command.args(arguments).stdin(Stdio::null());
     command.env("XDG_RUNTIME_DIR", build::runtime()).env_remove("RUNTIME_DIRECTORY");
     command
 }
 
-fn run(mut command: Command) -> Output {
+pub(crate) fn run(mut command: Command) -> Output {
     let output = command.output().expect("the command runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -73,7 +73,7 @@ async fn exchange(socket: &Path, request: impl AsRef<[u8]>) -> (u16, String) {
 }
 
 /// Asks an endpoint: status and JSON.
-async fn ask(socket: &Path, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub(crate) async fn ask(socket: &Path, method: &str, path: &str, body: &str) -> (u16, Value) {
     let length = body.len();
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -81,13 +81,13 @@ async fn ask(socket: &Path, method: &str, path: &str, body: &str) -> (u16, Value
     (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text}")))
 }
 
-async fn status(server: &Server) -> Value {
+pub(crate) async fn status(server: &Server) -> Value {
     let (code, status) = ask(&server.control_socket(), "GET", "/v1/status", "").await;
     assert_eq!(code, 200);
     status
 }
 
-fn digest(file: &Path) -> String {
+pub(crate) fn digest(file: &Path) -> String {
     let output = Command::new("sha256sum").arg(file).output().expect("sha256sum runs");
     let text = String::from_utf8(output.stdout).unwrap();
     format!("sha256:{}", text.split(' ').next().unwrap())

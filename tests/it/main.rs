@@ -41,6 +41,7 @@ mod publishing_guide;
 mod reconnect;
 mod reload;
 mod remote;
+mod rollout;
 mod rooms;
 mod rpc;
 mod shares;

@@ -19,6 +19,8 @@ pub struct Server {
     /// Until the address has been read from it.
     stdout: Option<ChildStdout>,
     log: Arc<Log>,
+    /// Below which its data folder is, unless its configuration names one.
+    _state: tempfile::TempDir,
 }
 
 /// The server's log so far.
@@ -110,6 +112,8 @@ impl Server {
 
     /// Starts the process, and follows its log.
     fn begun(mut command: Command, addr: SocketAddr) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        command.env("XDG_STATE_HOME", state.path()).env_remove("STATE_DIRECTORY");
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -123,7 +127,7 @@ impl Server {
             move || log.follow(stderr)
         });
         let stdout = process.stdout.take();
-        Self { addr, process, stdout, log }
+        Self { addr, process, stdout, log, _state: state }
     }
 
     /// Waits until the server serves.

@@ -133,13 +133,22 @@ fn key(site: &Path) -> PathBuf {
 }
 
 fn name(key: &Path) -> String {
+    digest(key) + ".sock"
+}
+
+/// The digest that stands for a site in the names of its socket and its folders.
+pub(super) fn site_digest(site: &Path) -> String {
+    digest(&key(site))
+}
+
+fn digest(key: &Path) -> String {
     let digest = Sha256::digest(key.as_os_str().as_encoded_bytes());
     let mut name = String::new();
     for byte in digest.iter().take(MAX_NAME_BYTES) {
         // Writing to a string cannot fail.
         let _written = write!(name, "{byte:02x}");
     }
-    name + ".sock"
+    name
 }
 
 #[derive(Default, Deserialize)]

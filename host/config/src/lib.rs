@@ -25,6 +25,7 @@
 mod access;
 mod api;
 mod control;
+mod data;
 mod merge;
 mod networks;
 mod open;
@@ -52,6 +53,7 @@ use jackfield_wamp::payload::DEFAULT_DEPTH;
 pub use access::Access;
 pub use api::{Api, ApiToken};
 pub use control::{Control, ControlSocket, SocketCandidate, SocketEnvironment, SocketPlace};
+pub use data::{DataEnvironment, DataFolder};
 pub use networks::Networks;
 pub use open::{OpenToken, Opened, Opening};
 pub use origins::Origins;
@@ -93,6 +95,8 @@ pub struct Config {
     pub log: Log,
     /// The HTTP API.
     pub api: Api,
+    /// The folder of what survives the end of the server.
+    pub data: DataFolder,
     /// The control channel of the operator.
     pub control: Control,
 }
@@ -159,6 +163,11 @@ pub struct Plugins {
     pub compile_in_process: bool,
     /// The maximum memory of all instances of all plugins together, in bytes.
     pub instance_memory: usize,
+    /// The number of components of each plugin that are kept, to return to them.
+    pub keep_versions: usize,
+    /// The time for which a new version may be taken back by the server; `None` never takes one
+    /// back.
+    pub take_back: Option<Duration>,
     /// The policy of plugins that are not in `named`.
     pub default: PluginPolicy,
     /// Policies by the name in the plugin's manifest.
@@ -222,6 +231,9 @@ impl Config {
         if let Some(cache) = &mut self.plugins.cache {
             *cache = base.join(&*cache);
         }
+        if let DataFolder::At(path) = &mut self.data {
+            *path = base.join(&*path);
+        }
         if let ControlSocket::At(path) = &mut self.control.socket {
             *path = base.join(&*path);
         }
@@ -257,6 +269,7 @@ impl Default for Config {
             watch: Watch { poll: None, settle: Duration::from_millis(100) },
             log: Log { format: LogFormat::Text },
             api: Api::default(),
+            data: DataFolder::default(),
             control: Control::default(),
         }
     }
@@ -290,6 +303,8 @@ impl Default for Plugins {
             compile: CompileLimits::default(),
             compile_in_process: false,
             instance_memory: 1 << 30,
+            keep_versions: 5,
+            take_back: Some(Duration::from_mins(10)),
             default: PluginPolicy::default(),
             named: BTreeMap::new(),
         }

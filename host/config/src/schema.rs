@@ -20,6 +20,7 @@ use serde::de::{Deserializer, Error};
 use super::access::{RawAccess, RawAllow};
 use super::api::RawApi;
 use super::control::RawControl;
+use super::data::RawData;
 use super::merge::{set_bytes, set_count, set_duration};
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Unrouted, Watch};
 
@@ -37,6 +38,7 @@ pub(super) struct Written {
     keepalive: RawKeepalive,
     handshake_timeout: Option<NonZeroDuration>,
     shutdown_grace: Option<NonZeroDuration>,
+    data: Option<RawData>,
     plugins: RawPlugins,
     watch: RawWatch,
     log: RawLog,
@@ -97,8 +99,17 @@ struct RawPlugins {
     cache: Option<PathBuf>,
     compile: RawCompile,
     instance_memory: Option<ByteSize>,
+    keep_versions: Option<KeptVersions>,
+    take_back: RawTakeBack,
     default: RawPolicy,
     named: BTreeMap<String, RawPolicy>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawTakeBack {
+    enabled: Option<bool>,
+    within: Option<NonZeroDuration>,
 }
 
 #[derive(Default, Deserialize)]
@@ -183,6 +194,12 @@ struct Depth(usize);
 /// Percentage, at least 1.
 struct Percent(u32);
 
+/// Number of versions of a plugin, from 1 to [`MAX_KEPT_VERSIONS`].
+struct KeptVersions(usize);
+
+/// The maximum number of versions of each plugin that are kept.
+const MAX_KEPT_VERSIONS: usize = 50;
+
 /// Realms: at least one, each once.
 struct Realms(Vec<String>);
 
@@ -218,6 +235,9 @@ impl Written {
         self.keepalive.apply(&mut config.keepalive);
         set_duration(&mut config.handshake_timeout, self.handshake_timeout);
         set_duration(&mut config.shutdown_grace, self.shutdown_grace);
+        if let Some(RawData(data)) = self.data {
+            config.data = data;
+        }
         self.plugins.apply(&mut config.plugins);
         self.watch.apply(&mut config.watch);
         self.log.apply(&mut config.log);
@@ -264,11 +284,24 @@ impl RawPlugins {
         plugins.compile_in_process = self.compile.in_process.unwrap_or(plugins.compile_in_process);
         self.compile.apply(&mut plugins.compile);
         set_bytes(&mut plugins.instance_memory, self.instance_memory);
+        plugins.keep_versions = self.keep_versions.map_or(plugins.keep_versions, |it| it.0);
+        self.take_back.apply(plugins);
         self.default.apply(&mut plugins.default);
         for (name, written) in self.named {
             let mut policy = plugins.policy(&name).clone();
             written.apply(&mut policy);
             plugins.named.insert(name, policy);
+        }
+    }
+}
+
+impl RawTakeBack {
+    fn apply(self, plugins: &mut Plugins) {
+        if let Some(within) = self.within {
+            plugins.take_back = Some(within.get());
+        }
+        if self.enabled == Some(false) {
+            plugins.take_back = None;
         }
     }
 }
@@ -368,6 +401,18 @@ impl<'de> Deserialize<'de> for Percent {
             return Err(D::Error::custom(message));
         }
         Ok(Self(percent))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptVersions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = NonZeroUsize::deserialize(deserializer)?.get();
+        if count > MAX_KEPT_VERSIONS {
+            let message =
+                format!("{count} versions cannot be kept\nwrite {MAX_KEPT_VERSIONS} or less");
+            return Err(D::Error::custom(message));
+        }
+        Ok(Self(count))
     }
 }
 

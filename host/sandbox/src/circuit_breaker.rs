@@ -68,6 +68,9 @@ pub struct CircuitStatus {
     pub faults: u64,
     /// Openings of circuits since the plugin was loaded.
     pub opened: u64,
+    /// Those of a topic's circuit and of the handler's: several clients had faults, so no single
+    /// client has caused them.
+    pub opened_for_all: u64,
 }
 
 /// The state of one circuit.
@@ -106,6 +109,7 @@ struct Circuits {
     by_subject: HashMap<Subject, Circuit>,
     faults: u64,
     opened: u64,
+    opened_for_all: u64,
     /// State changes, logged after the lock is released.
     transitions: Vec<Transition>,
     /// Time of the next sweep of old circuits.
@@ -191,6 +195,9 @@ impl CircuitBreaker {
             if let Some(opened) = circuit.fault(now, call.sources(), rule, &self.policy) {
                 let name = call.name_of(subject);
                 circuits.opened = circuits.opened.saturating_add(1);
+                if !subject.is_of_client() {
+                    circuits.opened_for_all = circuits.opened_for_all.saturating_add(1);
+                }
                 circuits.transitions.push(Transition::Opened { name: name.clone(), opened });
                 circuits.entry(subject, now).set_name(name);
             }
@@ -230,6 +237,7 @@ impl CircuitBreaker {
             topics: 0,
             faults: circuits.faults,
             opened: circuits.opened,
+            opened_for_all: circuits.opened_for_all,
         };
         for (subject, circuit) in &circuits.by_subject {
             let state = circuit.state(now);

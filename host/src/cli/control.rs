@@ -36,12 +36,28 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// The time to connect.
 const MAX_CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Command-line arguments of the commands that control a running server.
+/// Command-line arguments of the commands about a running server.
 #[derive(Debug, clap::Args)]
 pub(super) struct ControlArgs {
     /// Site directory of the server, as given to `jackfield serve` [default: the current directory].
     #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
     site: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Command-line arguments of the commands about a plugin of a running server.
+#[derive(Debug, clap::Args)]
+pub(super) struct PluginControlArgs {
+    /// Site directory of the server, as given to `jackfield serve` [default: the current directory].
+    #[arg(long = "site", value_name = "DIR", default_value = ".", hide_default_value = true)]
+    site: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ServerArgs {
     #[command(flatten)]
     settings: SettingsArgs,
     /// Control socket of the server; replaces DIR and the setting `control.socket`.
@@ -49,7 +65,7 @@ pub(super) struct ControlArgs {
     socket: Option<PathBuf>,
     /// Print the server's answer, a JSON object.
     #[arg(long)]
-    pub(super) json: bool,
+    json: bool,
 }
 
 /// A server that can be asked.
@@ -82,9 +98,35 @@ impl ControlArgs {
     /// # Errors
     /// With the paths, and the reason for each.
     pub(super) async fn find(&self) -> Result<Server, ControlError> {
+        self.server.find(&self.site).await
+    }
+
+    /// Whether the server's answer is printed as it comes.
+    pub(super) fn json(&self) -> bool {
+        self.server.json
+    }
+}
+
+impl PluginControlArgs {
+    /// Finds the running server.
+    ///
+    /// # Errors
+    /// With the paths, and the reason for each.
+    pub(super) async fn find(&self) -> Result<Server, ControlError> {
+        self.server.find(&self.site).await
+    }
+
+    /// Whether the server's answer is printed as it comes.
+    pub(super) fn json(&self) -> bool {
+        self.server.json
+    }
+}
+
+impl ServerArgs {
+    async fn find(&self, site: &Path) -> Result<Server, ControlError> {
         let named = match &self.socket {
             Some(path) => Some(path.clone()),
-            None => self.named()?,
+            None => self.named(site)?,
         };
         if let Some(path) = named {
             let named = SocketCandidate { path, owner: None };
@@ -95,7 +137,6 @@ impl ControlArgs {
                 }
             };
         }
-        let site = &self.site;
         let from = |name| std::env::var(name).ok();
         let (service, login) = (from("RUNTIME_DIRECTORY"), from("XDG_RUNTIME_DIR"));
         let environment = SocketEnvironment {
@@ -115,8 +156,8 @@ impl ControlArgs {
     }
 
     /// The path of the setting, if it names one.
-    fn named(&self) -> Result<Option<PathBuf>, ControlError> {
-        let settings = self.settings.find(&self.site);
+    fn named(&self, site: &Path) -> Result<Option<PathBuf>, ControlError> {
+        let settings = self.settings.find(site);
         if !settings.problems.is_empty() {
             let problems = settings.problems.iter().map(ToString::to_string).collect();
             return Err(ControlError::Settings(problems));

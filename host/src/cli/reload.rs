@@ -14,7 +14,7 @@ use super::say;
 /// The interval of the lines about plugins that are being compiled.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// The exit code of a reload that goes on.
-const TIMED_OUT: u8 = 4;
+pub(super) const TIMED_OUT: u8 = 4;
 /// The longest wait: the server's limit.
 const MAX_WAIT: Duration = Duration::from_mins(10);
 
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
             _ => ExitCode::FAILURE,
         };
-        if args.control.json {
+        if args.control.json() {
             control::written(answer.print(out))?;
             return Ok(code);
         }
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     })
 }
 
-fn wait_time(text: &str) -> Result<Duration, String> {
+pub(super) fn wait_time(text: &str) -> Result<Duration, String> {
     let wait = text.parse().map(NonZeroDuration::get).map_err(|error| format!("{error}"))?;
     if wait > MAX_WAIT || wait < Duration::from_secs(1) {
         return Err("write 1s to 10m".to_owned());
@@ -63,7 +63,7 @@ fn wait_time(text: &str) -> Result<Duration, String> {
 }
 
 /// Prints the plugins that are being compiled at an interval, forever.
-async fn tell(server: &Server) {
+pub(super) async fn tell(server: &Server) {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
         // The request under way reports an error of the server.

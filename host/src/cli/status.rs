@@ -8,6 +8,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::control::{self, ANSWER_TIME, ControlArgs, ControlError};
+use super::table::table;
 
 /// The reloads that are shown.
 const MAX_SHOWN_RELOADS: usize = 5;
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     control::run(async {
         let server = args.control.find().await?;
         let answer = server.ask(Method::GET, "/v1/status", None, ANSWER_TIME).await?;
-        if args.control.json {
+        if args.control.json() {
             answer.print(out).map_err(ControlError::Output)?;
             answer.accepted()?;
         } else {
@@ -120,6 +121,11 @@ impl Page {
                 ["bytes", "limit_per_instance"].map(|key| size(number(&memory[key])));
             let digest = text(&plugin["digest"]);
             let digest = digest.split_once(':').map_or(digest, |(_, digits)| digits);
+            let state = match (&plugin["disabled"], &plugin["pinned"]) {
+                (Value::Bool(true), _) => "disabled",
+                (_, Value::Bool(true)) => "pinned",
+                _ => "serving",
+            };
             let names: Vec<&str> = list(&plugin["handlers"]).iter().map(text).collect();
             let shown = names.iter().take(MAX_SHOWN_HANDLERS).copied().collect::<Vec<_>>();
             let more = number(&plugin["handler_count"]).saturating_sub(shown.len() as u64);
@@ -128,6 +134,7 @@ impl Page {
                 text(&plugin["name"]).to_owned(),
                 text(&plugin["version"]).to_owned(),
                 digest.chars().take(12).collect(),
+                state.to_owned(),
                 plugin["instances"].to_string(),
                 format!("{used} (limit {limit} each)"),
                 plugin.pointer("/circuit_breaker/state").map_or("", text).to_owned(),
@@ -135,9 +142,18 @@ impl Page {
                 text(&plugin["file"]).to_owned(),
             ]
         });
-        let head =
-            ["PLUGIN", "VERSION", "DIGEST", "INSTANCES", "MEMORY", "BREAKER", "HANDLERS", "FILE"];
-        self.table(head, rows.collect());
+        let head = [
+            "PLUGIN",
+            "VERSION",
+            "DIGEST",
+            "STATE",
+            "INSTANCES",
+            "MEMORY",
+            "BREAKER",
+            "HANDLERS",
+            "FILE",
+        ];
+        self.text.push_str(&table(head, rows.collect()));
         let omitted = count.saturating_sub(plugins.len() as u64);
         if omitted > 0 {
             let _written = writeln!(self.text, "and {omitted} more plugins");
@@ -162,28 +178,7 @@ impl Page {
             ]
         });
         let head = ["RELOAD", "CAUSE", "RESULT", "GENERATION", "TOOK", "FIRST PROBLEM"];
-        self.table(head, rows.collect());
-    }
-
-    /// Columns as wide as their widest cell; nothing for no rows.
-    fn table<const COLUMNS: usize>(&mut self, head: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
-        if rows.is_empty() {
-            return;
-        }
-        let width = |cell: &str| cell.chars().count();
-        let mut widths = head.map(width);
-        for row in &rows {
-            for (widest, cell) in widths.iter_mut().zip(row) {
-                *widest = width(cell).max(*widest);
-            }
-        }
-        for row in std::iter::once(head.map(str::to_owned)).chain(rows) {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(widths) {
-                let _written = write!(line, "{cell:<width$}  ");
-            }
-            let _written = writeln!(self.text, "{}", line.trim_end());
-        }
+        self.text.push_str(&table(head, rows.collect()));
     }
 }
 

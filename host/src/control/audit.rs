@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use jackfield_text::Untrusted;
 use tracing::info;
 
+use super::problem::Problem;
 use crate::log::AUDIT;
 use crate::user_name::user_name;
 
@@ -32,11 +34,38 @@ impl fmt::Display for Caller {
     }
 }
 
+/// The maximum size of a plugin's name.
+const MAX_NAME_BYTES: usize = 256;
+
+/// The part of the site that a change is about; the whole site by default.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Subject {
+    plugin: Option<String>,
+}
+
+impl Subject {
+    /// The plugin of this name.
+    pub(super) fn plugin(name: &str) -> Result<Self, Problem> {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+            let message = format!("`plugin` is the name of a plugin, 1 to {MAX_NAME_BYTES} bytes");
+            return Err(Problem::invalid(message));
+        }
+        Ok(Self { plugin: Some(Untrusted::new(name).to_string()) })
+    }
+}
+
 /// Writes the line of a change that has ended: who, what, and the result.
-pub(super) fn record(caller: &Caller, action: &'static str, result: &str, generation: u64) {
+pub(super) fn record(
+    caller: &Caller,
+    action: &'static str,
+    subject: &Subject,
+    result: &str,
+    generation: u64,
+) {
     info!(
         target: AUDIT,
         action,
+        plugin = subject.plugin,
         result,
         generation,
         uid = caller.uid,

@@ -17,7 +17,7 @@ const MAX_REPEATED_BYTES: usize = 128;
 pub(super) struct Problem {
     status: StatusCode,
     body: Value,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<Box<(HeaderName, &'static str)>>,
 }
 
 const NOT_FOUND: &str = "jackfield.error.not_found";
@@ -32,7 +32,7 @@ impl Problem {
     pub(super) fn answer(self) -> Answer {
         let answer = Answer::json(self.status, &self.body);
         match self.header {
-            Some((name, value)) => answer.with(name, value),
+            Some(header) => answer.with(header.0, header.1),
             None => answer,
         }
     }
@@ -56,11 +56,26 @@ impl Problem {
         problem
     }
 
+    /// A plugin or a version that there is not.
+    pub(super) fn unknown(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
+    }
+
+    /// A change that the present state does not permit.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "jackfield.error.conflict", message)
+    }
+
+    /// An error of the server itself.
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error_uri::RUNTIME_ERROR, message)
+    }
+
     pub(super) fn method_not_allowed(methods: &'static str) -> Self {
         let uri = "jackfield.error.method_not_allowed";
         let message = format!("use {methods}");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, uri, message);
-        Self { header: Some((ALLOW, methods)), ..problem }
+        Self { header: Some(Box::new((ALLOW, methods))), ..problem }
     }
 
     pub(super) fn forbidden() -> Self {
@@ -85,7 +100,7 @@ impl Problem {
     pub(super) fn too_many_changes(limit: usize) -> Self {
         let message = format!("{limit} changes are under way already: try again");
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY, message);
-        Self { header: Some((RETRY_AFTER, "1")), ..problem }
+        Self { header: Some(Box::new((RETRY_AFTER, "1"))), ..problem }
     }
 
     pub(super) fn stopping() -> Self {

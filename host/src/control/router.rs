@@ -13,13 +13,14 @@ use tokio::time::timeout;
 use super::Context;
 use super::audit::Caller;
 use super::problem::Problem;
-use super::{reload, status};
+use super::{reload, status, versions};
 use crate::http::response::Answer;
 
 /// The versions of the API.
 const VERSIONS: &[&str] = &["v1"];
 /// The endpoints, for messages.
-const ENDPOINTS: &str = "GET /v1/status and POST /v1/reload";
+const ENDPOINTS: &str =
+    "GET /v1/status and /v1/history, POST /v1/reload, /v1/rollback, /v1/disable and /v1/enable";
 
 /// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -47,12 +48,25 @@ where
         path.strip_prefix('/').and_then(|it| it.split_once('/')).unwrap_or_default();
     match (version, endpoint, request.method()) {
         ("v1", "status", &Method::GET | &Method::HEAD) => Ok(status::answer(context)),
-        ("v1", "status", _) => Err(Problem::method_not_allowed("GET, HEAD")),
         ("v1", "reload", &Method::POST) => {
             let asked = read(request).await?;
             reload::answer(context, caller, &asked).await
         }
-        ("v1", "reload", _) => Err(Problem::method_not_allowed("POST")),
+        ("v1", "history", &Method::GET | &Method::HEAD) => {
+            versions::history(context, request.uri().query())
+        }
+        ("v1", "status" | "history", _) => Err(Problem::method_not_allowed("GET, HEAD")),
+        ("v1", "rollback", &Method::POST) => {
+            versions::roll_back(context, caller, read(request).await?).await
+        }
+        ("v1", "disable" | "enable", &Method::POST) => {
+            let is_enabled = endpoint == "enable";
+            let asked = read(request).await?;
+            versions::set_enabled(context, caller, asked, is_enabled).await
+        }
+        ("v1", "reload" | "rollback" | "disable" | "enable", _) => {
+            Err(Problem::method_not_allowed("POST"))
+        }
         (version, ..) if is_version(version) && !VERSIONS.contains(&version) => {
             Err(Problem::unknown_version(version, VERSIONS))
         }

@@ -1,6 +1,6 @@
 //! `GET /v1/status`: the state of the server in one bounded answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use hyper::StatusCode;
@@ -50,6 +50,8 @@ pub(super) fn answer(context: &Context) -> Answer {
         }));
     }
     let history = reloader.history();
+    let pinned = reloader.versions().pinned();
+    let shown = plugins.iter().take(MAX_PLUGINS).map(|entry| plugin(entry, &pinned));
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -68,7 +70,7 @@ pub(super) fn answer(context: &Context) -> Answer {
         "loading": names(generation.loading().iter().map(String::as_str)),
         "compiling": compiling(reloader),
         "plugin_count": plugins.len(),
-        "plugins": plugins.iter().take(MAX_PLUGINS).map(plugin).collect::<Vec<_>>(),
+        "plugins": shown.collect::<Vec<_>>(),
         "connections": { "open": connections.used(), "limit": connections.limit() },
         "sessions": { "open": protocols.values().sum::<usize>(), "by_protocol": protocols },
         "realms": shown_realms,
@@ -85,23 +87,26 @@ pub(super) fn answer(context: &Context) -> Answer {
     Answer::json(StatusCode::OK, &body)
 }
 
-fn plugin(entry: &PluginEntry) -> Value {
+fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>) -> Value {
     let manifest = entry.manifest();
     let circuits: Vec<CircuitStatus> = entry.circuits().collect();
     let open = circuits.iter().filter(|circuit| circuit.is_open());
     let has = |state| circuits.iter().any(|circuit| circuit.state == state);
     let states = [CircuitState::Open, CircuitState::HalfOpen];
     let worst = states.into_iter().find(|state| has(*state)).unwrap_or(CircuitState::Closed);
+    let digest = entry.digest().hex().to_string();
     json!({
         "name": manifest.name,
         "version": manifest.version,
         "file": entry.file(),
-        "digest": format!("sha256:{}", entry.digest().hex()),
+        "pinned": pinned.contains(&digest),
+        "digest": format!("sha256:{digest}"),
         "contract": entry.contract(),
         "stateless": manifest.is_stateless,
         "schema": manifest.schema,
         "handler_count": manifest.handlers.len(),
         "handlers": names(manifest.handlers.iter().map(|handler| handler.name.as_str())),
+        "disabled": entry.is_disabled(),
         "instances": entry.lanes(),
         "recycled": entry.recycled(),
         "memory": { "bytes": entry.memory_used(), "limit_per_instance": entry.memory_limit() },
@@ -169,7 +174,7 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// A time in the form of RFC 3339, in UTC, to the millisecond.
-fn time(time: SystemTime) -> String {
+pub(super) fn time(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     let time = time.replace_millisecond(time.millisecond()).unwrap_or(time);
     time.format(&Rfc3339).unwrap_or_default()

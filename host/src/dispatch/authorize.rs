@@ -12,13 +12,17 @@ use super::{Dispatch, Refusal};
 use crate::generation::{Generation, RouteMatch};
 
 impl Dispatch {
-    /// Returns the route of a topic; `None` if topics without a route are open.
+    /// Returns the route of a topic; `None` if topics without a route are open. A route whose plugin
+    /// is disabled refuses every request.
     pub(super) fn route<'g, 't>(
         &self,
         generation: &'g Generation,
         topic: &'t str,
     ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
         match generation.find(topic) {
+            Some(routed) if routed.handler.is_disabled() => {
+                Err(Refusal::disabled(routed.handler.name()))
+            }
             Some(routed) => Ok(Some(routed)),
             None if self.unrouted == Unrouted::Broadcast => Ok(None),
             None => Err(Refusal::no_route(topic)),

@@ -23,7 +23,7 @@ use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
-use super::{Dispatch, Refusal, reply, uris};
+use super::{Dispatch, NO_ROUTE, Refusal, reply, uris};
 use crate::generation::{Generation, RouteMatch};
 
 mod stop;
@@ -124,8 +124,12 @@ impl Dispatch {
     ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
         let Call { procedure, options, .. } = call;
         uris::check(from, procedure, MatchPolicy::Exact)?;
-        let routed =
-            self.route(generation, procedure).map_err(|_| Refusal::no_procedure(procedure))?;
+        let routed = match self.route(generation, procedure) {
+            Err(refusal) if refusal.uri() == NO_ROUTE => {
+                return Err(Refusal::no_procedure(procedure));
+            }
+            routed => routed?,
+        };
         self.check_allowed(routed.as_ref(), Action::Call, from)?;
         if options.progress {
             return Err(Refusal::no_progress());

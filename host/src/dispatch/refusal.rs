@@ -22,6 +22,9 @@ pub(crate) const HANDLER_FAILED: &str = "jackfield.error.handler_failed";
 /// The topic's handler failed too often, and its circuit breaker is open.
 pub(crate) const HANDLER_ON_HOLD: &str = "jackfield.error.handler_on_hold";
 
+/// The operator has disabled the topic's handler.
+pub(crate) const HANDLER_DISABLED: &str = "jackfield.error.handler_disabled";
+
 /// The topic's handler waited too long for CPU time, beside other slow handlers.
 pub(crate) const HANDLER_BUSY: &str = "jackfield.error.handler_busy";
 
@@ -51,6 +54,12 @@ impl Refusal {
 
     pub(super) fn no_route(topic: &str) -> Self {
         Self::new(NO_ROUTE, format!("no route matches the topic `{topic}`"))
+    }
+
+    /// Refuses a request to a handler whose plugin the operator has disabled.
+    pub(super) fn disabled(handler: &str) -> Self {
+        let message = format!("the handler `{handler}` is disabled; try again later");
+        Self::new(HANDLER_DISABLED, message)
     }
 
     /// Refuses a procedure that no route matches.

@@ -106,7 +106,7 @@ impl Dispatch {
                 self.sync_timer(&topic, Start::Whole);
             }
             let Some(routed) = generation.find(&topic) else { continue };
-            if !routed.has(Hook::Unsubscribe) {
+            if !routed.has(Hook::Unsubscribe) || routed.handler.is_disabled() {
                 continue;
             }
             let attributes = routed.attributes();

@@ -128,7 +128,9 @@ pub(crate) async fn build(
             .map(|(route, _)| route)
             .collect();
         match start(file, plugin, &own, previous).await {
-            Ok(running) => plugins.push(PluginEntry { file: file.path.clone(), running }),
+            Ok(running) => {
+                plugins.push(PluginEntry { file: file.path.clone(), running, is_disabled: false });
+            }
             Err(error) => problems.push(rehearsal_problem(file, &routes, &error)),
         }
     }
@@ -146,7 +148,7 @@ pub(crate) async fn build(
     Ok(Generation {
         number: previous.map_or(0, Generation::number) + 1,
         hash: snapshot.hash(),
-        routes,
+        routes: Arc::new(routes),
         has_timers: handlers.iter().any(|handler| handler.timer.is_some()),
         handlers,
         plugins,
@@ -230,6 +232,7 @@ fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
         description,
         lanes: running.lanes.clone()?,
         plugin: running.plugin.clone(),
+        is_disabled: false,
     })
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum ReloadCause {
     Signal,
     /// A request over the control socket.
     Control,
+    /// A new version that kept failing.
+    TakeBack,
 }
 
 /// The result of a reload.
@@ -170,6 +172,7 @@ impl ReloadCause {
             Self::Change => "change",
             Self::Signal => "signal",
             Self::Control => "control",
+            Self::TakeBack => "take_back",
         }
     }
 }

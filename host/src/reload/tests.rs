@@ -7,6 +7,7 @@ use jackfield_sandbox::{RealmId, SandboxSettings};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::versions::VersionSettings;
 
 struct Nobody;
 
@@ -33,7 +34,10 @@ impl Fixture {
         let mut config = Config::default();
         config.watch.settle = std::time::Duration::from_millis(5);
         let site = Site::new(directory);
-        let reloader = Arc::new(Reloader::new(site, config, sandbox, Arc::new(Nobody)));
+        let settings = VersionSettings { keep: 5, take_back: None };
+        let versions = Arc::new(Versions::open(directory, None, settings));
+        let reloader = Reloader::new(site, config, sandbox, Arc::new(Nobody), versions);
+        let reloader = Arc::new(reloader);
         reloader.start().await.unwrap();
         let (sender, commits) = mpsc::unbounded_channel();
         let running = Arc::clone(&reloader);

@@ -128,6 +128,19 @@ impl Snapshot {
         self.hash
     }
 
+    /// Replaces the content of a component, by its displayed path.
+    pub(crate) fn replace(&mut self, path: &str, bytes: Arc<[u8]>) {
+        let Some(file) = self.plugins.iter_mut().find(|file| file.path == path) else { return };
+        file.hash = ContentHash::of(&bytes);
+        file.bytes = bytes;
+        let mut hasher = Sha256::new();
+        hasher.update(self.hash.bytes());
+        hasher.update(path.as_bytes());
+        hasher.update([0]);
+        hasher.update(file.hash.bytes());
+        self.hash = ContentHash::from(hasher);
+    }
+
     /// Returns the text of a YAML file of the site, by its displayed path.
     pub(crate) fn text(&self, path: &str) -> Option<&Arc<str>> {
         self.texts.get(path)

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Output, command, run};
 use crate::publishing_guide::installed;
+use crate::rollout::relabelled;
 use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{OPEN_ROUTES, Site};
@@ -57,12 +58,12 @@ fn commands_run_as_printed() {
     installed("curl", "curl");
     let (folder, server) = served();
     let examples = blocks("sh");
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     let Output { code, out, err } = shell(&folder, &server, examples[0]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with("server       serving, version "), "{out}");
     assert!(out.contains("\nunchanged: generation "), "{out}");
-    for example in &examples[1..] {
+    for example in &examples[1..3] {
         let Output { code, out, err } = shell(&folder, &server, example);
         assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
         for line in out.lines() {
@@ -70,15 +71,26 @@ fn commands_run_as_printed() {
         }
         assert!(out.contains(r#"{"result":"unchanged","#), "{out}");
     }
+    // A second version of the plugin of the site, to return from.
+    let plugin = build::plugin("broadcast");
+    let file = format!("site/open/{}", plugin.file_name().unwrap().display());
+    let before = server.log().len();
+    folder.rename_over(&file, relabelled(&plugin, 1));
+    server.logged_after(before, "generation ready");
+    let example = examples[3].replace("acme-chat", "jackfield-broadcast");
+    let Output { code, out, err } = shell(&folder, &server, &example);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains(r#""result":"ok""#), "{out}");
 }
 
 #[test]
 fn the_page_shows_every_key() {
     let (folder, server) = served();
-    let [status, failed] = blocks("json")[..] else { panic!("two answers") };
+    let [status, failed, history] = blocks("json")[..] else { panic!("three answers") };
     let shown = |text: &str| keys(&serde_json::from_str(text).unwrap());
     let answer = |text: &str| keys(&shell(&folder, &server, text).json());
     assert_eq!(answer("jackfield status site --json"), shown(status));
+    assert_eq!(answer("jackfield history --site site --json"), shown(history));
     folder.write("site/b/websocket_routing.yml", "a: 1\n");
     assert_eq!(answer("jackfield reload site --json || true"), shown(failed));
     // The table has each of the first level that explains itself least.

@@ -1,0 +1,114 @@
+//! `jackfield rollback PLUGIN [DIGEST]`, `disable PLUGIN` and `enable PLUGIN`: change the version of a
+//! plugin in a running server.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::control::{self, ANSWER_TIME, PluginControlArgs};
+use super::reload::{TIMED_OUT, tell, wait_time};
+
+/// Command-line arguments of `jackfield rollback`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Digest of the version, or its beginning [default: the version before the present one].
+    #[arg(value_name = "DIGEST")]
+    digest: Option<String>,
+}
+
+/// Command-line arguments of the commands that change a plugin.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangeArgs {
+    /// Name of the plugin.
+    #[arg(value_name = "PLUGIN")]
+    plugin: String,
+    /// Maximum time to wait for the result, up to 10m. The change itself goes on.
+    #[arg(long, value_parser = wait_time, default_value = "60s")]
+    wait: Duration,
+    #[command(flatten)]
+    control: PluginControlArgs,
+}
+
+/// Returns to an earlier version.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
+    let Args { change, digest } = args;
+    let show = |body: &Value| {
+        let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+        format!(
+            "{} is rolled back: version {} ({}) serves until {} changes",
+            text("plugin"),
+            text("version"),
+            text("to"),
+            text("file")
+        )
+    };
+    change.run("rollback", json!({ "digest": digest }), show, out)
+}
+
+/// Disables or enables a plugin.
+pub(crate) fn set_enabled(args: &ChangeArgs, is_enabled: bool, out: &mut dyn Write) -> ExitCode {
+    let action = if is_enabled { "enable" } else { "disable" };
+    let show = |body: &Value| {
+        let already = if body["result"] == "unchanged" { " already" } else { "" };
+        format!("{} is{already} {action}d", args.plugin)
+    };
+    args.run(action, json!({}), show, out)
+}
+
+impl ChangeArgs {
+    fn run(
+        &self,
+        action: &str,
+        mut body: Value,
+        show: impl Fn(&Value) -> String,
+        out: &mut dyn Write,
+    ) -> ExitCode {
+        control::run(async {
+            let server = self.control.find().await?;
+            if let Value::Object(body) = &mut body {
+                body.insert("plugin".to_owned(), json!(self.plugin));
+                body.insert("wait_seconds".to_owned(), json!(self.wait.as_secs()));
+            }
+            let path = format!("/v1/{action}");
+            let asking = server.ask(Method::POST, &path, Some(&body), self.wait + ANSWER_TIME);
+            let answer = tokio::select! {
+                answer = asking => answer?,
+                () = tell(&server) => return Ok(ExitCode::FAILURE),
+            };
+            let code = match answer.status {
+                StatusCode::OK => ExitCode::SUCCESS,
+                StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
+                _ => ExitCode::FAILURE,
+            };
+            if self.control.json() {
+                control::written(answer.print(out))?;
+                return Ok(code);
+            }
+            let answer = answer.accepted()?;
+            let written = match answer.status {
+                StatusCode::OK => writeln!(out, "{}", show(&answer.body)),
+                StatusCode::ACCEPTED => writeln!(
+                    out,
+                    "the {action} goes on after {} s; `jackfield history` has its result",
+                    self.wait.as_secs()
+                ),
+                _ => problems(&answer.body, action, out),
+            };
+            control::written(written)?;
+            Ok(code)
+        })
+    }
+}
+
+fn problems(body: &Value, action: &str, out: &mut dyn Write) -> std::io::Result<()> {
+    let problems = body["problems"].as_array().into_iter().flatten();
+    for text in problems.filter_map(|problem| problem.get("text")?.as_str()) {
+        writeln!(out, "{text}\n")?;
+    }
+    writeln!(out, "{action} failed: the site has problems; the versions in service stay")
+}

@@ -1,0 +1,179 @@
+//! `GET /v1/history`, `POST /v1/rollback`, `/v1/disable` and `/v1/enable`: the versions of plugins.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use jackfield_text::Untrusted;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::audit::{Caller, Subject};
+use super::problem::Problem;
+use super::status::time;
+use super::{Context, change, reload};
+use crate::http::response::Answer;
+use crate::rollout::RolloutError;
+use crate::versions::{Period, Pin, PluginVersions, TargetError};
+
+/// The maximum number of plugins in an answer.
+const MAX_PLUGINS: usize = 200;
+/// The maximum size of a text of a plugin.
+const MAX_TEXT_BYTES: usize = 256;
+
+/// The maximum size of a digest: `sha256:` and 64 digits.
+const MAX_DIGEST_BYTES: usize = 71;
+
+/// The body of a request to return to a version.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RollbackRequest {
+    plugin: String,
+    digest: Option<String>,
+    wait_seconds: Option<u64>,
+}
+
+/// The body of a request to disable or enable a plugin.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct EnableRequest {
+    plugin: String,
+    wait_seconds: Option<u64>,
+}
+
+/// Lists the versions that have served, of all plugins or of the one that the query names.
+pub(super) fn history(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
+    let mut plugin = None;
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if key != "plugin" {
+            return Err(Problem::invalid("the query has one key, `plugin`"));
+        }
+        plugin = Some(value.into_owned());
+    }
+    let plugins = context.state.reloader.versions().history(plugin.as_deref());
+    if plugins.is_empty()
+        && let Some(plugin) = plugin
+    {
+        let plugin = Untrusted::new(plugin).at_most(MAX_TEXT_BYTES);
+        return Err(Problem::unknown(format!("no plugin `{plugin}` has served here")));
+    }
+    let count = plugins.len();
+    let shown = plugins.iter().take(MAX_PLUGINS);
+    let shown: Vec<Value> = shown.map(|(name, versions)| shown_plugin(name, versions)).collect();
+    Ok(Answer::json(StatusCode::OK, &json!({ "plugin_count": count, "plugins": shown })))
+}
+
+fn shown_plugin(name: &str, versions: &PluginVersions) -> Value {
+    json!({
+        "name": name,
+        "disabled_since": versions.disabled.map(|it| time(it.since)),
+        "pin": versions.pin.as_ref().map(pin),
+        "versions": versions.versions.iter().map(period).collect::<Vec<_>>(),
+    })
+}
+
+fn pin(pin: &Pin) -> Value {
+    json!({
+        "file": pin.file,
+        "file_digest": format!("sha256:{}", pin.replaces),
+        "digest": format!("sha256:{}", pin.serves),
+        "since": time(pin.since),
+        "by": pin.by.label(),
+    })
+}
+
+fn period(period: &Period) -> Value {
+    json!({
+        "digest": format!("sha256:{}", period.digest),
+        "version": period.version,
+        "contract": period.contract,
+        "schema": period.schema,
+        "file": period.file,
+        "since": time(period.since),
+        "cause": period.cause,
+        "took_seconds": period.took.as_secs_f64(),
+        "until": period.ended.map(|it| time(it.at)),
+        "ended": period.ended.map(|it| it.reason.label()),
+        "kept": period.is_kept,
+    })
+}
+
+/// Returns to an earlier version.
+pub(super) async fn roll_back(
+    context: &Context,
+    caller: &Caller,
+    request: RollbackRequest,
+) -> Result<Answer, Problem> {
+    let RollbackRequest { plugin, digest, wait_seconds } = request;
+    let wait = change::wait(wait_seconds)?;
+    let subject = Subject::plugin(&plugin)?;
+    if digest.as_ref().is_some_and(|digest| digest.len() > MAX_DIGEST_BYTES) {
+        return Err(Problem::invalid(format!("`digest` has at most {MAX_DIGEST_BYTES} bytes")));
+    }
+    let state = Arc::clone(&context.state);
+    let rolling = async move {
+        match state.rollout.roll_back(&plugin, digest.as_deref()).await {
+            Ok(target) => {
+                let body = json!({
+                    "result": "ok",
+                    "plugin": target.plugin,
+                    "from": format!("sha256:{}", target.from),
+                    "to": format!("sha256:{}", target.to),
+                    "version": target.version,
+                    "file": target.file,
+                    "generation": state.reloader.state().generation,
+                });
+                ("ok", Ok(Answer::json(StatusCode::OK, &body)))
+            }
+            Err(error) => ("failed", failed(&error)),
+        }
+    };
+    change::run(context, caller, "rollback", subject, wait, rolling).await
+}
+
+/// Disables or enables a plugin.
+pub(super) async fn set_enabled(
+    context: &Context,
+    caller: &Caller,
+    request: EnableRequest,
+    is_enabled: bool,
+) -> Result<Answer, Problem> {
+    let EnableRequest { plugin, wait_seconds } = request;
+    let wait = change::wait(wait_seconds)?;
+    let subject = Subject::plugin(&plugin)?;
+    let state = Arc::clone(&context.state);
+    let changing = async move {
+        match state.rollout.set_enabled(&plugin, is_enabled).await {
+            Ok(is_change) => {
+                let result = if is_change { "ok" } else { "unchanged" };
+                let body = json!({
+                    "result": result,
+                    "plugin": plugin,
+                    "generation": state.reloader.state().generation,
+                });
+                (result, Ok(Answer::json(StatusCode::OK, &body)))
+            }
+            Err(error) => ("failed", failed(&error)),
+        }
+    };
+    let action = if is_enabled { "enable" } else { "disable" };
+    change::run(context, caller, action, subject, wait, changing).await
+}
+
+fn failed(error: &RolloutError) -> Result<Answer, Problem> {
+    let text = error.to_string();
+    match error {
+        RolloutError::Failed(record) => Ok(reload::ended(record)),
+        RolloutError::Lost => Err(Problem::lost()),
+        RolloutError::Unreadable(_) => Err(Problem::internal(text)),
+        RolloutError::Target(error) => Err(match error {
+            TargetError::UnknownPlugin { .. } | TargetError::UnknownDigest { .. } => {
+                Problem::unknown(text)
+            }
+            TargetError::Ambiguous(..) => Problem::invalid(text),
+            TargetError::NothingKept
+            | TargetError::NoEarlier(_)
+            | TargetError::Current(..)
+            | TargetError::OtherSchema { .. } => Problem::conflict(text),
+        }),
+    }
+}

@@ -1,0 +1,100 @@
+//! Outcome of a reload: the record for the history, and the problems in the state.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tracing::{debug, info};
+
+use super::history::{Outcome, Requested};
+use super::report::report_problems;
+use super::{ReloadCause, ReloadResult, ReloadState, Reloader, texts};
+use crate::generation::{Generation, Problem};
+
+impl Reloader {
+    /// Applies the set of disabled plugins to the running generation, as the next one cannot be
+    /// built: a plugin can be disabled while the site has problems.
+    pub(super) fn commit_disabled(&self, committed: &impl Fn(Arc<Generation>, Arc<Generation>)) {
+        let current = self.generations.current();
+        let next = Generation::clone(&current).without(&self.versions.disabled());
+        if !next.is_same(&current) {
+            let next = Arc::new(next.next());
+            let old = self.generations.commit(Arc::clone(&next));
+            let state = ReloadState { generation: next.number(), ..(*self.state()).clone() };
+            self.state.store(Arc::new(state));
+            committed(old, next);
+        }
+    }
+
+    /// Records a reload that ended without a problem.
+    pub(super) fn ended(
+        &self,
+        result: ReloadResult,
+        began: Instant,
+        generation: &Generation,
+        requested: Option<Requested>,
+        answered: Option<Requested>,
+    ) {
+        self.history.add(Outcome {
+            cause: requested.map_or(ReloadCause::Change, |it| it.cause),
+            result,
+            generation: generation.number(),
+            took: began.elapsed(),
+            problems: &[],
+            loading: generation.loading(),
+            requested: answered,
+        });
+    }
+
+    /// Records a reload that ended with problems.
+    pub(super) fn failed(
+        &self,
+        problems: &[Problem],
+        began: Instant,
+        requested: Option<Requested>,
+    ) {
+        let are_new = self.keep(texts(problems));
+        if are_new || requested.is_some() {
+            self.history.add(Outcome {
+                cause: requested.map_or(ReloadCause::Change, |it| it.cause),
+                result: ReloadResult::Failed,
+                generation: self.state().generation,
+                took: began.elapsed(),
+                problems,
+                loading: &[],
+                requested,
+            });
+        }
+    }
+
+    /// Logs problems and keeps them in the state, unless they are there already.
+    pub(super) fn keep(&self, problems: Vec<String>) -> bool {
+        let before = self.state();
+        if before.problems == problems {
+            debug!("the site still has the same problems");
+            return false;
+        }
+        report_problems(&problems, before.generation);
+        self.state.store(Arc::new(ReloadState {
+            problems,
+            failed_since: before.failed_since.or_else(|| Some(SystemTime::now())),
+            ..(*before).clone()
+        }));
+        true
+    }
+
+    /// Clears the problems: the site is equal to the served generation again.
+    pub(super) fn recovered(&self, current: &Generation, began: Instant) {
+        let before = self.state();
+        if before.failed_since.is_some() {
+            info!(
+                generation = current.number(),
+                "problems resolved; the site is equal to the running generation again"
+            );
+        }
+        let state = ReloadState { problems: Vec::new(), failed_since: None, ..(*before).clone() };
+        self.state.store(Arc::new(state));
+        if before.failed_since.is_some() {
+            self.ended(ReloadResult::Unchanged, began, current, None, None);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Versions: the components that have served a site, the ones that are pinned, and the plugins that
+//! are disabled.
+//!
+//! Each component that serves is kept by its digest in the data folder, so that an earlier one can
+//! serve again. A *pin* replaces the content of one file of the site by a kept component, until the
+//! file changes. `reload` applies the pins to each snapshot and reports each new generation;
+//! `rollout` sets and removes pins. [`folder`] is the storage, [`index`] its table of contents,
+//! [`probation`] decides when a new version is taken back.
+
+mod folder;
+mod index;
+mod probation;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use jackfield_text::Untrusted;
+use tracing::{error, info, warn};
+
+use crate::generation::{Generation, PluginEntry};
+use crate::site::Snapshot;
+
+pub(crate) use index::{Disabled, EndReason, Period, Pin, PluginVersions};
+pub(crate) use target::{Target, TargetError};
+
+use folder::Folder;
+use index::Index;
+use probation::Probation;
+
+/// The versions of a site's plugins.
+pub(crate) struct Versions {
+    /// The site's directory as it was given, with which displayed paths begin.
+    site: String,
+    /// `None` keeps the table in memory, and no components.
+    folder: Option<Folder>,
+    take_back: Option<Duration>,
+    keep: usize,
+    /// A std mutex: held over no await and no access to files.
+    state: Mutex<State>,
+    /// Held while the folder is written, so that the table on disk is the newest one.
+    writing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    index: Index,
+    /// The content of each pinned component, by its digest.
+    pinned: BTreeMap<String, Arc<[u8]>>,
+    /// New versions that may be taken back, by plugin.
+    probation: BTreeMap<String, Probation>,
+}
+
+/// Versions that have begun or ended, and are not kept yet.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct NewVersions {
+    are_there: bool,
+    /// By digest.
+    components: Vec<(String, Arc<[u8]>)>,
+}
+
+/// The settings of versions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VersionSettings {
+    /// The number of components of each plugin that are kept.
+    pub(crate) keep: usize,
+    /// The time for which a new version may be taken back; `None` never takes one back.
+    pub(crate) take_back: Option<Duration>,
+}
+
+impl Versions {
+    /// Opens the table in `folder`; it blocks. A table that cannot be read is a logged error: the
+    /// site is served without earlier versions.
+    pub(crate) fn open(site: &Path, folder: Option<PathBuf>, settings: VersionSettings) -> Self {
+        let VersionSettings { keep, take_back } = settings;
+        let mut state = State::default();
+        let folder = folder.and_then(|path| match Folder::open(&path) {
+            Ok((folder, index)) => {
+                state.index = index;
+                Some(folder)
+            }
+            Err(error) => {
+                error!("earlier versions of plugins are not available: {error}");
+                None
+            }
+        });
+        for (plugin, versions) in &mut state.index.plugins {
+            let (Some(pin), Some(folder)) = (&versions.pin, &folder) else { continue };
+            match folder.read(&pin.serves) {
+                Ok(bytes) => {
+                    let (name, file) = (Untrusted::new(plugin), Untrusted::new(&pin.file));
+                    let digest = index::short(&pin.serves);
+                    warn!("plugin {name} is pinned to version sha256:{digest} instead of {file}");
+                    state.pinned.insert(pin.serves.clone(), bytes);
+                }
+                Err(error) => {
+                    let plugin = Untrusted::new(plugin);
+                    error!("the pinned version of {plugin} is lost, its file is served: {error}");
+                    versions.pin = None;
+                }
+            }
+        }
+        let (state, writing) = (Mutex::new(state), tokio::sync::Mutex::default());
+        Self { site: site.display().to_string(), folder, take_back, keep, state, writing }
+    }
+
+    /// Replaces the content of pinned files. A pin ends when its file has changed.
+    pub(crate) fn apply(&self, mut snapshot: Snapshot) -> Snapshot {
+        let mut state = self.lock();
+        let State { index, pinned, .. } = &mut *state;
+        for (plugin, versions) in &mut index.plugins {
+            let Some(pin) = &versions.pin else { continue };
+            let mut files = snapshot.plugins().iter();
+            let Some(file) = files.find(|file| self.below(&file.path) == pin.file) else {
+                continue;
+            };
+            let path = file.path.clone();
+            if file.hash.hex().to_string() == pin.replaces
+                && let Some(bytes) = pinned.get(&pin.serves)
+            {
+                snapshot.replace(&path, Arc::clone(bytes));
+            } else {
+                let (plugin, path) = (Untrusted::new(plugin), Untrusted::new(path));
+                info!("the pin of plugin {plugin} has ended: {path} has changed");
+                versions.pin = None;
+            }
+        }
+        let pins: BTreeSet<&str> = index
+            .plugins
+            .values()
+            .filter_map(|it| Some(it.pin.as_ref()?.serves.as_str()))
+            .collect();
+        pinned.retain(|digest, _| pins.contains(digest.as_str()));
+        drop(state);
+        snapshot
+    }
+
+    /// The digests of the components that serve instead of files of the site.
+    pub(crate) fn pinned(&self) -> BTreeSet<String> {
+        let state = self.lock();
+        let plugins = state.index.plugins.values();
+        plugins.filter_map(|it| Some(it.pin.as_ref()?.serves.clone())).collect()
+    }
+
+    /// The names of disabled plugins.
+    pub(crate) fn disabled(&self) -> BTreeSet<String> {
+        let state = self.lock();
+        let plugins = state.index.plugins.iter();
+        plugins.filter(|(_, it)| it.disabled.is_some()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Records the plugins of a generation that has been put into service. `cause` is the label of
+    /// the reload's cause. Returns the new components, for [`Versions::keep`].
+    pub(crate) fn record(
+        &self,
+        generation: &Generation,
+        snapshot: &Snapshot,
+        cause: &'static str,
+        took: Duration,
+    ) -> NewVersions {
+        let mut new = NewVersions::default();
+        let mut state = self.lock();
+        for entry in generation.plugins() {
+            let digest = entry.digest().hex().to_string();
+            if state.is_current(entry, &digest) {
+                continue;
+            }
+            let file = self.below(entry.file()).to_owned();
+            state.begin(entry, file, &digest, (cause, took), self.take_back);
+            let file = snapshot.plugins().iter().find(|file| file.hash == entry.digest());
+            new.components.extend(file.map(|file| (digest, Arc::clone(&file.bytes))));
+            new.are_there = true;
+        }
+        if generation.loading().is_empty() {
+            new.are_there |= state.end_removed(generation);
+        }
+        state.index.trim();
+        new
+    }
+
+    /// Keeps new versions, in the background: they serve already.
+    pub(crate) fn keep(self: &Arc<Self>, new: NewVersions) {
+        if new.are_there {
+            let versions = Arc::clone(self);
+            tokio::spawn(async move { versions.write(new.components).await });
+        }
+    }
+
+    /// Returns the path of a file below the site: it stays the same if the server is started with
+    /// another path to the site.
+    fn below<'p>(&self, path: &'p str) -> &'p str {
+        path.strip_prefix(&self.site).map_or(path, |path| path.trim_start_matches('/'))
+    }
+
+    /// Writes components and the table to the folder. Failures are logged.
+    async fn write(&self, components: Vec<(String, Arc<[u8]>)>) {
+        let Some(folder) = self.folder.clone() else { return };
+        let _turn = self.writing.lock().await;
+        let mut index = self.lock().index.clone();
+        let keep = self.keep;
+        let writing = tokio::task::spawn_blocking(move || {
+            for (digest, bytes) in components {
+                if let Err(error) = folder.write(&digest, &bytes) {
+                    warn!("a version of a plugin is not kept: {error}");
+                }
+            }
+            index.mark_kept(keep, |digest| folder.has(digest));
+            if let Err(error) = folder.write_index(&index) {
+                warn!("the versions of plugins are not recorded: {error}");
+            }
+            folder.remove_others(&index);
+            index
+        });
+        if let Ok(written) = writing.await {
+            self.lock().index.take_kept(&written);
+        }
+    }
+
+    /// The versions of each plugin that has served, or of one.
+    pub(crate) fn history(&self, plugin: Option<&str>) -> Vec<(String, PluginVersions)> {
+        let state = self.lock();
+        let plugins = state.index.plugins.iter();
+        let wanted = plugins.filter(|(name, _)| plugin.is_none_or(|plugin| plugin == *name));
+        wanted.map(|(name, versions)| (name.clone(), versions.clone())).collect()
+    }
+
+    /// Finds the version that a plugin can return to: the one whose digest begins with `digest`, or
+    /// the last one before the present one.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(crate) fn target(
+        &self,
+        generation: &Generation,
+        plugin: &str,
+        digest: Option<&str>,
+    ) -> Result<Target, TargetError> {
+        let entry = entry(generation, plugin)?;
+        if self.folder.is_none() {
+            return Err(TargetError::NothingKept);
+        }
+        let state = self.lock();
+        let from = entry.digest().hex().to_string();
+        let none = PluginVersions::default();
+        let versions = state.index.plugins.get(plugin).unwrap_or(&none);
+        let version = match digest {
+            Some(digest) if index::is_beginning(digest, &from) => {
+                return Err(TargetError::Current(
+                    plugin.to_owned(),
+                    index::short(&from).to_owned(),
+                ));
+            }
+            Some(digest) => versions.by_digest(plugin, digest)?,
+            None => {
+                versions.earlier(&from).ok_or_else(|| TargetError::NoEarlier(plugin.to_owned()))?
+            }
+        };
+        let schema = entry.manifest().schema;
+        if version.schema != schema {
+            return Err(TargetError::OtherSchema {
+                plugin: plugin.to_owned(),
+                current: schema,
+                digest: index::short(&version.digest).to_owned(),
+                other: version.schema,
+            });
+        }
+        Ok(Target {
+            plugin: plugin.to_owned(),
+            file: self.below(entry.file()).to_owned(),
+            from,
+            to: version.digest.clone(),
+            version: version.version.clone(),
+        })
+    }
+
+    /// Pins the target. It serves after the next reload. Returns the pin before, for
+    /// [`Versions::set_pin`].
+    ///
+    /// # Errors
+    /// When the kept component cannot be read.
+    pub(crate) async fn pin(
+        &self,
+        target: &Target,
+        by: EndReason,
+    ) -> Result<Option<Pin>, std::io::Error> {
+        let Some(folder) = self.folder.clone() else {
+            return Err(std::io::Error::other("there is no data folder"));
+        };
+        let digest = target.to.clone();
+        let read = tokio::task::spawn_blocking(move || folder.read(&digest)).await;
+        let bytes = read.map_err(std::io::Error::other)??;
+        let before = {
+            let mut state = self.lock();
+            let versions = state.index.plugins.entry(target.plugin.clone()).or_default();
+            let before = versions.pin.clone();
+            // A second pin replaces the same content of the file.
+            let replaces = before.as_ref().map_or(&target.from, |before| &before.replaces).clone();
+            versions.pin = Some(Pin {
+                file: target.file.clone(),
+                replaces,
+                serves: target.to.clone(),
+                since: SystemTime::now(),
+                by,
+            });
+            state.pinned.insert(target.to.clone(), bytes);
+            before
+        };
+        self.write(Vec::new()).await;
+        Ok(before)
+    }
+
+    /// Sets the pin of a plugin again, as it was before a failed change.
+    pub(crate) async fn set_pin(&self, plugin: &str, pin: Option<Pin>) {
+        if let Some(versions) = self.lock().index.plugins.get_mut(plugin) {
+            versions.pin = pin;
+        }
+        self.write(Vec::new()).await;
+    }
+
+    /// Disables or enables a plugin, from the next reload on. Returns whether this is a change.
+    ///
+    /// # Errors
+    /// [`TargetError::UnknownPlugin`]: no such plugin serves.
+    pub(crate) async fn set_disabled(
+        &self,
+        generation: &Generation,
+        plugin: &str,
+        disabled: Option<Disabled>,
+    ) -> Result<bool, TargetError> {
+        entry(generation, plugin)?;
+        {
+            let mut state = self.lock();
+            let versions = state.index.plugins.entry(plugin.to_owned()).or_default();
+            if versions.disabled.is_some() == disabled.is_some() {
+                return Ok(false);
+            }
+            versions.disabled = disabled;
+        }
+        self.write(Vec::new()).await;
+        Ok(true)
+    }
+
+    /// Returns whether a new version may be taken back at present.
+    pub(crate) fn is_on_probation(&self) -> bool {
+        let now = Instant::now();
+        self.lock().probation.values().any(|it| it.is_running(now))
+    }
+
+    /// Returns the plugins whose new version keeps failing, and ends their probation: a version is
+    /// taken back once.
+    pub(crate) fn failing(&self, generation: &Generation) -> Vec<String> {
+        let now = Instant::now();
+        let mut failing = Vec::new();
+        self.lock().probation.retain(|plugin, probation| {
+            let entry = generation.plugins().iter().find(|it| it.manifest().name == *plugin);
+            let is_failing = entry.is_some_and(|entry| probation.is_failing(entry));
+            if is_failing {
+                failing.push(plugin.clone());
+            }
+            !is_failing && probation.is_running(now)
+        });
+        failing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change is a few assignments that cannot fail.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Returns whether the table has the component as the one in service.
+    fn is_current(&self, entry: &PluginEntry, digest: &str) -> bool {
+        let versions = self.index.plugins.get(&entry.manifest().name);
+        versions.and_then(PluginVersions::current).is_some_and(|it| it.digest == digest)
+    }
+
+    /// Records that a component serves from now on.
+    fn begin(
+        &mut self,
+        entry: &PluginEntry,
+        file: String,
+        digest: &str,
+        (cause, took): (&'static str, Duration),
+        take_back: Option<Duration>,
+    ) {
+        let manifest = entry.manifest();
+        let versions = self.index.plugins.entry(manifest.name.clone()).or_default();
+        let pin = versions.pin.as_ref().filter(|pin| pin.serves == digest);
+        let reason = pin.map_or(EndReason::Replaced, |pin| pin.by);
+        let is_pinned = pin.is_some();
+        let replaces_one = versions.current().is_some();
+        versions.end(reason);
+        versions.versions.push_front(Period {
+            digest: digest.to_owned(),
+            version: manifest.version.clone(),
+            contract: entry.contract(),
+            schema: manifest.schema,
+            file,
+            since: SystemTime::now(),
+            cause: cause.to_owned(),
+            took,
+            ended: None,
+            is_kept: false,
+        });
+        self.probation.remove(&manifest.name);
+        if let Some(within) = take_back.filter(|_| replaces_one && !is_pinned) {
+            let probation = Probation::new(entry.digest(), within);
+            self.probation.insert(manifest.name.clone(), probation);
+        }
+    }
+
+    /// Records the end of plugins that the site no longer has. Returns whether there are any.
+    fn end_removed(&mut self, generation: &Generation) -> bool {
+        let mut has_removed = false;
+        let serving: BTreeSet<&str> =
+            generation.plugins().iter().map(|entry| entry.manifest().name.as_str()).collect();
+        for (name, versions) in &mut self.index.plugins {
+            if !serving.contains(name.as_str()) && versions.current().is_some() {
+                versions.end(EndReason::Removed);
+                has_removed = true;
+            }
+        }
+        has_removed
+    }
+}
+
+fn entry<'g>(generation: &'g Generation, plugin: &str) -> Result<&'g PluginEntry, TargetError> {
+    let entries = generation.plugins();
+    let name = |entry: &'g PluginEntry| entry.manifest().name.as_str();
+    entries.iter().find(|entry| name(entry) == plugin).ok_or_else(|| {
+        let near = jackfield_yaml::suggest::nearest(plugin, entries.iter().map(name));
+        let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        TargetError::UnknownPlugin { name: plugin.to_owned(), hint }
+    })
+}

@@ -1,0 +1,397 @@
+//! Versions of plugins in a running server: returning to an earlier one, disabling a plugin, and new
+//! versions that the server takes back by itself.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::control::{Output, ask, command, digest, run, status};
+use crate::reload::component;
+use jackfield_tests::build;
+use jackfield_tests::client::codec::Codec;
+use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::client::within;
+use jackfield_tests::server::Server;
+use jackfield_tests::site::Site;
+
+const VERSIONED: &str =
+    "test.versioned:\n    channel: 'v/{name}'\n    handler: { callback: 'versioned' }\n";
+const AUCTION: &str =
+    "test.auction:\n    channel: 'auction/{lot}'\n    handler: { callback: 'effects' }\n";
+
+/// A site, and a folder for the data of its servers.
+struct Fixture {
+    site: Site,
+    data: tempfile::TempDir,
+}
+
+impl Fixture {
+    /// With the plugin `versioned` in its first version.
+    fn new() -> Self {
+        let fixture = Self { site: Site::open(), data: tempfile::tempdir().unwrap() };
+        fixture.site.bundle("v", VERSIONED, &[]);
+        fixture.deploy("v/versioned.wasm", component(1));
+        fixture
+    }
+
+    fn start(&self, more: &str) -> Server {
+        self.start_at(self.site.path(), more)
+    }
+
+    fn start_at(&self, site: &Path, more: &str) -> Server {
+        let data = self.data.path().join("data");
+        Server::configured(site, &format!("data: {}\n{more}", data.display()))
+    }
+
+    fn deploy(&self, file: &str, bytes: Vec<u8>) {
+        self.site.rename_over(file, bytes);
+    }
+
+    /// Runs a command about a plugin.
+    fn jackfield(&self, arguments: &[&str]) -> Output {
+        let site = self.site.path().to_str().unwrap();
+        run(command(&[arguments, &["--site", site]].concat()))
+    }
+
+    /// Waits until these versions of a plugin are kept, which is after they began to serve.
+    async fn until_kept(&self, plugin: &str, expected: &[bool]) {
+        let kept = || self.history(plugin).iter().map(|it| it.2).collect::<Vec<_>>();
+        within("the versions", async {
+            while kept() != expected {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+
+    /// The periods of a plugin, the newest first: version, end, and whether it is kept.
+    fn history(&self, plugin: &str) -> Vec<(String, Value, bool)> {
+        let history = self.jackfield(&["history", plugin, "--json"]).json();
+        let versions = history["plugins"][0]["versions"].as_array().unwrap().clone();
+        let period = |it: &Value| {
+            let kept = it["kept"] == true;
+            (it["version"].as_str().unwrap().to_owned(), it["ended"].clone(), kept)
+        };
+        versions.iter().map(period).collect()
+    }
+}
+
+/// The code blocks of the page about versions.
+fn examples() -> Vec<&'static str> {
+    let page = include_str!("../../docs/rollout.md");
+    let rest = page.split("```sh\n").skip(1);
+    rest.map(|rest| rest.split("```\n").next().expect("a fence at the end")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_versions_runs_as_printed() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    let first = digest(&fixture.site.file("v/versioned.wasm"));
+    fixture.deploy("v/versioned.wasm", component(2));
+    until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
+    let mut run = 0;
+    for line in examples().into_iter().flat_map(str::lines) {
+        let line = line.replace("acme-chat", "versioned");
+        let line = line.replace("77d0ccf5a1e4", &first["sha256:".len()..][..12]);
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        let output = fixture.jackfield(&words);
+        // The second roll-back finds the version in service already.
+        let is_second = line.starts_with("jackfield rollback versioned ");
+        assert_eq!(output.code, Some(i32::from(is_second)), "{line}: {output:?}");
+        run += 1;
+    }
+    assert_eq!(run, 6);
+}
+
+/// A component with the same code and another digest.
+pub(crate) fn relabelled(file: &Path, label: u8) -> Vec<u8> {
+    let mut bytes = fs::read(file).unwrap();
+    // A custom section: its size, the length of its name, its name, and its content.
+    bytes.extend([0, 3, 1, b'x', label]);
+    bytes
+}
+
+async fn join(server: &Server) -> Client {
+    Client::connect(server.addr, Codec::Json, "realm1").await
+}
+
+/// Publishes, and returns the version that delivered the event.
+async fn version(publisher: &mut Client, subscriber: &mut Client) -> String {
+    publisher.publish_acknowledged("v/a", json!({}), json!(["x"]), Value::Null).await.unwrap();
+    subscriber.event().await.args[1].as_str().unwrap().to_owned()
+}
+
+fn name(number: u32) -> String {
+    format!("@@VERSION-{number:06}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn returns_to_an_earlier_version_until_the_file_changes() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
+    subscriber.subscribe("v/a", json!({})).await;
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(1));
+
+    let nothing = fixture.jackfield(&["rollback", "versioned"]);
+    assert_eq!(nothing.code, Some(1));
+    assert!(nothing.err.contains("the plugin `versioned` has no earlier version"), "{nothing:?}");
+
+    let first = digest(&fixture.site.file("v/versioned.wasm"));
+    fixture.deploy("v/versioned.wasm", component(2));
+    server.until_health("generation", 2);
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(2));
+
+    // By hand, without a digest. The subscriber stays.
+    let rolled = fixture.jackfield(&["rollback", "versioned"]);
+    assert_eq!(rolled.code, Some(0), "{rolled:?}");
+    assert!(rolled.out.contains(&first) && rolled.out.contains("versioned.wasm changes"));
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(1));
+    assert_eq!(plugin(&server, "versioned").await["digest"], first);
+    let audit = server.logged("action=\"rollback\"");
+    assert!(audit.contains("result=\"ok\"") && audit.contains("plugin=\"versioned\""), "{audit}");
+    // It stays rolled back over reloads, and has nothing else to return to.
+    let reloaded = run(command(&["reload", fixture.site.path().to_str().unwrap()]));
+    assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(1));
+    assert_eq!(fixture.jackfield(&["rollback", "versioned"]).code, Some(1));
+    let history = fixture.history("versioned");
+    let ends: Vec<&Value> = history.iter().map(|it| &it.1).collect();
+    assert_eq!(ends, [&Value::Null, &json!("rolled_back"), &json!("replaced")], "{history:?}");
+    fixture.until_kept("versioned", &[true, true, true]).await;
+
+    // Another file ends the pin.
+    fixture.deploy("v/versioned.wasm", component(3));
+    server.logged("the pin of plugin versioned has ended");
+    until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(3));
+    // By the beginning of a digest, with or without its name.
+    let short = &first["sha256:".len()..][..10];
+    let rolled = fixture.jackfield(&["rollback", "versioned", short, "--json"]);
+    assert_eq!((rolled.code, &rolled.json()["to"]), (Some(0), &json!(first)), "{rolled:?}");
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(1));
+}
+
+/// The plugin of this name in the server's status.
+async fn plugin(server: &Server, name: &str) -> Value {
+    let status = status(server).await;
+    let mut plugins = status["plugins"].as_array().unwrap().iter();
+    plugins.find(|it| it["name"] == name).unwrap_or_else(|| panic!("{status}")).clone()
+}
+
+/// Waits until the component of a plugin serves.
+async fn until_version(server: &Server, name: &str, digest: &str) {
+    within("the version", async {
+        while plugin(server, name).await["digest"] != digest {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pins_and_history_survive_a_restart() {
+    let fixture = Fixture::new();
+    let server = fixture.start("plugins: { keep_versions: 2 }");
+    for number in 2..=4 {
+        fixture.deploy("v/versioned.wasm", component(number));
+        until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
+    }
+    fixture.until_kept("versioned", &[true, true, false, false]).await;
+    assert_eq!(fixture.jackfield(&["rollback", "versioned"]).code, Some(0));
+    let pinned = plugin(&server, "versioned").await["digest"].clone();
+    drop(server);
+
+    let server = fixture.start("plugins: { keep_versions: 2 }");
+    server.logged("plugin versioned is pinned to version sha256:");
+    assert_eq!(plugin(&server, "versioned").await["digest"], pinned);
+    assert_eq!(fixture.history("versioned").len(), 5);
+    drop(server);
+    // Another path to the same site is no other site.
+    let link = fixture.data.path().join("link");
+    std::os::unix::fs::symlink(fixture.site.path(), &link).unwrap();
+    let server = fixture.start_at(&link, "");
+    assert_eq!(plugin(&server, "versioned").await["digest"], pinned);
+    drop(server);
+
+    // A kept component whose content has changed is never loaded.
+    let folder = fixture.data.path().join("data/versions");
+    let file = folder.join(&pinned.as_str().unwrap()["sha256:".len()..]).with_extension("wasm");
+    fs::write(&file, component(9)).unwrap();
+    let server = fixture.start("");
+    let log = server.logged("the pinned version of versioned is lost");
+    assert!(log.contains("does not have the digest of its name"), "{log}");
+    let own = digest(&fixture.site.file("v/versioned.wasm"));
+    assert_eq!(plugin(&server, "versioned").await["digest"], own);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_plugin_refuses_every_request() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
+    subscriber.subscribe("v/a", json!({})).await;
+    let out = fixture.jackfield(&["disable", "versioned"]);
+    assert_eq!((out.code, &*out.out), (Some(0), "versioned is disabled\n"));
+    let again = fixture.jackfield(&["disable", "versioned"]);
+    assert_eq!((again.code, &*again.out), (Some(0), "versioned is already disabled\n"));
+    assert_eq!(plugin(&server, "versioned").await["disabled"], true);
+    let disabled = "jackfield.error.handler_disabled";
+    let refused = publisher.publish_acknowledged("v/a", json!({}), json!([1]), Value::Null).await;
+    assert_eq!(refused.unwrap_err().uri, disabled);
+    let refused = publisher.try_subscribe("v/b", json!({})).await.unwrap_err();
+    assert_eq!(refused.uri, disabled);
+    let refused = publisher.call("v/a", json!({}), json!([]), Value::Null).await.unwrap_err();
+    assert_eq!(refused.uri, disabled);
+
+    // It stays disabled over a new version and a restart.
+    fixture.deploy("v/versioned.wasm", component(2));
+    until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
+    drop(server);
+    let server = fixture.start("");
+    let (mut publisher, mut subscriber) = (join(&server).await, join(&server).await);
+    assert_eq!(subscriber.try_subscribe("v/a", json!({})).await.unwrap_err().uri, disabled);
+    // While the site has problems, a plugin can be enabled and disabled.
+    fixture.site.rename_over("v/websocket_routing.yml", "a: 1\n");
+    server.until_health("reload", "failed");
+    assert_eq!(fixture.jackfield(&["enable", "versioned"]).code, Some(0));
+    subscriber.subscribe("v/a", json!({})).await;
+    assert_eq!(version(&mut publisher, &mut subscriber).await, name(2));
+    assert_eq!(fixture.jackfield(&["disable", "versioned"]).code, Some(0));
+    let refused = publisher.publish_acknowledged("v/a", json!({}), json!([1]), Value::Null).await;
+    assert_eq!(refused.unwrap_err().uri, disabled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_versions_that_there_are_not() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    let socket = server.control_socket();
+    let refused = async |path: &str, body: Value, code: u16, message: &str| {
+        let (found, answer) = ask(&socket, "POST", path, &body.to_string()).await;
+        let text = answer["message"].as_str().unwrap_or_default();
+        assert!(found == code && text.contains(message), "{path} {body}: {found} {answer}");
+    };
+    let named = |name: &str| json!({ "plugin": name });
+    let unknown = "no plugin `versionde` is in service; did you mean `versioned`?";
+    for path in ["/v1/rollback", "/v1/disable", "/v1/enable"] {
+        refused(path, named("versionde"), 404, unknown).await;
+        refused(path, json!({}), 400, "`plugin` is the name of a plugin").await;
+        refused(path, named(&"x".repeat(257)), 400, "1 to 256 bytes").await;
+        refused(path, json!({ "plugin": 7 }), 400, "the body is not valid").await;
+        refused(path, json!({ "plugin": "a", "x": 1 }), 400, "unknown field `x`").await;
+        let long = json!({ "plugin": "versioned", "wait_seconds": 601 });
+        refused(path, long, 400, "`wait_seconds` is at most 600").await;
+    }
+    fixture.until_kept("versioned", &[true]).await;
+    let digest = |digest: &str| json!({ "plugin": "versioned", "digest": digest });
+    refused("/v1/rollback", digest(&"a".repeat(72)), 400, "`digest` has at most 71 bytes").await;
+    refused("/v1/rollback", digest("../../etc"), 404, "begins with `../../etc`; kept are").await;
+    refused("/v1/rollback", digest(""), 404, "no kept version").await;
+    let own = self::digest(&fixture.site.file("v/versioned.wasm"));
+    refused("/v1/rollback", digest(&own), 409, "is in service already").await;
+    let (code, answer) = ask(&socket, "GET", "/v1/history?plugin=none", "").await;
+    assert!(code == 404 && answer["message"] == "no plugin `none` has served here", "{answer}");
+    assert_eq!(ask(&socket, "GET", "/v1/history?x=1", "").await.0, 400);
+    assert_eq!(ask(&socket, "POST", "/v1/history", "").await.0, 405);
+    assert_eq!(ask(&socket, "GET", "/v1/rollback", "").await.0, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_does_not_fit_the_site_is_not_returned_to() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    fixture.site.remove("v/websocket_routing.yml");
+    server.until_health("generation", 2);
+    fixture.deploy("v/versioned.wasm", component(2));
+    server.until_health("generation", 3);
+    fixture.deploy("v/websocket_routing.yml", "a:\n    channel: a\n    handler: b\n".into());
+    server.until_health("reload", "failed");
+    let failed = fixture.jackfield(&["rollback", "versioned"]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.out.contains("no plugin provides the handler `b`"), "{failed:?}");
+    assert!(failed.out.contains("the versions in service stay"), "{failed:?}");
+    let history = fixture.jackfield(&["history", "versioned", "--json"]).json();
+    assert_eq!(history["plugins"][0]["pin"], Value::Null, "the pin is set back");
+    assert_eq!(
+        plugin(&server, "versioned").await["digest"],
+        digest(&fixture.site.file("v/versioned.wasm"))
+    );
+}
+
+async fn bid(client: &mut Client, lot: usize, bid: &str) -> Result<u64, String> {
+    let topic = format!("auction/{lot}");
+    let done = client.publish_acknowledged(&topic, json!({}), json!([bid]), Value::Null).await;
+    done.map_err(|error| error.uri)
+}
+
+/// Clients of different addresses.
+async fn clients(server: &Server, count: u8) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for number in 1..=count {
+        let mut options = Options::new(Codec::Json);
+        options.handshake.source = Some(Ipv4Addr::new(127, 0, 0, number).into());
+        let joined = Client::connect_with(server.addr, Codec::Json, "realm1", options).await;
+        clients.push(joined.unwrap());
+    }
+    clients
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takes_back_a_new_version_that_fails_for_several_clients() {
+    let fixture = Fixture { site: Site::open(), data: tempfile::tempdir().unwrap() };
+    fixture.site.bundle("a", AUCTION, &[]);
+    fixture.deploy("a/hostile.wasm", fs::read(build::guest("hostile")).unwrap());
+    let server = fixture.start("");
+    let file = fixture.site.file("a/hostile.wasm");
+    let first = digest(&file);
+    let mut clients = clients(&server, 5).await;
+
+    fixture.deploy("a/hostile.wasm", relabelled(&build::guest("hostile"), 1));
+    until_version(&server, "hostile", &digest(&file)).await;
+    // One client alone cannot cause it.
+    for lot in 0..20 {
+        bid(&mut clients[0], lot, "trap").await.unwrap_err();
+    }
+    assert_eq!(plugin(&server, "hostile").await["digest"], digest(&file));
+    for (lot, client) in clients.iter_mut().enumerate() {
+        for lot in [lot, lot + 10] {
+            let _refused = bid(client, lot, "trap").await.unwrap_err();
+        }
+    }
+    until_version(&server, "hostile", &first).await;
+    let log = server.logged("was taken back");
+    assert!(log.contains(&first) && log.contains("sha256:"), "{log}");
+    let ends: Vec<Value> = fixture.history("hostile").into_iter().map(|it| it.1).collect();
+    assert_eq!(ends, [Value::Null, json!("taken_back"), json!("replaced")]);
+    assert_eq!(status(&server).await["reloads"][0]["cause"], "take_back");
+    bid(&mut clients[4], 99, "ok").await.unwrap();
+
+    // Once: the version before is not taken back in turn.
+    for (lot, client) in clients.iter_mut().enumerate() {
+        for lot in [lot, lot + 10, lot + 20] {
+            let _refused = bid(client, lot, "trap").await;
+        }
+    }
+    server.until_health("generation", 3);
+    assert_eq!(plugin(&server, "hostile").await["digest"], first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serves_without_a_data_folder() {
+    let fixture = Fixture::new();
+    let server = Server::configured(fixture.site.path(), "data: off\n");
+    fixture.deploy("v/versioned.wasm", component(2));
+    until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
+    let refused = fixture.jackfield(&["rollback", "versioned"]);
+    assert!(refused.err.contains("there is no data folder"), "{refused:?}");
+    assert!(refused.err.contains("= help: set `data` to a folder"), "{refused:?}");
+    assert_eq!(fixture.history("versioned").len(), 2);
+    assert_eq!(fixture.jackfield(&["disable", "versioned"]).code, Some(0));
+    let table = fixture.jackfield(&["history"]);
+    assert!(table.out.contains("versioned is disabled since"), "{table:?}");
+}
