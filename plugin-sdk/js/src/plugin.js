@@ -1,0 +1,156 @@
+//! A plugin: its name, its version and its handlers, and the calls of their hooks.
+
+import * as check from './check.js';
+import { Event } from './event.js';
+import { parse } from './json.js';
+import * as log from './log.js';
+import { Refusal } from './refusal.js';
+import { Request, Source } from './request.js';
+import { PublishVerdict, SubscribeVerdict } from './verdict.js';
+
+const HOOKS = ['onSubscribe', 'onUnsubscribe', 'onPublish', 'onCall', 'onTimer'];
+const OPTIONS = ['summary', 'stateless', 'every', 'configure', ...HOOKS];
+
+/** A handler: its name and its hooks. */
+class Handler {
+  constructor(name, options) {
+    if (check.text(name, 'the name of a handler') === '') throw new TypeError('a handler has no name');
+    const unknown = Object.keys(options).find((key) => !OPTIONS.includes(key));
+    if (unknown !== undefined) {
+      throw new TypeError(`handler ${name}: unknown option \`${unknown}\`; expected one of ${OPTIONS.join(', ')}`);
+    }
+    for (const hook of ['configure', ...HOOKS]) {
+      if (options[hook] !== undefined && typeof options[hook] !== 'function') {
+        throw new TypeError(`handler ${name}: ${hook} has to be a function`);
+      }
+    }
+    this.name = name;
+    this.summary = check.text(options.summary ?? '', 'summary');
+    this.stateless = options.stateless === true;
+    this.every = check.milliseconds(options.every, 'every');
+    this.options = options;
+    Object.freeze(this);
+  }
+
+  /** The registered hooks, such as `onPublish`. */
+  get hooks() {
+    return HOOKS.filter((hook) => this.options[hook] !== undefined);
+  }
+}
+
+/** The route of a handler, as `configure` receives it. */
+class Route {
+  constructor({ name, channel, args }, handler) {
+    this.name = name;
+    this.channel = channel;
+    this.args = parse(args);
+    this.handler = handler;
+  }
+}
+
+/** A plugin, which is the default export of a bundle's module. */
+export class Plugin {
+  constructor({ name, version, schema = 0, handlers, ...rest }) {
+    const [unknown] = Object.keys(rest);
+    if (unknown !== undefined) throw new TypeError(`plugin: unknown option \`${unknown}\``);
+    if (check.text(name, 'the name of the plugin') === '') throw new TypeError('the plugin has no name');
+    if (!Array.isArray(handlers) || !handlers.every((one) => one instanceof Handler)) {
+      throw new TypeError('plugin: `handlers` has to be a list of handler(…)');
+    }
+    const names = handlers.map((one) => one.name);
+    const twice = names.find((one, index) => names.indexOf(one) !== index);
+    if (twice !== undefined) throw new TypeError(`plugin: two handlers are named ${twice}`);
+    this.name = name;
+    this.version = check.text(version, 'the version of the plugin');
+    this.schema = check.integer(schema, 'schema');
+    this.handlers = [...handlers];
+    Object.freeze(this);
+  }
+
+  /** Whether every handler is declared stateless. */
+  get stateless() {
+    return this.handlers.length > 0 && this.handlers.every((one) => one.stateless);
+  }
+
+  /** The state of a route; `record` is that of the contract. Throws what `configure` throws. */
+  configure(record) {
+    const handler = this.handlers.find((one) => one.name === record.handler);
+    if (handler === undefined) throw new Error(`the plugin has no handler \`${record.handler}\``);
+    const route = new Route(record, handler);
+    const configure = handler.options.configure ?? (({ args }) => args);
+    route.state = settled(configure(route), 'configure');
+    return route;
+  }
+}
+
+export function plugin(options) {
+  return new Plugin(options);
+}
+
+export function handler(name, options = {}) {
+  return new Handler(name, options);
+}
+
+/** Calls `onSubscribe`. */
+export function subscribe(route, functions) {
+  return call(route, functions, 'onSubscribe', (verdict) => {
+    if (verdict instanceof Refusal) return new SubscribeVerdict(verdict);
+    return expect(verdict, SubscribeVerdict, 'onSubscribe', 'allow() or deny("…")');
+  });
+}
+
+/** Calls `onPublish`. */
+export function publish(route, functions) {
+  return call(route, functions, 'onPublish', (verdict) => {
+    if (verdict instanceof Refusal) return new PublishVerdict('reject', { refusal: verdict });
+    return expect(verdict, PublishVerdict, 'onPublish', 'broadcast(), deliver(event), drop() or reject("…")');
+  });
+}
+
+/** Calls `onCall`. Returns an event or a refusal. */
+export function procedure(route, functions) {
+  return call(route, functions, 'onCall', (answer) => {
+    if (answer instanceof Refusal) return answer;
+    return expect(answer, Event, 'onCall', 'an Event');
+  });
+}
+
+/** Calls `onUnsubscribe` or `onTimer`, whose refusals no client receives. */
+export function notify(route, functions, hook) {
+  call(route, functions, hook, (answer) => {
+    if (answer instanceof Refusal) log.warn(`${hook}: ${answer.uri}: ${answer.message}`);
+  });
+}
+
+function call(route, functions, hook, finish) {
+  const source = new Source(functions);
+  const request = new Request(route, source);
+  try {
+    const run = route.handler.options[hook];
+    const withEvent = hook === 'onPublish' || hook === 'onCall';
+    const answer = withEvent ? run(request, Event.ofCall(source)) : run(request);
+    const result = finish(settled(answer, hook));
+    // The texts of an event that is passed on are asked for now.
+    if (result instanceof Event) result.read();
+    else result?.event?.read();
+    return result;
+  } catch (error) {
+    if (error instanceof Refusal) return finish(error);
+    throw error;
+  } finally {
+    source.end();
+  }
+}
+
+/** Refuses promises: nothing would wait for them. */
+function settled(answer, hook) {
+  if (typeof answer?.then === 'function') {
+    throw new TypeError(`${hook} returned a promise: hooks are not asynchronous`);
+  }
+  return answer;
+}
+
+function expect(answer, type, hook, expected) {
+  if (answer instanceof type) return answer;
+  throw new TypeError(`${hook} has to return ${expected}, not ${check.describe(answer)}`);
+}
