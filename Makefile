@@ -70,7 +70,7 @@ greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Goo
 # Cargo compiles dependencies once for each set of packages, because each set may need other features
 # of them. There are two sets: the commands alone, and the workspace with its tests.
 .PHONY: test
-test: toolchain peers languages chromium $(CHARTS)/stamp ## Install what the tests need, and run all of them
+test: toolchain peers languages-test chromium $(CHARTS)/stamp ## Install what the tests need, and run all of them
 	node --test host/browser/test/
 	cargo test --release --locked --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS)
 	cargo build --release --locked $(COMMANDS)
@@ -210,7 +210,7 @@ $(PEERS)/python2.stamp: tests/peers/python/requirements-2.7.txt
 	touch $@
 
 .PHONY: languages
-languages: $(PEERS)/languages.stamp ## Download the tools that compile JavaScript to plugins
+languages: $(PEERS)/languages/sdk.stamp $(PEERS)/python/sdk.stamp ## Download the tools that compile JavaScript and Python to plugins
 
 $(PEERS)/languages.stamp: tests/peers/languages/package.json tests/peers/languages/package-lock.json tests/peers/languages/.npmrc
 	rm -rf $(PEERS)/languages
@@ -218,6 +218,32 @@ $(PEERS)/languages.stamp: tests/peers/languages/package.json tests/peers/languag
 	cp $^ $(PEERS)/languages
 	cd $(PEERS)/languages && npm ci --prefer-offline --silent
 	touch $@
+
+# The SDKs are installed from the packages that are published, so that a file which these lack is
+# missed by a test.
+$(PEERS)/languages/sdk.stamp: $(PEERS)/languages.stamp $(wildcard plugin-sdk/js/*.json plugin-sdk/js/*/*.js plugin-sdk/js/src/*)
+	rm -rf $(@D)/node_modules/jackfield-plugin
+	mkdir -p $(@D)/node_modules/jackfield-plugin
+	npm pack --silent --pack-destination $(@D) ./plugin-sdk/js
+	tar -xzf $(@D)/jackfield-plugin-*.tgz --strip-components=1 -C $(@D)/node_modules/jackfield-plugin
+	rm $(@D)/jackfield-plugin-*.tgz
+	touch $@
+
+$(PEERS)/python/sdk.stamp: $(PEERS)/python.stamp $(wildcard plugin-sdk/python/*.toml plugin-sdk/python/jackfield_plugin/*)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall ./plugin-sdk/python
+	touch $@
+
+# The tests of these SDKs and of the bundles that are written with them, without a server.
+.PHONY: languages-test
+languages-test: export PYTHONDONTWRITEBYTECODE = 1
+languages-test: languages ## Test the SDKs and bundles in JavaScript and Python
+	rm -rf $(PEERS)/languages/bundles/polls
+	mkdir -p $(PEERS)/languages/bundles
+	tar -C plugins --exclude=node_modules -cf - polls | tar -xf - -C $(PEERS)/languages/bundles
+	node --test plugin-sdk/js/test/
+	node --test $(PEERS)/languages/bundles/polls/tests/
+	cd plugin-sdk/python && $(CURDIR)/$(PEERS)/python/bin/python -m unittest --quiet
+	cd plugins/moderation && $(CURDIR)/$(PEERS)/python/bin/python -m unittest --quiet
 
 $(PEERS)/node.stamp: tests/peers/node/package.json tests/peers/node/package-lock.json tests/peers/node/.npmrc
 	rm -rf $(PEERS)/node

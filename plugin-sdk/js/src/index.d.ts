@@ -229,45 +229,8 @@ export class StoreError extends Refusal {
 /** The time of the server's clock; in a test, of the test's clock. */
 export function now(): Date;
 
-/** Time to live, in milliseconds. */
-export interface Lifetime {
-  ttl?: number;
-}
-
 /** The plugin's store. If a hook fails, its writes are undone. */
-export namespace store {
-  /** The value of a key; `undefined` without one. */
-  function get<T = any>(key: string): T | undefined;
-  /** Stores a value. */
-  function set(key: string, value: unknown, options?: Lifetime): void;
-  function remove(key: string): boolean;
-  /** Deletes a value; returns whether there was one. */
-  export { remove as delete };
-  /** Adds to a whole number, zero if the key has no value, and returns the sum. */
-  function increment(key: string, by?: number): number;
-  /** Counts up; the count restarts when `window` milliseconds have passed. Returns the count. */
-  function countWithin(key: string, window: number): number;
-  /**
-   * Replaces a value by the result of `change`, without losing writes of another lane: it may be
-   * called more than once. `undefined` is no value. Returns the new value.
-   */
-  function update<T = any>(
-    key: string,
-    change: (value: T | undefined) => T | undefined,
-    options?: Lifetime,
-  ): T | undefined;
-  /** The keys that begin with the prefix, in order, with their values; at most `limit`. */
-  function entries<T = any>(prefix: string, limit: number): [string, T][];
-  function getBytes(key: string): Uint8Array | undefined;
-  function setBytes(key: string, bytes: Uint8Array, options?: Lifetime): void;
-  /** Replaces the bytes if they equal `expected`; `undefined` is no value. */
-  function compareAndSet(
-    key: string,
-    expected: Uint8Array | undefined,
-    bytes: Uint8Array | undefined,
-    options?: Lifetime,
-  ): boolean;
-}
+export * as store from './store.js';
 
 /** Publications, sent when the hook has returned. They go to subscribers and enter no handler. */
 export namespace topics {

@@ -1,6 +1,4 @@
-// A handler in JavaScript: passes texts on in capitals, and refuses what is no text.
-//
-// Code outside of functions runs when the component is built; the functions run on the server.
+// The contract without the SDK: passes texts on in capitals, and refuses what is no text.
 
 import { log } from 'jackfield:plugin/log@0.2.0';
 import { args, topic } from 'jackfield:plugin/request@0.2.0';
