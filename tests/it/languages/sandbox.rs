@@ -1,4 +1,4 @@
-//! What a plugin in JavaScript or Python finds in the server's sandbox, as the guides say: exact
+//! The sandbox as plugins in JavaScript and Python find it, compared with their guides: exact
 //! numbers, fresh random numbers, errors with their place, no network, and fresh instances before
 //! the memory is full.
 
@@ -87,7 +87,7 @@ fn with_memory(memory: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn javascript_has_what_its_page_says() {
+async fn javascript_finds_the_sandbox_of_its_guide() {
     let component = probe(Language::JavaScript);
     let mut first = Probe::start(&component, &with_memory("8 MiB")).await;
     recycles(&mut first, "probe-js").await;
@@ -117,7 +117,7 @@ async fn javascript_has_what_its_page_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_has_what_its_page_says() {
+async fn python_finds_the_sandbox_of_its_guide() {
     let component = probe(Language::Python);
     let mut first = Probe::start(&component, PATIENT).await;
     recycles(&mut first, "probe-py").await;
