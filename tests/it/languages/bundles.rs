@@ -36,9 +36,9 @@ async fn polls_count_one_vote_for_each_user() {
     assert_eq!(screen.event().await.args[0]["total"], 0, "a new subscriber sees the result");
     // Anonymous sessions vote once for each session.
     for (total, codec) in (1..).zip([Codec::MsgPack, Codec::Cbor]) {
-        let mut voter = Client::connect(server.addr, codec, "realm1").await;
-        let voted = voter.publish_acknowledged(topic, json!({}), json!(["yes"]), Value::Null);
-        voted.await.unwrap();
+        let mut client = Client::connect(server.addr, codec, "realm1").await;
+        let done = client.publish_acknowledged(topic, json!({}), json!(["yes"]), Value::Null);
+        done.await.unwrap();
         let votes = json!({ "yes": total, "no": 0, "abstain": 0 });
         assert_eq!(screen.event().await.args[0]["votes"], votes);
     }
