@@ -36,7 +36,7 @@ const WORKERS: usize = 2;
 pub(crate) struct Args {
     /// Bundle: a directory with websocket_routing.yml and the compiled plugin. A site may be tested
     /// as a whole.
-    #[arg(value_name = "BUNDLE")]
+    #[arg(value_name = "BUNDLE", default_value = ".")]
     bundle: PathBuf,
     /// Dialogue scripts [default: tests/*.dialogue of the bundle, or of each bundle of the site].
     #[arg(value_name = "SCRIPT")]

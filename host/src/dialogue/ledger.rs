@@ -128,3 +128,6 @@ impl Ledger {
 fn with_text(verb: Verb, uri: Option<&Value>, text: Option<&Value>) -> Symbol {
     Symbol { uri: uri.cloned(), text: text.cloned(), ..Symbol::new(verb) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,58 @@ impl Transport for Mailbox {
         self.arrived.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jackfield_broker::Overflow;
+    use jackfield_wamp::dialect::{Codec, Dialect};
+
+    use super::*;
+
+    const MESSAGE_BYTES: usize = 1 << 20;
+
+    fn mailbox() -> Arc<Mailbox> {
+        let bounds =
+            Bounds { bytes: 4 * MESSAGE_BYTES, frames: 100, overflow: Overflow::Disconnect };
+        Mailbox::new(bounds, Arc::default())
+    }
+
+    /// Queues an event, and returns whether it was accepted.
+    fn push(mailbox: &Mailbox, message: &[u8]) -> bool {
+        let _pushed = mailbox.outbox.push(frame::message(Dialect::V2(Codec::Json), message));
+        mailbox.flush();
+        mailbox.outbox.closing().is_none()
+    }
+
+    #[test]
+    fn collects_messages_without_their_frames() {
+        let mailbox = mailbox();
+        let long = vec![b'x'; 70_000];
+        assert!(push(&mailbox, b"[1]") && push(&mailbox, &long));
+        assert_eq!(mailbox.take(), [&b"[1]"[..], &long]);
+        assert!(mailbox.take().is_empty());
+    }
+
+    #[test]
+    fn blocks_while_messages_are_unread() {
+        let mailbox = mailbox();
+        let message = vec![b'x'; MESSAGE_BYTES];
+        for _ in 0..12 {
+            assert!(push(&mailbox, &message), "8 MiB in the mailbox, 4 MiB in the outbox");
+        }
+        assert_eq!(mailbox.take().len(), 8);
+        assert!(mailbox.take().is_empty(), "they are taken, and not read");
+        for _ in 0..8 {
+            mailbox.read(MESSAGE_BYTES);
+        }
+        assert_eq!(mailbox.take().len(), 4);
+    }
+
+    #[test]
+    fn the_bounds_of_the_outbox_apply() {
+        let mailbox = mailbox();
+        let message = vec![b'x'; MESSAGE_BYTES];
+        let accepted = (0..20).filter(|_| push(&mailbox, &message)).count();
+        assert!((12..14).contains(&accepted), "{accepted}");
+    }
+}
