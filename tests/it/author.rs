@@ -3,6 +3,7 @@
 
 mod build;
 mod dev;
+mod dialogues;
 mod new;
 
 use std::path::{Path, PathBuf};

@@ -12,8 +12,10 @@ use jackfield_text::Untrusted;
 use jackfield_yaml::{NonZeroDuration, Source};
 use tokio::runtime::Runtime;
 
+use crate::bundle::{BuildError, Builder, Bundle};
 use crate::dialogue::{self, MAX_SCRIPT_BYTES};
 use crate::log::capture::{self, Capture};
+use crate::signals::{Signals, Stop};
 use crate::site::{Site, Snapshot};
 
 use super::config_args::SettingsArgs;
@@ -28,6 +30,8 @@ const FOLDER: &str = "tests";
 const EXTENSION: &str = "dialogue";
 /// The time for threads to end after the last script.
 const MAX_BLOCKING_SHUTDOWN: Duration = Duration::from_secs(1);
+/// The problem of a process that gets a signal to stop.
+const INTERRUPTED: &str = "error: interrupted";
 /// Threads of the runtime: one for timers, beside a slow hook.
 const WORKERS: usize = 2;
 
@@ -43,6 +47,9 @@ pub(crate) struct Args {
     scripts: Vec<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
+    /// Build the bundle first, or each bundle of the site that has sources.
+    #[arg(long)]
+    build: bool,
     /// Maximum time of each script.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     timeout: NonZeroDuration,
@@ -72,16 +79,18 @@ fn run_all(args: &Args, report: &mut Report<'_>) -> io::Result<Result<(), Vec<St
     if !settings.problems.is_empty() {
         return Ok(Err(settings.problems.iter().map(ToString::to_string).collect()));
     }
-    let (snapshot, paths) = match find(args) {
-        Ok(found) => found,
-        Err(problem) => return Ok(Err(vec![problem])),
-    };
-    let (runtime, capture) = match start() {
+    let process = match Process::start() {
         Ok(started) => started,
         Err(problem) => return Ok(Err(vec![problem])),
     };
-    let done = run_each(&paths, &snapshot, &settings.config, args, (&runtime, &capture), report);
-    runtime.shutdown_timeout(MAX_BLOCKING_SHUTDOWN);
+    let built = if args.build { process.build(args, &settings.config) } else { Ok(()) };
+    let done = match built.and_then(|()| find(args)) {
+        Ok((snapshot, paths)) => {
+            run_each(&paths, &snapshot, &settings.config, args, &process, report)
+        }
+        Err(problem) => Ok(Err(vec![problem])),
+    };
+    process.runtime.shutdown_timeout(MAX_BLOCKING_SHUTDOWN);
     done
 }
 
@@ -90,7 +99,7 @@ fn run_each(
     snapshot: &Snapshot,
     config: &Config,
     args: &Args,
-    (runtime, capture): (&Runtime, &Capture),
+    Process { runtime, capture, stop }: &Process,
     report: &mut Report<'_>,
 ) -> io::Result<Result<(), Vec<String>>> {
     for path in paths {
@@ -102,23 +111,56 @@ fn run_each(
             }
         };
         let timeout = args.timeout.get();
-        match runtime.block_on(dialogue::run(&script, snapshot, config, timeout, capture)) {
-            Ok(outcome) => report.script(&script, outcome)?,
+        let run = dialogue::run(&script, snapshot, config, timeout, capture);
+        match runtime.block_on(stop.or(run)) {
+            Some(Ok(outcome)) => report.script(&script, outcome)?,
             // The next script would have the same.
-            Err(problems) => return Ok(Err(problems)),
+            Some(Err(problems)) => return Ok(Err(problems)),
+            None => return Ok(Err(vec![INTERRUPTED.to_owned()])),
         }
     }
     Ok(Ok(()))
 }
 
-/// Starts the runtime, and the log in memory.
-fn start() -> Result<(Runtime, Capture), String> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(WORKERS).enable_all().build();
-    let runtime =
-        runtime.map_err(|error| format!("error: failed to start the runtime: {error}"))?;
-    let capture = capture::start().map_err(|error| format!("error: failed to log: {error}"))?;
-    Ok((runtime, capture))
+/// The parts of the process that all scripts share.
+struct Process {
+    runtime: Runtime,
+    /// The log in memory.
+    capture: Capture,
+    stop: Stop,
+}
+
+impl Process {
+    fn start() -> Result<Self, String> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(WORKERS).enable_all().build();
+        let runtime =
+            runtime.map_err(|error| format!("error: failed to start the runtime: {error}"))?;
+        let signals = runtime.block_on(async { Signals::receive() });
+        let signals = signals.map_err(|error| format!("error: failed to get signals: {error}"))?;
+        let capture = capture::start().map_err(|error| format!("error: failed to log: {error}"))?;
+        Ok(Self { runtime, capture, stop: signals.stop })
+    }
+
+    /// Builds each bundle that has sources. Compilers write their errors to stderr.
+    fn build(&self, args: &Args, config: &Config) -> Result<(), String> {
+        let bundles = Bundle::all(&args.bundle);
+        if bundles.is_empty() {
+            let shown = args.bundle.display();
+            return Err(format!("{shown}: error: no sources of a plugin beside a routing file"));
+        }
+        let build = async {
+            let builder = Builder::new(config.plugins.clone());
+            let builder = builder.map_err(|error| BuildError::sandbox(&error))?;
+            for bundle in &bundles {
+                let package = builder.package(bundle).await?;
+                builder.build(bundle, &package).await?;
+            }
+            Ok(())
+        };
+        let done = self.runtime.block_on(self.stop.or(build));
+        done.ok_or(INTERRUPTED)?.map_err(|error: BuildError| format!("error: {error}"))
+    }
 }
 
 /// Reads the site, and finds the scripts.
@@ -137,7 +179,7 @@ fn find(args: &Args) -> Result<(Snapshot, Vec<PathBuf>), String> {
     if snapshot.plugins().is_empty() && snapshot.problems().is_empty() {
         return Err(format!(
             "{shown}: error: no compiled plugin (.wasm) in this directory or below\n  \
-             = help: `jackfield build {shown}` compiles it"
+             = help: `jackfield build {shown}` compiles it, and so does the option --build"
         ));
     }
     Ok((snapshot, paths))
