@@ -1,13 +1,16 @@
 //! Bundle with sources: a folder with a routing file and the code of its plugin, and its build.
 //!
 //! [`Bundle`] recognizes such folders, [`Builder`] compiles one and puts the component beside the
-//! routing file, [`Sources`] are the files that a build depends on. Inside: [`cargo`] runs the compiler in a [`process_group`]. Used by the commands `build` and `dev`; the server itself knows
-//! components only.
+//! routing file, [`Sources`] are the files that a build depends on. Inside: [`cargo`],
+//! [`javascript`] and [`python`] run the tools of each language in a [`process_group`].
+//! Used by the commands `build` and `dev`; the server itself knows components only.
 
 mod build;
 mod cargo;
 mod error;
+mod javascript;
 mod process_group;
+mod python;
 mod sources;
 
 use std::collections::{BTreeSet, HashSet};
@@ -15,9 +18,9 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jackfield_text::Untrusted;
+use jackfield_text::{Untrusted, is_printable};
 
-use crate::site::{is_ignored, is_routing};
+use crate::site::{ContentHash, is_ignored, is_routing};
 
 pub(crate) use build::{BuildReport, Builder};
 pub(crate) use error::BuildError;
@@ -27,6 +30,8 @@ pub(crate) use sources::Sources;
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// The maximum depth of folders below a site, as for the server.
 const MAX_DEPTH: usize = 64;
+/// The maximum length of a component's name.
+const MAX_NAME_BYTES: usize = 128;
 
 /// A folder with a routing file and the sources of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +46,10 @@ pub(crate) struct Bundle {
 pub(crate) enum Language {
     /// Recognized by `Cargo.toml`.
     Rust,
+    /// Recognized by a `package.json` that names the SDK.
+    JavaScript,
+    /// Recognized by `pyproject.toml`.
+    Python,
 }
 
 /// The package of a bundle, as its tools describe it.
@@ -51,6 +60,24 @@ pub(crate) struct Package {
     /// The folders and files that it is built from: its own folder, those of its dependencies by
     /// path, and the manifest of its workspace.
     pub(crate) roots: Vec<PathBuf>,
+}
+
+impl Package {
+    /// The package of a folder that depends on no other one. `manifest` names its file in messages.
+    ///
+    /// # Errors
+    /// When the name cannot be that of a file.
+    fn named(name: &str, folder: &Path, manifest: &dyn fmt::Display) -> Result<Self, BuildError> {
+        let is_file_name = !name.is_empty()
+            && name.len() <= MAX_NAME_BYTES
+            && !name.starts_with('.')
+            && name.chars().all(|c| is_printable(c) && c != '/');
+        if !is_file_name {
+            return Err(BuildError::no_plugin(format!("{manifest} has no name for the component"))
+                .with_help("set `name` to a name of letters, digits and hyphens"));
+        }
+        Ok(Self { name: name.to_owned(), roots: vec![folder.to_owned()] })
+    }
 }
 
 impl Bundle {
@@ -68,12 +95,12 @@ impl Bundle {
             return Err(BuildError::no_bundle(format!("{shown} has no websocket_routing.yml"))
                 .with_help("name the folder of a bundle; `jackfield new NAME` makes one"));
         }
-        let language = Language::ALL.into_iter().find(|it| folder.join(it.manifest()).is_file());
+        let language = Language::ALL.into_iter().find(|it| it.is_in(folder));
         match language {
             Some(language) => Ok(Self { folder: folder.to_owned(), language }),
             None => Err(BuildError::no_bundle(format!("{shown} has no sources of a plugin"))
                 .with_help(
-                    "the sources of a plugin in Rust have a Cargo.toml beside \
+                    "the sources of a plugin have a Cargo.toml, package.json or pyproject.toml beside \
                             websocket_routing.yml",
                 )),
         }
@@ -98,12 +125,16 @@ impl Bundle {
 }
 
 impl Language {
-    const ALL: [Self; 1] = [Self::Rust];
+    const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
 
-    /// The file that describes the package.
-    const fn manifest(self) -> &'static str {
+    /// Whether a folder has the file that describes a package in this language.
+    fn is_in(self, folder: &Path) -> bool {
         match self {
-            Self::Rust => "Cargo.toml",
+            Self::Rust => folder.join("Cargo.toml").is_file(),
+            // Applications have a package.json for their pages.
+            Self::JavaScript => fs::read_to_string(folder.join("package.json"))
+                .is_ok_and(|text| text.contains("jackfield-plugin")),
+            Self::Python => folder.join("pyproject.toml").is_file(),
         }
     }
 }
@@ -113,8 +144,28 @@ impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rust => "rust",
+            Self::JavaScript => "javascript",
+            Self::Python => "python",
         })
     }
+}
+
+/// Installs dependencies into `target`, unless the last installation had the same `inputs`: the
+/// files that name them.
+fn installed(
+    target: &Path,
+    inputs: &[PathBuf],
+    install: impl FnOnce() -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
+    let texts = inputs.iter().map(|path| fs::read(path).unwrap_or_default());
+    let wanted = ContentHash::of(&texts.collect::<Vec<_>>().join(&0)).hex().to_string();
+    let stamp = target.join(".jackfield-installed");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    install()?;
+    let stamped = fs::write(&stamp, wanted);
+    stamped.map_err(|error| BuildError::io(Untrusted::new(stamp.display()), &error))
 }
 
 /// Returns the folders of a site that may have sources.

@@ -14,9 +14,9 @@ use crate::compiler;
 use crate::generation::{BuildContext, NoSubscribers, load};
 use crate::site::{ContentHash, PluginFile};
 
-use super::cargo;
 use super::process_group::ProcessGroup;
 use super::{BuildError, Bundle, Language, Package};
+use super::{cargo, javascript, python};
 
 /// Builds bundles.
 pub(crate) struct Builder {
@@ -118,6 +118,8 @@ async fn in_group<T: Send + 'static>(
 fn package(language: Language, folder: &Path, group: &ProcessGroup) -> Result<Package, BuildError> {
     match language {
         Language::Rust => cargo::package(folder, group),
+        Language::JavaScript => javascript::package(folder),
+        Language::Python => python::package(folder, group),
     }
 }
 
@@ -129,6 +131,8 @@ fn compile(
 ) -> Result<(PathBuf, Vec<u8>), BuildError> {
     let path = match language {
         Language::Rust => cargo::compile(folder, group)?,
+        Language::JavaScript => javascript::compile(folder, group)?,
+        Language::Python => python::compile(folder, group)?,
     };
     let bytes = fs::read(&path).map_err(|error| failed(&path, &error))?;
     Ok((path, bytes))

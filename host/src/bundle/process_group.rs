@@ -1,12 +1,16 @@
 //! Process group of a build: one tool at a time, which is ended with all its descendants.
 
 use std::io::{self, BufRead as _, BufReader};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::error::BuildError;
 
 /// The tools of one build. Clones are the same group.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +38,44 @@ impl ProcessGroup {
     pub(super) fn run(
         &self,
         command: &mut Command,
+        line: impl FnMut(&str),
+    ) -> io::Result<ExitStatus> {
+        self.run_to(command, Stdio::piped(), line)
+    }
+
+    /// Runs a tool that writes for the user alone: its stdout is the stderr of this process.
+    ///
+    /// # Errors
+    /// When it is not installed, with this help, or fails.
+    pub(super) fn run_tool(
+        &self,
+        command: &mut Command,
+        help: &'static str,
+    ) -> Result<(), BuildError> {
+        let stdout =
+            io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from);
+        let run = self.run_to(command, stdout, |_| ());
+        check(command, run, help)
+    }
+
+    /// Runs a tool, and returns its stdout.
+    ///
+    /// # Errors
+    /// As [`ProcessGroup::run_tool`].
+    pub(super) fn read_tool(
+        &self,
+        command: &mut Command,
+        help: &'static str,
+    ) -> Result<String, BuildError> {
+        let mut text = String::new();
+        let run = self.run(command, |line| text.push_str(line));
+        check(command, run, help).map(|()| text)
+    }
+
+    fn run_to(
+        &self,
+        command: &mut Command,
+        stdout: Stdio,
         mut line: impl FnMut(&str),
     ) -> io::Result<ExitStatus> {
         let mut child = {
@@ -42,7 +84,7 @@ impl ProcessGroup {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             // A group of its own: a signal of the terminal ends this process, which ends the group.
-            command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+            command.process_group(0).stdin(Stdio::null()).stdout(stdout);
             let child = command.spawn()?;
             *state = State::Running(Pid::from_child(&child));
             child
@@ -82,6 +124,24 @@ impl ProcessGroup {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Turns the end of a tool into an error of the build.
+fn check(
+    command: &Command,
+    run: io::Result<ExitStatus>,
+    help: &'static str,
+) -> Result<(), BuildError> {
+    let program = Path::new(command.get_program());
+    let program = program.file_name().unwrap_or_default().display();
+    match run {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(BuildError::failed(format!("{program} failed; its errors are above"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(BuildError::toolchain(format!("{program} is not found"), help))
+        }
+        Err(error) => Err(BuildError::io(format_args!("{program} cannot be started"), &error)),
     }
 }
 

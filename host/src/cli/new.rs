@@ -38,6 +38,9 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Language {
     Rust,
+    #[value(name = "js", alias = "javascript")]
+    JavaScript,
+    Python,
 }
 
 /// The failure of making a bundle.
@@ -74,7 +77,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
 /// Makes the bundle. Returns the place of the SDK.
 fn make(args: &Args, given: &Path) -> Result<Sdk, NewError> {
     let scaffold = Scaffold::begin(given)?;
-    let sdk = Sdk::find(&args.sdk, scaffold.folder())?;
+    let sdk = Sdk::find(&args.sdk, scaffold.folder())?.of(args.lang)?;
     let values = Values { name: &args.name, sdk: &sdk };
     for (path, text) in template::files(args.lang, &values) {
         scaffold.write(&path, &text)?;
@@ -87,6 +90,15 @@ impl Language {
     fn next_commands(self) -> &'static [&'static str] {
         match self {
             Self::Rust => &["cargo test", "jackfield build", "jackfield test .", "jackfield dev ."],
+            Self::JavaScript => {
+                &["jackfield build", "npm test", "jackfield test .", "jackfield dev ."]
+            }
+            Self::Python => &[
+                "jackfield build",
+                ".venv/bin/python -m unittest tests/test_*.py",
+                "jackfield test .",
+                "jackfield dev .",
+            ],
         }
     }
 }
@@ -95,6 +107,8 @@ impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rust => "Rust",
+            Self::JavaScript => "JavaScript",
+            Self::Python => "Python",
         })
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use jackfield_text::{Untrusted, is_printable};
 
-use super::NewError;
+use super::{Language, NewError};
 
 /// The folder of the SDK in a checkout.
 const FOLDER: &str = "plugin-sdk";
@@ -64,6 +64,23 @@ impl Sdk {
                 ),
                 "move the checkout to a folder with another name",
             )),
+        }
+    }
+
+    /// Returns the place of the SDK of a language, which is the same or below it.
+    pub(super) fn of(self, language: Language) -> Result<Self, NewError> {
+        let below = match language {
+            Language::Rust => return Ok(self),
+            Language::JavaScript => "js",
+            Language::Python => "python",
+        };
+        match self {
+            Self::Folder(path) => Ok(Self::Folder(format!("{path}/{below}"))),
+            Self::Git(_) if language == Language::JavaScript => Err(NewError::with_help(
+                "npm cannot depend on a folder of a git repository",
+                "clone the repository, and name its folder plugin-sdk with --sdk PATH",
+            )),
+            Self::Git(url) => Ok(Self::Git(url)),
         }
     }
 

@@ -24,16 +24,40 @@ const RUST: &[(&str, &str)] = &[
     ("README.md", include_str!("templates/rust/README.md")),
 ];
 
+const JAVASCRIPT: &[(&str, &str)] = &[
+    ("package.json", include_str!("templates/javascript/package.json")),
+    (".npmrc", include_str!("templates/javascript/npmrc")),
+    ("plugin.js", include_str!("templates/javascript/plugin.js")),
+    ("tests/plugin.test.js", include_str!("templates/javascript/tests/plugin.test.js")),
+    ("websocket_routing.yml", include_str!("templates/websocket_routing.yml")),
+    ("tests/{{name}}.dialogue", include_str!("templates/tests/shout.dialogue")),
+    (".gitignore", include_str!("templates/javascript/gitignore")),
+    ("README.md", include_str!("templates/javascript/README.md")),
+];
+
+const PYTHON: &[(&str, &str)] = &[
+    ("pyproject.toml", include_str!("templates/python/pyproject.toml.template")),
+    ("requirements.txt", include_str!("templates/python/requirements.txt")),
+    ("plugin.py", include_str!("templates/python/plugin.py")),
+    ("tests/test_plugin.py", include_str!("templates/python/tests/test_plugin.py")),
+    ("websocket_routing.yml", include_str!("templates/websocket_routing.yml")),
+    ("tests/{{name}}.dialogue", include_str!("templates/tests/shout.dialogue")),
+    (".gitignore", include_str!("templates/python/gitignore")),
+    ("README.md", include_str!("templates/python/README.md")),
+];
+
 /// The files of a new bundle: path and text.
 pub(super) fn files(language: Language, values: &Values<'_>) -> Vec<(String, String)> {
     let (templates, lock) = match language {
         Language::Rust => (RUST, Some(("Cargo.lock".to_owned(), cargo_lock(CARGO_LOCK)))),
+        Language::JavaScript => (JAVASCRIPT, None),
+        Language::Python => (PYTHON, None),
     };
     let replacements = [
         ("{{name}}", values.name.to_string()),
         ("{{handler}}", values.name.joined(".")),
         ("{{channel}}", values.name.joined("/")),
-        ("{{sdk}}", cargo_source(values.sdk)),
+        ("{{sdk}}", dependency(language, values.sdk)),
     ];
     // One pass over the template, so that a value is never taken for a place.
     let fill = |text: &str| {
@@ -59,11 +83,20 @@ pub(super) fn files(language: Language, values: &Values<'_>) -> Vec<(String, Str
     files.chain(lock).collect()
 }
 
-/// The source of the SDK in Cargo.toml. A string of JSON is one of TOML, too.
-fn cargo_source(sdk: &Sdk) -> String {
-    match sdk {
-        Sdk::Folder(path) => format!("path = {}", Value::from(path.as_str())),
-        Sdk::Git(url) => format!("git = {}", Value::from(url.as_str())),
+/// The dependency on the SDK, as the tools of the language write it. A string of JSON is one of
+/// TOML, too.
+fn dependency(language: Language, sdk: &Sdk) -> String {
+    match (language, sdk) {
+        (Language::Rust, Sdk::Folder(path)) => format!("path = {}", Value::from(path.as_str())),
+        (Language::Rust, Sdk::Git(url)) => format!("git = {}", Value::from(url.as_str())),
+        (Language::JavaScript, Sdk::Folder(path)) => {
+            Value::from(format!("file:{path}")).to_string()
+        }
+        (Language::JavaScript, Sdk::Git(url)) => Value::from(format!("git+{url}")).to_string(),
+        (Language::Python, Sdk::Folder(path)) => path.clone(),
+        (Language::Python, Sdk::Git(url)) => {
+            format!("jackfield-plugin @ git+{url}#subdirectory=plugin-sdk/python")
+        }
     }
 }
 
