@@ -23,6 +23,10 @@ impl Subscribers {
 }
 
 impl Audience for Subscribers {
+    fn realm_name(&self, realm: RealmId) -> String {
+        self.realm(realm).map_or_else(String::new, |realm| realm.name().to_owned())
+    }
+
     fn subscribers(&self, realm: RealmId, topic: &str) -> Vec<u64> {
         let subscribers = self.realm(realm).map(|realm| realm.subscribers(topic));
         subscribers.unwrap_or_default().into_iter().map(SessionId::get).collect()

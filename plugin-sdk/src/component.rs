@@ -126,6 +126,7 @@ fn call<T: Source, R>(route: u32, hook: impl FnOnce(&mut Plugin, &Request) -> R)
         let request = Request {
             route,
             topic: Lazy::new(request::topic),
+            realm: Lazy::new(request::realm),
             attributes: Lazy::new(request::attributes),
             session: Lazy::new(session),
             subscribers: Lazy::new(request::subscribers),

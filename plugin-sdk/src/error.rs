@@ -56,6 +56,15 @@ pub enum Error {
         /// The key of the increment.
         key: String,
     },
+    /// The information about a member of a [presence](crate::presence) is too long.
+    #[error(
+        "record the member: {bytes} bytes of JSON, and {} are allowed",
+        crate::presence::MAX_MEMBER_BYTES
+    )]
+    MemberTooLong {
+        /// The size of the member with its information.
+        bytes: usize,
+    },
     /// The stored value does not have the requested type.
     #[error("read `{key}` from the store: {reason}")]
     Stored {
@@ -91,6 +100,7 @@ impl From<Error> for Refusal {
             | Error::Route(_)
             | Error::StoreFull { .. }
             | Error::NotANumber { .. }
+            | Error::MemberTooLong { .. }
             | Error::Stored { .. } => Self::RUNTIME_ERROR,
         };
         Self::new(uri, format!("Failed to {error}."))

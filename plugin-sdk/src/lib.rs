@@ -26,6 +26,7 @@
 //! * [`Plugin`], [`Handler`], [`export!`]: the plugin and its hooks
 //! * [`Request`], [`Session`], [`Event`], [`Route`]: arguments of hooks
 //! * [`Subscribe`], [`Publish`], [`Refusal`], [`Error`]: return values of hooks
+//! * [`presence`], [`rate_limit`]: the members of a topic; limits for sessions, users and topics
 //! * [`topics`], [`sessions`], [`store`], [`log`], [`now`]: functions that hooks may call
 //! * `testing` (natively only): a broker for tests, without building a component
 
@@ -45,6 +46,8 @@ mod store_error;
 mod verdict;
 
 pub mod log;
+pub mod presence;
+pub mod rate_limit;
 pub mod sessions;
 pub mod store;
 pub mod topics;
@@ -59,6 +62,8 @@ pub use error::Error;
 pub use event::Event;
 pub use handler::Handler;
 pub use plugin::Plugin;
+pub use presence::Presence;
+pub use rate_limit::RateLimit;
 pub use refusal::Refusal;
 pub use request::Request;
 pub use route::Route;

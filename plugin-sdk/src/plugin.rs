@@ -144,6 +144,7 @@ mod tests {
         Request {
             route: Arc::new(Route { handler, name, channel, args }),
             topic: "t".to_owned().into(),
+            realm: String::new().into(),
             attributes: Vec::new().into(),
             session: None.into(),
             subscribers: 0.into(),

@@ -10,6 +10,7 @@ use crate::{Error, Route, Session, lazy::Lazy};
 pub struct Request {
     pub(crate) route: Arc<Route>,
     pub(crate) topic: Lazy<String>,
+    pub(crate) realm: Lazy<String>,
     pub(crate) attributes: Lazy<Vec<(String, String)>>,
     pub(crate) session: Lazy<Option<Session>>,
     pub(crate) subscribers: Lazy<u32>,
@@ -29,6 +30,12 @@ impl Request {
     /// The topic's URI, as the client sent it.
     pub fn topic(&self) -> &str {
         self.topic.get()
+    }
+
+    /// The name of the realm of the session. Topics of two realms are different topics, even with
+    /// the same URI, but a plugin has one store for all realms.
+    pub fn realm(&self) -> &str {
+        self.realm.get()
     }
 
     /// An attribute that the route's channel captured from the topic, parsed:
@@ -98,6 +105,7 @@ mod tests {
                 args: "null".into(),
             }),
             topic: "t/7/x".to_owned().into(),
+            realm: String::new().into(),
             attributes: attributes.into(),
             session: None.into(),
             subscribers: 0.into(),

@@ -80,6 +80,12 @@ impl Session {
         self.authmethod.get()
     }
 
+    /// Whether the session has no user. Its [`Session::authid`] is then `anonymous-` and its id; the
+    /// authentication method may be another one than `anonymous`, such as an anonymous ticket.
+    pub fn is_anonymous(&self) -> bool {
+        self.authid().strip_prefix("anonymous-").is_some_and(|id| id == self.id.to_string())
+    }
+
     /// The claims of the user, from the user source or the token. An anonymous session has none,
     /// which a type with only optional fields accepts.
     ///

@@ -4,11 +4,14 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RealmId(pub u64);
 
-/// Subscribers of topics.
+/// Realms, and the subscribers of their topics.
 ///
 /// Called on the thread that runs the plugin: an implementation answers from memory and never
 /// blocks.
 pub trait Audience: Send + Sync {
+    /// The name of the realm.
+    fn realm_name(&self, realm: RealmId) -> String;
+
     /// The ids of the sessions that are subscribed to the topic now.
     fn subscribers(&self, realm: RealmId, topic: &str) -> Vec<u64>;
 

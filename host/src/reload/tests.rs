@@ -12,6 +12,10 @@ use crate::versions::VersionSettings;
 struct Nobody;
 
 impl Audience for Nobody {
+    fn realm_name(&self, _: RealmId) -> String {
+        String::new()
+    }
+
     fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }

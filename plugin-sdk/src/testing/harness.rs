@@ -44,6 +44,7 @@ pub struct Received {
 
 struct Member {
     session: Session,
+    realm: String,
     inbox: Vec<Received>,
     /// Reason and message, if the plugin ended the session.
     closed: Option<(String, String)>,
@@ -102,8 +103,10 @@ impl Harness {
     pub fn join(&mut self, user: User) -> SessionId {
         self.joined += 1;
         let id = SessionId::from(self.joined);
+        let realm = user.realm.clone();
         let session = user.session(id);
-        self.members.insert(id, Member { session, inbox: Vec::new(), closed: None, here: true });
+        let member = Member { session, realm, inbox: Vec::new(), closed: None, here: true };
+        self.members.insert(id, member);
         id
     }
 
@@ -137,7 +140,8 @@ impl Harness {
         };
         let answer = match verdict {
             Subscribe::Allow => {
-                self.world.audience.entry(topic.to_owned()).or_default().insert(session);
+                let place = self.world.place(topic);
+                self.world.audience.entry(place).or_default().insert(session);
                 Ok(())
             }
             Subscribe::Deny(refusal) => Err(refusal.into()),
@@ -153,8 +157,7 @@ impl Harness {
     /// The fault of the handler; the session is unsubscribed nevertheless.
     #[track_caller]
     pub fn unsubscribe(&mut self, session: SessionId, topic: &str) -> Result<(), Failure> {
-        let Some(sessions) = self.world.audience.get_mut(topic) else { return Ok(()) };
-        if !sessions.remove(&session) {
+        if !self.remove(session, topic) {
             return Ok(());
         }
         let (request, hooks) = self.ask(Some(session), topic);
@@ -229,6 +232,11 @@ impl Harness {
         self.world.now = self.world.now.saturating_add(time);
     }
 
+    /// Sets the clock back, as an operator may do with that of a server.
+    pub fn set_back(&mut self, time: Duration) {
+        self.world.now = self.world.now.saturating_sub(time);
+    }
+
     /// The time of `jackfield_plugin::now()`. Every test begins at 1 January 2026, 00:00 UTC.
     pub fn now(&self) -> SystemTime {
         self.world.time()
@@ -259,7 +267,22 @@ impl Harness {
 
     /// Whether the session is subscribed to the topic.
     pub fn is_subscribed(&self, session: SessionId, topic: &str) -> bool {
-        self.world.audience.get(topic).is_some_and(|sessions| sessions.contains(&session))
+        let Some(member) = self.members.get(&session) else { return false };
+        let place = (member.realm.clone(), topic.to_owned());
+        self.world.audience.get(&place).is_some_and(|sessions| sessions.contains(&session))
+    }
+
+    /// Ends the session and its subscriptions without a call of `on_unsubscribe`, as if the hook had
+    /// been lost: the handler was removed for a while, or the server was restarted.
+    #[track_caller]
+    pub fn vanish(&mut self, session: SessionId) {
+        self.present(session);
+        if let Some(member) = self.members.get_mut(&session) {
+            member.here = false;
+        }
+        for sessions in self.world.audience.values_mut() {
+            sessions.remove(&session);
+        }
     }
 
     /// Reason URI and message, if the plugin ended the session.
@@ -307,6 +330,17 @@ impl Harness {
             Ok(value) => Some(value),
             Err(error) => panic!("the store has something else under {key}: {error}"),
         }
+    }
+
+    /// The keys in the plugin's store, in order.
+    pub fn keys(&self) -> Vec<String> {
+        self.world.entries("", u32::MAX).into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// The number of writes to the store.
+    #[cfg(test)]
+    pub(crate) fn written(&self) -> u64 {
+        self.world.writes
     }
 
     /// Takes the lines that the plugin has logged since the last call.

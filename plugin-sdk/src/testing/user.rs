@@ -8,21 +8,34 @@ use crate::{Session, SessionId};
 #[derive(Debug, Clone)]
 pub struct User {
     authid: String,
+    is_anonymous: bool,
     roles: Vec<String>,
     authmethod: String,
     claims: Value,
+    pub(super) realm: String,
 }
+
+/// The realm of users without another one.
+pub(super) const DEFAULT_REALM: &str = "realm1";
 
 impl User {
     /// An authenticated user without roles.
     pub fn named(authid: impl Into<String>) -> Self {
         let claims = Value::Object(serde_json::Map::new());
-        Self { authid: authid.into(), roles: Vec::new(), authmethod: "ticket".into(), claims }
+        Self {
+            authid: authid.into(),
+            is_anonymous: false,
+            roles: Vec::new(),
+            authmethod: "ticket".into(),
+            claims,
+            realm: DEFAULT_REALM.to_owned(),
+        }
     }
 
-    /// An anonymous user.
+    /// A client without a user. As in the server, its authid is `anonymous-` and the session's id.
     pub fn anonymous() -> Self {
-        Self { authmethod: "anonymous".into(), ..Self::named("anonymous") }.role("anonymous")
+        let user = Self::named("");
+        Self { authmethod: "anonymous".into(), is_anonymous: true, ..user }.role("anonymous")
     }
 
     /// Adds a role.
@@ -46,11 +59,19 @@ impl User {
         self
     }
 
+    /// Sets a realm other than `realm1`. Timers and the host's publications are in `realm1`.
+    #[must_use]
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
     pub(crate) fn session(self, id: SessionId) -> Session {
         let authrole = self.roles.first().cloned().unwrap_or_default();
+        let authid = if self.is_anonymous { format!("anonymous-{id}") } else { self.authid };
         Session {
             id,
-            authid: self.authid.into(),
+            authid: authid.into(),
             authrole: authrole.into(),
             roles: self.roles.into(),
             authmethod: self.authmethod.into(),

@@ -16,9 +16,14 @@ pub(crate) struct World {
     pub(crate) store: BTreeMap<String, Kept>,
     /// Whether the store refuses every write.
     pub(crate) full: bool,
-    pub(crate) audience: BTreeMap<String, BTreeSet<SessionId>>,
+    /// The realm of the call.
+    pub(crate) realm: String,
+    /// The subscribers of each topic, by realm and topic.
+    pub(crate) audience: BTreeMap<(String, String), BTreeSet<SessionId>>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) lines: Vec<(Level, String)>,
+    /// The number of writes to the store.
+    pub(crate) writes: u64,
 }
 
 /// A value of the store.
@@ -64,7 +69,12 @@ impl World {
     }
 
     pub(crate) fn subscribers(&self, topic: &str) -> Vec<SessionId> {
-        self.audience.get(topic).into_iter().flatten().copied().collect()
+        self.audience.get(&self.place(topic)).into_iter().flatten().copied().collect()
+    }
+
+    /// The topic in the realm of the call.
+    pub(crate) fn place(&self, topic: &str) -> (String, String) {
+        (self.realm.clone(), topic.to_owned())
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
@@ -80,11 +90,13 @@ impl World {
         self.room()?;
         let until = ttl.map(|ttl| self.now.saturating_add(Duration::from_millis(ttl)));
         self.store.insert(key.to_owned(), Kept { value: value.to_vec(), until });
+        self.writes += 1;
         Ok(())
     }
 
     pub(crate) fn delete(&mut self, key: &str) -> bool {
         let was = self.kept(key).is_some();
+        self.writes += u64::from(was);
         self.store.remove(key);
         was
     }
@@ -101,6 +113,7 @@ impl World {
         };
         let sum = number.checked_add(by).ok_or(StoreError::NotANumber)?;
         self.store.insert(key.to_owned(), Kept { value: sum.to_string().into_bytes(), until });
+        self.writes += 1;
         Ok(sum)
     }
 

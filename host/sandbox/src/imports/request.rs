@@ -18,6 +18,11 @@ impl request::Host for HostState {
         self.text(Text::Topic)
     }
 
+    fn realm(&mut self) -> wasmtime::Result<String> {
+        self.current()?;
+        Ok(self.context.audience.realm_name(self.call.realm))
+    }
+
     fn attributes(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
         let attributes = self.current()?.attributes();
         Ok(attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())

@@ -14,6 +14,10 @@ use crate::guests::guest;
 struct Crowd;
 
 impl Audience for Crowd {
+    fn realm_name(&self, realm: RealmId) -> String {
+        format!("realm{}", realm.0)
+    }
+
     fn subscribers(&self, realm: RealmId, topic: &str) -> Vec<u64> {
         assert_eq!(realm, RealmId(5));
         vec![11, 12, topic.len() as u64]

@@ -10,7 +10,7 @@ use super::{Harness, Member, Received};
 use crate::{
     Event, Plugin, Request, SessionId,
     handler::{Configured, Hooks},
-    testing::{Failure, imports, pattern, world::Effect},
+    testing::{Failure, imports, pattern, user::DEFAULT_REALM, world::Effect},
 };
 
 /// The host's limit of effects per hook.
@@ -19,7 +19,11 @@ const MAX_EFFECTS: usize = 1_000;
 impl Harness {
     /// The request for a topic, and the hooks of its handler.
     #[track_caller]
-    pub(super) fn ask(&self, session: Option<SessionId>, topic: &str) -> (Request, Hooks) {
+    pub(super) fn ask(&mut self, session: Option<SessionId>, topic: &str) -> (Request, Hooks) {
+        self.world.realm = match session {
+            Some(id) => self.member(id).realm.clone(),
+            None => DEFAULT_REALM.to_owned(),
+        };
         let found = self.routes.iter().find_map(|route| {
             pattern::attributes(&route.channel, topic).map(|found| (route, found))
         });
@@ -27,6 +31,7 @@ impl Harness {
         let request = Request {
             route: Arc::new(route.clone()),
             topic: topic.to_owned().into(),
+            realm: self.world.realm.clone().into(),
             attributes: attributes.into(),
             session: session.map(|id| self.member(id).session.clone()).into(),
             subscribers: u32::try_from(self.world.subscribers(topic).len())
@@ -106,7 +111,10 @@ impl Harness {
     /// Applies the effects of the last hook in order.
     pub(super) fn settle(&mut self) -> Result<(), Failure> {
         let mut answer = Ok(());
+        let realm = self.world.realm.clone();
         for effect in mem::take(&mut self.world.effects) {
+            // An earlier effect may have called hooks of a session of another realm.
+            self.world.realm.clone_from(&realm);
             match effect {
                 Effect::Publish { topic, event, exclude, eligible } => {
                     self.deliver(&topic, &event, &exclude, eligible.as_deref());
@@ -135,10 +143,17 @@ impl Harness {
             member.here = false;
         }
         let mut answer = Ok(());
-        for topic in self.world.audience.keys().cloned().collect::<Vec<_>>() {
+        for (_, topic) in self.world.audience.keys().cloned().collect::<Vec<_>>() {
             answer = self.unsubscribe(session, &topic).and(answer);
         }
         answer
+    }
+
+    /// Removes a subscription; returns whether there was one.
+    pub(super) fn remove(&mut self, session: SessionId, topic: &str) -> bool {
+        let Some(member) = self.members.get(&session) else { return false };
+        let place = (member.realm.clone(), topic.to_owned());
+        self.world.audience.get_mut(&place).is_some_and(|sessions| sessions.remove(&session))
     }
 
     pub(super) fn deliver(
