@@ -57,13 +57,12 @@ pub enum Error {
         key: String,
     },
     /// The information about a member of a [presence](crate::presence) is too long.
-    #[error(
-        "record the member: {bytes} bytes of JSON, and {} are allowed",
-        crate::presence::MAX_MEMBER_BYTES
-    )]
+    #[error("record the member: {bytes} bytes of JSON, and {limit} are allowed")]
     MemberTooLong {
         /// The size of the member with its information.
         bytes: usize,
+        /// The limit.
+        limit: usize,
     },
     /// The stored value does not have the requested type.
     #[error("read `{key}` from the store: {reason}")]

@@ -73,6 +73,29 @@ pub use verdict::{Answer, Delivery, Publish, Subscribe};
 
 /// The time of the host's clock; in a test, of the harness's clock, which `advance` moves. Use it
 /// instead of `std::time::SystemTime::now()`, which in a test is the machine's clock.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// use jackfield_plugin::{Event, Handler, Plugin, now, testing::{Harness, User}};
+///
+/// fn plugin() -> Plugin {
+///     Plugin::new("acme", "1.0.0").handler(Handler::new("acme.day").stateless().on_call(
+///         |_state, _request, _event| {
+///             let time = now().duration_since(UNIX_EPOCH).unwrap_or_default();
+///             Ok(Event::new(time.as_secs() / 86_400))
+///         },
+///     ))
+/// }
+///
+/// let mut site = Harness::new(plugin);
+/// site.route("acme/day", "acme.day");
+/// let ann = site.join(User::named("ann"));
+/// assert_eq!(site.call(ann, "acme/day", Event::empty())?, Event::new(20_454));
+/// site.advance(Duration::from_secs(86_400));
+/// assert_eq!(site.call(ann, "acme/day", Event::empty())?, Event::new(20_455));
+/// # Ok::<(), jackfield_plugin::testing::Failure>(())
+/// ```
 pub fn now() -> std::time::SystemTime {
     host::now()
 }

@@ -62,6 +62,7 @@ use crate::{Error, Event, Refusal, Request, SessionId, Value, sessions, topics};
 pub struct Presence<T = Value> {
     name: &'static str,
     limit: u32,
+    tells_newcomers: bool,
     events: fn(&Change<'_, T>) -> Result<Option<Event>, Error>,
 }
 
@@ -83,7 +84,7 @@ impl<T: Serialize + DeserializeOwned> Presence<T> {
     /// with two kinds of members has two names.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
-        Self { name, limit: DEFAULT_MEMBERS, events: change::event }
+        Self { name, limit: DEFAULT_MEMBERS, tells_newcomers: true, events: change::event }
     }
 
     /// Sets the maximum number of members that [`Presence::members`] lists and a new member
@@ -91,6 +92,12 @@ impl<T: Serialize + DeserializeOwned> Presence<T> {
     #[must_use]
     pub const fn limit(self, members: u32) -> Self {
         Self { limit: members, ..self }
+    }
+
+    /// Sends new subscribers no list of the members, which costs the more the more there are.
+    #[must_use]
+    pub const fn without_list(self) -> Self {
+        Self { tells_newcomers: false, ..self }
     }
 
     /// Sets the events for subscribers; `None` sends none. The default is [`Change::event`].
@@ -124,6 +131,9 @@ impl<T: Serialize + DeserializeOwned> Presence<T> {
             if let Some(event) = (self.events)(&change)? {
                 topics::publish_except(request.topic(), event, [caller.id()]);
             }
+        }
+        if !self.tells_newcomers {
+            return Ok(is_new);
         }
         let members = record.members(self.limit, MAX_LIST_BYTES)?;
         let snapshot = Change::Members { you: &id, members: &members, count: record.count()? };

@@ -36,6 +36,7 @@ mod migration_guide;
 mod nginx;
 mod php;
 mod plugin_versions;
+mod presence;
 mod process;
 mod publishing_guide;
 mod reconnect;

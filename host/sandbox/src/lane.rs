@@ -40,10 +40,17 @@ pub struct Lane {
     slot: SpinMutex<Option<Box<Instance>>>,
 }
 
+/// The turn of a call that has returned. As long as it exists, no other call of the lane begins: the
+/// effects of calls that are performed before it is dropped are in the order of the calls. Drop it
+/// before waiting for a call of the same lane.
+pub struct LaneTurn<'a> {
+    _slot: SpinMutexGuard<'a, Option<Box<Instance>>>,
+}
+
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
-struct Turn<'a> {
-    request: &'a HookRequest<'a>,
+struct Turn<'a, 'r> {
+    request: &'r HookRequest<'r>,
     hook: Hook,
     route: RouteId,
     breaker: &'a CircuitBreaker,
@@ -93,28 +100,31 @@ impl Lane {
         Self { plugin, routes, meter, slot: SpinMutex::new(Some(Box::new(instance))) }
     }
 
-    /// Calls `on-subscribe`, before a session becomes a subscriber.
+    /// Calls `on-subscribe`, before a session becomes a subscriber. The session has to subscribe, and
+    /// the effects have to be performed, before the turn ends: a handler that tells the newcomer of
+    /// the others, and the others of the newcomer, would miss the next one otherwise.
     pub async fn on_subscribe(
         &self,
         request: &HookRequest<'_>,
-    ) -> Result<HookOutcome<SubscribeVerdict>, Fault> {
+    ) -> Result<(HookOutcome<SubscribeVerdict>, LaneTurn<'_>), Fault> {
         let mut turn = self.turn(Hook::Subscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_subscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish(answer)
+        turn.finish_and_keep(answer)
     }
 
-    /// Calls `on-unsubscribe`, after a session has left a topic.
+    /// Calls `on-unsubscribe`, after a session has left a topic. The effects have to be performed before
+    /// the turn ends, as those of `on-subscribe`.
     pub async fn on_unsubscribe(
         &self,
         request: &HookRequest<'_>,
-    ) -> Result<HookOutcome<()>, Fault> {
+    ) -> Result<(HookOutcome<()>, LaneTurn<'_>), Fault> {
         let mut turn = self.turn(Hook::Unsubscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_unsubscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish(answer)
+        turn.finish_and_keep(answer)
     }
 
     /// Calls `on-publish`: `args` is the text of a JSON array, `kwargs` of a JSON object.
@@ -163,12 +173,12 @@ impl Lane {
     /// Waits for the lane, and for a fresh instance if there is none. A call that gets the lane
     /// later than [`MAX_WAIT`] is refused; `on_unsubscribe` never is, because the session has left
     /// the topic already, and the handler would count it forever.
-    async fn turn<'a>(
+    async fn turn<'a, 'r>(
         &'a self,
         hook: Hook,
-        request: &'a HookRequest<'a>,
+        request: &'r HookRequest<'r>,
         event: EventTexts<'_>,
-    ) -> Result<Turn<'a>, Fault> {
+    ) -> Result<Turn<'a, 'r>, Fault> {
         let plugin = &*self.plugin;
         let refuse = |kind| Fault {
             plugin: plugin.manifest.name.clone(),
@@ -232,13 +242,27 @@ impl std::fmt::Debug for Lane {
     }
 }
 
-impl Turn<'_> {
+impl std::fmt::Debug for LaneTurn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaneTurn").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Turn<'a, '_> {
     /// Ends the call: an answer that is sound gives the instance back to the lane, and so does a call
     /// that was never begun.
     fn finish<T: Answer>(
-        mut self,
+        self,
         answer: Result<T::Raw, CallFailure>,
     ) -> Result<HookOutcome<T>, Fault> {
+        self.finish_and_keep(answer).map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Turn::finish`]; the lane is free when the turn is dropped.
+    fn finish_and_keep<T: Answer>(
+        mut self,
+        answer: Result<T::Raw, CallFailure>,
+    ) -> Result<(HookOutcome<T>, LaneTurn<'a>), Fault> {
         let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
         let ended = self.end(answer);
         match &ended {
@@ -251,7 +275,11 @@ impl Turn<'_> {
             self.instance.store.data_mut().call.request.end();
             *self.slot = Some(self.instance);
         }
-        ended
+        // Of a call that has failed, the instance is dropped before the slot.
+        match ended {
+            Ok(outcome) => Ok((outcome, LaneTurn { _slot: self.slot })),
+            Err(fault) => Err(fault),
+        }
     }
 
     fn end<T: Answer>(

@@ -68,7 +68,7 @@ pub use error::SandboxError;
 pub use event::PluginEvent;
 pub use fault::{CallSite, CircuitScope, Fault, FaultKind};
 pub use interfaces::Imports;
-pub use lane::{Lane, Lanes};
+pub use lane::{Lane, LaneTurn, Lanes};
 pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
 pub use memory::InstanceMemory;
 pub use plugin::Plugin;

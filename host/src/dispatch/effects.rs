@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_broker::{CloseReason, DeliveryError, PendingFlushes, Publication, Session};
-use jackfield_sandbox::{Effect, PluginEvent};
+use jackfield_sandbox::{Effect, LaneTurn, PluginEvent};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
@@ -28,6 +28,22 @@ impl Dispatch {
         if !effects.is_empty() {
             let left = self.perform(generation, effects, batch);
             // Boxed to keep a connection's task small.
+            Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
+        }
+    }
+
+    /// As [`Dispatch::apply`], in the turn of the hook: no other hook of the lane begins before its
+    /// effects are performed.
+    pub(super) async fn apply_in_turn(
+        &self,
+        generation: &Generation,
+        effects: Vec<Effect>,
+        turn: Option<LaneTurn<'_>>,
+        batch: &mut PendingFlushes,
+    ) {
+        let left = self.perform(generation, effects, batch);
+        drop(turn);
+        if !left.is_empty() {
             Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
 use jackfield_routing::Action;
-use jackfield_sandbox::{Effect, Hook, SubscribeVerdict};
+use jackfield_sandbox::{Hook, HookOutcome, LaneTurn, SubscribeVerdict};
 use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
@@ -51,21 +51,22 @@ impl Dispatch {
         let routed = self.route(&generation, topic)?;
         self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
 
-        let mut effects = Vec::new();
+        let (mut effects, mut turn) = (Vec::new(), None);
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
             // A handler counts each session that it is asked about, so the limits are checked
             // first.
             self.realm.check_subscribe(from.id, topic, *policy)?;
-            let (answer, wanted) = self.ask_about_subscriber(routed, from, batch).await?;
-            effects = wanted;
-            if let SubscribeVerdict::Deny(refusal) = answer {
-                self.apply(&generation, effects, batch).await;
+            let (outcome, its_turn) = self.ask_about_subscriber(routed, from, batch).await?;
+            (effects, turn) = (outcome.effects, Some(its_turn));
+            if let SubscribeVerdict::Deny(refusal) = outcome.answer {
+                self.apply_in_turn(&generation, effects, turn, batch).await;
                 return Err(refusal.into());
             }
         }
 
         if let Err(error) = self.realm.subscribe(from.id, topic, *policy, batch, acknowledge) {
             // Other sessions have used up the quota while the handler was asked.
+            drop(turn);
             let left = (Arc::clone(from), Arc::from(topic.as_str()));
             self.notify_unsubscribed(&generation, [left], batch).await;
             return Err(error.into());
@@ -75,26 +76,27 @@ impl Dispatch {
             let current = self.generations.current();
             let replaced = current.number() != generation.number();
             if replaced && self.route(&current, topic).is_err() {
+                drop(turn.take());
                 self.evict(&generation, from.id, topic, batch).await;
             }
             if replaced || routed.handler.timer().is_some() {
                 self.sync_timer(topic, Start::Whole);
             }
         }
-        self.apply(&generation, effects, batch).await;
+        self.apply_in_turn(&generation, effects, turn, batch).await;
         Ok(())
     }
 
-    async fn ask_about_subscriber(
+    /// Asks the handler. Until its turn ends, the handler is asked about no other session.
+    async fn ask_about_subscriber<'a>(
         &self,
-        routed: &RouteMatch<'_, '_>,
+        routed: &'a RouteMatch<'_, '_>,
         from: &Session,
         batch: &mut PendingFlushes,
-    ) -> Result<(SubscribeVerdict, Vec<Effect>), Refusal> {
+    ) -> Result<(HookOutcome<SubscribeVerdict>, LaneTurn<'a>), Refusal> {
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
         let hook = routed.handler.lane(routed.topic).on_subscribe(&request);
-        let outcome = flush_before_wait(batch, hook).await;
-        outcome.map(|it| (it.answer, it.effects)).map_err(|fault| routed.failed(&fault))
+        flush_before_wait(batch, hook).await.map_err(|fault| routed.failed(&fault))
     }
 }

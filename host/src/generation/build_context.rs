@@ -19,6 +19,10 @@ pub(crate) struct BuildContext {
 pub(crate) struct NoSubscribers;
 
 impl Audience for NoSubscribers {
+    fn realm_name(&self, _: RealmId) -> String {
+        String::new()
+    }
+
     fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
         Vec::new()
     }

@@ -78,7 +78,7 @@ impl Record {
         let member = Member { id: id.clone(), info };
         let bytes = store::encode(&member)?;
         if bytes.len() > MAX_MEMBER_BYTES {
-            return Err(Error::MemberTooLong { bytes: bytes.len() });
+            return Err(Error::MemberTooLong { bytes: bytes.len(), limit: MAX_MEMBER_BYTES });
         }
         let key = self.member_key(id);
         let before = store::get_bytes(&key);
@@ -132,7 +132,8 @@ impl Record {
     ) -> Result<Vec<(MemberId, SessionId)>, Error> {
         let now = milliseconds(now());
         // From a time after now, if the clock was set back.
-        let is_young = |since: u128| now.checked_sub(since).is_some_and(|age| age < GRACE.as_millis());
+        let is_young =
+            |since: u128| now.checked_sub(since).is_some_and(|age| age < GRACE.as_millis());
         let prefix = format!("{}s", self.prefix);
         let entries = store::entries::<u128>(&prefix, u32::MAX)?.into_iter();
         let gone = entries.filter_map(|(key, since)| {

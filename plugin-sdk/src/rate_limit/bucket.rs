@@ -68,9 +68,12 @@ mod tests {
 
     #[test]
     fn accepts_extreme_values() {
-        for (burst, period) in
-            [(0, Duration::ZERO), (u32::MAX, Duration::MAX), (1, Duration::MAX), (u32::MAX, Duration::ZERO)]
-        {
+        for (burst, period) in [
+            (0, Duration::ZERO),
+            (u32::MAX, Duration::MAX),
+            (1, Duration::MAX),
+            (u32::MAX, Duration::ZERO),
+        ] {
             let bucket = Bucket::new(burst, period);
             for now in [0, 1, u64::MAX] {
                 let _ = bucket.take(None, now).and_then(|full_at| bucket.take(Some(full_at), now));

@@ -1,58 +1,62 @@
-//! Unique names of a room's members. They are in the store, so a new version of the plugin keeps
-//! them.
+//! Unique names of a room's members: the information of the room's [`Presence`].
 
-use jackfield_plugin::{Error, Refusal, SessionId, store, topics};
+use jackfield_plugin::{
+    Error, Event, Presence, Refusal, Request, Session,
+    presence::{Change, MemberId},
+};
+
+use crate::events::RoomEvent;
+
+/// The members of a room, with their names. A user with several sessions is one member.
+pub(crate) const MEMBERS: Presence<String> = Presence::new("room").without_list().events(event);
 
 /// Maximum length of a name, in characters.
 const MAX_NAME_CHARS: usize = 30;
 
-/// Returns the name of a member; other sessions have none.
-pub(crate) fn get(topic: &str, member: SessionId) -> Result<Option<String>, Error> {
-    store::get(&key(topic, member))
+/// Returns the names of the members.
+pub(crate) fn all(request: &Request) -> Result<Vec<String>, Error> {
+    Ok(MEMBERS.members(request)?.into_iter().map(|member| member.info).collect())
 }
 
-/// Returns the names of the current members. The host knows the members even if the hook that
-/// removes names has failed.
-pub(crate) fn all(topic: &str) -> Result<Vec<String>, Error> {
-    let members = topics::subscribers(topic).into_iter();
-    members.filter_map(|member| get(topic, member).transpose()).collect()
-}
-
-/// Gives a new member the wanted name, with a number appended if it is taken.
-pub(crate) fn give(topic: &str, member: SessionId, wanted: &str) -> Result<String, Error> {
-    let taken = all(topic)?;
-    let mut name = wanted.to_owned();
+/// Returns the name of the caller's user in another session, or else the `authid`, with a number
+/// appended if it is taken.
+pub(crate) fn choose(request: &Request, caller: &Session) -> Result<String, Error> {
+    if let Some(member) = MEMBERS.find(request, &MemberId::of(caller))? {
+        return Ok(member.info);
+    }
+    let taken = all(request)?;
+    let mut name = caller.authid().to_owned();
     let mut number = 1;
     while taken.contains(&name) {
         number += 1;
-        name = format!("{wanted}-{number}");
+        name = format!("{}-{number}", caller.authid());
     }
-    store::set(&key(topic, member), &name)?;
     Ok(name)
 }
 
-/// Changes a member's name.
-pub(crate) fn change(topic: &str, member: SessionId, chosen: &str) -> Result<(), Refusal> {
+/// Changes the caller's name.
+pub(crate) fn change(request: &Request, chosen: &String) -> Result<(), Refusal> {
     if !(1..=MAX_NAME_CHARS).contains(&chosen.chars().count())
         || chosen.chars().any(char::is_control)
     {
         let message = format!("A name has 1 to {MAX_NAME_CHARS} printable characters.");
         return Err(Refusal::invalid_argument(message));
     }
-    if all(topic)?.iter().any(|taken| taken == chosen) {
+    if all(request)?.contains(chosen) {
         let message = format!("The name {chosen} is taken.");
         return Err(Refusal::new("acme.chat.error.name_taken", message));
     }
-    Ok(store::set(&key(topic, member), chosen)?)
+    MEMBERS.update(request, chosen)?;
+    Ok(())
 }
 
-/// Removes the name of a member that leaves, and returns it.
-pub(crate) fn take(topic: &str, member: SessionId) -> Result<Option<String>, Error> {
-    let name = get(topic, member)?;
-    store::delete(&key(topic, member));
-    Ok(name)
-}
-
-fn key(topic: &str, member: SessionId) -> String {
-    format!("name/{topic}/{member}")
+/// A new member receives the history instead of the members, and `room` publishes new names with the
+/// old ones.
+fn event(change: &Change<'_, String>) -> Result<Option<Event>, Error> {
+    let event = match change {
+        Change::Joined { member } => RoomEvent::Joined { who: member.info.clone() },
+        Change::Left { member } => RoomEvent::Left { who: member.info.clone() },
+        Change::Members { .. } | Change::Updated { .. } => return Ok(None),
+    };
+    event.event().map(Some)
 }

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use jackfield_plugin::{Event, Publish, Refusal, Request, Subscribe, sessions, store, topics};
+use jackfield_plugin::{Event, Publish, RateLimit, Refusal, Request, Subscribe, sessions, topics};
 use serde::Deserialize;
 
 use crate::{
     events::{Message, RoomEvent},
-    history, names,
+    history,
+    names::{self, MEMBERS},
     settings::Settings,
 };
 
-/// The window of the rate limit.
+/// The time in which a member may send `burst` messages.
 const BURST_TIME: Duration = Duration::from_secs(10);
 
 /// A publication of a member: `{"text": "hello"}` or `{"nick": "Alice"}`.
@@ -23,23 +24,19 @@ enum RoomCommand {
     Nick(String),
 }
 
-/// Gives a new member a name and the history, and notifies the others.
+/// Gives a new member a name and the history. The presence notifies the others.
 pub(crate) fn join(_settings: &mut Settings, request: &Request) -> Result<Subscribe, Refusal> {
     let (topic, caller) = (request.topic(), request.caller()?);
-    let you = names::give(topic, caller.id(), caller.authid())?;
-    let joined = RoomEvent::Joined { who: you.clone() };
-    topics::publish_except(topic, joined.event()?, [caller.id()]);
+    let you = names::choose(request, caller)?;
+    MEMBERS.join(request, &you)?;
     let history = RoomEvent::History { you, messages: history::read(topic)? };
     sessions::send(caller.id(), topic, history.event()?);
     Ok(Subscribe::allow())
 }
 
-/// Notifies the remaining members.
+/// Removes a member that leaves with its last session. The presence notifies the others.
 pub(crate) fn leave(_settings: &mut Settings, request: &Request) -> Result<(), Refusal> {
-    if let Some(who) = names::take(request.topic(), request.caller()?.id())? {
-        topics::publish(request.topic(), RoomEvent::Left { who }.event()?);
-    }
-    Ok(())
+    MEMBERS.leave(request)
 }
 
 /// Publishes a message with its sender's name, or changes that name.
@@ -48,23 +45,21 @@ pub(crate) fn say(
     request: &Request,
     event: &Event,
 ) -> Result<Publish, Refusal> {
-    let (topic, caller) = (request.topic(), request.caller()?);
-    let Some(from) = names::get(topic, caller.id())? else {
+    let topic = request.topic();
+    let Some(from) = MEMBERS.caller(request)?.map(|member| member.info) else {
         return Err(Refusal::not_authorized("Join the room before you speak."));
     };
     match event.single()? {
         RoomCommand::Text(text) => {
             let text = acceptable(&text, settings.max_length)?;
-            let flood = format!("flood/{}", caller.id());
-            if store::count_within(&flood, BURST_TIME)? > settings.burst {
-                return Err(Refusal::new("acme.chat.error.flood", "One at a time, please."));
-            }
+            let limit = RateLimit::new("flood", settings.burst, BURST_TIME);
+            limit.uri("acme.chat.error.flood").per_session(request)?;
             let message = Message { from, text };
             history::add(topic, &message, settings.history)?;
             Ok(Publish::deliver(RoomEvent::Message(message).event()?))
         }
         RoomCommand::Nick(to) => {
-            names::change(topic, caller.id(), &to)?;
+            names::change(request, &to)?;
             // Published to all, so that the member receives it as well.
             topics::publish(topic, RoomEvent::Renamed { from, to }.event()?);
             Ok(Publish::drop())
@@ -78,7 +73,7 @@ pub(crate) fn members(
     request: &Request,
     _event: &Event,
 ) -> Result<Event, Refusal> {
-    Ok(Event::of(&names::all(request.topic())?)?)
+    Ok(Event::of(&names::all(request)?)?)
 }
 
 fn acceptable(text: &str, max_length: usize) -> Result<String, Refusal> {

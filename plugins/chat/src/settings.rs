@@ -11,8 +11,8 @@ pub(crate) struct Settings {
     pub(crate) history: usize,
     /// Maximum characters of a message.
     pub(crate) max_length: usize,
-    /// Maximum messages of a session in ten seconds.
-    pub(crate) burst: i64,
+    /// Maximum messages of a session at once, and in ten seconds.
+    pub(crate) burst: u32,
 }
 
 /// Maximum messages of the history, which is sent in one event.

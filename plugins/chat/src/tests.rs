@@ -60,17 +60,20 @@ fn members_receive_messages_and_newcomers_the_history() {
 fn members_choose_unique_names() {
     let mut site = site_with(&Value::Null);
     let alice = enter(&mut site, "alice");
-    let second = enter(&mut site, "alice");
+    // A user without a nickname of her own, whose name is taken.
+    let bob = enter(&mut site, "bob");
+    site.publish(bob, ROOM, Event::new(json!({"nick": "carl"}))).unwrap();
+    let second = enter(&mut site, "carl");
     assert_eq!(
         site.call(alice, ROOM, Event::empty()).unwrap(),
-        Event::new(json!(["alice", "alice-2"]))
+        Event::new(json!(["alice", "carl", "carl-2"]))
     );
     site.received(alice);
     site.received(second);
     let rename =
         |site: &mut Harness, to: &str| site.publish(second, ROOM, Event::new(json!({"nick": to})));
     rename(&mut site, "Liddell").unwrap();
-    let renamed = json!({"type": "renamed", "from": "alice-2", "to": "Liddell"});
+    let renamed = json!({"type": "renamed", "from": "carl-2", "to": "Liddell"});
     hears(&mut site, alice, std::slice::from_ref(&renamed));
     hears(&mut site, second, &[renamed]);
     assert_eq!(rename(&mut site, "alice").unwrap_err().uri(), Some("acme.chat.error.name_taken"));
@@ -78,6 +81,40 @@ fn members_choose_unique_names() {
         let refused = rename(&mut site, bad).unwrap_err();
         assert_eq!(refused.uri(), Some("wamp.error.invalid_argument"), "{bad:?}");
     }
+}
+
+#[test]
+fn a_user_with_two_sessions_is_one_member() {
+    let mut site = site_with(&Value::Null);
+    let bob = enter(&mut site, "bob");
+    let alice = enter(&mut site, "alice");
+    site.publish(alice, ROOM, Event::new(json!({"nick": "Liddell"}))).unwrap();
+    site.received(bob);
+    site.received(alice);
+    let other_tab = enter(&mut site, "alice");
+    hears(&mut site, other_tab, &[json!({"type": "history", "you": "Liddell", "messages": []})]);
+    say(&mut site, other_tab, "hello").unwrap();
+    let message = json!({"type": "message", "from": "Liddell", "text": "hello"});
+    hears(&mut site, bob, std::slice::from_ref(&message));
+    hears(&mut site, alice, &[message]);
+    site.leave(alice).unwrap();
+    hears(&mut site, bob, &[]);
+    site.leave(other_tab).unwrap();
+    hears(&mut site, bob, &[json!({"type": "left", "who": "Liddell"})]);
+    assert_eq!(site.call(bob, ROOM, Event::empty()).unwrap(), Event::new(json!(["bob"])));
+}
+
+#[test]
+fn each_anonymous_session_is_a_member_of_its_own() {
+    let mut site = site_with(&Value::Null);
+    let bob = enter(&mut site, "bob");
+    site.received(bob);
+    for _ in 0..2 {
+        let visitor = site.join(User::anonymous());
+        site.subscribe(visitor, ROOM).unwrap();
+    }
+    let joined = |who| json!({"type": "joined", "who": who});
+    hears(&mut site, bob, &[joined("anonymous-2"), joined("anonymous-3")]);
 }
 
 #[test]
@@ -121,7 +158,7 @@ fn limits_the_rate_of_a_member() {
     say(&mut site, alice, "2").unwrap();
     assert_eq!(say(&mut site, alice, "3").unwrap_err().uri(), Some("acme.chat.error.flood"));
     say(&mut site, bob, "others may").unwrap();
-    site.advance(Duration::from_secs(10));
+    site.advance(Duration::from_secs(5));
     say(&mut site, alice, "4").unwrap();
 }
 

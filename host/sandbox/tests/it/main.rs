@@ -18,6 +18,7 @@ mod keep;
 mod load;
 mod log;
 mod memory;
+mod presence;
 mod recycle;
 mod stage;
 mod versions;

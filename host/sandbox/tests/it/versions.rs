@@ -42,10 +42,10 @@ async fn passes_everything_to_a_plugin_of_version_0_1() {
     let seen = "frozen frozen t/1 [(\"x\", \"1\"), (\"y\", \"\")] 42 ann member [\"member\", \"op\"] \
                 ticket {} 9";
     let whole = request("frozen", &roles);
-    let allowed = lane.on_subscribe(&whole).await.unwrap().answer;
+    let allowed = lane.on_subscribe(&whole).await.unwrap().0.answer;
     assert_eq!(allowed, SubscribeVerdict::Allow);
     let closed = HookRequest { attributes: &[("x", "closed")], ..whole };
-    let denied = lane.on_subscribe(&closed).await.unwrap().answer;
+    let denied = lane.on_subscribe(&closed).await.unwrap().0.answer;
     let SubscribeVerdict::Deny(refusal) = denied else { panic!("{denied:?}") };
     assert_eq!(
         refusal.message,
@@ -72,7 +72,7 @@ async fn passes_everything_to_a_plugin_of_version_0_1() {
         [Effect::Publish { topic, event, .. }] => format!("{topic} {}", event.args()),
         other => panic!("{other:?}"),
     };
-    let left = lane.on_unsubscribe(&host).await.unwrap();
+    let (left, _) = lane.on_unsubscribe(&host).await.unwrap();
     assert_eq!(told(&left.effects), "left [\"t/1\"]");
     let passed = lane.on_timer(&host).await.unwrap();
     let expected = r#"t/1 ["frozen frozen t/1 [(\"x\", \"1\"), (\"y\", \"\")] nobody 9"]"#;

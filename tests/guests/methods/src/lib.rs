@@ -1,6 +1,8 @@
 //! A plugin that answers calls and runs on timers, written with the SDK. Unlike the other guests it
 //! behaves, except for the methods that fail on purpose.
 //!
+//! `presence` has members without information.
+//!
 //! `blind` and `reader` broadcast each event, which the first does not read and the second does.
 //!
 //! Clocks count their ticks in the store, by topic, and publish the count to their topic; as
@@ -10,9 +12,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use jackfield_plugin::{
-    Error, Event, Handler, Plugin, Publish, Refusal, Request, Subscribe, export, json, sessions,
-    store, topics,
+    Error, Event, Handler, Plugin, Presence, Publish, Refusal, Request, Subscribe, export, json,
+    sessions, store, topics,
 };
+
+const HERE: Presence<()> = Presence::new("here");
 
 fn plugin() -> Plugin {
     let clock = || clock("clock", |_request| {}).every(Duration::from_millis(100));
@@ -26,6 +30,15 @@ fn plugin() -> Plugin {
         .handler(Handler::new("reader").on_publish(|_state, _request, event| {
             if event.args_json().is_empty() { Publish::drop() } else { Publish::broadcast() }
         }))
+        .handler(
+            Handler::new("presence")
+                .on_subscribe(|_state, request| {
+                    HERE.join(request, &())?;
+                    Ok(Subscribe::allow())
+                })
+                .on_unsubscribe(|_state, request| HERE.leave(request))
+                .on_call(|_state, request, _event| Ok(Event::of(&HERE.members(request)?)?)),
+        )
         .handler(Handler::new("mute").on_subscribe(|_state, _request| Subscribe::allow()))
 }
 
