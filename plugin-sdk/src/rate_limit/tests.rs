@@ -12,16 +12,16 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Publications are limited by the first argument: `session`, `user`, `topic`, `key` …
 fn plugin() -> Plugin {
-    const LIMIT: RateLimit = RateLimit::new("t", 2, PERIOD);
+    const MESSAGES: RateLimit = RateLimit::new("t", 2, PERIOD);
     Plugin::new("t", "1").handler(Handler::new("t").stateless().on_publish(
         |_state, request, event| {
             match event.single::<String>()?.as_str() {
-                "session" => LIMIT.per_session(request)?,
-                "user" => LIMIT.per_user(request)?,
-                "topic" => LIMIT.per_topic(request)?,
+                "session" => MESSAGES.per_session(request)?,
+                "user" => MESSAGES.per_user(request)?,
+                "topic" => MESSAGES.per_topic(request)?,
                 "memory" => RateLimit::in_memory("t", 2, PERIOD).per_user(request)?,
-                "own" => LIMIT.uri("acme.error.flood").per_key("own")?,
-                key => LIMIT.per_key(key)?,
+                "own" => MESSAGES.uri("acme.error.flood").per_key("own")?,
+                key => MESSAGES.per_key(key)?,
             }
             Ok(Publish::drop())
         },
