@@ -1,20 +1,50 @@
 //! The request of a hook: the topic, the route that it matched, and the session. The host is asked
 //! for what the hook reads.
 
-use std::{fmt::Display, str::FromStr, sync::Arc};
+use std::{
+    fmt::Display,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+};
 
-use crate::{Error, Route, Session, lazy::Lazy};
+use crate::{Error, Route, Session, host, lazy::Lazy};
 
 /// The topic, route and session that a hook is called for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub(crate) route: Arc<Route>,
     pub(crate) topic: Lazy<String>,
-    pub(crate) realm: Lazy<String>,
+    pub(crate) realm: Realm,
     pub(crate) attributes: Lazy<Vec<(String, String)>>,
     pub(crate) session: Lazy<Option<Session>>,
     pub(crate) subscribers: Lazy<u32>,
 }
+
+/// The realm, asked for when it is first read. It names its function, unlike a [`Lazy`] value, so that
+/// only plugins that read the realm contain the call.
+#[derive(Debug, Default)]
+pub(crate) struct Realm(OnceLock<String>);
+
+impl Realm {
+    fn get(&self) -> &str {
+        self.0.get_or_init(host::realm)
+    }
+}
+
+/// The copy may outlive the call, so that it has its value.
+impl Clone for Realm {
+    fn clone(&self) -> Self {
+        Self(OnceLock::from(self.get().to_owned()))
+    }
+}
+
+impl PartialEq for Realm {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Realm {}
 
 impl Request {
     /// The name of the route's handler.
@@ -105,7 +135,7 @@ mod tests {
                 args: "null".into(),
             }),
             topic: "t/7/x".to_owned().into(),
-            realm: String::new().into(),
+            realm: Realm::default(),
             attributes: attributes.into(),
             session: None.into(),
             subscribers: 0.into(),

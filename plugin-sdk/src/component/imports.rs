@@ -1,11 +1,15 @@
 //! The component's imports, in this crate's types. `topics`, `sessions`, `store` and `log` call
 //! them through [`crate::host`].
 
-use super::bindings::jackfield::plugin::{log as wit_log, sessions, store, topics};
+use super::bindings::jackfield::plugin::{log as wit_log, request, sessions, store, topics};
 use crate::{Event, SessionId, level::Level, store_error::StoreError};
 
 pub(crate) fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
+}
+
+pub(crate) fn realm() -> String {
+    request::realm()
 }
 
 pub(crate) fn publish(

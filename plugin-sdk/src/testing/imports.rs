@@ -20,6 +20,10 @@ pub(crate) fn now() -> SystemTime {
     WORLD.with_borrow(World::time)
 }
 
+pub(crate) fn realm() -> String {
+    WORLD.with_borrow(|world| world.realm.clone())
+}
+
 pub(crate) fn publish(
     topic: &str,
     event: Event,
