@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     Event, Plugin, Publish, Refusal, Request, Route, Session, SessionId, Subscribe, handler::Hooks,
-    lazy::Lazy, request::Realm,
+    lazy::Lazy,
 };
 use bindings::{
     exports::jackfield::plugin::handler as wit,
@@ -126,7 +126,6 @@ fn call<T: Source, R>(route: u32, hook: impl FnOnce(&mut Plugin, &Request) -> R)
         let request = Request {
             route,
             topic: Lazy::new(request::topic),
-            realm: Realm::default(),
             attributes: Lazy::new(request::attributes),
             session: Lazy::new(session),
             subscribers: Lazy::new(request::subscribers),

@@ -56,14 +56,6 @@ pub enum Error {
         /// The key of the increment.
         key: String,
     },
-    /// The information about a member of a [presence](crate::presence) is too long.
-    #[error("record the member: {bytes} bytes of JSON, and {limit} are allowed")]
-    MemberTooLong {
-        /// The size of the member with its information.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
     /// The stored value does not have the requested type.
     #[error("read `{key}` from the store: {reason}")]
     Stored {
@@ -99,7 +91,6 @@ impl From<Error> for Refusal {
             | Error::Route(_)
             | Error::StoreFull { .. }
             | Error::NotANumber { .. }
-            | Error::MemberTooLong { .. }
             | Error::Stored { .. } => Self::RUNTIME_ERROR,
         };
         Self::new(uri, format!("Failed to {error}."))

@@ -137,7 +137,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::request::Realm;
 
     fn request(handler: &str, route: &str) -> Request {
         let (handler, name) = (handler.to_owned(), route.to_owned());
@@ -145,7 +144,6 @@ mod tests {
         Request {
             route: Arc::new(Route { handler, name, channel, args }),
             topic: "t".to_owned().into(),
-            realm: Realm::default(),
             attributes: Vec::new().into(),
             session: None.into(),
             subscribers: 0.into(),

@@ -115,8 +115,8 @@ impl<T: Serialize + DeserializeOwned> Presence<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSession`]; [`Error::MemberTooLong`]; [`Error::StoreFull`]; [`Error::Encode`].
-    pub fn join(&self, request: &Request, info: &T) -> Result<bool, Error> {
+    /// More than [`MAX_MEMBER_BYTES`]; [`Error::NoSession`]; [`Error::StoreFull`]; [`Error::Encode`].
+    pub fn join(&self, request: &Request, info: &T) -> Result<bool, Refusal> {
         let caller = request.caller()?;
         let record = Record::new(self.name, request);
         let id = MemberId::of(caller);
@@ -164,7 +164,7 @@ impl<T: Serialize + DeserializeOwned> Presence<T> {
     /// # Errors
     ///
     /// As [`Presence::join`].
-    pub fn update(&self, request: &Request, info: &T) -> Result<bool, Error> {
+    pub fn update(&self, request: &Request, info: &T) -> Result<bool, Refusal> {
         let caller = request.caller()?;
         let record = Record::new(self.name, request);
         let id = MemberId::of(caller);

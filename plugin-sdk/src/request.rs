@@ -1,11 +1,7 @@
 //! The request of a hook: the topic, the route that it matched, and the session. The host is asked
 //! for what the hook reads.
 
-use std::{
-    fmt::Display,
-    str::FromStr,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use crate::{Error, Route, Session, host, lazy::Lazy};
 
@@ -14,37 +10,10 @@ use crate::{Error, Route, Session, host, lazy::Lazy};
 pub struct Request {
     pub(crate) route: Arc<Route>,
     pub(crate) topic: Lazy<String>,
-    pub(crate) realm: Realm,
     pub(crate) attributes: Lazy<Vec<(String, String)>>,
     pub(crate) session: Lazy<Option<Session>>,
     pub(crate) subscribers: Lazy<u32>,
 }
-
-/// The realm, asked for when it is first read. It names its function, unlike a [`Lazy`] value, so that
-/// only plugins that read the realm contain the call.
-#[derive(Debug, Default)]
-pub(crate) struct Realm(OnceLock<String>);
-
-impl Realm {
-    fn get(&self) -> &str {
-        self.0.get_or_init(host::realm)
-    }
-}
-
-/// The copy may outlive the call, so that it has its value.
-impl Clone for Realm {
-    fn clone(&self) -> Self {
-        Self(OnceLock::from(self.get().to_owned()))
-    }
-}
-
-impl PartialEq for Realm {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
-}
-
-impl Eq for Realm {}
 
 impl Request {
     /// The name of the route's handler.
@@ -62,10 +31,11 @@ impl Request {
         self.topic.get()
     }
 
-    /// The name of the realm of the session. Topics of two realms are different topics, even with
-    /// the same URI, but a plugin has one store for all realms.
-    pub fn realm(&self) -> &str {
-        self.realm.get()
+    /// The name of the realm of the session, during the hook. Topics of two realms are different
+    /// topics, even with the same URI, but a plugin has one store for all realms.
+    #[expect(clippy::unused_self, reason = "it belongs to the request, and is asked for each time")]
+    pub fn realm(&self) -> String {
+        host::realm()
     }
 
     /// An attribute that the route's channel captured from the topic, parsed:
@@ -135,7 +105,6 @@ mod tests {
                 args: "null".into(),
             }),
             topic: "t/7/x".to_owned().into(),
-            realm: Realm::default(),
             attributes: attributes.into(),
             session: None.into(),
             subscribers: 0.into(),

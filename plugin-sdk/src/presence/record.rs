@@ -15,7 +15,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{MAX_MEMBER_BYTES, Member, MemberId};
-use crate::{Error, Request, SessionId, host, now, store};
+use crate::{Error, Refusal, Request, SessionId, host, now, store};
 
 /// The time in which a session that was allowed becomes a subscriber. Younger sessions are never
 /// repaired.
@@ -31,7 +31,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn new(name: &str, request: &Request) -> Self {
         let [name, realm, topic] =
-            [name, request.realm(), request.topic()].map(|part| format!("{}:{part}", part.len()));
+            [name, &request.realm(), request.topic()].map(|part| format!("{}:{part}", part.len()));
         Self { prefix: format!("presence/{name}/{realm}/{topic}/") }
     }
 
@@ -74,11 +74,19 @@ impl Record {
     }
 
     /// Records the information about a member. Returns whether it is another one than before.
-    pub(super) fn set_member<T: Serialize>(&self, id: &MemberId, info: &T) -> Result<bool, Error> {
+    pub(super) fn set_member<T: Serialize>(
+        &self,
+        id: &MemberId,
+        info: &T,
+    ) -> Result<bool, Refusal> {
         let member = Member { id: id.clone(), info };
         let bytes = store::encode(&member)?;
         if bytes.len() > MAX_MEMBER_BYTES {
-            return Err(Error::MemberTooLong { bytes: bytes.len(), limit: MAX_MEMBER_BYTES });
+            let bytes = bytes.len();
+            let message = format!(
+                "Failed to record the member: {bytes} bytes of JSON, and {MAX_MEMBER_BYTES} are allowed."
+            );
+            return Err(Refusal::new(Refusal::RUNTIME_ERROR, message));
         }
         let key = self.member_key(id);
         let before = store::get_bytes(&key);

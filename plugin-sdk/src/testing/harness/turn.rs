@@ -10,7 +10,6 @@ use super::{Harness, Member, Received};
 use crate::{
     Event, Plugin, Request, SessionId,
     handler::{Configured, Hooks},
-    request::Realm,
     testing::{Failure, imports, pattern, user::DEFAULT_REALM, world::Effect},
 };
 
@@ -32,7 +31,6 @@ impl Harness {
         let request = Request {
             route: Arc::new(route.clone()),
             topic: topic.to_owned().into(),
-            realm: Realm::default(),
             attributes: attributes.into(),
             session: session.map(|id| self.member(id).session.clone()).into(),
             subscribers: u32::try_from(self.world.subscribers(topic).len())
