@@ -43,15 +43,15 @@ async fn ten_thousand_members_of_a_topic_are_within_the_limits() {
         request.session = Some(Caller { id: u64::from(number) + 1, authid, ..caller(&request) });
         HookRequest { subscribers, ..request }
     };
-    let mut last = Vec::new();
+    let mut effects = Vec::new();
     for number in 0..MEMBERS {
         let (outcome, _) = lane.on_subscribe(&of(number, number)).await.unwrap();
         assert_eq!(outcome.answer, SubscribeVerdict::Allow);
-        last = outcome.effects;
+        effects = outcome.effects;
     }
-    let [Effect::Publish { event: joined, .. }, Effect::Send { event: list, .. }] = &last[..]
+    let [Effect::Publish { event: joined, .. }, Effect::Send { event: list, .. }] = &effects[..]
     else {
-        panic!("{last:?}")
+        panic!("{effects:?}")
     };
     assert!(joined.args().contains("\"user\":\"user-09999\""), "{}", joined.args());
     assert!(list.args().contains("\"count\":10000"));
