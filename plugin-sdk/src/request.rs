@@ -33,7 +33,6 @@ impl Request {
 
     /// The name of the realm of the session, during the hook. Topics of two realms are different
     /// topics, even with the same URI, but a plugin has one store for all realms.
-    #[expect(clippy::unused_self, reason = "it belongs to the request, and is asked for each time")]
     pub fn realm(&self) -> String {
         host::realm()
     }
