@@ -129,8 +129,8 @@ mod tests {
             "node_modules/x/index.js",
             ".venv/lib/x.py",
             "app/__pycache__/x.pyc",
-            "inner/Cargo.toml",
             "inner/websocket_routing.yml",
+            "inner/Cargo.toml",
             "inner/src/lib.rs",
             "src/lib.rs",
         ] {
