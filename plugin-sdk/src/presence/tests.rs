@@ -237,10 +237,10 @@ fn bounds_the_list_and_the_information() {
 #[test]
 fn a_handler_may_choose_the_events() {
     fn text(change: &Change<'_, Value>) -> Result<Option<Event>, Error> {
-        Ok(match change {
-            Change::Joined { member } => Some(Event::new(format!("hello {}", member.info))),
-            _ => None,
-        })
+        match change {
+            Change::Joined { member } => Event::of(&format!("hello {}", member.info)).map(Some),
+            _ => Ok(None),
+        }
     }
     fn plugin() -> Plugin {
         const TOLD: Presence = Presence::new("told").without_list().events(text);

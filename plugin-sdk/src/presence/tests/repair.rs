@@ -50,10 +50,10 @@ fn a_join_that_fails_is_undone() {
 fn repairs_a_leave_that_failed() {
     let mut site = site();
     let ann = enter(&mut site, user("ann"));
-    site.advance(Duration::from_secs(60));
+    site.advance(Duration::from_mins(1));
     let claims = json!({"name": "bob", "crash": "leave"});
     let bob = enter(&mut site, User::named("bob").claims(claims));
-    site.advance(Duration::from_secs(60));
+    site.advance(Duration::from_mins(1));
     site.received(ann);
     site.leave(bob).unwrap_err();
     hears(&mut site, ann, &[]);
@@ -78,7 +78,7 @@ fn repairs_the_record_of_sessions_that_vanished() {
         let bob = enter(&mut site, user("bob"));
         enter(&mut site, user("dora"));
         let ann = enter(&mut site, user("ann"));
-        site.advance(Duration::from_secs(60));
+        site.advance(Duration::from_mins(1));
         site.received(bob);
         site.vanish(ann);
         repair(&mut site, bob);
@@ -96,7 +96,7 @@ fn a_user_who_vanished_and_comes_back_never_left() {
     let bob = enter(&mut site, user("bob"));
     let ann = enter(&mut site, user("ann"));
     site.received(bob);
-    site.advance(Duration::from_secs(60));
+    site.advance(Duration::from_mins(1));
     site.vanish(ann);
     let again = enter(&mut site, user("ann"));
     hears(&mut site, bob, &[]);
@@ -126,7 +126,7 @@ fn repairs_in_parts_below_the_limit_of_effects() {
     let bob = enter(&mut site, user("bob"));
     let crowd: Vec<SessionId> =
         (0..1_500).map(|number| enter(&mut site, user(&format!("user {number}")))).collect();
-    site.advance(Duration::from_secs(60));
+    site.advance(Duration::from_mins(1));
     site.received(bob);
     for session in crowd {
         site.vanish(session);
@@ -145,11 +145,11 @@ fn an_empty_topic_is_cleared_at_once() {
         let session = enter(&mut site, user(&format!("user {number}")));
         site.vanish(session);
     }
-    site.advance(Duration::from_secs(60));
+    site.advance(Duration::from_mins(1));
     let ann = enter(&mut site, user("ann"));
     assert_eq!(site.received(ann)[0].event.single::<Value>().unwrap()["count"], 1);
     site.leave(ann).unwrap();
-    site.advance(Duration::from_secs(60));
+    site.advance(Duration::from_mins(1));
     assert_eq!(site.keys(), Vec::<String>::new());
 }
 
