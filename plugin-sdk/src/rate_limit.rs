@@ -36,7 +36,7 @@
 //!
 //! # Store or memory
 //!
-//! The buckets are in the [store](crate::store): they survive reloads and faults, all lanes share
+//! The buckets are in the [`store`]: they survive reloads and faults, all lanes share
 //! them, and a stateless plugin has nothing else. A request costs one read and one write there.
 //! [`RateLimit::in_memory`] keeps them in the instance. That is cheaper, and each lane counts for
 //! itself, a reload fills all buckets, and so does a fault: a client whose messages make the handler
