@@ -4,6 +4,7 @@
 mod build;
 mod dev;
 mod dialogues;
+mod languages;
 mod new;
 
 use std::path::{Path, PathBuf};
