@@ -116,6 +116,9 @@ mod tests {
         write("websocket_routing.yml", "");
         write("Cargo.toml", "");
         write("src/lib.rs", "1");
+        // A bundle of its own.
+        write("inner/websocket_routing.yml", "");
+        write("inner/Cargo.toml", "");
         let read = || Sources::read(&[root.path().to_owned()]);
         let before = read();
         for output in [
@@ -129,8 +132,6 @@ mod tests {
             "node_modules/x/index.js",
             ".venv/lib/x.py",
             "app/__pycache__/x.pyc",
-            "inner/websocket_routing.yml",
-            "inner/Cargo.toml",
             "inner/src/lib.rs",
             "src/lib.rs",
         ] {
