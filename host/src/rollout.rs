@@ -1,7 +1,7 @@
 //! Rollout: changes of the versions in service, by the operator or by the server itself.
 //!
-//! Each change is a transaction of two steps: it sets a pin or disables a plugin in [`versions`], and
-//! reloads the site. If the reload fails, the pin is set back. [`Rollout::watch`] returns to the
+//! Each change sets a pin or disables a plugin in [`versions`], reloads the site, and saves the change.
+//! If the reload of a roll-back fails, the pin is set back. [`Rollout::watch`] returns to the
 //! version before if a new one keeps failing. Called by [`crate::control`] and by `server`.
 //!
 //! [`versions`]: crate::versions
@@ -23,7 +23,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Changes versions, one change at a time.
 pub(crate) struct Rollout {
     reloader: Arc<Reloader>,
-    /// Held over a change and its reload.
+    /// Held over a roll-back and its reload. Disabling a plugin does not wait for it.
     turn: Mutex<()>,
 }
 
@@ -39,6 +39,11 @@ pub(crate) enum RolloutError {
     /// The site has problems with this version; the versions in service stay.
     #[error("the site has problems; the versions in service stay")]
     Failed(Arc<ReloadRecord>),
+    /// Another version serves.
+    #[error(
+        "the file of the plugin was replaced or removed meanwhile; `jackfield status` shows which version serves"
+    )]
+    Overtaken,
     /// The result of the reload is not known.
     #[error("the result of the reload is not known")]
     Lost,
@@ -76,10 +81,18 @@ impl Rollout {
         let before = versions.pin(&target, by).await?;
         let record = self.reload(cause).await?;
         if record.result == ReloadResult::Failed {
-            versions.set_pin(plugin, before).await;
-            // The site with its own content again: what it serves is known to be good.
+            versions.set_pin(plugin, before);
+            // The site as it was before: what it serves is known to be good.
             drop(self.reload(cause).await);
             return Err(RolloutError::Failed(record));
+        }
+        // Only now, so that the end of the server leaves no pin that has not served.
+        versions.save().await;
+        let current = generations.current();
+        let mut plugins = current.plugins().iter();
+        let serves = plugins.find(|entry| entry.manifest().name == plugin);
+        if serves.is_none_or(|entry| entry.digest().hex().to_string() != target.to) {
+            return Err(RolloutError::Overtaken);
         }
         Ok(target)
     }
@@ -94,13 +107,13 @@ impl Rollout {
         plugin: &str,
         is_enabled: bool,
     ) -> Result<bool, RolloutError> {
-        let _turn = self.turn.lock().await;
         let disabled = (!is_enabled).then(|| Disabled { since: SystemTime::now() });
         let versions = self.reloader.versions();
         let generations = self.reloader.generations();
-        let is_change = versions.set_disabled(&generations.current(), plugin, disabled).await?;
+        let is_change = versions.set_disabled(&generations.current(), plugin, disabled)?;
         if is_change {
             self.reload(ReloadCause::Control).await?;
+            versions.save().await;
         }
         Ok(is_change)
     }
@@ -126,10 +139,10 @@ impl Rollout {
         }
     }
 
-    async fn take_back(&self, plugin: &str) {
+    async fn take_back(&self, name: &str) {
         let cause = ReloadCause::TakeBack;
-        let taken = self.return_to(plugin, None, EndReason::TakenBack, cause).await;
-        let plugin = Untrusted::new(plugin);
+        let taken = self.return_to(name, None, EndReason::TakenBack, cause).await;
+        let plugin = Untrusted::new(name);
         match taken {
             Ok(Target { file, from, to, version, .. }) => {
                 let (version, file) = (Untrusted::new(version), Untrusted::new(file));
@@ -141,11 +154,16 @@ impl Rollout {
                      `jackfield history` lists the versions"
                 );
             }
-            Err(error) => error!(
+            Err(error) => {
+                if matches!(error, RolloutError::Target(_) | RolloutError::Overtaken) {
+                    self.reloader.versions().end_probation(name);
+                }
+                error!(
                 target: DIAGNOSIS,
                 "the new version of the plugin {plugin} keeps failing for several clients, and \
                  cannot be taken back: {error}"
-            ),
+                );
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
-use crate::versions::{VersionSettings, Versions};
+use crate::versions::{FolderError, VersionSettings, Versions};
 use crate::{compiler, open_files};
 
 mod drain;
@@ -68,6 +68,9 @@ pub(crate) enum ServeError {
     /// The data folder of the configuration cannot be used.
     #[error("{0}")]
     Data(#[from] DataFolderError),
+    /// The versions of plugins cannot be read.
+    #[error("{0}")]
+    Versions(#[from] FolderError),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -120,7 +123,7 @@ pub(crate) async fn serve(
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     // Until the end of the server, as it has the lock.
     let data = open_data(&config, site.path()).await?;
-    let versions = versions(&config, site.path(), data.as_ref()).await;
+    let versions = versions(&config, site.path(), data.as_ref()).await?;
     let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services, versions));
     let shutdown = Arc::new(Shutdown::new());
     let Config { limits, keepalive, handshake_timeout, shutdown_grace, .. } = config;
@@ -215,13 +218,16 @@ async fn open_data(config: &Config, site: &Path) -> Result<Option<DataFolder>, S
 }
 
 /// Opens the versions of plugins, on a thread of its own: it reads the data folder.
-async fn versions(config: &Config, site: &Path, data: Option<&DataFolder>) -> Arc<Versions> {
+async fn versions(
+    config: &Config,
+    site: &Path,
+    data: Option<&DataFolder>,
+) -> Result<Arc<Versions>, ServeError> {
     let Plugins { keep_versions: keep, take_back, .. } = config.plugins;
     let settings = VersionSettings { keep, take_back };
-    let folder = data.map(|data| data.part("versions"));
-    let (path, place) = (site.to_owned(), folder);
-    let opening = tokio::task::spawn_blocking(move || Versions::open(&path, place, settings));
-    Arc::new(opening.await.unwrap_or_else(|_panic| Versions::open(site, None, settings)))
+    let (site, folder) = (site.to_owned(), data.map(|data| data.part("versions")));
+    let opening = tokio::task::spawn_blocking(move || Versions::open(&site, folder, settings));
+    Ok(Arc::new(opening.await.map_err(std::io::Error::other)??))
 }
 
 /// Logs which parts of HTTP are on.

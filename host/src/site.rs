@@ -18,7 +18,7 @@ pub(crate) use content_hash::ContentHash;
 pub(crate) use directories::{Directories, Watched};
 pub(crate) use names::{is_content, is_ignored, is_routing};
 pub(crate) use problem::SiteProblem;
-pub(crate) use snapshot::{PluginFile, Snapshot};
+pub(crate) use snapshot::{Component, PluginFile, Snapshot};
 
 use listing::Listing;
 

@@ -21,12 +21,13 @@ use jackfield_text::Untrusted;
 use tracing::{error, info, warn};
 
 use crate::generation::{Generation, PluginEntry};
-use crate::site::Snapshot;
+use crate::site::{Component, Snapshot};
 
 pub(crate) use index::{Disabled, EndReason, Period, Pin, PluginVersions};
 pub(crate) use target::{Target, TargetError};
 
 use folder::Folder;
+pub(crate) use folder::FolderError;
 use index::Index;
 use probation::Probation;
 
@@ -48,7 +49,7 @@ pub(crate) struct Versions {
 struct State {
     index: Index,
     /// The content of each pinned component, by its digest.
-    pinned: BTreeMap<String, Arc<[u8]>>,
+    pinned: BTreeMap<String, Component>,
     /// New versions that may be taken back, by plugin.
     probation: BTreeMap<String, Probation>,
 }
@@ -72,29 +73,33 @@ pub(crate) struct VersionSettings {
 }
 
 impl Versions {
-    /// Opens the table in `folder`; it blocks. A table that cannot be read is a logged error: the
-    /// site is served without earlier versions.
-    pub(crate) fn open(site: &Path, folder: Option<PathBuf>, settings: VersionSettings) -> Self {
+    /// Opens the table in `folder`; it blocks.
+    ///
+    /// # Errors
+    /// When there is a table that cannot be read: disabled plugins would serve.
+    pub(crate) fn open(
+        site: &Path,
+        folder: Option<PathBuf>,
+        settings: VersionSettings,
+    ) -> Result<Self, FolderError> {
         let VersionSettings { keep, take_back } = settings;
         let mut state = State::default();
-        let folder = folder.and_then(|path| match Folder::open(&path) {
-            Ok((folder, index)) => {
+        let folder = match folder {
+            Some(path) => {
+                let (folder, index) = Folder::open(&path)?;
                 state.index = index;
                 Some(folder)
             }
-            Err(error) => {
-                error!("earlier versions of plugins are not available: {error}");
-                None
-            }
-        });
+            None => None,
+        };
         for (plugin, versions) in &mut state.index.plugins {
             let (Some(pin), Some(folder)) = (&versions.pin, &folder) else { continue };
             match folder.read(&pin.serves) {
-                Ok(bytes) => {
+                Ok(component) => {
                     let (name, file) = (Untrusted::new(plugin), Untrusted::new(&pin.file));
                     let digest = index::short(&pin.serves);
                     warn!("plugin {name} is pinned to version sha256:{digest} instead of {file}");
-                    state.pinned.insert(pin.serves.clone(), bytes);
+                    state.pinned.insert(pin.serves.clone(), component);
                 }
                 Err(error) => {
                     let plugin = Untrusted::new(plugin);
@@ -104,36 +109,31 @@ impl Versions {
             }
         }
         let (state, writing) = (Mutex::new(state), tokio::sync::Mutex::default());
-        Self { site: site.display().to_string(), folder, take_back, keep, state, writing }
+        Ok(Self { site: site.display().to_string(), folder, take_back, keep, state, writing })
     }
 
-    /// Replaces the content of pinned files. A pin ends when its file has changed.
+    /// Replaces the content of pinned files. A pin holds for the content that its file has at the
+    /// first reading, and ends when the file has changed.
     pub(crate) fn apply(&self, mut snapshot: Snapshot) -> Snapshot {
         let mut state = self.lock();
         let State { index, pinned, .. } = &mut *state;
         for (plugin, versions) in &mut index.plugins {
-            let Some(pin) = &versions.pin else { continue };
+            let Some(pin) = &mut versions.pin else { continue };
             let mut files = snapshot.plugins().iter();
             let Some(file) = files.find(|file| self.below(&file.path) == pin.file) else {
                 continue;
             };
-            let path = file.path.clone();
-            if file.hash.hex().to_string() == pin.replaces
-                && let Some(bytes) = pinned.get(&pin.serves)
+            let (path, digest) = (file.path.clone(), file.hash.hex().to_string());
+            if digest == *pin.replaces.get_or_insert_with(|| digest.clone())
+                && let Some(component) = pinned.get(&pin.serves)
             {
-                snapshot.replace(&path, Arc::clone(bytes));
+                snapshot.replace(&path, component);
             } else {
                 let (plugin, path) = (Untrusted::new(plugin), Untrusted::new(path));
                 info!("the pin of plugin {plugin} has ended: {path} has changed");
                 versions.pin = None;
             }
         }
-        let pins: BTreeSet<&str> = index
-            .plugins
-            .values()
-            .filter_map(|it| Some(it.pin.as_ref()?.serves.as_str()))
-            .collect();
-        pinned.retain(|digest, _| pins.contains(digest.as_str()));
         drop(state);
         snapshot
     }
@@ -276,8 +276,8 @@ impl Versions {
         })
     }
 
-    /// Pins the target. It serves after the next reload. Returns the pin before, for
-    /// [`Versions::set_pin`].
+    /// Pins the target. It serves after the next reload; [`Versions::save`] makes it survive the end
+    /// of the server. Returns the pin before, for [`Versions::set_pin`].
     ///
     /// # Errors
     /// When the kept component cannot be read.
@@ -291,40 +291,51 @@ impl Versions {
         };
         let digest = target.to.clone();
         let read = tokio::task::spawn_blocking(move || folder.read(&digest)).await;
-        let bytes = read.map_err(std::io::Error::other)??;
-        let before = {
-            let mut state = self.lock();
-            let versions = state.index.plugins.entry(target.plugin.clone()).or_default();
-            let before = versions.pin.clone();
-            // A second pin replaces the same content of the file.
-            let replaces = before.as_ref().map_or(&target.from, |before| &before.replaces).clone();
-            versions.pin = Some(Pin {
-                file: target.file.clone(),
-                replaces,
-                serves: target.to.clone(),
-                since: SystemTime::now(),
-                by,
-            });
-            state.pinned.insert(target.to.clone(), bytes);
-            before
-        };
-        self.write(Vec::new()).await;
-        Ok(before)
+        let component = read.map_err(std::io::Error::other)??;
+        let mut state = self.lock();
+        state.pinned.insert(target.to.clone(), component);
+        let versions = state.index.plugins.entry(target.plugin.clone()).or_default();
+        Ok(versions.pin.replace(Pin {
+            file: target.file.clone(),
+            replaces: None,
+            serves: target.to.clone(),
+            since: SystemTime::now(),
+            by,
+        }))
     }
 
     /// Sets the pin of a plugin again, as it was before a failed change.
-    pub(crate) async fn set_pin(&self, plugin: &str, pin: Option<Pin>) {
+    pub(crate) fn set_pin(&self, plugin: &str, pin: Option<Pin>) {
         if let Some(versions) = self.lock().index.plugins.get_mut(plugin) {
             versions.pin = pin;
         }
-        self.write(Vec::new()).await;
+    }
+
+    /// Makes the pins and the disabled plugins survive the end of the server.
+    pub(crate) async fn save(&self) {
+        let pinned = {
+            let mut state = self.lock();
+            let State { index, pinned, .. } = &mut *state;
+            let pins = index.plugins.values();
+            let pins: BTreeSet<&str> =
+                pins.filter_map(|it| Some(it.pin.as_ref()?.serves.as_str())).collect();
+            pinned.retain(|digest, _| pins.contains(digest.as_str()));
+            // Another version may have taken its place in the folder meanwhile.
+            pinned.iter().map(|(digest, it)| (digest.clone(), Arc::clone(&it.bytes))).collect()
+        };
+        self.write(pinned).await;
+    }
+
+    /// Returns whether changes survive the end of the server.
+    pub(crate) const fn are_kept(&self) -> bool {
+        self.folder.is_some()
     }
 
     /// Disables or enables a plugin, from the next reload on. Returns whether this is a change.
     ///
     /// # Errors
     /// [`TargetError::UnknownPlugin`]: no such plugin serves.
-    pub(crate) async fn set_disabled(
+    pub(crate) fn set_disabled(
         &self,
         generation: &Generation,
         plugin: &str,
@@ -339,7 +350,6 @@ impl Versions {
             }
             versions.disabled = disabled;
         }
-        self.write(Vec::new()).await;
         Ok(true)
     }
 
@@ -349,20 +359,24 @@ impl Versions {
         self.lock().probation.values().any(|it| it.is_running(now))
     }
 
-    /// Returns the plugins whose new version keeps failing, and ends their probation: a version is
-    /// taken back once.
+    /// Returns the plugins whose new version keeps failing. Each is returned again only after a
+    /// while, as it may not be possible to take it back at present.
     pub(crate) fn failing(&self, generation: &Generation) -> Vec<String> {
         let now = Instant::now();
         let mut failing = Vec::new();
         self.lock().probation.retain(|plugin, probation| {
             let entry = generation.plugins().iter().find(|it| it.manifest().name == *plugin);
-            let is_failing = entry.is_some_and(|entry| probation.is_failing(entry));
-            if is_failing {
+            if entry.is_some_and(|entry| probation.is_failing(entry, now)) {
                 failing.push(plugin.clone());
             }
-            !is_failing && probation.is_running(now)
+            probation.is_running(now)
         });
         failing
+    }
+
+    /// Ends the probation of a plugin: its version stays.
+    pub(crate) fn end_probation(&self, plugin: &str) {
+        self.lock().probation.remove(plugin);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -91,6 +91,7 @@ async fn the_page_about_versions_runs_as_printed() {
     let fixture = Fixture::new();
     let server = fixture.start("");
     let first = digest(&fixture.site.file("v/versioned.wasm"));
+    fixture.until_kept("versioned", &[true]).await;
     fixture.deploy("v/versioned.wasm", component(2));
     until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
     let mut run = 0;
@@ -140,6 +141,7 @@ async fn returns_to_an_earlier_version_until_the_file_changes() {
     let nothing = fixture.jackfield(&["rollback", "versioned"]);
     assert_eq!(nothing.code, Some(1));
     assert!(nothing.err.contains("the plugin `versioned` has no earlier version"), "{nothing:?}");
+    fixture.until_kept("versioned", &[true]).await;
 
     let first = digest(&fixture.site.file("v/versioned.wasm"));
     fixture.deploy("v/versioned.wasm", component(2));
@@ -305,22 +307,43 @@ async fn refuses_versions_that_there_are_not() {
 async fn a_version_that_does_not_fit_the_site_is_not_returned_to() {
     let fixture = Fixture::new();
     let server = fixture.start("");
-    fixture.site.remove("v/websocket_routing.yml");
-    server.until_health("generation", 2);
-    fixture.deploy("v/versioned.wasm", component(2));
-    server.until_health("generation", 3);
-    fixture.deploy("v/websocket_routing.yml", "a:\n    channel: a\n    handler: b\n".into());
+    let mut digests = Vec::new();
+    for number in 2..=3 {
+        fixture.deploy("v/versioned.wasm", component(number));
+        digests.push(digest(&fixture.site.file("v/versioned.wasm")));
+        until_version(&server, "versioned", digests.last().unwrap()).await;
+    }
+    fixture.until_kept("versioned", &[true, true, true]).await;
+    assert_eq!(fixture.jackfield(&["rollback", "versioned"]).code, Some(0));
+    // It is pinned now. Another roll-back fails, because the site has problems, and the pin stays.
+    fixture.site.rename_over("other/websocket_routing.yml", "a:\n    channel: a\n    handler: b\n");
     server.until_health("reload", "failed");
     let failed = fixture.jackfield(&["rollback", "versioned"]);
     assert_eq!(failed.code, Some(1), "{failed:?}");
     assert!(failed.out.contains("no plugin provides the handler `b`"), "{failed:?}");
     assert!(failed.out.contains("the versions in service stay"), "{failed:?}");
-    let history = fixture.jackfield(&["history", "versioned", "--json"]).json();
-    assert_eq!(history["plugins"][0]["pin"], Value::Null, "the pin is set back");
-    assert_eq!(
-        plugin(&server, "versioned").await["digest"],
-        digest(&fixture.site.file("v/versioned.wasm"))
-    );
+    fixture.site.remove("other/websocket_routing.yml");
+    server.until_health("reload", "ok");
+    let reloaded = run(command(&["reload", fixture.site.path().to_str().unwrap()]));
+    assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
+    let entry = plugin(&server, "versioned").await;
+    assert_eq!((&entry["digest"], &entry["pinned"]), (&json!(digests[0]), &json!(true)));
+    assert!(!server.log().contains("the pin of plugin versioned has ended"), "{}", server.log());
+}
+
+#[test]
+fn does_not_start_with_a_table_that_it_cannot_read() {
+    let fixture = Fixture::new();
+    drop(fixture.start(""));
+    let index = fixture.data.path().join("data/versions/index.json");
+    fs::write(&index, r#"{"format":2}"#).unwrap();
+    let config = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+    fs::write(config.path(), format!("data: {}\n", fixture.data.path().join("data").display()))
+        .unwrap();
+    let (site, config) = (fixture.site.path().to_str().unwrap(), config.path().to_str().unwrap());
+    let refused = run(command(&["serve", site, "--listen", "127.0.0.1:0", "--config", config]));
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("has the format 2, and this server reads 1"), "{refused:?}");
 }
 
 async fn bid(client: &mut Client, lot: usize, bid: &str) -> Result<u64, String> {
@@ -349,6 +372,7 @@ async fn takes_back_a_new_version_that_fails_for_several_clients() {
     let server = fixture.start("");
     let file = fixture.site.file("a/hostile.wasm");
     let first = digest(&file);
+    fixture.until_kept("hostile", &[true]).await;
     let mut clients = clients(&server, 5).await;
 
     fixture.deploy("a/hostile.wasm", relabelled(&build::guest("hostile"), 1));
@@ -391,7 +415,8 @@ async fn serves_without_a_data_folder() {
     assert!(refused.err.contains("there is no data folder"), "{refused:?}");
     assert!(refused.err.contains("= help: set `data` to a folder"), "{refused:?}");
     assert_eq!(fixture.history("versioned").len(), 2);
-    assert_eq!(fixture.jackfield(&["disable", "versioned"]).code, Some(0));
+    let out = fixture.jackfield(&["disable", "versioned"]);
+    assert!(out.code == Some(0) && out.out.contains("so this holds until it ends"), "{out:?}");
     let table = fixture.jackfield(&["history"]);
     assert!(table.out.contains("versioned is disabled since"), "{table:?}");
 }

@@ -195,7 +195,8 @@ impl CircuitBreaker {
             if let Some(opened) = circuit.fault(now, call.sources(), rule, &self.policy) {
                 let name = call.name_of(subject);
                 circuits.opened = circuits.opened.saturating_add(1);
-                if !subject.is_of_client() {
+                // A failure to start an instance has no rule about clients.
+                if rule.clients > 0 && !subject.is_of_client() {
                     circuits.opened_for_all = circuits.opened_for_all.saturating_add(1);
                 }
                 circuits.transitions.push(Transition::Opened { name: name.clone(), opened });

@@ -55,7 +55,12 @@ pub(crate) fn set_enabled(args: &ChangeArgs, is_enabled: bool, out: &mut dyn Wri
     let action = if is_enabled { "enable" } else { "disable" };
     let show = |body: &Value| {
         let already = if body["result"] == "unchanged" { " already" } else { "" };
-        format!("{} is{already} {action}d", args.plugin)
+        let until = if body["survives_restart"] == false {
+            "; the server has no data folder, so this holds until it ends"
+        } else {
+            ""
+        };
+        format!("{} is{already} {action}d{until}", args.plugin)
     };
     args.run(action, json!({}), show, out)
 }
@@ -94,7 +99,7 @@ impl ChangeArgs {
                 StatusCode::OK => writeln!(out, "{}", show(&answer.body)),
                 StatusCode::ACCEPTED => writeln!(
                     out,
-                    "the {action} goes on after {} s; `jackfield history` has its result",
+                    "the {action} goes on after {} s; `jackfield status` has its result",
                     self.wait.as_secs()
                 ),
                 _ => problems(&answer.body, action, out),

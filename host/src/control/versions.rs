@@ -74,7 +74,7 @@ fn shown_plugin(name: &str, versions: &PluginVersions) -> Value {
 fn pin(pin: &Pin) -> Value {
     json!({
         "file": pin.file,
-        "file_digest": format!("sha256:{}", pin.replaces),
+        "file_digest": pin.replaces.as_ref().map(|digest| format!("sha256:{digest}")),
         "digest": format!("sha256:{}", pin.serves),
         "since": time(pin.since),
         "by": pin.by.label(),
@@ -148,6 +148,7 @@ pub(super) async fn set_enabled(
                 let body = json!({
                     "result": result,
                     "plugin": plugin,
+                    "survives_restart": state.reloader.versions().are_kept(),
                     "generation": state.reloader.state().generation,
                 });
                 (result, Ok(Answer::json(StatusCode::OK, &body)))
@@ -164,6 +165,7 @@ fn failed(error: &RolloutError) -> Result<Answer, Problem> {
     match error {
         RolloutError::Failed(record) => Ok(reload::ended(record)),
         RolloutError::Lost => Err(Problem::lost()),
+        RolloutError::Overtaken => Err(Problem::conflict(text)),
         RolloutError::Unreadable(_) => Err(Problem::internal(text)),
         RolloutError::Target(error) => Err(match error {
             TargetError::UnknownPlugin { .. } | TargetError::UnknownDigest { .. } => {

@@ -39,7 +39,7 @@ impl Fixture {
         config.watch.settle = std::time::Duration::from_millis(5);
         let site = Site::new(directory);
         let settings = VersionSettings { keep: 5, take_back: None };
-        let versions = Arc::new(Versions::open(directory, None, settings));
+        let versions = Arc::new(Versions::open(directory, None, settings).unwrap());
         let reloader = Reloader::new(site, config, sandbox, Arc::new(Nobody), versions);
         let reloader = Arc::new(reloader);
         reloader.start().await.unwrap();

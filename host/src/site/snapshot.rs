@@ -60,6 +60,15 @@ pub(crate) struct PluginFile {
     pub(crate) hash: ContentHash,
 }
 
+/// The content of a component, with its hash.
+#[derive(Clone, Debug)]
+pub(crate) struct Component {
+    /// The hash of the content.
+    pub(crate) hash: ContentHash,
+    /// The whole content.
+    pub(crate) bytes: Arc<[u8]>,
+}
+
 impl Snapshot {
     pub(super) fn read(given: &Path, listing: Listing) -> Result<Self, Interruption> {
         let mut snapshot = Self {
@@ -129,10 +138,10 @@ impl Snapshot {
     }
 
     /// Replaces the content of a component, by its displayed path.
-    pub(crate) fn replace(&mut self, path: &str, bytes: Arc<[u8]>) {
+    pub(crate) fn replace(&mut self, path: &str, component: &Component) {
         let Some(file) = self.plugins.iter_mut().find(|file| file.path == path) else { return };
-        file.hash = ContentHash::of(&bytes);
-        file.bytes = bytes;
+        file.hash = component.hash;
+        file.bytes = Arc::clone(&component.bytes);
         let mut hasher = Sha256::new();
         hasher.update(self.hash.bytes());
         hasher.update(path.as_bytes());

@@ -5,12 +5,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
-use crate::site::ContentHash;
+use crate::site::{Component, ContentHash};
 
 /// The name of the index.
 const INDEX: &str = "index.json";
@@ -36,19 +35,35 @@ pub(super) struct Folder {
 
 /// An error of the folder.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FolderError {
+pub(crate) enum FolderError {
+    /// The operating system refuses it.
     #[error("failed to use {}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     #[error(
-        "{} is damaged: {source}\n  = help: remove it; the versions recorded in it are forgotten",
+        "{} is damaged: {source}\n  = help: remove it; its versions are forgotten, and disabled plugins serve",
         path.display()
     )]
-    Damaged { path: PathBuf, source: serde_json::Error },
+    Damaged {
+        /// The index.
+        path: PathBuf,
+        /// The error and its place.
+        source: serde_json::Error,
+    },
     #[error(
         "{} has the format {found}, and this server reads {FORMAT}\n  = help: update the server, or remove the file",
         path.display()
     )]
-    Newer { path: PathBuf, found: u32 },
+    Newer {
+        /// The index.
+        path: PathBuf,
+        /// The number of its format.
+        found: u32,
+    },
 }
 
 /// The content of the index file.
@@ -89,18 +104,19 @@ impl Folder {
     }
 
     /// Reads a component, and checks its digest.
-    pub(super) fn read(&self, digest: &str) -> io::Result<Arc<[u8]>> {
+    pub(super) fn read(&self, digest: &str) -> io::Result<Component> {
         let path = self.component(digest)?;
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("failed to read {}: {error}", path.display()))
         };
         let bytes = read(&path).map_err(named)?;
-        if ContentHash::of(&bytes).hex().to_string() != digest {
+        let hash = ContentHash::of(&bytes);
+        if hash.hex().to_string() != digest {
             return Err(named(io::Error::other(
                 "its content does not have the digest of its name",
             )));
         }
-        Ok(bytes.into())
+        Ok(Component { hash, bytes: bytes.into() })
     }
 
     /// Returns whether it has the component.
@@ -208,7 +224,7 @@ mod tests {
         assert!(index.plugins.is_empty());
         let name = digest(b"one");
         folder.write(&name, b"one").unwrap();
-        assert_eq!(&*folder.read(&name).unwrap(), b"one");
+        assert_eq!(&*folder.read(&name).unwrap().bytes, b"one");
         for (path, mode) in
             [(path.clone(), 0o700), (path.join(&name).with_extension("wasm"), 0o600)]
         {

@@ -82,8 +82,9 @@ pub(crate) enum EndReason {
 pub(crate) struct Pin {
     /// The path of the file below the site.
     pub(crate) file: String,
-    /// The digest of the file's content. Another content ends the pin.
-    pub(crate) replaces: String,
+    /// The digest of the file's content; `None` until the site is read. Another content ends the
+    /// pin.
+    pub(crate) replaces: Option<String>,
     /// The digest of the component that serves.
     pub(crate) serves: String,
     pub(crate) since: SystemTime,
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(kept(&index), "a c");
         let pin = Pin {
             file: "a.wasm".to_owned(),
-            replaces: "c".to_owned(),
+            replaces: None,
             serves: "d".to_owned(),
             since: SystemTime::UNIX_EPOCH,
             by: EndReason::RolledBack,

@@ -13,19 +13,31 @@ use crate::site::ContentHash;
 pub(super) struct Probation {
     digest: ContentHash,
     until: Instant,
+    /// The earliest time of the next attempt to take it back.
+    next_attempt: Instant,
 }
+
+/// The time between two attempts to take a version back.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
 impl Probation {
     pub(super) fn new(digest: ContentHash, within: Duration) -> Self {
-        Self { digest, until: Instant::now() + within }
+        let now = Instant::now();
+        Self { digest, until: now + within, next_attempt: now }
     }
 
     pub(super) fn is_running(&self, now: Instant) -> bool {
         now < self.until
     }
 
-    /// Returns whether the version fails for several clients.
-    pub(super) fn is_failing(&self, entry: &PluginEntry) -> bool {
-        entry.digest() == self.digest && entry.circuits().any(|it| it.opened_for_all > 0)
+    /// Returns whether the version fails for several clients, and begins an attempt.
+    pub(super) fn is_failing(&mut self, entry: &PluginEntry, now: Instant) -> bool {
+        let is_failing = now >= self.next_attempt
+            && entry.digest() == self.digest
+            && entry.circuits().any(|it| it.opened_for_all > 0);
+        if is_failing {
+            self.next_attempt = now + RETRY_INTERVAL;
+        }
+        is_failing
     }
 }
