@@ -21,6 +21,7 @@ const CHAT_ROUTES: &str = "\
 acme.chat:
     channel: 'acme/chat/{room}'
     handler: { callback: 'chat', args: { burst: 2 } }
+    allow: { publish: [member] }
 ";
 const USERS: &str = "\
 users:
