@@ -4,9 +4,10 @@
 //! Each component that serves is kept by its digest in the data folder, so that an earlier one can
 //! serve again. A *pin* replaces the content of one file of the site by a kept component, until the
 //! file changes. `reload` applies the pins to each snapshot and reports each new generation;
-//! `rollout` sets and removes pins. [`folder`] is the storage, [`index`] its table of contents,
+//! `rollout` sets and removes pins. [`changes`] are those of the operator, [`folder`] is the storage, [`index`] its table of contents,
 //! [`probation`] decides when a new version is taken back.
 
+mod changes;
 mod folder;
 mod index;
 mod probation;
@@ -227,132 +228,6 @@ impl Versions {
         wanted.map(|(name, versions)| (name.clone(), versions.clone())).collect()
     }
 
-    /// Finds the version that a plugin can return to: the one whose digest begins with `digest`, or
-    /// the last one before the present one.
-    ///
-    /// # Errors
-    /// [`TargetError`].
-    pub(crate) fn target(
-        &self,
-        generation: &Generation,
-        plugin: &str,
-        digest: Option<&str>,
-    ) -> Result<Target, TargetError> {
-        let entry = entry(generation, plugin)?;
-        if self.folder.is_none() {
-            return Err(TargetError::NothingKept);
-        }
-        let state = self.lock();
-        let from = entry.digest().hex().to_string();
-        let none = PluginVersions::default();
-        let versions = state.index.plugins.get(plugin).unwrap_or(&none);
-        let version = match digest {
-            Some(digest) if index::is_beginning(digest, &from) => {
-                return Err(TargetError::Current(
-                    plugin.to_owned(),
-                    index::short(&from).to_owned(),
-                ));
-            }
-            Some(digest) => versions.by_digest(plugin, digest)?,
-            None => {
-                versions.earlier(&from).ok_or_else(|| TargetError::NoEarlier(plugin.to_owned()))?
-            }
-        };
-        let schema = entry.manifest().schema;
-        if version.schema != schema {
-            return Err(TargetError::OtherSchema {
-                plugin: plugin.to_owned(),
-                current: schema,
-                digest: index::short(&version.digest).to_owned(),
-                other: version.schema,
-            });
-        }
-        Ok(Target {
-            plugin: plugin.to_owned(),
-            file: self.below(entry.file()).to_owned(),
-            from,
-            to: version.digest.clone(),
-            version: version.version.clone(),
-        })
-    }
-
-    /// Pins the target. It serves after the next reload; [`Versions::save`] makes it survive the end
-    /// of the server. Returns the pin before, for [`Versions::set_pin`].
-    ///
-    /// # Errors
-    /// When the kept component cannot be read.
-    pub(crate) async fn pin(
-        &self,
-        target: &Target,
-        by: EndReason,
-    ) -> Result<Option<Pin>, std::io::Error> {
-        let Some(folder) = self.folder.clone() else {
-            return Err(std::io::Error::other("there is no data folder"));
-        };
-        let digest = target.to.clone();
-        let read = tokio::task::spawn_blocking(move || folder.read(&digest)).await;
-        let component = read.map_err(std::io::Error::other)??;
-        let mut state = self.lock();
-        state.pinned.insert(target.to.clone(), component);
-        let versions = state.index.plugins.entry(target.plugin.clone()).or_default();
-        Ok(versions.pin.replace(Pin {
-            file: target.file.clone(),
-            replaces: None,
-            serves: target.to.clone(),
-            since: SystemTime::now(),
-            by,
-        }))
-    }
-
-    /// Sets the pin of a plugin again, as it was before a failed change.
-    pub(crate) fn set_pin(&self, plugin: &str, pin: Option<Pin>) {
-        if let Some(versions) = self.lock().index.plugins.get_mut(plugin) {
-            versions.pin = pin;
-        }
-    }
-
-    /// Makes the pins and the disabled plugins survive the end of the server.
-    pub(crate) async fn save(&self) {
-        let pinned = {
-            let mut state = self.lock();
-            let State { index, pinned, .. } = &mut *state;
-            let pins = index.plugins.values();
-            let pins: BTreeSet<&str> =
-                pins.filter_map(|it| Some(it.pin.as_ref()?.serves.as_str())).collect();
-            pinned.retain(|digest, _| pins.contains(digest.as_str()));
-            // Another version may have taken its place in the folder meanwhile.
-            pinned.iter().map(|(digest, it)| (digest.clone(), Arc::clone(&it.bytes))).collect()
-        };
-        self.write(pinned).await;
-    }
-
-    /// Returns whether changes survive the end of the server.
-    pub(crate) const fn are_kept(&self) -> bool {
-        self.folder.is_some()
-    }
-
-    /// Disables or enables a plugin, from the next reload on. Returns whether this is a change.
-    ///
-    /// # Errors
-    /// [`TargetError::UnknownPlugin`]: no such plugin serves.
-    pub(crate) fn set_disabled(
-        &self,
-        generation: &Generation,
-        plugin: &str,
-        disabled: Option<Disabled>,
-    ) -> Result<bool, TargetError> {
-        entry(generation, plugin)?;
-        {
-            let mut state = self.lock();
-            let versions = state.index.plugins.entry(plugin.to_owned()).or_default();
-            if versions.disabled.is_some() == disabled.is_some() {
-                return Ok(false);
-            }
-            versions.disabled = disabled;
-        }
-        Ok(true)
-    }
-
     /// Returns whether a new version may be taken back at present.
     pub(crate) fn is_on_probation(&self) -> bool {
         let now = Instant::now();
@@ -440,14 +315,4 @@ impl State {
         }
         has_removed
     }
-}
-
-fn entry<'g>(generation: &'g Generation, plugin: &str) -> Result<&'g PluginEntry, TargetError> {
-    let entries = generation.plugins();
-    let name = |entry: &'g PluginEntry| entry.manifest().name.as_str();
-    entries.iter().find(|entry| name(entry) == plugin).ok_or_else(|| {
-        let near = jackfield_yaml::suggest::nearest(plugin, entries.iter().map(name));
-        let hint = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-        TargetError::UnknownPlugin { name: plugin.to_owned(), hint }
-    })
 }

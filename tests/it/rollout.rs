@@ -316,7 +316,7 @@ async fn a_version_that_does_not_fit_the_site_is_not_returned_to() {
     fixture.until_kept("versioned", &[true, true, true]).await;
     assert_eq!(fixture.jackfield(&["rollback", "versioned"]).code, Some(0));
     // It is pinned now. Another roll-back fails, because the site has problems, and the pin stays.
-    fixture.site.rename_over("other/websocket_routing.yml", "a:\n    channel: a\n    handler: b\n");
+    fixture.site.write("other/websocket_routing.yml", "a:\n    channel: a\n    handler: b\n");
     server.until_health("reload", "failed");
     let failed = fixture.jackfield(&["rollback", "versioned"]);
     assert_eq!(failed.code, Some(1), "{failed:?}");
