@@ -173,7 +173,12 @@ impl Reloader {
         }
         let generation = build(&snapshot, None, &loads).await;
         let generation = generation.map(|it| it.without(&self.versions.disabled()));
-        let (_, new) = self.commit(generation.map_err(|problems| texts(&problems))?, began);
+        let generation = generation.map_err(|problems| {
+            let mut problems = texts(&problems);
+            problems.extend(self.versions.pin_notes());
+            problems
+        })?;
+        let (_, new) = self.commit(generation, began);
         let cause = ReloadCause::Start.label();
         let versions = self.versions.record(&new, &snapshot, cause, began.elapsed());
         self.history.add(Outcome {

@@ -146,6 +146,22 @@ impl Versions {
         plugins.filter_map(|it| Some(it.pin.as_ref()?.serves.clone())).collect()
     }
 
+    /// A note for each pin, for a site that cannot be served with its pins.
+    pub(crate) fn pin_notes(&self) -> Vec<String> {
+        let state = self.lock();
+        let plugins = state.index.plugins.iter();
+        let pins = plugins.filter_map(|(plugin, it)| Some((plugin, it.pin.as_ref()?)));
+        let note = |(plugin, pin): (&String, &Pin)| {
+            let (plugin, file) = (Untrusted::new(plugin), Untrusted::new(&pin.file));
+            let digest = index::short(&pin.serves);
+            format!(
+                "note: the plugin {plugin} is pinned to version sha256:{digest} instead of {file}\n  \
+                 = help: replace {file}, which ends the pin"
+            )
+        };
+        pins.map(note).collect()
+    }
+
     /// The names of disabled plugins.
     pub(crate) fn disabled(&self) -> BTreeSet<String> {
         let state = self.lock();

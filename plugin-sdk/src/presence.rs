@@ -178,8 +178,8 @@ impl<T: Serialize + DeserializeOwned> Presence<T> {
         Ok(true)
     }
 
-    /// The members of the topic, in the order of their ids, as many as [`Presence::limit`] and
-    /// [`MAX_LIST_BYTES`] allow.
+    /// The members of the topic, in the order of their ids. [`Presence::limit`] and
+    /// [`MAX_LIST_BYTES`] limit the list.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
 //! Versions of plugins in a running server: returning to an earlier one, disabling a plugin, and new
 //! versions that the server takes back by itself.
 
+mod take_back;
+
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,17 +11,14 @@ use serde_json::{Value, json};
 
 use crate::control::{Output, ask, command, digest, run, status};
 use crate::reload::component;
-use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
-use jackfield_tests::client::v2::{Client, Options};
+use jackfield_tests::client::v2::Client;
 use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
 const VERSIONED: &str =
     "test.versioned:\n    channel: 'v/{name}'\n    handler: { callback: 'versioned' }\n";
-const AUCTION: &str =
-    "test.auction:\n    channel: 'auction/{lot}'\n    handler: { callback: 'effects' }\n";
 
 /// A site, and a folder for the data of its servers.
 struct Fixture {
@@ -44,6 +42,16 @@ impl Fixture {
     fn start_at(&self, site: &Path, more: &str) -> Server {
         let data = self.data.path().join("data");
         Server::configured(site, &format!("data: {}\n{more}", data.display()))
+    }
+
+    /// Starts a server, which ends with this text.
+    fn refuses_to_start(&self, text: &str) {
+        let config = self.data.path().join("config.yml");
+        let data = self.data.path().join("data");
+        fs::write(&config, format!("data: {}\n", data.display())).unwrap();
+        let (site, config) = (self.site.path().to_str().unwrap(), config.to_str().unwrap());
+        let refused = run(command(&["serve", site, "--listen", "127.0.0.1:0", "--config", config]));
+        assert!(refused.code == Some(1) && refused.err.contains(text), "{refused:?}");
     }
 
     fn deploy(&self, file: &str, bytes: Vec<u8>) {
@@ -331,78 +339,26 @@ async fn a_version_that_does_not_fit_the_site_is_not_returned_to() {
     assert!(!server.log().contains("the pin of plugin versioned has ended"), "{}", server.log());
 }
 
-#[test]
-fn does_not_start_with_a_table_that_it_cannot_read() {
+#[tokio::test(flavor = "multi_thread")]
+async fn does_not_start_with_a_table_that_it_cannot_read() {
     let fixture = Fixture::new();
     drop(fixture.start(""));
     let index = fixture.data.path().join("data/versions/index.json");
     fs::write(&index, r#"{"format":2}"#).unwrap();
-    let config = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
-    fs::write(config.path(), format!("data: {}\n", fixture.data.path().join("data").display()))
-        .unwrap();
-    let (site, config) = (fixture.site.path().to_str().unwrap(), config.path().to_str().unwrap());
-    let refused = run(command(&["serve", site, "--listen", "127.0.0.1:0", "--config", config]));
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.err.contains("has the format 2, and this server reads 1"), "{refused:?}");
-}
-
-async fn bid(client: &mut Client, lot: usize, bid: &str) -> Result<u64, String> {
-    let topic = format!("auction/{lot}");
-    let done = client.publish_acknowledged(&topic, json!({}), json!([bid]), Value::Null).await;
-    done.map_err(|error| error.uri)
-}
-
-/// Clients of different addresses.
-async fn clients(server: &Server, count: u8) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for number in 1..=count {
-        let mut options = Options::new(Codec::Json);
-        options.handshake.source = Some(Ipv4Addr::new(127, 0, 0, number).into());
-        let joined = Client::connect_with(server.addr, Codec::Json, "realm1", options).await;
-        clients.push(joined.unwrap());
-    }
-    clients
+    fixture.refuses_to_start("has the format 2, and this server reads 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn takes_back_a_new_version_that_fails_for_several_clients() {
-    let fixture = Fixture { site: Site::open(), data: tempfile::tempdir().unwrap() };
-    fixture.site.bundle("a", AUCTION, &[]);
-    fixture.deploy("a/hostile.wasm", fs::read(build::guest("hostile")).unwrap());
+async fn names_the_pins_of_a_site_that_cannot_be_served_with_them() {
+    let fixture = Fixture::new();
     let server = fixture.start("");
-    let file = fixture.site.file("a/hostile.wasm");
-    let first = digest(&file);
-    fixture.until_kept("hostile", &[true]).await;
-    let mut clients = clients(&server, 5).await;
-
-    fixture.deploy("a/hostile.wasm", relabelled(&build::guest("hostile"), 1));
-    until_version(&server, "hostile", &digest(&file)).await;
-    // One client alone cannot cause it.
-    for lot in 0..20 {
-        bid(&mut clients[0], lot, "trap").await.unwrap_err();
-    }
-    assert_eq!(plugin(&server, "hostile").await["digest"], digest(&file));
-    for (lot, client) in clients.iter_mut().enumerate() {
-        for lot in [lot, lot + 10] {
-            let _refused = bid(client, lot, "trap").await.unwrap_err();
-        }
-    }
-    until_version(&server, "hostile", &first).await;
-    let log = server.logged("was taken back");
-    assert!(log.contains(&first) && log.contains("sha256:"), "{log}");
-    let ends: Vec<Value> = fixture.history("hostile").into_iter().map(|it| it.1).collect();
-    assert_eq!(ends, [Value::Null, json!("taken_back"), json!("replaced")]);
-    assert_eq!(status(&server).await["reloads"][0]["cause"], "take_back");
-    bid(&mut clients[4], 99, "ok").await.unwrap();
-
-    // Once: the version before is not taken back in turn.
-    for (lot, client) in clients.iter_mut().enumerate() {
-        for lot in [lot, lot + 10, lot + 20] {
-            let _refused = bid(client, lot, "trap").await;
-        }
-    }
-    server.until_health("generation", 3);
-    assert_eq!(plugin(&server, "hostile").await["digest"], first);
+    fixture.until_kept("versioned", &[true]).await;
+    fixture.deploy("v/versioned.wasm", component(2));
+    until_version(&server, "versioned", &digest(&fixture.site.file("v/versioned.wasm"))).await;
+    assert_eq!(fixture.jackfield(&["rollback", "versioned"]).code, Some(0));
+    drop(server);
+    fixture.site.write("other/websocket_routing.yml", "a:\n    channel: a\n    handler: b\n");
+    fixture.refuses_to_start("note: the plugin versioned is pinned to version sha256:");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use sha2::{Digest, Sha256};
 
+use super::place::Place;
+
 /// The control channel of a running server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
@@ -58,11 +60,6 @@ pub struct SocketEnvironment<'a> {
     /// The user of this process.
     pub uid: u32,
 }
-
-/// The value of the setting that leaves the place to the server.
-const AUTO: &str = "auto";
-/// The value of the setting that disables the socket.
-const OFF: &str = "off";
 
 /// The folder of a service that systemd starts with `RuntimeDirectory=jackfield`.
 const SERVICE_FOLDER: &str = "/run/jackfield";
@@ -170,17 +167,11 @@ impl RawControl {
 impl<'de> Deserialize<'de> for RawSocket {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.as_str() {
-            AUTO => Ok(Self(ControlSocket::Default)),
-            OFF => Ok(Self(ControlSocket::Off)),
-            // `Off`, `true` and the like are misspelt words, and no names of files.
-            word if !word.contains('/') => {
-                let message = format!("`{word}` is no place for a socket");
-                let help = "write a path with a `/`, `auto` or `off`";
-                Err(D::Error::custom(format!("{message}\n{help}")))
-            }
-            path => Ok(Self(ControlSocket::At(path.into()))),
-        }
+        Ok(Self(match Place::read(&text, "socket").map_err(D::Error::custom)? {
+            Place::Auto => ControlSocket::Default,
+            Place::Off => ControlSocket::Off,
+            Place::At(path) => ControlSocket::At(path),
+        }))
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::control::site_digest;
+use super::place::Place;
 
 /// The folder in which a server keeps what survives its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,11 +31,6 @@ pub struct DataEnvironment<'a> {
     pub home: Option<&'a str>,
 }
 
-/// The value of the setting that leaves the place to the server.
-const AUTO: &str = "auto";
-/// The value of the setting that disables the folder.
-const OFF: &str = "off";
-
 impl DataFolder {
     /// The default place for a site: the folder that systemd has made for the service, or else one
     /// for the site below the user's state. `None` if the environment names neither.
@@ -57,17 +53,11 @@ pub(super) struct RawData(pub(super) DataFolder);
 impl<'de> Deserialize<'de> for RawData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.as_str() {
-            AUTO => Ok(Self(DataFolder::Default)),
-            OFF => Ok(Self(DataFolder::Off)),
-            // `Off`, `true` and the like are misspelt words, and no names of folders.
-            word if !word.contains('/') => {
-                let message = format!("`{word}` is no place for a folder");
-                let help = "write a path with a `/`, `auto` or `off`";
-                Err(D::Error::custom(format!("{message}\n{help}")))
-            }
-            path => Ok(Self(DataFolder::At(path.into()))),
-        }
+        Ok(Self(match Place::read(&text, "folder").map_err(D::Error::custom)? {
+            Place::Auto => DataFolder::Default,
+            Place::Off => DataFolder::Off,
+            Place::At(path) => DataFolder::At(path),
+        }))
     }
 }
 

@@ -32,6 +32,7 @@ mod open;
 mod origins;
 pub mod oro;
 mod overrides;
+mod place;
 mod redact;
 mod references;
 mod schema;

@@ -253,6 +253,25 @@ impl ControlError {
     }
 }
 
+/// Asks for a page of the state, and prints it: the answer as it came, or the text that `page` makes.
+pub(super) async fn print_page(
+    server: &Server,
+    path: &str,
+    json: bool,
+    page: impl FnOnce(&Value) -> String,
+    out: &mut dyn Write,
+) -> Result<ExitCode, ControlError> {
+    let answer = server.ask(Method::GET, path, None, ANSWER_TIME).await?;
+    if json {
+        answer.print(out).map_err(ControlError::Output)?;
+        answer.accepted()?;
+    } else {
+        let answer = answer.accepted()?;
+        out.write_all(page(&answer.body).as_bytes()).map_err(ControlError::Output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs a command to its end.
 pub(super) fn run(command: impl Future<Output = Result<ExitCode, ControlError>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
-use hyper::Method;
 use serde_json::Value;
 
-use super::control::{self, ANSWER_TIME, ControlError, PluginControlArgs};
+use super::control::{self, PluginControlArgs};
 use super::table::table;
 
 /// Command-line arguments of `jackfield history`.
@@ -29,15 +28,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             let mut query = form_urlencoded::Serializer::new(String::new());
             path = format!("{path}?{}", query.append_pair("plugin", plugin).finish());
         }
-        let answer = server.ask(Method::GET, &path, None, ANSWER_TIME).await?;
-        if args.control.json() {
-            answer.print(out).map_err(ControlError::Output)?;
-            answer.accepted()?;
-        } else {
-            let answer = answer.accepted()?;
-            out.write_all(page(&answer.body).as_bytes()).map_err(ControlError::Output)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        control::print_page(&server, &path, args.control.json(), page, out).await
     })
 }
 

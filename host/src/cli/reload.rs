@@ -1,5 +1,6 @@
 //! `jackfield reload [DIR]`: reloads the site of a running server, and prints the result.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use hyper::{Method, StatusCode};
 use jackfield_yaml::NonZeroDuration;
 use serde_json::{Value, json};
 
-use super::control::{self, ANSWER_TIME, Answer, ControlArgs, Server};
+use super::control::{self, ANSWER_TIME, Answer, ControlArgs, ControlError, Server};
 use super::say;
 
 /// The interval of the lines about plugins that are being compiled.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// The exit code of a reload that goes on.
-pub(super) const TIMED_OUT: u8 = 4;
+const TIMED_OUT: u8 = 4;
 /// The longest wait: the server's limit.
 const MAX_WAIT: Duration = Duration::from_mins(10);
 
@@ -34,17 +35,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         let server = args.control.find().await?;
         let wait = args.wait.as_secs();
         let body = json!({ "wait_seconds": wait });
-        let limit = args.wait + ANSWER_TIME;
-        let asking = server.ask(Method::POST, "/v1/reload", Some(&body), limit);
-        let answer = tokio::select! {
-            answer = asking => answer?,
-            () = tell(&server) => return Ok(ExitCode::FAILURE),
-        };
-        let code = match answer.status {
-            StatusCode::OK => ExitCode::SUCCESS,
-            StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
-            _ => ExitCode::FAILURE,
-        };
+        let (answer, code) = change(&server, "/v1/reload", &body, args.wait).await?;
         if args.control.json() {
             control::written(answer.print(out))?;
             return Ok(code);
@@ -52,6 +43,26 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         control::written(show(&answer.accepted()?, wait, out))?;
         Ok(code)
     })
+}
+
+/// Requests a change and waits for its result; meanwhile it prints what is being compiled. Returns the
+/// answer and the exit code.
+pub(super) async fn change(
+    server: &Server,
+    path: &str,
+    body: &Value,
+    wait: Duration,
+) -> Result<(Answer, ExitCode), ControlError> {
+    let answer = tokio::select! {
+        answer = server.ask(Method::POST, path, Some(body), wait + ANSWER_TIME) => answer?,
+        never = tell(server) => match never {},
+    };
+    let code = match answer.status {
+        StatusCode::OK => ExitCode::SUCCESS,
+        StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
+        _ => ExitCode::FAILURE,
+    };
+    Ok((answer, code))
 }
 
 pub(super) fn wait_time(text: &str) -> Result<Duration, String> {
@@ -63,7 +74,7 @@ pub(super) fn wait_time(text: &str) -> Result<Duration, String> {
 }
 
 /// Prints the plugins that are being compiled at an interval, forever.
-pub(super) async fn tell(server: &Server) {
+async fn tell(server: &Server) -> Infallible {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
         // The request under way reports an error of the server.

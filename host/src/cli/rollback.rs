@@ -5,11 +5,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::control::{self, ANSWER_TIME, PluginControlArgs};
-use super::reload::{TIMED_OUT, tell, wait_time};
+use super::control::{self, PluginControlArgs};
+use super::reload::{change, wait_time};
 
 /// Command-line arguments of `jackfield rollback`.
 #[derive(Debug, clap::Args)]
@@ -80,16 +80,7 @@ impl ChangeArgs {
                 body.insert("wait_seconds".to_owned(), json!(self.wait.as_secs()));
             }
             let path = format!("/v1/{action}");
-            let asking = server.ask(Method::POST, &path, Some(&body), self.wait + ANSWER_TIME);
-            let answer = tokio::select! {
-                answer = asking => answer?,
-                () = tell(&server) => return Ok(ExitCode::FAILURE),
-            };
-            let code = match answer.status {
-                StatusCode::OK => ExitCode::SUCCESS,
-                StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
-                _ => ExitCode::FAILURE,
-            };
+            let (answer, code) = change(&server, &path, &body, self.wait).await?;
             if self.control.json() {
                 control::written(answer.print(out))?;
                 return Ok(code);

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
-use hyper::Method;
 use serde_json::Value;
 
-use super::control::{self, ANSWER_TIME, ControlArgs, ControlError};
+use super::control::{self, ControlArgs};
 use super::table::table;
 
 /// The reloads that are shown.
@@ -26,15 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     control::run(async {
         let server = args.control.find().await?;
-        let answer = server.ask(Method::GET, "/v1/status", None, ANSWER_TIME).await?;
-        if args.control.json() {
-            answer.print(out).map_err(ControlError::Output)?;
-            answer.accepted()?;
-        } else {
-            let answer = answer.accepted()?;
-            out.write_all(page(&answer.body).as_bytes()).map_err(ControlError::Output)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        control::print_page(&server, "/v1/status", args.control.json(), page, out).await
     })
 }
 

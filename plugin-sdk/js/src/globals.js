@@ -25,7 +25,7 @@ function randomBytes(count) {
 function random() {
   const bytes = randomBytes(8);
   const view = new DataView(bytes.buffer, bytes.byteOffset, 8);
-  // 53 bits, as many as a Number has.
+  // 53 bits: the precision of a Number.
   return ((view.getUint32(0) >>> 5) * 0x4000000 + (view.getUint32(4) >>> 6)) / 0x20000000000000;
 }
 

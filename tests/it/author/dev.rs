@@ -37,19 +37,19 @@ async fn shouted(bob: &mut Client, ann: &mut Client, text: &str) -> serde_json::
 #[tokio::test(flavor = "multi_thread")]
 async fn serves_each_good_version_and_keeps_it_when_a_build_fails() {
     let root = tempfile::tempdir().unwrap();
-    let (site, shared) = (root.path().join("site"), root.path().join("shared"));
+    let (site, common) = (root.path().join("site"), root.path().join("common"));
     fs::create_dir(&site).unwrap();
     assert_eq!(jackfield(&site, &["new", "acme-live"]).code, Some(0));
     let bundle = site.join("acme-live");
     let source = bundle.join("src/lib.rs");
     // A crate that bundles share.
-    fs::create_dir_all(shared.join("src")).unwrap();
-    let manifest = "[package]\nname = \"shared\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
-    fs::write(shared.join("Cargo.toml"), manifest).unwrap();
+    fs::create_dir_all(common.join("src")).unwrap();
+    let manifest = "[package]\nname = \"common\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    fs::write(common.join("Cargo.toml"), manifest).unwrap();
     let function = "pub fn change(text: &str) -> String { text.to_uppercase() }\n";
-    fs::write(shared.join("src/lib.rs"), function).unwrap();
-    edit(&bundle.join("Cargo.toml"), "serde =", "shared = { path = \"../../shared\" }\nserde =");
-    edit(&source, "text.to_uppercase()", "shared::change(&text)");
+    fs::write(common.join("src/lib.rs"), function).unwrap();
+    edit(&bundle.join("Cargo.toml"), "serde =", "common = { path = \"../../common\" }\nserde =");
+    edit(&source, "text.to_uppercase()", "common::change(&text)");
 
     let mut server = develop(&site);
     server.listens();
@@ -58,15 +58,15 @@ async fn serves_each_good_version_and_keeps_it_when_a_build_fails() {
     ann.subscribe(TOPIC, json!({})).await;
     assert_eq!(shouted(&mut bob, &mut ann, "Hello").await, json!(["HELLO"]));
     let lock = fs::read_to_string(bundle.join("Cargo.lock")).unwrap();
-    assert!(lock.contains("name = \"shared\""), "the build has written the lock file");
+    assert!(lock.contains("name = \"common\""), "the build has written the lock file");
 
     // A dependency outside of the site.
-    edit(&shared.join("src/lib.rs"), "to_uppercase", "to_lowercase");
+    edit(&common.join("src/lib.rs"), "to_uppercase", "to_lowercase");
     next_generation(&server, 2);
     assert_eq!(shouted(&mut bob, &mut ann, "Hello").await, json!(["hello"]));
 
     // The compiler's error is shown as it is, and the version before serves on.
-    edit(&source, "shared::change(&text)", "shared::change(&txt)");
+    edit(&source, "common::change(&text)", "common::change(&txt)");
     let log = server.logged("not built: the build failed");
     assert!(log.contains("error[E0425]: cannot find value `txt`"), "{log}");
     assert!(log.contains("--> src/lib.rs:9:"), "{log}");
@@ -74,7 +74,7 @@ async fn serves_each_good_version_and_keeps_it_when_a_build_fails() {
 
     // Log lines of the plugin, and a panic with its line.
     let panics = "{ jackfield_plugin::log::info!(\"text {text}\"); assert!(text != \"bad\", \"no {text}\"); text }";
-    edit(&source, "shared::change(&txt)", panics);
+    edit(&source, "common::change(&txt)", panics);
     next_generation(&server, 3);
     assert_eq!(shouted(&mut bob, &mut ann, "good").await, json!(["good"]));
     server.logged("text good");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use jackfield_text::{Untrusted, is_printable};
@@ -115,7 +116,17 @@ fn given_folder(given: &Path) -> Result<PathBuf, NewError> {
 }
 
 fn checkout_around(folder: &Path) -> Option<PathBuf> {
-    folder.ancestors().map(|ancestor| ancestor.join(FOLDER)).find(|sdk| is_sdk(sdk))
+    folder
+        .ancestors()
+        .map(|ancestor| ancestor.join(FOLDER))
+        .find(|sdk| is_sdk(sdk) && is_trusted(sdk))
+}
+
+/// Returns whether a folder that was found, and not named, belongs to this user or root, and cannot be
+/// written by everyone: the build of the bundle runs code from it.
+fn is_trusted(folder: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    folder.metadata().is_ok_and(|it| [0, own].contains(&it.uid()) && it.mode() & 0o002 == 0)
 }
 
 fn built_from() -> Option<PathBuf> {
@@ -181,5 +192,16 @@ mod tests {
         };
         assert_eq!(git("https://x/y"), Ok(Sdk::Git("https://x/y".to_owned())));
         assert!(git("").is_err() && git("--upload-pack=x").is_err() && git("a\nb").is_err());
+    }
+
+    #[test]
+    fn ignores_a_folder_around_that_everyone_can_write_to() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (_root, path) = checkout();
+        let (bundle, sdk) = (path.join("jackfield/a"), path.join("jackfield/plugin-sdk"));
+        assert_eq!(checkout_around(&bundle), Some(sdk.clone()));
+        fs::set_permissions(&sdk, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(checkout_around(&bundle), None);
     }
 }
