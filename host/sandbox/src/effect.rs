@@ -1,6 +1,8 @@
 //! Effects of a hook: collected while it runs, and returned to the host in order when it has
 //! returned. A hook that fails has none.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::PluginEvent;
 
 /// Result of a hook: its answer and its effects.
@@ -15,7 +17,8 @@ pub struct HookOutcome<T> {
 /// An effect in the realm of the call.
 ///
 /// Session ids are in 1..=2^53; the session may have left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Effect {
     /// An event for the topic's subscribers, which enters no handler.
     Publish {

@@ -5,12 +5,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::contract::types;
 
 /// The payload of a publication, a call or a result.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PluginEvent {
     args: String,
     kwargs: String,
@@ -35,6 +36,11 @@ impl PluginEvent {
     /// Validates an event of a guest.
     pub(crate) fn parse(event: types::Event) -> Result<Self, String> {
         let types::Event { args, kwargs } = event;
+        Self::from_texts(args, kwargs)
+    }
+
+    /// Validates the texts of an event.
+    pub fn from_texts(args: String, kwargs: String) -> Result<Self, String> {
         serde_json::from_str::<Array>(&args)
             .map_err(|e| format!("args is not the text of a JSON array: {e}"))?;
         serde_json::from_str::<Object>(&kwargs)
@@ -45,6 +51,18 @@ impl PluginEvent {
     /// Size towards the output limit, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.args.len() + self.kwargs.len()
+    }
+}
+
+impl<'de> Deserialize<'de> for PluginEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Texts {
+            args: String,
+            kwargs: String,
+        }
+        let Texts { args, kwargs } = Texts::deserialize(deserializer)?;
+        Self::from_texts(args, kwargs).map_err(D::Error::custom)
     }
 }
 

@@ -11,6 +11,7 @@
 //!   call at a time;
 //! - a [`Lane`]'s hooks take a [`HookRequest`] and return a [`HookOutcome`], or a [`Fault`], after
 //!   which the lane gets a fresh instance;
+//! - [`CallRecord`]: all that a call saw and did; [`Differences`] between two outcomes of a call;
 //! - [`PluginPolicy`]: limits and grant of a plugin; [`Imports`]: the grant that it needs; [`Audience`]: queries of hooks to the broker.
 //!
 //! Inside: `interfaces` reads the version of the contract that a component was built for, `contract`
@@ -25,6 +26,7 @@
 mod audience;
 mod backtrace;
 mod byte_size;
+mod call_record;
 mod circuit_breaker;
 mod compile;
 mod component;
@@ -33,6 +35,7 @@ mod contract;
 mod cpu;
 mod current_request;
 mod denied;
+mod difference;
 mod effect;
 mod engine;
 mod error;
@@ -56,13 +59,20 @@ mod sandbox;
 mod spin_mutex;
 mod stderr_tail;
 mod store;
+mod store_value;
 mod ticker;
 mod verdict;
 mod wasi;
 
 pub use audience::{Audience, RealmId};
+
+pub use call_record::{
+    CallCost, CallInput, CallOutcome, CallRecord, CallerRecord, FaultRecord, HookAnswer,
+    HostAnswers, ListedRange, PluginVersion, StoreSeen, StoreWrite,
+};
 pub use circuit_breaker::{CircuitState, CircuitStatus};
 pub use compile::{CompileCommand, CompileLimits, CompileTask, Compiling, run_compile_task};
+pub use difference::{Difference, Differences, MAX_DIFFERENCES};
 pub use effect::{Effect, HookOutcome};
 pub use error::SandboxError;
 pub use event::PluginEvent;
@@ -76,4 +86,5 @@ pub use policy::{BreakerPolicy, Grant, Limits, LogRate, PluginPolicy};
 pub use request::{Caller, HookRequest};
 pub use route_config::RouteConfig;
 pub use sandbox::{Sandbox, SandboxSettings};
+pub use store_value::StoreValue;
 pub use verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jackfield_text::is_printable;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::handler;
 
@@ -42,7 +43,8 @@ pub struct HandlerDescription {
 pub struct Hooks(u8);
 
 /// A hook of a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hook {
     /// A session wants to subscribe.
     Subscribe,

@@ -1,5 +1,7 @@
 //! Verdicts: the answers of hooks, converted from the types of the contract and validated.
 
+use serde::{Deserialize, Serialize};
+
 use crate::contract::{handler, types};
 use crate::event::PluginEvent;
 
@@ -26,7 +28,7 @@ pub enum PublishVerdict {
 }
 
 /// A restricted delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     /// The event to deliver instead of the published one.
     pub event: Option<PluginEvent>,
@@ -37,7 +39,7 @@ pub struct Delivery {
 }
 
 /// A refusal, shown to the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookRefusal {
     /// A URI: not empty, and without white space.
     pub uri: String,
