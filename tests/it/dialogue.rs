@@ -1,6 +1,7 @@
 //! `jackfield test`: dialogue scripts against compiled plugins, with the real command. Passing
 //! scripts, failing scripts and their reports, and the scripts of the stock plugins.
 
+mod contract;
 mod failing;
 mod guide;
 mod stock;
