@@ -46,6 +46,7 @@ use hooks::flush_before_wait;
 pub(crate) use call::Cancellation;
 pub(crate) use refusal::{
     HANDLER_BUSY, HANDLER_DISABLED, HANDLER_FAILED, HANDLER_ON_HOLD, NO_ROUTE, Refusal,
+    STORE_FAILED,
 };
 
 /// Handles the requests of one realm's sessions.
@@ -207,7 +208,7 @@ impl Dispatch {
         };
 
         let verdict = self.ask_about_event(&routed, from, payload, batch).await?;
-        let HookOutcome { answer, effects } = verdict;
+        let HookOutcome { answer, effects, passage } = verdict;
 
         let (changed, narrowed);
         let delivered = match answer {
@@ -224,7 +225,7 @@ impl Dispatch {
             PublishVerdict::Drop => Ok(0),
             PublishVerdict::Reject(refusal) => Err(refusal.into()),
         };
-        self.apply(&generation, effects, batch).await;
+        self.apply(&generation, effects, passage, batch).await;
         delivered
     }
 

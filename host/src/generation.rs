@@ -279,6 +279,16 @@ impl PluginEntry {
         self.running.plugin.recycled()
     }
 
+    /// How the plugin's store is kept.
+    pub(crate) fn state_mode(&self) -> &'static str {
+        self.running.plugin.state_mode().label()
+    }
+
+    /// Returns why the plugin's store cannot be saved, if it cannot.
+    pub(crate) fn store_failure(&self) -> Option<String> {
+        self.running.plugin.store_failure()
+    }
+
     /// Returns the state of each handler's circuit breaker.
     pub(crate) fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
         self.running.plugin.circuits()

@@ -59,6 +59,7 @@ mod http;
 mod ids;
 mod log;
 mod open_files;
+mod plugin_stores;
 mod realms;
 mod reload;
 mod rollout;

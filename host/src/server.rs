@@ -23,6 +23,7 @@ use crate::control::{self, SocketError};
 use crate::data_folder::{self, DataFolder, DataFolderError};
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
+use crate::plugin_stores::StoreError;
 use crate::realms::Realms;
 use crate::reload::{ReloadCause, Reloader};
 use crate::rollout::Rollout;
@@ -32,7 +33,7 @@ use crate::signals::Signals;
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
 use crate::versions::{FolderError, VersionSettings, Versions};
-use crate::{compiler, open_files};
+use crate::{compiler, open_files, plugin_stores};
 
 mod drain;
 mod listener;
@@ -71,6 +72,9 @@ pub(crate) enum ServeError {
     /// The versions of plugins cannot be read.
     #[error("{0}")]
     Versions(#[from] FolderError),
+    /// The stores of plugins cannot be saved.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -123,6 +127,8 @@ pub(crate) async fn serve(
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     // Until the end of the server, as it has the lock.
     let data = open_data(&config, site.path()).await?;
+    let stores = data.as_ref().map(|data| data.part(plugin_stores::PART));
+    let sandbox = plugin_stores::open(sandbox, &config.plugins, stores).await?;
     let versions = versions(&config, site.path(), data.as_ref()).await?;
     let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services, versions));
     let shutdown = Arc::new(Shutdown::new());

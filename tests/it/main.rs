@@ -22,6 +22,7 @@ mod commands;
 mod compiling;
 mod control;
 mod dialogue;
+mod durable_store;
 mod faults;
 mod handshake;
 mod heavy_components;

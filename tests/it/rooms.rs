@@ -18,6 +18,7 @@ const CRATES: &[&str] = &[
     "host/client",
     "host/config",
     "host/sandbox",
+    "host/store",
     "host/text",
     "host/tls",
     "host/wamp",

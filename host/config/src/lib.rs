@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `api`, `control` | parts of the schema |
+//! | `access`, `api`, `control`, `state` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -38,6 +38,7 @@ mod references;
 mod schema;
 mod settings;
 mod sources;
+mod state;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ use std::time::Duration;
 use jackfield_auth::AuthSettings;
 use jackfield_broker::{Bounds, Overflow};
 use jackfield_routing::{Action, Allow};
-use jackfield_sandbox::{CompileLimits, PluginPolicy};
+use jackfield_sandbox::{CompileLimits, PluginPolicy, StateMode};
 use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 pub use access::Access;
@@ -173,6 +174,10 @@ pub struct Plugins {
     pub default: PluginPolicy,
     /// Policies by the name in the plugin's manifest.
     pub named: BTreeMap<String, PluginPolicy>,
+    /// How stores are kept that are not in `states`; `None` depends on the data folder.
+    pub default_state: Option<StateMode>,
+    /// How the stores of plugins are kept, by name.
+    pub states: BTreeMap<String, StateMode>,
 }
 
 /// Detection of changes of the site.
@@ -308,6 +313,8 @@ impl Default for Plugins {
             take_back: Some(Duration::from_mins(10)),
             default: PluginPolicy::default(),
             named: BTreeMap::new(),
+            default_state: None,
+            states: BTreeMap::new(),
         }
     }
 }
@@ -316,5 +323,20 @@ impl Plugins {
     /// Returns the policy of the plugin of this name.
     pub fn policy(&self, name: &str) -> &PluginPolicy {
         self.named.get(name).unwrap_or(&self.default)
+    }
+
+    /// Returns how the store of the plugin of this name is kept, if there is a data folder.
+    pub fn state(&self, name: &str) -> StateMode {
+        self.states.get(name).copied().or(self.default_state).unwrap_or_default()
+    }
+
+    /// Returns the key of the first setting that needs a data folder.
+    pub fn needs_data(&self) -> Option<String> {
+        let saves = |mode: StateMode| mode != StateMode::Memory;
+        if self.default_state.is_some_and(saves) {
+            return Some("plugins.default.state".to_owned());
+        }
+        let named = self.states.iter().find(|(_, mode)| saves(**mode));
+        named.map(|(name, _)| format!("plugins.named.{name}.state"))
     }
 }

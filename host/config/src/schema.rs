@@ -22,6 +22,7 @@ use super::api::RawApi;
 use super::control::RawControl;
 use super::data::RawData;
 use super::merge::{set_bytes, set_count, set_duration};
+use super::state::RawState;
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Unrouted, Watch};
 
 #[derive(Default, Deserialize)]
@@ -135,6 +136,7 @@ struct RawPolicy {
     cpu_percent: Option<NonZeroU32>,
     circuit_breaker: RawBreaker,
     recycle: Option<bool>,
+    state: Option<RawState>,
     grant: Option<Vec<RawGrant>>,
 }
 
@@ -286,8 +288,12 @@ impl RawPlugins {
         set_bytes(&mut plugins.instance_memory, self.instance_memory);
         plugins.keep_versions = self.keep_versions.map_or(plugins.keep_versions, |it| it.0);
         self.take_back.apply(plugins);
+        plugins.default_state = self.default.state.map(Into::into).or(plugins.default_state);
         self.default.apply(&mut plugins.default);
         for (name, written) in self.named {
+            if let Some(state) = written.state {
+                plugins.states.insert(name.clone(), state.into());
+            }
             let mut policy = plugins.policy(&name).clone();
             written.apply(&mut policy);
             plugins.named.insert(name, policy);

@@ -3,15 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 
+use std::future::poll_fn;
 use std::hint::black_box;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use jackfield_sandbox::{
     Audience, Caller, HookRequest, Plugin, PluginPolicy, RealmId, RouteConfig, Sandbox,
-    SandboxSettings,
+    SandboxSettings, StateMode,
 };
+use jackfield_store::SqliteEngine;
 use tokio::runtime::Runtime;
 
 #[allow(
@@ -49,6 +53,7 @@ fn main() {
     let plugin = runtime.block_on(load("versioned"));
     on_publish(&mut criterion, &runtime, &plugin);
     reads(&mut criterion, &runtime);
+    stores(&mut criterion, &runtime);
     start(&mut criterion, &runtime, &plugin);
     criterion.final_summary();
 }
@@ -102,6 +107,67 @@ fn reads(criterion: &mut Criterion, runtime: &Runtime) {
     }
 }
 
+/// A hook that counts in the store, kept in each way: one call after the other, and 64 sessions at
+/// once, per call. And one that leaves a saved store alone.
+fn stores(criterion: &mut Criterion, runtime: &Runtime) {
+    let mut group = criterion.benchmark_group("store");
+    let roles = ["member".to_owned()];
+    for (mode, handler) in [
+        (StateMode::Memory, "counts"),
+        (StateMode::Written, "counts"),
+        (StateMode::Synced, "counts"),
+        (StateMode::Memory, "refuse"),
+        (StateMode::Written, "refuse"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = SqliteEngine::open(folder.path()).unwrap();
+        let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
+        let sandbox = sandbox.saved_by(Box::new(engine), move |_| mode).unwrap();
+        let plugin = runtime.block_on(load_into(&sandbox, "hostile"));
+        let lanes = runtime.block_on(plugin.start(1, &[route(handler)])).unwrap();
+        let request = request(handler, &roles);
+        let lane = lanes.of(request.topic);
+        let name = format!("{handler}, {}", mode.label());
+        group.bench_function(BenchmarkId::new(&name, 1), |bencher| {
+            bencher.iter_custom(|calls| {
+                runtime.block_on(async {
+                    let began = Instant::now();
+                    for _ in 0..calls {
+                        drop(black_box(lane.on_publish(&request, "[]", "{}").await.unwrap()));
+                    }
+                    began.elapsed()
+                })
+            });
+        });
+        group.bench_function(BenchmarkId::new(&name, SESSIONS), |bencher| {
+            bencher.iter_custom(|calls| {
+                runtime.block_on(async {
+                    let began = Instant::now();
+                    let sessions = (0..SESSIONS).map(|_| async {
+                        for _ in 0..calls.div_ceil(SESSIONS) {
+                            drop(black_box(lane.on_publish(&request, "[]", "{}").await.unwrap()));
+                        }
+                    });
+                    join(sessions.map(|session| Box::pin(session) as _).collect()).await;
+                    began.elapsed()
+                })
+            });
+        });
+    }
+}
+
+/// Sessions at once.
+const SESSIONS: u64 = 64;
+
+/// Runs all to their ends, in one task.
+async fn join(mut all: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    poll_fn(|context| {
+        all.retain_mut(|it| it.as_mut().poll(context).is_pending());
+        if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// A plugin's instance, configured for one route: what a reload pays for each lane, and what a
 /// handler that has failed pays.
 fn start(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
@@ -112,6 +178,10 @@ fn start(criterion: &mut Criterion, runtime: &Runtime, plugin: &Plugin) {
 
 async fn load(name: &str) -> Plugin {
     let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
+    load_into(&sandbox, name).await
+}
+
+async fn load_into(sandbox: &Sandbox, name: &str) -> Plugin {
     let (bytes, policy) = (guests::guest(name), PluginPolicy::default());
     sandbox.load(&format!("{name}.wasm"), &bytes, policy, Arc::new(Nobody)).await.unwrap()
 }

@@ -5,15 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::PluginEvent;
 
-/// Result of a hook: its answer and its effects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HookOutcome<T> {
-    /// The hook's return value.
-    pub answer: T,
-    /// In the order of the hook's calls.
-    pub effects: Vec<Effect>,
-}
-
 /// An effect in the realm of the call.
 ///
 /// Session ids are in 1..=2^53; the session may have left.

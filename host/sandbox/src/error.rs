@@ -109,6 +109,13 @@ pub enum SandboxError {
     UnknownHandler { plugin: String, route: String, handler: String, offered: String },
     #[error("configure plugin {} for route {}: {}", shown(.plugin), shown(.route), shown(.text))]
     Refused { plugin: String, route: String, handler: String, text: String },
+    #[error(
+        "load {}: the store of plugin {} cannot be read: {}",
+        shown(.file), shown(.plugin), shown(.text)
+    )]
+    Store { file: String, plugin: String, text: String },
+    #[error("start the thread that saves the store: {source}")]
+    Writer { source: io::Error },
     #[error("start plugin {}: {fault}", shown(.plugin))]
     Start { plugin: String, fault: Box<Fault> },
 }
@@ -117,6 +124,16 @@ impl SandboxError {
     /// Whether a start failed only because other plugins used the CPU.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Start { fault, .. } if matches!(fault.kind, FaultKind::Busy(_)))
+    }
+
+    /// The failure of the store, if a start failed because of it.
+    pub(crate) fn store_failure(&self) -> Option<&FaultKind> {
+        match self {
+            Self::Start { fault, .. } => {
+                Some(&fault.kind).filter(|kind| matches!(kind, FaultKind::StoreFailed(_)))
+            }
+            _ => None,
+        }
     }
 
     /// The error for a component that does not compile. Asynchronous functions are disabled in this

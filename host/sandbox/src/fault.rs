@@ -99,6 +99,9 @@ pub enum FaultKind {
     /// The call got no turn within this time, beside other slow calls.
     #[error("got no turn within {} s beside other slow calls", .0.as_secs())]
     Busy(Duration),
+    /// What the call saw in the store cannot be saved, and is undone; the text has the reason.
+    #[error("is not called, or has no effect, as its store cannot be saved: {}", Untrusted::new(.0))]
+    StoreFailed(String),
     /// The plugin has no handler of this name.
     #[error("has no such handler")]
     UnknownHandler,
@@ -184,6 +187,7 @@ impl FaultKind {
             Self::Restart(_) => "restart",
             Self::CircuitOpen { .. } => "on_hold",
             Self::Busy(_) => "busy",
+            Self::StoreFailed(_) => "store_failed",
             Self::UnknownHandler => "unknown_handler",
             Self::UnknownRoute => "unknown_route",
         }

@@ -41,6 +41,8 @@ pub(crate) struct PluginContext {
     pub(crate) limits: Limits,
     pub(crate) audience: Arc<dyn Audience>,
     pub(crate) space: SharedSpace,
+    /// The number of the layout that the plugin keeps there.
+    pub(crate) schema: u32,
     /// Memory counter of all plugins.
     pub(crate) memory: InstanceMemory,
     /// A std mutex, held for a few additions.
@@ -84,7 +86,7 @@ impl HostState {
                 output: 0,
             },
             meter,
-            journal: Journal::new(Arc::clone(&context.space)),
+            journal: Journal::new(Arc::clone(&context.space), context.schema),
             wasi: wasi_context(&stdout, &stderr),
             resources,
             context,
@@ -164,11 +166,11 @@ impl PluginContext {
         plugin: String,
         limits: Limits,
         audience: Arc<dyn Audience>,
-        space: SharedSpace,
+        (space, schema): (SharedSpace, u32),
         memory: InstanceMemory,
     ) -> Self {
         let log_rate_limit = Mutex::new(LogRateLimit::new(limits.log, Instant::now()));
-        Self { plugin, limits, audience, space, memory, log_rate_limit }
+        Self { plugin, limits, audience, space, schema, memory, log_rate_limit }
     }
 
     /// Runs `f` on the rate limit.

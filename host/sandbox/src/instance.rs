@@ -18,6 +18,7 @@ use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
 use crate::request::RouteId;
 use crate::route_config::RouteConfig;
+use crate::store::durable::saved;
 use crate::ticker::{TICK, Ticker};
 
 /// One instance: its store and its exports.
@@ -91,7 +92,7 @@ impl Instance {
     }
 
     /// Calls `configure` for one route; the inner error is the plugin's refusal. Writes to the
-    /// store stay if it accepts; effects are dropped.
+    /// store are saved if it accepts; effects are dropped.
     pub(crate) async fn configure(
         &mut self,
         ticker: &Ticker,
@@ -102,23 +103,30 @@ impl Instance {
         let deadline = self.store.data_mut().begin_outside(&route.handler);
         self.store.set_epoch_deadline(1);
         let meter = Arc::clone(&self.store.data().meter);
+        let call_site = || {
+            let (handler, route) = (route.handler.clone(), route.name.clone());
+            CallSite::Configure { handler, route }
+        };
         let call = self.exports.configure(&mut self.store, id, route);
         let answer = within(&meter, deadline, call).await;
         let guest = self.store.data_mut();
         match answer {
             Ok(answer) => {
                 guest.drain_console();
-                if answer.is_ok() {
-                    guest.journal.commit();
-                } else {
+                if answer.is_err() {
                     guest.journal.roll_back();
+                    return Ok(answer);
                 }
-                Ok(answer)
+                let saved = match guest.journal.commit() {
+                    Ok(None) => return Ok(answer),
+                    Ok(Some(receipt)) => saved(receipt).await,
+                    Err(kind) => Err(kind),
+                };
+                let guest = self.store.data_mut();
+                let failed = |kind| fault_of_kind(guest, call_site(), kind, None);
+                saved.map_err(failed).map(|()| answer)
             }
-            Err(failure) => {
-                let (handler, route) = (route.handler.clone(), route.name.clone());
-                Err(fault(guest, CallSite::Configure { handler, route }, failure))
-            }
+            Err(failure) => Err(fault(guest, call_site(), failure)),
         }
     }
 }

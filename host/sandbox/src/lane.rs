@@ -12,15 +12,16 @@ use std::time::Instant;
 
 use crate::circuit_breaker::CircuitBreaker;
 use crate::cpu::{MAX_WAIT, Meter};
-use crate::effect::HookOutcome;
 use crate::event::PluginEvent;
 use crate::fault::{CallSite, Fault, FaultKind};
 use crate::instance::{CallFailure, Instance, fault, fault_of_kind, within};
 use crate::manifest::Hook;
+use crate::outcome::{HookOutcome, LaneGuard, Passage};
 use crate::plugin_runtime::PluginRuntime;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::Routes;
-use crate::spin_mutex::{SpinMutex, SpinMutexGuard};
+use crate::spin_mutex::SpinMutex;
+use crate::store::passage::{Gate, PassageOrder};
 use crate::ticker::Running;
 use crate::verdict::{Answer, HookRefusal, PublishVerdict, SubscribeVerdict};
 
@@ -38,14 +39,12 @@ pub struct Lane {
     meter: Arc<Meter>,
     /// No instance while a call runs, and after one that failed.
     slot: SpinMutex<Option<Box<Instance>>>,
+    /// The order of calls whose effects wait until the store is saved.
+    order: PassageOrder,
 }
 
-/// The turn of a call that has returned. As long as it exists, no other call of the lane begins: the
-/// effects of calls that are performed before it is dropped are in the order of the calls. Drop it
-/// before waiting for a call of the same lane.
-pub struct LaneTurn<'a> {
-    _slot: SpinMutexGuard<'a, Option<Box<Instance>>>,
-}
+/// The result of a call that has left the lane, and the gate before its effects, if there is one.
+type Ended<'a, T> = Result<(HookOutcome<'a, T>, Option<Gate>), Fault>;
 
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
@@ -57,7 +56,8 @@ struct Turn<'a, 'r> {
     deadline: Instant,
     // Dropped in this order: the instance has to be gone before the next call takes its turn.
     instance: Box<Instance>,
-    slot: SpinMutexGuard<'a, Option<Box<Instance>>>,
+    slot: LaneGuard<'a>,
+    order: &'a PassageOrder,
     _running: Running<'a>,
 }
 
@@ -97,34 +97,40 @@ impl Lane {
     pub(crate) fn new(plugin: Arc<PluginRuntime>, routes: Arc<Routes>, instance: Instance) -> Self {
         let meter = Arc::clone(&instance.store.data().meter);
         meter.end_exemption();
-        Self { plugin, routes, meter, slot: SpinMutex::new(Some(Box::new(instance))) }
+        Self {
+            plugin,
+            routes,
+            meter,
+            slot: SpinMutex::new(Some(Box::new(instance))),
+            order: PassageOrder::default(),
+        }
     }
 
     /// Calls `on-subscribe`, before a session becomes a subscriber. The session has to subscribe, and
-    /// the effects have to be performed, before the turn ends: a handler that tells the newcomer of
-    /// the others, and the others of the newcomer, would miss the next one otherwise.
+    /// the effects have to be performed, before the passage is dropped: a handler that tells the
+    /// newcomer of the others, and the others of the newcomer, would miss the next one otherwise.
     pub async fn on_subscribe(
         &self,
         request: &HookRequest<'_>,
-    ) -> Result<(HookOutcome<SubscribeVerdict>, LaneTurn<'_>), Fault> {
+    ) -> Result<HookOutcome<'_, SubscribeVerdict>, Fault> {
         let mut turn = self.turn(Hook::Subscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_subscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish_and_keep(answer)
+        self.pass(turn.finish_in_lane(answer), Hook::Subscribe, request).await
     }
 
-    /// Calls `on-unsubscribe`, after a session has left a topic. The effects have to be performed before
-    /// the turn ends, as those of `on-subscribe`.
+    /// Calls `on-unsubscribe`, after a session has left a topic. The effects have to be performed
+    /// before the passage is dropped, as those of `on-subscribe`.
     pub async fn on_unsubscribe(
         &self,
         request: &HookRequest<'_>,
-    ) -> Result<(HookOutcome<()>, LaneTurn<'_>), Fault> {
+    ) -> Result<HookOutcome<'_, ()>, Fault> {
         let mut turn = self.turn(Hook::Unsubscribe, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_unsubscribe(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish_and_keep(answer)
+        self.pass(turn.finish_in_lane(answer), Hook::Unsubscribe, request).await
     }
 
     /// Calls `on-publish`: `args` is the text of a JSON array, `kwargs` of a JSON object.
@@ -133,13 +139,13 @@ impl Lane {
         request: &HookRequest<'_>,
         args: &str,
         kwargs: &str,
-    ) -> Result<HookOutcome<PublishVerdict>, Fault> {
+    ) -> Result<HookOutcome<'_, PublishVerdict>, Fault> {
         let event = EventTexts { args, kwargs };
         let mut turn = self.turn(Hook::Publish, request, event).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_publish(store, turn.route, request, event);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish(answer)
+        self.pass(turn.finish(answer), Hook::Publish, request).await
     }
 
     /// A procedure is called; the answer is a result, or the error that the caller is shown.
@@ -151,23 +157,51 @@ impl Lane {
         args: &str,
         kwargs: &str,
         has_begun: &AtomicBool,
-    ) -> Result<HookOutcome<Result<PluginEvent, HookRefusal>>, Fault> {
+    ) -> Result<HookOutcome<'_, Result<PluginEvent, HookRefusal>>, Fault> {
         let event = EventTexts { args, kwargs };
         let mut turn = self.turn(Hook::Call, request, event).await?;
         has_begun.store(true, Ordering::Relaxed);
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_call(store, turn.route, request, event);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish(answer)
+        self.pass(turn.finish(answer), Hook::Call, request).await
     }
 
     /// Calls `on-timer`.
-    pub async fn on_timer(&self, request: &HookRequest<'_>) -> Result<HookOutcome<()>, Fault> {
+    pub async fn on_timer(&self, request: &HookRequest<'_>) -> Result<HookOutcome<'_, ()>, Fault> {
         let mut turn = self.turn(Hook::Timer, request, EventTexts::NONE).await?;
         let Instance { store, exports } = &mut *turn.instance;
         let call = exports.on_timer(store, turn.route, request);
         let answer = within(&self.meter, turn.deadline, call).await;
-        turn.finish(answer)
+        self.pass(turn.finish(answer), Hook::Timer, request).await
+    }
+
+    /// Keeps a call's answer and effects back until what it saw in the store is saved.
+    async fn pass<'a, T>(
+        &'a self,
+        ended: Ended<'a, T>,
+        hook: Hook,
+        request: &HookRequest<'_>,
+    ) -> Result<HookOutcome<'a, T>, Fault> {
+        let (mut outcome, gate) = ended?;
+        if let Some(gate) = gate {
+            // The lane goes on meanwhile; the place at the gate keeps the order.
+            outcome.passage = Passage::default();
+            let passed = gate.pass().await;
+            outcome.passage.passed =
+                Some(passed.map_err(|kind| self.refusal(hook, request, kind))?);
+        }
+        Ok(outcome)
+    }
+
+    fn refusal(&self, hook: Hook, request: &HookRequest<'_>, kind: FaultKind) -> Fault {
+        Fault {
+            plugin: self.plugin.manifest.name.clone(),
+            call_site: Box::new(call_site(hook, request)),
+            kind,
+            backtrace: None,
+            stderr: None,
+        }
     }
 
     /// Waits for the lane, and for a fresh instance if there is none. A call that gets the lane
@@ -180,13 +214,7 @@ impl Lane {
         event: EventTexts<'_>,
     ) -> Result<Turn<'a, 'r>, Fault> {
         let plugin = &*self.plugin;
-        let refuse = |kind| Fault {
-            plugin: plugin.manifest.name.clone(),
-            call_site: Box::new(call_site(hook, request)),
-            kind,
-            backtrace: None,
-            stderr: None,
-        };
+        let refuse = |kind| self.refusal(hook, request, kind);
         let is_certain = hook == Hook::Unsubscribe;
         let mut now = Instant::now();
         let breaker = plugin.breaker(request.handler).map_err(refuse)?;
@@ -212,27 +240,48 @@ impl Lane {
             plugin.recycle(instance, &self.routes, &self.meter).await;
             now = Instant::now();
         }
-        let mut instance = if let Some(instance) = slot.take() {
-            instance
-        } else {
-            match plugin.instance(&self.routes, &self.meter).await {
-                Ok(instance) => {
-                    // What it took to start is not taken from the call's time.
-                    now = Instant::now();
-                    Box::new(instance)
+        // An instance may know what was undone when the store could not be saved.
+        let mut instance =
+            if let Some(instance) = slot.take().filter(|it| it.store.data().journal.is_current()) {
+                instance
+            } else {
+                plugin.admit().map_err(refuse)?;
+                match plugin.instance(&self.routes, &self.meter).await {
+                    Ok(instance) => {
+                        // What it took to start is not taken from the call's time.
+                        now = Instant::now();
+                        Box::new(instance)
+                    }
+                    Err(error) if error.is_busy() => return Err(refuse(FaultKind::Busy(MAX_WAIT))),
+                    Err(error) => {
+                        if let Some(kind) = error.store_failure() {
+                            return Err(refuse(kind.clone()));
+                        }
+                        breaker.failed_to_start(request, Instant::now());
+                        return Err(refuse(FaultKind::Restart(error.to_string())));
+                    }
                 }
-                Err(error) if error.is_busy() => return Err(refuse(FaultKind::Busy(MAX_WAIT))),
-                Err(error) => {
-                    breaker.failed_to_start(request, Instant::now());
-                    return Err(refuse(FaultKind::Restart(error.to_string())));
-                }
-            }
-        };
+            };
+        if let Err(kind) = plugin.admit() {
+            *slot = Some(instance);
+            return Err(refuse(kind));
+        }
         let running = plugin.ticker.run();
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
         let deadline = guest.begin(request, event, now);
-        Ok(Turn { request, hook, route, breaker, deadline, instance, slot, _running: running })
+        let order = &self.order;
+        Ok(Turn {
+            request,
+            hook,
+            route,
+            breaker,
+            deadline,
+            instance,
+            slot,
+            order,
+            _running: running,
+        })
     }
 }
 
@@ -242,33 +291,22 @@ impl std::fmt::Debug for Lane {
     }
 }
 
-impl std::fmt::Debug for LaneTurn<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LaneTurn").finish_non_exhaustive()
-    }
-}
-
 impl<'a> Turn<'a, '_> {
     /// Ends the call: an answer that is sound gives the instance back to the lane, and so does a call
-    /// that was never begun.
-    fn finish<T: Answer>(
-        self,
-        answer: Result<T::Raw, CallFailure>,
-    ) -> Result<HookOutcome<T>, Fault> {
-        self.finish_and_keep(answer).map(|(outcome, _)| outcome)
+    /// that was never begun. The lane is free.
+    fn finish<T: Answer>(self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+        self.finish_in_lane(answer)
+            .map(|(outcome, gate)| (HookOutcome { passage: Passage::default(), ..outcome }, gate))
     }
 
-    /// As [`Turn::finish`]; the lane is free when the turn is dropped.
-    fn finish_and_keep<T: Answer>(
-        mut self,
-        answer: Result<T::Raw, CallFailure>,
-    ) -> Result<(HookOutcome<T>, LaneTurn<'a>), Fault> {
+    /// As [`Turn::finish`]; the lane is free when the passage is dropped.
+    fn finish_in_lane<T: Answer>(mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
         let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
         let ended = self.end(answer);
         match &ended {
             Ok(_) => self.breaker.succeeded(self.request),
-            // Others used the time.
-            Err(fault) if matches!(fault.kind, FaultKind::Busy(_)) => {}
+            // Others used the time, or the disk.
+            Err(fault) if matches!(fault.kind, FaultKind::Busy(_) | FaultKind::StoreFailed(_)) => {}
             Err(_) => self.breaker.failed(self.request, Instant::now()),
         }
         if ended.is_ok() || !was_begun {
@@ -276,16 +314,12 @@ impl<'a> Turn<'a, '_> {
             *self.slot = Some(self.instance);
         }
         // Of a call that has failed, the instance is dropped before the slot.
-        match ended {
-            Ok(outcome) => Ok((outcome, LaneTurn { _slot: self.slot })),
-            Err(fault) => Err(fault),
-        }
+        let (mut outcome, gate) = ended?;
+        outcome.passage.lane = Some(self.slot);
+        Ok((outcome, gate))
     }
 
-    fn end<T: Answer>(
-        &mut self,
-        answer: Result<T::Raw, CallFailure>,
-    ) -> Result<HookOutcome<T>, Fault> {
+    fn end<T: Answer>(&mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
         let guest = self.instance.store.data_mut();
         let call_site = || call_site(self.hook, self.request);
         let raw = answer.map_err(|failure| fault(guest, call_site(), failure))?;
@@ -295,11 +329,18 @@ impl<'a> Turn<'a, '_> {
             if output > limit { Err(FaultKind::Output(limit)) } else { Ok(answer) }
         });
         let answer = checked.map_err(|kind| fault_of_kind(guest, call_site(), kind, None))?;
-        guest.journal.commit();
+        // The gate is taken with the lane, so that calls pass in the order of the lane.
+        let (space, incarnation) = (&guest.context.space, guest.journal.incarnation());
+        let gate = guest
+            .journal
+            .commit()
+            .and_then(|receipt| Gate::behind(self.order, space, incarnation, receipt));
+        let gate = gate.map_err(|kind| fault_of_kind(guest, call_site(), kind, None))?;
         guest.memory.take_refusal();
         guest.drain_console();
         guest.log_suppressed();
-        Ok(HookOutcome { answer, effects: std::mem::take(&mut guest.call.effects) })
+        let effects = std::mem::take(&mut guest.call.effects);
+        Ok((HookOutcome { answer, effects, passage: Passage::default() }, gate))
     }
 }
 

@@ -9,7 +9,9 @@ use crate::error::SandboxError;
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
 use crate::plugin_runtime::PluginRuntime;
+use crate::policy::StateMode;
 use crate::route_config::{RouteConfig, Routes};
+use crate::store::durable::Durable;
 
 /// A compiled, linked and described plugin. Cheap to clone; nothing runs before [`Plugin::start`].
 #[derive(Clone)]
@@ -46,6 +48,21 @@ impl Plugin {
     /// The version of the contract that the plugin was built for, such as `0.2`.
     pub fn contract(&self) -> String {
         self.runtime.pre.version().to_string()
+    }
+
+    /// Why the plugin's store cannot be saved, if it cannot: its handlers are on hold.
+    pub fn store_failure(&self) -> Option<String> {
+        let durable = self.runtime.context.space.durable.as_ref();
+        durable.and_then(Durable::hold).map(|reason| reason.to_string())
+    }
+
+    /// How the plugin's store is kept.
+    pub fn state_mode(&self) -> StateMode {
+        match &self.runtime.context.space.durable {
+            None => StateMode::Memory,
+            Some(durable) if durable.is_synced => StateMode::Synced,
+            Some(_) => StateMode::Written,
+        }
     }
 
     /// The number of instances that were replaced because they had grown.

@@ -19,6 +19,7 @@ use crate::host_state::PluginContext;
 use crate::instance::Instance;
 use crate::manifest::Manifest;
 use crate::route_config::Routes;
+use crate::store::durable::Durable;
 use crate::ticker::Ticker;
 
 /// Runtime of one plugin.
@@ -128,6 +129,11 @@ impl PluginRuntime {
     /// The CPU time of one lane.
     pub(crate) fn meter(&self) -> Arc<Meter> {
         Arc::new(Meter::new(self.turns.clone(), Arc::clone(&self.budget)))
+    }
+
+    /// Refuses calls while the store cannot be saved.
+    pub(crate) fn admit(&self) -> Result<(), FaultKind> {
+        self.context.space.durable.as_ref().map_or(Ok(()), Durable::admit)
     }
 
     /// The handler's circuit breaker, if the handler exists.

@@ -14,6 +14,29 @@ pub struct PluginPolicy {
     pub recycle: bool,
 }
 
+/// How the store of a plugin is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StateMode {
+    /// In memory: empty after a restart.
+    Memory,
+    /// Saved before a hook has effects: survives the end of the server's process.
+    #[default]
+    Written,
+    /// Brought to the disk before a hook has effects: survives a power cut.
+    Synced,
+}
+
+impl StateMode {
+    /// The mode as it is written in settings.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
+    }
+}
+
 /// Limits of a plugin, per instance unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use jackfield_store::Engine as StoreEngine;
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Cache, CacheConfig, Engine};
 
@@ -26,7 +27,8 @@ use crate::manifest::Manifest;
 use crate::memory::InstanceMemory;
 use crate::plugin::Plugin;
 use crate::plugin_runtime::PluginRuntime;
-use crate::policy::PluginPolicy;
+use crate::policy::{PluginPolicy, StateMode};
+use crate::store::durable::Durable;
 use crate::store::{SharedSpace, Spaces};
 use crate::ticker::Ticker;
 use crate::{denied, wasi};
@@ -83,6 +85,18 @@ impl Sandbox {
         })
     }
 
+    /// Saves the stores of plugins with the engine, each in the mode of the plugin of this name. To
+    /// be called before the first plugin is loaded.
+    pub fn saved_by(
+        self,
+        engine: Box<dyn StoreEngine>,
+        mode: impl Fn(&str) -> StateMode + Send + Sync + 'static,
+    ) -> Result<Self, SandboxError> {
+        let spaces = Spaces::saved_by(engine, Box::new(mode));
+        let spaces = spaces.map_err(|source| SandboxError::Writer { source })?;
+        Ok(Self { spaces, ..self })
+    }
+
     /// Loads a plugin: checks its version and its imports against the grant, compiles it or takes it
     /// from the cache, and calls `describe`. `file` is its name in messages.
     ///
@@ -114,8 +128,15 @@ impl Sandbox {
         });
         let pre = self.compile(file, bytes, version.await?).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
-        let space = self.spaces.of(&manifest.name, policy.limits.store);
         let name = manifest.name.clone();
+        let space = self.spaces.of(&name, policy.limits.store).await;
+        let space = space.map_err(|text| SandboxError::Store {
+            file: file.to_owned(),
+            plugin: name.clone(),
+            text,
+        })?;
+        report_schema(&manifest, &space);
+        let space = (space, manifest.schema);
         let memory = self.memory.for_plugin();
         let context = PluginContext::new(name, policy.limits, audience, space, memory);
         let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
@@ -175,7 +196,7 @@ impl Sandbox {
             file.to_owned(),
             limits,
             Arc::clone(audience),
-            SharedSpace::default(),
+            (SharedSpace::default(), 0),
             self.memory.clone(),
         ));
         let failed =
@@ -190,6 +211,20 @@ impl Sandbox {
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+/// Tells the operator of a store that another layout was written to.
+fn report_schema(manifest: &Manifest, space: &SharedSpace) {
+    let earlier = space.durable.as_ref().and_then(Durable::schema);
+    if let Some(earlier) = earlier.filter(|earlier| *earlier != manifest.schema) {
+        tracing::warn!(
+            target: "jackfield::plugin",
+            plugin = manifest.name,
+            "the plugin's store was last written with layout {earlier} (`schema`), and this version \
+             has {}: it has to read both",
+            manifest.schema
+        );
     }
 }
 

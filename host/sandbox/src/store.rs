@@ -1,33 +1,109 @@
 //! Stores of plugins: one [`Space`] each, in memory, which outlives instances, reloads and faults.
 //!
 //! The sandbox owns the spaces; a running hook reaches its plugin's space through a
-//! [`Journal`](journal::Journal), which rolls its writes back if it fails.
+//! [`Journal`](journal::Journal), which rolls its writes back if it fails. With an engine, the
+//! writes of hooks are saved as well: [`durable`] collects them, the [`writer`] commits them, and a
+//! [`Gate`](passage::Gate) keeps a hook's answer and effects back until then.
 
+pub(crate) mod durable;
 pub(crate) mod journal;
+pub(crate) mod passage;
 pub(crate) mod space;
+pub(crate) mod writer;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
+use jackfield_store::Engine;
+
+use crate::policy::StateMode;
+use durable::Durable;
 use space::Space;
+use writer::Writer;
 
-/// A space shared by several instances. A std mutex, held for one operation in memory.
-pub(crate) type SharedSpace = Arc<Mutex<Space>>;
+/// A space shared by several instances.
+pub(crate) type SharedSpace = Arc<Kept>;
+
+/// A space and, if it is saved, what is not saved yet.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// A std mutex, held for one operation in memory. Taken before those of `durable`.
+    space: Mutex<Space>,
+    pub(crate) durable: Option<Durable>,
+}
 
 /// The space of each plugin, by name. None is ever removed: a plugin that is removed and restored
 /// finds its state.
 #[derive(Debug, Default)]
 pub(crate) struct Spaces {
-    by_plugin: Mutex<HashMap<String, SharedSpace>>,
+    /// A tokio mutex, as a space is read from the file before others see it.
+    by_plugin: tokio::sync::Mutex<HashMap<String, SharedSpace>>,
+    saving: Option<Saving>,
+}
+
+/// How spaces are saved.
+struct Saving {
+    writer: Writer,
+    /// The mode of the plugin of this name.
+    mode: Box<dyn Fn(&str) -> StateMode + Send + Sync>,
 }
 
 impl Spaces {
-    /// The plugin's space, created if missing; `quota` applies from now on.
-    pub(crate) fn of(&self, plugin: &str, quota: usize) -> SharedSpace {
-        let mut spaces = self.by_plugin.lock().unwrap_or_else(PoisonError::into_inner);
-        let space = Arc::clone(spaces.entry(plugin.to_owned()).or_default());
+    /// Spaces that are saved by the engine.
+    pub(crate) fn saved_by(
+        engine: Box<dyn Engine>,
+        mode: Box<dyn Fn(&str) -> StateMode + Send + Sync>,
+    ) -> io::Result<Self> {
+        let writer = Writer::start(engine)?;
+        Ok(Self { saving: Some(Saving { writer, mode }), ..Self::default() })
+    }
+
+    /// The plugin's space, made or read from the file if missing; `quota` applies from now on.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) async fn of(&self, plugin: &str, quota: usize) -> Result<SharedSpace, String> {
+        let mut spaces = self.by_plugin.lock().await;
+        let space = match (spaces.get(plugin), &self.saving) {
+            (Some(space), _) => Arc::clone(space),
+            (None, None) => SharedSpace::default(),
+            (None, Some(saving)) => saving.open(plugin).await?,
+        };
+        spaces.entry(plugin.to_owned()).or_insert_with(|| Arc::clone(&space));
         drop(spaces);
-        space.lock().unwrap_or_else(PoisonError::into_inner).set_quota(quota);
-        space
+        space.lock().set_quota(quota);
+        Ok(space)
     }
 }
+
+impl Saving {
+    async fn open(&self, plugin: &str) -> Result<SharedSpace, String> {
+        let is_synced = match (self.mode)(plugin) {
+            StateMode::Memory => return Ok(SharedSpace::default()),
+            StateMode::Written => false,
+            StateMode::Synced => true,
+        };
+        let durable = Durable::new(plugin, is_synced, self.writer.orders());
+        let space = Arc::new(Kept { durable: Some(durable), ..Kept::default() });
+        space.lock().note_changes();
+        self.writer.read(&space).await?;
+        Ok(space)
+    }
+}
+
+impl fmt::Debug for Saving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Saving").finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    /// A poisoned space is still consistent.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -177,9 +177,10 @@ impl From<Refusal> for Problem {
             error_uri::NOT_AUTHORIZED => (StatusCode::FORBIDDEN, None),
             error_uri::PAYLOAD_SIZE_EXCEEDED => (StatusCode::PAYLOAD_TOO_LARGE, None),
             dispatch::HANDLER_FAILED => (StatusCode::INTERNAL_SERVER_ERROR, None),
-            dispatch::HANDLER_ON_HOLD | dispatch::HANDLER_BUSY | dispatch::HANDLER_DISABLED => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
-            }
+            dispatch::HANDLER_ON_HOLD
+            | dispatch::HANDLER_BUSY
+            | dispatch::HANDLER_DISABLED
+            | dispatch::STORE_FAILED => (StatusCode::SERVICE_UNAVAILABLE, Some("1")),
             _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
         };
         let (uri, message) = refusal.into_parts();

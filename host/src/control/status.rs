@@ -109,6 +109,7 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>) -> Value {
         "disabled": entry.is_disabled(),
         "instances": entry.lanes(),
         "recycled": entry.recycled(),
+        "store": { "state": entry.state_mode(), "failure": entry.store_failure() },
         "memory": { "bytes": entry.memory_used(), "limit_per_instance": entry.memory_limit() },
         "circuit_breaker": {
             "state": worst.label(),

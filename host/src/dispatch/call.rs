@@ -29,7 +29,7 @@ use crate::generation::{Generation, RouteMatch};
 mod stop;
 
 pub(crate) use stop::Cancellation;
-use stop::Timeout;
+use stop::{Asked, Timeout};
 
 /// The result of forwarding a call to a client.
 enum Passed {
@@ -51,7 +51,7 @@ impl Dispatch {
         let generation = self.generations.current();
         let to = ErrorTo::Call { call: &call.request };
         let mut is_told = false;
-        let (answer, effects) = match self.procedure(&generation, from, call) {
+        let asked = match self.procedure(&generation, from, call) {
             Ok(Some(routed)) if routed.has(Hook::Call) => {
                 if self.dealer.is_open(from.id, &call.request) {
                     return reject_repeated(from, call, batch);
@@ -62,7 +62,7 @@ impl Dispatch {
                     reply(from, &refusal.reply(to), &mut PendingFlushes::default());
                 };
                 match timeout {
-                    Some(timeout) if timeout.is_over() => (Err(timeout.refusal()), Vec::new()),
+                    Some(timeout) if timeout.is_over() => Asked::refused(timeout.refusal()),
                     timeout => {
                         let stops = (timeout, pin!(cancellation));
                         self.ask(&routed, from, call, stops, tell_at_once, batch).await
@@ -72,10 +72,11 @@ impl Dispatch {
             Ok(routed) => match self.route_to_callee(routed.as_ref(), from, call, batch) {
                 Ok(Passed::On) => return,
                 Ok(Passed::Repeated) => return reject_repeated(from, call, batch),
-                Err(refusal) => (Err(refusal), Vec::new()),
+                Err(refusal) => Asked::refused(refusal),
             },
-            Err(refusal) => (Err(refusal), Vec::new()),
+            Err(refusal) => Asked::refused(refusal),
         };
+        let Asked { answer, effects, passage } = asked;
         if let Err(refusal) = &answer {
             refusal.log("call", from, uris::shown(&call.procedure));
         }
@@ -87,7 +88,7 @@ impl Dispatch {
             }
             Err(refusal) => reply(from, &refusal.reply(to), batch),
         }
-        self.apply(&generation, effects, batch).await;
+        self.apply(&generation, effects, passage, batch).await;
     }
 
     /// Handles a call of a backend, which has no connection for later answers: only handlers answer
@@ -104,14 +105,15 @@ impl Dispatch {
             Some(routed) => Err(Refusal::not_callable(from.dialect, &routed.route.name)),
             None => Err(Refusal::no_procedure(&call.procedure)),
         });
-        let (answer, effects) = match procedure {
+        let asked = match procedure {
             Ok(routed) => {
                 let stops = (None, pin!(pending()));
                 self.ask(&routed, from, call, stops, |_| {}, batch).await
             }
-            Err(refusal) => (Err(refusal), Vec::new()),
+            Err(refusal) => Asked::refused(refusal),
         };
-        self.apply(&generation, effects, batch).await;
+        let Asked { answer, effects, passage } = asked;
+        self.apply(&generation, effects, passage, batch).await;
         answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
     }
 

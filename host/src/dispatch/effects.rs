@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackfield_broker::{CloseReason, DeliveryError, PendingFlushes, Publication, Session};
-use jackfield_sandbox::{Effect, LaneTurn, PluginEvent};
+use jackfield_sandbox::{Effect, Passage, PluginEvent};
 use jackfield_wamp::id::{SessionId, SubscriptionId};
 use jackfield_wamp::message::ReceiverFilter;
 use jackfield_wamp::payload::Payload;
@@ -18,32 +18,18 @@ use crate::{frame, ids};
 
 impl Dispatch {
     /// Applies the effects of a hook, and informs the handlers of topics whose subscribers it
-    /// removed.
+    /// removed. The hook has passed when its effects are queued: those handlers may be behind it.
     pub(super) async fn apply(
         &self,
         generation: &Generation,
         effects: Vec<Effect>,
+        passage: Passage<'_>,
         batch: &mut PendingFlushes,
     ) {
         if !effects.is_empty() {
             let left = self.perform(generation, effects, batch);
+            drop(passage);
             // Boxed to keep a connection's task small.
-            Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
-        }
-    }
-
-    /// As [`Dispatch::apply`], in the turn of the hook: no other hook of the lane begins before its
-    /// effects are performed.
-    pub(super) async fn apply_in_turn(
-        &self,
-        generation: &Generation,
-        effects: Vec<Effect>,
-        turn: Option<LaneTurn<'_>>,
-        batch: &mut PendingFlushes,
-    ) {
-        let left = self.perform(generation, effects, batch);
-        drop(turn);
-        if !left.is_empty() {
             Box::pin(self.notify_unsubscribed(generation, left, batch)).await;
         }
     }
@@ -86,19 +72,8 @@ impl Dispatch {
         left
     }
 
-    /// Removes a session from a topic, and informs the handler.
-    pub(super) async fn evict(
-        &self,
-        generation: &Generation,
-        session: SessionId,
-        topic: &str,
-        batch: &mut PendingFlushes,
-    ) {
-        let left = self.remove(session, topic, batch);
-        self.notify_unsubscribed(generation, left, batch).await;
-    }
-
-    fn remove(
+    /// Removes a session from a topic. Its handler is to be informed.
+    pub(super) fn remove(
         &self,
         session: SessionId,
         topic: &str,

@@ -12,13 +12,13 @@ use crate::generation::RouteMatch;
 
 impl Dispatch {
     /// Asks the handler of a topic about one event.
-    pub(super) async fn ask_about_event(
+    pub(super) async fn ask_about_event<'a>(
         &self,
-        routed: &RouteMatch<'_, '_>,
+        routed: &RouteMatch<'a, '_>,
         from: &Session,
         payload: &Payload,
         batch: &mut PendingFlushes,
-    ) -> Result<HookOutcome<PublishVerdict>, Refusal> {
+    ) -> Result<HookOutcome<'a, PublishVerdict>, Refusal> {
         let (args, kwargs) = self.hook_arguments(payload)?;
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));

@@ -28,6 +28,9 @@ pub(crate) const HANDLER_DISABLED: &str = "jackfield.error.handler_disabled";
 /// The topic's handler waited too long for CPU time, beside other slow handlers.
 pub(crate) const HANDLER_BUSY: &str = "jackfield.error.handler_busy";
 
+/// The store of the topic's handler cannot be saved; the request has no effect.
+pub(crate) const STORE_FAILED: &str = "jackfield.error.store_failed";
+
 /// The reason why a request is refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -147,6 +150,14 @@ impl Refusal {
                 warn!(plugin = fault.plugin, kind = fault.kind.label(), "{fault}");
                 let message = format!("the handler `{handler}` is busy; try again later");
                 Self::new(HANDLER_BUSY, message)
+            }
+            FaultKind::StoreFailed(_) => {
+                // The failure was logged as an error; there may be many refusals.
+                debug!("{fault}");
+                let message = format!(
+                    "the state of the handler `{handler}` cannot be saved; try again later"
+                );
+                Self::new(STORE_FAILED, message)
             }
             _ => {
                 log_fault(fault);

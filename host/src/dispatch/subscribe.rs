@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jackfield_broker::{PendingFlushes, Session};
 use jackfield_routing::Action;
-use jackfield_sandbox::{Hook, HookOutcome, LaneTurn, SubscribeVerdict};
+use jackfield_sandbox::{Hook, HookOutcome, Passage, SubscribeVerdict};
 use jackfield_wamp::message::Subscribe;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::MatchPolicy;
@@ -51,49 +51,53 @@ impl Dispatch {
         let routed = self.route(&generation, topic)?;
         self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
 
-        let (mut effects, mut turn) = (Vec::new(), None);
+        let (mut effects, mut passage) = (Vec::new(), Passage::default());
         if let Some(routed) = routed.as_ref().filter(|it| it.has(Hook::Subscribe)) {
             // A handler counts each session that it is asked about, so the limits are checked
             // first.
             self.realm.check_subscribe(from.id, topic, *policy)?;
-            let (outcome, its_turn) = self.ask_about_subscriber(routed, from, batch).await?;
-            (effects, turn) = (outcome.effects, Some(its_turn));
+            let outcome = self.ask_about_subscriber(routed, from, batch).await?;
+            (effects, passage) = (outcome.effects, outcome.passage);
             if let SubscribeVerdict::Deny(refusal) = outcome.answer {
-                self.apply_in_turn(&generation, effects, turn, batch).await;
+                self.apply(&generation, effects, passage, batch).await;
                 return Err(refusal.into());
             }
         }
 
         if let Err(error) = self.realm.subscribe(from.id, topic, *policy, batch, acknowledge) {
             // Other sessions have used up the quota while the handler was asked.
-            drop(turn);
+            drop(passage);
             let left = (Arc::clone(from), Arc::from(topic.as_str()));
             self.notify_unsubscribed(&generation, [left], batch).await;
             return Err(error.into());
         }
+        let mut left = Vec::new();
         if let Some(routed) = &routed {
             // A reload may have taken place while the handler was asked.
             let current = self.generations.current();
             let replaced = current.number() != generation.number();
             if replaced && self.route(&current, topic).is_err() {
-                drop(turn.take());
-                self.evict(&generation, from.id, topic, batch).await;
+                left.extend(self.remove(from.id, topic, batch));
             }
             if replaced || routed.handler.timer().is_some() {
                 self.sync_timer(topic, Start::Whole);
             }
         }
-        self.apply_in_turn(&generation, effects, turn, batch).await;
+        left.extend(self.perform(&generation, effects, batch));
+        drop(passage);
+        if !left.is_empty() {
+            Box::pin(self.notify_unsubscribed(&generation, left, batch)).await;
+        }
         Ok(())
     }
 
-    /// Asks the handler. Until its turn ends, the handler is asked about no other session.
+    /// Asks the handler. Until its passage is dropped, the handler is asked about no other session.
     async fn ask_about_subscriber<'a>(
         &self,
-        routed: &'a RouteMatch<'_, '_>,
+        routed: &RouteMatch<'a, '_>,
         from: &Session,
         batch: &mut PendingFlushes,
-    ) -> Result<(HookOutcome<SubscribeVerdict>, LaneTurn<'a>), Refusal> {
+    ) -> Result<HookOutcome<'a, SubscribeVerdict>, Refusal> {
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
         let hook = routed.handler.lane(routed.topic).on_subscribe(&request);

@@ -111,8 +111,8 @@ impl Dispatch {
         let request = self.hook_request(&routed, &attributes, None);
         let hook = routed.handler.lane(topic).on_timer(&request);
         match flush_before_wait(batch, hook).await {
-            Ok(HookOutcome { answer: (), effects }) => {
-                self.apply(&generation, effects, batch).await;
+            Ok(HookOutcome { answer: (), effects, passage }) => {
+                self.apply(&generation, effects, passage, batch).await;
             }
             Err(fault) => self.tell_fault(&routed, &fault),
         }
@@ -120,7 +120,7 @@ impl Dispatch {
 
     /// Logs a fault, with back-off: there may be ten a second, forever.
     fn tell_fault(&self, routed: &RouteMatch<'_, '_>, fault: &Fault) {
-        if let FaultKind::CircuitOpen { .. } = fault.kind {
+        if let FaultKind::CircuitOpen { .. } | FaultKind::StoreFailed(_) = fault.kind {
             return drop(routed.failed(fault));
         }
         let handler = routed.handler.name();

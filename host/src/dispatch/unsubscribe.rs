@@ -113,12 +113,12 @@ impl Dispatch {
             let request = self.hook_request(&routed, &attributes, Some(&session));
             let hook = routed.handler.lane(&topic).on_unsubscribe(&request);
             match flush_before_wait(batch, hook).await {
-                Ok((HookOutcome { answer: (), mut effects }, turn)) => {
+                Ok(HookOutcome { answer: (), mut effects, passage }) => {
                     if consequences >= MAX_CONSEQUENCES {
                         effects::drop_unsubscribes(&mut effects, &topic);
                     }
                     let further = self.perform(generation, effects, batch);
-                    drop(turn);
+                    drop(passage);
                     consequences += further.len();
                     left.extend(further);
                 }

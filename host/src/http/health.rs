@@ -15,6 +15,8 @@ use crate::server_state::{Phase, ServerState};
 const MAX_SHOWN_CIRCUITS: usize = 50;
 /// Plugins whose recycled instances are shown at most.
 const MAX_SHOWN_RECYCLED: usize = 50;
+/// Plugins whose store cannot be saved that are shown at most.
+const MAX_SHOWN_STORES: usize = 50;
 
 /// The health check of a server in this state.
 pub(crate) struct Health(pub(crate) Arc<ServerState>);
@@ -51,6 +53,7 @@ impl Health {
             },
             "recycled_instances": self.recycled_instances(),
             "circuit_breakers": self.circuit_breakers(),
+            "failed_stores": self.failed_stores(),
             "waiting": {
                 "bytes": totals.backlog.bytes(),
                 "limit": totals.backlog.limit(),
@@ -72,6 +75,16 @@ impl Health {
             .take(MAX_SHOWN_RECYCLED)
             .map(|plugin| json!({ "plugin": plugin.manifest().name, "count": plugin.recycled() }))
             .collect()
+    }
+
+    /// Plugins whose handlers are on hold because their store cannot be saved.
+    fn failed_stores(&self) -> Vec<Value> {
+        let generations = self.0.reloader.generations();
+        let generation = generations.current();
+        let failed = |plugin: &PluginEntry| {
+            plugin.store_failure().map(|_| json!({ "plugin": plugin.manifest().name }))
+        };
+        generation.plugins().iter().filter_map(failed).take(MAX_SHOWN_STORES).collect()
     }
 
     /// Handlers whose circuit breaker refuses calls, and how many circuits of each scope.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jackfield_sandbox::StateMode;
+
 use super::*;
 
 use crate::Settings;
@@ -52,6 +54,7 @@ plugins:
       log: { per_second: 5 }
       cpu_percent: 25
       recycle: true
+      state: synced
       circuit_breaker: { enabled: false, spread: 2, pause: 2s, max_pause: 3s }
       grant: []
 watch: { poll: 2s, settle: 50ms }
@@ -95,6 +98,9 @@ log: { format: json }
     assert_eq!(acme.limits.breaker, breaker);
     assert!(!acme.grant.log);
     assert_eq!((acme.recycle, other.recycle), (true, false));
+    let states = ["acme", "other"].map(|name| config.plugins.state(name));
+    assert_eq!(states, [StateMode::Synced, StateMode::Written]);
+    assert_eq!(config.plugins.needs_data().as_deref(), Some("plugins.named.acme.state"));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Comparison of outcomes: equal ones, and each kind of difference.
+
 use super::*;
 use crate::call_record::{FaultRecord, StoreWrite};
 use crate::effect::Effect;

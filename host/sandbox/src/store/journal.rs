@@ -1,11 +1,13 @@
 //! Undo journal of one running hook's writes to the store. Writes take effect at once, so that
 //! other instances see them, and are rolled back unless committed.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use super::SharedSpace;
+use super::durable::Receipt;
 use super::space::{CompareAndSet, Space, StoreError, Undo};
+use crate::fault::FaultKind;
 
 /// The store of one running hook. Dropped without `commit`, it rolls back.
 #[derive(Debug)]
@@ -15,29 +17,64 @@ pub(crate) struct Journal {
     /// Memory of `writes` in bytes, bounded by the plugin's quota, so that a hook cannot write the
     /// same key without end.
     weight: usize,
+    /// Whether the hook has used the store at all.
+    is_used: bool,
+    /// The number of the layout that the plugin writes.
+    schema: u32,
+    /// The incarnation of the space that the instance knows.
+    incarnation: u64,
 }
 
 impl Journal {
-    pub(crate) fn new(space: SharedSpace) -> Self {
-        Self { space, writes: Vec::new(), weight: 0 }
+    pub(crate) fn new(space: SharedSpace, schema: u32) -> Self {
+        let incarnation = space.incarnation();
+        Self { space, writes: Vec::new(), weight: 0, is_used: false, schema, incarnation }
     }
 
-    /// Keeps the writes of a hook that has returned.
-    pub(crate) fn commit(&mut self) {
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Whether the space is still the one that the instance knows.
+    pub(crate) fn is_current(&self) -> bool {
+        self.space.incarnation() == self.incarnation
+    }
+
+    /// Keeps the writes of a hook that has returned. The receipt tells when all that it has written
+    /// and read is saved; there is none if it is already, or is never saved.
+    ///
+    /// # Errors
+    /// The space is on hold, or was read again from the file since the instance was made.
+    pub(crate) fn commit(&mut self) -> Result<Option<Receipt>, FaultKind> {
+        if !self.is_used {
+            return Ok(None);
+        }
+        self.is_used = false;
         self.weight = 0;
-        if !self.writes.is_empty() {
-            let mut space = lock(&self.space);
-            for undo in self.writes.drain(..) {
-                space.keep(&undo);
-            }
+        if self.writes.is_empty() && self.space.durable.is_none() {
+            return Ok(None);
+        }
+        let mut space = self.space.lock();
+        if let Some(durable) = &self.space.durable
+            && durable.incarnation() != self.incarnation
+        {
+            return Err(durable.failed());
+        }
+        for undo in self.writes.drain(..) {
+            space.keep(&undo);
+        }
+        match &self.space.durable {
+            Some(durable) => durable.settle(&self.space, &mut space, self.incarnation, self.schema),
+            None => Ok(None),
         }
     }
 
     /// Rolls back the writes of a hook that has failed.
     pub(crate) fn roll_back(&mut self) {
+        self.is_used = false;
         self.weight = 0;
         if !self.writes.is_empty() {
-            let mut space = lock(&self.space);
+            let mut space = self.space.lock();
             let now = Instant::now();
             for undo in self.writes.drain(..).rev() {
                 space.undo(undo, now);
@@ -45,8 +82,9 @@ impl Journal {
         }
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
-        lock(&self.space).get(key, Instant::now()).map(<[u8]>::to_vec)
+    pub(crate) fn get(&mut self, key: &str) -> Option<Vec<u8>> {
+        self.is_used = true;
+        self.space.lock().get(key, Instant::now()).map(<[u8]>::to_vec)
     }
 
     pub(crate) fn set(
@@ -62,7 +100,8 @@ impl Journal {
     }
 
     pub(crate) fn delete(&mut self, key: &str) -> bool {
-        let undo = lock(&self.space).delete(key, Instant::now());
+        self.is_used = true;
+        let undo = self.space.lock().delete(key, Instant::now());
         undo.map(|undo| self.remember(undo)).is_some()
     }
 
@@ -90,13 +129,15 @@ impl Journal {
         Ok(found)
     }
 
-    pub(crate) fn entries(&self, prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn entries(&mut self, prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> {
+        self.is_used = true;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        lock(&self.space).entries(prefix, limit, Instant::now())
+        self.space.lock().entries(prefix, limit, Instant::now())
     }
 
-    fn writable(&self) -> Result<MutexGuard<'_, Space>, StoreError> {
-        let space = lock(&self.space);
+    fn writable(&mut self) -> Result<MutexGuard<'_, Space>, StoreError> {
+        self.is_used = true;
+        let space = self.space.lock();
         if self.weight > space.quota() { Err(StoreError::Full) } else { Ok(space) }
     }
 
@@ -110,11 +151,6 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.roll_back();
     }
-}
-
-/// A poisoned space is still consistent.
-fn lock(space: &SharedSpace) -> MutexGuard<'_, Space> {
-    space.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The expiry time; none if the time to live is beyond the clock's range.

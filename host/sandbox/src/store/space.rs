@@ -3,7 +3,7 @@
 //! Every write returns an [`Undo`] that respects later writes of others: instances of one plugin
 //! share a space, and one may fail while others go on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,12 @@ pub(crate) struct Space {
     quota: usize,
     /// The version of the last write.
     version: u64,
+    /// Keys written since [`Space::take_changes`], also by running hooks; none if nothing is saved.
+    changed: Option<HashSet<Arc<str>>>,
 }
+
+/// A changed key, and its value with its expiry; none if it is gone.
+pub(crate) type Change = (Arc<str>, Option<(Box<[u8]>, Option<Instant>)>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
@@ -67,6 +72,46 @@ const MAX_DELETIONS: usize = 1 << 12;
 impl Space {
     pub(crate) fn set_quota(&mut self, quota: usize) {
         self.quota = quota;
+    }
+
+    /// Notes changes from now on.
+    pub(crate) fn note_changes(&mut self) {
+        self.changed.get_or_insert_default();
+    }
+
+    /// The keys written since the last call, with what they hold now.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
+        let change = |key: Arc<str>| {
+            let held = self.entries.get(&key).map(|it| (it.value.clone(), it.expires));
+            (key, held)
+        };
+        changed.into_iter().map(change).collect()
+    }
+
+    /// Replaces all entries by saved ones. Running hooks cannot undo anything of them: their
+    /// versions are new.
+    pub(crate) fn restore(
+        &mut self,
+        entries: impl Iterator<Item = (String, Box<[u8]>, Option<Instant>)>,
+        now: Instant,
+    ) {
+        self.entries.clear();
+        self.expiries.clear();
+        self.deleted.clear();
+        self.used = 0;
+        if let Some(changed) = &mut self.changed {
+            changed.clear();
+        }
+        for (key, value, expires) in entries {
+            let version = self.next_version();
+            self.put(&key, Entry { value, expires, version, base: version });
+        }
+        if let Some(changed) = &mut self.changed {
+            changed.clear();
+        }
+        // Expired ones are changes, so that the file is rid of them as well.
+        self.expire(now);
     }
 
     pub(crate) fn get(&mut self, key: &str, now: Instant) -> Option<&[u8]> {
@@ -215,6 +260,7 @@ impl Space {
             None => (Arc::from(key), None),
         };
         self.deleted.remove(&key);
+        self.note(&key);
         self.used += cost(&key, &entry.value);
         if let Some(at) = entry.expires {
             self.expiries.insert((at, Arc::clone(&key)));
@@ -225,11 +271,18 @@ impl Space {
 
     fn remove(&mut self, key: &str) -> Option<(Arc<str>, Entry)> {
         let (key, entry) = self.entries.remove_entry(key)?;
+        self.note(&key);
         self.used -= cost(&key, &entry.value);
         if let Some(at) = entry.expires {
             self.expiries.remove(&(at, Arc::clone(&key)));
         }
         Some((key, entry))
+    }
+
+    fn note(&mut self, key: &Arc<str>) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(Arc::clone(key));
+        }
     }
 
     fn expire(&mut self, now: Instant) {

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jackfield_sandbox::{Effect, HookRequest, PublishVerdict, SubscribeVerdict};
 
-use crate::stage::{delivered, hostile, policy, publish, request, sandbox};
+use crate::stage::{delivered, hostile, passed, policy, publish, request, sandbox};
 
 #[tokio::test]
 async fn passes_the_request_to_a_hook_and_returns_its_answer() {
     let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
     let lane = lanes.of("t/1");
     let roles = ["member".to_owned(), "op".to_owned()];
-    let (outcome, _) = lane.on_subscribe(&request("echo", &roles)).await.unwrap();
+    let outcome = passed(lane.on_subscribe(&request("echo", &roles)).await);
     let SubscribeVerdict::Deny(refusal) = outcome.answer else { panic!("{outcome:?}") };
     assert_eq!(refusal.uri, "com.example.error.denied");
     assert_eq!(
@@ -51,11 +51,11 @@ async fn dispatches_every_hook() {
         [Effect::Publish { topic, event, .. }] => format!("{topic} {}", event.args()),
         other => panic!("{other:?}"),
     };
-    let (left, _) = lane.on_unsubscribe(&nobody).await.unwrap();
+    let left = passed(lane.on_unsubscribe(&nobody).await);
     let text = r#"["echo echo t/1 [(\"x\", \"1\"), (\"y\", \"\")] nobody 9"]"#;
     assert_eq!(topic(&left.effects), format!("left {text}"));
-    let passed = lane.on_timer(&nobody).await.unwrap();
-    assert_eq!(topic(&passed.effects), format!("timer {text}"));
+    let ticked = lane.on_timer(&nobody).await.unwrap();
+    assert_eq!(topic(&ticked.effects), format!("timer {text}"));
     let has_begun = AtomicBool::new(false);
     let result = lane.on_call(&nobody, "[1, 2]", "{\"a\":{}}", &has_begun).await.unwrap();
     let result = result.answer.unwrap();
@@ -64,6 +64,6 @@ async fn dispatches_every_hook() {
     let spin = request("spin", &[]);
     let refused = lane.on_call(&spin, "[]", "{}", &has_begun).await.unwrap().answer;
     assert_eq!(refused.unwrap_err().uri, "com.example.error.unwilling");
-    let allowed = lane.on_subscribe(&request("spin", &[])).await.unwrap().0.answer;
+    let allowed = lane.on_subscribe(&request("spin", &[])).await.unwrap().answer;
     assert_eq!(allowed, SubscribeVerdict::Allow);
 }

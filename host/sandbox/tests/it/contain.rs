@@ -171,7 +171,7 @@ async fn a_busy_loop_yields_to_other_work() {
     let busy = hostile(&sandbox, policy(), &["spin"]).await;
     let other = hostile(&sandbox, policy(), &["echo"]).await;
     let began = Instant::now();
-    let call = tokio::spawn(async move { publish(busy.of("t/1"), "spin", "{}").await });
+    let call = tokio::spawn(async move { publish(busy.of("t/1"), "spin", "{}").await.map(drop) });
     let mut calls = 0;
     while !call.is_finished() {
         delivered(other.of("t/1"), "echo").await;
@@ -189,7 +189,7 @@ async fn calls_of_a_lane_run_in_their_order() {
     let lanes = Arc::new(hostile(&sandbox(), policy(), &["echo", "spin"]).await);
     let first = tokio::spawn({
         let lanes = Arc::clone(&lanes);
-        async move { publish(lanes.of("t/1"), "spin", "{}").await }
+        async move { publish(lanes.of("t/1"), "spin", "{}").await.map(drop) }
     });
     let waiting: Vec<_> = (0..8)
         .map(|_| {

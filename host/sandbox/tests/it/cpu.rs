@@ -59,7 +59,7 @@ async fn refuses_calls_that_wait_too_long_for_their_lane() {
     let left = tokio::spawn(async move {
         // Behind the others.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        lanes.of("t/1").on_unsubscribe(&request("echo", &[])).await.map(|(it, _)| it.effects.len())
+        lanes.of("t/1").on_unsubscribe(&request("echo", &[])).await.map(|it| it.effects.len())
     });
     let mut labels = Vec::new();
     for spin in spins {

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use jackfield_sandbox::StateMode;
+use jackfield_store::SqliteEngine;
+
 use crate::stage::{delivered, hostile, kind, load, policy, publish, route, sandbox};
 
 #[tokio::test]
@@ -64,4 +67,29 @@ async fn lanes_share_the_store_and_topics_keep_their_lane() {
     }
     let used = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|t| std::ptr::from_ref(lanes.of(t)));
     assert!(used.iter().any(|lane| *lane != used[0]), "all topics take one lane");
+}
+
+/// The state of a plugin in a file, over two sandboxes.
+#[tokio::test]
+async fn keeps_the_store_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = || {
+        let engine = SqliteEngine::open(folder.path()).unwrap();
+        crate::stage::sandbox().saved_by(Box::new(engine), |_| StateMode::Written).unwrap()
+    };
+    let first = saved();
+    let lanes = hostile(&first, policy(), &["read", "writes", "writes_then_traps"]).await;
+    let lane = lanes.of("t/1");
+    publish(lane, "writes", "{}").await.unwrap();
+    publish(lane, "writes_then_traps", "{}").await.unwrap_err();
+    publish(lane, "writes", "{}").await.unwrap();
+    let written = "[\"key [\\\"hello\\\"], count 4\"]";
+    assert_eq!(delivered(lane, "read").await, written);
+    drop((lanes, first));
+    // The thread of the first ends by itself, and has the file until then.
+    while SqliteEngine::open(folder.path()).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let lanes = hostile(&saved(), policy(), &["read"]).await;
+    assert_eq!(delivered(lanes.of("t/1"), "read").await, written);
 }

@@ -11,21 +11,19 @@ use crate::stage::{hostile, load, policy, publish, request, route, sandbox};
 const MEMBERS: u32 = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_call_of_the_lane_waits_for_the_turn_of_a_subscription() {
+async fn the_next_call_of_the_lane_waits_for_the_passage_of_a_subscription() {
     let lanes = hostile(&sandbox(), policy(), &["echo"]).await;
     let lane = lanes.of("t/1");
-    let (outcome, turn) =
-        lane.on_subscribe(&request("echo", &["member".to_owned()])).await.unwrap();
-    drop(outcome);
+    let outcome = lane.on_subscribe(&request("echo", &["member".to_owned()])).await.unwrap();
     let mut next = pin!(publish(lane, "echo", "{}"));
     assert!(tokio::time::timeout(Duration::ZERO, &mut next).await.is_err());
-    drop(turn);
+    drop(outcome.passage);
     next.await.unwrap();
 
-    let (_, turn) = lane.on_unsubscribe(&request("echo", &[])).await.unwrap();
+    let outcome = lane.on_unsubscribe(&request("echo", &[])).await.unwrap();
     let mut next = pin!(publish(lane, "echo", "{}"));
     assert!(tokio::time::timeout(Duration::ZERO, &mut next).await.is_err());
-    drop(turn);
+    drop(outcome.passage);
     next.await.unwrap();
 }
 
@@ -45,7 +43,7 @@ async fn ten_thousand_members_of_a_topic_are_within_the_limits() {
     };
     let mut effects = Vec::new();
     for number in 0..MEMBERS {
-        let (outcome, _) = lane.on_subscribe(&of(number, number)).await.unwrap();
+        let outcome = lane.on_subscribe(&of(number, number)).await.unwrap();
         assert_eq!(outcome.answer, SubscribeVerdict::Allow);
         effects = outcome.effects;
     }
@@ -57,7 +55,7 @@ async fn ten_thousand_members_of_a_topic_are_within_the_limits() {
     assert!(list.args().contains("\"count\":10000"));
     assert_eq!(list.args().matches("\"info\"").count(), 1_000);
     for number in 0..MEMBERS {
-        let (outcome, _) = lane.on_unsubscribe(&of(number, MEMBERS - number - 1)).await.unwrap();
+        let outcome = lane.on_unsubscribe(&of(number, MEMBERS - number - 1)).await.unwrap();
         assert_eq!(outcome.effects.len(), 1, "{number}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jackfield_sandbox::{
-    Audience, Caller, Fault, FaultKind, HookOutcome, HookRequest, Lane, Lanes, Plugin,
+    Audience, Caller, Fault, FaultKind, HookOutcome, HookRequest, Lane, Lanes, Passage, Plugin,
     PluginPolicy, PublishVerdict, RealmId, RouteConfig, Sandbox, SandboxError, SandboxSettings,
 };
 
@@ -88,12 +88,18 @@ pub(crate) fn request<'a>(handler: &'a str, roles: &'a [String]) -> HookRequest<
     }
 }
 
+/// The outcome of a hook whose effects are performed: the next one may begin.
+pub(crate) fn passed<T>(outcome: Result<HookOutcome<'_, T>, Fault>) -> HookOutcome<'static, T> {
+    let HookOutcome { answer, effects, .. } = outcome.unwrap();
+    HookOutcome { answer, effects, passage: Passage::default() }
+}
+
 /// Publishes `["hello"]` with these kwargs.
-pub(crate) async fn publish(
-    lane: &Lane,
+pub(crate) async fn publish<'a>(
+    lane: &'a Lane,
     handler: &str,
     kwargs: &str,
-) -> Result<HookOutcome<PublishVerdict>, Fault> {
+) -> Result<HookOutcome<'a, PublishVerdict>, Fault> {
     lane.on_publish(&request(handler, &[]), "[\"hello\"]", kwargs).await
 }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::guests::{guest, renamed};
 use crate::stage::{
-    audience, delivered, kind, load, policy, publish, request, route, sandbox, text,
+    audience, delivered, kind, load, passed, policy, publish, request, route, sandbox, text,
 };
 
 /// Plugins in the field were built with this file.
@@ -42,10 +42,10 @@ async fn passes_everything_to_a_plugin_of_version_0_1() {
     let seen = "frozen frozen t/1 [(\"x\", \"1\"), (\"y\", \"\")] 42 ann member [\"member\", \"op\"] \
                 ticket {} 9";
     let whole = request("frozen", &roles);
-    let allowed = lane.on_subscribe(&whole).await.unwrap().0.answer;
+    let allowed = lane.on_subscribe(&whole).await.unwrap().answer;
     assert_eq!(allowed, SubscribeVerdict::Allow);
     let closed = HookRequest { attributes: &[("x", "closed")], ..whole };
-    let denied = lane.on_subscribe(&closed).await.unwrap().0.answer;
+    let denied = lane.on_subscribe(&closed).await.unwrap().answer;
     let SubscribeVerdict::Deny(refusal) = denied else { panic!("{denied:?}") };
     assert_eq!(
         refusal.message,
@@ -72,11 +72,11 @@ async fn passes_everything_to_a_plugin_of_version_0_1() {
         [Effect::Publish { topic, event, .. }] => format!("{topic} {}", event.args()),
         other => panic!("{other:?}"),
     };
-    let (left, _) = lane.on_unsubscribe(&host).await.unwrap();
+    let left = passed(lane.on_unsubscribe(&host).await);
     assert_eq!(told(&left.effects), "left [\"t/1\"]");
-    let passed = lane.on_timer(&host).await.unwrap();
+    let ticked = lane.on_timer(&host).await.unwrap();
     let expected = r#"t/1 ["frozen frozen t/1 [(\"x\", \"1\"), (\"y\", \"\")] nobody 9"]"#;
-    assert_eq!(told(&passed.effects), expected);
+    assert_eq!(told(&ticked.effects), expected);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_sandbox::{Effect, HookOutcome};
+use jackfield_sandbox::{Effect, HookOutcome, Passage};
 use jackfield_wamp::message::{Call, CancelMode};
 use jackfield_wamp::payload::Payload;
 use tokio::time::{Instant, sleep_until};
@@ -37,24 +37,31 @@ pub(super) struct Timeout {
     due: Instant,
 }
 
+/// The end of a call: its answer, its effects, and the passage that is held while they are queued.
+pub(super) struct Asked<'a> {
+    pub(super) answer: Result<Payload, Refusal>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) passage: Passage<'a>,
+}
+
 impl Dispatch {
     /// Asks a handler. Returns its answer and its effects.
     ///
     /// A stopped call that has not begun never begins. A running one continues to its end: an
     /// interruption would end the instance, and with it the data of other topics there. Its answer
     /// is dropped; its effects are applied, as with a callee that cannot be interrupted.
-    pub(super) async fn ask(
+    pub(super) async fn ask<'a>(
         &self,
-        routed: &RouteMatch<'_, '_>,
+        routed: &RouteMatch<'a, '_>,
         from: &Session,
         call: &Call,
         (timeout, mut cancellation): (Option<Timeout>, Pin<&mut impl Cancellation>),
         tell_at_once: impl FnOnce(&Refusal) + Send,
         batch: &mut PendingFlushes,
-    ) -> (Result<Payload, Refusal>, Vec<Effect>) {
+    ) -> Asked<'a> {
         let (args, kwargs) = match self.hook_arguments(&call.payload) {
             Ok(arguments) => arguments,
-            Err(refusal) => return (Err(refusal), Vec::new()),
+            Err(refusal) => return Asked::refused(refusal),
         };
         let attributes = routed.attributes();
         let request = self.hook_request(routed, &attributes, Some(from));
@@ -67,7 +74,7 @@ impl Dispatch {
             stop = stop(timeout, cancellation.as_mut()) => {
                 let refusal = stop.refusal();
                 if !has_begun.load(Ordering::Relaxed) {
-                    return (Err(refusal), Vec::new());
+                    return Asked::refused(refusal);
                 }
                 if stop.is_immediate() {
                     tell_at_once(&refusal);
@@ -82,15 +89,22 @@ impl Dispatch {
             }
         };
         match outcome {
-            Ok(HookOutcome { answer, effects }) => {
+            Ok(HookOutcome { answer, effects, passage }) => {
                 let answer = match stopped {
                     Some(refusal) => Err(refusal),
                     None => answer.map_err(Refusal::from).and_then(|it| effects::payload(&it)),
                 };
-                (answer, effects)
+                Asked { answer, effects, passage }
             }
-            Err(fault) => (Err(routed.failed(&fault)), Vec::new()),
+            Err(fault) => Asked::refused(routed.failed(&fault)),
         }
+    }
+}
+
+impl Asked<'_> {
+    /// A call without effects.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self { answer: Err(refusal), effects: Vec::new(), passage: Passage::default() }
     }
 }
 

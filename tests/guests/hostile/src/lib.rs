@@ -25,6 +25,7 @@ thread_local! {
 
 const HANDLERS: &[(&str, &str)] = &[
     ("allocate", "takes memory until it gets no more"),
+    ("counts", "behaves: counts each event in the store, and delivers or answers the count"),
     ("echo", "behaves: publishes what it received, and what its instance has seen so far"),
     ("effects", "one effect of each kind, then traps if the event says so"),
     ("exit", "ends the process"),
@@ -203,6 +204,10 @@ impl Guest for Hostile {
                 });
             }
             "trap" | "hookless" => panic!("this is what I do"),
+            "counts" => {
+                let count = store::increment("counted", 1).unwrap_or(-1);
+                return deliver_to_all(&count.to_string());
+            }
             "writes" => write_store(&event.args),
             "writes_then_spins" => {
                 write_store(&event.args);
@@ -225,6 +230,10 @@ impl Guest for Hostile {
         let event = event();
         match request::handler().as_str() {
             "echo" => Ok(event),
+            "counts" => {
+                let count = store::get("counted").unwrap_or_else(|| b"0".to_vec());
+                Ok(json(&String::from_utf8_lossy(&count)))
+            }
             "delayed" => {
                 std::thread::sleep(Duration::from_millis(20));
                 Ok(event)
@@ -282,6 +291,14 @@ fn deliver(text: &str) -> PublishVerdict {
         event: Some(json(text)),
         exclude: vec![1],
         eligible: Some(vec![2, 3]),
+    })
+}
+
+fn deliver_to_all(text: &str) -> PublishVerdict {
+    PublishVerdict::Deliver(exports::jackfield::plugin::handler::Delivery {
+        event: Some(json(text)),
+        exclude: vec![],
+        eligible: None,
     })
 }
 

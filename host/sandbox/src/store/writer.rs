@@ -1,0 +1,328 @@
+//! The writer: one thread that owns the engine, and commits what waits, all of it at once.
+//!
+//! Commits survive a kill of the process. For a power cut, a second thread syncs the file once a
+//! second; plugins whose state is `synced` wait for a sync of their own instead.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jackfield_store::{Engine, EngineError, Syncer};
+use tokio::sync::oneshot;
+
+use super::durable::{Batch, Order};
+use super::{Kept, SharedSpace};
+
+/// A handle of the thread, which ends after the last one and the last space.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    orders: Sender<Order>,
+}
+
+/// Time between syncs of commits that nobody waits for.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// The first pause of a space that could not be saved; each further one is twice as long.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+impl Writer {
+    pub(crate) fn start(engine: Box<dyn Engine>) -> io::Result<Self> {
+        let (orders, received) = mpsc::channel();
+        let work = Work { engine, spaces: HashMap::new(), pauses: Vec::new(), sync: Sync::Clean };
+        thread::Builder::new().name("jackfield-store".into()).spawn(move || work.run(&received))?;
+        Ok(Self { orders })
+    }
+
+    pub(crate) fn orders(&self) -> Sender<Order> {
+        self.orders.clone()
+    }
+
+    /// Fills a new space from the file.
+    pub(crate) async fn read(&self, space: &SharedSpace) -> Result<(), String> {
+        let ended = || "the thread that saves the store has ended".to_owned();
+        let (answer, read) = oneshot::channel();
+        self.orders.send(Order::Read(Arc::clone(space), answer)).map_err(|_| ended())?;
+        read.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+/// The state of the thread.
+struct Work {
+    engine: Box<dyn Engine>,
+    /// Every space, for failures that concern all.
+    spaces: HashMap<Arc<str>, Weak<Kept>>,
+    pauses: Vec<Pause>,
+    sync: Sync,
+}
+
+/// A space on hold.
+struct Pause {
+    space: SharedSpace,
+    until: Instant,
+    length: Duration,
+}
+
+/// The commits since the last sync.
+enum Sync {
+    /// There are none.
+    Clean,
+    /// They are to be synced at this time.
+    Due(Instant),
+    /// They are being synced; the flag tells whether there are more.
+    UnderWay(Receiver<Result<(), EngineError>>, bool),
+}
+
+impl Work {
+    fn run(mut self, orders: &Receiver<Order>) {
+        let mut syncer = None;
+        loop {
+            let order = match self.next_due() {
+                Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(order) => self.obey(order, orders),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.retry();
+            self.sync_in_background(&mut syncer);
+        }
+        // For the power cut after an orderly end.
+        if let Err(error) = self.engine.sync() {
+            tracing::debug!("the store was not synced at the end: {error}");
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let sync = match self.sync {
+            Sync::Clean => None,
+            Sync::Due(at) => Some(at),
+            Sync::UnderWay(..) => Some(Instant::now() + SYNC_INTERVAL),
+        };
+        self.pauses.iter().map(|pause| pause.until).chain(sync).min()
+    }
+
+    /// Obeys the order, and those that have come meanwhile: one commit for all.
+    fn obey(&mut self, first: Order, orders: &Receiver<Order>) {
+        let mut spaces = Vec::new();
+        for order in std::iter::once(first).chain(orders.try_iter()) {
+            match order {
+                // Its loader may have gone.
+                Order::Read(space, answer) => drop(answer.send(self.read(&space))),
+                Order::Save(space) => spaces.push(space),
+            }
+        }
+        // A space is ordered once until its changes are taken. They are taken when no more orders
+        // are read: two batches of one space in a group could not fail alone.
+        let take = |space: &SharedSpace| space.durable.as_ref().map(|it| it.take(space));
+        let batches: Vec<_> = spaces.iter().filter_map(take).collect();
+        let changes: Vec<_> = batches.iter().map(|batch| &batch.changes).collect();
+        let is_new = changes.iter().any(|changes| !changes.entries.is_empty());
+        let committed = if is_new { self.engine.commit(&changes) } else { Ok(()) };
+        match committed {
+            Ok(()) => self.committed(batches, is_new),
+            Err(error) if batches.len() == 1 => self.failed(batches, &error),
+            // One plugin's changes may be too large for what is left of the disk.
+            Err(_) => {
+                for batch in batches {
+                    match self.engine.commit(&[&batch.changes]) {
+                        Ok(()) => self.committed(vec![batch], is_new),
+                        Err(error) => self.failed(vec![batch], &error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn committed(&mut self, batches: Vec<Batch>, is_new: bool) {
+        let is_synced = |batch: &Batch| batch.space.durable.as_ref().is_some_and(|it| it.is_synced);
+        let (synced, written): (Vec<_>, Vec<_>) = batches.into_iter().partition(is_synced);
+        written.into_iter().for_each(Batch::committed);
+        if is_new {
+            match &mut self.sync {
+                Sync::Clean => self.sync = Sync::Due(Instant::now() + SYNC_INTERVAL),
+                Sync::UnderWay(_, more) => *more = true,
+                Sync::Due(_) => {}
+            }
+        }
+        if synced.is_empty() {
+            return;
+        }
+        match self.engine.sync() {
+            Ok(()) => synced.into_iter().for_each(Batch::committed),
+            Err(error) => {
+                self.failed(synced, &error);
+                self.all_failed(&error);
+            }
+        }
+    }
+
+    /// Puts spaces on hold whose changes could not be saved.
+    fn failed(&mut self, batches: Vec<Batch>, error: &EngineError) {
+        for batch in batches {
+            let space = Arc::clone(&batch.space);
+            let (reason, saved) = self.hold(&space, error);
+            batch.failed(&reason, saved);
+        }
+    }
+
+    /// Puts all spaces on hold: what the operating system has not brought to the disk may be lost.
+    fn all_failed(&mut self, error: &EngineError) {
+        let is_served =
+            |space: &SharedSpace| space.durable.as_ref().is_some_and(|it| it.hold().is_none());
+        let spaces = self.spaces.values().filter_map(Weak::upgrade).filter(is_served);
+        let spaces: Vec<_> = spaces.collect();
+        for space in spaces {
+            let (reason, saved) = self.hold(&space, error);
+            space.hold(&reason, saved);
+        }
+    }
+
+    fn hold(
+        &mut self,
+        space: &SharedSpace,
+        error: &EngineError,
+    ) -> (Arc<str>, Option<jackfield_store::Saved>) {
+        let Some(durable) = &space.durable else { return ("".into(), None) };
+        let reason: Arc<str> = error.to_string().into();
+        let saved = self.engine.read(&durable.plugin);
+        let is_it = |pause: &&mut Pause| Arc::ptr_eq(&pause.space, space);
+        let length = if let Some(pause) = self.pauses.iter_mut().find(is_it) {
+            pause.lengthen()
+        } else {
+            self.pauses.push(Pause::new(space));
+            MIN_PAUSE
+        };
+        tracing::error!(
+            target: "jackfield::plugin",
+            plugin = &*durable.plugin,
+            "cannot save the plugin's store: {reason}; its handlers are on hold, and the store is \
+             as it was saved last; next try in {} s",
+            length.as_secs()
+        );
+        if let Err(error) = &saved {
+            tracing::error!(
+                target: "jackfield::plugin",
+                plugin = &*durable.plugin,
+                "cannot read the plugin's store: {error}"
+            );
+        }
+        (reason, saved.ok())
+    }
+
+    /// Releases the spaces on hold whose pause is over, if the file can be read and written again.
+    fn retry(&mut self) {
+        let now = Instant::now();
+        let (due, rest) =
+            std::mem::take(&mut self.pauses).into_iter().partition(|it| it.until <= now);
+        self.pauses = rest;
+        let due: Vec<Pause> = due;
+        for mut pause in due {
+            let Some(durable) = &pause.space.durable else { continue };
+            let tried = self.engine.probe().and_then(|()| self.engine.read(&durable.plugin));
+            if let Ok(saved) = tried {
+                pause.space.release(saved);
+                tracing::info!(
+                    target: "jackfield::plugin",
+                    plugin = &*durable.plugin,
+                    "the plugin's store can be saved again; its handlers are called"
+                );
+            } else {
+                pause.lengthen();
+                self.pauses.push(pause);
+            }
+        }
+    }
+
+    fn read(&mut self, space: &SharedSpace) -> Result<(), String> {
+        let Some(durable) = &space.durable else { return Ok(()) };
+        let saved = self.engine.read(&durable.plugin).map_err(|error| error.to_string())?;
+        space.release(saved);
+        self.spaces.insert(Arc::clone(&durable.plugin), Arc::downgrade(space));
+        Ok(())
+    }
+
+    fn sync_in_background(&mut self, requests: &mut Option<SyncSender<SyncRequest>>) {
+        match &mut self.sync {
+            Sync::Clean => {}
+            Sync::Due(at) if Instant::now() < *at => {}
+            Sync::Due(_) => match self.request_sync(requests) {
+                Ok(result) => self.sync = Sync::UnderWay(result, false),
+                Err(error) => {
+                    self.sync = Sync::Clean;
+                    self.all_failed(&error);
+                }
+            },
+            Sync::UnderWay(result, more) => {
+                let result = match result.try_recv() {
+                    Err(mpsc::TryRecvError::Empty) => return,
+                    Err(mpsc::TryRecvError::Disconnected) => {
+                        Err(EngineError::Sync(io::ErrorKind::BrokenPipe.into()))
+                    }
+                    Ok(result) => result,
+                };
+                self.sync =
+                    if *more { Sync::Due(Instant::now() + SYNC_INTERVAL) } else { Sync::Clean };
+                if let Err(error) = result {
+                    self.all_failed(&error);
+                }
+            }
+        }
+    }
+
+    /// Asks the second thread, started at the first request.
+    fn request_sync(
+        &mut self,
+        requests: &mut Option<SyncSender<SyncRequest>>,
+    ) -> Result<Receiver<Result<(), EngineError>>, EngineError> {
+        let sender = match requests {
+            Some(sender) => sender,
+            None => {
+                requests.insert(start_syncer(self.engine.syncer()?).map_err(EngineError::Sync)?)
+            }
+        };
+        let (request, result) = mpsc::sync_channel(1);
+        let ended = |_| EngineError::Sync(io::ErrorKind::BrokenPipe.into());
+        sender.send(request).map_err(ended)?;
+        Ok(result)
+    }
+}
+
+type SyncRequest = SyncSender<Result<(), EngineError>>;
+
+fn start_syncer(mut sync: Syncer) -> io::Result<SyncSender<SyncRequest>> {
+    let (sender, requests) = mpsc::sync_channel::<SyncRequest>(1);
+    let work = move || {
+        for request in requests {
+            // The writer has ended.
+            let _ = request.send(sync());
+        }
+    };
+    thread::Builder::new().name("jackfield-sync".into()).spawn(work)?;
+    Ok(sender)
+}
+
+impl Pause {
+    fn new(space: &SharedSpace) -> Self {
+        let (until, length) = (Instant::now() + MIN_PAUSE, MIN_PAUSE);
+        Self { space: Arc::clone(space), until, length }
+    }
+
+    fn lengthen(&mut self) -> Duration {
+        self.length = self.length.saturating_mul(2).min(MAX_PAUSE);
+        self.until = Instant::now() + self.length;
+        self.length
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}

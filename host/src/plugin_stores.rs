@@ -1,0 +1,72 @@
+//! Stores of plugins on the disk: the file in the data folder, opened before the first plugin is
+//! loaded.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use jackfield_config::Plugins;
+use jackfield_sandbox::{Sandbox, SandboxError};
+use jackfield_store::{EngineError, FILE, SqliteEngine};
+use tracing::info;
+
+/// The folder of the file in the data folder.
+pub(crate) const PART: &str = "store";
+/// The mode of the folder: the user alone.
+const FOLDER_MODE: u32 = 0o700;
+
+/// The reason why the stores of plugins cannot be saved.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// A plugin is to be saved, and there is no data folder.
+    #[error(
+        "the setting `{0}` needs a data folder, and there is none\n  = help: set `data` to a folder, or \
+         the setting to `memory`"
+    )]
+    NoData(String),
+    /// The folder cannot be made.
+    #[error("failed to make the folder {}: {source}", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file cannot be used.
+    #[error("failed to {0}")]
+    Engine(#[from] EngineError),
+    /// The sandbox cannot use it.
+    #[error("failed to {0}")]
+    Sandbox(#[from] SandboxError),
+}
+
+/// Lets the sandbox save the stores of plugins in this folder; without one they stay in memory. A
+/// file that cannot be used is an error: plugins would start with an empty store, and write to it.
+pub(crate) async fn open(
+    sandbox: Sandbox,
+    plugins: &Plugins,
+    folder: Option<PathBuf>,
+) -> Result<Sandbox, StoreError> {
+    let Some(folder) = folder else {
+        if let Some(key) = plugins.needs_data() {
+            return Err(StoreError::NoData(key));
+        }
+        info!("the stores of plugins are in memory: they are empty after a restart");
+        return Ok(sandbox);
+    };
+    let file = folder.join(FILE);
+    let opening = tokio::task::spawn_blocking(move || engine(&folder));
+    let failed =
+        |source| StoreError::Folder { path: file.clone(), source: io::Error::other(source) };
+    let engine = opening.await.map_err(failed)??;
+    info!(file = %file.display(), "the stores of plugins are saved");
+    let modes = plugins.clone();
+    Ok(sandbox.saved_by(Box::new(engine), move |plugin| modes.state(plugin))?)
+}
+
+fn engine(folder: &Path) -> Result<SqliteEngine, StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+    made.map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+    Ok(SqliteEngine::open(folder)?)
+}

@@ -1,0 +1,82 @@
+//! Errors of the engine. Each text says what failed, with which file, and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// The file of the store cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the texts describe the fields")]
+pub enum EngineError {
+    #[error(
+        "open {}: {source}\n  = help: the server's user needs a folder that it can write to (mode \
+         0700) and a file of its own; a symbolic link is refused",
+        .file.display()
+    )]
+    Open { file: PathBuf, source: io::Error },
+    #[error(
+        "open {}: it cannot be written: {text}\n  = help: give the server's user the right to \
+         write to the folder and its files, and see that the disk has space",
+        .file.display()
+    )]
+    ReadOnly { file: PathBuf, text: String },
+    #[error(
+        "open {}: another process has it open\n  = help: stop that process; one server owns a data \
+         folder",
+        .file.display()
+    )]
+    InUse { file: PathBuf },
+    #[error(
+        "open {}: it is of version {found}, and this server knows versions up to {known}\n  = help: \
+         run the newer server again, or restore a backup of the data folder from before the update",
+        .file.display()
+    )]
+    Newer { file: PathBuf, found: i64, known: i64 },
+    #[error(
+        "open {}: it is no store of this server\n  = help: move it elsewhere, or name another data \
+         folder",
+        .file.display()
+    )]
+    Foreign { file: PathBuf },
+    #[error(
+        "open {}: it is damaged: {text}\n  = help: keep a copy of the folder, then restore a backup; \
+         `sqlite3 FILE .recover` reads what is left",
+        .file.display()
+    )]
+    Damaged { file: PathBuf, text: String },
+    #[error("the disk is full: {0}")]
+    Full(String),
+    #[error("{0}")]
+    Sqlite(String),
+    #[error("write to the disk: {0}")]
+    Sync(io::Error),
+}
+
+impl EngineError {
+    /// The error of opening a file.
+    pub(crate) fn opening(file: &Path, error: &rusqlite::Error) -> Self {
+        let (file, text) = (file.to_owned(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { file },
+            Some(ErrorCode::NotADatabase) => Self::Foreign { file },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { file, text },
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DiskFull,
+            ) => Self::ReadOnly { file, text },
+            _ => Self::Open { file, source: io::Error::other(text) },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for EngineError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(error.to_string()),
+            _ => Self::Sqlite(error.to_string()),
+        }
+    }
+}

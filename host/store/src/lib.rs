@@ -1,0 +1,79 @@
+//! Engine of the durable store: the file that holds what plugins have kept, in SQLite.
+//!
+//! It knows names, keys and values, and neither plugins nor hooks: the sandbox keeps the state in
+//! memory, decides what belongs to one commit, and waits for it. An [`Engine`] belongs to one
+//! thread.
+
+mod error;
+mod sqlite;
+
+pub use error::EngineError;
+pub use sqlite::{FILE, SqliteEngine, VERSION};
+
+use std::sync::Arc;
+
+/// Storage of all plugins' entries.
+pub trait Engine: Send {
+    /// Reads all that one plugin has.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn read(&mut self, plugin: &str) -> Result<Saved, EngineError>;
+
+    /// Writes all changes or none. They survive the end of this process, and a power cut only after
+    /// [`Engine::sync`].
+    ///
+    /// # Errors
+    /// The file cannot be written: nothing has changed.
+    fn commit(&mut self, changes: &[&Changes]) -> Result<(), EngineError>;
+
+    /// Writes something without a meaning, to learn whether writing works again.
+    ///
+    /// # Errors
+    /// It does not.
+    fn probe(&mut self) -> Result<(), EngineError>;
+
+    /// Waits until all that was committed survives a power cut.
+    ///
+    /// # Errors
+    /// The operating system cannot promise it.
+    fn sync(&mut self) -> Result<(), EngineError>;
+
+    /// A function that does what [`Engine::sync`] does, for another thread.
+    ///
+    /// # Errors
+    /// The file cannot be opened again.
+    fn syncer(&mut self) -> Result<Syncer, EngineError>;
+}
+
+/// [`Engine::sync`] on another thread.
+pub type Syncer = Box<dyn FnMut() -> Result<(), EngineError> + Send>;
+
+/// All that one plugin has in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The number of the layout of its last writer; none before its first commit.
+    pub schema: Option<u32>,
+    /// In the order of their keys.
+    pub entries: Vec<(String, Value)>,
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// The bytes.
+    pub bytes: Box<[u8]>,
+    /// The time at which it expires, in milliseconds since 1970 by the clock of the machine.
+    pub expires: Option<i64>,
+}
+
+/// The changes of one plugin in one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The plugin's name.
+    pub plugin: Arc<str>,
+    /// The number of the layout that the plugin writes.
+    pub schema: u32,
+    /// Each key once, with its new value; none for a key that is no longer there.
+    pub entries: Vec<(Arc<str>, Option<Value>)>,
+}

@@ -1,0 +1,215 @@
+//! The engine in SQLite: write-ahead log, one owner, one transaction for each commit.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags, params};
+use rustix::fs::OFlags;
+
+use crate::{Changes, Engine, EngineError, Saved, Syncer, Value};
+
+/// Name of the file in the data folder.
+pub const FILE: &str = "store.sqlite3";
+/// Version of the file's tables (`user_version`).
+pub const VERSION: i64 = 1;
+/// Marks the file as ours (`application_id`): "JFst".
+const APPLICATION_ID: i64 = 0x4a46_7374;
+/// Size that the write-ahead log is cut to after a checkpoint, in bytes.
+const MAX_IDLE_LOG_BYTES: i64 = 16 << 20;
+
+const TABLES: &str = "
+CREATE TABLE entry (
+    plugin TEXT NOT NULL,
+    key BLOB NOT NULL,
+    value BLOB NOT NULL,
+    expires INTEGER,
+    PRIMARY KEY (plugin, key)
+) WITHOUT ROWID;
+CREATE TABLE space (plugin TEXT PRIMARY KEY NOT NULL, schema INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE opening (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
+INSERT INTO opening VALUES (1, 0);
+";
+
+/// The file of a data folder. Nobody else can open it meanwhile.
+#[derive(Debug)]
+pub struct SqliteEngine {
+    connection: Connection,
+    log: PathBuf,
+    /// Opened at the first use.
+    log_file: Option<File>,
+    /// The numbers of layouts that are in the file already.
+    schemas: HashMap<Arc<str>, u32>,
+}
+
+impl SqliteEngine {
+    /// Opens the file in a data folder, created if missing.
+    ///
+    /// # Errors
+    /// The file is foreign, damaged, newer, in use, or cannot be written.
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        // SQLite refuses links anywhere in the path, and the folder of a service may be one.
+        let failed = |source| EngineError::Open { file: folder.join(FILE), source };
+        let folder = &folder.canonicalize().map_err(failed)?;
+        let file = folder.join(FILE);
+        // SQLite would make it with the process's file mode; what it makes beside it has the mode of
+        // this file. Closed before SQLite takes its locks.
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&file)
+            .map_err(|source| EngineError::Open { file: file.clone(), source })?;
+        let connection = connect(&file)?;
+        let log = folder.join(format!("{FILE}-wal"));
+        Ok(Self { connection, log, log_file: None, schemas: HashMap::new() })
+    }
+
+    fn write(&mut self, changes: &[&Changes]) -> rusqlite::Result<()> {
+        for changes in changes {
+            let plugin = &*changes.plugin;
+            if self.schemas.get(plugin) != Some(&changes.schema) {
+                let mut put = self
+                    .connection
+                    .prepare_cached("INSERT OR REPLACE INTO space VALUES (?1, ?2)")?;
+                put.execute(params![plugin, changes.schema])?;
+            }
+            let mut put = self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1, ?2, ?3, ?4)")?;
+            let mut delete = self
+                .connection
+                .prepare_cached("DELETE FROM entry WHERE plugin = ?1 AND key = ?2")?;
+            for (key, value) in &changes.entries {
+                match value {
+                    Some(Value { bytes, expires }) => {
+                        put.execute(params![plugin, key.as_bytes(), &**bytes, expires])?;
+                    }
+                    None => {
+                        delete.execute(params![plugin, key.as_bytes()])?;
+                    }
+                }
+            }
+        }
+        self.run("COMMIT")
+    }
+
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(drop)
+    }
+
+    /// The write-ahead log. Another descriptor of it drops no lock: SQLite locks the file itself.
+    fn log(&mut self) -> Result<&File, EngineError> {
+        if self.log_file.is_none() {
+            self.log_file = Some(File::open(&self.log).map_err(EngineError::Sync)?);
+        }
+        self.log_file.as_ref().ok_or_else(|| EngineError::Sync(io::ErrorKind::NotFound.into()))
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn read(&mut self, plugin: &str) -> Result<Saved, EngineError> {
+        let mut schemas =
+            self.connection.prepare_cached("SELECT schema FROM space WHERE plugin = ?1")?;
+        let schema = schemas.query_map([plugin], |row| row.get(0))?.next().transpose()?;
+        let mut rows = self.connection.prepare_cached(
+            "SELECT key, value, expires FROM entry WHERE plugin = ?1 ORDER BY key",
+        )?;
+        let entries = rows.query_map([plugin], |row| {
+            let (key, bytes): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let key = String::from_utf8_lossy(&key).into_owned();
+            Ok((key, Value { bytes: bytes.into(), expires: row.get(2)? }))
+        })?;
+        Ok(Saved { schema, entries: entries.collect::<Result<_, _>>()? })
+    }
+
+    fn commit(&mut self, changes: &[&Changes]) -> Result<(), EngineError> {
+        self.run("BEGIN IMMEDIATE")?;
+        if let Err(error) = self.write(changes) {
+            if !self.connection.is_autocommit() {
+                // Its failure leaves the transaction open, and the next BEGIN fails.
+                let _ = self.run("ROLLBACK");
+            }
+            return Err(error.into());
+        }
+        for changes in changes {
+            if self.schemas.get(&changes.plugin) != Some(&changes.schema) {
+                self.schemas.insert(Arc::clone(&changes.plugin), changes.schema);
+            }
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), EngineError> {
+        Ok(self.run("UPDATE opening SET count = count")?)
+    }
+
+    fn sync(&mut self) -> Result<(), EngineError> {
+        self.log()?.sync_data().map_err(EngineError::Sync)
+    }
+
+    fn syncer(&mut self) -> Result<Syncer, EngineError> {
+        let log = self.log()?.try_clone().map_err(EngineError::Sync)?;
+        Ok(Box::new(move || log.sync_data().map_err(EngineError::Sync)))
+    }
+}
+
+/// Opens the file, checks it, and writes to it once, so that a file that cannot be written is found
+/// at the start.
+fn connect(file: &Path) -> Result<Connection, EngineError> {
+    let failed = |error: rusqlite::Error| EngineError::opening(file, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
+    let number = |name: &str| -> Result<i64, EngineError> {
+        connection.pragma_query_value(None, name, |row| row.get(0)).map_err(failed)
+    };
+    connection.busy_timeout(std::time::Duration::ZERO).map_err(failed)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+    connection.pragma_update(None, "trusted_schema", "OFF").map_err(failed)?;
+    let (version, owner) = (number("user_version")?, number("application_id")?);
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(failed)?;
+    if tables > 0 && owner != APPLICATION_ID {
+        return Err(EngineError::Foreign { file: file.to_owned() });
+    }
+    if version > VERSION {
+        let (file, known) = (file.to_owned(), VERSION);
+        return Err(EngineError::Newer { file, found: version, known });
+    }
+    let check: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if check != "ok" {
+        return Err(EngineError::Damaged { file: file.to_owned(), text: check });
+    }
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(failed)?;
+    if mode != "wal" {
+        let text = format!("its journal mode is {mode}, not wal");
+        return Err(EngineError::ReadOnly { file: file.to_owned(), text });
+    }
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES).map_err(failed)?;
+    let new = if tables == 0 { TABLES } else { "" };
+    let script = format!(
+        "BEGIN IMMEDIATE;
+         {new}
+         PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {VERSION};
+         UPDATE opening SET count = count + 1;
+         COMMIT;"
+    );
+    connection.execute_batch(&script).map_err(failed)?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;
