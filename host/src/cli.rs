@@ -5,7 +5,7 @@
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
-//! - [`status`], [`reload`], [`history`] and [`rollback`] ask a running server over its control
+//! - [`status`], [`reload`], [`history`], [`rollback`] and [`canary`] ask a running server over its control
 //!   socket; [`control`] is their common part.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
 //!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
@@ -16,6 +16,7 @@
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod call;
+pub(crate) mod canary;
 pub(crate) mod check;
 mod compile;
 mod config_args;
@@ -85,6 +86,10 @@ enum Command {
     Disable(rollback::ChangeArgs),
     /// Enable a disabled plugin.
     Enable(rollback::ChangeArgs),
+    /// Let a new version of a plugin serve a share of its topics, and show how it does.
+    Canary(canary::Args),
+    /// Make the canary of a plugin serve all topics, until the plugin's file changes.
+    Promote(rollback::ChangeArgs),
     /// Publish events to a running server.
     Publish(publish::Args),
     /// Subscribe to topics of a running server, and print each event as a line of JSON.
@@ -116,6 +121,8 @@ pub fn run() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args, out),
         Command::Disable(args) => rollback::set_enabled(&args, false, out),
         Command::Enable(args) => rollback::set_enabled(&args, true, out),
+        Command::Canary(args) => canary::run(&args, out),
+        Command::Promote(args) => canary::promote(&args, out),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),

@@ -3,12 +3,13 @@
 //!
 //! [`socket`] makes the socket for the server's own user alone, [`listener`] accepts, checks the peer
 //! and bounds each connection, [`router`] finds the endpoint by path and method. Each endpoint is a
-//! file: [`status`], [`reload`], [`mod@versions`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
+//! file: [`status`], [`reload`], [`mod@versions`], [`candidates`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
 //! can use it.
 //!
 //! Started by `server`; nothing else imports it. `docs/control.md` describes the API. See decision 30.
 
 mod audit;
+mod candidates;
 mod change;
 mod listener;
 mod problem;

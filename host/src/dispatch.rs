@@ -237,7 +237,7 @@ impl Dispatch {
     ) -> Result<Option<RouteMatch<'g, 't>>, Refusal> {
         uris::check(from, topic, MatchPolicy::Exact)?;
         uris::check_reserved(topic)?;
-        let routed = self.route(generation, topic)?;
+        let routed = self.route(generation, topic)?.map(RouteMatch::for_events);
         self.check_allowed(routed.as_ref(), Action::Publish, from)?;
         Ok(routed)
     }

@@ -5,6 +5,7 @@
 //! `dispatch` reads it for every message.
 
 mod build_context;
+mod canary;
 mod handler_registry;
 mod held;
 mod imports;
@@ -27,6 +28,8 @@ use jackfield_sandbox::{
 use crate::site::{ContentHash, PluginFile};
 
 pub(crate) use build_context::{BuildContext, NoSubscribers};
+use canary::BoundCanary;
+pub(crate) use canary::{Canary, CanaryError, LoadedCanary};
 pub(crate) use loads::{Loads, load};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
@@ -66,6 +69,8 @@ pub(crate) struct BoundHandler {
     lanes: Lanes,
     plugin: Plugin,
     is_disabled: bool,
+    /// Boxed, as few have one.
+    canary: Option<Box<BoundCanary>>,
 }
 
 /// The timer of a handler for the topics of a route.
@@ -83,6 +88,7 @@ pub(crate) struct PluginEntry {
     file: String,
     running: Arc<Running>,
     is_disabled: bool,
+    canary: Option<Canary>,
 }
 
 /// A plugin with its instances. Generations share it while neither the plugin nor its routes
@@ -144,8 +150,15 @@ impl Generation {
 
     /// Returns the instances of a component, if it runs them.
     fn running(&self, file: &PluginFile) -> Option<&Arc<Running>> {
+        self.running_hash(file.hash)
+    }
+
+    /// Returns the instances of the component with this hash, in service or as a canary.
+    fn running_hash(&self, hash: ContentHash) -> Option<&Arc<Running>> {
         let entries = self.plugins.iter();
-        entries.map(|entry| &entry.running).find(|running| running.hash == file.hash)
+        let mut running =
+            entries.flat_map(|it| std::iter::once(&it.running).chain(it.canary_running()));
+        running.find(|running| running.hash == hash)
     }
 
     /// Returns whether it serves the same routes with the same instances.
@@ -154,7 +167,9 @@ impl Generation {
         self.routes.routes() == other.routes.routes()
             && self.plugins.len() == other.plugins.len()
             && pairs().all(|(one, other)| {
-                one.is_same_instance(other) && one.is_disabled == other.is_disabled
+                one.is_same_instance(other)
+                    && one.is_disabled == other.is_disabled
+                    && one.has_same_canary(other)
             })
     }
 
@@ -166,7 +181,7 @@ impl Generation {
             plugin.is_disabled = is_disabled(&plugin.running.plugin);
         }
         for handler in &mut self.handlers {
-            handler.is_disabled = is_disabled(&handler.plugin);
+            handler.set_disabled(is_disabled(&handler.plugin));
         }
         let mut handlers = self.handlers.iter();
         self.has_timers = handlers.any(|handler| handler.timer().is_some());

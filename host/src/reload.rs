@@ -5,6 +5,7 @@
 //! shown by `GET /health`. No other code commits generations, so reloads never overlap. Started by
 //! `server`; `dispatch` reads the generations, [`history`] keeps the results.
 
+mod canaries;
 mod history;
 mod outcome;
 mod reading;
@@ -30,6 +31,7 @@ use crate::watch::Watch;
 pub(crate) use history::{ReloadCause, ReloadRecord, ReloadResult, ReloadTicket};
 pub(crate) use state::ReloadState;
 
+use canaries::Canaries;
 use history::{History, Outcome, Requested};
 use reading::read;
 use report::report;
@@ -49,6 +51,7 @@ pub(crate) struct Reloader {
     forced: Notify,
     history: History,
     versions: Arc<Versions>,
+    canaries: Canaries,
 }
 
 /// A snapshot that is being prepared for service.
@@ -99,6 +102,7 @@ impl Reloader {
             forced: Notify::new(),
             history: History::new(),
             versions,
+            canaries: Canaries::default(),
         }
     }
 
@@ -238,7 +242,7 @@ impl Reloader {
                         under_way = None;
                     }
                     Reading::Unreadable => {
-                        self.commit_disabled(&committed);
+                        self.commit_changes(&committed);
                         (under_way, requested) = (None, None);
                     }
                 }
@@ -268,7 +272,7 @@ impl Reloader {
                 Ok(None) => {}
                 // It stays pending while plugins are being loaded; its requests are answered.
                 Err(problems) => {
-                    self.commit_disabled(&committed);
+                    self.commit_changes(&committed);
                     self.failed(&problems, preparation.began, requested);
                 }
             }
@@ -334,6 +338,7 @@ impl Reloader {
         let current = self.generations.current();
         let next = build(&preparation.snapshot, Some(&current), loads).await?;
         let next = next.without(&self.versions.disabled());
+        let next = self.with_canaries(next, &current).await;
         if !next.loading().is_empty() && next.is_same(&current) {
             // All changes depend on plugins that are still being loaded.
             return Ok(None);

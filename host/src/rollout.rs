@@ -6,6 +6,8 @@
 //!
 //! [`versions`]: crate::versions
 
+mod candidate;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +17,9 @@ use tracing::{error, warn};
 
 use crate::log::DIAGNOSIS;
 use crate::reload::{ReloadCause, ReloadRecord, ReloadResult, Reloader};
-use crate::versions::{Disabled, EndReason, Target, TargetError};
+use crate::versions::{Disabled, EndReason, Target, TargetError, entry};
+
+pub(crate) use candidate::CandidateError;
 
 /// The interval of checks while a new version may be taken back.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -33,6 +37,9 @@ pub(crate) enum RolloutError {
     /// There is no such version.
     #[error("{0}")]
     Target(#[from] TargetError),
+    /// The shadow or canary of the request cannot be one.
+    #[error("{0}")]
+    Candidate(#[from] CandidateError),
     /// The kept component cannot be read.
     #[error("{0}")]
     Unreadable(#[from] std::io::Error),
@@ -88,13 +95,17 @@ impl Rollout {
         }
         // Only now, so that the end of the server leaves no pin that has not served.
         versions.save().await;
-        let current = generations.current();
-        let mut plugins = current.plugins().iter();
-        let serves = plugins.find(|entry| entry.manifest().name == plugin);
-        if serves.is_none_or(|entry| entry.digest().hex().to_string() != target.to) {
-            return Err(RolloutError::Overtaken);
-        }
+        self.check_serves(plugin, &target.to)?;
         Ok(target)
+    }
+
+    /// Checks that a version serves, after a reload that was to put it into service.
+    fn check_serves(&self, plugin: &str, digest: &str) -> Result<(), RolloutError> {
+        let generations = self.reloader.generations();
+        match entry(&generations.current(), plugin) {
+            Ok(entry) if entry.digest().hex().to_string() == digest => Ok(()),
+            Ok(_) | Err(_) => Err(RolloutError::Overtaken),
+        }
     }
 
     /// Disables or enables a plugin. Returns whether this was a change. It takes effect even if the
@@ -127,6 +138,7 @@ impl Rollout {
     pub(crate) async fn watch(&self) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
+            self.take_back_canaries().await;
             let versions = self.reloader.versions();
             if !versions.is_on_probation() {
                 continue;

@@ -195,7 +195,10 @@ pub(crate) async fn serve(
     let mut beside: JoinSet<()> =
         realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     beside.spawn(async move { admission.follow().await });
-    beside.spawn(async move { state.rollout.watch().await });
+    beside.spawn(async move {
+        state.rollout.resume_canaries().await;
+        state.rollout.watch().await;
+    });
     beside.spawn(async move {
         // The stream of a signal ends only with the runtime.
         while hangup.recv().await.is_some() {

@@ -5,12 +5,15 @@
 //! serve again. A *pin* replaces the content of one file of the site by a kept component, until the
 //! file changes. `reload` applies the pins to each snapshot and reports each new generation;
 //! `rollout` sets and removes pins. [`changes`] are those of the operator, [`folder`] is the storage, [`index`] its table of contents,
-//! [`probation`] decides when a new version is taken back.
+//! [`probation`] decides when a new version is taken back. [`candidate`] has the versions that stand
+//! beside the one in service.
 
+mod candidate;
 mod changes;
 mod folder;
 mod index;
 mod probation;
+mod share;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +27,10 @@ use tracing::{error, info, warn};
 use crate::generation::{Generation, PluginEntry};
 use crate::site::{Component, Snapshot};
 
+pub(crate) use candidate::{ActiveCanary, CanaryEnd, Candidate, EndedCanary, Role, SourceFile};
+pub(crate) use changes::entry;
 pub(crate) use index::{Disabled, EndReason, Period, Pin, PluginVersions};
+pub(crate) use share::Share;
 pub(crate) use target::{Target, TargetError};
 
 use folder::Folder;
@@ -49,7 +55,7 @@ pub(crate) struct Versions {
 #[derive(Default)]
 struct State {
     index: Index,
-    /// The content of each pinned component, by its digest.
+    /// The content of each pinned component and of each candidate, by its digest.
     pinned: BTreeMap<String, Component>,
     /// New versions that may be taken back, by plugin.
     probation: BTreeMap<String, Probation>,
@@ -109,6 +115,9 @@ impl Versions {
                 }
             }
         }
+        if let Some(folder) = &folder {
+            state.open_candidates(folder);
+        }
         let (state, writing) = (Mutex::new(state), tokio::sync::Mutex::default());
         Ok(Self { site: site.display().to_string(), folder, take_back, keep, state, writing })
     }
@@ -118,6 +127,10 @@ impl Versions {
     pub(crate) fn apply(&self, mut snapshot: Snapshot) -> Snapshot {
         let mut state = self.lock();
         let State { index, pinned, .. } = &mut *state;
+        for (plugin, path) in candidate::end_replaced(index, &snapshot, |path| self.below(path)) {
+            let (plugin, path) = (Untrusted::new(plugin), Untrusted::new(path));
+            info!("the canary of plugin {plugin} has ended: {path} has changed");
+        }
         for (plugin, versions) in &mut index.plugins {
             let Some(pin) = &mut versions.pin else { continue };
             let mut files = snapshot.plugins().iter();
@@ -277,6 +290,22 @@ impl Versions {
 }
 
 impl State {
+    /// Reads the candidates. One that is lost is forgotten.
+    fn open_candidates(&mut self, folder: &Folder) {
+        for (plugin, versions) in &mut self.index.plugins {
+            let Some(candidate) = versions.candidate.clone() else { continue };
+            match folder.read(&candidate.digest) {
+                Ok(component) => drop(self.pinned.insert(candidate.digest, component)),
+                Err(error) => {
+                    let (plugin, role) = (Untrusted::new(plugin), candidate.role.label());
+                    error!("the {role} of {plugin} is lost: {error}");
+                    versions.end_canary(&candidate.digest, CanaryEnd::Unusable);
+                    versions.candidate = None;
+                }
+            }
+        }
+    }
+
     /// Returns whether the table has the component as the one in service.
     fn is_current(&self, entry: &PluginEntry, digest: &str) -> bool {
         let versions = self.index.plugins.get(&entry.manifest().name);
@@ -296,7 +325,8 @@ impl State {
         let versions = self.index.plugins.entry(manifest.name.clone()).or_default();
         let pin = versions.pin.as_ref().filter(|pin| pin.serves == digest);
         let reason = pin.map_or(EndReason::Replaced, |pin| pin.by);
-        let is_pinned = pin.is_some();
+        // The operator has chosen it: it is not taken back. A promoted version is a new one.
+        let is_pinned = pin.is_some_and(|pin| pin.by != EndReason::Promoted);
         let replaces_one = versions.current().is_some();
         versions.end(reason);
         versions.versions.push_front(Period {

@@ -26,12 +26,12 @@ pub(crate) struct Args {
 pub(crate) struct ChangeArgs {
     /// Name of the plugin.
     #[arg(value_name = "PLUGIN")]
-    plugin: String,
+    pub(super) plugin: String,
     /// Maximum time to wait for the result, up to 10m. The change itself goes on.
     #[arg(long, value_parser = wait_time, default_value = "60s")]
     wait: Duration,
     #[command(flatten)]
-    control: PluginControlArgs,
+    pub(super) control: PluginControlArgs,
 }
 
 /// Returns to an earlier version.
@@ -66,7 +66,8 @@ pub(crate) fn set_enabled(args: &ChangeArgs, is_enabled: bool, out: &mut dyn Wri
 }
 
 impl ChangeArgs {
-    fn run(
+    /// Requests the change of an endpoint, whose name is `action`, and prints its result.
+    pub(super) fn run(
         &self,
         action: &str,
         mut body: Value,

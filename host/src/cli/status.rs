@@ -117,6 +117,9 @@ impl Page {
                 (_, Value::Bool(true)) => "pinned",
                 _ => "serving",
             };
+            let canary =
+                plugin.pointer("/canary/share").map(|share| format!(", canary {}", text(share)));
+            let state = format!("{state}{}", canary.unwrap_or_default());
             let names: Vec<&str> = list(&plugin["handlers"]).iter().map(text).collect();
             let shown = names.iter().take(MAX_SHOWN_HANDLERS).copied().collect::<Vec<_>>();
             let more = number(&plugin["handler_count"]).saturating_sub(shown.len() as u64);
@@ -125,7 +128,7 @@ impl Page {
                 text(&plugin["name"]).to_owned(),
                 text(&plugin["version"]).to_owned(),
                 digest.chars().take(12).collect(),
-                state.to_owned(),
+                state,
                 plugin["instances"].to_string(),
                 format!("{used} (limit {limit} each)"),
                 plugin.pointer("/circuit_breaker/state").map_or("", text).to_owned(),

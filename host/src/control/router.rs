@@ -13,14 +13,14 @@ use tokio::time::timeout;
 use super::Context;
 use super::audit::Caller;
 use super::problem::Problem;
-use super::{reload, status, versions};
+use super::{candidates, reload, status, versions};
 use crate::http::response::Answer;
 
 /// The versions of the API.
 const VERSIONS: &[&str] = &["v1"];
 /// The endpoints, for messages.
-const ENDPOINTS: &str =
-    "GET /v1/status and /v1/history, POST /v1/reload, /v1/rollback, /v1/disable and /v1/enable";
+const ENDPOINTS: &str = "GET /v1/status, /v1/history and /v1/canary, POST /v1/reload, /v1/rollback, /v1/disable, \
+     /v1/enable, /v1/canary, /v1/canary/stop and /v1/promote";
 
 /// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -64,7 +64,20 @@ where
             let asked = read(request).await?;
             versions::set_enabled(context, caller, asked, is_enabled).await
         }
-        ("v1", "reload" | "rollback" | "disable" | "enable", _) => {
+        ("v1", "canary", &Method::GET | &Method::HEAD) => {
+            candidates::canary(context, request.uri().query())
+        }
+        ("v1", "canary", &Method::POST) => {
+            candidates::set_canary(context, caller, read(request).await?).await
+        }
+        ("v1", "canary", _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
+        ("v1", "canary/stop", &Method::POST) => {
+            candidates::stop_canary(context, caller, read(request).await?).await
+        }
+        ("v1", "promote", &Method::POST) => {
+            candidates::promote(context, caller, read(request).await?).await
+        }
+        ("v1", "reload" | "rollback" | "disable" | "enable" | "canary/stop" | "promote", _) => {
             Err(Problem::method_not_allowed("POST"))
         }
         (version, ..) if is_version(version) && !VERSIONS.contains(&version) => {

@@ -107,6 +107,10 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>) -> Value {
         "handler_count": manifest.handlers.len(),
         "handlers": names(manifest.handlers.iter().map(|handler| handler.name.as_str())),
         "disabled": entry.is_disabled(),
+        "canary": entry.canary().map(|it| json!({
+            "digest": format!("sha256:{}", it.digest().hex()),
+            "share": it.share().to_string(),
+        })),
         "instances": entry.lanes(),
         "recycled": entry.recycled(),
         "store": { "state": entry.state_mode(), "failure": entry.store_failure() },

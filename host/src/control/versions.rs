@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::audit::{Caller, Subject};
 use super::problem::Problem;
 use super::status::time;
-use super::{Context, change, reload};
+use super::{Context, candidates, change, reload};
 use crate::http::response::Answer;
 use crate::rollout::RolloutError;
 use crate::versions::{Period, Pin, PluginVersions, TargetError};
@@ -111,21 +111,18 @@ pub(super) async fn roll_back(
     }
     let state = Arc::clone(&context.state);
     let rolling = async move {
-        match state.rollout.roll_back(&plugin, digest.as_deref()).await {
-            Ok(target) => {
-                let body = json!({
-                    "result": "ok",
-                    "plugin": target.plugin,
-                    "from": format!("sha256:{}", target.from),
-                    "to": format!("sha256:{}", target.to),
-                    "version": target.version,
-                    "file": target.file,
-                    "generation": state.reloader.state().generation,
-                });
-                ("ok", Ok(Answer::json(StatusCode::OK, &body)))
-            }
-            Err(error) => ("failed", failed(&error)),
-        }
+        let done = state.rollout.roll_back(&plugin, digest.as_deref()).await.map(|target| {
+            json!({
+                "result": "ok",
+                "plugin": target.plugin,
+                "from": format!("sha256:{}", target.from),
+                "to": format!("sha256:{}", target.to),
+                "version": target.version,
+                "file": target.file,
+                "generation": state.reloader.state().generation,
+            })
+        });
+        changed(done)
     };
     change::run(context, caller, "rollback", subject, wait, rolling).await
 }
@@ -142,28 +139,36 @@ pub(super) async fn set_enabled(
     let subject = Subject::plugin(&plugin)?;
     let state = Arc::clone(&context.state);
     let changing = async move {
-        match state.rollout.set_enabled(&plugin, is_enabled).await {
-            Ok(is_change) => {
-                let result = if is_change { "ok" } else { "unchanged" };
-                let body = json!({
-                    "result": result,
-                    "plugin": plugin,
-                    "survives_restart": state.reloader.versions().are_kept(),
-                    "generation": state.reloader.state().generation,
-                });
-                (result, Ok(Answer::json(StatusCode::OK, &body)))
-            }
-            Err(error) => ("failed", failed(&error)),
-        }
+        let done = state.rollout.set_enabled(&plugin, is_enabled).await.map(|is_change| {
+            json!({
+                "result": if is_change { "ok" } else { "unchanged" },
+                "plugin": plugin,
+                "survives_restart": state.reloader.versions().are_kept(),
+                "generation": state.reloader.state().generation,
+            })
+        });
+        changed(done)
     };
     let action = if is_enabled { "enable" } else { "disable" };
     change::run(context, caller, action, subject, wait, changing).await
+}
+
+/// The result of a change, whose `result` is also that of its audit line.
+pub(super) fn changed(done: Result<Value, RolloutError>) -> change::Ended {
+    match done {
+        Ok(body) => {
+            let result = if body["result"] == "unchanged" { "unchanged" } else { "ok" };
+            (result, Ok(Answer::json(StatusCode::OK, &body)))
+        }
+        Err(error) => ("failed", failed(&error)),
+    }
 }
 
 fn failed(error: &RolloutError) -> Result<Answer, Problem> {
     let text = error.to_string();
     match error {
         RolloutError::Failed(record) => Ok(reload::ended(record)),
+        RolloutError::Candidate(error) => Err(candidates::problem(error)),
         RolloutError::Lost => Err(Problem::lost()),
         RolloutError::Overtaken => Err(Problem::conflict(text)),
         RolloutError::Unreadable(_) => Err(Problem::internal(text)),

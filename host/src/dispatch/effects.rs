@@ -13,7 +13,7 @@ use jackfield_wamp::protocol::Reply;
 use tracing::warn;
 
 use super::{Dispatch, Refusal};
-use crate::generation::Generation;
+use crate::generation::{Generation, RouteMatch};
 use crate::{frame, ids};
 
 impl Dispatch {
@@ -93,7 +93,7 @@ impl Dispatch {
         event: &PluginEvent,
         deliver: impl FnOnce(Publication<'_>) -> Result<(), DeliveryError>,
     ) {
-        let routed = generation.find(topic);
+        let routed = generation.find(topic).map(RouteMatch::for_events);
         let delivered = payload(event).and_then(|payload| {
             let delivered = deliver(Publication {
                 topic,

@@ -48,7 +48,7 @@ impl Dispatch {
         if self.realm.acknowledge(from.id, topic, batch, acknowledge) {
             return Ok(());
         }
-        let routed = self.route(&generation, topic)?;
+        let routed = self.route(&generation, topic)?.map(RouteMatch::for_events);
         self.check_allowed(routed.as_ref(), Action::Subscribe, from)?;
 
         let (mut effects, mut passage) = (Vec::new(), Passage::default());

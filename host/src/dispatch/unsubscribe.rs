@@ -12,7 +12,7 @@ use jackfield_wamp::protocol::{ErrorTo, Reply};
 
 use super::{Dispatch, Refusal, effects, flush_before_wait, reply};
 use crate::frame;
-use crate::generation::Generation;
+use crate::generation::{Generation, RouteMatch};
 use crate::timers::Start;
 
 /// The maximum number of unsubscriptions that the hooks of one unsubscription may cause in turn.
@@ -105,7 +105,8 @@ impl Dispatch {
             if self.timers.has(&topic) {
                 self.sync_timer(&topic, Start::Whole);
             }
-            let Some(routed) = generation.find(&topic) else { continue };
+            let routed = generation.find(&topic).map(RouteMatch::for_events);
+            let Some(routed) = routed else { continue };
             if !routed.has(Hook::Unsubscribe) || routed.handler.is_disabled() {
                 continue;
             }

@@ -129,7 +129,8 @@ pub(crate) async fn build(
             .collect();
         match start(file, plugin, &own, previous).await {
             Ok(running) => {
-                plugins.push(PluginEntry { file: file.path.clone(), running, is_disabled: false });
+                let file = file.path.clone();
+                plugins.push(PluginEntry { file, running, is_disabled: false, canary: None });
             }
             Err(error) => problems.push(rehearsal_problem(file, &routes, &error)),
         }
@@ -225,7 +226,7 @@ fn route_config(route: &Route) -> RouteConfig {
     }
 }
 
-fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
+pub(super) fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
     let description = running.plugin.manifest().handler(&route.handler.callback)?.clone();
     Some(BoundHandler {
         timer: timer(route, &description),
@@ -233,6 +234,7 @@ fn bind(route: &Route, running: &Running) -> Option<BoundHandler> {
         lanes: running.lanes.clone()?,
         plugin: running.plugin.clone(),
         is_disabled: false,
+        canary: None,
     })
 }
 

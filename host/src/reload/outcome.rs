@@ -11,11 +11,12 @@ use super::{ReloadCause, ReloadResult, ReloadState, Reloader, texts};
 use crate::generation::{Generation, Problem};
 
 impl Reloader {
-    /// Applies the set of disabled plugins to the running generation, as the next one cannot be
-    /// built: a plugin can be disabled while the site has problems.
-    pub(super) fn commit_disabled(&self, committed: &impl Fn(Arc<Generation>, Arc<Generation>)) {
+    /// Applies the changes of the operator to the running generation, as the next one cannot be
+    /// built: a plugin can be disabled, and a canary stopped, while the site has problems.
+    pub(super) fn commit_changes(&self, committed: &impl Fn(Arc<Generation>, Arc<Generation>)) {
         let current = self.generations.current();
         let next = Generation::clone(&current).without(&self.versions.disabled());
+        let next = next.retain_canaries(&self.versions.canaries());
         if !next.is_same(&current) {
             let next = Arc::new(next.next());
             let old = self.generations.commit(Arc::clone(&next));

@@ -8,6 +8,7 @@ use super::index::{self, Disabled, EndReason, Pin, PluginVersions};
 use super::target::{Target, TargetError};
 use super::{State, Versions};
 use crate::generation::{Generation, PluginEntry};
+use crate::site::Component;
 
 impl Versions {
     /// Finds the version that a plugin can return to: the one whose digest begins with `digest`, or
@@ -75,16 +76,47 @@ impl Versions {
         let digest = target.to.clone();
         let read = tokio::task::spawn_blocking(move || folder.read(&digest)).await;
         let component = read.map_err(std::io::Error::other)??;
+        Ok(self.pin_component(target, component, by))
+    }
+
+    /// As [`Versions::pin`], for a component that is at hand.
+    pub(crate) fn pin_component(
+        &self,
+        target: &Target,
+        component: Component,
+        by: EndReason,
+    ) -> Option<Pin> {
         let mut state = self.lock();
         state.pinned.insert(target.to.clone(), component);
         let versions = state.index.plugins.entry(target.plugin.clone()).or_default();
-        Ok(versions.pin.replace(Pin {
+        versions.pin.replace(Pin {
             file: target.file.clone(),
             replaces: None,
             serves: target.to.clone(),
             since: SystemTime::now(),
             by,
-        }))
+        })
+    }
+
+    /// The version of a candidate as the target of a promotion.
+    ///
+    /// # Errors
+    /// [`TargetError::UnknownPlugin`].
+    pub(crate) fn promotion(
+        &self,
+        generation: &Generation,
+        plugin: &str,
+        digest: &str,
+        version: &str,
+    ) -> Result<Target, TargetError> {
+        let entry = entry(generation, plugin)?;
+        Ok(Target {
+            plugin: plugin.to_owned(),
+            file: self.below(entry.file()).to_owned(),
+            from: entry.digest().hex().to_string(),
+            to: digest.to_owned(),
+            version: version.to_owned(),
+        })
     }
 
     /// Sets the pin of a plugin again, as it was before a failed change.
@@ -99,10 +131,13 @@ impl Versions {
         let pinned = {
             let mut state = self.lock();
             let State { index, pinned, .. } = &mut *state;
-            let pins = index.plugins.values();
-            let pins: BTreeSet<&str> =
-                pins.filter_map(|it| Some(it.pin.as_ref()?.serves.as_str())).collect();
-            pinned.retain(|digest, _| pins.contains(digest.as_str()));
+            let digests = |it: &PluginVersions| {
+                let pin = it.pin.as_ref().map(|pin| pin.serves.clone());
+                [pin, it.candidate.as_ref().map(|candidate| candidate.digest.clone())]
+            };
+            let used: BTreeSet<String> =
+                index.plugins.values().flat_map(digests).flatten().collect();
+            pinned.retain(|digest, _| used.contains(digest));
             // Another version may have taken its place in the folder meanwhile.
             pinned.iter().map(|(digest, it)| (digest.clone(), Arc::clone(&it.bytes))).collect()
         };
@@ -137,7 +172,14 @@ impl Versions {
     }
 }
 
-fn entry<'g>(generation: &'g Generation, plugin: &str) -> Result<&'g PluginEntry, TargetError> {
+/// The plugin of this name that serves.
+///
+/// # Errors
+/// [`TargetError::UnknownPlugin`].
+pub(crate) fn entry<'g>(
+    generation: &'g Generation,
+    plugin: &str,
+) -> Result<&'g PluginEntry, TargetError> {
     let entries = generation.plugins();
     let name = |entry: &'g PluginEntry| entry.manifest().name.as_str();
     entries.iter().find(|entry| name(entry) == plugin).ok_or_else(|| {

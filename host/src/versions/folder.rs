@@ -169,7 +169,7 @@ fn is_digest(text: &str) -> bool {
 }
 
 /// Reads a regular file of a bounded size.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Not to wait for the writer of a pipe.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::candidate::{Candidate, EndedCanary};
 use super::target::TargetError;
 
 /// The maximum number of plugins in the table; plugins that no longer serve leave first.
@@ -30,6 +31,13 @@ pub(crate) struct PluginVersions {
     pub(crate) pin: Option<Pin>,
     #[serde(default)]
     pub(crate) disabled: Option<Disabled>,
+    #[serde(default)]
+    pub(crate) candidate: Option<Candidate>,
+    #[serde(default)]
+    pub(crate) ended_canary: Option<EndedCanary>,
+    /// The digest of the shadow's file beside the plugin's that the operator has stopped.
+    #[serde(default)]
+    pub(crate) stopped_shadow: Option<String>,
 }
 
 /// A period in which a component served.
@@ -71,6 +79,8 @@ pub(crate) enum EndReason {
     Replaced,
     /// The operator has returned to another version.
     RolledBack,
+    /// The operator has promoted a shadow or a canary.
+    Promoted,
     /// It kept failing, and the server has returned to the version before.
     TakenBack,
     /// The site no longer has the plugin.
@@ -88,7 +98,7 @@ pub(crate) struct Pin {
     /// The digest of the component that serves.
     pub(crate) serves: String,
     pub(crate) since: SystemTime,
-    /// [`EndReason::RolledBack`] or [`EndReason::TakenBack`].
+    /// [`EndReason::RolledBack`], [`EndReason::TakenBack`] or [`EndReason::Promoted`].
     pub(crate) by: EndReason,
 }
 
@@ -116,6 +126,7 @@ impl EndReason {
         match self {
             Self::Replaced => "replaced",
             Self::RolledBack => "rolled_back",
+            Self::Promoted => "promoted",
             Self::TakenBack => "taken_back",
             Self::Removed => "removed",
         }
@@ -219,7 +230,9 @@ impl Index {
     /// The digests of all kept components.
     pub(super) fn kept(&self) -> BTreeSet<&str> {
         let versions = self.plugins.values().flat_map(PluginVersions::kept);
-        versions.map(|version| version.digest.as_str()).collect()
+        let candidates = self.plugins.values().filter_map(|it| it.candidate.as_ref());
+        let candidates = candidates.map(|candidate| candidate.digest.as_str());
+        versions.map(|version| version.digest.as_str()).chain(candidates).collect()
     }
 }
 

@@ -1,0 +1,341 @@
+//! Changes of candidates: a canary beside the version in service, its end, and promotion.
+
+use std::time::SystemTime;
+
+use jackfield_sandbox::Plugin;
+use jackfield_text::Untrusted;
+use tracing::{error, warn};
+
+use super::{Rollout, RolloutError};
+use crate::generation::Problem;
+use crate::log::DIAGNOSIS;
+use crate::reload::{ReloadCause, ReloadResult};
+use crate::site::Component;
+use crate::versions::{
+    ActiveCanary, CanaryEnd, Candidate, EndReason, Role, Share, SourceFile, Target, Versions, entry,
+};
+
+/// The reason why a candidate was not placed, promoted or stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CandidateError {
+    #[error("failed to read {file}: {source}")]
+    Unreadable {
+        /// The file of the request.
+        file: SourceFile,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    #[error("the component cannot be loaded\n{0}")]
+    Broken(Problem),
+    #[error("{file} is a version of the plugin `{found}`, not of `{plugin}`")]
+    OtherPlugin {
+        /// The file of the request.
+        file: SourceFile,
+        /// The name in its manifest.
+        found: String,
+        /// The plugin of the request.
+        plugin: String,
+    },
+    #[error("{file} is the version of the plugin `{plugin}` that is in service already")]
+    InService {
+        /// The file of the request.
+        file: SourceFile,
+        /// The plugin of the request.
+        plugin: String,
+    },
+    #[error(
+        "the plugin `{plugin}` has the store layout {current} (`schema`), and {file} has {new}: both \
+         versions would write to one store\n  = help: try it as a shadow, which writes nothing, and \
+         deploy a version that reads both layouts"
+    )]
+    OtherSchema {
+        /// The file of the request.
+        file: SourceFile,
+        /// The plugin of the request.
+        plugin: String,
+        /// The number of the layout in service.
+        current: u32,
+        /// The number of the file's layout.
+        new: u32,
+    },
+    #[error(
+        "the plugin `{plugin}` has a {role} already\n  = help: `jackfield promote {plugin}` makes it \
+         serve, `jackfield {role} {plugin} --stop` ends it"
+    )]
+    Occupied {
+        /// The plugin of the request.
+        plugin: String,
+        /// The role of its candidate.
+        role: &'static str,
+    },
+    #[error("the plugin `{plugin}` has no {role}")]
+    Missing {
+        /// The plugin of the request.
+        plugin: String,
+        /// The role that the request is about.
+        role: &'static str,
+    },
+    #[error("{file} cannot serve the routes of the plugin `{plugin}`: {reason}")]
+    Refused {
+        /// The file of the request.
+        file: SourceFile,
+        /// The plugin of the request.
+        plugin: String,
+        /// The reason of the sandbox or of the plugin.
+        reason: String,
+    },
+    #[error("the plugin `{0}` is disabled: enable it first")]
+    Disabled(String),
+}
+
+impl Rollout {
+    /// Places a canary beside a plugin.
+    ///
+    /// # Errors
+    /// [`RolloutError`]; the version in service has all topics, as before.
+    pub(crate) async fn start_canary(
+        &self,
+        name: &str,
+        file: SourceFile,
+        share: Share,
+    ) -> Result<Candidate, RolloutError> {
+        let _turn = self.turn.lock().await;
+        let versions = self.reloader.versions();
+        let generations = self.reloader.generations();
+        if entry(&generations.current(), name)?.is_disabled() {
+            return Err(CandidateError::Disabled(name.to_owned()).into());
+        }
+        self.check_vacant(name)?;
+        let (component, plugin) = self.load(name, &file).await?;
+        let candidate = {
+            let generation = generations.current();
+            let entry = entry(&generation, name)?;
+            let (current, new) = (entry.manifest().schema, plugin.manifest().schema);
+            if current != new {
+                let plugin = name.to_owned();
+                return Err(CandidateError::OtherSchema { file, plugin, current, new }.into());
+            }
+            let target = versions.promotion(&generation, name, "", "")?;
+            let role = Role::Canary { share, file: target.file, beside: None };
+            candidate(role, &component, &plugin, &file)
+        };
+        self.reloader.add_canary(component.hash, plugin);
+        versions.set_candidate(name, Some(candidate.clone()), Some(component));
+        let record = self.reload(ReloadCause::Control).await?;
+        if record.result == ReloadResult::Failed {
+            versions.set_candidate(name, None, None);
+            drop(self.reload(ReloadCause::Control).await);
+            return Err(RolloutError::Failed(record));
+        }
+        versions.save().await;
+        let current = generations.current();
+        let serves = entry(&current, name)?.canary();
+        if serves.is_none_or(|it| it.digest().hex().to_string() != candidate.digest) {
+            let (plugin, reason) = (name.to_owned(), "the log has the reason".to_owned());
+            return Err(CandidateError::Refused { file, plugin, reason }.into());
+        }
+        Ok(candidate)
+    }
+
+    /// Sets the share of the canary that a plugin has.
+    ///
+    /// # Errors
+    /// [`RolloutError`].
+    pub(crate) async fn set_share(
+        &self,
+        name: &str,
+        share: Share,
+    ) -> Result<Candidate, RolloutError> {
+        let _turn = self.turn.lock().await;
+        let versions = self.reloader.versions();
+        let Some(Candidate { role: Role::Canary { file, beside, .. }, .. }) =
+            versions.candidate(name)
+        else {
+            return Err(self.missing(name, "canary"));
+        };
+        let role = Role::Canary { share, file, beside };
+        let candidate = versions.candidate(name).map(|it| Candidate { role, ..it });
+        let candidate = candidate.ok_or_else(|| self.missing(name, "canary"))?;
+        versions.set_candidate(name, Some(candidate.clone()), None);
+        // It takes effect even if the site has problems.
+        self.reload(ReloadCause::Control).await?;
+        versions.save().await;
+        Ok(candidate)
+    }
+
+    /// Ends the canary of a plugin, even if the site has problems.
+    ///
+    /// # Errors
+    /// [`RolloutError`].
+    pub(crate) async fn stop_canary(&self, name: &str) -> Result<Candidate, RolloutError> {
+        let _turn = self.turn.lock().await;
+        let candidate = self.reloader.versions().candidate(name);
+        let candidate = candidate.filter(|it| it.share().is_some());
+        let candidate = candidate.ok_or_else(|| self.missing(name, "canary"))?;
+        self.end_canary(name, &candidate.digest, CanaryEnd::Stopped, ReloadCause::Control).await?;
+        Ok(candidate)
+    }
+
+    async fn end_canary(
+        &self,
+        name: &str,
+        digest: &str,
+        reason: CanaryEnd,
+        cause: ReloadCause,
+    ) -> Result<(), RolloutError> {
+        let versions = self.reloader.versions();
+        versions.end_canary(name, digest, reason);
+        self.reload(cause).await?;
+        versions.save().await;
+        Ok(())
+    }
+
+    /// Makes the candidate of a plugin serve: it is pinned over the plugin's file.
+    ///
+    /// # Errors
+    /// [`RolloutError`]; the version in service stays.
+    pub(crate) async fn promote(&self, name: &str) -> Result<Target, RolloutError> {
+        let _turn = self.turn.lock().await;
+        let versions = self.reloader.versions();
+        let generations = self.reloader.generations();
+        let target = versions.promotion(&generations.current(), name, "", "")?;
+        let candidate = versions.candidate(name);
+        let candidate = candidate.ok_or_else(|| self.missing(name, "shadow or canary"))?;
+        let component = versions.component(&candidate.digest);
+        let component = component.ok_or_else(|| self.missing(name, "shadow or canary"))?;
+        let Candidate { digest, version, .. } = &candidate;
+        let target = Target { to: digest.clone(), version: version.clone(), ..target };
+        let before = versions.pin_component(&target, component, EndReason::Promoted);
+        let record = self.reload(ReloadCause::Control).await?;
+        if record.result == ReloadResult::Failed {
+            versions.set_pin(name, before);
+            drop(self.reload(ReloadCause::Control).await);
+            return Err(RolloutError::Failed(record));
+        }
+        versions.end_canary(name, digest, CanaryEnd::Promoted);
+        let others = versions.candidate(name).filter(|it| it.digest != *digest);
+        versions.set_candidate(name, others, None);
+        versions.save().await;
+        self.check_serves(name, digest)?;
+        Ok(target)
+    }
+
+    /// Reads and loads a component for a plugin. The version in service is refused.
+    pub(super) async fn load(
+        &self,
+        name: &str,
+        file: &SourceFile,
+    ) -> Result<(Component, Plugin), RolloutError> {
+        let path = file.path().to_owned();
+        let reading = tokio::task::spawn_blocking(move || Versions::read_file(&path)).await;
+        let unreadable = |source| CandidateError::Unreadable { file: file.clone(), source };
+        let component = reading.map_err(std::io::Error::other).flatten().map_err(unreadable)?;
+        let (current, plugin) = (self.reloader.generations(), || name.to_owned());
+        if entry(&current.current(), name)?.digest() == component.hash {
+            return Err(CandidateError::InService { file: file.clone(), plugin: plugin() }.into());
+        }
+        let loaded = self.reloader.load(&file.to_string(), &component).await;
+        let loaded = loaded.map_err(CandidateError::Broken)?;
+        let found = &loaded.manifest().name;
+        if found != name {
+            let (file, found) = (file.clone(), found.clone());
+            return Err(CandidateError::OtherPlugin { file, found, plugin: plugin() }.into());
+        }
+        Ok((component, loaded))
+    }
+
+    /// Refuses a second candidate of a plugin.
+    pub(super) fn check_vacant(&self, name: &str) -> Result<(), RolloutError> {
+        match self.reloader.versions().candidate(name) {
+            None => Ok(()),
+            Some(it) => {
+                let (plugin, role) = (name.to_owned(), it.role.label());
+                Err(CandidateError::Occupied { plugin, role }.into())
+            }
+        }
+    }
+
+    /// The error for a plugin without a candidate, or for a name that is no plugin.
+    pub(super) fn missing(&self, name: &str, role: &'static str) -> RolloutError {
+        match entry(&self.reloader.generations().current(), name) {
+            Err(error) => error.into(),
+            Ok(_) => CandidateError::Missing { plugin: name.to_owned(), role }.into(),
+        }
+    }
+
+    /// Loads the canaries that served when the server ended. Until then the versions in service have
+    /// all topics.
+    pub(crate) async fn resume_canaries(&self) {
+        let versions = self.reloader.versions();
+        let mut are_loaded = false;
+        for ActiveCanary { plugin: name, digest, .. } in versions.canaries() {
+            let Some(component) = versions.component(&digest) else { continue };
+            let source = versions.candidate(&name).map(|it| it.source).unwrap_or_default();
+            match self.reloader.load(&source, &component).await {
+                Ok(plugin) => {
+                    self.reloader.add_canary(component.hash, plugin);
+                    are_loaded = true;
+                }
+                Err(problem) => {
+                    versions.end_canary(&name, &digest, CanaryEnd::Unusable);
+                    let plugin = Untrusted::new(&name);
+                    error!(
+                        target: DIAGNOSIS,
+                        "the canary of the plugin {plugin} has ended: it cannot be loaded\n{problem}"
+                    );
+                }
+            }
+        }
+        if are_loaded {
+            // The result is in the history of reloads.
+            drop(self.reload(ReloadCause::Control).await);
+        }
+    }
+
+    /// Takes back canaries that keep failing for several clients.
+    pub(super) async fn take_back_canaries(&self) {
+        let generations = self.reloader.generations();
+        let failing: Vec<(String, String)> = {
+            let generation = generations.current();
+            let entries = generation.plugins().iter();
+            let canaries =
+                entries.filter_map(|it| Some((it.manifest().name.clone(), it.canary()?)));
+            let failing = canaries.filter(|(_, it)| it.circuits().any(|it| it.opened_for_all > 0));
+            failing.map(|(name, it)| (name, it.digest().hex().to_string())).collect()
+        };
+        for (name, digest) in failing {
+            let _turn = self.turn.lock().await;
+            let cause = ReloadCause::TakeBack;
+            let ended = self.end_canary(&name, &digest, CanaryEnd::TakenBack, cause).await;
+            let plugin = Untrusted::new(&name);
+            match ended {
+                Ok(()) => warn!(
+                    target: DIAGNOSIS,
+                    "the canary of the plugin {plugin} (sha256:{digest}) was taken back: it kept \
+                     failing for several clients. The version in service has all topics again\n  = \
+                     help: `jackfield canary {plugin}` has its last state"
+                ),
+                Err(error) => error!(
+                    target: DIAGNOSIS,
+                    "the canary of the plugin {plugin} keeps failing for several clients, and cannot \
+                     be taken back: {error}"
+                ),
+            }
+        }
+    }
+}
+
+pub(super) fn candidate(
+    role: Role,
+    component: &Component,
+    plugin: &Plugin,
+    file: &SourceFile,
+) -> Candidate {
+    Candidate {
+        role,
+        digest: component.hash.hex().to_string(),
+        version: plugin.manifest().version.clone(),
+        source: file.to_string(),
+        since: SystemTime::now(),
+    }
+}
