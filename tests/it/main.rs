@@ -17,6 +17,7 @@ mod backpressure;
 mod bench;
 mod bench_figures;
 mod browser;
+mod canary;
 mod circuit_breaker;
 mod commands;
 mod compiling;

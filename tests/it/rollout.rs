@@ -1,7 +1,7 @@
 //! Versions of plugins in a running server: returning to an earlier one, disabling a plugin, and new
 //! versions that the server takes back by itself.
 
-mod take_back;
+pub(crate) mod take_back;
 
 use std::fs;
 use std::path::Path;
@@ -21,21 +21,21 @@ const VERSIONED: &str =
     "test.versioned:\n    channel: 'v/{name}'\n    handler: { callback: 'versioned' }\n";
 
 /// A site, and a folder for the data of its servers.
-struct Fixture {
-    site: Site,
-    data: tempfile::TempDir,
+pub(crate) struct Fixture {
+    pub(crate) site: Site,
+    pub(crate) data: tempfile::TempDir,
 }
 
 impl Fixture {
     /// With the plugin `versioned` in its first version.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let fixture = Self { site: Site::open(), data: tempfile::tempdir().unwrap() };
         fixture.site.bundle("v", VERSIONED, &[]);
         fixture.deploy("v/versioned.wasm", component(1));
         fixture
     }
 
-    fn start(&self, more: &str) -> Server {
+    pub(crate) fn start(&self, more: &str) -> Server {
         self.start_at(self.site.path(), more)
     }
 
@@ -54,18 +54,18 @@ impl Fixture {
         assert!(refused.code == Some(1) && refused.err.contains(text), "{refused:?}");
     }
 
-    fn deploy(&self, file: &str, bytes: Vec<u8>) {
+    pub(crate) fn deploy(&self, file: &str, bytes: Vec<u8>) {
         self.site.rename_over(file, bytes);
     }
 
     /// Runs a command about a plugin.
-    fn jackfield(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn jackfield(&self, arguments: &[&str]) -> Output {
         let site = self.site.path().to_str().unwrap();
         run(command(&[arguments, &["--site", site]].concat()))
     }
 
     /// Waits until these versions of a plugin are kept, which is after they began to serve.
-    async fn until_kept(&self, plugin: &str, expected: &[bool]) {
+    pub(crate) async fn until_kept(&self, plugin: &str, expected: &[bool]) {
         let kept = || self.history(plugin).iter().map(|it| it.2).collect::<Vec<_>>();
         within("the versions", async {
             while kept() != expected {
@@ -76,7 +76,7 @@ impl Fixture {
     }
 
     /// The periods of a plugin, the newest first: version, end, and whether it is kept.
-    fn history(&self, plugin: &str) -> Vec<(String, Value, bool)> {
+    pub(crate) fn history(&self, plugin: &str) -> Vec<(String, Value, bool)> {
         let history = self.jackfield(&["history", plugin, "--json"]).json();
         let versions = history["plugins"][0]["versions"].as_array().unwrap().clone();
         let period = |it: &Value| {
@@ -124,7 +124,7 @@ pub(crate) fn relabelled(file: &Path, label: u8) -> Vec<u8> {
     bytes
 }
 
-async fn join(server: &Server) -> Client {
+pub(crate) async fn join(server: &Server) -> Client {
     Client::connect(server.addr, Codec::Json, "realm1").await
 }
 
@@ -134,7 +134,7 @@ async fn version(publisher: &mut Client, subscriber: &mut Client) -> String {
     subscriber.event().await.args[1].as_str().unwrap().to_owned()
 }
 
-fn name(number: u32) -> String {
+pub(crate) fn name(number: u32) -> String {
     format!("@@VERSION-{number:06}")
 }
 
@@ -187,14 +187,14 @@ async fn returns_to_an_earlier_version_until_the_file_changes() {
 }
 
 /// The plugin of this name in the server's status.
-async fn plugin(server: &Server, name: &str) -> Value {
+pub(crate) async fn plugin(server: &Server, name: &str) -> Value {
     let status = status(server).await;
     let mut plugins = status["plugins"].as_array().unwrap().iter();
     plugins.find(|it| it["name"] == name).unwrap_or_else(|| panic!("{status}")).clone()
 }
 
 /// Waits until the component of a plugin serves.
-async fn until_version(server: &Server, name: &str, digest: &str) {
+pub(crate) async fn until_version(server: &Server, name: &str, digest: &str) {
     within("the version", async {
         while plugin(server, name).await["digest"] != digest {
             tokio::time::sleep(Duration::from_millis(20)).await;

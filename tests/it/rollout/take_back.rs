@@ -14,7 +14,7 @@ use jackfield_tests::client::v2::{Client, Options};
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 
-const AUCTION: &str =
+pub(crate) const AUCTION: &str =
     "test.auction:\n    channel: 'auction/{lot}'\n    handler: { callback: 'effects' }\n";
 
 /// Waits for longer than the server takes to notice a failing version. A slower server makes a test
@@ -23,14 +23,14 @@ async fn watched() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-async fn bid(client: &mut Client, lot: usize, bid: &str) -> Result<u64, String> {
+pub(crate) async fn bid(client: &mut Client, lot: usize, bid: &str) -> Result<u64, String> {
     let topic = format!("auction/{lot}");
     let done = client.publish_acknowledged(&topic, json!({}), json!([bid]), Value::Null).await;
     done.map_err(|error| error.uri)
 }
 
 /// Clients of different addresses.
-async fn clients(server: &Server, count: u8) -> Vec<Client> {
+pub(crate) async fn clients(server: &Server, count: u8) -> Vec<Client> {
     let mut clients = Vec::new();
     for number in 1..=count {
         let mut options = Options::new(Codec::Json);

@@ -1,5 +1,6 @@
 //! A plugin that reports its version: its only handler, `versioned`, appends the version as one
-//! more argument to every event.
+//! more argument to every event and to the result of every call. A version that begins with
+//! `@@SCHEMA` has another layout of the store.
 //!
 //! The version is a text of sixteen bytes that occurs once in the component, so that a test makes
 //! another version by overwriting it, without a compiler.
@@ -25,12 +26,12 @@ impl Guest for Versioned {
             version: version(),
             handlers: vec![HandlerDescription {
                 name: "versioned".to_owned(),
-                hooks: Hooks::PUBLISH,
+                hooks: Hooks::PUBLISH | Hooks::CALL,
                 timer: None,
                 summary: "adds its version to every event".to_owned(),
             }],
             stateless: false,
-            schema: 0,
+            schema: u32::from(version().starts_with("@@SCHEMA")),
         }
     }
 
@@ -45,25 +46,28 @@ impl Guest for Versioned {
     fn on_unsubscribe(_route: u32) {}
 
     fn on_publish(_route: u32) -> PublishVerdict {
-        let args = request::args();
-        let inside = args.trim().trim_start_matches('[').trim_end().strip_suffix(']');
-        let inside = inside.unwrap_or_default().trim();
-        let comma = if inside.is_empty() { "" } else { "," };
         PublishVerdict::Deliver(Delivery {
-            event: Some(Event {
-                args: format!("[{inside}{comma}\"{}\"]", version()),
-                kwargs: request::kwargs(),
-            }),
+            event: Some(labelled()),
             exclude: vec![],
             eligible: None,
         })
     }
 
     fn on_call(_route: u32) -> Result<Event, Refusal> {
-        Ok(Event { args: request::args(), kwargs: request::kwargs() })
+        Ok(labelled())
     }
 
     fn on_timer(_route: u32) {}
+}
+
+/// The event of the request, with the version as one more argument.
+fn labelled() -> Event {
+    let args = request::args();
+    let inside = args.trim().trim_start_matches('[').trim_end().strip_suffix(']');
+    let inside = inside.unwrap_or_default().trim();
+    let comma = if inside.is_empty() { "" } else { "," };
+    let args = format!("[{inside}{comma}\"{}\"]", version());
+    Event { args, kwargs: request::kwargs() }
 }
 
 fn version() -> String {
