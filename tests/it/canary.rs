@@ -124,14 +124,30 @@ async fn serves_a_share_of_topics_until_it_is_stopped_or_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_canaries_runs_as_printed() {
+    let page = include_str!("../../docs/shadow.md");
+    let section = page.split("## Canary").nth(1).unwrap();
+    let example = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let fixture = Fixture::new();
+    let _server = fixture.start("");
+    let new = candidate(&fixture, component(2));
+    let mut run = 0;
+    for line in example.lines() {
+        let line = line.replace("acme-chat", "versioned").replace("new.wasm", &new);
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        let output = fixture.jackfield(&words);
+        assert_eq!(output.code, Some(0), "{line}: {output:?}");
+        run += 1;
+    }
+    assert_eq!(run, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leaves_calls_to_the_version_in_service() {
     let fixture = Fixture::new();
     let server = fixture.start("");
     let new = candidate(&fixture, component(2));
-    assert_eq!(
-        fixture.jackfield(&["canary", "versioned", &new, "--share", "100%"]).code,
-        Some(0)
-    );
+    assert_eq!(fixture.jackfield(&["canary", "versioned", &new, "--share", "100%"]).code, Some(0));
     assert_eq!(of(&versions(&server).await, &name(2)).len(), TOPICS);
     let mut client = join(&server).await;
     let (args, _) = client.call("v/1", json!({}), json!(["x"]), Value::Null).await.unwrap();
@@ -229,7 +245,11 @@ async fn refuses_what_cannot_be_a_canary() {
     refused(&["promote", "versioned"], 1, "the plugin `versioned` has no shadow or canary");
     refused(&["canary", "versioned", "--share", "5%"], 1, "has no canary");
     for wrong in ["0%", "10", "101%"] {
-        refused(&["canary", "versioned", &good, "--share", wrong], 2, "expected a share from 0.01%");
+        refused(
+            &["canary", "versioned", &good, "--share", wrong],
+            2,
+            "expected a share from 0.01%",
+        );
     }
     refused(&["canary", "versioned", &good], 2, "--share");
     assert_eq!(canary(&server, "versioned").await["ended"], Value::Null);
@@ -252,7 +272,8 @@ async fn refuses_what_cannot_be_a_canary() {
         let (code, answer) = ask(&socket, "POST", "/v1/canary", body).await;
         assert!(code == 400 && answer["message"].as_str().unwrap().contains(text), "{answer}");
     }
-    for (method, path) in [("GET", "/v1/promote"), ("GET", "/v1/canary/stop"), ("PUT", "/v1/canary")]
+    for (method, path) in
+        [("GET", "/v1/promote"), ("GET", "/v1/canary/stop"), ("PUT", "/v1/canary")]
     {
         assert_eq!(ask(&socket, method, path, "").await.0, 405);
     }

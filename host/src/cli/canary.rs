@@ -1,6 +1,7 @@
 //! `jackfield canary PLUGIN [FILE] [--share SHARE | --stop]` and `jackfield promote PLUGIN`: a new
 //! version that serves a share of the topics, and later all of them.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -99,7 +100,9 @@ fn page(body: &Value) -> String {
         let [version, share, at, reason] =
             ["version", "share", "at", "reason"].map(|key| text(&ended[key]));
         let reason = reason.replace('_', " ");
-        page += &format!("the last one, version {version} at {share}, was {reason} at {at}\n");
+        // Writing to a string cannot fail.
+        let _written =
+            writeln!(page, "the last one, version {version} at {share}, was {reason} at {at}");
     }
     page
 }

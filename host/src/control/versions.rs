@@ -157,7 +157,8 @@ pub(super) async fn set_enabled(
 pub(super) fn changed(done: Result<Value, RolloutError>) -> change::Ended {
     match done {
         Ok(body) => {
-            let result = if body["result"] == "unchanged" { "unchanged" } else { "ok" };
+            let result = body.get("result").and_then(Value::as_str);
+            let result = if result == Some("unchanged") { "unchanged" } else { "ok" };
             (result, Ok(Answer::json(StatusCode::OK, &body)))
         }
         Err(error) => ("failed", failed(&error)),

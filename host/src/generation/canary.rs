@@ -128,11 +128,9 @@ impl PluginEntry {
 impl BoundHandler {
     /// The handler of the version that serves the topic.
     fn for_topic(&self, topic: &str) -> &Self {
-        match &self.canary {
-            None => self,
-            Some(canary) if canary.share.has(&self.manifest().name, topic) => &canary.handler,
-            Some(_) => self,
-        }
+        let canary = self.canary.as_ref();
+        let canary = canary.filter(|it| it.share.has(&self.manifest().name, topic));
+        canary.map_or(self, |it| &it.handler)
     }
 
     pub(super) fn set_disabled(&mut self, is_disabled: bool) {
