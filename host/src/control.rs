@@ -14,6 +14,7 @@ mod change;
 mod listener;
 mod problem;
 mod reload;
+mod result;
 mod router;
 mod socket;
 mod status;

@@ -12,6 +12,7 @@ mod imports;
 mod loads;
 mod prepare;
 mod problem;
+mod share;
 mod warnings;
 
 use std::collections::BTreeSet;
@@ -29,10 +30,11 @@ use crate::site::{ContentHash, PluginFile};
 
 pub(crate) use build_context::{BuildContext, NoSubscribers};
 use canary::BoundCanary;
-pub(crate) use canary::{Canary, CanaryError, LoadedCanary};
+pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
 pub(crate) use loads::{Loads, load};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
+pub(crate) use share::Share;
 pub(crate) use warnings::{no_uri, route_warnings};
 
 /// An immutable set of routes and running plugins.

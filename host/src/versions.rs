@@ -5,15 +5,15 @@
 //! serve again. A *pin* replaces the content of one file of the site by a kept component, until the
 //! file changes. `reload` applies the pins to each snapshot and reports each new generation;
 //! `rollout` sets and removes pins. [`changes`] are those of the operator, [`folder`] is the storage, [`index`] its table of contents,
-//! [`probation`] decides when a new version is taken back. [`candidate`] has the versions that stand
+//! [`probation`] decides when a new version is taken back. [`candidates`] has the versions that stand
 //! beside the one in service.
 
 mod candidate;
+mod candidates;
 mod changes;
 mod folder;
 mod index;
 mod probation;
-mod share;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +27,9 @@ use tracing::{error, info, warn};
 use crate::generation::{Generation, PluginEntry};
 use crate::site::{Component, Snapshot};
 
-pub(crate) use candidate::{ActiveCanary, CanaryEnd, Candidate, EndedCanary, Role, SourceFile};
+pub(crate) use candidate::{CanaryEnd, Candidate, EndedCanary, Role, SourceFile};
 pub(crate) use changes::entry;
 pub(crate) use index::{Disabled, EndReason, Period, Pin, PluginVersions};
-pub(crate) use share::Share;
 pub(crate) use target::{Target, TargetError};
 
 use folder::Folder;
@@ -127,7 +126,7 @@ impl Versions {
     pub(crate) fn apply(&self, mut snapshot: Snapshot) -> Snapshot {
         let mut state = self.lock();
         let State { index, pinned, .. } = &mut *state;
-        for (plugin, path) in candidate::end_replaced(index, &snapshot, |path| self.below(path)) {
+        for (plugin, path) in candidates::end_replaced(index, &snapshot, |path| self.below(path)) {
             let (plugin, path) = (Untrusted::new(plugin), Untrusted::new(path));
             info!("the canary of plugin {plugin} has ended: {path} has changed");
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::control;
 use super::rollback::ChangeArgs;
 use super::say;
-use crate::versions::Share;
+use crate::generation::Share;
 
 /// Command-line arguments of `jackfield canary`.
 #[derive(Debug, clap::Args)]

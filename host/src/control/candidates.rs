@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use super::audit::{Caller, Subject};
 use super::problem::Problem;
 use super::status::time;
-use super::{Context, change, versions};
-use crate::generation::{Canary, Generation};
+use super::{Context, change, result};
+use crate::generation::{Canary, Generation, Share};
 use crate::http::response::Answer;
-use crate::rollout::CandidateError;
-use crate::versions::{Candidate, EndedCanary, Share, SourceFile, entry};
+use crate::versions::{Candidate, EndedCanary, SourceFile, entry};
 
 /// The maximum size of a path.
 const MAX_PATH_BYTES: usize = 4 * 1024;
@@ -114,7 +113,7 @@ pub(super) async fn set_canary(
                 "generation": state.reloader.state().generation,
             })
         });
-        versions::changed(done)
+        result::changed(done)
     };
     change::run(context, caller, "canary", subject, wait, changing).await
 }
@@ -138,7 +137,7 @@ pub(super) async fn stop_canary(
                 "generation": state.reloader.state().generation,
             })
         });
-        versions::changed(done)
+        result::changed(done)
     };
     change::run(context, caller, "canary_stop", subject, wait, changing).await
 }
@@ -166,7 +165,7 @@ pub(super) async fn promote(
                 "generation": state.reloader.state().generation,
             })
         });
-        versions::changed(done)
+        result::changed(done)
     };
     change::run(context, caller, "promote", subject, wait, promoting).await
 }
@@ -200,21 +199,5 @@ pub(super) fn check_plugin(generation: &Generation, plugin: &str) -> Result<(), 
             let plugin = Untrusted::new(plugin).at_most(MAX_NAME_BYTES);
             Err(Problem::unknown(format!("no plugin `{plugin}` is in service")))
         }
-    }
-}
-
-/// The problem of a candidate that cannot be placed.
-pub(super) fn problem(error: &CandidateError) -> Problem {
-    let text = Untrusted::new(error).with_lines().to_string();
-    match error {
-        CandidateError::Unreadable { .. }
-        | CandidateError::Broken(_)
-        | CandidateError::OtherPlugin { .. } => Problem::invalid(text),
-        CandidateError::Missing { .. } => Problem::unknown(text),
-        CandidateError::InService { .. }
-        | CandidateError::OtherSchema { .. }
-        | CandidateError::Occupied { .. }
-        | CandidateError::Refused { .. }
-        | CandidateError::Disabled(_) => Problem::conflict(text),
     }
 }

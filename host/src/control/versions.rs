@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use super::audit::{Caller, Subject};
 use super::problem::Problem;
 use super::status::time;
-use super::{Context, candidates, change, reload};
+use super::{Context, change, result};
 use crate::http::response::Answer;
-use crate::rollout::RolloutError;
-use crate::versions::{Period, Pin, PluginVersions, TargetError};
+use crate::versions::{Period, Pin, PluginVersions};
 
 /// The maximum number of plugins in an answer.
 const MAX_PLUGINS: usize = 200;
@@ -122,7 +121,7 @@ pub(super) async fn roll_back(
                 "generation": state.reloader.state().generation,
             })
         });
-        changed(done)
+        result::changed(done)
     };
     change::run(context, caller, "rollback", subject, wait, rolling).await
 }
@@ -147,41 +146,8 @@ pub(super) async fn set_enabled(
                 "generation": state.reloader.state().generation,
             })
         });
-        changed(done)
+        result::changed(done)
     };
     let action = if is_enabled { "enable" } else { "disable" };
     change::run(context, caller, action, subject, wait, changing).await
-}
-
-/// The result of a change, whose `result` is also that of its audit line.
-pub(super) fn changed(done: Result<Value, RolloutError>) -> change::Ended {
-    match done {
-        Ok(body) => {
-            let result = body.get("result").and_then(Value::as_str);
-            let result = if result == Some("unchanged") { "unchanged" } else { "ok" };
-            (result, Ok(Answer::json(StatusCode::OK, &body)))
-        }
-        Err(error) => ("failed", failed(&error)),
-    }
-}
-
-fn failed(error: &RolloutError) -> Result<Answer, Problem> {
-    let text = error.to_string();
-    match error {
-        RolloutError::Failed(record) => Ok(reload::ended(record)),
-        RolloutError::Candidate(error) => Err(candidates::problem(error)),
-        RolloutError::Lost => Err(Problem::lost()),
-        RolloutError::Overtaken => Err(Problem::conflict(text)),
-        RolloutError::Unreadable(_) => Err(Problem::internal(text)),
-        RolloutError::Target(error) => Err(match error {
-            TargetError::UnknownPlugin { .. } | TargetError::UnknownDigest { .. } => {
-                Problem::unknown(text)
-            }
-            TargetError::Ambiguous(..) => Problem::invalid(text),
-            TargetError::NothingKept
-            | TargetError::NoEarlier(_)
-            | TargetError::Current(..)
-            | TargetError::OtherSchema { .. } => Problem::conflict(text),
-        }),
-    }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use jackfield_sandbox::{CircuitStatus, Lanes, Plugin, SandboxError};
 
 use super::prepare::bind;
+use super::share::Share;
 use super::{BoundHandler, Generation, PluginEntry, RouteMatch, Running};
 use crate::site::ContentHash;
-use crate::versions::{ActiveCanary, Share};
 
 /// The canary of a plugin.
 #[derive(Clone)]
@@ -24,6 +24,16 @@ pub(crate) struct Canary {
 pub(super) struct BoundCanary {
     share: Share,
     handler: BoundHandler,
+}
+
+/// A canary that is to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ActiveCanary {
+    /// The plugin's name.
+    pub(crate) plugin: String,
+    /// SHA-256 of the component, in hexadecimal.
+    pub(crate) digest: String,
+    pub(crate) share: Share,
 }
 
 /// A loaded component that is to be the canary of its plugin.

@@ -7,13 +7,11 @@ use jackfield_text::Untrusted;
 use tracing::{error, warn};
 
 use super::{Rollout, RolloutError};
-use crate::generation::Problem;
+use crate::generation::{ActiveCanary, Problem, Share};
 use crate::log::DIAGNOSIS;
 use crate::reload::{ReloadCause, ReloadResult};
 use crate::site::Component;
-use crate::versions::{
-    ActiveCanary, CanaryEnd, Candidate, EndReason, Role, Share, SourceFile, Target, Versions, entry,
-};
+use crate::versions::{CanaryEnd, Candidate, EndReason, Role, SourceFile, Target, Versions, entry};
 
 /// The reason why a candidate was not placed, promoted or stopped.
 #[derive(Debug, thiserror::Error)]
