@@ -90,6 +90,7 @@ bars: toolchain ## Measure the quality bars: latency, reload, start, memory
 bench: bench-built $(PEERS)/node.stamp $(CHARTS)/stamp ## Measure Jackfield and other servers, and write docs/performance.md (QUICK=1)
 	@mkdir -p target/bench
 	$(if $(QUICK)$(ONLY),,target/release/bars $(CURDIR)/target/bench/bars.json)
+	$(if $(QUICK)$(ONLY),,$(MAKE) isolation)
 	$(CHARTS)/bin/python tests/bench $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(addprefix --only ,$(ONLY)) --bars target/bench/bars.json
 
 .PHONY: bench-peers
@@ -109,6 +110,14 @@ soak: toolchain $(CHARTS)/stamp ## Run all uses for ten minutes, and check that 
 	@mkdir -p target/bench
 	@target/release/soak $(or $(MINUTES),10) target/bench/soak.json; ended=$$?; \
 		$(CHARTS)/bin/python tests/bench --draw target/bench/soak.json $(if $(MINUTES),--out target/bench/soak) && exit $$ended
+
+.PHONY: isolation
+isolation: toolchain $(CHARTS)/stamp ## Measure a healthy topic while plugins spin, allocate, trap and compile (LENGTH=1 ROUNDS=1)
+	cargo build --release --locked $(COMMANDS)
+	cargo build --release --locked --workspace --bin isolation
+	@mkdir -p target/bench
+	$${CARGO_TARGET_DIR:-target}/release/isolation $(or $(LENGTH),5) $(or $(ROUNDS),5) target/bench/isolation.json
+	$(CHARTS)/bin/python tests/bench --draw target/bench/isolation.json $(if $(LENGTH)$(ROUNDS),--out target/bench/isolation)
 
 # ONLY=text runs the benchmarks with this text in their names.
 .PHONY: micro

@@ -121,10 +121,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--draw",
-        metavar="SOAK",
+        metavar="REPORT",
         nargs="?",
         const="",
-        help="draw the recorded data again, after adding the JSON of `make soak`; measure nothing",
+        help="draw the recorded data again, after adding the soak.json of `make soak` or the "
+        "isolation.json of `make isolation`; measure nothing",
     )
     return parser.parse_args()
 
@@ -142,9 +143,9 @@ def load(out: Path, name: str) -> dict | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def draw(soak: str, out: Path) -> int:
-    """Draws the recorded data again, with a new report of the soak if there is one."""
-    report = {"soak.json": json.dumps(json.loads(Path(soak).read_text()))} if soak else {}
+def draw(file: str, out: Path) -> int:
+    """Draws the recorded data again, with a new report if there is one."""
+    report = {Path(file).name: json.dumps(json.loads(Path(file).read_text()))} if file else {}
     write(out, report)
     return 0
 
@@ -155,7 +156,8 @@ def write(out: Path, files: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text + "\n")
-    data = {**(load(out, "data.json") or {}), "soak": load(out, "soak.json")}
+    reports = {name: load(out, f"{name}.json") for name in ("soak", "isolation")}
+    data = {**(load(out, "data.json") or {}), **reports}
     for name, drawn in plots.charts(data).items():
         (folder / name).write_text(drawn)
     text = (ROOT / "docs/performance.md").read_text()

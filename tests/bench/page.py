@@ -270,6 +270,21 @@ def soak(data: dict) -> str | None:
     )
 
 
+def isolation(data: dict) -> str | None:
+    report = data.get("isolation")
+    if not report:
+        return None
+    rows = [
+        [it["beside"], number(it["alone_p99_us"]), number(it["p99_us"]), f"{it['p99_ratio']:.2f} ×"]
+        for it in report["beside"]
+    ]
+    start = report["start"]
+    return table(["beside it", "p99 alone, µs", "p99, µs", "ratio"], rows) + (
+        f"\n{number(start['bundles'])} bundles started in {start['cold_seconds']:.0f} s with nothing "
+        f"compiled, and in {start['warm_seconds']:.1f} s with the cache of the first start.\n"
+    )
+
+
 CPU_DELIVERY, CPU_PUBLISH = ("server_cpu_us_per_delivery",), ("server_cpu_us_per_publish",)
 
 BLOCKS: dict[str, Callable[[dict], str | None]] = {
@@ -316,4 +331,5 @@ BLOCKS: dict[str, Callable[[dict], str | None]] = {
     ),
     "latency-repeat": repeat("latency", of_series("Jackfield", x=1_000)),
     "soak": soak,
+    "isolation": isolation,
 }

@@ -1,20 +1,25 @@
 //! Components that are hard to compile: a separate process bears the cost, and the server continues
 //! to serve.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::heavy_components::{
-    COMPONENT, HANDLER, compiler_of, component, ended, functions, leb, poll, section, thickets,
-};
+use crate::compiler_process::{compiler_of, ended, poll};
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
+use jackfield_tests::heavy_component::{
+    COMPONENT, HANDLER, component, functions, leb, section, thickets,
+};
 use jackfield_tests::server::Server;
-use jackfield_tests::site::Site;
+use jackfield_tests::site::{Site, renamed};
+
+/// Less than any compiled component has, and more than the files about them.
+const MIN_CODE_BYTES: u64 = 4_096;
 
 /// Returns nested empty components.
 fn nested(depth: usize) -> Vec<u8> {
@@ -129,4 +134,41 @@ fn ignores_a_cache_that_others_can_write() {
     assert!(log.contains("jackfield can be written by others (mode 777)"), "{log}");
     assert!(log.contains("compiled at each start"), "{log}");
     assert!(fs::read_dir(&folder).unwrap().next().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_bundles_only_the_changed_one_is_compiled() {
+    const BUNDLES: usize = 40;
+    let site = Site::of_bundles(BUNDLES);
+    let cache = tempfile::tempdir().unwrap();
+    let config = format!("plugins: {{ cache: {} }}", cache.path().display());
+    drop(Server::configured(site.path(), &config));
+    let first = compiled(cache.path());
+    assert_eq!(first.len(), BUNDLES);
+
+    let server = Server::configured(site.path(), &config);
+    assert_eq!(compiled(cache.path()), first, "a warm start compiles nothing");
+    let bytes = fs::read(site.file("b7/counter.wasm")).unwrap();
+    let before = server.log().len();
+    site.rename_over("b7/counter.wasm", renamed(&bytes, "1.0.0", "1.0.1"));
+    server.logged_after(before, "generation ready");
+    let second = compiled(cache.path());
+    assert_eq!(second.len(), BUNDLES + 1);
+    assert!(first.is_subset(&second));
+}
+
+/// Returns the files of compiled components in a cache.
+fn compiled(cache: &Path) -> BTreeSet<PathBuf> {
+    let (mut folders, mut files) = (vec![cache.to_owned()], BTreeSet::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.metadata().unwrap().len() > MIN_CODE_BYTES {
+                files.insert(path);
+            }
+        }
+    }
+    files
 }

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use crate::heavy_components::{compiler_of, poll, signal, slowed};
+use crate::compiler_process::{compiler_of, poll, signal};
 use crate::reload::{component, reloading};
 use jackfield_tests::build;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
 use jackfield_tests::client::{v1, within};
+use jackfield_tests::heavy_component::slowed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;
 

@@ -1,9 +1,10 @@
 //! Startup until the first generation is ready: signals are obeyed, and the port answers.
 
-use crate::heavy_components::{compiler_of, ended, poll, signal, slowed};
+use crate::compiler_process::{compiler_of, ended, poll, signal};
 use jackfield_tests::build;
 use jackfield_tests::client::http::{Answer, Http};
 use jackfield_tests::client::v1;
+use jackfield_tests::heavy_component::slowed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{OPEN_ROUTES, Site};
 

@@ -16,6 +16,7 @@
 pub mod build;
 pub mod client;
 pub mod database;
+pub mod heavy_component;
 pub mod peer;
 pub mod server;
 pub mod site;

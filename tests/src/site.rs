@@ -29,6 +29,27 @@ impl Site {
         site
     }
 
+    /// Returns a site with so many bundles, each with a plugin of its own that no other has: `b0` with
+    /// the topics `b0/{room}`, and so on.
+    pub fn of_bundles(count: usize) -> Self {
+        let site = Self::new();
+        let whole = fs::read(build::guest("counter")).unwrap();
+        for number in 0..count {
+            // Names of the same length.
+            let component = renamed(&whole, "acme-counter", &format!("acme-cnt{number:04}"));
+            let handler = format!("acme.cnt{number:04}");
+            site.write(
+                &format!("b{number}/counter.wasm"),
+                renamed(&component, "acme.counter", &handler),
+            );
+            let route = format!(
+                "b{number}:\n    channel: 'b{number}/{{room}}'\n    handler: {{ callback: '{handler}' }}\n"
+            );
+            site.write(&format!("b{number}/websocket_routing.yml"), route);
+        }
+        site
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -79,3 +100,15 @@ test.dotted:
     handler: { callback: 'broadcast' }
     requirements: { name: { pattern: '.*' } }
 ";
+
+/// Returns a component with every occurrence of a text replaced by another one of the same length.
+pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut renamed = component.to_vec();
+    let places = component.windows(from.len()).enumerate().filter(|(_, it)| *it == from.as_bytes());
+    for (place, _) in places {
+        renamed[place..place + to.len()].copy_from_slice(to.as_bytes());
+    }
+    assert!(renamed != component || from == to, "the component has no {from}");
+    renamed
+}

@@ -3,9 +3,10 @@
 //! The engine interrupts a guest every ten milliseconds (`ticker`). A call that is interrupted
 //! twice is slow, and a lane whose calls take more than a millisecond on average is slow from the
 //! start. A slow call runs while it has one of [`Turns`], of which there is one less than workers,
-//! and keeps it until it ends or waits for something. The time that it waits for a turn does not
-//! count for its deadline. A plugin that uses more than its [`Budget`] waits until it has time
-//! again.
+//! and keeps it until it ends or waits for something. It runs aside: another thread takes over the
+//! worker's tasks and sockets (`block_in_place`), which would have to wait for the next tick
+//! otherwise. The time that it waits for a turn does not count for its deadline. A plugin that uses
+//! more than its [`Budget`] waits until it has time again.
 //!
 //! The measure is a sample: each tick that meets a call charges it a whole tick, which is right on
 //! average and costs fast calls nothing.
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
@@ -76,6 +78,12 @@ const MAX_EXCESS_MS: u32 = 60;
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(5);
 /// CPU time that a plugin has in hand, or owes, at most.
 const MAX_BALANCE: Duration = Duration::from_secs(1);
+
+/// Whether the runtime has worker threads, one of which can be replaced while a call occupies it. The
+/// runtime of a test may have none.
+pub(crate) fn has_workers() -> bool {
+    Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
 
 impl Turns {
     /// For so many workers.

@@ -12,7 +12,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::backtrace;
 use crate::contract::handler;
-use crate::cpu::{MAX_WAIT, Meter, TooBusy};
+use crate::cpu::{self, MAX_WAIT, Meter, TooBusy};
 use crate::exports::{Exports, PluginPre};
 use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
@@ -146,9 +146,14 @@ pub(crate) async fn within<T>(
             turn = meter.turn().await.map_err(|TooBusy| CallFailure::Busy { was_begun })?;
         }
         was_begun = true;
-        // Most calls return at once.
-        let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
-        if let Poll::Ready(answer) = polled {
+        // Most calls return at once. A slow one occupies the thread for a tick, and the worker's tasks
+        // and sockets go to another thread meanwhile.
+        let is_aside = turn.is_some() && cpu::has_workers();
+        let polled = poll_fn(|context| {
+            let mut poll = || call.as_mut().poll(context);
+            Poll::Ready(if is_aside { tokio::task::block_in_place(poll) } else { poll() })
+        });
+        if let Poll::Ready(answer) = polled.await {
             return answer.map_err(CallFailure::Wasm);
         }
         if !meter.take_interrupted() {

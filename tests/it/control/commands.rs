@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Output, command, jackfield, status, versioned};
-use crate::heavy_components::signal;
+use crate::compiler_process::signal;
 use jackfield_tests::client::codec::Codec;
 use jackfield_tests::client::v2::Client;
 use jackfield_tests::server::Server;

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::{Compiling, ask, exchange, status};
-use crate::heavy_components::{poll, signal};
+use crate::compiler_process::{poll, signal};
 use jackfield_tests::client::within;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;

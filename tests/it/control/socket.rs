@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use super::{Output, ask, command, jackfield, run, status};
-use crate::heavy_components::poll;
+use crate::compiler_process::poll;
 use jackfield_tests::build;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::Site;

@@ -7,8 +7,9 @@ use super::{
     SETTLE, VERSIONED_ROUTES, VERSIONED_WASM, ask, ask_until, asker, component, joined, version,
     versioned_site,
 };
-use crate::heavy_components::{compiler_of, ended, poll, signal, slowed};
+use crate::compiler_process::{compiler_of, ended, poll, signal};
 use jackfield_tests::build;
+use jackfield_tests::heavy_component::slowed;
 use jackfield_tests::server::Server;
 use jackfield_tests::site::{OPEN_ROUTES, Site};
 

@@ -13,6 +13,7 @@ mod circuit_breaker;
 mod compile;
 mod contain;
 mod cpu;
+mod fuzz;
 mod guests;
 mod keep;
 mod load;
