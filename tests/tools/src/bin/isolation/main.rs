@@ -130,13 +130,15 @@ fn summary(trouble: &Trouble, mut results: Vec<(f64, Latency, Latency)>) -> Valu
 
 fn site() -> Site {
     let site = Site::new();
-    let mut routes = String::new();
-    for handler in ["spin", "allocate", "trap"] {
-        routes += &format!(
-            "{handler}:\n    channel: '{handler}/{{n}}'\n    handler: {{ callback: '{handler}' }}\n    lanes: 4\n"
-        );
-    }
-    site.bundle("hostile", &routes, &[build::guest("hostile")]);
+    let routes = ["spin", "allocate", "trap"].map(|handler| {
+        format!(
+            "{handler}:
+    channel: '{handler}/{{n}}'
+    handler: {{ callback: '{handler}' }}
+    lanes: 4\n"
+        )
+    });
+    site.bundle("hostile", &routes.concat(), &[build::guest("hostile")]);
     let healthy = "healthy:\n    channel: 'healthy/{n}'\n    handler: { callback: 'broadcast' }\n";
     site.bundle("healthy", healthy, &[build::plugin("broadcast")]);
     site
