@@ -19,6 +19,9 @@ use crate::route_config::RouteConfig;
 use crate::store_value::StoreValue;
 use crate::verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};
 
+/// Memory of an item besides its texts, in bytes.
+const OVERHEAD_BYTES: usize = 64;
+
 /// The version of a plugin that serves, and how it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginVersion {
@@ -197,6 +200,51 @@ pub struct CallCost {
     pub memory: usize,
 }
 
+impl CallRecord {
+    /// Its size in memory in bytes, without that of its version.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.input.len() + self.answers.len() + self.outcome.len()
+    }
+}
+
+impl HostAnswers {
+    fn len(&self) -> usize {
+        let Self { wall_clock, monotonic_clock, subscribers, counts, store, .. } = self;
+        let ids = |(topic, ids): &(String, Vec<u64>)| topic.len() + ids.len() * size_of::<u64>();
+        let value = |value: &Option<StoreValue>| value.as_ref().map_or(0, |it| it.0.len());
+        let values = store.values.iter().map(|(key, it)| key.len() + value(it) + OVERHEAD_BYTES);
+        (wall_clock.len() + monotonic_clock.len()) * size_of::<u64>()
+            + subscribers.iter().map(ids).sum::<usize>()
+            + counts.iter().map(|(topic, _)| topic.len() + OVERHEAD_BYTES).sum::<usize>()
+            + values.sum::<usize>()
+            + store.ranges.iter().map(|it| it.prefix.len() + OVERHEAD_BYTES).sum::<usize>()
+    }
+}
+
+impl CallOutcome {
+    fn len(&self) -> usize {
+        let value = |it: &StoreWrite| it.value.as_ref().map_or(0, |it| it.0.len());
+        let writes = self.writes.iter().map(|it| it.key.len() + value(it) + OVERHEAD_BYTES);
+        let effects = self.effects.iter().map(|it| it.len() + OVERHEAD_BYTES);
+        self.answer.len() + effects.sum::<usize>() + writes.sum::<usize>()
+    }
+}
+
+impl HookAnswer {
+    fn len(&self) -> usize {
+        match self {
+            Self::Done | Self::Allow | Self::Broadcast | Self::Drop => 0,
+            Self::Deny(it) | Self::Reject(it) | Self::Error(it) => it.uri.len() + it.message.len(),
+            Self::Deliver(it) => {
+                let ids = it.exclude.len() + it.eligible.as_ref().map_or(0, Vec::len);
+                it.event.as_ref().map_or(0, PluginEvent::len) + ids * size_of::<u64>()
+            }
+            Self::Result(event) => event.len(),
+            Self::Fault(it) => it.message.len(),
+        }
+    }
+}
+
 impl CallCost {
     /// Its time.
     pub fn took(&self) -> Duration {
@@ -227,7 +275,7 @@ impl CallInput {
     }
 
     /// Its size in memory, in bytes.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         let Self { realm, handler, route, topic, attributes, session, args, kwargs, .. } = self;
         let texts = [realm, handler, route, topic, args, kwargs].into_iter().map(String::len);
         let attributes = attributes.iter().map(|(name, value)| name.len() + value.len());

@@ -174,9 +174,9 @@ fn lines(effects: &[impl Serialize]) -> Vec<String> {
 /// An answer or effect in one line: its kind, then each member. Two are the same if their lines are.
 fn line(item: &impl Serialize) -> String {
     // A type of ours, with names for keys.
-    let Ok(Value::Object(mut members)) = serde_json::to_value(item) else { return String::new() };
-    let kind = members.remove("kind");
-    let mut line = kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Ok(Value::Object(members)) = serde_json::to_value(item) else { return String::new() };
+    let kind = members.get("kind");
+    let mut line = kind.and_then(Value::as_str).unwrap_or_default().to_owned();
     write_members(&mut line, &members);
     line
 }
@@ -185,6 +185,7 @@ fn write_members(line: &mut String, members: &Map<String, Value>) {
     for (name, value) in members {
         match value {
             Value::Null => {}
+            Value::String(_) if name == "kind" => {}
             Value::Array(list) if list.is_empty() && name == "exclude" => {}
             Value::Object(inner) if name == "event" => write_members(line, inner),
             value => {

@@ -8,6 +8,7 @@ use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::audience::{Audience, RealmId};
+use crate::call_record::CallRecord;
 use crate::console::Console;
 use crate::cpu::Meter;
 use crate::current_request::CurrentRequest;
@@ -16,10 +17,12 @@ use crate::fault::FaultKind;
 use crate::log_rate_limit::LogRateLimit;
 use crate::memory::{InstanceMemory, Memory};
 use crate::policy::Limits;
+use crate::probe::{Probe, ReplaySlot};
 use crate::request::{EventTexts, HookRequest};
 use crate::stderr_tail;
 use crate::store::SharedSpace;
 use crate::store::journal::Journal;
+use crate::store_value::StoreValue;
 
 /// The data of one wasmtime store.
 pub(crate) struct HostState {
@@ -28,6 +31,10 @@ pub(crate) struct HostState {
     pub(crate) call: Call,
     pub(crate) meter: Arc<Meter>,
     pub(crate) journal: Journal,
+    /// The probe of the current call, if it is observed or replayed.
+    pub(crate) probe: Option<Box<Probe>>,
+    /// The journal of the plugin's own space, while a call is replayed.
+    own_journal: Option<Journal>,
     pub(crate) stdout: Console,
     pub(crate) stderr: Console,
     wasi: WasiCtx,
@@ -69,7 +76,7 @@ pub(crate) struct HostTrap(pub(crate) FaultKind);
 pub(crate) const MAX_RESOURCES: usize = 1_000;
 
 /// Random bytes that a plugin may request at once.
-const MAX_RANDOM_BYTES: u64 = 64 << 10;
+pub(crate) const MAX_RANDOM_BYTES: u64 = 64 << 10;
 
 impl HostState {
     pub(crate) fn new(context: Arc<PluginContext>, meter: Arc<Meter>) -> Self {
@@ -87,6 +94,8 @@ impl HostState {
             },
             meter,
             journal: Journal::new(Arc::clone(&context.space), context.schema),
+            probe: None,
+            own_journal: None,
             wasi: wasi_context(&stdout, &stderr),
             resources,
             context,
@@ -104,6 +113,30 @@ impl HostState {
     ) -> Instant {
         self.call.request.begin(request, event);
         self.reset(request.realm, now)
+    }
+
+    /// The hook that has begun is the replay of a recorded call: it gets the recorded answers, and a
+    /// store that has what the recorded call saw.
+    pub(crate) fn begin_replay(&mut self, record: &CallRecord, slot: &ReplaySlot) {
+        let space = SharedSpace::default();
+        {
+            let mut space = space.lock();
+            space.set_quota(self.context.limits.store);
+            let values = record.answers.store.values.iter();
+            let present = values.filter_map(|(key, value)| Some((key.clone(), value.as_ref()?)));
+            let entry = |(key, value): (String, &StoreValue)| (key, value.0.clone().into(), None);
+            space.restore(present.map(entry), Instant::now());
+        }
+        let overlay = Journal::new(space, self.context.schema);
+        self.own_journal = Some(std::mem::replace(&mut self.journal, overlay));
+        self.probe = Some(Probe::replay(record, slot));
+    }
+
+    /// Restores the plugin's own store after a replayed call.
+    pub(crate) fn end_replay(&mut self) {
+        if let Some(own) = self.own_journal.take() {
+            self.journal = own;
+        }
     }
 
     /// Resets the state for a call that is no hook, of a handler or of none.

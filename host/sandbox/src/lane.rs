@@ -5,11 +5,14 @@
 //! instance is discarded, and the next call gets a fresh one. The same holds for a call whose
 //! future is dropped before its end.
 
+mod replay;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use crate::call_record::{CallInput, FaultRecord, HookAnswer, PluginVersion};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::cpu::{MAX_WAIT, Meter};
 use crate::event::PluginEvent;
@@ -18,6 +21,7 @@ use crate::instance::{CallFailure, Instance, fault, fault_of_kind, within};
 use crate::manifest::Hook;
 use crate::outcome::{HookOutcome, LaneGuard, Passage};
 use crate::plugin_runtime::PluginRuntime;
+use crate::probe::Probe;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::Routes;
 use crate::spin_mutex::SpinMutex;
@@ -34,6 +38,7 @@ pub struct Lanes {
 /// A lane: one instance, one call at a time.
 pub struct Lane {
     plugin: Arc<PluginRuntime>,
+    version: Arc<PluginVersion>,
     /// The routes of a fresh instance.
     routes: Arc<Routes>,
     meter: Arc<Meter>,
@@ -94,11 +99,17 @@ impl Lanes {
 }
 
 impl Lane {
-    pub(crate) fn new(plugin: Arc<PluginRuntime>, routes: Arc<Routes>, instance: Instance) -> Self {
+    pub(crate) fn new(
+        plugin: Arc<PluginRuntime>,
+        version: Arc<PluginVersion>,
+        routes: Arc<Routes>,
+        instance: Instance,
+    ) -> Self {
         let meter = Arc::clone(&instance.store.data().meter);
         meter.end_exemption();
         Self {
             plugin,
+            version,
             routes,
             meter,
             slot: SpinMutex::new(Some(Box::new(instance))),
@@ -194,6 +205,23 @@ impl Lane {
         Ok(outcome)
     }
 
+    /// A probe for the observers that want the call.
+    #[cold]
+    fn probe(
+        &self,
+        hook: Hook,
+        request: &HookRequest<'_>,
+        event: EventTexts<'_>,
+    ) -> Option<Box<Probe>> {
+        let observers = self.plugin.observers.of_call(&self.version, hook, request);
+        if observers.is_empty() {
+            return None;
+        }
+        let realm = self.plugin.context.audience.realm_name(request.realm);
+        let input = CallInput::new(hook, realm, request, (event.args, event.kwargs));
+        Probe::new(&self.version, input, observers)
+    }
+
     fn refusal(&self, hook: Hook, request: &HookRequest<'_>, kind: FaultKind) -> Fault {
         Fault {
             plugin: self.plugin.manifest.name.clone(),
@@ -270,6 +298,9 @@ impl Lane {
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
         let deadline = guest.begin(request, event, now);
+        if plugin.observers.is_any() {
+            guest.probe = self.probe(hook, request, event);
+        }
         let order = &self.order;
         Ok(Turn {
             request,
@@ -303,6 +334,9 @@ impl<'a> Turn<'a, '_> {
     fn finish_in_lane<T: Answer>(mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
         let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
         let ended = self.end(answer);
+        if let Some(probe) = self.instance.store.data_mut().probe.take() {
+            self.report(probe, &ended);
+        }
         match &ended {
             Ok(_) => self.breaker.succeeded(self.request),
             // Others used the time, or the disk.
@@ -317,6 +351,19 @@ impl<'a> Turn<'a, '_> {
         let (mut outcome, gate) = ended?;
         outcome.passage.lane = Some(self.slot);
         Ok((outcome, gate))
+    }
+
+    /// Tells the observers of the call, or the replay.
+    #[cold]
+    fn report<T: Answer>(&mut self, probe: Box<Probe>, ended: &Ended<'a, T>) {
+        let guest = self.instance.store.data_mut();
+        let (answer, effects) = match ended {
+            Ok((outcome, _)) => (outcome.answer.clone().into(), outcome.effects.as_slice()),
+            Err(fault) => (HookAnswer::Fault(FaultRecord::from(fault)), [].as_slice()),
+        };
+        let memory = guest.memory.used();
+        probe.end(answer, effects, memory);
+        guest.end_replay();
     }
 
     fn end<T: Answer>(&mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::call_record::PluginVersion;
 use crate::circuit_breaker::CircuitStatus;
 use crate::error::SandboxError;
 use crate::lane::{Lane, Lanes};
@@ -82,12 +83,20 @@ impl Plugin {
                 offered: offered(manifest),
             });
         }
+        let version = Arc::new(PluginVersion {
+            plugin: manifest.name.clone(),
+            digest: self.runtime.digest.clone(),
+            version: manifest.version.clone(),
+            lanes: lanes.max(1),
+            routes: routes.to_vec(),
+        });
         let routes = Arc::new(Routes::new(routes));
         let mut started = Vec::with_capacity(lanes.max(1));
         for _ in 0..lanes.max(1) {
             let meter = self.runtime.meter();
             let instance = self.runtime.instance(&routes, &meter).await?;
-            started.push(Lane::new(Arc::clone(&self.runtime), Arc::clone(&routes), instance));
+            let (runtime, version) = (Arc::clone(&self.runtime), Arc::clone(&version));
+            started.push(Lane::new(runtime, version, Arc::clone(&routes), instance));
         }
         Ok(Lanes::new(started))
     }

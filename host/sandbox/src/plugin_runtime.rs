@@ -18,6 +18,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::host_state::PluginContext;
 use crate::instance::Instance;
 use crate::manifest::Manifest;
+use crate::observer::CallObservers;
 use crate::route_config::Routes;
 use crate::store::durable::Durable;
 use crate::ticker::Ticker;
@@ -28,6 +29,9 @@ pub(crate) struct PluginRuntime {
     pub(crate) pre: PluginPre,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) context: Arc<PluginContext>,
+    pub(crate) observers: Arc<CallObservers>,
+    /// SHA-256 of the component, in hexadecimal digits.
+    pub(crate) digest: String,
     turns: Turns,
     budget: Arc<Budget>,
     /// By handler, over all lanes.
@@ -45,6 +49,7 @@ impl PluginRuntime {
         context: Arc<PluginContext>,
         turns: Turns,
         recycle: bool,
+        (observers, digest): (Arc<CallObservers>, String),
     ) -> Self {
         let may_recycle = recycle || manifest.is_stateless;
         let limits = &context.limits;
@@ -53,7 +58,19 @@ impl PluginRuntime {
         let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let recycled = AtomicU64::new(0);
-        Self { manifest, pre, ticker, context, turns, budget, breakers, may_recycle, recycled }
+        Self {
+            manifest,
+            pre,
+            ticker,
+            context,
+            observers,
+            digest,
+            turns,
+            budget,
+            breakers,
+            may_recycle,
+            recycled,
+        }
     }
 
     /// How many instances have been recycled.

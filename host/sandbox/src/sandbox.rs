@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jackfield_store::Engine as StoreEngine;
+use sha2::{Digest as _, Sha256};
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Cache, CacheConfig, Engine};
 
@@ -25,6 +26,7 @@ use crate::instance::Instance;
 use crate::interfaces::check_interfaces;
 use crate::manifest::Manifest;
 use crate::memory::InstanceMemory;
+use crate::observer::CallObservers;
 use crate::plugin::Plugin;
 use crate::plugin_runtime::PluginRuntime;
 use crate::policy::{PluginPolicy, StateMode};
@@ -41,6 +43,7 @@ pub struct Sandbox {
     spaces: Spaces,
     memory: InstanceMemory,
     turns: Turns,
+    observers: Arc<CallObservers>,
 }
 
 /// Settings of a sandbox.
@@ -81,6 +84,7 @@ impl Sandbox {
             spaces: Spaces::default(),
             memory: InstanceMemory::new(instance_memory),
             turns: Turns::new(workers()),
+            observers: Arc::default(),
             compiler,
         })
     }
@@ -121,15 +125,40 @@ impl Sandbox {
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
     ) -> Result<Plugin, SandboxError> {
+        self.load_with(file, bytes, policy, audience, &self.spaces).await
+    }
+
+    /// [`Sandbox::load_shared`] with an empty store of its own, which is not saved: for versions
+    /// that do not serve.
+    pub async fn load_apart(
+        &self,
+        file: &str,
+        bytes: Arc<[u8]>,
+        policy: PluginPolicy,
+        audience: Arc<dyn Audience>,
+    ) -> Result<Plugin, SandboxError> {
+        self.load_with(file, bytes, policy, audience, &Spaces::default()).await
+    }
+
+    async fn load_with(
+        &self,
+        file: &str,
+        bytes: Arc<[u8]>,
+        policy: PluginPolicy,
+        audience: Arc<dyn Audience>,
+        spaces: &Spaces,
+    ) -> Result<Plugin, SandboxError> {
         let (name, whole, grant) = (file.to_owned(), Arc::clone(&bytes), policy.grant);
-        let version = blocking(file, move || {
+        let checked = blocking(file, move || {
             check_bytes(&name, &whole)?;
-            check_interfaces(&name, &whole, grant)
+            let digest = format!("{:x}", Sha256::digest(&whole));
+            Ok((check_interfaces(&name, &whole, grant)?, digest))
         });
-        let pre = self.compile(file, bytes, version.await?).await?;
+        let (version, digest) = checked.await?;
+        let pre = self.compile(file, bytes, version).await?;
         let manifest = self.describe(file, &pre, &policy, &audience).await?;
         let name = manifest.name.clone();
-        let space = self.spaces.of(&name, policy.limits.store).await;
+        let space = spaces.of(&name, policy.limits.store).await;
         let space = space.map_err(|text| SandboxError::Store {
             file: file.to_owned(),
             plugin: name.clone(),
@@ -142,7 +171,14 @@ impl Sandbox {
         let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
         let context = Arc::new(context);
         let recycle = policy.recycle;
-        Ok(Plugin::new(PluginRuntime::new(manifest, pre, ticker, context, turns, recycle)))
+        let observed = (Arc::clone(&self.observers), digest);
+        let runtime = PluginRuntime::new(manifest, pre, ticker, context, turns, recycle, observed);
+        Ok(Plugin::new(runtime))
+    }
+
+    /// The observers of calls.
+    pub fn observers(&self) -> Arc<CallObservers> {
+        Arc::clone(&self.observers)
     }
 
     /// Memory counter of all instances.

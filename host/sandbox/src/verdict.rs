@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call_record::HookAnswer;
 use crate::contract::{handler, types};
 use crate::event::PluginEvent;
 
@@ -51,7 +52,7 @@ pub struct HookRefusal {
 const MAX_ID: u64 = 1 << 53;
 
 /// An answer of a guest that can be validated.
-pub(crate) trait Answer: Sized {
+pub(crate) trait Answer: Clone + Into<HookAnswer> {
     type Raw;
 
     /// Validates the answer. The error has the reason.

@@ -3,13 +3,16 @@
 //! The Rust standard library also imports arguments, environment and a file system; those are
 //! linked, and empty. Sockets are not linked here.
 
+mod clocks;
+mod random;
+
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::random as rng;
+use wasmtime_wasi::p2::bindings::{cli, filesystem};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::host_state::HostState;
@@ -43,13 +46,11 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<HostState, Io>(l, |guest| guest.ctx().table)?;
     io::poll::add_to_linker::<HostState, Io>(l, |guest| guest.ctx().table)?;
     io::streams::add_to_linker::<HostState, Io>(l, |guest| guest.ctx().table)?;
-    clocks::monotonic_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
-    clocks::wall_clock::add_to_linker::<HostState, WasiClocks>(l, HostState::clocks)?;
-    random::random::add_to_linker::<HostState, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
-    random::insecure::add_to_linker::<HostState, WasiRandom>(l, |guest| guest.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<HostState, WasiRandom>(l, |guest| {
-        guest.ctx().ctx.random()
-    })?;
+    monotonic_clock::add_to_linker::<HostState, HostState>(l, |guest| guest)?;
+    wall_clock::add_to_linker::<HostState, HostState>(l, |guest| guest)?;
+    rng::random::add_to_linker::<HostState, HostState>(l, |guest| guest)?;
+    rng::insecure::add_to_linker::<HostState, HostState>(l, |guest| guest)?;
+    rng::insecure_seed::add_to_linker::<HostState, HostState>(l, |guest| guest)?;
     cli::environment::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
     cli::exit::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;
     cli::stdin::add_to_linker::<HostState, WasiCli>(l, HostState::cli)?;

@@ -20,6 +20,9 @@ impl request::Host for HostState {
 
     fn realm(&mut self) -> wasmtime::Result<String> {
         self.current()?;
+        if let Some(probe) = &self.probe {
+            return Ok(probe.realm().to_owned());
+        }
         Ok(self.context.audience.realm_name(self.call.realm))
     }
 

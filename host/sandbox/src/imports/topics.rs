@@ -24,10 +24,18 @@ impl topics::Host for HostState {
     }
 
     fn subscribers(&mut self, topic: String) -> wasmtime::Result<Vec<u64>> {
-        Ok(self.context.audience.subscribers(self.call.realm, &topic))
+        let now = || self.context.audience.subscribers(self.call.realm, &topic);
+        Ok(match &mut self.probe {
+            Some(probe) => probe.subscribers(&topic, now),
+            None => now(),
+        })
     }
 
     fn count(&mut self, topic: String) -> wasmtime::Result<u32> {
-        Ok(self.context.audience.count(self.call.realm, &topic))
+        let now = || self.context.audience.count(self.call.realm, &topic);
+        Ok(match &mut self.probe {
+            Some(probe) => probe.count(&topic, now),
+            None => now(),
+        })
     }
 }

@@ -82,6 +82,11 @@ impl Journal {
         }
     }
 
+    /// What a key holds, for a probe of the call: not a use of the store.
+    pub(crate) fn peek(&self, key: &str) -> Option<Vec<u8>> {
+        self.space.lock().get(key, Instant::now()).map(<[u8]>::to_vec)
+    }
+
     pub(crate) fn get(&mut self, key: &str) -> Option<Vec<u8>> {
         self.is_used = true;
         self.space.lock().get(key, Instant::now()).map(<[u8]>::to_vec)

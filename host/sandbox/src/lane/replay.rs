@@ -1,0 +1,90 @@
+//! Replay of a recorded call: the same hook, with the recorded answers of the host.
+//!
+//! It is a call like any other, in the lane of its topic and with the plugin's limits. What it
+//! writes to the store is dropped.
+
+use std::sync::PoisonError;
+
+use super::{Lane, Lanes, Turn};
+use crate::audience::RealmId;
+use crate::call_record::{
+    CallCost, CallOutcome, CallRecord, CallerRecord, FaultRecord, HookAnswer,
+};
+use crate::fault::Fault;
+use crate::instance::{Instance, within};
+use crate::manifest::Hook;
+use crate::probe::{ReplaySlot, Replayed};
+use crate::request::{EventTexts, HookRequest};
+
+impl Lanes {
+    /// Replays a call. Without [`CallRecord::is_whole`], answers are missing.
+    pub async fn replay(&self, record: &CallRecord) -> Replayed {
+        let lane = self.of(&record.input.topic);
+        let slot = ReplaySlot::default();
+        let ran = lane.replay(record, &slot).await;
+        let replayed = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        replayed.unwrap_or_else(|| never_begun(ran.err().as_ref()))
+    }
+}
+
+impl Lane {
+    async fn replay(&self, record: &CallRecord, slot: &ReplaySlot) -> Result<(), Fault> {
+        let input = &record.input;
+        let attributes: Vec<_> =
+            input.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = HookRequest {
+            realm: RealmId::default(),
+            handler: &input.handler,
+            route: &input.route,
+            topic: &input.topic,
+            attributes: &attributes,
+            session: input.session.as_ref().map(CallerRecord::caller),
+            subscribers: input.subscribers,
+        };
+        let event = EventTexts { args: &input.args, kwargs: &input.kwargs };
+        let mut turn = self.turn(input.hook, &request, event).await?;
+        turn.instance.store.data_mut().begin_replay(record, slot);
+        let (meter, deadline, route) = (&self.meter, turn.deadline, turn.route);
+        let Turn { instance, .. } = &mut turn;
+        let Instance { store, exports } = &mut **instance;
+        // The result is in the slot.
+        match input.hook {
+            Hook::Subscribe => {
+                let call = exports.on_subscribe(store, route, &request);
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<crate::verdict::SubscribeVerdict>(answer).map(drop)
+            }
+            Hook::Unsubscribe => {
+                let call = exports.on_unsubscribe(store, route, &request);
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<()>(answer).map(drop)
+            }
+            Hook::Publish => {
+                let call = exports.on_publish(store, route, &request, event);
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<crate::verdict::PublishVerdict>(answer).map(drop)
+            }
+            Hook::Call => {
+                let call = exports.on_call(store, route, &request, event);
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<Result<_, _>>(answer).map(drop)
+            }
+            Hook::Timer => {
+                let call = exports.on_timer(store, route, &request);
+                let answer = within(meter, deadline, call).await;
+                turn.finish::<()>(answer).map(drop)
+            }
+        }
+    }
+}
+
+/// The result of a call that was refused before it began.
+fn never_begun(fault: Option<&Fault>) -> Replayed {
+    let fault = fault.map_or_else(
+        || FaultRecord { fault: "lost".to_owned(), message: "has no result".to_owned() },
+        FaultRecord::from,
+    );
+    let outcome =
+        CallOutcome { answer: HookAnswer::Fault(fault), effects: Vec::new(), writes: Vec::new() };
+    Replayed { outcome, cost: CallCost::default(), unrecorded: Vec::new(), is_whole: true }
+}
