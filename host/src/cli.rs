@@ -7,6 +7,8 @@
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
 //! - [`status`], [`reload`], [`history`], [`rollback`] and [`canary`] ask a running server over its control
 //!   socket; [`control`] is their common part.
+//! - [`record`] writes the hook calls of a running server to a file, and [`replay`] runs them against
+//!   another version of the plugin.
 //! - [`publish`], [`subscribe`], [`call`] and [`maintenance`] are clients of a running server;
 //!   [`remote`] is their common part, and [`stdin`] reads events from standard input.
 //! - [`mod@ticket`] makes a ticket for these clients.
@@ -29,8 +31,10 @@ pub(crate) mod maintenance;
 pub(crate) mod match_topic;
 pub(crate) mod new;
 pub(crate) mod publish;
+pub(crate) mod record;
 pub(crate) mod reload;
 mod remote;
+pub(crate) mod replay;
 pub(crate) mod rollback;
 pub(crate) mod routes;
 pub(crate) mod serve;
@@ -90,6 +94,11 @@ enum Command {
     Canary(canary::Args),
     /// Make the canary of a plugin serve all topics, until the plugin's file changes.
     Promote(rollback::ChangeArgs),
+    /// Record the hook calls of a running server to a file.
+    Record(record::Args),
+    /// Replay recorded hook calls against another version of a plugin, without a server, and print
+    /// the differences.
+    Replay(replay::Args),
     /// Publish events to a running server.
     Publish(publish::Args),
     /// Subscribe to topics of a running server, and print each event as a line of JSON.
@@ -123,6 +132,8 @@ pub fn run() -> ExitCode {
         Command::Enable(args) => rollback::set_enabled(&args, true, out),
         Command::Canary(args) => canary::run(&args, out),
         Command::Promote(args) => canary::promote(&args, out),
+        Command::Record(args) => record::run(&args, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),

@@ -3,7 +3,7 @@
 //!
 //! [`socket`] makes the socket for the server's own user alone, [`listener`] accepts, checks the peer
 //! and bounds each connection, [`router`] finds the endpoint by path and method. Each endpoint is a
-//! file: [`status`], [`reload`], [`mod@versions`], [`candidates`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
+//! file: [`status`], [`reload`], [`mod@versions`], [`candidates`], [`mod@record`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
 //! can use it.
 //!
 //! Started by `server`; nothing else imports it. `docs/control.md` describes the API. See decision 30.
@@ -13,6 +13,7 @@ mod candidates;
 mod change;
 mod listener;
 mod problem;
+mod record;
 mod reload;
 mod result;
 mod router;
@@ -36,6 +37,8 @@ pub(crate) use socket::SocketError;
 
 /// The maximum number of changes that are under way at a time.
 const MAX_CHANGES: usize = 64;
+/// The maximum number of recordings at a time.
+const MAX_RECORDINGS: usize = 4;
 
 /// What the control channel may reach.
 pub(crate) struct Context {
@@ -46,6 +49,8 @@ pub(crate) struct Context {
     listen: SocketAddr,
     /// One for each change that is under way, until its audit line is written.
     changes: Arc<Semaphore>,
+    /// One for each recording.
+    recordings: Arc<Semaphore>,
 }
 
 /// Facts of the process that do not change while it runs.
@@ -77,7 +82,8 @@ impl Context {
         listen: SocketAddr,
     ) -> Self {
         let changes = Arc::new(Semaphore::new(MAX_CHANGES));
-        Self { state, connections, process, listen, changes }
+        let recordings = Arc::new(Semaphore::new(MAX_RECORDINGS));
+        Self { state, connections, process, listen, changes, recordings }
     }
 }
 

@@ -85,18 +85,11 @@ pub(crate) fn open(
     setting: &config::DataFolder,
     site: &Path,
 ) -> Result<Option<DataFolder>, DataFolderError> {
-    let from = |name| env::var(name).ok();
-    let (service, xdg, home) = (from("STATE_DIRECTORY"), from("XDG_STATE_HOME"), from("HOME"));
-    let environment = config::DataEnvironment {
-        state_directory: service.as_deref(),
-        xdg_state_home: xdg.as_deref(),
-        home: home.as_deref(),
-    };
     let opened = match setting {
         config::DataFolder::Off => return Ok(None),
         config::DataFolder::At(path) => DataFolder::open(path)?,
         config::DataFolder::Default => {
-            let Some(path) = config::DataFolder::place(site, &environment) else {
+            let Some(path) = default_place(site) else {
                 warn!(
                     "nothing is kept beyond the end of the server: there is no place for it, as none \
                      of STATE_DIRECTORY, XDG_STATE_HOME and HOME is set; set `data`"
@@ -114,6 +107,26 @@ pub(crate) fn open(
     };
     info!(folder = %shown(&opened.path), "the data folder is open");
     Ok(Some(opened))
+}
+
+/// The path of the data folder of a site, if there is one; it may not exist.
+pub(crate) fn place(setting: &config::DataFolder, site: &Path) -> Option<PathBuf> {
+    match setting {
+        config::DataFolder::Off => None,
+        config::DataFolder::At(path) => Some(path.clone()),
+        config::DataFolder::Default => default_place(site),
+    }
+}
+
+fn default_place(site: &Path) -> Option<PathBuf> {
+    let from = |name| env::var(name).ok();
+    let (service, xdg, home) = (from("STATE_DIRECTORY"), from("XDG_STATE_HOME"), from("HOME"));
+    let environment = config::DataEnvironment {
+        state_directory: service.as_deref(),
+        xdg_state_home: xdg.as_deref(),
+        home: home.as_deref(),
+    };
+    config::DataFolder::place(site, &environment)
 }
 
 impl DataFolder {

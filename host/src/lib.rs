@@ -61,6 +61,7 @@ mod log;
 mod open_files;
 mod plugin_stores;
 mod realms;
+mod recording;
 mod reload;
 mod rollout;
 mod server;

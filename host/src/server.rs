@@ -32,7 +32,7 @@ use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
-use crate::versions::{FolderError, VersionSettings, Versions};
+use crate::versions::{self, FolderError, VersionSettings, Versions};
 use crate::{compiler, open_files, plugin_stores};
 
 mod drain;
@@ -123,7 +123,7 @@ pub(crate) async fn serve(
     let admission = Arc::new(Admission::new(config.access.clone(), auth, files));
     let audience = Arc::new(Subscribers::default());
     let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))?;
-    let instance_memory = sandbox.memory();
+    let (instance_memory, observers) = (sandbox.memory(), sandbox.observers());
     let services = Arc::clone(&audience) as Arc<dyn Audience>;
     // Until the end of the server, as it has the lock.
     let data = open_data(&config, site.path()).await?;
@@ -146,6 +146,7 @@ pub(crate) async fn serve(
         rollout: Rollout::new(Arc::clone(&reloader)),
         realms: Arc::clone(&realms),
         instance_memory,
+        observers,
         totals: Arc::clone(&totals),
         shutdown: Arc::clone(&shutdown),
     });
@@ -234,7 +235,7 @@ async fn versions(
 ) -> Result<Arc<Versions>, ServeError> {
     let Plugins { keep_versions: keep, take_back, .. } = config.plugins;
     let settings = VersionSettings { keep, take_back };
-    let (site, folder) = (site.to_owned(), data.map(|data| data.part("versions")));
+    let (site, folder) = (site.to_owned(), data.map(|data| data.part(versions::PART)));
     let opening = tokio::task::spawn_blocking(move || Versions::open(&site, folder, settings));
     Ok(Arc::new(opening.await.map_err(std::io::Error::other)??))
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jackfield_sandbox::InstanceMemory;
+use jackfield_sandbox::{CallObservers, InstanceMemory};
 
 use crate::realms::Realms;
 use crate::reload::Reloader;
@@ -18,6 +18,8 @@ pub(crate) struct ServerState {
     pub(crate) rollout: Rollout,
     pub(crate) realms: Arc<Realms>,
     pub(crate) instance_memory: InstanceMemory,
+    /// The observers of plugins' calls.
+    pub(crate) observers: Arc<CallObservers>,
     pub(crate) totals: Arc<ConnectionTotals>,
     pub(crate) shutdown: Arc<Shutdown>,
 }

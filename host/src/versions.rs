@@ -17,6 +17,7 @@ mod probation;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -67,6 +68,14 @@ pub(crate) struct NewVersions {
     are_there: bool,
     /// By digest.
     components: Vec<(String, Arc<[u8]>)>,
+}
+
+/// The name of the folder in the data folder.
+pub(crate) const PART: &str = "versions";
+
+/// Reads a kept component of a folder, and checks its digest; it blocks.
+pub(crate) fn read(folder: &Path, digest: &str) -> io::Result<Component> {
+    Folder::at(folder).read(digest)
 }
 
 /// The settings of versions.

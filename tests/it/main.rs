@@ -42,6 +42,7 @@ mod presence;
 mod process;
 mod publishing_guide;
 mod reconnect;
+mod record;
 mod reload;
 mod remote;
 mod rollout;

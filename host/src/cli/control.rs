@@ -4,6 +4,8 @@
 //! Exit codes: 0 success; 1 the server reports a problem; 2 usage; 3 no server answers; 4 the time is
 //! over.
 
+mod stream;
+
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,19 +15,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jackfield_config::{ControlSocket, SocketCandidate, SocketEnvironment};
 use jackfield_text::Untrusted;
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::config_args::SettingsArgs;
 use super::say;
 use crate::user_name;
+
+pub(super) use stream::Stream;
 
 /// The maximum size of an answer.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -195,6 +201,23 @@ impl Server {
         body: Option<&Value>,
     ) -> Result<Answer, ControlError> {
         let failed = |reason: &dyn std::fmt::Display| self.failed(reason);
+        let (response, connection) = self.send(method, path, body).await?;
+        let status = response.status();
+        let text = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let text = text.map_err(|error| failed(&error))?.to_bytes();
+        connection.abort();
+        let body = serde_json::from_slice(&text).map_err(|_| failed(&"it is not JSON"))?;
+        Ok(Answer { status, text, body })
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ControlError> {
+        let failed = |reason: &dyn std::fmt::Display| self.failed(reason);
         let stream = connect(&self.0).await;
         let stream = stream.map_err(|error| {
             ControlError::Unreachable(unreachable(&[(self.0.path.clone(), error)], None))
@@ -211,12 +234,7 @@ impl Server {
             .body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| failed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
-        let status = response.status();
-        let text = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let text = text.map_err(|error| failed(&error))?.to_bytes();
-        connection.abort();
-        let body = serde_json::from_slice(&text).map_err(|_| failed(&"it is not JSON"))?;
-        Ok(Answer { status, text, body })
+        Ok((response, connection))
     }
 
     fn failed(&self, reason: &dyn std::fmt::Display) -> ControlError {

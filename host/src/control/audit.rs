@@ -41,16 +41,24 @@ const MAX_NAME_BYTES: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Subject {
     plugin: Option<String>,
+    topic: Option<String>,
 }
 
 impl Subject {
+    /// The calls that are recorded.
+    pub(super) fn recording(plugin: Option<&str>, topic: Option<&str>) -> Result<Self, Problem> {
+        let of_plugin = plugin.map_or_else(|| Ok(Self::default()), Self::plugin)?;
+        let topic = topic.map(|topic| Untrusted::new(topic).to_string());
+        Ok(Self { topic, ..of_plugin })
+    }
+
     /// The plugin of this name.
     pub(super) fn plugin(name: &str) -> Result<Self, Problem> {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             let message = format!("`plugin` is the name of a plugin, 1 to {MAX_NAME_BYTES} bytes");
             return Err(Problem::invalid(message));
         }
-        Ok(Self { plugin: Some(Untrusted::new(name).to_string()) })
+        Ok(Self { plugin: Some(Untrusted::new(name).to_string()), topic: None })
     }
 }
 
@@ -66,6 +74,7 @@ pub(super) fn record(
         target: AUDIT,
         action,
         plugin = subject.plugin,
+        topic = subject.topic,
         result,
         generation,
         uid = caller.uid,

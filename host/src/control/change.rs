@@ -45,7 +45,7 @@ pub(super) async fn run(
         return Err(Problem::stopping());
     }
     let place = Arc::clone(&context.changes).try_acquire_owned();
-    let place = place.map_err(|_full| Problem::too_many_changes(MAX_CHANGES))?;
+    let place = place.map_err(|_full| Problem::too_many("changes", MAX_CHANGES))?;
     let (reloader, shutdown) = (Arc::clone(&state.reloader), Arc::clone(&state.shutdown));
     let caller = caller.clone();
     let running = tokio::spawn(async move {

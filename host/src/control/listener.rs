@@ -8,10 +8,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
+use http_body_util::Either;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -22,7 +24,7 @@ use tracing::{debug, info, warn};
 use super::Context;
 use super::audit::Caller;
 use super::problem::Problem;
-use super::router;
+use super::router::{self, Reply};
 use super::socket::{self, ControlSocket, Places, SocketError};
 use crate::log::DIAGNOSIS;
 
@@ -166,13 +168,23 @@ async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphore
     }
     let answered = Notify::new();
     let service = service_fn(async |request: Request<Incoming>| {
-        let answer = if is_allowed {
+        let reply = if is_allowed {
             router::answer(&context, &caller, request).await
         } else {
-            Problem::forbidden().answer()
+            Problem::forbidden().answer().into()
         };
-        answered.notify_one();
-        Ok::<_, Infallible>(answer.response())
+        Ok::<_, Infallible>(match reply {
+            Reply::Whole(answer) => {
+                answered.notify_one();
+                answer.response().map(Either::Left)
+            }
+            Reply::Stream(lines) => {
+                let mut response = Response::new(Either::Right(lines));
+                let kind = HeaderValue::from_static("application/x-ndjson");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

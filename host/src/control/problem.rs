@@ -97,8 +97,8 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, error_uri::INVALID_ARGUMENT, message)
     }
 
-    pub(super) fn too_many_changes(limit: usize) -> Self {
-        let message = format!("{limit} changes are under way already: try again");
+    pub(super) fn too_many(what: &str, limit: usize) -> Self {
+        let message = format!("{limit} {what} are under way already: try again");
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY, message);
         Self { header: Some(Box::new((RETRY_AFTER, "1"))), ..problem }
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::Context;
 use super::audit::Caller;
 use super::problem::Problem;
+use super::record::{self, LineStream};
 use super::{candidates, reload, status, versions};
 use crate::http::response::Answer;
 
@@ -20,19 +21,37 @@ use crate::http::response::Answer;
 const VERSIONS: &[&str] = &["v1"];
 /// The endpoints, for messages.
 const ENDPOINTS: &str = "GET /v1/status, /v1/history and /v1/canary, POST /v1/reload, /v1/rollback, /v1/disable, \
-     /v1/enable, /v1/canary, /v1/canary/stop and /v1/promote";
+     /v1/enable, /v1/canary, /v1/canary/stop, /v1/promote and /v1/record";
 
 /// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The time for a body to arrive.
 const MAX_BODY_TIME: Duration = Duration::from_secs(5);
 
+/// An answer: one that is complete, or one that ends when the client or the server does.
+pub(super) enum Reply {
+    Whole(Answer),
+    Stream(LineStream),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Whole(answer)
+    }
+}
+
 /// Answers a request.
-pub(super) async fn answer<B>(context: &Context, caller: &Caller, request: Request<B>) -> Answer
+pub(super) async fn answer<B>(context: &Context, caller: &Caller, request: Request<B>) -> Reply
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    route(context, caller, request).await.unwrap_or_else(Problem::answer)
+    let is_record = request.uri().path() == "/v1/record" && request.method() == Method::POST;
+    if is_record {
+        let asked = read(request).await;
+        let recording = asked.and_then(|asked| record::answer(context, caller, asked));
+        return recording.map_or_else(|problem| problem.answer().into(), Reply::Stream);
+    }
+    route(context, caller, request).await.unwrap_or_else(Problem::answer).into()
 }
 
 async fn route<B>(
@@ -77,9 +96,11 @@ where
         ("v1", "promote", &Method::POST) => {
             candidates::promote(context, caller, read(request).await?).await
         }
-        ("v1", "reload" | "rollback" | "disable" | "enable" | "canary/stop" | "promote", _) => {
-            Err(Problem::method_not_allowed("POST"))
-        }
+        (
+            "v1",
+            "reload" | "rollback" | "disable" | "enable" | "canary/stop" | "promote" | "record",
+            _,
+        ) => Err(Problem::method_not_allowed("POST")),
         (version, ..) if is_version(version) && !VERSIONS.contains(&version) => {
             Err(Problem::unknown_version(version, VERSIONS))
         }

@@ -81,6 +81,11 @@ struct Header {
 }
 
 impl Folder {
+    /// The folder at this path, for reading alone.
+    pub(super) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// Opens the folder, which is made if it does not exist, and reads the index.
     pub(super) fn open(path: &Path) -> Result<(Self, Index), FolderError> {
         let failed = |source| FolderError::Io { path: path.to_owned(), source };

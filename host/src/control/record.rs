@@ -1,0 +1,144 @@
+//! `POST /v1/record`: streams the hook calls of live traffic as the lines of a recording, until the
+//! client closes the connection or the server ends.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use jackfield_text::Untrusted;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::audit::{self, Caller, Subject};
+use super::problem::Problem;
+use super::{Context, MAX_RECORDINGS};
+use crate::recording::line::Encoder;
+use crate::recording::redact::Redaction;
+use crate::recording::{Filter, Recorder, Recording};
+use crate::server_state::ServerState;
+
+/// The maximum size of a topic, in bytes.
+const MAX_TOPIC_BYTES: usize = 4 << 10;
+/// The lines that wait for the socket.
+const MAX_WAITING_LINES: usize = 16;
+
+/// The body of the request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RecordRequest {
+    topic: Option<String>,
+    plugin: Option<String>,
+    with_payload: bool,
+    with_claims: bool,
+}
+
+/// The body of an answer that has no end of its own.
+pub(super) struct LineStream(mpsc::Receiver<Bytes>);
+
+impl Body for LineStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|lines| lines.map(|lines| Ok(Frame::data(lines))))
+    }
+}
+
+/// Starts a recording.
+pub(super) fn answer(
+    context: &Context,
+    caller: &Caller,
+    request: RecordRequest,
+) -> Result<LineStream, Problem> {
+    let RecordRequest { topic, plugin, with_payload, with_claims } = request;
+    if topic.is_none() && plugin.is_none() {
+        return Err(Problem::invalid("a recording needs a `topic`, a `plugin`, or both"));
+    }
+    if topic.as_ref().is_some_and(|topic| topic.is_empty() || topic.len() > MAX_TOPIC_BYTES) {
+        return Err(Problem::invalid(format!("`topic` has 1 to {MAX_TOPIC_BYTES} bytes")));
+    }
+    let state = &context.state;
+    if state.shutdown.is_requested() {
+        return Err(Problem::stopping());
+    }
+    let subject = Subject::recording(plugin.as_deref(), topic.as_deref())?;
+    if let Some(plugin) = &plugin {
+        check_plugin(state, plugin)?;
+    }
+    let place = Arc::clone(&context.recordings).try_acquire_owned();
+    let place = place.map_err(|_full| Problem::too_many("recordings", MAX_RECORDINGS))?;
+    let redaction = Redaction { payload: !with_payload, claims: !with_claims };
+    let action = match (with_payload, with_claims) {
+        (false, false) => "record",
+        (true, false) => "record with payload",
+        (false, true) => "record with claims",
+        (true, true) => "record with payload and claims",
+    };
+    let generation = state.reloader.state().generation;
+    audit::record(caller, action, &subject, "begun", generation);
+    let filter = Filter { topic, plugin };
+    let recording = Recorder::start(&state.observers, filter.clone());
+    let (lines, body) = mpsc::channel(MAX_WAITING_LINES);
+    let writer = Writer { recording, lines, encoder: Encoder::new(redaction), _place: place };
+    let (state, caller) = (Arc::clone(state), caller.clone());
+    tokio::spawn(async move {
+        writer.run(filter, &state).await;
+        audit::record(&caller, action, &subject, "ended", state.reloader.state().generation);
+    });
+    Ok(LineStream(body))
+}
+
+/// Refuses the name of a plugin that does not serve: its recording would stay empty.
+fn check_plugin(state: &ServerState, name: &str) -> Result<(), Problem> {
+    let generations = state.reloader.generations();
+    if generations.current().plugins().iter().any(|it| it.manifest().name == name) {
+        return Ok(());
+    }
+    let name = Untrusted::new(name).at_most(MAX_TOPIC_BYTES);
+    Err(Problem::unknown(format!("no plugin `{name}` serves here")))
+}
+
+/// The task of one recording.
+struct Writer {
+    recording: Recording,
+    lines: mpsc::Sender<Bytes>,
+    encoder: Encoder,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Writer {
+    async fn run(mut self, filter: Filter, state: &ServerState) {
+        let header = self.encoder.header(filter.topic, filter.plugin);
+        // The first lines have room.
+        let _closed = self.lines.try_send(header.into());
+        let lines = self.lines.clone();
+        tokio::select! {
+            () = self.write() => {}
+            () = lines.closed() => {}
+            () = state.shutdown.requested() => {
+                let end = self.encoder.end("the server ended", self.recording.dropped());
+                // A client that does not read misses it, and knows that the recording is cut off.
+                let _unread = lines.try_send(end.into());
+            }
+        }
+    }
+
+    /// Writes calls as long as the client takes them.
+    async fn write(&mut self) {
+        while let Some(record) = self.recording.next().await {
+            let Some(lines) = self.encoder.call(&record, self.recording.dropped()) else {
+                self.recording.drop_call();
+                continue;
+            };
+            if self.lines.send(lines.into()).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Replay of a recording against another version of the plugin.
+//!
+//! Each call runs twice in the real sandbox, with the recorded answers of the host: in the recorded
+//! version, and in the new one. Memory is not recorded, so both begin with fresh instances; a call
+//! whose recorded outcome the recorded version does not give again is left out, by name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::BufRead;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_config::Plugins;
+use jackfield_sandbox::{
+    Audience, CallCost, CallInput, CallRecord, Differences, Grant, Hook, Lanes, Plugin,
+    PluginPolicy, PluginVersion, RealmId, Replayed, Sandbox, SandboxError,
+};
+use jackfield_text::Untrusted;
+
+use super::reader::{NumberedCall, Reader};
+use super::redact::Redaction;
+
+/// A component with the name of its file.
+#[derive(Clone)]
+pub(crate) struct Binary {
+    pub(crate) file: String,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// A replay: the parts that all calls share.
+pub(crate) struct Replay<'a> {
+    sandbox: &'a Sandbox,
+    plugins: &'a Plugins,
+    new: Binary,
+    /// Finds the component of a digest.
+    recorded: &'a dyn Fn(&PluginVersion) -> Result<Binary, String>,
+}
+
+/// The name of a call in messages.
+#[derive(Clone, Debug)]
+pub(crate) struct CallName {
+    pub(crate) number: u64,
+    pub(crate) hook: Hook,
+    pub(crate) topic: String,
+    pub(crate) session: Option<u64>,
+}
+
+/// A call with differences.
+pub(crate) struct Different {
+    pub(crate) call: CallName,
+    pub(crate) differences: Differences,
+    /// What the new version asked for and the recording does not have.
+    pub(crate) unrecorded: Vec<String>,
+}
+
+/// Why a call was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LeftOut {
+    /// The recorded version gives another outcome now.
+    NotReproduced,
+    /// It has more answers of the host than are recorded.
+    TooLarge,
+    /// A call of another plugin.
+    OtherPlugin,
+}
+
+/// The results of a replay.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) plugin: String,
+    pub(crate) same: u64,
+    pub(crate) different: u64,
+    pub(crate) left_out: BTreeMap<LeftOut, LeftOutCalls>,
+    /// How many calls asked for what the recording does not have, by name.
+    pub(crate) unrecorded: BTreeMap<String, u64>,
+    pub(crate) old_cost: Cost,
+    pub(crate) new_cost: Cost,
+    /// The calls that the server dropped.
+    pub(crate) dropped: u64,
+    pub(crate) redacted: Redaction,
+}
+
+/// Calls that were left out for one reason.
+#[derive(Default)]
+pub(crate) struct LeftOutCalls {
+    pub(crate) count: u64,
+    /// The first ones.
+    pub(crate) names: Vec<CallName>,
+}
+
+/// The cost of the compared calls in one version.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    calls: u32,
+    total: Duration,
+    pub(crate) max: Duration,
+    pub(crate) max_memory: usize,
+}
+
+/// A version of the recording: its lanes, and those of the new version with the same routes.
+struct Pair {
+    old: Lanes,
+    new: Lanes,
+}
+
+/// Maximum number of calls that are named as left out, for each reason.
+const MAX_NAMES: usize = 10;
+/// Maximum number of unrecorded answers that are counted.
+const MAX_UNRECORDED: usize = 50;
+/// Maximum number of lanes that are started for a recording.
+const MAX_LANES: usize = 64;
+
+impl<'a> Replay<'a> {
+    pub(crate) fn new(
+        sandbox: &'a Sandbox,
+        plugins: &'a Plugins,
+        new: Binary,
+        recorded: &'a dyn Fn(&PluginVersion) -> Result<Binary, String>,
+    ) -> Self {
+        Self { sandbox, plugins, new, recorded }
+    }
+
+    /// Replays all calls; `show` gets those with differences.
+    ///
+    /// # Errors
+    /// The recording is damaged, or a version cannot be loaded.
+    pub(crate) async fn run<R: BufRead>(
+        &self,
+        reader: &mut Reader<R>,
+        show: &mut dyn FnMut(&Different),
+    ) -> Result<Report, String> {
+        let redaction = reader.header().redacted;
+        let new = self.load(&self.new).await?;
+        let plugin = new.manifest().name.clone();
+        let mut report = Report { plugin, redacted: redaction, ..Report::default() };
+        let mut pairs = HashMap::new();
+        while let Some(NumberedCall { number, version, record }) = reader.next_call()? {
+            let name = CallName::new(number, &record.input);
+            if record.version.plugin != report.plugin {
+                report.leave_out(LeftOut::OtherPlugin, name);
+                continue;
+            }
+            if !pairs.contains_key(&version) {
+                pairs.insert(version, self.start(&new, &record.version).await?);
+            }
+            let Some(Pair { old, new }) = pairs.get(&version) else { continue };
+            // Both run every call, as it may change what they keep in memory.
+            let (old, new) = (old.replay(&record).await, new.replay(&record).await);
+            report.compare(name, &record, &old, new, show);
+        }
+        report.dropped = reader.end().map_or(0, |end| end.dropped);
+        Ok(report)
+    }
+
+    /// Starts the recorded version, and the new one in its place.
+    async fn start(&self, new: &Plugin, version: &PluginVersion) -> Result<Pair, String> {
+        let binary = (self.recorded)(version)?;
+        let old = self.load(&binary).await?;
+        let lanes = version.lanes.clamp(1, MAX_LANES);
+        let start = async |plugin: &Plugin, file: &str| {
+            plugin.start(lanes, &version.routes).await.map_err(|error| unloadable(file, &error))
+        };
+        let old = start(&old, &binary.file).await?;
+        Ok(Pair { old, new: start(new, &self.new.file).await? })
+    }
+
+    /// Loads a version with the policy of its plugin, but without circuit breakers.
+    async fn load(&self, binary: &Binary) -> Result<Plugin, String> {
+        let load = async |mut policy: PluginPolicy| {
+            policy.limits.breaker.enabled = false;
+            let audience: Arc<dyn Audience> = Arc::new(NoAudience);
+            let Binary { file, bytes } = binary;
+            let loaded = self.sandbox.load_apart(file, Arc::clone(bytes), policy, audience).await;
+            loaded.map_err(|error| unloadable(file, &error))
+        };
+        // The policy depends on the name, which only the plugin itself knows.
+        let limits = self.plugins.default.limits.clone();
+        let first = PluginPolicy { limits, grant: Grant::ALL, recycle: false };
+        let plugin = load(first).await?;
+        let policy =
+            PluginPolicy { recycle: false, ..self.plugins.policy(&plugin.manifest().name).clone() };
+        load(policy).await
+    }
+}
+
+fn unloadable(file: &str, error: &SandboxError) -> String {
+    format!("{}: error: {error}", Untrusted::new(file))
+}
+
+impl CallName {
+    fn new(number: u64, input: &CallInput) -> Self {
+        let session = input.session.as_ref().map(|session| session.id);
+        Self { number, hook: input.hook, topic: input.topic.clone(), session }
+    }
+}
+
+impl Report {
+    /// The number of compared calls.
+    pub(crate) fn compared(&self) -> u64 {
+        self.same + self.different
+    }
+
+    /// The number of calls that were left out, of this plugin and others.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out.values().map(|calls| calls.count).sum()
+    }
+
+    fn compare(
+        &mut self,
+        name: CallName,
+        record: &CallRecord,
+        old: &Replayed,
+        new: Replayed,
+        show: &mut dyn FnMut(&Different),
+    ) {
+        if !(record.is_whole && old.is_whole) {
+            return self.leave_out(LeftOut::TooLarge, name);
+        }
+        let again = self.redacted.outcome(old.outcome.clone());
+        if !Differences::between(&record.outcome, &again).is_empty() {
+            return self.leave_out(LeftOut::NotReproduced, name);
+        }
+        self.old_cost.add(old.cost);
+        self.new_cost.add(new.cost);
+        for answer in &new.unrecorded {
+            if self.unrecorded.len() < MAX_UNRECORDED || self.unrecorded.contains_key(answer) {
+                *self.unrecorded.entry(answer.clone()).or_default() += 1;
+            }
+        }
+        let differences = Differences::between(&old.outcome, &new.outcome);
+        if differences.is_empty() {
+            self.same += 1;
+        } else {
+            self.different += 1;
+            show(&Different { call: name, differences, unrecorded: new.unrecorded });
+        }
+    }
+
+    fn leave_out(&mut self, reason: LeftOut, name: CallName) {
+        let calls = self.left_out.entry(reason).or_default();
+        calls.count += 1;
+        if calls.names.len() < MAX_NAMES {
+            calls.names.push(name);
+        }
+    }
+}
+
+impl Cost {
+    fn add(&mut self, cost: CallCost) {
+        self.calls = self.calls.saturating_add(1);
+        self.total += cost.took();
+        self.max = self.max.max(cost.took());
+        self.max_memory = self.max_memory.max(cost.memory);
+    }
+
+    /// The mean time of a call.
+    pub(crate) fn mean(&self) -> Duration {
+        self.total / self.calls.max(1)
+    }
+}
+
+impl LeftOut {
+    /// A short name, for programs.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::NotReproduced => "not_reproduced",
+            Self::TooLarge => "too_large",
+            Self::OtherPlugin => "other_plugin",
+        }
+    }
+}
+
+/// The subscribers of no topic: replayed calls get recorded answers.
+struct NoAudience;
+
+impl Audience for NoAudience {
+    fn realm_name(&self, _: RealmId) -> String {
+        String::new()
+    }
+
+    fn subscribers(&self, _: RealmId, _: &str) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn count(&self, _: RealmId, _: &str) -> u32 {
+        0
+    }
+}
