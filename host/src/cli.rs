@@ -4,6 +4,7 @@
 //! - [`new`] makes a bundle, [`build`] compiles its plugin, and [`dev`] serves it while it changes.
 //! - [`check`], [`routes`] and [`match_topic`] inspect a site without serving it; [`inspect`] is
 //!   their common part, and [`config_args`] their options for the configuration.
+//! - [`sign`] signs plugins for a server that verifies them.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
 //! - [`status`], [`reload`], [`history`], [`rollback`] and [`canary`] ask a running server over its control
 //!   socket; [`control`] is their common part.
@@ -38,6 +39,7 @@ pub(crate) mod replay;
 pub(crate) mod rollback;
 pub(crate) mod routes;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod status;
 mod stdin;
 pub(crate) mod subscribe;
@@ -70,6 +72,8 @@ enum Command {
     New(new::Args),
     /// Compile the plugin of a bundle, and report what it has and needs.
     Build(build::Args),
+    /// Sign the plugins of a bundle, or make a key to sign with.
+    Sign(sign::Args),
     /// Serve a site, and build its plugins again as their sources change. Not for production.
     Dev(dev::Args),
     /// List the routes of a site in matching order.
@@ -141,6 +145,7 @@ pub fn run() -> ExitCode {
         Command::Compile(args) => exit_code(compile::run(args).map(|()| true)),
         Command::New(args) => exit_code(new::run(&args, out)),
         Command::Build(args) => build::run(&args, out),
+        Command::Sign(args) => exit_code(sign::run(&args, out)),
         Command::Check(args) => exit_code(check::run(&args, out)),
         Command::Routes(args) => exit_code(routes::run(&args, out)),
         Command::Match(args) => exit_code(match_topic::run(&args, out)),

@@ -5,6 +5,8 @@
 //! kernel releases with the process, refuses a second one. Its users have a folder each in it.
 //! Opened by `server` before anything reads it.
 
+mod files;
+
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -15,6 +17,8 @@ use jackfield_config as config;
 use jackfield_text::Untrusted;
 use rustix::fs::OFlags;
 use tracing::{info, warn};
+
+pub(crate) use files::{INCOMPLETE, make_folder, read_file, replace_file};
 
 /// The mode of the folder: the user alone.
 const FOLDER_MODE: u32 = 0o700;

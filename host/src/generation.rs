@@ -26,6 +26,7 @@ use jackfield_sandbox::{
     CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig,
 };
 
+use crate::signatures::Signed;
 use crate::site::{ContentHash, PluginFile};
 
 pub(crate) use build_context::{BuildContext, NoSubscribers};
@@ -91,6 +92,8 @@ pub(crate) struct PluginEntry {
     running: Arc<Running>,
     is_disabled: bool,
     canary: Option<Canary>,
+    /// Its verified signature, if the settings need one.
+    signed: Option<Signed>,
 }
 
 /// A plugin with its instances. Generations share it while neither the plugin nor its routes
@@ -309,6 +312,11 @@ impl PluginEntry {
     /// Returns the state of each handler's circuit breaker.
     pub(crate) fn circuits(&self) -> impl Iterator<Item = CircuitStatus> {
         self.running.plugin.circuits()
+    }
+
+    /// Its verified signature, if the settings need one.
+    pub(crate) fn signed(&self) -> Option<&Signed> {
+        self.signed.as_ref()
     }
 
     /// The digest of the component.

@@ -22,9 +22,9 @@
 //!   query;
 //! - [`dialogue`]: scripts that test a site in process, without sockets;
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
-//!   plugins; [`reload`]: replacing one generation with the next; [`versions`]: the components that
-//!   have served, kept in the [`data_folder`]; [`rollout`]: returning to one of them; [`compiler`]:
-//!   the compiler process;
+//!   plugins; [`signatures`]: which components may be loaded; [`reload`]: replacing one generation
+//!   with the next; [`versions`]: the components that have served, kept in the [`data_folder`];
+//!   [`rollout`]: returning to one of them; [`compiler`]: the compiler process;
 //! - [`bundle`]: folders with the sources of a plugin, and their build; [`dev`]: building them again
 //!   as they change;
 //! - [`control`]: the operator's channel to the running server; [`server_state`]: the state for the
@@ -68,6 +68,7 @@ mod server;
 mod server_state;
 mod shutdown;
 mod signals;
+mod signatures;
 mod site;
 mod timers;
 mod transport;

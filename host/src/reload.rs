@@ -22,8 +22,9 @@ use tokio::sync::{Mutex, Notify};
 use tracing::debug;
 
 use crate::generation::{
-    BuildContext, CurrentGeneration, Generation, Loads, Problem, build, routes_alone,
+    BuildContext, CurrentGeneration, Generation, Loads, PluginEntry, Problem, build, routes_alone,
 };
+use crate::signatures::HighestNumbers;
 use crate::site::{ContentHash, Site, Snapshot};
 use crate::versions::Versions;
 use crate::watch::Watch;
@@ -91,12 +92,13 @@ impl Reloader {
         sandbox: Sandbox,
         audience: Arc<dyn Audience>,
         versions: Arc<Versions>,
+        highest: Option<Arc<HighestNumbers>>,
     ) -> Self {
         let generations = Arc::new(CurrentGeneration::default());
         Self {
             watch: Arc::new(Mutex::new(Watch::new(site.clone(), config.watch))),
             site,
-            context: Arc::new(BuildContext { sandbox, plugins: config.plugins, audience }),
+            context: Arc::new(BuildContext { sandbox, plugins: config.plugins, audience, highest }),
             state: ArcSwap::from_pointee(ReloadState::serving(&generations.current())),
             generations,
             forced: Notify::new(),
@@ -182,6 +184,7 @@ impl Reloader {
             problems.extend(self.versions.pin_notes());
             problems
         })?;
+        self.raise_numbers(&generation).await.map_err(|problem| vec![problem.to_string()])?;
         let (_, new) = self.commit(generation, began);
         let cause = ReloadCause::Start.label();
         let versions = self.versions.record(&new, &snapshot, cause, began.elapsed());
@@ -343,7 +346,16 @@ impl Reloader {
             // All changes depend on plugins that are still being loaded.
             return Ok(None);
         }
+        self.raise_numbers(&next).await.map_err(|problem| vec![problem])?;
         Ok(Some(self.commit(next, preparation.began)))
+    }
+
+    /// Records the releases of signed plugins before they serve, where downgrades are refused.
+    async fn raise_numbers(&self, next: &Generation) -> Result<(), Problem> {
+        let Some(highest) = &self.context.highest else { return Ok(()) };
+        let signed = next.plugins().iter().filter_map(PluginEntry::signed);
+        let raised = highest.raise(signed).await;
+        raised.map_err(|error| Problem::Unreadable(format!("error: {error}")))
     }
 
     /// Puts the next generation into service. Returns the old and the new generation.

@@ -30,6 +30,7 @@ use crate::rollout::Rollout;
 use crate::server_state::ServerState;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
+use crate::signatures::{HighestNumbers, NumbersError};
 use crate::site::Site;
 use crate::transport::ConnectionTotals;
 use crate::versions::{self, FolderError, VersionSettings, Versions};
@@ -75,6 +76,15 @@ pub(crate) enum ServeError {
     /// The stores of plugins cannot be saved.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The releases of signed plugins cannot be read.
+    #[error("{0}")]
+    Numbers(#[from] NumbersError),
+    /// There is no data folder for the releases of signed plugins.
+    #[error(
+        "`plugins.refuse_downgrades` needs a data folder, and there is none\n  = help: set `data` to a folder \
+         that the server can write to"
+    )]
+    NoNumbers,
     /// The configuration names no realm.
     #[error("the configuration names no realm")]
     NoRealm,
@@ -130,7 +140,9 @@ pub(crate) async fn serve(
     let stores = data.as_ref().map(|data| data.part(plugin_stores::PART));
     let sandbox = plugin_stores::open(sandbox, &config.plugins, stores).await?;
     let versions = versions(&config, site.path(), data.as_ref()).await?;
-    let reloader = Arc::new(Reloader::new(site, config.clone(), sandbox, services, versions));
+    let highest = highest_numbers(&config, data.as_ref()).await?;
+    let reloader = Reloader::new(site, config.clone(), sandbox, services, versions, highest);
+    let reloader = Arc::new(reloader);
     let shutdown = Arc::new(Shutdown::new());
     let Config { limits, keepalive, handshake_timeout, shutdown_grace, .. } = config;
     let totals = ConnectionTotals::new(&limits);
@@ -238,6 +250,19 @@ async fn versions(
     let (site, folder) = (site.to_owned(), data.map(|data| data.part(versions::PART)));
     let opening = tokio::task::spawn_blocking(move || Versions::open(&site, folder, settings));
     Ok(Arc::new(opening.await.map_err(std::io::Error::other)??))
+}
+
+/// Opens the releases of signed plugins so far, where downgrades are refused, on a thread of its own.
+async fn highest_numbers(
+    config: &Config,
+    data: Option<&DataFolder>,
+) -> Result<Option<Arc<HighestNumbers>>, ServeError> {
+    if !config.plugins.refuse_downgrades {
+        return Ok(None);
+    }
+    let folder = data.ok_or(ServeError::NoNumbers)?.part("signatures");
+    let opening = tokio::task::spawn_blocking(move || HighestNumbers::open(&folder));
+    Ok(Some(Arc::new(opening.await.map_err(std::io::Error::other)??)))
 }
 
 /// Logs which parts of HTTP are on.

@@ -9,6 +9,7 @@ mod directories;
 mod listing;
 mod names;
 mod problem;
+mod signature_file;
 mod snapshot;
 
 use std::io;
@@ -18,7 +19,8 @@ pub(crate) use content_hash::ContentHash;
 pub(crate) use directories::{Directories, Watched};
 pub(crate) use names::{is_content, is_ignored, is_routing};
 pub(crate) use problem::SiteProblem;
-pub(crate) use snapshot::{Component, PluginFile, Snapshot};
+pub(crate) use signature_file::SignatureFile;
+pub(crate) use snapshot::{Component, PluginFile, Snapshot, signature_of};
 
 use listing::Listing;
 
@@ -216,6 +218,31 @@ mod tests {
         fs::write(site.given.join("a/x.yml"), "").unwrap();
         fs::rename(site.given.join("a/p.wasm"), site.given.join("a/q.wasm")).unwrap();
         assert_ne!(hash(), first);
+    }
+
+    #[test]
+    fn reads_the_signature_beside_a_component() {
+        let (_root, site) = site(&["a/p.wasm", "a/q.wasm", "b/p.wasm.minisig"]);
+        let signatures = || {
+            let snapshot = site.read().unwrap();
+            assert!(snapshot.problems().is_empty(), "a signature is no problem of the site");
+            let files = snapshot.plugins().iter().map(|file| file.signature.clone());
+            (snapshot.hash(), files.collect::<Vec<_>>())
+        };
+        let (before, absent) = signatures();
+        assert!(absent.iter().all(|it| matches!(it, SignatureFile::Absent)));
+        fs::write(site.given.join("a/p.wasm.minisig"), "x").unwrap();
+        // A link to one signature is that of each component beside it.
+        symlink("p.wasm.minisig", site.given.join("a/q.wasm.minisig")).unwrap();
+        let (hash, found) = signatures();
+        assert_ne!(hash, before);
+        assert!(
+            found.iter().all(|it| matches!(it, SignatureFile::Content(it) if **it == *b"x")),
+            "{found:?}"
+        );
+        fs::write(site.given.join("a/p.wasm.minisig"), vec![b'x'; 1 << 20]).unwrap();
+        let (_, found) = signatures();
+        assert!(matches!(&found[0], SignatureFile::Unusable(it) if it.contains("1048576 bytes")));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod index;
 mod probation;
 mod target;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ use jackfield_text::Untrusted;
 use tracing::{error, info, warn};
 
 use crate::generation::{Generation, PluginEntry};
-use crate::site::{Component, Snapshot};
+use crate::site::{Component, ContentHash, PluginFile, Snapshot};
 
 pub(crate) use candidate::{CanaryEnd, Candidate, EndedCanary, Role, SourceFile};
 pub(crate) use changes::entry;
@@ -59,6 +59,8 @@ struct State {
     pinned: BTreeMap<String, Component>,
     /// New versions that may be taken back, by plugin.
     probation: BTreeMap<String, Probation>,
+    /// The hash of the last signature of each component in service, by the component's.
+    signatures: HashMap<ContentHash, ContentHash>,
 }
 
 /// Versions that have begun or ended, and are not kept yet.
@@ -66,8 +68,7 @@ struct State {
 #[must_use]
 pub(crate) struct NewVersions {
     are_there: bool,
-    /// By digest.
-    components: Vec<(String, Arc<[u8]>)>,
+    components: Vec<Component>,
 }
 
 /// The name of the folder in the data folder.
@@ -203,18 +204,26 @@ impl Versions {
         let mut state = self.lock();
         for entry in generation.plugins() {
             let digest = entry.digest().hex().to_string();
-            if state.is_current(entry, &digest) {
-                continue;
+            let is_current = state.is_current(entry, &digest);
+            if !is_current {
+                let file = self.below(entry.file()).to_owned();
+                state.begin(entry, file, &digest, (cause, took), self.take_back);
             }
-            let file = self.below(entry.file()).to_owned();
-            state.begin(entry, file, &digest, (cause, took), self.take_back);
-            let file = snapshot.plugins().iter().find(|file| file.hash == entry.digest());
-            new.components.extend(file.map(|file| (digest, Arc::clone(&file.bytes))));
-            new.are_there = true;
+            let mut files = snapshot.plugins().iter();
+            let file = files.find(|file| file.hash == entry.digest());
+            // A component in service may have been signed again.
+            let is_signed = file.is_some_and(|file| state.is_newly_signed(file));
+            if !is_current || is_signed {
+                new.components.extend(file.map(PluginFile::component));
+                new.are_there = true;
+            }
         }
         if generation.loading().is_empty() {
             new.are_there |= state.end_removed(generation);
         }
+        let serving: HashSet<ContentHash> =
+            generation.plugins().iter().map(PluginEntry::digest).collect();
+        state.signatures.retain(|component, _| serving.contains(component));
         state.index.trim();
         new
     }
@@ -234,14 +243,14 @@ impl Versions {
     }
 
     /// Writes components and the table to the folder. Failures are logged.
-    async fn write(&self, components: Vec<(String, Arc<[u8]>)>) {
+    async fn write(&self, components: Vec<Component>) {
         let Some(folder) = self.folder.clone() else { return };
         let _turn = self.writing.lock().await;
         let mut index = self.lock().index.clone();
         let keep = self.keep;
         let writing = tokio::task::spawn_blocking(move || {
-            for (digest, bytes) in components {
-                if let Err(error) = folder.write(&digest, &bytes) {
+            for component in components {
+                if let Err(error) = folder.write(&component) {
                     warn!("a version of a plugin is not kept: {error}");
                 }
             }
@@ -318,6 +327,15 @@ impl State {
     fn is_current(&self, entry: &PluginEntry, digest: &str) -> bool {
         let versions = self.index.plugins.get(&entry.manifest().name);
         versions.and_then(PluginVersions::current).is_some_and(|it| it.digest == digest)
+    }
+
+    /// Returns whether a component has a signature that is not kept yet.
+    fn is_newly_signed(&mut self, file: &PluginFile) -> bool {
+        if file.signature.content().is_none() {
+            return false;
+        }
+        let signature = file.signature.hash();
+        self.signatures.insert(file.hash, signature) != Some(signature)
     }
 
     /// Records that a component serves from now on.

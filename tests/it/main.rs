@@ -49,6 +49,7 @@ mod rollout;
 mod rooms;
 mod rpc;
 mod shares;
+mod signing;
 mod slow_subscribers;
 mod startup;
 mod tidy;

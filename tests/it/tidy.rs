@@ -22,6 +22,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-config",
             "jackfield-routing",
             "jackfield-sandbox",
+            "jackfield-signing",
             "jackfield-store",
             "jackfield-text",
             "jackfield-wamp",
@@ -41,6 +42,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-broker",
             "jackfield-routing",
             "jackfield-sandbox",
+            "jackfield-signing",
             "jackfield-text",
             "jackfield-wamp",
             "jackfield-yaml",
@@ -49,6 +51,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("jackfield-plugin", &[]),
     ("jackfield-routing", &["jackfield-yaml"]),
     ("jackfield-sandbox", &["jackfield-store", "jackfield-text"]),
+    ("jackfield-signing", &[]),
     ("jackfield-store", &[]),
     ("jackfield-text", &[]),
     ("jackfield-tls", &[]),
@@ -75,11 +78,12 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("wit-bindgen", &["jackfield-plugin"]),
     // Benchmarks use it; no shipped code does.
     ("criterion", &[]),
-    // Code that can sign tickets can impersonate users, so secrets and keys stay in one crate.
+    // Code that can sign tickets can impersonate users, so secrets and keys stay in few crates.
     ("jsonwebtoken", &["jackfield-auth"]),
-    ("ring", &["jackfield-auth"]),
+    ("ring", &["jackfield-auth", "jackfield-signing"]),
+    ("minisign-verify", &["jackfield-signing"]),
     ("sqlx", &["jackfield-auth", "jackfield-tests"]),
-    ("subtle", &["jackfield", "jackfield-auth"]),
+    ("subtle", &["jackfield", "jackfield-auth", "jackfield-signing"]),
     // The pure crates have no runtime to wait on.
     (
         "tokio",

@@ -12,7 +12,7 @@
 //! | `settings` | the settings of a site: valid ones, errors, warnings |
 //! | `overrides` | variables and `--set`, applied to the tree of the file |
 //! | `schema` | the keys of the file, and their conversion into [`Config`] |
-//! | `access`, `api`, `control`, `state` | parts of the schema |
+//! | `access`, `api`, `control`, `state`, `verify`, `versions` | parts of the schema |
 //! | `origins`, `networks` | origins and addresses, parsed once |
 //! | `validate` | errors of several settings together |
 //! | `references` | unresolved references to variables |
@@ -40,6 +40,8 @@ mod settings;
 mod sources;
 mod state;
 mod validate;
+mod verify;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -50,6 +52,7 @@ use jackfield_auth::AuthSettings;
 use jackfield_broker::{Bounds, Overflow};
 use jackfield_routing::{Action, Allow};
 use jackfield_sandbox::{CompileLimits, PluginPolicy, StateMode};
+use jackfield_signing::TrustedKey;
 use jackfield_wamp::payload::DEFAULT_DEPTH;
 
 pub use access::Access;
@@ -170,6 +173,10 @@ pub struct Plugins {
     /// The time for which a new version may be taken back by the server; `None` never takes one
     /// back.
     pub take_back: Option<Duration>,
+    /// The keys that may sign plugins; without any, no signature is needed.
+    pub verify: Vec<TrustedKey>,
+    /// Whether a signed plugin whose number is below that of an earlier one is refused.
+    pub refuse_downgrades: bool,
     /// The policy of plugins that are not in `named`.
     pub default: PluginPolicy,
     /// Policies by the name in the plugin's manifest.
@@ -311,6 +318,8 @@ impl Default for Plugins {
             instance_memory: 1 << 30,
             keep_versions: 5,
             take_back: Some(Duration::from_mins(10)),
+            verify: Vec::new(),
+            refuse_downgrades: false,
             default: PluginPolicy::default(),
             named: BTreeMap::new(),
             default_state: None,

@@ -23,6 +23,8 @@ use super::control::RawControl;
 use super::data::RawData;
 use super::merge::{set_bytes, set_count, set_duration};
 use super::state::RawState;
+use super::verify::RawVerify;
+use super::versions::{KeptVersions, RawTakeBack};
 use super::{Config, Keepalive, Limits, Log, LogFormat, Plugins, Unrouted, Watch};
 
 #[derive(Default, Deserialize)]
@@ -102,15 +104,10 @@ struct RawPlugins {
     instance_memory: Option<ByteSize>,
     keep_versions: Option<KeptVersions>,
     take_back: RawTakeBack,
+    verify: Option<RawVerify>,
+    refuse_downgrades: Option<bool>,
     default: RawPolicy,
     named: BTreeMap<String, RawPolicy>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawTakeBack {
-    enabled: Option<bool>,
-    within: Option<NonZeroDuration>,
 }
 
 #[derive(Default, Deserialize)]
@@ -195,12 +192,6 @@ struct Depth(usize);
 
 /// Percentage, at least 1.
 struct Percent(u32);
-
-/// Number of versions of a plugin, from 1 to [`MAX_KEPT_VERSIONS`].
-struct KeptVersions(usize);
-
-/// The maximum number of versions of each plugin that are kept.
-const MAX_KEPT_VERSIONS: usize = 50;
 
 /// Realms: at least one, each once.
 struct Realms(Vec<String>);
@@ -289,6 +280,10 @@ impl RawPlugins {
         plugins.keep_versions = self.keep_versions.map_or(plugins.keep_versions, |it| it.0);
         self.take_back.apply(plugins);
         plugins.default_state = self.default.state.map(Into::into).or(plugins.default_state);
+        if let Some(RawVerify(keys)) = self.verify {
+            plugins.verify = keys;
+        }
+        plugins.refuse_downgrades = self.refuse_downgrades.unwrap_or(plugins.refuse_downgrades);
         self.default.apply(&mut plugins.default);
         for (name, written) in self.named {
             if let Some(state) = written.state {
@@ -297,17 +292,6 @@ impl RawPlugins {
             let mut policy = plugins.policy(&name).clone();
             written.apply(&mut policy);
             plugins.named.insert(name, policy);
-        }
-    }
-}
-
-impl RawTakeBack {
-    fn apply(self, plugins: &mut Plugins) {
-        if let Some(within) = self.within {
-            plugins.take_back = Some(within.get());
-        }
-        if self.enabled == Some(false) {
-            plugins.take_back = None;
         }
     }
 }
@@ -407,18 +391,6 @@ impl<'de> Deserialize<'de> for Percent {
             return Err(D::Error::custom(message));
         }
         Ok(Self(percent))
-    }
-}
-
-impl<'de> Deserialize<'de> for KeptVersions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let count = NonZeroUsize::deserialize(deserializer)?.get();
-        if count > MAX_KEPT_VERSIONS {
-            let message =
-                format!("{count} versions cannot be kept\nwrite {MAX_KEPT_VERSIONS} or less");
-            return Err(D::Error::custom(message));
-        }
-        Ok(Self(count))
     }
 }
 

@@ -7,6 +7,7 @@ use jackfield_auth::AuthSettings;
 use jackfield_yaml::{Kind, Value, ValueError};
 
 use super::api;
+use super::data::DataFolder;
 use super::settings::Settings;
 
 /// Keys of file paths below `auth`.
@@ -74,6 +75,19 @@ impl Settings {
                            `access.proxies`, which is empty";
             let help = "list the proxy's addresses in `access.proxies`";
             wrong("access.https", message, help);
+        }
+        if self.config.plugins.refuse_downgrades && !has("plugins.verify") {
+            let message =
+                "no signature has a number to compare: there are no keys in `plugins.verify`";
+            wrong("plugins.refuse_downgrades", message, "add `plugins.verify`, or remove the key");
+        } else if self.config.plugins.refuse_downgrades && self.config.data == DataFolder::Off {
+            let message =
+                "the numbers of signatures cannot be compared: with `data: off`, nothing is kept";
+            wrong(
+                "plugins.refuse_downgrades",
+                message,
+                "set `data` to a folder, or remove the key",
+            );
         }
         let named = self.config.plugins.named.iter();
         let named = named.map(|(name, policy)| (format!("plugins.named.{name}"), policy));

@@ -45,9 +45,12 @@ impl Builder {
     ///
     /// # Errors
     /// When the sandbox cannot be made.
-    pub(crate) fn new(plugins: Plugins) -> Result<Self, SandboxError> {
+    pub(crate) fn new(mut plugins: Plugins) -> Result<Self, SandboxError> {
         let sandbox = Sandbox::new(compiler::sandbox_settings(&plugins))?;
-        Ok(Self { context: BuildContext { sandbox, plugins, audience: Arc::new(NoSubscribers) } })
+        // It comes from this builder: there is no signature yet.
+        plugins.verify.clear();
+        let audience = Arc::new(NoSubscribers);
+        Ok(Self { context: BuildContext { sandbox, plugins, audience, highest: None } })
     }
 
     /// Reads the package of a bundle.
@@ -71,11 +74,7 @@ impl Builder {
         let began = Instant::now();
         let (path, bytes) = in_group(bundle, compile).await?;
         let bytes: Arc<[u8]> = bytes.into();
-        let file = PluginFile {
-            path: path.display().to_string(),
-            hash: ContentHash::of(&bytes),
-            bytes: Arc::clone(&bytes),
-        };
+        let file = PluginFile::new(path.display().to_string(), Arc::clone(&bytes));
         let loaded = load(&file, &self.context).await;
         let plugin = loaded.map_err(|problem| BuildError::no_plugin(problem.to_string()))?;
         let imports = Imports::read(&file.path, &bytes);

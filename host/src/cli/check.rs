@@ -4,14 +4,21 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use jackfield_routing::RouteTable;
+use jackfield_text::Untrusted;
+use serde_json::{Value, json};
 
 use super::inspect::{Inspection, SiteArgs};
+use crate::generation::{Generation, PluginEntry};
+use crate::signatures::Signed;
 
 /// Command-line arguments of `jackfield check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     site: SiteArgs,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the problems and warnings, and a summary as the last line. Returns true if there are no
@@ -21,6 +28,11 @@ pub(crate) struct Args {
 /// When the output cannot be written.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let inspection = Inspection::of(&args.site);
+    if args.json {
+        let json = json_of(&inspection).to_string();
+        writeln!(out, "{}", jackfield_text::json(&json))?;
+        return Ok(inspection.problems.is_empty());
+    }
     for problem in &inspection.problems {
         writeln!(out, "{problem}\n")?;
     }
@@ -43,12 +55,51 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<bool> {
     let handlers = count(handlers.len(), "handler");
     match &inspection.generation {
         Some(generation) => {
+            for plugin in generation.plugins() {
+                print_signature(plugin, out)?;
+            }
             let plugins = count(generation.plugins().len(), "plugin");
             writeln!(out, "{site}: {routes}, {handlers}, {plugins}: ok")?;
         }
         None => writeln!(out, "{site}: {routes}, {handlers} (plugins not checked): ok")?,
     }
     Ok(true)
+}
+
+/// Prints the verified signature of a plugin, if the settings need one.
+fn print_signature(plugin: &PluginEntry, out: &mut dyn Write) -> io::Result<()> {
+    let Some(Signed { key, statement, .. }) = plugin.signed() else { return Ok(()) };
+    let (file, name) = (Untrusted::new(plugin.file()), Untrusted::new(&statement.plugin));
+    let number = statement.number.map(|number| format!(", number {number}")).unwrap_or_default();
+    writeln!(out, "{file}: signed for the plugin {name} with the key {key}{number}")
+}
+
+fn json_of(inspection: &Inspection) -> Value {
+    let plugins = inspection.generation.iter().flat_map(Generation::plugins).map(|plugin| {
+        let signature = plugin.signed().map(|Signed { key, statement, .. }| {
+            json!({
+                "key": key,
+                "plugin": statement.plugin,
+                "version": statement.version,
+                "number": statement.number,
+            })
+        });
+        json!({
+            "file": plugin.file(),
+            "name": plugin.manifest().name,
+            "version": plugin.manifest().version,
+            "sha256": plugin.digest().hex().to_string(),
+            "signature": signature,
+        })
+    });
+    json!({
+        "problems": inspection.problems,
+        "warnings": inspection.warnings,
+        "routing_files": inspection.files,
+        "routes": inspection.routes().map(|routes| routes.routes().len()),
+        "plugins_checked": inspection.generation.is_some(),
+        "plugins": plugins.collect::<Vec<_>>(),
+    })
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -89,6 +140,24 @@ mod tests {
         check("", &[], "SITE: 0 routes, 0 handlers, 0 plugins: ok\n");
         let alone = "SITE: 1 route, 1 handler (plugins not checked): ok\n";
         check(GOOD, &["--routing-only"], alone);
+    }
+
+    #[test]
+    fn prints_one_json_object() {
+        let json = |text: &str| {
+            let site = tempfile::tempdir().unwrap();
+            std::fs::write(site.path().join("websocket_routing.yml"), text).unwrap();
+            let line = ["check", site.path().to_str().unwrap(), "--json"];
+            let mut out = Vec::new();
+            let good = run(&Line::parse_from(line).args, &mut out).unwrap();
+            let json: Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(good, json["problems"] == json!([]));
+            json
+        };
+        let good = json("");
+        assert_eq!(good["plugins_checked"], true, "{good}");
+        let bad = json(GOOD);
+        assert!(bad["problems"][0].as_str().unwrap().contains("no plugin provides"), "{bad}");
     }
 
     #[test]

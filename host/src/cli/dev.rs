@@ -25,6 +25,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
                 return Served::Failed;
             }
         };
+        service.accept_unsigned();
         let stop = service.stop();
         if stop.or(dev.build_changed()).await.is_none() {
             return Served::Stopped;

@@ -121,8 +121,12 @@ fn dry_run(
 ) -> Result<Result<Generation, Vec<Problem>>, String> {
     let sandbox = Sandbox::new(compiler::sandbox_settings(&config.plugins))
         .map_err(|error| format!("error: failed to {error}"))?;
-    let context =
-        BuildContext { sandbox, plugins: config.plugins, audience: Arc::new(NoSubscribers) };
+    let context = BuildContext {
+        sandbox,
+        plugins: config.plugins,
+        audience: Arc::new(NoSubscribers),
+        highest: None,
+    };
     let context = Arc::new(context);
     Ok(runtime.block_on(prepare(snapshot, None, &context)))
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jackfield_config::{Config, Opening};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::admission::Files;
 use crate::http::Demo;
@@ -46,6 +46,7 @@ pub(super) struct Service {
     demo: Demo,
     signals: Signals,
     config: Config,
+    accepts_unsigned: bool,
     /// None once it has been used; it is found again then.
     startup: Option<Startup>,
 }
@@ -94,7 +95,8 @@ pub(super) fn run_with(args: Args, work: impl AsyncFnOnce(&mut Service) -> Serve
     let demo = if demo { Demo::On } else { Demo::Off };
     let config = startup.config.clone();
     let startup = Some(startup);
-    let mut service = Service { site, listen, settings, demo, signals, config, startup };
+    let mut service =
+        Service { site, listen, settings, demo, signals, config, accepts_unsigned: false, startup };
     let served = runtime.block_on(work(&mut service));
     // Bounded: a thread may be blocked on a file system that does not respond.
     runtime.shutdown_timeout(MAX_BLOCKING_SHUTDOWN);
@@ -118,6 +120,15 @@ impl Service {
         &self.config
     }
 
+    /// Serves plugins without signatures, whatever the settings say: those that are built here have
+    /// none.
+    pub(super) fn accept_unsigned(&mut self) {
+        if !self.config.plugins.verify.is_empty() {
+            warn!("signatures are not verified by this command: `plugins.verify` is ignored");
+        }
+        self.accepts_unsigned = true;
+    }
+
     /// The signal to stop.
     pub(super) fn stop(&self) -> Stop {
         self.signals.stop.clone()
@@ -132,6 +143,10 @@ impl Service {
         };
         let Ok(mut startup) = found else { return Served::Failed };
         startup.config.listen = self.listen.unwrap_or(startup.config.listen);
+        if self.accepts_unsigned {
+            startup.config.plugins.verify.clear();
+            startup.config.plugins.refuse_downgrades = false;
+        }
         let signals = match self.signals.try_clone() {
             Ok(signals) => signals,
             Err(error) => {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use jackfield_config::Plugins;
 use jackfield_sandbox::{Audience, RealmId, Sandbox};
 
+use crate::signatures::HighestNumbers;
+
 /// The parts with which all generations are built.
 pub(crate) struct BuildContext {
     /// The sandbox in which plugins run.
@@ -13,6 +15,8 @@ pub(crate) struct BuildContext {
     pub(crate) plugins: Plugins,
     /// The subscribers that plugins may query.
     pub(crate) audience: Arc<dyn Audience>,
+    /// The releases of signed plugins so far, where downgrades are refused.
+    pub(crate) highest: Option<Arc<HighestNumbers>>,
 }
 
 /// The audience of plugins that are loaded without being served.

@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::info;
 
+use crate::signatures::{Approval, SignatureError, Signed, approve};
 use crate::site::{ContentHash, PluginFile, Snapshot};
 
 use super::Generation;
@@ -29,21 +30,38 @@ const LOGGED_AFTER: Duration = Duration::from_secs(5);
 /// The plugins that are being loaded, and loaded ones that are not in use yet.
 pub(crate) struct Loads {
     context: Arc<BuildContext>,
-    /// By displayed path and content.
-    by_file: HashMap<(String, ContentHash), Load>,
-    tasks: JoinSet<Result<Plugin, Problem>>,
+    by_file: HashMap<Key, Load>,
+    tasks: JoinSet<Result<Checked, Problem>>,
     tick: Interval,
     progress: Progress,
 }
 
+/// All that decides about a component.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    /// The displayed path.
+    path: String,
+    content: ContentHash,
+    signature: ContentHash,
+    is_pinned: bool,
+}
+
 enum Load {
     Running(AbortHandle),
-    Ended(Result<Plugin, Problem>),
+    Ended(Result<Checked, Problem>),
+}
+
+/// A plugin that may serve.
+#[derive(Clone)]
+pub(crate) struct Checked {
+    pub(crate) plugin: Plugin,
+    /// Its signature, if the settings need one.
+    pub(crate) signed: Option<Signed>,
 }
 
 /// The state of a component.
 pub(super) enum Loaded {
-    Plugin(Plugin),
+    Plugin(Checked),
     Broken(Problem),
     NotYet,
 }
@@ -57,20 +75,22 @@ impl Loads {
         Self { context, by_file, tasks, tick, progress }
     }
 
-    /// Loads the components of the snapshot that the generation does not run, and aborts all
-    /// others.
+    /// Loads the components of the snapshot that the generation does not run, verifies the
+    /// signatures of all, and aborts all others.
     pub(crate) fn follow(&mut self, snapshot: &Snapshot, current: Option<&Generation>) {
-        let missing = snapshot
-            .plugins()
-            .iter()
-            .filter(|file| current.is_none_or(|it| it.running(file).is_none()));
         let mut before = std::mem::take(&mut self.by_file);
-        for file in missing {
-            let key = (file.path.clone(), file.hash);
+        for file in snapshot.plugins() {
+            let running = current.and_then(|it| it.running(file));
+            if running.is_some() && !self.needs_signatures() {
+                continue;
+            }
+            let key = Key::of(file);
             let load = before.remove(&key).unwrap_or_else(|| {
                 let (file, context) = (file.clone(), Arc::clone(&self.context));
-                let work = async move { load(&file, &context).await };
-                Load::Running(self.tasks.spawn(work))
+                let running = running.map(|running| running.plugin.clone());
+                Load::Running(
+                    self.tasks.spawn(async move { check(&file, running, &context).await }),
+                )
             });
             self.by_file.insert(key, load);
         }
@@ -115,21 +135,29 @@ impl Loads {
 
     /// Returns the state of a component of the snapshot.
     pub(super) fn of(&self, file: &PluginFile, current: Option<&Generation>) -> Loaded {
-        if let Some(running) = current.and_then(|it| it.running(file)) {
-            return Loaded::Plugin(running.plugin.clone());
+        if let Some(running) = current.and_then(|it| it.running(file))
+            && !self.needs_signatures()
+        {
+            return Loaded::Plugin(Checked { plugin: running.plugin.clone(), signed: None });
         }
-        match self.by_file.get(&(file.path.clone(), file.hash)) {
-            Some(Load::Ended(Ok(plugin))) => Loaded::Plugin(plugin.clone()),
+        match self.by_file.get(&Key::of(file)) {
+            Some(Load::Ended(Ok(checked))) => Loaded::Plugin(checked.clone()),
             Some(Load::Ended(Err(problem))) => Loaded::Broken(problem.clone()),
             Some(Load::Running(_)) | None => Loaded::NotYet,
         }
     }
 
+    fn needs_signatures(&self) -> bool {
+        !self.context.plugins.verify.is_empty()
+    }
+
     /// Stores the result of a task. Returns false if it is no longer needed.
-    fn take(&mut self, ended: Result<(Id, Result<Plugin, Problem>), JoinError>) -> bool {
+    fn take(&mut self, ended: Result<(Id, Result<Checked, Problem>), JoinError>) -> bool {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let is_it = |load: &Load| matches!(load, Load::Running(task) if task.id() == id);
-        let Some(((file, _), load)) = self.by_file.iter_mut().find(|(_, load)| is_it(load)) else {
+        let Some((Key { path: file, .. }, load)) =
+            self.by_file.iter_mut().find(|(_, load)| is_it(load))
+        else {
             return false;
         };
         *load = Load::Ended(match ended {
@@ -140,20 +168,62 @@ impl Loads {
     }
 }
 
-/// Loads a component with the policy of its plugin.
+impl Key {
+    fn of(file: &PluginFile) -> Self {
+        Self {
+            path: file.path.clone(),
+            content: file.hash,
+            signature: file.signature.hash(),
+            is_pinned: file.is_pinned,
+        }
+    }
+}
+
+/// Loads a component with the policy of its plugin, if the settings accept its signature.
 ///
 /// # Errors
 /// The problem of the file.
 pub(crate) async fn load(file: &PluginFile, context: &BuildContext) -> Result<Plugin, Problem> {
-    let loaded = load_with_policy(file, context).await;
-    loaded.map_err(|error| Problem::sandbox(&file.path, &error))
+    check(file, None, context).await.map(|checked| checked.plugin)
+}
+
+/// Verifies the signature of a component, and loads it unless it is `running`.
+async fn check(
+    file: &PluginFile,
+    running: Option<Plugin>,
+    context: &BuildContext,
+) -> Result<Checked, Problem> {
+    let refused = |error: SignatureError| Problem::plugin(&file.path, error.to_string());
+    let approval = approved(file, context).await?;
+    let plugin = match running {
+        Some(plugin) => plugin,
+        None => load_with_policy(file, context)
+            .await
+            .map_err(|error| Problem::sandbox(&file.path, &error))?,
+    };
+    approval.admit(plugin.manifest(), context.highest.as_deref()).map_err(refused)?;
+    Ok(Checked { plugin, signed: approval.signed() })
+}
+
+/// Verifies the bytes in memory, which are those that are compiled.
+async fn approved(file: &PluginFile, context: &BuildContext) -> Result<Approval, Problem> {
+    if context.plugins.verify.is_empty() {
+        return Ok(Approval::NotNeeded);
+    }
+    // A large component is hashed for many milliseconds.
+    let (owned, plugins) = (file.clone(), context.plugins.verify.clone());
+    let verifying = tokio::task::spawn_blocking(move || approve(&owned, &plugins)).await;
+    let verified = verifying.map_err(|error| {
+        Problem::plugin(&file.path, format!("verifying its signature was aborted: {error}"))
+    })?;
+    verified.map_err(|error| Problem::plugin(&file.path, error.to_string()))
 }
 
 async fn load_with_policy(
     file: &PluginFile,
     context: &BuildContext,
 ) -> Result<Plugin, SandboxError> {
-    let BuildContext { sandbox, plugins, audience } = context;
+    let BuildContext { sandbox, plugins, audience, .. } = context;
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };

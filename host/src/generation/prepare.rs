@@ -15,7 +15,7 @@ use crate::site::{PluginFile, Snapshot};
 use super::build_context::BuildContext;
 use super::handler_registry::HandlerRegistry;
 use super::held::{Held, Provider};
-use super::loads::{Loaded, Loads};
+use super::loads::{Checked, Loaded, Loads};
 use super::problem::Problem;
 use super::warnings;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
@@ -71,7 +71,7 @@ pub(crate) async fn build(
     let (mut loaded, mut broken, mut loading) = (Vec::new(), Vec::new(), Vec::new());
     for file in snapshot.plugins() {
         match loads.of(file, previous) {
-            Loaded::Plugin(plugin) => loaded.push((file, plugin)),
+            Loaded::Plugin(checked) => loaded.push((file, checked)),
             Loaded::NotYet => loading.push(file.path.as_str()),
             Loaded::Broken(problem) => {
                 problems.push(problem);
@@ -80,8 +80,8 @@ pub(crate) async fn build(
         }
     }
     let mut registry = HandlerRegistry::new(!loading.is_empty());
-    for (position, (file, plugin)) in loaded.iter().enumerate() {
-        registry.add(position, &file.path, plugin.manifest(), &mut problems);
+    for (position, (file, checked)) in loaded.iter().enumerate() {
+        registry.add(position, &file.path, checked.plugin.manifest(), &mut problems);
     }
     for file in broken {
         let before = previous.and_then(|previous| previous.plugin_in(file));
@@ -110,7 +110,8 @@ pub(crate) async fn build(
         let bound = routes.routes().iter().zip(&serves);
         let waiting: Vec<&Route> =
             bound.filter(|(_, position)| position.is_none()).map(|(route, _)| route).collect();
-        let names = loaded.iter().map(|(_, plugin)| plugin.manifest().name.as_str()).collect();
+        let names =
+            loaded.iter().map(|(_, checked)| checked.plugin.manifest().name.as_str()).collect();
         if let Some(previous) = previous {
             held = Held::new(previous, &loading, &waiting, &names);
         }
@@ -121,7 +122,7 @@ pub(crate) async fn build(
 
     let mut problems = Vec::new();
     let mut plugins = Vec::with_capacity(loaded.len());
-    for (position, (file, plugin)) in loaded.into_iter().enumerate() {
+    for (position, (file, Checked { plugin, signed })) in loaded.into_iter().enumerate() {
         let bound = routes.routes().iter().zip(&providers);
         let own: Vec<&Route> = bound
             .filter(|(_, provider)| matches!(provider, Provider::Loaded(at) if *at == position))
@@ -130,7 +131,13 @@ pub(crate) async fn build(
         match start(file, plugin, &own, previous).await {
             Ok(running) => {
                 let file = file.path.clone();
-                plugins.push(PluginEntry { file, running, is_disabled: false, canary: None });
+                plugins.push(PluginEntry {
+                    file,
+                    running,
+                    is_disabled: false,
+                    canary: None,
+                    signed,
+                });
             }
             Err(error) => problems.push(rehearsal_problem(file, &routes, &error)),
         }

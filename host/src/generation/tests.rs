@@ -41,7 +41,8 @@ impl Fixture {
     fn new() -> Self {
         let sandbox = Sandbox::new(SandboxSettings::default()).unwrap();
         let audience = Arc::new(Nobody);
-        let context = BuildContext { sandbox, plugins: Plugins::default(), audience };
+        let context =
+            BuildContext { sandbox, plugins: Plugins::default(), audience, highest: None };
         let context = Arc::new(context);
         Self { root: tempfile::tempdir().unwrap(), context }
     }

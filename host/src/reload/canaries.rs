@@ -1,7 +1,7 @@
 //! Canaries of a reload: loaded components that serve beside their plugins from the next generation
 //! on. [`crate::rollout`] decides which.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use jackfield_sandbox::Plugin;
 use jackfield_text::Untrusted;
@@ -26,9 +26,7 @@ impl Reloader {
     /// # Errors
     /// The problem of the component.
     pub(crate) async fn load(&self, path: &str, component: &Component) -> Result<Plugin, Problem> {
-        let Component { hash, bytes } = component;
-        let file = PluginFile { path: path.to_owned(), bytes: Arc::clone(bytes), hash: *hash };
-        load(&file, &self.context).await
+        load(&PluginFile::chosen(path.to_owned(), component), &self.context).await
     }
 
     /// Keeps a loaded component for the canary that has it.

@@ -40,7 +40,7 @@ impl Fixture {
         let site = Site::new(directory);
         let settings = VersionSettings { keep: 5, take_back: None };
         let versions = Arc::new(Versions::open(directory, None, settings).unwrap());
-        let reloader = Reloader::new(site, config, sandbox, Arc::new(Nobody), versions);
+        let reloader = Reloader::new(site, config, sandbox, Arc::new(Nobody), versions, None);
         let reloader = Arc::new(reloader);
         reloader.start().await.unwrap();
         let (sender, commits) = mpsc::unbounded_channel();

@@ -1,11 +1,11 @@
 //! Listing of a site: its routing files and plugins in order, and the watch list.
 //!
-//! It opens no file. [`super::Site`] may list several times for one reading, because a site may
+//! The walk opens no file. [`super::Site`] may list several times for one reading, because a site may
 //! change in the meantime.
 
 use std::collections::HashSet;
-use std::fs::Metadata;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -92,8 +92,32 @@ impl Listing {
     }
 }
 
+impl Found {
+    /// Reads a file, unless it was replaced or changed after it was listed: then the listing is out of
+    /// date, and the content may be incomplete.
+    pub(super) fn read(&self) -> Result<Result<Vec<u8>, std::io::Error>, Interruption> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Interruption::Moved);
+            }
+            Err(error) => return Ok(Err(error)),
+        };
+        let capacity = usize::try_from(self.stat.size()).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(capacity);
+        // One byte more than the listed size is enough to detect growth.
+        if let Err(error) = file.by_ref().take(self.stat.size() + 1).read_to_end(&mut bytes) {
+            return Ok(Err(error));
+        }
+        match file.metadata() {
+            Ok(metadata) if Stat::of(&metadata) == self.stat => Ok(Ok(bytes)),
+            _ => Err(Interruption::Moved),
+        }
+    }
+}
+
 impl Stat {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -162,7 +186,7 @@ impl Walk {
             // A link to nothing, or to itself. It is a problem only if its name is that of a served
             // file; its target is watched in any case.
             Err(error) if is_link => {
-                if kind(folders, name).is_some() {
+                if kind(folders, name).is_some_and(|kind| kind != Kind::Signature) {
                     self.problem(shown, &format!("is a broken symbolic link: {error}"));
                 }
                 return Ok(());
@@ -174,6 +198,9 @@ impl Walk {
             return Ok(());
         }
         if !metadata.is_dir() && !metadata.is_file() {
+            if kind == Some(Kind::Signature) {
+                return Ok(());
+            }
             self.problem(shown, "is neither a file nor a directory; remove or rename it");
             return Ok(());
         }
@@ -181,8 +208,8 @@ impl Walk {
             Ok(real) => real,
             Err(error) => return self.failed(shown, &error),
         };
-        // The target of several links counts once.
-        if !self.seen.insert(real.clone()) {
+        // The target of several links counts once. A signature belongs to the component beside it.
+        if kind != Some(Kind::Signature) && !self.seen.insert(real.clone()) {
             return Ok(());
         }
         if metadata.is_dir() {

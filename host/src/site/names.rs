@@ -2,6 +2,8 @@
 //!
 //! It opens no file. The listing and the watcher both use it, so that they ignore the same names.
 
+use jackfield_signing::SIGNATURE_EXTENSION;
+
 /// The kind of a file, by its path and name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -13,6 +15,8 @@ pub(crate) enum Kind {
     Importable,
     /// A component.
     Plugin,
+    /// The signature of a component.
+    Signature,
 }
 
 /// Returns whether a file or folder is ignored: hidden ones, temporary files of editors, and
@@ -31,7 +35,7 @@ pub(crate) fn is_ignored(name: &str) -> bool {
 
 /// Returns whether a change inside a file of this name can change what is served.
 pub(crate) fn is_content(name: &str) -> bool {
-    matches!(extension(name), "yml" | "yaml" | "wasm")
+    matches!(extension(name), "yml" | "yaml" | "wasm") || is_signature(name)
 }
 
 /// Returns the kind of the file `name`; `folders` are the names of its parent folders below the
@@ -39,6 +43,7 @@ pub(crate) fn is_content(name: &str) -> bool {
 pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
     match extension(name) {
         "wasm" => Some(Kind::Plugin),
+        SIGNATURE_EXTENSION if is_signature(name) => Some(Kind::Signature),
         "yml" | "yaml" if is_routing(name) => Some(Kind::Routing),
         "yml" | "yaml" if is_application(folders) => Some(Kind::ApplicationRouting),
         // The configuration, which is read once, at the start.
@@ -50,6 +55,12 @@ pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
 
 fn extension(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+/// Returns whether it is the name of a component's signature.
+fn is_signature(name: &str) -> bool {
+    let component = name.strip_suffix(SIGNATURE_EXTENSION).and_then(|name| name.strip_suffix('.'));
+    component.is_some_and(|name| extension(name) == "wasm")
 }
 
 /// Returns whether it is the name of a bundle's routing file.
@@ -91,6 +102,10 @@ mod tests {
         check("x/Tests/config/oro/websocket_routing/a.yml", Some(Kind::Importable));
         check("acme/routes.yml", Some(Kind::Importable));
         check("acme/chat.wasm", Some(Kind::Plugin));
+        check("acme/chat.wasm.minisig", Some(Kind::Signature));
+        check("acme/chat.minisig", None);
+        check("acme/.minisig", None);
+        check("acme/.chat.wasm.minisig", None);
         check("acme/README.md", None);
         check("acme/wasm", None);
         check("acme/.websocket_routing.yml", None);

@@ -4,19 +4,19 @@
 //! system. Made by [`super::Site`]; read by `generation`.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use jackfield_signing::SIGNATURE_EXTENSION;
 use sha2::{Digest, Sha256};
 
 use super::Interruption;
 use super::content_hash::ContentHash;
 use super::directories::Directories;
-use super::listing::{Found, Listing, Stat};
+use super::listing::{Found, Listing};
 use super::names::Kind;
 use super::problem::SiteProblem;
+use super::signature_file::SignatureFile;
 
 /// The maximum size of a YAML file.
 const MAX_YAML: u64 = 4 * 1024 * 1024;
@@ -58,15 +58,41 @@ pub(crate) struct PluginFile {
     pub(crate) bytes: Arc<[u8]>,
     /// The hash of the content only: a renamed file has the same.
     pub(crate) hash: ContentHash,
+    /// The content of the signature beside it.
+    pub(crate) signature: SignatureFile,
+    /// Whether the operator has chosen the content, and not the file of the site.
+    pub(crate) is_pinned: bool,
 }
 
-/// The content of a component, with its hash.
+/// The content of a component, with its hash and its signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Component {
     /// The hash of the content.
     pub(crate) hash: ContentHash,
     /// The whole content.
     pub(crate) bytes: Arc<[u8]>,
+    /// The content of its signature.
+    pub(crate) signature: SignatureFile,
+}
+
+impl PluginFile {
+    /// A component without a signature.
+    pub(crate) fn new(path: String, bytes: Arc<[u8]>) -> Self {
+        let hash = ContentHash::of(&bytes);
+        Self { path, bytes, hash, signature: SignatureFile::default(), is_pinned: false }
+    }
+
+    /// A component that the operator has chosen, with its signature.
+    pub(crate) fn chosen(path: String, component: &Component) -> Self {
+        let Component { hash, bytes, signature } = component.clone();
+        Self { path, bytes, hash, signature, is_pinned: true }
+    }
+
+    /// The content, to be kept.
+    pub(crate) fn component(&self) -> Component {
+        let Self { hash, bytes, signature, .. } = self.clone();
+        Component { hash, bytes, signature }
+    }
 }
 
 impl Snapshot {
@@ -80,6 +106,7 @@ impl Snapshot {
             directories: listing.directories,
             hash: ContentHash::default(),
         };
+        let mut signatures = HashMap::new();
         let mut hasher = Sha256::new();
         for (kind, most) in [("YAML files", MAX_ALL_YAML_BYTES), ("components", MAX_ALL_WASM_BYTES)]
         {
@@ -94,10 +121,20 @@ impl Snapshot {
         }
         for found in &listing.files {
             let path = found.path.display().to_string();
-            let hash = snapshot.take(found, &path)?;
+            let hash = if found.kind == Kind::Signature {
+                let signature = SignatureFile::read(found)?;
+                let hash = signature.hash();
+                signatures.insert(path.clone(), signature);
+                Some(hash)
+            } else {
+                snapshot.take(found, &path)?
+            };
             hasher.update(path.as_bytes());
             hasher.update([0]);
             hasher.update(hash.unwrap_or_default().bytes());
+        }
+        for file in &mut snapshot.plugins {
+            file.signature = signatures.remove(&signature_of(&file.path)).unwrap_or_default();
         }
         for problem in &snapshot.problems {
             hasher.update(problem.to_string());
@@ -142,6 +179,8 @@ impl Snapshot {
         let Some(file) = self.plugins.iter_mut().find(|file| file.path == path) else { return };
         file.hash = component.hash;
         file.bytes = Arc::clone(&component.bytes);
+        file.signature = component.signature.clone();
+        file.is_pinned = true;
         let mut hasher = Sha256::new();
         hasher.update(self.hash.bytes());
         hasher.update(path.as_bytes());
@@ -168,18 +207,20 @@ impl Snapshot {
             self.problem(path, None, message);
             return Ok(None);
         }
-        let bytes = match read_still(found)? {
+        let bytes = match found.read()? {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.problem(path, None, format!("cannot be read: {error}"));
                 return Ok(None);
             }
         };
-        let hash = ContentHash::of(&bytes);
         if found.kind == Kind::Plugin {
-            self.plugins.push(PluginFile { path: path.to_owned(), bytes: bytes.into(), hash });
+            let file = PluginFile::new(path.to_owned(), bytes.into());
+            let hash = file.hash;
+            self.plugins.push(file);
             return Ok(Some(hash));
         }
+        let hash = ContentHash::of(&bytes);
         let declares = matches!(found.kind, Kind::Routing | Kind::ApplicationRouting);
         match decode(bytes) {
             Ok(text) => {
@@ -204,26 +245,9 @@ impl Snapshot {
     }
 }
 
-/// Reads a file, unless it was replaced or changed after it was listed: then the listing is out of
-/// date, and the content may be incomplete.
-fn read_still(found: &Found) -> Result<Result<Vec<u8>, std::io::Error>, Interruption> {
-    let mut file = match File::open(&found.path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Interruption::Moved);
-        }
-        Err(error) => return Ok(Err(error)),
-    };
-    let capacity = usize::try_from(found.stat.size()).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(capacity);
-    // One byte more than the listed size is enough to detect growth.
-    if let Err(error) = file.by_ref().take(found.stat.size() + 1).read_to_end(&mut bytes) {
-        return Ok(Err(error));
-    }
-    match file.metadata() {
-        Ok(metadata) if Stat::of(&metadata) == found.stat => Ok(Ok(bytes)),
-        _ => Err(Interruption::Moved),
-    }
+/// Returns the path of the signature of a component.
+pub(crate) fn signature_of(component: &str) -> String {
+    format!("{component}.{SIGNATURE_EXTENSION}")
 }
 
 /// Returns the text, or line and column of the first invalid byte.

@@ -6,16 +6,15 @@ use super::candidate::{CanaryEnd, Candidate, EndedCanary, Role};
 use super::index::{Index, PluginVersions};
 use super::{Versions, folder};
 use crate::generation::ActiveCanary;
-use crate::site::{Component, ContentHash, Snapshot};
+use crate::site::{Component, Snapshot};
 
 impl Versions {
-    /// Reads a component that an operator names; it blocks.
+    /// Reads a component that an operator names, and the signature beside it; it blocks.
     ///
     /// # Errors
     /// It cannot be read, or is no regular file, or too large.
     pub(crate) fn read_file(path: &Path) -> std::io::Result<Component> {
-        let bytes = folder::read(path)?;
-        Ok(Component { hash: ContentHash::of(&bytes), bytes: bytes.into() })
+        folder::read_component(path)
     }
 
     /// The candidates of all plugins, by name.

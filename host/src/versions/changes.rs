@@ -1,7 +1,6 @@
 //! Changes of versions: pins, and disabled plugins. `rollout` makes them, and reloads the site.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::index::{self, Disabled, EndReason, Pin, PluginVersions};
@@ -139,7 +138,7 @@ impl Versions {
                 index.plugins.values().flat_map(digests).flatten().collect();
             pinned.retain(|digest, _| used.contains(digest));
             // Another version may have taken its place in the folder meanwhile.
-            pinned.iter().map(|(digest, it)| (digest.clone(), Arc::clone(&it.bytes))).collect()
+            pinned.values().cloned().collect()
         };
         self.write(pinned).await;
     }

@@ -1,31 +1,29 @@
 //! Folder of versions: kept components by their digest, and the index. Every file is renamed into
 //! place when it is complete. It blocks; call it off the async workers.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use jackfield_signing::{MAX_SIGNATURE_BYTES, SIGNATURE_EXTENSION};
 use serde::{Deserialize, Serialize};
 
 use super::index::Index;
-use crate::site::{Component, ContentHash};
+use crate::data_folder::{INCOMPLETE, make_folder, read_file, replace_file};
+use crate::site::{Component, ContentHash, SignatureFile, signature_of};
 
 /// The name of the index.
 const INDEX: &str = "index.json";
 /// The ending of a component's name.
 const COMPONENT: &str = "wasm";
-/// The ending of an incomplete file's name.
-const INCOMPLETE: &str = "tmp";
+/// The ending of the name of its signature.
+const SIGNATURE: &str = SIGNATURE_EXTENSION;
 /// The version of the index's format.
 const FORMAT: u32 = 1;
 /// The length of a digest in hexadecimal.
 const DIGEST_LENGTH: usize = 64;
 /// The maximum size of a file that is read.
 const MAX_FILE_BYTES: u64 = 512 << 20;
-/// Access for the server's user alone.
-const PRIVATE_FOLDER: u32 = 0o700;
-const PRIVATE_FILE: u32 = 0o600;
 
 /// The folder of a site's versions.
 #[derive(Clone, Debug)]
@@ -89,10 +87,10 @@ impl Folder {
     /// Opens the folder, which is made if it does not exist, and reads the index.
     pub(super) fn open(path: &Path) -> Result<(Self, Index), FolderError> {
         let failed = |source| FolderError::Io { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(path).map_err(failed)?;
+        make_folder(path).map_err(failed)?;
         let folder = Self { path: path.to_owned() };
         let file = path.join(INDEX);
-        let text = match read(&file) {
+        let text = match read_file(&file, MAX_FILE_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok((folder, Index::default()));
@@ -110,37 +108,47 @@ impl Folder {
 
     /// Reads a component, and checks its digest.
     pub(super) fn read(&self, digest: &str) -> io::Result<Component> {
-        let path = self.component(digest)?;
+        let path = self.file(digest, COMPONENT)?;
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("failed to read {}: {error}", path.display()))
         };
-        let bytes = read(&path).map_err(named)?;
+        let bytes = read_file(&path, MAX_FILE_BYTES).map_err(named)?;
         let hash = ContentHash::of(&bytes);
         if hash.hex().to_string() != digest {
             return Err(named(io::Error::other(
                 "its content does not have the digest of its name",
             )));
         }
-        Ok(Component { hash, bytes: bytes.into() })
+        let signature = read_signature(&self.file(digest, SIGNATURE)?);
+        Ok(Component { hash, bytes: bytes.into(), signature })
     }
 
     /// Returns whether it has the component.
     pub(super) fn has(&self, digest: &str) -> bool {
-        self.component(digest).is_ok_and(|path| path.is_file())
+        self.file(digest, COMPONENT).is_ok_and(|path| path.is_file())
     }
 
-    /// Writes a component, unless it is there.
-    pub(super) fn write(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
-        if self.has(digest) {
+    /// Writes a component and its signature, unless they are there. A signature that the component
+    /// no longer has is kept: it may be the only one that a key of today accepts.
+    pub(super) fn write(&self, component: &Component) -> io::Result<()> {
+        let digest = component.hash.hex().to_string();
+        if let Some(signature) = component.signature.content() {
+            let path = self.file(&digest, SIGNATURE)?;
+            let before = read_file(&path, MAX_SIGNATURE_BYTES as u64);
+            if before.map_or(true, |before| *before != **signature) {
+                replace_file(&path, signature)?;
+            }
+        }
+        if self.has(&digest) {
             return Ok(());
         }
-        replace(&self.component(digest)?, bytes)
+        replace_file(&self.file(&digest, COMPONENT)?, &component.bytes)
     }
 
     /// Writes the index.
     pub(super) fn write_index(&self, index: &Index) -> io::Result<()> {
         let document = Document { format: FORMAT, index: index.clone() };
-        replace(&self.path.join(INDEX), &serde_json::to_vec(&document)?)
+        replace_file(&self.path.join(INDEX), &serde_json::to_vec(&document)?)
     }
 
     /// Removes components that the index does not keep, and incomplete files. What cannot be removed
@@ -151,19 +159,35 @@ impl Folder {
         for path in entries.flatten().map(|entry| entry.path()) {
             let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
             let name = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
-            let is_surplus = ending == COMPONENT && is_digest(name) && !kept.contains(name);
+            let is_ours = (ending == COMPONENT || ending == SIGNATURE) && is_digest(name);
+            let is_surplus = is_ours && !kept.contains(name);
             if is_surplus || ending == INCOMPLETE {
                 let _remains = fs::remove_file(&path);
             }
         }
     }
 
-    fn component(&self, digest: &str) -> io::Result<PathBuf> {
+    fn file(&self, digest: &str, extension: &str) -> io::Result<PathBuf> {
         if is_digest(digest) {
-            Ok(self.path.join(digest).with_extension(COMPONENT))
+            Ok(self.path.join(digest).with_extension(extension))
         } else {
             Err(io::Error::other("this is no digest"))
         }
+    }
+}
+
+/// Reads a component, and the signature beside it.
+pub(super) fn read_component(path: &Path) -> io::Result<Component> {
+    let bytes = read_file(path, MAX_FILE_BYTES)?;
+    let signature = read_signature(Path::new(&signature_of(&path.display().to_string())));
+    Ok(Component { hash: ContentHash::of(&bytes), bytes: bytes.into(), signature })
+}
+
+fn read_signature(path: &Path) -> SignatureFile {
+    match read_file(path, MAX_SIGNATURE_BYTES as u64) {
+        Ok(bytes) => SignatureFile::Content(bytes.into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => SignatureFile::Absent,
+        Err(error) => SignatureFile::Unusable(format!("cannot be read: {error}").into()),
     }
 }
 
@@ -173,43 +197,6 @@ fn is_digest(text: &str) -> bool {
         && text.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it))
 }
 
-/// Reads a regular file of a bounded size.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Not to wait for the writer of a pipe.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other("it is not a regular file, or too large"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Writes a file beside its place, and renames it when it is on the disk.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let failed = |error: io::Error| {
-        io::Error::new(error.kind(), format!("failed to write {}: {error}", path.display()))
-    };
-    let incomplete = path.with_extension(INCOMPLETE);
-    let write = || -> io::Result<()> {
-        let options = || OpenOptions::new().write(true).create(true).truncate(true).clone();
-        let mut file = options().mode(PRIVATE_FILE).open(&incomplete)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&incomplete, path)?;
-        match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|error| {
-        let _absent = fs::remove_file(&incomplete);
-        failed(error)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -217,8 +204,12 @@ mod tests {
     use super::*;
     use crate::versions::PluginVersions;
 
-    fn digest(bytes: &[u8]) -> String {
-        ContentHash::of(bytes).hex().to_string()
+    fn component(bytes: &[u8], signature: &[u8]) -> Component {
+        Component {
+            hash: ContentHash::of(bytes),
+            bytes: bytes.into(),
+            signature: SignatureFile::Content(signature.into()),
+        }
     }
 
     #[test]
@@ -227,9 +218,15 @@ mod tests {
         let path = root.path().join("versions");
         let (folder, index) = Folder::open(&path).unwrap();
         assert!(index.plugins.is_empty());
-        let name = digest(b"one");
-        folder.write(&name, b"one").unwrap();
+        let one = component(b"one", b"signature");
+        let name = one.hash.hex().to_string();
+        folder.write(&one).unwrap();
         assert_eq!(&*folder.read(&name).unwrap().bytes, b"one");
+        // It was signed again.
+        folder.write(&component(b"one", b"other")).unwrap();
+        let unsigned = Component { signature: SignatureFile::Absent, ..one };
+        folder.write(&unsigned).unwrap();
+        assert_eq!(&**folder.read(&name).unwrap().signature.content().unwrap(), b"other");
         for (path, mode) in
             [(path.clone(), 0o700), (path.join(&name).with_extension("wasm"), 0o600)]
         {
