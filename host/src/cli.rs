@@ -6,7 +6,7 @@
 //!   their common part, and [`config_args`] their options for the configuration.
 //! - [`sign`] signs plugins for a server that verifies them.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
-//! - [`status`], [`reload`], [`history`], [`rollback`] and [`canary`] ask a running server over its control
+//! - [`status`], [`reload`], [`history`], [`rollback`], [`canary`] and [`mod@store`] ask a running server over its control
 //!   socket; [`control`] is their common part.
 //! - [`record`] writes the hook calls of a running server to a file, and [`replay`] runs them against
 //!   another version of the plugin.
@@ -42,6 +42,7 @@ pub(crate) mod serve;
 pub(crate) mod sign;
 pub(crate) mod status;
 mod stdin;
+pub(crate) mod store;
 pub(crate) mod subscribe;
 mod table;
 pub(crate) mod test;
@@ -103,6 +104,8 @@ enum Command {
     /// Replay recorded hook calls against another version of a plugin, without a server, and print
     /// the differences.
     Replay(replay::Args),
+    /// Read and write the stores of plugins of a running server.
+    Store(store::Args),
     /// Publish events to a running server.
     Publish(publish::Args),
     /// Subscribe to topics of a running server, and print each event as a line of JSON.
@@ -138,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Promote(args) => canary::promote(&args, out),
         Command::Record(args) => record::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),
+        Command::Store(args) => store::run(&args, out),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Call(args) => call::run(args),

@@ -23,7 +23,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use jackfield_routing::{Route, RouteTable, TimerFrom};
 use jackfield_sandbox::{
-    CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, RouteConfig,
+    CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, PluginStore,
+    RouteConfig,
 };
 
 use crate::signatures::Signed;
@@ -297,6 +298,11 @@ impl PluginEntry {
     /// The number of instances that were replaced because they had grown.
     pub(crate) fn recycled(&self) -> u64 {
         self.running.plugin.recycled()
+    }
+
+    /// The plugin's store.
+    pub(crate) fn store(&self) -> PluginStore {
+        self.running.plugin.store()
     }
 
     /// How the plugin's store is kept.

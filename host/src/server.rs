@@ -139,6 +139,7 @@ pub(crate) async fn serve(
     let data = open_data(&config, site.path()).await?;
     let stores = data.as_ref().map(|data| data.part(plugin_stores::PART));
     let sandbox = plugin_stores::open(sandbox, &config.plugins, stores).await?;
+    let store_backup = sandbox.store_backup();
     let versions = versions(&config, site.path(), data.as_ref()).await?;
     let highest = highest_numbers(&config, data.as_ref()).await?;
     let reloader = Reloader::new(site, config.clone(), sandbox, services, versions, highest);
@@ -159,6 +160,7 @@ pub(crate) async fn serve(
         realms: Arc::clone(&realms),
         instance_memory,
         observers,
+        store_backup,
         totals: Arc::clone(&totals),
         shutdown: Arc::clone(&shutdown),
     });

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jackfield_sandbox::{CallObservers, InstanceMemory};
+use jackfield_sandbox::{CallObservers, InstanceMemory, StoreBackup};
 
 use crate::realms::Realms;
 use crate::reload::Reloader;
@@ -20,6 +20,7 @@ pub(crate) struct ServerState {
     pub(crate) instance_memory: InstanceMemory,
     /// The observers of plugins' calls.
     pub(crate) observers: Arc<CallObservers>,
+    pub(crate) store_backup: StoreBackup,
     pub(crate) totals: Arc<ConnectionTotals>,
     pub(crate) shutdown: Arc<Shutdown>,
 }

@@ -189,6 +189,45 @@ async fn needs_a_data_folder_for_a_saved_store() {
     server.logged("the stores of plugins are in memory");
 }
 
+/// Root may write to every folder, so the file system itself is read-only.
+#[tokio::test(flavor = "multi_thread")]
+async fn does_not_start_with_a_store_that_it_cannot_use() {
+    let (site, data) = (site(), tempfile::tempdir().unwrap());
+    let mounted = Mounted::at(data.path());
+    let folder = data.path().join("data");
+    let server = serve(&site, &folder, "");
+    let mut client = connect(&server).await;
+    client.publish_acknowledged(TOPIC, json!({}), json!([]), Value::Null).await.unwrap();
+    server.signal("KILL");
+    drop(server);
+    let file = folder.join("store/store.sqlite3");
+    let refused = |text: &str| {
+        let settings = format!("data: '{}'\n", folder.display());
+        let (mut server, _config) = Server::begin(site.path(), &settings, &build::cache());
+        assert_eq!(server.exit_code(), Some(1));
+        let log = server.log();
+        assert!(log.contains(text) && log.contains("= help: "), "{log}");
+    };
+    let copy = std::fs::read(&file).unwrap();
+    // The number of the version, `user_version`, is in the bytes 60 to 63 of a file of SQLite.
+    let mut newer = copy.clone();
+    newer[63] = 200;
+    let log = folder.join("store/store.sqlite3-wal");
+    let kept = std::fs::read(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    std::fs::write(&file, newer).unwrap();
+    refused("it is of version 200, and this server knows versions up to 1");
+    std::fs::write(&file, vec![7; 9_000]).unwrap();
+    refused("it is no store of this server");
+    std::fs::write(&file, copy).unwrap();
+    std::fs::write(&log, kept).unwrap();
+
+    mounted.remount("ro");
+    refused(&folder.display().to_string());
+    mounted.remount("rw");
+    assert_eq!(count(&serve(&site, &folder, "")).await, 1);
+}
+
 /// A small file system of its own.
 struct Mounted<'a>(&'a Path);
 
@@ -198,6 +237,14 @@ impl<'a> Mounted<'a> {
         let status = Command::new("mount").args(mount).arg(path).status().unwrap();
         assert!(status.success(), "mount -t tmpfs failed: run the tests as root");
         Self(path)
+    }
+}
+
+impl Mounted<'_> {
+    fn remount(&self, mode: &str) {
+        let options = format!("remount,{mode}");
+        let status = Command::new("mount").args(["-o", &options]).arg(self.0).status().unwrap();
+        assert!(status.success(), "mount -o {options} failed");
     }
 }
 

@@ -52,6 +52,7 @@ mod shares;
 mod signing;
 mod slow_subscribers;
 mod startup;
+mod store_commands;
 mod tidy;
 mod timers;
 mod v1;

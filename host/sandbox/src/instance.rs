@@ -18,7 +18,6 @@ use crate::fault::{CallSite, Fault, FaultKind};
 use crate::host_state::{HostState, HostTrap, MAX_RESOURCES, PluginContext};
 use crate::request::RouteId;
 use crate::route_config::RouteConfig;
-use crate::store::durable::saved;
 use crate::ticker::{TICK, Ticker};
 
 /// One instance: its store and its exports.
@@ -119,7 +118,7 @@ impl Instance {
                 }
                 let saved = match guest.journal.commit() {
                     Ok(None) => return Ok(answer),
-                    Ok(Some(receipt)) => saved(receipt).await,
+                    Ok(Some(receipt)) => receipt.saved().await,
                     Err(kind) => Err(kind),
                 };
                 let guest = self.store.data_mut();

@@ -92,5 +92,9 @@ pub use probe::Replayed;
 pub use request::{Caller, HookRequest};
 pub use route_config::RouteConfig;
 pub use sandbox::{Sandbox, SandboxSettings};
+pub use store::entry::{
+    MAX_KEY_BYTES, MAX_VALUE_BYTES, StoreEntry, StoreFault, StoreImported, StorePage, StoreRange,
+};
+pub use store::plugin_store::{PluginStore, StoreBackup};
 pub use store_value::StoreValue;
 pub use verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};

@@ -13,6 +13,7 @@ use crate::plugin_runtime::PluginRuntime;
 use crate::policy::StateMode;
 use crate::route_config::{RouteConfig, Routes};
 use crate::store::durable::Durable;
+use crate::store::plugin_store::PluginStore;
 
 /// A compiled, linked and described plugin. Cheap to clone; nothing runs before [`Plugin::start`].
 #[derive(Clone)]
@@ -55,6 +56,11 @@ impl Plugin {
     pub fn store_failure(&self) -> Option<String> {
         let durable = self.runtime.context.space.durable.as_ref();
         durable.and_then(Durable::hold).map(|reason| reason.to_string())
+    }
+
+    /// The plugin's store.
+    pub fn store(&self) -> PluginStore {
+        PluginStore::new(Arc::clone(&self.runtime.context.space), self.runtime.manifest.schema)
     }
 
     /// How the plugin's store is kept.

@@ -31,6 +31,7 @@ use crate::plugin::Plugin;
 use crate::plugin_runtime::PluginRuntime;
 use crate::policy::{PluginPolicy, StateMode};
 use crate::store::durable::Durable;
+use crate::store::plugin_store::StoreBackup;
 use crate::store::{SharedSpace, Spaces};
 use crate::ticker::Ticker;
 use crate::{denied, wasi};
@@ -179,6 +180,11 @@ impl Sandbox {
     /// The observers of calls.
     pub fn observers(&self) -> Arc<CallObservers> {
         Arc::clone(&self.observers)
+    }
+
+    /// Backups of the saved stores.
+    pub fn store_backup(&self) -> StoreBackup {
+        self.spaces.backup()
     }
 
     /// Memory counter of all instances.

@@ -3,22 +3,27 @@
 //! The sandbox owns the spaces; a running hook reaches its plugin's space through a
 //! [`Journal`](journal::Journal), which rolls its writes back if it fails. With an engine, the
 //! writes of hooks are saved as well: [`durable`] collects them, the [`writer`] commits them, and a
-//! [`Gate`](passage::Gate) keeps a hook's answer and effects back until then.
+//! [`Gate`](passage::Gate) keeps a hook's answer and effects back until then. The operator of a server
+//! reaches a space through a [`PluginStore`](plugin_store::PluginStore).
 
 pub(crate) mod durable;
+pub(crate) mod entry;
 pub(crate) mod journal;
 pub(crate) mod passage;
+pub(crate) mod plugin_store;
 pub(crate) mod space;
 pub(crate) mod writer;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{fmt, io};
 
 use jackfield_store::Engine;
 
 use crate::policy::StateMode;
-use durable::Durable;
+use durable::{Durable, MAX_SAVE_TIME};
+use plugin_store::StoreBackup;
 use space::Space;
 use writer::Writer;
 
@@ -47,6 +52,8 @@ struct Saving {
     writer: Writer,
     /// The mode of the plugin of this name.
     mode: Box<dyn Fn(&str) -> StateMode + Send + Sync>,
+    /// The time for changes to be saved.
+    save_time: Duration,
 }
 
 impl Spaces {
@@ -56,7 +63,13 @@ impl Spaces {
         mode: Box<dyn Fn(&str) -> StateMode + Send + Sync>,
     ) -> io::Result<Self> {
         let writer = Writer::start(engine)?;
-        Ok(Self { saving: Some(Saving { writer, mode }), ..Self::default() })
+        let saving = Saving { writer, mode, save_time: MAX_SAVE_TIME };
+        Ok(Self { saving: Some(saving), ..Self::default() })
+    }
+
+    /// The backups of the file.
+    pub(crate) fn backup(&self) -> StoreBackup {
+        StoreBackup::new(self.saving.as_ref().map(|saving| saving.writer.clone()))
     }
 
     /// The plugin's space, made or read from the file if missing; `quota` applies from now on.
@@ -84,7 +97,7 @@ impl Saving {
             StateMode::Written => false,
             StateMode::Synced => true,
         };
-        let durable = Durable::new(plugin, is_synced, self.writer.orders());
+        let durable = Durable::new(plugin, is_synced, self.save_time, self.writer.orders());
         let space = Arc::new(Kept { durable: Some(durable), ..Kept::default() });
         space.lock().note_changes();
         self.writer.read(&space).await?;

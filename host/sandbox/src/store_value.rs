@@ -19,11 +19,18 @@ enum Form {
     Binary { base64: String },
 }
 
+impl StoreValue {
+    /// Its bytes in Base64.
+    pub fn base64(&self) -> String {
+        STANDARD.encode(&self.0)
+    }
+}
+
 impl Serialize for StoreValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Form::Binary { base64: STANDARD.encode(&self.0) }.serialize(serializer),
+            Err(_) => Form::Binary { base64: self.base64() }.serialize(serializer),
         }
     }
 }

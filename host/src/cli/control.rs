@@ -6,6 +6,7 @@
 
 mod stream;
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
@@ -200,14 +201,8 @@ impl Server {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ControlError> {
-        let failed = |reason: &dyn std::fmt::Display| self.failed(reason);
-        let (response, connection) = self.send(method, path, body).await?;
-        let status = response.status();
-        let text = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let text = text.map_err(|error| failed(&error))?.to_bytes();
-        connection.abort();
-        let body = serde_json::from_slice(&text).map_err(|_| failed(&"it is not JSON"))?;
-        Ok(Answer { status, text, body })
+        let (response, _connection) = self.send(method, path, body).await?;
+        self.collect(response).await
     }
 
     /// Sends a request, and waits for the head of its answer.
@@ -217,6 +212,21 @@ impl Server {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ControlError> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send_body(method, path, Full::new(Bytes::from(body))).await
+    }
+
+    /// Sends a request with a body of any length, and waits for the head of its answer. The
+    /// connection ends with the answer.
+    pub(super) async fn send_body<B>(
+        &self,
+        method: Method,
+        path: &str,
+        body: B,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ControlError>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
         let failed = |reason: &dyn std::fmt::Display| self.failed(reason);
         let stream = connect(&self.0).await;
         let stream = stream.map_err(|error| {
@@ -225,19 +235,30 @@ impl Server {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         let connection = tokio::spawn(connection);
-        let body = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, "jackfield")
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)));
+            .body(body);
         let request = request.map_err(|error| failed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         Ok((response, connection))
     }
 
-    fn failed(&self, reason: &dyn std::fmt::Display) -> ControlError {
+    /// Reads an answer.
+    pub(super) async fn collect(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<Answer, ControlError> {
+        let status = response.status();
+        let text = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let text = text.map_err(|error| self.failed(&error))?.to_bytes();
+        let body = serde_json::from_slice(&text).map_err(|_| self.failed(&"it is not JSON"))?;
+        Ok(Answer { status, text, body })
+    }
+
+    pub(super) fn failed(&self, reason: &dyn std::fmt::Display) -> ControlError {
         let path = Untrusted::new(self.0.path.display());
         let help = "the server may have ended or be stopped; its log says more";
         ControlError::Unreachable(format!("{path}: no answer: {reason}\n  = help: {help}"))

@@ -194,7 +194,7 @@ fn of_limit(count: &Value, limit: &Value) -> String {
 
 /// A number of bytes with its unit.
 #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit behind the point")]
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = UNITS.iter().find(|(size, _)| bytes >= *size);
     match unit {
@@ -205,7 +205,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// A duration in its two largest units.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

@@ -1,6 +1,7 @@
 //! The caller of a request, and the audit line of a change.
 
 use std::fmt;
+use std::path::Path;
 
 use jackfield_text::Untrusted;
 use tracing::info;
@@ -42,6 +43,10 @@ const MAX_NAME_BYTES: usize = 256;
 pub(super) struct Subject {
     plugin: Option<String>,
     topic: Option<String>,
+    /// Of the plugin's store.
+    key: Option<String>,
+    /// That the server writes.
+    file: Option<String>,
 }
 
 impl Subject {
@@ -58,7 +63,18 @@ impl Subject {
             let message = format!("`plugin` is the name of a plugin, 1 to {MAX_NAME_BYTES} bytes");
             return Err(Problem::invalid(message));
         }
-        Ok(Self { plugin: Some(Untrusted::new(name).to_string()), topic: None })
+        Ok(Self { plugin: Some(Untrusted::new(name).to_string()), ..Self::default() })
+    }
+
+    /// A key of the store of a plugin.
+    pub(super) fn entry(plugin: &str, key: &str) -> Result<Self, Problem> {
+        let key = Some(Untrusted::new(key).to_string());
+        Ok(Self { key, ..Self::plugin(plugin)? })
+    }
+
+    /// A file that the server writes.
+    pub(super) fn file(file: &Path) -> Self {
+        Self { file: Some(Untrusted::new(file.display()).to_string()), ..Self::default() }
     }
 }
 
@@ -75,6 +91,8 @@ pub(super) fn record(
         action,
         plugin = subject.plugin,
         topic = subject.topic,
+        key = subject.key,
+        file = subject.file,
         result,
         generation,
         uid = caller.uid,

@@ -5,11 +5,13 @@
 //! site waits until the socket is free; meanwhile it serves without a control channel.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use http_body_util::Either;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,7 +36,7 @@ const MAX_CONNECTIONS: usize = 16;
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// The time for the head of a request.
 const MAX_HEAD_TIME: Duration = Duration::from_secs(5);
-/// The time for an answer to be read.
+/// The time for an answer, or a part of a long one, to be read.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(10);
 /// The time for open connections to end at a shutdown.
 const MAX_STOP_TIME: Duration = Duration::from_secs(1);
@@ -166,7 +168,7 @@ async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphore
     if !is_allowed {
         warn!(%caller, "a control connection of another user is refused");
     }
-    let answered = Notify::new();
+    let taken = Arc::new(Notify::new());
     let service = service_fn(async |request: Request<Incoming>| {
         let reply = if is_allowed {
             router::answer(&context, &caller, request).await
@@ -175,14 +177,13 @@ async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphore
         };
         Ok::<_, Infallible>(match reply {
             Reply::Whole(answer) => {
-                answered.notify_one();
+                taken.notify_one();
                 answer.response().map(Either::Left)
             }
-            Reply::Stream(lines) => {
-                let mut response = Response::new(Either::Right(lines));
-                let kind = HeaderValue::from_static("application/x-ndjson");
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                response
+            Reply::Stream(lines) => of_lines(Either::Left(lines)).map(Either::Right),
+            Reply::Lines(lines) => {
+                let watched = Watched { body: lines, taken: Arc::clone(&taken) };
+                of_lines(Either::Right(watched)).map(Either::Right)
             }
         })
     });
@@ -196,8 +197,9 @@ async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphore
         .serve_connection(TokioIo::new(stream), service);
     // The head, the body and the wait for a change have limits of their own.
     let is_unread = async {
-        answered.notified().await;
-        sleep(MAX_ANSWER_TIME).await;
+        taken.notified().await;
+        // Each part that is taken gives time for the next one.
+        while timeout(MAX_ANSWER_TIME, taken.notified()).await.is_ok() {}
     };
     tokio::select! {
         served = connection => if let Err(error) = served {
@@ -205,6 +207,34 @@ async fn serve(stream: UnixStream, context: Arc<Context>, _place: OwnedSemaphore
         },
         () = is_unread => debug!("a control connection did not take its answer"),
     }
+}
+
+/// A body that tells when a part of it is taken.
+struct Watched<B> {
+    body: B,
+    taken: Arc<Notify>,
+}
+
+impl<B: Body + Unpin> Body for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let Self { body, taken } = self.get_mut();
+        taken.notify_one();
+        Pin::new(body).poll_frame(context)
+    }
+}
+
+/// An answer of lines of JSON.
+fn of_lines<B>(body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 #[cfg(test)]

@@ -66,6 +66,20 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "jackfield.error.conflict", message)
     }
 
+    /// A store that cannot be saved.
+    pub(super) fn store_failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "jackfield.error.store_failed", message)
+    }
+
+    /// An error in a line of the body.
+    pub(super) fn in_line(line: u64, message: impl std::fmt::Display) -> Self {
+        let mut problem = Self::invalid(format!("line {line}: {message}"));
+        if let Value::Object(body) = &mut problem.body {
+            body.insert("line".to_owned(), json!(line));
+        }
+        problem
+    }
+
     /// An error of the server itself.
     pub(super) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error_uri::RUNTIME_ERROR, message)

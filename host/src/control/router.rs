@@ -14,24 +14,31 @@ use super::Context;
 use super::audit::Caller;
 use super::problem::Problem;
 use super::record::{self, LineStream};
-use super::{candidates, reload, status, versions};
+use super::{candidates, reload, status, store, versions};
 use crate::http::response::Answer;
 
 /// The versions of the API.
 const VERSIONS: &[&str] = &["v1"];
 /// The endpoints, for messages.
-const ENDPOINTS: &str = "GET /v1/status, /v1/history and /v1/canary, POST /v1/reload, /v1/rollback, /v1/disable, \
-     /v1/enable, /v1/canary, /v1/canary/stop, /v1/promote and /v1/record";
+const ENDPOINTS: &str = "GET /v1/status, /v1/history, /v1/canary and /v1/store/list, get, export; \
+                         POST /v1/reload, /v1/rollback, /v1/disable, /v1/enable, /v1/canary, \
+                         /v1/canary/stop, /v1/promote, /v1/record and /v1/store/set, delete, \
+                         import, backup";
 
 /// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The time for a body to arrive.
 const MAX_BODY_TIME: Duration = Duration::from_secs(5);
 
-/// An answer: one that is complete, or one that ends when the client or the server does.
+/// The maximum size of a body with a value of a store, all of whose bytes are escaped.
+const MAX_VALUE_BODY_BYTES: usize = 7 << 20;
+
+/// An answer: one that is complete, one that ends when the client or the server does, or one that is
+/// made while it is read.
 pub(super) enum Reply {
     Whole(Answer),
     Stream(LineStream),
+    Lines(store::Lines),
 }
 
 impl From<Answer> for Reply {
@@ -51,6 +58,10 @@ where
         let recording = asked.and_then(|asked| record::answer(context, caller, asked));
         return recording.map_or_else(|problem| problem.answer().into(), Reply::Stream);
     }
+    if request.uri().path() == "/v1/store/export" && request.method() == Method::GET {
+        let lines = store::export(context, request.uri().query()).await;
+        return lines.map_or_else(|problem| problem.answer().into(), Reply::Lines);
+    }
     route(context, caller, request).await.unwrap_or_else(Problem::answer).into()
 }
 
@@ -65,6 +76,10 @@ where
     let path = request.uri().path();
     let (version, endpoint) =
         path.strip_prefix('/').and_then(|it| it.split_once('/')).unwrap_or_default();
+    if let ("v1", Some(endpoint)) = (version, endpoint.strip_prefix("store/")) {
+        let endpoint = endpoint.to_owned();
+        return of_store(context, caller, &endpoint, request).await;
+    }
     match (version, endpoint, request.method()) {
         ("v1", "status", &Method::GET | &Method::HEAD) => Ok(status::answer(context)),
         ("v1", "reload", &Method::POST) => {
@@ -108,6 +123,35 @@ where
     }
 }
 
+/// The endpoints about the stores of plugins.
+async fn of_store<B>(
+    context: &Context,
+    caller: &Caller,
+    endpoint: &str,
+    request: Request<B>,
+) -> Result<Answer, Problem>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    match (endpoint, request.method()) {
+        ("list", &Method::GET) => store::list(context, request.uri().query()).await,
+        ("get", &Method::GET) => store::get(context, request.uri().query()).await,
+        ("list" | "get" | "export", _) => Err(Problem::method_not_allowed("GET")),
+        ("set", &Method::POST) => {
+            let asked = read_up_to(request, MAX_VALUE_BODY_BYTES).await?;
+            store::set(context, caller, asked).await
+        }
+        ("delete", &Method::POST) => store::delete(context, caller, read(request).await?).await,
+        ("backup", &Method::POST) => store::back_up(context, caller, read(request).await?).await,
+        ("import", &Method::POST) => {
+            let (head, body) = request.into_parts();
+            store::import(context, caller, head.uri.query(), body).await
+        }
+        ("set" | "delete" | "backup" | "import", _) => Err(Problem::method_not_allowed("POST")),
+        _ => Err(Problem::not_found(request.uri().path(), ENDPOINTS)),
+    }
+}
+
 /// Whether a part of a path names a version.
 fn is_version(part: &str) -> bool {
     let number = part.strip_prefix('v').unwrap_or_default();
@@ -120,11 +164,19 @@ where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     T: DeserializeOwned + Default,
 {
-    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    read_up_to(request, MAX_BODY_BYTES).await
+}
+
+async fn read_up_to<B, T>(request: Request<B>, limit: usize) -> Result<T, Problem>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    T: DeserializeOwned + Default,
+{
+    let body = Limited::new(request.into_body(), limit).collect();
     let body = match timeout(MAX_BODY_TIME, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Problem::too_large(MAX_BODY_BYTES));
+            return Err(Problem::too_large(limit));
         }
         Ok(Err(error)) => {
             return Err(Problem::invalid(format!("the body could not be read: {error}")));

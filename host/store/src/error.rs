@@ -51,6 +51,12 @@ pub enum EngineError {
     Sqlite(String),
     #[error("write to the disk: {0}")]
     Sync(io::Error),
+    #[error(
+        "write {}: {source}\n  = help: name a new file in a folder that the server's user can write to; \
+         no file is overwritten",
+        .file.display()
+    )]
+    Backup { file: PathBuf, source: io::Error },
 }
 
 impl EngineError {

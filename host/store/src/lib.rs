@@ -10,6 +10,7 @@ mod sqlite;
 pub use error::EngineError;
 pub use sqlite::{FILE, SqliteEngine, VERSION};
 
+use std::path::Path;
 use std::sync::Arc;
 
 /// Storage of all plugins' entries.
@@ -44,7 +45,23 @@ pub trait Engine: Send {
     /// # Errors
     /// The file cannot be opened again.
     fn syncer(&mut self) -> Result<Syncer, EngineError>;
+
+    /// Begins a backup of all that is committed: a function that writes it to a new file, on another
+    /// thread. Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn begin_backup(&mut self) -> Result<Backup, EngineError>;
+
+    /// Ends a backup. To be called when the function has returned.
+    ///
+    /// # Errors
+    /// The engine's settings cannot be restored.
+    fn end_backup(&mut self) -> Result<(), EngineError>;
 }
+
+/// Writes a backup to a new file, and returns its size in bytes.
+pub type Backup = Box<dyn FnOnce(&Path) -> Result<u64, EngineError> + Send>;
 
 /// [`Engine::sync`] on another thread.
 pub type Syncer = Box<dyn FnMut() -> Result<(), EngineError> + Send>;
@@ -62,7 +79,7 @@ pub struct Saved {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     /// The bytes.
-    pub bytes: Box<[u8]>,
+    pub bytes: Arc<[u8]>,
     /// The time at which it expires, in milliseconds since 1970 by the clock of the machine.
     pub expires: Option<i64>,
 }

@@ -1,5 +1,7 @@
 //! The engine in SQLite: write-ahead log, one owner, one transaction for each commit.
 
+mod backup;
+
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags, params};
 use rustix::fs::OFlags;
 
-use crate::{Changes, Engine, EngineError, Saved, Syncer, Value};
+use crate::{Backup, Changes, Engine, EngineError, Saved, Syncer, Value};
 
 /// Name of the file in the data folder.
 pub const FILE: &str = "store.sqlite3";
@@ -20,6 +22,8 @@ pub const VERSION: i64 = 1;
 const APPLICATION_ID: i64 = 0x4a46_7374;
 /// Size that the write-ahead log is cut to after a checkpoint, in bytes.
 const MAX_IDLE_LOG_BYTES: i64 = 16 << 20;
+/// Size of the write-ahead log at which a commit makes a checkpoint, in pages.
+const CHECKPOINT_PAGES: i64 = 1000;
 
 const TABLES: &str = "
 CREATE TABLE entry (
@@ -38,6 +42,8 @@ INSERT INTO opening VALUES (1, 0);
 #[derive(Debug)]
 pub struct SqliteEngine {
     connection: Connection,
+    /// For backups. Closing any descriptor of the file drops SQLite's locks, so it is closed last.
+    file: Arc<File>,
     log: PathBuf,
     /// Opened at the first use.
     log_file: Option<File>,
@@ -56,8 +62,8 @@ impl SqliteEngine {
         let folder = &folder.canonicalize().map_err(failed)?;
         let file = folder.join(FILE);
         // SQLite would make it with the process's file mode; what it makes beside it has the mode of
-        // this file. Closed before SQLite takes its locks.
-        OpenOptions::new()
+        // this file.
+        let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -68,7 +74,8 @@ impl SqliteEngine {
             .map_err(|source| EngineError::Open { file: file.clone(), source })?;
         let connection = connect(&file)?;
         let log = folder.join(format!("{FILE}-wal"));
-        Ok(Self { connection, log, log_file: None, schemas: HashMap::new() })
+        let file = Arc::new(opened);
+        Ok(Self { connection, file, log, log_file: None, schemas: HashMap::new() })
     }
 
     fn write(&mut self, changes: &[&Changes]) -> rusqlite::Result<()> {
@@ -157,6 +164,21 @@ impl Engine for SqliteEngine {
     fn syncer(&mut self) -> Result<Syncer, EngineError> {
         let log = self.log()?.try_clone().map_err(EngineError::Sync)?;
         Ok(Box::new(move || log.sync_data().map_err(EngineError::Sync)))
+    }
+
+    fn begin_backup(&mut self) -> Result<Backup, EngineError> {
+        self.connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        let busy: i64 =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy != 0 {
+            return Err(EngineError::Sqlite("the log is in use".to_owned()));
+        }
+        let file = Arc::clone(&self.file);
+        Ok(Box::new(move |target| backup::copy(&file, target)))
+    }
+
+    fn end_backup(&mut self) -> Result<(), EngineError> {
+        Ok(self.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?)
     }
 }
 

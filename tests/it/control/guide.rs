@@ -58,7 +58,7 @@ fn commands_run_as_printed() {
     installed("curl", "curl");
     let (folder, server) = served();
     let examples = blocks("sh");
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     let Output { code, out, err } = shell(&folder, &server, examples[0]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with("server       serving, version "), "{out}");
@@ -81,6 +81,10 @@ fn commands_run_as_printed() {
     let Output { code, out, err } = shell(&folder, &server, &example);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.contains(r#""result":"ok""#), "{out}");
+    let example = examples[4].replace("acme-chat", "jackfield-broadcast");
+    let Output { code, out, err } = shell(&folder, &server, &example);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains(r#""entry_count":0"#), "{out}");
 }
 
 #[test]

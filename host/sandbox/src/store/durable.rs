@@ -10,16 +10,22 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jackfield_store::{Changes, Saved, Value};
 use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 
 use super::space::Space;
 use super::{Kept, SharedSpace};
 use crate::fault::FaultKind;
+
+/// The time for changes to be saved. Then the disk is taken to hang: a request that waits longer
+/// holds memory, and its client has given up.
+pub(crate) const MAX_SAVE_TIME: Duration = Duration::from_secs(10);
 
 /// The way of one plugin's changes to the file.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(crate) struct Durable {
     pub(crate) plugin: Arc<str>,
     /// Whether a commit has to survive a power cut before hooks go on.
     pub(crate) is_synced: bool,
+    /// The time for changes to be saved.
+    save_time: Duration,
     orders: mpsc::Sender<Order>,
     /// A std mutex, held to collect changes.
     queue: Mutex<Queue>,
@@ -43,10 +51,17 @@ pub(crate) enum Order {
     Save(SharedSpace),
     /// A space is read for the first time.
     Read(SharedSpace, oneshot::Sender<Result<(), String>>),
+    /// A backup is written to this new file. The writer is told when it has ended.
+    Backup(PathBuf, mpsc::Sender<Order>, oneshot::Sender<Result<u64, String>>),
+    BackupEnded,
 }
 
 /// Tells whether what a hook saw is saved.
-pub(crate) type Receipt = oneshot::Receiver<Result<(), Arc<str>>>;
+pub(crate) struct Receipt {
+    result: oneshot::Receiver<Result<(), Arc<str>>>,
+    deadline: tokio::time::Instant,
+    space: SharedSpace,
+}
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -69,19 +84,38 @@ pub(crate) struct Batch {
     waiting: Vec<oneshot::Sender<Result<(), Arc<str>>>>,
 }
 
-/// Waits until what a hook saw is saved.
-pub(crate) async fn saved(receipt: Receipt) -> Result<(), FaultKind> {
-    match receipt.await {
-        Ok(result) => result.map_err(|reason| FaultKind::StoreFailed(reason.to_string())),
-        Err(_) => Err(FaultKind::StoreFailed("the thread that saves the store has ended".into())),
+/// The reason of a hold while the disk hangs.
+pub(crate) fn hung(time: Duration) -> String {
+    format!("the disk has not answered for {time:?}")
+}
+
+impl Receipt {
+    /// Waits until what a hook saw is saved.
+    ///
+    /// # Errors
+    /// It is not. If the disk hangs, it may be saved later nevertheless.
+    pub(crate) async fn saved(self) -> Result<(), FaultKind> {
+        let reason = match timeout_at(self.deadline, self.result).await {
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(reason))) => reason,
+            Ok(Err(_ended)) => "the thread that saves the store has ended".into(),
+            Err(_elapsed) => self.space.hang(),
+        };
+        Err(FaultKind::StoreFailed(reason.to_string()))
     }
 }
 
 impl Durable {
-    pub(crate) fn new(plugin: &str, is_synced: bool, orders: mpsc::Sender<Order>) -> Self {
+    pub(crate) fn new(
+        plugin: &str,
+        is_synced: bool,
+        save_time: Duration,
+        orders: mpsc::Sender<Order>,
+    ) -> Self {
         Self {
             plugin: plugin.into(),
             is_synced,
+            save_time,
             orders,
             queue: Mutex::default(),
             incarnation: AtomicU64::new(0),
@@ -152,7 +186,7 @@ impl Durable {
         if queue.ready.is_empty() && !queue.is_under_way {
             return None;
         }
-        let (sender, receipt) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         queue.waiting.push(sender);
         if !queue.is_ordered {
             queue.is_ordered = self.orders.send(Order::Save(Arc::clone(space))).is_ok();
@@ -161,7 +195,8 @@ impl Durable {
                 queue.waiting.clear();
             }
         }
-        Some(receipt)
+        let deadline = tokio::time::Instant::now() + self.save_time;
+        Some(Receipt { result, deadline, space: Arc::clone(space) })
     }
 
     /// Takes what waits, for one commit.
@@ -232,6 +267,24 @@ impl Kept {
         for waiting in waiting {
             let _ = waiting.send(Err(Arc::clone(reason)));
         }
+    }
+
+    /// Puts the space on hold while the writer hangs. The writer releases it when it goes on.
+    fn hang(self: &Arc<Self>) -> Arc<str> {
+        let Some(durable) = &self.durable else { return "".into() };
+        let reason: Arc<str> = hung(durable.save_time).into();
+        if durable.hold().is_none() {
+            self.hold(&reason, None);
+            tracing::error!(
+                target: "jackfield::plugin",
+                plugin = &*durable.plugin,
+                "cannot save the plugin's store: {reason}; its handlers are on hold until it does, \
+                 and requests that waited are refused, though their writes may still be saved"
+            );
+            // If the writer has ended, nothing is saved any more.
+            let _ended = durable.orders.send(Order::Save(Arc::clone(self)));
+        }
+        reason
     }
 
     /// Serves what was saved. Instances that were made on hold are dropped as well.

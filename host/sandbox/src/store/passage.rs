@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::SharedSpace;
-use super::durable::{Receipt, saved};
+use super::durable::Receipt;
 use crate::fault::FaultKind;
 
 /// The order in which hooks of one lane pass; tokio's mutex is fair.
@@ -70,7 +70,7 @@ impl Gate {
             Place::Behind(place) => place.await,
         };
         if let Some(receipt) = self.receipt {
-            saved(receipt).await?;
+            receipt.saved().await?;
         }
         Ok(passed)
     }

@@ -8,6 +8,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::entry::{
+    MAX_KEY_BYTES, MAX_VALUE_BYTES, OVERHEAD_BYTES, StoreEntry, StoreFault, StorePage, StoreRange,
+    cost,
+};
+
 /// The keys and values of one plugin.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
@@ -26,11 +31,11 @@ pub(crate) struct Space {
 }
 
 /// A changed key, and its value with its expiry; none if it is gone.
-pub(crate) type Change = (Arc<str>, Option<(Box<[u8]>, Option<Instant>)>);
+pub(crate) type Change = (Arc<str>, Option<(Arc<[u8]>, Option<Instant>)>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
-    value: Box<[u8]>,
+    value: Arc<[u8]>,
     expires: Option<Instant>,
     /// Version of the last write.
     version: u64,
@@ -60,12 +65,6 @@ pub(crate) enum StoreError {
     NotANumber,
 }
 
-/// Longest key, in bytes.
-const MAX_KEY_BYTES: usize = 1 << 10;
-/// Longest value, in bytes.
-const MAX_VALUE_BYTES: usize = 1 << 20;
-/// Memory of an entry besides its key and value.
-const OVERHEAD_BYTES: usize = 128;
 /// Deletions restored by undo. Their hooks may be over, so that nothing would clear them.
 const MAX_DELETIONS: usize = 1 << 12;
 
@@ -83,7 +82,7 @@ impl Space {
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
         let change = |key: Arc<str>| {
-            let held = self.entries.get(&key).map(|it| (it.value.clone(), it.expires));
+            let held = self.entries.get(&key).map(|it| (Arc::clone(&it.value), it.expires));
             (key, held)
         };
         changed.into_iter().map(change).collect()
@@ -93,7 +92,7 @@ impl Space {
     /// versions are new.
     pub(crate) fn restore(
         &mut self,
-        entries: impl Iterator<Item = (String, Box<[u8]>, Option<Instant>)>,
+        entries: impl Iterator<Item = (String, Arc<[u8]>, Option<Instant>)>,
         now: Instant,
     ) {
         self.entries.clear();
@@ -136,7 +135,7 @@ impl Space {
             return Err(StoreError::Full);
         }
         let version = self.next_version();
-        let entry = Entry { value: value.into_boxed_slice(), expires, version, base: version };
+        let entry = Entry { value: value.into(), expires, version, base: version };
         let deletion = self.deleted.get(key).copied();
         let (key, earlier) = self.put(key, entry);
         Ok(Undo { key, version, earlier, deletion, added: None })
@@ -160,7 +159,7 @@ impl Space {
     ) -> Result<(i64, Undo), StoreError> {
         self.expire(now);
         let Some(entry) = self.entries.get(key) else {
-            let undo = self.set(key, decimal(by).into(), None, now)?;
+            let undo = self.set(key, by.to_string().into_bytes(), None, now)?;
             return Ok((by, Undo { added: Some(by), ..undo }));
         };
         let sum = number(&entry.value).and_then(|n| n.checked_add(by));
@@ -203,6 +202,65 @@ impl Space {
             .take(limit)
             .map(|(key, entry)| (key.to_string(), entry.value.to_vec()))
             .collect()
+    }
+
+    /// The entry of a key.
+    pub(crate) fn entry(&mut self, key: &str, now: Instant) -> Option<StoreEntry> {
+        self.expire(now);
+        self.entries.get_key_value(key).map(|(key, entry)| entry.shared(key, now))
+    }
+
+    /// The entries of a range.
+    pub(crate) fn page(&mut self, range: StoreRange<'_>, now: Instant) -> StorePage {
+        self.expire(now);
+        let StoreRange { prefix, after, limit } = range;
+        let from = match after.filter(|after| *after >= prefix) {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let mut found = self
+            .entries
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix));
+        let entries = found.by_ref().take(limit).map(|(key, entry)| entry.shared(key, now));
+        let entries = entries.collect();
+        let (has_more, count) = (found.next().is_some(), self.entries.len());
+        StorePage { entries, has_more, count, used: self.used, quota: self.quota }
+    }
+
+    /// Writes all entries, each key once, or none; `replaces` removes all others. Returns the number
+    /// of entries that were removed. Running hooks undo nothing of it.
+    pub(crate) fn import(
+        &mut self,
+        entries: Vec<StoreEntry>,
+        replaces: bool,
+        now: Instant,
+    ) -> Result<usize, StoreFault> {
+        self.expire(now);
+        let freed = |entry: &StoreEntry| {
+            self.entries.get(&entry.key).map_or(0, |held| cost(&entry.key, &held.value))
+        };
+        let freed = if replaces { self.used } else { entries.iter().map(freed).sum() };
+        let added = entries.iter().map(StoreEntry::cost).fold(0, usize::saturating_add);
+        let needed = (self.used - freed).saturating_add(added);
+        if needed > self.quota {
+            return Err(StoreFault::Full { needed, quota: self.quota });
+        }
+        let mut removed = 0;
+        if replaces {
+            self.deleted.clear();
+            let kept: HashSet<&str> = entries.iter().map(|entry| &*entry.key).collect();
+            let others = self.entries.keys().filter(|key| !kept.contains(&***key)).cloned();
+            for key in others.collect::<Vec<_>>() {
+                removed += usize::from(self.remove(&key).is_some());
+            }
+        }
+        for StoreEntry { key, value, ttl } in entries {
+            let version = self.next_version();
+            let expires = ttl.and_then(|ttl| now.checked_add(ttl));
+            self.put(&key, Entry { value, expires, version, base: version });
+        }
+        Ok(removed)
     }
 
     /// Undoes a write. Writes of one hook are undone in reverse order.
@@ -298,6 +356,13 @@ impl Space {
     }
 }
 
+impl Entry {
+    fn shared(&self, key: &Arc<str>, now: Instant) -> StoreEntry {
+        let ttl = self.expires.map(|at| at.saturating_duration_since(now));
+        StoreEntry { key: Arc::clone(key), value: Arc::clone(&self.value), ttl }
+    }
+}
+
 /// Result of a compare-and-set whose comparison succeeded.
 #[derive(Debug)]
 pub(crate) enum CompareAndSet {
@@ -306,12 +371,8 @@ pub(crate) enum CompareAndSet {
     Same,
 }
 
-fn cost(key: &str, value: &[u8]) -> usize {
-    key.len() + value.len() + OVERHEAD_BYTES
-}
-
-fn decimal(number: i64) -> Box<[u8]> {
-    number.to_string().into_bytes().into_boxed_slice()
+fn decimal(number: i64) -> Arc<[u8]> {
+    number.to_string().into_bytes().into()
 }
 
 fn number(value: &[u8]) -> Option<i64> {

@@ -1,10 +1,12 @@
 //! The durable store with an engine in memory: group commit, the order of the gate, failures.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jackfield_store::{Changes, EngineError, Saved, Syncer, Value};
+use jackfield_store::{Backup, Changes, EngineError, Saved, Syncer, Value};
 use tokio::task::JoinHandle;
 
 use super::journal::Journal;
@@ -76,6 +78,18 @@ impl Engine for FakeEngine {
     fn syncer(&mut self) -> Result<Syncer, EngineError> {
         Ok(Box::new(|| Ok(())))
     }
+
+    fn begin_backup(&mut self) -> Result<Backup, EngineError> {
+        let file = Arc::clone(&self.file);
+        let text = move || file.lock().unwrap().commits.join("\n");
+        Ok(Box::new(move |target| {
+            std::fs::write(target, text()).map(|()| 0).map_err(EngineError::Sync)
+        }))
+    }
+
+    fn end_backup(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// One plugin's store, and its lane.
@@ -102,8 +116,19 @@ impl World {
         received: Option<mpsc::Receiver<bool>>,
         permits: mpsc::Sender<bool>,
     ) -> Self {
+        Self::within(file, mode, received, permits, MAX_SAVE_TIME).await
+    }
+
+    async fn within(
+        file: Arc<Mutex<File>>,
+        mode: StateMode,
+        received: Option<mpsc::Receiver<bool>>,
+        permits: mpsc::Sender<bool>,
+        save_time: Duration,
+    ) -> Self {
         let engine = FakeEngine { file: Arc::clone(&file), permits: received };
-        let spaces = Spaces::saved_by(Box::new(engine), Box::new(move |_| mode)).unwrap();
+        let mut spaces = Spaces::saved_by(Box::new(engine), Box::new(move |_| mode)).unwrap();
+        spaces.saving.as_mut().unwrap().save_time = save_time;
         let space = spaces.of("acme", 100_000).await.unwrap();
         Self { space, file, order: PassageOrder::default(), permits }
     }

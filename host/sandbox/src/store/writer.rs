@@ -3,9 +3,12 @@
 //! Commits survive a kill of the process. For a power cut, a second thread syncs the file once a
 //! second; plugins whose state is `synced` wait for a sync of their own instead.
 
+mod pauses;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -13,9 +16,11 @@ use std::time::{Duration, Instant};
 
 use jackfield_store::{Engine, EngineError, Syncer};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use super::durable::{Batch, Order};
+use super::durable::{Batch, MAX_SAVE_TIME, Order, hung};
 use super::{Kept, SharedSpace};
+use pauses::Pauses;
 
 /// A handle of the thread, which ends after the last one and the last space.
 #[derive(Clone)]
@@ -25,15 +30,16 @@ pub(crate) struct Writer {
 
 /// Time between syncs of commits that nobody waits for.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// The first pause of a space that could not be saved; each further one is twice as long.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
-
 impl Writer {
     pub(crate) fn start(engine: Box<dyn Engine>) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
-        let work = Work { engine, spaces: HashMap::new(), pauses: Vec::new(), sync: Sync::Clean };
+        let work = Work {
+            engine,
+            spaces: HashMap::new(),
+            pauses: Pauses::default(),
+            sync: Sync::Clean,
+            is_copied: false,
+        };
         thread::Builder::new().name("jackfield-store".into()).spawn(move || work.run(&received))?;
         Ok(Self { orders })
     }
@@ -47,7 +53,19 @@ impl Writer {
         let ended = || "the thread that saves the store has ended".to_owned();
         let (answer, read) = oneshot::channel();
         self.orders.send(Order::Read(Arc::clone(space), answer)).map_err(|_| ended())?;
-        read.await.unwrap_or_else(|_| Err(ended()))
+        match timeout(MAX_SAVE_TIME, read).await {
+            Ok(read) => read.unwrap_or_else(|_| Err(ended())),
+            Err(_elapsed) => Err(hung(MAX_SAVE_TIME)),
+        }
+    }
+
+    /// Writes a backup to a new file, and returns its size in bytes.
+    pub(crate) async fn back_up(&self, file: PathBuf) -> Result<u64, String> {
+        let ended = || "the thread that saves the store has ended".to_owned();
+        let (answer, written) = oneshot::channel();
+        let order = Order::Backup(file, self.orders(), answer);
+        self.orders.send(order).map_err(|_| ended())?;
+        written.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
@@ -56,15 +74,10 @@ struct Work {
     engine: Box<dyn Engine>,
     /// Every space, for failures that concern all.
     spaces: HashMap<Arc<str>, Weak<Kept>>,
-    pauses: Vec<Pause>,
+    pauses: Pauses,
     sync: Sync,
-}
-
-/// A space on hold.
-struct Pause {
-    space: SharedSpace,
-    until: Instant,
-    length: Duration,
+    /// Whether a backup is under way.
+    is_copied: bool,
 }
 
 /// The commits since the last sync.
@@ -105,17 +118,19 @@ impl Work {
             Sync::Due(at) => Some(at),
             Sync::UnderWay(..) => Some(Instant::now() + SYNC_INTERVAL),
         };
-        self.pauses.iter().map(|pause| pause.until).chain(sync).min()
+        self.pauses.next().into_iter().chain(sync).min()
     }
 
     /// Obeys the order, and those that have come meanwhile: one commit for all.
     fn obey(&mut self, first: Order, orders: &Receiver<Order>) {
-        let mut spaces = Vec::new();
+        let (mut spaces, mut backups) = (Vec::new(), Vec::new());
         for order in std::iter::once(first).chain(orders.try_iter()) {
             match order {
                 // Its loader may have gone.
                 Order::Read(space, answer) => drop(answer.send(self.read(&space))),
                 Order::Save(space) => spaces.push(space),
+                Order::Backup(file, orders, answer) => backups.push((file, orders, answer)),
+                Order::BackupEnded => self.end_backup(),
             }
         }
         // A space is ordered once until its changes are taken. They are taken when no more orders
@@ -137,6 +152,59 @@ impl Work {
                     }
                 }
             }
+        }
+        for space in &spaces {
+            self.adopt(space);
+        }
+        for (file, orders, answer) in backups {
+            self.back_up(file, orders, answer);
+        }
+    }
+
+    /// Pauses a space that its own hooks have put on hold, as this thread did not answer.
+    fn adopt(&mut self, space: &SharedSpace) {
+        let is_on_hold = space.durable.as_ref().is_some_and(|it| it.hold().is_some());
+        if is_on_hold && !self.pauses.has(space) {
+            self.pauses.failed(space, Instant::now());
+        }
+    }
+
+    /// Begins a backup, which a thread of its own writes.
+    fn back_up(
+        &mut self,
+        file: PathBuf,
+        orders: Sender<Order>,
+        answer: oneshot::Sender<Result<u64, String>>,
+    ) {
+        if self.is_copied {
+            // Its session may have ended, here and below.
+            let _ = answer.send(Err("another backup is under way".to_owned()));
+            return;
+        }
+        self.is_copied = true;
+        let backup = match self.engine.begin_backup() {
+            Ok(backup) => backup,
+            Err(error) => {
+                self.end_backup();
+                let _ = answer.send(Err(error.to_string()));
+                return;
+            }
+        };
+        let write = move || {
+            let written = backup(&file).map_err(|error| error.to_string());
+            let _ended = orders.send(Order::BackupEnded);
+            let _ = answer.send(written);
+        };
+        // The answer is dropped with the thread that cannot be made.
+        if thread::Builder::new().name("jackfield-backup".into()).spawn(write).is_err() {
+            self.end_backup();
+        }
+    }
+
+    fn end_backup(&mut self) {
+        self.is_copied = false;
+        if let Err(error) = self.engine.end_backup() {
+            tracing::error!("the log of the store grows until the server is restarted: {error}");
         }
     }
 
@@ -192,13 +260,7 @@ impl Work {
         let Some(durable) = &space.durable else { return ("".into(), None) };
         let reason: Arc<str> = error.to_string().into();
         let saved = self.engine.read(&durable.plugin);
-        let is_it = |pause: &&mut Pause| Arc::ptr_eq(&pause.space, space);
-        let length = if let Some(pause) = self.pauses.iter_mut().find(is_it) {
-            pause.lengthen()
-        } else {
-            self.pauses.push(Pause::new(space));
-            MIN_PAUSE
-        };
+        let length = self.pauses.failed(space, Instant::now());
         tracing::error!(
             target: "jackfield::plugin",
             plugin = &*durable.plugin,
@@ -218,24 +280,19 @@ impl Work {
 
     /// Releases the spaces on hold whose pause is over, if the file can be read and written again.
     fn retry(&mut self) {
-        let now = Instant::now();
-        let (due, rest) =
-            std::mem::take(&mut self.pauses).into_iter().partition(|it| it.until <= now);
-        self.pauses = rest;
-        let due: Vec<Pause> = due;
-        for mut pause in due {
-            let Some(durable) = &pause.space.durable else { continue };
+        for space in self.pauses.due(Instant::now()) {
+            let Some(durable) = &space.durable else { continue };
             let tried = self.engine.probe().and_then(|()| self.engine.read(&durable.plugin));
             if let Ok(saved) = tried {
-                pause.space.release(saved);
+                space.release(saved);
                 tracing::info!(
                     target: "jackfield::plugin",
                     plugin = &*durable.plugin,
                     "the plugin's store can be saved again; its handlers are called"
                 );
+                self.pauses.released(&space, Instant::now());
             } else {
-                pause.lengthen();
-                self.pauses.push(pause);
+                self.pauses.failed(&space, Instant::now());
             }
         }
     }
@@ -306,19 +363,6 @@ fn start_syncer(mut sync: Syncer) -> io::Result<SyncSender<SyncRequest>> {
     };
     thread::Builder::new().name("jackfield-sync".into()).spawn(work)?;
     Ok(sender)
-}
-
-impl Pause {
-    fn new(space: &SharedSpace) -> Self {
-        let (until, length) = (Instant::now() + MIN_PAUSE, MIN_PAUSE);
-        Self { space: Arc::clone(space), until, length }
-    }
-
-    fn lengthen(&mut self) -> Duration {
-        self.length = self.length.saturating_mul(2).min(MAX_PAUSE);
-        self.until = Instant::now() + self.length;
-        self.length
-    }
 }
 
 impl fmt::Debug for Writer {

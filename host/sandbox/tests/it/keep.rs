@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use jackfield_sandbox::StateMode;
-use jackfield_store::SqliteEngine;
+use jackfield_store::{Changes, Engine, SqliteEngine};
 
+use crate::log::Lines;
 use crate::stage::{delivered, hostile, kind, load, policy, publish, route, sandbox};
 
 #[tokio::test]
@@ -92,4 +93,18 @@ async fn keeps_the_store_in_a_file() {
     }
     let lanes = hostile(&saved(), policy(), &["read"]).await;
     assert_eq!(delivered(lanes.of("t/1"), "read").await, written);
+}
+
+#[tokio::test]
+async fn warns_of_a_store_with_another_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = SqliteEngine::open(folder.path()).unwrap();
+    let changes = Changes { plugin: "hostile".into(), schema: 9, entries: Vec::new() };
+    engine.commit(&[&changes]).unwrap();
+    let (lines, _guard) = Lines::collect();
+    let sandbox = sandbox().saved_by(Box::new(engine), |_| StateMode::Written).unwrap();
+    drop(hostile(&sandbox, policy(), &["read"]).await);
+    let lines = lines.take();
+    let warning = "was last written with layout 9 (`schema`), and this version has 0";
+    assert!(lines.iter().any(|line| line.contains(warning)), "{lines:?}");
 }

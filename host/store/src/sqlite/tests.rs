@@ -1,7 +1,7 @@
 //! Files: kept, recovered, and refused by name.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use tempfile::TempDir;
 
@@ -54,25 +54,72 @@ fn opens_a_folder_behind_a_link() {
     engine.sync().unwrap();
 }
 
+/// As after a kill or a power cut: the file and a part of its log are all that there is.
 #[test]
-fn keeps_what_was_committed_before_a_torn_log() {
+fn keeps_every_complete_commit_before_a_torn_log() {
     let folder = TempDir::new().unwrap();
+    let log = folder.path().join("store.sqlite3-wal");
+    let length = || fs::metadata(&log).unwrap().len();
     let mut engine = SqliteEngine::open(folder.path()).unwrap();
-    engine.commit(&[&changes("a", &[("x", Some("1"))])]).unwrap();
-    let whole = fs::metadata(folder.path().join("store.sqlite3-wal")).unwrap().len();
-    engine.commit(&[&changes("a", &[("x", Some("2"))])]).unwrap();
-    let log = fs::read(folder.path().join("store.sqlite3-wal")).unwrap();
-    let whole = usize::try_from(whole).unwrap();
-    assert!(log.len() > whole);
-    // As after a kill: the file and a part of its log are all that there is.
-    for end in [whole, whole + 1, whole + 100, log.len() - 1, log.len()] {
-        let copy = TempDir::new().unwrap();
-        fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
-        fs::write(copy.path().join("store.sqlite3-wal"), &log[..end]).unwrap();
-        let mut engine = SqliteEngine::open(copy.path()).unwrap();
-        let expected = if end == log.len() { "x=2" } else { "x=1" };
-        assert_eq!(shown(&mut engine, "a"), expected, "{end} of {}", log.len());
+    // The length of the log after each commit; the value of `x` is the number of the commit.
+    let mut ends = vec![length()];
+    for number in 1..=8 {
+        let (text, large) = (number.to_string(), "y".repeat(number * 700));
+        engine.commit(&[&changes("a", &[("x", Some(&text)), ("y", Some(&large))])]).unwrap();
+        ends.push(length());
     }
+    let bytes = fs::read(&log).unwrap();
+    let ends = ends.into_iter().map(|end| usize::try_from(end).unwrap()).collect::<Vec<_>>();
+    let around = ends.iter().flat_map(|end| [end.saturating_sub(1), *end, end + 1]);
+    let lengths = around.chain((0..bytes.len()).step_by(1_511)).filter(|it| *it <= bytes.len());
+    let copy = TempDir::new().unwrap();
+    for length in lengths.chain([bytes.len()]) {
+        fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
+        fs::write(copy.path().join("store.sqlite3-wal"), &bytes[..length]).unwrap();
+        let mut engine = SqliteEngine::open(copy.path()).unwrap();
+        let found = engine.read("a").unwrap().entries;
+        let found = found.first().map(|(_, value)| String::from_utf8_lossy(&value.bytes).parse());
+        let complete = ends.iter().filter(|end| **end <= length).count().saturating_sub(1);
+        assert_eq!(found.map_or(0, Result::unwrap), complete, "{length} of {ends:?}");
+    }
+}
+
+#[test]
+fn backs_up_while_commits_go_on() {
+    let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut engine = SqliteEngine::open(folder.path()).unwrap();
+    let large = "x".repeat(3 << 20);
+    engine.commit(&[&changes("a", &[("x", Some("1")), ("y", Some(&large))])]).unwrap();
+    let backup = engine.begin_backup().unwrap();
+    // More than the log has before a commit makes a checkpoint.
+    engine.commit(&[&changes("a", &[("x", Some("2")), ("y", None), ("z", Some(&large))])]).unwrap();
+    engine.commit(&[&changes("a", &[("z", Some(&large.repeat(2)))])]).unwrap();
+    let file = target.path().join(FILE);
+    let size = backup(&file).unwrap();
+    engine.end_backup().unwrap();
+    let metadata = fs::metadata(&file).unwrap();
+    assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (size, 0o600));
+
+    let mut copy = SqliteEngine::open(target.path()).unwrap();
+    assert_eq!(shown(&mut copy, "a"), format!("x=1 y={large}"));
+    drop(copy);
+    // SQLite still has its locks, and everything.
+    let inode = fs::metadata(folder.path().join(FILE)).unwrap().ino();
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    assert!(locks.contains(&format!(":{inode} ")), "{inode}: {locks}");
+    engine.commit(&[&changes("a", &[("z", None)])]).unwrap();
+    assert_eq!(shown(&mut engine, "a"), "x=2");
+
+    let refused = engine.begin_backup().unwrap()(&file).unwrap_err().to_string();
+    engine.end_backup().unwrap();
+    assert!(refused.contains("exists") && refused.contains("help: name a new file"), "{refused}");
+    let missing = target.path().join("missing/file");
+    engine.begin_backup().unwrap()(&missing).unwrap_err();
+    engine.end_backup().unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().len(), size);
+    let names = fs::read_dir(target.path()).unwrap().count();
+    let names = names - usize::from(target.path().join("store.sqlite3-wal").exists());
+    assert_eq!(names, 1, "no part of a backup is left");
 }
 
 #[test]

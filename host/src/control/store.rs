@@ -1,0 +1,274 @@
+//! `/v1/store/…`: the entries of plugins' stores, and a backup of the file of all.
+//!
+//! [`export`] writes a store as lines, [`import`] reads such lines.
+
+mod export;
+mod import;
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use jackfield_sandbox::{
+    MAX_KEY_BYTES, PluginStore, StoreEntry, StoreFault, StorePage, StoreRange, StoreValue,
+};
+use jackfield_text::Untrusted;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::audit::{Caller, Subject};
+use super::problem::Problem;
+use super::{Context, change};
+use crate::http::response::Answer;
+
+pub(super) use export::{Lines, export};
+pub(super) use import::import;
+
+/// The number of entries of a list, unless the query has another.
+const DEFAULT_LIMIT: usize = 1000;
+/// The maximum number of entries of a list.
+const MAX_LIMIT: usize = 10_000;
+/// The maximum size of all keys of a list, in bytes.
+const MAX_KEYS_BYTES: usize = 1 << 20;
+/// The maximum size of a name or path that is shown.
+const MAX_TEXT_BYTES: usize = 256;
+/// The maximum size of a path, in bytes.
+const MAX_PATH_BYTES: usize = 4096;
+
+/// The body of a request to write an entry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SetRequest {
+    plugin: String,
+    key: String,
+    value: Option<StoreValue>,
+    ttl_seconds: Option<f64>,
+    wait_seconds: Option<u64>,
+}
+
+/// The body of a request to remove an entry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DeleteRequest {
+    plugin: String,
+    key: String,
+    wait_seconds: Option<u64>,
+}
+
+/// The body of a request for a backup.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct BackupRequest {
+    file: PathBuf,
+    wait_seconds: Option<u64>,
+}
+
+/// The parameters of a query, each at most once.
+struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Query<'a> {
+    fn parse(query: Option<&'a str>, known: &[&str]) -> Result<Self, Problem> {
+        let pairs: Vec<_> = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
+        for (number, (key, _)) in pairs.iter().enumerate() {
+            let is_double = pairs.iter().take(number).any(|(other, _)| other == key);
+            if is_double || !known.contains(&&**key) {
+                let known = known.join("`, `");
+                let message = format!("the query has the keys `{known}`, each at most once");
+                return Err(Problem::invalid(message));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+    }
+
+    fn plugin(&self) -> &str {
+        self.get("plugin").unwrap_or_default()
+    }
+
+    fn is_set(&self, key: &str) -> Result<bool, Problem> {
+        match self.get(key) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::invalid(format!("`{key}` is `true` or `false`"))),
+        }
+    }
+}
+
+/// The store of a plugin in service.
+fn find(context: &Context, plugin: &str) -> Result<(PluginStore, &'static str), Problem> {
+    let generations = context.state.reloader.generations();
+    let generation = generations.current();
+    let found = generation.plugins().iter().find(|entry| entry.manifest().name == plugin);
+    found.map(|entry| (entry.store(), entry.state_mode())).ok_or_else(|| {
+        let plugin = Untrusted::new(plugin).at_most(MAX_TEXT_BYTES);
+        Problem::unknown(format!("no plugin `{plugin}` is in service"))
+    })
+}
+
+/// Lists a part of a store.
+pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
+    let query = Query::parse(query, &["plugin", "prefix", "after", "limit"])?;
+    let limit = match query.get("limit").map(str::parse::<usize>) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+        Some(_) => {
+            return Err(Problem::invalid(format!("`limit` is a number, 1 to {MAX_LIMIT}")));
+        }
+    };
+    let (store, state) = find(context, query.plugin())?;
+    let (prefix, after) = (query.get("prefix").unwrap_or_default(), query.get("after"));
+    let page = store.list(StoreRange { prefix, after, limit }).await.map_err(|it| failed(&it))?;
+    let StorePage { entries, has_more, count, used, quota } = page;
+    let mut left = MAX_KEYS_BYTES;
+    let fits = |entry: &&StoreEntry| {
+        let rest = left.checked_sub(entry.key.len());
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    let shown: Vec<&StoreEntry> = entries.iter().take_while(fits).collect();
+    let entry = |entry: &&StoreEntry| {
+        let (key, bytes) = (&*entry.key, entry.value.len());
+        json!({ "key": key, "bytes": bytes, "ttl_seconds": seconds(entry) })
+    };
+    let body = json!({
+        "plugin": query.plugin(),
+        "state": state,
+        "schema": store.schema(),
+        "entry_count": count,
+        "bytes": used,
+        "quota": quota,
+        "entries": shown.iter().map(entry).collect::<Vec<Value>>(),
+        "has_more": has_more || shown.len() < entries.len(),
+    });
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// Shows an entry.
+pub(super) async fn get(context: &Context, query: Option<&str>) -> Result<Answer, Problem> {
+    let query = Query::parse(query, &["plugin", "key"])?;
+    let key = query.get("key").unwrap_or_default();
+    let (store, _) = find(context, query.plugin())?;
+    let entry = store.get(key).await.map_err(|it| failed(&it))?.ok_or_else(|| {
+        let key = Untrusted::new(key).at_most(MAX_TEXT_BYTES);
+        Problem::unknown(format!("the store has no key `{key}`"))
+    })?;
+    let body = json!({
+        "plugin": query.plugin(),
+        "key": &*entry.key,
+        "bytes": entry.value.len(),
+        "value": StoreValue(entry.value.to_vec()),
+        "ttl_seconds": seconds(&entry),
+    });
+    Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// The remaining time to live, in seconds.
+fn seconds(entry: &StoreEntry) -> Option<f64> {
+    entry.ttl.map(|ttl| ttl.as_secs_f64())
+}
+
+/// Writes an entry.
+pub(super) async fn set(
+    context: &Context,
+    caller: &Caller,
+    request: SetRequest,
+) -> Result<Answer, Problem> {
+    let SetRequest { plugin, key, value, ttl_seconds, wait_seconds } = request;
+    let Some(StoreValue(value)) = value else {
+        return Err(Problem::invalid("`value` is a text, or `{\"base64\": \"…\"}`"));
+    };
+    let ttl = match ttl_seconds.map(Duration::try_from_secs_f64) {
+        None => None,
+        Some(Ok(ttl)) if !ttl.is_zero() => Some(ttl),
+        Some(_) => return Err(Problem::invalid("`ttl_seconds` is a number above 0")),
+    };
+    let wait = change::wait(wait_seconds)?;
+    let subject = Subject::entry(&plugin, &checked(&key)?)?;
+    let (store, state) = find(context, &plugin)?;
+    let bytes = value.len();
+    let writing = async move {
+        let entry = StoreEntry { key: key.as_str().into(), value: value.into(), ttl };
+        ended(store.set(entry).await.map(|()| {
+            json!({
+                "result": "ok", "plugin": plugin, "key": key, "bytes": bytes, "state": state,
+            })
+        }))
+    };
+    change::run(context, caller, "store_set", subject, wait, writing).await
+}
+
+/// Removes an entry.
+pub(super) async fn delete(
+    context: &Context,
+    caller: &Caller,
+    request: DeleteRequest,
+) -> Result<Answer, Problem> {
+    let DeleteRequest { plugin, key, wait_seconds } = request;
+    let wait = change::wait(wait_seconds)?;
+    let subject = Subject::entry(&plugin, &checked(&key)?)?;
+    let (store, state) = find(context, &plugin)?;
+    let removing = async move {
+        ended(store.delete(&key).await.map(|was_there| {
+            let result = if was_there { "ok" } else { "unchanged" };
+            json!({ "result": result, "plugin": plugin, "key": key, "state": state })
+        }))
+    };
+    change::run(context, caller, "store_delete", subject, wait, removing).await
+}
+
+/// Copies the file of all stores to a new file.
+pub(super) async fn back_up(
+    context: &Context,
+    caller: &Caller,
+    request: BackupRequest,
+) -> Result<Answer, Problem> {
+    let BackupRequest { file, wait_seconds } = request;
+    let wait = change::wait(wait_seconds)?;
+    if !file.is_absolute() || file.as_os_str().len() > MAX_PATH_BYTES {
+        let message = format!("`file` is an absolute path, up to {MAX_PATH_BYTES} bytes");
+        return Err(Problem::invalid(message));
+    }
+    let subject = Subject::file(&file);
+    let backup = context.state.store_backup.clone();
+    let copying = async move {
+        match backup.write(file.clone()).await {
+            Ok(bytes) => {
+                let body = json!({ "result": "ok", "file": file, "bytes": bytes });
+                ("ok", Ok(Answer::json(StatusCode::OK, &body)))
+            }
+            Err(error) => ("failed", Err(Problem::conflict(error))),
+        }
+    };
+    change::run(context, caller, "store_backup", subject, wait, copying).await
+}
+
+fn checked(key: &str) -> Result<String, Problem> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(failed(&StoreFault::Key(key.len())));
+    }
+    Ok(key.to_owned())
+}
+
+fn ended(result: Result<Value, StoreFault>) -> change::Ended {
+    match result {
+        Ok(body) => {
+            let is_change = body.get("result").is_none_or(|result| result != "unchanged");
+            let result = if is_change { "ok" } else { "unchanged" };
+            (result, Ok(Answer::json(StatusCode::OK, &body)))
+        }
+        Err(fault) => ("failed", Err(failed(&fault))),
+    }
+}
+
+fn failed(fault: &StoreFault) -> Problem {
+    let text = fault.to_string();
+    match fault {
+        StoreFault::Key(_) | StoreFault::Value(_) => Problem::invalid(text),
+        StoreFault::Full { .. } => Problem::conflict(text),
+        StoreFault::Failed(_) => Problem::store_failed(text),
+    }
+}

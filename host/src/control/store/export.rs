@@ -1,0 +1,116 @@
+//! Export: a store as lines of JSON, a head and one line for each entry, written as they are read.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use jackfield_sandbox::{StoreEntry, StoreRange, StoreValue};
+use serde::{Deserialize, Serialize};
+
+use super::super::Context;
+use super::super::problem::Problem;
+use super::{Query, failed, find};
+
+/// The version of the form.
+pub(super) const VERSION: u32 = 1;
+/// Bytes of lines that are written at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Head {
+    /// The version of the form.
+    pub(super) jackfield_store: u32,
+    /// The plugin's name.
+    pub(super) plugin: String,
+    /// The number of its store's layout.
+    pub(super) schema: u32,
+    /// The number of entries.
+    pub(super) entries: usize,
+}
+
+/// Another line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    pub(super) key: String,
+    pub(super) value: StoreValue,
+    /// The time of its expiry, in milliseconds since 1970 by the clock of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_ms: Option<u64>,
+}
+
+/// The lines of one moment of a store. The values are shared with the store.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    head: Option<Head>,
+    entries: std::vec::IntoIter<StoreEntry>,
+    /// The moment, in milliseconds since 1970.
+    at_ms: u64,
+}
+
+/// Exports a store, or the keys that begin with a prefix.
+pub(in super::super) async fn export(
+    context: &Context,
+    query: Option<&str>,
+) -> Result<Lines, Problem> {
+    let query = Query::parse(query, &["plugin", "prefix"])?;
+    let (store, _) = find(context, query.plugin())?;
+    let prefix = query.get("prefix").unwrap_or_default();
+    let range = StoreRange { prefix, after: None, limit: usize::MAX };
+    let entries = store.list(range).await.map_err(|fault| failed(&fault))?.entries;
+    let head = Head {
+        jackfield_store: VERSION,
+        plugin: query.plugin().to_owned(),
+        schema: store.schema(),
+        entries: entries.len(),
+    };
+    Ok(Lines { head: Some(head), entries: entries.into_iter(), at_ms: now_ms() })
+}
+
+/// The time of the machine's clock, in milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Lines {
+    /// The next lines; none at the end.
+    fn chunk(&mut self) -> Option<Bytes> {
+        let mut chunk = Vec::new();
+        if let Some(head) = self.head.take() {
+            put(&mut chunk, &head);
+        }
+        while chunk.len() < CHUNK_BYTES {
+            let Some(StoreEntry { key, value, ttl }) = self.entries.next() else { break };
+            let until = |ttl: std::time::Duration| {
+                self.at_ms.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+            };
+            let (key, value) = (key.to_string(), StoreValue(value.to_vec()));
+            put(&mut chunk, &Line { key, value, expires_ms: ttl.map(until) });
+        }
+        (!chunk.is_empty()).then(|| chunk.into())
+    }
+}
+
+fn put(chunk: &mut Vec<u8>, line: &impl Serialize) {
+    // Fields whose names are texts cannot fail to be written.
+    let _written = serde_json::to_writer(&mut *chunk, line);
+    chunk.push(b'\n');
+}
+
+impl Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().chunk().map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
