@@ -138,7 +138,7 @@ async fn reads_handlers_and_hooks_from_the_manifest() {
         ("versioned", "@@VERSION-000001")
     );
     let handler = manifest.handler("versioned").unwrap();
-    assert!(handler.hooks.iter().eq([Hook::Publish]));
+    assert!([Hook::Publish, Hook::Call].into_iter().all(|hook| handler.hooks.contains(hook)));
     assert!(!handler.hooks.contains(Hook::Subscribe));
     assert!(manifest.handler("other").is_none());
 }
