@@ -1,6 +1,6 @@
 //! `/v1/store/…`: the entries of plugins' stores, and a backup of the file of all.
 //!
-//! [`export`] writes a store as lines, [`import`] reads such lines.
+//! [`mod@export`] writes a store as lines, [`mod@import`] reads such lines.
 
 mod export;
 mod import;

@@ -142,7 +142,7 @@ async fn files_that_are_no_export_change_nothing() {
     assert_eq!(forced, "2 keys written, 0 removed\n");
     // All or nothing: each part fits, but not both with what is there.
     let large = json!({ "key": "b", "value": "x".repeat(1_000) });
-    let more = json!({ "key": "c", "value": "x".repeat(500) });
+    let more = json!({ "key": "c", "value": "x".repeat(600) });
     fs::write(&file, format!("{HEAD}{large}\n{more}\n")).unwrap();
     let error = refused(&server, &["import", "hostile", path]);
     assert!(error.contains("its quota is 2048"), "{error}");
