@@ -6,7 +6,7 @@
 //!   their common part, and [`config_args`] their options for the configuration.
 //! - [`sign`] signs plugins for a server that verifies them.
 //! - [`mod@test`] runs the dialogue scripts of a bundle.
-//! - [`status`], [`reload`], [`history`], [`rollback`], [`canary`] and [`mod@store`] ask a running server over its control
+//! - [`status`], [`reload`], [`history`], [`rollback`], [`canary`], [`shadow`] and [`mod@store`] ask a running server over its control
 //!   socket; [`control`] is their common part.
 //! - [`record`] writes the hook calls of a running server to a file, and [`replay`] runs them against
 //!   another version of the plugin.
@@ -39,6 +39,7 @@ pub(crate) mod replay;
 pub(crate) mod rollback;
 pub(crate) mod routes;
 pub(crate) mod serve;
+pub(crate) mod shadow;
 pub(crate) mod sign;
 pub(crate) mod status;
 mod stdin;
@@ -97,7 +98,9 @@ enum Command {
     Enable(rollback::ChangeArgs),
     /// Let a new version of a plugin serve a share of its topics, and show how it does.
     Canary(canary::Args),
-    /// Make the canary of a plugin serve all topics, until the plugin's file changes.
+    /// Run a new version of a plugin behind the one in service, and show how its answers differ.
+    Shadow(shadow::Args),
+    /// Make the shadow or the canary of a plugin serve, until the plugin's file changes.
     Promote(rollback::ChangeArgs),
     /// Record the hook calls of a running server to a file.
     Record(record::Args),
@@ -138,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Disable(args) => rollback::set_enabled(&args, false, out),
         Command::Enable(args) => rollback::set_enabled(&args, true, out),
         Command::Canary(args) => canary::run(&args, out),
+        Command::Shadow(args) => shadow::run(&args, out),
         Command::Promote(args) => canary::promote(&args, out),
         Command::Record(args) => record::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),

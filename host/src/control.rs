@@ -3,7 +3,7 @@
 //!
 //! [`socket`] makes the socket for the server's own user alone, [`listener`] accepts, checks the peer
 //! and bounds each connection, [`router`] finds the endpoint by path and method. Each endpoint is a
-//! file: [`status`], [`reload`], [`mod@versions`], [`candidates`], [`mod@record`], [`store`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
+//! file: [`status`], [`reload`], [`mod@versions`], [`candidates`], [`mod@record`], [`mod@shadow`], [`store`]; [`change`] is the common part of changes. The router knows its caller and no socket, so that another listener
 //! can use it.
 //!
 //! Started by `server`; nothing else imports it. `docs/control.md` describes the API. See decision 30.
@@ -17,9 +17,11 @@ mod record;
 mod reload;
 mod result;
 mod router;
+mod shadow;
 mod socket;
 mod status;
 mod store;
+mod timestamp;
 mod versions;
 
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ mod imports;
 mod loads;
 mod prepare;
 mod problem;
+mod shadows;
 mod share;
 mod warnings;
 
@@ -33,7 +34,7 @@ use crate::site::{ContentHash, PluginFile};
 pub(crate) use build_context::{BuildContext, NoSubscribers};
 use canary::BoundCanary;
 pub(crate) use canary::{ActiveCanary, Canary, CanaryError, LoadedCanary};
-pub(crate) use loads::{Loads, load};
+pub(crate) use loads::{Loads, load, load_apart};
 pub(crate) use prepare::{build, prepare, routes_alone};
 pub(crate) use problem::{Problem, Warning};
 pub(crate) use share::Share;
@@ -52,6 +53,8 @@ pub(crate) struct Generation {
     has_timers: bool,
     /// The files of plugins in the snapshot that are still being loaded.
     loading: Vec<String>,
+    /// The shadows of plugins that the snapshot has.
+    shadows: Vec<PluginFile>,
 }
 
 /// The route that matches a topic, and its handler.
@@ -126,6 +129,7 @@ impl Generation {
             warnings: Vec::new(),
             has_timers: false,
             loading: Vec::new(),
+            shadows: Vec::new(),
         }
     }
 

@@ -24,7 +24,8 @@
 //! - [`site`]: the served directory; [`watch`]: its changes; [`generation`]: its routes and
 //!   plugins; [`signatures`]: which components may be loaded; [`reload`]: replacing one generation
 //!   with the next; [`versions`]: the components that have served, kept in the [`data_folder`];
-//!   [`rollout`]: returning to one of them; [`compiler`]: the compiler process;
+//!   [`rollout`]: changes of the one in service; [`shadow`]: new versions behind its back;
+//!   [`compiler`]: the compiler process;
 //! - [`bundle`]: folders with the sources of a plugin, and their build; [`dev`]: building them again
 //!   as they change;
 //! - [`control`]: the operator's channel to the running server; [`server_state`]: the state for the
@@ -66,6 +67,7 @@ mod reload;
 mod rollout;
 mod server;
 mod server_state;
+mod shadow;
 mod shutdown;
 mod signals;
 mod signatures;

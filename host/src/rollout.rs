@@ -7,6 +7,7 @@
 //! [`versions`]: crate::versions
 
 mod candidate;
+mod shadow;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use tracing::{error, warn};
 
 use crate::log::DIAGNOSIS;
 use crate::reload::{ReloadCause, ReloadRecord, ReloadResult, Reloader};
+use crate::shadow::Shadows;
 use crate::versions::{Disabled, EndReason, Target, TargetError, entry};
 
 pub(crate) use candidate::CandidateError;
@@ -27,6 +29,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Changes versions, one change at a time.
 pub(crate) struct Rollout {
     reloader: Arc<Reloader>,
+    shadows: Arc<Shadows>,
     /// Held over a roll-back and its reload. Disabling a plugin does not wait for it.
     turn: Mutex<()>,
 }
@@ -57,8 +60,13 @@ pub(crate) enum RolloutError {
 }
 
 impl Rollout {
-    pub(crate) fn new(reloader: Arc<Reloader>) -> Self {
-        Self { reloader, turn: Mutex::default() }
+    pub(crate) fn new(reloader: Arc<Reloader>, shadows: Arc<Shadows>) -> Self {
+        Self { reloader, shadows, turn: Mutex::default() }
+    }
+
+    /// The shadows of plugins.
+    pub(crate) fn shadows(&self) -> &Shadows {
+        &self.shadows
     }
 
     /// Returns to the version whose digest begins with `digest`, or to the last one before the

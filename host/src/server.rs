@@ -21,6 +21,7 @@ use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
 use crate::control::{self, SocketError};
 use crate::data_folder::{self, DataFolder, DataFolderError};
+use crate::generation::Generation;
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
 use crate::plugin_stores::StoreError;
@@ -28,6 +29,7 @@ use crate::realms::Realms;
 use crate::reload::{ReloadCause, Reloader};
 use crate::rollout::Rollout;
 use crate::server_state::ServerState;
+use crate::shadow::Shadows;
 use crate::shutdown::Shutdown;
 use crate::signals::Signals;
 use crate::signatures::{HighestNumbers, NumbersError};
@@ -154,9 +156,10 @@ pub(crate) async fn serve(
     let totals_of_api = Arc::clone(&totals);
     let api = Api::new(tokens, &config, Arc::clone(&realms), totals_of_api, Arc::clone(&shutdown))?;
     let tokens = api.as_ref().map(Api::names);
+    let shadows = Arc::new(Shadows::new(Arc::clone(&reloader)));
     let state = Arc::new(ServerState {
         reloader: Arc::clone(&reloader),
-        rollout: Rollout::new(Arc::clone(&reloader)),
+        rollout: Rollout::new(Arc::clone(&reloader), Arc::clone(&shadows)),
         realms: Arc::clone(&realms),
         instance_memory,
         observers,
@@ -204,12 +207,18 @@ pub(crate) async fn serve(
     };
     let watching = tokio::spawn({
         let (realms, reloader) = (Arc::clone(&realms), Arc::clone(&reloader));
-        async move { reloader.run(|old, new| realms.reloaded(&old, &new)).await }
+        let shadows = Arc::clone(&shadows);
+        let committed = move |old, new: Arc<Generation>| {
+            realms.reloaded(&old, &new);
+            shadows.notify();
+        };
+        async move { reloader.run(committed).await }
     });
     // These tasks end with this function.
     let mut beside: JoinSet<()> =
         realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
     beside.spawn(async move { admission.follow().await });
+    beside.spawn(async move { shadows.run().await });
     beside.spawn(async move {
         state.rollout.resume_canaries().await;
         state.rollout.watch().await;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use content_hash::ContentHash;
 pub(crate) use directories::{Directories, Watched};
-pub(crate) use names::{is_content, is_ignored, is_routing};
+pub(crate) use names::{is_content, is_ignored, is_routing, plugin_of_shadow};
 pub(crate) use problem::SiteProblem;
 pub(crate) use signature_file::SignatureFile;
 pub(crate) use snapshot::{Component, PluginFile, Snapshot, signature_of};

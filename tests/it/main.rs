@@ -48,6 +48,7 @@ mod remote;
 mod rollout;
 mod rooms;
 mod rpc;
+mod shadow;
 mod shares;
 mod signing;
 mod slow_subscribers;

@@ -252,6 +252,21 @@ impl CallCost {
     }
 }
 
+impl CallRecord {
+    /// Its size in memory, in bytes: that of its texts and values.
+    pub fn weight(&self) -> usize {
+        let Self { input, answers, outcome, .. } = self;
+        let value = |value: &Option<StoreValue>| value.as_ref().map_or(0, |it| it.0.len());
+        let seen = answers.store.values.iter().map(|(key, it)| key.len() + value(it));
+        let written = outcome.writes.iter().map(|it| it.key.len() + value(&it.value));
+        let subscribers =
+            answers.subscribers.iter().map(|(topic, ids)| topic.len() + 8 * ids.len());
+        let clocks = 8 * (answers.wall_clock.len() + answers.monotonic_clock.len());
+        let effects = outcome.effects.iter().map(Effect::len);
+        input.len() + clocks + seen.chain(written).chain(subscribers).chain(effects).sum::<usize>()
+    }
+}
+
 impl CallInput {
     pub(crate) fn new(
         hook: Hook,

@@ -22,6 +22,7 @@ use crate::request::{EventTexts, HookRequest};
 use crate::stderr_tail;
 use crate::store::SharedSpace;
 use crate::store::journal::Journal;
+use crate::store::moment::{Behind, StoreMoment};
 use crate::store_value::StoreValue;
 
 /// The data of one wasmtime store.
@@ -117,7 +118,13 @@ impl HostState {
 
     /// The hook that has begun is the replay of a recorded call: it gets the recorded answers, and a
     /// store that has what the recorded call saw.
-    pub(crate) fn begin_replay(&mut self, record: &CallRecord, slot: &ReplaySlot) {
+    /// `store` is the whole store as it was, behind what the recorded call saw.
+    pub(crate) fn begin_replay(
+        &mut self,
+        record: &CallRecord,
+        store: Option<&StoreMoment>,
+        slot: &ReplaySlot,
+    ) {
         let space = SharedSpace::default();
         {
             let mut space = space.lock();
@@ -127,9 +134,16 @@ impl HostState {
             let entry = |(key, value): (String, &StoreValue)| (key, value.0.clone().into(), None);
             space.restore(present.map(entry), Instant::now());
         }
-        let overlay = Journal::new(space, self.context.schema);
+        let schema = self.context.schema;
+        let overlay = match store {
+            None => Journal::new(space, schema),
+            Some(store) => {
+                let behind = Behind::new(store, &record.answers.store, &mut space.lock());
+                Journal::over(space, schema, behind)
+            }
+        };
         self.own_journal = Some(std::mem::replace(&mut self.journal, overlay));
-        self.probe = Some(Probe::replay(record, slot));
+        self.probe = Some(Probe::replay(record, slot, store.is_some()));
     }
 
     /// Restores the plugin's own store after a replayed call.

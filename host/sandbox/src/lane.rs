@@ -25,6 +25,7 @@ use crate::probe::Probe;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::Routes;
 use crate::spin_mutex::SpinMutex;
+use crate::store::moment::StoreMoment;
 use crate::store::passage::{Gate, PassageOrder};
 use crate::ticker::Running;
 use crate::verdict::{Answer, HookRefusal, PublishVerdict, SubscribeVerdict};
@@ -219,7 +220,10 @@ impl Lane {
         }
         let realm = self.plugin.context.audience.realm_name(request.realm);
         let input = CallInput::new(hook, realm, request, (event.args, event.kwargs));
-        Probe::new(&self.version, input, observers)
+        let space = &self.plugin.context.space;
+        let needs_store = observers.iter().any(|observer| observer.needs_store());
+        let store = needs_store.then(|| StoreMoment::now(space));
+        Probe::new(&self.version, input, observers, store)
     }
 
     fn refusal(&self, hook: Hook, request: &HookRequest<'_>, kind: FaultKind) -> Fault {

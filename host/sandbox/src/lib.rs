@@ -95,6 +95,8 @@ pub use sandbox::{Sandbox, SandboxSettings};
 pub use store::entry::{
     MAX_KEY_BYTES, MAX_VALUE_BYTES, StoreEntry, StoreFault, StoreImported, StorePage, StoreRange,
 };
+pub use store::history::LostMoment;
+pub use store::moment::StoreMoment;
 pub use store::plugin_store::{PluginStore, StoreBackup};
 pub use store_value::StoreValue;
 pub use verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};

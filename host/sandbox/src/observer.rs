@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::call_record::{CallRecord, PluginVersion};
 use crate::manifest::Hook;
 use crate::request::HookRequest;
+use crate::store::moment::StoreMoment;
 
 /// An observer of calls. It runs on the lane of the call, which waits for it: it must not block.
 pub trait CallObserver: Send + Sync {
@@ -18,6 +19,16 @@ pub trait CallObserver: Send + Sync {
 
     /// A call has ended.
     fn observe(&self, record: &Arc<CallRecord>);
+
+    /// Whether the observer runs calls again, and needs the store as of their beginning.
+    fn needs_store(&self) -> bool {
+        false
+    }
+
+    /// As [`CallObserver::observe`], with the store as of the beginning of the call.
+    fn observe_with_store(&self, record: &Arc<CallRecord>, _store: &StoreMoment) {
+        self.observe(record);
+    }
 }
 
 /// The observers of a sandbox's calls.

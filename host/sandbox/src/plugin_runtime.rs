@@ -54,7 +54,7 @@ impl PluginRuntime {
         let may_recycle = recycle || manifest.is_stateless;
         let limits = &context.limits;
         let names = manifest.handlers.iter().map(|handler| &handler.name);
-        let breaker = |name: &String| CircuitBreaker::new(&manifest.name, name, limits.breaker);
+        let breaker = |name: &String| CircuitBreaker::new(&context.plugin, name, limits.breaker);
         let breakers = names.map(|name| (name.clone(), breaker(name))).collect();
         let budget = Arc::new(Budget::new(limits.cpu_percent, Instant::now()));
         let recycled = AtomicU64::new(0);

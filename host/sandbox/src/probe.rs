@@ -20,6 +20,7 @@ use crate::call_record::{
 };
 use crate::effect::Effect;
 use crate::observer::CallObserver;
+use crate::store::moment::StoreMoment;
 use crate::store_value::StoreValue;
 use script::Script;
 
@@ -44,7 +45,8 @@ type Written = (Option<StoreValue>, Option<u64>);
 
 /// The receiver of the record.
 enum Sink {
-    Observers(Vec<Arc<dyn CallObserver>>),
+    /// With the store as of the beginning of the call, if one needs it.
+    Observers(Vec<Arc<dyn CallObserver>>, Option<StoreMoment>),
     Replay(ReplaySlot),
 }
 
@@ -75,18 +77,21 @@ impl Probe {
         version: &Arc<PluginVersion>,
         input: CallInput,
         observers: Vec<Arc<dyn CallObserver>>,
+        store: Option<StoreMoment>,
     ) -> Option<Box<Self>> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).ok()?;
-        Some(Self::with(version, SystemTime::now(), input, seed, Sink::Observers(observers)))
+        let sink = Sink::Observers(observers, store);
+        Some(Self::with(version, SystemTime::now(), input, seed, sink))
     }
 
     /// A probe that replays a call.
-    pub(crate) fn replay(record: &CallRecord, slot: &ReplaySlot) -> Box<Self> {
+    /// `has_store` tells that the whole store is behind the record.
+    pub(crate) fn replay(record: &CallRecord, slot: &ReplaySlot, has_store: bool) -> Box<Self> {
         let (input, seed) = (record.input.clone(), record.answers.seed);
         let sink = Sink::Replay(Arc::clone(slot));
         let mut probe = Self::with(&record.version, record.began, input, seed, sink);
-        probe.script = Some(Script::new(record));
+        probe.script = Some(Script::new(record, has_store));
         probe
     }
 
@@ -240,10 +245,15 @@ impl Probe {
         let cost = CallCost { took_ns, memory };
         let Self { version, began, input, answers, is_whole, script, sink, .. } = *self;
         match sink {
-            Sink::Observers(observers) => {
+            Sink::Observers(observers, store) => {
                 let record = CallRecord { version, began, input, answers, outcome, cost, is_whole };
                 let record = Arc::new(record);
-                observers.iter().for_each(|observer| observer.observe(&record));
+                for observer in observers {
+                    match store.as_ref().filter(|_| observer.needs_store()) {
+                        Some(store) => observer.observe_with_store(&record, store),
+                        None => observer.observe(&record),
+                    }
+                }
             }
             Sink::Replay(slot) => {
                 let unrecorded = script.map(Script::unrecorded).unwrap_or_default();

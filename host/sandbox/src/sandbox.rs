@@ -59,6 +59,18 @@ pub struct SandboxSettings {
     pub instance_memory: Option<usize>,
 }
 
+/// What a plugin shares with others.
+struct Resources<'a> {
+    spaces: &'a Spaces,
+    memory: &'a InstanceMemory,
+    turns: &'a Turns,
+    /// The end of the plugin's name in the log.
+    note: &'static str,
+}
+
+/// Memory limit of the instances of a version that does not serve, in bytes.
+const MAX_APART_BYTES: usize = 256 << 20;
+
 impl Sandbox {
     /// Makes a sandbox. A cache directory that cannot be used is a warning in the log: plugins are
     /// then compiled at each start.
@@ -126,11 +138,13 @@ impl Sandbox {
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
     ) -> Result<Plugin, SandboxError> {
-        self.load_with(file, bytes, policy, audience, &self.spaces).await
+        let (spaces, memory, turns) = (&self.spaces, &self.memory, &self.turns);
+        let resources = Resources { spaces, memory, turns, note: "" };
+        self.load_with(file, bytes, policy, audience, resources).await
     }
 
-    /// [`Sandbox::load_shared`] with an empty store of its own, which is not saved: for versions
-    /// that do not serve.
+    /// [`Sandbox::load_shared`] for versions that do not serve: with an empty store of its own, which
+    /// is not saved, and with memory and CPU turns that take nothing from the versions in service.
     pub async fn load_apart(
         &self,
         file: &str,
@@ -138,7 +152,10 @@ impl Sandbox {
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
     ) -> Result<Plugin, SandboxError> {
-        self.load_with(file, bytes, policy, audience, &Spaces::default()).await
+        let memory = InstanceMemory::new(Some(MAX_APART_BYTES));
+        let (spaces, turns) = (&Spaces::default(), &Turns::new(1));
+        let resources = Resources { spaces, memory: &memory, turns, note: " (not in service)" };
+        self.load_with(file, bytes, policy, audience, resources).await
     }
 
     async fn load_with(
@@ -147,8 +164,9 @@ impl Sandbox {
         bytes: Arc<[u8]>,
         policy: PluginPolicy,
         audience: Arc<dyn Audience>,
-        spaces: &Spaces,
+        resources: Resources<'_>,
     ) -> Result<Plugin, SandboxError> {
+        let Resources { spaces, memory, turns, note } = resources;
         let (name, whole, grant) = (file.to_owned(), Arc::clone(&bytes), policy.grant);
         let checked = blocking(file, move || {
             check_bytes(&name, &whole)?;
@@ -167,9 +185,10 @@ impl Sandbox {
         })?;
         report_schema(&manifest, &space);
         let space = (space, manifest.schema);
-        let memory = self.memory.for_plugin();
+        let memory = memory.for_plugin();
+        let name = name + note;
         let context = PluginContext::new(name, policy.limits, audience, space, memory);
-        let (ticker, turns) = (Arc::clone(&self.ticker), self.turns.clone());
+        let (ticker, turns) = (Arc::clone(&self.ticker), turns.clone());
         let context = Arc::new(context);
         let recycle = policy.recycle;
         let observed = (Arc::clone(&self.observers), digest);

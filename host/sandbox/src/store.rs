@@ -8,7 +8,9 @@
 
 pub(crate) mod durable;
 pub(crate) mod entry;
+pub(crate) mod history;
 pub(crate) mod journal;
+pub(crate) mod moment;
 pub(crate) mod passage;
 pub(crate) mod plugin_store;
 pub(crate) mod space;

@@ -119,7 +119,10 @@ impl Page {
             };
             let canary =
                 plugin.pointer("/canary/share").map(|share| format!(", canary {}", text(share)));
-            let state = format!("{state}{}", canary.unwrap_or_default());
+            let shadow = plugin.pointer("/shadow/differing");
+            let shadow = shadow.map(|calls| format!(", shadow {calls} differ"));
+            let state =
+                format!("{state}{}{}", canary.unwrap_or_default(), shadow.unwrap_or_default());
             let names: Vec<&str> = list(&plugin["handlers"]).iter().map(text).collect();
             let shown = names.iter().take(MAX_SHOWN_HANDLERS).copied().collect::<Vec<_>>();
             let more = number(&plugin["handler_count"]).saturating_sub(shown.len() as u64);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::audit::{Caller, Subject};
 use super::problem::Problem;
-use super::status::time;
+use super::timestamp::time;
 use super::{Context, change, result};
 use crate::generation::{Canary, Generation, Share};
 use crate::http::response::Answer;

@@ -55,6 +55,7 @@ fn of_candidate(error: &CandidateError) -> Problem {
         | CandidateError::OtherSchema { .. }
         | CandidateError::Occupied { .. }
         | CandidateError::Refused { .. }
+        | CandidateError::NotStarted { .. }
         | CandidateError::Disabled(_) => Problem::conflict(text),
     }
 }

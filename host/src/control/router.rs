@@ -14,7 +14,7 @@ use super::Context;
 use super::audit::Caller;
 use super::problem::Problem;
 use super::record::{self, LineStream};
-use super::{candidates, reload, status, store, versions};
+use super::{candidates, reload, shadow, status, store, versions};
 use crate::http::response::Answer;
 
 /// The versions of the API.
@@ -104,7 +104,16 @@ where
         ("v1", "canary", &Method::POST) => {
             candidates::set_canary(context, caller, read(request).await?).await
         }
-        ("v1", "canary", _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
+        ("v1", "shadow", &Method::GET | &Method::HEAD) => {
+            shadow::page(context, request.uri().query())
+        }
+        ("v1", "shadow", &Method::POST) => {
+            shadow::start(context, caller, read(request).await?).await
+        }
+        ("v1", "shadow/stop", &Method::POST) => {
+            shadow::stop(context, caller, read(request).await?).await
+        }
+        ("v1", "canary" | "shadow", _) => Err(Problem::method_not_allowed("GET, HEAD, POST")),
         ("v1", "canary/stop", &Method::POST) => {
             candidates::stop_canary(context, caller, read(request).await?).await
         }
@@ -113,7 +122,8 @@ where
         }
         (
             "v1",
-            "reload" | "rollback" | "disable" | "enable" | "canary/stop" | "promote" | "record",
+            "reload" | "rollback" | "disable" | "enable" | "canary/stop" | "shadow/stop"
+            | "promote" | "record",
             _,
         ) => Err(Problem::method_not_allowed("POST")),
         (version, ..) if is_version(version) && !VERSIONS.contains(&version) => {

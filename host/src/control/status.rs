@@ -1,21 +1,20 @@
 //! `GET /v1/status`: the state of the server in one bounded answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
 use hyper::StatusCode;
 use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling};
 use jackfield_text::Untrusted;
 use jackfield_wamp::dialect::Dialect;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::Context;
+use super::timestamp::time;
 use crate::generation::{PluginEntry, Problem};
 use crate::http::response::Answer;
 use crate::reload::{ReloadRecord, Reloader};
 use crate::server_state::ServerState;
+use crate::shadow::{Shadow, Shadows};
 
 /// The maximum number of plugins in an answer.
 const MAX_PLUGINS: usize = 200;
@@ -51,7 +50,8 @@ pub(super) fn answer(context: &Context) -> Answer {
     }
     let history = reloader.history();
     let pinned = reloader.versions().pinned();
-    let shown = plugins.iter().take(MAX_PLUGINS).map(|entry| plugin(entry, &pinned));
+    let shadows = state.rollout.shadows();
+    let shown = plugins.iter().take(MAX_PLUGINS).map(|entry| plugin(entry, &pinned, shadows));
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -87,7 +87,7 @@ pub(super) fn answer(context: &Context) -> Answer {
     Answer::json(StatusCode::OK, &body)
 }
 
-fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>) -> Value {
+fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>, shadows: &Shadows) -> Value {
     let manifest = entry.manifest();
     let circuits: Vec<CircuitStatus> = entry.circuits().collect();
     let open = circuits.iter().filter(|circuit| circuit.is_open());
@@ -111,6 +111,7 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>) -> Value {
             "digest": format!("sha256:{}", it.digest().hex()),
             "share": it.share().to_string(),
         })),
+        "shadow": shadows.of(&manifest.name).map(|it| shadow(&it)),
         "instances": entry.lanes(),
         "recycled": entry.recycled(),
         "store": { "state": entry.state_mode(), "failure": entry.store_failure() },
@@ -121,6 +122,18 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>) -> Value {
             "opened": circuits.iter().map(|it| it.opened).sum::<u64>(),
             "open": open.take(MAX_NAMES).map(circuit).collect::<Vec<_>>(),
         },
+    })
+}
+
+/// The calls of a shadow.
+fn shadow(shadow: &Shadow) -> Value {
+    let report = shadow.report();
+    json!({
+        "digest": format!("sha256:{}", shadow.wanted.digest),
+        "compared": report.compared,
+        "differing": report.differing,
+        "faults": report.faults,
+        "left_out": report.left_out.sum(),
     })
 }
 
@@ -176,24 +189,4 @@ pub(super) fn problem(problem: &Problem) -> Value {
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names.take(MAX_NAMES).collect()
-}
-
-/// A time in the form of RFC 3339, in UTC, to the millisecond.
-pub(super) fn time(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    let time = time.replace_millisecond(time.millisecond()).unwrap_or(time);
-    time.format(&Rfc3339).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn times_are_in_utc_to_the_millisecond() {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_000_000_123_456);
-        assert_eq!(time(at), "2026-11-18T11:06:40.123Z");
-    }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::audit::{Caller, Subject};
 use super::problem::Problem;
-use super::status::time;
+use super::timestamp::time;
 use super::{Context, change, result};
 use crate::http::response::Answer;
 use crate::versions::{Period, Pin, PluginVersions};

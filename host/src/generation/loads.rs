@@ -19,7 +19,7 @@ use crate::signatures::{Approval, SignatureError, Signed, approve};
 use crate::site::{ContentHash, PluginFile, Snapshot};
 
 use super::Generation;
-use super::build_context::BuildContext;
+use super::build_context::{BuildContext, NoSubscribers};
 use super::problem::Problem;
 
 /// The interval of checks for slow compilers.
@@ -227,6 +227,37 @@ async fn load_with_policy(
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };
+    with_policy(plugins, load).await
+}
+
+/// Loads a component that does not serve: it has an empty store, limits of its own, and no
+/// subscribers to query.
+///
+/// # Errors
+/// The problem of the file.
+pub(crate) async fn load_apart(
+    file: &PluginFile,
+    context: &BuildContext,
+) -> Result<Plugin, Problem> {
+    let approval = approved(file, context).await?;
+    let load = |policy| {
+        let audience = Arc::new(NoSubscribers);
+        context.sandbox.load_apart(&file.path, Arc::clone(&file.bytes), policy, audience)
+    };
+    let loaded = with_policy(&context.plugins, load).await;
+    let plugin = loaded.map_err(|error| Problem::sandbox(&file.path, &error))?;
+    let refused = |error: SignatureError| Problem::plugin(&file.path, error.to_string());
+    approval.admit(plugin.manifest(), context.highest.as_deref()).map_err(refused)?;
+    Ok(plugin)
+}
+
+async fn with_policy<F>(
+    plugins: &Plugins,
+    load: impl Fn(PluginPolicy) -> F,
+) -> Result<Plugin, SandboxError>
+where
+    F: Future<Output = Result<Plugin, SandboxError>>,
+{
     // The policy depends on the name, which only the plugin itself knows. `describe` therefore runs
     // with all imports allowed, as none has an effect at that time.
     let limits = plugins.default.limits.clone();

@@ -162,6 +162,7 @@ pub(crate) async fn build(
         plugins,
         warnings,
         loading: loading.into_iter().map(str::to_owned).collect(),
+        shadows: snapshot.shadows().to_vec(),
     })
 }
 

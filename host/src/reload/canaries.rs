@@ -1,14 +1,14 @@
 //! Canaries of a reload: loaded components that serve beside their plugins from the next generation
 //! on. [`crate::rollout`] decides which.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use jackfield_sandbox::Plugin;
+use jackfield_sandbox::{CallObservers, Plugin};
 use jackfield_text::Untrusted;
 use tracing::error;
 
 use super::Reloader;
-use crate::generation::{CanaryError, Generation, LoadedCanary, Problem, load};
+use crate::generation::{CanaryError, Generation, LoadedCanary, Problem, load, load_apart};
 use crate::log::DIAGNOSIS;
 use crate::site::{Component, ContentHash, PluginFile};
 use crate::versions::CanaryEnd;
@@ -27,6 +27,24 @@ impl Reloader {
     /// The problem of the component.
     pub(crate) async fn load(&self, path: &str, component: &Component) -> Result<Plugin, Problem> {
         load(&PluginFile::chosen(path.to_owned(), component), &self.context).await
+    }
+
+    /// Loads a component that is to serve nothing. `path` is its name in messages.
+    ///
+    /// # Errors
+    /// The problem of the component.
+    pub(crate) async fn load_apart(
+        &self,
+        path: &str,
+        component: &Component,
+    ) -> Result<Plugin, Problem> {
+        let file = PluginFile::chosen(path.to_owned(), component);
+        load_apart(&file, &self.context).await
+    }
+
+    /// The observers of the calls of all plugins.
+    pub(crate) fn observers(&self) -> Arc<CallObservers> {
+        self.context.sandbox.observers()
     }
 
     /// Keeps a loaded component for the canary that has it.

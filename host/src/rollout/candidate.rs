@@ -82,6 +82,13 @@ pub(crate) enum CandidateError {
         /// The reason of the sandbox or of the plugin.
         reason: String,
     },
+    #[error("{file} cannot be a shadow: {reason}")]
+    NotStarted {
+        /// The file of the request.
+        file: SourceFile,
+        /// The reason.
+        reason: String,
+    },
     #[error("the plugin `{0}` is disabled: enable it first")]
     Disabled(String),
 }
@@ -104,7 +111,9 @@ impl Rollout {
             return Err(CandidateError::Disabled(name.to_owned()).into());
         }
         self.check_vacant(name)?;
-        let (component, plugin) = self.load(name, &file).await?;
+        let component = self.read_candidate(name, &file).await?;
+        let loaded = self.reloader.load(&file.to_string(), &component).await;
+        let plugin = of_plugin(name, &file, loaded)?;
         let candidate = {
             let generation = generations.current();
             let entry = entry(&generation, name)?;
@@ -197,12 +206,8 @@ impl Rollout {
         let versions = self.reloader.versions();
         let generations = self.reloader.generations();
         let target = versions.promotion(&generations.current(), name, "", "")?;
-        let candidate = versions.candidate(name);
-        let candidate = candidate.ok_or_else(|| self.missing(name, "shadow or canary"))?;
-        let component = versions.component(&candidate.digest);
-        let component = component.ok_or_else(|| self.missing(name, "shadow or canary"))?;
-        let Candidate { digest, version, .. } = &candidate;
-        let target = Target { to: digest.clone(), version: version.clone(), ..target };
+        let (digest, version, component) = self.to_promote(name)?;
+        let target = Target { to: digest.clone(), version, ..target };
         let before = versions.pin_component(&target, component, EndReason::Promoted);
         let record = self.reload(ReloadCause::Control).await?;
         if record.result == ReloadResult::Failed {
@@ -210,36 +215,31 @@ impl Rollout {
             drop(self.reload(ReloadCause::Control).await);
             return Err(RolloutError::Failed(record));
         }
-        versions.end_canary(name, digest, CanaryEnd::Promoted);
-        let others = versions.candidate(name).filter(|it| it.digest != *digest);
+        versions.end_canary(name, &digest, CanaryEnd::Promoted);
+        let others = versions.candidate(name).filter(|it| it.digest != digest);
         versions.set_candidate(name, others, None);
         versions.save().await;
-        self.check_serves(name, digest)?;
+        self.shadows.notify();
+        self.check_serves(name, &digest)?;
         Ok(target)
     }
 
-    /// Reads and loads a component for a plugin. The version in service is refused.
-    pub(super) async fn load(
+    /// Reads the component of a candidate. The version in service is refused.
+    pub(super) async fn read_candidate(
         &self,
         name: &str,
         file: &SourceFile,
-    ) -> Result<(Component, Plugin), RolloutError> {
+    ) -> Result<Component, RolloutError> {
         let path = file.path().to_owned();
         let reading = tokio::task::spawn_blocking(move || Versions::read_file(&path)).await;
         let unreadable = |source| CandidateError::Unreadable { file: file.clone(), source };
         let component = reading.map_err(std::io::Error::other).flatten().map_err(unreadable)?;
-        let (current, plugin) = (self.reloader.generations(), || name.to_owned());
-        if entry(&current.current(), name)?.digest() == component.hash {
-            return Err(CandidateError::InService { file: file.clone(), plugin: plugin() }.into());
+        let generations = self.reloader.generations();
+        if entry(&generations.current(), name)?.digest() == component.hash {
+            let plugin = name.to_owned();
+            return Err(CandidateError::InService { file: file.clone(), plugin }.into());
         }
-        let loaded = self.reloader.load(&file.to_string(), &component).await;
-        let loaded = loaded.map_err(CandidateError::Broken)?;
-        let found = &loaded.manifest().name;
-        if found != name {
-            let (file, found) = (file.clone(), found.clone());
-            return Err(CandidateError::OtherPlugin { file, found, plugin: plugin() }.into());
-        }
-        Ok((component, loaded))
+        Ok(component)
     }
 
     /// Refuses a second candidate of a plugin.
@@ -321,6 +321,21 @@ impl Rollout {
             }
         }
     }
+}
+
+/// The loaded component, if it is a version of the plugin.
+pub(super) fn of_plugin(
+    name: &str,
+    file: &SourceFile,
+    loaded: Result<Plugin, Problem>,
+) -> Result<Plugin, CandidateError> {
+    let plugin = loaded.map_err(CandidateError::Broken)?;
+    let found = &plugin.manifest().name;
+    if found == name {
+        return Ok(plugin);
+    }
+    let (file, found, plugin) = (file.clone(), found.clone(), name.to_owned());
+    Err(CandidateError::OtherPlugin { file, found, plugin })
 }
 
 pub(super) fn candidate(

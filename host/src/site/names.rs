@@ -17,6 +17,23 @@ pub(crate) enum Kind {
     Plugin,
     /// The signature of a component.
     Signature,
+    /// A component that is compared with the one beside it.
+    Shadow,
+}
+
+/// The ending of a shadow's name; that of its plugin has `.wasm` instead.
+const SHADOW: &str = ".shadow.wasm";
+
+impl Kind {
+    /// Returns whether it is a component, and not a text.
+    pub(crate) const fn is_component(self) -> bool {
+        matches!(self, Self::Plugin | Self::Shadow)
+    }
+}
+
+/// Returns the path of the plugin whose shadow this path is.
+pub(crate) fn plugin_of_shadow(path: &str) -> Option<String> {
+    path.strip_suffix(SHADOW).map(|name| format!("{name}.wasm"))
 }
 
 /// Returns whether a file or folder is ignored: hidden ones, temporary files of editors, and
@@ -42,6 +59,7 @@ pub(crate) fn is_content(name: &str) -> bool {
 /// site.
 pub(crate) fn kind(folders: &[String], name: &str) -> Option<Kind> {
     match extension(name) {
+        "wasm" if name.ends_with(SHADOW) => Some(Kind::Shadow),
         "wasm" => Some(Kind::Plugin),
         SIGNATURE_EXTENSION if is_signature(name) => Some(Kind::Signature),
         "yml" | "yaml" if is_routing(name) => Some(Kind::Routing),
@@ -106,6 +124,9 @@ mod tests {
         check("acme/chat.minisig", None);
         check("acme/.minisig", None);
         check("acme/.chat.wasm.minisig", None);
+        check("acme/chat.shadow.wasm", Some(Kind::Shadow));
+        check("acme/shadow.wasm", Some(Kind::Plugin));
+        check("acme/.shadow.wasm", None);
         check("acme/README.md", None);
         check("acme/wasm", None);
         check("acme/.websocket_routing.yml", None);

@@ -33,6 +33,7 @@ pub(crate) struct Snapshot {
     site: String,
     routing: Vec<RoutingFile>,
     plugins: Vec<PluginFile>,
+    shadows: Vec<PluginFile>,
     /// The texts of all YAML files by their displayed path, for imports.
     texts: HashMap<String, Arc<str>>,
     problems: Vec<SiteProblem>,
@@ -101,6 +102,7 @@ impl Snapshot {
             site: given.display().to_string(),
             routing: Vec::new(),
             plugins: Vec::new(),
+            shadows: Vec::new(),
             texts: HashMap::new(),
             problems: listing.problems,
             directories: listing.directories,
@@ -110,7 +112,7 @@ impl Snapshot {
         let mut hasher = Sha256::new();
         for (kind, most) in [("YAML files", MAX_ALL_YAML_BYTES), ("components", MAX_ALL_WASM_BYTES)]
         {
-            let counts = |found: &&Found| (found.kind == Kind::Plugin) == (kind == "components");
+            let counts = |found: &&Found| found.kind.is_component() == (kind == "components");
             let sizes = listing.files.iter().filter(counts).map(|found| found.stat.size());
             let size = sizes.fold(0, u64::saturating_add);
             if size > most {
@@ -133,7 +135,7 @@ impl Snapshot {
             hasher.update([0]);
             hasher.update(hash.unwrap_or_default().bytes());
         }
-        for file in &mut snapshot.plugins {
+        for file in snapshot.plugins.iter_mut().chain(&mut snapshot.shadows) {
             file.signature = signatures.remove(&signature_of(&file.path)).unwrap_or_default();
         }
         for problem in &snapshot.problems {
@@ -156,6 +158,11 @@ impl Snapshot {
     /// Returns the components, by path.
     pub(crate) fn plugins(&self) -> &[PluginFile] {
         &self.plugins
+    }
+
+    /// Returns the shadows of plugins, by path.
+    pub(crate) fn shadows(&self) -> &[PluginFile] {
+        &self.shadows
     }
 
     /// Returns the files that cannot be read or used.
@@ -200,7 +207,7 @@ impl Snapshot {
     }
 
     fn take(&mut self, found: &Found, path: &str) -> Result<Option<ContentHash>, Interruption> {
-        let most = if found.kind == Kind::Plugin { MAX_WASM } else { MAX_YAML };
+        let most = if found.kind.is_component() { MAX_WASM } else { MAX_YAML };
         if found.stat.size() > most {
             let size = found.stat.size();
             let message = format!("is {size} bytes long; at most {most} are read");
@@ -214,10 +221,12 @@ impl Snapshot {
                 return Ok(None);
             }
         };
-        if found.kind == Kind::Plugin {
+        if found.kind.is_component() {
             let file = PluginFile::new(path.to_owned(), bytes.into());
             let hash = file.hash;
-            self.plugins.push(file);
+            let files =
+                if found.kind == Kind::Plugin { &mut self.plugins } else { &mut self.shadows };
+            files.push(file);
             return Ok(Some(hash));
         }
         let hash = ContentHash::of(&bytes);

@@ -64,6 +64,18 @@ impl Versions {
         std::mem::replace(&mut versions.candidate, candidate)
     }
 
+    /// The digest of the shadow's file beside the plugin's that the operator has stopped.
+    pub(crate) fn stopped_shadow(&self, plugin: &str) -> Option<String> {
+        self.lock().index.plugins.get(plugin)?.stopped_shadow.clone()
+    }
+
+    /// Stops the shadow's file beside the plugin's, until that file changes.
+    pub(crate) fn stop_shadow(&self, plugin: &str, digest: &str) {
+        let mut state = self.lock();
+        let versions = state.index.plugins.entry(plugin.to_owned()).or_default();
+        versions.stopped_shadow = Some(digest.to_owned());
+    }
+
     /// Ends the canary of a plugin, unless it has another one meanwhile.
     pub(crate) fn end_canary(&self, plugin: &str, digest: &str, reason: CanaryEnd) {
         if let Some(versions) = self.lock().index.plugins.get_mut(plugin) {

@@ -54,6 +54,7 @@ impl store::Host for HostState {
     }
 
     fn entries(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
+        self.journal.fetch_all(&prefix, limit);
         let found = self.journal.entries(&prefix, limit);
         if let Some(probe) = &mut self.probe {
             probe.listed(&prefix, limit, &found);
@@ -66,6 +67,7 @@ impl HostState {
     /// Shows a key to the call's probe before the plugin uses it.
     fn touch(&mut self, key: &str) {
         if let Some(probe) = &mut self.probe {
+            self.journal.fetch(key);
             probe.touch(key, || self.journal.peek(key));
         }
     }

@@ -15,20 +15,45 @@ use crate::instance::{Instance, within};
 use crate::manifest::Hook;
 use crate::probe::{ReplaySlot, Replayed};
 use crate::request::{EventTexts, HookRequest};
+use crate::store::history::LostMoment;
+use crate::store::moment::StoreMoment;
 
 impl Lanes {
     /// Replays a call. Without [`CallRecord::is_whole`], answers are missing.
     pub async fn replay(&self, record: &CallRecord) -> Replayed {
+        self.replay_over(record, None).await
+    }
+
+    /// Replays a call with the store as of its beginning: what the recorded call has not read is
+    /// read there.
+    ///
+    /// # Errors
+    /// [`LostMoment`]: that store cannot be read any more.
+    pub async fn replay_at(
+        &self,
+        record: &CallRecord,
+        store: &StoreMoment,
+    ) -> Result<Replayed, LostMoment> {
+        let replayed = self.replay_over(record, Some(store)).await;
+        if store.is_lost() { Err(LostMoment) } else { Ok(replayed) }
+    }
+
+    async fn replay_over(&self, record: &CallRecord, store: Option<&StoreMoment>) -> Replayed {
         let lane = self.of(&record.input.topic);
         let slot = ReplaySlot::default();
-        let ran = lane.replay(record, &slot).await;
+        let ran = lane.replay(record, store, &slot).await;
         let replayed = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         replayed.unwrap_or_else(|| never_begun(ran.err().as_ref()))
     }
 }
 
 impl Lane {
-    async fn replay(&self, record: &CallRecord, slot: &ReplaySlot) -> Result<(), Fault> {
+    async fn replay(
+        &self,
+        record: &CallRecord,
+        over: Option<&StoreMoment>,
+        slot: &ReplaySlot,
+    ) -> Result<(), Fault> {
         let input = &record.input;
         let attributes: Vec<_> =
             input.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -43,7 +68,7 @@ impl Lane {
         };
         let event = EventTexts { args: &input.args, kwargs: &input.kwargs };
         let mut turn = self.turn(input.hook, &request, event).await?;
-        turn.instance.store.data_mut().begin_replay(record, slot);
+        turn.instance.store.data_mut().begin_replay(record, over, slot);
         let (meter, deadline, route) = (&self.meter, turn.deadline, turn.route);
         let Turn { instance, .. } = &mut turn;
         let Instance { store, exports } = &mut **instance;

@@ -14,6 +14,8 @@ pub(super) struct Script {
     subscribers: BTreeMap<String, VecDeque<Vec<u64>>>,
     counts: BTreeMap<String, VecDeque<u32>>,
     store: StoreSeen,
+    /// Whether the whole store is behind the record.
+    has_store: bool,
     unrecorded: BTreeSet<String>,
 }
 
@@ -33,7 +35,7 @@ const MAX_UNRECORDED: usize = 100;
 const MAX_NAME_BYTES: usize = 200;
 
 impl Script {
-    pub(super) fn new(record: &CallRecord) -> Self {
+    pub(super) fn new(record: &CallRecord, has_store: bool) -> Self {
         let answers = &record.answers;
         let began = record.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let began = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
@@ -43,6 +45,7 @@ impl Script {
             subscribers: by_topic(&answers.subscribers),
             counts: by_topic(&answers.counts),
             store: answers.store.clone(),
+            has_store,
             unrecorded: BTreeSet::new(),
         }
     }
@@ -85,13 +88,13 @@ impl Script {
     }
 
     pub(super) fn touch(&mut self, key: &str) {
-        if !self.store.knows(key) {
+        if !self.has_store && !self.store.knows(key) {
             self.note("store key", key);
         }
     }
 
     pub(super) fn list(&mut self, prefix: &str) {
-        if !self.store.knows_all(prefix) {
+        if !self.has_store && !self.store.knows_all(prefix) {
             self.note("store keys that begin with", prefix);
         }
     }

@@ -41,7 +41,7 @@ impl CallObserver for Kept {
 fn record(call: impl FnOnce(&mut Probe)) -> Arc<CallRecord> {
     let kept = Arc::new(Kept::default());
     let observer: Arc<dyn CallObserver> = Arc::clone(&kept) as _;
-    let mut probe = Probe::new(&version(), input(), vec![observer]).unwrap();
+    let mut probe = Probe::new(&version(), input(), vec![observer], None).unwrap();
     call(&mut probe);
     probe.end(HookAnswer::Done, &[], 0);
     let record = kept.0.lock().unwrap().take();
@@ -51,7 +51,7 @@ fn record(call: impl FnOnce(&mut Probe)) -> Arc<CallRecord> {
 /// Replays a call that does this, and returns what it asked for in vain.
 fn replay(record: &CallRecord, call: impl FnOnce(&mut Probe)) -> Vec<String> {
     let slot = ReplaySlot::default();
-    let mut probe = Probe::replay(record, &slot);
+    let mut probe = Probe::replay(record, &slot, false);
     call(&mut probe);
     probe.end(HookAnswer::Done, &[], 0);
     let replayed = slot.lock().unwrap().take();
@@ -146,7 +146,7 @@ fn bounds_what_it_keeps() {
 fn a_failed_call_has_written_nothing() {
     let kept = Arc::new(Kept::default());
     let observer: Arc<dyn CallObserver> = Arc::clone(&kept) as _;
-    let mut probe = Probe::new(&version(), input(), vec![observer]).unwrap();
+    let mut probe = Probe::new(&version(), input(), vec![observer], None).unwrap();
     probe.wrote("a", None, None);
     let (fault, message) = ("trap".to_owned(), String::new());
     let fault = crate::call_record::FaultRecord { fault, message };

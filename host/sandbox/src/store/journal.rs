@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::SharedSpace;
 use super::durable::Receipt;
+use super::moment::Behind;
 use super::space::{CompareAndSet, Space, StoreError, Undo};
 use crate::fault::FaultKind;
 
@@ -23,12 +24,36 @@ pub(crate) struct Journal {
     schema: u32,
     /// The incarnation of the space that the instance knows.
     incarnation: u64,
+    /// The store behind an overlay, from which keys come as they are used.
+    behind: Option<Behind>,
 }
 
 impl Journal {
     pub(crate) fn new(space: SharedSpace, schema: u32) -> Self {
         let incarnation = space.incarnation();
-        Self { space, writes: Vec::new(), weight: 0, is_used: false, schema, incarnation }
+        let writes = Vec::new();
+        Self { space, writes, weight: 0, is_used: false, schema, incarnation, behind: None }
+    }
+
+    /// An overlay over the store that is behind it.
+    pub(crate) fn over(space: SharedSpace, schema: u32, behind: Behind) -> Self {
+        let mut journal = Self::new(space, schema);
+        journal.behind = Some(behind);
+        journal
+    }
+
+    /// Fetches a key that is about to be used into an overlay.
+    pub(crate) fn fetch(&mut self, key: &str) {
+        if let Some(behind) = &mut self.behind {
+            behind.fetch(key, &mut self.space.lock());
+        }
+    }
+
+    /// Fetches keys that are about to be listed into an overlay.
+    pub(crate) fn fetch_all(&mut self, prefix: &str, limit: u32) {
+        if let Some(behind) = &mut self.behind {
+            behind.fetch_all(prefix, limit, &mut self.space.lock());
+        }
     }
 
     pub(crate) fn incarnation(&self) -> u64 {

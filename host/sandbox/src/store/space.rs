@@ -12,6 +12,7 @@ use super::entry::{
     MAX_KEY_BYTES, MAX_VALUE_BYTES, OVERHEAD_BYTES, StoreEntry, StoreFault, StorePage, StoreRange,
     cost,
 };
+use super::history::{Held, History};
 
 /// The keys and values of one plugin.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Space {
     version: u64,
     /// Keys written since [`Space::take_changes`], also by running hooks; none if nothing is saved.
     changed: Option<HashSet<Arc<str>>>,
+    /// What keys held before, while an earlier moment is pinned.
+    history: History,
 }
 
 /// A changed key, and its value with its expiry; none if it is gone.
@@ -95,6 +98,7 @@ impl Space {
         entries: impl Iterator<Item = (String, Arc<[u8]>, Option<Instant>)>,
         now: Instant,
     ) {
+        self.history.lose();
         self.entries.clear();
         self.expiries.clear();
         self.deleted.clear();
@@ -186,6 +190,41 @@ impl Space {
             Some(value) => CompareAndSet::Wrote(self.set(key, value, expires, now)?),
             None => self.delete(key, now).map_or(CompareAndSet::Same, CompareAndSet::Wrote),
         }))
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn history_mut(&mut self) -> &mut History {
+        &mut self.history
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// What a key holds, even if it is about to expire.
+    pub(crate) fn held(&self, key: &str) -> Option<Held> {
+        self.entries.get(key).map(Entry::held)
+    }
+
+    /// The keys that begin with `prefix` and what they hold, in order, even if it is about to expire.
+    pub(crate) fn range<'s>(
+        &'s self,
+        prefix: &'s str,
+    ) -> impl Iterator<Item = (&'s Arc<str>, Held)> {
+        let range = self.entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let range = range.take_while(move |(key, _)| key.starts_with(prefix));
+        range.map(|(key, entry)| (key, entry.held()))
+    }
+
+    /// Sets a key beyond the quota, which grows by as much.
+    pub(crate) fn admit(&mut self, key: &str, (value, expires): Held) {
+        self.quota = self.quota.saturating_add(cost(key, &value));
+        let version = self.next_version();
+        self.put(key, Entry { value, expires, version, base: version });
     }
 
     /// At most `limit` keys that begin with `prefix`, in order, with their values.
@@ -313,9 +352,14 @@ impl Space {
     }
 
     fn put(&mut self, key: &str, entry: Entry) -> (Arc<str>, Option<Entry>) {
-        let (key, earlier) = match self.remove(key) {
-            Some((key, earlier)) => (key, Some(earlier)),
-            None => (Arc::from(key), None),
+        let (key, earlier) = if let Some((key, earlier)) = self.remove(key) {
+            (key, Some(earlier))
+        } else {
+            let key = Arc::from(key);
+            if self.history.is_pinned() {
+                self.history.note(&key, None);
+            }
+            (key, None)
         };
         self.deleted.remove(&key);
         self.note(&key);
@@ -330,6 +374,9 @@ impl Space {
     fn remove(&mut self, key: &str) -> Option<(Arc<str>, Entry)> {
         let (key, entry) = self.entries.remove_entry(key)?;
         self.note(&key);
+        if self.history.is_pinned() {
+            self.history.note(&key, Some(entry.held()));
+        }
         self.used -= cost(&key, &entry.value);
         if let Some(at) = entry.expires {
             self.expiries.remove(&(at, Arc::clone(&key)));
@@ -360,6 +407,10 @@ impl Entry {
     fn shared(&self, key: &Arc<str>, now: Instant) -> StoreEntry {
         let ttl = self.expires.map(|at| at.saturating_duration_since(now));
         StoreEntry { key: Arc::clone(key), value: Arc::clone(&self.value), ttl }
+    }
+
+    fn held(&self) -> Held {
+        (self.value.clone(), self.expires)
     }
 }
 

@@ -1,11 +1,14 @@
 //! A plugin that reports its version: its only handler, `versioned`, appends the version as one
 //! more argument to every event and to the result of every call. A version that begins with
-//! `@@SCHEMA` has another layout of the store.
+//! `@@SCHEMA` has another layout of the store; those that begin with `@@TRAP`, `@@SPIN` and
+//! `@@ALLOCATE` misbehave with every event.
 //!
 //! The version is a text of sixteen bytes that occurs once in the component, so that a test makes
 //! another version by overwriting it, without a compiler.
 
 wit_bindgen::generate!({ path: "../../../plugin-sdk/wit/0.2", world: "plugin" });
+
+use std::hint::black_box;
 
 use exports::jackfield::plugin::handler::{
     Delivery, Guest, HandlerDescription, Hooks, Manifest, PublishVerdict, Refusal, Route,
@@ -46,6 +49,16 @@ impl Guest for Versioned {
     fn on_unsubscribe(_route: u32) {}
 
     fn on_publish(_route: u32) -> PublishVerdict {
+        match version().as_str() {
+            it if it.starts_with("@@TRAP") => panic!("as its version says"),
+            it if it.starts_with("@@SPIN") => loop {
+                black_box(());
+            },
+            it if it.starts_with("@@ALLOCATE") => loop {
+                black_box(vec![1_u8; 1 << 20].leak());
+            },
+            _ => {}
+        }
         PublishVerdict::Deliver(Delivery {
             event: Some(labelled()),
             exclude: vec![],
