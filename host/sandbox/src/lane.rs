@@ -52,6 +52,11 @@ pub struct Lane {
 /// The result of a call that has left the lane, and the gate before its effects, if there is one.
 type Ended<'a, T> = Result<(HookOutcome<'a, T>, Option<Gate>), Fault>;
 
+/// An answer that a record can have.
+trait Recorded: Answer + Into<HookAnswer> {}
+
+impl<T: Answer + Into<HookAnswer>> Recorded for T {}
+
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
 struct Turn<'a, 'r> {
@@ -329,13 +334,13 @@ impl std::fmt::Debug for Lane {
 impl<'a> Turn<'a, '_> {
     /// Ends the call: an answer that is sound gives the instance back to the lane, and so does a call
     /// that was never begun. The lane is free.
-    fn finish<T: Answer>(self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+    fn finish<T: Recorded>(self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
         self.finish_in_lane(answer)
             .map(|(outcome, gate)| (HookOutcome { passage: Passage::default(), ..outcome }, gate))
     }
 
     /// As [`Turn::finish`]; the lane is free when the passage is dropped.
-    fn finish_in_lane<T: Answer>(mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+    fn finish_in_lane<T: Recorded>(mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
         let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
         let ended = self.end(answer);
         if let Some(probe) = self.instance.store.data_mut().probe.take() {
@@ -359,7 +364,7 @@ impl<'a> Turn<'a, '_> {
 
     /// Tells the observers of the call, or the replay.
     #[cold]
-    fn report<T: Answer>(&mut self, probe: Box<Probe>, ended: &Ended<'a, T>) {
+    fn report<T: Recorded>(&mut self, probe: Box<Probe>, ended: &Ended<'a, T>) {
         let guest = self.instance.store.data_mut();
         let (answer, effects) = match ended {
             Ok((outcome, _)) => (outcome.answer.clone().into(), outcome.effects.as_slice()),
@@ -370,7 +375,7 @@ impl<'a> Turn<'a, '_> {
         guest.end_replay();
     }
 
-    fn end<T: Answer>(&mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
+    fn end<T: Recorded>(&mut self, answer: Result<T::Raw, CallFailure>) -> Ended<'a, T> {
         let guest = self.instance.store.data_mut();
         let call_site = || call_site(self.hook, self.request);
         let raw = answer.map_err(|failure| fault(guest, call_site(), failure))?;

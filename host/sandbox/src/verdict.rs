@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call_record::HookAnswer;
 use crate::contract::{handler, types};
 use crate::event::PluginEvent;
 
@@ -52,7 +51,7 @@ pub struct HookRefusal {
 const MAX_ID: u64 = 1 << 53;
 
 /// An answer of a guest that can be validated.
-pub(crate) trait Answer: Clone + Into<HookAnswer> {
+pub(crate) trait Answer: Clone {
     type Raw;
 
     /// Validates the answer. The error has the reason.

@@ -131,18 +131,18 @@ impl Encoder {
             number
         });
         let elapsed = record.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut line = CallLine {
+        let redaction = self.redaction;
+        let line = CallLine {
             call: self.calls + 1,
             version: number,
             at_ns: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
             dropped,
             is_whole: record.is_whole,
-            input: record.input.clone(),
-            answers: record.answers.clone(),
-            outcome: record.outcome.clone(),
+            input: redaction.input(record.input.clone()),
+            answers: redaction.answers(record.answers.clone()),
+            outcome: redaction.outcome(record.outcome.clone()),
             cost: record.cost,
         };
-        self.redaction.apply(&mut line);
         let call = Line::Call(Box::new(line)).bytes();
         if call.len() > MAX_LINE_BYTES {
             return None;

@@ -5,11 +5,9 @@
 //! names of a program. Not redacted are topics, attributes, the identity and roles of a session, keys
 //! of a store, and error URIs.
 
-use jackfield_sandbox::{CallOutcome, FaultRecord, HookAnswer, StoreValue};
+use jackfield_sandbox::{CallInput, CallOutcome, FaultRecord, HookAnswer, HostAnswers, StoreValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
-
-use super::line::CallLine;
 
 /// The parts that are redacted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,22 +25,28 @@ const KEPT: &[&str] =
 const MAX_NAME_BYTES: usize = 32;
 
 impl Redaction {
-    /// Redacts a call.
-    pub(super) fn apply(self, line: &mut CallLine) {
+    /// Redacts a request.
+    pub(super) fn input(self, mut input: CallInput) -> CallInput {
         if self.claims
-            && let Some(session) = &mut line.input.session
+            && let Some(session) = &mut input.session
         {
             session.claims = json_text(&session.claims);
         }
         if self.payload {
-            line.input.args = json_text(&line.input.args);
-            line.input.kwargs = json_text(&line.input.kwargs);
-            for value in line.answers.store.values.values_mut().flatten() {
+            input.args = json_text(&input.args);
+            input.kwargs = json_text(&input.kwargs);
+        }
+        input
+    }
+
+    /// Redacts answers of the host.
+    pub(super) fn answers(self, mut answers: HostAnswers) -> HostAnswers {
+        if self.payload {
+            for value in answers.store.values.values_mut().flatten() {
                 *value = stored(value);
             }
         }
-        let outcome = std::mem::replace(&mut line.outcome, nothing());
-        line.outcome = self.outcome(outcome);
+        answers
     }
 
     /// Redacts an outcome.
@@ -152,6 +156,37 @@ mod tests {
         assert_eq!(json_text("a secret"), "xxxxxxxx");
         assert_eq!(json_text("42"), "11");
         assert_eq!(json_text("-9223372036854775808"), "-1111111111111111111");
+    }
+
+    #[test]
+    fn redacts_claims_and_events_each_for_itself() {
+        let input = CallInput {
+            hook: jackfield_sandbox::Hook::Publish,
+            realm: String::new(),
+            handler: String::new(),
+            route: String::new(),
+            topic: "t/7".into(),
+            attributes: vec![("id".into(), "7".into())],
+            session: Some(jackfield_sandbox::CallerRecord {
+                id: 1,
+                authid: "ann".into(),
+                authrole: "member".into(),
+                roles: vec![],
+                authmethod: "ticket".into(),
+                claims: r#"{"email":"ann@example.com"}"#.into(),
+            }),
+            subscribers: 0,
+            args: r#"["text"]"#.into(),
+            kwargs: "{}".into(),
+        };
+        let of = |payload, claims| Redaction { payload, claims }.input(input.clone());
+        let claims = |input: &CallInput| input.session.as_ref().unwrap().claims.clone();
+        assert_eq!(of(false, false), input);
+        let redacted = of(true, false);
+        assert_eq!((redacted.args.as_str(), claims(&redacted)), (r#"["xxxx"]"#, claims(&input)));
+        let redacted = of(false, true);
+        assert_eq!(redacted.args, input.args);
+        assert_eq!(claims(&redacted), r#"{"email":"xxxxxxxxxxxxxxx"}"#);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Tests of probes and scripts.
+
 use std::time::Duration;
 
 use super::*;

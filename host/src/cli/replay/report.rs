@@ -1,5 +1,6 @@
 //! Report of a replay: differing calls as they come, then a summary; or one JSON object.
 
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -97,22 +98,22 @@ fn summary(report: &Report) -> String {
     );
     text.push_str(&left_out(report));
     for (answer, calls) in &report.unrecorded {
-        text.push_str(&format!("  not recorded: {answer} ({calls} calls)\n"));
+        write_to(&mut text, format_args!("  not recorded: {answer} ({calls} calls)\n"));
     }
     if report.dropped > 0 {
-        text.push_str(&format!(
-            "  the server dropped {} calls while it recorded\n",
-            report.dropped
-        ));
+        write_to(
+            &mut text,
+            format_args!("  the server dropped {} calls while it recorded\n", report.dropped),
+        );
     }
     let Report { old_cost, new_cost, .. } = report;
     let time = |of: fn(&Cost) -> Duration| {
         format!("{} before, {} now", micros(of(old_cost)), micros(of(new_cost)))
     };
-    text.push_str(&format!("time of a call: {}\n", time(Cost::mean)));
-    text.push_str(&format!("longest call: {}\n", time(|cost| cost.max)));
+    write_to(&mut text, format_args!("time of a call: {}\n", time(Cost::mean)));
+    write_to(&mut text, format_args!("longest call: {}\n", time(|cost| cost.max)));
     let (old, new) = (kib(old_cost.max_memory), kib(new_cost.max_memory));
-    text.push_str(&format!("memory of an instance: {old} before, {new} now\n"));
+    write_to(&mut text, format_args!("memory of an instance: {old} before, {new} now\n"));
     text
 }
 
@@ -130,16 +131,21 @@ fn left_out(report: &Report) -> String {
             LeftOut::TooLarge => "more answers of the host than a recording keeps",
             LeftOut::OtherPlugin => "of another plugin",
         };
-        text.push_str(&format!("  left out, {why}: {}\n", calls.count));
+        write_to(&mut text, format_args!("  left out, {why}: {}\n", calls.count));
         for name in &calls.names {
-            text.push_str(&format!("    {}\n", described(name)));
+            write_to(&mut text, format_args!("    {}\n", described(name)));
         }
         let more = calls.count.saturating_sub(calls.names.len() as u64);
         if more > 0 {
-            text.push_str(&format!("    and {more} more\n"));
+            write_to(&mut text, format_args!("    and {more} more\n"));
         }
     }
     text
+}
+
+fn write_to(text: &mut String, part: fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _written = text.write_fmt(part);
 }
 
 fn described(call: &CallName) -> String {

@@ -1,3 +1,5 @@
+//! Tests of readers of recordings.
+
 use std::io::{Cursor, Read};
 
 use super::*;
