@@ -30,6 +30,8 @@ pub(crate) use sources::Sources;
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// The maximum depth of folders below a site, as for the server.
 const MAX_DEPTH: usize = 64;
+/// The maximum number of folders from which a bundle is built.
+const MAX_FOLDERS: usize = 64;
 /// The maximum length of a component's name.
 const MAX_NAME_BYTES: usize = 128;
 
@@ -63,7 +65,7 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// The package of a folder that depends on no other one. `manifest` names its file in messages.
+    /// The package of a folder alone. `manifest` names its file in messages.
     ///
     /// # Errors
     /// When the name cannot be that of a file.
@@ -77,6 +79,16 @@ impl Package {
                 .with_help("set `name` to a name of letters, digits and hyphens"));
         }
         Ok(Self { name: name.to_owned(), roots: vec![folder.to_owned()] })
+    }
+
+    /// The same package, built from these folders as well.
+    fn with_roots(mut self, folders: Vec<PathBuf>) -> Self {
+        for folder in folders.into_iter().take(MAX_FOLDERS) {
+            if !self.roots.contains(&folder) {
+                self.roots.push(folder);
+            }
+        }
+        self
     }
 }
 
@@ -151,14 +163,21 @@ impl fmt::Display for Language {
 }
 
 /// Installs dependencies into `target`, unless the last installation had the same `inputs`: the
-/// files that name them.
+/// files that name them, and folders that are copied.
 fn installed(
     target: &Path,
     inputs: &[PathBuf],
     install: impl FnOnce() -> Result<(), BuildError>,
 ) -> Result<(), BuildError> {
-    let texts = inputs.iter().map(|path| fs::read(path).unwrap_or_default());
-    let wanted = ContentHash::of(&texts.collect::<Vec<_>>().join(&0)).hex().to_string();
+    let content = |path: &PathBuf| {
+        if path.is_dir() {
+            Sources::read(std::slice::from_ref(path)).digest().into_bytes()
+        } else {
+            fs::read(path).unwrap_or_default()
+        }
+    };
+    let contents: Vec<Vec<u8>> = inputs.iter().map(content).collect();
+    let wanted = ContentHash::of(&contents.join(&0)).hex().to_string();
     let stamp = target.join(".jackfield-installed");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());

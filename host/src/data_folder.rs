@@ -42,7 +42,7 @@ pub(crate) enum DataFolderError {
     /// Another server uses it.
     #[error(
         "the data folder {path} is in use by another server{pid}\n  = help: give each server a folder of its own \
-         with the setting `data`",
+         with the setting `data`, or set it to `off`",
         path = shown(.path), pid = .pid.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]
     InUse {
@@ -83,8 +83,8 @@ fn shown(path: &Path) -> String {
 /// Opens the data folder of a site; `None` if there is none. It blocks.
 ///
 /// # Errors
-/// When the setting names a folder that cannot be used. A default place that cannot be used is a
-/// warning.
+/// When the setting names a folder that cannot be used, or when there is a folder in the default
+/// place that cannot be used. A default place in which no folder can be made is a warning.
 pub(crate) fn open(
     setting: &config::DataFolder,
     site: &Path,
@@ -100,12 +100,9 @@ pub(crate) fn open(
                 );
                 return Ok(None);
             };
-            match DataFolder::open(&path) {
-                Ok(folder) => folder,
-                Err(error) => {
-                    warn!(target: crate::log::DIAGNOSIS, "nothing is kept beyond the end of the server: {error}");
-                    return Ok(None);
-                }
+            match at_default_place(&path)? {
+                Some(folder) => folder,
+                None => return Ok(None),
             }
         }
     };
@@ -131,6 +128,20 @@ fn default_place(site: &Path) -> Option<PathBuf> {
         home: home.as_deref(),
     };
     config::DataFolder::place(site, &environment)
+}
+
+/// Opens the folder in the default place; `None`, with a warning, if none can be made there. One that
+/// exists and cannot be used is an error: what is in it, such as the plugins that are disabled, must
+/// not be passed over.
+fn at_default_place(path: &Path) -> Result<Option<DataFolder>, DataFolderError> {
+    match DataFolder::open(path) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(error) if path.symlink_metadata().is_ok() => Err(error),
+        Err(error) => {
+            warn!(target: crate::log::DIAGNOSIS, "nothing is kept beyond the end of the server: {error}");
+            Ok(None)
+        }
+    }
 }
 
 impl DataFolder {
@@ -212,6 +223,22 @@ mod tests {
         drop(folder);
         assert!(at(&path).unwrap().is_some());
         assert!(open(&config::DataFolder::Off, &path).unwrap().is_none());
+    }
+
+    #[test]
+    fn passes_over_no_folder_that_exists() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        let folder = at_default_place(&path).unwrap().unwrap();
+        assert!(matches!(at_default_place(&path), Err(DataFolderError::InUse { .. })));
+        drop(folder);
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(at_default_place(&path), Err(DataFolderError::Unsafe { .. })));
+        symlink("nowhere", root.path().join("link")).unwrap();
+        assert!(at_default_place(&root.path().join("link")).is_err());
+        // There is no folder, and none can be made.
+        fs::write(root.path().join("file"), "").unwrap();
+        assert!(at_default_place(&root.path().join("file/data")).unwrap().is_none());
     }
 
     #[test]

@@ -56,13 +56,22 @@ pub(crate) fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> impl fm
 #[must_use = "the log ends when this is dropped"]
 pub(crate) struct Guard(#[expect(dead_code, reason = "held for its Drop")] Sink);
 
+/// The person who reads the text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Of a server: every line has the time, the level and the place.
+    Operator,
+    /// Of a plugin: a line of the plugin is its name and the message.
+    Author,
+}
+
 /// Starts the log. `RUST_LOG` sets the filter; the default is the level INFO.
 ///
 /// # Errors
 /// When the process has a log already.
-pub(crate) fn start(format: LogFormat) -> Result<Guard, TryInitError> {
+pub(crate) fn start(format: LogFormat, reader: Reader) -> Result<Guard, TryInitError> {
     let format = match format {
-        LogFormat::Text => Format::Text { colors: io::stderr().is_terminal() },
+        LogFormat::Text => Format::Text { colors: io::stderr().is_terminal(), reader },
         LogFormat::Json => Format::Json,
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -71,7 +80,7 @@ pub(crate) fn start(format: LogFormat) -> Result<Guard, TryInitError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(sink.writer());
     let registry = tracing_subscriber::registry().with(filter).with(rate_limit::Filter(limit));
     match format {
-        Format::Text { colors } => {
+        Format::Text { colors, .. } => {
             registry.with(lines.with_ansi(colors).event_format(format)).try_init()?;
         }
         Format::Json => registry.with(lines.json().event_format(format)).try_init()?,

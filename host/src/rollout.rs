@@ -132,6 +132,9 @@ impl Rollout {
         let is_change = versions.set_disabled(&generations.current(), plugin, disabled)?;
         if is_change {
             self.reload(ReloadCause::Control).await?;
+        }
+        // Again, if an earlier attempt has failed.
+        if is_change || versions.unsaved().is_some() {
             versions.save().await;
         }
         Ok(is_change)

@@ -61,6 +61,18 @@ struct State {
     probation: BTreeMap<String, Probation>,
     /// The hash of the last signature of each component in service, by the component's.
     signatures: HashMap<ContentHash, ContentHash>,
+    unwritten: Unwritten,
+    /// The reason why the table on disk is not the present one.
+    unsaved: Option<String>,
+}
+
+/// New versions that wait for the one task that writes them.
+#[derive(Default)]
+struct Unwritten {
+    /// By digest; only those that will be kept.
+    components: BTreeMap<String, Component>,
+    is_changed: bool,
+    is_writing: bool,
 }
 
 /// Versions that have begun or ended, and are not kept yet.
@@ -228,11 +240,19 @@ impl Versions {
         new
     }
 
-    /// Keeps new versions, in the background: they serve already.
+    /// Keeps new versions, in the background: they serve already. One task writes; versions that
+    /// come meanwhile wait for it, without those that more recent ones have replaced.
     pub(crate) fn keep(self: &Arc<Self>, new: NewVersions) {
-        if new.are_there {
+        if !new.are_there || self.folder.is_none() {
+            return;
+        }
+        if self.lock().wait(new.components, self.keep) {
             let versions = Arc::clone(self);
-            tokio::spawn(async move { versions.write(new.components).await });
+            tokio::spawn(async move {
+                while versions.lock().unwritten.take_up() {
+                    versions.write(Vec::new()).await;
+                }
+            });
         }
     }
 
@@ -242,11 +262,16 @@ impl Versions {
         path.strip_prefix(&self.site).map_or(path, |path| path.trim_start_matches('/'))
     }
 
-    /// Writes components and the table to the folder. Failures are logged.
-    async fn write(&self, components: Vec<Component>) {
+    /// Writes components and the table to the folder, with those that wait. Failures are logged, and
+    /// are in [`Versions::unsaved`].
+    async fn write(&self, mut components: Vec<Component>) {
         let Some(folder) = self.folder.clone() else { return };
         let _turn = self.writing.lock().await;
-        let mut index = self.lock().index.clone();
+        let mut index = {
+            let mut state = self.lock();
+            components.extend(std::mem::take(&mut state.unwritten.components).into_values());
+            state.index.clone()
+        };
         let keep = self.keep;
         let writing = tokio::task::spawn_blocking(move || {
             for component in components {
@@ -255,15 +280,27 @@ impl Versions {
                 }
             }
             index.mark_kept(keep, |digest| folder.has(digest));
-            if let Err(error) = folder.write_index(&index) {
-                warn!("the versions of plugins are not recorded: {error}");
-            }
+            let written = folder.write_index(&index);
             folder.remove_others(&index);
-            index
+            (index, written)
         });
-        if let Ok(written) = writing.await {
-            self.lock().index.take_kept(&written);
-        }
+        let (written, result) = match writing.await {
+            Ok(done) => done,
+            Err(error) => return self.lock().unsaved = Some(error.to_string()),
+        };
+        let mut state = self.lock();
+        state.index.take_kept(&written);
+        state.unsaved = result.err().map(|error| {
+            let error = error.to_string();
+            error!("pins and disabled plugins do not survive the end of the server: {error}");
+            error
+        });
+    }
+
+    /// The reason why the last changes do not survive the end of the server, if the table could not
+    /// be written.
+    pub(crate) fn unsaved(&self) -> Option<String> {
+        self.lock().unsaved.clone()
     }
 
     /// The versions of each plugin that has served, or of one.
@@ -306,6 +343,14 @@ impl Versions {
     }
 }
 
+impl Unwritten {
+    /// Returns whether there is something to write; otherwise, the task ends.
+    fn take_up(&mut self) -> bool {
+        self.is_writing = std::mem::take(&mut self.is_changed);
+        self.is_writing
+    }
+}
+
 impl State {
     /// Reads the candidates. One that is lost is forgotten.
     fn open_candidates(&mut self, folder: &Folder) {
@@ -321,6 +366,18 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Adds components to those that wait, and leaves out those that are not kept. Returns whether a
+    /// task has to be started.
+    fn wait(&mut self, components: Vec<Component>, keep: usize) -> bool {
+        let Self { index, unwritten, .. } = self;
+        let by_digest = |it: Component| (it.hash.hex().to_string(), it);
+        unwritten.components.extend(components.into_iter().map(by_digest));
+        let wanted = index.wanted(keep);
+        unwritten.components.retain(|digest, _| wanted.contains(digest));
+        unwritten.is_changed = true;
+        !std::mem::replace(&mut unwritten.is_writing, true)
     }
 
     /// Returns whether the table has the component as the one in service.

@@ -277,6 +277,34 @@ async fn a_disabled_plugin_refuses_every_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn says_that_a_change_could_not_be_written() {
+    let fixture = Fixture::new();
+    let server = fixture.start("");
+    fixture.until_kept("versioned", &[true]).await;
+    // In the place of the incomplete table, for which permissions would not stop root.
+    let obstacle = fixture.data.path().join("data/versions/index.tmp");
+    fs::create_dir(&obstacle).unwrap();
+    let failed = fixture.jackfield(&["disable", "versioned"]);
+    let told = "error: the change is lost when the server ends: failed to write";
+    assert!(failed.code == Some(1) && failed.err.contains(told), "{failed:?}");
+    assert_eq!(failed.out, "versioned is disabled\n");
+    assert_eq!(plugin(&server, "versioned").await["disabled"], true);
+    // Nothing to change, and still not written.
+    let failed = fixture.jackfield(&["disable", "versioned", "--json"]);
+    let answer = failed.json();
+    assert_eq!((failed.code, &answer["result"]), (Some(1), &json!("unchanged")), "{failed:?}");
+    assert!(answer["survives_restart"] == false && answer["save_error"].is_string(), "{answer}");
+    fs::remove_dir(&obstacle).unwrap();
+    let again = fixture.jackfield(&["disable", "versioned", "--json"]);
+    let answer = again.json();
+    assert_eq!((again.code, &answer["save_error"]), (Some(0), &Value::Null), "{again:?}");
+    assert_eq!(answer["survives_restart"], true, "{answer}");
+    drop(server);
+    let server = fixture.start("");
+    assert_eq!(plugin(&server, "versioned").await["disabled"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refuses_versions_that_there_are_not() {
     let fixture = Fixture::new();
     let server = fixture.start("");

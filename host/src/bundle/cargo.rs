@@ -8,14 +8,12 @@ use std::process::{Command, Stdio};
 use jackfield_text::Untrusted;
 use serde::Deserialize;
 
-use super::Package;
 use super::error::BuildError;
 use super::process_group::ProcessGroup;
+use super::{MAX_FOLDERS, Package};
 
 /// The target of components.
 const TARGET: &str = "wasm32-wasip2";
-/// The maximum number of folders from which a bundle is built.
-const MAX_FOLDERS: usize = 64;
 
 /// The part of `cargo metadata` that is read.
 #[derive(Deserialize)]

@@ -5,6 +5,9 @@ use std::io;
 
 use jackfield_sandbox::SandboxError;
 
+/// The name of the error of a missing tool.
+const TOOLCHAIN: &str = "toolchain";
+
 /// The failure of a build. The component that was there before is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BuildError {
@@ -26,7 +29,12 @@ impl BuildError {
 
     /// A tool is missing.
     pub(super) fn toolchain(message: impl Into<String>, help: &'static str) -> Self {
-        Self::new("toolchain", message).with_help(help)
+        Self::new(TOOLCHAIN, message).with_help(help)
+    }
+
+    /// Whether the build may succeed when a tool is installed.
+    pub(crate) fn is_missing_tool(&self) -> bool {
+        self.code == TOOLCHAIN
     }
 
     /// A tool has failed; it has written its errors to stderr.

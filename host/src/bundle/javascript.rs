@@ -33,7 +33,18 @@ pub(super) fn package(folder: &Path) -> Result<Package, BuildError> {
     // A name may begin with a scope.
     let name =
         manifest.get("name").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
-    Package::named(name.unwrap_or_default(), folder, &shown)
+    let package = Package::named(name.unwrap_or_default(), folder, &shown)?;
+    Ok(package.with_roots(folders(&manifest, folder)))
+}
+
+/// The folders of dependencies by path. npm links them, so that a change needs no installation.
+fn folders(manifest: &Value, folder: &Path) -> Vec<PathBuf> {
+    let lists = ["dependencies", "devDependencies", "optionalDependencies"];
+    let all = lists.iter().filter_map(|list| manifest.get(list)?.as_object());
+    let paths =
+        all.flat_map(|list| list.values()).filter_map(|it| it.as_str()?.strip_prefix("file:"));
+    let paths = paths.map(|path| folder.join(path.strip_prefix("//").unwrap_or(path)));
+    paths.filter_map(|path| path.canonicalize().ok()).filter(|path| path.is_dir()).collect()
 }
 
 /// Installs the dependencies if they have changed, and compiles the package. Returns the component.
@@ -48,7 +59,12 @@ pub(super) fn compile(folder: &Path, group: &ProcessGroup) -> Result<PathBuf, Bu
         command
     };
     let packages = folder.join(PACKAGES);
-    installed(&packages, &[folder.join(MANIFEST), folder.join(".npmrc")], || {
+    let text = fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
+    let manifest: Value = serde_json::from_str(&text).unwrap_or_default();
+    let mut inputs = vec![folder.join(MANIFEST), folder.join(".npmrc")];
+    // What these folders depend on is installed as well.
+    inputs.extend(folders(&manifest, folder).into_iter().map(|path| path.join(MANIFEST)));
+    installed(&packages, &inputs, || {
         let mut install = npm(&["install", "--no-audit", "--no-fund", "--loglevel=error"]);
         group.run_tool(&mut install, help)
     })?;
@@ -56,4 +72,25 @@ pub(super) fn compile(folder: &Path, group: &ProcessGroup) -> Result<PathBuf, Bu
     let mut build = npm(&["run", "--silent", "build", "--", "--out"]);
     group.run_tool(build.arg(&component), help)?;
     Ok(component)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_dependencies_by_path() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().canonicalize().unwrap();
+        for name in ["bundle", "sdk"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        let manifest = r#"{ "name": "@acme/chat", "scripts": { "build": "x" },
+            "dependencies": { "a": "^1", "jackfield-plugin": "file:../sdk" },
+            "devDependencies": { "gone": "file:../gone", "sdk": "file:../sdk" } }"#;
+        fs::write(folder.join("bundle/package.json"), manifest).unwrap();
+        let package = package(&folder.join("bundle")).unwrap();
+        assert_eq!(package.name, "chat");
+        assert_eq!(package.roots, [folder.join("bundle"), folder.join("sdk")]);
+    }
 }

@@ -1,6 +1,8 @@
 //! Process group of a build: one tool at a time, which is ended with all its descendants.
 
-use std::io::{self, BufRead as _, BufReader};
+mod lines;
+
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -89,22 +91,21 @@ impl ProcessGroup {
             *state = State::Running(Pid::from_child(&child));
             child
         };
-        if let Some(stdout) = child.stdout.take() {
-            for text in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                line(&String::from_utf8_lossy(&text));
-            }
-        }
-        // Its id stays taken until it is waited for below, so that `stop` cannot hit another process.
+        // Its id stays taken until it is waited for below, so that no other process is hit.
         let pid = Pid::from_child(&child);
+        let followed = child.stdout.take().map(|stdout| lines::follow(pid, stdout, &mut line));
         while matches!(
             waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT),
             Err(Errno::INTR)
         ) {}
+        // What it has left behind, such as a server that a tool has started.
+        let _gone = kill_process_group(pid, Signal::KILL);
         let mut state = self.lock();
         if matches!(*state, State::Running(_)) {
             *state = State::Idle;
         }
-        child.wait()
+        let status = child.wait()?;
+        followed.transpose().map(|_| status)
     }
 
     /// Ends the running tool with all its descendants, and prevents further ones.
@@ -175,6 +176,32 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_ends_without_the_processes_that_it_leaves_behind() {
+        let (group, mut lines) = (ProcessGroup::default(), Vec::new());
+        // The first child is in the group; the second one has left it, and holds stdout open.
+        let script = "sleep 600 & echo $!; setsid sleep 600 & echo $!; printf end";
+        let status = group.run(&mut shell(script), |line| lines.push(line.to_owned()));
+        assert!(status.unwrap().success());
+        assert_eq!(lines.pop().as_deref(), Some("end"));
+        let pids: Vec<i32> = lines.iter().map(|it| it.parse().unwrap()).collect();
+        let [inside, outside] = pids[..] else { panic!("{pids:?}") };
+        until_gone(inside);
+        // Ends it, and not before: it may not have left the group yet.
+        let _maybe = rustix::process::kill_process(Pid::from_raw(outside).unwrap(), Signal::KILL);
+    }
+
+    /// Waits until a process is gone, or a zombie until process 1 collects it.
+    fn until_gone(pid: i32) {
+        while rustix::process::test_kill_process(Pid::from_raw(pid).unwrap()).is_ok() {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if stat.contains(") Z ") {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn ends_descendants_and_starts_no_more() {
         let group = ProcessGroup::default();
         let mut guard = Some(group.stop_on_drop());
@@ -185,16 +212,7 @@ mod tests {
             drop(guard.take());
         });
         assert_eq!(status.unwrap().code(), None, "it was killed");
-        let pid = Pid::from_raw(pids[0]).unwrap();
-        // It is gone, or a zombie until process 1 collects it.
-        while rustix::process::test_kill_process(pid).is_ok() {
-            let stat =
-                std::fs::read_to_string(format!("/proc/{}/stat", pids[0])).unwrap_or_default();
-            if stat.contains(") Z ") {
-                break;
-            }
-            std::thread::yield_now();
-        }
+        until_gone(pids[0]);
         let error = group.run(&mut shell("exit"), |_| ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }

@@ -47,15 +47,26 @@ impl Sources {
         &self.folders
     }
 
-    /// Takes the lock files of `after`: the build has written them.
-    pub(crate) fn with_locks_of(mut self, after: &Self) -> Self {
-        let is_lock = |path: &Path| {
-            path.file_name().is_some_and(|name| LOCK_FILES.iter().any(|lock| name == *lock))
-        };
-        self.files.retain(|path, _| !is_lock(path));
-        let locks = after.files.iter().filter(|(path, _)| is_lock(path));
-        self.files.extend(locks.map(|(path, hash)| (path.clone(), *hash)));
+    /// Takes those files of `after` that a build may write itself: lock files, and `own`.
+    pub(crate) fn with_outputs_of(mut self, after: &Self, own: &BTreeSet<PathBuf>) -> Self {
+        let is_output = |path: &Path| is_lock(path) || own.contains(path);
+        self.files.retain(|path, _| !is_output(path));
+        let outputs = after.files.iter().filter(|(path, _)| is_output(path));
+        self.files.extend(outputs.map(|(path, hash)| (path.clone(), *hash)));
         self
+    }
+
+    /// The files that differ, without lock files.
+    pub(crate) fn differing(&self, other: &Self) -> BTreeSet<PathBuf> {
+        let paths = self.files.keys().chain(other.files.keys()).filter(|path| !is_lock(path));
+        paths.filter(|path| self.files.get(*path) != other.files.get(*path)).cloned().collect()
+    }
+
+    /// A hash of all of it.
+    pub(crate) fn digest(&self) -> String {
+        let lines =
+            self.files.iter().map(|(path, hash)| format!("{}\0{}\n", path.display(), hash.hex()));
+        ContentHash::of(lines.collect::<String>().as_bytes()).hex().to_string()
     }
 
     /// Whether both have the same files with the same content.
@@ -99,6 +110,10 @@ impl Sources {
         };
         self.files.extend(hash.map(|hash| (path.to_owned(), hash)));
     }
+}
+
+fn is_lock(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| LOCK_FILES.iter().any(|lock| name == *lock))
 }
 
 #[cfg(test)]
@@ -147,8 +162,14 @@ mod tests {
         }
         let before = read();
         write("Cargo.lock", "3");
-        assert!(read().is_same(&before.clone().with_locks_of(&read())));
+        let none = BTreeSet::new();
+        assert!(read().is_same(&before.clone().with_outputs_of(&read(), &none)));
+        assert!(before.differing(&read()).is_empty());
         write("src/lib.rs", "3");
-        assert!(!read().is_same(&before.clone().with_locks_of(&read())));
+        assert!(!read().is_same(&before.clone().with_outputs_of(&read(), &none)));
+        let own = before.differing(&read());
+        assert_eq!(own, BTreeSet::from([root.path().join("src/lib.rs")]));
+        assert!(read().is_same(&before.clone().with_outputs_of(&read(), &own)));
+        assert_ne!(before.digest(), read().digest());
     }
 }

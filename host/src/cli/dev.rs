@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::dev::Dev;
+use crate::log::Reader;
 
 use super::say;
 use super::serve::{self, Served};
@@ -17,7 +18,7 @@ pub(crate) struct Args {
 /// Builds all bundles with sources, and serves the site; rebuilds until the process receives a
 /// signal to stop. A site that cannot be served is tried again after each change.
 pub(crate) fn run(args: Args) -> ExitCode {
-    serve::run_with(args.serve, async |service| {
+    serve::run_with(args.serve, Reader::Author, async |service| {
         let mut dev = match Dev::new(service.site(), service.config()) {
             Ok(dev) => dev,
             Err(error) => {
@@ -31,7 +32,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
             return Served::Stopped;
         }
         loop {
-            let fingerprint = dev.fingerprint();
+            let fingerprint = dev.fingerprint().await;
             // A stop ends the build at once; the server still has to close its connections.
             let building = async {
                 stop.or(dev.run()).await;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use jackfield_text::Untrusted;
 use jackfield_yaml::NonZeroDuration;
 use serde_json::{Value, json};
 
@@ -57,7 +58,15 @@ pub(super) async fn change(
         answer = server.ask(Method::POST, path, Some(body), wait + ANSWER_TIME) => answer?,
         never = tell(server) => match never {},
     };
+    let unsaved = answer.body.get("save_error").and_then(Value::as_str);
+    if let Some(reason) = unsaved {
+        let reason = Untrusted::new(reason);
+        say(format_args!(
+            "error: the change is lost when the server ends: {reason}\n  = help: mend it, and run the command again"
+        ));
+    }
     let code = match answer.status {
+        StatusCode::OK if unsaved.is_some() => ExitCode::FAILURE,
         StatusCode::OK => ExitCode::SUCCESS,
         StatusCode::ACCEPTED => ExitCode::from(TIMED_OUT),
         _ => ExitCode::FAILURE,

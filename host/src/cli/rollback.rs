@@ -55,7 +55,7 @@ pub(crate) fn set_enabled(args: &ChangeArgs, is_enabled: bool, out: &mut dyn Wri
     let action = if is_enabled { "enable" } else { "disable" };
     let show = |body: &Value| {
         let already = if body["result"] == "unchanged" { " already" } else { "" };
-        let until = if body["survives_restart"] == false {
+        let until = if body["survives_restart"] == false && body["save_error"].is_null() {
             "; the server has no data folder, so this holds until it ends"
         } else {
             ""

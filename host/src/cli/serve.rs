@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::admission::Files;
 use crate::http::Demo;
-use crate::log;
+use crate::log::{self, Reader};
 use crate::server::{self, ServeError, Startup};
 use crate::signals::{Signals, Stop};
 use crate::site::Site;
@@ -63,11 +63,15 @@ pub(super) enum Served {
 
 /// Serves until the process receives a signal to stop. Problems of the site go to stderr.
 pub(crate) fn run(args: Args) -> ExitCode {
-    run_with(args, async |service| service.serve().await)
+    run_with(args, Reader::Operator, async |service| service.serve().await)
 }
 
 /// Finds the settings, starts the log, and runs `work`, which serves.
-pub(super) fn run_with(args: Args, work: impl AsyncFnOnce(&mut Service) -> Served) -> ExitCode {
+pub(super) fn run_with(
+    args: Args,
+    reader: Reader,
+    work: impl AsyncFnOnce(&mut Service) -> Served,
+) -> ExitCode {
     let Args { site, listen, settings, demo } = args;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -88,7 +92,7 @@ pub(super) fn run_with(args: Args, work: impl AsyncFnOnce(&mut Service) -> Serve
         }
     };
     // Dropping the guard, at the end, writes the lines that are still queued.
-    let _log = match log::start(startup.config.log.format) {
+    let _log = match log::start(startup.config.log.format, reader) {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };

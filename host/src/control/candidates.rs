@@ -113,7 +113,7 @@ pub(super) async fn set_canary(
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     change::run(context, caller, "canary", subject, wait, changing).await
 }
@@ -137,7 +137,7 @@ pub(super) async fn stop_canary(
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     change::run(context, caller, "canary_stop", subject, wait, changing).await
 }
@@ -165,7 +165,7 @@ pub(super) async fn promote(
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     change::run(context, caller, "promote", subject, wait, promoting).await
 }

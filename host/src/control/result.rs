@@ -8,12 +8,19 @@ use super::problem::Problem;
 use super::{change, reload};
 use crate::http::response::Answer;
 use crate::rollout::{CandidateError, RolloutError};
+use crate::server_state::ServerState;
 use crate::versions::TargetError;
 
-/// The result of a change, whose `result` is also that of its audit line.
-pub(super) fn changed(done: Result<Value, RolloutError>) -> change::Ended {
+/// The result of a change, whose `result` is also that of its audit line. `save_error` says why it
+/// does not survive the end of the server.
+pub(super) fn changed(state: &ServerState, done: Result<Value, RolloutError>) -> change::Ended {
     match done {
-        Ok(body) => {
+        Ok(mut body) => {
+            let unsaved = state.reloader.versions().unsaved();
+            if let (Some(error), Value::Object(body)) = (unsaved, &mut body) {
+                body.insert("survives_restart".to_owned(), Value::Bool(false));
+                body.insert("save_error".to_owned(), Value::String(error));
+            }
             let result = body.get("result").and_then(Value::as_str);
             let result = if result == Some("unchanged") { "unchanged" } else { "ok" };
             (result, Ok(Answer::json(StatusCode::OK, &body)))

@@ -161,7 +161,7 @@ pub(super) async fn start(
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     change::run(context, caller, "shadow", subject, wait, changing).await
 }
@@ -185,7 +185,7 @@ pub(super) async fn stop(
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     change::run(context, caller, "shadow_stop", subject, wait, changing).await
 }

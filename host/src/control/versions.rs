@@ -118,10 +118,12 @@ pub(super) async fn roll_back(
                 "to": format!("sha256:{}", target.to),
                 "version": target.version,
                 "file": target.file,
+                "survives_restart": state.reloader.versions().are_kept(),
+                "save_error": null,
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     change::run(context, caller, "rollback", subject, wait, rolling).await
 }
@@ -143,10 +145,11 @@ pub(super) async fn set_enabled(
                 "result": if is_change { "ok" } else { "unchanged" },
                 "plugin": plugin,
                 "survives_restart": state.reloader.versions().are_kept(),
+                "save_error": null,
                 "generation": state.reloader.state().generation,
             })
         });
-        result::changed(done)
+        result::changed(&state, done)
     };
     let action = if is_enabled { "enable" } else { "disable" };
     change::run(context, caller, action, subject, wait, changing).await

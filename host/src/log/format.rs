@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::{DIAGNOSIS, LISTS};
+use super::{DIAGNOSIS, LISTS, PLUGIN, Reader};
 
 /// The maximum size of a message, and of a value.
 const MAX_VALUE_BYTES: usize = 8 << 10;
@@ -28,7 +28,7 @@ const PLAIN: &str = "\u{1b}[0m";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// Text, with colors on a terminal.
-    Text { colors: bool },
+    Text { colors: bool, reader: Reader },
     /// One JSON object for each line.
     Json,
 }
@@ -71,6 +71,17 @@ where
             (span.name(), fields.unwrap_or_default())
         });
         match self {
+            Self::Text { reader: Reader::Author, .. } if target == PLUGIN => {
+                let mut text = Text { target, is_of_plugin: true, ..Text::default() };
+                event.record(&mut text);
+                let Text { message, plugin, fields, .. } = text;
+                // Where it was, for lines that are more than a message.
+                let (level, fields) = match level {
+                    Level::WARN | Level::ERROR => (format!("{level} "), fields),
+                    _ => (String::new(), String::new()),
+                };
+                writeln!(writer, "{plugin} │ {level}{message}{fields}")
+            }
             Self::Text { .. } => {
                 let mut head = head(level, writer.has_ansi_escapes());
                 for (name, fields) in spans {
@@ -167,6 +178,9 @@ pub(super) fn fields(event: &Event<'_>) -> Map<String, Value> {
 struct Text {
     target: &'static str,
     message: String,
+    /// Whether the field `plugin` is apart from the others.
+    is_of_plugin: bool,
+    plugin: String,
     /// ` name=value` for each.
     fields: String,
 }
@@ -185,6 +199,8 @@ impl Visit for Text {
     fn record_str(&mut self, field: &Field, text: &str) {
         if field.name() == "message" {
             self.message = message(self.target, text);
+        } else if self.is_of_plugin && field.name() == "plugin" {
+            self.plugin = value(text).to_string();
         } else {
             self.record_debug(field, &text);
         }
@@ -270,6 +286,8 @@ mod tests {
     const HOSTILE: &str =
         "\u{1b}[31mx\n2026-01-01T00:00:00Z ERROR x: forged\r\u{9b}\u{202e}\u{2028}";
 
+    const TEXT: Format = Format::Text { colors: false, reader: Reader::Operator };
+
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -288,7 +306,7 @@ mod tests {
         let writer = written.clone();
         let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
         match format {
-            Format::Text { colors } => {
+            Format::Text { colors, .. } => {
                 let lines = lines.with_ansi(colors).event_format(format);
                 tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
             }
@@ -310,7 +328,7 @@ mod tests {
 
     #[test]
     fn text_lines_begin_with_a_timestamp_and_hold_no_control_character() {
-        let text = written(Format::Text { colors: false }, hostile_events);
+        let text = written(TEXT, hostile_events);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         for line in lines {
@@ -345,7 +363,7 @@ mod tests {
 
     #[test]
     fn writes_values_unchanged() {
-        let text = written(Format::Text { colors: false }, || {
+        let text = written(TEXT, || {
             tracing::info!(plugin = "chat", count = 2, address = %"::1", "ready");
         });
         assert!(
@@ -355,8 +373,24 @@ mod tests {
     }
 
     #[test]
+    fn shows_authors_the_plugin_and_its_message() {
+        let format = Format::Text { colors: false, reader: Reader::Author };
+        let text = written(format, || {
+            let (plugin, topic) = ("acme-chat", HOSTILE);
+            tracing::info!(target: PLUGIN, plugin, topic, "joined");
+            tracing::warn!(target: PLUGIN, plugin, topic = "a", "slow");
+            tracing::info!(plugin, "not by the plugin");
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "acme-chat │ joined");
+        assert_eq!(lines[1], "acme-chat │ WARN slow topic=\"a\"");
+        assert!(lines[2].starts_with("20") && lines.len() == 3, "{text}");
+    }
+
+    #[test]
     fn formats_a_notice_like_other_lines() {
-        let text = Format::Text { colors: true }.notice("2 log lines lost\n");
+        let text =
+            Format::Text { colors: true, reader: Reader::Operator }.notice("2 log lines lost\n");
         assert!(text.ends_with("  WARN jackfield::log: 2 log lines lost\\n\n"), "{text}");
         let json: Value = serde_json::from_str(&Format::Json.notice("x")).unwrap();
         assert_eq!(json["fields"]["message"], "x");

@@ -253,6 +253,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
+    use super::super::Reader;
     use super::*;
 
     /// A device with scripted results, which accepts everything after them.
@@ -300,7 +301,7 @@ mod tests {
         }
     }
 
-    const PLAIN: Format = Format::Text { colors: false };
+    const PLAIN: Format = Format::Text { colors: false, reader: Reader::Operator };
 
     /// Logs lines, and returns the written ones without times.
     fn log(device: &Device, lines: &[&str]) -> String {

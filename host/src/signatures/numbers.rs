@@ -91,7 +91,8 @@ impl HighestNumbers {
         self.lock().get(plugin).copied()
     }
 
-    /// Records the numbers of the plugins that are about to serve.
+    /// Records the numbers of the plugins that are about to serve, by a pin as well: a promoted
+    /// version is the newest one too.
     ///
     /// # Errors
     /// When they cannot be written: these plugins must not serve.
@@ -99,8 +100,7 @@ impl HighestNumbers {
         &self,
         plugins: impl Iterator<Item = &Signed>,
     ) -> Result<(), NumbersError> {
-        let counted = plugins.filter(|signed| !signed.is_pinned);
-        let numbers = counted
+        let numbers = plugins
             .filter_map(|it| Some((it.statement.plugin.clone(), it.statement.number?)))
             .collect();
         self.raise_to(numbers).await

@@ -103,8 +103,12 @@ async fn refuses_lower_numbers_except_for_pins() {
     assert!(refusal(admit(&approved(None))).contains("has no number"));
     // The operator has returned to it.
     let pinned = Signed { is_pinned: true, ..approved(Some(6)).signed().unwrap() };
-    admit(&Approval::Signed(pinned)).unwrap();
-    let ahead = Signed { is_pinned: true, ..approved(Some(99)).signed().unwrap() };
+    admit(&Approval::Signed(pinned.clone())).unwrap();
+    highest.raise([&pinned].into_iter()).await.unwrap();
+    assert!(admit(&approved(Some(6))).is_err(), "a pin lowers nothing");
+    // A promoted version is the newest one, although no file of the site has it.
+    let ahead = Signed { is_pinned: true, ..approved(Some(9)).signed().unwrap() };
     highest.raise([&ahead].into_iter()).await.unwrap();
-    admit(&approved(Some(8))).unwrap();
+    let said = refusal(admit(&approved(Some(8))));
+    assert!(said.contains("has had 9 already"), "{said}");
 }

@@ -151,6 +151,19 @@ impl PluginVersions {
         self.versions.iter().filter(|version| version.is_kept)
     }
 
+    /// The digests of the last `count` different components, and of the pinned one.
+    fn wanted(&self, count: usize) -> BTreeSet<String> {
+        let mut wanted = BTreeSet::new();
+        for version in &self.versions {
+            if wanted.len() == count {
+                break;
+            }
+            wanted.insert(version.digest.clone());
+        }
+        wanted.extend(self.pin.as_ref().map(|pin| pin.serves.clone()));
+        wanted
+    }
+
     /// The last kept version with another digest, without versions that were rolled or taken back
     /// when they served last.
     pub(super) fn earlier(&self, digest: &str) -> Option<&Period> {
@@ -202,19 +215,18 @@ impl Index {
         }
     }
 
-    /// Decides which components are kept: of each plugin the last `count` different ones, and those
-    /// of pins.
+    /// The digests of the components to keep.
+    pub(super) fn wanted(&self, count: usize) -> BTreeSet<String> {
+        self.plugins.values().flat_map(|versions| versions.wanted(count)).collect()
+    }
+
+    /// Decides which components are kept: those that are wanted and there.
     pub(super) fn mark_kept(&mut self, count: usize, is_there: impl Fn(&str) -> bool) {
         for versions in self.plugins.values_mut() {
-            let pin = versions.pin.as_ref().map(|pin| pin.serves.clone());
-            let mut kept: Vec<String> = Vec::new();
+            let wanted = versions.wanted(count);
             for version in &mut versions.versions {
                 let digest = &version.digest;
-                if kept.len() < count && !kept.contains(digest) {
-                    kept.push(digest.clone());
-                }
-                let is_wanted = kept.contains(digest) || pin.as_ref() == Some(digest);
-                version.is_kept = is_wanted && is_there(digest);
+                version.is_kept = wanted.contains(digest) && is_there(digest);
             }
         }
     }

@@ -168,6 +168,31 @@ fn a_signal_ends_the_build_with_all_its_processes() {
     }
 }
 
+#[test]
+fn builds_again_when_a_missing_tool_was_installed() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(jackfield(root.path(), &["new", "acme-live"]).code, Some(0));
+    let bundle = root.path().join("acme-live");
+    let tools = root.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    let mut command = in_environment(built::jackfield(), &bundle);
+    let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path);
+    let path =
+        path.map_or_else(|| std::env::var("PATH").unwrap(), |it| it.to_str().unwrap().to_owned());
+    command.env("RUST_LOG", "info").env("PATH", &tools);
+    let mut server = Server::develop(command, &bundle);
+    server.logged("not built: cargo is not found");
+    server.logged("waiting for a change");
+    // No file of the site changes.
+    let script = format!("#!/bin/sh\nPATH='{path}'\nexport PATH\nexec cargo \"$@\"\n");
+    fs::write(tools.join(".cargo"), script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(tools.join(".cargo"), mode).unwrap();
+    fs::rename(tools.join(".cargo"), tools.join("cargo")).unwrap();
+    server.listens();
+    assert_eq!(server.log().matches("cargo is not found").count(), 1, "it is told of once");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_for_a_site_that_can_be_served() {
     let root = tempfile::tempdir().unwrap();

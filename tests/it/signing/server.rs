@@ -210,6 +210,45 @@ async fn returns_only_to_versions_that_are_signed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refuses_numbers_between_a_pinned_version_and_the_newest() {
+    let fixture = Fixture::new();
+    let key = fixture.keys.make("own");
+    fixture.deploy(fixture.signed("own", 1, "1"));
+    let server = fixture.start(&format!("verify: [{key}], refuse_downgrades: true"));
+    fixture.until_kept(1).await;
+    fixture.deploy(fixture.signed("own", 2, "5"));
+    fixture.until_served(&server).await;
+    fixture.until_kept(2).await;
+    assert_eq!(fixture.jackfield(&["rollback", "versioned"]).code, Some(0));
+    fixture.deploy(fixture.signed("own", 3, "3"));
+    fixture.refuses("has the number 3, and the plugin `versioned` has had 5");
+    fixture.deploy(fixture.signed("own", 4, "6"));
+    fixture.until_served(&server).await;
+    // A promoted version is the newest one, although no file of the site has it.
+    let _signed = fixture.signed("own", 5, "9");
+    let file = fixture.desk.path().join("versioned.wasm");
+    let promoted = digest(&file);
+    let placed = fixture.jackfield(&["shadow", "versioned", file.to_str().unwrap()]);
+    assert_eq!(placed.code, Some(0), "{placed:?}");
+    let done = fixture.jackfield(&["promote", "versioned"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    until_version(&server, "versioned", &promoted).await;
+    fixture.deploy(fixture.signed("own", 6, "8"));
+    fixture.refuses("has the number 8, and the plugin `versioned` has had 9");
+    // Candidates need a signature as well.
+    let unsigned = fixture.desk.path().join("unsigned.wasm");
+    fs::write(&unsigned, component(7)).unwrap();
+    for command in ["shadow", "canary"] {
+        let refused = fixture.jackfield(&[command, "versioned", unsigned.to_str().unwrap()]);
+        let said = format!("{}{}", refused.out, refused.err);
+        assert!(
+            refused.code != Some(0) && said.contains("is not signed"),
+            "{command}: {refused:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refuses_downgrades_across_removals_and_restarts() {
     let fixture = Fixture::new();
     let key = fixture.keys.make("own");
