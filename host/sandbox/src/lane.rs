@@ -344,7 +344,7 @@ impl<'a> Turn<'a, '_> {
         let was_begun = !matches!(answer, Err(CallFailure::Busy { was_begun: false }));
         let ended = self.end(answer);
         if let Some(probe) = self.instance.store.data_mut().probe.take() {
-            self.report(probe, &ended);
+            self.report(probe, &ended, was_begun);
         }
         match &ended {
             Ok(_) => self.breaker.succeeded(self.request),
@@ -364,8 +364,12 @@ impl<'a> Turn<'a, '_> {
 
     /// Tells the observers of the call, or the replay.
     #[cold]
-    fn report<T: Recorded>(&mut self, probe: Box<Probe>, ended: &Ended<'a, T>) {
+    fn report<T: Recorded>(&mut self, probe: Box<Probe>, ended: &Ended<'a, T>, was_begun: bool) {
         let guest = self.instance.store.data_mut();
+        if !was_begun {
+            // The plugin was not called.
+            return guest.end_replay();
+        }
         let (answer, effects) = match ended {
             Ok((outcome, _)) => (outcome.answer.clone().into(), outcome.effects.as_slice()),
             Err(fault) => (HookAnswer::Fault(FaultRecord::from(fault)), [].as_slice()),

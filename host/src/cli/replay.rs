@@ -5,8 +5,7 @@
 
 mod report;
 
-use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -152,16 +151,7 @@ fn find(
 /// Reads a component.
 fn read(path: &Path) -> Result<Binary, String> {
     let file = Untrusted::new(path.display()).to_string();
-    let read = || -> io::Result<Vec<u8>> {
-        let input = File::open(path)?;
-        if !input.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        input.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
+    match data_folder::read_file(path, MAX_FILE_BYTES) {
         Ok(bytes) => Ok(Binary { file, bytes: bytes.into() }),
         Err(error) => Err(format!("{file}: error: failed to read the component: {error}")),
     }

@@ -5,12 +5,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use jackfield_text::Untrusted;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 
 use super::audit::{self, Caller, Subject};
 use super::problem::Problem;
@@ -22,6 +24,9 @@ use crate::server_state::ServerState;
 
 /// The maximum size of a topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 4 << 10;
+/// The time for a client to take the last lines when the server ends. It is shorter than the time
+/// that the listener waits for connections.
+const MAX_END_TIME: Duration = Duration::from_millis(500);
 /// The lines that wait for the socket.
 const MAX_WAITING_LINES: usize = 16;
 
@@ -122,23 +127,33 @@ impl Writer {
             () = self.write() => {}
             () = lines.closed() => {}
             () = state.shutdown.requested() => {
-                let end = self.encoder.end("the server ended", self.recording.dropped());
-                // A client that does not read misses it, and knows that the recording is cut off.
-                let _unread = lines.try_send(end.into());
+                // A client that does not read in time knows by the missing line that it is cut off.
+                let _unread = timeout(MAX_END_TIME, self.end()).await;
             }
         }
     }
 
-    /// Writes calls as long as the client takes them.
+    /// Writes calls as long as the client takes them. A call is taken when there is room for its
+    /// lines, so that nothing is lost when this is dropped.
     async fn write(&mut self) {
-        while let Some(record) = self.recording.next().await {
-            let Some(lines) = self.encoder.call(&record, self.recording.dropped()) else {
-                self.recording.drop_call();
-                continue;
-            };
-            if self.lines.send(lines.into()).await.is_err() {
-                return;
+        while let Ok(room) = self.lines.reserve().await {
+            let Some(record) = self.recording.next().await else { return };
+            match self.encoder.call(&record, self.recording.dropped()) {
+                Some(lines) => room.send(lines.into()),
+                None => self.recording.drop_call(),
             }
         }
+    }
+
+    /// Writes the calls that wait, and the last line.
+    async fn end(&mut self) {
+        while let Some(record) = self.recording.take_waiting() {
+            match self.encoder.call(&record, self.recording.dropped()) {
+                Some(lines) => drop(self.lines.send(lines.into()).await),
+                None => self.recording.drop_call(),
+            }
+        }
+        let end = self.encoder.end("the server ended", self.recording.dropped());
+        let _closed = self.lines.send(end.into()).await;
     }
 }

@@ -121,15 +121,15 @@ impl Encoder {
 
     /// The lines of a call; none if they are larger than a reader takes.
     pub(crate) fn call(&mut self, record: &CallRecord, dropped: u64) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
         let known = self.versions.iter().position(|it| Arc::ptr_eq(it, &record.version));
-        let number = known.unwrap_or_else(|| {
-            let number = self.versions.len();
-            let version = PluginVersion::clone(&record.version);
-            bytes = Line::Version(VersionLine { number, version }).bytes();
-            self.versions.push(Arc::clone(&record.version));
-            number
-        });
+        let number = known.unwrap_or(self.versions.len());
+        let mut bytes = match known {
+            Some(_) => Vec::new(),
+            None => {
+                let version = PluginVersion::clone(&record.version);
+                Line::Version(VersionLine { number, version }).bytes()
+            }
+        };
         let elapsed = record.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let redaction = self.redaction;
         let line = CallLine {
@@ -144,8 +144,12 @@ impl Encoder {
             cost: record.cost,
         };
         let call = Line::Call(Box::new(line)).bytes();
-        if call.len() > MAX_LINE_BYTES {
+        if bytes.len().max(call.len()) > MAX_LINE_BYTES {
             return None;
+        }
+        // Of lines that are not written, nothing is remembered: later calls need them.
+        if known.is_none() {
+            self.versions.push(Arc::clone(&record.version));
         }
         self.calls += 1;
         bytes.extend(call);
@@ -154,5 +158,52 @@ impl Encoder {
 
     pub(crate) fn end(&self, reason: &str, dropped: u64) -> Vec<u8> {
         Line::End(End { reason: reason.to_owned(), calls: self.calls, dropped }).bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jackfield_sandbox::{Hook, HookAnswer};
+
+    use super::*;
+
+    fn record(version: &Arc<PluginVersion>, bytes: usize) -> CallRecord {
+        let input = CallInput {
+            hook: Hook::Publish,
+            realm: String::new(),
+            handler: String::new(),
+            route: String::new(),
+            topic: "t".to_owned(),
+            attributes: Vec::new(),
+            session: None,
+            subscribers: 0,
+            args: format!("[\"{}\"]", "x".repeat(bytes)),
+            kwargs: "{}".to_owned(),
+        };
+        let outcome =
+            CallOutcome { answer: HookAnswer::Done, effects: Vec::new(), writes: Vec::new() };
+        CallRecord {
+            version: Arc::clone(version),
+            began: UNIX_EPOCH,
+            input,
+            answers: HostAnswers::default(),
+            outcome,
+            cost: CallCost::default(),
+            is_whole: true,
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_too_large_takes_no_version_with_it() {
+        let (plugin, digest, version) = ("p".to_owned(), "00".to_owned(), "1".to_owned());
+        let version =
+            Arc::new(PluginVersion { plugin, digest, version, lanes: 1, routes: Vec::new() });
+        let mut encoder = Encoder::new(Redaction::default());
+        assert!(encoder.call(&record(&version, MAX_LINE_BYTES), 0).is_none());
+        let lines = String::from_utf8(encoder.call(&record(&version, 1), 1).unwrap()).unwrap();
+        assert!(lines.starts_with("{\"line\":\"version\",\"number\":0,"), "{lines}");
+        assert!(lines.contains("{\"line\":\"call\",\"call\":1,\"version\":0,"), "{lines}");
+        let next = String::from_utf8(encoder.call(&record(&version, 1), 1).unwrap()).unwrap();
+        assert!(next.starts_with("{\"line\":\"call\",\"call\":2,"), "{next}");
     }
 }

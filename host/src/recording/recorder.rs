@@ -62,6 +62,13 @@ impl Recording {
         Some(record)
     }
 
+    /// The next call, if one waits.
+    pub(crate) fn take_waiting(&mut self) -> Option<Arc<CallRecord>> {
+        let record = self.waiting.try_recv().ok()?;
+        self.counts.bytes.fetch_sub(record.size(), Ordering::Relaxed);
+        Some(record)
+    }
+
     /// The calls that were dropped until now.
     pub(crate) fn dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)

@@ -212,7 +212,7 @@ impl Report {
         new: Replayed,
         show: &mut dyn FnMut(&Different),
     ) {
-        if !(record.is_whole && old.is_whole) {
+        if !(record.is_whole && old.is_whole && new.is_whole) {
             return self.leave_out(LeftOut::TooLarge, name);
         }
         let again = self.redacted.outcome(old.outcome.clone());
