@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(keys, ["a", "d"]);
         assert!(!store.is_lost());
         // As much room as the store had.
-        let room = |space: &SharedSpace| space.lock().quota() - space.lock().used();
-        assert!(room(&overlay) <= quota);
+        let overlay = overlay.lock();
+        assert!(overlay.quota() - overlay.used() <= quota);
     }
 }
