@@ -23,7 +23,8 @@ pub(crate) fn sandbox_settings(plugins: &Plugins) -> SandboxSettings {
         );
     }
     let compile = (!plugins.compile_in_process).then(|| command(plugins.compile));
-    SandboxSettings { cache, compile, instance_memory: Some(plugins.instance_memory) }
+    let (instance_memory, in_flight) = (Some(plugins.instance_memory), Some(plugins.in_flight));
+    SandboxSettings { cache, compile, instance_memory, in_flight }
 }
 
 /// Returns the user's cache directory. XDG Base Directory Specification.

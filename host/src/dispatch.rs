@@ -32,8 +32,11 @@ use crate::{frame, ids};
 
 mod authorize;
 mod call;
+mod deferred;
 mod effects;
 mod hooks;
+mod outgoing;
+mod plugin_call;
 mod refusal;
 mod register;
 mod subscribe;
@@ -41,7 +44,8 @@ mod timer_hooks;
 mod unsubscribe;
 mod uris;
 
-use hooks::flush_before_wait;
+use hooks::{flush_before_wait, reply};
+use outgoing::Outgoing;
 
 pub(crate) use call::Cancellation;
 pub(crate) use refusal::{
@@ -63,6 +67,7 @@ pub(crate) struct Dispatch {
     faults: Backoff<(String, String)>,
     /// The procedures of clients.
     dealer: Dealer,
+    outgoing: Outgoing,
     /// Permits for publications that take long to match: one less than there are workers.
     slow_matching: Semaphore,
 }
@@ -92,12 +97,21 @@ impl Dispatch {
         unrouted: Unrouted,
         allow: Allow,
     ) -> Self {
-        let timers = Timers::default();
         let dealer = Dealer::new(frame::reply, realm.max_event_bytes(), realm.limits());
-        let faults = Backoff::default();
         let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         let slow_matching = Semaphore::new(workers.saturating_sub(1).max(1));
-        Self { realm, token, generations, unrouted, allow, timers, faults, dealer, slow_matching }
+        Self {
+            realm,
+            token,
+            generations,
+            unrouted,
+            allow,
+            timers: Timers::default(),
+            faults: Backoff::default(),
+            dealer,
+            outgoing: Outgoing::default(),
+            slow_matching,
+        }
     }
 
     pub(crate) fn realm(&self) -> &Realm {
@@ -127,8 +141,8 @@ impl Dispatch {
             }
             Request::Register(register) => self.handle_register(from, &register, batch),
             Request::Unregister(unregister) => self.handle_unregister(from, &unregister, batch),
-            // The dealer ignores messages about a call that has ended, or that a handler answers.
-            Request::Cancel(cancel) => self.dealer.cancel(from, &cancel, batch),
+            Request::Cancel(cancel) => self.handle_cancel(from, &cancel, batch),
+            // The dealer ignores messages about a call that has ended.
             Request::Yield(answer) => self.dealer.answer(from, &answer, batch),
             Request::InvocationError(error) => self.dealer.fail(from, &error, batch),
         }
@@ -240,12 +254,5 @@ impl Dispatch {
         let routed = self.route(generation, topic)?.map(RouteMatch::for_events);
         self.check_allowed(routed.as_ref(), Action::Publish, from)?;
         Ok(routed)
-    }
-}
-
-/// Queues a reply to a session, unless its version has no such message.
-fn reply(to: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
-    if let Some(frame) = frame::reply(to, reply) {
-        to.reply(frame, batch);
     }
 }

@@ -14,6 +14,7 @@ mod prepare;
 mod problem;
 mod shadows;
 mod share;
+mod totals;
 mod warnings;
 
 use std::collections::BTreeSet;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use jackfield_routing::{Route, RouteTable, TimerFrom};
 use jackfield_sandbox::{
-    CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, Plugin, PluginStore,
-    RouteConfig,
+    CircuitStatus, HandlerDescription, Hooks, Lane, Lanes, Manifest, OutgoingCount, OutgoingKind,
+    Plugin, PluginStore, RouteConfig,
 };
 
 use crate::signatures::Signed;
@@ -205,6 +206,14 @@ impl Generation {
         Some(RouteMatch { route, topic, handler: self.handlers.get(position)? })
     }
 
+    /// Lanes of all plugins, and the size limits of their stores together, in bytes.
+    pub(crate) fn totals(&self) -> (usize, usize) {
+        let sum = |of: fn(&PluginEntry) -> usize| {
+            self.plugins.iter().map(of).fold(0, usize::saturating_add)
+        };
+        (sum(PluginEntry::lanes), sum(PluginEntry::store_limit))
+    }
+
     /// Returns every route, in matching order.
     pub(crate) fn routes(&self) -> &RouteTable {
         &self.routes
@@ -269,6 +278,16 @@ impl BoundHandler {
     /// Returns the manifest of the plugin.
     pub(crate) fn manifest(&self) -> &Manifest {
         self.plugin.manifest()
+    }
+
+    /// Returns the digest of the component, in hexadecimal.
+    pub(crate) fn digest(&self) -> &str {
+        self.plugin.digest()
+    }
+
+    /// Returns whether the plugin receives the answers of its effects.
+    pub(crate) fn takes_answers(&self) -> bool {
+        self.plugin.takes_answers()
     }
 
     /// Returns the lane of a topic, in which all its hooks run one after another. A topic keeps its
@@ -342,6 +361,17 @@ impl PluginEntry {
     /// The memory limit of each instance, in bytes.
     pub(crate) fn memory_limit(&self) -> usize {
         self.running.plugin.memory_limit()
+    }
+
+    /// The numbers of its effects with an answer.
+    pub(crate) fn outgoing(&self, kind: OutgoingKind) -> OutgoingCount {
+        self.running.plugin.outgoing(kind)
+    }
+
+    /// The size limit of its store, in bytes; 0 if it has none.
+    pub(crate) fn store_limit(&self) -> usize {
+        let plugin = &self.running.plugin;
+        if plugin.uses_store() { plugin.store_limit() } else { 0 }
     }
 
     /// Returns the number of its lanes, each with an instance.

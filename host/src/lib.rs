@@ -53,6 +53,7 @@ mod data_folder;
 mod dev;
 mod dialogue;
 mod dispatch;
+mod fetch;
 mod frame;
 mod generation;
 mod handshake;

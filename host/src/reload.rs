@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use jackfield_config::Config;
+use jackfield_config::{Config, Plugins};
 use jackfield_sandbox::{Audience, Compiling, Sandbox};
 use tokio::sync::{Mutex, Notify};
 use tracing::debug;
@@ -139,6 +139,16 @@ impl Reloader {
     /// The last reloads, the newest first.
     pub(crate) fn history(&self) -> Vec<Arc<ReloadRecord>> {
         self.history.records()
+    }
+
+    /// The settings of plugins.
+    pub(crate) fn plugin_settings(&self) -> &Plugins {
+        &self.context.plugins
+    }
+
+    /// Requests and calls of all plugins that wait for their answers.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.context.sandbox.in_flight().0
     }
 
     /// Returns the components that are being compiled, the one that takes longest first.

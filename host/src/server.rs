@@ -21,6 +21,7 @@ use crate::connection::Context;
 use crate::connection_limit::ConnectionLimit;
 use crate::control::{self, SocketError};
 use crate::data_folder::{self, DataFolder, DataFolderError};
+use crate::fetch::HttpClient;
 use crate::generation::Generation;
 use crate::http::{Demo, Health, Http};
 use crate::log::list;
@@ -217,6 +218,10 @@ pub(crate) async fn serve(
     // These tasks end with this function.
     let mut beside: JoinSet<()> =
         realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
+    let client = Arc::new(HttpClient::new());
+    for dispatch in realms.iter() {
+        beside.spawn(Arc::clone(dispatch).run_outgoing(Arc::clone(&client)));
+    }
     beside.spawn(async move { admission.follow().await });
     beside.spawn(async move { shadows.run().await });
     beside.spawn(async move {

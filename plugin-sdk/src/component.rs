@@ -6,12 +6,12 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    Event, Plugin, Publish, Refusal, Request, Route, Session, SessionId, Subscribe, handler::Hooks,
-    lazy::Lazy,
+    Event, Plugin, Publish, Refusal, Request, Route, Session, SessionId, Subscribe, calls,
+    handler::Hooks, http, lazy::Lazy,
 };
 use bindings::{
-    exports::jackfield::plugin::handler as wit,
-    jackfield::plugin::{request, types},
+    exports::jackfield::plugin::{answers, handler as wit},
+    jackfield::plugin::{http_types, request, types},
 };
 
 pub mod bindings;
@@ -99,6 +99,26 @@ impl<T: Source> wit::Guest for T {
     }
 }
 
+impl<T: Source> answers::Guest for T {
+    fn on_response(
+        route: u32,
+        context: Vec<u8>,
+        result: Result<http_types::Response, http_types::Error>,
+    ) {
+        let result = result.map(Into::into).map_err(Into::into);
+        let answer = http::Answer { context, result };
+        call::<T, _>(route, |plugin, request| plugin.on_response(request, &answer));
+    }
+
+    fn on_result(route: u32, context: Vec<u8>, result: Result<types::Event, types::Refusal>) {
+        let result = result
+            .map(|types::Event { args, kwargs }| Event::from_json(args, kwargs))
+            .map_err(|types::Refusal { uri, message }| Refusal { uri, message });
+        let answer = calls::Answer { context, result };
+        call::<T, _>(route, |plugin, request| plugin.on_result(request, &answer));
+    }
+}
+
 /// The event of the current call.
 fn event() -> Event {
     Event { args: Lazy::new(request::args), kwargs: Lazy::new(request::kwargs) }
@@ -143,6 +163,27 @@ impl From<Event> for types::Event {
 impl From<Refusal> for types::Refusal {
     fn from(refusal: Refusal) -> Self {
         Self { uri: refusal.uri, message: refusal.message }
+    }
+}
+
+impl From<http_types::Response> for http::Response {
+    fn from(response: http_types::Response) -> Self {
+        let http_types::Response { status, headers, body } = response;
+        Self { status, headers, body }
+    }
+}
+
+impl From<http_types::Error> for http::Error {
+    fn from(error: http_types::Error) -> Self {
+        match error {
+            http_types::Error::Denied(text) => Self::Denied(text),
+            http_types::Error::Invalid(text) => Self::Invalid(text),
+            http_types::Error::Busy => Self::Busy,
+            http_types::Error::Unreachable(text) => Self::Unreachable(text),
+            http_types::Error::Timeout => Self::Timeout,
+            http_types::Error::TooLarge => Self::TooLarge,
+            http_types::Error::Broken(text) => Self::Broken(text),
+        }
     }
 }
 

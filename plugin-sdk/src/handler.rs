@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::de::DeserializeOwned;
 
-use crate::{Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe, log};
+use crate::{Answer, Error, Event, Publish, Refusal, Request, Route, Subscribe, calls, http, log};
 
 /// A builder of a handler. A hook that is not registered is never called: without `on_subscribe`
 /// every client may subscribe, and without `on_publish` events are broadcast without entering the
@@ -43,6 +43,8 @@ pub struct Handler<S = ()> {
     publish: Option<EventHook<S, Publish>>,
     call: Option<EventHook<S, Event>>,
     timer: Option<Silent<S>>,
+    response: Option<AnswerHook<S, http::Answer>>,
+    result: Option<AnswerHook<S, calls::Answer>>,
     every: Option<Duration>,
     stateless: bool,
 }
@@ -50,6 +52,7 @@ pub struct Handler<S = ()> {
 type Configure<S> = Box<dyn Fn(&Route) -> Result<S, Error>>;
 type Hook<S, T> = Box<dyn FnMut(&mut S, &Request) -> Result<T, Refusal>>;
 type Silent<S> = Box<dyn FnMut(&mut S, &Request)>;
+type AnswerHook<S, T> = Box<dyn FnMut(&mut S, &Request, &T)>;
 type EventHook<S, T> = Box<dyn FnMut(&mut S, &Request, &Event) -> Result<T, Refusal>>;
 
 /// The registered hooks, as `describe` reports them to the host.
@@ -76,6 +79,8 @@ pub(crate) trait Configured {
     fn on_publish(&mut self, request: &Request, event: &Event) -> Publish;
     fn on_call(&mut self, request: &Request, event: &Event) -> Result<Event, Refusal>;
     fn on_timer(&mut self, request: &Request);
+    fn on_response(&mut self, request: &Request, answer: &http::Answer);
+    fn on_result(&mut self, request: &Request, answer: &calls::Answer);
 }
 
 /// The implementation of [`Configured`].
@@ -97,6 +102,8 @@ impl Handler {
             publish: None,
             call: None,
             timer: None,
+            response: None,
+            result: None,
             every: None,
             stateless: false,
         }
@@ -118,6 +125,8 @@ impl Handler {
             publish: None,
             call: None,
             timer: None,
+            response: None,
+            result: None,
             every: None,
             stateless: self.stateless,
         }
@@ -195,6 +204,36 @@ impl<S: 'static> Handler<S> {
     ) -> Self {
         self.call =
             Some(Box::new(move |state, request, event| hook(state, request, event).into_answer()));
+        self
+    }
+
+    /// Registers the hook that gets the answers to the requests of [`http`]. Its request has the
+    /// topic of the hook that sent the request, and no session. An error is logged.
+    #[must_use]
+    pub fn on_response<R: Answer<()>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request, &http::Answer) -> R + 'static,
+    ) -> Self {
+        self.response = Some(Box::new(move |state, request, answer| {
+            if let Err(refusal) = hook(state, request, answer).into_answer() {
+                log::warn!("on_response: {refusal}");
+            }
+        }));
+        self
+    }
+
+    /// Registers the hook that gets the results of [`calls`]. Its request has the topic of the hook
+    /// that made the call, and no session. An error is logged.
+    #[must_use]
+    pub fn on_result<R: Answer<()>>(
+        mut self,
+        mut hook: impl FnMut(&mut S, &Request, &calls::Answer) -> R + 'static,
+    ) -> Self {
+        self.result = Some(Box::new(move |state, request, answer| {
+            if let Err(refusal) = hook(state, request, answer).into_answer() {
+                log::warn!("on_result: {refusal}");
+            }
+        }));
         self
     }
 
@@ -314,6 +353,20 @@ impl<S: 'static> Configured for Routes<S> {
         let Some(hook) = &mut self.handler.timer else { return };
         if let Ok(state) = state_of(&mut self.states, request) {
             hook(state, request);
+        }
+    }
+
+    fn on_response(&mut self, request: &Request, answer: &http::Answer) {
+        let Some(hook) = &mut self.handler.response else { return };
+        if let Ok(state) = state_of(&mut self.states, request) {
+            hook(state, request, answer);
+        }
+    }
+
+    fn on_result(&mut self, request: &Request, answer: &calls::Answer) {
+        let Some(hook) = &mut self.handler.result else { return };
+        if let Ok(state) = state_of(&mut self.states, request) {
+            hook(state, request, answer);
         }
     }
 }

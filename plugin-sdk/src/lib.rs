@@ -28,6 +28,7 @@
 //! * [`Subscribe`], [`Publish`], [`Refusal`], [`Error`]: return values of hooks
 //! * [`presence`], [`rate_limit`]: the members of a topic; limits for sessions, users and topics
 //! * [`topics`], [`sessions`], [`store`], [`log`], [`now`]: functions that hooks may call
+//! * [`http`], [`calls`], [`later`]: requests and calls whose answers are hooks
 //! * `testing` (natively only): a broker for tests, without building a component
 
 mod error;
@@ -45,6 +46,9 @@ mod session;
 mod store_error;
 mod verdict;
 
+pub mod calls;
+pub mod http;
+pub mod later;
 pub mod log;
 pub mod presence;
 pub mod rate_limit;

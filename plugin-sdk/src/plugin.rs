@@ -6,8 +6,9 @@
 use std::fmt;
 
 use crate::{
-    Error, Event, Handler, Publish, Refusal, Request, Route, Subscribe,
+    Error, Event, Handler, Publish, Refusal, Request, Route, Subscribe, calls,
     handler::{Configured, Routes},
+    http,
 };
 
 /// A plugin, as its function for [`crate::export!`] returns it.
@@ -105,6 +106,18 @@ impl Plugin {
     pub(crate) fn on_timer(&mut self, request: &Request) {
         if let Some(handler) = self.find(request.handler()) {
             handler.on_timer(request);
+        }
+    }
+
+    pub(crate) fn on_response(&mut self, request: &Request, answer: &http::Answer) {
+        if let Some(handler) = self.find(request.handler()) {
+            handler.on_response(request, answer);
+        }
+    }
+
+    pub(crate) fn on_result(&mut self, request: &Request, answer: &calls::Answer) {
+        if let Some(handler) = self.find(request.handler()) {
+            handler.on_result(request, answer);
         }
     }
 

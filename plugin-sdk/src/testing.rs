@@ -34,6 +34,7 @@ mod failure;
 mod harness;
 pub(crate) mod imports;
 mod pattern;
+pub(crate) mod sent;
 mod user;
 mod world;
 
@@ -42,4 +43,5 @@ mod tests;
 
 pub use failure::Failure;
 pub use harness::{Harness, Received};
+pub use sent::{MadeCall, SentRequest};
 pub use user::User;

@@ -36,6 +36,7 @@ mod log_injection;
 mod memory_totals;
 mod migration_guide;
 mod nginx;
+mod outgoing;
 mod php;
 mod plugin_versions;
 mod presence;

@@ -24,6 +24,7 @@
 
 mod access;
 mod api;
+mod breaker;
 mod control;
 mod data;
 mod merge;
@@ -31,6 +32,7 @@ mod networks;
 mod open;
 mod origins;
 pub mod oro;
+mod outgoing;
 mod overrides;
 mod place;
 mod redact;
@@ -168,6 +170,13 @@ pub struct Plugins {
     pub compile_in_process: bool,
     /// The maximum memory of all instances of all plugins together, in bytes.
     pub instance_memory: usize,
+    /// The maximum number of lanes of all plugins together.
+    pub lanes: usize,
+    /// The maximum size of the stores of all plugins together, in bytes: of their limits, not of
+    /// what they hold now.
+    pub stores: usize,
+    /// The maximum number of requests and calls of all plugins that wait for their answers.
+    pub in_flight: usize,
     /// The number of components of each plugin that are kept, to return to them.
     pub keep_versions: usize,
     /// The time for which a new version may be taken back by the server; `None` never takes one
@@ -316,6 +325,9 @@ impl Default for Plugins {
             compile: CompileLimits::default(),
             compile_in_process: false,
             instance_memory: 1 << 30,
+            lanes: 4_096,
+            stores: 16 << 30,
+            in_flight: 256,
             keep_versions: 5,
             take_back: Some(Duration::from_mins(10)),
             verify: Vec::new(),

@@ -9,9 +9,7 @@ use std::path::PathBuf;
 
 use jackfield_auth::AuthSettings;
 use jackfield_broker::Overflow;
-use jackfield_sandbox::{
-    BreakerPolicy, CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy,
-};
+use jackfield_sandbox::{CompileLimits, Grant, Limits as PluginLimits, LogRate, PluginPolicy};
 use jackfield_wamp::payload::MAX_DEPTH;
 use jackfield_yaml::{ByteSize, NonZeroDuration};
 use serde::Deserialize;
@@ -19,9 +17,11 @@ use serde::de::{Deserializer, Error};
 
 use super::access::{RawAccess, RawAllow};
 use super::api::RawApi;
+use super::breaker::RawBreaker;
 use super::control::RawControl;
 use super::data::RawData;
 use super::merge::{set_bytes, set_count, set_duration};
+use super::outgoing::{self, RawCalls, RawHttp, RawLater};
 use super::state::RawState;
 use super::verify::RawVerify;
 use super::versions::{KeptVersions, RawTakeBack};
@@ -102,6 +102,9 @@ struct RawPlugins {
     cache: Option<PathBuf>,
     compile: RawCompile,
     instance_memory: Option<ByteSize>,
+    lanes: Option<NonZeroUsize>,
+    stores: Option<ByteSize>,
+    in_flight: Option<NonZeroUsize>,
     keep_versions: Option<KeptVersions>,
     take_back: RawTakeBack,
     verify: Option<RawVerify>,
@@ -135,17 +138,9 @@ struct RawPolicy {
     recycle: Option<bool>,
     state: Option<RawState>,
     grant: Option<Vec<RawGrant>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawBreaker {
-    enabled: Option<bool>,
-    faults: Option<NonZeroU32>,
-    window: Option<NonZeroDuration>,
-    spread: Option<NonZeroUsize>,
-    pause: Option<NonZeroDuration>,
-    max_pause: Option<NonZeroDuration>,
+    http: RawHttp,
+    calls: RawCalls,
+    later: RawLater,
 }
 
 #[derive(Default, Deserialize)]
@@ -277,6 +272,9 @@ impl RawPlugins {
         plugins.compile_in_process = self.compile.in_process.unwrap_or(plugins.compile_in_process);
         self.compile.apply(&mut plugins.compile);
         set_bytes(&mut plugins.instance_memory, self.instance_memory);
+        set_count(&mut plugins.lanes, self.lanes);
+        set_bytes(&mut plugins.stores, self.stores);
+        set_count(&mut plugins.in_flight, self.in_flight);
         plugins.keep_versions = self.keep_versions.map_or(plugins.keep_versions, |it| it.0);
         self.take_back.apply(plugins);
         plugins.default_state = self.default.state.map(Into::into).or(plugins.default_state);
@@ -328,19 +326,10 @@ impl RawPolicy {
                 sessions: has(RawGrant::Sessions),
                 store: has(RawGrant::Store),
                 log: has(RawGrant::Log),
+                ..policy.grant
             };
         }
-    }
-}
-
-impl RawBreaker {
-    fn apply(self, breaker: &mut BreakerPolicy) {
-        breaker.enabled = self.enabled.unwrap_or(breaker.enabled);
-        breaker.faults = self.faults.map_or(breaker.faults, NonZeroU32::get);
-        set_duration(&mut breaker.window, self.window);
-        set_count(&mut breaker.spread, self.spread);
-        set_duration(&mut breaker.pause, self.pause);
-        set_duration(&mut breaker.max_pause, self.max_pause);
+        outgoing::apply(self.http, self.calls, self.later, policy);
     }
 }
 

@@ -167,6 +167,8 @@ pub enum HookAnswer {
     Result(PluginEvent),
     /// The error of a call.
     Error(HookRefusal),
+    /// The result of a call comes later.
+    Later,
     /// The hook failed.
     Fault(FaultRecord),
 }
@@ -233,7 +235,7 @@ impl CallOutcome {
 impl HookAnswer {
     fn len(&self) -> usize {
         match self {
-            Self::Done | Self::Allow | Self::Broadcast | Self::Drop => 0,
+            Self::Done | Self::Allow | Self::Broadcast | Self::Drop | Self::Later => 0,
             Self::Deny(it) | Self::Reject(it) | Self::Error(it) => it.uri.len() + it.message.len(),
             Self::Deliver(it) => {
                 let ids = it.exclude.len() + it.eligible.as_ref().map_or(0, Vec::len);

@@ -4,6 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::PluginEvent;
+use crate::outgoing::call::OutgoingCall;
+use crate::outgoing::deferred::Completion;
+use crate::outgoing::request::OutgoingRequest;
+use crate::verdict::call_result_len;
 
 /// An effect in the realm of the call.
 ///
@@ -47,6 +51,12 @@ pub enum Effect {
         /// A human-readable sentence.
         message: String,
     },
+    /// Sends a request of HTTP.
+    Request(Box<OutgoingRequest>),
+    /// Calls a procedure.
+    Call(Box<OutgoingCall>),
+    /// Answers a call that the plugin has deferred.
+    Complete(Box<Completion>),
 }
 
 impl Effect {
@@ -61,6 +71,9 @@ impl Effect {
             Self::Send { topic, event, .. } => topic.len() + event.len() + ID,
             Self::Unsubscribe { topic, .. } => topic.len() + ID,
             Self::Close { reason, message, .. } => reason.len() + message.len() + ID,
+            Self::Request(request) => request.len(),
+            Self::Call(call) => call.len(),
+            Self::Complete(completion) => call_result_len(&completion.answer) + ID,
         }
     }
 }

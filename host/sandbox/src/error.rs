@@ -7,6 +7,7 @@ use std::io;
 use jackfield_text::Untrusted;
 
 use crate::fault::{Fault, FaultKind};
+use crate::policy::Grant;
 
 /// A sandbox cannot be made, or a plugin cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +56,17 @@ pub enum SandboxError {
     #[error("compile {}: the compiler failed: {}", shown(.file), shown(.text))]
     Compiler { file: String, text: String },
     #[error(
-        "load {}: it imports `{}`, which is not granted; grant `{interface}` to the plugin, or use \
-         one that does without",
-        shown(.file), shown(.import)
+        "load {}: it imports `{}`, which is not granted\n  = help: grant `{interface}` to the plugin\
+         {}, or use one that does without",
+        shown(.file), shown(.import), shown_line(line.as_deref())
     )]
-    NotGranted { file: String, import: String, interface: &'static str },
+    NotGranted {
+        file: String,
+        import: String,
+        interface: &'static str,
+        /// The line of the settings that grants it.
+        line: Option<String>,
+    },
     #[error(
         "load {}: it imports `{}`, which plugins are not offered; remove what needs it \
          from the plugin",
@@ -121,6 +128,26 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Adds the line of the settings that grants an import to the plugin of this name, which has
+    /// `granted` already.
+    #[must_use]
+    pub fn with_grant_help(mut self, plugin: &str, granted: Grant) -> Self {
+        if let Self::NotGranted { interface, line, .. } = &mut self {
+            let setting = match *interface {
+                "http" => "http: { allow: [\"https://HOST\"] }".to_owned(),
+                "calls" => "calls: { allow: [\"PROCEDURE\"] }".to_owned(),
+                other => {
+                    let is_listed = |name: &&str| !matches!(*name, "http" | "calls");
+                    let names = granted.names().filter(is_listed).chain([other]);
+                    format!("grant: [{}]", names.collect::<Vec<_>>().join(", "))
+                }
+            };
+            let name = serde_json::Value::from(plugin);
+            *line = Some(format!("plugins: {{ named: {{ {name}: {{ {setting} }} }} }}"));
+        }
+        self
+    }
+
     /// Whether a start failed only because other plugins used the CPU.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Start { fault, .. } if matches!(fault.kind, FaultKind::Busy(_)))
@@ -148,6 +175,12 @@ impl SandboxError {
 }
 
 /// Escapes a text of a file, which is untrusted.
+/// The line of the settings, if it is known.
+fn shown_line(line: Option<&str>) -> impl fmt::Display {
+    let line = line.map(|line| format!(" (`{line}` in the settings)"));
+    Untrusted::new(line.unwrap_or_default())
+}
+
 fn shown(text: &str) -> impl fmt::Display {
     Untrusted::new(text)
 }

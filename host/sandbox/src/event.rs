@@ -18,6 +18,11 @@ pub struct PluginEvent {
 }
 
 impl PluginEvent {
+    /// An event of the host, whose texts are a JSON array and a JSON object.
+    pub fn of_host(args: String, kwargs: String) -> Self {
+        Self { args, kwargs }
+    }
+
     /// The text of a JSON array.
     pub fn args(&self) -> &str {
         &self.args
@@ -63,6 +68,13 @@ impl<'de> Deserialize<'de> for PluginEvent {
         }
         let Texts { args, kwargs } = Texts::deserialize(deserializer)?;
         Self::from_texts(args, kwargs).map_err(D::Error::custom)
+    }
+}
+
+impl From<PluginEvent> for types::Event {
+    fn from(event: PluginEvent) -> Self {
+        let PluginEvent { args, kwargs } = event;
+        Self { args, kwargs }
     }
 }
 

@@ -5,22 +5,30 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use crate::contract::v0_1::old_handler;
-use crate::contract::version::Version;
-use crate::contract::{handler, types, v0_1, v0_2};
+use crate::contract::version::{Version, interface};
+use crate::contract::{answers, handler, http_types, types, v0_1};
 use crate::host_state::HostState;
 use crate::request::{EventTexts, HookRequest, RouteId};
 use crate::route_config::RouteConfig;
 
+/// The name of the optional interface for answers, of the version that is linked.
+const ANSWERS: &str = "jackfield:plugin/answers@0.2.0";
+
 /// A linked plugin, before it is instantiated.
 pub(crate) enum PluginPre {
     V0_1(v0_1::PluginPre<HostState>),
-    V0_2(v0_2::PluginPre<HostState>),
+    V0_2 {
+        pre: InstancePre<HostState>,
+        handler: handler::GuestIndices,
+        /// None if the plugin exports no such interface.
+        answers: Option<answers::GuestIndices>,
+    },
 }
 
 /// The exported functions of one instance.
 pub(crate) enum Exports {
     V0_1(old_handler::Guest),
-    V0_2(handler::Guest),
+    V0_2(handler::Guest, Option<answers::Guest>),
 }
 
 impl PluginPre {
@@ -28,7 +36,14 @@ impl PluginPre {
     pub(crate) fn new(version: Version, pre: InstancePre<HostState>) -> wasmtime::Result<Self> {
         Ok(match version {
             Version::V0_1 => Self::V0_1(v0_1::PluginPre::new(pre)?),
-            Version::V0_2 => Self::V0_2(v0_2::PluginPre::new(pre)?),
+            Version::V0_2 => Self::V0_2 {
+                handler: handler::GuestIndices::new(&pre)?,
+                answers: match pre.component().get_export_index(None, ANSWERS) {
+                    Some(_) => Some(answers::GuestIndices::new(&pre)?),
+                    None => None,
+                },
+                pre,
+            },
         })
     }
 
@@ -36,14 +51,30 @@ impl PluginPre {
     pub(crate) fn version(&self) -> Version {
         match self {
             Self::V0_1(_) => Version::V0_1,
-            Self::V0_2(_) => Version::V0_2,
+            Self::V0_2 { .. } => Version::V0_2,
         }
+    }
+
+    /// Whether the plugin receives the answers of its effects.
+    pub(crate) fn takes_answers(&self) -> bool {
+        matches!(self, Self::V0_2 { answers: Some(_), .. })
+    }
+
+    /// Whether the plugin imports the store.
+    pub(crate) fn uses_store(&self) -> bool {
+        let component = match self {
+            Self::V0_1(pre) => pre.instance_pre().component(),
+            Self::V0_2 { pre, .. } => pre.component(),
+        };
+        let imports = component.component_type();
+        let mut names = imports.imports(self.engine()).map(|(name, _)| name);
+        names.any(|name| interface(name).is_some_and(|(interface, _)| interface == "store"))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         match self {
             Self::V0_1(pre) => pre.engine(),
-            Self::V0_2(pre) => pre.engine(),
+            Self::V0_2 { pre, .. } => pre.engine(),
         }
     }
 
@@ -56,9 +87,14 @@ impl PluginPre {
                 let plugin = pre.instantiate_async(store).await?;
                 Exports::V0_1(plugin.jackfield_plugin_handler().clone())
             }
-            Self::V0_2(pre) => {
-                let plugin = pre.instantiate_async(store).await?;
-                Exports::V0_2(plugin.jackfield_plugin_handler().clone())
+            Self::V0_2 { pre, handler, answers } => {
+                let instance = pre.instantiate_async(&mut *store).await?;
+                let handler = handler.load(&mut *store, &instance)?;
+                let answers = match answers {
+                    Some(answers) => Some(answers.load(store, &instance)?),
+                    None => None,
+                };
+                Exports::V0_2(handler, answers)
             }
         })
     }
@@ -71,7 +107,7 @@ impl Exports {
     ) -> wasmtime::Result<handler::Manifest> {
         match self {
             Self::V0_1(old) => old.call_describe(store).await.map(Into::into),
-            Self::V0_2(new) => new.call_describe(store).await,
+            Self::V0_2(new, _) => new.call_describe(store).await,
         }
     }
 
@@ -86,7 +122,7 @@ impl Exports {
             Self::V0_1(old) => {
                 old.call_configure(store, old_handler::Route { handler, name, channel, args }).await
             }
-            Self::V0_2(new) => {
+            Self::V0_2(new, _) => {
                 let id = id.number();
                 new.call_configure(store, handler::Route { id, handler, name, channel, args }).await
             }
@@ -104,7 +140,7 @@ impl Exports {
                 let roles = request.roles();
                 old.call_on_subscribe(store, request.lower(&roles)).await.map(Into::into)
             }
-            Self::V0_2(new) => new.call_on_subscribe(store, route.number()).await,
+            Self::V0_2(new, _) => new.call_on_subscribe(store, route.number()).await,
         }
     }
 
@@ -118,7 +154,7 @@ impl Exports {
             Self::V0_1(old) => {
                 old.call_on_unsubscribe(store, request.lower(&request.roles())).await
             }
-            Self::V0_2(new) => new.call_on_unsubscribe(store, route.number()).await,
+            Self::V0_2(new, _) => new.call_on_unsubscribe(store, route.number()).await,
         }
     }
 
@@ -135,7 +171,7 @@ impl Exports {
                 let request = request.lower(&roles);
                 old.call_on_publish(store, request, event.lower()).await.map(Into::into)
             }
-            Self::V0_2(new) => new.call_on_publish(store, route.number()).await,
+            Self::V0_2(new, _) => new.call_on_publish(store, route.number()).await,
         }
     }
 
@@ -153,7 +189,7 @@ impl Exports {
                 let answer = old.call_on_call(store, request, event.lower()).await?;
                 Ok(answer.map(Into::into).map_err(Into::into))
             }
-            Self::V0_2(new) => new.call_on_call(store, route.number()).await,
+            Self::V0_2(new, _) => new.call_on_call(store, route.number()).await,
         }
     }
 
@@ -165,7 +201,37 @@ impl Exports {
     ) -> wasmtime::Result<()> {
         match self {
             Self::V0_1(old) => old.call_on_timer(store, request.lower(&request.roles())).await,
-            Self::V0_2(new) => new.call_on_timer(store, route.number()).await,
+            Self::V0_2(new, _) => new.call_on_timer(store, route.number()).await,
+        }
+    }
+
+    pub(crate) async fn on_response(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        context: &[u8],
+        answer: Result<&http_types::Response, &http_types::Error>,
+    ) -> wasmtime::Result<()> {
+        match self {
+            Self::V0_2(_, Some(answers)) => {
+                answers.call_on_response(store, route.number(), context, answer).await
+            }
+            Self::V0_1(_) | Self::V0_2(_, None) => Ok(()),
+        }
+    }
+
+    pub(crate) async fn on_result(
+        &self,
+        store: &mut Store<HostState>,
+        route: RouteId,
+        context: &[u8],
+        answer: Result<&types::Event, &types::Refusal>,
+    ) -> wasmtime::Result<()> {
+        match self {
+            Self::V0_2(_, Some(answers)) => {
+                answers.call_on_result(store, route.number(), context, answer).await
+            }
+            Self::V0_1(_) | Self::V0_2(_, None) => Ok(()),
         }
     }
 }

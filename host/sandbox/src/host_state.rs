@@ -11,11 +11,15 @@ use crate::audience::{Audience, RealmId};
 use crate::call_record::CallRecord;
 use crate::console::Console;
 use crate::cpu::Meter;
-use crate::current_request::CurrentRequest;
+use crate::current_request::{CurrentRequest, Text};
 use crate::effect::Effect;
 use crate::fault::FaultKind;
 use crate::log_rate_limit::LogRateLimit;
 use crate::memory::{InstanceMemory, Memory};
+use crate::outgoing::ReplyTo;
+use crate::outgoing::deferred::Later;
+use crate::outgoing::policy::OutgoingPolicy;
+use crate::outgoing::tally::Tally;
 use crate::policy::Limits;
 use crate::probe::{Probe, ReplaySlot};
 use crate::request::{EventTexts, HookRequest};
@@ -53,6 +57,8 @@ pub(crate) struct PluginContext {
     pub(crate) schema: u32,
     /// Memory counter of all plugins.
     pub(crate) memory: InstanceMemory,
+    /// What it may request, what it has requested, and the digest of its version.
+    pub(crate) outgoing: (OutgoingPolicy, Arc<Tally>, String),
     /// A std mutex, held for a few additions.
     pub(crate) log_rate_limit: Mutex<LogRateLimit>,
 }
@@ -66,6 +72,17 @@ pub(crate) struct Call {
     pub(crate) effects: Vec<Effect>,
     /// Size of the effects, in bytes.
     pub(crate) output: usize,
+    pub(crate) deferral: Deferral,
+}
+
+/// Whether the result of the call comes later.
+#[derive(Debug, Default)]
+pub(crate) enum Deferral {
+    /// The call is no `on-call`.
+    #[default]
+    Impossible,
+    Possible,
+    Made(Later),
 }
 
 /// Trap raised by the host: passes through the engine as the error of an import.
@@ -92,6 +109,7 @@ impl HostState {
                 deadline: Instant::now(),
                 effects: Vec::new(),
                 output: 0,
+                deferral: Deferral::default(),
             },
             meter,
             journal: Journal::new(Arc::clone(&context.space), context.schema),
@@ -164,8 +182,20 @@ impl HostState {
         call.realm = realm;
         call.effects.clear();
         call.output = 0;
+        call.deferral = Deferral::Impossible;
         call.deadline = now + self.context.limits.deadline;
         call.deadline
+    }
+
+    /// The hook that receives the answer to an effect of this one; none outside of hooks.
+    pub(crate) fn reply_to(&self) -> Option<ReplyTo> {
+        let request = &self.call.request;
+        request.is_hook().then(|| ReplyTo {
+            plugin: self.context.plugin.clone(),
+            handler: request.text(Text::Handler).to_owned(),
+            topic: request.text(Text::Topic).to_owned(),
+            digest: self.context.outgoing.2.clone(),
+        })
     }
 
     /// Collects an effect, within the limits.
@@ -208,6 +238,16 @@ impl HostState {
     }
 }
 
+impl Deferral {
+    /// Takes the later result of a call that has ended.
+    pub(crate) fn take(&mut self) -> Option<Later> {
+        match std::mem::take(self) {
+            Self::Made(later) => Some(later),
+            Self::Impossible | Self::Possible => None,
+        }
+    }
+}
+
 impl PluginContext {
     pub(crate) fn new(
         plugin: String,
@@ -215,9 +255,10 @@ impl PluginContext {
         audience: Arc<dyn Audience>,
         (space, schema): (SharedSpace, u32),
         memory: InstanceMemory,
+        outgoing: (OutgoingPolicy, Arc<Tally>, String),
     ) -> Self {
         let log_rate_limit = Mutex::new(LogRateLimit::new(limits.log, Instant::now()));
-        Self { plugin, limits, audience, space, schema, memory, log_rate_limit }
+        Self { plugin, limits, audience, space, schema, memory, outgoing, log_rate_limit }
     }
 
     /// Runs `f` on the rate limit.

@@ -1,6 +1,9 @@
 //! Imports of plugins, one file per interface of the contract; `v0_1` passes those of the older
 //! version on. All are linked; loading checks the grant.
 
+mod calls;
+mod http;
+mod later;
 mod log;
 mod request;
 mod sessions;
@@ -17,10 +20,13 @@ use crate::host_state::{HostState, HostTrap};
 
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     contract::v0_1::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)?;
-    contract::v0_2::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)
+    contract::v0_2::Plugin::add_to_linker::<HostState, HostState>(linker, |guest| guest)?;
+    contract::v0_2::effects::Effects::add_to_linker::<HostState, HostState>(linker, |guest| guest)
 }
 
 impl contract::types::Host for HostState {}
+
+impl contract::http_types::Host for HostState {}
 
 /// Turns a validation error into a trap.
 fn validated<T>(checked: Result<T, String>) -> Result<T, HostTrap> {

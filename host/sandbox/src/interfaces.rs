@@ -13,6 +13,8 @@ use crate::{denied, wasi};
 
 /// The interface that every plugin exports; its version is that of the plugin.
 const HANDLER: &str = "handler";
+/// The optional interface that receives the answers of effects.
+const ANSWERS: &str = "answers";
 /// Imports and exports of a component.
 const MAX_NAMES: usize = 10_000;
 
@@ -46,6 +48,8 @@ impl Imports {
             sessions: has("sessions"),
             store: has("store"),
             log: has("log"),
+            http: has("http"),
+            calls: has("calls"),
         };
         Ok(Self { names: names.imports.iter().map(|&name| name.to_owned()).collect(), grant })
     }
@@ -107,6 +111,11 @@ fn check_import(
         ("sessions", _) => (grant.sessions, "sessions"),
         ("store", _) => (grant.store, "store"),
         ("log", _) => (grant.log, "log"),
+        ("http", Version::V0_2) => (grant.http, "http"),
+        ("calls", Version::V0_2) => (grant.calls, "calls"),
+        // Types, and the results of the plugin's own calls.
+        ("http-types", Version::V0_2) => (true, "http-types"),
+        ("later", Version::V0_2) => (true, "later"),
         _ => {
             let (file, name) = (file(), import.to_owned());
             return Err(SandboxError::UnknownInterface { file, name });
@@ -115,7 +124,8 @@ fn check_import(
     if granted {
         Ok(())
     } else {
-        Err(SandboxError::NotGranted { file: file(), import: import.to_owned(), interface })
+        let (file, import) = (file(), import.to_owned());
+        Err(SandboxError::NotGranted { file, import, interface, line: None })
     }
 }
 
@@ -125,6 +135,9 @@ fn check_export(file: &str, version: Version, export: &str) -> Result<(), Sandbo
     match interface(export) {
         None => Ok(()),
         Some((HANDLER, found)) => check_same_version(file, version, export, found),
+        Some((ANSWERS, found)) if version == Version::V0_2 => {
+            check_same_version(file, version, export, found)
+        }
         Some(_) => {
             let (file, name) = (file.to_owned(), export.to_owned());
             Err(SandboxError::UnknownInterface { file, name })
@@ -258,7 +271,7 @@ mod tests {
     fn reads_the_grant_that_imports_need() {
         let names = ["jackfield:plugin/store@0.2.0", "wasi:random/random@0.2.0", "a:b/topics"];
         let imports = Imports::read("a.wasm", &component(&names, &[])).unwrap();
-        let none = Grant { topics: false, sessions: false, store: false, log: false };
+        let none = Grant::NONE;
         assert_eq!(imports.names, names);
         assert_eq!(imports.grant, Grant { store: true, ..none });
         assert!(

@@ -5,6 +5,8 @@
 //! instance is discarded, and the next call gets a fresh one. The same holds for a call whose
 //! future is dropped before its end.
 
+mod answers;
+mod recorded;
 mod replay;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,8 +17,8 @@ use std::time::Instant;
 use crate::call_record::{CallInput, FaultRecord, HookAnswer, PluginVersion};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::cpu::{MAX_WAIT, Meter};
-use crate::event::PluginEvent;
 use crate::fault::{CallSite, Fault, FaultKind};
+use crate::host_state::Deferral;
 use crate::instance::{CallFailure, Instance, fault, fault_of_kind, within};
 use crate::manifest::Hook;
 use crate::outcome::{HookOutcome, LaneGuard, Passage};
@@ -28,7 +30,9 @@ use crate::spin_mutex::SpinMutex;
 use crate::store::moment::StoreMoment;
 use crate::store::passage::{Gate, PassageOrder};
 use crate::ticker::Running;
-use crate::verdict::{Answer, HookRefusal, PublishVerdict, SubscribeVerdict};
+use crate::verdict::{Answer, CallAnswer, PublishVerdict, SubscribeVerdict};
+
+use recorded::Recorded;
 
 /// All lanes of one started plugin. Cheap to clone; the instances end with the last clone.
 #[derive(Debug, Clone)]
@@ -51,11 +55,6 @@ pub struct Lane {
 
 /// The result of a call that has left the lane, and the gate before its effects, if there is one.
 type Ended<'a, T> = Result<(HookOutcome<'a, T>, Option<Gate>), Fault>;
-
-/// An answer that a record can have.
-trait Recorded: Answer + Into<HookAnswer> {}
-
-impl<T: Answer + Into<HookAnswer>> Recorded for T {}
 
 /// One call that has the lane to itself. Dropped before it is finished, it leaves the lane without
 /// an instance, and the instance takes back what the call wrote.
@@ -174,13 +173,16 @@ impl Lane {
         args: &str,
         kwargs: &str,
         has_begun: &AtomicBool,
-    ) -> Result<HookOutcome<'_, Result<PluginEvent, HookRefusal>>, Fault> {
+    ) -> Result<HookOutcome<'_, CallAnswer>, Fault> {
         let event = EventTexts { args, kwargs };
         let mut turn = self.turn(Hook::Call, request, event).await?;
         has_begun.store(true, Ordering::Relaxed);
         let Instance { store, exports } = &mut *turn.instance;
+        store.data_mut().call.deferral = Deferral::Possible;
         let call = exports.on_call(store, turn.route, request, event);
         let answer = within(&self.meter, turn.deadline, call).await;
+        let later = turn.instance.store.data_mut().call.deferral.take();
+        let answer = answer.map(|answer| (answer, later));
         self.pass(turn.finish(answer), Hook::Call, request).await
     }
 
@@ -307,7 +309,8 @@ impl Lane {
         instance.store.set_epoch_deadline(1);
         let guest = instance.store.data_mut();
         let deadline = guest.begin(request, event, now);
-        if plugin.observers.is_any() {
+        // Answers are not recorded, so that calls with one could not be replayed.
+        if plugin.observers.is_any() && !hook.is_answer() {
             guest.probe = self.probe(hook, request, event);
         }
         let order = &self.order;
@@ -371,7 +374,7 @@ impl<'a> Turn<'a, '_> {
             return guest.end_replay();
         }
         let (answer, effects) = match ended {
-            Ok((outcome, _)) => (outcome.answer.clone().into(), outcome.effects.as_slice()),
+            Ok((outcome, _)) => (outcome.answer.record(), outcome.effects.as_slice()),
             Err(fault) => (HookAnswer::Fault(FaultRecord::from(fault)), [].as_slice()),
         };
         let memory = guest.memory.used();

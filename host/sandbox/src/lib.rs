@@ -19,7 +19,7 @@
 //! `compile` turns components into code within limits, `engine` is the configuration shared with the
 //! compiler, `plugin_runtime` makes instances, `instance` runs calls and classifies
 //! faults, `host_state` is the host's side of one instance, `imports` and `wasi` are the functions
-//! that plugins can call, `denied` those that always refuse, `store` keeps state, `ticker`
+//! that plugins can call, `denied` those that always refuse, `outgoing` has effects with an answer, `store` keeps state, `ticker`
 //! interrupts calls, `cpu` schedules slow calls, `circuit_breaker` refuses calls that keep failing,
 //! and `log_rate_limit` bounds log lines.
 
@@ -52,6 +52,7 @@ mod manifest;
 mod memory;
 mod observer;
 mod outcome;
+mod outgoing;
 mod plugin;
 mod plugin_runtime;
 mod policy;
@@ -86,6 +87,13 @@ pub use manifest::{HandlerDescription, Hook, Hooks, Manifest};
 pub use memory::InstanceMemory;
 pub use observer::{CallObserver, CallObservers, Observation};
 pub use outcome::{HookOutcome, Passage};
+pub use outgoing::ReplyTo;
+pub use outgoing::call::{AllowedProcedures, OutgoingCall};
+pub use outgoing::deferred::{CallResult, Completion, Later};
+pub use outgoing::origin::{AllowedOrigin, Host, HttpOrigin, Scheme};
+pub use outgoing::policy::{CallPolicy, HttpPolicy, LaterPolicy, OutgoingPolicy};
+pub use outgoing::request::{HttpError, HttpRequest, HttpResponse, OutgoingRequest};
+pub use outgoing::tally::{OutgoingCount, OutgoingKind, Permit};
 pub use plugin::Plugin;
 pub use policy::{BreakerPolicy, Grant, Limits, LogRate, PluginPolicy, StateMode};
 pub use probe::Replayed;
@@ -99,4 +107,4 @@ pub use store::history::LostMoment;
 pub use store::moment::StoreMoment;
 pub use store::plugin_store::{PluginStore, StoreBackup};
 pub use store_value::StoreValue;
-pub use verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};
+pub use verdict::{CallAnswer, Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};

@@ -56,6 +56,10 @@ pub enum Hook {
     Call,
     /// Time has passed.
     Timer,
+    /// A request of HTTP is answered.
+    Response,
+    /// A call of the plugin has a result.
+    Result,
 }
 
 /// Longest name of a plugin or handler, in bytes.
@@ -119,7 +123,8 @@ impl Hooks {
     }
 
     fn parse(raw: handler::Hooks) -> Self {
-        let wanted = Hook::ALL.into_iter().filter(|hook| raw.contains(hook.flag()));
+        let is_wanted = |hook: &Hook| hook.flag().is_some_and(|flag| raw.contains(flag));
+        let wanted = Hook::ALL.into_iter().filter(is_wanted);
         Self(wanted.fold(0, |set, hook| set | hook.bit()))
     }
 }
@@ -131,21 +136,29 @@ impl FromIterator<Hook> for Hooks {
 }
 
 impl Hook {
-    /// Every hook, in the order of the contract.
+    /// Every hook that handlers declare, in the order of the contract. The others are called with
+    /// the answers of the plugin's own effects.
     pub const ALL: [Self; 5] =
         [Self::Subscribe, Self::Unsubscribe, Self::Publish, Self::Call, Self::Timer];
+
+    /// Whether it receives the answer of an effect.
+    pub(crate) fn is_answer(self) -> bool {
+        matches!(self, Self::Response | Self::Result)
+    }
 
     fn bit(self) -> u8 {
         1 << self as u8
     }
 
-    fn flag(self) -> handler::Hooks {
+    /// The flag with which handlers declare it.
+    fn flag(self) -> Option<handler::Hooks> {
         match self {
-            Self::Subscribe => handler::Hooks::SUBSCRIBE,
-            Self::Unsubscribe => handler::Hooks::UNSUBSCRIBE,
-            Self::Publish => handler::Hooks::PUBLISH,
-            Self::Call => handler::Hooks::CALL,
-            Self::Timer => handler::Hooks::TIMER,
+            Self::Subscribe => Some(handler::Hooks::SUBSCRIBE),
+            Self::Unsubscribe => Some(handler::Hooks::UNSUBSCRIBE),
+            Self::Publish => Some(handler::Hooks::PUBLISH),
+            Self::Call => Some(handler::Hooks::CALL),
+            Self::Timer => Some(handler::Hooks::TIMER),
+            Self::Response | Self::Result => None,
         }
     }
 }
@@ -159,6 +172,8 @@ impl fmt::Display for Hook {
             Self::Publish => "on-publish",
             Self::Call => "on-call",
             Self::Timer => "on-timer",
+            Self::Response => "on-response",
+            Self::Result => "on-result",
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::circuit_breaker::CircuitStatus;
 use crate::error::SandboxError;
 use crate::lane::{Lane, Lanes};
 use crate::manifest::Manifest;
+use crate::outgoing::tally::{OutgoingCount, OutgoingKind};
 use crate::plugin_runtime::PluginRuntime;
 use crate::policy::StateMode;
 use crate::route_config::{RouteConfig, Routes};
@@ -70,6 +71,31 @@ impl Plugin {
             Some(durable) if durable.is_synced => StateMode::Synced,
             Some(_) => StateMode::Written,
         }
+    }
+
+    /// The numbers of its effects with an answer, over all its versions.
+    pub fn outgoing(&self, kind: OutgoingKind) -> OutgoingCount {
+        self.runtime.context.outgoing.1.count(kind)
+    }
+
+    /// SHA-256 of its component, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.runtime.digest
+    }
+
+    /// Whether it receives the answers of its effects.
+    pub fn takes_answers(&self) -> bool {
+        self.runtime.pre.takes_answers()
+    }
+
+    /// Whether it imports the store.
+    pub fn uses_store(&self) -> bool {
+        self.runtime.pre.uses_store()
+    }
+
+    /// Size limit of its store, in bytes.
+    pub fn store_limit(&self) -> usize {
+        self.runtime.context.limits.store
     }
 
     /// The number of instances that were replaced because they had grown.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::outgoing::policy::OutgoingPolicy;
+
 /// Policy of one plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PluginPolicy {
@@ -12,6 +14,8 @@ pub struct PluginPolicy {
     /// Whether an instance that has grown is replaced by a fresh one between two calls, even if the
     /// plugin does not declare that it is stateless.
     pub recycle: bool,
+    /// Its effects with an answer.
+    pub outgoing: OutgoingPolicy,
 }
 
 /// How the store of a plugin is kept.
@@ -100,17 +104,51 @@ pub struct Grant {
     pub store: bool,
     /// Write to the operator's log.
     pub log: bool,
+    /// Send requests of HTTP, to the servers of a list.
+    pub http: bool,
+    /// Call procedures of a list.
+    pub calls: bool,
 }
 
 impl Grant {
     /// Everything that can be granted.
-    pub const ALL: Self = Self { topics: true, sessions: true, store: true, log: true };
+    pub const ALL: Self =
+        Self { topics: true, sessions: true, store: true, log: true, http: true, calls: true };
+
+    /// Nothing.
+    pub const NONE: Self = Self {
+        topics: false,
+        sessions: false,
+        store: false,
+        log: false,
+        http: false,
+        calls: false,
+    };
+
+    /// Whether the other grant has all of this one.
+    pub fn is_within(self, other: Self) -> bool {
+        let Self { topics, sessions, store, log, http, calls } = other;
+        (!self.topics || topics)
+            && (!self.sessions || sessions)
+            && (!self.store || store)
+            && (!self.log || log)
+            && (!self.http || http)
+            && (!self.calls || calls)
+    }
 
     /// The names of what is granted, as in the operator's file.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let Self { topics, sessions, store, log } = self;
-        let all = [(topics, "topics"), (sessions, "sessions"), (store, "store"), (log, "log")];
-        all.into_iter().filter_map(|(is_granted, name)| is_granted.then_some(name))
+        let Self { topics, sessions, store, log, http, calls } = self;
+        [
+            (topics, "topics"),
+            (sessions, "sessions"),
+            (store, "store"),
+            (log, "log"),
+            (http, "http"),
+            (calls, "calls"),
+        ]
+        .into_iter()
+        .filter_map(|(is_granted, name)| is_granted.then_some(name))
     }
 }
 
@@ -145,6 +183,6 @@ impl Default for BreakerPolicy {
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { topics: true, sessions: true, store: true, log: true }
+        Self { http: false, calls: false, ..Self::ALL }
     }
 }

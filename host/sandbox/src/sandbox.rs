@@ -27,6 +27,8 @@ use crate::interfaces::check_interfaces;
 use crate::manifest::Manifest;
 use crate::memory::InstanceMemory;
 use crate::observer::CallObservers;
+use crate::outgoing::policy::OutgoingPolicy;
+use crate::outgoing::tally::Tallies;
 use crate::plugin::Plugin;
 use crate::plugin_runtime::PluginRuntime;
 use crate::policy::{PluginPolicy, StateMode};
@@ -43,6 +45,7 @@ pub struct Sandbox {
     ticker: Arc<Ticker>,
     spaces: Spaces,
     memory: InstanceMemory,
+    tallies: Tallies,
     turns: Turns,
     observers: Arc<CallObservers>,
 }
@@ -57,6 +60,8 @@ pub struct SandboxSettings {
     pub compile: Option<CompileCommand>,
     /// Memory limit of all instances together, in bytes; none is no limit.
     pub instance_memory: Option<usize>,
+    /// Requests and calls of all plugins that may wait for their answers; none is no limit.
+    pub in_flight: Option<usize>,
 }
 
 /// What a plugin shares with others.
@@ -75,7 +80,7 @@ impl Sandbox {
     /// Makes a sandbox. A cache directory that cannot be used is a warning in the log: plugins are
     /// then compiled at each start.
     pub fn new(settings: SandboxSettings) -> Result<Self, SandboxError> {
-        let SandboxSettings { cache, compile, instance_memory } = settings;
+        let SandboxSettings { cache, compile, instance_memory, in_flight } = settings;
         let compiler = match compile {
             Some(command) => {
                 let kept = CodeCache::open(cache.as_deref()).map_err(|error| {
@@ -96,6 +101,7 @@ impl Sandbox {
             ticker: Arc::new(ticker),
             spaces: Spaces::default(),
             memory: InstanceMemory::new(instance_memory),
+            tallies: Tallies::new(in_flight.unwrap_or(usize::MAX)),
             turns: Turns::new(workers()),
             observers: Arc::default(),
             compiler,
@@ -186,8 +192,12 @@ impl Sandbox {
         report_schema(&manifest, &space);
         let space = (space, manifest.schema);
         let memory = memory.for_plugin();
+        // A version that does not serve takes nothing from the one that does.
+        let serves = note.is_empty();
+        let tally = if serves { self.tallies.of(&name) } else { self.tallies.spare() };
+        let outgoing = (policy.outgoing, tally, digest.clone());
         let name = name + note;
-        let context = PluginContext::new(name, policy.limits, audience, space, memory);
+        let context = PluginContext::new(name, policy.limits, audience, space, memory, outgoing);
         let (ticker, turns) = (Arc::clone(&self.ticker), turns.clone());
         let context = Arc::new(context);
         let recycle = policy.recycle;
@@ -209,6 +219,11 @@ impl Sandbox {
     /// Memory counter of all instances.
     pub fn memory(&self) -> InstanceMemory {
         self.memory.clone()
+    }
+
+    /// Requests and calls of all plugins that wait for their answers, and their limit.
+    pub fn in_flight(&self) -> (usize, usize) {
+        self.tallies.total()
     }
 
     /// Components being compiled, the oldest first.
@@ -259,6 +274,7 @@ impl Sandbox {
             Arc::clone(audience),
             (SharedSpace::default(), 0),
             self.memory.clone(),
+            (OutgoingPolicy::default(), self.tallies.spare(), String::new()),
         ));
         let failed =
             |fault| SandboxError::Describe { file: file.to_owned(), fault: Box::new(fault) };

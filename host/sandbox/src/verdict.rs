@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::{handler, types};
 use crate::event::PluginEvent;
+use crate::outgoing::deferred::{CallResult, Later};
 
 /// Answer of `on-subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,15 @@ pub enum PublishVerdict {
     Drop,
     /// Refuse it.
     Reject(HookRefusal),
+}
+
+/// Answer of `on-call`.
+#[derive(Debug)]
+pub enum CallAnswer {
+    /// A result, or the error for the caller.
+    Now(CallResult),
+    /// A later hook has the result.
+    Later(Later),
 }
 
 /// A restricted delivery.
@@ -51,7 +61,7 @@ pub struct HookRefusal {
 const MAX_ID: u64 = 1 << 53;
 
 /// An answer of a guest that can be validated.
-pub(crate) trait Answer: Clone {
+pub(crate) trait Answer: Sized {
     type Raw;
 
     /// Validates the answer. The error has the reason.
@@ -119,22 +129,37 @@ impl Answer for PublishVerdict {
     }
 }
 
-/// Answer of `on-call`: a result, or the error for the caller.
-impl Answer for Result<PluginEvent, HookRefusal> {
-    type Raw = Result<types::Event, types::Refusal>;
+impl Answer for CallAnswer {
+    type Raw = (Result<types::Event, types::Refusal>, Option<Later>);
 
-    fn parse(raw: Self::Raw) -> Result<Self, String> {
-        Ok(match raw {
-            Ok(event) => Ok(PluginEvent::parse(event)?),
-            Err(refusal) => Err(HookRefusal::parse(refusal)?),
-        })
+    fn parse((answer, later): Self::Raw) -> Result<Self, String> {
+        match later {
+            Some(later) => Ok(Self::Later(later)),
+            None => Ok(Self::Now(call_result(answer)?)),
+        }
     }
 
     fn len(&self) -> usize {
         match self {
-            Ok(event) => event.len(),
-            Err(refusal) => refusal.len(),
+            Self::Now(answer) => call_result_len(answer),
+            Self::Later(_) => 0,
         }
+    }
+}
+
+/// Validates the result of a call.
+pub(crate) fn call_result(raw: Result<types::Event, types::Refusal>) -> Result<CallResult, String> {
+    Ok(match raw {
+        Ok(event) => Ok(PluginEvent::parse(event)?),
+        Err(refusal) => Err(HookRefusal::parse(refusal)?),
+    })
+}
+
+/// Size of the result of a call towards the output limit, in bytes.
+pub(crate) fn call_result_len(answer: &CallResult) -> usize {
+    match answer {
+        Ok(event) => event.len(),
+        Err(refusal) => refusal.len(),
     }
 }
 
@@ -146,6 +171,13 @@ impl HookRefusal {
 
     fn len(&self) -> usize {
         self.uri.len() + self.message.len()
+    }
+}
+
+impl From<HookRefusal> for types::Refusal {
+    fn from(refusal: HookRefusal) -> Self {
+        let HookRefusal { uri, message } = refusal;
+        Self { uri, message }
     }
 }
 

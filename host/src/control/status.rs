@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::StatusCode;
-use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling};
+use jackfield_sandbox::{CircuitState, CircuitStatus, Compiling, OutgoingCount, OutgoingKind};
 use jackfield_text::Untrusted;
 use jackfield_wamp::dialect::Dialect;
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub(super) fn answer(context: &Context) -> Answer {
         }));
     }
     let history = reloader.history();
+    let (lanes, stores) = generation.totals();
+    let (settings, in_flight) = (reloader.plugin_settings(), reloader.in_flight());
     let pinned = reloader.versions().pinned();
     let shadows = state.rollout.shadows();
     let shown = plugins.iter().take(MAX_PLUGINS).map(|entry| plugin(entry, &pinned, shadows));
@@ -69,6 +71,11 @@ pub(super) fn answer(context: &Context) -> Answer {
         },
         "loading": names(generation.loading().iter().map(String::as_str)),
         "compiling": compiling(reloader),
+        "plugin_totals": {
+            "lanes": { "used": lanes, "limit": settings.lanes },
+            "stores": { "bytes": stores, "limit": settings.stores },
+            "in_flight": { "used": in_flight, "limit": settings.in_flight },
+        },
         "plugin_count": plugins.len(),
         "plugins": shown.collect::<Vec<_>>(),
         "connections": { "open": connections.used(), "limit": connections.limit() },
@@ -114,6 +121,11 @@ fn plugin(entry: &PluginEntry, pinned: &BTreeSet<String>, shadows: &Shadows) -> 
         "shadow": shadows.of(&manifest.name).map(|it| shadow(&it)),
         "instances": entry.lanes(),
         "recycled": entry.recycled(),
+        "outgoing": {
+            "http": count(entry.outgoing(OutgoingKind::Http)),
+            "calls": count(entry.outgoing(OutgoingKind::Call)),
+            "later": count(entry.outgoing(OutgoingKind::Deferred)),
+        },
         "store": { "state": entry.state_mode(), "failure": entry.store_failure() },
         "memory": { "bytes": entry.memory_used(), "limit_per_instance": entry.memory_limit() },
         "circuit_breaker": {
@@ -134,6 +146,17 @@ fn shadow(shadow: &Shadow) -> Value {
         "differing": report.differing,
         "faults": report.faults,
         "left_out": report.left_out.sum(),
+    })
+}
+
+/// The numbers of a kind of effects with an answer.
+fn count(count: OutgoingCount) -> Value {
+    let OutgoingCount { in_flight, accepted, refused, dropped } = count;
+    json!({
+        "in_flight": in_flight,
+        "accepted": accepted,
+        "refused": refused,
+        "dropped": dropped,
     })
 }
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::audience::Subscribers;
 use crate::compiler;
+use crate::fetch::HttpClient;
 use crate::generation::{BuildContext, CurrentGeneration, prepare};
 use crate::realms::Realms;
 use crate::site::Snapshot;
@@ -19,11 +20,11 @@ pub(super) struct World {
     /// Whether messages may arrive without a message of a client.
     pub(super) has_timers: bool,
     /// Ends with the world.
-    _timers: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl World {
-    /// Loads the plugins of a site, and starts their timers.
+    /// Loads the plugins of a site, and starts their timers and what their effects wait for.
     ///
     /// # Errors
     /// The problems of the site, as texts with their places.
@@ -46,7 +47,12 @@ impl World {
         drop(current.commit(Arc::new(generation)));
         let realms = Realms::of(config, &current, &audience)
             .ok_or_else(|| vec!["error: the configuration names no realm".to_owned()])?;
-        let timers = realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
-        Ok(Self { realms: Arc::new(realms), has_timers, _timers: timers })
+        let client = Arc::new(HttpClient::new());
+        let mut tasks = JoinSet::new();
+        for dispatch in realms.iter() {
+            tasks.spawn(Arc::clone(dispatch).run_timers());
+            tasks.spawn(Arc::clone(dispatch).run_outgoing(Arc::clone(&client)));
+        }
+        Ok(Self { realms: Arc::new(realms), has_timers, _tasks: tasks })
     }
 }

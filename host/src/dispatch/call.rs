@@ -2,7 +2,7 @@
 //! registered.
 //!
 //! A handler's call is handled before the session's next request: a slow call delays only its own
-//! session. Only CANCEL overtakes, see [`crate::connection`]; CANCEL and the option `timeout` stop
+//! session; a result that it defers delays none ([`super::deferred`]). Only CANCEL overtakes, see [`crate::connection`]; CANCEL and the option `timeout` stop
 //! a call ([`stop`]). A call of a client's procedure is forwarded, and its answer comes through the
 //! dealer.
 //!
@@ -18,18 +18,19 @@ use jackfield_broker::{CallError, CloseReason, PendingFlushes, Session};
 use jackfield_routing::Action;
 use jackfield_sandbox::Hook;
 use jackfield_wamp::error_uri;
-use jackfield_wamp::message::{Call, CallId};
+use jackfield_wamp::message::{Call, CallId, Cancel};
 use jackfield_wamp::payload::Payload;
 use jackfield_wamp::protocol::{ErrorTo, Reply};
 use jackfield_wamp::uri::{self, MatchPolicy};
 
-use super::{Dispatch, NO_ROUTE, Refusal, reply, uris};
+use super::{Dispatch, NO_ROUTE, Refusal, effects, reply, uris};
 use crate::generation::{Generation, RouteMatch};
 
 mod stop;
 
 pub(crate) use stop::Cancellation;
-use stop::{Asked, Timeout};
+pub(super) use stop::Timeout;
+use stop::{Answer, Asked};
 
 /// The result of forwarding a call to a client.
 enum Passed {
@@ -49,14 +50,33 @@ impl Dispatch {
         batch: &mut PendingFlushes,
     ) {
         let generation = self.generations.current();
+        let routed = self.procedure(&generation, from, call);
+        self.answer_call(&generation, routed, from, call, cancellation, 0, batch).await;
+    }
+
+    /// Asks the procedure of a call. `depth` is the number of calls of plugins that have led to it.
+    #[expect(clippy::too_many_arguments, reason = "the call, and all that may end it")]
+    pub(super) async fn answer_call(
+        &self,
+        generation: &Generation,
+        routed: Result<Option<RouteMatch<'_, '_>>, Refusal>,
+        from: &Arc<Session>,
+        call: &Call,
+        cancellation: impl Cancellation,
+        depth: u8,
+        batch: &mut PendingFlushes,
+    ) {
         let to = ErrorTo::Call { call: &call.request };
         let mut is_told = false;
-        let asked = match self.procedure(&generation, from, call) {
+        let timeout = Timeout::of(call, cancellation.arrived());
+        if self.outgoing.deferred.contain(from.id, &call.request) {
+            return reject_repeated(from, call, batch);
+        }
+        let asked = match routed {
             Ok(Some(routed)) if routed.has(Hook::Call) => {
                 if self.dealer.is_open(from.id, &call.request) {
                     return reject_repeated(from, call, batch);
                 }
-                let timeout = Timeout::of(call, cancellation.arrived());
                 let tell_at_once = |refusal: &Refusal| {
                     is_told = true;
                     reply(from, &refusal.reply(to), &mut PendingFlushes::default());
@@ -76,19 +96,40 @@ impl Dispatch {
             },
             Err(refusal) => Asked::refused(refusal),
         };
-        let Asked { answer, effects, passage } = asked;
+        let Asked { answer, mut effects, passage } = asked;
+        let answer = match answer {
+            Ok(Answer::Now(payload)) => Ok(Some(payload)),
+            Ok(Answer::Later(later)) => self.defer(from, call, later, timeout).map(|()| None),
+            Err(refusal) => Err(refusal),
+        };
         if let Err(refusal) = &answer {
             refusal.log("call", from, uris::shown(&call.procedure));
         }
         match &answer {
             _ if is_told => {}
-            Ok(payload) => {
+            Ok(Some(payload)) => {
                 let result = Reply::Result { call: &call.request, progress: false, payload };
                 reply(from, &result, batch);
             }
+            Ok(None) => {}
             Err(refusal) => reply(from, &refusal.reply(to), batch),
         }
-        self.apply(&generation, effects, passage, batch).await;
+        if depth > 0 {
+            effects::set_depth(&mut effects, depth);
+        }
+        self.apply(generation, effects, passage, batch).await;
+    }
+
+    /// Handles a CANCEL of a call that a client answers, or a handler later.
+    pub(super) fn handle_cancel(
+        &self,
+        from: &Arc<Session>,
+        cancel: &Cancel,
+        batch: &mut PendingFlushes,
+    ) {
+        if !self.outgoing.deferred.cancel(from.id, &CallId::V2(cancel.request)) {
+            self.dealer.cancel(from, cancel, batch);
+        }
     }
 
     /// Handles a call of a backend, which has no connection for later answers: only handlers answer
@@ -114,6 +155,20 @@ impl Dispatch {
         };
         let Asked { answer, effects, passage } = asked;
         self.apply(&generation, effects, passage, batch).await;
+        let answer = match answer {
+            Ok(Answer::Now(payload)) => Ok(payload),
+            Ok(Answer::Later(mut later)) => {
+                batch.flush();
+                let limit = later.timeout;
+                match tokio::time::timeout(limit, later.answer()).await {
+                    Ok(answer) => {
+                        answer.map_err(Refusal::from).and_then(|it| effects::payload(&it))
+                    }
+                    Err(_elapsed) => Err(Refusal::overdue(limit)),
+                }
+            }
+            Err(refusal) => Err(refusal),
+        };
         answer.inspect_err(|refusal| refusal.log("call", from, uris::shown(&call.procedure)))
     }
 
@@ -124,19 +179,28 @@ impl Dispatch {
         from: &Session,
         call: &'c Call,
     ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
-        let Call { procedure, options, .. } = call;
-        uris::check(from, procedure, MatchPolicy::Exact)?;
-        let routed = match self.route(generation, procedure) {
-            Err(refusal) if refusal.uri() == NO_ROUTE => {
-                return Err(Refusal::no_procedure(procedure));
-            }
-            routed => routed?,
-        };
+        let routed = self.procedure_of_plugin(generation, from, call)?;
         self.check_allowed(routed.as_ref(), Action::Call, from)?;
-        if options.progress {
+        if call.options.progress {
             return Err(Refusal::no_progress());
         }
         Ok(routed)
+    }
+
+    /// Returns the route of the procedure. The operator has granted it to the plugin, whatever roles
+    /// may call it.
+    pub(super) fn procedure_of_plugin<'g, 'c>(
+        &self,
+        generation: &'g Generation,
+        from: &Session,
+        call: &'c Call,
+    ) -> Result<Option<RouteMatch<'g, 'c>>, Refusal> {
+        let Call { procedure, .. } = call;
+        uris::check(from, procedure, MatchPolicy::Exact)?;
+        match self.route(generation, procedure) {
+            Err(refusal) if refusal.uri() == NO_ROUTE => Err(Refusal::no_procedure(procedure)),
+            routed => routed,
+        }
     }
 
     /// Forwards the call to a client that has registered the procedure.

@@ -1,5 +1,5 @@
 //! Effects of hooks: publications, messages, unsubscriptions and closings. Their events go directly
-//! to subscribers, without a handler.
+//! to subscribers, without a handler. Those with an answer begin here, see [`super::outgoing`].
 
 use std::sync::Arc;
 
@@ -61,6 +61,9 @@ impl Dispatch {
                     let session = SessionId::new(session);
                     left.extend(session.and_then(|it| self.remove(it, &topic, batch)));
                 }
+                Effect::Request(request) => self.outgoing.begin_request(request),
+                Effect::Call(call) => self.outgoing.begin_call(call),
+                Effect::Complete(completion) => completion.perform(),
                 Effect::Close { session, reason, message } => {
                     let session = SessionId::new(session).and_then(|id| self.realm.session(id));
                     if let Some(session) = session {
@@ -109,6 +112,15 @@ impl Dispatch {
         });
         if let Err(refusal) = delivered {
             warn!(topic, "an event of a handler was dropped: {refusal}");
+        }
+    }
+}
+
+/// Sets how many calls of plugins have led to the calls among the effects.
+pub(super) fn set_depth(effects: &mut [Effect], depth: u8) {
+    for effect in effects {
+        if let Effect::Call(call) = effect {
+            call.depth = depth;
         }
     }
 }

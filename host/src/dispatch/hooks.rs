@@ -1,13 +1,16 @@
-//! Calls of hooks: the request for a handler, and the wait for its answer.
+//! Calls of hooks: the request for a handler, and the wait for its answer; replies to sessions.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use jackfield_broker::{DeliveryError, PendingFlushes, Session, TooLarge};
 use jackfield_sandbox::{Caller, Fault, Hook, HookOutcome, HookRequest, PublishVerdict};
 use jackfield_wamp::payload::Payload;
+use jackfield_wamp::protocol::Reply;
 
 use super::{Dispatch, Refusal};
+use crate::frame;
 use crate::generation::RouteMatch;
 
 impl Dispatch {
@@ -100,4 +103,11 @@ pub(super) fn flush_before_wait<T>(
         }
         polled
     })
+}
+
+/// Queues a reply to a session, unless its version has no such message.
+pub(super) fn reply(to: &Arc<Session>, reply: &Reply<'_>, batch: &mut PendingFlushes) {
+    if let Some(frame) = frame::reply(to, reply) {
+        to.reply(frame, batch);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use jackfield_broker::{
     CallError, DeliveryError, RegisterError, Session, SubscribeError, UnregisterError,
@@ -99,6 +100,29 @@ impl Refusal {
     pub(super) fn timed_out(milliseconds: u64) -> Self {
         let message = format!("the call took longer than its timeout of {milliseconds} ms");
         Self::new(error_uri::TIMEOUT, message)
+    }
+
+    /// Ends a call whose deferred result has not come in time.
+    pub(super) fn overdue(limit: Duration) -> Self {
+        let message = format!("the handler gave no result within {} ms", limit.as_millis());
+        Self::new(error_uri::TIMEOUT, message)
+    }
+
+    /// Refuses to let one more call of a session wait for a later result.
+    pub(super) fn too_many_deferred(limit: usize) -> Self {
+        let message = format!("{limit} calls of the session wait for later results");
+        Self::new(error_uri::UNAVAILABLE, message)
+    }
+
+    /// Refuses a call of a plugin that too many others have led to.
+    pub(super) fn too_deep(limit: u8) -> Self {
+        let message = format!("calls of plugins led to each other {limit} times");
+        Self::new(error_uri::UNAVAILABLE, message)
+    }
+
+    /// Refuses a call of a plugin, because there is no id for its session.
+    pub(super) fn no_session() -> Self {
+        Self::new(error_uri::UNAVAILABLE, "the system has no randomness to give".to_owned())
     }
 
     /// Refuses to register a procedure that a handler answers.

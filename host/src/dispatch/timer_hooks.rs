@@ -119,7 +119,7 @@ impl Dispatch {
     }
 
     /// Logs a fault, with back-off: there may be ten a second, forever.
-    fn tell_fault(&self, routed: &RouteMatch<'_, '_>, fault: &Fault) {
+    pub(super) fn tell_fault(&self, routed: &RouteMatch<'_, '_>, fault: &Fault) {
         if let FaultKind::CircuitOpen { .. } | FaultKind::StoreFailed(_) = fault.kind {
             return drop(routed.failed(fault));
         }

@@ -60,6 +60,7 @@ impl Dispatch {
     pub(crate) async fn leave(&self, session: &Arc<Session>) {
         let mut batch = PendingFlushes::default();
         self.dealer.leave(session.id, &mut batch);
+        self.outgoing.deferred.leave(session.id);
         let topics = self.realm.leave(session.id);
         let generation = self.generations.current();
         let left = topics.into_iter().map(|topic| (Arc::clone(session), topic));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jackfield_config::Plugins;
-use jackfield_sandbox::{Compiling, Grant, Plugin, PluginPolicy, SandboxError};
+use jackfield_sandbox::{Compiling, Grant, Imports, Plugin, PluginPolicy, SandboxError};
 use jackfield_text::Untrusted;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -227,7 +227,7 @@ async fn load_with_policy(
     let load = |policy| {
         sandbox.load_shared(&file.path, Arc::clone(&file.bytes), policy, Arc::clone(audience))
     };
-    with_policy(plugins, load).await
+    with_policy(file, plugins, load).await
 }
 
 /// Loads a component that does not serve: it has an empty store, limits of its own, and no
@@ -244,7 +244,7 @@ pub(crate) async fn load_apart(
         let audience = Arc::new(NoSubscribers);
         context.sandbox.load_apart(&file.path, Arc::clone(&file.bytes), policy, audience)
     };
-    let loaded = with_policy(&context.plugins, load).await;
+    let loaded = with_policy(file, &context.plugins, load).await;
     let plugin = loaded.map_err(|error| Problem::sandbox(&file.path, &error))?;
     let refused = |error: SignatureError| Problem::plugin(&file.path, error.to_string());
     approval.admit(plugin.manifest(), context.highest.as_deref()).map_err(refused)?;
@@ -252,6 +252,7 @@ pub(crate) async fn load_apart(
 }
 
 async fn with_policy<F>(
+    file: &PluginFile,
     plugins: &Plugins,
     load: impl Fn(PluginPolicy) -> F,
 ) -> Result<Plugin, SandboxError>
@@ -260,12 +261,17 @@ where
 {
     // The policy depends on the name, which only the plugin itself knows. `describe` therefore runs
     // with all imports allowed, as none has an effect at that time.
-    let limits = plugins.default.limits.clone();
-    let recycle = plugins.default.recycle;
-    let first = PluginPolicy { limits, grant: Grant::ALL, recycle };
+    let first = PluginPolicy { grant: Grant::ALL, ..plugins.default.clone() };
     let plugin = load(first.clone()).await?;
-    let policy = plugins.policy(&plugin.manifest().name);
-    if *policy == first { Ok(plugin) } else { load(policy.clone()).await }
+    let name = plugin.manifest().name.clone();
+    let policy = plugins.policy(&name);
+    let needed = Imports::read(&file.path, &file.bytes)?.grant;
+    if !needed.is_within(policy.grant) {
+        let refused = load(policy.clone()).await;
+        return refused.map_err(|error| error.with_grant_help(&name, policy.grant));
+    }
+    let is_first = PluginPolicy { grant: Grant::ALL, ..policy.clone() } == first;
+    if is_first { Ok(plugin) } else { load(policy.clone()).await }
 }
 
 /// The age of each compiler at which it is logged next.

@@ -17,6 +17,7 @@ use super::handler_registry::HandlerRegistry;
 use super::held::{Held, Provider};
 use super::loads::{Checked, Loaded, Loads};
 use super::problem::Problem;
+use super::totals::Totals;
 use super::warnings;
 use super::{BoundHandler, BoundTimer, Generation, PluginEntry, Running};
 
@@ -122,12 +123,18 @@ pub(crate) async fn build(
 
     let mut problems = Vec::new();
     let mut plugins = Vec::with_capacity(loaded.len());
+    let mut totals = Totals::new(loads.settings());
     for (position, (file, Checked { plugin, signed })) in loaded.into_iter().enumerate() {
         let bound = routes.routes().iter().zip(&providers);
         let own: Vec<&Route> = bound
             .filter(|(_, provider)| matches!(provider, Provider::Loaded(at) if *at == position))
             .map(|(route, _)| route)
             .collect();
+        if let Err(problem) = totals.add(&file.path, &plugin, lane_count(&own).unwrap_or_default())
+        {
+            problems.push(problem);
+            continue;
+        }
         match start(file, plugin, &own, previous).await {
             Ok(running) => {
                 let file = file.path.clone();
@@ -210,8 +217,7 @@ async fn start(
     previous: Option<&Generation>,
 ) -> Result<Arc<Running>, SandboxError> {
     let routes: Vec<RouteConfig> = own.iter().map(|route| route_config(route)).collect();
-    // All routes of a plugin share its lanes: the highest number counts.
-    let count = own.iter().map(|route| route.lanes).max().map(NonZeroU16::get).map(usize::from);
+    let count = lane_count(own);
     if let Some(running) = previous.and_then(|it| it.running(file))
         && running.routes == routes
         && running.lanes.as_ref().map(jackfield_sandbox::Lanes::count) == count
@@ -223,6 +229,12 @@ async fn start(
         None => None,
     };
     Ok(Arc::new(Running { hash: file.hash, plugin, routes, lanes }))
+}
+
+/// Returns the number of a plugin's lanes; none without a route. All routes of a plugin share its
+/// lanes: the highest number counts.
+fn lane_count(own: &[&Route]) -> Option<usize> {
+    own.iter().map(|route| route.lanes).max().map(NonZeroU16::get).map(usize::from)
 }
 
 fn route_config(route: &Route) -> RouteConfig {

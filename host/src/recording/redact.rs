@@ -19,8 +19,25 @@ pub(crate) struct Redaction {
 }
 
 /// Members of an outcome that are no payload.
-const KEPT: &[&str] =
-    &["eligible", "exclude", "fault", "key", "kind", "reason", "session", "topic", "ttl_ms", "uri"];
+const KEPT: &[&str] = &[
+    "call",
+    "eligible",
+    "exclude",
+    "fault",
+    "handler",
+    "key",
+    "kind",
+    "method",
+    "origin",
+    "plugin",
+    "procedure",
+    "reason",
+    "session",
+    "timeout_ms",
+    "topic",
+    "ttl_ms",
+    "uri",
+];
 /// The longest name of a member that is kept, in bytes.
 const MAX_NAME_BYTES: usize = 32;
 

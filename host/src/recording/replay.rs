@@ -173,8 +173,8 @@ impl<'a> Replay<'a> {
             loaded.map_err(|error| unloadable(file, &error))
         };
         // The policy depends on the name, which only the plugin itself knows.
-        let limits = self.plugins.default.limits.clone();
-        let first = PluginPolicy { limits, grant: Grant::ALL, recycle: false };
+        let default = self.plugins.default.clone();
+        let first = PluginPolicy { grant: Grant::ALL, recycle: false, ..default };
         let plugin = load(first).await?;
         let policy =
             PluginPolicy { recycle: false, ..self.plugins.policy(&plugin.manifest().name).clone() };

@@ -169,6 +169,7 @@ fn label(outcome: &CallOutcome) -> String {
         HookAnswer::Reject(_) => "reject",
         HookAnswer::Result(_) => "result",
         HookAnswer::Error(_) => "error",
+        HookAnswer::Later => "later",
         HookAnswer::Fault(fault) => return format!("fault {}", fault.fault),
     }
     .to_owned()

@@ -14,7 +14,7 @@
 
 wit_bindgen::generate!({
     path: "wit/0.2",
-    world: "plugin",
+    world: "plugin-with-effects",
     export_macro_name: "export_component",
     pub_export_macro: true,
     default_bindings_module: "jackfield_plugin::component::bindings",

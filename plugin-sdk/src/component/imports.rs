@@ -1,8 +1,13 @@
 //! The component's imports, in this crate's types. `topics`, `sessions`, `store` and `log` call
 //! them through [`crate::host`].
 
-use super::bindings::jackfield::plugin::{log as wit_log, request, sessions, store, topics};
-use crate::{Event, SessionId, level::Level, store_error::StoreError};
+use std::time::Duration;
+
+use super::bindings::jackfield::plugin::{
+    calls, http as wit_http, http_types, later, log as wit_log, request, sessions, store, topics,
+    types,
+};
+use crate::{Event, Refusal, SessionId, http, level::Level, store_error::StoreError};
 
 pub(crate) fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
@@ -68,6 +73,39 @@ pub(crate) fn store_compare_and_set(
 
 pub(crate) fn store_entries(prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> {
     store::entries(prefix, limit)
+}
+
+pub(crate) fn http_send(request: http::Request, context: Vec<u8>) -> Result<(), http::Error> {
+    let http::Request { method, url, headers, body, timeout } = request;
+    let timeout = timeout.map(milliseconds);
+    let request = http_types::Request { method, url, headers, body, timeout };
+    Ok(wit_http::send(&request, &context)?)
+}
+
+pub(crate) fn call(
+    procedure: &str,
+    event: Event,
+    timeout: Option<Duration>,
+    context: Vec<u8>,
+) -> Result<(), Refusal> {
+    calls::call(procedure, &event.into(), timeout.map(milliseconds), &context).map_err(refusal)
+}
+
+pub(crate) fn defer() -> Result<u64, Refusal> {
+    later::defer().map_err(refusal)
+}
+
+pub(crate) fn complete(number: u64, answer: Result<Event, Refusal>) -> bool {
+    let answer = answer.map(types::Event::from).map_err(types::Refusal::from);
+    later::complete(number, answer.as_ref())
+}
+
+fn refusal(types::Refusal { uri, message }: types::Refusal) -> Refusal {
+    Refusal { uri, message }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 pub(crate) fn log(level: Level, message: String) {

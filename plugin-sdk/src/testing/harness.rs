@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::{Failure, User, world::World};
 use crate::{Event, Plugin, Publish, Route, Session, SessionId, Subscribe, log::Level};
 
+mod outgoing;
 mod turn;
 
 /// A broker for one plugin.

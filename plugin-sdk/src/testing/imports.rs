@@ -1,10 +1,14 @@
 //! Native imports: each acts on the world of the calling thread. `Harness` sets its own world for
 //! the time of a hook.
 
-use std::{cell::RefCell, time::SystemTime};
+use std::{
+    cell::RefCell,
+    time::{Duration, SystemTime},
+};
 
+use super::sent::{MadeCall, SentRequest};
 use super::world::{Effect, World};
-use crate::{Event, SessionId, level::Level, store_error::StoreError};
+use crate::{Event, Refusal, SessionId, http, level::Level, store_error::StoreError};
 
 thread_local! {
     // Tests run in several threads; each has its own dialogue.
@@ -89,6 +93,47 @@ pub(crate) fn store_entries(prefix: &str, limit: u32) -> Vec<(String, Vec<u8>)> 
 
 pub(crate) fn log(level: Level, message: String) {
     WORLD.with_borrow_mut(|world| world.lines.push((level, message)));
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the host refuses some")]
+pub(crate) fn http_send(request: http::Request, context: Vec<u8>) -> Result<(), http::Error> {
+    let (topic, realm) = place();
+    effect(Effect::Request(SentRequest { request, topic, realm, context }));
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the host refuses some")]
+pub(crate) fn call(
+    procedure: &str,
+    event: Event,
+    _: Option<Duration>,
+    context: Vec<u8>,
+) -> Result<(), Refusal> {
+    let ((topic, realm), procedure) = (place(), procedure.to_owned());
+    effect(Effect::Call(MadeCall { procedure, event, topic, realm, context }));
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the host refuses some")]
+pub(crate) fn defer() -> Result<u64, Refusal> {
+    WORLD.with_borrow_mut(|world| {
+        assert!(world.deferred.is_none(), "the result of this call is deferred already");
+        world.last_deferred += 1;
+        let number = world.last_deferred;
+        world.awaited.insert(number);
+        world.deferred = Some(number);
+        Ok(number)
+    })
+}
+
+pub(crate) fn complete(number: u64, answer: Result<Event, Refusal>) -> bool {
+    effect(Effect::Complete(number, answer));
+    WORLD.with_borrow(|world| world.awaited.contains(&number))
+}
+
+/// The topic and the realm of the hook.
+fn place() -> (String, String) {
+    WORLD.with_borrow(|world| (world.topic.clone(), world.realm.clone()))
 }
 
 fn effect(effect: Effect) {

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Event, SessionId, level::Level, store_error::StoreError};
+use super::sent::{MadeCall, SentRequest};
+use crate::{Event, Refusal, SessionId, level::Level, store_error::StoreError};
 
 /// The host as one plugin sees it.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,17 @@ pub(crate) struct World {
     pub(crate) lines: Vec<(Level, String)>,
     /// The number of writes to the store.
     pub(crate) writes: u64,
+    /// The topic of the call.
+    pub(crate) topic: String,
+    /// Requests and calls that wait for the test's answer.
+    pub(crate) requests: Vec<SentRequest>,
+    pub(crate) calls: Vec<MadeCall>,
+    /// The call that the last hook has deferred, and the last number given out.
+    pub(crate) deferred: Option<u64>,
+    pub(crate) last_deferred: u64,
+    /// The calls that wait for a result, and the results that the test has not taken.
+    pub(crate) awaited: BTreeSet<u64>,
+    pub(crate) completed: BTreeMap<u64, Result<Event, Refusal>>,
 }
 
 /// A value of the store.
@@ -56,6 +68,9 @@ pub(crate) enum Effect {
         reason: String,
         message: String,
     },
+    Request(SentRequest),
+    Call(MadeCall),
+    Complete(u64, Result<Event, Refusal>),
 }
 
 /// The start of every test: 1 January 2026, 00:00 UTC, in hours since 1970.

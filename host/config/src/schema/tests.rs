@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jackfield_sandbox::StateMode;
 
+use jackfield_sandbox::BreakerPolicy;
+
 use super::*;
 
 use crate::Settings;
@@ -78,7 +80,7 @@ log: { format: json }
     assert_eq!(config.plugins.cache, Some(PathBuf::from("/tmp/c")));
     let other = config.plugins.policy("other");
     assert_eq!(other.limits.memory, 1 << 20);
-    let grant = Grant { topics: false, sessions: false, store: true, log: true };
+    let grant = Grant { store: true, log: true, ..Grant::NONE };
     assert_eq!(other.grant, grant);
     let acme = config.plugins.policy("acme");
     assert_eq!(acme.limits.memory, 1 << 20, "what it leaves out comes from the default");

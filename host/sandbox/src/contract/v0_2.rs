@@ -7,3 +7,14 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async },
 });
+
+/// Effects with an answer: imports and an export that plugins of this version may leave out.
+pub(crate) mod effects {
+    wasmtime::component::bindgen!({
+        path: "../../plugin-sdk/wit/0.2",
+        world: "effects",
+        with: { "jackfield:plugin/types": super::jackfield::plugin::types },
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}

@@ -47,7 +47,7 @@ impl HostState {
         }
     }
 
-    fn log_line(&self, level: Level, message: &str) {
+    pub(super) fn log_line(&self, level: Level, message: &str) {
         if self.context.log_rate_limit(|t| t.admit(Instant::now())) {
             let line = Untrusted::new(message).at_most(MAX_MESSAGE_BYTES).to_string();
             self.emit(level, &line);

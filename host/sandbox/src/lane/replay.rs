@@ -11,6 +11,7 @@ use crate::call_record::{
     CallCost, CallOutcome, CallRecord, CallerRecord, FaultRecord, HookAnswer,
 };
 use crate::fault::Fault;
+use crate::host_state::Deferral;
 use crate::instance::{Instance, within};
 use crate::manifest::Hook;
 use crate::probe::{ReplaySlot, Replayed};
@@ -90,10 +91,15 @@ impl Lane {
                 turn.finish::<crate::verdict::PublishVerdict>(answer).map(drop)
             }
             Hook::Call => {
+                store.data_mut().call.deferral = Deferral::Possible;
                 let call = exports.on_call(store, route, &request, event);
                 let answer = within(meter, deadline, call).await;
-                turn.finish::<Result<_, _>>(answer).map(drop)
+                let later = turn.instance.store.data_mut().call.deferral.take();
+                let answer = answer.map(|answer| (answer, later));
+                turn.finish::<crate::verdict::CallAnswer>(answer).map(drop)
             }
+            // They are not recorded.
+            Hook::Response | Hook::Result => turn.finish::<()>(Ok(())).map(drop),
             Hook::Timer => {
                 let call = exports.on_timer(store, route, &request);
                 let answer = within(meter, deadline, call).await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jackfield_sandbox::{Effect, HookRequest, PublishVerdict, SubscribeVerdict};
 
-use crate::stage::{delivered, hostile, passed, policy, publish, request, sandbox};
+use crate::stage::{delivered, hostile, now, passed, policy, publish, request, sandbox};
 
 #[tokio::test]
 async fn passes_the_request_to_a_hook_and_returns_its_answer() {
@@ -58,12 +58,12 @@ async fn dispatches_every_hook() {
     assert_eq!(topic(&ticked.effects), format!("timer {text}"));
     let has_begun = AtomicBool::new(false);
     let result = lane.on_call(&nobody, "[1, 2]", "{\"a\":{}}", &has_begun).await.unwrap();
-    let result = result.answer.unwrap();
+    let result = now(result.answer).unwrap();
     assert!(has_begun.load(Ordering::Relaxed));
     assert_eq!(result.into_parts(), ("[1, 2]".to_owned(), "{\"a\":{}}".to_owned()));
     let spin = request("spin", &[]);
     let refused = lane.on_call(&spin, "[]", "{}", &has_begun).await.unwrap().answer;
-    assert_eq!(refused.unwrap_err().uri, "com.example.error.unwilling");
+    assert_eq!(now(refused).unwrap_err().uri, "com.example.error.unwilling");
     let allowed = lane.on_subscribe(&request("spin", &[])).await.unwrap().answer;
     assert_eq!(allowed, SubscribeVerdict::Allow);
 }

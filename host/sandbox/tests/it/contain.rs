@@ -149,6 +149,7 @@ async fn a_hook_that_fails_has_no_effects() {
             Effect::Close { session, reason, message } => {
                 format!("close {session} {reason} {message}")
             }
+            other => format!("{other:?}"),
         })
         .collect();
     let expected = [

@@ -74,7 +74,7 @@ async fn rejects_imports_that_are_not_granted() {
         check_under(under(grant), &whole, &[&import, &advice]).await;
     }
     // It imports none of them.
-    let nothing = Grant { topics: false, sessions: false, store: false, log: false };
+    let nothing = Grant::NONE;
     let plain = guest("versioned");
     sandbox().load("plain.wasm", &plain, under(nothing), audience()).await.unwrap();
 

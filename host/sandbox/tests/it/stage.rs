@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jackfield_sandbox::{
-    Audience, Caller, Fault, FaultKind, HookOutcome, HookRequest, Lane, Lanes, Passage, Plugin,
-    PluginPolicy, PublishVerdict, RealmId, RouteConfig, Sandbox, SandboxError, SandboxSettings,
+    Audience, CallAnswer, CallResult, Caller, Fault, FaultKind, HookOutcome, HookRequest, Lane,
+    Lanes, Passage, Plugin, PluginPolicy, PublishVerdict, RealmId, RouteConfig, Sandbox,
+    SandboxError, SandboxSettings,
 };
 
 use crate::guests::guest;
@@ -117,4 +118,12 @@ pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, Fault>) -> FaultKind {
 
 pub(crate) fn text<T: std::fmt::Debug>(outcome: Result<T, SandboxError>) -> String {
     outcome.unwrap_err().to_string()
+}
+
+/// The result of a call that is not deferred.
+pub(crate) fn now(answer: CallAnswer) -> CallResult {
+    match answer {
+        CallAnswer::Now(result) => result,
+        CallAnswer::Later(later) => panic!("{later:?}"),
+    }
 }

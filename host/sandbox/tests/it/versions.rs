@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::guests::{guest, renamed};
 use crate::stage::{
-    audience, delivered, kind, load, passed, policy, publish, request, route, sandbox, text,
+    audience, delivered, kind, load, now, passed, policy, publish, request, route, sandbox, text,
 };
 
 /// Plugins in the field were built with this file.
@@ -63,9 +63,9 @@ async fn passes_everything_to_a_plugin_of_version_0_1() {
     let has_begun = AtomicBool::new(false);
     let result = lane.on_call(&whole, "[1, 2]", "{}", &has_begun).await.unwrap().answer;
     let expected = ("[1, 2]".to_owned(), "{\"by\":\"frozen\"}".to_owned());
-    assert_eq!(result.unwrap().into_parts(), expected);
+    assert_eq!(now(result).unwrap().into_parts(), expected);
     let refused = lane.on_call(&whole, "[]", "{}", &has_begun).await.unwrap().answer;
-    assert_eq!(refused.unwrap_err().message, seen);
+    assert_eq!(now(refused).unwrap_err().message, seen);
 
     let host = HookRequest { session: None, ..whole };
     let told = |effects: &[Effect]| match effects {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jackfield_broker::{PendingFlushes, Session};
-use jackfield_sandbox::{Effect, HookOutcome, Passage};
+use jackfield_sandbox::{CallAnswer, Effect, HookOutcome, Later, Passage};
 use jackfield_wamp::message::{Call, CancelMode};
 use jackfield_wamp::payload::Payload;
 use tokio::time::{Instant, sleep_until};
@@ -32,14 +32,21 @@ enum Stop {
 
 /// The maximum time for which a caller waits for a handler's answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeout {
+pub(in crate::dispatch) struct Timeout {
     milliseconds: u64,
     due: Instant,
 }
 
+/// The answer of a handler.
+pub(super) enum Answer {
+    Now(Payload),
+    /// A later hook gives it.
+    Later(Later),
+}
+
 /// The end of a call: its answer, its effects, and the passage that is held while they are queued.
 pub(super) struct Asked<'a> {
-    pub(super) answer: Result<Payload, Refusal>,
+    pub(super) answer: Result<Answer, Refusal>,
     pub(super) effects: Vec<Effect>,
     pub(super) passage: Passage<'a>,
 }
@@ -90,9 +97,13 @@ impl Dispatch {
         };
         match outcome {
             Ok(HookOutcome { answer, effects, passage }) => {
-                let answer = match stopped {
-                    Some(refusal) => Err(refusal),
-                    None => answer.map_err(Refusal::from).and_then(|it| effects::payload(&it)),
+                let answer = match (stopped, answer) {
+                    (Some(refusal), _) => Err(refusal),
+                    (None, CallAnswer::Later(later)) => Ok(Answer::Later(later)),
+                    (None, CallAnswer::Now(answer)) => {
+                        let payload = answer.map_err(Refusal::from);
+                        payload.and_then(|it| effects::payload(&it)).map(Answer::Now)
+                    }
                 };
                 Asked { answer, effects, passage }
             }
@@ -135,11 +146,15 @@ impl Timeout {
         Some(Self { milliseconds, due })
     }
 
+    pub(in crate::dispatch) fn due(self) -> Instant {
+        self.due
+    }
+
     pub(super) fn is_over(self) -> bool {
         self.due <= Instant::now()
     }
 
-    pub(super) fn refusal(self) -> Refusal {
+    pub(in crate::dispatch) fn refusal(self) -> Refusal {
         Refusal::timed_out(self.milliseconds)
     }
 }

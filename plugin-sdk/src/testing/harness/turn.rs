@@ -24,6 +24,8 @@ impl Harness {
             Some(id) => self.member(id).realm.clone(),
             None => DEFAULT_REALM.to_owned(),
         };
+        topic.clone_into(&mut self.world.topic);
+        self.world.deferred = None;
         let found = self.routes.iter().find_map(|route| {
             pattern::attributes(&route.channel, topic).map(|found| (route, found))
         });
@@ -85,6 +87,9 @@ impl Harness {
         };
         self.world.store = before;
         self.world.effects.clear();
+        if let Some(number) = self.world.deferred.take() {
+            self.world.awaited.remove(&number);
+        }
         self.renew();
         Err(Failure::Fault(fault))
     }
@@ -123,6 +128,13 @@ impl Harness {
                 }
                 Effect::Unsubscribe { session, topic } => {
                     answer = answer.and(self.unsubscribe(session, &topic));
+                }
+                Effect::Request(request) => self.world.requests.push(request),
+                Effect::Call(call) => self.world.calls.push(call),
+                Effect::Complete(number, result) => {
+                    if self.world.awaited.remove(&number) {
+                        self.world.completed.insert(number, result);
+                    }
                 }
                 Effect::Close { session, reason, message } => {
                     if let Some(member) = self.members.get_mut(&session)

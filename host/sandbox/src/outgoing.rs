@@ -1,0 +1,38 @@
+//! Effects with an answer: requests, calls and deferred results of plugins.
+//!
+//! [`policy`] is what the operator allows, [`origin`] and [`request`] are requests of HTTP,
+//! [`call`] are calls of procedures, [`deferred`] are results of `on-call` that come later, and
+//! [`tally`] counts and bounds all of them for each plugin, over its versions. [`recorded`] is their form
+//! in recordings.
+
+pub(crate) mod call;
+pub(crate) mod deferred;
+pub(crate) mod origin;
+pub(crate) mod policy;
+mod recorded;
+pub(crate) mod request;
+pub(crate) mod tally;
+
+use serde::{Deserialize, Serialize};
+
+/// The hook that an answer goes to: that of the plugin that serves the topic by then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyTo {
+    /// The name of the plugin.
+    pub plugin: String,
+    /// The name of the handler.
+    pub handler: String,
+    /// The topic.
+    pub topic: String,
+    /// SHA-256 of the component, in hexadecimal. Two versions serve beside each other while one is
+    /// a canary; recordings of both compare as equal.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+impl ReplyTo {
+    /// Size towards the output limit, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.plugin.len() + self.handler.len() + self.topic.len()
+    }
+}

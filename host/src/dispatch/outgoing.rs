@@ -1,0 +1,211 @@
+//! Effects with an answer: requests of HTTP, calls of procedures, and deferred results of calls.
+//!
+//! Each is a task of its own, so that no lane and no session waits. It begins when the effects of
+//! its hook are performed, after the hook has returned and its writes are saved. The answer is a
+//! hook of the plugin that serves the topic by then; if none does, it is dropped and counted. The
+//! sandbox bounds how many wait: each has a permit.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jackfield_broker::PendingFlushes;
+use jackfield_sandbox::{
+    CallResult, HookOutcome, HttpError, HttpResponse, OutgoingCall, OutgoingRequest, ReplyTo,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tracing::{debug, error};
+
+use super::deferred::{Deferral, DeferredCalls};
+use super::plugin_call::PluginCaller;
+use super::{Dispatch, Refusal, effects, flush_before_wait};
+use crate::fetch::HttpClient;
+use crate::generation::{Generation, RouteMatch};
+
+/// The effects with an answer of one realm.
+pub(super) struct Outgoing {
+    /// The calls whose result comes later.
+    pub(super) deferred: DeferredCalls,
+    /// Unbounded, as each errand has a permit of the sandbox.
+    errands: UnboundedSender<Errand>,
+    /// Until it is run.
+    arriving: Mutex<Option<UnboundedReceiver<Errand>>>,
+}
+
+/// The work for an answer.
+enum Errand {
+    Request(Box<OutgoingRequest>),
+    Call(Box<OutgoingCall>),
+    Wait(Box<Deferral>),
+}
+
+/// Calls of plugins that lead to each other.
+const MAX_CALL_DEPTH: u8 = 8;
+
+impl Outgoing {
+    /// Begins a request of HTTP.
+    pub(super) fn begin_request(&self, request: Box<OutgoingRequest>) {
+        self.begin(Errand::Request(request));
+    }
+
+    /// Begins a call of a procedure.
+    pub(super) fn begin_call(&self, call: Box<OutgoingCall>) {
+        self.begin(Errand::Call(call));
+    }
+
+    /// Begins the wait for a deferred result.
+    pub(super) fn begin_wait(&self, deferral: Box<Deferral>) {
+        self.begin(Errand::Wait(deferral));
+    }
+
+    fn begin(&self, errand: Errand) {
+        // The receiver ends with the server.
+        let _ended = self.errands.send(errand);
+    }
+
+    fn take(&self) -> Option<UnboundedReceiver<Errand>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        let (errands, arriving) = unbounded_channel();
+        let arriving = Mutex::new(Some(arriving));
+        Self { deferred: DeferredCalls::default(), errands, arriving }
+    }
+}
+
+impl Dispatch {
+    /// Runs the realm's effects with an answer, forever. They end with the future.
+    pub(crate) async fn run_outgoing(self: Arc<Self>, client: Arc<HttpClient>) {
+        let Some(mut errands) = self.outgoing.take() else { return };
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(errand) = errands.recv() => {
+                    let (dispatch, client) = (Arc::clone(&self), Arc::clone(&client));
+                    tasks.spawn(async move { dispatch.run_errand(errand, &client).await });
+                }
+                Some(ended) = tasks.join_next() => {
+                    if let Err(failure) = ended {
+                        error!("the work for an answer failed: {failure}");
+                    }
+                }
+                else => return,
+            }
+        }
+    }
+
+    async fn run_errand(&self, errand: Errand, client: &HttpClient) {
+        match errand {
+            Errand::Request(request) => self.run_request(*request, client).await,
+            Errand::Call(call) => self.run_call(*call).await,
+            Errand::Wait(deferral) => self.run_deferral(*deferral).await,
+        }
+    }
+
+    async fn run_request(&self, request: OutgoingRequest, client: &HttpClient) {
+        let OutgoingRequest { reply_to, request, context, permit } = request;
+        let origin = request.origin.clone();
+        let answer = client.send(&reply_to.plugin, request).await;
+        let plugin = reply_to.plugin.as_str();
+        match &answer {
+            Ok(HttpResponse { status, .. }) => debug!(plugin, %origin, status, "HTTP answer"),
+            Err(HttpError::Denied(text)) => error!(plugin, %origin, "HTTP request denied: {text}"),
+            Err(failure) => debug!(plugin, %origin, "no HTTP answer: {failure}"),
+        }
+        let mut batch = PendingFlushes::default();
+        let generation = self.generations.current();
+        let Some(routed) = recipient(&generation, &reply_to) else { return permit.drop_answer() };
+        let attributes = routed.attributes();
+        let hook = self.hook_request(&routed, &attributes, None);
+        let lane = routed.handler.lane(routed.topic);
+        let hook = lane.on_response(&hook, &context, answer, permit);
+        match flush_before_wait(&mut batch, hook).await {
+            Ok(HookOutcome { answer: (), effects, passage }) => {
+                self.apply(&generation, effects, passage, &mut batch).await;
+            }
+            Err(fault) => self.tell_fault(&routed, &fault),
+        }
+    }
+
+    async fn run_call(&self, call: OutgoingCall) {
+        let depth = call.depth;
+        let result = self.result_of(&call).await;
+        let OutgoingCall { reply_to, context, permit, .. } = call;
+        let mut batch = PendingFlushes::default();
+        let generation = self.generations.current();
+        let Some(routed) = recipient(&generation, &reply_to) else { return permit.drop_answer() };
+        let attributes = routed.attributes();
+        let hook = self.hook_request(&routed, &attributes, None);
+        let lane = routed.handler.lane(routed.topic);
+        let hook = lane.on_result(&hook, &context, result, permit);
+        match flush_before_wait(&mut batch, hook).await {
+            Ok(HookOutcome { answer: (), mut effects, passage }) => {
+                // The hook continues the one that made the call.
+                effects::set_depth(&mut effects, depth);
+                self.apply(&generation, effects, passage, &mut batch).await;
+            }
+            Err(fault) => self.tell_fault(&routed, &fault),
+        }
+    }
+
+    /// Calls a procedure, and waits for its result.
+    async fn result_of(&self, call: &OutgoingCall) -> CallResult {
+        let OutgoingCall { reply_to, procedure, event, timeout, depth, .. } = call;
+        if *depth >= MAX_CALL_DEPTH {
+            return Err(Refusal::too_deep(MAX_CALL_DEPTH).into());
+        }
+        let caller = PluginCaller::new(&reply_to.plugin, self.realm.max_event_bytes());
+        let caller = caller.map_err(|_| Refusal::no_session())?;
+        let call = caller.call(procedure, event, *timeout)?;
+        let due = tokio::time::Instant::now() + *timeout;
+        let generation = self.generations.current();
+        let routed = self.procedure_of_plugin(&generation, caller.session(), &call);
+        let mut batch = PendingFlushes::default();
+        // A handler that runs is not stopped: it would lose its instance. It ends in time itself.
+        let handled = self.answer_call(
+            &generation,
+            routed,
+            caller.session(),
+            &call,
+            pending(),
+            depth + 1,
+            &mut batch,
+        );
+        Box::pin(handled).await;
+        batch.flush();
+        let result = tokio::time::timeout_at(due, caller.result()).await;
+        self.dealer.leave(caller.session().id, &mut batch);
+        self.outgoing.deferred.leave(caller.session().id);
+        result.unwrap_or_else(|_elapsed| Err(Refusal::timed_out(milliseconds(*timeout)).into()))
+    }
+}
+
+/// Returns the route of an answer: the topic's, if it still belongs to the handler.
+fn recipient<'g, 't>(
+    generation: &'g Generation,
+    reply_to: &'t ReplyTo,
+) -> Option<RouteMatch<'g, 't>> {
+    let ReplyTo { plugin, handler, topic, digest } = reply_to;
+    let in_service = generation.find(topic)?;
+    // The answer to a canary goes to the canary, while there is one.
+    let of_events = in_service.for_events();
+    let is_canary = of_events.handler.digest() == digest;
+    let routed = if is_canary { of_events } else { in_service };
+    let is_same = routed.handler.manifest().name == *plugin && routed.handler.name() == handler;
+    let is_there = is_same && !routed.handler.is_disabled() && routed.handler.takes_answers();
+    is_there.then_some(routed)
+}
+
+fn milliseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<Refusal> for jackfield_sandbox::HookRefusal {
+    fn from(refusal: Refusal) -> Self {
+        let (uri, message) = refusal.into_parts();
+        Self { uri: uri.into_owned(), message }
+    }
+}
