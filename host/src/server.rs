@@ -225,8 +225,7 @@ pub(crate) async fn serve(
     beside.spawn(async move { admission.follow().await });
     beside.spawn(async move { shadows.run().await });
     beside.spawn(async move {
-        state.rollout.resume_canaries().await;
-        state.rollout.watch().await;
+        tokio::join!(state.rollout.resume_canaries(), state.rollout.watch());
     });
     beside.spawn(async move {
         // The stream of a signal ends only with the runtime.

@@ -372,8 +372,8 @@ async fn does_not_start_with_a_table_that_it_cannot_read() {
     let fixture = Fixture::new();
     drop(fixture.start(""));
     let index = fixture.data.path().join("data/versions/index.json");
-    fs::write(&index, r#"{"format":2}"#).unwrap();
-    fixture.refuses_to_start("has the format 2, and this server reads 1");
+    fs::write(&index, r#"{"format":3}"#).unwrap();
+    fixture.refuses_to_start("has the format 3, and this server reads 2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,7 @@ fn of_candidate(error: &CandidateError) -> Problem {
         | CandidateError::Occupied { .. }
         | CandidateError::Refused { .. }
         | CandidateError::NotStarted { .. }
+        | CandidateError::NotServing(_)
         | CandidateError::Disabled(_) => Problem::conflict(text),
     }
 }

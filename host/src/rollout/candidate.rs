@@ -7,7 +7,7 @@ use jackfield_text::Untrusted;
 use tracing::{error, warn};
 
 use super::{Rollout, RolloutError};
-use crate::generation::{ActiveCanary, Problem, Share};
+use crate::generation::{ActiveCanary, Canary, Problem, Share};
 use crate::log::DIAGNOSIS;
 use crate::reload::{ReloadCause, ReloadResult};
 use crate::site::Component;
@@ -89,6 +89,8 @@ pub(crate) enum CandidateError {
         /// The reason.
         reason: String,
     },
+    #[error("the canary of the plugin `{0}` does not serve yet; the log has the reason")]
+    NotServing(String),
     #[error("the plugin `{0}` is disabled: enable it first")]
     Disabled(String),
 }
@@ -155,18 +157,18 @@ impl Rollout {
     ) -> Result<Candidate, RolloutError> {
         let _turn = self.turn.lock().await;
         let versions = self.reloader.versions();
-        let Some(Candidate { role: Role::Canary { file, beside, .. }, .. }) =
-            versions.candidate(name)
-        else {
-            return Err(self.missing(name, "canary"));
-        };
-        let role = Role::Canary { share, file, beside };
-        let candidate = versions.candidate(name).map(|it| Candidate { role, ..it });
+        let candidate = versions.set_share(name, share);
         let candidate = candidate.ok_or_else(|| self.missing(name, "canary"))?;
-        versions.set_candidate(name, Some(candidate.clone()), None);
         // It takes effect even if the site has problems.
         self.reload(ReloadCause::Control).await?;
         versions.save().await;
+        let generations = self.reloader.generations();
+        let current = generations.current();
+        let is_it = |it: &&Canary| it.digest().hex().to_string() == candidate.digest;
+        let serving = entry(&current, name)?.canary().filter(is_it);
+        if serving.is_none_or(|it| it.share() != share) {
+            return Err(CandidateError::NotServing(name.to_owned()).into());
+        }
         Ok(candidate)
     }
 
@@ -290,19 +292,24 @@ impl Rollout {
         }
     }
 
+    /// The plugins and digests of the canaries that fail for several clients.
+    fn failing_canaries(&self) -> Vec<(String, String)> {
+        let generations = self.reloader.generations();
+        let generation = generations.current();
+        let entries = generation.plugins().iter();
+        let canaries = entries.filter_map(|it| Some((it.manifest().name.clone(), it.canary()?)));
+        let failing = canaries.filter(|(_, it)| it.circuits().any(|it| it.opened_for_all > 0));
+        failing.map(|(name, it)| (name, it.digest().hex().to_string())).collect()
+    }
+
     /// Takes back canaries that keep failing for several clients.
     pub(super) async fn take_back_canaries(&self) {
-        let generations = self.reloader.generations();
-        let failing: Vec<(String, String)> = {
-            let generation = generations.current();
-            let entries = generation.plugins().iter();
-            let canaries =
-                entries.filter_map(|it| Some((it.manifest().name.clone(), it.canary()?)));
-            let failing = canaries.filter(|(_, it)| it.circuits().any(|it| it.opened_for_all > 0));
-            failing.map(|(name, it)| (name, it.digest().hex().to_string())).collect()
-        };
-        for (name, digest) in failing {
+        for (name, digest) in self.failing_canaries() {
             let _turn = self.turn.lock().await;
+            // It may have ended, or been replaced, while another change had the turn.
+            if !self.failing_canaries().contains(&(name.clone(), digest.clone())) {
+                continue;
+            }
             let cause = ReloadCause::TakeBack;
             let ended = self.end_canary(&name, &digest, CanaryEnd::TakenBack, cause).await;
             let plugin = Untrusted::new(&name);

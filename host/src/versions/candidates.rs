@@ -5,7 +5,7 @@ use std::path::Path;
 use super::candidate::{CanaryEnd, Candidate, EndedCanary, Role};
 use super::index::{Index, PluginVersions};
 use super::{Versions, folder};
-use crate::generation::ActiveCanary;
+use crate::generation::{ActiveCanary, Share};
 use crate::site::{Component, Snapshot};
 
 impl Versions {
@@ -62,6 +62,15 @@ impl Versions {
         }
         let versions = state.index.plugins.entry(plugin.to_owned()).or_default();
         std::mem::replace(&mut versions.candidate, candidate)
+    }
+
+    /// Sets the share of the canary that a plugin has.
+    pub(crate) fn set_share(&self, plugin: &str, share: Share) -> Option<Candidate> {
+        let mut state = self.lock();
+        let candidate = state.index.plugins.get_mut(plugin)?.candidate.as_mut()?;
+        let Role::Canary { share: present, .. } = &mut candidate.role else { return None };
+        *present = share;
+        Some(candidate.clone())
     }
 
     /// The digest of the shadow's file beside the plugin's that the operator has stopped.

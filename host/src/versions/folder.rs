@@ -18,8 +18,10 @@ const INDEX: &str = "index.json";
 const COMPONENT: &str = "wasm";
 /// The ending of the name of its signature.
 const SIGNATURE: &str = SIGNATURE_EXTENSION;
-/// The version of the index's format.
-const FORMAT: u32 = 1;
+/// The version of the index's format. Version 2 has candidates and promoted versions.
+const FORMAT: u32 = 2;
+/// The oldest version that is read.
+const MIN_FORMAT: u32 = 1;
 /// The length of a digest in hexadecimal.
 const DIGEST_LENGTH: usize = 64;
 /// The maximum size of a file that is read.
@@ -99,7 +101,7 @@ impl Folder {
         };
         let damaged = |source| FolderError::Damaged { path: file.clone(), source };
         let Header { format } = serde_json::from_slice(&text).map_err(damaged)?;
-        if format != FORMAT {
+        if !(MIN_FORMAT..=FORMAT).contains(&format) {
             return Err(FolderError::Newer { path: file, found: format });
         }
         let Document { index, .. } = serde_json::from_slice(&text).map_err(damaged)?;
@@ -262,7 +264,10 @@ mod tests {
             Folder::open(root.path()).unwrap_err().to_string()
         };
         assert!(error("{").contains("index.json is damaged: EOF"));
-        assert!(error(r#"{"format":2}"#).contains("has the format 2, and this server reads 1"));
+        assert!(error(r#"{"format":3}"#).contains("has the format 3, and this server reads 2"));
+        fs::write(root.path().join(INDEX), r#"{"format":1,"plugins":{"a":{"versions":[]}}}"#)
+            .unwrap();
+        assert_eq!(Folder::open(root.path()).unwrap().1.plugins.len(), 1);
         // A pipe would block the start.
         fs::remove_file(root.path().join(INDEX)).unwrap();
         let pipe = std::process::Command::new("mkfifo").arg(root.path().join(INDEX)).status();
