@@ -66,7 +66,9 @@ fn names_the_line_that_is_damaged() {
     damaged(r#"{"line":"call"}"#, "missing field");
     damaged(HEADER.trim_end(), "there is a second header");
     damaged(VERSION.trim_end(), "the number of the version is out of order");
-    damaged(&"[".repeat(10_000), "recursion limit");
+    // Deep nesting is an error as well, and no overflow of the stack.
+    damaged(&"[".repeat(10_000), "");
+    damaged(&format!("{{\"line\":\"call\",\"x\":{}", "[".repeat(10_000)), "");
     refuses([HEADER, END, VERSION].concat(), "r.ndjson:3: error: the recording is damaged: there");
     refuses([HEADER.as_bytes(), b"\xff\xfe\n"].concat(), "r.ndjson:2: error");
     // Nothing of the file reaches a terminal as it is.
