@@ -30,7 +30,7 @@ use crate::spin_mutex::SpinMutex;
 use crate::store::moment::StoreMoment;
 use crate::store::passage::{Gate, PassageOrder};
 use crate::ticker::Running;
-use crate::verdict::{Answer, CallAnswer, PublishVerdict, SubscribeVerdict};
+use crate::verdict::{CallAnswer, PublishVerdict, SubscribeVerdict};
 
 use recorded::Recorded;
 

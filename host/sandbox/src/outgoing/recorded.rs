@@ -159,7 +159,6 @@ fn milliseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::effect::Effect;
 
     #[test]
