@@ -143,7 +143,7 @@ impl Report {
 
 /// Whether the circuit breaker has refused the call.
 fn is_on_hold(outcome: &CallOutcome) -> bool {
-    matches!(&outcome.answer, HookAnswer::Fault(fault) if fault.fault == "circuit_open")
+    matches!(&outcome.answer, HookAnswer::Fault(fault) if fault.fault == "on_hold")
 }
 
 /// The kind of a difference: hook and handler, and which part of the outcome differs.
