@@ -161,6 +161,9 @@ async fn a_full_disk_refuses_hooks_and_loses_nothing() {
     assert_eq!(server.health()["failed_stores"], json!([{ "plugin": "hostile" }]));
     let refused = client.publish_acknowledged(TOPIC, json!({}), json!([]), Value::Null).await;
     assert_eq!(refused.unwrap_err().uri, "jackfield.error.store_failed");
+    // Trials go on, and fail while the disk is full.
+    server.logged("next try in 4 s, the plugin's store still cannot be saved");
+    assert_eq!(server.health()["failed_stores"], json!([{ "plugin": "hostile" }]));
     // Other plugins go on.
     let other = client.publish_acknowledged("open/a", json!({}), json!([]), Value::Null).await;
     other.unwrap();

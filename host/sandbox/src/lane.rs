@@ -125,6 +125,7 @@ impl Lane {
     /// Calls `on-subscribe`, before a session becomes a subscriber. The session has to subscribe, and
     /// the effects have to be performed, before the passage is dropped: a handler that tells the
     /// newcomer of the others, and the others of the newcomer, would miss the next one otherwise.
+    /// The lane is held while the store is saved, too.
     pub async fn on_subscribe(
         &self,
         request: &HookRequest<'_>,
@@ -204,8 +205,7 @@ impl Lane {
     ) -> Result<HookOutcome<'a, T>, Fault> {
         let (mut outcome, gate) = ended?;
         if let Some(gate) = gate {
-            // The lane goes on meanwhile; the place at the gate keeps the order.
-            outcome.passage = Passage::default();
+            // The place keeps the order. A call that has the lane keeps it as well.
             let passed = gate.pass().await;
             outcome.passage.passed =
                 Some(passed.map_err(|kind| self.refusal(hook, request, kind))?);

@@ -52,6 +52,18 @@ pub enum EngineError {
     #[error("write to the disk: {0}")]
     Sync(io::Error),
     #[error(
+        "write {}: the file of an earlier backup, which was interrupted or is under way\n  = help: \
+         remove this file if no backup is under way, or name another target",
+        .file.display()
+    )]
+    PartialBackup { file: PathBuf },
+    #[error(
+        "write {}: given up, as the log of the store has grown to {log} bytes meanwhile\n  = help: \
+         name a file on a faster disk, or begin at a time with fewer writes",
+        .file.display()
+    )]
+    SlowBackup { file: PathBuf, log: u64 },
+    #[error(
         "write {}: {source}\n  = help: name a new file in a folder that the server's user can write to; \
          no file is overwritten",
         .file.display()

@@ -34,6 +34,14 @@ pub trait Engine: Send {
     /// It does not.
     fn probe(&mut self) -> Result<(), EngineError>;
 
+    /// Writes all that was committed anew, and waits until it survives a power cut. To be called
+    /// after a failed sync, and once only: the operating system reports each error once, so a second
+    /// call may succeed although a part was lost.
+    ///
+    /// # Errors
+    /// It is not known what the disk has. After [`EngineError::Full`] the call may be repeated.
+    fn renew(&mut self) -> Result<(), EngineError>;
+
     /// Waits until all that was committed survives a power cut.
     ///
     /// # Errors
@@ -47,7 +55,7 @@ pub trait Engine: Send {
     fn syncer(&mut self) -> Result<Syncer, EngineError>;
 
     /// Begins a backup of all that is committed: a function that writes it to a new file, on another
-    /// thread. Commits go on meanwhile.
+    /// thread. Commits go on meanwhile. The backup is given up if they are too many.
     ///
     /// # Errors
     /// The file cannot be written.

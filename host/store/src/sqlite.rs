@@ -9,8 +9,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 use rustix::fs::OFlags;
+
+use backup::BackupState;
 
 use crate::{Backup, Changes, Engine, EngineError, Saved, Syncer, Value};
 
@@ -24,6 +27,9 @@ const APPLICATION_ID: i64 = 0x4a46_7374;
 const MAX_IDLE_LOG_BYTES: i64 = 16 << 20;
 /// Size of the write-ahead log at which a commit makes a checkpoint, in pages.
 const CHECKPOINT_PAGES: i64 = 1000;
+/// Size of the write-ahead log at which a backup is given up, in bytes: until its end there is no
+/// checkpoint, and the log grows.
+const MAX_BACKUP_LOG_BYTES: u64 = 1 << 30;
 
 const TABLES: &str = "
 CREATE TABLE entry (
@@ -38,7 +44,7 @@ CREATE TABLE opening (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT
 INSERT INTO opening VALUES (1, 0);
 ";
 
-/// The file of a data folder. Nobody else can open it meanwhile.
+/// The file of a data folder. No other process can open it meanwhile.
 #[derive(Debug)]
 pub struct SqliteEngine {
     connection: Connection,
@@ -49,6 +55,9 @@ pub struct SqliteEngine {
     log_file: Option<File>,
     /// The numbers of layouts that are in the file already.
     schemas: HashMap<Arc<str>, u32>,
+    /// The backup that is under way.
+    backup: Option<Arc<BackupState>>,
+    max_backup_log: u64,
 }
 
 impl SqliteEngine {
@@ -75,7 +84,15 @@ impl SqliteEngine {
         let connection = connect(&file)?;
         let log = folder.join(format!("{FILE}-wal"));
         let file = Arc::new(opened);
-        Ok(Self { connection, file, log, log_file: None, schemas: HashMap::new() })
+        Ok(Self {
+            connection,
+            file,
+            log,
+            log_file: None,
+            schemas: HashMap::new(),
+            backup: None,
+            max_backup_log: MAX_BACKUP_LOG_BYTES,
+        })
     }
 
     fn write(&mut self, changes: &[&Changes]) -> rusqlite::Result<()> {
@@ -109,6 +126,23 @@ impl SqliteEngine {
 
     fn run(&self, statement: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(statement)?.execute([]).map(drop)
+    }
+
+    /// Writes everything from the log to the file, and empties the log.
+    fn checkpoint(&self) -> Result<(), EngineError> {
+        let busy: i64 =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 { Ok(()) } else { Err(EngineError::Sqlite("the log is in use".to_owned())) }
+    }
+
+    /// Gives a backup up that keeps the log from being emptied for too long.
+    fn bound_backup(&mut self) {
+        let Some(backup) = &self.backup else { return };
+        let length = self.log.metadata().map_or(0, |metadata| metadata.len());
+        if length > self.max_backup_log && backup.give_up(length) {
+            // The commit has succeeded in any case, and the backup's end tries it again.
+            let _ = self.end_backup();
+        }
     }
 
     /// The write-ahead log. Another descriptor of it drops no lock: SQLite locks the file itself.
@@ -150,11 +184,24 @@ impl Engine for SqliteEngine {
                 self.schemas.insert(Arc::clone(&changes.plugin), changes.schema);
             }
         }
+        self.bound_backup();
         Ok(())
     }
 
     fn probe(&mut self) -> Result<(), EngineError> {
-        Ok(self.run("UPDATE opening SET count = count")?)
+        // An update that changes nothing writes nothing.
+        Ok(self.run("UPDATE opening SET count = count + 1")?)
+    }
+
+    fn renew(&mut self) -> Result<(), EngineError> {
+        // It syncs the log by a descriptor that has not seen the error of another, copies it to the
+        // file, and syncs that.
+        let renewed = self.checkpoint().and_then(|()| self.sync());
+        if renewed.as_ref().is_err_and(|error| !matches!(error, EngineError::Full(_))) {
+            // The next process reads the log from the disk, and checks it.
+            self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
+        renewed
     }
 
     fn sync(&mut self) -> Result<(), EngineError> {
@@ -162,22 +209,21 @@ impl Engine for SqliteEngine {
     }
 
     fn syncer(&mut self) -> Result<Syncer, EngineError> {
-        let log = self.log()?.try_clone().map_err(EngineError::Sync)?;
+        // Not a copy of the descriptor: the operating system reports an error once to all copies.
+        let log = File::open(&self.log).map_err(EngineError::Sync)?;
         Ok(Box::new(move || log.sync_data().map_err(EngineError::Sync)))
     }
 
     fn begin_backup(&mut self) -> Result<Backup, EngineError> {
         self.connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        let busy: i64 =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy != 0 {
-            return Err(EngineError::Sqlite("the log is in use".to_owned()));
-        }
-        let file = Arc::clone(&self.file);
-        Ok(Box::new(move |target| backup::copy(&file, target)))
+        self.checkpoint()?;
+        let (file, state) = (Arc::clone(&self.file), Arc::<BackupState>::default());
+        self.backup = Some(Arc::clone(&state));
+        Ok(Box::new(move |target| backup::copy(&file, target, &state)))
     }
 
     fn end_backup(&mut self) -> Result<(), EngineError> {
+        self.backup = None;
         Ok(self.connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?)
     }
 }

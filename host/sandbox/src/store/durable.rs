@@ -251,8 +251,17 @@ impl Kept {
     /// Puts the space on hold, drops what is not saved, and refuses all hooks that wait for it. The
     /// space becomes what was `saved`; without, it keeps its undone state until it can be read.
     pub(crate) fn hold(&self, reason: &Arc<str>, saved: Option<Saved>) {
+        self.hold_locked(self.lock(), reason, saved);
+    }
+
+    /// As [`Kept::hold`]. Spaces are put on hold and released under their lock only.
+    fn hold_locked(
+        &self,
+        mut space: MutexGuard<'_, Space>,
+        reason: &Arc<str>,
+        saved: Option<Saved>,
+    ) {
         let Some(durable) = &self.durable else { return };
-        let mut space = self.lock();
         let mut queue = durable.queue();
         *durable.reason.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(reason);
         durable.is_on_hold.store(true, Ordering::SeqCst);
@@ -273,8 +282,9 @@ impl Kept {
     fn hang(self: &Arc<Self>) -> Arc<str> {
         let Some(durable) = &self.durable else { return "".into() };
         let reason: Arc<str> = hung(durable.save_time).into();
+        let space = self.lock();
         if durable.hold().is_none() {
-            self.hold(&reason, None);
+            self.hold_locked(space, &reason, None);
             tracing::error!(
                 target: "jackfield::plugin",
                 plugin = &*durable.plugin,

@@ -94,15 +94,22 @@ impl Journal {
         }
     }
 
-    /// Rolls back the writes of a hook that has failed.
+    /// Rolls back the writes of a hook that has failed. If some are on their way to the file, with
+    /// those of a hook that has ended meanwhile, so is what undoes them.
     pub(crate) fn roll_back(&mut self) {
         self.is_used = false;
         self.weight = 0;
         if !self.writes.is_empty() {
             let mut space = self.space.lock();
             let now = Instant::now();
+            let is_taken = self.writes.iter().any(|undo| space.is_taken(undo));
             for undo in self.writes.drain(..).rev() {
                 space.undo(undo, now);
+            }
+            if let Some(durable) = self.space.durable.as_ref().filter(|_| is_taken) {
+                // Of a space that was read again meanwhile, nothing was undone. No hook waits for
+                // the receipt.
+                let _ = durable.settle(&self.space, &mut space, self.incarnation, self.schema);
             }
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Space {
     quota: usize,
     /// The version of the last write.
     version: u64,
+    /// The version of the last write before the last [`Space::take_changes`].
+    taken: u64,
     /// Keys written since [`Space::take_changes`], also by running hooks; none if nothing is saved.
     changed: Option<HashSet<Arc<str>>>,
     /// What keys held before, while an earlier moment is pinned.
@@ -84,6 +86,7 @@ impl Space {
     /// The keys written since the last call, with what they hold now.
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
         let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
+        self.taken = self.version;
         let change = |key: Arc<str>| {
             let held = self.entries.get(&key).map(|it| (Arc::clone(&it.value), it.expires));
             (key, held)
@@ -326,6 +329,11 @@ impl Space {
         let expires = entry.expires;
         let version = self.next_version();
         self.put(&key, Entry { value: decimal(sum), expires, version, base });
+    }
+
+    /// Whether the changes of a write were taken already.
+    pub(crate) fn is_taken(&self, undo: &Undo) -> bool {
+        undo.version <= self.taken
     }
 
     /// Memory of an undo record, in bytes.

@@ -1,5 +1,6 @@
 //! The durable store with an engine in memory: group commit, the order of the gate, failures.
 
+mod failures;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,15 @@ struct File {
     entries: BTreeMap<(String, String), Value>,
     commits: Vec<String>,
     syncs: usize,
+    /// Whether syncs fail, and renewals.
+    is_broken: bool,
+    renewals: usize,
+}
+
+impl File {
+    fn answer(&self) -> Result<(), EngineError> {
+        if self.is_broken { Err(EngineError::Sqlite("disk I/O error".into())) } else { Ok(()) }
+    }
 }
 
 /// An engine whose commits and probes wait for a permit: true succeeds, false fails. Without
@@ -70,9 +80,16 @@ impl Engine for FakeEngine {
         self.permit()
     }
 
+    fn renew(&mut self) -> Result<(), EngineError> {
+        let mut file = self.file.lock().unwrap();
+        file.renewals += 1;
+        file.answer()
+    }
+
     fn sync(&mut self) -> Result<(), EngineError> {
-        self.file.lock().unwrap().syncs += 1;
-        Ok(())
+        let mut file = self.file.lock().unwrap();
+        file.syncs += 1;
+        file.answer()
     }
 
     fn syncer(&mut self) -> Result<Syncer, EngineError> {
@@ -311,38 +328,6 @@ async fn a_failed_commit_undoes_and_refuses_all_that_saw_it() {
     w.permits.send(true).unwrap();
     drop(again.await.unwrap().unwrap());
     assert_eq!(w.commits(), ["a=kept", "a=again"]);
-}
-
-#[tokio::test]
-async fn one_plugin_fails_alone() {
-    let (permits, received) = mpsc::channel();
-    let engine = FakeEngine { file: Arc::default(), permits: Some(received) };
-    let modes = |_: &str| StateMode::Written;
-    let spaces = Spaces::saved_by(Box::new(engine), Box::new(modes)).unwrap();
-    let (a, b) = (spaces.of("a", 1_000).await.unwrap(), spaces.of("b", 1_000).await.unwrap());
-    let hook = |space: &SharedSpace| {
-        let order = PassageOrder::default();
-        let mut journal = Journal::new(Arc::clone(space), 1);
-        journal.set("x", "1".into(), None).unwrap();
-        let receipt = journal.commit().unwrap();
-        let gate = Gate::behind(&order, space, journal.incarnation(), receipt);
-        let gate = gate.unwrap().unwrap();
-        tokio::spawn(async move { gate.pass().await.map(drop) })
-    };
-    let first = hook(&a);
-    while a.durable.as_ref().unwrap().ready() > 0 {
-        tokio::task::yield_now().await;
-    }
-    let (one, two) = (hook(&a), hook(&b));
-    // The first commit; then both plugins together, then each alone.
-    for permit in [true, false, false, true] {
-        permits.send(permit).unwrap();
-    }
-    first.await.unwrap().unwrap();
-    one.await.unwrap().unwrap_err();
-    two.await.unwrap().unwrap();
-    assert!(a.durable.as_ref().unwrap().hold().is_some());
-    assert!(b.durable.as_ref().unwrap().hold().is_none());
 }
 
 #[tokio::test]

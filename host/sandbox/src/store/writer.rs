@@ -3,7 +3,9 @@
 //! Commits survive a kill of the process. For a power cut, a second thread syncs the file once a
 //! second; plugins whose state is `synced` wait for a sync of their own instead.
 
+pub(crate) mod doubt;
 mod pauses;
+mod syncer;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,13 +16,15 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jackfield_store::{Engine, EngineError, Syncer};
+use jackfield_store::{Engine, EngineError, Saved};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::durable::{Batch, MAX_SAVE_TIME, Order, hung};
 use super::{Kept, SharedSpace};
+use doubt::Doubt;
 use pauses::Pauses;
+use syncer::{SyncRequest, start_syncer};
 
 /// A handle of the thread, which ends after the last one and the last space.
 #[derive(Clone)]
@@ -28,8 +32,9 @@ pub(crate) struct Writer {
     orders: Sender<Order>,
 }
 
-/// Time between syncs of commits that nobody waits for.
+/// Time between syncs of commits that no hook waits for.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Writer {
     pub(crate) fn start(engine: Box<dyn Engine>) -> io::Result<Self> {
         let (orders, received) = mpsc::channel();
@@ -38,6 +43,7 @@ impl Writer {
             spaces: HashMap::new(),
             pauses: Pauses::default(),
             sync: Sync::Clean,
+            doubt: Doubt::None,
             is_copied: false,
         };
         thread::Builder::new().name("jackfield-store".into()).spawn(move || work.run(&received))?;
@@ -76,6 +82,7 @@ struct Work {
     spaces: HashMap<Arc<str>, Weak<Kept>>,
     pauses: Pauses,
     sync: Sync,
+    doubt: Doubt,
     /// Whether a backup is under way.
     is_copied: bool,
 }
@@ -181,6 +188,10 @@ impl Work {
             let _ = answer.send(Err("another backup is under way".to_owned()));
             return;
         }
+        if self.doubt != Doubt::None {
+            let _ = answer.send(Err(doubt::REASON.to_owned()));
+            return;
+        }
         self.is_copied = true;
         let backup = match self.engine.begin_backup() {
             Ok(backup) => backup,
@@ -242,6 +253,7 @@ impl Work {
 
     /// Puts all spaces on hold: what the operating system has not brought to the disk may be lost.
     fn all_failed(&mut self, error: &EngineError) {
+        self.doubt.arise();
         let is_served =
             |space: &SharedSpace| space.durable.as_ref().is_some_and(|it| it.hold().is_none());
         let spaces = self.spaces.values().filter_map(Weak::upgrade).filter(is_served);
@@ -252,11 +264,7 @@ impl Work {
         }
     }
 
-    fn hold(
-        &mut self,
-        space: &SharedSpace,
-        error: &EngineError,
-    ) -> (Arc<str>, Option<jackfield_store::Saved>) {
+    fn hold(&mut self, space: &SharedSpace, error: &EngineError) -> (Arc<str>, Option<Saved>) {
         let Some(durable) = &space.durable else { return ("".into(), None) };
         let reason: Arc<str> = error.to_string().into();
         let saved = self.engine.read(&durable.plugin);
@@ -282,17 +290,25 @@ impl Work {
     fn retry(&mut self) {
         for space in self.pauses.due(Instant::now()) {
             let Some(durable) = &space.durable else { continue };
-            let tried = self.engine.probe().and_then(|()| self.engine.read(&durable.plugin));
-            if let Ok(saved) = tried {
-                space.release(saved);
-                tracing::info!(
-                    target: "jackfield::plugin",
-                    plugin = &*durable.plugin,
-                    "the plugin's store can be saved again; its handlers are called"
-                );
-                self.pauses.released(&space, Instant::now());
-            } else {
-                self.pauses.failed(&space, Instant::now());
+            match self.doubt.trial(&mut *self.engine, &durable.plugin) {
+                Ok(saved) => {
+                    space.release(saved);
+                    tracing::info!(
+                        target: "jackfield::plugin",
+                        plugin = &*durable.plugin,
+                        "the plugin's store can be saved again; its handlers are called"
+                    );
+                    self.pauses.released(&space, Instant::now());
+                }
+                Err(reason) => {
+                    let length = self.pauses.failed(&space, Instant::now());
+                    tracing::warn!(
+                        target: "jackfield::plugin",
+                        plugin = &*durable.plugin,
+                        "next try in {} s, the plugin's store still cannot be saved: {reason}",
+                        length.as_secs()
+                    );
+                }
             }
         }
     }
@@ -302,6 +318,10 @@ impl Work {
         let saved = self.engine.read(&durable.plugin).map_err(|error| error.to_string())?;
         space.release(saved);
         self.spaces.insert(Arc::clone(&durable.plugin), Arc::downgrade(space));
+        if self.doubt != Doubt::None {
+            space.hold(&doubt::REASON.into(), None);
+            self.pauses.failed(space, Instant::now());
+        }
         Ok(())
     }
 
@@ -349,20 +369,6 @@ impl Work {
         sender.send(request).map_err(ended)?;
         Ok(result)
     }
-}
-
-type SyncRequest = SyncSender<Result<(), EngineError>>;
-
-fn start_syncer(mut sync: Syncer) -> io::Result<SyncSender<SyncRequest>> {
-    let (sender, requests) = mpsc::sync_channel::<SyncRequest>(1);
-    let work = move || {
-        for request in requests {
-            // The writer has ended.
-            let _ = request.send(sync());
-        }
-    };
-    thread::Builder::new().name("jackfield-sync".into()).spawn(work)?;
-    Ok(sender)
 }
 
 impl fmt::Debug for Writer {

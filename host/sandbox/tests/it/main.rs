@@ -14,6 +14,7 @@ mod compile;
 mod contain;
 mod cpu;
 mod fuzz;
+mod gate;
 mod guests;
 mod keep;
 mod load;

@@ -123,6 +123,71 @@ fn backs_up_while_commits_go_on() {
 }
 
 #[test]
+fn gives_a_backup_up_that_lets_the_log_grow() {
+    let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let log = folder.path().join("store.sqlite3-wal");
+    let mut engine = SqliteEngine::open(folder.path()).unwrap();
+    engine.max_backup_log = 1 << 20;
+    engine.connection.pragma_update(None, "journal_size_limit", 0).unwrap();
+    let backup = engine.begin_backup().unwrap();
+    let large = "x".repeat(5 << 20);
+    engine.commit(&[&changes("a", &[("x", Some(&large))])]).unwrap();
+    // Checkpoints go on before the function has returned.
+    engine.commit(&[&changes("a", &[("x", Some("1"))])]).unwrap();
+    engine.commit(&[&changes("a", &[("x", Some("2"))])]).unwrap();
+    let length = fs::metadata(&log).unwrap().len();
+    assert!(length < 1 << 20, "{length}");
+    let text = backup(&target.path().join(FILE)).unwrap_err().to_string();
+    assert!(text.contains("given up") && text.contains("help: name a file on a faster"), "{text}");
+    engine.end_backup().unwrap();
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0, "no part of it is left");
+    // Another begins, and is no longer than its copy.
+    let backup = engine.begin_backup().unwrap();
+    let size = backup(&target.path().join(FILE)).unwrap();
+    engine.commit(&[&changes("a", &[("x", Some(&large))])]).unwrap();
+    engine.end_backup().unwrap();
+    assert_eq!(fs::metadata(target.path().join(FILE)).unwrap().len(), size);
+}
+
+#[test]
+fn names_the_file_of_an_interrupted_backup() {
+    let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (file, partial) = (target.path().join("b"), target.path().join("b.partial"));
+    fs::write(&partial, "x").unwrap();
+    let mut engine = SqliteEngine::open(folder.path()).unwrap();
+    let text = engine.begin_backup().unwrap()(&file).unwrap_err().to_string();
+    engine.end_backup().unwrap();
+    assert!(text.contains("b.partial: ") && text.contains("help: remove this file"), "{text}");
+    assert!(partial.exists(), "it may be another server's");
+}
+
+/// On a full disk, a trial that writes nothing would succeed.
+#[test]
+fn a_trial_writes_to_the_log() {
+    let folder = TempDir::new().unwrap();
+    let length = || fs::metadata(folder.path().join("store.sqlite3-wal")).unwrap().len();
+    let mut engine = SqliteEngine::open(folder.path()).unwrap();
+    for _ in 0..2 {
+        engine.checkpoint().unwrap();
+        assert_eq!(length(), 0);
+        engine.probe().unwrap();
+        assert!(length() > 4_096, "{}", length());
+    }
+}
+
+#[test]
+fn a_renewal_leaves_everything_in_the_file() {
+    let (folder, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut engine = SqliteEngine::open(folder.path()).unwrap();
+    engine.commit(&[&changes("a", &[("x", Some("1"))])]).unwrap();
+    engine.renew().unwrap();
+    fs::copy(folder.path().join(FILE), copy.path().join(FILE)).unwrap();
+    assert_eq!(shown(&mut SqliteEngine::open(copy.path()).unwrap(), "a"), "x=1");
+    engine.commit(&[&changes("a", &[("x", Some("2"))])]).unwrap();
+    assert_eq!(shown(&mut engine, "a"), "x=2");
+}
+
+#[test]
 fn refuses_files_that_it_must_not_use() {
     let folder = TempDir::new().unwrap();
     let (folder, file) = (folder.path(), folder.path().join(FILE));
