@@ -4,6 +4,7 @@
 //! The values are percent-encoded, so that they contain neither spaces nor control characters. Keys
 //! that this version does not know are ignored; a key that is there twice is an error.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -60,7 +61,7 @@ impl Statement {
             let Some((key, value)) = word.split_once('=') else { continue };
             let text = |key| {
                 let text = percent_decode_str(value).decode_utf8();
-                text.map(|text| text.into_owned()).map_err(|_| StatementError::Value(key))
+                text.map(Cow::into_owned).map_err(|_| StatementError::Value(key))
             };
             let is_first = match key {
                 "plugin" => plugin.replace(text("plugin")?).is_none(),

@@ -80,7 +80,7 @@ impl<'b> Parameters<'b> {
             return Params::new(log_n, BLOCK, 1).ok();
         }
         let log_n = log_n(memory / BLOCK_BYTES);
-        let parallel = (operations / 4 >> log_n) / u64::from(BLOCK);
+        let parallel = ((operations / 4) >> log_n) / u64::from(BLOCK);
         Params::new(log_n, BLOCK, u32::try_from(parallel).ok()?).ok()
     }
 }
