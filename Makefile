@@ -57,15 +57,22 @@ plugins: toolchain ## Build the stock plugins as components, into the demo site
 
 # The demo's page shows this text. It is compiled into the component, and reaches the compiler
 # unchanged, including quotes.
+# With SHADOW=1, the new version runs in the shadow of the one that serves, until it is promoted.
 .PHONY: greeting
 greeting: export JACKFIELD_GREETING = $(or $(TEXT),Good morning)
 greeting: export JACKFIELD_GREETING_BUILT = $(shell date +%H:%M:%S)
-greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Good evening')
+greeting: toolchain ## Replace the demo's greeting while it is served (TEXT='Good evening', SHADOW=1)
 	@cargo build --quiet --release --locked --target wasm32-wasip2 --manifest-path plugins/Cargo.toml --target-dir $(PLUGINS) --package jackfield-greeting
+ifeq ($(SHADOW),)
 	@printf '%s' "$$JACKFIELD_GREETING" > '$(GREETING_TEXT)'
 	@printf '%s' "$$JACKFIELD_GREETING_BUILT" > '$(GREETING_BUILT)'
 	$(call place,greeting)
 	@echo "the greeting in $(SITE) is replaced; a running server loads it automatically"
+else
+	@cp $(PLUGINS)/wasm32-wasip2/release/jackfield_greeting.wasm $(SITE)/greeting/greeting.shadow.wasm.tmp
+	@mv $(SITE)/greeting/greeting.shadow.wasm.tmp $(SITE)/greeting/greeting.shadow.wasm
+	@echo "the new greeting is in the shadow of the one that serves"
+endif
 
 # Cargo compiles dependencies once for each set of packages, because each set may need other features
 # of them. There are two sets: the commands alone, and the workspace with its tests.

@@ -32,6 +32,7 @@ use crate::handshake::{Forwarded, Refusal, repeated};
 use crate::shutdown::Shutdown;
 
 mod assets;
+mod demo;
 mod health;
 pub(crate) mod response;
 mod rewind;
@@ -162,6 +163,9 @@ impl Http {
         }
         if let Some(file) = self.asset(&request) {
             return file;
+        }
+        if self.demo == Demo::On && asked.1 == demo::PATH && is_read(&asked.0) {
+            return demo::answer(&self.health.0);
         }
         match (asked.0, asked.1.as_str()) {
             (_, path) if is_api(path) => self.api(request).await,

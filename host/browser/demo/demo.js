@@ -5,11 +5,13 @@ import { connect, showConnection } from './connection.js';
 import { showGreeting } from './greeting.js';
 import { openPane, switchMaintenance } from './pane.js';
 import { showTicker } from './ticker.js';
+import { showVersions } from './versions.js';
 
 const sync = connect();
 showConnection(sync);
 showGreeting(sync);
 showTicker(sync);
+showVersions();
 
 const ann = openPane({ name: 'Ann', id: 7 });
 openPane({ name: 'Ben', id: 8 });

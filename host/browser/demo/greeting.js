@@ -1,6 +1,7 @@
 // Greeting: the handler that is replaced while the page watches, and the command that replaces it.
 
 import { complain, keepLoaded } from './connection.js';
+import { copyable } from './copy.js';
 
 const part = (id) => document.getElementById(id);
 
@@ -73,22 +74,7 @@ function writeCommand() {
   const write = () => { line.textContent = command(words.value.trim() || words.defaultValue); };
   words.addEventListener('input', write);
   write();
-  copy.addEventListener('click', async () => {
-    try {
-      await navigator.clipboard.writeText(line.textContent);
-      copy.textContent = 'Copied';
-    } catch {
-      // Without permission, users can still copy the line by hand.
-      getSelection().selectAllChildren(line);
-      copy.textContent = 'Selected';
-    }
-    // Screen readers do not announce a renamed button.
-    part('copied').textContent = copy.textContent;
-    setTimeout(() => {
-      copy.textContent = 'Copy';
-      part('copied').textContent = '';
-    }, 2_000);
-  });
+  copyable(copy, line, part('copied'));
 }
 
 function remember(text) {

@@ -64,14 +64,16 @@ static CLIENT: [Asset; 8] = [
     asset!("/sync/model.classic.js", "model.classic.js"),
 ];
 
-static DEMO: [Asset; 8] = [
+static DEMO: [Asset; 10] = [
     asset!("/demo/", "demo/index.html"),
     asset!("/demo/demo.css", "demo/demo.css"),
     asset!("/demo/demo.js", "demo/demo.js"),
     asset!("/demo/connection.js", "demo/connection.js"),
+    asset!("/demo/copy.js", "demo/copy.js"),
     asset!("/demo/greeting.js", "demo/greeting.js"),
     asset!("/demo/pane.js", "demo/pane.js"),
     asset!("/demo/ticker.js", "demo/ticker.js"),
+    asset!("/demo/versions.js", "demo/versions.js"),
     asset!("/demo/icon.svg", "demo/icon.svg"),
 ];
 

@@ -1,11 +1,12 @@
 //! Page of `make demo`: all parts of it work, and all files are served locally.
 //!
 //! `appearance` tests its looks and accessibility, `faults` missing plugins, outages and hostile
-//! clients, `command` the shell command that it shows.
+//! clients, `command` the shell command that it shows, `versions` shadows and roll-backs.
 
 mod appearance;
 mod command;
 mod faults;
+mod versions;
 
 use serde_json::json;
 
