@@ -147,7 +147,8 @@ async fn survives_mutated_components() {
     println!("{ends:?}");
     if runs() == RUNS {
         assert!(ends.contains_key("refused by the loader"), "{ends:?}");
-        assert!(ends["ran"] > 10, "hardly anything loads: {ends:?}");
+        let loaded = ends["ran"] + ends.get("failed in a hook").unwrap_or(&0);
+        assert!(loaded > 10, "hardly anything loads: {ends:?}");
     }
     // A neighbour is well.
     let lanes = hostile(&sandbox, PluginPolicy::default(), &["echo"]).await;
@@ -186,6 +187,8 @@ async fn accepts_answers_that_are_json_and_no_others() {
 /// Faults never open a circuit.
 fn steady() -> PluginPolicy {
     let mut policy = policy();
+    // No deadline that a busy machine could miss.
+    policy.limits.deadline = Duration::from_secs(60);
     policy.limits.breaker.enabled = false;
     policy
 }
