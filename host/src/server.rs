@@ -11,6 +11,7 @@ use std::sync::Arc;
 use jackfield_config::{Config, Opened, Plugins};
 use jackfield_sandbox::{Audience, Sandbox};
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -129,7 +130,7 @@ pub(crate) async fn serve(
     signals: Signals,
     announce: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
-    let Signals { mut hangup, stop } = signals;
+    let Signals { hangup, stop } = signals;
     let Startup { config, config_file, opened, files } = startup;
     let process = control::Process::new(site.path(), config_file.as_deref());
     let Opened { auth, tokens } = opened;
@@ -216,23 +217,8 @@ pub(crate) async fn serve(
         async move { reloader.run(committed).await }
     });
     // These tasks end with this function.
-    let mut beside: JoinSet<()> =
-        realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
-    let client = Arc::new(HttpClient::new());
-    for dispatch in realms.iter() {
-        beside.spawn(Arc::clone(dispatch).run_outgoing(Arc::clone(&client)));
-    }
-    beside.spawn(async move { admission.follow().await });
-    beside.spawn(async move { shadows.run().await });
-    beside.spawn(async move {
-        tokio::join!(state.rollout.resume_canaries(), state.rollout.watch());
-    });
-    beside.spawn(async move {
-        // The stream of a signal ends only with the runtime.
-        while hangup.recv().await.is_some() {
-            reloader.trigger(ReloadCause::Signal);
-        }
-    });
+    let mut beside = beside(&realms, admission, state, shadows);
+    beside.spawn(reload_at(hangup, reloader));
     info!(%address, realms = ?list(&config.realms), "serving");
     report(address, tokens.as_deref(), demo);
     let announced = writeln!(announce, "listening on ws://{address}/");
@@ -245,6 +231,35 @@ pub(crate) async fn serve(
     drain(&shutdown, &realms, accepting, shutdown_grace).await;
     control::stop(control).await;
     Ok(())
+}
+
+/// The tasks beside those of connections: timers, what plugins send, files of tokens, and the versions
+/// that are tried or watched.
+fn beside(
+    realms: &Realms,
+    admission: Arc<Admission>,
+    state: Arc<ServerState>,
+    shadows: Arc<Shadows>,
+) -> JoinSet<()> {
+    let mut tasks: JoinSet<()> =
+        realms.iter().map(|dispatch| Arc::clone(dispatch).run_timers()).collect();
+    let client = Arc::new(HttpClient::new());
+    for dispatch in realms.iter() {
+        tasks.spawn(Arc::clone(dispatch).run_outgoing(Arc::clone(&client)));
+    }
+    tasks.spawn(async move { admission.follow().await });
+    tasks.spawn(async move { shadows.run().await });
+    tasks.spawn(async move {
+        tokio::join!(state.rollout.resume_canaries(), state.rollout.watch());
+    });
+    tasks
+}
+
+/// Reloads the site at each SIGHUP. The stream of a signal ends only with the runtime.
+async fn reload_at(mut hangup: Signal, reloader: Arc<Reloader>) {
+    while hangup.recv().await.is_some() {
+        reloader.trigger(ReloadCause::Signal);
+    }
 }
 
 /// Opens the data folder, on a thread of its own.

@@ -151,7 +151,7 @@ impl Approval {
 fn help(error: &VerifyError, keys: &[TrustedKey]) -> String {
     match error {
         VerifyError::UnknownKey(_) => {
-            let keys: Vec<&str> = keys.iter().map(|key| key.number()).collect();
+            let keys: Vec<&str> = keys.iter().map(TrustedKey::number).collect();
             format!("\n  = help: the trusted keys in `plugins.verify` are {}", keys.join(", "))
         }
         VerifyError::Mismatch => {

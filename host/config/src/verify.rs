@@ -56,7 +56,8 @@ mod tests {
     fn reads_keys_for_all_and_for_some_plugins() {
         let text = format!("plugins: {{ verify: [{KEY}, {{ key: {KEY}, plugins: [acme-*] }}] }}");
         let plugins = Settings::validated(&text, &[]).unwrap().plugins;
-        let numbers: Vec<&str> = plugins.verify.iter().map(|key| key.number()).collect();
+        let numbers: Vec<&str> =
+            plugins.verify.iter().map(jackfield_signing::TrustedKey::number).collect();
         assert_eq!(numbers, ["E7620F1842B4E81F", "E7620F1842B4E81F"]);
         assert_ne!(plugins.verify[0], plugins.verify[1]);
         let set = format!("plugins.verify=[{KEY}]");

@@ -183,6 +183,6 @@ impl Default for BreakerPolicy {
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { http: false, calls: false, ..Self::ALL }
+        Self { topics: true, sessions: true, store: true, log: true, http: false, calls: false }
     }
 }

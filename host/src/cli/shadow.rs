@@ -113,12 +113,13 @@ fn page(body: &Value) -> String {
     if let Some(error) = shadow["error"].as_str() {
         let _written = writeln!(page, "its instances cannot be started: {error}");
     }
-    let rows = ["serving", "shadow"].map(|version| {
-        let cost = &shadow["cost"][version];
-        let [mean, max, memory] = ["mean_microseconds", "max_microseconds", "memory_bytes"]
-            .map(|key| cost[key].as_u64().unwrap_or_default());
-        [version.to_owned(), format!("{mean} µs"), format!("{max} µs"), format!("{memory} B")]
-    });
+    let costs = &shadow["cost"];
+    let rows =
+        [("serving", &costs["serving"]), ("shadow", &costs["shadow"])].map(|(version, cost)| {
+            let [mean, max, memory] = ["mean_microseconds", "max_microseconds", "memory_bytes"]
+                .map(|key| cost[key].as_u64().unwrap_or_default());
+            [version.to_owned(), format!("{mean} µs"), format!("{max} µs"), format!("{memory} B")]
+        });
     page += "\n";
     page += &table(["VERSION", "MEAN TIME", "LONGEST", "MEMORY"], rows.to_vec());
     for difference in shadow["differences"].as_array().into_iter().flatten() {

@@ -131,7 +131,7 @@ impl Dispatch {
                 reply(&caller, &result, &mut batch);
             }
             Err(refusal) => {
-                reply(&caller, &refusal.reply(ErrorTo::Call { call: &call }), &mut batch)
+                reply(&caller, &refusal.reply(ErrorTo::Call { call: &call }), &mut batch);
             }
         }
         batch.flush();

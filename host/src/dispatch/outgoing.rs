@@ -159,7 +159,7 @@ impl Dispatch {
         }
         let caller = PluginCaller::new(&reply_to.plugin, self.realm.max_event_bytes());
         let caller = caller.map_err(|_| Refusal::no_session())?;
-        let call = caller.call(procedure, event, *timeout)?;
+        let call = PluginCaller::call(procedure, event, *timeout)?;
         let due = tokio::time::Instant::now() + *timeout;
         let generation = self.generations.current();
         let routed = self.procedure_of_plugin(&generation, caller.session(), &call);

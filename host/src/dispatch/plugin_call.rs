@@ -73,7 +73,6 @@ impl PluginCaller {
 
     /// Returns the message of the call.
     pub(super) fn call(
-        &self,
         procedure: &str,
         event: &PluginEvent,
         timeout: Duration,

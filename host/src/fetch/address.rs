@@ -42,21 +42,21 @@ fn of_v4(address: Ipv4Addr) -> Reach {
 }
 
 fn of_v6(address: Ipv6Addr) -> Reach {
-    let [a, b, c, d, e, f, g, h] = address.segments();
+    let [a, b, middle @ .., high, low] = address.segments();
     let v4 = |high: u16, low: u16| {
         let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
         of_v4(Ipv4Addr::new(a, b, c, d))
     };
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0] if (g, h) == (0, 1) => Reach::Private,
+    match (a, b, middle) {
+        (0, 0, [0, 0, 0, 0]) if (high, low) == (0, 1) => Reach::Private,
         // IPv4-mapped, IPv4-compatible and translated addresses; NAT64.
-        [0, 0, 0, 0, 0, 0xffff | 0] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => {
-            v4(g, h)
+        (0, 0, [0, 0, 0, 0xffff | 0] | [0, 0, 0xffff, 0]) | (0x64, 0xff9b, [0, 0, 0, 0]) => {
+            v4(high, low)
         }
         // 6to4.
-        [0x2002, ..] => v4(b, c),
+        (0x2002, ..) => v4(b, middle[0]),
         // ISATAP.
-        [_, _, _, _, 0 | 0x200, 0x5efe] => v4(g, h).max(of_prefix(a, b)),
+        (_, _, [_, _, 0 | 0x200, 0x5efe]) => v4(high, low).max(of_prefix(a, b)),
         _ => of_prefix(a, b),
     }
 }

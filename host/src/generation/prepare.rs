@@ -52,6 +52,15 @@ pub(crate) async fn prepare(
     build(snapshot, previous, &loads).await
 }
 
+/// The plugins of a snapshot.
+struct Found<'s> {
+    loaded: Vec<(&'s PluginFile, Checked)>,
+    /// The paths of those that cannot be loaded.
+    broken: Vec<&'s str>,
+    /// The paths of those that are loading.
+    loading: Vec<&'s str>,
+}
+
 /// Builds the generation after `previous` with the plugins that are loaded by now. Other plugins
 /// are omitted with the routes that need them; a plugin that one of them replaces stays with its
 /// routes.
@@ -69,17 +78,7 @@ pub(crate) async fn build(
     let (routes, mut problems) = parse(snapshot);
     problems.extend(snapshot.problems().iter().cloned().map(Problem::Site));
 
-    let (mut loaded, mut broken, mut loading) = (Vec::new(), Vec::new(), Vec::new());
-    for file in snapshot.plugins() {
-        match loads.of(file, previous) {
-            Loaded::Plugin(checked) => loaded.push((file, checked)),
-            Loaded::NotYet => loading.push(file.path.as_str()),
-            Loaded::Broken(problem) => {
-                problems.push(problem);
-                broken.push(file.path.as_str());
-            }
-        }
-    }
+    let Found { loaded, broken, loading } = find(snapshot, previous, loads, &mut problems);
     let mut registry = HandlerRegistry::new(!loading.is_empty());
     for (position, (file, checked)) in loaded.iter().enumerate() {
         registry.add(position, &file.path, checked.plugin.manifest(), &mut problems);
@@ -171,6 +170,27 @@ pub(crate) async fn build(
         loading: loading.into_iter().map(str::to_owned).collect(),
         shadows: snapshot.shadows().to_vec(),
     })
+}
+
+/// Sorts the plugins of a snapshot by how far they are loaded.
+fn find<'s>(
+    snapshot: &'s Snapshot,
+    previous: Option<&Generation>,
+    loads: &Loads,
+    problems: &mut Vec<Problem>,
+) -> Found<'s> {
+    let mut found = Found { loaded: Vec::new(), broken: Vec::new(), loading: Vec::new() };
+    for file in snapshot.plugins() {
+        match loads.of(file, previous) {
+            Loaded::Plugin(checked) => found.loaded.push((file, checked)),
+            Loaded::NotYet => found.loading.push(file.path.as_str()),
+            Loaded::Broken(problem) => {
+                problems.push(problem);
+                found.broken.push(file.path.as_str());
+            }
+        }
+    }
+    found
 }
 
 /// Returns the handler of each route; positions refer to `plugins`.

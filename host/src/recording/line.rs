@@ -123,13 +123,11 @@ impl Encoder {
     pub(crate) fn call(&mut self, record: &CallRecord, dropped: u64) -> Option<Vec<u8>> {
         let known = self.versions.iter().position(|it| Arc::ptr_eq(it, &record.version));
         let number = known.unwrap_or(self.versions.len());
-        let mut bytes = match known {
-            Some(_) => Vec::new(),
-            None => {
-                let version = PluginVersion::clone(&record.version);
-                Line::Version(VersionLine { number, version }).bytes()
-            }
-        };
+        let mut bytes = Vec::new();
+        if known.is_none() {
+            let version = PluginVersion::clone(&record.version);
+            bytes = Line::Version(VersionLine { number, version }).bytes();
+        }
         let elapsed = record.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let redaction = self.redaction;
         let line = CallLine {

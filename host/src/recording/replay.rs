@@ -4,6 +4,7 @@
 //! version, and in the new one. Memory is not recorded, so both begin with fresh instances; a call
 //! whose recorded outcome the recorded version does not give again is left out, by name.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 use std::sync::Arc;
@@ -139,10 +140,10 @@ impl<'a> Replay<'a> {
                 report.leave_out(LeftOut::OtherPlugin, name);
                 continue;
             }
-            if !pairs.contains_key(&version) {
-                pairs.insert(version, self.start(&new, &record.version).await?);
-            }
-            let Some(Pair { old, new }) = pairs.get(&version) else { continue };
+            let Pair { old, new } = match pairs.entry(version) {
+                Entry::Occupied(pair) => pair.into_mut(),
+                Entry::Vacant(none) => none.insert(self.start(&new, &record.version).await?),
+            };
             // Both run every call, as it may change what they keep in memory.
             let (old, new) = (old.replay(&record).await, new.replay(&record).await);
             report.compare(name, &record, &old, new, show);

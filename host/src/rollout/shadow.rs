@@ -48,16 +48,13 @@ impl Rollout {
         let _turn = self.turn.lock().await;
         let versions = self.reloader.versions();
         let is_shadow = |it: &Candidate| it.role == Role::Shadow;
-        let digest = match versions.candidate(name).filter(is_shadow) {
-            Some(candidate) => {
-                versions.set_candidate(name, None, None);
-                candidate.digest
-            }
-            None => {
-                let digest = self.file_shadow(name)?.0;
-                versions.stop_shadow(name, &digest);
-                digest
-            }
+        let digest = if let Some(candidate) = versions.candidate(name).filter(is_shadow) {
+            versions.set_candidate(name, None, None);
+            candidate.digest
+        } else {
+            let digest = self.file_shadow(name)?.0;
+            versions.stop_shadow(name, &digest);
+            digest
         };
         self.shadows.follow().await;
         versions.save().await;

@@ -2,6 +2,7 @@
 //! difference. Bounded; the texts of examples are escaped by the sandbox.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use jackfield_sandbox::{CallCost, CallOutcome, CallRecord, Differences, HookAnswer, Replayed};
@@ -178,7 +179,8 @@ fn label(outcome: &CallOutcome) -> String {
 fn example(record: &CallRecord, replayed: &Replayed, differences: &Differences) -> Example {
     let mut diff = Untrusted::new(differences).at_most(MAX_DIFF_BYTES).with_lines().to_string();
     for unrecorded in replayed.unrecorded.iter().take(3) {
-        diff += &format!("(not asked by the version in service: {unrecorded})\n");
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(diff, "(not asked by the version in service: {unrecorded})");
     }
     let topic = Untrusted::new(&record.input.topic).at_most(MAX_TOPIC_BYTES).to_string();
     Example { at: record.began, topic, diff }

@@ -93,8 +93,8 @@ async fn refuses_lower_numbers_except_for_pins() {
     let signer = Signer::new();
     let approved = |number| approve(&signer.file(&statement(number)), &signer.keys).unwrap();
     let admit = |approval: &Approval| approval.admit(&manifest("a", "1"), Some(&highest));
-    let signed = approved(Some(7)).signed().unwrap();
-    highest.raise([&signed].into_iter()).await.unwrap();
+    let seventh = approved(Some(7)).signed().unwrap();
+    highest.raise([&seventh].into_iter()).await.unwrap();
     for number in [7, 8] {
         admit(&approved(Some(number))).unwrap();
     }

@@ -173,7 +173,7 @@ async fn the_answer_goes_to_the_next_version_of_the_plugin() {
     order(&mut client, json!({ "url": backend.url("/"), "tag": 1 })).await;
     let arrived = backend.request().await;
     let next = "@@VERSION-000002";
-    replace(&site, &server, next).await;
+    replace(&site, &server, next);
     arrived.answer("late").await;
     let event = client.event().await;
     assert_eq!(event.args[0], json!([next, "answer", 1, [200, "late"]]));
@@ -226,7 +226,7 @@ fn an_import_without_a_grant_is_denied_with_the_line_to_add() {
 }
 
 /// Deploys another version, and waits until it serves.
-async fn replace(site: &Site, server: &Server, version: &str) {
+fn replace(site: &Site, server: &Server, version: &str) {
     let mut bytes = std::fs::read(build::guest("outgoing")).unwrap();
     let old = VERSION.as_bytes();
     let at = bytes.windows(old.len()).position(|window| window == old).unwrap();

@@ -61,7 +61,7 @@ impl<'a> Printer<'a> {
         }
         if self.is_json {
             let calls = std::mem::take(&mut self.calls);
-            return writeln!(self.out, "{}", object(report, calls));
+            return writeln!(self.out, "{}", object(report, &calls));
         }
         let more = self.shown.saturating_sub(MAX_SHOWN);
         if more > 0 {
@@ -179,7 +179,7 @@ fn shown(different: &Different) -> Value {
     call
 }
 
-fn object(report: &Report, calls: Vec<Value>) -> Value {
+fn object(report: &Report, calls: &[Value]) -> Value {
     let left_out = report.left_out.iter().map(|(reason, calls)| {
         let names: Vec<Value> = calls.names.iter().map(named).collect();
         json!({ "reason": reason.label(), "count": calls.count, "calls": names })

@@ -9,7 +9,7 @@ use jackfield_tests::site::Site;
 fn jackfield(site: &Site, arguments: &[&str]) {
     let path = site.path().to_str().unwrap();
     let output = run(command(&[arguments, &["jackfield-greeting", "--site", path]].concat()));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.code, Some(0), "{}", output.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,7 +30,8 @@ async fn shows_the_difference_of_a_shadow_and_the_way_back() {
     browser.until("demo", "document.querySelector('#shadow-found').hidden").await;
 
     site.rename_over("greeting/jackfield_greeting.shadow.wasm", other_words());
-    let removed = "document.querySelector('#shadow-diff del')?.textContent.includes('Good morning')";
+    let removed =
+        "document.querySelector('#shadow-diff del')?.textContent.includes('Good morning')";
     browser.until("demo", removed).await;
     let added = "document.querySelector('#shadow-diff ins').textContent.includes('Good evening')";
     browser.until("demo", added).await;
