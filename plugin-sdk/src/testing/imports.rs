@@ -114,7 +114,6 @@ pub(crate) fn call(
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the host refuses some")]
 pub(crate) fn defer() -> Result<u64, Refusal> {
     WORLD.with_borrow_mut(|world| {
         assert!(world.deferred.is_none(), "the result of this call is deferred already");
