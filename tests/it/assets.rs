@@ -137,7 +137,7 @@ async fn serves_the_demo_with_the_demo_option_only() {
             assert!(!found, "{path} has {elsewhere}");
         }
     }
-    assert_eq!(count, 8);
+    assert_eq!(count, 10);
 
     let server = Server::start(site.path());
     for path in ["/demo", "/demo/", "/demo/demo.js"] {

@@ -39,7 +39,9 @@ fn serve(site: &Path, settings: &str) -> Server {
             settings = format!("{settings}, {key} {{ allow: {grant} }}");
         }
     }
-    Server::configured(site, &format!("plugins: {{ named: {{ outgoing: {{ {settings} }} }} }}\n"))
+    // Clients register procedures that no route has.
+    let plugins = format!("plugins: {{ named: {{ outgoing: {{ {settings} }} }} }}");
+    Server::configured(site, &format!("unrouted: broadcast\n{plugins}\n"))
 }
 
 /// A client that is subscribed to `out/a`.

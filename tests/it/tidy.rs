@@ -25,6 +25,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "jackfield-signing",
             "jackfield-store",
             "jackfield-text",
+            "jackfield-tls",
             "jackfield-wamp",
             "jackfield-yaml",
         ],

@@ -54,7 +54,8 @@ function showShadow(shadow) {
   if (diff.dataset.text === shadow.diff) return;
   diff.dataset.text = shadow.diff ?? '';
   diff.replaceChildren(...(shadow.diff ?? '').trimEnd().split('\n').map((text) => {
-    const line = document.createElement(text.startsWith('-') ? 'del' : text.startsWith('+') ? 'ins' : 'span');
+    const sign = text.trimStart()[0];
+    const line = document.createElement(sign === '-' ? 'del' : sign === '+' ? 'ins' : 'span');
     line.textContent = text;
     return line;
   }));

@@ -14,10 +14,11 @@ use crate::effect::Effect;
 use crate::event::PluginEvent;
 use crate::fault::Fault;
 use crate::manifest::Hook;
+use crate::refusal::HookRefusal;
 use crate::request::{Caller, HookRequest};
 use crate::route_config::RouteConfig;
 use crate::store_value::StoreValue;
-use crate::verdict::{Delivery, HookRefusal, PublishVerdict, SubscribeVerdict};
+use crate::verdict::{Delivery, PublishVerdict, SubscribeVerdict};
 
 /// Memory of an item besides its texts, in bytes.
 const OVERHEAD_BYTES: usize = 64;

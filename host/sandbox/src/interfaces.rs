@@ -315,8 +315,8 @@ mod tests {
     #[test]
     fn rejects_interfaces_that_it_does_not_know() {
         let handler = "jackfield:plugin/handler@0.2.0";
-        let import = "needs `jackfield:plugin/http@0.2.1`, which this server does not have";
-        check(&["jackfield:plugin/http@0.2.1"], &[handler], Err(&[import, "help: update"]));
+        let import = "needs `jackfield:plugin/files@0.2.1`, which this server does not have";
+        check(&["jackfield:plugin/files@0.2.1"], &[handler], Err(&[import, "help: update"]));
         let export = "needs `jackfield:plugin/answers@0.2.1`, which this server does not have";
         check(&[], &[handler, "jackfield:plugin/answers@0.2.1"], Err(&[export, "help: update"]));
         check(&[], &[handler, "acme:tools/spanner@1.0.0"], Ok(Version::V0_2));

@@ -12,6 +12,7 @@ pub(crate) mod policy;
 mod recorded;
 pub(crate) mod request;
 pub(crate) mod tally;
+mod waiting;
 
 use serde::{Deserialize, Serialize};
 

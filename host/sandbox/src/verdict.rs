@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::{handler, types};
 use crate::event::PluginEvent;
-use crate::outgoing::deferred::{CallResult, Later};
+use crate::outgoing::deferred::Later;
+use crate::refusal::{CallResult, HookRefusal};
 
 /// Answer of `on-subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +47,6 @@ pub struct Delivery {
     pub exclude: Vec<u64>,
     /// The only receivers, if present.
     pub eligible: Option<Vec<u64>>,
-}
-
-/// A refusal, shown to the client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HookRefusal {
-    /// A URI: not empty, and without white space.
-    pub uri: String,
-    /// A human-readable sentence.
-    pub message: String,
 }
 
 /// The highest session id, 2^53, which a double holds exactly.

@@ -7,7 +7,8 @@ use super::bindings::jackfield::plugin::{
     calls, http as wit_http, http_types, later, log as wit_log, request, sessions, store, topics,
     types,
 };
-use crate::{Event, Refusal, SessionId, http, level::Level, store_error::StoreError};
+use crate::http::message as http;
+use crate::{Event, Refusal, SessionId, level::Level, store_error::StoreError};
 
 pub(crate) fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()

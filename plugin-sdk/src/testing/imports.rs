@@ -8,7 +8,8 @@ use std::{
 
 use super::sent::{MadeCall, SentRequest};
 use super::world::{Effect, World};
-use crate::{Event, Refusal, SessionId, http, level::Level, store_error::StoreError};
+use crate::http::message as http;
+use crate::{Event, Refusal, SessionId, level::Level, store_error::StoreError};
 
 thread_local! {
     // Tests run in several threads; each has its own dialogue.

@@ -1,6 +1,7 @@
 //! Requests and calls of hooks, as the test takes and answers them.
 
-use crate::{Event, http};
+use crate::Event;
+use crate::http::message as http;
 
 /// A request that a hook has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -99,8 +99,8 @@ async fn hostile_servers_cost_no_more_than_the_limits() {
         order(&mut client, json!({ "url": backend.url("/") })).await;
         backend.request().await.write(answer).await;
         let report = report(&mut client).await;
-        assert_eq!(report[0], "failed", "{report}");
-        assert!(report[3].as_str().unwrap().contains(part), "{report}");
+        assert_eq!(report[0], "failed", "{part}: {report}");
+        assert!(report[3].as_str().unwrap().contains(part), "{part}: {report}");
     };
     let huge =
         format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n{}", "x".repeat(2_000));

@@ -238,8 +238,9 @@ async fn refuses_numbers_between_a_pinned_version_and_the_newest() {
     // Candidates need a signature as well.
     let unsigned = fixture.desk.path().join("unsigned.wasm");
     fs::write(&unsigned, component(7)).unwrap();
-    for command in ["shadow", "canary"] {
-        let refused = fixture.jackfield(&[command, "versioned", unsigned.to_str().unwrap()]);
+    for (command, share) in [("shadow", &[][..]), ("canary", &["--share", "10%"])] {
+        let arguments = [&[command, "versioned", unsigned.to_str().unwrap()], share].concat();
+        let refused = fixture.jackfield(&arguments);
         let said = format!("{}{}", refused.out, refused.err);
         assert!(
             refused.code != Some(0) && said.contains("is not signed"),

@@ -4,8 +4,9 @@ use super::*;
 use crate::call_record::{FaultRecord, StoreWrite};
 use crate::effect::Effect;
 use crate::event::PluginEvent;
+use crate::refusal::HookRefusal;
 use crate::store_value::StoreValue;
-use crate::verdict::{Delivery, HookRefusal};
+use crate::verdict::Delivery;
 
 fn event(args: &str, kwargs: &str) -> PluginEvent {
     PluginEvent::from_texts(args.to_owned(), kwargs.to_owned()).unwrap()

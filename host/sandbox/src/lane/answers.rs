@@ -6,9 +6,9 @@ use crate::fault::Fault;
 use crate::instance::{Instance, within};
 use crate::manifest::Hook;
 use crate::outcome::HookOutcome;
-use crate::outgoing::deferred::CallResult;
 use crate::outgoing::request::{HttpError, HttpResponse};
 use crate::outgoing::tally::Permit;
+use crate::refusal::CallResult;
 use crate::request::{EventTexts, HookRequest};
 
 impl Lane {

@@ -1,26 +1,14 @@
 //! Deferred results of `on-call`: the plugin holds a number, and the host the other end.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
 use super::tally::{OutgoingKind, Permit, Tally, lock};
-use crate::event::PluginEvent;
-use crate::verdict::HookRefusal;
-
-/// Result of a call, as a plugin gives it.
-pub type CallResult = Result<PluginEvent, HookRefusal>;
-
-/// The deferred calls of one plugin.
-#[derive(Debug, Default)]
-pub(crate) struct Deferred {
-    /// A std mutex, held for one operation on the map.
-    waiting: Mutex<HashMap<u64, oneshot::Sender<CallResult>>>,
-}
+use crate::refusal::CallResult;
 
 /// A call whose result comes later. Dropping it ends the wait: the plugin can complete it no more.
 pub struct Later {
@@ -53,7 +41,7 @@ impl Later {
         let permit = tally.permit(OutgoingKind::Deferred, limit)?;
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, answer) = oneshot::channel();
-        lock(&tally.deferred.waiting).insert(number, sender);
+        lock(&tally.deferred.0).insert(number, sender);
         Some(Self { timeout, answer, number, tally: Arc::clone(tally), _permit: permit })
     }
 
@@ -76,7 +64,7 @@ impl Later {
 
 impl Drop for Later {
     fn drop(&mut self) {
-        lock(&self.tally.deferred.waiting).remove(&self.number);
+        lock(&self.tally.deferred.0).remove(&self.number);
     }
 }
 
@@ -89,12 +77,12 @@ impl fmt::Debug for Later {
 impl Completion {
     /// Whether the call still waits.
     pub(crate) fn is_awaited(&self) -> bool {
-        lock(&self.tally.deferred.waiting).contains_key(&self.number)
+        lock(&self.tally.deferred.0).contains_key(&self.number)
     }
 
     /// Gives the answer to the call; counted if it does not wait any more.
     pub fn perform(self) {
-        let sender = lock(&self.tally.deferred.waiting).remove(&self.number);
+        let sender = lock(&self.tally.deferred.0).remove(&self.number);
         if sender.is_none_or(|sender| sender.send(self.answer).is_err()) {
             self.tally.drop_answer(OutgoingKind::Deferred);
         }
@@ -123,6 +111,7 @@ impl Eq for Completion {}
 mod tests {
     use super::super::tally::Tallies;
     use super::*;
+    use crate::refusal::HookRefusal;
 
     fn refusal(message: &str) -> CallResult {
         Err(HookRefusal { uri: "a.b".to_owned(), message: message.to_owned() })

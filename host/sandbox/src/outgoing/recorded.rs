@@ -9,11 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ReplyTo;
 use super::call::OutgoingCall;
-use super::deferred::{CallResult, Completion};
+use super::deferred::Completion;
 use super::origin::AllowedOrigin;
 use super::request::{HttpRequest, OutgoingRequest};
 use super::tally::{OutgoingKind, Permit, Tallies};
 use crate::event::PluginEvent;
+use crate::refusal::CallResult;
 use crate::store_value::StoreValue;
 
 #[derive(Serialize, Deserialize)]

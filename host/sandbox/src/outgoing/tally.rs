@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::deferred::Deferred;
+use super::waiting::Waiting;
 
 /// A kind of effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) struct Tally {
     http: Count,
     calls: Count,
     later: Count,
-    pub(crate) deferred: Deferred,
+    pub(crate) deferred: Waiting,
     total: Arc<Total>,
 }
 
@@ -95,7 +95,7 @@ impl Tallies {
             http: Count::default(),
             calls: Count::default(),
             later: Count::default(),
-            deferred: Deferred::default(),
+            deferred: Waiting::default(),
             total: Arc::clone(&self.total),
         })
     }
