@@ -1,6 +1,8 @@
 //! The client: resolves, checks, connects, sends, and reads within the limits of the request.
 
 use std::convert::Infallible;
+use std::error::Error as _;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,7 +224,7 @@ fn broken(error: &hyper::Error) -> HttpError {
     }
     let text = if error.is_parse() {
         "the answer is not HTTP"
-    } else if error.is_incomplete_message() || error.is_closed() {
+    } else if error.is_incomplete_message() || error.is_closed() || is_cut(error) {
         "the server ended the connection"
     } else {
         "the connection failed"
@@ -230,7 +232,13 @@ fn broken(error: &hyper::Error) -> HttpError {
     HttpError::Broken(text.to_owned())
 }
 
-fn tls_error(error: &std::io::Error) -> HttpError {
+/// Whether the body has ended too early.
+fn is_cut(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+fn tls_error(error: &io::Error) -> HttpError {
     let text = match HandshakeError::among(error) {
         Some(error) => error.to_string(),
         None => format!("TLS failed: {}", error.kind()),
