@@ -317,8 +317,8 @@ mod tests {
         let handler = "jackfield:plugin/handler@0.2.0";
         let import = "needs `jackfield:plugin/files@0.2.1`, which this server does not have";
         check(&["jackfield:plugin/files@0.2.1"], &[handler], Err(&[import, "help: update"]));
-        let export = "needs `jackfield:plugin/answers@0.2.1`, which this server does not have";
-        check(&[], &[handler, "jackfield:plugin/answers@0.2.1"], Err(&[export, "help: update"]));
+        let export = "needs `jackfield:plugin/authorizer@0.2.1`, which this server does not have";
+        check(&[], &[handler, "jackfield:plugin/authorizer@0.2.1"], Err(&[export, "help: update"]));
         check(&[], &[handler, "acme:tools/spanner@1.0.0"], Ok(Version::V0_2));
         check(
             &[],
